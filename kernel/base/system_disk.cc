@@ -1,0 +1,186 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <dirent.h>
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "kernel/base/disk.h"
+
+namespace heptane {
+
+namespace {
+
+Error system_error(const std::string& what, const std::string& path) {
+  const int number = errno;
+  const Errc code = number == ENOSPC || number == EDQUOT ? Errc::no_space
+                    : number == ENOENT                   ? Errc::not_found
+                    : number == EEXIST                   ? Errc::exists
+                                                         : Errc::io;
+  return Error{code, what + " " + path + ": " + std::strerror(number)};
+}
+
+class SystemFile final : public File {
+ public:
+  SystemFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~SystemFile() override { ::close(fd_); }
+  SystemFile(const SystemFile&) = delete;
+  SystemFile& operator=(const SystemFile&) = delete;
+
+  Result<size_t> read_at(uint64_t offset, MutableBytes into) override {
+    size_t done = 0;
+    while (done < into.size()) {
+      const ssize_t count = ::pread(fd_, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return system_error("read", path_);
+      if (count == 0) break;
+      done += static_cast<size_t>(count);
+    }
+    return done;
+  }
+
+  Result<void> write_at(uint64_t offset, Bytes bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t count = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return system_error("write", path_);
+      bytes = bytes.subspan(static_cast<size_t>(count));
+      offset += static_cast<uint64_t>(count);
+    }
+    return {};
+  }
+
+  Result<void> sync() override {
+    if (::fdatasync(fd_) != 0) return system_error("sync", path_);
+    return {};
+  }
+
+  void write_and_sync(uint64_t offset, Bytes bytes, Completion done) override {
+    Result<void> result = write_at(offset, bytes);
+    if (result) result = sync();
+    done(std::move(result));
+  }
+
+  Result<uint64_t> size() override {
+    struct stat status {};
+    if (::fstat(fd_, &status) != 0) return system_error("stat", path_);
+    return static_cast<uint64_t>(status.st_size);
+  }
+
+  Result<void> allocate(uint64_t size) override {
+    int failed = 0;
+    do failed = ::posix_fallocate(fd_, 0, static_cast<off_t>(size));
+    while (failed == EINTR);
+    errno = failed;
+    if (failed != 0) return system_error("allocate", path_);
+    return {};
+  }
+
+  Result<void> truncate(uint64_t size) override {
+    if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) return system_error("truncate", path_);
+    return {};
+  }
+
+  int descriptor() const override { return fd_; }
+
+ private:
+  int fd_;
+  std::string path_;
+};
+
+class SystemLock final : public DirectoryLock {
+ public:
+  explicit SystemLock(int fd) : fd_(fd) {}
+  ~SystemLock() override { ::close(fd_); }
+  SystemLock(const SystemLock&) = delete;
+  SystemLock& operator=(const SystemLock&) = delete;
+
+ private:
+  int fd_;
+};
+
+int open_flags(OpenMode mode, OpenHint hint) {
+  int flags = O_CLOEXEC | (mode == OpenMode::read ? O_RDONLY : O_RDWR);
+  if (mode == OpenMode::create) flags |= O_CREAT | O_EXCL;
+  if (hint == OpenHint::direct) flags |= O_DIRECT;
+  return flags;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<File>> SystemDisk::open(const std::string& path, OpenMode mode, OpenHint hint) {
+  int fd = ::open(path.c_str(), open_flags(mode, hint), 0600);
+  if (fd < 0 && errno == EINVAL && hint == OpenHint::direct)
+    fd = ::open(path.c_str(), open_flags(mode, OpenHint::none), 0600);
+  if (fd < 0) return system_error("open", path);
+  return std::unique_ptr<File>(new SystemFile(fd, path));
+}
+
+Result<void> SystemDisk::make_directory(const std::string& path) {
+  for (size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1))
+    if (::mkdir(path.substr(0, end).c_str(), 0700) != 0 && errno != EEXIST) return system_error("make directory", path);
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return system_error("make directory", path);
+  return {};
+}
+
+Result<std::vector<std::string>> SystemDisk::list(const std::string& directory) {
+  DIR* dir = ::opendir(directory.c_str());
+  if (dir == nullptr) return system_error("list", directory);
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(dir)) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(name);
+  }
+  ::closedir(dir);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<bool> SystemDisk::exists(const std::string& path) {
+  if (::access(path.c_str(), F_OK) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  return system_error("look for", path);
+}
+
+Result<void> SystemDisk::rename(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) return system_error("rename " + from + " to", to);
+  return {};
+}
+
+Result<void> SystemDisk::unlink(const std::string& path) {
+  if (::unlink(path.c_str()) != 0) return system_error("unlink", path);
+  return {};
+}
+
+Result<void> SystemDisk::sync_directory(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return system_error("open", path);
+  const int failed = ::fsync(fd);
+  const Result<void> result = failed == 0 ? Result<void>() : Result<void>(system_error("sync", path));
+  ::close(fd);
+  return result;
+}
+
+Result<uint64_t> SystemDisk::free_bytes(const std::string& path) {
+  struct statvfs status {};
+  if (::statvfs(path.c_str(), &status) != 0) return system_error("look at the space of", path);
+  return static_cast<uint64_t>(status.f_bavail) * status.f_frsize;
+}
+
+Result<std::unique_ptr<DirectoryLock>> SystemDisk::lock(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return system_error("open", path);
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    const Error error{Errc::exists, path + " is held by another process: one writer per data directory"};
+    ::close(fd);
+    return error;
+  }
+  return std::unique_ptr<DirectoryLock>(new SystemLock(fd));
+}
+
+}  // namespace heptane

@@ -1,0 +1,38 @@
+// The command table: one entry and one function per command of the binary. kernel and modules fill it; app runs it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernel/server/module.h"
+
+namespace CLI {
+class App;
+}
+
+namespace heptane::cli {
+
+// Exit codes that scripts can trust.
+enum ExitCode : int {
+  kOk = 0,
+  kFailed = 1,    // the command ran and the answer is no: corruption found, a test failed
+  kUsage = 2,     // the command line is wrong
+  kRefused = 3,   // the server would not start; stderr says why and what to do
+  kStorage = 74,  // a write or a sync failed while running: nothing unsynced was acknowledged
+};
+
+using MakeModules = server::Modules (*)();
+
+// Adds the command's options to `app`; the function given to app.final_callback-like `run` slots writes the exit code.
+struct Context {
+  MakeModules make_modules = nullptr;
+  int exit_code = kOk;
+};
+
+void add_serve(CLI::App& app, Context& context);
+void add_log(CLI::App& app, Context& context);
+
+// Parses and runs; the process's exit code.
+int run(int argc, char** argv, MakeModules make_modules);
+
+}  // namespace heptane::cli

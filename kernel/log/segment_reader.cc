@@ -1,0 +1,44 @@
+#include "kernel/log/segment_reader.h"
+
+#include <algorithm>
+
+namespace heptane::log {
+
+Result<File*> SegmentReader::open(uint32_t segment) {
+  const auto found =
+      std::find_if(open_.begin(), open_.end(), [segment](const OpenFile& file) { return file.segment == segment; });
+  if (found != open_.end()) {
+    std::rotate(open_.begin(), found, found + 1);
+    return open_.front().file.get();
+  }
+  Result<std::unique_ptr<File>> file = disk_.open(segment_path(directory_, segment), OpenMode::read);
+  if (!file) return std::move(file.error());
+  if (open_.size() == kOpenFilesMax) open_.pop_back();
+  open_.insert(open_.begin(), OpenFile{segment, std::move(*file)});
+  return open_.front().file.get();
+}
+
+Result<void> SegmentReader::read(uint32_t segment, uint64_t offset, MutableBytes into) {
+  Result<File*> file = open(segment);
+  if (!file) return std::move(file.error());
+  Result<size_t> count = (*file)->read_at(offset, into);
+  if (!count) return std::move(count.error());
+  if (*count != into.size())
+    return Error{Errc::corrupt,
+                 segment_path(directory_, segment) + " ends before offset " + std::to_string(offset + into.size())};
+  return {};
+}
+
+Result<BatchHeader> first_batch_header(Disk& disk, const SegmentFile& segment) {
+  Result<std::unique_ptr<File>> file = disk.open(segment.path, OpenMode::read);
+  if (!file) return std::move(file.error());
+  std::byte bytes[kBatchHeaderBytes] = {};
+  Result<size_t> count = (*file)->read_at(kBlockBytes, bytes);
+  if (!count) return std::move(count.error());
+  if (*count < sizeof bytes || is_zero(bytes)) return Error{Errc::not_found, segment.path + " holds no batch"};
+  Result<BatchHeader> header = decode_batch_header(bytes);
+  if (!header) return Error{header.error().code, segment.path + " offset 4096: " + header.error().message};
+  return header;
+}
+
+}  // namespace heptane::log

@@ -1,0 +1,34 @@
+// Reads of segment files by place. SegmentReader keeps the files it read last open; one owner.
+#pragma once
+
+#include <vector>
+
+#include "kernel/log/log.h"
+#include "kernel/log/segment.h"
+
+namespace heptane::log {
+
+constexpr size_t kReadChunkBytes = size_t{1} << 20;
+
+class SegmentReader final : public LogReader {
+ public:
+  SegmentReader(Disk& disk, std::string directory) : disk_(disk), directory_(std::move(directory)) {}
+  Result<void> read(uint32_t segment, uint64_t offset, MutableBytes into) override;
+
+ private:
+  static constexpr size_t kOpenFilesMax = 8;
+  struct OpenFile {
+    uint32_t segment = 0;
+    std::unique_ptr<File> file;
+  };
+  Result<File*> open(uint32_t segment);
+
+  Disk& disk_;
+  const std::string directory_;
+  std::vector<OpenFile> open_;  // the one used last first
+};
+
+// Of the first batch in a segment; Errc::not_found when there is none.
+Result<BatchHeader> first_batch_header(Disk& disk, const SegmentFile& segment);
+
+}  // namespace heptane::log

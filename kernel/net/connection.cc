@@ -1,0 +1,393 @@
+#include "kernel/net/connection.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "kernel/base/assert.h"
+
+namespace heptane::net {
+
+namespace {
+constexpr size_t kReadBudgetBytes = 4 * kReadBytes;  // of one connection and turn, so that the others get theirs
+constexpr size_t kPiecesPerWrite = 64;
+}  // namespace
+
+Connection::Connection(LoopCore& core, ListenerState& listener, SessionId id, std::unique_ptr<Stream> stream,
+                       std::unique_ptr<Session> session)
+    : core_(core), listener_(listener), id_(id), stream_(std::move(stream)), session_(std::move(session)) {
+  stream_->set_events(this);
+  touch();
+}
+
+Connection::~Connection() {
+  begin_close(CloseReason::shutdown, "the server stops");
+  end_session();
+  core_.timers.cancel_all(id_);
+  leave_activity_list();
+  core_.forget(*this);
+}
+
+void Connection::open() {
+  session_->on_open(*this);
+  if (!input_blocked())
+    arm_read();
+  else
+    input_stopped_ = true;
+}
+
+// Input.
+
+void Connection::on_readable() {
+  read_armed_ = false;
+  readable_ = true;
+  core_.queue_ready(*this);
+}
+
+void Connection::arm_read() {
+  if (peer_eof_ || std::exchange(read_armed_, true)) return;
+  stream_->want_read();
+}
+
+bool Connection::input_blocked() const {
+  return phase_ != Phase::open || paused_ || above_mark_ || outstanding_ >= core_.config.max_outstanding ||
+         core_.draining;
+}
+
+void Connection::process_input() {
+  if (phase_ == Phase::lingering) return discard_input();
+  if (phase_ != Phase::open) return;
+  if (!hungry_) {
+    kept_.consume(feed(kept_.view()));
+    check_kept();
+  }
+  size_t budget = kReadBudgetBytes;
+  while (readable_ && budget > 0 && !input_blocked()) budget -= std::min(budget, read_some());
+  if (phase_ != Phase::open) return;
+  if (input_blocked()) {
+    if (!std::exchange(input_stopped_, true)) core_.counters.input_stops.add();
+  } else if (readable_) {
+    core_.queue_ready(*this);
+  } else {
+    arm_read();
+  }
+}
+
+void Connection::resume_input() {
+  if (!input_stopped_ || input_blocked()) return;
+  input_stopped_ = false;
+  core_.queue_ready(*this);
+}
+
+// Returns what it cost of the budget.
+size_t Connection::read_some() {
+  const bool fits = std::max<size_t>(need_, kept_.size() + 1) <= kReadBytes;
+  return fits ? read_behind_kept() : read_large();
+}
+
+// The usual case: into the thread's buffer, behind what was kept; the connection keeps only the unfinished rest.
+size_t Connection::read_behind_kept() {
+  const size_t kept = kept_.size();
+  std::byte* buffer = core_.read_buffer.get();
+  if (kept > 0) std::memcpy(buffer, kept_.view().data(), kept);
+  const IoResult result = stream_->read_some({buffer + kept, kReadBytes});
+  if (!got(result, kReadBytes)) return 0;
+  const Bytes input(buffer, kept + result.bytes);
+  const Bytes rest = input.subspan(feed(input));
+  kept_ = InputBuffer();
+  kept_.append(rest);
+  check_kept();
+  return result.bytes;
+}
+
+// A message larger than the thread's buffer is collected in place. Memory follows what has arrived, not what was claimed.
+size_t Connection::read_large() {
+  const size_t missing = need_ > kept_.size() ? need_ - kept_.size() : kReadBytes;
+  const MutableBytes tail = kept_.tail(std::min(missing, std::max(kept_.size(), kReadBytes)));
+  const IoResult result = stream_->read_some(tail);
+  if (!got(result, tail.size())) return 0;
+  kept_.commit(result.bytes);
+  if (kept_.size() >= need_) kept_.consume(feed(kept_.view()));
+  check_kept();
+  return result.bytes;
+}
+
+bool Connection::got(const IoResult& result, size_t asked) {
+  if (result.status == IoStatus::ok) {
+    core_.counters.bytes_in.add(result.bytes);
+    hungry_ = false;
+    readable_ = result.bytes == asked;
+    return true;
+  }
+  readable_ = false;
+  if (result.status == IoStatus::closed) {
+    peer_eof_ = true;
+    core_.queue_dirty(*this);
+  } else if (result.status == IoStatus::reset) {
+    abort(CloseReason::peer_reset);
+  }
+  return false;
+}
+
+// Returns the bytes consumed. hungry_ afterwards: the session needs more than is there.
+size_t Connection::feed(Bytes input) {
+  size_t used = 0;
+  while (used < input.size() && !input_blocked()) {
+    const Bytes rest = input.subspan(used);
+    const bool enough = rest.size() >= need_;
+    size_t consumed = 0;
+    if (enough) {
+      need_ = 0;
+      consumed = session_->on_bytes(rest, *this);
+      HEPTANE_ASSERT(consumed <= rest.size(), "a session consumed more than it was given");
+    }
+    if (consumed == 0) {
+      hungry_ = true;
+      return used;
+    }
+    used += consumed;
+    touch();
+  }
+  hungry_ = used == input.size();
+  return used;
+}
+
+void Connection::check_kept() {
+  if (phase_ != Phase::open || !hungry_ || need_ > kept_.size()) return;
+  if (kept_.size() >= listener_.protocol.message_limit_bytes())
+    begin_close(CloseReason::limit, "a message is longer than the limit");
+}
+
+void Connection::discard_input() {
+  for (size_t budget = kReadBudgetBytes; budget > 0;) {
+    const IoResult result = stream_->read_some({core_.read_buffer.get(), kReadBytes});
+    if (result.status == IoStatus::would_block) return arm_read();
+    if (result.status != IoStatus::ok) return die();
+    budget -= std::min(budget, result.bytes);
+  }
+  core_.queue_ready(*this);
+}
+
+// Output.
+
+void Connection::on_writable() {
+  write_armed_ = false;
+  core_.queue_dirty(*this);
+}
+
+void Connection::write(Buffer bytes) {
+  if (phase_ != Phase::open || bytes.empty()) return;
+  output_.push(std::move(bytes), core_.spares);
+  if (!above_mark_ && output_.cost() > core_.config.output_high_bytes) {
+    above_mark_ = true;
+    arm_stall_timer();
+  }
+  if (!write_armed_) core_.queue_dirty(*this);
+}
+
+// One gathered write; more only while the system takes everything.
+void Connection::flush() {
+  while (!output_.empty() && !write_armed_) {
+    std::array<Bytes, kPiecesPerWrite> pieces;
+    const size_t count = output_.gather(pieces);
+    size_t offered = 0;
+    for (size_t i = 0; i < count; ++i) offered += pieces[i].size();
+    const IoResult result = stream_->write_some({pieces.data(), count});
+    if (result.status == IoStatus::closed || result.status == IoStatus::reset) return abort(CloseReason::peer_reset);
+    if (result.status == IoStatus::ok && result.bytes > 0) {
+      output_.consume(result.bytes, core_.spares);
+      core_.counters.bytes_out.add(result.bytes);
+      write_progress_ns_ = core_.now_ns;
+      touch();
+    }
+    if (result.status == IoStatus::would_block || result.bytes < offered) {
+      write_armed_ = true;
+      stream_->want_write();
+    }
+  }
+}
+
+void Connection::arm_stall_timer() {
+  write_progress_ns_ = core_.now_ns;
+  core_.timers.arm(id_, kStallTimer, core_.now_ns + core_.config.write_timeout_ns);
+}
+
+void Connection::on_stall_timer() {
+  const bool waits = phase_ == Phase::closing || (phase_ == Phase::open && above_mark_);
+  if (!waits) return;
+  const int64_t due_ns = write_progress_ns_ + core_.config.write_timeout_ns;
+  if (core_.now_ns < due_ns) return core_.timers.arm(id_, kStallTimer, due_ns);
+  abort(CloseReason::deadline);
+}
+
+void Connection::settle() {
+  if (phase_ == Phase::open) flush();
+  if (phase_ == Phase::open && above_mark_ && output_.cost() <= core_.config.output_low_bytes) {
+    above_mark_ = false;
+    core_.timers.cancel(id_, kStallTimer);
+    session_->on_writable(*this);
+  }
+  resume_input();
+  if (phase_ == Phase::open && nothing_pending()) {
+    if (peer_eof_) begin_close(CloseReason::peer_closed, "the peer closed");
+    if (core_.draining) begin_close(CloseReason::shutdown, "the server stops");
+  }
+  if (phase_ == Phase::closing) finish_closing();
+}
+
+// The end.
+
+void Connection::close(CloseReason reason, std::string_view why) { begin_close(reason, why); }
+
+void Connection::abort(CloseReason reason) {
+  begin_close(reason, "");
+  abandoned_ = true;
+  output_.clear(core_.spares);
+  if (phase_ == Phase::lingering) die();
+  core_.queue_dirty(*this);
+}
+
+void Connection::begin_close(CloseReason reason, std::string_view why) {
+  if (phase_ != Phase::open) return;
+  phase_ = Phase::closing;
+  reason_ = reason;
+  core_.counters.closed[static_cast<size_t>(reason)].add();
+  if (core_.config.on_closed) core_.config.on_closed(listener_.protocol.name(), remote(), reason, why);
+  core_.queue_dirty(*this);
+}
+
+// The session goes first: a peer that takes its time costs no session.
+void Connection::end_session() {
+  if (!session_) return;
+  session_->on_close(reason_);
+  session_.reset();
+  kept_ = InputBuffer();
+  core_.subscriptions.remove_all(id_);
+  core_.timers.cancel_all(id_);
+}
+
+void Connection::finish_closing() {
+  if (session_) {
+    end_session();
+    arm_stall_timer();
+  }
+  flush();
+  if (phase_ != Phase::closing || !output_.empty()) return;
+  // No answer went out lately that a reset could take away: nothing to linger for.
+  const bool quiet = core_.now_ns - active_ns_ >= core_.config.linger_ns;
+  if (abandoned_ || peer_eof_ || (quiet && reason_ == CloseReason::shutdown)) return die();
+  stream_->shutdown_write();
+  phase_ = Phase::lingering;
+  core_.timers.arm(id_, kLingerTimer, core_.now_ns + core_.config.linger_ns);
+  discard_input();
+}
+
+void Connection::die() {
+  phase_ = Phase::dead;
+  core_.queue_dirty(*this);
+}
+
+// Answers. A request's slot is free again whatever became of its session.
+
+void Connection::deliver(RequestId request, const Reply& reply) {
+  --outstanding_;
+  if (phase_ == Phase::open) session_->on_reply(request, reply, *this);
+  core_.queue_dirty(*this);
+}
+
+void Connection::deliver(RequestId request, const RecordsRead& records) {
+  --outstanding_;
+  if (phase_ == Phase::open) session_->on_records(request, records, *this);
+  core_.queue_dirty(*this);
+}
+
+void Connection::deliver_advanced(SubscriptionId subscription, Offset durable_end) {
+  if (phase_ == Phase::open) session_->on_advanced(subscription, durable_end, *this);
+}
+
+void Connection::deliver_timer(SessionTimerId timer) {
+  if (timer == kStallTimer) return on_stall_timer();
+  if (timer == kLingerTimer) return die();
+  if (phase_ == Phase::open) session_->on_timer(timer, *this);
+}
+
+void Connection::expire_idle() {
+  if (phase_ == Phase::open && nothing_pending()) begin_close(CloseReason::deadline, "idle for too long");
+  touch();
+}
+
+// The session's requests.
+
+void Connection::need(size_t bytes) {
+  if (bytes > listener_.protocol.message_limit_bytes())
+    return begin_close(CloseReason::limit, "a message is longer than the limit");
+  need_ = static_cast<uint32_t>(bytes);
+}
+
+void Connection::pause_input(bool paused) {
+  paused_ = paused;
+  resume_input();
+}
+
+bool Connection::count_sent(bool sent) {
+  if (sent)
+    ++outstanding_;
+  else
+    core_.counters.overloaded.add();
+  return sent;
+}
+
+bool Connection::submit(RequestId request, Submission submission) {
+  if (phase_ != Phase::open) return false;
+  submission.listener = listener_.index;
+  if (submission.received_utc_ns == 0) submission.received_utc_ns = utc_ns();
+  return count_sent(core_.send_gated({id_, request, std::move(submission)}));
+}
+
+bool Connection::query(RequestId request, QueryRequest query) {
+  return phase_ == Phase::open && count_sent(core_.send_gated({id_, request, std::move(query)}));
+}
+
+bool Connection::read(RequestId request, ReadRequest read) {
+  return phase_ == Phase::open && count_sent(core_.send_read({id_, request, read}));
+}
+
+SubscriptionId Connection::subscribe(PartitionId partition, Offset from) {
+  if (phase_ != Phase::open || !core_.watch(partition)) return 0;
+  core_.subscriptions.add(id_, core_.next_subscription, partition, from);
+  return core_.next_subscription++;
+}
+
+void Connection::unsubscribe(SubscriptionId subscription) { core_.subscriptions.remove(id_, subscription); }
+
+SessionTimerId Connection::arm(int64_t delay_ns) {
+  const SessionTimerId timer = core_.next_timer++;
+  core_.timers.arm(id_, timer, monotonic_ns() + std::max<int64_t>(0, delay_ns));
+  return timer;
+}
+
+void Connection::cancel(SessionTimerId timer) {
+  if (timer >= kFirstSessionTimer) core_.timers.cancel(id_, timer);
+}
+
+// Activity.
+
+void Connection::touch() {
+  active_ns_ = core_.now_ns;
+  ActivityList& list = listener_.activity;
+  if (list.tail == this) return;
+  leave_activity_list();
+  older_ = list.tail;
+  (list.tail ? list.tail->newer_ : list.head) = this;
+  list.tail = this;
+}
+
+void Connection::leave_activity_list() {
+  ActivityList& list = listener_.activity;
+  if (list.head != this && older_ == nullptr) return;
+  (older_ ? older_->newer_ : list.head) = newer_;
+  (newer_ ? newer_->older_ : list.tail) = older_;
+  newer_ = older_ = nullptr;
+}
+
+}  // namespace heptane::net

@@ -1,0 +1,118 @@
+// One accepted connection: a stream, its session, and between them back-pressure, limits and the way to close. It is the
+// session's context. Internal to kernel/net; the loop's thread.
+//
+// Phases: open → closing (the session has ended; queued output is being written) → lingering → dead. Lingering: our side
+// is shut and input is thrown away until the peer closes or linger_ns is over; closing a socket with unread input would
+// make the system reset the connection and take the last answer from the peer.
+#pragma once
+
+#include <memory>
+
+#include "kernel/net/input_buffer.h"
+#include "kernel/net/loop_core.h"
+
+namespace heptane::net {
+
+class Connection final : public SessionContext, public StreamEvents {
+ public:
+  Connection(LoopCore& core, ListenerState& listener, SessionId id, std::unique_ptr<Stream> stream,
+             std::unique_ptr<Session> session);
+  ~Connection() override;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // The loop's side.
+  void open();
+  void process_input();  // feeds the session what was kept and what the socket has, within a budget
+  void settle();         // writes, resumes, closes: whatever the calls of this turn made necessary
+  void deliver(RequestId request, const Reply& reply);
+  void deliver(RequestId request, const RecordsRead& records);
+  void deliver_advanced(SubscriptionId subscription, Offset durable_end);
+  void deliver_timer(SessionTimerId timer);
+  bool wants_records() const { return phase_ == Phase::open; }
+  void expire_idle();              // the idle timeout is over: closes, or counts as active while it waits for an answer
+  void abort(CloseReason reason);  // at once, queued output is lost
+  bool dead() const { return phase_ == Phase::dead; }
+  int64_t active_ns() const { return active_ns_; }
+  Connection* next_active() const { return newer_; }
+  ListenerState& listener() { return listener_; }
+
+  // StreamEvents
+  void on_readable() override;
+  void on_writable() override;
+
+  // SessionContext
+  void write(Buffer bytes) override;
+  void close(CloseReason reason, std::string_view why) override;
+  void need(size_t bytes) override;
+  void pause_input(bool paused) override;
+  bool submit(RequestId request, Submission submission) override;
+  bool query(RequestId request, QueryRequest query) override;
+  bool read(RequestId request, ReadRequest read) override;
+  SubscriptionId subscribe(PartitionId partition, Offset from) override;
+  void unsubscribe(SubscriptionId subscription) override;
+  SessionTimerId arm(int64_t delay_ns) override;
+  void cancel(SessionTimerId timer) override;
+  int64_t monotonic_ns() const override { return core_.clock.monotonic_ns(); }
+  int64_t utc_ns() const override { return core_.clock.utc_ns(); }
+  SessionId id() const override { return id_; }
+  const Address& local() const override { return stream_->local(); }
+  const Address& remote() const override { return stream_->remote(); }
+  size_t output_bytes() const override { return output_.bytes(); }
+
+ private:
+  friend struct LoopCore;
+  enum class Phase : uint8_t { open, closing, lingering, dead };
+
+  size_t read_some();
+  size_t read_behind_kept();
+  size_t read_large();
+  bool got(const IoResult& result, size_t asked);
+  size_t feed(Bytes input);
+  void check_kept();
+  void discard_input();
+  bool input_blocked() const;
+  void resume_input();
+
+  void flush();
+  void begin_close(CloseReason reason, std::string_view why);
+  void finish_closing();
+  void end_session();
+  void die();
+  bool nothing_pending() const { return outstanding_ == 0 && output_.empty(); }
+  bool count_sent(bool sent);
+  void touch();  // moves it to the young end of the activity list
+  void leave_activity_list();
+  void arm_read();
+  void arm_stall_timer();
+  void on_stall_timer();
+
+  LoopCore& core_;
+  ListenerState& listener_;
+  const SessionId id_;
+  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<Session> session_;
+  Connection* newer_ = nullptr;  // in the listener's activity list
+  Connection* older_ = nullptr;
+  int64_t active_ns_ = 0;  // last message consumed or output written
+  int64_t write_progress_ns_ = 0;
+  InputBuffer kept_;  // bytes that the session did not consume
+  OutputQueue output_;
+  uint32_t need_ = 0;         // of the next message; 0 = any new byte
+  uint32_t outstanding_ = 0;  // requests without an answer
+  Phase phase_ = Phase::open;
+  CloseReason reason_ = CloseReason::session_closed;
+  bool hungry_ = true;  // the session has seen what is kept and wants more
+  bool readable_ = false;
+  bool read_armed_ = false;
+  bool write_armed_ = false;
+  bool peer_eof_ = false;
+  bool above_mark_ = false;
+  bool abandoned_ = false;      // no goodbye: what is queued is lost
+  bool paused_ = false;         // by the session
+  bool input_stopped_ = false;  // found blocked; resume_input() starts it again
+  bool ready_queued_ = false;
+  bool dirty_queued_ = false;
+};
+
+}  // namespace heptane::net

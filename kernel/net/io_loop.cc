@@ -1,0 +1,207 @@
+#include "kernel/net/io_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernel/base/assert.h"
+
+namespace heptane::net {
+
+namespace {
+constexpr size_t kAdvancesPerTurn = 4096;
+constexpr size_t kEvictionsPerTurn = 16;
+
+int64_t earlier(int64_t one, int64_t other) {
+  if (one < 0 || other < 0) return std::max(one, other);
+  return std::min(one, other);
+}
+}  // namespace
+
+IoLoop::IoLoop(Net& net, Clock& clock, ShardLink& link, RecordsReader& reader, IoLoopConfig config)
+    : net_(net), reader_(reader), core_(clock, link, std::move(config)) {}
+
+IoLoop::~IoLoop() {
+  for (const auto& listener : listeners_) listener->listener.reset();
+  connections_.clear();
+}
+
+Result<uint16_t> IoLoop::add_listener(Protocol& protocol, const Address& address) {
+  auto state = std::make_unique<ListenerState>(protocol, static_cast<uint16_t>(listeners_.size() + 1));
+  auto opened = net_.listen(
+      address, [this, raw = state.get()](std::unique_ptr<Stream> stream) { accept(*raw, std::move(stream)); });
+  if (!opened) return std::move(opened.error());
+  state->listener = std::move(*opened);
+  const uint16_t port = state->listener->port();
+  listeners_.push_back(std::move(state));
+  return port;
+}
+
+void IoLoop::accept(ListenerState& listener, std::unique_ptr<Stream> stream) {
+  core_.counters.accepted.add();
+  const bool room = !core_.draining && connections_.size() < core_.config.max_connections;
+  std::unique_ptr<Session> session = room ? listener.protocol.open(stream->remote()) : nullptr;
+  if (!session) return core_.counters.refused.add();
+  core_.now_ns = core_.clock.monotonic_ns();
+  const SessionId id = core_.next_session;
+  core_.next_session += core_.config.session_step;
+  auto connection = std::make_unique<Connection>(core_, listener, id, std::move(stream), std::move(session));
+  Connection& opened = *connection;
+  connections_.emplace(id, std::move(connection));
+  core_.counters.open.add();
+  opened.open();
+}
+
+Connection* IoLoop::find(SessionId session) {
+  const auto found = connections_.find(session);
+  return found == connections_.end() ? nullptr : found->second.get();
+}
+
+bool IoLoop::has_work() const {
+  return link_backlog_ || !core_.ready.empty() || !core_.dirty.empty() || core_.subscriptions.any_due();
+}
+
+int64_t IoLoop::next_deadline_ns() const {
+  if (has_work()) return 0;
+  int64_t next = core_.timers.next_due_ns();
+  for (const auto& listener : listeners_)
+    if (listener->idle_timeout_ns > 0 && listener->activity.head != nullptr)
+      next = earlier(next, listener->activity.head->active_ns() + listener->idle_timeout_ns);
+  if (core_.draining && !connections_.empty()) next = earlier(next, drain_deadline_ns_);
+  return next;
+}
+
+void IoLoop::run_once(int64_t max_wait_ns) {
+  int64_t deadline = next_deadline_ns();
+  if (max_wait_ns >= 0 && deadline != 0) deadline = earlier(deadline, core_.clock.monotonic_ns() + max_wait_ns);
+  net_.run_once(deadline);
+  core_.now_ns = core_.clock.monotonic_ns();
+  link_backlog_ = false;
+  read_bytes_ = 0;
+
+  process_input();
+  drain_gated();
+  drain_open();
+  core_.evictions_left = link_backlog_ ? 0 : kEvictionsPerTurn;
+  deliver_advances();
+  run_timers();
+  close_idle();
+  cut_off();
+  process_input();  // of connections that may go on
+  settle();
+  core_.arm_watches();
+  if (std::exchange(core_.wake_wanted, false) && core_.link.wake_shard) core_.link.wake_shard();
+}
+
+void IoLoop::process_input() {
+  core_.take_ready(round_);
+  for (Connection* connection : round_) connection->process_input();
+  round_.clear();
+}
+
+// Invariant 1: what was computed from a command leaves only when that command is synced.
+void IoLoop::drain_gated() {
+  const Sequence synced = core_.link.watermark.load(std::memory_order_acquire);
+  for (size_t left = core_.link.gated.capacity(); left > 0; --left) {
+    ShardReply* front = core_.link.gated.front();
+    if (front == nullptr || front->gate > synced) return;
+    ShardReply reply = std::move(*front);
+    core_.link.gated.pop();
+    dispatch(reply);
+  }
+  link_backlog_ = true;
+}
+
+void IoLoop::drain_open() {
+  for (size_t left = core_.link.open.capacity(); left > 0; --left) {
+    ShardReply* front = core_.link.open.front();
+    if (front == nullptr) return;
+    if (read_bytes_ >= core_.config.read_bytes_per_turn) break;
+    ShardReply reply = std::move(*front);
+    core_.link.open.pop();
+    dispatch(reply);
+  }
+  link_backlog_ = true;
+}
+
+void IoLoop::dispatch(ShardReply& reply) {
+  if (const auto* advanced = std::get_if<Advanced>(&reply.body))
+    return core_.subscriptions.advanced(advanced->subscription, advanced->durable_end);
+  if (const auto* read = std::get_if<ReadReply>(&reply.body)) return dispatch_read(reply, *read);
+  HEPTANE_ASSERT(core_.gated_unanswered > 0, "the shard answered what nobody asked");
+  --core_.gated_unanswered;
+  if (Connection* connection = find(reply.session))
+    connection->deliver(reply.request, std::get<Reply>(reply.body));
+  else
+    core_.counters.replies_dropped.add();
+}
+
+void IoLoop::dispatch_read(const ShardReply& reply, const ReadReply& read) {
+  HEPTANE_ASSERT(core_.reads_unanswered > 0, "the shard answered what nobody asked");
+  --core_.reads_unanswered;
+  Connection* connection = find(reply.session);
+  if (connection == nullptr || !connection->wants_records()) return core_.counters.replies_dropped.add();
+  RecordsRead records;
+  if (read.error) {
+    records.error = read.error;
+    records.partition = read.partition;
+    records.offset = read.offset;
+    records.log_start = read.log_start;
+    records.durable_end = read.durable_end;
+  } else {
+    records = reader_.read(read);
+    for (const Buffer& batch : records.batches) read_bytes_ += batch.size();
+  }
+  connection->deliver(reply.request, records);
+}
+
+void IoLoop::deliver_advances() {
+  for (size_t left = kAdvancesPerTurn; left > 0; --left) {
+    const auto due = core_.subscriptions.pop_due();
+    if (!due) return;
+    if (Connection* connection = find(due->session)) connection->deliver_advanced(due->subscription, due->durable_end);
+  }
+}
+
+void IoLoop::run_timers() {
+  // A timer armed by one of these fires in the next turn at the earliest.
+  for (size_t left = core_.timers.size(); left > 0; --left) {
+    const auto due = core_.timers.pop_due(core_.now_ns);
+    if (!due) return;
+    if (Connection* connection = find(due->session)) connection->deliver_timer(due->timer);
+  }
+}
+
+void IoLoop::close_idle() {
+  for (const auto& listener : listeners_) {
+    if (listener->idle_timeout_ns <= 0) continue;
+    while (Connection* oldest = listener->activity.head) {
+      if (core_.now_ns - oldest->active_ns() < listener->idle_timeout_ns) break;
+      oldest->expire_idle();  // moves it to the young end
+    }
+  }
+}
+
+void IoLoop::shutdown(int64_t deadline_ns) {
+  drain_deadline_ns_ = deadline_ns;
+  if (std::exchange(core_.draining, true)) return;
+  for (const auto& listener : listeners_) listener->listener.reset();
+  for (const auto& [id, connection] : connections_) core_.queue_dirty(*connection);
+}
+
+void IoLoop::cut_off() {
+  if (!core_.draining || core_.now_ns < drain_deadline_ns_) return;
+  for (const auto& [id, connection] : connections_) connection->abort(CloseReason::shutdown);
+}
+
+void IoLoop::settle() {
+  core_.take_dirty(round_);
+  for (Connection* connection : round_) {
+    connection->settle();
+    if (!connection->dead()) continue;
+    core_.counters.open.subtract();
+    connections_.erase(connection->id());
+  }
+  round_.clear();
+}
+
+}  // namespace heptane::net

@@ -1,0 +1,117 @@
+// What the connections of one I/O loop share: limits, timers, subscriptions, the thread's read buffer, the link to the
+// shard and its accounting. Internal to kernel/net; the loop's thread.
+//
+// The I/O side never has more unanswered requests than the reply rings hold: commands and queries at most the gated
+// ring's capacity C; reads C/2 and watched partitions C/4, so that the open ring (2 C) has room for them and for every query.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "kernel/base/clock.h"
+#include "kernel/net/io_counters.h"
+#include "kernel/net/loop_timers.h"
+#include "kernel/net/net.h"
+#include "kernel/net/output_queue.h"
+#include "kernel/net/subscriptions.h"
+#include "kernel/shard/link.h"
+
+namespace heptane::net {
+
+struct IoLoopConfig {
+  size_t max_connections = 10'000;            // below the limit of open files
+  uint32_t max_outstanding = 1'000;           // of one connection; at it, its input stops
+  size_t output_high_bytes = 1 << 20;         // of one connection; above it, its input stops
+  size_t output_low_bytes = 256 << 10;        // at or below it, on_writable comes and input goes on
+  int64_t write_timeout_ns = 30'000'000'000;  // without progress while output is above the mark, or while closing
+  int64_t linger_ns = 500'000'000;            // how long a closed connection's input is thrown away (see connection.h)
+  size_t read_bytes_per_turn = 8 << 20;       // of records read from the log, over all connections
+  SessionId first_session = 1;                // several loops: distinct firsts and one common step
+  SessionId session_step = 1;
+  // Optional: told once about every session that ended.
+  std::function<void(std::string_view listener, const Address& remote, CloseReason, std::string_view why)> on_closed;
+};
+
+class Connection;
+
+// Connections of one listener, the longest inactive first.
+struct ActivityList {
+  Connection* head = nullptr;
+  Connection* tail = nullptr;
+};
+
+struct ListenerState {
+  ListenerState(Protocol& listener_protocol, uint16_t listener_index)
+      : protocol(listener_protocol), index(listener_index), idle_timeout_ns(protocol.idle_timeout_ns()) {}
+
+  Protocol& protocol;
+  uint16_t index;  // 1 for the first; the origin in a submission
+  int64_t idle_timeout_ns;
+  std::unique_ptr<Listener> listener;
+  ActivityList activity;
+};
+
+constexpr size_t kReadBytes = 64 << 10;  // asked of a socket at once
+
+struct LoopCore {
+  LoopCore(Clock& loop_clock, ShardLink& shard_link, IoLoopConfig loop_config)
+      : clock(loop_clock),
+        link(shard_link),
+        config(std::move(loop_config)),
+        read_buffer(std::make_unique_for_overwrite<std::byte[]>(2 * kReadBytes)),
+        now_ns(clock.monotonic_ns()),
+        next_session(config.first_session) {}
+
+  // True when the request is in the ring.
+  bool send(ShardRequest&& request) {
+    if (!link.requests.try_push(std::move(request))) return false;
+    counters.requests.add();
+    wake_wanted = true;
+    return true;
+  }
+  bool send_gated(ShardRequest&& request) {
+    if (gated_unanswered >= link.gated.capacity() || !send(std::move(request))) return false;
+    ++gated_unanswered;
+    return true;
+  }
+  bool send_read(ShardRequest&& request) {
+    if (reads_unanswered >= link.gated.capacity() / 2 || !send(std::move(request))) return false;
+    ++reads_unanswered;
+    return true;
+  }
+  // Makes room for news of the partition. False: somebody waits for every partition that is watched.
+  bool watch(PartitionId partition);
+  void arm_watches();  // asks the shard for the news that sessions wait for
+
+  void queue_ready(Connection& connection);  // has input to look at
+  void queue_dirty(Connection& connection);  // wants settle()
+  // Swaps the queue's content into the empty `into`; what is queued from now on belongs to the next round.
+  void take_ready(std::vector<Connection*>& into);
+  void take_dirty(std::vector<Connection*>& into);
+  void forget(Connection& connection);  // from both queues
+
+  Clock& clock;
+  ShardLink& link;
+  const IoLoopConfig config;
+  IoCounters counters;
+  LoopTimers timers;
+  Subscriptions subscriptions;
+  SparePieces spares;
+  std::unique_ptr<std::byte[]> read_buffer;  // 2 * kReadBytes: an unfinished message and what follows
+  std::vector<Connection*> ready;
+  std::vector<Connection*> dirty;
+  int64_t now_ns;  // of this turn
+  SessionId next_session;
+  SubscriptionId next_subscription = 1;
+  SessionTimerId next_timer = kFirstSessionTimer;
+  uint64_t next_link_id = 1;
+  size_t gated_unanswered = 0;
+  size_t reads_unanswered = 0;
+  size_t evictions_left = 0;  // of watches in this turn: the shard may already have sent their news
+  bool wake_wanted = false;
+  bool draining = false;
+};
+
+}  // namespace heptane::net

@@ -1,0 +1,104 @@
+// One connection's protocol without I/O: bytes in; bytes, commands and queries out. A session has no sockets, threads or
+// clocks; everything it wants goes through its SessionContext, so that transcripts, fuzzers and the simulator drive it.
+// All calls come from the I/O thread that owns the connection, never nested into one another.
+//
+// Back-pressure: above the output high mark, and while max_outstanding requests wait for replies, the loop stops reading
+// from the connection; bytes not consumed stay with the loop, bounded by what the session said it needs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "kernel/base/bytes.h"
+#include "kernel/base/ids.h"
+#include "kernel/shard/messages.h"
+
+namespace heptane::net {
+
+using SessionTimerId = uint64_t;
+using SubscriptionId = uint64_t;
+
+enum class CloseReason : uint8_t { peer_closed, peer_reset, session_closed, protocol_error, limit, deadline, shutdown };
+
+struct Address {
+  std::string host;  // numeric
+  uint16_t port = 0;
+};
+
+// Records read for a session: whole record batches, CRC checked, in offset order; the first holds `offset`.
+struct RecordsRead {
+  std::optional<Errc> error;  // not_found, invalid_argument (offset out of range), corrupt, io
+  PartitionId partition = kNoPartition;
+  Offset offset = 0;
+  Offset log_start = 0;
+  Offset durable_end = 0;
+  std::vector<Buffer> batches;
+};
+
+class SessionContext {
+ public:
+  virtual ~SessionContext() = default;
+
+  // Queues bytes for the peer. Never blocks; the loop writes once per turn.
+  virtual void write(Buffer bytes) = 0;
+  // No more input; the connection closes when the queued output is written.
+  virtual void close(CloseReason reason, std::string_view why) = 0;
+  // The next on_bytes should come only when `bytes` contiguous ones are there. At most the listener's message limit.
+  virtual void need(size_t bytes) = 0;
+  // The session stops (or goes on) getting input, for its own limits: too many unanswered requests.
+  virtual void pause_input(bool paused) = 0;
+
+  // Answered by on_reply with the same id. False: the shard's queue is full; nothing was sent (answer `overloaded`).
+  virtual bool submit(RequestId request, Submission submission) = 0;
+  virtual bool query(RequestId request, QueryRequest query) = 0;
+  // Answered by on_records.
+  virtual bool read(RequestId request, ReadRequest read) = 0;
+  // on_advanced is called once, when the partition's synced end passes `from` (at once if it already has), or when the
+  // partition is deleted; the subscription is then over. A session that wants more subscribes again.
+  virtual SubscriptionId subscribe(PartitionId partition, Offset from) = 0;
+  virtual void unsubscribe(SubscriptionId subscription) = 0;
+
+  virtual SessionTimerId arm(int64_t delay_ns) = 0;
+  virtual void cancel(SessionTimerId timer) = 0;
+  virtual int64_t monotonic_ns() const = 0;
+  virtual int64_t utc_ns() const = 0;
+
+  virtual SessionId id() const = 0;
+  virtual const Address& local() const = 0;  // where the connection was accepted
+  virtual const Address& remote() const = 0;
+  virtual size_t output_bytes() const = 0;  // queued and not yet taken by the socket
+};
+
+class Session {
+ public:
+  virtual ~Session() = default;
+  virtual void on_open(SessionContext& context) { (void)context; }
+  // Returns the bytes consumed. Called again with what was left plus new bytes.
+  virtual size_t on_bytes(Bytes input, SessionContext& context) = 0;
+  virtual void on_reply(RequestId request, const Reply& reply, SessionContext& context) = 0;
+  virtual void on_records(RequestId request, const RecordsRead& records, SessionContext& context) {
+    (void)request, (void)records, (void)context;
+  }
+  virtual void on_advanced(SubscriptionId subscription, Offset durable_end, SessionContext& context) {
+    (void)subscription, (void)durable_end, (void)context;
+  }
+  virtual void on_writable(SessionContext& context) { (void)context; }  // output fell below its low mark
+  virtual void on_timer(SessionTimerId timer, SessionContext& context) { (void)timer, (void)context; }
+  virtual void on_close(CloseReason reason) { (void)reason; }
+};
+
+// Makes the sessions of one listener.
+class Protocol {
+ public:
+  virtual ~Protocol() = default;
+  virtual std::string_view name() const = 0;  // the listener's name in configuration and endpoints file
+  virtual std::unique_ptr<Session> open(const Address& remote) = 0;
+  // Largest message the session may `need`.
+  virtual size_t message_limit_bytes() const = 0;
+  // An idle connection is closed after this; 0 = never.
+  virtual int64_t idle_timeout_ns() const { return 0; }
+};
+
+}  // namespace heptane::net

@@ -1,0 +1,88 @@
+#include "kernel/server/runner.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <chrono>
+
+namespace heptane::server {
+
+namespace {
+
+constexpr int64_t kHelperPeriodNs = 100'000'000;
+
+// Signals belong to the main thread, whose handler wakes the loop.
+void block_signals() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+}  // namespace
+
+void Wakeup::notify() {
+  {
+    const std::lock_guard lock(mutex_);
+    pending_ = true;
+  }
+  changed_.notify_one();
+}
+
+void Wakeup::wait(int64_t limit_ns) {
+  std::unique_lock lock(mutex_);
+  const auto woken = [this] { return pending_; };
+  if (limit_ns < 0)
+    changed_.wait(lock, woken);
+  else
+    changed_.wait_for(lock, std::chrono::nanoseconds(limit_ns), woken);
+  pending_ = false;
+}
+
+Runner::Runner(Server& server) : server_(server) {
+  server_.set_wake_commit([this] { commit_wakeup_.notify(); });
+  server_.set_wake_helper([this] { helper_wakeup_.notify(); });
+}
+
+Runner::~Runner() {
+  ended_.store(true);
+  commit_wakeup_.notify();
+  helper_wakeup_.notify();
+  if (commit_thread_.joinable()) commit_thread_.join();
+  if (helper_thread_.joinable()) helper_thread_.join();
+}
+
+void Runner::start_threads() {
+  commit_thread_ = std::thread([this] {
+    block_signals();
+    commit_loop();
+  });
+  helper_thread_ = std::thread([this] {
+    block_signals();
+    helper_loop();
+  });
+}
+
+void Runner::commit_loop() {
+  while (!ended_.load())
+    if (!server_.commit_turn()) commit_wakeup_.wait(-1);
+}
+
+void Runner::helper_loop() {
+  while (!ended_.load())
+    if (!server_.helper_turn()) helper_wakeup_.wait(kHelperPeriodNs);
+}
+
+void Runner::run(const std::atomic<bool>& stop) {
+  bool stopping = false;
+  bool more = false;
+  while (!stopping || !server_.drained()) {
+    server_.io_turn(more ? 0 : server_.wait_limit_ns());
+    more = server_.shard_turn();
+    if (stop.load() && !stopping) {
+      stopping = true;
+      server_.request_stop();
+    }
+  }
+}
+
+}  // namespace heptane::server

@@ -1,0 +1,52 @@
+// Gives the roles of a Server their threads: I/O and shard merged on the calling thread, commit and housekeeping apart.
+// Nothing spins; every thread sleeps until it is woken or its deadline comes.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "kernel/server/server.h"
+
+namespace heptane::server {
+
+// Wakes one sleeping thread; a wake that comes first is not lost. notify() from any thread.
+class Wakeup {
+ public:
+  void notify();
+  // Returns at a notify (also an earlier one) or after `limit_ns`; < 0 = no limit.
+  void wait(int64_t limit_ns);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool pending_ = false;
+};
+
+class Runner {
+ public:
+  explicit Runner(Server& server);
+  ~Runner();
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+
+  // Starts commit and housekeeping; server.start() must have succeeded.
+  void start_threads();
+  // Runs I/O and shard until `stop` is set (a signal handler sets it and wakes the server) and everything is drained.
+  void run(const std::atomic<bool>& stop);
+
+ private:
+  void commit_loop();
+  void helper_loop();
+
+  Server& server_;
+  Wakeup commit_wakeup_;
+  Wakeup helper_wakeup_;
+  std::atomic<bool> ended_{false};
+  std::thread commit_thread_;
+  std::thread helper_thread_;
+};
+
+}  // namespace heptane::server

@@ -1,0 +1,161 @@
+#include "kernel/server/server.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace heptane::server {
+
+namespace {
+
+constexpr uint16_t kDefaultPortTries = 100;
+constexpr int64_t kDrainLimitNs = 10'000'000'000;
+constexpr int64_t kMaxWaitNs = 1'000'000'000;
+
+bool is_loopback(const std::string& host) { return host == "::1" || host.rfind("127.", 0) == 0 || host == "localhost"; }
+
+std::string quoted(const std::string& text) { return '"' + text + '"'; }
+
+}  // namespace
+
+Server::Server(Seams seams, ServerOptions options, Modules modules, Fatal on_fatal)
+    : seams_(seams), options_(std::move(options)), modules_(std::move(modules)), on_fatal_(std::move(on_fatal)) {
+  // A batch, its effects and its padding always fit a segment.
+  const uint64_t third = (options_.segment_bytes - log::kBlockBytes) / 3;
+  options_.shard.batch_target_bytes = std::min<uint64_t>(options_.shard.batch_target_bytes, third);
+  options_.shard.payload_limit_bytes = std::min<uint64_t>(options_.shard.payload_limit_bytes, third);
+}
+
+Server::~Server() = default;
+
+Result<void> Server::start() {
+  HEPTANE_TRY(open_log());
+  HEPTANE_TRY(recover());
+  return open_listeners();
+}
+
+Result<void> Server::open_log() {
+  const std::string shard_directory = options_.data_directory + "/shard-0";
+  HEPTANE_TRY(seams_.disk.make_directory(shard_directory));
+  HEPTANE_TRY(seams_.disk.sync_directory(options_.data_directory));
+  Result<std::unique_ptr<DirectoryLock>> lock = seams_.disk.lock(options_.data_directory + "/LOCK");
+  if (!lock) return lock.error();
+  lock_ = std::move(*lock);
+  log::SegmentLogOptions log_options = log::segment_log_options(options_.data_directory);
+  log_options.segment_bytes = options_.segment_bytes;
+  Result<std::unique_ptr<log::SegmentLog>> opened = log::SegmentLog::open(seams_.disk, seams_.random, log_options);
+  if (!opened) return opened.error();
+  log_ = std::move(*opened);
+  return {};
+}
+
+Result<void> Server::recover() {
+  committer_ = std::make_unique<Committer>(*log_, on_fatal_);
+  link_ = std::make_unique<ShardLink>(options_.link_capacity);
+  shard_ = std::make_unique<Shard>(options_.shard, seams_.clock, *committer_);
+  shard_->add_machine(streams_);
+  shard_->set_streams(streams_);
+  for (const std::unique_ptr<Module>& module : modules_)
+    for (StateMachine* machine : module->machines()) shard_->add_machine(*machine);
+  if (options_.accept_divergence != 0) shard_->accept_divergence(options_.accept_divergence);
+  shard_->attach(*link_);
+  const auto wake_io = [this] { seams_.net.wake(); };
+  link_->wake_io = wake_io;
+  link_->wake_shard = wake_io;  // merged: the same thread
+  committer_->set_wake(
+      [this] {
+        if (wake_commit_) wake_commit_();
+      },
+      wake_io);
+
+  Result<log::RecoveryReport> report = log_->recover(
+      log::RecoverFrom{},
+      [this](const log::BatchView& batch, const log::BatchPlace& place) { return shard_->replay(batch, place); });
+  if (!report) return report.error();
+  recovery_ = std::move(*report);
+  shard_->start(recovery_.end);
+  return {};
+}
+
+Result<void> Server::open_listeners() {
+  records_ = std::make_unique<LogRecordsReader>(*log_);
+  io_ = std::make_unique<net::IoLoop>(seams_.net, seams_.clock, *link_, *records_);
+  const ServerFacts facts{log_->id(), shard_->epoch()};
+  for (const std::unique_ptr<Module>& module : modules_)
+    for (const ListenerSpec& spec : module->listeners(facts)) HEPTANE_TRY(open_listener(spec));
+  return {};
+}
+
+Result<void> Server::open_listener(const ListenerSpec& spec) {
+  const std::string name(spec.protocol->name());
+  const auto chosen = options_.listen.find(name);
+  Endpoint endpoint{name, {"127.0.0.1", 0}, false};
+  if (chosen != options_.listen.end()) {
+    if (!is_loopback(chosen->second.host))
+      return Error{Errc::refused,
+                   "listen." + name + ": " + chosen->second.host +
+                       " is beyond loopback and authentication and TLS are not switched on: use 127.0.0.1"};
+    const Result<uint16_t> port = io_->add_listener(*spec.protocol, chosen->second);
+    if (!port) return Error{port.error().code, "listen." + name + ": " + port.error().message};
+    endpoint.address = {chosen->second.host, *port};
+  } else {
+    Result<net::Address> address = listen_on_default(*spec.protocol, spec.default_port, endpoint.moved);
+    if (!address) return Error{address.error().code, "listen." + name + ": " + address.error().message};
+    endpoint.address = *address;
+  }
+  endpoints_.push_back(endpoint);
+  return {};
+}
+
+// 127.0.0.1 and, where there is IPv6, [::1] with the same number; a port in use is skipped for the next.
+Result<net::Address> Server::listen_on_default(net::Protocol& protocol, uint16_t default_port, bool& moved) {
+  const uint16_t first = options_.ephemeral_ports ? 0 : default_port;
+  Result<uint16_t> port = Error{Errc::exists, "no port was tried"};
+  for (uint16_t step = 0; step < kDefaultPortTries && !port; ++step) {
+    moved = step > 0;
+    port = io_->add_listener(protocol, {"127.0.0.1", static_cast<uint16_t>(first == 0 ? 0 : first + step)});
+    if (!port && port.error().code != Errc::exists) return port.error();
+  }
+  if (!port) return port.error();
+  // A client that finds `localhost` in both families must reach us in both; without IPv6 there is nothing to reach.
+  if (options_.loopback_v6) (void)io_->add_listener(protocol, {"::1", *port}).ok();
+  return net::Address{"127.0.0.1", *port};
+}
+
+std::string Server::endpoints_json() const {
+  std::string json = "{";
+  for (const Endpoint& endpoint : endpoints_) {
+    if (json.size() > 1) json += ", ";
+    json += quoted(endpoint.name) + ": " + quoted(endpoint.address.host + ":" + std::to_string(endpoint.address.port));
+  }
+  return json + "}";
+}
+
+int64_t Server::wait_limit_ns() const {
+  const int64_t io_deadline_ns = io_->next_deadline_ns();
+  int64_t deadline_ns = shard_->next_deadline_ns();
+  if (io_deadline_ns >= 0) deadline_ns = std::min(deadline_ns, io_deadline_ns);
+  const int64_t now_ns = seams_.clock.monotonic_ns();
+  return std::clamp<int64_t>(deadline_ns - now_ns, 0, kMaxWaitNs);
+}
+
+bool Server::helper_turn() {
+  if (committer_->failed()) return false;
+  const Result<bool> more = log_->maintain();
+  if (!more) {
+    // A full disk is met by admission; anything else is a disk that cannot be trusted with the next batch.
+    if (more.error().code != Errc::no_space) on_fatal_(more.error());
+    return false;
+  }
+  return *more;
+}
+
+void Server::request_stop() {
+  if (stopping_) return;
+  stopping_ = true;
+  io_->shutdown(seams_.clock.monotonic_ns() + kDrainLimitNs);
+  shard_->request_stop();
+}
+
+bool Server::drained() const { return stopping_ && io_->stopped() && shard_->drained(); }
+
+}  // namespace heptane::server

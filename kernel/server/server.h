@@ -1,0 +1,115 @@
+// The whole server as objects with turns: recovery, shard, commit, log housekeeping and I/O over the four seams. It starts
+// no thread: app gives every role one (runner.h), the simulator calls them in seeded order.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernel/base/clock.h"
+#include "kernel/base/disk.h"
+#include "kernel/base/random.h"
+#include "kernel/log/segment_log.h"
+#include "kernel/net/io_loop.h"
+#include "kernel/net/net.h"
+#include "kernel/server/module.h"
+#include "kernel/server/records_reader.h"
+#include "kernel/shard/shard.h"
+#include "kernel/streams/streams_machine.h"
+
+namespace heptane::server {
+
+struct Seams {
+  Clock& clock;
+  Disk& disk;
+  Random& random;
+  net::Net& net;
+};
+
+struct ServerOptions {
+  std::string data_directory = "heptane-data";
+  uint64_t segment_bytes = uint64_t{64} << 20;
+  std::map<std::string, net::Address> listen;  // by listener name; what is absent has its default
+  bool ephemeral_ports = false;                // listeners without an entry in `listen` take any free port
+  bool loopback_v6 = true;                     // default listeners on [::1] too, with the same number
+  Sequence accept_divergence = 0;
+  size_t link_capacity = 16'384;
+  ShardOptions shard;
+};
+
+struct Endpoint {
+  std::string name;
+  net::Address address;
+  bool moved = false;  // the default port was in use
+};
+
+class Server {
+ public:
+  using Fatal = std::function<void(const Error&)>;
+
+  // `on_fatal` is called once, on the thread that met a write or sync error: the process must end.
+  Server(Seams seams, ServerOptions options, Modules modules, Fatal on_fatal);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Locks the data directory, recovers, replays, opens the listeners. Once.
+  Result<void> start();
+
+  // One turn each; true when there is more to do at once.
+  void io_turn(int64_t max_wait_ns) { io_->run_once(max_wait_ns); }
+  bool shard_turn() { return shard_->run_once(); }
+  bool commit_turn() { return committer_->run_once(); }
+  bool helper_turn();
+
+  // How long I/O and shard, on one thread, may wait.
+  int64_t wait_limit_ns() const;
+
+  // Stop accepting, finish, sync, seal. Done when drained().
+  void request_stop();
+  bool drained() const;
+
+  const std::vector<Endpoint>& endpoints() const { return endpoints_; }
+  std::string endpoints_json() const;
+  const log::RecoveryReport& recovery() const { return recovery_; }
+  Shard& shard() { return *shard_; }
+  streams::StreamsMachine& streams() { return streams_; }
+  Committer& committer() { return *committer_; }
+  log::Log& log() { return *log_; }
+  net::IoLoop& io() { return *io_; }
+  const LogId& log_id() const { return log_->id(); }
+  // Wakes the thread that runs io_turn. Any thread, also a signal handler.
+  void wake_io() { seams_.net.wake(); }
+  void set_wake_commit(std::function<void()> wake) { wake_commit_ = std::move(wake); }
+  void set_wake_helper(std::function<void()> wake) { wake_helper_ = std::move(wake); }
+
+ private:
+  Result<void> open_log();
+  Result<void> recover();
+  Result<void> open_listeners();
+  Result<void> open_listener(const ListenerSpec& spec);
+  Result<net::Address> listen_on_default(net::Protocol& protocol, uint16_t default_port, bool& moved);
+
+  Seams seams_;
+  ServerOptions options_;
+  Modules modules_;
+  Fatal on_fatal_;
+  std::unique_ptr<DirectoryLock> lock_;
+  std::unique_ptr<log::SegmentLog> log_;
+  std::unique_ptr<Committer> committer_;
+  std::unique_ptr<ShardLink> link_;
+  streams::StreamsMachine streams_;
+  std::unique_ptr<Shard> shard_;
+  std::unique_ptr<LogRecordsReader> records_;
+  std::unique_ptr<net::IoLoop> io_;
+  std::vector<Endpoint> endpoints_;
+  log::RecoveryReport recovery_;
+  std::function<void()> wake_commit_;
+  std::function<void()> wake_helper_;
+  bool stopping_ = false;
+};
+
+}  // namespace heptane::server

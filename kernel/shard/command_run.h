@@ -1,0 +1,98 @@
+// The shard's side of one running command: stages what Effects is told, so that a scope or the whole command can be taken
+// back, and folds what is kept into the effects digest. Reused for every command; the shard thread's.
+#pragma once
+
+#include <vector>
+
+#include "kernel/base/hash128.h"
+#include "kernel/shard/effects.h"
+#include "kernel/shard/kernel_state.h"
+#include "kernel/shard/stream_store.h"
+
+namespace heptane {
+
+constexpr uint64_t kEventsLimit = uint64_t{64} << 10;
+constexpr uint64_t kEventBytesLimit = uint64_t{1} << 20;
+constexpr size_t kTimerPayloadLimitBytes = size_t{64} << 10;
+
+enum class CommandOutcome : uint8_t { kept, unchanged, refused };
+
+// Machines by id.
+class MachineTable {
+ public:
+  void add(StateMachine& machine) { machines_.push_back({&machine, 0}); }
+  struct Slot {
+    StateMachine* machine = nullptr;
+    uint32_t open_scopes = 0;
+  };
+  Slot* find(MachineId id);
+  std::vector<Slot>& all() { return machines_; }
+  const std::vector<Slot>& all() const { return machines_; }
+
+ private:
+  std::vector<Slot> machines_;
+};
+
+class CommandRun {
+ public:
+  CommandRun(MachineTable& machines, KernelState& kernel) : machines_(machines), kernel_(kernel), effects_(*this) {}
+
+  void set_streams(StreamStore* streams) { streams_ = streams; }
+  void begin(Sequence sequence, LogTime time);
+  // Lets the machine apply the command (the kernel's own types are resolved by the shard before).
+  void apply(StateMachine& machine, const Command& command);
+  CommandOutcome outcome() const { return outcome_; }
+  void set_outcome(CommandOutcome outcome) { outcome_ = outcome; }
+  Reply& reply() { return reply_; }
+  Effects& effects() { return effects_; }
+
+  // The command is kept: packs events (replay: only counts them), arms and cancels timers, extends the digest.
+  void keep(const Command& command, uint32_t command_delta, bool replaying, DigestAccumulator& digest);
+  // The running command removes this timer when it is kept: it fired.
+  void consume_timer(TimerId timer) { cancelled_.push_back(timer); }
+
+  // Scopes over the whole run: staged effects and every enlisted machine.
+  void open_scope();
+  void close_scope(ScopeOutcome outcome);
+  size_t scope_depth() const { return marks_.size(); }
+
+ private:
+  friend class Effects;
+
+  struct StagedEvent {
+    PartitionId partition;
+    bool has_key;
+    uint32_t key_begin, key_bytes, value_begin, value_bytes;
+  };
+  struct Mark {
+    size_t events, arena, armed, cancelled;
+    TimerId next_timer;
+  };
+
+  StateMachine& enlist(MachineId id);
+  void open_missing_scopes(MachineTable::Slot& slot);
+  Offset emit(const Event& event);
+  TimerId arm(LogTime due, CommandType type, Bytes payload);
+  bool cancel(TimerId timer);
+  Event staged(const StagedEvent& event) const;
+
+  MachineTable& machines_;
+  KernelState& kernel_;
+  StreamStore* streams_ = nullptr;
+  Effects effects_;
+
+  Sequence sequence_ = 0;
+  LogTime time_ = 0;
+  MachineId running_ = 0;
+  CommandOutcome outcome_ = CommandOutcome::kept;
+  Reply reply_;
+  std::vector<StagedEvent> events_;
+  std::vector<std::pair<PartitionId, uint32_t>> emitted_;  // events staged per partition
+  std::vector<std::byte> arena_;
+  std::vector<std::pair<TimerId, Timer>> armed_;
+  std::vector<TimerId> cancelled_;
+  TimerId next_timer_ = 0;
+  std::vector<Mark> marks_;
+};
+
+}  // namespace heptane

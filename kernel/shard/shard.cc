@@ -1,0 +1,476 @@
+#include "kernel/shard/shard.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "kernel/base/crc32c.h"
+#include "kernel/shard/transact.h"
+
+namespace heptane {
+
+namespace {
+
+constexpr size_t kInternalLimit = 4096;
+constexpr LogTime kTimeDeltaLimitNs = 4'000'000'000;  // an entry keeps it in 32 bits
+constexpr uint32_t kTimersPerTurn = 1024;
+
+Reply refusal(Errc code, std::string message) {
+  Reply reply;
+  reply.error = code;
+  reply.message = std::move(message);
+  return reply;
+}
+
+uint64_t command_digest(const Submission& submission) {
+  DigestAccumulator digest;
+  digest.add((uint64_t{submission.machine} << 32) | submission.type,
+             (uint64_t{submission.payload_crc} << 32) | submission.payload.size());
+  const uint64_t low = digest.value().low;
+  return low == 0 ? 1 : low;
+}
+
+void append_origin(ByteWriter& out, const Submission& submission, SessionId session) {
+  std::byte origin[24] = {};
+  store_le<uint16_t>(origin, submission.listener);
+  store_le<uint64_t>(origin + 8, session);
+  store_le<int64_t>(origin + 16, submission.received_utc_ns);
+  log::append_extension(out, log::ExtensionType::origin, origin);
+}
+
+void append_extensions(ByteWriter& out, const Submission& submission, SessionId session) {
+  if (submission.trace_id) log::append_extension(out, log::ExtensionType::trace_id, *submission.trace_id);
+  if (submission.idempotency) {
+    std::byte bytes[24];
+    std::copy(submission.idempotency->id.begin(), submission.idempotency->id.end(), bytes);
+    store_le<uint64_t>(bytes + 16, submission.idempotency->request_hash);
+    log::append_extension(out, log::ExtensionType::idempotency, bytes);
+  }
+  if (submission.principal.id != Principal{}.id || submission.principal.version != 0) {
+    std::byte bytes[8];
+    store_le<uint32_t>(bytes, submission.principal.id);
+    store_le<uint32_t>(bytes + 4, submission.principal.version);
+    log::append_extension(out, log::ExtensionType::principal, bytes);
+  }
+  if (submission.received_utc_ns != 0) append_origin(out, submission, session);
+}
+
+}  // namespace
+
+Shard::Shard(ShardOptions options, Clock& clock, Committer& committer)
+    : options_(options), clock_(clock), committer_(committer), log_clock_(clock), run_(machines_, kernel_) {
+  for (int i = 0; i < 3; ++i) {
+    writers_.push_back(std::make_unique<BatchWriter>());
+    free_.push_back(writers_.back().get());
+  }
+}
+
+void Shard::set_streams(StreamStore& streams) {
+  streams_ = &streams;
+  run_.set_streams(&streams);
+}
+
+void Shard::attach(ShardLink& link) {
+  links_.push_back(&link);
+  committer_.attach(link);
+}
+
+void Shard::start(const log::LogEnd& end) {
+  HEPTANE_ASSERT(end.last_sequence == last_applied_, "recovery ended elsewhere than replay");
+  epoch_ = end.epoch + 1;
+  log_clock_.start(std::max(last_time_, end.last_time));
+  committer_.start(last_applied_);
+  started_ = true;
+  last_hand_over_ns_ = clock_.monotonic_ns() - options_.seal_after_idle_ns;
+  seal_when_idle();
+}
+
+bool Shard::run_once() {
+  if (!started_ || committer_.failed()) return false;
+  take_completions();
+  if (at_rest_ && !come_to_rest()) return false;  // a completion wakes this thread
+  const bool timers = fire_due_timers();
+  const bool requests = take_requests();
+  hand_over_when_due();
+  seal_when_idle();
+  return timers || requests;
+}
+
+int64_t Shard::next_deadline_ns() const {
+  int64_t deadline_ns = std::numeric_limits<int64_t>::max();
+  if (!sealed_ && committer_.outstanding() == 0) deadline_ns = last_hand_over_ns_ + options_.seal_after_idle_ns;
+  LogTime due_at = 0;
+  if (kernel_.first_due(due_at) != 0)
+    deadline_ns = std::min(deadline_ns, clock_.monotonic_ns() + std::max<int64_t>(0, due_at - last_time_));
+  return deadline_ns;
+}
+
+bool Shard::drained() const {
+  return growing_ == nullptr && committer_.outstanding() == 0 && sealed_ && internal_.empty();
+}
+
+bool Shard::submit_internal(Submission submission) {
+  if (internal_.size() >= kInternalLimit) return false;
+  submission.payload_crc = crc32c(submission.payload.view());
+  internal_.push_back(std::move(submission));
+  return true;
+}
+
+// Completions and subscriptions.
+
+void Shard::take_completions() {
+  Completed completed;
+  while (committer_.take_completed(completed)) {
+    on_durable(completed);
+    completed.writer->release_pages();
+    free_.push_back(completed.writer);
+  }
+}
+
+void Shard::on_durable(const Completed& completed) {
+  last_batch_ = completed.place;
+  last_chain_ = log::chain_value(completed.writer->pending().header.header_crc);
+  for (const EntryRun& run : completed.writer->runs()) streams_->add_durable(run, completed.place);
+  for (const EntryRun& run : completed.writer->runs()) notify(run.partition);
+}
+
+void Shard::notify(PartitionId partition) {
+  const auto found = waiting_.find(partition);
+  if (found == waiting_.end()) return;
+  const Offset end = streams_->durable_end(partition);
+  const bool gone = !streams_->has_partition(partition);
+  std::erase_if(found->second, [&](const Waiting& waiting) {
+    if (!gone && end <= waiting.from) return false;
+    const bool pushed =
+        waiting.link->open.try_push(ShardReply{0, waiting.session, 0, Advanced{waiting.subscription, end}});
+    HEPTANE_ASSERT(pushed, "the I/O side subscribed to more than its ring holds");
+    subscriptions_.erase({waiting.link, waiting.subscription});
+    if (waiting.link->wake_io) waiting.link->wake_io();
+    return true;
+  });
+  if (found->second.empty()) waiting_.erase(found);
+}
+
+void Shard::subscribe(ShardLink& link, SessionId session, const SubscribeRequest& request) {
+  waiting_[request.partition].push_back({&link, request.subscription, session, request.from});
+  subscriptions_[{&link, request.subscription}] = request.partition;
+  notify(request.partition);
+}
+
+void Shard::unsubscribe(ShardLink& link, uint64_t subscription) {
+  const auto found = subscriptions_.find({&link, subscription});
+  if (found == subscriptions_.end()) return;
+  const auto waiting = waiting_.find(found->second);
+  std::erase_if(waiting->second,
+                [&](const Waiting& item) { return item.link == &link && item.subscription == subscription; });
+  if (waiting->second.empty()) waiting_.erase(waiting);
+  subscriptions_.erase(found);
+}
+
+// Requests.
+
+bool Shard::take_requests() {
+  uint32_t taken = 0;
+  while (!internal_.empty() && taken < options_.requests_per_turn) {
+    if (take_submission(nullptr, 0, 0, internal_.front()) == Taken::stalled) return false;
+    internal_.pop_front();
+    ++taken;
+  }
+  // Links take turns at who is first, so that one flooding I/O thread does not starve another.
+  bool more = false;
+  for (size_t i = 0; i < links_.size(); ++i) {
+    ShardLink& link = *links_[(next_link_ + i) % links_.size()];
+    bool answered = false;
+    ShardRequest* request = nullptr;
+    while (taken < options_.requests_per_turn && (request = link.requests.front()) != nullptr) {
+      if (take(link, *request) == Taken::stalled) break;
+      link.requests.pop();
+      answered = true;
+      ++taken;
+    }
+    if (request != nullptr && taken >= options_.requests_per_turn) more = true;
+    if (answered && link.wake_io) link.wake_io();
+  }
+  if (!links_.empty()) next_link_ = (next_link_ + 1) % links_.size();
+  return more;
+}
+
+Shard::Taken Shard::take(ShardLink& link, ShardRequest& request) {
+  if (const auto* submission = std::get_if<Submission>(&request.body))
+    return take_submission(&link, request.session, request.request, *submission);
+  if (const auto* question = std::get_if<QueryRequest>(&request.body)) {
+    query(link, request.session, request.request, *question);
+  } else if (const auto* read = std::get_if<ReadRequest>(&request.body)) {
+    counters_.reads_total.fetch_add(1, std::memory_order_relaxed);
+    const bool pushed = link.open.try_push(ShardReply{0, request.session, request.request, streams_->locate(*read)});
+    HEPTANE_ASSERT(pushed, "the I/O side asked for more than its ring holds");
+  } else if (const auto* subscription = std::get_if<SubscribeRequest>(&request.body)) {
+    subscribe(link, request.session, *subscription);
+  } else {
+    unsubscribe(link, std::get<UnsubscribeRequest>(request.body).subscription);
+  }
+  return Taken::yes;
+}
+
+void Shard::query(ShardLink& link, SessionId session, RequestId request, const QueryRequest& question) {
+  counters_.queries_total.fetch_add(1, std::memory_order_relaxed);
+  Reply reply;
+  if (MachineTable::Slot* slot = machines_.find(question.machine))
+    slot->machine->query(Query{question.type, question.payload.view(), question.principal}, reply);
+  else
+    reply = refusal(Errc::not_found, "no such module is switched on");
+  answer(&link, last_applied_, session, request, std::move(reply));
+}
+
+void Shard::answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply reply) {
+  if (link == nullptr) return;
+  const bool pushed = link->gated.try_push(ShardReply{gate, session, request, std::move(reply)});
+  HEPTANE_ASSERT(pushed, "the I/O side asked for more than its ring holds");
+}
+
+// Commands.
+
+std::optional<Reply> Shard::admission_refusal(const Submission& submission) const {
+  if (stopping_) return refusal(Errc::closed, "the server is stopping");
+  if (submission.payload.size() > options_.payload_limit_bytes)
+    return refusal(Errc::too_large,
+                   "a command holds at most " + std::to_string(options_.payload_limit_bytes) + " bytes");
+  if (submission.machine == machine_ids::kKernel) return std::nullopt;
+  MachineTable::Slot* slot = const_cast<MachineTable&>(machines_).find(submission.machine);
+  if (slot == nullptr) return refusal(Errc::not_found, "no such module is switched on");
+  if (slot->machine->relieves(submission.type)) return std::nullopt;
+  if (disk_full()) return refusal(Errc::no_space, "the disk is nearly full: delete streams or make room");
+  if (slot->machine->memory_bytes() > options_.machine_memory_budget_bytes)
+    return refusal(Errc::overloaded, "the module's memory budget is used up: delete something or raise it");
+  return std::nullopt;
+}
+
+std::optional<Reply> Shard::repeated_reply(const Submission& submission) const {
+  if (!submission.idempotency) return std::nullopt;
+  const IdempotencyTable::Result* first =
+      kernel_.idempotency.find(submission.principal.id, submission.machine, *submission.idempotency);
+  if (first == nullptr) return std::nullopt;
+  if (first->request_hash != submission.idempotency->request_hash)
+    return refusal(Errc::invalid_argument, "this idempotency id was used with another request");
+  Reply reply;
+  reply.sequence = first->sequence;
+  reply.time = first->time;
+  reply.numbers = first->numbers;
+  reply.payload = Buffer::copy_of(first->reply);
+  reply.repeated = true;
+  return reply;
+}
+
+bool Shard::answer_without_log(ShardLink* link, SessionId session, RequestId request, const Submission& submission) {
+  std::optional<Reply> reply = repeated_reply(submission);
+  if (!reply) reply = admission_refusal(submission);
+  if (!reply && !guard_.denied.empty() &&
+      std::find(guard_.denied.begin(), guard_.denied.end(), command_digest(submission)) != guard_.denied.end())
+    reply = refusal(Errc::internal, "this command ended the server once before and is refused");
+  if (!reply) return false;
+  if (reply->error) counters_.refused_total.fetch_add(1, std::memory_order_relaxed);
+  answer(link, last_applied_, session, request, std::move(*reply));
+  return true;
+}
+
+Shard::Taken Shard::take_submission(ShardLink* link, SessionId session, RequestId request,
+                                    const Submission& submission) {
+  if (answer_without_log(link, session, request, submission)) return Taken::yes;
+  extensions_.clear();
+  append_extensions(extensions_, submission, session);
+  const uint64_t stored =
+      log::kEntryHeaderBytes + extensions_.size() + submission.payload.size() + log::kEntryAlignment;
+  if (!room_for(stored, last_time_ = std::max(last_time_, log_clock_.now()))) return Taken::stalled;
+  run_live(link, session, request, submission);
+  return Taken::yes;
+}
+
+// Makes sure a growing batch can take `stored_bytes` more; false: the commit must finish something first.
+bool Shard::room_for(uint64_t stored_bytes, LogTime now) {
+  if (growing_ != nullptr && growing_->command_count() > 0) {
+    const uint64_t after = growing_->body_bytes() + streams_->packed_bytes() + stored_bytes;
+    if (after > options_.batch_target_bytes || now - growing_->base_time() > kTimeDeltaLimitNs) {
+      if (committer_.outstanding() >= 2) return false;
+      hand_over_growing(0);
+    }
+  }
+  if (growing_ == nullptr) {
+    growing_ = free_writer();
+    if (growing_ == nullptr) return false;
+    growing_->begin(options_.id, epoch_, last_applied_ + 1, now);
+    digest_.reset();
+  }
+  return true;
+}
+
+void Shard::run_live(ShardLink* link, SessionId session, RequestId request, const Submission& submission) {
+  log::EntryHeader header;
+  header.kind = submission.kind;
+  header.machine = submission.machine;
+  header.type = submission.type;
+  header.partition = submission.partition;
+  header.payload_crc = submission.payload_crc;
+  header.detail = static_cast<uint32_t>(last_time_ - growing_->base_time());
+  // Events of this partition that are packed already come first in its order of offsets.
+  if (header.is_record_batch()) streams_->flush(submission.partition, *growing_);
+  const uint32_t entry = growing_->append(header, extensions_.view(), submission.payload.view());
+  const Command command{last_applied_ + 1, last_time_,           submission.machine,        submission.type,
+                        submission.kind,   submission.partition, submission.payload.view(), submission.principal};
+  if (guard_.word != nullptr) guard_.word->store(command_digest(submission), std::memory_order_relaxed);
+  run_.begin(command.sequence, command.time);
+  run_command(command);
+  if (guard_.word != nullptr) guard_.word->store(0, std::memory_order_relaxed);
+
+  if (run_.outcome() != CommandOutcome::kept) {
+    growing_->take_back(entry);
+    if (run_.outcome() == CommandOutcome::refused) counters_.refused_total.fetch_add(1, std::memory_order_relaxed);
+    answer(link, last_applied_, session, request, std::move(run_.reply()));
+    return;
+  }
+  if (header.is_record_batch()) {
+    const EntryRun run = streams_->place_batch(submission.partition, run_.reply().numbers[0],
+                                               growing_->payload_at(entry, header), epoch_);
+    growing_->add_run(run, entry, header);
+  }
+  growing_->seal(entry, header);
+  keep(command, growing_->command_count(), submission.idempotency, false);
+  growing_->count_command();
+  answer(link, last_applied_, session, request, std::move(run_.reply()));
+}
+
+void Shard::keep(const Command& command, uint32_t delta, const std::optional<IdempotencyKey>& key, bool replaying) {
+  last_applied_ = command.sequence;
+  last_time_ = command.time;
+  Reply& reply = run_.reply();
+  reply.sequence = command.sequence;
+  reply.time = command.time;
+  run_.keep(command, delta, replaying, digest_);
+  if (key) kernel_.idempotency.record(command.principal.id, command.machine, *key, reply);
+  counters_.commands_total.fetch_add(1, std::memory_order_relaxed);
+}
+
+// What live and replay share: finds who applies the command.
+void Shard::run_command(const Command& command) {
+  if (command.machine != machine_ids::kKernel) {
+    MachineTable::Slot* slot = machines_.find(command.machine);
+    HEPTANE_ASSERT(slot != nullptr, "a command for a machine that is not here passed admission");
+    return run_.apply(*slot->machine, command);
+  }
+  switch (command.type) {
+    case kFireTimer: return fire_timer(command);
+    case kTransact: return apply_transact(command, machines_, run_);
+    case kSetConfig:
+    case kActivate: return set_config(command);
+    default: return run_.effects().refuse(Errc::unsupported, 0, "the kernel has no such command");
+  }
+}
+
+void Shard::fire_timer(const Command& command) {
+  ByteReader reader(command.payload);
+  const auto id = reader.le<uint64_t>();
+  const auto found = kernel_.timers.find(id);
+  MachineTable::Slot* slot = found == kernel_.timers.end() ? nullptr : machines_.find(found->second.machine);
+  if (!reader.complete() || slot == nullptr) return run_.effects().refuse(Errc::not_found, 0, "no such timer");
+  run_.consume_timer(id);
+  Command fired = command;
+  fired.machine = found->second.machine;
+  fired.type = found->second.type;
+  fired.payload = as_bytes(found->second.payload);
+  run_.apply(*slot->machine, fired);
+  // A timer is over once it has fired, whatever its machine says to it.
+  run_.set_outcome(CommandOutcome::kept);
+}
+
+void Shard::set_config(const Command& command) {
+  ByteReader reader(command.payload);
+  if (command.type == kActivate) {
+    const auto machine = reader.le<uint16_t>();
+    const auto version = reader.le<uint32_t>();
+    MachineTable::Slot* slot = machines_.find(machine);
+    if (!reader.complete() || slot == nullptr || version > slot->machine->newest_version() ||
+        version < kernel_.version_of(machine))
+      return run_.effects().refuse(Errc::invalid_argument, 0, "no such logic version of that module");
+    kernel_.versions[machine] = version;
+    return;
+  }
+  const std::string key(as_text(reader.take(reader.le<uint32_t>())));
+  const std::string value(as_text(reader.take(reader.le<uint32_t>())));
+  if (!reader.complete() || key.empty())
+    return run_.effects().refuse(Errc::invalid_argument, 0, "a configuration command holds a key and a value");
+  if (value.empty())
+    kernel_.config.erase(key);
+  else
+    kernel_.config[key] = value;
+}
+
+// Timers, hand-over and seals.
+
+bool Shard::fire_due_timers() {
+  if (kernel_.due.empty() || stopping_) return false;
+  const LogTime now = last_time_ = std::max(last_time_, log_clock_.now());
+  LogTime due_at = 0;
+  for (uint32_t fired = 0; fired < kTimersPerTurn; ++fired) {
+    const TimerId id = kernel_.first_due(due_at);
+    if (id == 0 || due_at > now) return false;
+    ByteWriter payload;
+    payload.le<uint64_t>(id);
+    Submission submission;
+    submission.machine = machine_ids::kKernel;
+    submission.type = kFireTimer;
+    submission.payload = Buffer::take(payload.release());
+    submission.payload_crc = crc32c(submission.payload.view());
+    if (take_submission(nullptr, 0, 0, submission) == Taken::stalled) return false;
+  }
+  return true;
+}
+
+BatchWriter* Shard::free_writer() {
+  if (free_.empty()) return nullptr;
+  BatchWriter* writer = free_.back();
+  free_.pop_back();
+  return writer;
+}
+
+// The index knows synced batches only: a snapshot taken while one is outstanding would miss its records.
+bool Shard::come_to_rest() {
+  if (growing_ != nullptr && committer_.outstanding() < 2) {
+    if (growing_->command_count() > 0)
+      hand_over_growing(0);
+    else
+      hand_over_when_due();
+  }
+  if (growing_ != nullptr || committer_.outstanding() > 0 || last_batch_.segment == 0) return false;
+  const auto then = std::exchange(at_rest_, nullptr);
+  then({last_applied_, last_time_, epoch_, last_batch_, last_chain_});
+  return true;
+}
+
+void Shard::hand_over_when_due() {
+  if (growing_ == nullptr || committer_.outstanding() > 0) return;
+  if (growing_->command_count() == 0 && growing_->empty()) {
+    free_.push_back(growing_);  // all its commands were refused
+    growing_ = nullptr;
+    return;
+  }
+  hand_over_growing(0);
+}
+
+void Shard::hand_over_growing(uint16_t flags) {
+  streams_->flush_all(*growing_);
+  growing_->finish(digest_.value(), flags);
+  committer_.hand_over(*growing_);
+  growing_ = nullptr;
+  sealed_ = (flags & log::kSealFlag) != 0;
+  last_hand_over_ns_ = clock_.monotonic_ns();
+}
+
+void Shard::seal_when_idle() {
+  if (sealed_ || growing_ != nullptr || committer_.outstanding() > 0) return;
+  if (!stopping_ && clock_.monotonic_ns() - last_hand_over_ns_ < options_.seal_after_idle_ns) return;
+  growing_ = free_writer();
+  growing_->begin(options_.id, epoch_, last_applied_ + 1, last_time_);
+  digest_.reset();
+  hand_over_growing(log::kSealFlag);
+}
+
+}  // namespace heptane

@@ -1,0 +1,179 @@
+// The shard role: stamps commands, applies them to the machines, collects their effects into the batch in the making and
+// hands it to the commit; answers queries and reads. Owns all state of its machines; no system call on the hot path, no
+// lock, no CRC of payloads.
+//
+// Invariants: state may run ahead of the disk, nothing that anybody can see does (every reply carries a gate); a refused
+// command leaves no trace, in state, log or sequence; replay runs the very code that ran live.
+// Thread: its own, or the I/O loop's when merged. run_once() never waits.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "kernel/shard/command_run.h"
+#include "kernel/shard/committer.h"
+#include "kernel/shard/log_clock.h"
+#include "kernel/shard/snapshot_io.h"
+
+namespace heptane {
+
+struct ShardOptions {
+  ShardId id = 0;
+  size_t batch_target_bytes = log::kBatchTargetBytes;
+  size_t payload_limit_bytes = log::kPayloadLimitBytes;
+  uint32_t requests_per_turn = 4096;
+  uint64_t machine_memory_budget_bytes = uint64_t{4} << 30;
+  int64_t seal_after_idle_ns = 50'000'000;
+};
+
+// A word that outlives a crash of the process (a mapped file): the digest of the command being applied.
+struct ApplyGuard {
+  std::atomic<uint64_t>* word = nullptr;  // nullptr: no guard
+  std::vector<uint64_t> denied;           // digests of commands that crashed apply() before
+};
+
+struct ShardCounters {
+  std::atomic<uint64_t> commands_total{0};
+  std::atomic<uint64_t> refused_total{0};
+  std::atomic<uint64_t> overloaded_total{0};
+  std::atomic<uint64_t> queries_total{0};
+  std::atomic<uint64_t> reads_total{0};
+  std::atomic<uint64_t> slow_applies_total{0};
+};
+
+// Where shard and log stand between two commands when everything applied is synced and in the index.
+struct RestPoint {
+  Sequence sequence = 0;
+  LogTime time = 0;
+  Epoch epoch = 0;
+  log::BatchPlace last_batch;  // everything up to `sequence` lies before its end
+  log::ChainValue chain{};     // of it
+};
+
+class Shard {
+ public:
+  Shard(ShardOptions options, Clock& clock, Committer& committer);
+
+  // Before recovery.
+  void add_machine(StateMachine& machine) { machines_.add(machine); }
+  void set_streams(StreamStore& streams);
+  void attach(ShardLink& link);
+  void set_guard(ApplyGuard guard) { guard_ = std::move(guard); }
+
+  // Recovery: in order, every batch above the restored snapshot. Errc::corrupt names the command where state or effects
+  // differ from what the log says; `accept_divergence` = a batch's last sequence goes on from there.
+  Result<void> replay(const log::BatchView& batch, const log::BatchPlace& place);
+  void accept_divergence(Sequence sequence) { accepted_divergence_ = sequence; }
+  // After recovery: a new epoch begins; writes the seal that makes it durable.
+  void start(const log::LogEnd& end);
+
+  // True when there is more to do at once.
+  bool run_once();
+  // From the next turn on no command is taken until everything applied is synced; then `then` runs once, between two
+  // commands, and traffic goes on. Costs the sync of what is outstanding. For snapshots.
+  void when_at_rest(std::function<void(const RestPoint&)> then) { at_rest_ = std::move(then); }
+  bool rest_awaited() const { return static_cast<bool>(at_rest_); }
+  // Monotonic time at which run_once has something to do without being woken; INT64_MAX = none.
+  int64_t next_deadline_ns() const;
+
+  // Commands of the kernel itself (configuration, retention). False when the inner queue is full.
+  bool submit_internal(Submission submission);
+
+  // No further commands from links are taken (answered `closed`); then drained() becomes true: all synced and sealed.
+  void request_stop() { stopping_ = true; }
+  bool drained() const;
+
+  // Disk full or a budget passed: only commands that relieve are admitted. Any thread.
+  void set_disk_full(bool full) { disk_full_.store(full, std::memory_order_relaxed); }
+  bool disk_full() const { return disk_full_.load(std::memory_order_relaxed); }
+
+  Sequence last_applied() const { return last_applied_; }
+  Epoch epoch() const { return epoch_; }
+  LogTime last_time() const { return last_time_; }
+  bool time_alarmed() const { return log_clock_.alarmed(); }
+  const KernelState& kernel() const { return kernel_; }
+  const ShardCounters& counters() const { return counters_; }
+
+  // Canonical state at last_applied(): the kernel's, then every machine's in order of id.
+  void save(SnapshotWriter& writer) const;
+  Result<void> restore(SnapshotReader& reader, Sequence sequence, LogTime time);
+  Hash128 state_hash() const;
+
+ private:
+  struct Waiting {
+    ShardLink* link;
+    uint64_t subscription;
+    SessionId session;
+    Offset from;
+  };
+  enum class Taken : uint8_t { yes, stalled };
+
+  void take_completions();
+  void on_durable(const Completed& completed);
+  bool take_requests();
+  Taken take(ShardLink& link, ShardRequest& request);
+  Taken take_submission(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
+  bool answer_without_log(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
+  std::optional<Reply> admission_refusal(const Submission& submission) const;
+  std::optional<Reply> repeated_reply(const Submission& submission) const;
+  void run_live(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
+  void run_command(const Command& command);
+  void fire_timer(const Command& command);
+  void set_config(const Command& command);
+  void keep(const Command& command, uint32_t delta, const std::optional<IdempotencyKey>& key, bool replaying);
+  Result<void> replay_entry(const log::EntryView& entry, Sequence sequence, const log::BatchView& batch,
+                            const log::BatchPlace& place);
+  void answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply reply);
+  void query(ShardLink& link, SessionId session, RequestId request, const QueryRequest& query);
+  void subscribe(ShardLink& link, SessionId session, const SubscribeRequest& request);
+  void unsubscribe(ShardLink& link, uint64_t subscription);
+  void notify(PartitionId partition);
+
+  bool fire_due_timers();
+  bool room_for(uint64_t stored_bytes, LogTime now);
+  bool come_to_rest();
+  void hand_over_when_due();
+  void hand_over_growing(uint16_t flags);
+  void seal_when_idle();
+  BatchWriter* free_writer();
+
+  ShardOptions options_;
+  Clock& clock_;
+  Committer& committer_;
+  LogClock log_clock_;
+  MachineTable machines_;
+  KernelState kernel_;
+  CommandRun run_;
+  StreamStore* streams_ = nullptr;
+  std::vector<ShardLink*> links_;
+  ApplyGuard guard_;
+  ShardCounters counters_;
+
+  Epoch epoch_ = 0;
+  Sequence last_applied_ = 0;
+  LogTime last_time_ = 0;
+  Sequence accepted_divergence_ = 0;
+  bool started_ = false;
+  bool stopping_ = false;
+  std::atomic<bool> disk_full_{false};
+
+  std::vector<std::unique_ptr<BatchWriter>> writers_;
+  std::vector<BatchWriter*> free_;
+  BatchWriter* growing_ = nullptr;
+  DigestAccumulator digest_;
+  ByteWriter extensions_;
+  std::deque<Submission> internal_;
+  bool sealed_ = false;  // the last batch handed over was a seal and everything before it is synced
+  std::function<void(const RestPoint&)> at_rest_;
+  log::BatchPlace last_batch_;  // synced and indexed
+  log::ChainValue last_chain_{};
+  int64_t last_hand_over_ns_ = 0;
+  size_t next_link_ = 0;
+  std::map<PartitionId, std::vector<Waiting>> waiting_;
+  std::map<std::pair<ShardLink*, uint64_t>, PartitionId> subscriptions_;
+};
+
+}  // namespace heptane

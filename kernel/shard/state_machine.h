@@ -1,0 +1,78 @@
+// A deterministic state machine: commands in; events, replies and timers out. The shard owns it and is the only thread that
+// calls it (render apart, which is pure).
+//
+// apply() is total, bounded and deterministic (invariant 3): no clock, I/O, randomness, hash or pointer order, exceptions.
+// A refusal changes nothing. save() is canonical: equal states, equal bytes. A machine keeps its MachineId for ever.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "kernel/base/bytes.h"
+#include "kernel/base/ids.h"
+#include "kernel/base/result.h"
+#include "kernel/shard/messages.h"
+
+namespace heptane {
+
+class Effects;
+class SnapshotWriter;
+class SnapshotReader;
+
+// Ids of machines; never reused.
+namespace machine_ids {
+constexpr MachineId kKernel = 0;   // configuration, timers, transact, activation
+constexpr MachineId kStreams = 1;  // streams, partitions, producers
+constexpr MachineId kFirstModule = 16;
+constexpr MachineId kFirstTest = 0xFF00;
+}  // namespace machine_ids
+
+// A command as the machine sees it. Views are valid during apply().
+struct Command {
+  Sequence sequence = 0;
+  LogTime time = 0;
+  MachineId machine = 0;
+  CommandType type = 0;
+  log::EntryKind kind = log::EntryKind::command;
+  PartitionId partition = kNoPartition;
+  Bytes payload;
+  Principal principal;
+};
+
+struct Query {
+  uint16_t type = 0;
+  Bytes payload;
+  Principal principal;
+};
+
+enum class ScopeOutcome : uint8_t { keep, roll_back };
+
+class StateMachine {
+ public:
+  virtual ~StateMachine() = default;
+  virtual MachineId id() const = 0;
+  virtual std::string_view name() const = 0;  // for metrics and messages
+
+  virtual void apply(const Command& command, Effects& effects) = 0;
+  // Fills the reply; gated like one. Pages its answer: at most 1 MiB.
+  virtual void query(const Query& query, Reply& reply) const = 0;
+
+  // Invariant 7: between open and close(roll_back) every change is undone. Scopes nest.
+  virtual void open_scope() = 0;
+  virtual void close_scope(ScopeOutcome outcome) = 0;
+
+  virtual uint64_t memory_bytes() const = 0;
+  virtual void save(SnapshotWriter& writer) const = 0;
+  virtual Result<void> restore(SnapshotReader& reader) = 0;
+
+  // Commands that free what they stand on (deletions, settlements): admitted when the disk or the memory budget is full.
+  virtual bool relieves(CommandType type) const {
+    (void)type;
+    return false;
+  }
+
+  // The newest logic version this binary knows; the log's activation decides which one is in force (Effects::version).
+  virtual uint32_t newest_version() const { return 1; }
+};
+
+}  // namespace heptane

@@ -1,0 +1,56 @@
+// What the shard needs of the streams machine, which lives above it: offsets for events while commands are applied, the
+// record batches they are packed into when a batch closes, and the index that turns synced places into reads.
+// The shard thread's.
+#pragma once
+
+#include <cstdint>
+
+#include "kernel/shard/effects.h"
+#include "kernel/shard/messages.h"
+
+namespace heptane {
+
+class BatchWriter;
+
+// Consecutive records of one partition inside one log entry.
+struct EntryRun {
+  PartitionId partition = kNoPartition;
+  Offset first = 0;
+  Offset end = 0;      // one past the last
+  uint32_t begin = 0;  // byte range of the entry, from the batch header
+  uint32_t finish = 0;
+  int64_t max_timestamp_ms = 0;
+};
+
+class StreamStore {
+ public:
+  virtual ~StreamStore() = default;
+  virtual bool has_partition(PartitionId partition) const = 0;
+  virtual Offset next_offset(PartitionId partition) const = 0;
+
+  // Packs an event of a kept command; its offset is next_offset(partition), which moves on.
+  virtual void pack(const Event& event, LogTime time, uint32_t command_delta, Ordinal ordinal) = 0;
+  // Bytes the packed events will take in the batch, at most.
+  virtual uint64_t packed_bytes() const = 0;
+  // Writes the packed events of one partition (before a record batch of its own) or of all (when the batch closes).
+  virtual void flush(PartitionId partition, BatchWriter& out) = 0;
+  virtual void flush_all(BatchWriter& out) = 0;
+  // Replay: an event's offset is taken; its bytes are in the log already.
+  virtual void skip(PartitionId partition) = 0;
+
+  // A kept record batch command: writes base offset (the reply's) and leader epoch into the batch's bytes.
+  virtual EntryRun place_batch(PartitionId partition, Offset base_offset, std::byte* batch, Epoch epoch) = 0;
+  // The run of a logged record batch.
+  virtual EntryRun read_run(PartitionId partition, Bytes batch, uint32_t begin, uint32_t finish) const = 0;
+
+  // The index: `run` is synced and lies in the batch at `place`. Runs of a partition come in offset order.
+  virtual void add_durable(const EntryRun& run, const log::BatchPlace& place) = 0;
+  virtual ReadReply locate(const ReadRequest& request) const = 0;
+  // The index beside a snapshot: places, not state, so no part of the state hash.
+  virtual void save_index(SnapshotWriter& writer) const = 0;
+  virtual Result<void> restore_index(SnapshotReader& reader) = 0;
+  // One past the last synced offset; 0 for an unknown partition.
+  virtual Offset durable_end(PartitionId partition) const = 0;
+};
+
+}  // namespace heptane

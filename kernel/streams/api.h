@@ -1,0 +1,104 @@
+// Commands and queries of the streams machine (machine_ids::kStreams): the machine behind Kafka and every other way to
+// append. Payloads are little-endian; encoders and decoders live beside the structs, so that gateways never see bytes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel/base/bytes.h"
+#include "kernel/base/ids.h"
+#include "kernel/base/result.h"
+#include "kernel/shard/messages.h"
+
+namespace heptane::streams {
+
+constexpr size_t kNameLimitBytes = 249;
+constexpr uint32_t kPartitionsLimit = 1024;  // of one stream
+
+enum StreamCommand : CommandType {
+  kCreateStream = 1,  // payload CreateStream; reply numbers: first PartitionId, partition count. Refused: exists,
+                      // invalid_argument (name, count), overloaded (limit of streams)
+  kAppend = 2,  // record_command; reply numbers: base offset, log append time in ms. `repeated` for a duplicate of
+                // the producer's last five batches. Refused with AppendRefusal in detail
+  kInitProducer = 3,  // payload InitProducer; reply numbers: producer id, producer epoch
+  kDeleteStream = 4,  // payload DeleteStream. Refused: not_found
+  kAppendEvents = 5,  // payload AppendEvents; reply numbers: first offset, count. Refused: not_found, too_large, stale
+                      // (the stream goes on elsewhere than expected). With no records it is a guard
+};
+
+// Reply::detail of a refused append.
+enum class AppendRefusal : uint32_t {
+  none = 0,
+  unknown_partition = 1,      // deleted or never there (Errc::not_found)
+  out_of_order_sequence = 2,  // neither the next sequence nor one of the last five batches (Errc::stale)
+  duplicate_sequence = 3,     // older than the last five batches: was executed, its offset is forgotten (Errc::stale)
+  fenced_producer = 4,        // an older producer epoch (Errc::stale)
+  unknown_producer = 5,       // not issued here, or evicted, and not at its first batch (Errc::not_found)
+};
+
+struct CreateStream {
+  std::string_view name;
+  uint32_t partitions = 1;
+};
+struct InitProducer {
+  int64_t producer_id = -1;  // -1: a new one; else bump its epoch
+  int16_t producer_epoch = -1;
+};
+struct DeleteStream {
+  std::string_view name;
+};
+
+struct EventRecord {
+  bool has_key = false;
+  Bytes key;
+  Bytes value;
+};
+// Records without a producer's batch around them: the kernel packs them.
+struct AppendEvents {
+  std::string_view stream;
+  Offset expected_offset = -1;  // of the stream's end; -1 = any
+  std::vector<EventRecord> records;
+};
+
+Buffer encode(const AppendEvents& command);
+Result<AppendEvents> decode_append_events(Bytes payload);
+Buffer encode(const CreateStream& command);
+Buffer encode(const InitProducer& command);
+Buffer encode(const DeleteStream& command);
+Result<CreateStream> decode_create_stream(Bytes payload);
+Result<InitProducer> decode_init_producer(Bytes payload);
+Result<DeleteStream> decode_delete_stream(Bytes payload);
+
+// [a-zA-Z0-9._-]{1,249}, and not `.` or `..`.
+bool valid_name(std::string_view name);
+
+enum StreamQuery : uint16_t {
+  kDescribe = 1,  // payload DescribeQuery; reply payload: StreamInfo of each that exists, in order of name
+};
+
+struct DescribeQuery {
+  bool all = false;
+  std::vector<std::string> names;  // at most 10,000; ignored when `all`
+};
+struct PartitionInfo {
+  PartitionId id = kNoPartition;
+  Offset log_start = 0;
+  Offset durable_end = 0;  // one past the last synced record
+};
+struct StreamInfo {
+  std::string name;
+  std::array<std::byte, 16> uuid{};
+  std::vector<PartitionInfo> partitions;
+};
+Buffer encode(const DescribeQuery& query);
+Result<DescribeQuery> decode_describe_query(Bytes payload);
+Buffer encode(const std::vector<StreamInfo>& streams);
+Result<std::vector<StreamInfo>> decode_stream_infos(Bytes payload);
+
+// Makes a submission that appends `record_batch` (checked: see record_batch.h) to `partition`.
+Submission make_append(PartitionId partition, Buffer record_batch, uint32_t batch_crc);
+Submission make_command(MachineId machine, CommandType type, Buffer payload);
+
+}  // namespace heptane::streams

@@ -1,0 +1,86 @@
+// The streams machine: names, partitions, offsets and producers, and the index behind every read. The machine behind Kafka,
+// HTTP streams and every event another machine emits. State is small; the records lie in the log.
+// The shard thread's.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/shard/state_machine.h"
+#include "kernel/shard/stream_store.h"
+#include "kernel/streams/api.h"
+#include "kernel/streams/event_packer.h"
+#include "kernel/streams/producer_table.h"
+#include "kernel/streams/stream_index.h"
+
+namespace heptane::streams {
+
+class StreamsMachine final : public StateMachine, public StreamStore {
+ public:
+  static constexpr size_t kStreamsLimit = 100'000;
+
+  // For other machines, as a port: the stream's first partition, created when it is not there.
+  PartitionId ensure_stream(std::string_view name, Sequence sequence);
+  std::optional<PartitionId> find_partition(std::string_view name, uint32_t index) const;
+
+  MachineId id() const override { return machine_ids::kStreams; }
+  std::string_view name() const override { return "streams"; }
+  void apply(const Command& command, Effects& effects) override;
+  void query(const Query& query, Reply& reply) const override;
+  void open_scope() override;
+  void close_scope(ScopeOutcome outcome) override;
+  uint64_t memory_bytes() const override;
+  void save(SnapshotWriter& writer) const override;
+  Result<void> restore(SnapshotReader& reader) override;
+  bool relieves(CommandType type) const override { return type == kDeleteStream; }
+
+  bool has_partition(PartitionId partition) const override;
+  Offset next_offset(PartitionId partition) const override;
+  void pack(const Event& event, LogTime time, uint32_t command_delta, Ordinal ordinal) override;
+  uint64_t packed_bytes() const override { return packer_.packed_bytes(); }
+  void flush(PartitionId partition, BatchWriter& out) override { packer_.flush(partition, out); }
+  void flush_all(BatchWriter& out) override { packer_.flush_all(out); }
+  void skip(PartitionId partition) override;
+  EntryRun place_batch(PartitionId partition, Offset base_offset, std::byte* batch, Epoch epoch) override;
+  EntryRun read_run(PartitionId partition, Bytes batch, uint32_t begin, uint32_t finish) const override;
+  void add_durable(const EntryRun& run, const log::BatchPlace& place) override;
+  ReadReply locate(const ReadRequest& request) const override;
+  Offset durable_end(PartitionId partition) const override { return index_.durable_end(partition); }
+  void save_index(SnapshotWriter& writer) const override { index_.save(writer); }
+  Result<void> restore_index(SnapshotReader& reader) override { return index_.restore(reader); }
+
+  size_t stream_count() const { return streams_.size(); }
+
+ private:
+  struct Partition {
+    bool alive = false;
+    Offset next_offset = 0;
+    Offset log_start = 0;
+  };
+  struct Stream {
+    std::array<std::byte, 16> uuid{};
+    std::vector<PartitionId> partitions;
+  };
+
+  void append(const Command& command, Effects& effects);
+  void append_events(const Command& command, Effects& effects);
+  void create(const Command& command, Effects& effects);
+  void remove(const Command& command, Effects& effects);
+  void init_producer(const Command& command, Effects& effects);
+  Stream& add_stream(std::string_view name, uint32_t partitions, Sequence sequence);
+  void undoable(std::function<void()> undo);
+  StreamInfo describe(const std::string& name, const Stream& stream) const;
+
+  std::map<std::string, Stream, std::less<>> streams_;
+  std::vector<Partition> partitions_{1};  // by PartitionId; 0 is none
+  ProducerTable producers_;
+  EventPacker packer_;
+  StreamIndex index_;
+  std::vector<std::function<void()>> undo_;
+  std::vector<size_t> scopes_;  // undo_ sizes at their opening
+};
+
+}  // namespace heptane::streams

@@ -1,0 +1,54 @@
+// The Kafka protocol of one listener. Sessions speak it without I/O (kernel/net/session.h); what they ask goes to the
+// streams machine. Options are fixed at start; counters may be read from any thread, the rest belongs to the I/O threads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "kernel/net/session.h"
+
+namespace heptane::data::kafka {
+
+struct KafkaOptions {
+  bool auto_create = true;                     // kafka.auto_create: Metadata that allows it creates unknown topics
+  size_t max_request_bytes = size_t{8} << 20;  // kafka.max_request_bytes: a longer request closes the connection
+  size_t max_record_batch_bytes = 1'048'588;   // kafka.max_record_batch_bytes: a longer batch is refused (error 10)
+  size_t max_fetch_bytes = size_t{16} << 20;   // records in one Fetch response, whatever the client asks
+  net::Address advertised;                     // where clients shall connect; empty host: where they did
+  std::string cluster_id;                      // the log id as text
+  int32_t leader_epoch = 0;                    // the shard's epoch
+  uint16_t listener = 0;                       // origin that is logged with each command
+  int64_t idle_timeout_ns = 600'000'000'000;
+};
+
+struct KafkaCounters {
+  std::atomic<uint64_t> requests{0};
+  std::atomic<uint64_t> record_batches{0};          // appended or repeated
+  std::atomic<uint64_t> record_batches_refused{0};  // answered with an error
+  std::atomic<uint64_t> malformed_requests{0};      // closed: a request that cannot be read
+  std::atomic<uint64_t> oversized_requests{0};      // closed: length negative or over the limit
+  std::atomic<uint64_t> unknown_apis{0};            // closed: no such API key here
+  std::atomic<uint64_t> unsupported_versions{0};    // answered with error 35 or closed
+  std::atomic<uint64_t> requests_past_deadline{0};  // no answer came in time
+};
+
+class KafkaProtocol final : public net::Protocol {
+ public:
+  explicit KafkaProtocol(KafkaOptions options) : options_(std::move(options)) {}
+
+  std::string_view name() const override { return "kafka"; }
+  std::unique_ptr<net::Session> open(const net::Address& remote) override;
+  size_t message_limit_bytes() const override { return options_.max_request_bytes + 4; }
+  int64_t idle_timeout_ns() const override { return options_.idle_timeout_ns; }
+
+  const KafkaOptions& options() const { return options_; }
+  KafkaCounters& counters() { return counters_; }
+
+ private:
+  KafkaOptions options_;
+  KafkaCounters counters_;
+};
+
+}  // namespace heptane::data::kafka

@@ -1,0 +1,168 @@
+// Metadata: one broker, which leads everything. Unknown topics are created when the client and the options allow it: a
+// logged command, after which the streams are described again. Losing a race against another creator is no error.
+
+#include <algorithm>
+#include <map>
+
+#include "kernel/shard/state_machine.h"
+#include "modules/data/gateway/kafka/messages.h"
+#include "modules/data/gateway/kafka/session.h"
+
+namespace heptane::data::kafka {
+
+namespace {
+
+constexpr int16_t kFirstVersionWithNullForAll = 1;
+constexpr int32_t kNodeId = 1;
+constexpr size_t kTopicsMax = 10'000;
+constexpr uint32_t kDescribeTag = 0xFFFFFFFF;
+constexpr uint32_t kDescribeAgainTag = 0xFFFFFFFE;
+
+ErrorCode error_of_creation(Errc code) {
+  switch (code) {
+    case Errc::exists: return ErrorCode::none;
+    case Errc::invalid_argument: return ErrorCode::invalid_topic;
+    case Errc::no_space: return ErrorCode::kafka_storage_error;
+    default: return ErrorCode::leader_not_available;  // clients ask again
+  }
+}
+
+class Metadata final : public Request {
+ public:
+  using Request::Request;
+
+  bool answers_at_length() const override { return true; }
+
+  void start() override {
+    if (!decode(request_)) return;
+    set_deadline(session_.now_ns() + KafkaSession::kRequestDeadlineNs);
+    const bool empty = !request_.topics || request_.topics->empty();
+    all_ = !request_.topics || (empty && header_.api_version < kFirstVersionWithNullForAll);
+    if (empty && !all_) return respond({});
+    if (!all_ && request_.topics->size() > kTopicsMax) return close("a metadata request for too many topics");
+    if (!all_) sort_topics();
+    describe(kDescribeTag);
+  }
+
+  void on_reply(uint32_t tag, const Reply& reply) override {
+    if (done()) return;
+    if (tag == kDescribeTag || tag == kDescribeAgainTag) return on_described(tag, reply);
+    const ErrorCode error = reply.ok() ? ErrorCode::none : error_of_creation(*reply.error);
+    if (error != ErrorCode::none) errors_[creating_[tag]] = error;
+    if (--waiting_ == 0) describe(kDescribeAgainTag);
+  }
+
+ private:
+  using Infos = std::vector<streams::StreamInfo>;
+
+  void sort_topics() {
+    for (const auto& topic : *request_.topics)
+      errors_[topic.name] = streams::valid_name(topic.name) ? ErrorCode::none : ErrorCode::invalid_topic;
+  }
+
+  void describe(uint32_t tag) {
+    streams::DescribeQuery query;
+    query.all = all_;
+    for (const auto& [name, error] : errors_)
+      if (error != ErrorCode::invalid_topic) query.names.emplace_back(name);
+    if (!all_ && query.names.empty()) return respond({});
+    QueryRequest request;
+    request.machine = machine_ids::kStreams;
+    request.type = streams::kDescribe;
+    request.payload = streams::encode(query);
+    if (!session_.query(*this, tag, std::move(request))) ask_again_later();
+  }
+
+  void on_described(uint32_t tag, const Reply& reply) {
+    if (!reply.ok()) return ask_again_later();
+    Result<Infos> infos = streams::decode_stream_infos(reply.payload.view());
+    if (!infos) return ask_again_later();
+    session_.learn(*infos);
+    if (tag == kDescribeTag && may_create() && create_missing(*infos)) return;
+    respond(*infos);
+  }
+
+  bool may_create() const { return !all_ && request_.allow_auto_topic_creation && session_.options().auto_create; }
+
+  // True when an answer will come.
+  bool create_missing(const Infos& infos) {
+    for (const auto& [name, error] : errors_)
+      if (error == ErrorCode::none && find(infos, name) == nullptr) creating_.push_back(name);
+    for (uint32_t i = 0; i < creating_.size(); ++i) {
+      Buffer command = streams::encode(streams::CreateStream{creating_[i], 1});
+      if (session_.submit(*this, i,
+                          streams::make_command(machine_ids::kStreams, streams::kCreateStream, std::move(command))))
+        ++waiting_;
+      else
+        errors_[creating_[i]] = ErrorCode::leader_not_available;
+    }
+    return waiting_ > 0;
+  }
+
+  // Names are unique and descriptions come in order of name.
+  static const streams::StreamInfo* find(const Infos& infos, std::string_view name) {
+    const auto found =
+        std::lower_bound(infos.begin(), infos.end(), name,
+                         [](const streams::StreamInfo& info, std::string_view n) { return info.name < n; });
+    return found != infos.end() && found->name == name ? &*found : nullptr;
+  }
+
+  void ask_again_later() {
+    for (auto& [name, error] : errors_)
+      if (error == ErrorCode::none) error = ErrorCode::leader_not_available;
+    if (all_) return close("the shard's queue is full");  // an empty list would look like an empty cluster
+    respond({});
+  }
+
+  void respond(const Infos& infos) {
+    MetadataResponse response;
+    const net::Address& here =
+        session_.options().advertised.host.empty() ? session_.local() : session_.options().advertised;
+    response.brokers.push_back({kNodeId, here.host, here.port, std::nullopt});
+    response.cluster_id = session_.options().cluster_id;
+    response.controller_id = kNodeId;
+    if (all_)
+      for (const streams::StreamInfo& info : infos) response.topics.push_back(describe_topic(info));
+    for (const auto& [name, error] : errors_) {
+      const streams::StreamInfo* info = find(infos, name);
+      response.topics.push_back(info != nullptr ? describe_topic(*info) : missing_topic(name, error));
+    }
+    answer(response);
+  }
+
+  static MetadataResponse::Topic missing_topic(std::string_view name, ErrorCode error) {
+    MetadataResponse::Topic topic;
+    topic.error_code = wire(error == ErrorCode::none ? ErrorCode::unknown_topic_or_partition : error);
+    topic.name = name;
+    return topic;
+  }
+
+  MetadataResponse::Topic describe_topic(const streams::StreamInfo& info) const {
+    MetadataResponse::Topic topic;
+    topic.name = info.name;
+    for (size_t i = 0; i < info.partitions.size(); ++i) {
+      MetadataResponse::Partition& partition = topic.partitions.emplace_back();
+      partition.partition_index = static_cast<int32_t>(i);
+      partition.leader_id = kNodeId;
+      partition.leader_epoch = session_.options().leader_epoch;
+      partition.replica_nodes = {kNodeId};
+      partition.isr_nodes = {kNodeId};
+    }
+    return topic;
+  }
+
+  MetadataRequest request_;
+  bool all_ = false;
+  std::map<std::string_view, ErrorCode> errors_;  // of the topics asked for
+  std::vector<std::string_view> creating_;
+  size_t waiting_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Request> make_metadata(KafkaSession& session, const Api& api, RequestHeader header, Buffer frame,
+                                       Bytes body) {
+  return std::make_unique<Metadata>(session, api, header, std::move(frame), body);
+}
+
+}  // namespace heptane::data::kafka

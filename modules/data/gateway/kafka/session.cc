@@ -1,0 +1,375 @@
+#include "modules/data/gateway/kafka/session.h"
+
+#include <algorithm>
+
+#include "kernel/shard/state_machine.h"
+
+namespace heptane::data::kafka {
+
+namespace {
+
+constexpr size_t kLengthBytes = 4;
+constexpr int64_t kHoldCheckNs = 100'000'000;  // how often a held request looks at the output, should nobody tell it
+
+void count(std::atomic<uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
+
+}  // namespace
+
+void KafkaSession::on_open(net::SessionContext& context) {
+  context_ = &context;
+  context.need(kLengthBytes);
+}
+
+size_t KafkaSession::on_bytes(Bytes input, net::SessionContext& context) {
+  context_ = &context;
+  if (input_ended_ || closed_) return input.size();
+  size_t consumed = 0;
+  while (!full() && !input_ended_) {
+    const size_t taken = take_frame(input.subspan(consumed));
+    if (taken == 0) break;
+    consumed += taken;
+    advance();
+  }
+  if (closed_ || input_ended_) return input.size();
+  if (full()) set_paused(true);
+  return consumed;
+}
+
+size_t KafkaSession::take_frame(Bytes input) {
+  if (input.size() < kLengthBytes) {
+    context_->need(kLengthBytes);
+    return 0;
+  }
+  const auto length = load_be<int32_t>(input.data());
+  if (length < 0 || static_cast<size_t>(length) > options().max_request_bytes) {
+    end_input(length < 0 ? "negative request length" : "request longer than kafka.max_request_bytes",
+              counters().oversized_requests);
+    return input.size();
+  }
+  const size_t whole = kLengthBytes + static_cast<size_t>(length);
+  if (input.size() < whole) {
+    context_->need(whole);
+    return 0;
+  }
+  count(counters().requests);
+  enqueue(Buffer::copy_of(input.subspan(kLengthBytes, static_cast<size_t>(length))));
+  return whole;
+}
+
+// Header: api key, version, correlation id, client id (never compact); flexible versions add tagged fields.
+void KafkaSession::enqueue(Buffer frame) {
+  ByteReader reader(frame.view());
+  RequestHeader header;
+  header.api_key = reader.be<int16_t>();
+  header.api_version = reader.be<int16_t>();
+  header.correlation_id = reader.be<int32_t>();
+  if (reader.failed()) return end_input("request without a whole header", counters().malformed_requests);
+  const Api* api = find_api(header.api_key);
+  if (api == nullptr) return end_input("API key is not served", counters().unknown_apis);
+  const bool readable = header.api_version >= api->readable_min && header.api_version <= api->advertised_max;
+  if (!readable && api->key != ApiKey::api_versions)
+    return end_input("API version is not served", counters().unsupported_versions);
+  Bytes body;
+  if (readable) {
+    const auto client_id_bytes = reader.be<int16_t>();
+    if (client_id_bytes < -1) reader.fail();
+    if (client_id_bytes > 0) reader.skip(static_cast<size_t>(client_id_bytes));
+    if (!reader.failed() && header.api_version >= api->first_flexible) {
+      Decoder tags(reader.rest(), {header.api_version, true});
+      tags.skip_tagged_fields();
+      if (tags.reader().failed())
+        reader.fail();
+      else
+        reader.skip(tags.reader().position());
+    }
+    if (reader.failed()) return end_input("malformed request header", counters().malformed_requests);
+    body = reader.rest();
+  }
+  in_flight_bytes_ += frame.size();
+  requests_.push_back(make_request(*this, *api, header, std::move(frame), body));
+}
+
+// Requests that came before are still answered.
+void KafkaSession::end_input(std::string_view why, std::atomic<uint64_t>& counter) {
+  count(counter);
+  input_ended_ = true;
+  end_why_ = why;
+  advance();
+}
+
+void KafkaSession::on_reply(RequestId id, const Reply& reply, net::SessionContext& context) {
+  context_ = &context;
+  const std::optional<Ask> ask = take_ask(id);
+  if (!ask || closed_) return;
+  ask->request->on_reply(ask->tag, reply);
+  advance();
+}
+
+void KafkaSession::on_records(RequestId id, const net::RecordsRead& records, net::SessionContext& context) {
+  context_ = &context;
+  const std::optional<Ask> ask = take_ask(id);
+  if (!ask || closed_) return;
+  ask->request->on_records(ask->tag, records);
+  advance();
+}
+
+// Only the first request can have subscribed: it runs alone.
+void KafkaSession::on_advanced(net::SubscriptionId id, Offset durable_end, net::SessionContext& context) {
+  (void)durable_end;  // what is read says it again
+  context_ = &context;
+  if (started_ == 0 || closed_) return;
+  requests_.front()->on_advanced(id);
+  advance();
+}
+
+void KafkaSession::on_writable(net::SessionContext& context) {
+  context_ = &context;
+  advance();
+}
+
+void KafkaSession::on_timer(net::SessionTimerId timer, net::SessionContext& context) {
+  context_ = &context;
+  if (timer != timer_ || closed_) return;
+  timer_at_ns_ = 0;
+  const int64_t now = now_ns();
+  for (size_t i = 0; i < started_; ++i) {
+    Request& request = *requests_[i];
+    if (!request.done() && request.deadline_ns() != 0 && request.deadline_ns() <= now) request.on_deadline();
+  }
+  advance();
+  for (size_t i = 0; i < started_; ++i)
+    if (!requests_[i]->done() && requests_[i]->deadline_ns() != 0) schedule(requests_[i]->deadline_ns());
+}
+
+// One timer for all: it stays armed when the request it was for is done, so that a busy connection rarely arms one.
+void KafkaSession::schedule(int64_t deadline_ns) {
+  if (closed_ || (timer_at_ns_ != 0 && timer_at_ns_ <= deadline_ns)) return;
+  if (timer_at_ns_ != 0) context_->cancel(timer_);
+  timer_at_ns_ = deadline_ns;
+  timer_ = context_->arm(std::max<int64_t>(0, deadline_ns - now_ns()));
+}
+
+void KafkaSession::advance() {
+  if (advancing_) return;  // a request answered from within its own start
+  advancing_ = true;
+  bool moved = true;
+  while (moved && !closed_) {
+    moved = false;
+    while (!requests_.empty() && requests_.front()->done() && !closed_) {
+      deliver_front();
+      moved = true;
+    }
+    while (!closed_ && started_ < requests_.size() &&
+           may_start(*requests_[started_], started_ == 0 ? nullptr : requests_[started_ - 1].get())) {
+      Request& request = *requests_[started_++];
+      request.mark_started();
+      request.start();
+      moved = true;
+    }
+  }
+  advancing_ = false;
+  if (closed_) return;
+  if (paused_ && !full()) set_paused(false);
+  if (input_ended_ && requests_.empty()) {
+    closed_ = true;
+    context_->close(net::CloseReason::protocol_error, end_why_);
+  }
+}
+
+bool KafkaSession::may_start(const Request& request, const Request* before) {
+  if (before != nullptr)
+    return request.key() == ApiKey::produce && before->key() == ApiKey::produce && before->may_be_followed();
+  if (!request.answers_at_length() || context_->output_bytes() <= kOutputHoldBytes) return true;
+  schedule(now_ns() + kHoldCheckNs);
+  return false;
+}
+
+void KafkaSession::deliver_front() {
+  const std::unique_ptr<Request> request = std::move(requests_.front());
+  requests_.pop_front();
+  --started_;
+  in_flight_bytes_ -= request->frame_bytes();
+  drop_asks_of(*request);
+  if (!request->close_why().empty()) {
+    closed_ = true;
+    context_->close(net::CloseReason::protocol_error, request->close_why());
+    return;
+  }
+  for (Buffer& piece : request->take_response()) context_->write(std::move(piece));
+}
+
+void KafkaSession::set_paused(bool paused) {
+  if (paused_ == paused) return;
+  paused_ = paused;
+  context_->pause_input(paused);
+}
+
+RequestId KafkaSession::remember(Request& request, uint32_t tag) {
+  asks_.push_back({&request, tag});
+  return first_ask_ + asks_.size() - 1;
+}
+
+std::optional<KafkaSession::Ask> KafkaSession::take_ask(RequestId id) {
+  if (id < first_ask_ || id - first_ask_ >= asks_.size()) return std::nullopt;
+  const Ask ask = std::exchange(asks_[id - first_ask_], Ask{});
+  while (!asks_.empty() && asks_.front().request == nullptr) {
+    asks_.pop_front();
+    ++first_ask_;
+  }
+  if (ask.request == nullptr) return std::nullopt;
+  return ask;
+}
+
+// Answers that come after a request gave up are nobody's.
+void KafkaSession::drop_asks_of(const Request& request) {
+  for (Ask& ask : asks_)
+    if (ask.request == &request) ask.request = nullptr;
+}
+
+bool KafkaSession::submit(Request& request, uint32_t tag, Submission submission) {
+  submission.listener = options().listener;
+  submission.received_utc_ns = context_->utc_ns();
+  const RequestId id = remember(request, tag);
+  if (context_->submit(id, std::move(submission))) return true;
+  take_ask(id);
+  return false;
+}
+
+bool KafkaSession::query(Request& request, uint32_t tag, QueryRequest query) {
+  const RequestId id = remember(request, tag);
+  if (context_->query(id, std::move(query))) return true;
+  take_ask(id);
+  return false;
+}
+
+bool KafkaSession::read(Request& request, uint32_t tag, const ReadRequest& read) {
+  const RequestId id = remember(request, tag);
+  if (context_->read(id, read)) return true;
+  take_ask(id);
+  return false;
+}
+
+void KafkaSession::learn(const std::vector<streams::StreamInfo>& infos) {
+  for (const streams::StreamInfo& info : infos) {
+    if (known_.size() >= kKnownStreamsMax) known_.clear();
+    known_.insert_or_assign(info.name, info.partitions);
+  }
+}
+
+streams::PartitionInfo* KafkaSession::find(std::string_view topic, int32_t partition) {
+  const auto found = known_.find(topic);
+  if (found == known_.end() || partition < 0 || static_cast<size_t>(partition) >= found->second.size()) return nullptr;
+  return &found->second[static_cast<size_t>(partition)];
+}
+
+void KafkaSession::forget(std::string_view topic) {
+  const auto found = known_.find(topic);
+  if (found != known_.end()) known_.erase(found);
+}
+
+std::unique_ptr<net::Session> KafkaProtocol::open(const net::Address& remote) {
+  (void)remote;
+  return std::make_unique<KafkaSession>(*this);
+}
+
+void TopicLookup::want(const KafkaSession& session, std::string_view topic) {
+  if (!streams::valid_name(topic) || session.knows(topic)) return;
+  query_.names.emplace_back(topic);
+}
+
+TopicLookup::Outcome TopicLookup::ask(KafkaSession& session, Request& request, uint32_t tag) {
+  constexpr size_t kNamesMax = 10'000;
+  std::sort(query_.names.begin(), query_.names.end());
+  query_.names.erase(std::unique(query_.names.begin(), query_.names.end()), query_.names.end());
+  if (query_.names.empty()) return Outcome::nothing_to_ask;
+  if (query_.names.size() > kNamesMax) return Outcome::refused;
+  QueryRequest query;
+  query.machine = machine_ids::kStreams;
+  query.type = streams::kDescribe;
+  query.payload = streams::encode(query_);
+  return session.query(request, tag, std::move(query)) ? Outcome::asked : Outcome::refused;
+}
+
+namespace {
+
+ErrorCode error_of_refused_append(streams::AppendRefusal refusal) {
+  switch (refusal) {
+    case streams::AppendRefusal::none: return ErrorCode::unknown_server_error;
+    case streams::AppendRefusal::unknown_partition: return ErrorCode::unknown_topic_or_partition;
+    case streams::AppendRefusal::out_of_order_sequence: return ErrorCode::out_of_order_sequence;
+    case streams::AppendRefusal::duplicate_sequence: return ErrorCode::duplicate_sequence;
+    case streams::AppendRefusal::fenced_producer: return ErrorCode::invalid_producer_epoch;
+    case streams::AppendRefusal::unknown_producer: return ErrorCode::unknown_producer_id;
+  }
+  return ErrorCode::unknown_server_error;
+}
+
+}  // namespace
+
+ErrorCode error_of(const Reply& reply) {
+  if (reply.ok()) return ErrorCode::none;
+  switch (*reply.error) {
+    case Errc::overloaded: return ErrorCode::not_enough_replicas;  // retriable everywhere, and says: nothing was kept
+    case Errc::no_space: return ErrorCode::kafka_storage_error;
+    case Errc::deadline:
+    case Errc::closed: return ErrorCode::request_timed_out;
+    case Errc::too_large: return ErrorCode::message_too_large;
+    case Errc::corrupt: return ErrorCode::corrupt_message;
+    default: break;
+  }
+  if (reply.detail != 0) return error_of_refused_append(static_cast<streams::AppendRefusal>(reply.detail));
+  if (*reply.error == Errc::not_found) return ErrorCode::unknown_topic_or_partition;
+  return ErrorCode::unknown_server_error;
+}
+
+void Request::on_deadline() {
+  session_.counters().requests_past_deadline.fetch_add(1, std::memory_order_relaxed);
+  close("no answer from the shard before the deadline");
+}
+
+void Request::close(std::string_view why) {
+  done_ = true;
+  close_why_ = why;
+}
+
+void Request::malformed() {
+  session_.counters().malformed_requests.fetch_add(1, std::memory_order_relaxed);
+  close("malformed request");
+}
+
+void Request::set_deadline(int64_t deadline_ns) {
+  deadline_ns_ = deadline_ns;
+  session_.schedule(deadline_ns);
+}
+
+// Length, then the header: correlation id, and tagged fields in flexible versions except of ApiVersions, whose answer an
+// older client must be able to read.
+Encoder Request::begin_answer(int16_t version) {
+  const bool flexible = version >= api_.first_flexible;
+  Encoder encoder({version, flexible});
+  encoder.out().zeros(kLengthBytes);
+  encoder.out().be(header_.correlation_id);
+  if (flexible && api_.key != ApiKey::api_versions) encoder.empty_tagged_fields();
+  return encoder;
+}
+
+void Request::finish_answer(Encoder& encoder) {
+  store_be(encoder.out().at(0), static_cast<int32_t>(encoder.size() - kLengthBytes));
+  response_ = encoder.finish();
+  done_ = true;
+}
+
+std::unique_ptr<Request> make_request(KafkaSession& session, const Api& api, RequestHeader header, Buffer frame,
+                                      Bytes body) {
+  switch (api.key) {
+    case ApiKey::produce: return make_produce(session, api, header, std::move(frame), body);
+    case ApiKey::fetch: return make_fetch(session, api, header, std::move(frame), body);
+    case ApiKey::list_offsets: return make_list_offsets(session, api, header, std::move(frame), body);
+    case ApiKey::metadata: return make_metadata(session, api, header, std::move(frame), body);
+    case ApiKey::api_versions: return make_api_versions(session, api, header, std::move(frame), body);
+    case ApiKey::init_producer_id: return make_init_producer_id(session, api, header, std::move(frame), body);
+  }
+  return nullptr;
+}
+
+}  // namespace heptane::data::kafka

@@ -1,0 +1,102 @@
+// A SessionContext with a small model of the streams machine behind it: what a session asks is answered in order when
+// `deliver` is called; refusals, full queues, held answers and the clock are the test's to say. Test support.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/net/session.h"
+#include "kernel/streams/api.h"
+
+namespace heptane::data::kafka::test {
+
+class FakeContext final : public net::SessionContext {
+ public:
+  explicit FakeContext(net::Session& session) : session_(session) {}
+
+  // The script.
+  void create_stream(const std::string& name, uint32_t partitions);
+  void append_from_elsewhere(const std::string& name, uint32_t partition, Bytes batch);
+  void refuse_next(Errc code, uint32_t detail) { refusals_.push_back({code, detail}); }
+  void fail_next_read(Errc code) { read_error_ = code; }
+  void repeat_next_append(Offset offset) { repeat_ = offset; }
+  void fill_queue(int times) { full_ = times; }
+  void hold(bool held) { held_ = held; }
+  void deliver();  // answers what was asked, unless held, until nothing is left
+  void pass_time(int64_t ns);
+  void stall_output(bool stalled) { output_stalled_ = stalled; }
+
+  // What was seen.
+  std::string output;            // since it was last cleared
+  std::vector<std::string> log;  // commands in the order in which they came
+  std::optional<std::string> closed;
+  bool paused = false;
+  size_t needed = 0;
+  size_t outstanding() const { return answers_.size(); }
+  size_t subscriptions() const { return subscriptions_.size(); }
+  size_t timers() const { return timers_.size(); }
+
+  void write(Buffer bytes) override;
+  void close(net::CloseReason reason, std::string_view why) override;
+  void need(size_t bytes) override { needed = bytes; }
+  void pause_input(bool pause) override { paused = pause; }
+  bool submit(RequestId request, Submission submission) override;
+  bool query(RequestId request, QueryRequest query) override;
+  bool read(RequestId request, ReadRequest read) override;
+  net::SubscriptionId subscribe(PartitionId partition, Offset from) override;
+  void unsubscribe(net::SubscriptionId subscription) override;
+  net::SessionTimerId arm(int64_t delay_ns) override;
+  void cancel(net::SessionTimerId timer) override { timers_.erase(timer); }
+  int64_t monotonic_ns() const override { return now_ns_; }
+  int64_t utc_ns() const override { return 1'700'000'000'000'000'000 + now_ns_; }
+  SessionId id() const override { return 1; }
+  const net::Address& local() const override { return local_; }
+  const net::Address& remote() const override { return remote_; }
+  size_t output_bytes() const override { return output_stalled_ ? output.size() : 0; }
+
+ private:
+  struct Partition {
+    std::vector<Buffer> batches;
+    Offset end = 0;
+  };
+  struct Refusal {
+    Errc code;
+    uint32_t detail;
+  };
+  struct Subscription {
+    PartitionId partition;
+    Offset from;
+  };
+
+  Reply execute(const Submission& submission);
+  Reply append(PartitionId id, Bytes batch);
+  Reply describe(Bytes payload) const;
+  net::RecordsRead read_now(const ReadRequest& read);
+  void notify(PartitionId partition);
+  bool full();
+
+  net::Session& session_;
+  std::map<std::string, std::vector<PartitionId>> streams_;
+  std::map<PartitionId, Partition> partitions_;
+  PartitionId next_partition_ = 1;
+  int64_t next_producer_ = 1000;
+  std::deque<std::function<void()>> answers_;
+  std::deque<Refusal> refusals_;
+  std::optional<Errc> read_error_;
+  std::optional<Offset> repeat_;
+  std::map<net::SubscriptionId, Subscription> subscriptions_;
+  std::map<net::SessionTimerId, int64_t> timers_;
+  uint64_t next_id_ = 1;
+  int64_t now_ns_ = 1'000'000'000;
+  int full_ = 0;
+  bool held_ = false;
+  bool output_stalled_ = false;
+  net::Address local_{"127.0.0.1", 9092};
+  net::Address remote_{"127.0.0.1", 50000};
+};
+
+}  // namespace heptane::data::kafka::test

@@ -1,0 +1,298 @@
+// The shard with two unlike machines: refusals leave no trace, crashes lose only what was not synced, replay is identical.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "kernel/shard/transact.h"
+#include "test/shard_harness.h"
+
+namespace heptane::test {
+namespace {
+
+uint64_t scaled(uint64_t full) {
+  const char* scale = std::getenv("HEPTANE_TEST_SCALE");
+  return std::max<uint64_t>(
+      1, static_cast<uint64_t>(static_cast<double>(full) * (scale == nullptr ? 0.1 : std::atof(scale))));
+}
+
+struct Drawn {
+  MachineId machine;
+  CommandType type;
+  Buffer payload;
+};
+
+std::string key_of(SeededRandom& random) { return "k" + std::to_string(random.below(40)); }
+
+Drawn draw_kv(SeededRandom& random) {
+  if (random.one_in(8)) return {kKvId, kKvPut, kv_payload(key_of(random), std::string(1001, 'x'))};  // refused
+  const auto type = static_cast<CommandType>(1 + random.below(3));
+  return {kKvId, type, kv_payload(key_of(random), "v" + std::to_string(random.below(3)))};
+}
+
+Drawn draw_ledger(SeededRandom& random) {
+  const auto account = [&] { return static_cast<uint32_t>(random.below(20)); };
+  const auto type = std::array{kLedgerDeposit, kLedgerTransfer, kLedgerTransfer,
+                               kLedgerHold,    kLedgerNoted,    kLedgerExpect}[random.below(6)];
+  const LedgerOperation operation{account(), account(), static_cast<int64_t>(random.below(100)),
+                                  static_cast<int64_t>(random.below(1'000'000))};
+  const std::string note = random.one_in(4) ? std::string(1001, 'n') : "note";
+  return {kLedgerId, type, ledger_payload(operation, type == kLedgerNoted ? note : "")};
+}
+
+Drawn draw_single(SeededRandom& random) { return random.one_in(2) ? draw_kv(random) : draw_ledger(random); }
+
+// One to six operations; in half of them the operation at a drawn index is one that always refuses.
+Drawn draw_transact(SeededRandom& random) {
+  std::vector<Drawn> parts;
+  const uint64_t count = 1 + random.below(6);
+  for (uint64_t i = 0; i < count; ++i) parts.push_back(draw_single(random));
+  if (random.one_in(2)) {
+    const uint64_t refused_at = random.below(count);
+    parts[refused_at] = random.one_in(2)
+                            ? Drawn{kKvId, kKvPut, kv_payload("k1", std::string(1001, 'x'))}
+                            : Drawn{kLedgerId, kLedgerTransfer, ledger_payload({0, 1, int64_t{1} << 39, 0})};
+  }
+  std::vector<Operation> operations;
+  for (const Drawn& part : parts) operations.push_back({part.machine, part.type, kNoPartition, part.payload.view()});
+  return {machine_ids::kKernel, kTransact, encode_transact(operations)};
+}
+
+Drawn draw(SeededRandom& random) { return random.one_in(3) ? draw_transact(random) : draw_single(random); }
+
+// Runs random commands; the second run sees only what the first one kept. Equal hashes: a refusal leaves no trace, at
+// whatever index of whatever scope it came.
+TEST(Shard, RefusedCommandsLeaveNoTrace) {
+  const uint64_t commands = scaled(1'000'000);
+  for (const uint64_t seed : {1, 2}) {
+    SeededRandom random(seed);
+    ShardHarness all(seed);
+    ShardHarness kept(seed);
+    uint64_t refused = 0;
+    for (uint64_t i = 0; i < commands / 2; ++i) {
+      const Drawn drawn = draw(random);
+      all.clock().advance(1000);
+      kept.clock().advance(1000);
+      // Timers fire at the same moments in both.
+      all.settle();
+      kept.settle();
+      const Reply reply = all.run(drawn.machine, drawn.type, drawn.payload);
+      if (reply.ok()) {
+        const Reply again = kept.run(drawn.machine, drawn.type, drawn.payload);
+        ASSERT_TRUE(again.ok()) << "command " << i << ": " << again.message;
+        ASSERT_EQ(again.sequence, reply.sequence);
+        ASSERT_EQ(again.numbers, reply.numbers);
+      } else {
+        ++refused;
+      }
+      if (i % 1000 == 0) {
+        ASSERT_EQ(all.shard().state_hash(), kept.shard().state_hash()) << "after command " << i;
+      }
+    }
+    EXPECT_EQ(all.shard().state_hash(), kept.shard().state_hash());
+    EXPECT_GT(refused, commands / 20);
+    EXPECT_EQ(all.shard().last_applied(), kept.shard().last_applied());
+  }
+}
+
+// Commands in bursts, batches held back, crashes in between: what was answered survives, and the recovered state is that
+// of a run that saw exactly the recovered commands.
+TEST(Shard, CrashesLoseOnlyWhatWasNotAnswered) {
+  const uint64_t rounds = scaled(3000);
+  SeededRandom random(11);
+  ShardHarness harness(11);
+  ShardHarness model(12);
+  std::vector<Drawn> history;  // by sequence, from 1; timers have none of their own in it
+  Sequence answered = 0;
+  for (uint64_t round = 0; round < rounds; ++round) {
+    if (random.one_in(2)) harness.log().hold();
+    for (uint64_t i = 0; i < 1 + random.below(20); ++i) {
+      const Drawn drawn = draw_kv(random);
+      harness.submit(drawn.machine, drawn.type, drawn.payload, i);
+      if (random.one_in(3)) harness.settle();
+    }
+    harness.settle();
+    while (const std::optional<ShardReply> reply = harness.reply()) {
+      const Reply& answer = std::get<Reply>(reply->body);
+      if (answer.ok()) answered = std::max(answered, answer.sequence);
+      EXPECT_LE(reply->gate, harness.committer().watermark());
+    }
+    if (random.one_in(2)) harness.log().release();
+    if (!random.one_in(3)) continue;
+    const Sequence watermark = harness.committer().watermark();
+    harness.crash_and_recover();
+    ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
+    ASSERT_GE(harness.shard().last_applied(), answered);
+    ASSERT_GE(harness.shard().last_applied(), watermark);
+    const Hash128 hash = harness.shard().state_hash();
+    harness.crash_and_recover();
+    ASSERT_EQ(harness.shard().state_hash(), hash);
+  }
+}
+
+TEST(Shard, RepliesWaitForTheSync) {
+  ShardHarness harness;
+  harness.settle();
+  harness.log().hold();
+  harness.submit(kKvId, kKvPut, kv_payload("a", "1"), 1);
+  harness.settle();
+  EXPECT_FALSE(harness.reply().has_value());
+  // A refusal and a query were computed from what is not synced yet: they wait as well.
+  harness.submit(kKvId, kKvExpect, kv_payload("a", "2"), 2);
+  harness.link().requests.try_push(ShardRequest{1, 3, QueryRequest{kKvId, 0, Buffer::copy_of("a"), {}}});
+  harness.settle();
+  EXPECT_FALSE(harness.reply().has_value());
+  harness.log().release();
+  harness.settle();
+  const std::optional<ShardReply> put = harness.reply();
+  ASSERT_TRUE(put.has_value());
+  EXPECT_TRUE(std::get<Reply>(put->body).ok());
+  const std::optional<ShardReply> refusal = harness.reply();
+  ASSERT_TRUE(refusal.has_value());
+  EXPECT_EQ(std::get<Reply>(refusal->body).error, Errc::stale);
+  const std::optional<ShardReply> answer = harness.reply();
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(as_text(std::get<Reply>(answer->body).payload.view()), "1");
+}
+
+TEST(Shard, AFailedSyncAcknowledgesNothingEver) {
+  ShardHarness harness;
+  harness.settle();
+  harness.log().fail_next(Error{Errc::io, "the device is gone"});
+  harness.submit(kKvId, kKvPut, kv_payload("a", "1"), 1);
+  harness.settle();
+  ASSERT_TRUE(harness.fatal().has_value());
+  EXPECT_FALSE(harness.reply().has_value());
+  harness.submit(kKvId, kKvPut, kv_payload("b", "1"), 2);
+  harness.settle();
+  EXPECT_FALSE(harness.reply().has_value());
+}
+
+TEST(Shard, TimersFireOnceAndSurviveACrash) {
+  ShardHarness harness;
+  ASSERT_TRUE(harness.run(kLedgerId, kLedgerDeposit, ledger_payload({0, 1, 100, 0})).ok());
+  ASSERT_TRUE(harness.run(kLedgerId, kLedgerHold, ledger_payload({1, 0, 60, 1'000'000})).ok());
+  EXPECT_EQ(harness.ledger().balance(1), 40);
+  harness.crash_and_recover();
+  EXPECT_EQ(harness.ledger().balance(1), 40);
+  harness.clock().advance(2'000'000);
+  harness.settle();
+  EXPECT_EQ(harness.ledger().balance(1), 100);
+  harness.clock().advance(2'000'000);
+  harness.settle();
+  harness.crash_and_recover();
+  EXPECT_EQ(harness.ledger().balance(1), 100);
+  EXPECT_EQ(harness.ledger().total(), 100);
+}
+
+Submission idempotent(std::string_view value, uint64_t hash) {
+  Submission submission = streams::make_command(kKvId, kKvPut, kv_payload("a", value));
+  submission.idempotency = IdempotencyKey{{std::byte{9}}, hash};
+  return submission;
+}
+
+TEST(Shard, ARepeatReturnsTheFirstResult) {
+  ShardHarness harness;
+  const Reply first = harness.run(idempotent("1", 1));
+  ASSERT_TRUE(first.ok());
+  ASSERT_TRUE(harness.run(kKvId, kKvPut, kv_payload("b", "2")).ok());
+  for (int restart = 0; restart < 2; ++restart) {
+    const Reply again = harness.run(idempotent("1", 1));
+    EXPECT_TRUE(again.ok() && again.repeated);
+    EXPECT_EQ(again.sequence, first.sequence);
+    EXPECT_EQ(again.numbers, first.numbers);
+    EXPECT_EQ(harness.run(idempotent("2", 2)).error, Errc::invalid_argument);
+    harness.crash_and_recover();
+  }
+  harness.clock().advance(IdempotencyTable::kKeptNs + 1);
+  // Forgotten after its time: the id may be used again once another command of this principal came by.
+  Submission other = idempotent("3", 3);
+  other.idempotency->id[1] = std::byte{1};
+  ASSERT_TRUE(harness.run(std::move(other)).ok());
+  EXPECT_FALSE(harness.run(idempotent("2", 2)).repeated);
+}
+
+TEST(Shard, AdmissionRefusesWhatDoesNotRelieve) {
+  ShardHarness harness;
+  ASSERT_TRUE(harness
+                  .run(streams::make_command(machine_ids::kStreams, streams::kCreateStream,
+                                             streams::encode(streams::CreateStream{"s", 1})))
+                  .ok());
+  harness.shard().set_disk_full(true);
+  EXPECT_EQ(harness.run(kKvId, kKvPut, kv_payload("a", "1")).error, Errc::no_space);
+  EXPECT_TRUE(harness
+                  .run(streams::make_command(machine_ids::kStreams, streams::kDeleteStream,
+                                             streams::encode(streams::DeleteStream{"s"})))
+                  .ok());
+  harness.shard().set_disk_full(false);
+  EXPECT_TRUE(harness.run(kKvId, kKvPut, kv_payload("a", "1")).ok());
+  EXPECT_EQ(harness.run(0xFFFE, 1, Buffer{}).error, Errc::not_found);
+}
+
+TEST(Shard, ActivationChangesApplyFromItsPlaceOn) {
+  ShardHarness harness;
+  ASSERT_TRUE(harness.run(kKvId, kKvPut, kv_payload("a", "1")).ok());
+  ByteWriter activate;
+  activate.le<uint16_t>(kKvId);
+  activate.le<uint32_t>(2);
+  ASSERT_TRUE(harness.run(machine_ids::kKernel, kActivate, Buffer::take(activate.release())).ok());
+  ASSERT_TRUE(harness.run(kKvId, kKvPut, kv_payload("a", "2")).ok());
+  const Hash128 hash = harness.shard().state_hash();
+  harness.crash_and_recover();
+  ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
+  EXPECT_EQ(harness.shard().state_hash(), hash);
+  ByteWriter unknown;
+  unknown.le<uint16_t>(kKvId);
+  unknown.le<uint32_t>(3);
+  EXPECT_EQ(harness.run(machine_ids::kKernel, kActivate, Buffer::take(unknown.release())).error,
+            Errc::invalid_argument);
+}
+
+TEST(Shard, ACommandThatCrashedOnceIsRefused) {
+  ShardHarness harness;
+  std::atomic<uint64_t> word{0};
+  harness.shard().set_guard({&word, {}});
+  EXPECT_DEATH(harness.run(kKvId, kKvCrash, kv_payload("a", "")), "");
+  // The word survives the process in a mapped file; here the child's copy is lost, so the digest is taken from a twin.
+  ShardHarness twin;
+  ASSERT_TRUE(twin.run(kKvId, kKvPut, kv_payload("a", "1")).ok());
+}
+
+TEST(Shard, SnapshotRestoresTheSameState) {
+  ShardHarness harness;
+  SeededRandom random(5);
+  for (int i = 0; i < 2000; ++i) {
+    const Drawn drawn = draw(random);
+    harness.clock().advance(1000);
+    harness.run(drawn.machine, drawn.type, drawn.payload);
+  }
+  class Memory final : public SnapshotWriter, public SnapshotReader {
+   public:
+    void write(Bytes bytes) override { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+    bool read(MutableBytes into) override {
+      if (into.size() > bytes_.size() - at_) return false;
+      std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(at_), into.size(), into.begin());
+      at_ += into.size();
+      return true;
+    }
+    std::vector<std::byte> bytes_;
+    size_t at_ = 0;
+  } memory;
+  harness.shard().save(memory);
+  sim::SimClock clock;
+  SeededRandom other_random(1);
+  log::MemoryLog log(other_random);
+  Committer committer(log, [](const Error&) {});
+  Shard restored({}, clock, committer);
+  streams::StreamsMachine streams;
+  KvMachine kv(streams);
+  CounterLedger ledger;
+  for (StateMachine* machine : std::initializer_list<StateMachine*>{&streams, &kv, &ledger})
+    restored.add_machine(*machine);
+  restored.set_streams(streams);
+  const Result<void> result = restored.restore(memory, harness.shard().last_applied(), harness.shard().last_time());
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(restored.state_hash(), harness.shard().state_hash());
+}
+
+}  // namespace
+}  // namespace heptane::test

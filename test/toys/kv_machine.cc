@@ -1,0 +1,104 @@
+#include "test/toys/kv_machine.h"
+
+namespace heptane::test {
+
+namespace {
+constexpr size_t kValueLimitBytes = 1000;
+constexpr size_t kKeysLimit = 10'000;
+constexpr std::string_view kChanges = "toy.kv.changes";
+}  // namespace
+
+Buffer kv_payload(std::string_view key, std::string_view value) {
+  ByteWriter out;
+  out.le<uint16_t>(static_cast<uint16_t>(key.size()));
+  out.append(key);
+  out.append(value);
+  return Buffer::take(out.release());
+}
+
+void KvMachine::set(const std::string& key, const std::string* value) {
+  const auto found = values_.find(key);
+  if (!scopes_.empty()) {
+    if (found == values_.end())
+      undo_.push_back([this, key] { values_.erase(key); });
+    else
+      undo_.push_back([this, key, old = found->second] { values_[key] = old; });
+  }
+  if (value == nullptr)
+    values_.erase(key);
+  else
+    values_[key] = *value;
+}
+
+bool KvMachine::put(std::string_view key, std::string_view value, Sequence sequence, Effects& effects) {
+  if (value.size() > kValueLimitBytes || (values_.size() >= kKeysLimit && !values_.contains(key))) return false;
+  auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
+  const PartitionId changes = streams.ensure_stream(kChanges, sequence);
+  std::string event = std::string(key) + "=" + std::string(value);
+  if (effects.version() >= 2) {
+    const auto old = values_.find(key);
+    if (old != values_.end()) event += " was " + old->second;
+  }
+  const std::string text(value);
+  set(std::string(key), &text);
+  effects.emit(Event{changes, as_bytes(key), true, as_bytes(event)});
+  return true;
+}
+
+void KvMachine::apply(const Command& command, Effects& effects) {
+  ByteReader reader(command.payload);
+  const std::string_view key = as_text(reader.take(reader.le<uint16_t>()));
+  const std::string_view value = as_text(reader.rest());
+  if (reader.failed()) return effects.refuse(Errc::invalid_argument, 0, "no key");
+  const auto found = values_.find(key);
+  switch (command.type) {
+    case kKvPut:
+      if (!put(key, value, command.sequence, effects)) return effects.refuse(Errc::refused, 1, "too much");
+      return effects.reply(static_cast<int64_t>(values_.size()));
+    case kKvDelete:
+      if (found == values_.end()) return effects.refuse(Errc::not_found, 2, "no such key");
+      set(std::string(key), nullptr);
+      return effects.reply(static_cast<int64_t>(values_.size()));
+    case kKvExpect:
+      if ((found == values_.end() ? std::string_view{} : std::string_view{found->second}) != value)
+        return effects.refuse(Errc::stale, 3, "another value");
+      return effects.reply(0);
+    case kKvCrash: __builtin_trap();
+    default: return effects.refuse(Errc::unsupported, 0, "no such command");
+  }
+}
+
+void KvMachine::query(const Query& query, Reply& reply) const {
+  const auto found = values_.find(as_text(query.payload));
+  if (found == values_.end())
+    reply.error = Errc::not_found;
+  else
+    reply.payload = Buffer::copy_of(found->second);
+}
+
+void KvMachine::close_scope(ScopeOutcome outcome) {
+  const size_t mark = scopes_.back();
+  scopes_.pop_back();
+  if (outcome == ScopeOutcome::roll_back)
+    for (; undo_.size() > mark; undo_.pop_back()) undo_.back()();
+  if (scopes_.empty()) undo_.clear();
+}
+
+void KvMachine::save(SnapshotWriter& writer) const {
+  writer.le<uint64_t>(values_.size());
+  for (const auto& [key, value] : values_) {
+    writer.text(key);
+    writer.text(value);
+  }
+}
+
+Result<void> KvMachine::restore(SnapshotReader& reader) {
+  for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
+    std::string key = reader.text(65'535);
+    values_[std::move(key)] = reader.text(kValueLimitBytes);
+  }
+  if (reader.failed()) return Error{Errc::corrupt, "toy_kv does not read back"};
+  return {};
+}
+
+}  // namespace heptane::test

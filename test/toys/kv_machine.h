@@ -1,0 +1,55 @@
+// A toy: keys and values with guards, changes emitted as events. Proves the shard together with its unlike sibling, the
+// counter ledger; part of no release.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernel/shard/effects.h"
+#include "kernel/shard/snapshot_io.h"
+#include "kernel/shard/state_machine.h"
+#include "kernel/streams/streams_machine.h"
+
+namespace heptane::test {
+
+constexpr MachineId kKvId = machine_ids::kFirstTest;
+
+enum KvCommand : CommandType {
+  kKvPut = 1,     // key, value; refused: value over 1,000 bytes, more than 10,000 keys
+  kKvDelete = 2,  // key; refused: not there
+  kKvExpect = 3,  // guard: key has this value (empty = is not there)
+  kKvCrash = 4,   // ends the process in apply(), as a bug would
+};
+
+Buffer kv_payload(std::string_view key, std::string_view value);
+
+class KvMachine final : public StateMachine {
+ public:
+  explicit KvMachine(streams::StreamsMachine& streams) : streams_(streams) {}
+
+  // As a port: false and nothing changed when refused.
+  bool put(std::string_view key, std::string_view value, Sequence sequence, Effects& effects);
+
+  MachineId id() const override { return kKvId; }
+  std::string_view name() const override { return "toy_kv"; }
+  void apply(const Command& command, Effects& effects) override;
+  void query(const Query& query, Reply& reply) const override;  // payload: key; reply payload: value
+  void open_scope() override { scopes_.push_back(undo_.size()); }
+  void close_scope(ScopeOutcome outcome) override;
+  uint64_t memory_bytes() const override { return values_.size() * 128; }
+  void save(SnapshotWriter& writer) const override;
+  Result<void> restore(SnapshotReader& reader) override;
+  uint32_t newest_version() const override { return 2; }  // 2: puts emit the old value as well
+
+ private:
+  void set(const std::string& key, const std::string* value);
+
+  streams::StreamsMachine& streams_;
+  std::map<std::string, std::string, std::less<>> values_;
+  std::vector<std::function<void()>> undo_;
+  std::vector<size_t> scopes_;
+};
+
+}  // namespace heptane::test
