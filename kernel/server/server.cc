@@ -9,6 +9,7 @@ namespace {
 
 constexpr uint16_t kDefaultPortTries = 100;
 constexpr int64_t kDrainLimitNs = 10'000'000'000;
+constexpr uint64_t kReserveSegments = 3;  // one rewrite of the archive and two segments
 constexpr int64_t kMaxWaitNs = 1'000'000'000;
 
 bool is_loopback(const std::string& host) { return host == "::1" || host.rfind("127.", 0) == 0 || host == "localhost"; }
@@ -58,6 +59,12 @@ Result<void> Server::recover() {
     for (StateMachine* machine : module->machines()) shard_->add_machine(*machine);
   if (options_.accept_divergence != 0) shard_->accept_divergence(options_.accept_divergence);
   shard_->attach(*link_);
+  if (options_.guard_apply) {
+    Result<std::unique_ptr<ApplyGuardFile>> guard = ApplyGuardFile::open(options_.data_directory);
+    if (!guard) return guard.error();
+    guard_ = std::move(*guard);
+    shard_->set_guard(guard_->guard());
+  }
   const auto wake_io = [this] { seams_.net.wake(); };
   link_->wake_io = wake_io;
   link_->wake_shard = wake_io;  // merged: the same thread
@@ -138,8 +145,16 @@ int64_t Server::wait_limit_ns() const {
   return std::clamp<int64_t>(deadline_ns - now_ns, 0, kMaxWaitNs);
 }
 
+// log.md, Disk full: admission stops while there is still room for what must go on.
+void Server::check_free_space() {
+  const uint64_t reserve = kReserveSegments * options_.segment_bytes;
+  const Result<uint64_t> free_bytes = seams_.disk.free_bytes(options_.data_directory);
+  if (free_bytes) shard_->set_disk_full(*free_bytes < reserve);
+}
+
 bool Server::helper_turn() {
   if (committer_->failed()) return false;
+  check_free_space();
   const Result<bool> more = log_->maintain();
   if (!more) {
     // A full disk is met by admission; anything else is a disk that cannot be trusted with the next batch.

@@ -15,6 +15,7 @@
 #include "kernel/log/segment_log.h"
 #include "kernel/net/io_loop.h"
 #include "kernel/net/net.h"
+#include "kernel/server/apply_guard.h"
 #include "kernel/server/module.h"
 #include "kernel/server/records_reader.h"
 #include "kernel/shard/shard.h"
@@ -37,6 +38,7 @@ struct ServerOptions {
   bool loopback_v6 = true;                     // default listeners on [::1] too, with the same number
   Sequence accept_divergence = 0;
   size_t link_capacity = 16'384;
+  bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   ShardOptions shard;
 };
 
@@ -77,6 +79,8 @@ class Server {
   const log::RecoveryReport& recovery() const { return recovery_; }
   Shard& shard() { return *shard_; }
   streams::StreamsMachine& streams() { return streams_; }
+  // The process before this one died while it applied a command, which is now refused.
+  bool found_apply_crash() const { return guard_ && guard_->found_crash(); }
   Committer& committer() { return *committer_; }
   log::Log& log() { return *log_; }
   net::IoLoop& io() { return *io_; }
@@ -90,6 +94,7 @@ class Server {
   Result<void> open_log();
   Result<void> recover();
   Result<void> open_listeners();
+  void check_free_space();
   Result<void> open_listener(const ListenerSpec& spec);
   Result<net::Address> listen_on_default(net::Protocol& protocol, uint16_t default_port, bool& moved);
 
@@ -101,6 +106,7 @@ class Server {
   std::unique_ptr<log::SegmentLog> log_;
   std::unique_ptr<Committer> committer_;
   std::unique_ptr<ShardLink> link_;
+  std::unique_ptr<ApplyGuardFile> guard_;
   streams::StreamsMachine streams_;
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<LogRecordsReader> records_;
