@@ -36,6 +36,10 @@ class ShardHarness {
     submit(streams::make_command(machine, type, std::move(payload)), request);
   }
 
+  // The next boot's KV computes something else than the one that wrote the log: a program changed without activation.
+  void plant_divergence() { diverge_ = true; }
+  void accept_divergence(Sequence sequence) { accepted_ = sequence; }
+
   // Turns of shard and commit until nothing moves (the log may be holding a batch back).
   void settle() {
     bool more = true;
@@ -93,6 +97,8 @@ class ShardHarness {
     shard_ = std::make_unique<Shard>(options_, clock_, *committer_);
     streams_ = std::make_unique<streams::StreamsMachine>();
     kv_ = std::make_unique<KvMachine>(*streams_);
+    kv_->plant_divergence(diverge_);
+    if (accepted_ != 0) shard_->accept_divergence(accepted_);
     ledger_ = std::make_unique<CounterLedger>();
     for (StateMachine* machine : std::initializer_list<StateMachine*>{streams_.get(), kv_.get(), ledger_.get()})
       shard_->add_machine(*machine);
@@ -103,6 +109,8 @@ class ShardHarness {
     if (recovery_) shard_->start(recovery_->end);
   }
 
+  bool diverge_ = false;
+  Sequence accepted_ = 0;
   ShardOptions options_;
   SeededRandom random_;
   sim::SimClock clock_;

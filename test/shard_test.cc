@@ -253,6 +253,21 @@ TEST(Shard, ActivationChangesApplyFromItsPlaceOn) {
             Errc::invalid_argument);
 }
 
+TEST(Shard, ReplayThatComputesSomethingElseHaltsAndNamesIt) {
+  ShardHarness harness;
+  ASSERT_TRUE(harness.run(kLedgerId, kLedgerDeposit, ledger_payload({0, 1, 100, 0})).ok());
+  ASSERT_TRUE(harness.run(kKvId, kKvPut, kv_payload("a", "1")).ok());
+  harness.plant_divergence();
+  harness.crash_and_recover();
+  ASSERT_FALSE(harness.recovery().ok());
+  const std::string message = harness.recovery().error().message;
+  EXPECT_NE(message.find("event 0:2/1 has another value"), std::string::npos) << message;
+  EXPECT_NE(message.find("--accept-divergence 2"), std::string::npos) << message;
+  harness.accept_divergence(2);
+  harness.crash_and_recover();
+  EXPECT_TRUE(harness.recovery().ok());
+}
+
 TEST(Shard, ACommandThatCrashedOnceIsRefused) {
   const std::string directory = testing::TempDir() + "/guard-" + std::to_string(::getpid());
   ASSERT_EQ(::mkdir(directory.c_str(), 0700), 0);

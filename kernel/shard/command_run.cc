@@ -122,11 +122,15 @@ void CommandRun::keep(const Command& command, uint32_t command_delta, bool repla
     const Event event = staged(staged_event);
     digest.add(event.partition, static_cast<uint64_t>(streams_->next_offset(event.partition)));
     if (event.has_key) digest.add(event.key);
-    digest.add(event.value);
-    if (replaying)
+    const Hash128 value_hash = hash128(event.value);
+    digest.add(value_hash.low, value_hash.high);
+    ++ordinal;
+    if (replaying) {
+      replayed_.push_back({sequence_, ordinal, event.partition, streams_->next_offset(event.partition), value_hash});
       streams_->skip(event.partition);
-    else
-      streams_->pack(event, time_, command_delta, ++ordinal);
+    } else {
+      streams_->pack(event, time_, command_delta, ordinal);
+    }
   }
   for (auto& [id, timer] : armed_) {
     digest.add(id, static_cast<uint64_t>(timer.due));

@@ -17,6 +17,15 @@ constexpr size_t kTimerPayloadLimitBytes = size_t{64} << 10;
 
 enum class CommandOutcome : uint8_t { kept, unchanged, refused };
 
+// An event as replay emitted it, for the comparison with the log when a digest differs.
+struct ReplayedEvent {
+  Sequence sequence = 0;
+  Ordinal ordinal = 0;
+  PartitionId partition = kNoPartition;
+  Offset offset = 0;
+  Hash128 value_hash;
+};
+
 // Machines by id.
 class MachineTable {
  public:
@@ -48,6 +57,8 @@ class CommandRun {
 
   // The command is kept: packs events (replay: only counts them), arms and cancels timers, extends the digest.
   void keep(const Command& command, uint32_t command_delta, bool replaying, DigestAccumulator& digest);
+  // Events that replay emitted since the last clear.
+  std::vector<ReplayedEvent>& replayed() { return replayed_; }
   // The running command removes this timer when it is kept: it fired.
   void consume_timer(TimerId timer) { cancelled_.push_back(timer); }
 
@@ -93,6 +104,7 @@ class CommandRun {
   std::vector<TimerId> cancelled_;
   TimerId next_timer_ = 0;
   std::vector<Mark> marks_;
+  std::vector<ReplayedEvent> replayed_;
 };
 
 }  // namespace heptane

@@ -126,6 +126,7 @@ class Shard {
   void keep(const Command& command, uint32_t delta, const std::optional<IdempotencyKey>& key, bool replaying);
   Result<void> replay_entry(const log::EntryView& entry, Sequence sequence, const log::BatchView& batch,
                             const log::BatchPlace& place);
+  std::string first_difference(const log::BatchView& batch);
   void answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply reply);
   void query(ShardLink& link, SessionId session, RequestId request, const QueryRequest& query);
   void subscribe(ShardLink& link, SessionId session, const SubscribeRequest& request);

@@ -30,6 +30,7 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
     return Error{Errc::corrupt, "the log goes on at " + position_text(options_.id, header.first_sequence) + " after " +
                                     position_text(options_.id, last_applied_)};
   digest_.reset();
+  run_.replayed().clear();
   last_time_ = std::max(last_time_, header.base_time);
   HEPTANE_TRY(batch.for_each_entry(
       [&](const log::EntryView& entry, Sequence sequence) { return replay_entry(entry, sequence, batch, place); }));
@@ -38,9 +39,35 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
   return Error{Errc::corrupt,
                "replay of commands " + position_text(options_.id, header.first_sequence) + " to " +
                    position_text(options_.id, header.last_sequence()) +
-                   " had other effects than the log says. The log is intact; this program computes something else than "
+                   " had other effects than the log says: " + first_difference(batch) + ". The log is intact; this program computes something else than "
                    "the one that wrote it. Use that program, or go on with: heptane serve --accept-divergence " +
                    std::to_string(header.last_sequence())};
+}
+
+// Names the first event that differs; when all are the same, a reply or a timer did.
+std::string Shard::first_difference(const log::BatchView& batch) {
+  std::vector<ReplayedEvent>& replayed = run_.replayed();
+  std::map<std::pair<PartitionId, Offset>, Hash128> logged;
+  (void)batch
+      .for_each_entry([&](const log::EntryView& entry, Sequence) -> Result<void> {
+        if (entry.header.kind == log::EntryKind::records)
+          streams_->for_each_packed(entry.payload, [&](Offset offset, Bytes value) {
+            logged[{entry.header.partition, offset}] = hash128(value);
+          });
+        return {};
+      })
+      .ok();
+  for (const ReplayedEvent& event : replayed) {
+    const auto found = logged.find({event.partition, event.offset});
+    const std::string name = "event " + position_text(options_.id, event.sequence, event.ordinal);
+    if (found == logged.end()) return name + " is not in the log";
+    if (!(found->second == event.value_hash)) return name + " has another value";
+    logged.erase(found);
+  }
+  if (!logged.empty())
+    return "the log has an event more, offset " + std::to_string(logged.begin()->first.second) + " of partition " +
+           std::to_string(logged.begin()->first.first);
+  return "the events are the same, a reply or a timer differs";
 }
 
 Result<void> Shard::replay_entry(const log::EntryView& entry, Sequence sequence, const log::BatchView& batch,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "kernel/shard/effects.h"
 #include "kernel/shard/messages.h"
@@ -42,6 +43,9 @@ class StreamStore {
   virtual EntryRun place_batch(PartitionId partition, Offset base_offset, std::byte* batch, Epoch epoch) = 0;
   // The run of a logged record batch.
   virtual EntryRun read_run(PartitionId partition, Bytes batch, uint32_t begin, uint32_t finish) const = 0;
+
+  // The records of a batch that the kernel packed, in order: offset and value.
+  virtual void for_each_packed(Bytes batch, const std::function<void(Offset, Bytes)>& each) const = 0;
 
   // The index: `run` is synced and lies in the batch at `place`. Runs of a partition come in offset order.
   virtual void add_durable(const EntryRun& run, const log::BatchPlace& place) = 0;

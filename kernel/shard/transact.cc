@@ -45,7 +45,7 @@ void apply_transact(const Command& command, MachineTable& machines, CommandRun& 
     const auto refuse = [&](Errc code, uint32_t detail, const std::string& why) {
       run.close_scope(ScopeOutcome::roll_back);
       run.effects().refuse(code, detail, "operation " + std::to_string(i) + ": " + why);
-      run.reply().numbers[0] = static_cast<int64_t>(i);
+      run.reply().numbers = {static_cast<int64_t>(i), 1};
     };
     if (machines.find(operation.machine) == nullptr)
       return refuse(Errc::not_found, 0, "there is no machine " + std::to_string(operation.machine));

@@ -22,7 +22,7 @@ Buffer encode_transact(const std::vector<Operation>& operations);
 Result<std::vector<Operation>> decode_transact(Bytes payload);
 
 // Runs the operations inside one scope of `run`. A refusal rolls all back; the reply's message names the operation and
-// numbers[0] is its index.
+// numbers[0] is its index; numbers[1] = 1 tells it from a refusal before any operation ran.
 void apply_transact(const Command& command, MachineTable& machines, CommandRun& run);
 
 }  // namespace heptane

@@ -225,6 +225,11 @@ EntryRun StreamsMachine::read_run(PartitionId partition, Bytes batch, uint32_t b
   return {partition, first, first + count, begin, finish, load_be<int64_t>(batch.data() + layout::kMaxTimestamp)};
 }
 
+void StreamsMachine::for_each_packed(Bytes batch, const std::function<void(Offset, Bytes)>& each) const {
+  // A batch that does not read back ends the walk: the caller compares what there is.
+  (void)for_each_record(batch, [&](const RecordView& record) { each(record.offset, record.value); }).ok();
+}
+
 void StreamsMachine::add_durable(const EntryRun& run, const log::BatchPlace& place) {
   if (has_partition(run.partition)) index_.add(run, place);
 }

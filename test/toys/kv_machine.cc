@@ -39,6 +39,7 @@ bool KvMachine::put(std::string_view key, std::string_view value, Sequence seque
     const auto old = values_.find(key);
     if (old != values_.end()) event += " was " + old->second;
   }
+  if (diverges_) event += "!";
   const std::string text(value);
   set(std::string(key), &text);
   effects.emit(Event{changes, as_bytes(key), true, as_bytes(event)});

@@ -32,6 +32,9 @@ class KvMachine final : public StateMachine {
   // As a port: false and nothing changed when refused.
   bool put(std::string_view key, std::string_view value, Sequence sequence, Effects& effects);
 
+  // Events get another text: what a changed apply() without an activation would do.
+  void plant_divergence(bool on) { diverges_ = on; }
+
   MachineId id() const override { return kKvId; }
   std::string_view name() const override { return "toy_kv"; }
   void apply(const Command& command, Effects& effects) override;
@@ -46,6 +49,7 @@ class KvMachine final : public StateMachine {
  private:
   void set(const std::string& key, const std::string* value);
 
+  bool diverges_ = false;
   streams::StreamsMachine& streams_;
   std::map<std::string, std::string, std::less<>> values_;
   std::vector<std::function<void()>> undo_;
