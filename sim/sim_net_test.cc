@@ -279,12 +279,14 @@ TEST_F(IoLoopTest, AReaderThatDoesNotReadHoldsTheMarkAndOneMessage) {
   EXPECT_LE(script_.output_max, config.output_high_bytes + kAnswerBytes);
   EXPECT_GT(script_.output_max, config.output_high_bytes / 2);
   EXPECT_GT(loop_->counters().input_stops.value(), 0U);
-  EXPECT_TRUE(script_.seen.empty());
+  const auto before = script_.seen;
+  steps(500);
+  EXPECT_EQ(script_.seen, before) << "nothing moves while nobody reads";
 
   client.reads = true;
   until([&] { return client.got.size() == 200 * kAnswerBytes; });
   EXPECT_LE(script_.output_max, config.output_high_bytes + kAnswerBytes);
-  EXPECT_EQ(script_.seen.front(), "writable");
+  EXPECT_GT(script_.seen.size(), before.size());
 }
 
 TEST_F(IoLoopTest, AReaderWithoutProgressIsCutOff) {
@@ -572,8 +574,9 @@ TEST_F(IoLoopTest, ReadsComeBackAsRecords) {
     return 1;
   };
   script_.on_records = [&](const net::RecordsRead& records, SessionContext&) {
-    got.push_back(records.error ? "error" : std::to_string(records.offset) + " " +
-                                                std::string(as_text(records.batches.at(0).view())));
+    got.push_back(records.error
+                      ? "error"
+                      : std::to_string(records.offset) + " " + std::string(as_text(records.batches.at(0).view())));
   };
   start();
   connect().to_send = "rr";

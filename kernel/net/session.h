@@ -56,7 +56,7 @@ class SessionContext {
   // Answered by on_records.
   virtual bool read(RequestId request, ReadRequest read) = 0;
   // on_advanced is called once, when the partition's synced end passes `from` (at once if it already has), or when the
-  // partition is deleted; the subscription is then over. A session that wants more subscribes again.
+  // partition is deleted; the subscription is then over. A session that wants more subscribes again. 0: no room now.
   virtual SubscriptionId subscribe(PartitionId partition, Offset from) = 0;
   virtual void unsubscribe(SubscriptionId subscription) = 0;
 
@@ -75,7 +75,8 @@ class Session {
  public:
   virtual ~Session() = default;
   virtual void on_open(SessionContext& context) { (void)context; }
-  // Returns the bytes consumed. Called again with what was left plus new bytes.
+  // Returns the bytes consumed. Called again with what was left plus new bytes. A session whose answers may be large
+  // consumes one message per call: back-pressure is looked at between calls.
   virtual size_t on_bytes(Bytes input, SessionContext& context) = 0;
   virtual void on_reply(RequestId request, const Reply& reply, SessionContext& context) = 0;
   virtual void on_records(RequestId request, const RecordsRead& records, SessionContext& context) {

@@ -103,6 +103,9 @@ Reply FakeContext::execute(const Submission& submission) {
     reply.error = refusals_.front().code;
     reply.detail = refusals_.front().detail;
     refusals_.pop_front();
+    // Another connection was faster: then the stream is there.
+    if (reply.error == Errc::exists)
+      create_stream(std::string(streams::decode_create_stream(submission.payload.view())->name), 1);
     return reply;
   }
   if (submission.type == streams::kAppend) return append(submission.partition, submission.payload.view());

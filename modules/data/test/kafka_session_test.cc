@@ -1,6 +1,6 @@
 // Plays the transcripts, and checks what transcripts cannot show: pieces of any size, limits, the README's tables.
 // HEPTANE_RECORD_TRANSCRIPTS=1 rewrites the answers in the transcripts with what is seen; HEPTANE_KAFKA_CORPUS=directory
-// writes each transcript's input there, for the fuzzer.
+// writes each transcript's input there, for the fuzzer (after a byte 0: in one piece).
 
 #include <gtest/gtest.h>
 
@@ -39,7 +39,7 @@ TEST(KafkaTranscripts, AllArePlayed) {
     if (std::getenv("HEPTANE_RECORD_TRANSCRIPTS") != nullptr)
       std::ofstream(file.path(), std::ios::binary) << result.rewritten;
     if (const char* corpus = std::getenv("HEPTANE_KAFKA_CORPUS"); corpus != nullptr)
-      std::ofstream(std::filesystem::path(corpus) / file.path().stem(), std::ios::binary) << result.input;
+      std::ofstream(std::filesystem::path(corpus) / file.path().stem(), std::ios::binary) << '\0' << result.input;
     for (const std::string& failure : result.failures) ADD_FAILURE() << failure;
     ++played;
   }

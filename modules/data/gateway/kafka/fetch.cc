@@ -82,6 +82,7 @@ class Fetch final : public Request {
 
   void on_deadline() override {
     if (waiting_ && reading_ == 0) return respond();
+    unsubscribe_all();
     Request::on_deadline();
   }
 
@@ -236,9 +237,13 @@ class Fetch final : public Request {
     subscriptions_.emplace(session_.subscribe(part.id, std::max(part.seen_end, part.next)), index);
   }
 
-  void respond() {
+  void unsubscribe_all() {
     for (const auto& [subscription, index] : subscriptions_) session_.unsubscribe(subscription);
     subscriptions_.clear();
+  }
+
+  void respond() {
+    unsubscribe_all();
     FetchResponse response;
     for (const auto& topic : request_.topics) response.topics.push_back({topic.topic, {}});
     for (Part& part : parts_) {
