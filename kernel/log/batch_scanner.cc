@@ -135,8 +135,8 @@ Result<std::optional<BatchScanner::Scanned>> BatchScanner::next() {
   return take(position_.segment, position_.offset, **header);
 }
 
-// Calls each(place, header) for the valid headers at position() and behind it, until it returns false. When the batch at
-// position() has a sound header and only its body is torn, its own bytes are payload and are not searched.
+// Calls each(place, header, torn_here) for the valid headers at position() and behind it, until it returns false. When the
+// batch at position() has a sound header and only its body is torn, its own bytes are payload and are not searched.
 template <class Each>
 Result<void> BatchScanner::each_header_behind(Each&& each) {
   look_again();
@@ -153,7 +153,7 @@ Result<void> BatchScanner::each_header_behind(Each&& each) {
       const bool torn_here = segment == position_.segment && offset == position_.offset && follows(**header);
       const BatchPlace place{segment, static_cast<uint32_t>(offset),
                              static_cast<uint32_t>(kBatchHeaderBytes + (*header)->body_bytes)};
-      if (!torn_here && !each(place, **header)) return {};
+      if (!each(place, **header, torn_here)) return {};
       offset += torn_here ? (*header)->padded_bytes() : kBlockBytes;
     }
   }
@@ -163,20 +163,21 @@ Result<void> BatchScanner::each_header_behind(Each&& each) {
 Result<std::optional<Evidence>> BatchScanner::find_evidence() {
   std::optional<Evidence> found;
   const Sequence bad = position_.next_sequence;
-  HEPTANE_TRY(each_header_behind([&](const BatchPlace& place, const BatchHeader& header) {
+  HEPTANE_TRY(each_header_behind([&](const BatchPlace& place, const BatchHeader& header, bool torn_here) {
     // Only one batch is ever in flight: a header that begins at or above the bad sequence was written after the bad
     // place had been synced, even where a seal's header cannot say so by durable_upto.
-    if (header.durable_upto < bad && header.first_sequence < bad) return true;
+    if (torn_here || (header.durable_upto < bad && header.first_sequence < bad)) return true;
     found = Evidence{place, header};
     return false;
   }));
   return found;
 }
 
-Result<Sequence> BatchScanner::highest_sequence_behind() {
-  Sequence highest = 0;
-  HEPTANE_TRY(each_header_behind([&](const BatchPlace&, const BatchHeader& header) {
-    highest = std::max(highest, header.last_sequence());
+Result<BatchScanner::Highest> BatchScanner::highest_behind() {
+  Highest highest;
+  HEPTANE_TRY(each_header_behind([&](const BatchPlace&, const BatchHeader& header, bool) {
+    highest.sequence = std::max(highest.sequence, header.last_sequence());
+    highest.epoch = std::max(highest.epoch, header.epoch);
     return true;
   }));
   return highest;

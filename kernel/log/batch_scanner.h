@@ -73,8 +73,12 @@ class BatchScanner {
 
   // After next() returned nothing: the first valid header at or behind position() that cannot be part of one torn write.
   Result<std::optional<Evidence>> find_evidence();
-  // Highest last sequence that any valid header behind position() names; 0 when there is none.
-  Result<Sequence> highest_sequence_behind();
+  // Highest last sequence and epoch that any valid header at or behind position() names; 0 when there is none.
+  struct Highest {
+    Sequence sequence = 0;
+    Epoch epoch = 0;
+  };
+  Result<Highest> highest_behind();
 
   // Ranges of blocks behind end() that are not zero, at most one per segment, from the first such block to the last.
   struct Remains {

@@ -19,6 +19,11 @@ struct Unproven {
   bool proven_by(Sequence durable) const { return seal ? last_sequence < durable : last_sequence <= durable; }
 };
 
+// A jump stands for the gap that it leaves.
+Sequence begin_of(const BatchHeader& header) {
+  return (header.flags & kJumpFlag) != 0 ? header.durable_upto + 1 : header.first_sequence;
+}
+
 class Recovery {
  public:
   Recovery(Disk& disk, const RecoveryOptions& options, const RecoverFrom& from, const BatchVisitor& visit)
@@ -124,7 +129,7 @@ class Recovery {
       if (!bytes) return std::move(bytes.error());
       const Result<BatchHeader> header = decode_batch_header(*bytes);
       // A damaged one below the snapshot hurts only those who read there; they are told.
-      previous = std::max(previous, header ? header->first_sequence : previous);
+      previous = std::max(previous, header ? begin_of(*header) : previous);
       out_.used.push_back({segment.number, previous});
     }
     return {};
@@ -143,7 +148,7 @@ class Recovery {
 
   void note(const BatchHeader& header, const BatchPlace& place) {
     if (out_.used.empty() || out_.used.back().number != place.segment)
-      out_.used.push_back({place.segment, header.first_sequence});
+      out_.used.push_back({place.segment, begin_of(header)});
     RecoveryReport& report = out_.report;
     ++report.batches;
     report.bytes += header.padded_bytes();

@@ -110,7 +110,7 @@ void SegmentLog::append(PendingBatch& batch, AppendCompletion done) {
 Result<void> SegmentLog::place(PendingBatch& batch) {
   BatchHeader& header = batch.header;
   const uint64_t padded = header.padded_bytes();
-  if (offset_ + padded > segment_bytes_) HEPTANE_TRY(roll(padded, header.first_sequence));
+  if (offset_ + padded > segment_bytes_) HEPTANE_TRY(roll(padded));
   header.log_id = id_;
   header.segment = segment_;
   header.offset = static_cast<uint32_t>(offset_);
@@ -119,7 +119,7 @@ Result<void> SegmentLog::place(PendingBatch& batch) {
   return seal_batch(batch);
 }
 
-Result<void> SegmentLog::roll(uint64_t padded_bytes, Sequence first_sequence) {
+Result<void> SegmentLog::roll(uint64_t padded_bytes) {
   Result<TakenSegment> taken = pool_->take(padded_bytes);
   if (!taken) return std::move(taken.error());
   file_ = std::move(taken->file);
@@ -128,7 +128,7 @@ Result<void> SegmentLog::roll(uint64_t padded_bytes, Sequence first_sequence) {
   offset_ = kBlockBytes;
   unused_bytes_ = segment_bytes_ - offset_;
   const std::lock_guard lock(index_mutex_);
-  used_.push_back({segment_, first_sequence});
+  used_.push_back({segment_, next_sequence_});
   return {};
 }
 

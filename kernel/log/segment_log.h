@@ -53,7 +53,7 @@ class SegmentLog final : public Log {
 
   Result<void> begin(const Recovered& recovered);
   Result<void> begin_new();
-  Result<void> roll(uint64_t padded_bytes, Sequence first_sequence);
+  Result<void> roll(uint64_t padded_bytes);
   Result<void> place(PendingBatch& batch);
   void on_synced(Result<void> synced);
   void fail(Error error, AppendCompletion done);

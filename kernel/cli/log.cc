@@ -1,0 +1,96 @@
+// `heptane log verify | dump | repair`: work on the files of a data directory.
+#include "kernel/log/log_tool.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "kernel/cli/command.h"
+
+namespace heptane::cli {
+
+namespace {
+
+struct LogArguments {
+  log::LogTarget target{"heptane-data", 0};
+  log::DumpOptions dump;
+  log::RepairOptions repair;
+  bool json = false;
+};
+
+int failed(const Error& error) {
+  std::cerr << "heptane: " << error.message << "\n";
+  return error.code == Errc::not_found || error.code == Errc::exists ? kRefused : kFailed;
+}
+
+void print_json(const log::VerifyReport& report) {
+  std::cout << "{\"sound\": " << (report.sound() ? "true" : "false") << ", \"segments\": " << report.segments
+            << ", \"batches\": " << report.batches << ", \"entries\": " << report.entries
+            << ", \"bytes\": " << report.bytes << ", \"first_sequence\": " << report.first_sequence
+            << ", \"last_sequence\": " << report.last_sequence << ", \"epoch\": " << report.epoch
+            << ", \"problems\": " << report.problems << ", \"torn_bytes\": " << report.torn_bytes
+            << ", \"start_would_refuse\": " << (report.start_would_refuse ? "true" : "false") << "}\n";
+}
+
+int verify(const LogArguments& arguments) {
+  SystemDisk disk;
+  const Result<log::VerifyReport> report =
+      log::verify_log(disk, arguments.target, arguments.json ? std::cerr : std::cout);
+  if (!report) return failed(report.error());
+  if (arguments.json)
+    print_json(*report);
+  else
+    std::cout << (report->sound() ? "sound" : "NOT sound") << ": " << report->batches << " batches, " << report->entries
+              << " entries, " << report->bytes << " bytes in " << report->segments << " segments, sequences "
+              << report->first_sequence << " to " << report->last_sequence << ", epoch " << report->epoch << "\n";
+  return report->sound() && !report->start_would_refuse ? kOk : kFailed;
+}
+
+int dump(const LogArguments& arguments) {
+  SystemDisk disk;
+  log::DumpOptions options = arguments.dump;
+  options.json = arguments.json;
+  const Result<uint64_t> lines = log::dump_log(disk, arguments.target, options, std::cout);
+  return lines ? kOk : failed(lines.error());
+}
+
+int repair(const LogArguments& arguments) {
+  SystemDisk disk;
+  const Result<log::RepairReport> report = log::repair_log(disk, arguments.target, arguments.repair);
+  if (!report) return failed(report.error());
+  std::cout << "Kept everything up to sequence " << report->last_kept << "; the log goes on at "
+            << report->next_sequence << ". " << report->dropped_bytes << " bytes were dropped";
+  for (const std::string& path : report->quarantined) std::cout << "\n  kept in " << path;
+  std::cout << "\n";
+  return kOk;
+}
+
+CLI::App* add_part(CLI::App& app, const std::string& name, const std::string& help, LogArguments& arguments) {
+  CLI::App* part = app.add_subcommand(name, help);
+  part->add_option("--data", arguments.target.data_directory, "Data directory")->capture_default_str();
+  return part;
+}
+
+}  // namespace
+
+void add_log(CLI::App& app, Context& context) {
+  const auto arguments = std::make_shared<LogArguments>();
+  CLI::App* command = app.add_subcommand("log", "Check, show or cut the log in a data directory.");
+  command->require_subcommand(1);
+  CLI::App* part = add_part(*command, "verify", "Read every byte and check it; works beside a running server.", *arguments);
+  part->add_flag("--json", arguments->json, "One JSON object");
+  part->callback([arguments, &context] { context.exit_code = verify(*arguments); });
+  part = add_part(*command, "dump", "One line per entry; works beside a running server.", *arguments);
+  part->add_flag("--json", arguments->json, "One JSON object a line");
+  part->add_flag("--payload", arguments->dump.payload, "Payloads as hexadecimal digits");
+  part->add_option("--from", arguments->dump.from, "First sequence");
+  part->add_option("--upto", arguments->dump.upto, "Last sequence");
+  part->callback([arguments, &context] { context.exit_code = dump(*arguments); });
+  part = add_part(*command, "repair", "Cut the log; what it drops is kept in quarantine/.", *arguments);
+  part->add_option("--cut-at", arguments->repair.cut_at, "First sequence that is given up")->required();
+  part->add_option("--jump", arguments->repair.jump, "The next sequence is the last one kept plus this")
+      ->capture_default_str();
+  part->callback([arguments, &context] { context.exit_code = repair(*arguments); });
+}
+
+}  // namespace heptane::cli
