@@ -1,6 +1,7 @@
-// The list of modules, and nothing else.
+// The lists of modules and of commands from above the kernel, and nothing else.
 #include "kernel/cli/command.h"
 #include "modules/data/module.h"
+#include "sim/sim_command.h"
 
 namespace {
 
@@ -12,4 +13,7 @@ heptane::server::Modules make_modules() {
 
 }  // namespace
 
-int main(int argc, char** argv) { return heptane::cli::run(argc, argv, make_modules); }
+int main(int argc, char** argv) {
+  static constexpr heptane::cli::AddCommand kMoreCommands[] = {heptane::sim::add_sim};
+  return heptane::cli::run(argc, argv, make_modules, kMoreCommands);
+}

@@ -253,6 +253,19 @@ TEST(Shard, ActivationChangesApplyFromItsPlaceOn) {
             Errc::invalid_argument);
 }
 
+TEST(Shard, ConfigurationIsLoggedWhereItDiffers) {
+  ShardHarness harness;
+  harness.shard().adopt({{"toy.limit", "5"}, {"toy.name", "x"}}, true);
+  harness.settle();
+  EXPECT_EQ(harness.shard().last_applied(), 3U);  // two keys and the KV's newest logic version
+  EXPECT_EQ(harness.shard().kernel().version_of(kKvId), 2U);
+  harness.crash_and_recover();
+  harness.shard().adopt({{"toy.limit", "5"}}, false);
+  harness.settle();
+  EXPECT_EQ(harness.shard().last_applied(), 4U);  // the key that went
+  EXPECT_EQ(harness.shard().kernel().config.size(), 1U);
+}
+
 TEST(Shard, ReplayThatComputesSomethingElseHaltsAndNamesIt) {
   ShardHarness harness;
   ASSERT_TRUE(harness.run(kLedgerId, kLedgerDeposit, ledger_payload({0, 1, 100, 0})).ok());

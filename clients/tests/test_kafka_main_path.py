@@ -8,7 +8,6 @@ import tempfile
 import unittest
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from heptane_testkit import Refused, Server, wait_until
 from heptane_testkit import kafka
@@ -54,6 +53,12 @@ class Kcat(OneServer):
         self.assertEqual(kafka.kcat_consume(self.address, self.topic, offset="-2"), ["98", "99"])
         self.assertEqual(kafka.kcat_consume(self.address, self.topic, offset="end"), [])
 
+    def test_keys_and_headers(self):
+        # A null header comes by kcat: the Python client of Debian 12 miscounts references on None there.
+        kafka.kcat_produce(self.address, self.topic, "-K", ":", "-H", "a=1", "-H", "none", text_in="k:v\n:w\n")
+        lines = kafka.kcat_consume(self.address, self.topic, "-f", "%k|%s|%h\n")
+        self.assertEqual(lines, ["k|v|a=1,none=NULL", "|w|a=1,none=NULL"])
+
     def test_metadata(self):
         kafka.kcat_produce(self.address, self.topic, text_in="a\n")
         seen = json.loads(kafka.kcat(self.address, "-L", "-J").stdout)
@@ -79,8 +84,9 @@ class Confluent(OneServer):
         delivered = []
         producer = self.producer(**{"acks": "all", "enable.idempotence": True})
         for n in range(1000):
-            producer.produce(self.topic, key=f"k{n}", value=b"\x00\xff%d" % n, headers=[("h", b"\x01"), ("h", None), ("n", str(n))],
-                             timestamp=1_700_000_000_000 + n, on_delivery=lambda e, m: delivered.append((e, m.offset())))
+            producer.produce(self.topic, key=f"k{n}", value=b"\x00\xff%d" % n, timestamp=1_700_000_000_000 + n,
+                             headers=[("h", b"\x01"), ("h", b""), ("n", str(n))],
+                             on_delivery=lambda e, m: delivered.append((e, m.offset())))
         producer.produce(self.topic, key=None, value=None, on_delivery=lambda e, m: delivered.append((e, m.offset())))
         self.assertEqual(producer.flush(20), 0)
         self.assertEqual(delivered, [(None, n) for n in range(1001)])
@@ -88,7 +94,7 @@ class Confluent(OneServer):
         self.assertEqual([m.offset() for m in messages], list(range(1001)))
         for n, message in enumerate(messages[:-1]):
             self.assertEqual((message.key(), message.value()), (b"k%d" % n, b"\x00\xff%d" % n))
-            self.assertEqual(message.headers(), [("h", b"\x01"), ("h", None), ("n", str(n).encode())])
+            self.assertEqual(message.headers(), [("h", b"\x01"), ("h", b""), ("n", str(n).encode())])
             self.assertEqual(message.timestamp()[1], 1_700_000_000_000 + n)
         self.assertEqual((messages[-1].key(), messages[-1].value()), (None, None))
 
@@ -114,10 +120,14 @@ class Confluent(OneServer):
                 self.assertEqual([m.value() for m in messages], [str(n).encode() for n in range(100)])
 
     def test_unknown_topic_is_not_made_by_a_consumer_that_forbids_it(self):
-        with self.assertRaises(KafkaException) as raised:
-            kafka.read_messages(self.address, self.topic, seconds=10, **{"allow.auto.create.topics": False})
-        self.assertIn(raised.exception.args[0].code(), (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC))
-        self.assertNotIn(self.topic, AdminClient({"bootstrap.servers": self.address}).list_topics(timeout=10).topics)
+        consumer = kafka.make_consumer(self.address, **{"allow.auto.create.topics": False})
+        self.addCleanup(consumer.close)
+        for _ in range(2):
+            answer = consumer.list_topics(self.topic, timeout=10).topics[self.topic]
+            self.assertEqual(answer.error.code(), KafkaError.UNKNOWN_TOPIC_OR_PART)
+        self.assertNotIn(self.topic, kafka.topics(self.address))
+        kafka.kcat_produce(self.address, self.topic, text_in="a\n")
+        self.assertIn(self.topic, kafka.topics(self.address))
 
     def test_invalid_topic_name(self):
         errors = []
@@ -149,7 +159,8 @@ class Confluent(OneServer):
         self.assertFalse(set(recorders[0].acknowledged.values()) & set(recorders[1].acknowledged.values()))
         for recorder in recorders:
             self.assertEqual(len(recorder.acknowledged), 1000)
-            self.assertEqual({o: values[o] for o in recorder.acknowledged.values()}, {o: n for n, o in recorder.acknowledged.items()})
+            for n, offset in recorder.acknowledged.items():
+                self.assertEqual(values[offset], n)
             offsets = [recorder.acknowledged[n] for n in range(1000)]
             self.assertEqual(offsets, sorted(offsets))
 
@@ -185,16 +196,13 @@ class Confluent(OneServer):
             self.assertIn(raised.exception.args[0].code(), (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET))
         self.assertEqual(kafka.read_messages(self.address, self.topic, offset=2), [])
 
-    def test_offsets_for_times(self):
-        producer = self.producer()
-        for n in range(10):
-            producer.produce(self.topic, str(n), timestamp=1_700_000_000_000 + n * 1000)
-            self.assertEqual(producer.flush(20), 0)
+    def test_offsets_for_times_are_refused_plainly(self):
+        kafka.kcat_produce(self.address, self.topic, text_in="a\n")
         consumer = kafka.make_consumer(self.address)
         self.addCleanup(consumer.close)
-        for at, offset in ((1, 0), (1_700_000_004_001, 5), (1_700_000_009_000, 9)):
-            found = consumer.offsets_for_times([TopicPartition(self.topic, 0, at)], timeout=10)
-            self.assertEqual(found[0].offset, offset, at)
+        with self.assertRaises(KafkaException) as raised:
+            consumer.offsets_for_times([TopicPartition(self.topic, 0, 1_700_000_000_000)], timeout=10)
+        self.assertEqual(raised.exception.args[0].code(), KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT)
 
 
 class Lifecycle(unittest.TestCase):

@@ -40,7 +40,7 @@ class Witness:
             assert self.server.running(), self.server.stderr()
 
     def acknowledged_by(self, position):
-        return max((note for note in self.notes if note[0] <= position), key=lambda note: len(note[1]))[1]
+        return max((acknowledged for at, acknowledged in self.notes if at <= position), key=len, default={})
 
     def moments(self, count, rng):
         """Positions to cut at: at an acknowledgement, or anywhere between two, and the end."""

@@ -1,6 +1,7 @@
 // The command table: one entry and one function per command of the binary. kernel and modules fill it; app runs it.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,9 @@ struct Context {
 void add_serve(CLI::App& app, Context& context);
 void add_log(CLI::App& app, Context& context);
 
-// Parses and runs; the process's exit code.
-int run(int argc, char** argv, MakeModules make_modules);
+using AddCommand = void (*)(CLI::App&, Context&);
+
+// Parses and runs; the process's exit code. `more_commands` are those of layers above the kernel.
+int run(int argc, char** argv, MakeModules make_modules, std::span<const AddCommand> more_commands = {});
 
 }  // namespace heptane::cli

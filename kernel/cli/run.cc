@@ -6,18 +6,19 @@ namespace heptane::cli {
 
 namespace {
 
-constexpr void (*kCommands[])(CLI::App&, Context&) = {add_serve};
+constexpr AddCommand kCommands[] = {add_serve, add_log};
 
 }  // namespace
 
-int run(int argc, char** argv, MakeModules make_modules) {
+int run(int argc, char** argv, MakeModules make_modules, std::span<const AddCommand> more_commands) {
   CLI::App app("Heptane: one durable, ordered, replayable log behind the protocols your clients already speak.",
                "heptane");
   app.require_subcommand(1);
   app.set_version_flag("--version", "heptane 0.1");
   Context context;
   context.make_modules = make_modules;
-  for (const auto add : kCommands) add(app, context);
+  for (const AddCommand add : kCommands) add(app, context);
+  for (const AddCommand add : more_commands) add(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
@@ -63,6 +64,8 @@ void print_table(const server::Server& server, const server::ServerOptions& opti
   if (!recovery.quarantined.empty())
     std::printf("A torn tail of %llu bytes (never acknowledged) was moved to %s.\n",
                 static_cast<unsigned long long>(recovery.torn_bytes), recovery.quarantined.c_str());
+  if (server.found_apply_crash())
+    std::printf("The last run died while it applied a command; that command is refused from now on.\n");
   std::printf("  %-10s %s\n", "listener", "address");
   for (const server::Endpoint& endpoint : server.endpoints())
     std::printf("  %-10s %s:%u%s\n", endpoint.name.c_str(), endpoint.address.host.c_str(), endpoint.address.port,
@@ -93,8 +96,12 @@ int serve(ServeArguments& arguments, MakeModules make_modules) {
                    text.c_str());
       return kUsage;
     }
+  arguments.options.guard_apply = true;
   handle_signals();
-  net::raise_open_file_limit();
+  constexpr size_t kOtherFiles = 256;  // segments, snapshots, the standard streams
+  const size_t open_files = net::raise_open_file_limit();
+  arguments.options.max_connections =
+      std::min(arguments.options.max_connections, open_files > 2 * kOtherFiles ? open_files - kOtherFiles : kOtherFiles);
   SystemClock clock;
   SystemDisk disk;
   SystemRandom random;

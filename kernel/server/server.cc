@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernel/server/metrics.h"
+
 namespace heptane::server {
 
 namespace {
@@ -67,25 +69,55 @@ Result<void> Server::recover() {
   }
   const auto wake_io = [this] { seams_.net.wake(); };
   link_->wake_io = wake_io;
-  link_->wake_shard = wake_io;  // merged: the same thread
+  // Nobody wakes the shard for requests: merged, its turn follows every turn of the I/O loop.
   committer_->set_wake(
       [this] {
         if (wake_commit_) wake_commit_();
       },
       wake_io);
 
+  return replay_log();
+}
+
+// The newest sound snapshot, then the log behind it.
+Result<void> Server::replay_log() {
+  const std::string home = options_.data_directory + "/shard-0";
+  snapshot_store_ = std::make_unique<snapshot::SnapshotStore>(
+      seams_.disk, snapshot::SnapshotStoreOptions{home + "/snapshots", home + "/quarantine"});
+  HEPTANE_TRY(snapshot_store_->open());
+  const Result<std::optional<LogId>> id = snapshot::peek_log_id(seams_.disk, home + "/log");
+  if (!id) return id.error();
+  Result<snapshot::RestoredSnapshot> restored = snapshot_store_->restore(*shard_, streams_, *id);
+  if (!restored) return restored.error();
+  restored_ = std::move(*restored);
   Result<log::RecoveryReport> report = log_->recover(
-      log::RecoverFrom{},
+      restored_.from,
       [this](const log::BatchView& batch, const log::BatchPlace& place) { return shard_->replay(batch, place); });
   if (!report) return report.error();
   recovery_ = std::move(*report);
+  recovery_.end.epoch = std::max(recovery_.end.epoch, restored_.header.epoch);  // nothing may follow the snapshot
+  snapshots_ = std::make_unique<snapshot::SnapshotTaker>(*snapshot_store_, seams_.clock, options_.snapshots);
+  snapshots_->set_wake_shard([this] { seams_.net.wake(); });
+  snapshots_->set_wake_helper([this] {
+    if (wake_helper_) wake_helper_();
+  });
+  snapshots_->start(log_->id(), options_.shard.id, restored_, recovery_.bytes);
   shard_->start(recovery_.end);
+  shard_->adopt(options_.machine_config, recovery_.end.last_sequence == 0);
   return {};
 }
 
 Result<void> Server::open_listeners() {
   records_ = std::make_unique<LogRecordsReader>(*log_);
-  io_ = std::make_unique<net::IoLoop>(seams_.net, seams_.clock, *link_, *records_);
+  net::IoLoopConfig config;
+  config.max_connections = options_.max_connections;
+  io_ = std::make_unique<net::IoLoop>(seams_.net, seams_.clock, *link_, *records_, config);
+  register_metrics(*this, telemetry_);
+  admin::AdminOptions admin_options;
+  admin_options.telemetry = &telemetry_;
+  admin_options.readiness = [this] { return admin::Readiness{!stopping_, stopping_ ? "stopping" : "", 0, 0}; };
+  admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
+  HEPTANE_TRY(open_listener({admin_.get(), admin::kDefaultPort}));
   const ServerFacts facts{log_->id(), shard_->epoch()};
   for (const std::unique_ptr<Module>& module : modules_)
     for (const ListenerSpec& spec : module->listeners(facts)) HEPTANE_TRY(open_listener(spec));
@@ -152,6 +184,17 @@ void Server::check_free_space() {
   if (free_bytes) shard_->set_disk_full(*free_bytes < reserve);
 }
 
+bool Server::shard_turn() {
+  if (stopping_ && !last_snapshot_requested_ && io_->stopped() && shard_->drained()) {
+    last_snapshot_requested_ = true;
+    snapshots_->request_last();
+    if (wake_helper_) wake_helper_();
+  }
+  if (snapshots_->wants_state() && !shard_->rest_awaited())
+    shard_->when_at_rest([this](const RestPoint& rest) { snapshots_->take(*shard_, streams_, rest); });
+  return shard_->run_once();
+}
+
 bool Server::helper_turn() {
   if (committer_->failed()) return false;
   check_free_space();
@@ -161,7 +204,7 @@ bool Server::helper_turn() {
     if (more.error().code != Errc::no_space) on_fatal_(more.error());
     return false;
   }
-  return *more;
+  return snapshots_->run_once(committer_->bytes_total(), committer_->watermark()) || *more;
 }
 
 void Server::request_stop() {
@@ -171,6 +214,8 @@ void Server::request_stop() {
   shard_->request_stop();
 }
 
-bool Server::drained() const { return stopping_ && io_->stopped() && shard_->drained(); }
+bool Server::drained() const {
+  return stopping_ && io_->stopped() && shard_->drained() && last_snapshot_requested_ && snapshots_->idle();
+}
 
 }  // namespace heptane::server

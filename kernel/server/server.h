@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/admin/admin.h"
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
 #include "kernel/base/random.h"
@@ -19,6 +20,7 @@
 #include "kernel/server/module.h"
 #include "kernel/server/records_reader.h"
 #include "kernel/shard/shard.h"
+#include "kernel/snapshot/snapshot_taker.h"
 #include "kernel/streams/streams_machine.h"
 
 namespace heptane::server {
@@ -38,8 +40,11 @@ struct ServerOptions {
   bool loopback_v6 = true;                     // default listeners on [::1] too, with the same number
   Sequence accept_divergence = 0;
   size_t link_capacity = 16'384;
+  size_t max_connections = 10'000;  // below the limit of open files
+  std::map<std::string, std::string> machine_config;  // what apply() may see; differences are logged at start
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   ShardOptions shard;
+  snapshot::SnapshotTakerOptions snapshots;
 };
 
 struct Endpoint {
@@ -63,20 +68,22 @@ class Server {
 
   // One turn each; true when there is more to do at once.
   void io_turn(int64_t max_wait_ns) { io_->run_once(max_wait_ns); }
-  bool shard_turn() { return shard_->run_once(); }
+  bool shard_turn();
   bool commit_turn() { return committer_->run_once(); }
   bool helper_turn();
 
   // How long I/O and shard, on one thread, may wait.
   int64_t wait_limit_ns() const;
 
-  // Stop accepting, finish, sync, seal. Done when drained().
+  // Stop accepting, finish, sync, seal, take a snapshot (a helper turn's too). Done when drained().
   void request_stop();
   bool drained() const;
 
   const std::vector<Endpoint>& endpoints() const { return endpoints_; }
   std::string endpoints_json() const;
   const log::RecoveryReport& recovery() const { return recovery_; }
+  const snapshot::RestoredSnapshot& restored() const { return restored_; }
+  snapshot::SnapshotTaker& snapshots() { return *snapshots_; }
   Shard& shard() { return *shard_; }
   streams::StreamsMachine& streams() { return streams_; }
   // The process before this one died while it applied a command, which is now refused.
@@ -93,6 +100,7 @@ class Server {
  private:
   Result<void> open_log();
   Result<void> recover();
+  Result<void> replay_log();
   Result<void> open_listeners();
   void check_free_space();
   Result<void> open_listener(const ListenerSpec& spec);
@@ -110,12 +118,18 @@ class Server {
   streams::StreamsMachine streams_;
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<LogRecordsReader> records_;
+  Telemetry telemetry_;
+  std::unique_ptr<admin::AdminProtocol> admin_;
   std::unique_ptr<net::IoLoop> io_;
   std::vector<Endpoint> endpoints_;
   log::RecoveryReport recovery_;
+  std::unique_ptr<snapshot::SnapshotStore> snapshot_store_;
+  snapshot::RestoredSnapshot restored_;
+  std::unique_ptr<snapshot::SnapshotTaker> snapshots_;
   std::function<void()> wake_commit_;
   std::function<void()> wake_helper_;
   bool stopping_ = false;
+  bool last_snapshot_requested_ = false;
 };
 
 }  // namespace heptane::server

@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kInternalLimit = 4096;
 constexpr LogTime kTimeDeltaLimitNs = 4'000'000'000;  // an entry keeps it in 32 bits
+constexpr size_t kRecordBatchCrcOffset = log::kRecordBatchPrefixBytes - 4;
 constexpr uint32_t kTimersPerTurn = 1024;
 
 Reply refusal(Errc code, std::string message) {
@@ -85,6 +86,39 @@ void Shard::start(const log::LogEnd& end) {
   seal_when_idle();
 }
 
+void Shard::adopt(const std::map<std::string, std::string>& wanted_config, bool new_log) {
+  const auto command = [&](KernelCommand type, ByteWriter& payload) {
+    Submission submission;
+    submission.machine = machine_ids::kKernel;
+    submission.type = type;
+    submission.payload = Buffer::take(payload.release());
+    const bool taken = submit_internal(std::move(submission));
+    HEPTANE_ASSERT(taken, "more configuration than the inner queue holds");
+  };
+  const auto set = [&](const std::string& key, const std::string& value) {
+    ByteWriter payload;
+    for (const std::string* text : {&key, &value}) {
+      payload.le<uint32_t>(static_cast<uint32_t>(text->size()));
+      payload.append(*text);
+    }
+    command(kSetConfig, payload);
+  };
+  for (const auto& [key, value] : kernel_.config)
+    if (!wanted_config.contains(key)) set(key, "");
+  for (const auto& [key, value] : wanted_config) {
+    const auto found = kernel_.config.find(key);
+    if (found == kernel_.config.end() || found->second != value) set(key, value);
+  }
+  if (!new_log) return;
+  for (const MachineTable::Slot& slot : machines_.all()) {
+    if (slot.machine->newest_version() <= kernel_.version_of(slot.machine->id())) continue;
+    ByteWriter payload;
+    payload.le<uint16_t>(slot.machine->id());
+    payload.le<uint32_t>(slot.machine->newest_version());
+    command(kActivate, payload);
+  }
+}
+
 bool Shard::run_once() {
   if (!started_ || committer_.failed()) return false;
   take_completions();
@@ -111,7 +145,7 @@ bool Shard::drained() const {
 
 bool Shard::submit_internal(Submission submission) {
   if (internal_.size() >= kInternalLimit) return false;
-  submission.payload_crc = crc32c(submission.payload.view());
+  if (submission.kind == log::EntryKind::command) submission.payload_crc = crc32c(submission.payload.view());
   internal_.push_back(std::move(submission));
   return true;
 }
@@ -235,6 +269,11 @@ std::optional<Reply> Shard::admission_refusal(const Submission& submission) cons
   if (submission.payload.size() > options_.payload_limit_bytes)
     return refusal(Errc::too_large,
                    "a command holds at most " + std::to_string(options_.payload_limit_bytes) + " bytes");
+  // A record batch carries its own CRC; an entry that says another would make the log unreadable.
+  if (submission.kind == log::EntryKind::record_command &&
+      (submission.payload.size() < log::kRecordBatchPrefixBytes ||
+       load_be<uint32_t>(submission.payload.data() + kRecordBatchCrcOffset) != submission.payload_crc))
+    return refusal(Errc::corrupt, "a record batch whose stated CRC is not its own");
   if (submission.machine == machine_ids::kKernel) return std::nullopt;
   MachineTable::Slot* slot = const_cast<MachineTable&>(machines_).find(submission.machine);
   if (slot == nullptr) return refusal(Errc::not_found, "no such module is switched on");

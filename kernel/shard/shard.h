@@ -70,6 +70,10 @@ class Shard {
   // After recovery: a new epoch begins; writes the seal that makes it durable.
   void start(const log::LogEnd& end);
 
+  // After start(): logs what differs between the wanted configuration and the state's; on a new log, also activates the
+  // newest logic version of every machine. On an existing log activation is an operator's command.
+  void adopt(const std::map<std::string, std::string>& wanted_config, bool new_log);
+
   // True when there is more to do at once.
   bool run_once();
   // From the next turn on no command is taken until everything applied is synced; then `then` runs once, between two

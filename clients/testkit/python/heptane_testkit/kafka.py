@@ -13,6 +13,7 @@ from .wait import Deadline
 
 KCAT_SECONDS = 60
 FAST_RECONNECT = {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200}
+UNKNOWN_TOPIC = 3
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, INIT_PRODUCER_ID = 0, 1, 2, 3, 18, 22
 
 
@@ -20,7 +21,8 @@ PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, INIT_PRODUCER_ID = 0, 1, 2
 
 
 def kcat_command(address, *arguments):
-    return ["kcat", "-b", address, "-X", "reconnect.backoff.ms=20", "-X", "reconnect.backoff.max.ms=200", *map(str, arguments)]
+    fast = [part for name, value in FAST_RECONNECT.items() for part in ("-X", f"{name}={value}")]
+    return ["kcat", "-b", address, *fast, *map(str, arguments)]
 
 
 def kcat(address, *arguments, text_in=None, seconds=KCAT_SECONDS, accept=(0,)):
@@ -88,7 +90,8 @@ class Recorder:
         deadline = Deadline(seconds)
         while len(self.acknowledged) < count:
             if deadline.over():
-                raise AssertionError(f"{len(self.acknowledged)} of {count} acknowledged after {seconds:g} s; failed: {self.failed}")
+                done = len(self.acknowledged)
+                raise AssertionError(f"{done} of {count} acknowledged after {seconds:g} s; failed: {self.failed}")
             self.poll(0.01)
 
     def drop(self):
@@ -150,16 +153,20 @@ def watermarks(address, topic, partition=0, seconds=20.0):
         consumer.close()
 
 
-def read_numbers(address, topic, **options):
-    """[(offset, n)] of a stream written by Recorder; an unknown topic counts as empty."""
-    from confluent_kafka import KafkaError, KafkaException
-
+def topics(address, seconds=20.0):
+    """Names, without creating any."""
+    consumer = make_consumer(address)
     try:
-        return [(m.offset(), json.loads(m.value())["n"]) for m in read_messages(address, topic, **options)]
-    except KafkaException as problem:
-        if problem.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
-            return []
-        raise
+        return set(consumer.list_topics(timeout=seconds).topics)
+    finally:
+        consumer.close()
+
+
+def read_numbers(address, topic, **options):
+    """[(offset, n)] of a stream written by Recorder; a stream that does not exist counts as empty."""
+    if topic not in topics(address):
+        return []
+    return [(m.offset(), json.loads(m.value())["n"]) for m in read_messages(address, topic, **options)]
 
 
 def check_recovered(acknowledged, recovered):
@@ -230,6 +237,20 @@ def answer_or_close(link):
         return receive_response(link)[1]
     except (ConnectionError, BrokenPipeError):
         return None
+
+
+def stream_end(address, topic):
+    """The offset behind the last record, asked without any library; 0 while there is no such stream."""
+    body = struct.pack(">ii", -1, 1) + string(topic) + struct.pack(">iiq", 1, 0, -1)
+    with connect(address) as link:
+        link.sendall(request(LIST_OFFSETS, 1, body))
+        answer = receive_response(link)[1]
+    error, _, offset = struct.unpack(">hqq", answer[-18:])
+    if error == UNKNOWN_TOPIC:
+        return 0
+    if error != 0:
+        raise RuntimeError(f"ListOffsets of {topic}: error {error}")
+    return offset
 
 
 def write_lines(path, count, extra=""):

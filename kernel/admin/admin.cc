@@ -1,0 +1,76 @@
+#include "kernel/admin/admin.h"
+
+#include "kernel/admin/transact_request.h"
+#include "kernel/admin/answers.h"
+#include "kernel/net/http/json_writer.h"
+
+namespace heptane::admin {
+
+namespace {
+
+using http::HttpExchange;
+using http::HttpResponse;
+using http::HttpRouter;
+using http::JsonWriter;
+using http::Method;
+
+HttpResponse ready_response(const Readiness& readiness) {
+  JsonWriter out;
+  out.begin_object().key("ready").boolean(readiness.ready);
+  if (!readiness.ready) {
+    out.key("phase").text(readiness.phase);
+    out.key("done").unsigned_number(readiness.done).key("total").unsigned_number(readiness.total);
+  }
+  out.end_object();
+  HttpResponse response = HttpResponse::json(readiness.ready ? 200 : 503, out.take());
+  if (!readiness.ready) response.headers.push_back({"Retry-After", "1"});
+  return response;
+}
+
+void transact(HttpExchange& exchange, const OperationTable& operations) {
+  Result<TransactRequest> parsed = parse_transact(std::move(exchange.request().body), operations);
+  if (!parsed) return exchange.respond(error_response(parsed.error()));
+  auto request = std::make_shared<TransactRequest>(std::move(*parsed));
+  Submission submission = std::exchange(request->submission, {});
+  request->submission.idempotency = submission.idempotency;
+  exchange.submit(std::move(submission), [request](HttpExchange& answered, const Reply& reply) {
+    answered.respond(transact_response(*request, reply));
+  });
+}
+
+http::HttpService make_service(AdminOptions options) {
+  http::HttpService service;
+  service.limits = options.limits;
+  service.hosts = http::HostCheck(std::move(options.hosts));
+  if (!options.operations) options.operations = std::make_shared<OperationTable>();
+  add_health_routes(service.router, std::move(options.readiness), options.telemetry);
+  add_transact_route(service.router, std::move(options.operations));
+  add_stream_routes(service.router);
+  if (options.add_routes) options.add_routes(service.router);
+  return service;
+}
+
+}  // namespace
+
+AdminProtocol::AdminProtocol(AdminOptions options) : protocol_("admin", make_service(std::move(options))) {}
+
+void add_health_routes(HttpRouter& router, std::function<Readiness()> readiness, const Telemetry* telemetry) {
+  router.add(Method::get, "/livez", [](HttpExchange& exchange) {
+    exchange.respond(HttpResponse::json(200, "{\"live\":true}\n"));
+  });
+  router.add(Method::get, "/readyz", [readiness = std::move(readiness)](HttpExchange& exchange) {
+    exchange.respond(ready_response(readiness ? readiness() : Readiness{true, {}, 0, 0}));
+  });
+  if (telemetry == nullptr) return;
+  router.add(Method::get, "/metrics", [telemetry](HttpExchange& exchange) {
+    exchange.respond({200, "text/plain; version=0.0.4; charset=utf-8", telemetry->render(), {}});
+  });
+}
+
+void add_transact_route(HttpRouter& router, std::shared_ptr<const OperationTable> operations) {
+  router.add(Method::post, "/api/v1/transact", [operations = std::move(operations)](HttpExchange& exchange) {
+    transact(exchange, *operations);
+  });
+}
+
+}  // namespace heptane::admin

@@ -1,0 +1,52 @@
+// The operators' listener: health, metrics, and the first part of /api/v1. Everything in the options is fixed before the
+// first connection; the functions in it are called on the I/O thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernel/admin/operations.h"
+#include "kernel/base/telemetry.h"
+#include "kernel/net/http/session.h"
+
+namespace heptane::admin {
+
+constexpr uint16_t kDefaultPort = 7070;
+
+struct Readiness {
+  bool ready = false;
+  std::string phase;  // what the server is doing meanwhile: `replay`, `stopping`
+  uint64_t done = 0;  // of `total`, in units of the phase
+  uint64_t total = 0;
+};
+
+struct AdminOptions {
+  std::vector<std::string> hosts;  // besides loopback's names
+  http::HttpLimits limits;
+  std::function<Readiness()> readiness;    // absent: always ready
+  const Telemetry* telemetry = nullptr;    // outlives the protocol; absent: no metrics
+  std::shared_ptr<const OperationTable> operations;  // absent: the kernel's own
+  std::function<void(http::HttpRouter&)> add_routes;  // the modules' endpoints; may be absent
+};
+
+class AdminProtocol final : public net::Protocol {
+ public:
+  explicit AdminProtocol(AdminOptions options);
+
+  std::string_view name() const override { return protocol_.name(); }
+  std::unique_ptr<net::Session> open(const net::Address& remote) override { return protocol_.open(remote); }
+  size_t message_limit_bytes() const override { return protocol_.message_limit_bytes(); }
+  int64_t idle_timeout_ns() const override { return protocol_.idle_timeout_ns(); }
+
+ private:
+  http::HttpProtocol protocol_;
+};
+
+// The parts, for listeners of other names.
+void add_health_routes(http::HttpRouter& router, std::function<Readiness()> readiness, const Telemetry* telemetry);
+void add_transact_route(http::HttpRouter& router, std::shared_ptr<const OperationTable> operations);
+void add_stream_routes(http::HttpRouter& router);
+
+}  // namespace heptane::admin

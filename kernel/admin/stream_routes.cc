@@ -1,0 +1,84 @@
+#include "kernel/admin/admin.h"
+#include "kernel/admin/answers.h"
+#include "kernel/net/http/json.h"
+#include "kernel/net/http/json_writer.h"
+#include "kernel/shard/state_machine.h"
+#include "kernel/streams/api.h"
+
+namespace heptane::admin {
+
+namespace {
+
+using http::HttpExchange;
+using http::HttpResponse;
+using http::JsonWriter;
+
+void write_stream(JsonWriter& out, const streams::StreamInfo& stream) {
+  out.begin_object().key("name").text(stream.name).key("id").text(log_id_text(stream.uuid));
+  out.key("partitions").begin_array();
+  for (const streams::PartitionInfo& partition : stream.partitions) {
+    out.begin_object().key("id").number(partition.id);
+    out.key("first_offset").number(partition.log_start).key("end_offset").number(partition.durable_end).end_object();
+  }
+  out.end_array().end_object();
+}
+
+void respond_with_streams(HttpExchange& exchange, const Reply& reply) {
+  if (!reply.ok()) return exchange.respond(refusal_response(reply));
+  const auto infos = streams::decode_stream_infos(reply.payload.view());
+  if (!infos) return exchange.respond(error_response({Errc::internal, infos.error().message, 0}));
+  JsonWriter out;
+  out.begin_object().key("streams").begin_array();
+  for (const streams::StreamInfo& stream : *infos) write_stream(out, stream);
+  out.end_array().end_object();
+  exchange.respond(HttpResponse::json(200, out.take()));
+}
+
+void list_streams(HttpExchange& exchange) {
+  QueryRequest query;
+  query.machine = machine_ids::kStreams;
+  query.type = streams::kDescribe;
+  query.payload = streams::encode(streams::DescribeQuery{true, {}});
+  exchange.query(std::move(query), respond_with_streams);
+}
+
+struct NewStream {
+  std::string name;
+  uint32_t partitions = 1;
+};
+
+Result<NewStream> parse_new_stream(std::string body) {
+  auto document = http::JsonDocument::parse(std::move(body));
+  if (!document) return document.error();
+  http::JsonFields fields((*document)->root(), "");
+  NewStream stream;
+  stream.name = fields.text("name");
+  stream.partitions = static_cast<uint32_t>(fields.integer_or("partitions", 1, 1, streams::kPartitionsLimit));
+  if (!streams::valid_name(stream.name)) fields.fail("name must be 1 to 249 of a-z A-Z 0-9 . _ -");
+  HEPTANE_TRY(fields.finish());
+  return stream;
+}
+
+void create_stream(HttpExchange& exchange) {
+  Result<NewStream> stream = parse_new_stream(std::move(exchange.request().body));
+  if (!stream) return exchange.respond(error_response(stream.error()));
+  Buffer payload = streams::encode(streams::CreateStream{stream->name, stream->partitions});
+  exchange.submit(streams::make_command(machine_ids::kStreams, streams::kCreateStream, std::move(payload)),
+                  [stream = std::move(*stream)](HttpExchange& answered, const Reply& reply) {
+                    if (!reply.ok()) return answered.respond(refusal_response(reply));
+                    JsonWriter out;
+                    out.begin_object().key("name").text(stream.name);
+                    out.key("partitions").number(stream.partitions);
+                    out.key("position").text(position_text(0, reply.sequence)).end_object();
+                    answered.respond(HttpResponse::json(201, out.take()));
+                  });
+}
+
+}  // namespace
+
+void add_stream_routes(http::HttpRouter& router) {
+  router.add(http::Method::get, "/api/v1/streams", list_streams);
+  router.add(http::Method::post, "/api/v1/streams", create_stream);
+}
+
+}  // namespace heptane::admin

@@ -1,0 +1,30 @@
+// What a handler has of one request: the request, questions to the shard, and exactly one response, now or when an answer
+// has come. The session owns it; a handler keeps references to it only inside the continuations that it passes here.
+#pragma once
+
+#include <functional>
+
+#include "kernel/net/http/message.h"
+#include "kernel/net/session.h"
+
+namespace heptane::http {
+
+class HttpExchange {
+ public:
+  using OnReply = std::function<void(HttpExchange&, const Reply&)>;
+  using OnRecords = std::function<void(HttpExchange&, const net::RecordsRead&)>;
+
+  virtual ~HttpExchange() = default;
+  virtual HttpRequest& request() = 0;
+  virtual net::SessionContext& context() = 0;
+
+  // One question at a time. A full queue is answered with 503 and the continuation is dropped; when the client goes or
+  // the deadline passes, too.
+  virtual void submit(Submission submission, OnReply then) = 0;
+  virtual void query(QueryRequest query, OnReply then) = 0;
+  virtual void read(ReadRequest read, OnRecords then) = 0;
+
+  virtual void respond(HttpResponse response) = 0;
+};
+
+}  // namespace heptane::http

@@ -1,0 +1,345 @@
+#include "kernel/net/http/json.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include <simdjson.h>
+
+namespace heptane::http {
+
+namespace ondemand = simdjson::ondemand;
+
+struct JsonDocument::Reader {
+  std::string text;
+  ondemand::parser parser;  // holds the unescaped texts
+};
+
+JsonDocument::JsonDocument() : reader_(std::make_unique<Reader>()) {}
+JsonDocument::~JsonDocument() = default;
+
+namespace {
+
+Error malformed(std::string message) { return {Errc::invalid_argument, "the JSON is malformed: " + std::move(message)}; }
+
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+const char* skip_space(const char* at, const char* end) {
+  while (at < end && is_space(*at)) ++at;
+  return at;
+}
+
+}  // namespace
+
+// Walks the document once, forward only, and visits every value: only so does the reader check all of it.
+class JsonBuilder {
+ public:
+  explicit JsonBuilder(JsonDocument& document) : document_(document) {}
+
+  Result<void> build(ondemand::document& root) {
+    ondemand::json_type type;
+    if (const auto code = root.type().get(type)) return fault(code);
+    if (type != ondemand::json_type::object && type != ondemand::json_type::array)
+      return malformed("an object is expected");
+    ondemand::value value;
+    if (const auto code = root.get_value().get(value)) return fault(code);
+    HEPTANE_TRY(add(value, {}, 1));
+    const std::string& text = document_.reader_->text;
+    const std::string_view raw = document_.nodes_[0].raw;
+    const char* const end = text.data() + text.size();
+    if (skip_space(raw.data() + raw.size(), end) != end) return malformed("something follows the value");
+    return {};
+  }
+
+  static Error fault(simdjson::error_code code) {
+    if (code == simdjson::NUMBER_OUT_OF_RANGE)
+      return malformed("a number is out of range");
+    if (code == simdjson::NUMBER_ERROR) return malformed("a number is not a number, or is beyond 64 bits");
+    if (code == simdjson::UTF8_ERROR) return malformed("the text is not UTF-8");
+    if (code == simdjson::DEPTH_ERROR) return too_deep();
+    return malformed(simdjson::error_message(code));
+  }
+
+ private:
+  using Node = JsonDocument::Node;
+
+  static Error too_deep() {
+    return malformed("values are nested deeper than " + std::to_string(kJsonDepthLimit) + " levels");
+  }
+
+  Result<void> add(ondemand::value value, std::string_view name, uint32_t depth) {
+    if (document_.nodes_.size() == kJsonValuesLimit)
+      return Error{Errc::too_large, "the JSON has more than " + std::to_string(kJsonValuesLimit) + " values"};
+    if (depth > kJsonDepthLimit) return too_deep();
+    const auto index = static_cast<uint32_t>(document_.nodes_.size());
+    Node& node = document_.nodes_.emplace_back();
+    node.name = name;
+    node.raw = trimmed(value.raw_json_token());
+    ondemand::json_type type;
+    if (const auto code = value.type().get(type)) return fault(code);
+    switch (type) {
+      case ondemand::json_type::object: return add_object(value, index, depth);
+      case ondemand::json_type::array: return add_array(value, index, depth);
+      case ondemand::json_type::string: return add_text(value, node);
+      case ondemand::json_type::number: return add_number(value, node);
+      case ondemand::json_type::boolean: return add_boolean(value, node);
+      case ondemand::json_type::null: return add_null(value);
+    }
+    return malformed("a value is expected");
+  }
+
+  Result<void> add_text(ondemand::value value, Node& node) {
+    node.type = JsonType::text;
+    if (const auto code = value.get_string().get(node.text)) return fault(code);
+    return {};
+  }
+
+  Result<void> add_number(ondemand::value value, Node& node) {
+    ondemand::number number;
+    if (const auto code = value.get_number().get(number)) return fault(code);
+    node.type = number.is_double() ? JsonType::real : JsonType::integer;
+    return {};
+  }
+
+  Result<void> add_boolean(ondemand::value value, Node& node) {
+    bool unused = false;
+    node.type = JsonType::boolean;
+    if (const auto code = value.get_bool().get(unused)) return fault(code);
+    return {};
+  }
+
+  Result<void> add_null(ondemand::value value) {
+    bool null = false;
+    if (value.is_null().get(null) || !null) return malformed("a value is expected");
+    return {};
+  }
+
+  Result<void> add_array(ondemand::value value, uint32_t index, uint32_t depth) {
+    document_.nodes_[index].type = JsonType::array;
+    ondemand::array array;
+    if (const auto code = value.get_array().get(array)) return fault(code);
+    uint32_t last = 0;
+    for (auto item : array) {
+      ondemand::value child;
+      if (const auto code = item.get(child)) return fault(code);
+      HEPTANE_TRY(add_child(child, {}, index, last, depth));
+    }
+    return close(index, last);
+  }
+
+  Result<void> add_object(ondemand::value value, uint32_t index, uint32_t depth) {
+    document_.nodes_[index].type = JsonType::object;
+    ondemand::object object;
+    if (const auto code = value.get_object().get(object)) return fault(code);
+    uint32_t last = 0;
+    for (auto field : object) {
+      std::string_view name;
+      ondemand::value child;
+      if (const auto code = field.unescaped_key().get(name)) return fault(code);
+      if (const auto code = field.value().get(child)) return fault(code);
+      HEPTANE_TRY(add_child(child, name, index, last, depth));
+    }
+    HEPTANE_TRY(check_names(index));
+    return close(index, last);
+  }
+
+  Result<void> add_child(ondemand::value child, std::string_view name, uint32_t parent, uint32_t& last,
+                         uint32_t depth) {
+    const auto index = static_cast<uint32_t>(document_.nodes_.size());
+    HEPTANE_TRY(add(child, name, depth + 1));
+    std::vector<Node>& nodes = document_.nodes_;
+    (last == 0 ? nodes[parent].first : nodes[last].next) = index;
+    ++nodes[parent].size;
+    last = index;
+    return {};
+  }
+
+  // A container ends at the bracket behind its last child.
+  Result<void> close(uint32_t index, uint32_t last) {
+    Node& node = document_.nodes_[index];
+    const std::string& text = document_.reader_->text;
+    const char* const end = text.data() + text.size();
+    const char* at = node.raw.data() + 1;
+    if (last != 0) at = document_.nodes_[last].raw.data() + document_.nodes_[last].raw.size();
+    at = skip_space(at, end);
+    if (at == end || *at != (node.type == JsonType::object ? '}' : ']')) return malformed("a bracket is missing");
+    node.raw = {node.raw.data(), static_cast<size_t>(at + 1 - node.raw.data())};
+    return {};
+  }
+
+  Result<void> check_names(uint32_t index) {
+    const std::vector<Node>& nodes = document_.nodes_;
+    if (nodes[index].size < 2) return {};
+    std::vector<std::string_view> names;
+    names.reserve(nodes[index].size);
+    for (uint32_t child = nodes[index].first; child != 0; child = nodes[child].next) names.push_back(nodes[child].name);
+    std::sort(names.begin(), names.end());
+    const auto twice = std::adjacent_find(names.begin(), names.end());
+    if (twice == names.end()) return {};
+    return malformed("the name \"" + std::string(twice->substr(0, 64)) + "\" stands twice in one object");
+  }
+
+  JsonDocument& document_;
+};
+
+Result<std::unique_ptr<JsonDocument>> JsonDocument::parse(std::string text) {
+  std::unique_ptr<JsonDocument> document(new JsonDocument);
+  Reader& reader = *document->reader_;
+  reader.text = std::move(text);
+  if (reader.text.empty()) return malformed("there is none");
+  reader.text.reserve(reader.text.size() + simdjson::SIMDJSON_PADDING);
+  ondemand::document root;
+  const auto code =
+      reader.parser.iterate(reader.text.data(), reader.text.size(), reader.text.capacity()).get(root);
+  if (code) return JsonBuilder::fault(code);
+  HEPTANE_TRY(JsonBuilder(*document).build(root));
+  return document;
+}
+
+// Values.
+
+std::string_view json_type_name(JsonType type) {
+  switch (type) {
+    case JsonType::null: return "null";
+    case JsonType::boolean: return "true or false";
+    case JsonType::integer: return "an integer";
+    case JsonType::real: return "a number";
+    case JsonType::text: return "a string";
+    case JsonType::array: return "an array";
+    case JsonType::object: return "an object";
+  }
+  return "";
+}
+
+JsonType JsonValue::type() const { return document_->nodes_[index_].type; }
+std::string_view JsonValue::raw() const { return document_->nodes_[index_].raw; }
+std::string_view JsonValue::text() const { return document_->nodes_[index_].text; }
+std::string_view JsonValue::name() const { return document_->nodes_[index_].name; }
+uint32_t JsonValue::size() const { return document_->nodes_[index_].size; }
+bool JsonValue::boolean() const { return type() == JsonType::boolean && raw() == "true"; }
+
+std::optional<int64_t> JsonValue::integer() const {
+  if (type() != JsonType::integer) return std::nullopt;
+  int64_t value = 0;
+  const auto [end, code] = std::from_chars(raw().data(), raw().data() + raw().size(), value);
+  if (code != std::errc() || end != raw().data() + raw().size()) return std::nullopt;
+  return value;
+}
+
+std::optional<double> JsonValue::real() const {
+  if (type() != JsonType::integer && type() != JsonType::real) return std::nullopt;
+  double value = 0;
+  const auto [end, code] = std::from_chars(raw().data(), raw().data() + raw().size(), value);
+  if (code != std::errc() || end != raw().data() + raw().size()) return std::nullopt;
+  return value;
+}
+
+std::optional<JsonValue> JsonValue::at(uint32_t index) const {
+  if (index == 0) return std::nullopt;
+  return JsonValue(*document_, index);
+}
+std::optional<JsonValue> JsonValue::first() const { return at(document_->nodes_[index_].first); }
+std::optional<JsonValue> JsonValue::next() const { return at(document_->nodes_[index_].next); }
+
+std::optional<JsonValue> JsonValue::find(std::string_view name) const {
+  if (type() != JsonType::object) return std::nullopt;
+  for (std::optional<JsonValue> member = first(); member; member = member->next())
+    if (member->name() == name) return member;
+  return std::nullopt;
+}
+
+// Fields.
+
+JsonFields::JsonFields(JsonValue object, std::string path) : path_(std::move(path)) {
+  if (object.type() == JsonType::object)
+    object_ = object;
+  else
+    fail((path_.empty() ? std::string("the body") : path_) + " must be an object");
+}
+
+std::string JsonFields::path_of(std::string_view name) const {
+  return path_.empty() ? std::string(name) : path_ + '.' + std::string(name);
+}
+
+void JsonFields::fail(std::string message) {
+  if (!error_) error_ = Error{Errc::invalid_argument, std::move(message)};
+}
+
+std::optional<JsonValue> JsonFields::take(std::string_view name) {
+  asked_.push_back(name);
+  return object_ ? object_->find(name) : std::nullopt;
+}
+
+std::optional<JsonValue> JsonFields::take(std::string_view name, JsonType type, bool required) {
+  const std::optional<JsonValue> value = take(name);
+  if (!value && required) fail(path_of(name) + " is missing");
+  if (!value || value->type() == type) return value;
+  fail(path_of(name) + " must be " + std::string(json_type_name(type)));
+  return std::nullopt;
+}
+
+std::string_view JsonFields::text(std::string_view name) {
+  const auto value = take(name, JsonType::text, true);
+  return value ? value->text() : std::string_view();
+}
+
+std::string_view JsonFields::text_or(std::string_view name, std::string_view otherwise) {
+  const auto value = take(name, JsonType::text, false);
+  return value ? value->text() : otherwise;
+}
+
+int64_t JsonFields::integer(std::string_view name, int64_t min, int64_t max) {
+  if (object_ && !object_->find(name)) fail(path_of(name) + " is missing");
+  return integer_or(name, min, min, max);
+}
+
+int64_t JsonFields::integer_or(std::string_view name, int64_t otherwise, int64_t min, int64_t max) {
+  const auto value = take(name, JsonType::integer, false);
+  if (!value) return otherwise;
+  const std::optional<int64_t> number = value->integer();
+  if (number && *number >= min && *number <= max) return *number;
+  fail(path_of(name) + " must be from " + std::to_string(min) + " to " + std::to_string(max));
+  return otherwise;
+}
+
+std::optional<JsonValue> JsonFields::value(std::string_view name) { return take(name); }
+std::optional<JsonValue> JsonFields::array(std::string_view name) { return take(name, JsonType::array, false); }
+
+Result<void> JsonFields::finish() {
+  if (object_ && !error_) {
+    for (auto member = object_->first(); member; member = member->next())
+      if (std::find(asked_.begin(), asked_.end(), member->name()) == asked_.end())
+        fail(path_of(member->name().substr(0, 64)) + " is not known here");
+  }
+  if (error_) return *error_;
+  return {};
+}
+
+std::optional<std::string> base64_decoded(std::string_view text) {
+  static constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  if (text.size() % 4 != 0) return std::nullopt;
+  const size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
+  text.remove_suffix(padding);
+  std::string out;
+  out.reserve(text.size() * 3 / 4);
+  uint32_t bits = 0;
+  int held = 0;
+  for (const char c : text) {
+    const size_t digit = kAlphabet.find(c);
+    if (digit == std::string_view::npos) return std::nullopt;
+    bits = (bits << 6 | static_cast<uint32_t>(digit)) & 0xFFFFFF;
+    held += 6;
+    if (held >= 8) {
+      held -= 8;
+      out += static_cast<char>(bits >> held & 0xFF);
+    }
+  }
+  if ((bits & ((1u << held) - 1)) != 0) return std::nullopt;
+  return out;
+}
+
+}  // namespace heptane::http

@@ -1,0 +1,47 @@
+// The one router: method and path pattern to handler. Patterns are fixed when the server starts; a segment `{name}`
+// matches any one non-empty segment and is a parameter. A route without a parameter in a place goes before one with it.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel/net/http/message.h"
+
+namespace heptane::http {
+
+class HttpExchange;
+using Handler = std::function<void(HttpExchange&)>;
+
+struct RouteOptions {
+  // POST, PUT, PATCH and DELETE need Content-Type application/json or application/x-ndjson, which a page of another site
+  // cannot send unasked. A route for protocols with other types says so, and must have another proof of who asks.
+  bool any_content_type = false;
+};
+
+struct Route {
+  Method method = Method::get;
+  std::vector<std::string> segments;
+  Handler handler;
+  RouteOptions options;
+};
+
+class HttpRouter {
+ public:
+  void add(Method method, std::string_view pattern, Handler handler, RouteOptions options = {});
+
+  struct Match {
+    const Route* route = nullptr;
+    std::vector<std::pair<std::string, std::string>> params;
+    std::string allow;       // of a path that exists with other methods: `GET, HEAD`
+    bool malformed = false;  // bad percent-encoding
+  };
+  // HEAD finds GET.
+  Match find(Method method, std::string_view path) const;
+
+ private:
+  std::vector<Route> routes_;
+};
+
+}  // namespace heptane::http

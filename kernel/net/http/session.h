@@ -1,0 +1,88 @@
+// One HTTP/1.1 connection without I/O. One request at a time: while a handler waits for an answer, input stands still, so
+// responses keep the order of requests (RFC 9112 §9.3.2). Before a body is read the request has passed Host, Origin,
+// route and content type. An idle connection holds no parser, buffer or timer.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "kernel/net/http/exchange.h"
+#include "kernel/net/http/host_check.h"
+#include "kernel/net/http/parser.h"
+#include "kernel/net/http/router.h"
+
+namespace heptane::http {
+
+// Outlives its sessions; read-only while they run.
+struct HttpService {
+  HttpLimits limits;
+  HostCheck hosts;
+  HttpRouter router;
+};
+
+class HttpSession final : public net::Session, private HttpExchange {
+ public:
+  explicit HttpSession(const HttpService& service) : service_(service) {}
+
+  size_t on_bytes(Bytes input, net::SessionContext& context) override;
+  void on_reply(RequestId request, const Reply& reply, net::SessionContext& context) override;
+  void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext& context) override;
+  void on_writable(net::SessionContext& context) override;
+  void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
+  void on_close(net::CloseReason reason) override;
+
+ private:
+  enum class Phase : uint8_t { idle, head, body, handling, closed };
+
+  HttpRequest& request() override { return request_; }
+  net::SessionContext& context() override { return *context_; }
+  void submit(Submission submission, OnReply then) override;
+  void query(QueryRequest query, OnReply then) override;
+  void read(ReadRequest read, OnRecords then) override;
+  void respond(HttpResponse response) override;
+
+  bool begin(Bytes input, size_t& consumed);
+  void on_head();
+  std::optional<HttpResponse> head_refusal();
+  std::optional<HttpResponse> names_refusal(const RequestHead& head, const std::string& authority);
+  std::optional<HttpResponse> route_refusal();
+  std::optional<HttpResponse> content_refusal(const RequestHead& head);
+  void run_handler();
+  void refuse(HttpResponse response);  // answers and closes when input of the request may still come
+  void send(const HttpResponse& response);
+  void finish();
+  void sent_or_overloaded(bool sent);
+  void arm(int64_t delay_ns);
+  void disarm();
+
+  const HttpService& service_;
+  net::SessionContext* context_ = nullptr;
+  std::unique_ptr<RequestParser> parser_;
+  HttpRequest request_;
+  const Route* route_ = nullptr;
+  OnReply on_reply_;
+  OnRecords on_records_;
+  RequestId last_request_ = 0;
+  std::optional<net::SessionTimerId> timer_;
+  Phase phase_ = Phase::idle;
+  bool keep_alive_ = false;
+  bool output_full_ = false;
+};
+
+// A listener's protocol: every connection speaks to the same service.
+class HttpProtocol final : public net::Protocol {
+ public:
+  HttpProtocol(std::string name, HttpService service) : name_(std::move(name)), service_(std::move(service)) {}
+
+  std::string_view name() const override { return name_; }
+  std::unique_ptr<net::Session> open(const net::Address&) override { return std::make_unique<HttpSession>(service_); }
+  size_t message_limit_bytes() const override { return service_.limits.head_bytes + 16 * 1024; }
+  int64_t idle_timeout_ns() const override { return int64_t{75} * 1'000'000'000; }
+
+ private:
+  const std::string name_;
+  const HttpService service_;
+};
+
+}  // namespace heptane::http

@@ -1,0 +1,198 @@
+#include "kernel/snapshot/snapshot_file.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+
+namespace heptane::snapshot {
+
+AlignedBuffer::AlignedBuffer(size_t bytes) : bytes_(bytes) {
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  HEPTANE_ASSERT(memory != MAP_FAILED, "no memory for a snapshot's buffer");
+  data_ = static_cast<std::byte*>(memory);
+}
+
+AlignedBuffer::~AlignedBuffer() { ::munmap(data_, bytes_); }
+
+SnapshotFileWriter::SnapshotFileWriter(File& file, const SnapshotHeader& header) : file_(file), header_(header) {
+  encode(header_, buffer_.data());
+  filled_ = kBlockBytes;
+}
+
+void SnapshotFileWriter::begin(Section section) {
+  HEPTANE_ASSERT(!section_ || *section_ < section, "the sections of a snapshot have an order");
+  end_section();
+  section_ = section;
+}
+
+void SnapshotFileWriter::write(Bytes bytes) {
+  while (!bytes.empty() && result_) {
+    const size_t take = std::min(bytes.size(), kChunkPayloadBytes - chunk_payload_);
+    std::memcpy(chunk() + kChunkHeadBytes + chunk_payload_, bytes.data(), take);
+    chunk_payload_ += take;
+    bytes = bytes.subspan(take);
+    if (chunk_payload_ == kChunkPayloadBytes) close_chunk();
+  }
+}
+
+void SnapshotFileWriter::close_chunk() {
+  if (*section_ == Section::state) {
+    hash_.add({chunk() + kChunkHeadBytes, chunk_payload_});
+    footer_.state_bytes += chunk_payload_;
+  } else {
+    footer_.index_bytes += chunk_payload_;
+  }
+  filled_ += seal_chunk({static_cast<uint32_t>(chunk_payload_), *section_, footer_.chunks++}, header_.crc, chunk());
+  chunk_payload_ = 0;
+  if (buffer_.size() - filled_ < kChunkBytes) flush();
+}
+
+void SnapshotFileWriter::end_section() {
+  if (chunk_payload_ > 0) close_chunk();
+}
+
+void SnapshotFileWriter::flush() {
+  if (!result_ || filled_ == 0) return;
+  result_ = file_.write_at(written_, {buffer_.data(), filled_});
+  written_ += filled_;
+  filled_ = 0;
+  if (result_ && pace_) pace_(written_);
+}
+
+Result<void> SnapshotFileWriter::finish() {
+  end_section();
+  footer_.state_hash = hash_.value();
+  footer_.file_bytes = written_ + filled_ + kBlockBytes;
+  encode(footer_, header_.crc, chunk());
+  filled_ += kBlockBytes;
+  flush();
+  if (result_) result_ = file_.sync();
+  return result_;
+}
+
+SnapshotFileReader::SnapshotFileReader(std::unique_ptr<File> file, const SnapshotHeader& header,
+                                       const SnapshotFooter& footer)
+    : file_(std::move(file)), header_(header), footer_(footer) {}
+
+Result<std::unique_ptr<SnapshotFileReader>> SnapshotFileReader::open(Disk& disk, const std::string& path,
+                                                                     OpenHint hint) {
+  Result<std::unique_ptr<File>> file = disk.open(path, OpenMode::read, hint);
+  if (!file) return std::move(file.error());
+  const Result<uint64_t> size = (*file)->size();
+  if (!size) return size.error();
+  if (*size < 2 * kBlockBytes || *size % kBlockBytes != 0)
+    return Error{Errc::corrupt, "the file's size is no snapshot's"};
+  const AlignedBuffer block(kBlockBytes);
+  const auto read_block = [&](uint64_t offset) -> Result<Bytes> {
+    const Result<size_t> count = (*file)->read_at(offset, {block.data(), kBlockBytes});
+    if (!count) return count.error();
+    return Bytes(block.data(), *count);
+  };
+  const Result<Bytes> first = read_block(0);
+  if (!first) return first.error();
+  const Result<SnapshotHeader> header = decode_header(*first);
+  if (!header) return header.error();
+  const Result<Bytes> last = read_block(*size - kBlockBytes);
+  if (!last) return last.error();
+  const Result<SnapshotFooter> footer = decode_footer(*last, header->crc);
+  if (!footer) return footer.error();
+  if (footer->file_bytes != *size) return Error{Errc::corrupt, "the file has another size than its footer says"};
+  return std::unique_ptr<SnapshotFileReader>(new SnapshotFileReader(std::move(*file), *header, *footer));
+}
+
+void SnapshotFileReader::rewind_to(uint64_t offset, uint32_t number) {
+  position_ = offset;
+  number_ = number;
+}
+
+void SnapshotFileReader::seek(Section section) {
+  section_ = section;
+  if (section == Section::state) {
+    rewind_to(kBlockBytes, 0);
+    section_left_ = footer_.state_bytes;
+  } else {
+    rewind_to(kBlockBytes + stored_section_bytes(footer_.state_bytes), section_chunks(footer_.state_bytes));
+    section_left_ = footer_.index_bytes;
+  }
+}
+
+// `bytes` from position_ on, out of the buffer; refilled in whole buffers, which suits direct reads.
+Result<Bytes> SnapshotFileReader::view(size_t bytes) {
+  if (position_ < buffer_offset_ || position_ + bytes > buffer_offset_ + buffered_) {
+    const Result<size_t> count = file_->read_at(position_, {buffer_.data(), buffer_.size()});
+    if (!count) return count.error();
+    buffer_offset_ = position_;
+    buffered_ = *count;
+    if (buffered_ < bytes) return Error{Errc::corrupt, "the file ended while it was read"};
+  }
+  return Bytes(buffer_.data() + (position_ - buffer_offset_), bytes);
+}
+
+Result<Bytes> SnapshotFileReader::next_payload() {
+  if (section_left_ == 0) return Bytes();
+  const uint64_t payload = std::min<uint64_t>(section_left_, kChunkPayloadBytes);
+  const Result<Bytes> stored = view(static_cast<size_t>(stored_chunk_bytes(payload)));
+  if (!stored) return stored.error();
+  const Result<ChunkHead> head = open_chunk(*stored, header_.crc);
+  const std::string where = "at offset " + std::to_string(position_) + ": ";
+  if (!head) return Error{head.error().code, where + head.error().message};
+  if (head->payload_bytes != payload || head->section != section_ || head->number != number_)
+    return Error{Errc::corrupt, where + "a chunk of another place"};
+  position_ += stored->size();
+  ++number_;
+  section_left_ -= payload;
+  return stored->subspan(kChunkHeadBytes, static_cast<size_t>(payload));
+}
+
+Result<bool> SnapshotFileReader::verify_some(uint64_t bytes) {
+  if (number_ == 0) seek(Section::state);
+  for (const uint64_t end = position_ + bytes; position_ < end;) {
+    if (section_left_ == 0 && section_ == Section::state) seek(Section::index);
+    if (section_left_ == 0) {
+      if (hash_.value() == footer_.state_hash) return true;
+      return Error{Errc::corrupt, "the state has another hash than the footer says"};
+    }
+    const Section section = section_;
+    const Result<Bytes> payload = next_payload();
+    if (!payload) return payload.error();
+    if (section == Section::state) hash_.add(*payload);
+  }
+  return false;
+}
+
+Result<void> SnapshotFileReader::verify() {
+  for (;;) {
+    const Result<bool> done = verify_some(kBufferBytes);
+    if (!done) return done.error();
+    if (*done) return {};
+  }
+}
+
+bool SectionReader::read(MutableBytes into) {
+  while (!into.empty() && result_) {
+    if (payload_.empty()) {
+      Result<Bytes> next = file_.next_payload();
+      if (!next) {
+        result_ = next.error();
+        return false;
+      }
+      if (next->empty()) return false;
+      payload_ = *next;
+    }
+    const size_t take = std::min(into.size(), payload_.size());
+    std::memcpy(into.data(), payload_.data(), take);
+    into = into.subspan(take);
+    payload_ = payload_.subspan(take);
+  }
+  return result_.ok();
+}
+
+Result<void> SectionReader::finish() {
+  if (!result_) return result_;
+  if (failed()) return Error{Errc::corrupt, "the snapshot ends too early"};
+  std::byte more;
+  if (read({&more, 1})) return Error{Errc::corrupt, "the snapshot holds more than was read of it"};
+  return result_;
+}
+
+}  // namespace heptane::snapshot

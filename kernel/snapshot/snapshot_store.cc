@@ -1,0 +1,181 @@
+#include "kernel/snapshot/snapshot_store.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "kernel/log/quarantine.h"
+#include "kernel/log/segment.h"
+
+namespace heptane::snapshot {
+
+namespace {
+
+constexpr size_t kDigits = 20;
+constexpr std::string_view kSuffix = ".snap";
+constexpr std::string_view kTemporarySuffix = ".tmp";
+
+std::string file_name(Sequence sequence, std::string_view suffix) {
+  char digits[kDigits + 1];
+  std::snprintf(digits, sizeof digits, "%020llu", static_cast<unsigned long long>(sequence));
+  return digits + std::string(suffix);
+}
+
+// False for a name that is no snapshot's.
+bool parse_name(const std::string& name, Sequence& sequence) {
+  if (name.size() != kDigits + kSuffix.size() || !name.ends_with(kSuffix)) return false;
+  sequence = 0;
+  for (size_t i = 0; i < kDigits; ++i) {
+    if (name[i] < '0' || name[i] > '9') return false;
+    if (__builtin_mul_overflow(sequence, Sequence{10}, &sequence) ||
+        __builtin_add_overflow(sequence, static_cast<Sequence>(name[i] - '0'), &sequence))
+      return false;
+  }
+  return true;
+}
+
+// The header alone: it still proves what was synced when the rest of its file is damaged.
+std::optional<SnapshotHeader> header_of(Disk& disk, const std::string& path) {
+  Result<std::unique_ptr<File>> file = disk.open(path, OpenMode::read);
+  if (!file) return std::nullopt;
+  std::vector<std::byte> block(kBlockBytes);
+  const Result<size_t> count = (*file)->read_at(0, block);
+  if (!count) return std::nullopt;
+  const Result<SnapshotHeader> header = decode_header(Bytes(block).first(*count));
+  return header ? std::optional(*header) : std::nullopt;
+}
+
+}  // namespace
+
+Result<std::optional<LogId>> peek_log_id(Disk& disk, const std::string& log_directory) {
+  const Result<log::SegmentListing> listing = log::list_segments(disk, log_directory);
+  if (!listing && listing.error().code == Errc::not_found) return std::optional<LogId>();
+  if (!listing) return listing.error();
+  if (listing->segments.empty() || !listing->segments.front().header) return std::optional<LogId>();
+  return std::optional(listing->segments.front().header->log_id);
+}
+
+std::string SnapshotStore::temporary_path() const {
+  return options_.directory + "/next" + std::string(kTemporarySuffix);
+}
+
+std::string SnapshotStore::final_path(Sequence sequence) const {
+  return options_.directory + "/" + file_name(sequence, kSuffix);
+}
+
+Result<void> SnapshotStore::open() {
+  HEPTANE_TRY(log::make_durable_directory(disk_, options_.directory));
+  const Result<std::vector<std::string>> names = disk_.list(options_.directory);
+  if (!names) return names.error();
+  for (const std::string& name : *names)
+    if (name.ends_with(kTemporarySuffix)) HEPTANE_TRY(disk_.unlink(options_.directory + "/" + name));
+  // A name that is seen may not be on the device yet; before the log is built upon it, it is.
+  return disk_.sync_directory(options_.directory);
+}
+
+Result<std::vector<SnapshotName>> SnapshotStore::list() const {
+  const Result<std::vector<std::string>> names = disk_.list(options_.directory);
+  if (!names) return names.error();
+  std::vector<SnapshotName> found;
+  for (const std::string& name : *names) {
+    Sequence sequence = 0;
+    if (parse_name(name, sequence)) found.push_back({sequence, options_.directory + "/" + name});
+  }
+  std::reverse(found.begin(), found.end());  // names sort as their numbers
+  return found;
+}
+
+Result<void> SnapshotStore::check_owner(const SnapshotName& name, const SnapshotHeader& header,
+                                        const std::optional<LogId>& log_id) const {
+  if (log_id && header.log_id != *log_id)
+    return Error{Errc::refused, name.path + " is a snapshot of log " + log_id_text(header.log_id) + ", this is log " +
+                                    log_id_text(*log_id) + ": move the file out of this data directory"};
+  if (header.shard != options_.shard || header.sequence != name.sequence)
+    return Error{Errc::refused, name.path + " holds the snapshot " + position_text(header.shard, header.sequence) +
+                                    ": give it back its name or move it out of this data directory"};
+  return {};
+}
+
+// Leaves `chosen` empty when this one is passed over.
+Result<void> SnapshotStore::consider(const SnapshotName& name, const std::optional<LogId>& log_id,
+                                     RestoredSnapshot& out, std::unique_ptr<SnapshotFileReader>& chosen) {
+  if (const std::optional<SnapshotHeader> header = header_of(disk_, name.path)) {
+    HEPTANE_TRY(check_owner(name, *header, log_id));
+    out.from.durable_evidence = std::max(out.from.durable_evidence, header->sequence);
+  }
+  Result<std::unique_ptr<SnapshotFileReader>> reader = SnapshotFileReader::open(disk_, name.path, OpenHint::none);
+  const Result<void> sound = reader ? (*reader)->verify() : Result<void>(reader.error());
+  if (sound) {
+    chosen = std::move(*reader);
+    return {};
+  }
+  if (sound.error().code == Errc::unsupported)
+    return Error{Errc::unsupported, name.path + ": " + sound.error().message};
+  std::string report = name.path + ": " + sound.error().message + "; the one before it is used";
+  if (sound.error().code == Errc::corrupt) {
+    const Result<std::string> kept = log::quarantine_move(disk_, options_.quarantine_directory,
+                                                          file_name(name.sequence, kSuffix), options_.directory);
+    if (!kept) return kept.error();
+    report += "; moved to " + *kept;
+  } else if (sound.error().code != Errc::io) {
+    return sound.error();
+  }
+  out.reports.push_back(std::move(report));
+  return {};
+}
+
+Result<RestoredSnapshot> SnapshotStore::restore(Shard& shard, StreamStore& streams,
+                                                const std::optional<LogId>& log_id) {
+  const Result<std::vector<SnapshotName>> names = list();
+  if (!names) return names.error();
+  RestoredSnapshot out;
+  std::unique_ptr<SnapshotFileReader> file;
+  for (const SnapshotName& name : *names) {
+    HEPTANE_TRY(consider(name, log_id, out, file));
+    if (file) break;
+  }
+  if (!file) return out;
+  const SnapshotHeader& header = file->header();
+  SectionReader state(*file, Section::state);
+  HEPTANE_TRY(shard.restore(state, header.sequence, header.time));
+  HEPTANE_TRY(state.finish());
+  SectionReader index(*file, Section::index);
+  HEPTANE_TRY(streams.restore_index(index));
+  HEPTANE_TRY(index.finish());
+  out.any = true;
+  out.header = header;
+  out.file_bytes = file->footer().file_bytes;
+  out.from.place = {header.segment, header.offset, 0};
+  out.from.next_sequence = header.sequence + 1;
+  out.from.previous_chain = header.previous_chain;
+  return out;
+}
+
+Result<void> SnapshotStore::publish(Sequence sequence) {
+  HEPTANE_TRY(disk_.rename(temporary_path(), final_path(sequence)));
+  HEPTANE_TRY(disk_.sync_directory(options_.directory));
+  return thin_out();
+}
+
+Result<void> SnapshotStore::thin_out() {
+  const Result<std::vector<SnapshotName>> names = list();
+  if (!names) return names.error();
+  if (names->size() <= options_.kept) return {};
+  for (size_t i = options_.kept; i < names->size(); ++i) HEPTANE_TRY(disk_.unlink((*names)[i].path));
+  return disk_.sync_directory(options_.directory);
+}
+
+Result<std::vector<std::string>> SnapshotStore::quarantine_above(Sequence sequence) {
+  const Result<std::vector<SnapshotName>> names = list();
+  if (!names) return names.error();
+  std::vector<std::string> moved;
+  for (const SnapshotName& name : *names) {
+    if (name.sequence <= sequence) continue;
+    Result<std::string> path = log::quarantine_move(disk_, options_.quarantine_directory,
+                                                    file_name(name.sequence, kSuffix), options_.directory);
+    if (!path) return path.error();
+    moved.push_back(std::move(*path));
+  }
+  return moved;
+}
+
+}  // namespace heptane::snapshot

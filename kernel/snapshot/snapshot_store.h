@@ -1,0 +1,75 @@
+// The snapshots of one shard as files in a directory: which there are, which one a start uses, publishing and thinning.
+//
+// Invariant: a file with a final name was written whole, synced and read back when every command in it was synced; so it
+// proves how far the log reaches. Nothing corrupt is deleted: it goes to quarantine.
+// Threads: restore before all others; afterwards the helper's.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/log/log.h"
+#include "kernel/shard/shard.h"
+#include "kernel/snapshot/snapshot_file.h"
+
+namespace heptane::snapshot {
+
+struct SnapshotStoreOptions {
+  std::string directory;             // DATA/shard-0/snapshots
+  std::string quarantine_directory;  // DATA/shard-0/quarantine
+  ShardId shard = 0;
+  size_t kept = 2;
+};
+
+struct SnapshotName {
+  Sequence sequence = 0;
+  std::string path;
+};
+
+struct RestoredSnapshot {
+  bool any = false;
+  SnapshotHeader header;  // of the one restored
+  uint64_t file_bytes = 0;
+  log::RecoverFrom from;             // where the log's recovery begins
+  std::vector<std::string> reports;  // what was passed over, a line each
+};
+
+// The log's id as its oldest segment says it; nullopt when there is no segment or its header is damaged (which the log's
+// recovery reports).
+Result<std::optional<LogId>> peek_log_id(Disk& disk, const std::string& log_directory);
+
+class SnapshotStore {
+ public:
+  SnapshotStore(Disk& disk, SnapshotStoreOptions options) : disk_(disk), options_(std::move(options)) {}
+
+  // Makes the directory and removes what an interrupted snapshot left.
+  Result<void> open();
+  // Newest first.
+  Result<std::vector<SnapshotName>> list() const;
+
+  // Into a fresh shard: the newest one that is right in every byte. Errc::refused for one of another log,
+  // Errc::unsupported for another format or a machine that is not there.
+  Result<RestoredSnapshot> restore(Shard& shard, StreamStore& streams, const std::optional<LogId>& log_id);
+
+  std::string temporary_path() const;
+  std::string final_path(Sequence sequence) const;
+  // The written and verified temporary file gets its name; then all but the newest ones go.
+  Result<void> publish(Sequence sequence);
+  // After the log was cut: those that know more than `sequence` are moved to quarantine. Returns their new paths.
+  Result<std::vector<std::string>> quarantine_above(Sequence sequence);
+
+  Disk& disk() { return disk_; }
+
+ private:
+  Result<void> consider(const SnapshotName& name, const std::optional<LogId>& log_id, RestoredSnapshot& out,
+                        std::unique_ptr<SnapshotFileReader>& chosen);
+  Result<void> check_owner(const SnapshotName& name, const SnapshotHeader& header,
+                           const std::optional<LogId>& log_id) const;
+  Result<void> thin_out();
+
+  Disk& disk_;
+  const SnapshotStoreOptions options_;
+};
+
+}  // namespace heptane::snapshot

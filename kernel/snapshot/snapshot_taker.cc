@@ -1,0 +1,219 @@
+#include "kernel/snapshot/snapshot_taker.h"
+
+#include <algorithm>
+
+namespace heptane::snapshot {
+
+namespace {
+
+constexpr uint64_t kVerifyStepBytes = uint64_t{8} << 20;
+
+// What the child and the shard in place both do.
+Result<void> write_snapshot(SnapshotFileWriter& writer, const Shard& shard, const StreamStore& streams) {
+  writer.begin(Section::state);
+  shard.save(writer);
+  writer.begin(Section::index);
+  streams.save_index(writer);
+  return writer.finish();
+}
+
+SnapshotHeader header_at(const LogId& log_id, ShardId shard, const RestPoint& rest) {
+  SnapshotHeader header;
+  header.log_id = log_id;
+  header.shard = shard;
+  header.epoch = rest.epoch;
+  header.sequence = rest.sequence;
+  header.time = rest.time;
+  header.segment = rest.last_batch.segment;
+  const uint64_t end = uint64_t{rest.last_batch.offset} + rest.last_batch.bytes;
+  header.offset = static_cast<uint32_t>((end + kBlockBytes - 1) / kBlockBytes * kBlockBytes);
+  header.previous_chain = rest.chain;
+  return header;
+}
+
+}  // namespace
+
+void SnapshotTaker::start(const LogId& log_id, ShardId shard, const RestoredSnapshot& restored, uint64_t log_bytes) {
+  log_id_ = log_id;
+  shard_ = shard;
+  log_bytes_before_ = log_bytes;
+  if (restored.any) {
+    counters_.last_sequence = restored.header.sequence;
+    counters_.last_bytes = restored.file_bytes;
+  }
+  due_log_bytes_ = std::max<uint64_t>(options_.log_bytes_min, counters_.last_bytes);
+}
+
+bool SnapshotTaker::due(uint64_t log_bytes_total) const {
+  return requested_.load(std::memory_order_acquire) || log_bytes_before_ + log_bytes_total >= due_log_bytes_;
+}
+
+bool SnapshotTaker::run_once(uint64_t log_bytes_total, Sequence durable) {
+  switch (phase_.load(std::memory_order_acquire)) {
+    case Phase::idle: return due(log_bytes_total) && prepare(log_bytes_total);
+    case Phase::preparing:
+    case Phase::prepared: return false;
+    case Phase::taken: return finish_writing();
+    case Phase::verifying: return verify(durable);
+  }
+  return false;
+}
+
+bool SnapshotTaker::prepare(uint64_t log_bytes_total) {
+  phase_.store(Phase::preparing, std::memory_order_release);
+  requested_.store(false, std::memory_order_release);  // what is requested from here on may want a later state
+  log_bytes_seen_ = log_bytes_before_ + log_bytes_total;
+  std::string why = no_room();
+  if (why.empty() && !in_place()) why = no_memory_for_fork();
+  if (why.empty())
+    if (const Result<void> opened = open_temporary(); !opened) why = opened.error().message;
+  if (!why.empty()) {
+    give_up(why);
+    return false;
+  }
+  phase_.store(Phase::prepared, std::memory_order_release);
+  if (wake_shard_) wake_shard_();
+  return false;
+}
+
+std::string SnapshotTaker::no_room() {
+  const std::string path = store_.temporary_path();
+  const Result<uint64_t> free = store_.disk().free_bytes(path.substr(0, path.rfind('/')));
+  if (!free) return free.error().message;
+  const uint64_t last = counters_.last_bytes;
+  const uint64_t needed = last + last / 2 + options_.free_bytes_reserve;
+  if (*free >= needed) return {};
+  return "the disk has " + std::to_string(*free >> 20) + " MiB left and a snapshot waits for " +
+         std::to_string(needed >> 20) + " MiB";
+}
+
+Result<void> SnapshotTaker::open_temporary() {
+  const std::string path = store_.temporary_path();
+  const Result<bool> leftover = store_.disk().exists(path);
+  if (!leftover) return leftover.error();
+  if (*leftover) HEPTANE_TRY(store_.disk().unlink(path));
+  Result<std::unique_ptr<File>> file = store_.disk().open(path, OpenMode::create, OpenHint::direct);
+  if (!file) return file.error();
+  file_ = std::move(*file);
+  return {};
+}
+
+void SnapshotTaker::take(const Shard& shard, const StreamStore& streams, const RestPoint& rest) {
+  HEPTANE_ASSERT(wants_state(), "nobody prepared a snapshot");
+  const int64_t begin_ns = clock_.monotonic_ns();
+  header_ = header_at(log_id_, shard_, rest);
+  written_ = {};
+  if (rest.sequence == counters_.last_sequence.load(std::memory_order_relaxed)) {
+    taken_ = Taken::needless;
+  } else {
+    SnapshotFileWriter writer(*file_, header_);
+    header_.crc = writer.key();
+    // A disk without descriptors is the simulator's: what a child wrote to it would be lost with the child.
+    taken_ = in_place() || file_->descriptor() < 0 ? Taken::in_place : Taken::by_child;
+    if (taken_ == Taken::in_place) {
+      written_ = write_snapshot(writer, shard, streams);
+    } else {
+      writer.set_pace([begin_ns = clock_.monotonic_ns(), rate = options_.bytes_per_second](uint64_t written) {
+        pace(begin_ns, written, rate);
+      });
+      const Result<int64_t> forked =
+          child_.start(file_->descriptor(), [&] { return write_snapshot(writer, shard, streams).ok(); });
+      if (!forked) written_ = forked.error();
+    }
+    counters_.last_pause_ns.store(clock_.monotonic_ns() - begin_ns, std::memory_order_relaxed);
+  }
+  phase_.store(Phase::taken, std::memory_order_release);
+  if (wake_helper_) wake_helper_();
+}
+
+bool SnapshotTaker::finish_writing() {
+  if (taken_ == Taken::needless) {
+    end();
+    (void)store_.disk().unlink(store_.temporary_path()).ok();
+    return false;
+  }
+  if (child_.pid() >= 0) {
+    if (last_.load(std::memory_order_acquire)) {
+      child_.kill();
+      written_ = Error{Errc::closed, "the server is stopping"};
+    } else {
+      std::optional<Result<void>> ended = child_.poll();
+      if (!ended) return false;
+      written_ = std::move(*ended);
+    }
+  }
+  file_.reset();
+  Result<std::unique_ptr<SnapshotFileReader>> reader =
+      written_ ? SnapshotFileReader::open(store_.disk(), store_.temporary_path(), OpenHint::direct)
+               : Result<std::unique_ptr<SnapshotFileReader>>(written_.error());
+  if (!reader) {
+    give_up(reader.error().message);
+    return last_.load(std::memory_order_acquire);
+  }
+  reader_ = std::move(*reader);
+  verify_begin_ns_ = clock_.monotonic_ns();
+  verified_bytes_ = 0;
+  phase_.store(Phase::verifying, std::memory_order_release);
+  return true;
+}
+
+// How much more may be read by now.
+uint64_t SnapshotTaker::reading_allowance() const {
+  if (options_.bytes_per_second == 0 || last_.load(std::memory_order_acquire)) return kVerifyStepBytes;
+  const auto passed_s = static_cast<double>(clock_.monotonic_ns() - verify_begin_ns_) / 1e9;
+  const auto allowed = static_cast<uint64_t>(passed_s * static_cast<double>(options_.bytes_per_second)) + kBufferBytes;
+  return allowed <= verified_bytes_ ? 0 : std::min(kVerifyStepBytes, allowed - verified_bytes_);
+}
+
+bool SnapshotTaker::verify(Sequence durable) {
+  const uint64_t step = reading_allowance();
+  if (step == 0) return false;
+  if (!(reader_->header() == header_)) {
+    give_up("its header reads back differently");
+    return false;
+  }
+  const Result<bool> done = reader_->verify_some(step);
+  verified_bytes_ += step;
+  if (!done) {
+    give_up("it does not read back: " + done.error().message);
+    return last_.load(std::memory_order_acquire);
+  }
+  if (!*done) return true;
+  // It was taken at rest, so this holds already; the rule is kept here all the same.
+  if (durable < header_.sequence) return false;
+  publish();
+  return false;
+}
+
+void SnapshotTaker::publish() {
+  const uint64_t bytes = reader_->footer().file_bytes;
+  if (const Result<void> published = store_.publish(header_.sequence); !published) {
+    give_up(published.error().message);
+    return;
+  }
+  counters_.last_bytes.store(bytes, std::memory_order_relaxed);
+  counters_.last_sequence.store(header_.sequence, std::memory_order_relaxed);
+  counters_.taken_total.fetch_add(1, std::memory_order_relaxed);
+  due_log_bytes_ = log_bytes_seen_ + std::max(options_.log_bytes_min, bytes);
+  end();
+}
+
+void SnapshotTaker::give_up(const std::string& why) {
+  counters_.failed_total.fetch_add(1, std::memory_order_relaxed);
+  // Not at once again: what stands against it may pass.
+  due_log_bytes_ = log_bytes_seen_ + std::max<uint64_t>(options_.log_bytes_min / 8, 1);
+  const bool interrupted = taken_ == Taken::by_child && last_.load(std::memory_order_acquire);
+  (void)store_.disk().unlink(store_.temporary_path()).ok();
+  if (report_ && !interrupted) report_("no snapshot was taken: " + why);
+  taken_ = Taken::needless;
+  end();
+}
+
+void SnapshotTaker::end() {
+  file_.reset();
+  reader_.reset();
+  phase_.store(Phase::idle, std::memory_order_release);
+  if (wake_shard_) wake_shard_();
+}
+
+}  // namespace heptane::snapshot

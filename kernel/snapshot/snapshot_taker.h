@@ -1,0 +1,120 @@
+// Takes snapshots of a running shard: decides when, has the state written at a moment of rest (by a forked child, or in
+// place), reads the file back, gives it its name and thins out the older ones. A failed snapshot costs nothing but itself:
+// the server goes on and tries again after some more log.
+//
+// Phases: idle -> prepared (helper) -> written or being written (shard, between two commands) -> verified, published, idle
+// (helper). Whoever moves the phase on owns everything below it until then.
+// Threads: run_once the helper's, take the shard's, the rest anywhere.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "kernel/base/clock.h"
+#include "kernel/shard/shard.h"
+#include "kernel/snapshot/forked_child.h"
+#include "kernel/snapshot/snapshot_store.h"
+
+namespace heptane::snapshot {
+
+enum class SnapshotMethod : uint8_t {
+  fork,      // the shard stops for the fork alone
+  in_place,  // the shard writes the file itself: the simulator, and a server that is stopping
+};
+
+struct SnapshotTakerOptions {
+  SnapshotMethod method = SnapshotMethod::fork;
+  uint64_t bytes_per_second = 100'000'000;       // of writing and reading back; 0: as fast as it goes
+  uint64_t log_bytes_min = uint64_t{256} << 20;  // new log before the next one; at least the size of the last one
+  uint64_t free_bytes_reserve = uint64_t{128} << 20;  // of the disk, on top of 1.5 times the last one
+};
+
+struct SnapshotCounters {
+  std::atomic<uint64_t> taken_total{0};
+  std::atomic<uint64_t> failed_total{0};
+  std::atomic<Sequence> last_sequence{0};
+  std::atomic<uint64_t> last_bytes{0};
+  std::atomic<int64_t> last_pause_ns{0};  // of the shard
+};
+
+class SnapshotTaker {
+ public:
+  SnapshotTaker(SnapshotStore& store, Clock& clock, SnapshotTakerOptions options)
+      : store_(store), clock_(clock), options_(options) {}
+
+  // After recovery; `log_bytes` is the log that was replayed behind the snapshot.
+  void start(const LogId& log_id, ShardId shard, const RestoredSnapshot& restored, uint64_t log_bytes);
+  // A line for each failure; called on the helper's thread.
+  void set_report(std::function<void(const std::string&)> report) { report_ = std::move(report); }
+  // After the helper prepared one the shard must take a turn.
+  void set_wake_shard(std::function<void()> wake) { wake_shard_ = std::move(wake); }
+  void set_wake_helper(std::function<void()> wake) { wake_helper_ = std::move(wake); }
+
+  // One soon, whatever the log's growth. Nothing happens when there is one of this very sequence.
+  void request() { requested_.store(true, std::memory_order_release); }
+  // The last one, of a server without traffic: in place and unpaced; a child at work is ended.
+  void request_last() {
+    last_.store(true, std::memory_order_release);
+    request();
+  }
+  // Nothing requested and nothing at work.
+  bool idle() const {
+    return !requested_.load(std::memory_order_acquire) && phase_.load(std::memory_order_acquire) == Phase::idle;
+  }
+
+  // Helper: one step. `log_bytes_total` counts the log written since start. True when there is more to do at once.
+  bool run_once(uint64_t log_bytes_total, Sequence durable);
+
+  // Shard: bring it to rest and call take.
+  bool wants_state() const { return phase_.load(std::memory_order_acquire) == Phase::prepared; }
+  void take(const Shard& shard, const StreamStore& streams, const RestPoint& rest);
+
+  const SnapshotCounters& counters() const { return counters_; }
+  // While wants_state() is over and idle() has not come: the child, -1 without one.
+  pid_t child() const { return child_.pid(); }
+
+ private:
+  enum class Phase : uint8_t { idle, preparing, prepared, taken, verifying };
+  enum class Taken : uint8_t { by_child, in_place, needless };
+
+  bool due(uint64_t log_bytes_total) const;
+  bool prepare(uint64_t log_bytes_total);
+  Result<void> open_temporary();
+  std::string no_room();
+  bool in_place() const { return options_.method == SnapshotMethod::in_place || last_.load(std::memory_order_acquire); }
+  bool finish_writing();
+  bool verify(Sequence durable);
+  void publish();
+  void give_up(const std::string& why);
+  void end();
+  uint64_t reading_allowance() const;
+
+  SnapshotStore& store_;
+  Clock& clock_;
+  const SnapshotTakerOptions options_;
+  std::function<void(const std::string&)> report_;
+  std::function<void()> wake_shard_;
+  std::function<void()> wake_helper_;
+  SnapshotCounters counters_;
+  std::atomic<bool> requested_{false};
+  std::atomic<bool> last_{false};
+  std::atomic<Phase> phase_{Phase::idle};
+
+  LogId log_id_{};
+  ShardId shard_ = 0;
+  uint64_t log_bytes_before_ = 0;  // replayed at start
+  uint64_t log_bytes_seen_ = 0;    // when the one at work was prepared
+  uint64_t due_log_bytes_ = 0;
+  std::unique_ptr<File> file_;
+  SnapshotHeader header_;
+  Taken taken_ = Taken::needless;
+  ForkedChild child_;
+  Result<void> written_;
+  std::unique_ptr<SnapshotFileReader> reader_;
+  int64_t verify_begin_ns_ = 0;
+  uint64_t verified_bytes_ = 0;
+};
+
+}  // namespace heptane::snapshot

@@ -1,0 +1,215 @@
+#include "sim/simulator.h"
+
+#include <algorithm>
+
+namespace heptane::sim {
+
+namespace {
+
+constexpr uint16_t kKafkaPort = 9092;
+constexpr uint64_t kStepsToFinish = 60'000;  // without faults everything comes to its end in far fewer
+constexpr uint64_t kStepsToDrain = 20'000;
+
+// Independent streams of chance, so that a change in one part of a run leaves the others as they were.
+uint64_t part_of(uint64_t seed, uint64_t part) { return SeededRandom(seed * 1'000'003 + part).next(); }
+
+SimNetConfig net_config(uint64_t seed) {
+  SeededRandom chance(part_of(seed, 10));
+  SimNetConfig config;
+  config.buffer_bytes = size_t{1} << (9 + chance.below(9));
+  config.fragment = chance.one_in(2);
+  config.delay_one_in = chance.one_in(3) ? 0 : static_cast<uint32_t>(2 + chance.below(8));
+  config.reset_one_in = chance.one_in(3) ? 4000 : 0;
+  return config;
+}
+
+}  // namespace
+
+Simulation::Simulation(SimulationOptions options)
+    : options_(options),
+      random_(part_of(options.seed, 1)),
+      net_random_(part_of(options.seed, 2)),
+      client_random_(part_of(options.seed, 3)),
+      server_random_(part_of(options.seed, 4)),
+      disk_(part_of(options.seed, 5)),
+      planted_(disk_, options.bug),
+      net_(net_random_, net_config(options.seed)),
+      topics_(1 + random_.below(3)),
+      checker_(topics_),
+      world_{net_, clock_, client_random_, checker_, [this](const std::string& line) { trace(line); }} {
+  clear_faults();
+  world_.port = kKafkaPort;
+  static constexpr uint64_t kSegmentKib[] = {64, 64, 128, 256, 1024};
+  server_options_.data_directory = "data";
+  server_options_.segment_bytes = kSegmentKib[random_.below(5)] << 10;
+  server_options_.loopback_v6 = false;
+  server_options_.link_capacity = 256;
+  server_options_.shard.batch_target_bytes = size_t{4096} << random_.below(5);
+  server_options_.shard.requests_per_turn = static_cast<uint32_t>(1 + random_.below(40));
+  world_.batch_bytes_limit = 1000 + random_.below(11'000);
+  fault_every_ = 60 + random_.below(600);
+  make_clients();
+}
+
+// Clients hold streams, the server holds handles: both go before the disk and the network.
+Simulation::~Simulation() {
+  clients_.clear();
+  server_.reset();
+}
+
+void Simulation::make_clients() {
+  const uint64_t producers = 1 + random_.below(4);
+  for (uint64_t i = 0; i < producers; ++i)
+    clients_.push_back(std::make_unique<SimProducer>(world_, static_cast<uint32_t>(i), random_.below(topics_),
+                                                     static_cast<uint32_t>(1 + random_.below(5))));
+  for (uint64_t i = 0; i < topics_; ++i)
+    clients_.push_back(std::make_unique<SimConsumer>(world_, i, random_.one_in(3)));
+  if (random_.one_in(2)) clients_.push_back(std::make_unique<SimConsumer>(world_, random_.below(topics_), true));
+  for (uint64_t i = random_.below(3); i > 0; --i) clients_.push_back(std::make_unique<SimVandal>(world_));
+}
+
+SimulationResult Simulation::run() {
+  phases();
+  return result();
+}
+
+void Simulation::phases() {
+  while (!over() && step_ < options_.steps) step(true);
+  if (!over()) come_to_an_end();
+  if (over()) return;
+  // At rest everything is proven: damage is found, and nothing that a power cut can take is left.
+  const bool damaged = random_.one_in(3);
+  if (damaged)
+    damage("at rest");
+  else
+    power_cut("at rest");
+  for (int tries = 0; !over() && !server_ && tries < 100; ++tries) start();
+  if (!over() && !server_) checker_.fail("the server does not start any more");
+}
+
+void Simulation::step(bool with_faults) {
+  ++step_;
+  if (with_faults) maybe_fault();
+  if (over()) return;
+  if (!server_) {
+    if (random_.one_in(6))
+      start();
+    else
+      turn_while_down();
+    return;
+  }
+  const Role role = next_role();
+  history_.add(step_, role);
+  turn(role);
+  after_turn();
+}
+
+Simulation::Role Simulation::next_role() {
+  static constexpr Role kTurns[] = {kIo,     kIo,     kIo,   kIo,     kIo,     kShard,  kShard,  kShard, kShard,
+                                    kCommit, kCommit, kDisk, kDisk,   kDisk,   kHelper, kClient, kClient, kClient,
+                                    kClient, kClient, kTime};
+  const Role role = kTurns[random_.below(std::size(kTurns))];
+  return paused_until_[role] > step_ ? kTime : role;
+}
+
+void Simulation::turn(Role role) {
+  switch (role) {
+    case kIo: return server_->io_turn(0);
+    case kShard: return (void)server_->shard_turn(), note_live_hash();
+    case kCommit: return (void)server_->commit_turn();
+    case kHelper: return (void)server_->helper_turn();
+    case kDisk: return (void)disk_.step();
+    case kClient: return clients_[random_.below(clients_.size())]->turn();
+    case kTime: return clock_.advance(static_cast<int64_t>(random_.below(random_.one_in(8) ? 60'000'000 : 2'000'000)));
+  }
+}
+
+// What was on its way when the process ended still arrives.
+void Simulation::turn_while_down() {
+  net_.run_once(0);
+  clients_[random_.below(clients_.size())]->turn();
+  clock_.advance(static_cast<int64_t>(random_.below(3'000'000)));
+}
+
+void Simulation::after_turn() {
+  if (over()) return;
+  if (disk_.crashed()) return power_cut("in the middle of an operation");
+  if (fatal_) return end_of_process();
+  if (stopping_ && server_->drained()) {
+    trace("stopped cleanly");
+    kill("stopped");
+  }
+  if (squeezed_until_ != 0 && step_ >= squeezed_until_) forget_faults();
+}
+
+void Simulation::note_live_hash() {
+  if (random_.one_in(16)) live_hashes_[server_->shard().last_applied()] = server_->shard().state_hash();
+}
+
+// Without faults all clients come to their end, and the server stops.
+void Simulation::come_to_an_end() {
+  forget_faults();
+  paused_until_.fill(0);
+  if (checker_.lost_tail_allowed()) return kill("damaged: enough");
+  trace("no faults from here on");
+  for (const auto& client : clients_) client->finish();
+  const auto all_finished = [this] {
+    return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->finished(); });
+  };
+  const uint64_t limit = step_ + kStepsToFinish;
+  while (!over() && !(server_ && !stopping_ && all_finished())) {
+    if (step_ >= limit) {
+      std::string states;
+      for (const auto& client : clients_)
+        if (!client->finished()) states += "; " + client->state();
+      return checker_.fail("no faults, and yet it does not come to an end" + states);
+    }
+    step(false);
+  }
+  if (!over()) stop_cleanly();
+}
+
+void Simulation::stop_cleanly() {
+  server_->request_stop();
+  stopping_ = true;
+  const uint64_t limit = step_ + kStepsToDrain;
+  while (!over() && server_) {
+    if (step_ >= limit) return checker_.fail("a clean stop does not come to its end");
+    live_hashes_[server_->shard().last_applied()] = server_->shard().state_hash();
+    step(false);
+  }
+}
+
+void Simulation::trace(const std::string& line) {
+  history_.add(step_, line.size());
+  history_.add(as_bytes(line));
+  trace_.push_back(std::to_string(step_) + " " + line);
+  if (trace_.size() > kTraceLines) trace_.pop_front();
+}
+
+SimulationResult Simulation::result() {
+  SimulationResult out = counts_;
+  out.failed = checker_.failed();
+  out.failure = checker_.failure();
+  out.step = step_;
+  out.refused = refused_;
+  out.acknowledged = checker_.acknowledged_total();
+  out.seen = checker_.seen_total();
+  const Hash128 disk = disk_.fingerprint();
+  history_.add(disk.low, disk.high);
+  out.fingerprint = history_.value();
+  if (out.failed)
+    for (const std::string& line : trace_) out.trace += line + "\n";
+  return out;
+}
+
+SimulationResult simulate(const SimulationOptions& options) { return Simulation(options).run(); }
+
+std::string repeat_command(const SimulationOptions& options) {
+  std::string command = "heptane sim --seed " + std::to_string(options.seed) + " --steps " + std::to_string(options.steps);
+  if (options.bug != PlantedBug::none)
+    command += " --bug " + std::string(kBugNames[static_cast<size_t>(options.bug)]);
+  return command;
+}
+
+}  // namespace heptane::sim

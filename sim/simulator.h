@@ -1,0 +1,139 @@
+// The whole server in a world of its own: the real recovery, log, shard, streams and Kafka gateway over a simulated disk,
+// network, clock and generator, on one thread. One seed decides everything: which role takes the next turn, what clients
+// send, when the power fails, which sectors survive. The same seed is the same run, to the last byte (docs/simulator.md).
+//
+// After every restart the log is compared with what was promised to clients (checker.h), and its state with a replay of a
+// copy of the disk. One owner; a simulation runs once.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/server/server.h"
+#include "sim/checker.h"
+#include "sim/kafka_client.h"
+#include "sim/sim_clock.h"
+#include "sim/sim_disk.h"
+#include "sim/sim_net.h"
+#include "sim/simulator_bugs.h"
+
+namespace heptane::sim {
+
+using MakeModules = server::Modules (*)();
+
+struct SimulationOptions {
+  uint64_t seed = 1;
+  uint64_t steps = 2000;
+  PlantedBug bug = PlantedBug::none;
+  MakeModules make_modules = nullptr;
+};
+
+struct SimulationResult {
+  bool failed = false;
+  std::string failure;
+  uint64_t step = 0;     // of the failure, or of the end
+  Hash128 fingerprint;   // of everything that happened and of the disk at the end
+  std::string trace;     // the last lines, when it failed
+  bool refused = false;  // a start refused bytes that had been damaged at rest
+  uint64_t starts = 0;
+  uint64_t power_cuts = 0;
+  uint64_t kills = 0;
+  uint64_t fatal_errors = 0;
+  uint64_t acknowledged = 0;
+  uint64_t seen = 0;
+  uint64_t torn_tails = 0;
+};
+
+class Simulation {
+ public:
+  explicit Simulation(SimulationOptions options);
+  ~Simulation();
+  Simulation(const Simulation&) = delete;
+  Simulation& operator=(const Simulation&) = delete;
+
+  SimulationResult run();
+
+ private:
+  static constexpr size_t kTraceLines = 100;
+  enum Role : uint8_t { kIo, kShard, kCommit, kHelper, kDisk, kClient, kTime };
+  static constexpr size_t kRoles = 7;
+
+  // The run (simulator.cc).
+  void make_clients();
+  void phases();
+  bool over() const { return checker_.failed() || refused_; }
+  void step(bool with_faults);
+  Role next_role();
+  void turn(Role role);
+  void turn_while_down();
+  void after_turn();
+  void note_live_hash();
+  void come_to_an_end();
+  void stop_cleanly();
+  void trace(const std::string& line);
+  SimulationResult result();
+
+  // What goes wrong (simulator_faults.cc).
+  void maybe_fault();
+  void fault();
+  void power_cut(const char* why);
+  void kill(const char* why);
+  void end_of_process();
+  void arm_disk_fault();
+  void squeeze_disk();
+  void change_time();
+  void damage(const char* when);
+  void clear_faults();
+  void forget_faults();
+
+  // Starts and what is checked after them (simulator_audit.cc).
+  void start();
+  void start_failed(const Error& error, uint64_t faults_before);
+  void audit();
+  void audit_topic(size_t topic);
+  void compare_with_live();
+  void compare_with_replay(bool after_power_cut);
+  server::ServerOptions server_options() const;
+
+  const SimulationOptions options_;
+  SeededRandom random_;  // of the schedule
+  SeededRandom net_random_;
+  SeededRandom client_random_;
+  SeededRandom server_random_;
+  SimClock clock_;
+  SimDisk disk_;
+  PlantedDisk planted_;
+  SimNet net_;
+  size_t topics_;
+  Checker checker_;
+  ClientWorld world_;
+  std::vector<std::unique_ptr<SimClient>> clients_;
+  std::unique_ptr<server::Server> server_;  // none: the process is down
+
+  server::ServerOptions server_options_;
+  uint64_t fault_every_ = 0;  // steps, on average
+  std::array<uint64_t, kRoles> paused_until_{};
+  uint64_t squeezed_until_ = 0;
+  uint64_t step_ = 0;
+  std::optional<Error> fatal_;
+  Sequence watermark_at_fatal_ = 0;
+  bool stopping_ = false;
+  bool damaged_ = false;  // bytes at rest were changed
+  bool refused_ = false;
+  std::map<Sequence, Hash128> live_hashes_;
+
+  std::deque<std::string> trace_;
+  DigestAccumulator history_;
+  SimulationResult counts_;
+};
+
+SimulationResult simulate(const SimulationOptions& options);
+// The command that repeats it.
+std::string repeat_command(const SimulationOptions& options);
+
+}  // namespace heptane::sim

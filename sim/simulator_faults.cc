@@ -1,0 +1,146 @@
+// What goes wrong in a simulation, and how a process ends.
+#include "sim/simulator.h"
+
+namespace heptane::sim {
+
+namespace {
+
+constexpr int64_t kHourNs = 3'600'000'000'000;
+constexpr const char* kModeNames[] = {"all lost", "all kept", "a prefix kept", "random sectors kept", "hostile"};
+
+}  // namespace
+
+void Simulation::maybe_fault() {
+  if (random_.one_in(fault_every_)) fault();
+}
+
+void Simulation::fault() {
+  switch (random_.below(20)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+      if (server_) power_cut("power cut");
+      return;
+    case 4:
+    case 5:
+    case 6:
+      if (server_) kill("kill -9");
+      return;
+    case 7:
+      if (!server_) power_cut("power cut while the process is down");
+      return;
+    case 8:
+    case 9:
+    case 10: return arm_disk_fault();
+    case 11:
+    case 12: return disk_.crash_after_operations(random_.below(40));
+    case 13: return squeeze_disk();
+    case 14:
+    case 15: {
+      const Role role = static_cast<Role>(random_.below(kClient));
+      paused_until_[role] = step_ + 20 + random_.below(200);
+      return trace("role " + std::to_string(role) + " pauses until step " + std::to_string(paused_until_[role]));
+    }
+    case 16: return clients_[random_.below(clients_.size())]->disconnect();
+    case 17: return change_time();
+    case 18:
+      if (!server_ || stopping_) return;
+      trace("clean stop");
+      stopping_ = true;
+      return server_->request_stop();
+    case 19:
+      if (server_ && random_.one_in(20)) damage("while running");
+      return;
+    default: return;
+  }
+}
+
+void Simulation::power_cut(const char* why) {
+  const auto mode = static_cast<CrashMode>(random_.below(5));
+  trace(std::string(why) + ": " + kModeNames[static_cast<size_t>(mode)]);
+  ++counts_.power_cuts;
+  disk_.crash(mode);
+  end_of_process();
+}
+
+void Simulation::kill(const char* why) {
+  trace(why);
+  ++counts_.kills;
+  disk_.process_kill();
+  end_of_process();
+}
+
+// Everything in memory is gone. After a fatal error the other threads may have had a last turn, in which nothing more
+// may have become durable or visible.
+void Simulation::end_of_process() {
+  if (fatal_) {
+    trace("fatal: " + fatal_->message);
+    ++counts_.fatal_errors;
+    for (uint64_t turns = random_.below(4); turns > 0 && server_; --turns) {
+      server_->io_turn(0);
+      (void)server_->shard_turn();
+      (void)server_->commit_turn();
+    }
+    if (server_ && server_->committer().watermark() != watermark_at_fatal_)
+      checker_.fail("the watermark moved after a fatal error");
+    fatal_.reset();
+    disk_.process_kill();
+  }
+  server_.reset();
+  stopping_ = false;
+  // Armed faults were the old machine's or the old process's; some meet the next start.
+  if (random_.one_in(2)) clear_faults();
+}
+
+void Simulation::arm_disk_fault() {
+  static constexpr SimFault kFaults[] = {SimFault::sync_error,           SimFault::sync_error,
+                                         SimFault::sync_error_partial,   SimFault::write_error,
+                                         SimFault::write_error_partial,  SimFault::no_space,
+                                         SimFault::directory_sync_error, SimFault::metadata_error,
+                                         SimFault::read_error};
+  const SimFault kind = kFaults[random_.below(std::size(kFaults))];
+  const uint64_t skip = random_.below(20);
+  trace("disk fault " + std::to_string(static_cast<int>(kind)) + " after " + std::to_string(skip) + " operations");
+  disk_.inject(kind, skip);
+}
+
+void Simulation::squeeze_disk() {
+  const uint64_t left = random_.below(400'000);
+  trace("the disk has " + std::to_string(left) + " bytes left");
+  disk_.set_capacity(disk_.used_bytes() + left);
+  squeezed_until_ = step_ + 50 + random_.below(400);
+}
+
+void Simulation::change_time() {
+  switch (random_.below(3)) {
+    case 0: return clock_.step_utc(static_cast<int64_t>(random_.below(4 * kHourNs)) - 2 * kHourNs);
+    case 1: return clock_.advance(static_cast<int64_t>(random_.below(kHourNs / 30)));
+    default: return clock_.set_drift_ppb(static_cast<int64_t>(random_.below(400'000)) - 200'000);
+  }
+}
+
+// One bit of a segment at rest.
+void Simulation::damage(const char* when) {
+  std::vector<std::string> segments;
+  for (const std::string& path : disk_.files())
+    if (path.size() > 4 && path.ends_with(".seg")) segments.push_back(path);
+  if (segments.empty()) return;
+  const std::string& path = segments[random_.below(segments.size())];
+  const Result<uint64_t> offset = disk_.flip_bit(path);
+  if (!offset) return;
+  trace(std::string("a bit of ") + path + " flips " + when + ", at offset " + std::to_string(*offset));
+  damaged_ = true;
+  // While it runs, the last batches may be damaged before anything says that they were synced.
+  if (server_ != nullptr) checker_.allow_lost_tail();
+}
+
+void Simulation::clear_faults() { disk_.clear_faults(); }
+
+void Simulation::forget_faults() {
+  clear_faults();
+  disk_.set_capacity(uint64_t{1} << 40);
+  squeezed_until_ = 0;
+}
+
+}  // namespace heptane::sim

@@ -1,0 +1,150 @@
+// test/replay/ keeps small logs written by every released format and logic version, each with the hash of its state. Every
+// build replays them all: what a log means never changes. HEPTANE_WRITE_REPLAY=NAME writes a new one (at a release, once).
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "kernel/log/segment_log.h"
+#include "kernel/shard/transact.h"
+#include "test/shard_harness.h"
+
+namespace heptane::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kSegmentBytes = uint64_t{256} << 10;
+
+// Streams and toys on a log in a directory.
+class OnDisk {
+ public:
+  explicit OnDisk(const fs::path& directory) : kv_(streams_) {
+    log::SegmentLogOptions options = log::segment_log_options(directory.string());
+    options.segment_bytes = kSegmentBytes;
+    options.zero_ahead = false;
+    options.prepared_segments = 0;
+    auto opened = log::SegmentLog::open(disk_, random_, options);
+    HEPTANE_ASSERT(opened.ok(), "the log does not open");
+    log_ = std::move(*opened);
+    committer_ = std::make_unique<Committer>(*log_, [](const Error&) { HEPTANE_ASSERT(false, "the disk failed"); });
+    shard_ = std::make_unique<Shard>(ShardOptions{}, clock_, *committer_);
+    for (StateMachine* machine : std::initializer_list<StateMachine*>{&streams_, &kv_, &ledger_})
+      shard_->add_machine(*machine);
+    shard_->set_streams(streams_);
+    recovered_ = log_->recover({}, [this](const log::BatchView& batch, const log::BatchPlace& place) {
+      return shard_->replay(batch, place);
+    });
+  }
+  const Result<log::RecoveryReport>& recovered() const { return recovered_; }
+  Shard& shard() { return *shard_; }
+
+  // Everything this version can log: a record batch of a numbered producer, events, timers, a transaction, configuration,
+  // an activation, a deleted stream, idempotency.
+  void write_sample() {
+    shard_->start(recovered_->end);
+    shard_->adopt({{"toy.limit", "5"}}, true);
+    submit(streams::make_command(machine_ids::kStreams, streams::kCreateStream,
+                                 streams::encode(streams::CreateStream{"orders", 2})));
+    submit(streams::make_command(machine_ids::kStreams, streams::kInitProducer, streams::encode(streams::InitProducer{})));
+    submit(streams::make_command(machine_ids::kStreams, streams::kCreateStream,
+                                 streams::encode(streams::CreateStream{"gone", 1})));
+    submit(streams::make_command(machine_ids::kStreams, streams::kDeleteStream,
+                                 streams::encode(streams::DeleteStream{"gone"})));
+    submit(streams::make_command(kLedgerId, kLedgerDeposit, ledger_payload({0, 1, 100, 0})));
+    submit(streams::make_command(kLedgerId, kLedgerHold, ledger_payload({1, 0, 60, 1'000'000})));
+    Submission repeated = streams::make_command(kKvId, kKvPut, kv_payload("a", "1"));
+    repeated.idempotency = IdempotencyKey{{std::byte{9}}, 1};
+    submit(std::move(repeated));
+    const Buffer put = kv_payload("b", "2");
+    const Buffer move = ledger_payload({1, 2, 5, 0});
+    submit(streams::make_command(machine_ids::kKernel, kTransact,
+                                 encode_transact({{kKvId, kKvPut, kNoPartition, put.view()},
+                                                  {kLedgerId, kLedgerTransfer, kNoPartition, move.view()}})));
+    submit(record_batch(1));
+    submit(record_batch(2));
+    turn();
+    clock_.advance(2'000'000);
+    turn();
+    shard_->request_stop();
+    turn();
+    HEPTANE_ASSERT(shard_->drained(), "the sample is not written");
+  }
+
+ private:
+  static Submission record_batch(PartitionId partition) {
+    streams::RecordBatchBuilder builder;
+    builder.begin(1'700'000'000'000);
+    for (const char* value : {"one", "two", "three"})
+      builder.add(1'700'000'000'000, true, as_bytes("key"), true, as_bytes(value));
+    const Bytes batch = builder.finish(0, 0, true);
+    return streams::make_append(partition, Buffer::copy_of(batch), load_be<uint32_t>(batch.data() + 17));
+  }
+  void submit(Submission submission) {
+    HEPTANE_ASSERT(shard_->submit_internal(std::move(submission)), "the inner queue is full");
+    turn();
+  }
+  void turn() {
+    for (int i = 0; i < 8; ++i) {
+      shard_->run_once();
+      committer_->run_once();
+    }
+  }
+
+  SystemDisk disk_;
+  SystemRandom random_;
+  sim::SimClock clock_;
+  std::unique_ptr<log::SegmentLog> log_;
+  std::unique_ptr<Committer> committer_;
+  streams::StreamsMachine streams_;
+  KvMachine kv_;
+  CounterLedger ledger_;
+  std::unique_ptr<Shard> shard_;
+  Result<log::RecoveryReport> recovered_ = log::RecoveryReport{};
+};
+
+fs::path collection() { return fs::current_path() / "test" / "replay"; }
+
+std::string first_line(const fs::path& path) {
+  std::ifstream in(path);
+  std::string line;
+  std::getline(in, line);
+  return line;
+}
+
+void write_sample(const std::string& name) {
+  const fs::path directory = collection() / name;
+  fs::create_directories(directory);
+  Hash128 hash;
+  {
+    OnDisk sample(directory / "data");
+    sample.write_sample();
+    hash = sample.shard().state_hash();
+  }
+  std::ofstream(directory / "STATE_HASH") << to_hex(hash) << "\n";
+}
+
+TEST(Replay, EveryKeptLogStillMeansTheSame) {
+  if (const char* name = std::getenv("HEPTANE_WRITE_REPLAY")) write_sample(name);
+  size_t replayed = 0;
+  for (const fs::directory_entry& kept : fs::directory_iterator(collection())) {
+    if (!kept.is_directory()) continue;
+    SCOPED_TRACE(kept.path().filename().string());
+    const fs::path copy = fs::path(testing::TempDir()) / ("replay-" + std::to_string(::getpid()));
+    fs::remove_all(copy);
+    fs::copy(kept.path() / "data", copy, fs::copy_options::recursive);
+    {
+      OnDisk log(copy);
+      ASSERT_TRUE(log.recovered().ok()) << log.recovered().error().message;
+      EXPECT_EQ(to_hex(log.shard().state_hash()), first_line(kept.path() / "STATE_HASH"));
+      EXPECT_GT(log.shard().last_applied(), 10U);
+    }
+    fs::remove_all(copy);
+    ++replayed;
+  }
+  EXPECT_GT(replayed, 0U);
+}
+
+}  // namespace
+}  // namespace heptane::test
