@@ -37,7 +37,7 @@ bench: ## measure beside the peers (ARGS=NAME)
 	@tools/setup bench
 	@cmake --preset release >build/.configure.log 2>&1 || { cat build/.configure.log; exit 1; }
 	@cmake --build --preset release
-	@if [ -x bench/run ]; then exec bench/run $(ARGS); else exec build/heptane bench $(ARGS); fi
+	@bench/run $(ARGS)
 
 lint: ## format, layering, determinism, habits, unused files; clang-tidy on what changed
 	@tools/setup lint
@@ -52,7 +52,7 @@ format: ## clang-format in place
 	@tools/lint/format --fix
 
 demo: setup-test build data ## the quickstart by itself: produce, kill -9, restart, count
-	@if [ -x tools/demo ]; then exec tools/demo $(ARGS); else exec build/heptane demo $(ARGS); fi
+	@tools/demo $(ARGS)
 
 data: setup-test ## flights.jsonl, the records of the quickstart
 	@tools/make_data

@@ -144,6 +144,7 @@ class SimConsumer final : public SimClient {
   const bool slow_;
   Offset next_ = 0;
   Offset high_watermark_ = 0;
+  bool promised_when_asked_ = false;  // something of the topic: it must be there
 };
 
 // Sends rubbish: random bytes, requests with bytes changed, lengths that lie, half a request; closes, resets and

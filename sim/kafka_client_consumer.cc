@@ -56,6 +56,7 @@ void SimConsumer::on_connected() {}
 
 void SimConsumer::go_on() {
   if (unanswered() > 0) return;
+  promised_when_asked_ = world_.checker.promised_end(topic_) > 0;
   put_fetch(begin_request(kFetch, 4), topic_name(topic_), next_, world_.random, slow_);
   end_request();
 }
@@ -77,7 +78,7 @@ bool SimConsumer::on_answer(int16_t api, ByteReader& body) {
   const Bytes records = body.take(bytes < 0 ? 0 : static_cast<size_t>(bytes));
   if (!body.complete()) return false;
   if (error != kNone) {
-    const bool promised = world_.checker.promised_end(topic_) > 0 && !world_.checker.lost_tail_allowed();
+    const bool promised = promised_when_asked_ && !world_.checker.lost_tail_allowed();
     if ((error == kUnknownTopic || error == kOffsetOutOfRange || error == kCorrupt) && promised)
       world_.checker.fail(state() + ": Fetch answers error " + std::to_string(error));
     reconnect_later("nothing to read");

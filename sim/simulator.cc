@@ -46,6 +46,10 @@ Simulation::Simulation(SimulationOptions options)
   server_options_.link_capacity = 256;
   server_options_.shard.batch_target_bytes = size_t{4096} << random_.below(5);
   server_options_.shard.requests_per_turn = static_cast<uint32_t>(1 + random_.below(40));
+  server_options_.snapshots.method = snapshot::SnapshotMethod::in_place;
+  server_options_.snapshots.bytes_per_second = random_.one_in(2) ? 0 : 10'000'000;
+  server_options_.snapshots.log_bytes_min = uint64_t{32} << (10 + random_.below(10));
+  server_options_.snapshots.free_bytes_reserve = 1 << 20;
   world_.batch_bytes_limit = 1000 + random_.below(11'000);
   fault_every_ = 60 + random_.below(600);
   make_clients();
@@ -166,7 +170,21 @@ void Simulation::come_to_an_end() {
     }
     step(false);
   }
-  if (!over()) stop_cleanly();
+  if (over()) return;
+  if (random_.one_in(2))
+    stop_cleanly();
+  else
+    come_to_rest();
+}
+
+// Everything is synced and sealed, and no snapshot was taken for the occasion.
+void Simulation::come_to_rest() {
+  const uint64_t limit = step_ + kStepsToDrain;
+  while (!over() && !(server_ && server_->shard().drained())) {
+    if (step_ >= limit) return checker_.fail("the server does not come to rest");
+    step(false);
+  }
+  if (!over()) kill("kill -9 at rest");
 }
 
 void Simulation::stop_cleanly() {

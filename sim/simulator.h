@@ -75,6 +75,7 @@ class Simulation {
   void note_live_hash();
   void come_to_an_end();
   void stop_cleanly();
+  void come_to_rest();
   void trace(const std::string& line);
   SimulationResult result();
 
@@ -121,7 +122,6 @@ class Simulation {
   uint64_t squeezed_until_ = 0;
   uint64_t step_ = 0;
   std::optional<Error> fatal_;
-  Sequence watermark_at_fatal_ = 0;
   bool stopping_ = false;
   bool damaged_ = false;  // bytes at rest were changed
   bool refused_ = false;

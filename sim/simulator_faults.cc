@@ -71,18 +71,20 @@ void Simulation::kill(const char* why) {
   end_of_process();
 }
 
-// Everything in memory is gone. After a fatal error the other threads may have had a last turn, in which nothing more
-// may have become durable or visible.
+// Everything in memory is gone. After a fatal error the other threads may have had a last turn; after one of the commit
+// nothing more may become visible in it.
 void Simulation::end_of_process() {
   if (fatal_) {
     trace("fatal: " + fatal_->message);
     ++counts_.fatal_errors;
+    const bool commit_failed = server_ && server_->committer().failed();
+    const Sequence watermark = server_ ? server_->committer().watermark() : 0;
     for (uint64_t turns = random_.below(4); turns > 0 && server_; --turns) {
       server_->io_turn(0);
       (void)server_->shard_turn();
       (void)server_->commit_turn();
     }
-    if (server_ && server_->committer().watermark() != watermark_at_fatal_)
+    if (commit_failed && server_->committer().watermark() != watermark)
       checker_.fail("the watermark moved after a fatal error");
     fatal_.reset();
     disk_.process_kill();
@@ -120,13 +122,14 @@ void Simulation::change_time() {
   }
 }
 
-// One bit of a segment at rest.
+// One bit of a file at rest, of a segment most often.
 void Simulation::damage(const char* when) {
-  std::vector<std::string> segments;
+  const bool segments_only = !random_.one_in(4);
+  std::vector<std::string> files;
   for (const std::string& path : disk_.files())
-    if (path.size() > 4 && path.ends_with(".seg")) segments.push_back(path);
-  if (segments.empty()) return;
-  const std::string& path = segments[random_.below(segments.size())];
+    if (path.ends_with(".seg") || !segments_only) files.push_back(path);
+  if (files.empty()) return;
+  const std::string& path = files[random_.below(files.size())];
   const Result<uint64_t> offset = disk_.flip_bit(path);
   if (!offset) return;
   trace(std::string("a bit of ") + path + " flips " + when + ", at offset " + std::to_string(*offset));

@@ -18,6 +18,7 @@ using http::JsonType;
 using http::JsonValue;
 
 constexpr size_t kResultBytes = 16;
+constexpr std::string_view kIndexPrefix = "operation ";  // of the message of a refusal: `operation 3: why`
 
 class TransactReader {
  public:
@@ -142,13 +143,16 @@ Result<TransactRequest> parse_transact(std::string body, const OperationTable& t
 
 http::HttpResponse transact_response(const TransactRequest& request, const Reply& reply) {
   if (!reply.ok()) {
-    const bool by_operation = reply.numbers[1] == 1;
+    const bool by_operation = reply.numbers[1] == 1 && reply.message.starts_with(kIndexPrefix);
     if (!by_operation && *reply.error == Errc::invalid_argument && request.submission.idempotency)
       return http::HttpResponse::error(422, "idempotency_key_reused", reply.message);
     if (!by_operation) return refusal_response(reply);
     const int64_t index = reply.numbers[0];
-    if (index < request.guards) return refusal_response(reply, "guard", index);
-    return refusal_response(reply, "operation", index - request.guards);
+    Reply named = reply;
+    // The shard's text counts guards and operations together; here each list has its own index.
+    named.message.erase(0, kIndexPrefix.size() + std::to_string(index).size() + 2);
+    if (index < request.guards) return refusal_response(named, "guard", index);
+    return refusal_response(named, "operation", index - request.guards);
   }
   http::JsonWriter out;
   out.begin_object();

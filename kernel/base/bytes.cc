@@ -45,11 +45,9 @@ int64_t ByteReader::zigzag() {
 }
 
 void ByteWriter::varint(uint64_t value) {
-  while (value >= 0x80) {
-    u8(static_cast<uint8_t>(value | 0x80));
-    value >>= 7;
-  }
-  u8(static_cast<uint8_t>(value));
+  std::byte* at = grow(varint_size(value));
+  for (; value >= 0x80; value >>= 7) *at++ = static_cast<std::byte>(value | 0x80);
+  *at = static_cast<std::byte>(value);
 }
 
 void ByteWriter::zigzag(int64_t value) { varint(zigzag_encoded(value)); }

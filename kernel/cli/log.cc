@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "kernel/cli/command.h"
+#include "kernel/snapshot/snapshot_store.h"
 
 namespace heptane::cli {
 
@@ -60,6 +61,12 @@ int repair(const LogArguments& arguments) {
   if (!report) return failed(report.error());
   std::cout << "Kept everything up to sequence " << report->last_kept << "; the log goes on at "
             << report->next_sequence << ". " << report->dropped_bytes << " bytes were dropped";
+  // A snapshot that knows more than the log would be taken for proof that the log was cut short.
+  const std::string home = arguments.target.data_directory + "/shard-0";
+  snapshot::SnapshotStore snapshots(disk, {home + "/snapshots", home + "/quarantine"});
+  const Result<std::vector<std::string>> set_aside = snapshots.quarantine_above(report->last_kept);
+  if (!set_aside) return failed(set_aside.error());
+  for (const std::string& path : *set_aside) std::cout << "\n  kept in " << path;
   for (const std::string& path : report->quarantined) std::cout << "\n  kept in " << path;
   std::cout << "\n";
   return kOk;

@@ -64,6 +64,7 @@ void print_table(const server::Server& server, const server::ServerOptions& opti
   if (!recovery.quarantined.empty())
     std::printf("A torn tail of %llu bytes (never acknowledged) was moved to %s.\n",
                 static_cast<unsigned long long>(recovery.torn_bytes), recovery.quarantined.c_str());
+  for (const std::string& report : server.restored().reports) std::printf("%s\n", report.c_str());
   if (server.found_apply_crash())
     std::printf("The last run died while it applied a command; that command is refused from now on.\n");
   std::printf("  %-10s %s\n", "listener", "address");

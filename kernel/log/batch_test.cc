@@ -19,9 +19,9 @@ TEST(Crc32c, Rfc3720Vectors) {
   EXPECT_EQ(crc32c(bytes), 0x46DD794EU);
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(31 - i);
   EXPECT_EQ(crc32c(bytes), 0x113FDB5CU);
-  static constexpr uint8_t kReadCommand[48] = {
-      0x01, 0xC0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0, 0, 0, 0x04, 0,
-      0,    0,    0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0, 0, 0, 0x02, 0, 0, 0, 0, 0, 0, 0};
+  static constexpr uint8_t kReadCommand[48] = {0x01, 0xC0, 0, 0, 0, 0, 0,    0, 0,    0, 0, 0,    0, 0, 0, 0,
+                                               0x14, 0,    0, 0, 0, 0, 0x04, 0, 0,    0, 0, 0x14, 0, 0, 0, 0x18,
+                                               0x28, 0,    0, 0, 0, 0, 0,    0, 0x02, 0, 0, 0,    0, 0, 0, 0};
   EXPECT_EQ(crc32c({reinterpret_cast<const std::byte*>(kReadCommand), sizeof kReadCommand}), 0xD9963A56U);
   EXPECT_EQ(crc32c(as_bytes("123456789")), 0xE3069283U);
 }
@@ -137,18 +137,17 @@ TEST(EntryCodec, RoundTripOfEveryKind) {
     if (seen.size() > 1) return {};
     EXPECT_TRUE(std::equal(entry.payload.begin(), entry.payload.end(), payload.begin(), payload.end()));
     std::vector<std::pair<ExtensionType, size_t>> found;
-    EXPECT_TRUE(for_each_extension(entry.extensions, [&](ExtensionType type, Bytes value) {
-      found.emplace_back(type, value.size());
-    }));
+    EXPECT_TRUE(for_each_extension(entry.extensions,
+                                   [&](ExtensionType type, Bytes value) { found.emplace_back(type, value.size()); }));
     EXPECT_EQ(found.size(), 3U);
     EXPECT_EQ(found.back(), std::pair(ExtensionType::causes, size_t{3}));
     return {};
   });
   ASSERT_TRUE(walked) << walked.error().message;
-  EXPECT_EQ(seen, (std::vector<std::pair<EntryKind, Sequence>>{{EntryKind::command, 1},
-                                                              {EntryKind::record_command, 2},
-                                                              {EntryKind::command, 3},
-                                                              {EntryKind::records, 3}}));
+  EXPECT_EQ(
+      seen,
+      (std::vector<std::pair<EntryKind, Sequence>>{
+          {EntryKind::command, 1}, {EntryKind::record_command, 2}, {EntryKind::command, 3}, {EntryKind::records, 3}}));
 }
 
 TEST(EntryCodec, EveryFlippedByteIsFound) {
@@ -195,18 +194,19 @@ TEST(Format, DocumentMatchesCode) {
     const char* name;
     size_t offset;
   };
-#define FIELD(name) {#name, layout::name}
+#define FIELD(name) \
+  { #name, layout::name }
   const std::vector<Field> fields = {
-      FIELD(kSegmentMagic),    FIELD(kSegmentVersion),     FIELD(kSegmentFlags),       FIELD(kSegmentCrc),
-      FIELD(kSegmentNumber),   FIELD(kSegmentBytes),       FIELD(kSegmentLogId),       FIELD(kSegmentShard),
-      FIELD(kSegmentZero),     FIELD(kBatchMagic),         FIELD(kBatchVersion),       FIELD(kBatchFlags),
-      FIELD(kBatchHeaderCrc),  FIELD(kBatchEpoch),         FIELD(kBatchSegment),       FIELD(kBatchOffset),
-      FIELD(kBatchLogId),      FIELD(kBatchBodyBytes),     FIELD(kBatchBodyCrc),       FIELD(kBatchShard),
-      FIELD(kBatchKeyId),      FIELD(kBatchCommandCount),  FIELD(kBatchFirstSequence), FIELD(kBatchBaseTime),
-      FIELD(kBatchDurableUpto), FIELD(kBatchEffectsDigest), FIELD(kBatchPreviousChain), FIELD(kEntryHeaderCrc),
-      FIELD(kEntryPayloadCrc), FIELD(kEntryPayloadBytes),  FIELD(kEntryExtensionBytes), FIELD(kEntryKind),
-      FIELD(kEntryFlags),      FIELD(kEntryMachine),       FIELD(kEntryType),          FIELD(kEntryZero),
-      FIELD(kEntryPartition),  FIELD(kEntryDetail)};
+      FIELD(kSegmentMagic),     FIELD(kSegmentVersion),     FIELD(kSegmentFlags),        FIELD(kSegmentCrc),
+      FIELD(kSegmentNumber),    FIELD(kSegmentBytes),       FIELD(kSegmentLogId),        FIELD(kSegmentShard),
+      FIELD(kSegmentZero),      FIELD(kBatchMagic),         FIELD(kBatchVersion),        FIELD(kBatchFlags),
+      FIELD(kBatchHeaderCrc),   FIELD(kBatchEpoch),         FIELD(kBatchSegment),        FIELD(kBatchOffset),
+      FIELD(kBatchLogId),       FIELD(kBatchBodyBytes),     FIELD(kBatchBodyCrc),        FIELD(kBatchShard),
+      FIELD(kBatchKeyId),       FIELD(kBatchCommandCount),  FIELD(kBatchFirstSequence),  FIELD(kBatchBaseTime),
+      FIELD(kBatchDurableUpto), FIELD(kBatchEffectsDigest), FIELD(kBatchPreviousChain),  FIELD(kEntryHeaderCrc),
+      FIELD(kEntryPayloadCrc),  FIELD(kEntryPayloadBytes),  FIELD(kEntryExtensionBytes), FIELD(kEntryKind),
+      FIELD(kEntryFlags),       FIELD(kEntryMachine),       FIELD(kEntryType),           FIELD(kEntryZero),
+      FIELD(kEntryPartition),   FIELD(kEntryDetail)};
 #undef FIELD
   std::ifstream document("kernel/log/FORMAT.md");
   ASSERT_TRUE(document) << "run from the root of the tree";

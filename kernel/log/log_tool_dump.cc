@@ -60,18 +60,19 @@ class Dumper {
     ++lines_;
     if (options_.json)
       out_ << R"({"position":")" << position_text(shard_, header.first_sequence) << R"(","time":")"
-           << time_text(header.base_time) << R"(","epoch":)" << header.epoch << R"(,"kind":")" << kind << R"("})" << '\n';
+           << time_text(header.base_time) << R"(","epoch":)" << header.epoch << R"(,"kind":")" << kind << R"("})"
+           << '\n';
     else
-      out_ << position_text(shard_, header.first_sequence) << ' ' << time_text(header.base_time) << ' ' << kind << " epoch "
-           << header.epoch << '\n';
+      out_ << position_text(shard_, header.first_sequence) << ' ' << time_text(header.base_time) << ' ' << kind
+           << " epoch " << header.epoch << '\n';
   }
 
   void entry(const BatchHeader& batch, const EntryView& entry, Sequence sequence) {
     if (sequence < options_.from || sequence > options_.upto) return;
     ++lines_;
     const EntryHeader& header = entry.header;
-    const LogTime time = header.is_command() && !header.is_record_batch() ? batch.base_time + header.detail
-                                                                          : batch.base_time;
+    const LogTime time =
+        header.is_command() && !header.is_record_batch() ? batch.base_time + header.detail : batch.base_time;
     options_.json ? print_json(entry, sequence, time) : print_text(entry, sequence, time);
     out_ << '\n';
   }

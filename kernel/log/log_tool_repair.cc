@@ -12,11 +12,15 @@ namespace {
 class Repair {
  public:
   Repair(Disk& disk, const LogTarget& target, const RepairOptions& options)
-      : disk_(disk), target_(target), options_(options), log_(segment_log_options(target.data_directory, target.shard)) {}
+      : disk_(disk),
+        target_(target),
+        options_(options),
+        log_(segment_log_options(target.data_directory, target.shard)) {}
 
   Result<RepairReport> run() {
     if (options_.cut_at == 0 || options_.jump < 2)
-      return Error{Errc::invalid_argument, "--cut-at must name a sequence (the first to give up), a jump must be 2 or more"};
+      return Error{Errc::invalid_argument,
+                   "--cut-at must name a sequence (the first to give up), a jump must be 2 or more"};
     Result<std::unique_ptr<DirectoryLock>> lock = disk_.lock(target_.data_directory + "/LOCK");
     if (!lock) return std::move(lock.error());
     Result<SegmentListing> listing = list_segments(disk_, log_.directory);

@@ -34,7 +34,8 @@ class Verifier {
       }
       // What is wrong is either with the segment itself, or it only stands behind a hole.
       const bool only_hole = sound > 0 && sound < left.size() && check_segment(left[sound], *id, target_.shard).ok();
-      left.erase(left.begin(), left.begin() + static_cast<ptrdiff_t>(std::min(sound + (only_hole ? 0 : 1), left.size())));
+      left.erase(left.begin(),
+                 left.begin() + static_cast<ptrdiff_t>(std::min(sound + (only_hole ? 0 : 1), left.size())));
     }
     return report_;
   }
@@ -141,9 +142,10 @@ class Verifier {
     }
     if (*evidence) {
       const BatchHeader& later = (*evidence)->header;
-      problem(where + ": acknowledged data is corrupt from " + position_text(target_.shard, bad) + " on (" + why + "); " +
-              segment_name((*evidence)->place.segment) + " offset " + std::to_string((*evidence)->place.offset) +
-              " holds a later batch that begins at " + position_text(target_.shard, later.first_sequence));
+      problem(where + ": acknowledged data is corrupt from " + position_text(target_.shard, bad) + " on (" + why +
+              "); " + segment_name((*evidence)->place.segment) + " offset " +
+              std::to_string((*evidence)->place.offset) + " holds a later batch that begins at " +
+              position_text(target_.shard, later.first_sequence));
       report_.start_would_refuse = true;
       const bool jump = (later.flags & kJumpFlag) != 0;
       return ScanPosition{(*evidence)->place.segment, (*evidence)->place.offset,

@@ -156,7 +156,9 @@ TEST_F(SmallLog, ABatchBehindARottenSealIsNotATornTail) {
     append(*opened.log);
   }
   ASSERT_TRUE(disk_.corrupt(segment_path(options_.directory, seal.segment), seal.offset + 40, std::byte{1}));
-  EXPECT_EQ(open_log(disk_, random_, options_).error->code, Errc::corrupt);
+  Opened opened = open_log(disk_, random_, options_);
+  ASSERT_TRUE(opened.error);
+  EXPECT_EQ(opened.error->code, Errc::corrupt);
 }
 
 // Any subset of the last batch's sectors reached the disk.
@@ -314,8 +316,8 @@ TEST_F(SmallLog, RepairGoesOnWithAJump) {
     EXPECT_EQ(report->last_kept, cut - 1);
     EXPECT_EQ(report->next_sequence, cut - 1 + 1'000'000'000);
     EXPECT_FALSE(report->quarantined.empty());
-    ASSERT_NO_FATAL_FAILURE(check_repaired(
-        *copy, random_, options_, Contents(contents_.begin(), contents_.lower_bound(cut)), *report));
+    ASSERT_NO_FATAL_FAILURE(
+        check_repaired(*copy, random_, options_, Contents(contents_.begin(), contents_.lower_bound(cut)), *report));
   }
 }
 

@@ -1,7 +1,10 @@
 #include "kernel/server/server.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <limits>
+
+#include "kernel/log/quarantine.h"
 
 #include "kernel/server/metrics.h"
 
@@ -38,8 +41,9 @@ Result<void> Server::start() {
 
 Result<void> Server::open_log() {
   const std::string shard_directory = options_.data_directory + "/shard-0";
-  HEPTANE_TRY(seams_.disk.make_directory(shard_directory));
-  HEPTANE_TRY(seams_.disk.sync_directory(options_.data_directory));
+  // The data directory's own name as well: a power cut may take a name that its parent has not synced.
+  HEPTANE_TRY(log::make_durable_directory(seams_.disk, options_.data_directory));
+  HEPTANE_TRY(log::make_durable_directory(seams_.disk, shard_directory));
   Result<std::unique_ptr<DirectoryLock>> lock = seams_.disk.lock(options_.data_directory + "/LOCK");
   if (!lock) return lock.error();
   lock_ = std::move(*lock);
@@ -101,6 +105,7 @@ Result<void> Server::replay_log() {
   snapshots_->set_wake_helper([this] {
     if (wake_helper_) wake_helper_();
   });
+  snapshots_->set_report([](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); });
   snapshots_->start(log_->id(), options_.shard.id, restored_, recovery_.bytes);
   shard_->start(recovery_.end);
   shard_->adopt(options_.machine_config, recovery_.end.last_sequence == 0);
@@ -179,7 +184,8 @@ int64_t Server::wait_limit_ns() const {
 
 // log.md, Disk full: admission stops while there is still room for what must go on.
 void Server::check_free_space() {
-  const uint64_t reserve = kReserveSegments * options_.segment_bytes;
+  const uint64_t last_snapshot = snapshots_->counters().last_bytes.load(std::memory_order_relaxed);
+  const uint64_t reserve = kReserveSegments * options_.segment_bytes + last_snapshot * 3 / 2;
   const Result<uint64_t> free_bytes = seams_.disk.free_bytes(options_.data_directory);
   if (free_bytes) shard_->set_disk_full(*free_bytes < reserve);
 }

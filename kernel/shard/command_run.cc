@@ -6,7 +6,7 @@ namespace heptane {
 
 MachineTable::Slot* MachineTable::find(MachineId id) {
   for (Slot& slot : machines_)
-    if (slot.machine->id() == id) return &slot;
+    if (slot.id == id) return &slot;
   return nullptr;
 }
 
@@ -14,7 +14,7 @@ void CommandRun::begin(Sequence sequence, LogTime time) {
   sequence_ = sequence;
   time_ = time;
   outcome_ = CommandOutcome::kept;
-  reply_ = Reply{};
+  reset_reply();
   events_.clear();
   emitted_.clear();
   arena_.clear();
@@ -22,6 +22,19 @@ void CommandRun::begin(Sequence sequence, LogTime time) {
   cancelled_.clear();
   next_timer_ = kernel_.next_timer;
   HEPTANE_ASSERT(marks_.empty(), "a command ended with an open scope");
+}
+
+// Field by field: most replies are numbers, and this runs for every command.
+void CommandRun::reset_reply() {
+  static_assert(sizeof(Reply) == 112, "a new field of Reply is reset here as well");
+  reply_.error.reset();
+  reply_.detail = 0;
+  reply_.sequence = 0;
+  reply_.time = 0;
+  reply_.numbers = {};
+  if (!reply_.payload.empty()) reply_.payload = Buffer();
+  reply_.message.clear();
+  reply_.repeated = false;
 }
 
 void CommandRun::apply(StateMachine& machine, const Command& command) {
@@ -69,7 +82,7 @@ void CommandRun::close_scope(ScopeOutcome outcome) {
   armed_.resize(mark.armed);
   cancelled_.resize(mark.cancelled);
   next_timer_ = mark.next_timer;
-  reply_ = Reply{};
+  reset_reply();
 }
 
 Offset CommandRun::emit(const Event& event) {
@@ -79,7 +92,10 @@ Offset CommandRun::emit(const Event& event) {
                  "a command emits more than one entry may hold");
   auto count =
       std::find_if(emitted_.begin(), emitted_.end(), [&](const auto& entry) { return entry.first == event.partition; });
-  if (count == emitted_.end()) count = emitted_.insert(emitted_.end(), {event.partition, 0});
+  if (count == emitted_.end()) {
+    emitted_.emplace_back(event.partition, 0);
+    count = emitted_.end() - 1;
+  }
   StagedEvent staged_event{event.partition, event.has_key, 0, 0, 0, 0};
   const auto store = [&](Bytes from, uint32_t& begin, uint32_t& size) {
     begin = static_cast<uint32_t>(arena_.size());

@@ -29,10 +29,11 @@ struct ReplayedEvent {
 // Machines by id.
 class MachineTable {
  public:
-  void add(StateMachine& machine) { machines_.push_back({&machine, 0}); }
+  void add(StateMachine& machine) { machines_.push_back({&machine, 0, machine.id()}); }
   struct Slot {
     StateMachine* machine = nullptr;
     uint32_t open_scopes = 0;
+    MachineId id = 0;  // the machine's, without a call
   };
   Slot* find(MachineId id);
   std::vector<Slot>& all() { return machines_; }
@@ -80,6 +81,7 @@ class CommandRun {
     TimerId next_timer;
   };
 
+  void reset_reply();
   StateMachine& enlist(MachineId id);
   void open_missing_scopes(MachineTable::Slot& slot);
   Offset emit(const Event& event);

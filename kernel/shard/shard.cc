@@ -15,6 +15,7 @@ constexpr size_t kInternalLimit = 4096;
 constexpr LogTime kTimeDeltaLimitNs = 4'000'000'000;  // an entry keeps it in 32 bits
 constexpr size_t kRecordBatchCrcOffset = log::kRecordBatchPrefixBytes - 4;
 constexpr uint32_t kTimersPerTurn = 1024;
+constexpr uint32_t kCommandsPerStamp = 32;  // reading the clock for each costs as much as laying down its entry
 
 Reply refusal(Errc code, std::string message) {
   Reply reply;
@@ -121,6 +122,7 @@ void Shard::adopt(const std::map<std::string, std::string>& wanted_config, bool 
 
 bool Shard::run_once() {
   if (!started_ || committer_.failed()) return false;
+  stamp_serves_ = 0;
   take_completions();
   if (at_rest_ && !come_to_rest()) return false;  // a completion wakes this thread
   const bool timers = fire_due_timers();
@@ -319,9 +321,19 @@ Shard::Taken Shard::take_submission(ShardLink* link, SessionId session, RequestI
   append_extensions(extensions_, submission, session);
   const uint64_t stored =
       log::kEntryHeaderBytes + extensions_.size() + submission.payload.size() + log::kEntryAlignment;
-  if (!room_for(stored, last_time_ = std::max(last_time_, log_clock_.now()))) return Taken::stalled;
+  if (!room_for(stored, stamp())) return Taken::stalled;
   run_live(link, session, request, submission);
   return Taken::yes;
+}
+
+// Commands of one turn came together: a stamp serves the next few as well.
+LogTime Shard::stamp() {
+  if (stamp_serves_ == 0) {
+    last_time_ = std::max(last_time_, log_clock_.now());
+    stamp_serves_ = kCommandsPerStamp;
+  }
+  --stamp_serves_;
+  return last_time_;
 }
 
 // Makes sure a growing batch can take `stored_bytes` more; false: the commit must finish something first.

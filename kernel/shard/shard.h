@@ -137,6 +137,7 @@ class Shard {
   void unsubscribe(ShardLink& link, uint64_t subscription);
   void notify(PartitionId partition);
 
+  LogTime stamp();
   bool fire_due_timers();
   bool room_for(uint64_t stored_bytes, LogTime now);
   bool come_to_rest();
@@ -160,6 +161,7 @@ class Shard {
   Epoch epoch_ = 0;
   Sequence last_applied_ = 0;
   LogTime last_time_ = 0;
+  uint32_t stamp_serves_ = 0;  // how many more commands of this turn the last reading of the clock serves
   Sequence accepted_divergence_ = 0;
   bool started_ = false;
   bool stopping_ = false;

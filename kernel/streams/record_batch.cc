@@ -90,6 +90,17 @@ bool read_headers(ByteReader& reader, uint32_t count) {
   return true;
 }
 
+std::byte* put_varint(std::byte* at, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) *at++ = static_cast<std::byte>(value | 0x80);
+  *at++ = static_cast<std::byte>(value);
+  return at;
+}
+
+std::byte* put_bytes(std::byte* at, Bytes bytes) {
+  if (!bytes.empty()) std::memcpy(at, bytes.data(), bytes.size());
+  return at + bytes.size();
+}
+
 }  // namespace
 
 Result<RecordBatchInfo> decode_record_batch_header(Bytes batch) {
@@ -155,17 +166,25 @@ void RecordBatchBuilder::begin(int64_t base_timestamp_ms) {
 }
 
 void RecordBatchBuilder::add(int64_t timestamp_ms, bool has_key, Bytes key, bool has_value, Bytes value) {
-  record_.clear();
-  record_.u8(0);
-  record_.zigzag(timestamp_ms - base_timestamp_ms_);
-  record_.zigzag(count_);
-  record_.zigzag(has_key ? static_cast<int64_t>(key.size()) : -1);
-  if (has_key) record_.append(key);
-  record_.zigzag(has_value ? static_cast<int64_t>(value.size()) : -1);
-  if (has_value) record_.append(value);
-  record_.zigzag(0);  // headers
-  out_.zigzag(static_cast<int64_t>(record_.size()));
-  out_.append(record_.view());
+  const uint64_t timestamp_delta = zigzag_encoded(timestamp_ms - base_timestamp_ms_);
+  const uint64_t offset_delta = zigzag_encoded(count_);
+  const uint64_t key_length = zigzag_encoded(has_key ? static_cast<int64_t>(key.size()) : -1);
+  const uint64_t value_length = zigzag_encoded(has_value ? static_cast<int64_t>(value.size()) : -1);
+  if (!has_key) key = {};
+  if (!has_value) value = {};
+  // The length comes first, so every part is measured before any is written: one growth, no copy of the record.
+  const size_t body_bytes = 1 + varint_size(timestamp_delta) + varint_size(offset_delta) + varint_size(key_length) +
+                            key.size() + varint_size(value_length) + value.size() + 1;
+  const uint64_t length = zigzag_encoded(static_cast<int64_t>(body_bytes));
+  const size_t begin = out_.size();
+  out_.zeros(varint_size(length) + body_bytes);
+  std::byte* at = put_varint(out_.at(begin), length);
+  *at++ = std::byte{0};  // attributes
+  at = put_varint(at, timestamp_delta);
+  at = put_varint(at, offset_delta);
+  at = put_bytes(put_varint(at, key_length), key);
+  at = put_bytes(put_varint(at, value_length), value);
+  *at = std::byte{0};  // headers
   max_timestamp_ms_ = std::max(max_timestamp_ms_, timestamp_ms);
   ++count_;
 }

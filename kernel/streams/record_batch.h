@@ -86,7 +86,6 @@ class RecordBatchBuilder {
 
  private:
   ByteWriter out_;
-  ByteWriter record_;
   int64_t base_timestamp_ms_ = 0;
   int64_t max_timestamp_ms_ = 0;
   uint32_t count_ = 0;

@@ -13,7 +13,8 @@ void decode(Bytes input) {
   if (!entry) return;
   HEPTANE_ASSERT(entry->header.stored_bytes() <= input.size(), "an entry stays inside its bytes");
   size_t bytes = 0;
-  const bool sound = for_each_extension(entry->extensions, [&bytes](ExtensionType, Bytes value) { bytes += value.size(); });
+  const bool sound =
+      for_each_extension(entry->extensions, [&bytes](ExtensionType, Bytes value) { bytes += value.size(); });
   HEPTANE_ASSERT(sound && bytes <= entry->extensions.size(), "extensions stay inside their bytes");
 }
 

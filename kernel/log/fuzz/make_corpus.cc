@@ -40,7 +40,9 @@ std::vector<std::byte> sample_segment(SeededRandom& random, int batches) {
   (void)append_seal(*opened.log, 1);
   std::vector<std::byte> bytes(1 + (16 << 10));
   bytes[0] = static_cast<std::byte>(batches % 2);
-  (void)disk.open(segment_path(options.directory, 1), OpenMode::read).value()->read_at(0, MutableBytes(bytes).subspan(1));
+  (void)disk.open(segment_path(options.directory, 1), OpenMode::read)
+      .value()
+      ->read_at(0, MutableBytes(bytes).subspan(1));
   return bytes;
 }
 

@@ -133,13 +133,13 @@ ParseStep RequestParser::check_head() {
 
 ParseStep RequestParser::parse_body(Bytes input, size_t& consumed) {
   while (!machine_->is_done()) {
-    const Bytes rest = input.subspan(consumed);
-    if (rest.empty()) return ParseStep::need_more;
+    if (input.empty()) return ParseStep::need_more;
     beast::error_code ec;
-    consumed += machine_->put({rest.data(), rest.size()}, ec);
+    const size_t used = machine_->put({input.data(), input.size()}, ec);
+    consumed += used;
+    input = input.subspan(used);
     if (ec == error::need_more) {
-      const size_t left = input.size() - consumed;
-      if (left > kChunkLineLimitBytes + kTrailerLimitBytes)
+      if (input.size() > kChunkLineLimitBytes + kTrailerLimitBytes)
         return fail(400, "malformed", "a chunk's frame is too long");
       return ParseStep::need_more;
     }

@@ -1,0 +1,109 @@
+// The simulator over a few hundred seeds, that it repeats itself, and that it finds what is planted.
+#include "sim/simulator.h"
+
+#include <gtest/gtest.h>
+
+#include "modules/data/module.h"
+
+namespace heptane::sim {
+namespace {
+
+server::Modules make_modules() {
+  server::Modules modules;
+  modules.push_back(data::make_module());
+  return modules;
+}
+
+SimulationResult run_seed(uint64_t seed, PlantedBug bug = PlantedBug::none, uint64_t steps = 2000) {
+  return simulate({seed, steps, bug, make_modules});
+}
+
+TEST(Checker, NamesOfRecordsDecideTheirBytes) {
+  const RecordName name{3, 1234};
+  std::string value = record_value(name);
+  EXPECT_EQ(parse_value(as_bytes(value)), name);
+  value.back() ^= 1;
+  EXPECT_EQ(parse_value(as_bytes(value)), std::nullopt);
+  EXPECT_EQ(parse_value(as_bytes("P1-N2")), std::nullopt);
+}
+
+TEST(Checker, FindsEachBrokenPromise) {
+  const auto audit = [](Checker& checker, std::vector<RecordName> names) {
+    checker.begin_audit(0);
+    for (size_t i = 0; i < names.size(); ++i)
+      checker.audit(0, static_cast<Offset>(i), as_bytes(record_value(names[i])));
+    checker.end_audit(0, static_cast<Offset>(names.size()));
+    return checker.failed();
+  };
+  Checker kept(1);
+  kept.acknowledged(0, {1, 0}, 2, 0);
+  EXPECT_FALSE(audit(kept, {{1, 0}, {1, 1}, {1, 2}})) << kept.failure();
+  EXPECT_TRUE(audit(kept, {{1, 0}, {1, 1}})) << "what a start showed was lost";
+
+  Checker lost(1);
+  lost.acknowledged(0, {1, 0}, 2, 0);
+  EXPECT_TRUE(audit(lost, {{1, 0}}));
+
+  Checker doubled(1);
+  EXPECT_TRUE(audit(doubled, {{1, 0}, {1, 0}}));
+
+  Checker left_out(1);
+  EXPECT_TRUE(audit(left_out, {{1, 0}, {1, 2}}));
+
+  Checker moved(1);
+  moved.acknowledged(0, {1, 0}, 1, 0);
+  moved.acknowledged(0, {1, 0}, 1, 1);
+  EXPECT_TRUE(moved.failed());
+
+  Checker told(1);
+  told.told_end(0, 2);
+  EXPECT_TRUE(audit(told, {{1, 0}}));
+}
+
+TEST(Simulator, ManySeedsKeepEveryPromise) {
+  uint64_t acknowledged = 0, seen = 0, power_cuts = 0, fatal_errors = 0, torn_tails = 0, refused = 0;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    const SimulationResult run = run_seed(seed);
+    ASSERT_FALSE(run.failed) << run.trace << "seed " << seed << ", step " << run.step << ": " << run.failure;
+    acknowledged += run.acknowledged;
+    seen += run.seen;
+    power_cuts += run.power_cuts;
+    fatal_errors += run.fatal_errors;
+    torn_tails += run.torn_tails;
+    refused += run.refused ? 1 : 0;
+  }
+  // That nothing went wrong means something only when enough happened.
+  EXPECT_GT(acknowledged, 20'000u);
+  EXPECT_GT(seen, 20'000u);
+  EXPECT_GT(power_cuts, 200u);
+  EXPECT_GT(fatal_errors, 50u);
+  EXPECT_GT(torn_tails, 20u);
+  EXPECT_GT(refused, 5u);
+}
+
+TEST(Simulator, TheSameSeedIsTheSameRun) {
+  for (uint64_t seed = 1000; seed < 1010; ++seed) {
+    const SimulationResult first = run_seed(seed);
+    const SimulationResult second = run_seed(seed);
+    EXPECT_EQ(first.fingerprint, second.fingerprint) << "seed " << seed;
+    EXPECT_EQ(first.step, second.step) << "seed " << seed;
+  }
+  EXPECT_NE(run_seed(1).fingerprint, run_seed(2).fingerprint);
+}
+
+class Planted : public testing::TestWithParam<PlantedBug> {};
+
+TEST_P(Planted, IsFound) {
+  constexpr uint64_t kSeeds = 300;
+  uint64_t seed = 1;
+  while (seed <= kSeeds && !run_seed(seed, GetParam()).failed) ++seed;
+  EXPECT_LE(seed, kSeeds) << "nothing was found";
+}
+
+INSTANTIATE_TEST_SUITE_P(Bugs, Planted,
+                         testing::Values(PlantedBug::ack_before_sync, PlantedBug::sync_does_nothing,
+                                         PlantedBug::drop_durable_upto, PlantedBug::skip_directory_sync,
+                                         PlantedBug::believe_page_cache));
+
+}  // namespace
+}  // namespace heptane::sim
