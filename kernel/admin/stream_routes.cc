@@ -74,11 +74,25 @@ void create_stream(HttpExchange& exchange) {
                   });
 }
 
+void delete_stream(HttpExchange& exchange) {
+  const std::string name(exchange.request().param("name"));
+  Buffer payload = streams::encode(streams::DeleteStream{name});
+  exchange.submit(streams::make_command(machine_ids::kStreams, streams::kDeleteStream, std::move(payload)),
+                  [name](HttpExchange& answered, const Reply& reply) {
+                    if (!reply.ok()) return answered.respond(refusal_response(reply));
+                    JsonWriter out;
+                    out.begin_object().key("name").text(name);
+                    out.key("position").text(position_text(0, reply.sequence)).end_object();
+                    answered.respond(HttpResponse::json(200, out.take()));
+                  });
+}
+
 }  // namespace
 
 void add_stream_routes(http::HttpRouter& router) {
   router.add(http::Method::get, "/api/v1/streams", list_streams);
   router.add(http::Method::post, "/api/v1/streams", create_stream);
+  router.add(http::Method::del, "/api/v1/streams/{name}", delete_stream);
 }
 
 }  // namespace heptane::admin

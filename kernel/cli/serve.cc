@@ -138,6 +138,11 @@ void add_serve(CLI::App& app, Context& context) {
   command->add_option("--segment-mib", "Size of a log segment in MiB")
       ->each([arguments](const std::string& text) { arguments->options.segment_bytes = std::stoull(text) << 20; })
       ->check(CLI::Range(16, 1024));
+  command->add_option("--snapshot-log-mib", "New log in MiB before the next snapshot")
+      ->each([arguments](const std::string& text) {
+        arguments->options.snapshots.log_bytes_min = std::stoull(text) << 20;
+      })
+      ->check(CLI::Range(1, 1'048'576));
   command->add_option("--accept-divergence", arguments->options.accept_divergence,
                       "Go on although replay up to this sequence had other effects than the log says");
   command->add_flag("--quiet", arguments->quiet, "No table of endpoints");

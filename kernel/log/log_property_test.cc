@@ -179,5 +179,37 @@ TEST(LogProperty, WhatAFailedSyncLeftReadableIsWrittenAgain) {
   EXPECT_EQ(opened.report.end.last_sequence, 6U);
 }
 
+// The same with a name: the directory's sync fails, the file stays in the listing, a power cut would take it.
+TEST(LogProperty, ANameThatAFailedSyncLeftListedIsMadeAgain) {
+  for (const bool first_segment : {true, false}) {
+    SimDisk disk(sim::SimDiskOptions{.seed = 6, .immediate = true});
+    SeededRandom random(6);
+    const SegmentLogOptions options = small_options("/data", 32 << 10);
+    ASSERT_TRUE(disk.make_directory(options.directory));
+    for (const char* directory : {"/", "/data", "/data/shard-0"}) ASSERT_TRUE(disk.sync_directory(directory));
+    Contents contents;
+    if (first_segment) {
+      disk.inject(SimFault::directory_sync_error, 8);  // behind those of the directories above
+      ASSERT_TRUE(open_log(disk, random, options).error);
+    } else {
+      Opened opened = open_log(disk, random, options);
+      ASSERT_TRUE(append_commands(*opened.log, random, 1, 1, 10, &contents));
+      disk.inject(SimFault::directory_sync_error);
+      ASSERT_FALSE(opened.log->maintain());
+    }
+    ASSERT_TRUE(disk.exists(segment_path(options.directory, first_segment ? 1 : 2)).value());
+    disk.process_kill();
+    {
+      Opened opened = open_log(disk, random, options);
+      ASSERT_FALSE(opened.error) << opened.error->message;
+      for (int i = 0; i < 20; ++i) ASSERT_TRUE(append_commands(*opened.log, random, 2, 1, 5000, &contents));
+    }
+    disk.crash(CrashMode::lose_all);
+    Opened opened = open_log(disk, random, options);
+    ASSERT_FALSE(opened.error) << opened.error->message;
+    EXPECT_EQ(opened.contents, contents);
+  }
+}
+
 }  // namespace
 }  // namespace heptane::log::test

@@ -62,7 +62,7 @@ class Recovery {
     HEPTANE_TRY(clear_torn_tail(scanner));
     HEPTANE_TRY(rewrite_unproven(scanner));
     finish_report();
-    return remove_prepared(segments);
+    return {};
   }
 
   // A trimmed segment whose unlinking never reached the device: it stands below a hole, and both below the start.
@@ -246,22 +246,6 @@ class Recovery {
     out_.report.end.epoch = out_.end.epoch;
     if (out_.used.empty() || out_.used.back().number != out_.end.segment)
       out_.used.push_back({out_.end.segment, out_.end.next_sequence});
-  }
-
-  // Neither believe the directory's cache: a batch in a segment proves that its name had been synced, an empty segment
-  // may be a name that will not survive, leaving a hole. Empty ones go, the last first, and are made again.
-  Result<void> remove_prepared(const std::vector<SegmentFile>& segments) {
-    const bool nothing_at_all = out_.report.batches == 0 && from_.place.segment == 0;
-    const uint32_t keep = nothing_at_all ? 0 : out_.end.segment;
-    for (auto segment = segments.rbegin(); segment != segments.rend() && segment->number > keep; ++segment) {
-      HEPTANE_TRY(disk_.unlink(segment->path));
-      HEPTANE_TRY(disk_.sync_directory(options_.directory));
-    }
-    if (nothing_at_all) {
-      out_.log_id.reset();
-      out_.used.clear();
-    }
-    return {};
   }
 
   Disk& disk_;

@@ -22,7 +22,7 @@ struct UsedSegment {
 
 struct Recovered {
   RecoveryReport report;
-  std::optional<LogId> log_id;  // none: nothing was ever written
+  std::optional<LogId> log_id;  // none: there is no segment
   ScanPosition end;
   std::vector<UsedSegment> used;  // the last one holds `end`
 };

@@ -54,7 +54,13 @@ Result<void> SegmentLog::begin(const Recovered& recovered) {
   offset_ = recovered.end.offset;
   next_sequence_ = recovered.end.next_sequence;
   chain_ = recovered.end.chain;
-  Result<std::unique_ptr<File>> file = disk_.open(segment_path(options_.directory, segment_), OpenMode::read_write);
+  // A batch in a segment proves that the segment's name had been synced; without one it may be a name that a failed sync
+  // left in memory only. So nothing but the last segment that holds batches is taken over: empty ones are made again.
+  Result<std::unique_ptr<File>> file =
+      offset_ == kBlockBytes
+          ? make_segment(disk_, options_.directory,
+                         {kFormatVersion, segment_, options_.segment_bytes, id_, options_.shard})
+          : disk_.open(segment_path(options_.directory, segment_), OpenMode::read_write);
   if (!file) return std::move(file.error());
   file_ = std::move(*file);
   Result<uint64_t> size = file_->size();
@@ -72,12 +78,9 @@ Result<void> SegmentLog::begin(const Recovered& recovered) {
 }
 
 Result<void> SegmentLog::begin_new() {
-  random_.fill(id_);
-  const SegmentHeader header{kFormatVersion, 1, options_.segment_bytes, id_, options_.shard};
-  Result<std::unique_ptr<File>> file = make_segment(disk_, options_.directory, header);
-  if (!file) return std::move(file.error());
   Recovered fresh;
-  fresh.log_id = id_;
+  fresh.log_id.emplace();
+  random_.fill(*fresh.log_id);
   fresh.end.segment = 1;
   fresh.end.offset = kBlockBytes;
   fresh.used.push_back({1, 1});
@@ -215,6 +218,13 @@ Result<void> SegmentLog::read(Sequence from, Sequence upto, const BatchVisitor& 
 }
 
 std::unique_ptr<LogReader> SegmentLog::reader() { return std::make_unique<SegmentReader>(disk_, options_.directory); }
+
+Sequence SegmentLog::first_sequence_of(uint32_t segment) const {
+  const std::lock_guard lock(index_mutex_);
+  for (const UsedSegment& used : used_)
+    if (used.number >= segment) return used.first_sequence;
+  return durable_.load(std::memory_order_acquire) + 1;
+}
 
 Result<void> SegmentLog::trim(Sequence below) {
   for (;;) {

@@ -45,6 +45,8 @@ class SegmentLog final : public Log {
 
   // Commit thread: where the next batch continues.
   Sequence next_sequence() const { return next_sequence_; }
+  // Any thread: sequence of the first batch in that segment or in the next one that holds any; the end when none does.
+  Sequence first_sequence_of(uint32_t segment) const;
   // Any thread: segments the commit had to make because none was ready.
   uint64_t segments_made_inline_total() const;
 

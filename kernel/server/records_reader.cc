@@ -17,7 +17,8 @@ net::RecordsRead LogRecordsReader::read(const ReadReply& where) {
     const Result<bool> more = read_extent(extent, where, out, bytes);
     if (!more) {
       // What was read before stays good; with nothing read the error is the answer.
-      if (out.batches.empty()) out.error = more.error().code;
+      // A segment that is gone is no missing stream: the stream was deleted meanwhile, or the disk lost it.
+      if (out.batches.empty()) out.error = more.error().code == Errc::not_found ? Errc::io : more.error().code;
       break;
     }
     if (!*more) break;

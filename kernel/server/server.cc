@@ -196,14 +196,30 @@ bool Server::shard_turn() {
     snapshots_->request_last();
     if (wake_helper_) wake_helper_();
   }
+  if (shard_->disk_full()) oldest_live_segment_.store(streams_.oldest_live_segment(), std::memory_order_relaxed);
   if (snapshots_->wants_state() && !shard_->rest_awaited())
     shard_->when_at_rest([this](const RestPoint& rest) { snapshots_->take(*shard_, streams_, rest); });
   return shard_->run_once();
 }
 
+// While the disk is full: segments that hold no record of a living stream and lie below the older snapshot go. History of
+// commands is given up for going on; with room it is kept.
+Result<void> Server::relieve_disk() {
+  if (!shard_->disk_full()) return {};
+  snapshots_->request();
+  seams_.net.wake();
+  const Result<std::vector<snapshot::SnapshotName>> kept = snapshot_store_->list();
+  if (!kept) return kept.error();
+  if (kept->size() < 2) return {};
+  // Not the segment that holds the snapshot's own last batch: recovery begins behind it.
+  const Sequence live = log_->first_sequence_of(oldest_live_segment_.load(std::memory_order_relaxed));
+  return log_->trim(std::min(live, kept->back().sequence));
+}
+
 bool Server::helper_turn() {
   if (committer_->failed()) return false;
   check_free_space();
+  if (const Result<void> relieved = relieve_disk(); !relieved) on_fatal_(relieved.error());
   const Result<bool> more = log_->maintain();
   if (!more) {
     // A full disk is met by admission; anything else is a disk that cannot be trusted with the next batch.

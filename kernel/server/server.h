@@ -103,6 +103,7 @@ class Server {
   Result<void> replay_log();
   Result<void> open_listeners();
   void check_free_space();
+  Result<void> relieve_disk();
   Result<void> open_listener(const ListenerSpec& spec);
   Result<net::Address> listen_on_default(net::Protocol& protocol, uint16_t default_port, bool& moved);
 
@@ -128,6 +129,7 @@ class Server {
   std::unique_ptr<snapshot::SnapshotTaker> snapshots_;
   std::function<void()> wake_commit_;
   std::function<void()> wake_helper_;
+  std::atomic<uint32_t> oldest_live_segment_{0};  // as the shard last saw it while the disk was full
   bool stopping_ = false;
   bool last_snapshot_requested_ = false;
 };

@@ -46,6 +46,13 @@ void StreamIndex::locate(PartitionId partition, Offset offset, uint32_t max_byte
   }
 }
 
+uint32_t StreamIndex::oldest_segment() const {
+  uint32_t oldest = UINT32_MAX;
+  for (const Partition& partition : partitions_)
+    if (!partition.runs.empty()) oldest = std::min(oldest, partition.runs.front().segment);
+  return oldest;
+}
+
 void StreamIndex::save(SnapshotWriter& writer) const {
   writer.le<uint64_t>(partitions_.size());
   for (const Partition& partition : partitions_) {

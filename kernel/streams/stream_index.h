@@ -18,6 +18,8 @@ class StreamIndex {
   Offset durable_end(PartitionId partition) const;
   // Fills the extents that hold records from `offset` (log_start <= offset < durable_end) on.
   void locate(PartitionId partition, Offset offset, uint32_t max_bytes, std::vector<Extent>& extents) const;
+  // The oldest segment that still holds records of a partition; UINT32_MAX when none does.
+  uint32_t oldest_segment() const;
   uint64_t memory_bytes() const { return runs_total_ * sizeof(Run); }
 
   void save(SnapshotWriter& writer) const;

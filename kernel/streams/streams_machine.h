@@ -53,6 +53,7 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   void save_index(SnapshotWriter& writer) const override { index_.save(writer); }
   Result<void> restore_index(SnapshotReader& reader) override { return index_.restore(reader); }
 
+  uint32_t oldest_live_segment() const { return index_.oldest_segment(); }
   size_t stream_count() const { return streams_.size(); }
 
  private:
