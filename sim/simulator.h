@@ -123,6 +123,7 @@ class Simulation {
   uint64_t step_ = 0;
   std::optional<Error> fatal_;
   bool stopping_ = false;
+  bool names_may_fail_ = false;  // a failed sync of a directory is armed
   bool damaged_ = false;  // bytes at rest were changed
   bool refused_ = false;
   std::map<Sequence, Hash128> live_hashes_;

@@ -25,6 +25,7 @@ void Simulation::start() {
                                              });
   const Result<void> started = server_->start();
   if (!started) return start_failed(started.error(), faults_before);
+  server_->snapshots().set_report([this](const std::string& line) { trace(line); });
   const log::RecoveryReport& report = server_->recovery();
   trace("started at sequence " + std::to_string(report.end.last_sequence) + ", " + std::to_string(report.torn_bytes) +
         " bytes torn, " + std::to_string(report.rewritten_bytes) + " written again");

@@ -91,8 +91,9 @@ void Simulation::end_of_process() {
   }
   server_.reset();
   stopping_ = false;
-  // Armed faults were the old machine's or the old process's; some meet the next start.
-  if (random_.one_in(2)) clear_faults();
+  // Armed faults were the old machine's or the old process's; some meet the next start. Not the failed sync of a
+  // directory: names that are gone from memory and for ever on the device are more than a file system does.
+  if (random_.one_in(2) || names_may_fail_) clear_faults();
 }
 
 void Simulation::arm_disk_fault() {
@@ -104,6 +105,10 @@ void Simulation::arm_disk_fault() {
   const SimFault kind = kFaults[random_.below(std::size(kFaults))];
   const uint64_t skip = random_.below(20);
   trace("disk fault " + std::to_string(static_cast<int>(kind)) + " after " + std::to_string(skip) + " operations");
+  if (kind == SimFault::directory_sync_error) {
+    if (!server_) return;
+    names_may_fail_ = true;
+  }
   disk_.inject(kind, skip);
 }
 
@@ -138,7 +143,10 @@ void Simulation::damage(const char* when) {
   if (server_ != nullptr) checker_.allow_lost_tail();
 }
 
-void Simulation::clear_faults() { disk_.clear_faults(); }
+void Simulation::clear_faults() {
+  disk_.clear_faults();
+  names_may_fail_ = false;
+}
 
 void Simulation::forget_faults() {
   clear_faults();

@@ -197,7 +197,7 @@ class PlantedFaults(unittest.TestCase):
             found = problems_after(server, witness, seed, "reorder", verify=False)
             if found:
                 break
-        self.assertTrue(any("lost" in problem for problem in found), found)
+        self.assertTrue(any("lost" in problem or "acknowledged data is corrupt" in problem for problem in found), found)
 
     def test_failed_sync_of_the_layer_stops_the_server(self):
         with Server.with_powercut(args=SMALL_SEGMENTS) as honest:

@@ -36,6 +36,7 @@ class MachineTable {
     MachineId id = 0;  // the machine's, without a call
   };
   Slot* find(MachineId id);
+  const Slot* find(MachineId id) const { return const_cast<MachineTable*>(this)->find(id); }
   std::vector<Slot>& all() { return machines_; }
   const std::vector<Slot>& all() const { return machines_; }
 

@@ -276,10 +276,25 @@ std::optional<Reply> Shard::admission_refusal(const Submission& submission) cons
       (submission.payload.size() < log::kRecordBatchPrefixBytes ||
        load_be<uint32_t>(submission.payload.data() + kRecordBatchCrcOffset) != submission.payload_crc))
     return refusal(Errc::corrupt, "a record batch whose stated CRC is not its own");
-  if (submission.machine == machine_ids::kKernel) return std::nullopt;
-  MachineTable::Slot* slot = const_cast<MachineTable&>(machines_).find(submission.machine);
+  if (submission.machine != machine_ids::kKernel) return machine_refusal(submission.machine, submission.type);
+  if (submission.type != kTransact) return std::nullopt;
+  // What a transaction would do is admitted like the commands it is made of; a malformed one is apply's to refuse.
+  const Result<std::vector<Operation>> operations = decode_transact(submission.payload.view());
+  if (!operations) return std::nullopt;
+  for (size_t i = 0; i < operations->size(); ++i) {
+    std::optional<Reply> refused = machine_refusal((*operations)[i].machine, (*operations)[i].type);
+    if (!refused) continue;
+    refused->message = "operation " + std::to_string(i) + ": " + refused->message;
+    refused->numbers = {static_cast<int64_t>(i), 1};
+    return refused;
+  }
+  return std::nullopt;
+}
+
+std::optional<Reply> Shard::machine_refusal(MachineId machine, CommandType type) const {
+  const MachineTable::Slot* slot = machines_.find(machine);
   if (slot == nullptr) return refusal(Errc::not_found, "no such module is switched on");
-  if (slot->machine->relieves(submission.type)) return std::nullopt;
+  if (slot->machine->relieves(type)) return std::nullopt;
   if (disk_full()) return refusal(Errc::no_space, "the disk is nearly full: delete streams or make room");
   if (slot->machine->memory_bytes() > options_.machine_memory_budget_bytes)
     return refusal(Errc::overloaded, "the module's memory budget is used up: delete something or raise it");

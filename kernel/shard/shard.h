@@ -121,6 +121,7 @@ class Shard {
   Taken take(ShardLink& link, ShardRequest& request);
   Taken take_submission(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
   bool answer_without_log(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
+  std::optional<Reply> machine_refusal(MachineId machine, CommandType type) const;
   std::optional<Reply> admission_refusal(const Submission& submission) const;
   std::optional<Reply> repeated_reply(const Submission& submission) const;
   void run_live(ShardLink* link, SessionId session, RequestId request, const Submission& submission);

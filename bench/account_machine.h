@@ -1,0 +1,101 @@
+// The machine that the benches drive: a dense table of accounts, as many as wanted, so that the state has the size that is
+// measured. A transfer changes two rows, keeps its note and emits one event. The shard thread's.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "kernel/shard/effects.h"
+#include "kernel/shard/snapshot_io.h"
+#include "kernel/shard/state_machine.h"
+#include "kernel/streams/streams_machine.h"
+
+namespace heptane::bench {
+
+constexpr MachineId kAccountsId = machine_ids::kFirstTest + 16;
+constexpr CommandType kTransfer = 1;
+constexpr size_t kTransferBytes = 128;
+constexpr size_t kNoteBytes = kTransferBytes - 16;
+constexpr size_t kChangeBytes = 32;  // of the event
+
+// Little-endian: from u32, to u32, amount i64, note.
+inline void encode_transfer(std::byte* at, uint32_t from, uint32_t to, int64_t amount, uint64_t note) {
+  store_le<uint32_t>(at, from);
+  store_le<uint32_t>(at + 4, to);
+  store_le<int64_t>(at + 8, amount);
+  for (size_t i = 0; i < kNoteBytes; i += 8) store_le<uint64_t>(at + 16 + i, note ^ (i * 0x9E3779B97F4A7C15ULL));
+}
+
+class AccountMachine final : public StateMachine {
+ public:
+  struct Account {
+    int64_t balance = 0;
+    uint64_t changes = 0;
+    std::array<std::byte, kNoteBytes> note{};
+  };
+  static_assert(sizeof(Account) == 128);
+
+  explicit AccountMachine(size_t accounts) : accounts_(accounts) {}
+
+  MachineId id() const override { return kAccountsId; }
+  std::string_view name() const override { return "bench_accounts"; }
+
+  void apply(const Command& command, Effects& effects) override {
+    if (command.payload.size() != kTransferBytes) return effects.refuse(Errc::invalid_argument, 0, "not a transfer");
+    const std::byte* at = command.payload.data();
+    const size_t from = load_le<uint32_t>(at) % accounts_.size();
+    const size_t to = load_le<uint32_t>(at + 4) % accounts_.size();
+    const auto amount = load_le<int64_t>(at + 8);
+    if (amount <= 0 || amount > kAmountLimit) return effects.refuse(Errc::refused, 1, "the amount is out of range");
+    auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
+    const PartitionId changes = streams.ensure_stream("bench.changes", command.sequence);
+    accounts_[from].balance -= amount;
+    accounts_[to].balance += amount;
+    ++accounts_[to].changes;
+    std::copy_n(at + 16, kNoteBytes, accounts_[to].note.begin());
+    std::byte change[kChangeBytes];
+    std::copy_n(at, 16, change);
+    store_le<int64_t>(change + 16, accounts_[from].balance);
+    store_le<int64_t>(change + 24, accounts_[to].balance);
+    effects.emit(Event{changes, {}, false, change});
+    effects.reply(accounts_[from].balance, accounts_[to].balance);
+  }
+
+  void query(const Query& query, Reply& reply) const override {
+    ByteReader reader(query.payload);
+    const size_t account = reader.le<uint32_t>() % accounts_.size();
+    reply.numbers = {accounts_[account].balance, static_cast<int64_t>(accounts_[account].changes)};
+  }
+
+  // Transfers are whole or refused before they begin: nothing to undo.
+  void open_scope() override {}
+  void close_scope(ScopeOutcome) override {}
+  uint64_t memory_bytes() const override { return accounts_.size() * sizeof(Account); }
+
+  void save(SnapshotWriter& writer) const override {
+    writer.le<uint64_t>(accounts_.size());
+    writer.write(std::as_bytes(std::span(accounts_)));
+  }
+  Result<void> restore(SnapshotReader& reader) override {
+    if (reader.le<uint64_t>() != accounts_.size() || !reader.read(std::as_writable_bytes(std::span(accounts_))))
+      return Error{Errc::corrupt, "the accounts do not read back"};
+    return {};
+  }
+
+  int64_t total() const {
+    int64_t sum = 0;
+    for (const Account& account : accounts_) sum += account.balance;
+    return sum;
+  }
+  uint64_t changes() const {
+    uint64_t sum = 0;
+    for (const Account& account : accounts_) sum += account.changes;
+    return sum;
+  }
+
+ private:
+  static constexpr int64_t kAmountLimit = int64_t{1} << 40;
+  std::vector<Account> accounts_;
+};
+
+}  // namespace heptane::bench

@@ -1,0 +1,13 @@
+// The benches; each prints its report and says whether every bar was met.
+#pragma once
+
+#include "bench/scratch.h"
+
+namespace heptane::bench {
+
+bool bench_append(const Scratch& scratch);
+bool bench_sync(const Scratch& scratch);
+bool bench_replay(const Scratch& scratch);
+bool bench_snapshot(const Scratch& scratch);
+
+}  // namespace heptane::bench

@@ -1,0 +1,49 @@
+// heptane_bench NAME...: measures beside the peers, in a directory of its own below the working directory.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "bench/benches.h"
+
+namespace {
+
+struct Bench {
+  const char* name;
+  bool (*run)(const heptane::bench::Scratch&);
+  const char* what;
+};
+
+constexpr Bench kBenches[] = {
+    {"append", &heptane::bench::bench_append, "synced small commands beside raw writes and RocksDB (BENCH_BYTES)"},
+    {"sync", &heptane::bench::bench_sync, "one lone synchronous producer beside an fdatasync probe"},
+    {"replay", &heptane::bench::bench_replay, "commands applied again at a start"},
+    {"snapshot", &heptane::bench::bench_snapshot,
+     "commits while a snapshot is written, and without (BENCH_STATE_BYTES)"},
+};
+
+const Bench* find(const char* name) {
+  for (const Bench& bench : kBenches)
+    if (std::strcmp(bench.name, name) == 0) return &bench;
+  return nullptr;
+}
+
+int usage() {
+  std::fprintf(stderr, "usage: heptane_bench NAME...\n");
+  for (const Bench& bench : kBenches) std::fprintf(stderr, "  %-10s %s\n", bench.name, bench.what);
+  return 2;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count < 2) return usage();
+  for (int i = 1; i < count; ++i)
+    if (find(arguments[i]) == nullptr) return usage();
+  const heptane::bench::Scratch scratch;
+  bool met = true;
+  for (int i = 1; i < count; ++i) met = find(arguments[i])->run(scratch) && met;
+  const bool smoke = std::getenv("BENCH_SMOKE") != nullptr;  // sizes that measure nothing
+  return met || smoke ? 0 : 1;
+}
