@@ -76,9 +76,7 @@ void Checker::seen(size_t topic, Offset offset, Bytes value) {
   ++seen_total_;
 }
 
-void Checker::told_end(size_t topic, Offset end) {
-  topics_[topic].told_end = std::max(topics_[topic].told_end, end);
-}
+void Checker::told_end(size_t topic, Offset end) { topics_[topic].told_end = std::max(topics_[topic].told_end, end); }
 
 void Checker::begin_audit(size_t topic) {
   topics_[topic].next = 0;

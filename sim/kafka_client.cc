@@ -97,7 +97,8 @@ bool SimClient::take_frames() {
   while (stream_ && input_.size() - at >= 4) {
     const auto length = load_be<uint32_t>(input_.data() + at);
     if (length > kAnswerBytesMax || waiting_.empty()) {
-      world_.checker.fail(state() + " was sent an answer of " + std::to_string(length) + " bytes that it did not ask for");
+      world_.checker.fail(state() + " was sent an answer of " + std::to_string(length) +
+                          " bytes that it did not ask for");
       return false;
     }
     if (input_.size() - at - 4 < length) break;

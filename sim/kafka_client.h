@@ -24,7 +24,7 @@ struct ClientWorld {
   SeededRandom& random;
   Checker& checker;
   std::function<void(const std::string&)> trace;
-  uint16_t port = 0;                 // of the server's Kafka listener
+  uint16_t port = 0;                  // of the server's Kafka listener
   size_t batch_bytes_limit = 12'000;  // of values in one record batch
 };
 

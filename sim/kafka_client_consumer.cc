@@ -143,7 +143,8 @@ void SimVandal::go_on() {
 void SimVandal::send_random_bytes() {
   std::vector<std::byte> bytes(1 + world_.random.below(300));
   world_.random.fill(bytes);
-  if (bytes.size() >= 4 && world_.random.one_in(2)) store_be<uint32_t>(bytes.data(), static_cast<uint32_t>(bytes.size()));
+  if (bytes.size() >= 4 && world_.random.one_in(2))
+    store_be<uint32_t>(bytes.data(), static_cast<uint32_t>(bytes.size()));
   write_raw(bytes);
 }
 

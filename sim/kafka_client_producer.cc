@@ -179,13 +179,14 @@ void SimProducer::on_batch_answer(int16_t error, Offset base_offset) {
   const Batch batch = unacknowledged_.front();
   if (error != 0) {
     if (!may_be_sent_again(error) && !world_.checker.lost_tail_allowed())
-      world_.checker.fail(state() + ": the batch from number " + std::to_string(batch.first) + " was refused with error " +
-                          std::to_string(error));
+      world_.checker.fail(state() + ": the batch from number " + std::to_string(batch.first) +
+                          " was refused with error " + std::to_string(error));
     return reconnect_later("refused for now");
   }
   unacknowledged_.pop_front();
   world_.trace("producer " + std::to_string(number_) + ": numbers " + std::to_string(batch.first) + ".." +
-               std::to_string(batch.first + batch.count - 1) + " acknowledged at offset " + std::to_string(base_offset));
+               std::to_string(batch.first + batch.count - 1) + " acknowledged at offset " +
+               std::to_string(base_offset));
   world_.checker.acknowledged(topic_, {number_, batch.first}, batch.count, base_offset);
 }
 

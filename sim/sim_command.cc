@@ -68,9 +68,9 @@ extern "C" void on_abort(int) {
 }
 
 void note_seed(const SimulationOptions& options) {
-  const int written =
-      std::snprintf(crash_note, sizeof crash_note, "heptane: the server ended itself in seed %" PRIu64 "; repeat with: %s\n",
-                    options.seed, repeat_command(options).c_str());
+  const int written = std::snprintf(crash_note, sizeof crash_note,
+                                    "heptane: the server ended itself in seed %" PRIu64 "; repeat with: %s\n",
+                                    options.seed, repeat_command(options).c_str());
   crash_note_bytes = static_cast<size_t>(std::clamp<int>(written, 0, sizeof crash_note - 1));
 }
 

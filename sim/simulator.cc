@@ -109,9 +109,9 @@ void Simulation::step(bool with_faults) {
 }
 
 Simulation::Role Simulation::next_role() {
-  static constexpr Role kTurns[] = {kIo,     kIo,     kIo,   kIo,     kIo,     kShard,  kShard,  kShard, kShard,
-                                    kCommit, kCommit, kDisk, kDisk,   kDisk,   kHelper, kClient, kClient, kClient,
-                                    kClient, kClient, kTime};
+  static constexpr Role kTurns[] = {kIo,     kIo,     kIo,     kIo,     kIo,     kShard,  kShard,
+                                    kShard,  kShard,  kCommit, kCommit, kDisk,   kDisk,   kDisk,
+                                    kHelper, kClient, kClient, kClient, kClient, kClient, kTime};
   const Role role = kTurns[random_.below(std::size(kTurns))];
   return paused_until_[role] > step_ ? kTime : role;
 }
@@ -224,9 +224,9 @@ SimulationResult Simulation::result() {
 SimulationResult simulate(const SimulationOptions& options) { return Simulation(options).run(); }
 
 std::string repeat_command(const SimulationOptions& options) {
-  std::string command = "heptane sim --seed " + std::to_string(options.seed) + " --steps " + std::to_string(options.steps);
-  if (options.bug != PlantedBug::none)
-    command += " --bug " + std::string(kBugNames[static_cast<size_t>(options.bug)]);
+  std::string command =
+      "heptane sim --seed " + std::to_string(options.seed) + " --steps " + std::to_string(options.steps);
+  if (options.bug != PlantedBug::none) command += " --bug " + std::string(kBugNames[static_cast<size_t>(options.bug)]);
   return command;
 }
 

@@ -124,7 +124,7 @@ class Simulation {
   std::optional<Error> fatal_;
   bool stopping_ = false;
   bool names_may_fail_ = false;  // a failed sync of a directory is armed
-  bool damaged_ = false;  // bytes at rest were changed
+  bool damaged_ = false;         // bytes at rest were changed
   bool refused_ = false;
   std::map<Sequence, Hash128> live_hashes_;
 

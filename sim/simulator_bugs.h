@@ -19,8 +19,8 @@ enum class PlantedBug : uint8_t {
   skip_directory_sync,  // a sync of a directory reports success
   believe_page_cache,   // recovery does not write again what it can read
 };
-constexpr std::string_view kBugNames[] = {"none",              "ack-before-sync",     "sync-does-nothing",
-                                          "drop-durable-upto", "skip-directory-sync", "believe-page-cache"};
+constexpr std::string_view kBugNames[] = {
+    "none", "ack-before-sync", "sync-does-nothing", "drop-durable-upto", "skip-directory-sync", "believe-page-cache"};
 std::optional<PlantedBug> bug_of(std::string_view name);
 
 class PlantedDisk final : public Disk {

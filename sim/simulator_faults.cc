@@ -97,11 +97,10 @@ void Simulation::end_of_process() {
 }
 
 void Simulation::arm_disk_fault() {
-  static constexpr SimFault kFaults[] = {SimFault::sync_error,           SimFault::sync_error,
-                                         SimFault::sync_error_partial,   SimFault::write_error,
-                                         SimFault::write_error_partial,  SimFault::no_space,
-                                         SimFault::directory_sync_error, SimFault::metadata_error,
-                                         SimFault::read_error};
+  static constexpr SimFault kFaults[] = {
+      SimFault::sync_error,           SimFault::sync_error,          SimFault::sync_error_partial,
+      SimFault::write_error,          SimFault::write_error_partial, SimFault::no_space,
+      SimFault::directory_sync_error, SimFault::metadata_error,      SimFault::read_error};
   const SimFault kind = kFaults[random_.below(std::size(kFaults))];
   const uint64_t skip = random_.below(20);
   trace("disk fault " + std::to_string(static_cast<int>(kind)) + " after " + std::to_string(skip) + " operations");

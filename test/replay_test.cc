@@ -33,9 +33,8 @@ class OnDisk {
     for (StateMachine* machine : std::initializer_list<StateMachine*>{&streams_, &kv_, &ledger_})
       shard_->add_machine(*machine);
     shard_->set_streams(streams_);
-    recovered_ = log_->recover({}, [this](const log::BatchView& batch, const log::BatchPlace& place) {
-      return shard_->replay(batch, place);
-    });
+    recovered_ = log_->recover(
+        {}, [this](const log::BatchView& batch, const log::BatchPlace& place) { return shard_->replay(batch, place); });
   }
   const Result<log::RecoveryReport>& recovered() const { return recovered_; }
   Shard& shard() { return *shard_; }
@@ -47,7 +46,8 @@ class OnDisk {
     shard_->adopt({{"toy.limit", "5"}}, true);
     submit(streams::make_command(machine_ids::kStreams, streams::kCreateStream,
                                  streams::encode(streams::CreateStream{"orders", 2})));
-    submit(streams::make_command(machine_ids::kStreams, streams::kInitProducer, streams::encode(streams::InitProducer{})));
+    submit(
+        streams::make_command(machine_ids::kStreams, streams::kInitProducer, streams::encode(streams::InitProducer{})));
     submit(streams::make_command(machine_ids::kStreams, streams::kCreateStream,
                                  streams::encode(streams::CreateStream{"gone", 1})));
     submit(streams::make_command(machine_ids::kStreams, streams::kDeleteStream,

@@ -226,9 +226,9 @@ TEST(Shard, AdmissionRefusesWhatDoesNotRelieve) {
   harness.shard().set_disk_full(true);
   EXPECT_EQ(harness.run(kKvId, kKvPut, kv_payload("a", "1")).error, Errc::no_space);
   const Buffer put = kv_payload("a", "1");
-  EXPECT_EQ(harness.run(machine_ids::kKernel, kTransact, encode_transact({{kKvId, kKvPut, kNoPartition, put.view()}}))
-                .error,
-            Errc::no_space);
+  EXPECT_EQ(
+      harness.run(machine_ids::kKernel, kTransact, encode_transact({{kKvId, kKvPut, kNoPartition, put.view()}})).error,
+      Errc::no_space);
   EXPECT_TRUE(harness
                   .run(streams::make_command(machine_ids::kStreams, streams::kDeleteStream,
                                              streams::encode(streams::DeleteStream{"s"})))

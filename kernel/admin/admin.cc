@@ -1,7 +1,7 @@
 #include "kernel/admin/admin.h"
 
-#include "kernel/admin/transact_request.h"
 #include "kernel/admin/answers.h"
+#include "kernel/admin/transact_request.h"
 #include "kernel/net/http/json_writer.h"
 
 namespace heptane::admin {
@@ -55,9 +55,8 @@ http::HttpService make_service(AdminOptions options) {
 AdminProtocol::AdminProtocol(AdminOptions options) : protocol_("admin", make_service(std::move(options))) {}
 
 void add_health_routes(HttpRouter& router, std::function<Readiness()> readiness, const Telemetry* telemetry) {
-  router.add(Method::get, "/livez", [](HttpExchange& exchange) {
-    exchange.respond(HttpResponse::json(200, "{\"live\":true}\n"));
-  });
+  router.add(Method::get, "/livez",
+             [](HttpExchange& exchange) { exchange.respond(HttpResponse::json(200, "{\"live\":true}\n")); });
   router.add(Method::get, "/readyz", [readiness = std::move(readiness)](HttpExchange& exchange) {
     exchange.respond(ready_response(readiness ? readiness() : Readiness{true, {}, 0, 0}));
   });
@@ -68,9 +67,8 @@ void add_health_routes(HttpRouter& router, std::function<Readiness()> readiness,
 }
 
 void add_transact_route(HttpRouter& router, std::shared_ptr<const OperationTable> operations) {
-  router.add(Method::post, "/api/v1/transact", [operations = std::move(operations)](HttpExchange& exchange) {
-    transact(exchange, *operations);
-  });
+  router.add(Method::post, "/api/v1/transact",
+             [operations = std::move(operations)](HttpExchange& exchange) { transact(exchange, *operations); });
 }
 
 }  // namespace heptane::admin

@@ -25,9 +25,9 @@ struct Readiness {
 struct AdminOptions {
   std::vector<std::string> hosts;  // besides loopback's names
   http::HttpLimits limits;
-  std::function<Readiness()> readiness;    // absent: always ready
-  const Telemetry* telemetry = nullptr;    // outlives the protocol; absent: no metrics
-  std::shared_ptr<const OperationTable> operations;  // absent: the kernel's own
+  std::function<Readiness()> readiness;               // absent: always ready
+  const Telemetry* telemetry = nullptr;               // outlives the protocol; absent: no metrics
+  std::shared_ptr<const OperationTable> operations;   // absent: the kernel's own
   std::function<void(http::HttpRouter&)> add_routes;  // the modules' endpoints; may be absent
 };
 

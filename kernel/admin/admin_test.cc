@@ -120,7 +120,8 @@ TEST(Admin, a_module_adds_its_operations) {
   AdminOptions options;
   options.operations = table;
   Server server(std::move(options));
-  const std::string good = server.ask("POST /api/v1/transact", R"({"operations":[{"kv.put":{"key":"a","value":"b"}}]})");
+  const std::string good =
+      server.ask("POST /api/v1/transact", R"({"operations":[{"kv.put":{"key":"a","value":"b"}}]})");
   EXPECT_EQ(good.substr(9, 3), "200") << good;
   Reply reply;
   server.shard.kv().query({0, as_bytes("a"), {}}, reply);

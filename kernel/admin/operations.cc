@@ -78,7 +78,8 @@ Result<BuiltOperation> build_append(JsonValue value, const std::string& path) {
   command.expected_offset = fields.integer_or("expected_offset", -1, 0, kOffsetMax);
   RecordReader reader;
   const std::optional<JsonValue> records = fields.array("records");
-  if (!records || records->size() == 0) fields.fail(fields.path_of("records") + " must be an array of at least one record");
+  if (!records || records->size() == 0)
+    fields.fail(fields.path_of("records") + " must be an array of at least one record");
   HEPTANE_TRY(fields.finish());
   command.records.reserve(records->size());
   for (std::optional<JsonValue> record = records->first(); record; record = record->next()) {

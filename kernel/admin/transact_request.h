@@ -15,7 +15,7 @@ constexpr size_t kIdempotencyKeyLimitBytes = 256;
 
 struct TransactRequest {
   Submission submission;
-  int64_t guards = 0;                      // they come first
+  int64_t guards = 0;                       // they come first
   std::vector<const OperationSpec*> specs;  // of the operations; nullptr = given by machine and type
 };
 

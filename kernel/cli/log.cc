@@ -84,7 +84,8 @@ void add_log(CLI::App& app, Context& context) {
   const auto arguments = std::make_shared<LogArguments>();
   CLI::App* command = app.add_subcommand("log", "Check, show or cut the log in a data directory.");
   command->require_subcommand(1);
-  CLI::App* part = add_part(*command, "verify", "Read every byte and check it; works beside a running server.", *arguments);
+  CLI::App* part =
+      add_part(*command, "verify", "Read every byte and check it; works beside a running server.", *arguments);
   part->add_flag("--json", arguments->json, "One JSON object");
   part->callback([arguments, &context] { context.exit_code = verify(*arguments); });
   part = add_part(*command, "dump", "One line per entry; works beside a running server.", *arguments);

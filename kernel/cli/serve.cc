@@ -101,8 +101,8 @@ int serve(ServeArguments& arguments, MakeModules make_modules) {
   handle_signals();
   constexpr size_t kOtherFiles = 256;  // segments, snapshots, the standard streams
   const size_t open_files = net::raise_open_file_limit();
-  arguments.options.max_connections =
-      std::min(arguments.options.max_connections, open_files > 2 * kOtherFiles ? open_files - kOtherFiles : kOtherFiles);
+  arguments.options.max_connections = std::min(arguments.options.max_connections,
+                                               open_files > 2 * kOtherFiles ? open_files - kOtherFiles : kOtherFiles);
   SystemClock clock;
   SystemDisk disk;
   SystemRandom random;

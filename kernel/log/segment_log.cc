@@ -57,10 +57,9 @@ Result<void> SegmentLog::begin(const Recovered& recovered) {
   // A batch in a segment proves that the segment's name had been synced; without one it may be a name that a failed sync
   // left in memory only. So nothing but the last segment that holds batches is taken over: empty ones are made again.
   Result<std::unique_ptr<File>> file =
-      offset_ == kBlockBytes
-          ? make_segment(disk_, options_.directory,
-                         {kFormatVersion, segment_, options_.segment_bytes, id_, options_.shard})
-          : disk_.open(segment_path(options_.directory, segment_), OpenMode::read_write);
+      offset_ == kBlockBytes ? make_segment(disk_, options_.directory,
+                                            {kFormatVersion, segment_, options_.segment_bytes, id_, options_.shard})
+                             : disk_.open(segment_path(options_.directory, segment_), OpenMode::read_write);
   if (!file) return std::move(file.error());
   file_ = std::move(*file);
   Result<uint64_t> size = file_->size();

@@ -40,7 +40,7 @@ struct ServerOptions {
   bool loopback_v6 = true;                     // default listeners on [::1] too, with the same number
   Sequence accept_divergence = 0;
   size_t link_capacity = 16'384;
-  size_t max_connections = 10'000;  // below the limit of open files
+  size_t max_connections = 10'000;                    // below the limit of open files
   std::map<std::string, std::string> machine_config;  // what apply() may see; differences are logged at start
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   ShardOptions shard;

@@ -39,7 +39,8 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
   return Error{Errc::corrupt,
                "replay of commands " + position_text(options_.id, header.first_sequence) + " to " +
                    position_text(options_.id, header.last_sequence()) +
-                   " had other effects than the log says: " + first_difference(batch) + ". The log is intact; this program computes something else than "
+                   " had other effects than the log says: " + first_difference(batch) +
+                   ". The log is intact; this program computes something else than "
                    "the one that wrote it. Use that program, or go on with: heptane serve --accept-divergence " +
                    std::to_string(header.last_sequence())};
 }

@@ -26,8 +26,8 @@ enum class SnapshotMethod : uint8_t {
 
 struct SnapshotTakerOptions {
   SnapshotMethod method = SnapshotMethod::fork;
-  uint64_t bytes_per_second = 100'000'000;       // of writing and reading back; 0: as fast as it goes
-  uint64_t log_bytes_min = uint64_t{256} << 20;  // new log before the next one; at least the size of the last one
+  uint64_t bytes_per_second = 100'000'000;            // of writing and reading back; 0: as fast as it goes
+  uint64_t log_bytes_min = uint64_t{256} << 20;       // new log before the next one; at least the size of the last one
   uint64_t free_bytes_reserve = uint64_t{128} << 20;  // of the disk, on top of 1.5 times the last one
 };
 

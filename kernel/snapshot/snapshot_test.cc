@@ -56,7 +56,8 @@ class Node {
         .has_value();
   }
   bool deposit(int number) {
-    return run(kLedgerId, kLedgerDeposit, ledger_payload({0, static_cast<uint32_t>(number % 50), number, 0})).has_value();
+    return run(kLedgerId, kLedgerDeposit, ledger_payload({0, static_cast<uint32_t>(number % 50), number, 0}))
+        .has_value();
   }
   // A mix of both; false when the node died.
   bool work(int from, int to) {
@@ -154,10 +155,9 @@ class Node {
       if (!restored) return restored.error();
       restored_ = std::move(*restored);
     }
-    Result<log::RecoveryReport> report =
-        log_->recover(restored_.from, [this](const log::BatchView& batch, const log::BatchPlace& place) {
-          return shard_->replay(batch, place);
-        });
+    Result<log::RecoveryReport> report = log_->recover(
+        restored_.from,
+        [this](const log::BatchView& batch, const log::BatchPlace& place) { return shard_->replay(batch, place); });
     if (!report) return report.error();
     recovery_ = *report;
     log::LogEnd end = report->end;

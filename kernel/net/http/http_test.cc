@@ -23,7 +23,8 @@ HttpService make_service() {
     exchange.respond({200, "text/plain", "hello " + std::string(name.value_or("nobody")) + "\n", {}});
   });
   const Handler echo = [](HttpExchange& exchange) {
-    exchange.respond({200, "text/plain", std::string(exchange.request().param("name")) + ' ' + exchange.request().body, {}});
+    exchange.respond(
+        {200, "text/plain", std::string(exchange.request().param("name")) + ' ' + exchange.request().body, {}});
   };
   service.router.add(Method::post, "/echo/{name}", echo);
   service.router.add(Method::del, "/echo/{name}", echo);
@@ -247,13 +248,15 @@ TEST(HttpRouter, prefers_literal_segments) {
 
 TEST(HostCheck, knows_names_with_and_without_ports) {
   const HostCheck check({"heptane.example", "[fe80::1]"});
-  for (const char* good : {"localhost", "LocalHost:1", "127.0.0.1:65535", "[::1]", "[::1]:80", "heptane.example:7070", "[fe80::1]:1"})
+  for (const char* good :
+       {"localhost", "LocalHost:1", "127.0.0.1:65535", "[::1]", "[::1]:80", "heptane.example:7070", "[fe80::1]:1"})
     EXPECT_TRUE(check.host_allowed(good)) << good;
-  for (const char* bad : {"", "localhost.evil.example", "evil.example", "127.0.0.2", "[::1", "[::1]x", "::1", "localhost:x",
-                          "localhost@evil.example", "localhost:123456", "xlocalhost", " localhost"})
+  for (const char* bad : {"", "localhost.evil.example", "evil.example", "127.0.0.2", "[::1", "[::1]x", "::1",
+                          "localhost:x", "localhost@evil.example", "localhost:123456", "xlocalhost", " localhost"})
     EXPECT_FALSE(check.host_allowed(bad)) << bad;
   EXPECT_TRUE(check.origin_allowed("https://localhost:3000"));
-  for (const char* bad : {"", "null", "file://localhost", "http://evil.example", "http://localhost/evil", "http://localhost.evil"})
+  for (const char* bad :
+       {"", "null", "file://localhost", "http://evil.example", "http://localhost/evil", "http://localhost.evil"})
     EXPECT_FALSE(check.origin_allowed(bad)) << bad;
 }
 

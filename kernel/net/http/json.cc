@@ -19,7 +19,9 @@ JsonDocument::~JsonDocument() = default;
 
 namespace {
 
-Error malformed(std::string message) { return {Errc::invalid_argument, "the JSON is malformed: " + std::move(message)}; }
+Error malformed(std::string message) {
+  return {Errc::invalid_argument, "the JSON is malformed: " + std::move(message)};
+}
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
@@ -56,8 +58,7 @@ class JsonBuilder {
   }
 
   static Error fault(simdjson::error_code code) {
-    if (code == simdjson::NUMBER_OUT_OF_RANGE)
-      return malformed("a number is out of range");
+    if (code == simdjson::NUMBER_OUT_OF_RANGE) return malformed("a number is out of range");
     if (code == simdjson::NUMBER_ERROR) return malformed("a number is not a number, or is beyond 64 bits");
     if (code == simdjson::UTF8_ERROR) return malformed("the text is not UTF-8");
     if (code == simdjson::DEPTH_ERROR) return too_deep();
@@ -193,8 +194,7 @@ Result<std::unique_ptr<JsonDocument>> JsonDocument::parse(std::string text) {
   if (reader.text.empty()) return malformed("there is none");
   reader.text.reserve(reader.text.size() + simdjson::SIMDJSON_PADDING);
   ondemand::document root;
-  const auto code =
-      reader.parser.iterate(reader.text.data(), reader.text.size(), reader.text.capacity()).get(root);
+  const auto code = reader.parser.iterate(reader.text.data(), reader.text.size(), reader.text.capacity()).get(root);
   if (code) return JsonBuilder::fault(code);
   HEPTANE_TRY(JsonBuilder(*document).build(root));
   return document;

@@ -63,9 +63,11 @@ TEST(Json, says_what_is_wrong) {
   contains(std::string(33, '[') + std::string(33, ']'), "deeper than 32");
   contains(std::string(1'000'000, '['), "");
   EXPECT_EQ(error_of(std::string(32, '[') + std::string(32, ']')), "");
-  for (const char* bad : {"{", "}", "[", "[1", "[1,", "[1,]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "[nul]", "[nullx]",
-                          "[truex]", "[tru]", "['a']", "[\"a]", "[\"\\q\"]", "[\"\\ud800\"]", "[1 2]", "[1]]", "{}{}", "[.5]",
-                          "[1.]", "[+1]", "[-]", "[NaN]", "[\"a\tb\"]", "{\"a\":1}]", "{\"a\":1]", "[1}", "{\"a\" 1}", "[1] // c"})
+  for (const char* bad :
+       {"{",          "}",         "[",       "[1",        "[1,",     "[1,]",  "{\"a\"}", "{\"a\":}",  "{\"a\":1,}",
+        "{a:1}",      "[nul]",     "[nullx]", "[truex]",   "[tru]",   "['a']", "[\"a]",   "[\"\\q\"]", "[\"\\ud800\"]",
+        "[1 2]",      "[1]]",      "{}{}",    "[.5]",      "[1.]",    "[+1]",  "[-]",     "[NaN]",     "[\"a\tb\"]",
+        "{\"a\":1}]", "{\"a\":1]", "[1}",     "{\"a\" 1}", "[1] // c"})
     EXPECT_NE(error_of(bad), "") << bad;
 }
 
@@ -111,8 +113,9 @@ TEST(JsonWriter, writes_what_the_reader_reads) {
   out.number(INT64_MIN).unsigned_number(UINT64_MAX).boolean(false).null().begin_object().end_object();
   out.end_array().end_object();
   const std::string text = out.take();
-  EXPECT_EQ(text, "{\"a\\\"b\":\"x\\\\\\u000a\\u0001\xEF\xBF\xBDz\xF0\x9F\x98\x80\","
-                  "\"n\":[-9223372036854775808,18446744073709551615,false,null,{}]}\n");
+  EXPECT_EQ(text,
+            "{\"a\\\"b\":\"x\\\\\\u000a\\u0001\xEF\xBF\xBDz\xF0\x9F\x98\x80\","
+            "\"n\":[-9223372036854775808,18446744073709551615,false,null,{}]}\n");
   EXPECT_EQ(error_of(text), "");
 }
 
