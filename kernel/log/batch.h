@@ -17,7 +17,7 @@
 
 namespace heptane::log {
 
-constexpr uint16_t kFormatVersion = 0;
+constexpr uint16_t kFormatVersion = 1;
 constexpr size_t kBlockBytes = 4096;
 constexpr size_t kBatchHeaderBytes = 128;
 constexpr size_t kEntryHeaderBytes = 32;

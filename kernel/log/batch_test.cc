@@ -89,7 +89,7 @@ TEST(BatchHeaderCodec, RangesAreChecked) {
     return read ? std::optional<Errc>() : std::optional(read.error().code);
   };
   EXPECT_EQ(refused([](BatchHeader&) {}), std::nullopt);
-  EXPECT_EQ(refused([](BatchHeader& h) { h.version = 1; }), Errc::unsupported);
+  EXPECT_EQ(refused([](BatchHeader& h) { h.version = kFormatVersion + 1; }), Errc::unsupported);
   EXPECT_EQ(refused([](BatchHeader& h) { h.key_id = 1; }), Errc::unsupported);
   EXPECT_EQ(refused([](BatchHeader& h) { h.flags = 4; }), Errc::corrupt);
   EXPECT_EQ(refused([](BatchHeader& h) { h.flags = kSealFlag; }), Errc::corrupt);

@@ -116,7 +116,7 @@ void run_one(uint64_t seed) {
 }
 
 TEST(LogProperty, AcknowledgedSurvivesEveryCrash) {
-  for (uint64_t seed = 1; seed <= 2500U * static_cast<unsigned>(scale()); ++seed)
+  for (uint64_t seed = 1; seed <= 2500U / kSampleOneIn * static_cast<unsigned>(scale()); ++seed)
     ASSERT_NO_FATAL_FAILURE(run_one(seed));
 }
 

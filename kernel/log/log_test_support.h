@@ -17,6 +17,13 @@ inline int scale() {
   return value < 1 ? 1 : value;
 }
 
+// Sanitisers slow a disk in memory by more than ten times: there, a sample.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr unsigned kSampleOneIn = 8;
+#else
+constexpr unsigned kSampleOneIn = 1;
+#endif
+
 inline std::vector<std::byte> random_bytes(SeededRandom& random, size_t count) {
   std::vector<std::byte> bytes(count);
   random.fill(bytes);
@@ -26,7 +33,8 @@ inline std::vector<std::byte> random_bytes(SeededRandom& random, size_t count) {
 // A batch under construction in memory of its own.
 class TestBatch {
  public:
-  TestBatch(Sequence first, Epoch epoch, uint16_t flags = 0) : memory_(allocate(), &std::free) {
+  TestBatch(Sequence first, Epoch epoch, uint16_t flags = 0, size_t capacity = size_t{128} << 10)
+      : capacity_(capacity / kBlockBytes * kBlockBytes), memory_(allocate(capacity_), &std::free) {
     batch_.memory = memory_.get();
     batch_.header.first_sequence = first;
     batch_.header.epoch = epoch;
@@ -62,8 +70,8 @@ class TestBatch {
   uint32_t last_entry() const { return last_entry_; }
 
  private:
-  static std::byte* allocate() {
-    auto* memory = static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, kBatchLimitBytes + kBlockBytes));
+  static std::byte* allocate(size_t capacity) {
+    auto* memory = static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, capacity));
     std::memset(memory, 0xA5, kBlockBytes);  // the log must not count on zeros
     return memory;
   }
@@ -72,6 +80,7 @@ class TestBatch {
     header.payload_bytes = static_cast<uint32_t>(payload.size());
     header.extension_bytes = static_cast<uint32_t>(extensions.size());
     last_entry_ = static_cast<uint32_t>(kBatchHeaderBytes + batch_.header.body_bytes);
+    HEPTANE_ASSERT(last_entry_ + header.stored_bytes() + kBlockBytes <= capacity_, "give the test batch more room");
     std::byte* at = batch_.memory + last_entry_;
     std::memset(at, 0, static_cast<size_t>(header.stored_bytes()));
     if (!extensions.empty()) std::memcpy(at + kEntryHeaderBytes, extensions.data(), extensions.size());
@@ -79,6 +88,7 @@ class TestBatch {
     batch_.header.body_bytes += static_cast<uint32_t>(header.stored_bytes());
   }
 
+  const size_t capacity_;
   PendingBatch batch_;
   std::unique_ptr<std::byte, decltype(&std::free)> memory_;
   uint32_t last_entry_ = 0;
@@ -135,7 +145,7 @@ inline Result<BatchPlace> append_now(Log& log, TestBatch& batch) {
 // `commands` commands of about `bytes` bytes each; what they hold goes into `contents`.
 inline Result<BatchPlace> append_commands(SegmentLog& log, SeededRandom& random, Epoch epoch, size_t commands,
                                           size_t bytes, Contents* contents = nullptr) {
-  TestBatch batch(log.next_sequence(), epoch);
+  TestBatch batch(log.next_sequence(), epoch, 0, commands * (bytes + 64) + 4 * kBlockBytes);
   const Sequence first = log.next_sequence();
   std::vector<std::vector<std::byte>> payloads;
   for (size_t i = 0; i < commands; ++i) {

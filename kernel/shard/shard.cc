@@ -293,7 +293,8 @@ std::optional<Reply> Shard::admission_refusal(const Submission& submission) cons
 
 std::optional<Reply> Shard::machine_refusal(MachineId machine, CommandType type) const {
   const MachineTable::Slot* slot = machines_.find(machine);
-  if (slot == nullptr) return refusal(Errc::not_found, "no such module is switched on");
+  if (slot == nullptr)
+    return refusal(Errc::not_found, "no module with machine " + std::to_string(machine) + " is switched on");
   if (slot->machine->relieves(type)) return std::nullopt;
   if (disk_full()) return refusal(Errc::no_space, "the disk is nearly full: delete streams or make room");
   if (slot->machine->memory_bytes() > options_.machine_memory_budget_bytes)
