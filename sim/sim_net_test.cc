@@ -462,6 +462,51 @@ TEST_F(IoLoopTest, IdleConnectionsAreClosedOthersAreNot) {
   EXPECT_EQ(loop_->connections(), 2U);
 }
 
+// Payloads on their way to the shard are one budget: above it a command is refused, below it again taken.
+TEST_F(IoLoopTest, PayloadsOnTheirWayAreBounded) {
+  script_.on_bytes = [](Bytes, SessionContext& context) -> size_t {
+    Submission submission;
+    submission.payload = Buffer::copy_of(std::string(100, 'p'));
+    if (!context.submit(1, std::move(submission))) context.write(Buffer::copy_of("-"));
+    return 1;
+  };
+  net::IoLoopConfig config;
+  config.request_budget_bytes = 350;
+  start(1, config);
+  Client& client = connect();
+  client.to_send = std::string(5, 'x');
+  until([&] { return client.got.size() == 2; });
+  EXPECT_EQ(link_->request_bytes.load(), 300U);
+  link_->request_bytes.fetch_sub(100 * take_requests().size());  // as the shard does
+  client.to_send = "x";
+  until([&] { return link_->requests.size() == 1; });
+  EXPECT_EQ(client.got, "--");
+}
+
+// Many connections that each stay below the limit of one message: the memory of all of them is one budget.
+TEST_F(IoLoopTest, UnfinishedMessagesOfAllConnectionsAreBounded) {
+  script_.on_bytes = [](Bytes, SessionContext& context) -> size_t {
+    context.need(1 << 20);
+    return 0;
+  };
+  net::IoLoopConfig config;
+  config.kept_budget_bytes = 1'000'000;
+  start(1, config);
+  for (int i = 0; i < 10; ++i) connect().to_send = std::string(300'000, 'x');
+  until([&] { return closed(CloseReason::limit) == 7; });
+  until([&] {
+    return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) {
+      return client->to_send.empty() || client->saw_end || client->saw_reset;
+    });
+  });
+  EXPECT_EQ(closed(CloseReason::limit), 7U);
+  // What they held is free again: a new connection may hold it.
+  Client& late = connect();
+  late.to_send = std::string(90'000, 'x');
+  until([&] { return late.to_send.empty(); });
+  EXPECT_EQ(closed(CloseReason::limit), 7U);
+}
+
 TEST_F(IoLoopTest, MessagesAreLimited) {
   script_.message_limit_bytes = 1000;
   script_.on_bytes = echo_message;

@@ -25,6 +25,7 @@ Connection::~Connection() {
   end_session();
   core_.timers.cancel_all(id_);
   leave_activity_list();
+  core_.kept_bytes -= kept_counted_;
   core_.forget(*this);
 }
 
@@ -54,6 +55,14 @@ bool Connection::input_blocked() const {
          core_.draining;
 }
 
+// Memory for unfinished messages is one budget for all connections: many that each stay below their own limit count too.
+void Connection::count_kept() {
+  const size_t before = std::exchange(kept_counted_, kept_.size());
+  core_.kept_bytes += kept_counted_ - before;
+  if (phase_ == Phase::open && kept_counted_ > before && core_.kept_bytes > core_.config.kept_budget_bytes)
+    begin_close(CloseReason::limit, "the memory for unfinished requests is used up");
+}
+
 void Connection::process_input() {
   if (phase_ == Phase::lingering) return discard_input();
   if (phase_ != Phase::open) return;
@@ -63,6 +72,7 @@ void Connection::process_input() {
   }
   size_t budget = kReadBudgetBytes;
   while (readable_ && budget > 0 && !input_blocked()) budget -= std::min(budget, read_some());
+  count_kept();
   if (phase_ != Phase::open) return;
   if (input_blocked()) {
     if (!std::exchange(input_stopped_, true)) core_.counters.input_stops.add();
@@ -262,6 +272,7 @@ void Connection::end_session() {
   session_->on_close(reason_);
   session_.reset();
   kept_ = InputBuffer();
+  count_kept();
   core_.subscriptions.remove_all(id_);
   core_.timers.cancel_all(id_);
 }

@@ -69,6 +69,7 @@ class Connection final : public SessionContext, public StreamEvents {
   size_t read_large();
   bool got(const IoResult& result, size_t asked);
   size_t feed(Bytes input);
+  void count_kept();
   void check_kept();
   void discard_input();
   bool input_blocked() const;
@@ -110,6 +111,7 @@ class Connection final : public SessionContext, public StreamEvents {
   bool above_mark_ = false;
   bool abandoned_ = false;      // no goodbye: what is queued is lost
   bool paused_ = false;         // by the session
+  size_t kept_counted_ = 0;     // what core_.kept_bytes holds of kept_
   bool input_stopped_ = false;  // found blocked; resume_input() starts it again
   bool ready_queued_ = false;
   bool dirty_queued_ = false;

@@ -23,6 +23,8 @@ namespace heptane::net {
 struct IoLoopConfig {
   size_t max_connections = 10'000;            // below the limit of open files
   uint32_t max_outstanding = 1'000;           // of one connection; at it, its input stops
+  size_t request_budget_bytes = 256 << 20;    // payloads on their way to the shard; above it a command is `overloaded`
+  size_t kept_budget_bytes = 256 << 20;       // unfinished messages of all connections; who grows above it is closed
   size_t output_high_bytes = 1 << 20;         // of one connection; above it, its input stops
   size_t output_low_bytes = 256 << 10;        // at or below it, on_writable comes and input goes on
   int64_t write_timeout_ns = 30'000'000'000;  // without progress while output is above the mark, or while closing
@@ -66,7 +68,15 @@ struct LoopCore {
 
   // True when the request is in the ring.
   bool send(ShardRequest&& request) {
-    if (!link.requests.try_push(std::move(request))) return false;
+    const auto* submission = std::get_if<Submission>(&request.body);
+    const size_t payload_bytes = submission == nullptr ? 0 : submission->payload.size();
+    if (link.request_bytes.load(std::memory_order_relaxed) + payload_bytes > config.request_budget_bytes) return false;
+    // Counted before the shard can see it, so that the count never falls below nothing.
+    link.request_bytes.fetch_add(payload_bytes, std::memory_order_relaxed);
+    if (!link.requests.try_push(std::move(request))) {
+      link.request_bytes.fetch_sub(payload_bytes, std::memory_order_relaxed);
+      return false;
+    }
     counters.requests.add();
     wake_wanted = true;
     return true;
@@ -107,6 +117,7 @@ struct LoopCore {
   SubscriptionId next_subscription = 1;
   SessionTimerId next_timer = kFirstSessionTimer;
   uint64_t next_link_id = 1;
+  size_t kept_bytes = 0;  // of unfinished messages
   size_t gated_unanswered = 0;
   size_t reads_unanswered = 0;
   size_t evictions_left = 0;  // of watches in this turn: the shard may already have sent their news

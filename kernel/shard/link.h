@@ -49,9 +49,10 @@ struct ShardLink {
   SpscRing<ShardRequest> requests;
   SpscRing<ShardReply> gated;
   SpscRing<ShardReply> open;
-  std::atomic<Sequence> watermark{0};  // highest sequence known synced
-  std::function<void()> wake_shard;    // after pushing requests
-  std::function<void()> wake_io;       // after pushing replies or moving the watermark
+  std::atomic<uint64_t> request_bytes{0};  // payloads of commands in `requests`; the I/O side adds, the shard subtracts
+  std::atomic<Sequence> watermark{0};      // highest sequence known synced
+  std::function<void()> wake_shard;        // after pushing requests
+  std::function<void()> wake_io;           // after pushing replies or moving the watermark
 };
 
 }  // namespace heptane

@@ -219,7 +219,10 @@ bool Shard::take_requests() {
     bool answered = false;
     ShardRequest* request = nullptr;
     while (taken < options_.requests_per_turn && (request = link.requests.front()) != nullptr) {
+      const auto* submission = std::get_if<Submission>(&request->body);
+      const size_t payload_bytes = submission == nullptr ? 0 : submission->payload.size();
       if (take(link, *request) == Taken::stalled) break;
+      link.request_bytes.fetch_sub(payload_bytes, std::memory_order_relaxed);
       link.requests.pop();
       answered = true;
       ++taken;
