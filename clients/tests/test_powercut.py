@@ -13,7 +13,8 @@ from heptane_testkit import Refused, Server, wait_until
 from heptane_testkit import kafka
 
 SCALE = float(os.environ.get("HEPTANE_TEST_SCALE", "1"))
-SMALL_SEGMENTS = ("--segment-mib", 16)
+# Snapshots come often, so that cuts fall before, within and behind them too.
+SMALL_SEGMENTS = ("--segment-mib", 16, "--snapshot-log-mib", 1)
 MODES = ("reorder", "lose", "tear", "keep")
 
 
