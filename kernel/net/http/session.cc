@@ -47,12 +47,13 @@ size_t HttpSession::on_bytes(Bytes input, net::SessionContext& context) {
   return phase_ == Phase::closed ? input.size() : consumed;
 }
 
-// One empty line before a request is forgiven (RFC 9112 §2.2). False: not even that is whole.
+// Empty lines before a request are forgiven (RFC 9112 §2.2), all of them: how many arrive at once must not matter. False:
+// there is nothing behind them yet.
 bool HttpSession::begin(Bytes input, size_t& consumed) {
   const std::string_view text = as_text(input);
-  if (text == "\r") return false;
-  if (text.starts_with("\r\n")) consumed = 2;
-  if (input.size() == consumed) return false;
+  while (text.substr(consumed).starts_with("\r\n")) consumed += 2;
+  const std::string_view rest = text.substr(consumed);
+  if (rest.empty() || rest == "\r") return false;
   parser_ = std::make_unique<RequestParser>(service_.limits);
   phase_ = Phase::head;
   arm(service_.limits.head_deadline_ns);
