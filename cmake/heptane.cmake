@@ -51,12 +51,6 @@ function(heptane_test NAME)
     math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * 5")
   endif()
 
-  foreach(dev_source IN LISTS ARG_SOURCES)  # DEV-GUARD
-    if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${dev_source}" AND NOT EXISTS "${dev_source}")  # DEV-GUARD
-      message(WARNING "${NAME}: ${dev_source} is missing")  # DEV-GUARD
-      return()  # DEV-GUARD
-    endif()  # DEV-GUARD
-  endforeach()  # DEV-GUARD
   file(RELATIVE_PATH directory "${CMAKE_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}")
   if(directory IN_LIST HEPTANE_TSAN_DIRECTORIES)
     list(APPEND ARG_LABELS tsan)
@@ -78,12 +72,6 @@ endfunction()
 
 function(heptane_fuzzer NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
-  foreach(dev_source IN LISTS ARG_SOURCES)  # DEV-GUARD
-    if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${dev_source}" AND NOT EXISTS "${dev_source}")  # DEV-GUARD
-      message(WARNING "${NAME}: ${dev_source} is missing")  # DEV-GUARD
-      return()  # DEV-GUARD
-    endif()  # DEV-GUARD
-  endforeach()  # DEV-GUARD
   set(corpus "${CMAKE_SOURCE_DIR}/fuzz/corpus/${NAME}")
   add_executable(${NAME} ${ARG_SOURCES})
   target_include_directories(${NAME} PRIVATE "${CMAKE_SOURCE_DIR}")
