@@ -61,7 +61,7 @@ class PowercutServer(Server):
         that one removal or renaming is taken as not done, which a power cut at that moment may leave as well."""
         unseen = self.layer.check(self.state)
         removed = [line for line in unseen if line.startswith("removed unseen: ")]
-        came = [line for line in unseen if line == "files that came to be unseen: 1"]
+        came = [line for line in unseen if line.startswith("never recorded: ")]
         interrupted = len(removed) <= 1 and len(came) <= 1 and len(removed) + len(came) == len(unseen)
         if unseen and not interrupted:
             raise AssertionError("written past the power-cut layer:\n" + "\n".join(unseen))
