@@ -59,6 +59,9 @@ struct ReadRequest {
   PartitionId partition = kNoPartition;
   Offset offset = 0;
   uint32_t max_bytes = 0;  // at least one record batch is returned whatever this says
+  // Instead of `offset`: begin where the first record with a timestamp >= this is near: the answer's offset is at or
+  // before it, the record within the first run. No such record: the answer's offset is the synced end.
+  std::optional<int64_t> from_time_ms{};
 };
 
 // Consecutive entries of one partition inside one log batch.
@@ -89,7 +92,9 @@ struct ReadReply {
   Offset offset = 0;       // as asked for
   Offset log_start = 0;    // first offset still kept
   Offset durable_end = 0;  // one past the last synced offset: the high watermark
+  Offset indexed = 0;      // first offset that the extents could cover: what lies below it is in the archive
   uint32_t max_bytes = 0;
+  std::optional<int64_t> from_time_ms{};  // as asked for
   std::vector<Extent> extents;
 };
 

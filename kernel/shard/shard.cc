@@ -167,6 +167,7 @@ void Shard::on_durable(const Completed& completed) {
   last_batch_ = completed.place;
   last_chain_ = log::chain_value(completed.writer->pending().header.header_crc);
   for (const EntryRun& run : completed.writer->runs()) streams_->add_durable(run, completed.place);
+  streams_->settle(completed.writer->pending().header.last_sequence());
   for (const EntryRun& run : completed.writer->runs()) notify(run.partition);
 }
 

@@ -34,6 +34,7 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
   last_time_ = std::max(last_time_, header.base_time);
   HEPTANE_TRY(batch.for_each_entry(
       [&](const log::EntryView& entry, Sequence sequence) { return replay_entry(entry, sequence, batch, place); }));
+  streams_->settle(header.last_sequence());
   if (header.is_seal() || digest_.value() == header.effects_digest) return {};
   if (accepted_divergence_ == header.last_sequence()) return {};
   return Error{Errc::corrupt,

@@ -21,6 +21,7 @@ struct EntryRun {
   uint32_t begin = 0;  // byte range of the entry, from the batch header
   uint32_t finish = 0;
   int64_t max_timestamp_ms = 0;
+  Epoch epoch = 0;  // of the batch it was written in
 };
 
 class StreamStore {
@@ -49,6 +50,8 @@ class StreamStore {
 
   // The index: `run` is synced and lies in the batch at `place`. Runs of a partition come in offset order.
   virtual void add_durable(const EntryRun& run, const log::BatchPlace& place) = 0;
+  // Everything up to `upto` is synced: reads may see its deletions and new log starts.
+  virtual void settle(Sequence upto) = 0;
   virtual ReadReply locate(const ReadRequest& request) const = 0;
   // The index beside a snapshot: places, not state, so no part of the state hash.
   virtual void save_index(SnapshotWriter& writer) const = 0;

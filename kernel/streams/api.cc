@@ -12,7 +12,8 @@ namespace {
 
 constexpr uint32_t kDescribeNamesLimit = 10'000;
 constexpr size_t kPartitionInfoBytes = 4 + 8 + 8;
-constexpr size_t kStreamInfoBytesMin = 2 + 16 + 4;
+constexpr size_t kStreamInfoBytesMin = 2 + 16 + 16 + 4;
+constexpr size_t kLogStartBytes = 4 + 8;
 
 Error malformed(const char* what) { return Error{Errc::invalid_argument, std::string("malformed ") + what}; }
 
@@ -24,8 +25,21 @@ void put_name(ByteWriter& out, std::string_view name) {
 
 std::string_view get_name(ByteReader& reader) { return as_text(reader.take(reader.le<uint16_t>())); }
 
+void put_config(ByteWriter& out, const StreamConfig& config) {
+  out.le(config.retention_ms);
+  out.le(config.retention_bytes);
+}
+
+StreamConfig get_config(ByteReader& reader) {
+  StreamConfig config;
+  config.retention_ms = reader.le<int64_t>();
+  config.retention_bytes = reader.le<int64_t>();
+  return config;
+}
+
 void put_stream(ByteWriter& out, const StreamInfo& stream) {
   put_name(out, stream.name);
+  put_config(out, stream.config);
   out.append(stream.uuid);
   out.le(static_cast<uint32_t>(stream.partitions.size()));
   for (const PartitionInfo& partition : stream.partitions) {
@@ -37,6 +51,7 @@ void put_stream(ByteWriter& out, const StreamInfo& stream) {
 
 bool get_stream(ByteReader& reader, StreamInfo& stream) {
   stream.name = get_name(reader);
+  stream.config = get_config(reader);
   const Bytes uuid = reader.take(stream.uuid.size());
   const auto count = reader.le<uint32_t>();
   if (reader.failed() || !reader.fits(count, kPartitionInfoBytes)) return false;
@@ -60,7 +75,50 @@ Buffer encode(const CreateStream& command) {
   ByteWriter out;
   put_name(out, command.name);
   out.le(command.partitions);
+  if (!command.config.is_default()) put_config(out, command.config);
   return Buffer::take(out.release());
+}
+
+Buffer encode(const AlterStream& command) {
+  ByteWriter out;
+  put_name(out, command.name);
+  put_config(out, command.config);
+  return Buffer::take(out.release());
+}
+
+Buffer encode(const SetLogStart& command) {
+  HEPTANE_ASSERT(command.starts.size() <= kLogStartsLimit, "a command moves too many log starts");
+  ByteWriter out;
+  out.le(static_cast<uint32_t>(command.starts.size()));
+  for (const LogStart& start : command.starts) {
+    out.le(start.partition);
+    out.le(start.offset);
+  }
+  return Buffer::take(out.release());
+}
+
+Result<AlterStream> decode_alter_stream(Bytes payload) {
+  ByteReader reader(payload);
+  AlterStream command;
+  command.name = get_name(reader);
+  command.config = get_config(reader);
+  if (!reader.complete()) return malformed("AlterStream");
+  return command;
+}
+
+Result<SetLogStart> decode_set_log_start(Bytes payload) {
+  ByteReader reader(payload);
+  SetLogStart command;
+  const auto count = reader.le<uint32_t>();
+  if (reader.failed() || count > kLogStartsLimit || !reader.fits(count, kLogStartBytes))
+    return malformed("SetLogStart");
+  command.starts.resize(count);
+  for (LogStart& start : command.starts) {
+    start.partition = reader.le<PartitionId>();
+    start.offset = reader.le<Offset>();
+  }
+  if (!reader.complete()) return malformed("SetLogStart");
+  return command;
 }
 
 Buffer encode(const InitProducer& command) {
@@ -81,6 +139,8 @@ Result<CreateStream> decode_create_stream(Bytes payload) {
   CreateStream command;
   command.name = get_name(reader);
   command.partitions = reader.le<uint32_t>();
+  // The first logs have none.
+  if (!reader.failed() && reader.remaining() > 0) command.config = get_config(reader);
   if (!reader.complete()) return malformed("CreateStream");
   return command;
 }
@@ -130,6 +190,22 @@ Result<DescribeQuery> decode_describe_query(Bytes payload) {
   query.names.reserve(count);
   for (uint32_t i = 0; i < count; ++i) query.names.emplace_back(get_name(reader));
   if (!reader.complete()) return malformed("DescribeQuery");
+  return query;
+}
+
+Buffer encode(const EpochEndQuery& query) {
+  ByteWriter out;
+  out.le(query.partition);
+  out.le(query.epoch);
+  return Buffer::take(out.release());
+}
+
+Result<EpochEndQuery> decode_epoch_end_query(Bytes payload) {
+  ByteReader reader(payload);
+  EpochEndQuery query;
+  query.partition = reader.le<PartitionId>();
+  query.epoch = reader.le<Epoch>();
+  if (!reader.complete()) return malformed("EpochEndQuery");
   return query;
 }
 

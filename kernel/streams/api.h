@@ -15,7 +15,8 @@
 namespace heptane::streams {
 
 constexpr size_t kNameLimitBytes = 249;
-constexpr uint32_t kPartitionsLimit = 1024;  // of one stream
+constexpr uint32_t kPartitionsLimit = 1024;   // of one stream
+constexpr uint32_t kLogStartsLimit = 10'000;  // of one command
 
 enum StreamCommand : CommandType {
   kCreateStream = 1,  // payload CreateStream; reply numbers: first PartitionId, partition count. Refused: exists,
@@ -26,6 +27,9 @@ enum StreamCommand : CommandType {
   kDeleteStream = 4,  // payload DeleteStream. Refused: not_found
   kAppendEvents = 5,  // payload AppendEvents; reply numbers: first offset, count. Refused: not_found, too_large, stale
                       // (the stream goes on elsewhere than expected). With no records it is a guard
+  kAlterStream = 6,   // payload AlterStream. Refused: not_found, invalid_argument
+  kSetLogStart = 7,   // payload SetLogStart: retention, or a client that deletes records. A start never moves back and
+                      // never past the end; partitions that are gone are passed over. Refused: unsupported (in a scope)
 };
 
 // Reply::detail of a refused append.
@@ -38,9 +42,29 @@ enum class AppendRefusal : uint32_t {
   unknown_producer = 5,       // not issued here, or evicted, and not at its first batch (Errc::not_found)
 };
 
+// How long records are kept; the kernel moves log starts by kSetLogStart. -1 = for ever.
+struct StreamConfig {
+  int64_t retention_ms = -1;     // by the records' own timestamps; a batch goes when its newest record is older
+  int64_t retention_bytes = -1;  // of one partition
+  bool operator==(const StreamConfig&) const = default;
+  bool is_default() const { return *this == StreamConfig{}; }
+};
+
 struct CreateStream {
   std::string_view name;
   uint32_t partitions = 1;
+  StreamConfig config{};
+};
+struct AlterStream {
+  std::string_view name;
+  StreamConfig config;  // replaces the one in force
+};
+struct LogStart {
+  PartitionId partition = kNoPartition;
+  Offset offset = 0;
+};
+struct SetLogStart {
+  std::vector<LogStart> starts;  // at most kLogStartsLimit
 };
 struct InitProducer {
   int64_t producer_id = -1;  // -1: a new one; else bump its epoch
@@ -65,9 +89,13 @@ struct AppendEvents {
 Buffer encode(const AppendEvents& command);
 Result<AppendEvents> decode_append_events(Bytes payload);
 Buffer encode(const CreateStream& command);
+Buffer encode(const AlterStream& command);
+Buffer encode(const SetLogStart& command);
 Buffer encode(const InitProducer& command);
 Buffer encode(const DeleteStream& command);
 Result<CreateStream> decode_create_stream(Bytes payload);
+Result<AlterStream> decode_alter_stream(Bytes payload);
+Result<SetLogStart> decode_set_log_start(Bytes payload);
 Result<InitProducer> decode_init_producer(Bytes payload);
 Result<DeleteStream> decode_delete_stream(Bytes payload);
 
@@ -76,6 +104,9 @@ bool valid_name(std::string_view name);
 
 enum StreamQuery : uint16_t {
   kDescribe = 1,  // payload DescribeQuery; reply payload: StreamInfo of each that exists, in order of name
+  kEpochEnd =
+      2,  // payload EpochEndQuery; reply numbers: the largest epoch <= the asked one that wrote to the partition,
+          // and the offset behind its last record (KIP-101); -1 and -1 when that is not known
 };
 
 struct DescribeQuery {
@@ -87,13 +118,20 @@ struct PartitionInfo {
   Offset log_start = 0;
   Offset durable_end = 0;  // one past the last synced record
 };
+struct EpochEndQuery {
+  PartitionId partition = kNoPartition;
+  Epoch epoch = 0;
+};
 struct StreamInfo {
   std::string name;
+  StreamConfig config{};
   std::array<std::byte, 16> uuid{};
   std::vector<PartitionInfo> partitions;
 };
 Buffer encode(const DescribeQuery& query);
 Result<DescribeQuery> decode_describe_query(Bytes payload);
+Buffer encode(const EpochEndQuery& query);
+Result<EpochEndQuery> decode_epoch_end_query(Bytes payload);
 Buffer encode(const std::vector<StreamInfo>& streams);
 Result<std::vector<StreamInfo>> decode_stream_infos(Bytes payload);
 

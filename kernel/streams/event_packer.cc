@@ -42,7 +42,8 @@ void EventPacker::pack(const Event& event, Offset offset, LogTime time, uint32_t
 
 void EventPacker::write(Pack& pack, BatchWriter& out) {
   const uint32_t count = pack.records.count();
-  const EntryRun run{pack.partition, pack.base_offset, pack.base_offset + count, 0, 0, pack.max_timestamp_ms};
+  const EntryRun run{pack.partition,        pack.base_offset, pack.base_offset + count, 0, 0,
+                     pack.max_timestamp_ms, out.epoch()};
   const Bytes batch = pack.records.finish(pack.base_offset, static_cast<int32_t>(out.epoch()), false);
   out.append_records(pack.partition, batch, count, pack.causes.view(), run);
   packed_bytes_ -= pack.counted_bytes;

@@ -266,7 +266,7 @@ TEST(StreamsApi, DescriptionsRoundTrip) {
   expect_every_truncation_refused(query, decode_describe_query);
   EXPECT_TRUE(decode_describe_query(encode(DescribeQuery{true, {}}).view())->all);
 
-  StreamInfo info{"flights", {}, {{7, 1, 100}, {8, 0, 0}}};
+  StreamInfo info{"flights", {60'000, -1}, {}, {{7, 1, 100}, {8, 0, 0}}};
   info.uuid[15] = std::byte{9};
   const Buffer infos = encode(std::vector<StreamInfo>{info, info});
   const auto again = decode_stream_infos(infos.view());
@@ -274,6 +274,7 @@ TEST(StreamsApi, DescriptionsRoundTrip) {
   ASSERT_EQ(again->size(), 2u);
   EXPECT_EQ((*again)[1].name, "flights");
   EXPECT_EQ((*again)[1].uuid, info.uuid);
+  EXPECT_EQ((*again)[1].config, info.config);
   ASSERT_EQ((*again)[1].partitions.size(), 2u);
   EXPECT_EQ((*again)[1].partitions[0].id, 7u);
   EXPECT_EQ((*again)[1].partitions[0].log_start, 1);

@@ -10,6 +10,10 @@ namespace {
 constexpr int64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kBytesPerStream = 256;
 constexpr size_t kDescribeLimit = 10'000;
+constexpr uint32_t kConfigured = 0x8000'0000;  // in the saved count of partitions: a configuration follows
+constexpr const char* kBadConfig = "retention_ms and retention_bytes are -1 (for ever) or more";
+
+bool valid_config(const StreamConfig& config) { return config.retention_ms >= -1 && config.retention_bytes >= -1; }
 }  // namespace
 
 void StreamsMachine::apply(const Command& command, Effects& effects) {
@@ -17,6 +21,8 @@ void StreamsMachine::apply(const Command& command, Effects& effects) {
     case kAppend: return append(command, effects);
     case kAppendEvents: return append_events(command, effects);
     case kCreateStream: return create(command, effects);
+    case kAlterStream: return alter(command, effects);
+    case kSetLogStart: return set_log_start(command, effects);
     case kDeleteStream: return remove(command, effects);
     case kInitProducer: return init_producer(command, effects);
     default: return effects.refuse(Errc::unsupported, 0, "streams have no such command");
@@ -82,10 +88,12 @@ void StreamsMachine::create(const Command& command, Effects& effects) {
     return effects.refuse(Errc::invalid_argument, 0, "a stream's name is [a-zA-Z0-9._-]{1,249}");
   if (create->partitions < 1 || create->partitions > kPartitionsLimit)
     return effects.refuse(Errc::invalid_argument, 1, "a stream has 1 to 1024 partitions");
+  if (!valid_config(create->config)) return effects.refuse(Errc::invalid_argument, 2, kBadConfig);
   if (streams_.find(create->name) != streams_.end())
     return effects.refuse(Errc::exists, 0, "there is a stream of that name");
   if (streams_.size() >= kStreamsLimit) return effects.refuse(Errc::overloaded, 0, "there are too many streams");
-  const Stream& stream = add_stream(create->name, create->partitions, command.sequence);
+  Stream& stream = add_stream(create->name, create->partitions, command.sequence);
+  stream.config = create->config;
   effects.reply(stream.partitions.front(), create->partitions);
 }
 
@@ -108,6 +116,34 @@ StreamsMachine::Stream& StreamsMachine::add_stream(std::string_view name, uint32
   return streams_.emplace(std::string(name), std::move(stream)).first->second;
 }
 
+void StreamsMachine::alter(const Command& command, Effects& effects) {
+  const Result<AlterStream> alter = decode_alter_stream(command.payload);
+  if (!alter) return effects.refuse(alter.error().code, 0, alter.error().message);
+  if (!valid_config(alter->config)) return effects.refuse(Errc::invalid_argument, 2, kBadConfig);
+  const auto found = streams_.find(alter->name);
+  if (found == streams_.end()) return effects.refuse(Errc::not_found, 0, "there is no stream of that name");
+  undoable([this, name = found->first, before = found->second.config] { streams_.find(name)->second.config = before; });
+  found->second.config = alter->config;
+  effects.reply(0);
+}
+
+void StreamsMachine::set_log_start(const Command& command, Effects& effects) {
+  const Result<SetLogStart> set = decode_set_log_start(command.payload);
+  if (!set) return effects.refuse(set.error().code, 0, set.error().message);
+  if (!scopes_.empty()) return effects.refuse(Errc::unsupported, 0, "log starts are moved by a command of their own");
+  int64_t moved = 0;
+  for (const LogStart& start : set->starts) {
+    if (!has_partition(start.partition)) continue;
+    Partition& partition = partitions_[start.partition];
+    const Offset to = std::min(start.offset, partition.next_offset);
+    if (to <= partition.log_start) continue;
+    partition.log_start = to;
+    unsettled_.push_back({command.sequence, start.partition, false, to});
+    ++moved;
+  }
+  effects.reply(moved);
+}
+
 void StreamsMachine::remove(const Command& command, Effects& effects) {
   const Result<DeleteStream> target = decode_delete_stream(command.payload);
   if (!target) return effects.refuse(target.error().code, 0, target.error().message);
@@ -119,7 +155,7 @@ void StreamsMachine::remove(const Command& command, Effects& effects) {
   for (const PartitionId partition : found->second.partitions) {
     partitions_[partition] = Partition{};
     producers_.forget_partition(partition);
-    index_.drop(partition);
+    unsettled_.push_back({command.sequence, partition, true, 0});
   }
   streams_.erase(found);
   effects.reply(0);
@@ -151,7 +187,7 @@ std::optional<PartitionId> StreamsMachine::find_partition(std::string_view name,
 // Queries and reads.
 
 StreamInfo StreamsMachine::describe(const std::string& name, const Stream& stream) const {
-  StreamInfo info{name, stream.uuid, {}};
+  StreamInfo info{name, stream.config, stream.uuid, {}};
   for (const PartitionId id : stream.partitions)
     info.partitions.push_back({id, partitions_[id].log_start, index_.durable_end(id)});
   return info;
@@ -162,6 +198,7 @@ void StreamsMachine::query(const Query& query, Reply& reply) const {
     reply.error = code;
     reply.message = why;
   };
+  if (query.type == kEpochEnd) return query_epoch_end(query, reply);
   if (query.type != kDescribe) return refuse(Errc::unsupported, "streams have no such query");
   Result<DescribeQuery> wanted = decode_describe_query(query.payload);
   if (!wanted) return refuse(wanted.error().code, wanted.error().message);
@@ -181,21 +218,36 @@ void StreamsMachine::query(const Query& query, Reply& reply) const {
   reply.payload = encode(infos);
 }
 
+void StreamsMachine::query_epoch_end(const Query& query, Reply& reply) const {
+  const Result<EpochEndQuery> wanted = decode_epoch_end_query(query.payload);
+  if (!wanted || !has_partition(wanted->partition)) {
+    reply.error = wanted ? Errc::not_found : wanted.error().code;
+    reply.message = wanted ? "the partition is not there" : wanted.error().message;
+    return;
+  }
+  const auto [epoch, end] = index_.epoch_end(wanted->partition, wanted->epoch);
+  reply.numbers = {epoch, end};
+}
+
 ReadReply StreamsMachine::locate(const ReadRequest& request) const {
   ReadReply reply;
   reply.partition = request.partition;
   reply.offset = request.offset;
   reply.max_bytes = request.max_bytes;
-  if (!has_partition(request.partition)) {
+  reply.from_time_ms = request.from_time_ms;
+  // As synced: a deletion that is only applied is not seen yet.
+  if (request.partition == kNoPartition || request.partition >= partitions_.size() || index_.gone(request.partition)) {
     reply.error = Errc::not_found;
     return reply;
   }
-  reply.log_start = partitions_[request.partition].log_start;
+  reply.log_start = index_.log_start(request.partition);
   reply.durable_end = index_.durable_end(request.partition);
-  if (request.offset < reply.log_start || request.offset > reply.durable_end)
+  reply.indexed = index_.first_indexed(request.partition);
+  if (request.from_time_ms) reply.offset = index_.offset_for_time(request.partition, *request.from_time_ms);
+  if (reply.offset < reply.log_start || reply.offset > reply.durable_end)
     reply.error = Errc::invalid_argument;
-  else if (request.offset < reply.durable_end)
-    index_.locate(request.partition, request.offset, request.max_bytes, reply.extents);
+  else if (reply.offset < reply.durable_end && reply.offset >= reply.indexed)
+    index_.locate(request.partition, reply.offset, request.max_bytes, reply.extents);
   return reply;
 }
 
@@ -222,7 +274,13 @@ EntryRun StreamsMachine::read_run(PartitionId partition, Bytes batch, uint32_t b
   namespace layout = record_batch_layout;
   const auto first = load_be<int64_t>(batch.data() + layout::kBaseOffset);
   const auto count = load_be<int32_t>(batch.data() + layout::kRecordCount);
-  return {partition, first, first + count, begin, finish, load_be<int64_t>(batch.data() + layout::kMaxTimestamp)};
+  return {partition,
+          first,
+          first + count,
+          begin,
+          finish,
+          load_be<int64_t>(batch.data() + layout::kMaxTimestamp),
+          static_cast<Epoch>(load_be<int32_t>(batch.data() + layout::kLeaderEpoch))};
 }
 
 void StreamsMachine::for_each_packed(Bytes batch, const std::function<void(Offset, Bytes)>& each) const {
@@ -230,8 +288,16 @@ void StreamsMachine::for_each_packed(Bytes batch, const std::function<void(Offse
   (void)for_each_record(batch, [&](const RecordView& record) { each(record.offset, record.value); }).ok();
 }
 
-void StreamsMachine::add_durable(const EntryRun& run, const log::BatchPlace& place) {
-  if (has_partition(run.partition)) index_.add(run, place);
+void StreamsMachine::add_durable(const EntryRun& run, const log::BatchPlace& place) { index_.add(run, place); }
+
+void StreamsMachine::settle(Sequence upto) {
+  for (; !unsettled_.empty() && unsettled_.front().sequence <= upto; unsettled_.pop_front()) {
+    const Unsettled& change = unsettled_.front();
+    if (change.deleted)
+      index_.drop(change.partition);
+    else
+      index_.set_log_start(change.partition, change.log_start);
+  }
 }
 
 // Scopes, memory, snapshots.
@@ -266,7 +332,12 @@ void StreamsMachine::save(SnapshotWriter& writer) const {
   for (const auto& [name, stream] : streams_) {
     writer.text(name);
     writer.write(stream.uuid);
-    writer.le<uint32_t>(static_cast<uint32_t>(stream.partitions.size()));
+    const uint32_t configured = stream.config.is_default() ? 0 : kConfigured;
+    writer.le<uint32_t>(static_cast<uint32_t>(stream.partitions.size()) | configured);
+    if (configured != 0) {
+      writer.le<int64_t>(stream.config.retention_ms);
+      writer.le<int64_t>(stream.config.retention_bytes);
+    }
     for (const PartitionId partition : stream.partitions) writer.le<uint32_t>(partition);
   }
   producers_.save(writer);
@@ -285,7 +356,12 @@ Result<void> StreamsMachine::restore(SnapshotReader& reader) {
     std::string name = reader.text(kNameLimitBytes);
     Stream stream;
     if (!reader.read(stream.uuid)) reader.fail();
-    for (auto parts = reader.le<uint32_t>(); parts > 0 && !reader.failed(); --parts)
+    auto parts = reader.le<uint32_t>();
+    if ((parts & kConfigured) != 0) {
+      stream.config.retention_ms = reader.le<int64_t>();
+      stream.config.retention_bytes = reader.le<int64_t>();
+    }
+    for (parts &= ~kConfigured; parts > 0 && !reader.failed(); --parts)
       stream.partitions.push_back(reader.le<uint32_t>());
     streams_.emplace(std::move(name), std::move(stream));
   }

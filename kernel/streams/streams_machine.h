@@ -3,6 +3,7 @@
 // The shard thread's.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -35,7 +36,7 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   uint64_t memory_bytes() const override;
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
-  bool relieves(CommandType type) const override { return type == kDeleteStream; }
+  bool relieves(CommandType type) const override { return type == kDeleteStream || type == kSetLogStart; }
 
   bool has_partition(PartitionId partition) const override;
   Offset next_offset(PartitionId partition) const override;
@@ -48,6 +49,7 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   EntryRun read_run(PartitionId partition, Bytes batch, uint32_t begin, uint32_t finish) const override;
   void for_each_packed(Bytes batch, const std::function<void(Offset, Bytes)>& each) const override;
   void add_durable(const EntryRun& run, const log::BatchPlace& place) override;
+  void settle(Sequence upto) override;
   ReadReply locate(const ReadRequest& request) const override;
   Offset durable_end(PartitionId partition) const override { return index_.durable_end(partition); }
   void save_index(SnapshotWriter& writer) const override { index_.save(writer); }
@@ -63,6 +65,7 @@ class StreamsMachine final : public StateMachine, public StreamStore {
     Offset log_start = 0;
   };
   struct Stream {
+    StreamConfig config;
     std::array<std::byte, 16> uuid{};
     std::vector<PartitionId> partitions;
   };
@@ -70,10 +73,13 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   void append(const Command& command, Effects& effects);
   void append_events(const Command& command, Effects& effects);
   void create(const Command& command, Effects& effects);
+  void alter(const Command& command, Effects& effects);
+  void set_log_start(const Command& command, Effects& effects);
   void remove(const Command& command, Effects& effects);
   void init_producer(const Command& command, Effects& effects);
   Stream& add_stream(std::string_view name, uint32_t partitions, Sequence sequence);
   void undoable(std::function<void()> undo);
+  void query_epoch_end(const Query& query, Reply& reply) const;
   StreamInfo describe(const std::string& name, const Stream& stream) const;
 
   std::map<std::string, Stream, std::less<>> streams_;
@@ -81,6 +87,14 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   ProducerTable producers_;
   EventPacker packer_;
   StreamIndex index_;
+  // Applied, not yet synced: what reads may not see before it is (invariant 1). Oldest first.
+  struct Unsettled {
+    Sequence sequence = 0;
+    PartitionId partition = kNoPartition;
+    bool deleted = false;
+    Offset log_start = 0;
+  };
+  std::deque<Unsettled> unsettled_;
   std::vector<std::function<void()>> undo_;
   std::vector<size_t> scopes_;  // undo_ sizes at their opening
 };
