@@ -21,12 +21,30 @@ struct Messages {
 };
 
 // In the order of kApis.
-using AllMessages = std::tuple<Messages<ApiKey::produce, ProduceRequest, ProduceResponse>,
-                               Messages<ApiKey::fetch, FetchRequest, FetchResponse>,
-                               Messages<ApiKey::list_offsets, ListOffsetsRequest, ListOffsetsResponse>,
-                               Messages<ApiKey::metadata, MetadataRequest, MetadataResponse>,
-                               Messages<ApiKey::api_versions, ApiVersionsRequest, ApiVersionsResponse>,
-                               Messages<ApiKey::init_producer_id, InitProducerIdRequest, InitProducerIdResponse>>;
+using AllMessages =
+    std::tuple<Messages<ApiKey::produce, ProduceRequest, ProduceResponse>,
+               Messages<ApiKey::fetch, FetchRequest, FetchResponse>,
+               Messages<ApiKey::list_offsets, ListOffsetsRequest, ListOffsetsResponse>,
+               Messages<ApiKey::metadata, MetadataRequest, MetadataResponse>,
+               Messages<ApiKey::offset_commit, OffsetCommitRequest, OffsetCommitResponse>,
+               Messages<ApiKey::offset_fetch, OffsetFetchRequest, OffsetFetchResponse>,
+               Messages<ApiKey::find_coordinator, FindCoordinatorRequest, FindCoordinatorResponse>,
+               Messages<ApiKey::join_group, JoinGroupRequest, JoinGroupResponse>,
+               Messages<ApiKey::heartbeat, HeartbeatRequest, HeartbeatResponse>,
+               Messages<ApiKey::leave_group, LeaveGroupRequest, LeaveGroupResponse>,
+               Messages<ApiKey::sync_group, SyncGroupRequest, SyncGroupResponse>,
+               Messages<ApiKey::describe_groups, DescribeGroupsRequest, DescribeGroupsResponse>,
+               Messages<ApiKey::list_groups, ListGroupsRequest, ListGroupsResponse>,
+               Messages<ApiKey::api_versions, ApiVersionsRequest, ApiVersionsResponse>,
+               Messages<ApiKey::create_topics, CreateTopicsRequest, CreateTopicsResponse>,
+               Messages<ApiKey::delete_topics, DeleteTopicsRequest, DeleteTopicsResponse>,
+               Messages<ApiKey::delete_records, DeleteRecordsRequest, DeleteRecordsResponse>,
+               Messages<ApiKey::init_producer_id, InitProducerIdRequest, InitProducerIdResponse>,
+               Messages<ApiKey::offset_for_leader_epoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse>,
+               Messages<ApiKey::describe_configs, DescribeConfigsRequest, DescribeConfigsResponse>,
+               Messages<ApiKey::alter_configs, AlterConfigsRequest, AlterConfigsResponse>,
+               Messages<ApiKey::delete_groups, DeleteGroupsRequest, DeleteGroupsResponse>,
+               Messages<ApiKey::incremental_alter_configs, IncrementalAlterConfigsRequest, AlterConfigsResponse>>;
 
 static_assert(std::tuple_size_v<AllMessages> == kApis.size());
 static_assert([]<size_t... i>(std::index_sequence<i...>) {
