@@ -101,6 +101,8 @@ class Player {
     open();
     if (what == "stream") {
       context_->create_stream(first, static_cast<uint32_t>(std::stoul(second)));
+    } else if (what == "delete") {
+      context_->delete_stream(first);
     } else if (what == "append") {
       std::string records;
       std::getline(words, records);

@@ -199,7 +199,7 @@ class Alter final : public PartedRequest {
       const Resource& resource = request_.resources[i];
       AlterConfigsResponse::Result& result = response.responses.emplace_back();
       result.error_code = wire(results_[i].error);
-      if (results_[i].error != ErrorCode::none) result.error_message = results_[i].message;
+      if (!results_[i].message.empty()) result.error_message = results_[i].message;
       result.resource_type = resource.resource_type;
       result.resource_name = resource.resource_name;
     }

@@ -97,7 +97,7 @@ class CreateTopics final : public PartedRequest {
       check_assignments(topic);
     for (const auto& config : asked.configs) {
       const std::string why = set_topic_config(topic.config, config.name, config.value, session_.options());
-      if (!why.empty()) fail(topic, ErrorCode::invalid_config, std::string(config.name) + ": " + why);
+      if (!why.empty()) fail(topic, ErrorCode::invalid_config, why);
     }
   }
 
@@ -162,7 +162,7 @@ class CreateTopics final : public PartedRequest {
       answer.name = topic.asked->name;
       answer.error_code = wire(topic.error);
       if (topic.error != ErrorCode::none) {
-        answer.error_message = topic.message;
+        if (!topic.message.empty()) answer.error_message = topic.message;
         continue;
       }
       answer.num_partitions = static_cast<int32_t>(topic.partitions);

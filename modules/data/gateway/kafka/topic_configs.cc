@@ -117,7 +117,7 @@ std::string set_topic_config(streams::StreamConfig& config, std::string_view nam
     return {};
   }
   const std::string fixed = fixed_value(name, options);
-  if (fixed.empty()) return "there is no configuration of a topic of that name";
+  if (fixed.empty()) return "a topic has no configuration " + std::string(name);
   if (value && *value != fixed) return std::string(name) + " is always " + fixed + " here";
   return {};
 }
