@@ -1,6 +1,7 @@
 #include "modules/data/module.h"
 
 #include "modules/data/gateway/kafka/kafka.h"
+#include "modules/data/machine/consumer_offsets/consumer_offsets.h"
 
 namespace heptane::data {
 
@@ -12,6 +13,8 @@ class DataModule final : public server::Module {
  public:
   std::string_view name() const override { return "data"; }
 
+  std::vector<StateMachine*> machines() override { return {&offsets_}; }
+
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
     kafka::KafkaOptions options;
     options.cluster_id = log_id_text(facts.log_id);
@@ -21,6 +24,7 @@ class DataModule final : public server::Module {
   }
 
  private:
+  offsets::ConsumerOffsets offsets_;
   std::unique_ptr<kafka::KafkaProtocol> kafka_;
 };
 

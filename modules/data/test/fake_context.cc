@@ -6,16 +6,23 @@
 
 namespace heptane::data::kafka::test {
 
-void FakeContext::create_stream(const std::string& name, uint32_t partitions) {
-  std::vector<PartitionId>& ids = streams_[name];
+void FakeContext::create_stream(const std::string& name, uint32_t partitions, streams::StreamConfig config) {
+  Stream& stream = streams_[name];
+  stream.config = config;
+  stream.uuid[0] = std::byte{++streams_made_};
   for (uint32_t i = 0; i < partitions; ++i) {
-    ids.push_back(next_partition_);
+    stream.partitions.push_back(next_partition_);
     partitions_[next_partition_++] = {};
   }
 }
 
+void FakeContext::delete_stream(const std::string& name) {
+  for (const PartitionId partition : streams_.at(name).partitions) partitions_.erase(partition);
+  streams_.erase(name);
+}
+
 void FakeContext::append_from_elsewhere(const std::string& name, uint32_t partition, Bytes batch) {
-  append(streams_.at(name).at(partition), batch);
+  append(streams_.at(name).partitions.at(partition), batch);
 }
 
 void FakeContext::deliver() {
@@ -59,7 +66,7 @@ bool FakeContext::full() {
 }
 
 bool FakeContext::submit(RequestId request, Submission submission) {
-  HEPTANE_ASSERT(submission.machine == machine_ids::kStreams && submission.received_utc_ns != 0, "a session's command");
+  HEPTANE_ASSERT(submission.received_utc_ns != 0, "a session's command says when it came");
   if (full()) return false;
   Reply reply = execute(submission);
   answers_.push_back([this, request, reply = std::move(reply)] { session_.on_reply(request, reply, *this); });
@@ -67,10 +74,8 @@ bool FakeContext::submit(RequestId request, Submission submission) {
 }
 
 bool FakeContext::query(RequestId request, QueryRequest query) {
-  HEPTANE_ASSERT(query.type == streams::kDescribe, "the only query of streams");
   if (full()) return false;
-  answers_.push_back(
-      [this, request, query = std::move(query)] { session_.on_reply(request, describe(query.payload.view()), *this); });
+  answers_.push_back([this, request, query = std::move(query)] { session_.on_reply(request, answer(query), *this); });
   return true;
 }
 
@@ -108,22 +113,105 @@ Reply FakeContext::execute(const Submission& submission) {
       create_stream(std::string(streams::decode_create_stream(submission.payload.view())->name), 1);
     return reply;
   }
-  if (submission.type == streams::kAppend) return append(submission.partition, submission.payload.view());
-  if (submission.type == streams::kCreateStream) {
-    const auto command = streams::decode_create_stream(submission.payload.view());
-    HEPTANE_ASSERT(command.ok(), "a session's command can be decoded");
-    const std::string name(command->name);
-    log.push_back("create " + name);
-    if (streams_.contains(name))
-      reply.error = Errc::exists;
-    else
-      create_stream(name, command->partitions);
-    return reply;
+  if (submission.machine == offsets::kMachineId) return execute_offsets(submission);
+  HEPTANE_ASSERT(submission.machine == machine_ids::kStreams, "a machine that a Kafka session may send to");
+  const Bytes payload = submission.payload.view();
+  switch (submission.type) {
+    case streams::kAppend: return append(submission.partition, payload);
+    case streams::kCreateStream: return execute_create(*streams::decode_create_stream(payload));
+    case streams::kAlterStream: return execute_alter(*streams::decode_alter_stream(payload));
+    case streams::kDeleteStream: return execute_delete(*streams::decode_delete_stream(payload));
+    case streams::kSetLogStart: return execute_log_starts(*streams::decode_set_log_start(payload));
+    default: break;
   }
   HEPTANE_ASSERT(submission.type == streams::kInitProducer, "a command that a Kafka session may send");
-  const auto command = streams::decode_init_producer(submission.payload.view());
+  const auto command = streams::decode_init_producer(payload);
   HEPTANE_ASSERT(command.ok(), "a session's command can be decoded");
   reply.numbers = {command->producer_id < 0 ? next_producer_++ : command->producer_id, command->producer_epoch + 1};
+  return reply;
+}
+
+namespace {
+std::string config_text(const streams::StreamConfig& config) {
+  return std::to_string(config.retention_ms) + " ms " + std::to_string(config.retention_bytes) + " bytes";
+}
+Reply not_found() {
+  Reply reply;
+  reply.error = Errc::not_found;
+  return reply;
+}
+}  // namespace
+
+Reply FakeContext::execute_create(const streams::CreateStream& command) {
+  Reply reply;
+  const std::string name(command.name);
+  std::string& line = log.emplace_back("create " + name);
+  if (command.partitions != 1) line += " " + std::to_string(command.partitions);
+  if (!command.config.is_default()) line += " " + config_text(command.config);
+  if (streams_.contains(name))
+    reply.error = Errc::exists;
+  else
+    create_stream(name, command.partitions, command.config);
+  return reply;
+}
+
+Reply FakeContext::execute_alter(const streams::AlterStream& command) {
+  const auto found = streams_.find(std::string(command.name));
+  if (found == streams_.end()) return not_found();
+  found->second.config = command.config;
+  log.push_back("alter " + found->first + " " + config_text(command.config));
+  return {};
+}
+
+Reply FakeContext::execute_delete(const streams::DeleteStream& command) {
+  const std::string name(command.name);
+  if (!streams_.contains(name)) return not_found();
+  log.push_back("delete " + name);
+  delete_stream(name);
+  return {};
+}
+
+Reply FakeContext::execute_log_starts(const streams::SetLogStart& command) {
+  std::string& line = log.emplace_back("starts");
+  for (const streams::LogStart& start : command.starts) {
+    partitions_.at(start.partition).start = start.offset;
+    line += " " + std::to_string(start.partition) + ":" + std::to_string(start.offset);
+  }
+  return {};
+}
+
+Reply FakeContext::execute_offsets(const Submission& submission) {
+  Command command;
+  command.sequence = ++sequence_;
+  command.time = utc_ns();
+  command.machine = submission.machine;
+  command.type = submission.type;
+  command.payload = submission.payload.view();
+  run_.begin(command.sequence, command.time);
+  run_.apply(offsets_, command);
+  return run_.reply();
+}
+
+Reply FakeContext::answer(const QueryRequest& query) const {
+  if (query.machine == offsets::kMachineId) {
+    Reply reply;
+    offsets_.query({query.type, query.payload.view(), {}}, reply);
+    return reply;
+  }
+  if (query.type == streams::kEpochEnd) return epoch_end(query.payload.view());
+  HEPTANE_ASSERT(query.type == streams::kDescribe, "a query that a Kafka session may send");
+  return describe(query.payload.view());
+}
+
+// Everything was written in epoch 3.
+Reply FakeContext::epoch_end(Bytes payload) const {
+  const auto query = streams::decode_epoch_end_query(payload);
+  HEPTANE_ASSERT(query.ok(), "a session's query can be decoded");
+  const auto found = partitions_.find(query->partition);
+  if (found == partitions_.end()) return not_found();
+  Reply reply;
+  reply.numbers = {-1, -1};
+  if (query->epoch >= 3) reply.numbers = {3, found->second.end};
   return reply;
 }
 
@@ -158,13 +246,16 @@ Reply FakeContext::describe(Bytes payload) const {
   const auto query = streams::decode_describe_query(payload);
   HEPTANE_ASSERT(query.ok(), "a session's query can be decoded");
   std::vector<streams::StreamInfo> infos;
-  for (const auto& [name, ids] : streams_) {
+  for (const auto& [name, stream] : streams_) {
     bool wanted = query->all;
     for (const std::string& asked : query->names) wanted = wanted || asked == name;
     if (!wanted) continue;
     streams::StreamInfo& info = infos.emplace_back();
     info.name = name;
-    for (const PartitionId id : ids) info.partitions.push_back({id, 0, partitions_.at(id).end});
+    info.config = stream.config;
+    info.uuid = stream.uuid;
+    for (const PartitionId id : stream.partitions)
+      info.partitions.push_back({id, partitions_.at(id).start, partitions_.at(id).end});
   }
   Reply reply;
   reply.payload = streams::encode(infos);
@@ -186,14 +277,23 @@ net::RecordsRead FakeContext::read_now(const ReadRequest& read) {
     return records;
   }
   records.durable_end = found->second.end;
-  if (read.offset < 0 || read.offset > records.durable_end) {
+  records.log_start = found->second.start;
+  if (read.from_time_ms) {
+    records.offset = records.durable_end;
+    for (const Buffer& batch : found->second.batches) {
+      const auto info = streams::decode_record_batch_header(batch.view());
+      if (info->max_timestamp_ms < *read.from_time_ms || info->base_offset >= records.offset) continue;
+      records.offset = std::max(info->base_offset, records.log_start);
+    }
+  }
+  if (records.offset < records.log_start || records.offset > records.durable_end) {
     records.error = Errc::invalid_argument;
     return records;
   }
   size_t bytes = 0;
   for (const Buffer& batch : found->second.batches) {
     const auto info = streams::decode_record_batch_header(batch.view());
-    if (info->base_offset + info->last_offset_delta < read.offset) continue;
+    if (info->base_offset + info->last_offset_delta < records.offset) continue;
     if (bytes > 0 && bytes + batch.size() > read.max_bytes) break;
     bytes += batch.size();
     records.batches.push_back(batch);

@@ -1,4 +1,4 @@
-// A SessionContext with a small model of the streams machine behind it: what a session asks is answered in order when
+// A SessionContext with a small model of the streams machine and the real consumer offsets behind it: what a session asks is answered in order when
 // `deliver` is called; refusals, full queues, held answers and the clock are the test's to say. Test support.
 #pragma once
 
@@ -10,16 +10,19 @@
 #include <vector>
 
 #include "kernel/net/session.h"
+#include "kernel/shard/command_run.h"
 #include "kernel/streams/api.h"
+#include "modules/data/machine/consumer_offsets/consumer_offsets.h"
 
 namespace heptane::data::kafka::test {
 
 class FakeContext final : public net::SessionContext {
  public:
-  explicit FakeContext(net::Session& session) : session_(session) {}
+  explicit FakeContext(net::Session& session) : session_(session) { machines_.add(offsets_); }
 
   // The script.
-  void create_stream(const std::string& name, uint32_t partitions);
+  void create_stream(const std::string& name, uint32_t partitions, streams::StreamConfig config = {});
+  void delete_stream(const std::string& name);
   void append_from_elsewhere(const std::string& name, uint32_t partition, Bytes batch);
   void refuse_next(Errc code, uint32_t detail) { refusals_.push_back({code, detail}); }
   void fail_next_read(Errc code) { read_error_ = code; }
@@ -61,7 +64,13 @@ class FakeContext final : public net::SessionContext {
  private:
   struct Partition {
     std::vector<Buffer> batches;
+    Offset start = 0;
     Offset end = 0;
+  };
+  struct Stream {
+    streams::StreamConfig config;
+    std::array<std::byte, 16> uuid{};
+    std::vector<PartitionId> partitions;
   };
   struct Refusal {
     Errc code;
@@ -73,6 +82,13 @@ class FakeContext final : public net::SessionContext {
   };
 
   Reply execute(const Submission& submission);
+  Reply execute_create(const streams::CreateStream& command);
+  Reply execute_alter(const streams::AlterStream& command);
+  Reply execute_delete(const streams::DeleteStream& command);
+  Reply execute_log_starts(const streams::SetLogStart& command);
+  Reply execute_offsets(const Submission& submission);
+  Reply answer(const QueryRequest& query) const;
+  Reply epoch_end(Bytes payload) const;
   Reply append(PartitionId id, Bytes batch);
   Reply describe(Bytes payload) const;
   net::RecordsRead read_now(const ReadRequest& read);
@@ -80,9 +96,15 @@ class FakeContext final : public net::SessionContext {
   bool full();
 
   net::Session& session_;
-  std::map<std::string, std::vector<PartitionId>> streams_;
+  std::map<std::string, Stream> streams_;
   std::map<PartitionId, Partition> partitions_;
   PartitionId next_partition_ = 1;
+  uint8_t streams_made_ = 0;
+  offsets::ConsumerOffsets offsets_;
+  MachineTable machines_;
+  KernelState kernel_;
+  CommandRun run_{machines_, kernel_};
+  Sequence sequence_ = 0;
   int64_t next_producer_ = 1000;
   std::deque<std::function<void()>> answers_;
   std::deque<Refusal> refusals_;

@@ -4,8 +4,7 @@
 
 #include <deque>
 
-#include "modules/data/gateway/kafka/api.h"
-#include "modules/data/gateway/kafka/messages.h"
+#include "modules/data/gateway/kafka/all_messages.h"
 #include "modules/data/test/message_text.h"
 
 namespace heptane::data::kafka::test {
@@ -24,6 +23,8 @@ class Filler {
       value = static_cast<T>(next());
     } else if constexpr (std::is_same_v<T, std::string_view>) {
       value = keep_.emplace_back(next() % 200, static_cast<char>('a' + next() % 26));
+    } else if constexpr (std::is_same_v<T, Bytes>) {
+      value = as_bytes(keep_.emplace_back(next() % 100, 'b'));
     } else if constexpr (std::is_same_v<T, Records>) {
       value.null = next() % 4 == 0;
       if (!value.null) value.view = as_bytes(keep_.emplace_back(next() % 300, 'r'));
@@ -79,8 +80,7 @@ void check_version(const T& message, Encoding encoding) {
 }
 
 template <class T>
-void check_message(ApiKey key) {
-  const Api& api = *find_api(static_cast<int16_t>(key));
+void check_message(const Api& api) {
   for (int16_t version = api.readable_min; version <= api.advertised_max; ++version) {
     SCOPED_TRACE(std::string(api.name) + " v" + std::to_string(version));
     const Encoding encoding{version, version >= api.first_flexible};
@@ -100,21 +100,52 @@ void check_message(ApiKey key) {
 }
 
 TEST(KafkaCodec, RoundTripsRequests) {
-  check_message<ProduceRequest>(ApiKey::produce);
-  check_message<FetchRequest>(ApiKey::fetch);
-  check_message<ListOffsetsRequest>(ApiKey::list_offsets);
-  check_message<MetadataRequest>(ApiKey::metadata);
-  check_message<ApiVersionsRequest>(ApiKey::api_versions);
-  check_message<InitProducerIdRequest>(ApiKey::init_producer_id);
+  for_each_api([](const Api& api, auto messages) { check_message<typename decltype(messages)::Request>(api); });
 }
 
 TEST(KafkaCodec, RoundTripsResponses) {
-  check_message<ProduceResponse>(ApiKey::produce);
-  check_message<FetchResponse>(ApiKey::fetch);
-  check_message<ListOffsetsResponse>(ApiKey::list_offsets);
-  check_message<MetadataResponse>(ApiKey::metadata);
-  check_message<ApiVersionsResponse>(ApiKey::api_versions);
-  check_message<InitProducerIdResponse>(ApiKey::init_producer_id);
+  for_each_api([](const Api& api, auto messages) { check_message<typename decltype(messages)::Response>(api); });
+}
+
+struct Tagged {
+  struct Inner {
+    int16_t number = 0;
+    int32_t late = 5;
+    static constexpr auto table() {
+      return std::make_tuple(field("number", &Inner::number), tagged_field(3, "late", &Inner::late, since(2)));
+    }
+  };
+  std::vector<Inner> inner;
+  static constexpr auto table() { return std::make_tuple(field("inner", &Tagged::inner)); }
+};
+
+// KIP-482: a tagged field is written when it differs from its default, in versions that have it; the others are skipped.
+TEST(KafkaCodec, TaggedFields) {
+  Tagged message;
+  message.inner.push_back({1, 5});
+  message.inner.push_back({2, 9});
+  const auto hex = [&](Encoding encoding) { return to_hex(as_bytes(encoded(message, encoding))); };
+  EXPECT_EQ(hex({2, true}),
+            "03"
+            "000100"
+            "00020103040000000900");
+  EXPECT_EQ(hex({1, true}),
+            "03"
+            "000100"
+            "000200"
+            "00");
+  EXPECT_EQ(hex({2, false}),
+            "00000002"
+            "0001"
+            "0002");
+  std::deque<std::string> keep;
+  Tagged again;
+  // An unknown tag before the known one, and one behind.
+  ASSERT_TRUE(Decoder(from_hex("02 0001 03 0001ff 030400000007 0902ffff 00", keep), {2, true}).message(again));
+  EXPECT_EQ(again.inner[0].late, 7);
+  EXPECT_FALSE(Decoder(from_hex("02 0001 01 0305 0000000700 00", keep), {2, true}).message(again));  // a byte too long
+  EXPECT_FALSE(Decoder(from_hex("02 0001 01 0303 000007 00", keep), {2, true}).message(again));      // too short
+  EXPECT_FALSE(Decoder(from_hex("02 0001 7f 0000 00", keep), {2, true}).message(again));             // too many
 }
 
 TEST(KafkaCodec, TextRoundTrips) {

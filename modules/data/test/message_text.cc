@@ -171,10 +171,11 @@ void TextReader::read_records(Records& records) {
   records.view = as_bytes(keep_.emplace_back(std::move(bytes)));
 }
 
-// Options: offset, producer=id/epoch/sequence, attributes, count, length (patched before the CRC), magic, crc=bad.
+// Options: time (of the records behind it), offset, producer=id/epoch/sequence, attributes, count, length (patched before the CRC), magic, crc=bad.
 std::string TextReader::read_batch() {
   streams::RecordBatchBuilder builder;
-  builder.begin(kTimestampMs);
+  int64_t time = kTimestampMs;
+  builder.begin(time);
   std::map<std::string, std::string> options;
   while (!accept(")")) {
     if (peek() == '"') {
@@ -182,13 +183,14 @@ std::string TextReader::read_batch() {
       const bool has_key = accept("=");
       const std::string value = has_key && peek() == '"' ? string() : (has_key ? word() : first);
       const bool null_value = has_key && value == "null";
-      builder.add(kTimestampMs, has_key, as_bytes(first), !null_value, as_bytes(value));
+      builder.add(time, has_key, as_bytes(first), !null_value, as_bytes(value));
     } else if (accept("null")) {
-      builder.add(kTimestampMs, false, {}, false, {});
+      builder.add(time, false, {}, false, {});
     } else {
       const std::string name = word();
       expect('=');
       options[name] = word();
+      if (name == "time") time = std::stoll(options[name]);
     }
     accept(",");
   }

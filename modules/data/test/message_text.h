@@ -26,6 +26,8 @@ std::string print(const T& value, int16_t version) {
     return std::to_string(value);
   } else if constexpr (std::is_same_v<T, std::string_view>) {
     return quoted(value);
+  } else if constexpr (std::is_same_v<T, Bytes>) {
+    return quoted(as_text(value));
   } else if constexpr (std::is_same_v<T, Records>) {
     return print_records(value);
   } else if constexpr (kIsOptional<T>) {
@@ -61,6 +63,8 @@ class TextReader {
       value = static_cast<T>(std::stoll(word()));
     } else if constexpr (std::is_same_v<T, std::string_view>) {
       value = keep_.emplace_back(string());
+    } else if constexpr (std::is_same_v<T, Bytes>) {
+      value = as_bytes(keep_.emplace_back(string()));
     } else if constexpr (std::is_same_v<T, Records>) {
       read_records(value);
     } else if constexpr (kIsOptional<T>) {

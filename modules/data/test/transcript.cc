@@ -6,9 +6,8 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "modules/data/gateway/kafka/api.h"
+#include "modules/data/gateway/kafka/all_messages.h"
 #include "modules/data/gateway/kafka/kafka.h"
-#include "modules/data/gateway/kafka/messages.h"
 #include "modules/data/test/fake_context.h"
 #include "modules/data/test/message_text.h"
 
@@ -20,18 +19,6 @@ const Api& api_named(const std::string& name) {
   for (const Api& api : kApis)
     if (api.name == name) return api;
   throw std::runtime_error("no API " + name);
-}
-
-template <class Visit>
-void with_messages(ApiKey key, Visit&& visit) {
-  switch (key) {
-    case ApiKey::produce: return visit(ProduceRequest(), ProduceResponse());
-    case ApiKey::fetch: return visit(FetchRequest(), FetchResponse());
-    case ApiKey::list_offsets: return visit(ListOffsetsRequest(), ListOffsetsResponse());
-    case ApiKey::metadata: return visit(MetadataRequest(), MetadataResponse());
-    case ApiKey::api_versions: return visit(ApiVersionsRequest(), ApiVersionsResponse());
-    case ApiKey::init_producer_id: return visit(InitProducerIdRequest(), InitProducerIdResponse());
-  }
 }
 
 Errc errc_named(const std::string& name) {
@@ -114,6 +101,8 @@ class Player {
     open();
     if (what == "stream") {
       context_->create_stream(first, static_cast<uint32_t>(std::stoul(second)));
+    } else if (what == "delete") {
+      context_->delete_stream(first);
     } else if (what == "append") {
       std::string records;
       std::getline(words, records);
@@ -176,7 +165,8 @@ class Player {
     out.be<int16_t>(4);
     out.append("test");
     if (flexible) encoder.empty_tagged_fields();
-    with_messages(api.key, [&](auto request, auto) {
+    with_messages(api.key, [&](auto messages) {
+      typename decltype(messages)::Request request;
       TextReader reader(body, keep_);
       reader.read(request);
       reader.end();
@@ -211,7 +201,8 @@ class Player {
         std::string(api->name) + " v" + std::to_string(version) + " #" + std::to_string(correlation) + " ";
     const bool flexible = version >= api->first_flexible;
     if (flexible && api->key != ApiKey::api_versions && reader.u8() != 0) return "tags in a response header";
-    with_messages(api->key, [&](auto, auto response) {
+    with_messages(api->key, [&](auto messages) {
+      typename decltype(messages)::Response response;
       Decoder decoder(reader.rest(), {version, flexible});
       shown += decoder.message(response) ? print(response, version) : "malformed " + to_hex(bytes);
     });

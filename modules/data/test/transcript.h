@@ -1,7 +1,7 @@
 // Plays a transcript: a text file of what a client sends and sees, against a session with a FakeContext. Test support.
 //
 //   # comment                         a line that begins with a blank continues the one before
-//   ! stream NAME PARTITIONS          the log holds this stream
+//   ! stream NAME PARTITIONS          the log holds this stream       ! delete NAME       another connection deletes it
 //   ! option NAME VALUE               before the first other line
 //   ! append NAME PARTITION RECORDS   another connection appends
 //   ! refuse ERRC DETAIL              the next command is refused           ! repeat OFFSET  the next append is a repeat

@@ -1,7 +1,7 @@
 // Reads and writes the messages of the Kafka protocol (kafka.apache.org/protocol) from one description each: a struct's
 // `table()` lists its fields in wire order with the versions that have them; the type on the wire follows from the C++ type
 // of the member, what a version lacks keeps the member's default. Flexible versions (KIP-482) use compact lengths and end
-// every struct with tagged fields; no tagged field has a meaning in the versions served, unknown ones are skipped.
+// every struct with tagged fields: those that the table has are written when they differ from their default, others skipped.
 //
 // Views point into the input. Nothing is allocated before `fits` and the element budget allow it. Pure; any thread.
 #pragma once
@@ -34,12 +34,19 @@ struct Field {
   Member Owner::*member;
   Versions present;
   Versions nullable;  // members of type std::optional only
+  int32_t tag = -1;   // of a tagged field, which only flexible versions have; -1 = in its place
 };
 
 template <class Owner, class Member>
 constexpr Field<Owner, Member> field(std::string_view name, Member Owner::*member, Versions present = kAllVersions,
                                      Versions nullable = kNever) {
-  return {name, member, present, nullable};
+  return {name, member, present, nullable, -1};
+}
+// Behind all others in their table, in order of their tags.
+template <class Owner, class Member>
+constexpr Field<Owner, Member> tagged_field(int32_t tag, std::string_view name, Member Owner::*member,
+                                            Versions present) {
+  return {name, member, present, kNever, tag};
 }
 
 // A run of record batches. Read: a view. Written: the view, or `parts` one after another without a copy.
@@ -70,6 +77,10 @@ struct IsOptional : std::false_type {};
 template <class T>
 struct IsOptional<std::optional<T>> : std::true_type {};
 }  // namespace detail
+template <Described T>
+constexpr bool has_tagged_fields() {
+  return std::apply([](const auto&... fields) { return ((fields.tag >= 0) || ...); }, T::table());
+}
 template <class T>
 inline constexpr bool kIsVector = detail::IsVector<T>::value;
 template <class T>
@@ -89,13 +100,13 @@ size_t min_size(Encoding encoding) {
     return min_size<typename T::value_type>(encoding);
   } else if constexpr (std::is_same_v<T, std::string_view>) {
     return encoding.flexible ? 1 : 2;
-  } else if constexpr (kIsVector<T> || std::is_same_v<T, Records>) {
+  } else if constexpr (kIsVector<T> || std::is_same_v<T, Records> || std::is_same_v<T, Bytes>) {
     return encoding.flexible ? 1 : 4;
   } else {
     size_t total = encoding.flexible ? 1 : 0;
     std::apply(
         [&](const auto&... fields) {
-          ((total += fields.present.has(encoding.version)
+          ((total += fields.tag < 0 && fields.present.has(encoding.version)
                          ? min_size<std::remove_cvref_t<decltype(std::declval<T&>().*fields.member)>>(encoding)
                          : 0),
            ...);
@@ -126,6 +137,8 @@ class Decoder {
  private:
   int64_t length(bool wide);  // -1 = null, also when it fails
   bool admit(int64_t count, size_t bytes_each);
+  template <Described T>
+  void read_tagged_fields(T& value);
 
   ByteReader reader_;
   Encoding encoding_;
@@ -150,6 +163,8 @@ class Encoder {
     Buffer bytes;
   };
   void length(int64_t length, bool wide);  // -1 = null
+  template <Described T>
+  void write_tagged_fields(const T& value);
   void records(const Records& value);
 
   Encoding encoding_;
@@ -171,6 +186,10 @@ void Decoder::read(T& value, bool nullable) {
     const int64_t count = length(false);
     if (count < 0) return reader_.fail();
     value = as_text(reader_.take(static_cast<size_t>(count)));
+  } else if constexpr (std::is_same_v<T, Bytes>) {
+    const int64_t count = length(true);
+    if (count < 0) return reader_.fail();
+    value = reader_.take(static_cast<size_t>(count));
   } else if constexpr (std::is_same_v<T, Records>) {
     const int64_t count = length(true);
     value.null = count < 0;
@@ -199,12 +218,35 @@ void Decoder::read(T& value, bool nullable) {
   } else {
     std::apply(
         [&](const auto&... fields) {
-          ((fields.present.has(encoding_.version) ? read(value.*fields.member, fields.nullable.has(encoding_.version))
-                                                  : void()),
+          ((fields.tag < 0 && fields.present.has(encoding_.version)
+                ? read(value.*fields.member, fields.nullable.has(encoding_.version))
+                : void()),
            ...);
         },
         T::table());
-    if (encoding_.flexible) skip_tagged_fields();
+    if (encoding_.flexible) read_tagged_fields(value);
+  }
+}
+
+template <Described T>
+void Decoder::read_tagged_fields(T& value) {
+  if constexpr (!has_tagged_fields<T>()) {
+    skip_tagged_fields();
+  } else {
+    const uint64_t count = reader_.varint();
+    if (!reader_.fits(count, 2)) return reader_.fail();
+    for (uint64_t i = 0; i < count && !reader_.failed(); ++i) {
+      const uint64_t tag = reader_.varint();
+      Decoder inner(reader_.take(reader_.varint()), encoding_);
+      inner.elements_left_ = elements_left_;
+      const auto read_if = [&](const auto& field) {
+        if (field.tag < 0 || tag != static_cast<uint64_t>(field.tag) || !field.present.has(encoding_.version)) return;
+        inner.read(value.*field.member, false);
+        if (!inner.reader_.complete()) reader_.fail();
+      };
+      std::apply([&](const auto&... fields) { (read_if(fields), ...); }, T::table());
+      elements_left_ = inner.elements_left_;
+    }
   }
 }
 
@@ -216,6 +258,9 @@ void Encoder::write(const T& value, bool nullable) {
     out_.be(value);
   } else if constexpr (std::is_same_v<T, std::string_view>) {
     length(static_cast<int64_t>(value.size()), false);
+    out_.append(value);
+  } else if constexpr (std::is_same_v<T, Bytes>) {
+    length(static_cast<int64_t>(value.size()), true);
     out_.append(value);
   } else if constexpr (std::is_same_v<T, Records>) {
     records(value);
@@ -230,12 +275,39 @@ void Encoder::write(const T& value, bool nullable) {
   } else {
     std::apply(
         [&](const auto&... fields) {
-          ((fields.present.has(encoding_.version) ? write(value.*fields.member, fields.nullable.has(encoding_.version))
-                                                  : void()),
+          ((fields.tag < 0 && fields.present.has(encoding_.version)
+                ? write(value.*fields.member, fields.nullable.has(encoding_.version))
+                : void()),
            ...);
         },
         T::table());
-    if (encoding_.flexible) empty_tagged_fields();
+    if (encoding_.flexible) write_tagged_fields(value);
+  }
+}
+
+template <Described T>
+void Encoder::write_tagged_fields(const T& value) {
+  if constexpr (!has_tagged_fields<T>()) {
+    empty_tagged_fields();
+  } else {
+    const T defaults;
+    const auto worth = [&](const auto& field) {
+      if constexpr (std::is_arithmetic_v<std::remove_cvref_t<decltype(value.*field.member)>>)
+        return field.tag >= 0 && field.present.has(encoding_.version) && value.*field.member != defaults.*field.member;
+      else
+        return false;  // numbers only, so far
+    };
+    const auto write_if = [&](const auto& field) {
+      if (!worth(field)) return;
+      Encoder inner(encoding_);
+      inner.write(value.*field.member, false);
+      out_.varint(static_cast<uint64_t>(field.tag));
+      out_.varint(inner.size());
+      out_.append(inner.out().view());
+    };
+    const auto count = [&](const auto& field) -> uint64_t { return worth(field) ? 1 : 0; };
+    std::apply([&](const auto&... fields) { out_.varint((count(fields) + ...)); }, T::table());
+    std::apply([&](const auto&... fields) { (write_if(fields), ...); }, T::table());
   }
 }
 

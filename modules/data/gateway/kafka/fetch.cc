@@ -38,7 +38,7 @@ class Fetch final : public Request {
   void start() override {
     if (!decode(request_)) return;
     set_deadline(session_.now_ns() + KafkaSession::kRequestDeadlineNs);
-    if (request_.session_id != 0) return answer_error(ErrorCode::fetch_session_id_not_found);
+    if (!is_full()) return answer_error(ErrorCode::fetch_session_id_not_found);
     if (!make_parts()) return close("a fetch of too many partitions");
     if (header_.api_version < api_.advertised_min) return refuse_version();
     TopicLookup lookup;
@@ -98,6 +98,13 @@ class Fetch final : public Request {
     uint64_t bytes = 0;
     FetchResponse::Partition answer;
   };
+
+  // A request that names all its partitions: without a session, or one that would begin one. It is answered without.
+  bool is_full() const {
+    constexpr int32_t kFirst = 0;
+    constexpr int32_t kNone = -1;
+    return request_.session_epoch == kFirst || request_.session_epoch == kNone;
+  }
 
   bool make_parts() {
     for (size_t t = 0; t < request_.topics.size(); ++t) {

@@ -13,7 +13,6 @@ namespace heptane::data::kafka {
 namespace {
 
 constexpr int16_t kFirstVersionWithNullForAll = 1;
-constexpr int32_t kNodeId = 1;
 constexpr size_t kTopicsMax = 10'000;
 constexpr uint32_t kDescribeTag = 0xFFFFFFFF;
 constexpr uint32_t kDescribeAgainTag = 0xFFFFFFFE;
@@ -66,11 +65,7 @@ class Metadata final : public Request {
     for (const auto& [name, error] : errors_)
       if (error != ErrorCode::invalid_topic) query.names.emplace_back(name);
     if (!all_ && query.names.empty()) return respond({});
-    QueryRequest request;
-    request.machine = machine_ids::kStreams;
-    request.type = streams::kDescribe;
-    request.payload = streams::encode(query);
-    if (!session_.query(*this, tag, std::move(request))) ask_again_later();
+    if (!session_.describe(*this, tag, query)) ask_again_later();
   }
 
   void on_described(uint32_t tag, const Reply& reply) {
@@ -87,7 +82,7 @@ class Metadata final : public Request {
   // True when an answer will come.
   bool create_missing(const Infos& infos) {
     for (const auto& [name, error] : errors_)
-      if (error == ErrorCode::none && find(infos, name) == nullptr) creating_.push_back(name);
+      if (error == ErrorCode::none && find_stream(infos, name) == nullptr) creating_.push_back(name);
     for (uint32_t i = 0; i < creating_.size(); ++i) {
       Buffer command = streams::encode(streams::CreateStream{creating_[i], 1});
       if (session_.submit(*this, i,
@@ -99,14 +94,6 @@ class Metadata final : public Request {
     return waiting_ > 0;
   }
 
-  // Names are unique and descriptions come in order of name.
-  static const streams::StreamInfo* find(const Infos& infos, std::string_view name) {
-    const auto found =
-        std::lower_bound(infos.begin(), infos.end(), name,
-                         [](const streams::StreamInfo& info, std::string_view n) { return info.name < n; });
-    return found != infos.end() && found->name == name ? &*found : nullptr;
-  }
-
   void ask_again_later() {
     for (auto& [name, error] : errors_)
       if (error == ErrorCode::none) error = ErrorCode::leader_not_available;
@@ -116,15 +103,14 @@ class Metadata final : public Request {
 
   void respond(const Infos& infos) {
     MetadataResponse response;
-    const net::Address& here =
-        session_.options().advertised.host.empty() ? session_.local() : session_.options().advertised;
+    const net::Address& here = session_.advertised();
     response.brokers.push_back({kNodeId, here.host, here.port, std::nullopt});
     response.cluster_id = session_.options().cluster_id;
     response.controller_id = kNodeId;
     if (all_)
       for (const streams::StreamInfo& info : infos) response.topics.push_back(describe_topic(info));
     for (const auto& [name, error] : errors_) {
-      const streams::StreamInfo* info = find(infos, name);
+      const streams::StreamInfo* info = find_stream(infos, name);
       response.topics.push_back(info != nullptr ? describe_topic(*info) : missing_topic(name, error));
     }
     answer(response);

@@ -94,20 +94,31 @@ class Request {
   std::string_view close_why_;
 };
 
-// Null when the session has no such API: never for keys of kApis.
-std::unique_ptr<Request> make_request(KafkaSession& session, const Api& api, RequestHeader header, Buffer frame,
-                                      Bytes body);
-std::unique_ptr<Request> make_produce(KafkaSession& session, const Api& api, RequestHeader header, Buffer frame,
-                                      Bytes body);
-std::unique_ptr<Request> make_fetch(KafkaSession& session, const Api& api, RequestHeader header, Buffer frame,
-                                    Bytes body);
-std::unique_ptr<Request> make_list_offsets(KafkaSession& session, const Api& api, RequestHeader header, Buffer frame,
-                                           Bytes body);
-std::unique_ptr<Request> make_metadata(KafkaSession& session, const Api& api, RequestHeader header, Buffer frame,
-                                       Bytes body);
-std::unique_ptr<Request> make_api_versions(KafkaSession& session, const Api& api, RequestHeader header, Buffer frame,
-                                           Bytes body);
-std::unique_ptr<Request> make_init_producer_id(KafkaSession& session, const Api& api, RequestHeader header,
-                                               Buffer frame, Bytes body);
+using MakeRequest = std::unique_ptr<Request>(KafkaSession& session, const Api& api, RequestHeader header, Buffer frame,
+                                             Bytes body);
+MakeRequest make_request;  // by api.key
+MakeRequest make_produce;
+MakeRequest make_fetch;
+MakeRequest make_list_offsets;
+MakeRequest make_metadata;
+MakeRequest make_offset_commit;
+MakeRequest make_offset_fetch;
+MakeRequest make_find_coordinator;
+MakeRequest make_join_group;
+MakeRequest make_heartbeat;
+MakeRequest make_leave_group;
+MakeRequest make_sync_group;
+MakeRequest make_describe_groups;
+MakeRequest make_list_groups;
+MakeRequest make_api_versions;
+MakeRequest make_create_topics;
+MakeRequest make_delete_topics;
+MakeRequest make_delete_records;
+MakeRequest make_init_producer_id;
+MakeRequest make_offset_for_leader_epoch;
+MakeRequest make_describe_configs;
+MakeRequest make_alter_configs;
+MakeRequest make_delete_groups;
+MakeRequest make_incremental_alter_configs;
 
 }  // namespace heptane::data::kafka

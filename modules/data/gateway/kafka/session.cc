@@ -249,6 +249,14 @@ bool KafkaSession::read(Request& request, uint32_t tag, const ReadRequest& read)
   return false;
 }
 
+bool KafkaSession::describe(Request& request, uint32_t tag, const streams::DescribeQuery& names) {
+  QueryRequest query;
+  query.machine = machine_ids::kStreams;
+  query.type = streams::kDescribe;
+  query.payload = streams::encode(names);
+  return this->query(request, tag, std::move(query));
+}
+
 void KafkaSession::learn(const std::vector<streams::StreamInfo>& infos) {
   for (const streams::StreamInfo& info : infos) {
     if (known_.size() >= kKnownStreamsMax) known_.clear();
@@ -267,6 +275,10 @@ void KafkaSession::forget(std::string_view topic) {
   if (found != known_.end()) known_.erase(found);
 }
 
+const net::Address& KafkaSession::advertised() const {
+  return options().advertised.host.empty() ? local() : options().advertised;
+}
+
 std::unique_ptr<net::Session> KafkaProtocol::open(const net::Address& remote) {
   (void)remote;
   return std::make_unique<KafkaSession>(*this);
@@ -283,11 +295,21 @@ TopicLookup::Outcome TopicLookup::ask(KafkaSession& session, Request& request, u
   query_.names.erase(std::unique(query_.names.begin(), query_.names.end()), query_.names.end());
   if (query_.names.empty()) return Outcome::nothing_to_ask;
   if (query_.names.size() > kNamesMax) return Outcome::refused;
-  QueryRequest query;
-  query.machine = machine_ids::kStreams;
-  query.type = streams::kDescribe;
-  query.payload = streams::encode(query_);
-  return session.query(request, tag, std::move(query)) ? Outcome::asked : Outcome::refused;
+  return session.describe(request, tag, query_) ? Outcome::asked : Outcome::refused;
+}
+
+const streams::StreamInfo* find_stream(const std::vector<streams::StreamInfo>& infos, std::string_view name) {
+  const auto found =
+      std::lower_bound(infos.begin(), infos.end(), name,
+                       [](const streams::StreamInfo& info, std::string_view n) { return info.name < n; });
+  return found != infos.end() && found->name == name ? &*found : nullptr;
+}
+
+const streams::PartitionInfo* find_partition(const std::vector<streams::StreamInfo>& infos, std::string_view name,
+                                             int32_t partition) {
+  const streams::StreamInfo* info = find_stream(infos, name);
+  if (info == nullptr || partition < 0 || static_cast<size_t>(partition) >= info->partitions.size()) return nullptr;
+  return &info->partitions[static_cast<size_t>(partition)];
 }
 
 namespace {
@@ -361,13 +383,31 @@ void Request::finish_answer(Encoder& encoder) {
 
 std::unique_ptr<Request> make_request(KafkaSession& session, const Api& api, RequestHeader header, Buffer frame,
                                       Bytes body) {
+  const auto make = [&](MakeRequest& maker) { return maker(session, api, header, std::move(frame), body); };
   switch (api.key) {
-    case ApiKey::produce: return make_produce(session, api, header, std::move(frame), body);
-    case ApiKey::fetch: return make_fetch(session, api, header, std::move(frame), body);
-    case ApiKey::list_offsets: return make_list_offsets(session, api, header, std::move(frame), body);
-    case ApiKey::metadata: return make_metadata(session, api, header, std::move(frame), body);
-    case ApiKey::api_versions: return make_api_versions(session, api, header, std::move(frame), body);
-    case ApiKey::init_producer_id: return make_init_producer_id(session, api, header, std::move(frame), body);
+    case ApiKey::produce: return make(make_produce);
+    case ApiKey::fetch: return make(make_fetch);
+    case ApiKey::list_offsets: return make(make_list_offsets);
+    case ApiKey::metadata: return make(make_metadata);
+    case ApiKey::offset_commit: return make(make_offset_commit);
+    case ApiKey::offset_fetch: return make(make_offset_fetch);
+    case ApiKey::find_coordinator: return make(make_find_coordinator);
+    case ApiKey::join_group: return make(make_join_group);
+    case ApiKey::heartbeat: return make(make_heartbeat);
+    case ApiKey::leave_group: return make(make_leave_group);
+    case ApiKey::sync_group: return make(make_sync_group);
+    case ApiKey::describe_groups: return make(make_describe_groups);
+    case ApiKey::list_groups: return make(make_list_groups);
+    case ApiKey::api_versions: return make(make_api_versions);
+    case ApiKey::create_topics: return make(make_create_topics);
+    case ApiKey::delete_topics: return make(make_delete_topics);
+    case ApiKey::delete_records: return make(make_delete_records);
+    case ApiKey::init_producer_id: return make(make_init_producer_id);
+    case ApiKey::offset_for_leader_epoch: return make(make_offset_for_leader_epoch);
+    case ApiKey::describe_configs: return make(make_describe_configs);
+    case ApiKey::alter_configs: return make(make_alter_configs);
+    case ApiKey::delete_groups: return make(make_delete_groups);
+    case ApiKey::incremental_alter_configs: return make(make_incremental_alter_configs);
   }
   return nullptr;
 }

@@ -41,10 +41,12 @@ class KafkaSession final : public net::Session {
   bool submit(Request& request, uint32_t tag, Submission submission);
   bool query(Request& request, uint32_t tag, QueryRequest query);
   bool read(Request& request, uint32_t tag, const ReadRequest& read);
+  bool describe(Request& request, uint32_t tag, const streams::DescribeQuery& names);
   net::SubscriptionId subscribe(PartitionId partition, Offset from) { return context_->subscribe(partition, from); }
   void unsubscribe(net::SubscriptionId subscription) { context_->unsubscribe(subscription); }
   int64_t now_ns() const { return context_->monotonic_ns(); }
   const net::Address& local() const { return context_->local(); }
+  const net::Address& advertised() const;  // where clients are told to connect
   const KafkaOptions& options() const { return protocol_.options(); }
   KafkaCounters& counters() { return protocol_.counters(); }
   // Wakes `deadline_ns` (monotonic) at the latest.
@@ -109,6 +111,11 @@ class TopicLookup {
  private:
   streams::DescribeQuery query_;
 };
+
+// In a description, which comes in order of name; null when it is not there.
+const streams::StreamInfo* find_stream(const std::vector<streams::StreamInfo>& infos, std::string_view name);
+const streams::PartitionInfo* find_partition(const std::vector<streams::StreamInfo>& infos, std::string_view name,
+                                             int32_t partition);
 
 // The error that tells a Kafka client what became of an append or another command.
 ErrorCode error_of(const Reply& reply);
