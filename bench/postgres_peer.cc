@@ -90,7 +90,8 @@ std::string PostgresPeer::query(const std::string& sql) const {
 void PostgresPeer::fill(uint64_t state_bytes) {
   // 20 bytes of columns beside the note and 28 of row header and pointer: about what our rows of 128 bytes hold.
   const uint64_t rows = state_bytes / kRowBytes;
-  (void)query("create table accounts (id int primary key, balance bigint not null, changes bigint not null, note bytea)");
+  (void)query(
+      "create table accounts (id int primary key, balance bigint not null, changes bigint not null, note bytea)");
   (void)query("insert into accounts select i, 0, 0, decode(repeat('ab', 72), 'hex') from generate_series(1, " +
               std::to_string(rows) + ") i");
   (void)query("checkpoint");
@@ -145,8 +146,8 @@ double PostgresPeer::restart_seconds() {
 
 std::string PostgresPeer::settings() const {
   std::string out;
-  for (const char* name : {"fsync", "synchronous_commit", "wal_sync_method", "max_wal_size", "checkpoint_timeout",
-                           "shared_buffers"})
+  for (const char* name :
+       {"fsync", "synchronous_commit", "wal_sync_method", "max_wal_size", "checkpoint_timeout", "shared_buffers"})
     out += (out.empty() ? "" : ", ") + std::string(name) + "=" + query("show " + std::string(name));
   return out;
 }

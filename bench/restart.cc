@@ -127,8 +127,9 @@ bool bench_restart(const Scratch& scratch) {
   std::filesystem::remove_all(directory);
 
   Report report("restart");
-  report.setting("Heptane", "every batch fdatasync'ed before its replies; snapshots by fork at their default pace; killed "
-                            "with SIGKILL under load");
+  report.setting("Heptane",
+                 "every batch fdatasync'ed before its replies; snapshots by fork at their default pace; killed "
+                 "with SIGKILL under load");
   report.setting("run", bytes_text(state_bytes) + " of state, " + bytes_text(written) + " of log; the start restores " +
                             bytes_text(warm.snapshot_bytes) + " and replays " + bytes_text(warm.replayed_bytes));
   const std::optional<std::string> absent = PostgresPeer::why_absent();
@@ -146,11 +147,11 @@ bool bench_restart(const Scratch& scratch) {
                                 " of WAL since; it replays what follows its last checkpoint");
   const double peer_warm = peer.restart_seconds();
   const bool met = warm.seconds <= kSecondsBar && warm.seconds <= peer_warm;
-  report.row({"kill to first answer, warm page cache", seconds_text(warm.seconds), "PostgreSQL " + seconds_text(peer_warm),
-              ratio(warm.seconds / peer_warm), "<= 5 s and <= the peer", met});
+  report.row({"kill to first answer, warm page cache", seconds_text(warm.seconds),
+              "PostgreSQL " + seconds_text(peer_warm), ratio(warm.seconds / peer_warm), "<= 5 s and <= the peer", met});
   if (can_drop) {
-    report.row({"a start with a cold page cache (nothing to repair for the peer)", seconds_text(cold.seconds), "-", "-", "",
-                true});
+    report.row({"a start with a cold page cache (nothing to repair for the peer)", seconds_text(cold.seconds), "-", "-",
+                "", true});
   }
   return report.print();
 }

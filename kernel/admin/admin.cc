@@ -46,6 +46,7 @@ http::HttpService make_service(AdminOptions options) {
   add_health_routes(service.router, std::move(options.readiness), options.telemetry);
   add_transact_route(service.router, std::move(options.operations));
   add_stream_routes(service.router);
+  add_record_routes(service.router);
   if (options.add_routes) options.add_routes(service.router);
   return service;
 }

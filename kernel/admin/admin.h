@@ -48,5 +48,6 @@ class AdminProtocol final : public net::Protocol {
 void add_health_routes(http::HttpRouter& router, std::function<Readiness()> readiness, const Telemetry* telemetry);
 void add_transact_route(http::HttpRouter& router, std::shared_ptr<const OperationTable> operations);
 void add_stream_routes(http::HttpRouter& router);
+void add_record_routes(http::HttpRouter& router);
 
 }  // namespace heptane::admin

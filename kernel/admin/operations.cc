@@ -1,8 +1,8 @@
 #include "kernel/admin/operations.h"
 
-#include <deque>
 #include <limits>
 
+#include "kernel/admin/record_json.h"
 #include "kernel/base/assert.h"
 #include "kernel/shard/state_machine.h"
 #include "kernel/streams/api.h"
@@ -16,54 +16,6 @@ using http::JsonType;
 using http::JsonValue;
 
 constexpr int64_t kOffsetMax = std::numeric_limits<int64_t>::max();
-
-// Views into the document, or into texts decoded from base64.
-class RecordReader {
- public:
-  Result<void> read(JsonValue value, const std::string& path, streams::EventRecord& record) {
-    JsonFields fields(value, path);
-    read_key(fields, record);
-    read_value(fields, record);
-    return fields.finish();
-  }
-
- private:
-  void read_key(JsonFields& fields, streams::EventRecord& record) {
-    const std::optional<JsonValue> key = fields.value("key");
-    const std::optional<JsonValue> binary = fields.value("key_base64");
-    if (key && binary) return fields.fail(fields.path_of("key") + " and key_base64 exclude each other");
-    record.has_key = (key && key->type() != JsonType::null) || binary;
-    if (!record.has_key) return;
-    if (binary) {
-      record.key = decoded(fields, *binary);
-    } else if (key->type() == JsonType::text) {
-      record.key = as_bytes(key->text());
-    } else {
-      fields.fail(fields.path_of("key") + " must be a string");
-    }
-  }
-
-  // A string is its text; any other JSON value is stored as it was written.
-  void read_value(JsonFields& fields, streams::EventRecord& record) {
-    const std::optional<JsonValue> value = fields.value("value");
-    const std::optional<JsonValue> binary = fields.value("value_base64");
-    if (value.has_value() == binary.has_value())
-      return fields.fail(fields.path_of("value") + " or value_base64 must be there, and not both");
-    if (binary)
-      record.value = decoded(fields, *binary);
-    else
-      record.value = as_bytes(value->type() == JsonType::text ? value->text() : value->raw());
-  }
-
-  Bytes decoded(JsonFields& fields, JsonValue value) {
-    std::optional<std::string> bytes;
-    if (value.type() == JsonType::text) bytes = http::base64_decoded(value.text());
-    if (!bytes) fields.fail(fields.path_of(value.name()) + " must be base64");
-    return as_bytes(kept_.emplace_back(std::move(bytes).value_or("")));
-  }
-
-  std::deque<std::string> kept_;
-};
 
 std::string_view stream_name(JsonFields& fields, std::string_view field) {
   const std::string_view name = fields.text(field);

@@ -15,6 +15,8 @@ using http::JsonWriter;
 
 void write_stream(JsonWriter& out, const streams::StreamInfo& stream) {
   out.begin_object().key("name").text(stream.name).key("id").text(log_id_text(stream.uuid));
+  if (stream.config.retention_ms >= 0) out.key("retention_ms").number(stream.config.retention_ms);
+  if (stream.config.retention_bytes >= 0) out.key("retention_bytes").number(stream.config.retention_bytes);
   out.key("partitions").begin_array();
   for (const streams::PartitionInfo& partition : stream.partitions) {
     out.begin_object().key("id").number(partition.id);
@@ -42,10 +44,35 @@ void list_streams(HttpExchange& exchange) {
   exchange.query(std::move(query), respond_with_streams);
 }
 
+void describe_stream(HttpExchange& exchange) {
+  const std::string name(exchange.request().param("name"));
+  QueryRequest query;
+  query.machine = machine_ids::kStreams;
+  query.type = streams::kDescribe;
+  query.payload = streams::encode(streams::DescribeQuery{false, {name}});
+  exchange.query(std::move(query), [name](HttpExchange& answered, const Reply& reply) {
+    if (!reply.ok()) return answered.respond(refusal_response(reply));
+    const auto infos = streams::decode_stream_infos(reply.payload.view());
+    if (!infos) return answered.respond(error_response({Errc::internal, infos.error().message, 0}));
+    if (infos->empty()) return answered.respond(error_response({Errc::not_found, "there is no stream " + name, 0}));
+    JsonWriter out;
+    write_stream(out, infos->front());
+    answered.respond(HttpResponse::json(200, out.take()));
+  });
+}
+
 struct NewStream {
   std::string name;
   uint32_t partitions = 1;
+  streams::StreamConfig config;
 };
+
+streams::StreamConfig parse_config(http::JsonFields& fields) {
+  streams::StreamConfig config;
+  config.retention_ms = fields.integer_or("retention_ms", -1, -1, INT64_MAX);
+  config.retention_bytes = fields.integer_or("retention_bytes", -1, -1, INT64_MAX);
+  return config;
+}
 
 Result<NewStream> parse_new_stream(std::string body) {
   auto document = http::JsonDocument::parse(std::move(body));
@@ -54,6 +81,7 @@ Result<NewStream> parse_new_stream(std::string body) {
   NewStream stream;
   stream.name = fields.text("name");
   stream.partitions = static_cast<uint32_t>(fields.integer_or("partitions", 1, 1, streams::kPartitionsLimit));
+  stream.config = parse_config(fields);
   if (!streams::valid_name(stream.name)) fields.fail("name must be 1 to 249 of a-z A-Z 0-9 . _ -");
   HEPTANE_TRY(fields.finish());
   return stream;
@@ -62,7 +90,7 @@ Result<NewStream> parse_new_stream(std::string body) {
 void create_stream(HttpExchange& exchange) {
   Result<NewStream> stream = parse_new_stream(std::move(exchange.request().body));
   if (!stream) return exchange.respond(error_response(stream.error()));
-  Buffer payload = streams::encode(streams::CreateStream{stream->name, stream->partitions});
+  Buffer payload = streams::encode(streams::CreateStream{stream->name, stream->partitions, stream->config});
   exchange.submit(streams::make_command(machine_ids::kStreams, streams::kCreateStream, std::move(payload)),
                   [stream = std::move(*stream)](HttpExchange& answered, const Reply& reply) {
                     if (!reply.ok()) return answered.respond(refusal_response(reply));
@@ -71,6 +99,26 @@ void create_stream(HttpExchange& exchange) {
                     out.key("partitions").number(stream.partitions);
                     out.key("position").text(position_text(0, reply.sequence)).end_object();
                     answered.respond(HttpResponse::json(201, out.take()));
+                  });
+}
+
+// Replaces the configuration: what is not named is for ever again.
+void alter_stream(HttpExchange& exchange) {
+  const std::string name(exchange.request().param("name"));
+  auto document = http::JsonDocument::parse(std::move(exchange.request().body));
+  if (!document) return exchange.respond(error_response(document.error()));
+  http::JsonFields fields((*document)->root(), "");
+  const streams::StreamConfig config = parse_config(fields);
+  if (const Result<void> finished = fields.finish(); !finished)
+    return exchange.respond(error_response(finished.error()));
+  Buffer payload = streams::encode(streams::AlterStream{name, config});
+  exchange.submit(streams::make_command(machine_ids::kStreams, streams::kAlterStream, std::move(payload)),
+                  [name](HttpExchange& answered, const Reply& reply) {
+                    if (!reply.ok()) return answered.respond(refusal_response(reply));
+                    JsonWriter out;
+                    out.begin_object().key("name").text(name);
+                    out.key("position").text(position_text(0, reply.sequence)).end_object();
+                    answered.respond(HttpResponse::json(200, out.take()));
                   });
 }
 
@@ -92,6 +140,8 @@ void delete_stream(HttpExchange& exchange) {
 void add_stream_routes(http::HttpRouter& router) {
   router.add(http::Method::get, "/api/v1/streams", list_streams);
   router.add(http::Method::post, "/api/v1/streams", create_stream);
+  router.add(http::Method::get, "/api/v1/streams/{name}", describe_stream);
+  router.add(http::Method::put, "/api/v1/streams/{name}", alter_stream);
   router.add(http::Method::del, "/api/v1/streams/{name}", delete_stream);
 }
 

@@ -143,6 +143,10 @@ void add_serve(CLI::App& app, Context& context) {
         arguments->options.snapshots.log_bytes_min = std::stoull(text) << 20;
       })
       ->check(CLI::Range(1, 1'048'576));
+  command->add_option("--archive-mib", "Log in MiB that becomes one archive segment")
+      ->each(
+          [arguments](const std::string& text) { arguments->options.archive.target_bytes = std::stoull(text) << 20; })
+      ->check(CLI::Range(16, 4096));
   command->add_option("--accept-divergence", arguments->options.accept_divergence,
                       "Go on although replay up to this sequence had other effects than the log says");
   command->add_flag("--quiet", arguments->quiet, "No table of endpoints");

@@ -82,8 +82,9 @@ struct EventRecord {
 // Records without a producer's batch around them: the kernel packs them.
 struct AppendEvents {
   std::string_view stream;
-  Offset expected_offset = -1;  // of the stream's end; -1 = any
+  Offset expected_offset = -1;  // of the partition's end; -1 = any
   std::vector<EventRecord> records;
+  uint32_t partition = 0;  // index in the stream
 };
 
 Buffer encode(const AppendEvents& command);

@@ -19,6 +19,7 @@ Buffer encode(const AppendEvents& command) {
     out.append(record.key);
     out.append(record.value);
   }
+  if (command.partition != 0) out.le<uint32_t>(command.partition);
   return Buffer::take(out.release());
 }
 
@@ -38,6 +39,7 @@ Result<AppendEvents> decode_append_events(Bytes payload) {
     record.key = reader.take(key_bytes);
     record.value = reader.take(value_bytes);
   }
+  if (!reader.failed() && reader.remaining() > 0) command.partition = reader.le<uint32_t>();
   if (!reader.complete()) return Error{Errc::invalid_argument, "an append of events does not add up"};
   return command;
 }

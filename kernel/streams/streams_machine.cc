@@ -63,8 +63,13 @@ void StreamsMachine::append(const Command& command, Effects& effects) {
 void StreamsMachine::append_events(const Command& command, Effects& effects) {
   const Result<AppendEvents> events = decode_append_events(command.payload);
   if (!events) return effects.refuse(events.error().code, 0, events.error().message);
-  const std::optional<PartitionId> partition = find_partition(events->stream, 0);
-  if (!partition) return effects.refuse(Errc::not_found, 0, "there is no stream " + std::string(events->stream));
+  const std::optional<PartitionId> partition = find_partition(events->stream, events->partition);
+  if (!partition)
+    return effects.refuse(
+        Errc::not_found, 0,
+        "there is no stream " + std::string(events->stream) +
+            (find_partition(events->stream, 0) ? " with a partition " + std::to_string(events->partition)
+                                               : std::string()));
   if (events->expected_offset >= 0 && events->expected_offset != next_offset(*partition))
     return effects.refuse(Errc::stale, 0, "the stream goes on at offset " + std::to_string(next_offset(*partition)));
   uint64_t bytes = 0;

@@ -12,6 +12,7 @@ namespace heptane::http {
 class HttpExchange {
  public:
   using OnReply = std::function<void(HttpExchange&, const Reply&)>;
+  using OnWaited = std::function<void(HttpExchange&)>;
   using OnRecords = std::function<void(HttpExchange&, const net::RecordsRead&)>;
 
   virtual ~HttpExchange() = default;
@@ -23,6 +24,10 @@ class HttpExchange {
   virtual void submit(Submission submission, OnReply then) = 0;
   virtual void query(QueryRequest query, OnReply then) = 0;
   virtual void read(ReadRequest read, OnRecords then) = 0;
+
+  // Until the partition's synced end passes `from`, the partition is deleted or `limit_ns` is over, whichever is first.
+  // At most the answer's deadline; when there is no room for another that waits, as if the time were over.
+  virtual void wait(PartitionId partition, Offset from, int64_t limit_ns, OnWaited then) = 0;
 
   virtual void respond(HttpResponse response) = 0;
 };

@@ -105,6 +105,9 @@ class JsonFields {
   std::optional<Error> error_;
 };
 
+bool valid_utf8(std::string_view text);
+// Standard alphabet with padding (RFC 4648 §4).
+std::string base64_encoded(std::string_view bytes);
 // Standard alphabet with padding (RFC 4648 §4). Nothing when it is not base64.
 std::optional<std::string> base64_decoded(std::string_view text);
 

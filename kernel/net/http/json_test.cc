@@ -120,6 +120,9 @@ TEST(JsonWriter, writes_what_the_reader_reads) {
 }
 
 TEST(Base64, is_strict) {
+  for (const char* text : {"", "h", "he", "hep", "heptane", "heptane!"})
+    EXPECT_EQ(base64_decoded(base64_encoded(text)), text);
+  EXPECT_EQ(base64_encoded("heptane"), "aGVwdGFuZQ==");
   EXPECT_EQ(base64_decoded(""), "");
   EXPECT_EQ(base64_decoded("aGVwdGFuZQ=="), "heptane");
   EXPECT_EQ(base64_decoded("AP+/"), std::string("\0\xFF\xBF", 3));

@@ -136,7 +136,7 @@ void HttpSession::run_handler() {
   phase_ = Phase::handling;
   route_->handler(*this);
   if (phase_ != Phase::handling) return;
-  HEPTANE_ASSERT(on_reply_ || on_records_, "a handler responds or asks");
+  HEPTANE_ASSERT(on_reply_ || on_records_ || on_waited_, "a handler responds or asks");
   context_->pause_input(true);
   arm(service_.limits.answer_deadline_ns);
 }
@@ -155,6 +155,27 @@ void HttpSession::query(QueryRequest query, OnReply then) {
 void HttpSession::read(ReadRequest read, OnRecords then) {
   on_records_ = std::move(then);
   sent_or_overloaded(context_->read(++last_request_, read));
+}
+
+void HttpSession::wait(PartitionId partition, Offset from, int64_t limit_ns, OnWaited then) {
+  on_waited_ = std::move(then);
+  subscription_ = context_->subscribe(partition, from);
+  wait_timer_ = context_->arm(subscription_ == 0 ? 0 : limit_ns);
+}
+
+void HttpSession::end_wait() {
+  if (subscription_ != 0) context_->unsubscribe(subscription_);
+  subscription_ = 0;
+  if (wait_timer_) context_->cancel(*wait_timer_);
+  wait_timer_.reset();
+}
+
+void HttpSession::on_advanced(net::SubscriptionId subscription, Offset, net::SessionContext& context) {
+  context_ = &context;
+  if (phase_ != Phase::handling || subscription != subscription_ || !on_waited_) return;
+  subscription_ = 0;
+  end_wait();
+  std::exchange(on_waited_, nullptr)(*this);
 }
 
 void HttpSession::sent_or_overloaded(bool sent) {
@@ -180,6 +201,8 @@ void HttpSession::respond(HttpResponse response) {
   HEPTANE_ASSERT(phase_ == Phase::handling, "a request has one response");
   on_reply_ = nullptr;
   on_records_ = nullptr;
+  on_waited_ = nullptr;
+  end_wait();
   send(response);
 }
 
@@ -226,6 +249,12 @@ void HttpSession::on_writable(net::SessionContext& context) {
 
 void HttpSession::on_timer(net::SessionTimerId timer, net::SessionContext& context) {
   context_ = &context;
+  if (wait_timer_ && *wait_timer_ == timer) {
+    wait_timer_.reset();
+    end_wait();
+    if (phase_ == Phase::handling && on_waited_) std::exchange(on_waited_, nullptr)(*this);
+    return;
+  }
   if (!timer_ || *timer_ != timer) return;
   timer_.reset();
   keep_alive_ = false;
@@ -248,6 +277,7 @@ void HttpSession::on_close(net::CloseReason) {
   phase_ = Phase::closed;
   on_reply_ = nullptr;
   on_records_ = nullptr;
+  on_waited_ = nullptr;
 }
 
 }  // namespace heptane::http

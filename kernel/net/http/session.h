@@ -28,6 +28,7 @@ class HttpSession final : public net::Session, private HttpExchange {
   size_t on_bytes(Bytes input, net::SessionContext& context) override;
   void on_reply(RequestId request, const Reply& reply, net::SessionContext& context) override;
   void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext& context) override;
+  void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) override;
   void on_writable(net::SessionContext& context) override;
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;
@@ -40,7 +41,9 @@ class HttpSession final : public net::Session, private HttpExchange {
   void submit(Submission submission, OnReply then) override;
   void query(QueryRequest query, OnReply then) override;
   void read(ReadRequest read, OnRecords then) override;
+  void wait(PartitionId partition, Offset from, int64_t limit_ns, OnWaited then) override;
   void respond(HttpResponse response) override;
+  void end_wait();
 
   bool begin(Bytes input, size_t& consumed);
   void on_head();
@@ -63,6 +66,9 @@ class HttpSession final : public net::Session, private HttpExchange {
   const Route* route_ = nullptr;
   OnReply on_reply_;
   OnRecords on_records_;
+  OnWaited on_waited_;
+  net::SubscriptionId subscription_ = 0;
+  std::optional<net::SessionTimerId> wait_timer_;
   RequestId last_request_ = 0;
   std::optional<net::SessionTimerId> timer_;
   Phase phase_ = Phase::idle;

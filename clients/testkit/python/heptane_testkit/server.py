@@ -110,6 +110,11 @@ class Server:
         return host.strip("[]"), int(port)
 
     @property
+    def admin(self):
+        """HOST:PORT of the admin listener."""
+        return "%s:%d" % self.address("admin")
+
+    @property
     def kafka(self):
         return self.endpoints["kafka"]
 

@@ -2,8 +2,8 @@
 // names a place at or before it, and the record batches from there are searched, compressed ones inflated within a limit.
 
 #include "kernel/shard/state_machine.h"
+#include "kernel/streams/inflate.h"
 #include "kernel/streams/record_batch.h"
-#include "modules/data/domain/codecs/inflate.h"
 #include "modules/data/gateway/kafka/messages.h"
 #include "modules/data/gateway/kafka/parted_request.h"
 
@@ -34,7 +34,8 @@ std::optional<TimedOffset> find_time(Bytes batch, const streams::RecordBatchInfo
   Bytes records = batch.subspan(streams::kRecordBatchHeaderBytes);
   std::vector<std::byte> inflated;
   if (info.compressed()) {
-    auto result = inflate(static_cast<Codec>(info.attributes & kCodecMask), records, kInflatedBytesMax);
+    auto result =
+        streams::inflate(static_cast<streams::Codec>(info.attributes & kCodecMask), records, kInflatedBytesMax);
     if (!result) return first;
     inflated = std::move(*result);
     records = inflated;

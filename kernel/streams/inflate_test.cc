@@ -1,6 +1,6 @@
 // Each codec as its own library writes it; cut short, changed, and over the limit.
 
-#include "modules/data/domain/codecs/inflate.h"
+#include "kernel/streams/inflate.h"
 
 #include <gtest/gtest.h>
 #include <lz4frame.h>
@@ -10,7 +10,7 @@
 
 #include <random>
 
-namespace heptane::data {
+namespace heptane::streams {
 namespace {
 
 std::string gzip(const std::string& text) {
@@ -125,4 +125,4 @@ TEST(Inflate, KnowsFourCodecs) {
 }
 
 }  // namespace
-}  // namespace heptane::data
+}  // namespace heptane::streams

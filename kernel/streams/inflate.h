@@ -7,7 +7,7 @@
 #include "kernel/base/bytes.h"
 #include "kernel/base/result.h"
 
-namespace heptane::data {
+namespace heptane::streams {
 
 // As in the low three bits of a record batch's attributes.
 enum class Codec : uint8_t { none = 0, gzip = 1, snappy = 2, lz4 = 3, zstd = 4 };
@@ -16,4 +16,8 @@ enum class Codec : uint8_t { none = 0, gzip = 1, snappy = 2, lz4 = 3, zstd = 4 }
 // beyond the limit: a few hundred KiB, and a window of zstd of at most 8 MiB.
 Result<std::vector<std::byte>> inflate(Codec codec, Bytes input, size_t limit_bytes);
 
-}  // namespace heptane::data
+// A compressed record batch as an uncompressed one, whose records can be walked (record_batch.h); its CRC is not made
+// anew. `limit_bytes` of records. Errors as inflate.
+Result<std::vector<std::byte>> inflate_batch(Bytes batch, size_t limit_bytes);
+
+}  // namespace heptane::streams

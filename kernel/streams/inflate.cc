@@ -1,4 +1,5 @@
-#include "modules/data/domain/codecs/inflate.h"
+#include "kernel/streams/inflate.h"
+#include "kernel/streams/record_batch.h"
 
 #include <lz4frame.h>
 #include <snappy.h>
@@ -9,7 +10,7 @@
 #include <cstring>
 #include <memory>
 
-namespace heptane::data {
+namespace heptane::streams {
 
 namespace {
 
@@ -143,4 +144,21 @@ Result<std::vector<std::byte>> inflate(Codec codec, Bytes input, size_t limit_by
   return Error{Errc::unsupported, "there is no such codec"};
 }
 
-}  // namespace heptane::data
+Result<std::vector<std::byte>> inflate_batch(Bytes batch, size_t limit_bytes) {
+  const Result<RecordBatchInfo> info = decode_record_batch_header(batch);
+  if (!info) return info.error();
+  constexpr uint16_t kCodecMask = 7;
+  const Bytes records = batch.subspan(kRecordBatchHeaderBytes, info->total_bytes - kRecordBatchHeaderBytes);
+  Result<std::vector<std::byte>> plain =
+      inflate(static_cast<Codec>(info->attributes & kCodecMask), records, limit_bytes);
+  if (!plain) return std::move(plain.error());
+  std::vector<std::byte> out(kRecordBatchHeaderBytes + plain->size());
+  std::copy_n(batch.begin(), kRecordBatchHeaderBytes, out.begin());
+  std::copy(plain->begin(), plain->end(), out.begin() + kRecordBatchHeaderBytes);
+  namespace layout = record_batch_layout;
+  store_be<int32_t>(out.data() + layout::kBatchLength, static_cast<int32_t>(out.size() - layout::kLeaderEpoch));
+  store_be<uint16_t>(out.data() + layout::kAttributes, static_cast<uint16_t>(info->attributes & ~kCodecMask));
+  return out;
+}
+
+}  // namespace heptane::streams

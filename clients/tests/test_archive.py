@@ -1,0 +1,68 @@
+"""History: log segments that no recovery needs become archive segments; real clients read on, over restarts and kills."""
+
+import json
+import os
+import time
+import unittest
+import urllib.request
+
+import confluent_kafka
+from heptane_testkit import Server
+from heptane_testkit import kafka, pause
+
+TOPICS = 8
+PATIENCE_SECONDS = 120
+
+
+class Archive(unittest.TestCase):
+    def produce(self, server, rounds, size, config=None):
+        producer = confluent_kafka.Producer({"bootstrap.servers": server.kafka, "acks": "all", "linger.ms": 5,
+                                             **(config or {})})
+        for n in range(rounds):
+            for topic in range(TOPICS):
+                while True:
+                    try:
+                        producer.produce(f"t{topic}", f"{n} ".encode() + os.urandom(size).hex().encode())
+                        break
+                    except BufferError:
+                        producer.poll(0.1)
+        self.assertEqual(producer.flush(PATIENCE_SECONDS), 0)
+
+    def archived(self, server):
+        directory = os.path.join(server.data, "shard-0", "archive")
+        return [name for name in os.listdir(directory) if name.endswith(".archive")]
+
+    def wait_for(self, truth, what):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not truth():
+            self.assertLess(time.monotonic(), deadline, what)
+            pause(0.05)
+
+    def expect_all(self, server, rounds):
+        for topic in range(TOPICS):
+            messages = kafka.read_messages(server.kafka, f"t{topic}", count=rounds, seconds=PATIENCE_SECONDS)
+            self.assertEqual([int(message.value().split()[0]) for message in messages], list(range(rounds)))
+
+    def test_history_is_read_from_archive_segments(self):
+        args = ["--segment-mib", "16", "--snapshot-log-mib", "16", "--archive-mib", "16"]
+        with Server(args=args) as server:
+            self.produce(server, 10_000, 600)
+            self.wait_for(lambda: len(self.archived(server)) >= 2, "nothing was archived")
+            self.expect_all(server, 10_000)
+            server.crash_restart()
+            self.expect_all(server, 10_000)
+            # Deleted streams free their archive segments, and the others are still whole.
+            for topic in range(1, TOPICS):
+                request = urllib.request.Request(f"http://{server.admin}/api/v1/streams/t{topic}", method="DELETE")
+                request.add_header("Content-Type", "application/json")
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    self.assertEqual(answer.status, 200, json.load(answer))
+            messages = kafka.read_messages(server.kafka, "t0", count=10_000, seconds=PATIENCE_SECONDS)
+            self.assertEqual(len(messages), 10_000)
+            server.restart()
+            messages = kafka.read_messages(server.kafka, "t0", count=10_000, seconds=PATIENCE_SECONDS)
+            self.assertEqual(len(messages), 10_000)
+
+
+if __name__ == "__main__":
+    unittest.main()
