@@ -5,6 +5,7 @@
 #include <array>
 #include <vector>
 
+#include "kernel/base/huge_allocator.h"
 #include "kernel/shard/effects.h"
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/shard/state_machine.h"
@@ -61,6 +62,16 @@ class AccountMachine final : public StateMachine {
     effects.reply(accounts_[from].balance, accounts_[to].balance);
   }
 
+  void expect(const Command& command) const override {
+    if (command.payload.size() != kTransferBytes) return;
+    const std::byte* at = command.payload.data();
+    for (const size_t side : {size_t{0}, size_t{4}}) {
+      const Account& account = accounts_[load_le<uint32_t>(at + side) % accounts_.size()];
+      __builtin_prefetch(&account, 1);
+      __builtin_prefetch(reinterpret_cast<const std::byte*>(&account) + 64, 1);
+    }
+  }
+
   void query(const Query& query, Reply& reply) const override {
     ByteReader reader(query.payload);
     const size_t account = reader.le<uint32_t>() % accounts_.size();
@@ -95,7 +106,7 @@ class AccountMachine final : public StateMachine {
 
  private:
   static constexpr int64_t kAmountLimit = int64_t{1} << 40;
-  std::vector<Account> accounts_;
+  std::vector<Account, HugeAllocator<Account>> accounts_;
 };
 
 }  // namespace heptane::bench

@@ -19,9 +19,12 @@ class PipelineSnapshots {
 
   // The newest snapshot, then the log behind it.
   log::RecoveryReport restore_and_recover() {
+    restore();
+    return pipeline_.recover(restored_.from);
+  }
+  void restore() {
     const auto id = must(snapshot::peek_log_id(pipeline_.disk(), directory_ + "/shard-0/log"), "look at the log");
     restored_ = must(store_.restore(pipeline_.shard(), pipeline_.streams(), id), "restore the snapshot");
-    return pipeline_.recover(restored_.from);
   }
   // After the recovery, before pipeline.start().
   void attach(uint64_t replayed_bytes) {

@@ -129,6 +129,7 @@ class Shard {
   void fire_timer(const Command& command);
   void set_config(const Command& command);
   void keep(const Command& command, uint32_t delta, const std::optional<IdempotencyKey>& key, bool replaying);
+  void expect(const log::EntryView& entry, Sequence sequence) const;
   Result<void> replay_entry(const log::EntryView& entry, Sequence sequence, const log::BatchView& batch,
                             const log::BatchPlace& place);
   std::string first_difference(const log::BatchView& batch);
@@ -137,6 +138,12 @@ class Shard {
   void subscribe(ShardLink& link, SessionId session, const SubscribeRequest& request);
   void unsubscribe(ShardLink& link, uint64_t subscription);
   void notify(PartitionId partition);
+
+  struct ReplayItem {
+    log::EntryView entry;
+    Sequence sequence;
+  };
+  std::vector<ReplayItem> replay_items_;  // of the batch being replayed
 
   LogTime stamp();
   bool fire_due_timers();

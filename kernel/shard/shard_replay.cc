@@ -7,6 +7,8 @@ namespace heptane {
 
 namespace {
 
+constexpr size_t kLookAhead = 16;  // commands: enough for the memory's latency, few enough for the first cache
+
 std::optional<IdempotencyKey> logged_key(Bytes extensions, Principal& principal) {
   std::optional<IdempotencyKey> key;
   log::for_each_extension(extensions, [&](log::ExtensionType type, Bytes bytes) {
@@ -32,8 +34,16 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
   digest_.reset();
   run_.replayed().clear();
   last_time_ = std::max(last_time_, header.base_time);
-  HEPTANE_TRY(batch.for_each_entry(
-      [&](const log::EntryView& entry, Sequence sequence) { return replay_entry(entry, sequence, batch, place); }));
+  replay_items_.clear();
+  HEPTANE_TRY(batch.for_each_entry([&](const log::EntryView& entry, Sequence sequence) -> Result<void> {
+    replay_items_.push_back({entry, sequence});
+    return {};
+  }));
+  for (size_t i = 0; i < replay_items_.size(); ++i) {
+    if (i + kLookAhead < replay_items_.size())
+      expect(replay_items_[i + kLookAhead].entry, replay_items_[i + kLookAhead].sequence);
+    HEPTANE_TRY(replay_entry(replay_items_[i].entry, replay_items_[i].sequence, batch, place));
+  }
   streams_->settle(header.last_sequence());
   if (header.is_seal() || digest_.value() == header.effects_digest) return {};
   if (accepted_divergence_ == header.last_sequence()) return {};
@@ -44,6 +54,14 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
                    ". The log is intact; this program computes something else than "
                    "the one that wrote it. Use that program, or go on with: heptane serve --accept-divergence " +
                    std::to_string(header.last_sequence())};
+}
+
+void Shard::expect(const log::EntryView& entry, Sequence sequence) const {
+  if (!entry.header.is_command()) return;
+  const MachineTable::Slot* slot = machines_.find(entry.header.machine);
+  if (slot == nullptr) return;
+  slot->machine->expect(Command{sequence, 0, entry.header.machine, entry.header.type, entry.header.kind,
+                                entry.header.partition, entry.payload, Principal{}});
 }
 
 // Names the first event that differs; when all are the same, a reply or a timer did.

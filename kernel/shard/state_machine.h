@@ -54,6 +54,9 @@ class StateMachine {
   virtual std::string_view name() const = 0;  // for metrics and messages
 
   virtual void apply(const Command& command, Effects& effects) = 0;
+  // The command will be applied soon: a machine with a large state asks the processor for the lines that apply() will
+  // touch (__builtin_prefetch), and changes nothing. The payload may be malformed.
+  virtual void expect(const Command& command) const { (void)command; }
   // Fills the reply; gated like one. Pages its answer: at most 1 MiB.
   virtual void query(const Query& query, Reply& reply) const = 0;
 

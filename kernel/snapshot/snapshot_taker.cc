@@ -38,6 +38,7 @@ void SnapshotTaker::start(const LogId& log_id, ShardId shard, const RestoredSnap
   log_id_ = log_id;
   shard_ = shard;
   log_bytes_before_ = log_bytes;
+  paced_from_ns_ = clock_.monotonic_ns();
   if (restored.any) {
     counters_.last_sequence = restored.header.sequence;
     counters_.last_bytes = restored.file_bytes;
@@ -64,6 +65,7 @@ bool SnapshotTaker::prepare(uint64_t log_bytes_total) {
   phase_.store(Phase::preparing, std::memory_order_release);
   requested_.store(false, std::memory_order_release);  // what is requested from here on may want a later state
   log_bytes_seen_ = log_bytes_before_ + log_bytes_total;
+  find_pace(log_bytes_total);
   std::string why = no_room();
   if (why.empty() && !in_place()) why = no_memory_for_fork();
   if (why.empty())
@@ -82,6 +84,16 @@ bool SnapshotTaker::gather() {
   phase_.store(Phase::prepared, std::memory_order_release);
   if (wake_shard_) wake_shard_();
   return false;
+}
+
+void SnapshotTaker::find_pace(uint64_t log_bytes_total) {
+  const int64_t now_ns = clock_.monotonic_ns();
+  const double seconds = static_cast<double>(now_ns - paced_from_ns_) / 1e9;
+  const auto grown = static_cast<double>(log_bytes_total - paced_from_bytes_);
+  pace_ = options_.bytes_per_second;
+  if (pace_ > 0 && seconds > 0) pace_ = std::max(pace_, static_cast<uint64_t>(grown / seconds));
+  paced_from_ns_ = now_ns;
+  paced_from_bytes_ = log_bytes_total;
 }
 
 std::string SnapshotTaker::no_room() {
@@ -121,9 +133,8 @@ void SnapshotTaker::take(const Shard& shard, const StreamStore& streams, const R
     if (taken_ == Taken::in_place) {
       written_ = write_snapshot(writer, shard, streams);
     } else {
-      writer.set_pace([begin_ns = clock_.monotonic_ns(), rate = options_.bytes_per_second](uint64_t written) {
-        pace(begin_ns, written, rate);
-      });
+      writer.set_pace(
+          [begin_ns = clock_.monotonic_ns(), rate = pace_](uint64_t written) { pace(begin_ns, written, rate); });
       const Result<int64_t> forked =
           child_.start(file_->descriptor(), [&] { return write_snapshot(writer, shard, streams).ok(); });
       if (!forked) written_ = forked.error();
@@ -167,9 +178,9 @@ bool SnapshotTaker::finish_writing() {
 
 // How much more may be read by now.
 uint64_t SnapshotTaker::reading_allowance() const {
-  if (options_.bytes_per_second == 0 || last_.load(std::memory_order_acquire)) return kVerifyStepBytes;
+  if (pace_ == 0 || last_.load(std::memory_order_acquire)) return kVerifyStepBytes;
   const auto passed_s = static_cast<double>(clock_.monotonic_ns() - verify_begin_ns_) / 1e9;
-  const auto allowed = static_cast<uint64_t>(passed_s * static_cast<double>(options_.bytes_per_second)) + kBufferBytes;
+  const auto allowed = static_cast<uint64_t>(passed_s * static_cast<double>(pace_)) + kBufferBytes;
   return allowed <= verified_bytes_ ? 0 : std::min(kVerifyStepBytes, allowed - verified_bytes_);
 }
 

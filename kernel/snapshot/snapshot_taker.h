@@ -27,7 +27,9 @@ enum class SnapshotMethod : uint8_t {
 
 struct SnapshotTakerOptions {
   SnapshotMethod method = SnapshotMethod::fork;
-  uint64_t bytes_per_second = 100'000'000;            // of writing and reading back; 0: as fast as it goes
+  // Of writing and reading back, 0: as fast as it goes. When the log grows faster than this, that is the pace: a snapshot
+  // that takes longer than as much log lengthens the next start.
+  uint64_t bytes_per_second = 100'000'000;
   uint64_t log_bytes_min = uint64_t{256} << 20;       // new log before the next one; at least the size of the last one
   uint64_t free_bytes_reserve = uint64_t{128} << 20;  // of the disk, on top of 1.5 times the last one
 };
@@ -92,6 +94,7 @@ class SnapshotTaker {
   void give_up(const std::string& why);
   void end();
   uint64_t reading_allowance() const;
+  void find_pace(uint64_t log_bytes_total);
 
   SnapshotStore& store_;
   Clock& clock_;
@@ -118,6 +121,9 @@ class SnapshotTaker {
   std::unique_ptr<SnapshotFileReader> reader_;
   int64_t verify_begin_ns_ = 0;
   uint64_t verified_bytes_ = 0;
+  uint64_t pace_ = 0;              // bytes per second of the one at work; 0: as fast as it goes
+  int64_t paced_from_ns_ = 0;      // when the one before it was prepared, or the start
+  uint64_t paced_from_bytes_ = 0;  // log written by then
 };
 
 }  // namespace heptane::snapshot
