@@ -31,7 +31,8 @@ fuzz: setup-test ## every fuzzer for a minute (FUZZ_SECONDS=60)
 	@tools/ci/fuzz
 
 soak: setup-test build ## hours of load, faults and checks
-	@if [ -x tools/soak ]; then exec tools/soak $(ARGS); else echo 'make soak: there is no tools/soak in this tree'; exit 1; fi
+	@cmake --build --preset release
+	@tools/soak $(ARGS)
 
 bench: ## measure beside the peers (ARGS=NAME)
 	@tools/setup bench

@@ -19,6 +19,8 @@ constexpr Bench kBenches[] = {
     {"append", &heptane::bench::bench_append, "synced small commands beside raw writes and RocksDB (BENCH_BYTES)"},
     {"sync", &heptane::bench::bench_sync, "one lone synchronous producer beside an fdatasync probe"},
     {"replay", &heptane::bench::bench_replay, "commands applied again at a start"},
+    {"restart", &heptane::bench::bench_restart,
+     "a start after a kill under load, beside PostgreSQL (BENCH_STATE_BYTES, BENCH_LOG_BYTES)"},
     {"snapshot", &heptane::bench::bench_snapshot,
      "commits while a snapshot is written, and without (BENCH_STATE_BYTES)"},
 };

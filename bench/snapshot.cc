@@ -5,9 +5,8 @@
 #include <cstdio>
 
 #include "bench/benches.h"
-#include "bench/pipeline.h"
+#include "bench/pipeline_snapshots.h"
 #include "bench/report.h"
-#include "kernel/snapshot/snapshot_taker.h"
 
 namespace heptane::bench {
 
@@ -70,26 +69,13 @@ bool bench_snapshot(const Scratch& scratch) {
   options.directory = scratch.below("snapshot");
   options.accounts = state_bytes / sizeof(AccountMachine::Account);
   Pipeline pipeline(options);
-  const std::string home = options.directory + "/shard-0";
-  snapshot::SnapshotStore store(pipeline.disk(),
-                                snapshot::SnapshotStoreOptions{home + "/snapshots", home + "/quarantine", 0, 2});
-  must(store.open(), "open the snapshots");
   const snapshot::SnapshotTakerOptions defaults;
   snapshot::SnapshotTakerOptions on_request = defaults;
   on_request.log_bytes_min = UINT64_MAX / 4;  // never by itself
-  snapshot::SnapshotTaker taker(store, pipeline.clock(), on_request);
-  pipeline.recover();
-  taker.start(pipeline.log().id(), 0, snapshot::RestoredSnapshot{}, 0);
-  taker.set_report([](const std::string& line) { std::fprintf(stderr, "bench: snapshot: %s\n", line.c_str()); });
-  taker.set_wake_shard([&] { pipeline.wake_shard(); });
-  taker.set_wake_helper([&] { pipeline.wake_helper(); });
-  pipeline.set_helper(
-      [&] { return taker.run_once(pipeline.committer().bytes_total(), pipeline.committer().watermark()); });
-  pipeline.set_shard_step([&] {
-    if (!taker.wants_state() || pipeline.shard().rest_awaited()) return;
-    pipeline.shard().when_at_rest(
-        [&](const RestPoint& rest) { taker.take(pipeline.shard(), pipeline.streams(), rest); });
-  });
+  PipelineSnapshots snapshots(pipeline, options.directory, on_request);
+  snapshot::SnapshotTaker& taker = snapshots.taker();
+  snapshots.restore_and_recover();
+  snapshots.attach(0);
   pipeline.start();
 
   SteadyLoad load(pipeline);

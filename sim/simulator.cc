@@ -50,6 +50,16 @@ Simulation::Simulation(SimulationOptions options)
   server_options_.snapshots.bytes_per_second = random_.one_in(2) ? 0 : 10'000'000;
   server_options_.snapshots.log_bytes_min = uint64_t{32} << (10 + random_.below(10));
   server_options_.snapshots.free_bytes_reserve = 1 << 20;
+  SeededRandom archive_random(part_of(options.seed, 6));
+  // History is moved only behind two snapshots: in half of the seeds there is much of it.
+  if (archive_random.one_in(2)) {
+    server_options_.segment_bytes = 64 << 10;
+    server_options_.snapshots.log_bytes_min = uint64_t{16} << (10 + archive_random.below(4));
+  }
+  server_options_.archive.target_bytes = server_options_.segment_bytes * (1 + archive_random.below(3));
+  server_options_.archive.bytes_per_second = archive_random.one_in(2) ? 0 : 10'000'000;
+  server_options_.archive.retain_commands_ns = archive_random.one_in(2) ? -1 : 1'000'000'000;
+  server_options_.archive.look_interval_ns = 1'000'000 << archive_random.below(10);
   world_.batch_bytes_limit = 1000 + random_.below(11'000);
   fault_every_ = 60 + random_.below(600);
   make_clients();
@@ -205,7 +215,14 @@ void Simulation::trace(const std::string& line) {
   if (trace_.size() > kTraceLines) trace_.pop_front();
 }
 
+void Simulation::count_archived() {
+  if (!server_ || !server_->recovered()) return;
+  counts_.archived += server_->archiver().counters().archived_total;
+  counts_.rewritten += server_->archiver().counters().rewritten_total;
+}
+
 SimulationResult Simulation::result() {
+  count_archived();
   SimulationResult out = counts_;
   out.failed = checker_.failed();
   out.failure = checker_.failure();

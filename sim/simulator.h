@@ -47,6 +47,8 @@ struct SimulationResult {
   uint64_t acknowledged = 0;
   uint64_t seen = 0;
   uint64_t torn_tails = 0;
+  uint64_t archived = 0;   // archive segments made
+  uint64_t rewritten = 0;  // of them, such as were written again without what was dead
 };
 
 class Simulation {
@@ -82,6 +84,7 @@ class Simulation {
   // What goes wrong (simulator_faults.cc).
   void maybe_fault();
   void fault();
+  void count_archived();
   void power_cut(const char* why);
   void kill(const char* why);
   void end_of_process();

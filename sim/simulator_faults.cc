@@ -89,6 +89,7 @@ void Simulation::end_of_process() {
     fatal_.reset();
     disk_.process_kill();
   }
+  count_archived();
   server_.reset();
   stopping_ = false;
   // Armed faults were the old machine's or the old process's; some meet the next start. Not the failed sync of a

@@ -225,6 +225,18 @@ Sequence SegmentLog::first_sequence_of(uint32_t segment) const {
   return durable_.load(std::memory_order_acquire) + 1;
 }
 
+uint32_t SegmentLog::oldest_segment() const {
+  const std::lock_guard lock(index_mutex_);
+  return used_.empty() ? 0 : used_.front().number;
+}
+
+uint32_t SegmentLog::last_segment_below(Sequence below) const {
+  const std::lock_guard lock(index_mutex_);
+  uint32_t last = 0;
+  for (size_t i = 0; i + 1 < used_.size() && used_[i + 1].first_sequence <= below; ++i) last = used_[i].number;
+  return last;
+}
+
 Result<void> SegmentLog::trim(Sequence below) {
   for (;;) {
     uint32_t oldest = 0;

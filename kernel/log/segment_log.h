@@ -47,6 +47,11 @@ class SegmentLog final : public Log {
   Sequence next_sequence() const { return next_sequence_; }
   // Any thread: sequence of the first batch in that segment or in the next one that holds any; the end when none does.
   Sequence first_sequence_of(uint32_t segment) const;
+  // Any thread: number of the oldest segment; 0 before there is one.
+  uint32_t oldest_segment() const;
+  // Any thread: number of the newest segment with nothing at or above `below`, never the one
+  // being appended to; 0 = none.
+  uint32_t last_segment_below(Sequence below) const;
   // Any thread: segments the commit had to make because none was ready.
   uint64_t segments_made_inline_total() const;
 

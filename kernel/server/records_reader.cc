@@ -11,19 +11,48 @@ net::RecordsRead LogRecordsReader::read(const ReadReply& where) {
   out.offset = where.offset;
   out.log_start = where.log_start;
   out.durable_end = where.durable_end;
-  if (!reader_ && !where.extents.empty()) reader_ = log_.reader();
+  if (out.error) return out;
+  const bool older = where.log_start < where.indexed;
+  Result<void> done;
+  if (where.from_time_ms && older) {
+    const Result<std::optional<Offset>> archived =
+        archive_.offset_for_time(where.partition, where.log_start, *where.from_time_ms);
+    if (!archived)
+      done = archived.error();
+    else if (*archived)
+      out.offset = **archived;
+  }
+  if (done && out.offset < out.durable_end) {
+    if (out.offset < where.indexed) {
+      done = read_archive(where, out);
+    } else {
+      done = read_log(where, out);
+      // Its segment became an archive segment after the shard had said where it lies.
+      if (!done && done.error().code == Errc::not_found && out.batches.empty()) done = read_archive(where, out);
+    }
+  }
+  // What was read before an error stays good. A segment that is nowhere is no missing stream: the stream was deleted
+  // meanwhile, or the disk lost it.
+  if (!done && out.batches.empty()) out.error = done.error().code == Errc::not_found ? Errc::io : done.error().code;
+  return out;
+}
+
+Result<void> LogRecordsReader::read_archive(const ReadReply& where, net::RecordsRead& out) {
+  Result<std::vector<Buffer>> batches = archive_.read(where.partition, out.offset, where.max_bytes);
+  if (!batches) return std::move(batches.error());
+  out.batches = std::move(*batches);
+  return {};
+}
+
+Result<void> LogRecordsReader::read_log(const ReadReply& where, net::RecordsRead& out) {
+  if (!reader_) reader_ = log_.reader();
   uint64_t bytes = 0;
   for (const Extent& extent : where.extents) {
     const Result<bool> more = read_extent(extent, where, out, bytes);
-    if (!more) {
-      // What was read before stays good; with nothing read the error is the answer.
-      // A segment that is gone is no missing stream: the stream was deleted meanwhile, or the disk lost it.
-      if (out.batches.empty()) out.error = more.error().code == Errc::not_found ? Errc::io : more.error().code;
-      break;
-    }
+    if (!more) return more.error();
     if (!*more) break;
   }
-  return out;
+  return {};
 }
 
 // False when enough was read.

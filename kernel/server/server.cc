@@ -91,6 +91,9 @@ Result<void> Server::replay_log() {
   HEPTANE_TRY(snapshot_store_->open());
   const Result<std::optional<LogId>> id = snapshot::peek_log_id(seams_.disk, home + "/log");
   if (!id) return id.error();
+  archive_ = std::make_unique<archive::ArchiveStore>(
+      seams_.disk, archive::ArchiveStoreOptions{home + "/archive", options_.shard.id});
+  HEPTANE_TRY(archive_->open(*id));
   Result<snapshot::RestoredSnapshot> restored = snapshot_store_->restore(*shard_, streams_, *id);
   if (!restored) return restored.error();
   restored_ = std::move(*restored);
@@ -99,6 +102,8 @@ Result<void> Server::replay_log() {
       [this](const log::BatchView& batch, const log::BatchPlace& place) { return shard_->replay(batch, place); });
   if (!report) return report.error();
   recovery_ = std::move(*report);
+  streams_.forget_segments(archive_->last_log_segment());
+  restored_.reports.insert(restored_.reports.end(), archive_->reports().begin(), archive_->reports().end());
   recovery_.end.epoch = std::max(recovery_.end.epoch, restored_.header.epoch);  // nothing may follow the snapshot
   snapshots_ = std::make_unique<snapshot::SnapshotTaker>(*snapshot_store_, seams_.clock, options_.snapshots);
   snapshots_->set_wake_shard([this] { seams_.net.wake(); });
@@ -106,6 +111,13 @@ Result<void> Server::replay_log() {
     if (wake_helper_) wake_helper_();
   });
   snapshots_->set_report([](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); });
+  archiver_ = std::make_unique<archive::Archiver>(*archive_, *log_, seams_.clock, options_.archive);
+  archiver_->set_wake_shard([this] { seams_.net.wake(); });
+  archiver_->set_wake_helper([this] {
+    if (wake_helper_) wake_helper_();
+  });
+  archiver_->set_report([](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); });
+  archiver_->start(log_->id(), options_.shard.id, options_.segment_bytes);
   snapshots_->start(log_->id(), options_.shard.id, restored_, recovery_.bytes);
   shard_->start(recovery_.end);
   shard_->adopt(options_.machine_config, recovery_.end.last_sequence == 0);
@@ -113,7 +125,7 @@ Result<void> Server::replay_log() {
 }
 
 Result<void> Server::open_listeners() {
-  records_ = std::make_unique<LogRecordsReader>(*log_);
+  records_ = std::make_unique<LogRecordsReader>(*log_, seams_.disk, *archive_);
   net::IoLoopConfig config;
   config.max_connections = options_.max_connections;
   io_ = std::make_unique<net::IoLoop>(seams_.net, seams_.clock, *link_, *records_, config);
@@ -199,7 +211,19 @@ bool Server::shard_turn() {
   if (shard_->disk_full()) oldest_live_segment_.store(streams_.oldest_live_segment(), std::memory_order_relaxed);
   if (snapshots_->wants_state() && !shard_->rest_awaited())
     shard_->when_at_rest([this](const RestPoint& rest) { snapshots_->take(*shard_, streams_, rest); });
+  archiver_->shard_turn(*shard_, streams_);
   return shard_->run_once();
+}
+
+// The log must reach below the older of two snapshots (log.md, Segments and files).
+Result<void> Server::find_needed_log() {
+  const uint64_t taken = snapshots_->counters().taken_total.load(std::memory_order_relaxed);
+  if (taken == snapshots_seen_) return {};
+  const Result<std::vector<snapshot::SnapshotName>> kept = snapshot_store_->list();
+  if (!kept) return kept.error();
+  snapshots_seen_ = taken;
+  needed_from_ = kept->size() < 2 ? 0 : kept->back().sequence;
+  return {};
 }
 
 // While the disk is full: segments that hold no record of a living stream and lie below the older snapshot go. History of
@@ -208,17 +232,16 @@ Result<void> Server::relieve_disk() {
   if (!shard_->disk_full()) return {};
   snapshots_->request();
   seams_.net.wake();
-  const Result<std::vector<snapshot::SnapshotName>> kept = snapshot_store_->list();
-  if (!kept) return kept.error();
-  if (kept->size() < 2) return {};
+  if (needed_from_ == 0 || !archiver_->idle()) return {};
   // Not the segment that holds the snapshot's own last batch: recovery begins behind it.
   const Sequence live = log_->first_sequence_of(oldest_live_segment_.load(std::memory_order_relaxed));
-  return log_->trim(std::min(live, kept->back().sequence));
+  return log_->trim(std::min(live, needed_from_));
 }
 
 bool Server::helper_turn() {
   if (committer_->failed()) return false;
   check_free_space();
+  if (const Result<void> found = find_needed_log(); !found) on_fatal_(found.error());
   if (const Result<void> relieved = relieve_disk(); !relieved) on_fatal_(relieved.error());
   const Result<bool> more = log_->maintain();
   if (!more) {
@@ -226,7 +249,11 @@ bool Server::helper_turn() {
     if (more.error().code != Errc::no_space) on_fatal_(more.error());
     return false;
   }
-  return snapshots_->run_once(committer_->bytes_total(), committer_->watermark()) || *more;
+  const bool snapshot = snapshots_->run_once(committer_->bytes_total(), committer_->watermark());
+  // Not while the server stops: what is not finished is begun again by the next start.
+  const Result<bool> archive = stopping_ ? Result<bool>(false) : archiver_->run_once(needed_from_, shard_->disk_full());
+  if (!archive && archive.error().code != Errc::no_space) on_fatal_(archive.error());
+  return snapshot || *more || (archive && *archive);
 }
 
 void Server::request_stop() {

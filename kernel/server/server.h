@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernel/admin/admin.h"
+#include "kernel/archive/archiver.h"
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
 #include "kernel/base/random.h"
@@ -45,6 +46,7 @@ struct ServerOptions {
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;
+  archive::ArchiverOptions archive;
 };
 
 struct Endpoint {
@@ -84,6 +86,9 @@ class Server {
   const log::RecoveryReport& recovery() const { return recovery_; }
   const snapshot::RestoredSnapshot& restored() const { return restored_; }
   snapshot::SnapshotTaker& snapshots() { return *snapshots_; }
+  bool recovered() const { return archiver_ != nullptr; }  // the references below are there
+  archive::Archiver& archiver() { return *archiver_; }
+  archive::ArchiveStore& archive() { return *archive_; }
   Shard& shard() { return *shard_; }
   streams::StreamsMachine& streams() { return streams_; }
   // The process before this one died while it applied a command, which is now refused.
@@ -104,6 +109,7 @@ class Server {
   Result<void> open_listeners();
   void check_free_space();
   Result<void> relieve_disk();
+  Result<void> find_needed_log();
   Result<void> open_listener(const ListenerSpec& spec);
   Result<net::Address> listen_on_default(net::Protocol& protocol, uint16_t default_port, bool& moved);
 
@@ -127,10 +133,15 @@ class Server {
   std::unique_ptr<snapshot::SnapshotStore> snapshot_store_;
   snapshot::RestoredSnapshot restored_;
   std::unique_ptr<snapshot::SnapshotTaker> snapshots_;
+  std::unique_ptr<archive::ArchiveStore> archive_;
+  std::unique_ptr<archive::Archiver> archiver_;
+  // Helper: recovery never begins below this sequence; 0 = it may begin at the log's beginning.
+  Sequence needed_from_ = 0;
+  uint64_t snapshots_seen_ = UINT64_MAX;  // taken_total when needed_from_ was looked up
   std::function<void()> wake_commit_;
   std::function<void()> wake_helper_;
   std::atomic<uint32_t> oldest_live_segment_{0};  // as the shard last saw it while the disk was full
-  bool stopping_ = false;
+  std::atomic<bool> stopping_{false};
   bool last_snapshot_requested_ = false;
 };
 

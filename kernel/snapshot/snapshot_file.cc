@@ -1,18 +1,8 @@
 #include "kernel/snapshot/snapshot_file.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 
 namespace heptane::snapshot {
-
-AlignedBuffer::AlignedBuffer(size_t bytes) : bytes_(bytes) {
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  HEPTANE_ASSERT(memory != MAP_FAILED, "no memory for a snapshot's buffer");
-  data_ = static_cast<std::byte*>(memory);
-}
-
-AlignedBuffer::~AlignedBuffer() { ::munmap(data_, bytes_); }
 
 SnapshotFileWriter::SnapshotFileWriter(File& file, const SnapshotHeader& header) : file_(file), header_(header) {
   encode(header_, buffer_.data());

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "kernel/base/aligned_buffer.h"
 #include "kernel/base/disk.h"
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/snapshot/snapshot_format.h"
@@ -16,21 +17,6 @@
 namespace heptane::snapshot {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
-
-// Anonymous memory on page boundaries, given back to the system at the end.
-class AlignedBuffer {
- public:
-  explicit AlignedBuffer(size_t bytes);
-  ~AlignedBuffer();
-  AlignedBuffer(const AlignedBuffer&) = delete;
-  AlignedBuffer& operator=(const AlignedBuffer&) = delete;
-  std::byte* data() const { return data_; }
-  size_t size() const { return bytes_; }
-
- private:
-  std::byte* data_;
-  size_t bytes_;
-};
 
 class SnapshotFileWriter final : public SnapshotWriter {
  public:

@@ -6,6 +6,7 @@ namespace heptane::snapshot {
 
 namespace {
 
+constexpr size_t kHugePagesAStep = 4;
 constexpr uint64_t kVerifyStepBytes = uint64_t{8} << 20;
 
 // What the child and the shard in place both do.
@@ -51,7 +52,7 @@ bool SnapshotTaker::due(uint64_t log_bytes_total) const {
 bool SnapshotTaker::run_once(uint64_t log_bytes_total, Sequence durable) {
   switch (phase_.load(std::memory_order_acquire)) {
     case Phase::idle: return due(log_bytes_total) && prepare(log_bytes_total);
-    case Phase::preparing:
+    case Phase::preparing: return gather();
     case Phase::prepared: return false;
     case Phase::taken: return finish_writing();
     case Phase::verifying: return verify(durable);
@@ -71,6 +72,13 @@ bool SnapshotTaker::prepare(uint64_t log_bytes_total) {
     give_up(why);
     return false;
   }
+  if (!in_place() && file_->descriptor() >= 0) huge_pages_.begin();
+  return true;
+}
+
+// The fork is to be short.
+bool SnapshotTaker::gather() {
+  if (!in_place() && huge_pages_.step(kHugePagesAStep)) return true;
   phase_.store(Phase::prepared, std::memory_order_release);
   if (wake_shard_) wake_shard_();
   return false;

@@ -15,6 +15,7 @@
 #include "kernel/base/clock.h"
 #include "kernel/shard/shard.h"
 #include "kernel/snapshot/forked_child.h"
+#include "kernel/snapshot/huge_pages.h"
 #include "kernel/snapshot/snapshot_store.h"
 
 namespace heptane::snapshot {
@@ -81,6 +82,7 @@ class SnapshotTaker {
 
   bool due(uint64_t log_bytes_total) const;
   bool prepare(uint64_t log_bytes_total);
+  bool gather();
   Result<void> open_temporary();
   std::string no_room();
   bool in_place() const { return options_.method == SnapshotMethod::in_place || last_.load(std::memory_order_acquire); }
@@ -111,6 +113,7 @@ class SnapshotTaker {
   SnapshotHeader header_;
   Taken taken_ = Taken::needless;
   ForkedChild child_;
+  HugePages huge_pages_;
   Result<void> written_;
   std::unique_ptr<SnapshotFileReader> reader_;
   int64_t verify_begin_ns_ = 0;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 #include <filesystem>
 #include <thread>
@@ -75,6 +76,11 @@ class Node {
       more = committer_->run_once() || more || !link_->requests.empty() || shard_->rest_awaited();
     }
     shard_->run_once();
+  }
+  void prepare_snapshot() {
+    taker_.request();
+    while (!taker_.wants_state() && helper_turn()) {
+    }
   }
   bool helper_turn() { return taker_.run_once(committer_->bytes_total(), committer_->watermark()); }
   // Until the snapshot at work is there or given up.
@@ -467,8 +473,7 @@ TEST_F(SnapshotOnDisk, ForkedChildWritesWhileTheShardGoesOn) {
   {
     Node node(disk_, data_, unpaced(SnapshotMethod::fork));
     ASSERT_TRUE(node.work(0, 300));
-    node.taker().request();
-    node.helper_turn();
+    node.prepare_snapshot();
     ASSERT_TRUE(node.taker().wants_state());
     node.settle();
     ASSERT_GE(node.taker().child(), 0);
@@ -489,8 +494,7 @@ TEST_F(SnapshotOnDisk, ChildThatDiesCostsOnlyTheSnapshot) {
   options.bytes_per_second = 1;  // it sleeps before it syncs
   Node node(disk_, data_, options);
   ASSERT_TRUE(node.work(0, 20));
-  node.taker().request();
-  node.helper_turn();
+  node.prepare_snapshot();
   node.settle();
   ASSERT_GE(node.taker().child(), 0);
   ::kill(node.taker().child(), SIGKILL);
@@ -499,8 +503,7 @@ TEST_F(SnapshotOnDisk, ChildThatDiesCostsOnlyTheSnapshot) {
   EXPECT_TRUE(node.store().list()->empty());
   ASSERT_TRUE(node.work(20, 40));
   // A stop does not wait for a slow child, and the last one is written in place.
-  node.taker().request();
-  node.helper_turn();
+  node.prepare_snapshot();
   node.settle();
   ASSERT_GE(node.taker().child(), 0);
   ASSERT_TRUE(node.work(40, 50));
@@ -530,6 +533,25 @@ TEST_F(SnapshotOnDisk, HelperThreadFinishesWhatTheShardThreadForks) {
   helper.join();
   EXPECT_EQ(node.taker().counters().taken_total, 5u);
   EXPECT_EQ(node.store().list()->size(), 2u);
+}
+
+// The pages keep what they hold; whether they become huge is the kernel's to say (it needs Linux 6.1).
+TEST(HugePages, KeepContentAndEnd) {
+  constexpr size_t kBytes = size_t{16} << 20;
+  auto* memory =
+      static_cast<unsigned char*>(::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(memory, MAP_FAILED);
+  for (size_t i = 0; i < kBytes; ++i) memory[i] = static_cast<unsigned char>(i * 31 >> 4);
+  HugePages pages;
+  pages.begin();
+  size_t steps = 1;
+  while (pages.step(1)) ++steps;
+  if (pages.collapsed_total() > 0) {
+    EXPECT_GE(steps, kBytes / (size_t{2} << 20) - 1);
+  }
+  EXPECT_FALSE(pages.step(1)) << "it ended";
+  for (size_t i = 0; i < kBytes; ++i) ASSERT_EQ(memory[i], static_cast<unsigned char>(i * 31 >> 4)) << i;
+  ::munmap(memory, kBytes);
 }
 
 }  // namespace

@@ -300,6 +300,29 @@ void StreamsMachine::settle(Sequence upto) {
   }
 }
 
+std::vector<Offset> StreamsMachine::log_starts() const {
+  std::vector<Offset> starts(partitions_.size(), 0);
+  for (PartitionId id = 1; id < partitions_.size(); ++id)
+    starts[id] = index_.gone(id) ? INT64_MAX : index_.log_start(id);
+  return starts;
+}
+
+std::vector<StreamsMachine::Retained> StreamsMachine::retained(int64_t now_ms) const {
+  std::vector<Retained> out;
+  for (const auto& [name, stream] : streams_) {
+    if (stream.config.is_default()) continue;
+    for (const PartitionId id : stream.partitions) {
+      Retained row{id, stream.config, index_.log_start(id), index_.first_indexed(id), index_.indexed_bytes(id), 0, 0};
+      if (stream.config.retention_ms >= 0)
+        row.time_start = index_.offset_for_time(id, now_ms - std::min(now_ms, stream.config.retention_ms));
+      if (stream.config.retention_bytes >= 0)
+        row.bytes_start = index_.offset_for_bytes(id, static_cast<uint64_t>(stream.config.retention_bytes));
+      out.push_back(row);
+    }
+  }
+  return out;
+}
+
 // Scopes, memory, snapshots.
 
 void StreamsMachine::undoable(std::function<void()> undo) {

@@ -55,6 +55,21 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   void save_index(SnapshotWriter& writer) const override { index_.save(writer); }
   Result<void> restore_index(SnapshotReader& reader) override { return index_.restore(reader); }
 
+  // Records up to this log segment are found in the archive from now on.
+  void forget_segments(uint32_t upto) { index_.forget_segments(upto); }
+  // First offset kept of every partition, by PartitionId, as synced; INT64_MAX for one that is gone.
+  std::vector<Offset> log_starts() const;
+  // Partitions whose streams have a retention.
+  struct Retained {
+    PartitionId partition = kNoPartition;
+    StreamConfig config;
+    Offset log_start = 0;
+    Offset indexed = 0;  // what lies below is in the archive
+    uint64_t indexed_bytes = 0;
+    Offset time_start = 0;   // where what is young enough begins; `indexed` when older records may be too
+    Offset bytes_start = 0;  // where the newest retention_bytes begin; `indexed` when older records belong to them
+  };
+  std::vector<Retained> retained(int64_t now_ms) const;
   uint32_t oldest_live_segment() const { return index_.oldest_segment(); }
   size_t stream_count() const { return streams_.size(); }
 

@@ -16,33 +16,36 @@ Buffer kv_payload(std::string_view key, std::string_view value) {
   return Buffer::take(out.release());
 }
 
-void KvMachine::set(const std::string& key, const std::string* value) {
-  const auto found = values_.find(key);
-  if (!scopes_.empty()) {
-    if (found == values_.end())
-      undo_.push_back([this, key] { values_.erase(key); });
-    else
-      undo_.push_back([this, key, old = found->second] { values_[key] = old; });
-  }
-  if (value == nullptr)
-    values_.erase(key);
-  else
-    values_[key] = *value;
+void KvMachine::remember(Values::iterator at) {
+  if (!scopes_.empty()) undo_.push_back([this, key = at->first, old = at->second] { values_[key] = old; });
+}
+
+void KvMachine::remember_absent(std::string_view key) {
+  if (!scopes_.empty()) undo_.push_back([this, key = std::string(key)] { values_.erase(key); });
 }
 
 bool KvMachine::put(std::string_view key, std::string_view value, Sequence sequence, Effects& effects) {
-  if (value.size() > kValueLimitBytes || (values_.size() >= kKeysLimit && !values_.contains(key))) return false;
+  const auto at = values_.lower_bound(key);
+  const bool there = at != values_.end() && at->first == key;
+  if (value.size() > kValueLimitBytes || (values_.size() >= kKeysLimit && !there)) return false;
   auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
   const PartitionId changes = streams.ensure_stream(kChanges, sequence);
-  std::string event = std::string(key) + "=" + std::string(value);
-  if (effects.version() >= 2) {
-    const auto old = values_.find(key);
-    if (old != values_.end()) event += " was " + old->second;
+  event_.assign(key);
+  event_ += '=';
+  event_ += value;
+  if (there && effects.version() >= 2) {
+    event_ += " was ";
+    event_ += at->second;
   }
-  if (diverges_) event += "!";
-  const std::string text(value);
-  set(std::string(key), &text);
-  effects.emit(Event{changes, as_bytes(key), true, as_bytes(event)});
+  if (diverges_) event_ += '!';
+  if (there) {
+    remember(at);
+    at->second.assign(value);
+  } else {
+    remember_absent(key);
+    values_.emplace_hint(at, key, value);
+  }
+  effects.emit(Event{changes, as_bytes(key), true, as_bytes(event_)});
   return true;
 }
 
@@ -51,14 +54,15 @@ void KvMachine::apply(const Command& command, Effects& effects) {
   const std::string_view key = as_text(reader.take(reader.le<uint16_t>()));
   const std::string_view value = as_text(reader.rest());
   if (reader.failed()) return effects.refuse(Errc::invalid_argument, 0, "no key");
-  const auto found = values_.find(key);
+  const auto found = command.type == kKvPut ? values_.end() : values_.find(key);
   switch (command.type) {
     case kKvPut:
       if (!put(key, value, command.sequence, effects)) return effects.refuse(Errc::refused, 1, "too much");
       return effects.reply(static_cast<int64_t>(values_.size()));
     case kKvDelete:
       if (found == values_.end()) return effects.refuse(Errc::not_found, 2, "no such key");
-      set(std::string(key), nullptr);
+      remember(found);
+      values_.erase(found);
       return effects.reply(static_cast<int64_t>(values_.size()));
     case kKvExpect:
       if ((found == values_.end() ? std::string_view{} : std::string_view{found->second}) != value)

@@ -47,11 +47,14 @@ class KvMachine final : public StateMachine {
   uint32_t newest_version() const override { return 2; }  // 2: puts emit the old value as well
 
  private:
-  void set(const std::string& key, const std::string* value);
+  using Values = std::map<std::string, std::string, std::less<>>;
+  void remember(Values::iterator at);  // that it holds what it holds
+  void remember_absent(std::string_view key);
 
   bool diverges_ = false;
   streams::StreamsMachine& streams_;
-  std::map<std::string, std::string, std::less<>> values_;
+  Values values_;
+  std::string event_;  // of the command at work; kept for its memory
   std::vector<std::function<void()>> undo_;
   std::vector<size_t> scopes_;
 };

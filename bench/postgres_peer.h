@@ -1,0 +1,42 @@
+// PostgreSQL 15 in a directory of its own, started, loaded, killed and started again by the bench.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace heptane::bench {
+
+class PostgresPeer {
+ public:
+  // nullopt: it is not installed.
+  static std::optional<std::string> why_absent();
+
+  explicit PostgresPeer(std::string directory);
+  ~PostgresPeer();  // stops it
+  PostgresPeer(const PostgresPeer&) = delete;
+  PostgresPeer& operator=(const PostgresPeer&) = delete;
+
+  // Accounts of 128 bytes of payload until the table has `state_bytes`.
+  void fill(uint64_t state_bytes);
+  // Updates two random accounts a transaction until `log_bytes` of WAL are written or the limit is over; then every
+  // process of it is killed with SIGKILL under that load.
+  void load_and_kill(uint64_t log_bytes, int64_t limit_ns);
+  // Seconds from the start of the server to the first answered query.
+  double restart_seconds();
+
+  uint64_t table_bytes() const { return table_bytes_; }
+  uint64_t log_bytes() const { return log_bytes_; }
+  std::string settings() const;
+
+ private:
+  std::string query(const std::string& sql) const;
+  void start();
+
+  std::string directory_;
+  uint16_t port_;
+  uint64_t table_bytes_ = 0;
+  uint64_t log_bytes_ = 0;
+};
+
+}  // namespace heptane::bench
