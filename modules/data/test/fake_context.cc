@@ -68,7 +68,10 @@ bool FakeContext::full() {
 bool FakeContext::submit(RequestId request, Submission submission) {
   HEPTANE_ASSERT(submission.received_utc_ns != 0, "a session's command says when it came");
   if (full()) return false;
+  const size_t logged = log.size();
   Reply reply = execute(submission);
+  if (log.size() > logged && submission.principal.id != Principal().id)
+    log.back() += " by " + std::to_string(submission.principal.id) + "/" + std::to_string(submission.principal.version);
   answers_.push_back([this, request, reply = std::move(reply)] { session_.on_reply(request, reply, *this); });
   return true;
 }
