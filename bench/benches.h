@@ -11,4 +11,8 @@ bool bench_replay(const Scratch& scratch);
 bool bench_restart(const Scratch& scratch);
 bool bench_snapshot(const Scratch& scratch);
 
+#ifdef HEPTANE_BENCH_RDKAFKA
+bool bench_produce(const Scratch& scratch);
+#endif
+
 }  // namespace heptane::bench

@@ -196,14 +196,6 @@ class Confluent(OneServer):
             self.assertIn(raised.exception.args[0].code(), (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET))
         self.assertEqual(kafka.read_messages(self.address, self.topic, offset=2), [])
 
-    def test_offsets_for_times_are_refused_plainly(self):
-        kafka.kcat_produce(self.address, self.topic, text_in="a\n")
-        consumer = kafka.make_consumer(self.address)
-        self.addCleanup(consumer.close)
-        with self.assertRaises(KafkaException) as raised:
-            consumer.offsets_for_times([TopicPartition(self.topic, 0, 1_700_000_000_000)], timeout=10)
-        self.assertEqual(raised.exception.args[0].code(), KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT)
-
 
 class Lifecycle(unittest.TestCase):
     def server(self, **options):

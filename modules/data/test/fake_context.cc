@@ -68,7 +68,10 @@ bool FakeContext::full() {
 bool FakeContext::submit(RequestId request, Submission submission) {
   HEPTANE_ASSERT(submission.received_utc_ns != 0, "a session's command says when it came");
   if (full()) return false;
+  const size_t logged = log.size();
   Reply reply = execute(submission);
+  if (log.size() > logged && submission.principal.id != Principal().id)
+    log.back() += " by " + std::to_string(submission.principal.id) + "/" + std::to_string(submission.principal.version);
   answers_.push_back([this, request, reply = std::move(reply)] { session_.on_reply(request, reply, *this); });
   return true;
 }
@@ -150,6 +153,8 @@ Reply FakeContext::execute_create(const streams::CreateStream& command) {
   if (!command.config.is_default()) line += " " + config_text(command.config);
   if (streams_.contains(name))
     reply.error = Errc::exists;
+  else if (partitions_.size() > 10'000)
+    reply.error = Errc::overloaded;
   else
     create_stream(name, command.partitions, command.config);
   return reply;
@@ -174,7 +179,7 @@ Reply FakeContext::execute_delete(const streams::DeleteStream& command) {
 Reply FakeContext::execute_log_starts(const streams::SetLogStart& command) {
   std::string& line = log.emplace_back("starts");
   for (const streams::LogStart& start : command.starts) {
-    partitions_.at(start.partition).start = start.offset;
+    if (partitions_.contains(start.partition)) partitions_[start.partition].start = start.offset;
     line += " " + std::to_string(start.partition) + ":" + std::to_string(start.offset);
   }
   return {};

@@ -1,15 +1,58 @@
-// Any bytes as a client's stream into a session, with the streams model behind it. The first byte says in what pieces the
-// bytes come. Nothing may crash, be written after the close, or be left waiting without a reason.
+// Any bytes as a client's stream into a session, with the streams model behind it: every API. The first byte says in what
+// pieces the bytes come. Nothing may crash, be written after the close, or be left waiting without a reason.
+//
+// The same bytes as one message of an API that they choose, request and response: what can be read is written, read and
+// written again to the same bytes.
 
 #include <cstdint>
 
 #include "kernel/base/assert.h"
+#include "modules/data/gateway/kafka/all_messages.h"
 #include "modules/data/gateway/kafka/kafka.h"
 #include "modules/data/test/fake_context.h"
 
+namespace {
+
+using namespace heptane;
+using namespace heptane::data::kafka;
+
+template <class Message>
+std::string written(const Message& message, Encoding encoding) {
+  Encoder encoder(encoding);
+  encoder.write(message, false);
+  std::string bytes;
+  for (const Buffer& piece : encoder.finish()) bytes += as_text(piece.view());
+  return bytes;
+}
+
+template <class Message>
+void read_and_write(Bytes bytes, Encoding encoding) {
+  Message message;
+  if (!Decoder(bytes, encoding).message(message)) return;
+  const std::string once = written(message, encoding);
+  Message again;
+  HEPTANE_ASSERT(Decoder(as_bytes(once), encoding).message(again), "what was written cannot be read");
+  HEPTANE_ASSERT(written(again, encoding) == once, "what was read is written otherwise");
+}
+
+void as_message(Bytes bytes) {
+  if (bytes.size() < 2) return;
+  const Api& api = kApis[static_cast<size_t>(bytes[0]) % kApis.size()];
+  const auto versions = static_cast<size_t>(api.advertised_max - api.readable_min) + 1;
+  const auto version =
+      static_cast<int16_t>(api.readable_min + static_cast<int>(static_cast<size_t>(bytes[1]) % versions));
+  const Encoding encoding{version, version >= api.first_flexible};
+  with_messages(api.key, [&](auto messages) {
+    read_and_write<typename decltype(messages)::Request>(bytes.subspan(2), encoding);
+    read_and_write<typename decltype(messages)::Response>(bytes.subspan(2), encoding);
+  });
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace heptane;
   if (size == 0) return 0;
+  as_message({reinterpret_cast<const std::byte*>(data), size});
   data::kafka::KafkaOptions options;
   options.max_request_bytes = 64 << 10;
   data::kafka::KafkaProtocol protocol(options);

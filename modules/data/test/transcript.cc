@@ -27,6 +27,32 @@ Errc errc_named(const std::string& name) {
   throw std::runtime_error("no error code " + name);
 }
 
+// PLAIN with one user; and a mechanism of two steps under the name of a real one.
+class TestAuthenticator final : public Authenticator {
+ public:
+  std::vector<std::string_view> mechanisms(const net::SessionContext&) const override {
+    return {"SCRAM-SHA-256", "PLAIN"};
+  }
+  std::unique_ptr<SaslExchange> begin(std::string_view mechanism, const net::SessionContext&) override {
+    return std::make_unique<Exchange>(mechanism == "PLAIN");
+  }
+
+ private:
+  class Exchange final : public SaslExchange {
+   public:
+    explicit Exchange(bool plain) : left_(plain ? 1 : 2) {}
+    SaslStep step(Bytes message) override {
+      const bool right = as_text(message) == (left_ == 1 ? std::string_view("\0user\0secret", 12) : "first");
+      if (!right) return {SaslStep::Outcome::refused, "", "wrong user or password", {}};
+      if (--left_ > 0) return {SaslStep::Outcome::go_on, "challenge", "", {}};
+      return {SaslStep::Outcome::done, "done", "", {7, 1}};
+    }
+
+   private:
+    int left_;
+  };
+};
+
 class Player {
  public:
   TranscriptResult play(const std::string& text) {
@@ -85,6 +111,8 @@ class Player {
       options_.max_request_bytes = std::stoul(value);
     else if (name == "max_record_batch_bytes")
       options_.max_record_batch_bytes = std::stoul(value);
+    else if (name == "sasl")
+      options_.authenticator = value == "on" ? &authenticator_ : nullptr;
     else if (name == "advertised")
       options_.advertised = {value, 19092};
     else
@@ -194,7 +222,7 @@ class Player {
     ByteReader reader(bytes);
     const auto correlation = reader.be<int32_t>();
     const auto found = sent_.find(correlation);
-    if (found == sent_.end()) return "an answer to nothing: " + to_hex(bytes);
+    if (found == sent_.end()) return "bytes " + std::string(as_text(bytes));
     const auto [api, sent_version] = found->second;
     const int16_t version = sent_version > api->advertised_max ? int16_t{0} : sent_version;
     std::string shown =
@@ -236,6 +264,7 @@ class Player {
     return options;
   }
 
+  TestAuthenticator authenticator_;
   KafkaOptions options_ = options();
   std::unique_ptr<KafkaProtocol> protocol_;
   std::unique_ptr<net::Session> session_;

@@ -9,6 +9,7 @@
 //   ! hold | ! release                answers wait, or all come             ! wait MS        time passes
 //   > Metadata v4 #7 {...}            a request with correlation id 7       > hex 0000 ...   raw bytes
 //   < Metadata v4 #7 {...}            its answer                            < close WHY      the connection closes
+//   < bytes TEXT                      a frame that answers no request
 //   < nothing                         no answer yet                         = LINE           the next command that was logged
 #pragma once
 

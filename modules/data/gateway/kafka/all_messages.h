@@ -35,6 +35,7 @@ using AllMessages =
                Messages<ApiKey::sync_group, SyncGroupRequest, SyncGroupResponse>,
                Messages<ApiKey::describe_groups, DescribeGroupsRequest, DescribeGroupsResponse>,
                Messages<ApiKey::list_groups, ListGroupsRequest, ListGroupsResponse>,
+               Messages<ApiKey::sasl_handshake, SaslHandshakeRequest, SaslHandshakeResponse>,
                Messages<ApiKey::api_versions, ApiVersionsRequest, ApiVersionsResponse>,
                Messages<ApiKey::create_topics, CreateTopicsRequest, CreateTopicsResponse>,
                Messages<ApiKey::delete_topics, DeleteTopicsRequest, DeleteTopicsResponse>,
@@ -43,6 +44,7 @@ using AllMessages =
                Messages<ApiKey::offset_for_leader_epoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse>,
                Messages<ApiKey::describe_configs, DescribeConfigsRequest, DescribeConfigsResponse>,
                Messages<ApiKey::alter_configs, AlterConfigsRequest, AlterConfigsResponse>,
+               Messages<ApiKey::sasl_authenticate, SaslAuthenticateRequest, SaslAuthenticateResponse>,
                Messages<ApiKey::delete_groups, DeleteGroupsRequest, DeleteGroupsResponse>,
                Messages<ApiKey::incremental_alter_configs, IncrementalAlterConfigsRequest, AlterConfigsResponse>>;
 

@@ -15,7 +15,8 @@ namespace {
 
 constexpr size_t kTopicsMax = 10'000;
 constexpr uint32_t kDescribeTag = 0xFFFFFFFF;
-constexpr int16_t kFirstVersionWithDefaults = 4;  // -1 = the broker's own number of partitions, replication factor
+constexpr int32_t kDefault =
+    -1;  // the broker's own number; KIP-464 gives it to version 4, kafkajs sends it in version 3
 
 ErrorCode error_of_creation(const Reply& reply) {
   constexpr uint32_t kBadPartitions = 1;  // detail of the refusal
@@ -101,11 +102,10 @@ class CreateTopics final : public PartedRequest {
     }
   }
 
-  void check_numbers(Topic& topic) const {
+  static void check_numbers(Topic& topic) {
     const CreateTopicsRequest::Topic& asked = *topic.asked;
-    const bool defaults = header_.api_version >= kFirstVersionWithDefaults;
-    const bool default_partitions = defaults && asked.num_partitions == -1;
-    const bool default_replication = defaults && asked.replication_factor == -1;
+    const bool default_partitions = asked.num_partitions == kDefault;
+    const bool default_replication = asked.replication_factor == kDefault;
     const auto limit = static_cast<int32_t>(streams::kPartitionsLimit);
     if (!default_partitions && (asked.num_partitions < 1 || asked.num_partitions > limit))
       return fail(topic, ErrorCode::invalid_partitions, "a topic has 1 to 1024 partitions");
@@ -116,7 +116,7 @@ class CreateTopics final : public PartedRequest {
 
   static void check_assignments(Topic& topic) {
     const CreateTopicsRequest::Topic& asked = *topic.asked;
-    if (asked.num_partitions != -1 || asked.replication_factor != -1)
+    if (asked.num_partitions != kDefault || asked.replication_factor != kDefault)
       return fail(topic, ErrorCode::invalid_request, "assignments and numbers exclude each other");
     if (asked.assignments.size() > streams::kPartitionsLimit)
       return fail(topic, ErrorCode::invalid_partitions, "a topic has 1 to 1024 partitions");

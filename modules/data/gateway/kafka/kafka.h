@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kernel/net/session.h"
+#include "modules/data/gateway/kafka/authenticator.h"
 
 namespace heptane::data::kafka {
 
@@ -20,18 +21,21 @@ struct KafkaOptions {
   std::string cluster_id;                      // the log id as text
   int32_t leader_epoch = 0;                    // the shard's epoch
   uint16_t listener = 0;                       // origin that is logged with each command
+  Authenticator* authenticator = nullptr;      // null: clients need not say who they are. Outlives the protocol
   int64_t idle_timeout_ns = 600'000'000'000;
 };
 
 struct KafkaCounters {
   std::atomic<uint64_t> requests{0};
-  std::atomic<uint64_t> record_batches{0};          // appended or repeated
-  std::atomic<uint64_t> record_batches_refused{0};  // answered with an error
-  std::atomic<uint64_t> malformed_requests{0};      // closed: a request that cannot be read
-  std::atomic<uint64_t> oversized_requests{0};      // closed: length negative or over the limit
-  std::atomic<uint64_t> unknown_apis{0};            // closed: no such API key here
-  std::atomic<uint64_t> unsupported_versions{0};    // answered with error 35 or closed
-  std::atomic<uint64_t> requests_past_deadline{0};  // no answer came in time
+  std::atomic<uint64_t> record_batches{0};            // appended or repeated
+  std::atomic<uint64_t> record_batches_refused{0};    // answered with an error
+  std::atomic<uint64_t> malformed_requests{0};        // closed: a request that cannot be read
+  std::atomic<uint64_t> oversized_requests{0};        // closed: length negative or over the limit
+  std::atomic<uint64_t> unknown_apis{0};              // closed: no such API key here
+  std::atomic<uint64_t> unsupported_versions{0};      // answered with error 35 or closed
+  std::atomic<uint64_t> requests_past_deadline{0};    // no answer came in time
+  std::atomic<uint64_t> unauthenticated_requests{0};  // closed: before the client had proved who it is
+  std::atomic<uint64_t> failed_authentications{0};
 };
 
 class KafkaProtocol final : public net::Protocol {

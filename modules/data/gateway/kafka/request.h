@@ -72,9 +72,10 @@ class Request {
   }
   // Done without an answer.
   void finish() { done_ = true; }
-  // Done; the connection closes in its turn. `why` is a literal.
+  // Done; the connection closes in its turn, behind the answer if there is one. `why` is a literal.
   void close(std::string_view why);
   void malformed();
+  void answer_raw(Bytes bytes);  // behind a length, without a header
   void set_deadline(int64_t deadline_ns);
 
   KafkaSession& session_;
@@ -110,6 +111,7 @@ MakeRequest make_leave_group;
 MakeRequest make_sync_group;
 MakeRequest make_describe_groups;
 MakeRequest make_list_groups;
+MakeRequest make_sasl_handshake;
 MakeRequest make_api_versions;
 MakeRequest make_create_topics;
 MakeRequest make_delete_topics;
@@ -118,7 +120,9 @@ MakeRequest make_init_producer_id;
 MakeRequest make_offset_for_leader_epoch;
 MakeRequest make_describe_configs;
 MakeRequest make_alter_configs;
+MakeRequest make_sasl_authenticate;
 MakeRequest make_delete_groups;
 MakeRequest make_incremental_alter_configs;
+MakeRequest make_sasl_token;  // a frame that is not a request: what follows SaslHandshake 0
 
 }  // namespace heptane::data::kafka

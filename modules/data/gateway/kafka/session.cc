@@ -11,6 +11,12 @@ namespace {
 constexpr size_t kLengthBytes = 4;
 constexpr int64_t kHoldCheckNs = 100'000'000;  // how often a held request looks at the output, should nobody tell it
 
+constexpr int16_t wire(ApiKey key) { return static_cast<int16_t>(key); }
+
+bool before_authentication(ApiKey key) {
+  return key == ApiKey::api_versions || key == ApiKey::sasl_handshake || key == ApiKey::sasl_authenticate;
+}
+
 void count(std::atomic<uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
 
 }  // namespace
@@ -18,6 +24,9 @@ void count(std::atomic<uint64_t>& counter) { counter.fetch_add(1, std::memory_or
 void KafkaSession::on_open(net::SessionContext& context) {
   context_ = &context;
   context.need(kLengthBytes);
+  if (sasl_.authenticated(options())) return;
+  authenticate_until_ns_ = now_ns() + kAuthenticateWithinNs;
+  schedule(authenticate_until_ns_);
 }
 
 size_t KafkaSession::on_bytes(Bytes input, net::SessionContext& context) {
@@ -41,8 +50,12 @@ size_t KafkaSession::take_frame(Bytes input) {
     return 0;
   }
   const auto length = load_be<int32_t>(input.data());
-  if (length < 0 || static_cast<size_t>(length) > options().max_request_bytes) {
-    end_input(length < 0 ? "negative request length" : "request longer than kafka.max_request_bytes",
+  const bool known = sasl_.authenticated(options());
+  const size_t limit = known ? options().max_request_bytes : std::min(options().max_request_bytes, kStrangersBytesMax);
+  if (length < 0 || static_cast<size_t>(length) > limit) {
+    end_input(length < 0
+                  ? "negative request length"
+                  : (known ? "request longer than kafka.max_request_bytes" : "a long request before authentication"),
               counters().oversized_requests);
     return input.size();
   }
@@ -57,7 +70,15 @@ size_t KafkaSession::take_frame(Bytes input) {
 }
 
 // Header: api key, version, correlation id, client id (never compact); flexible versions add tagged fields.
+// Before a client has proved who it is, every request is answered as it comes: what the last one changed holds already.
 void KafkaSession::enqueue(Buffer frame) {
+  if (sasl_.expects_tokens()) {
+    in_flight_bytes_ += frame.size();
+    const Bytes token = frame.view();
+    requests_.push_back(
+        make_sasl_token(*this, *find_api(wire(ApiKey::sasl_authenticate)), {}, std::move(frame), token));
+    return;
+  }
   ByteReader reader(frame.view());
   RequestHeader header;
   header.api_key = reader.be<int16_t>();
@@ -66,6 +87,8 @@ void KafkaSession::enqueue(Buffer frame) {
   if (reader.failed()) return end_input("request without a whole header", counters().malformed_requests);
   const Api* api = find_api(header.api_key);
   if (api == nullptr) return end_input("API key is not served", counters().unknown_apis);
+  if (!sasl_.authenticated(options()) && !before_authentication(api->key))
+    return end_input("a request before authentication", counters().unauthenticated_requests);
   const bool readable = header.api_version >= api->readable_min && header.api_version <= api->advertised_max;
   if (!readable && api->key != ApiKey::api_versions)
     return end_input("API version is not served", counters().unsupported_versions);
@@ -132,6 +155,10 @@ void KafkaSession::on_timer(net::SessionTimerId timer, net::SessionContext& cont
   if (timer != timer_ || closed_) return;
   timer_at_ns_ = 0;
   const int64_t now = now_ns();
+  if (!sasl_.authenticated(options()) && now >= authenticate_until_ns_) {
+    closed_ = true;
+    return context_->close(net::CloseReason::protocol_error, "no authentication in time");
+  }
   for (size_t i = 0; i < started_; ++i) {
     Request& request = *requests_[i];
     if (!request.done() && request.deadline_ns() != 0 && request.deadline_ns() <= now) request.on_deadline();
@@ -139,6 +166,7 @@ void KafkaSession::on_timer(net::SessionTimerId timer, net::SessionContext& cont
   advance();
   for (size_t i = 0; i < started_; ++i)
     if (!requests_[i]->done() && requests_[i]->deadline_ns() != 0) schedule(requests_[i]->deadline_ns());
+  if (!sasl_.authenticated(options())) schedule(authenticate_until_ns_);
 }
 
 // One timer for all: it stays armed when the request it was for is done, so that a busy connection rarely arms one.
@@ -190,12 +218,10 @@ void KafkaSession::deliver_front() {
   --started_;
   in_flight_bytes_ -= request->frame_bytes();
   drop_asks_of(*request);
-  if (!request->close_why().empty()) {
-    closed_ = true;
-    context_->close(net::CloseReason::protocol_error, request->close_why());
-    return;
-  }
   for (Buffer& piece : request->take_response()) context_->write(std::move(piece));
+  if (request->close_why().empty()) return;
+  closed_ = true;
+  context_->close(net::CloseReason::protocol_error, request->close_why());
 }
 
 void KafkaSession::set_paused(bool paused) {
@@ -227,6 +253,7 @@ void KafkaSession::drop_asks_of(const Request& request) {
 }
 
 bool KafkaSession::submit(Request& request, uint32_t tag, Submission submission) {
+  submission.principal = sasl_.principal();
   submission.listener = options().listener;
   submission.received_utc_ns = context_->utc_ns();
   const RequestId id = remember(request, tag);
@@ -236,6 +263,7 @@ bool KafkaSession::submit(Request& request, uint32_t tag, Submission submission)
 }
 
 bool KafkaSession::query(Request& request, uint32_t tag, QueryRequest query) {
+  query.principal = sasl_.principal();
   const RequestId id = remember(request, tag);
   if (context_->query(id, std::move(query))) return true;
   take_ask(id);
@@ -359,6 +387,14 @@ void Request::malformed() {
   close("malformed request");
 }
 
+void Request::answer_raw(Bytes bytes) {
+  ByteWriter out;
+  out.be(static_cast<int32_t>(bytes.size()));
+  out.append(bytes);
+  response_ = {Buffer::take(out.release())};
+  done_ = true;
+}
+
 void Request::set_deadline(int64_t deadline_ns) {
   deadline_ns_ = deadline_ns;
   session_.schedule(deadline_ns);
@@ -398,6 +434,7 @@ std::unique_ptr<Request> make_request(KafkaSession& session, const Api& api, Req
     case ApiKey::sync_group: return make(make_sync_group);
     case ApiKey::describe_groups: return make(make_describe_groups);
     case ApiKey::list_groups: return make(make_list_groups);
+    case ApiKey::sasl_handshake: return make(make_sasl_handshake);
     case ApiKey::api_versions: return make(make_api_versions);
     case ApiKey::create_topics: return make(make_create_topics);
     case ApiKey::delete_topics: return make(make_delete_topics);
@@ -406,6 +443,7 @@ std::unique_ptr<Request> make_request(KafkaSession& session, const Api& api, Req
     case ApiKey::offset_for_leader_epoch: return make(make_offset_for_leader_epoch);
     case ApiKey::describe_configs: return make(make_describe_configs);
     case ApiKey::alter_configs: return make(make_alter_configs);
+    case ApiKey::sasl_authenticate: return make(make_sasl_authenticate);
     case ApiKey::delete_groups: return make(make_delete_groups);
     case ApiKey::incremental_alter_configs: return make(make_incremental_alter_configs);
   }

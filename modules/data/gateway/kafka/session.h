@@ -16,6 +16,7 @@
 #include "kernel/streams/api.h"
 #include "modules/data/gateway/kafka/kafka.h"
 #include "modules/data/gateway/kafka/request.h"
+#include "modules/data/gateway/kafka/sasl.h"
 
 namespace heptane::data::kafka {
 
@@ -25,6 +26,8 @@ class KafkaSession final : public net::Session {
   static constexpr size_t kInFlightBytesMax = size_t{16} << 20;
   static constexpr size_t kOutputHoldBytes = size_t{4} << 20;
   static constexpr int64_t kRequestDeadlineNs = 30'000'000'000;  // for an answer of the shard
+  static constexpr int64_t kAuthenticateWithinNs = 10'000'000'000;
+  static constexpr size_t kStrangersBytesMax = size_t{64} << 10;  // of a request before authentication
   static constexpr size_t kKnownStreamsMax = 4096;
 
   explicit KafkaSession(KafkaProtocol& protocol) : protocol_(protocol) {}
@@ -47,6 +50,8 @@ class KafkaSession final : public net::Session {
   int64_t now_ns() const { return context_->monotonic_ns(); }
   const net::Address& local() const { return context_->local(); }
   const net::Address& advertised() const;  // where clients are told to connect
+  SaslState& sasl() { return sasl_; }
+  const net::SessionContext& context() const { return *context_; }
   const KafkaOptions& options() const { return protocol_.options(); }
   KafkaCounters& counters() { return protocol_.counters(); }
   // Wakes `deadline_ns` (monotonic) at the latest.
@@ -98,6 +103,8 @@ class KafkaSession final : public net::Session {
   bool input_ended_ = false;
   bool closed_ = false;
   bool advancing_ = false;
+  SaslState sasl_;
+  int64_t authenticate_until_ns_ = 0;
   KnownStreams known_;
 };
 

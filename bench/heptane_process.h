@@ -1,0 +1,26 @@
+// The server itself, the binary beside the bench's own, on a free port and a directory of the bench's.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+namespace heptane::bench {
+
+class HeptaneProcess {
+ public:
+  // Returns when it listens; ends the bench with the reason when it does not.
+  explicit HeptaneProcess(std::string directory);
+  ~HeptaneProcess();  // SIGTERM, and waits
+  HeptaneProcess(const HeptaneProcess&) = delete;
+  HeptaneProcess& operator=(const HeptaneProcess&) = delete;
+
+  const std::string& kafka() const { return kafka_; }  // host:port
+
+ private:
+  std::string directory_;
+  std::string kafka_;
+  pid_t pid_ = -1;
+};
+
+}  // namespace heptane::bench
