@@ -156,7 +156,7 @@ bool bench_append(const Scratch& scratch) {
     rocks_rates.push_back(rocks.write(std::max<uint64_t>(slice.commands / 4, group), group));
     rocks_ratios.push_back(per_second / rocks_rates.back());
 #endif
-    std::printf("slice %llu: %s, %s of raw\n", static_cast<unsigned long long>(i + 1), rate(per_second).c_str(),
+    std::printf("slice %llu: %s, %s of raw\n", static_cast<unsigned long long>(i) + 1, rate(per_second).c_str(),
                 ratio(raw_ratios.back()).c_str());
     slices.push_back(std::move(slice));
   }

@@ -32,7 +32,7 @@ Pipeline::Pipeline(PipelineOptions options) : options_(std::move(options)) {
   shard_ = std::make_unique<Shard>(options_.shard, clock_, *committer_);
   streams_ = std::make_unique<streams::StreamsMachine>();
   accounts_ = std::make_unique<AccountMachine>(options_.accounts);
-  kv_ = std::make_unique<test::KvMachine>(*streams_);
+  kv_ = std::make_unique<test::KvMachine>();
   ledger_ = std::make_unique<test::CounterLedger>();
   // The machine under test last: what a lookup costs is not hidden.
   shard_->add_machine(*streams_);

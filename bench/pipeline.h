@@ -16,6 +16,7 @@
 #include "kernel/base/random.h"
 #include "kernel/log/segment_log.h"
 #include "kernel/shard/shard.h"
+#include "kernel/streams/streams_machine.h"
 #include "test/toys/counter_ledger.h"
 #include "test/toys/kv_machine.h"
 

@@ -235,6 +235,7 @@ Result<void> SimDisk::sync_directory(const std::string& path) {
     return finish(Result<void>(closed()));
   }
   if (fires(SimFault::directory_sync_error)) {
+    lost_names_ = lost_names_ || !(*directory)->pending_entries.empty();
     (*directory)->pending_entries.clear();
     return finish(Result<void>(Error{Errc::io, "sync directory " + path + ": input/output error (injected)"}));
   }

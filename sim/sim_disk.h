@@ -105,6 +105,9 @@ class SimDisk final : public Disk {
   void crash(CrashMode mode, uint64_t seed);
   // kill -9: the view survives, still pending; handles and locks die, completions never come.
   void process_kill();
+  // Since the last power cut a sync of a directory failed and took names with it: they are to be seen and will never be
+  // on the platter. A file system does not go on from there, it wants to be mounted anew: crash().
+  bool lost_names() const { return lost_names_; }
   // After `count` more operations the next one is cut short (a write torn by sectors); it and everything after it fail
   // with Errc::closed, until crash() or process_kill().
   void crash_after_operations(uint64_t count) { crash_at_operation_ = counters_.operations + count + 1; }
@@ -235,6 +238,7 @@ class SimDisk final : public Disk {
   uint64_t process_ = 1;  // handles of an earlier process are dead
   uint64_t crash_at_operation_ = 0;
   bool crashed_ = false;
+  bool lost_names_ = false;
   bool immediate_;
 };
 

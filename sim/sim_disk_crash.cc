@@ -52,6 +52,7 @@ void SimDisk::crash(CrashMode mode, uint64_t seed) {
   survive_entries(*root_, mode, chance, cut);
   survive_writes(*root_, mode, chance, cut);
   adopt_platter(*root_);
+  lost_names_ = false;
   recount();
 }
 

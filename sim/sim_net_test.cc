@@ -565,7 +565,7 @@ TEST_F(IoLoopTest, SessionsOfOnePartitionShareOneSubscription) {
   Client& two = connect();
   one.to_send = "\x05";
   two.to_send = "\x07";
-  until([&] { return one.to_send.empty() && two.to_send.empty() && link_->requests.size() > 0; });
+  until([&] { return one.to_send.empty() && two.to_send.empty() && !link_->requests.empty(); });
   steps(200);
   auto asked = take_requests();
   ASSERT_EQ(asked.size(), 1U);

@@ -92,6 +92,10 @@ void Simulation::end_of_process() {
   count_archived();
   server_.reset();
   stopping_ = false;
+  if (disk_.lost_names()) {
+    trace("the file system lost names and is mounted anew");
+    disk_.crash(static_cast<CrashMode>(random_.below(5)));
+  }
   // Armed faults were the old machine's or the old process's; some meet the next start. Not the failed sync of a
   // directory: names that are gone from memory and for ever on the device are more than a file system does.
   if (random_.one_in(2) || names_may_fail_) clear_faults();

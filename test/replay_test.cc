@@ -20,7 +20,7 @@ constexpr uint64_t kSegmentBytes = uint64_t{256} << 10;
 // Streams and toys on a log in a directory.
 class OnDisk {
  public:
-  explicit OnDisk(const fs::path& directory) : kv_(streams_) {
+  explicit OnDisk(const fs::path& directory) {
     log::SegmentLogOptions options = log::segment_log_options(directory.string());
     options.segment_bytes = kSegmentBytes;
     options.zero_ahead = false;

@@ -8,6 +8,7 @@
 #include "kernel/base/crc32c.h"
 #include "kernel/log/memory_log.h"
 #include "kernel/shard/shard.h"
+#include "kernel/streams/streams_machine.h"
 #include "sim/sim_clock.h"
 #include "test/toys/counter_ledger.h"
 #include "test/toys/kv_machine.h"
@@ -96,7 +97,7 @@ class ShardHarness {
     link_ = std::make_unique<ShardLink>(1 << 14);
     shard_ = std::make_unique<Shard>(options_, clock_, *committer_);
     streams_ = std::make_unique<streams::StreamsMachine>();
-    kv_ = std::make_unique<KvMachine>(*streams_);
+    kv_ = std::make_unique<KvMachine>();
     kv_->plant_divergence(diverge_);
     if (accepted_ != 0) shard_->accept_divergence(accepted_);
     ledger_ = std::make_unique<CounterLedger>();

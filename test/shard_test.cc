@@ -340,7 +340,7 @@ TEST(Shard, SnapshotRestoresTheSameState) {
   Committer committer(log, [](const Error&) {});
   Shard restored({}, clock, committer);
   streams::StreamsMachine streams;
-  KvMachine kv(streams);
+  KvMachine kv;
   CounterLedger ledger;
   for (StateMachine* machine : std::initializer_list<StateMachine*>{&streams, &kv, &ledger})
     restored.add_machine(*machine);

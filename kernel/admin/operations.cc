@@ -12,7 +12,6 @@ namespace heptane::admin {
 namespace {
 
 using http::JsonFields;
-using http::JsonType;
 using http::JsonValue;
 
 constexpr int64_t kOffsetMax = std::numeric_limits<int64_t>::max();

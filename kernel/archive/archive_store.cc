@@ -29,7 +29,22 @@ std::string ArchiveStore::final_path(const ArchiveHeader& header) const {
   return options_.directory + "/" + name + std::string(kSuffix);
 }
 
-// Errc::corrupt when the file does not even say what it is.
+// What the name says, for a file whose header does not.
+ArchiveHeader ArchiveStore::header_of_name(const std::string& path) const {
+  unsigned long long first = 0;
+  unsigned long long last = 0;
+  unsigned generation = 0;
+  ArchiveHeader header;
+  header.shard = options_.shard;
+  if (std::sscanf(path.c_str() + options_.directory.size() + 1, "%20llu-%20llu-%10u", &first, &last, &generation) ==
+      3) {
+    header.first_sequence = first;
+    header.last_sequence = last;
+    header.generation = generation;
+  }
+  return header;
+}
+
 Result<std::shared_ptr<ArchiveSegment>> ArchiveStore::load(const std::string& path,
                                                            const std::optional<LogId>& log_id) {
   Result<std::unique_ptr<File>> file = disk_.open(path, OpenMode::read);
@@ -39,7 +54,15 @@ Result<std::shared_ptr<ArchiveSegment>> ArchiveStore::load(const std::string& pa
   const Result<std::vector<std::byte>> first = read_block(**file, 0);
   if (!first) return first.error();
   const Result<ArchiveHeader> header = decode_header(*first);
-  if (!header) return Error{header.error().code, path + ": " + header.error().message};
+  if (!header && header.error().code == Errc::unsupported)
+    return Error{Errc::unsupported, path + ": " + header.error().message};
+  if (!header) {
+    auto damaged = std::make_shared<ArchiveSegment>();
+    damaged->path = path;
+    damaged->header = header_of_name(path);
+    damaged->damage = header.error().message;
+    return damaged;
+  }
   if ((log_id && header->log_id != *log_id) || header->shard != options_.shard)
     return Error{Errc::refused, path + " is of log " + log_id_text(header->log_id) +
                                     " and not of this one: " + "move the file out of this data directory"};
@@ -69,12 +92,9 @@ Result<void> ArchiveStore::open(const std::optional<LogId>& log_id) {
     if (name.ends_with(kTemporarySuffix)) HEPTANE_TRY(disk_.unlink(path));
     if (!name.ends_with(kSuffix)) continue;
     Result<std::shared_ptr<ArchiveSegment>> segment = load(path, log_id);
-    if (!segment && segment.error().code == Errc::corrupt) {
-      reports_.push_back(segment.error().message + "; its records cannot be read");
-      continue;
-    }
     if (!segment) return std::move(segment.error());
-    if (!(*segment)->damage.empty()) reports_.push_back(path + ": " + (*segment)->damage);
+    if (!(*segment)->damage.empty())
+      reports_.push_back(path + ": " + (*segment)->damage + "; its records cannot be read");
     // Names sort as their numbers. Of two that cover the same, a rewriting was interrupted: the later one was whole.
     if (!found.empty() && found.back()->header.first_sequence == (*segment)->header.first_sequence) {
       HEPTANE_TRY(disk_.unlink(found.back()->path));

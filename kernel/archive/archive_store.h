@@ -53,6 +53,7 @@ class ArchiveStore {
 
  private:
   std::string final_path(const ArchiveHeader& header) const;
+  ArchiveHeader header_of_name(const std::string& path) const;
   Result<std::shared_ptr<ArchiveSegment>> load(const std::string& path, const std::optional<LogId>& log_id);
   void replace(Catalog next);
 

@@ -95,7 +95,7 @@ bool ArchiveWriter::merge(const ArchiveItem& item, const log::EntryView& view) {
                        pack_->records.size_bytes() + view.payload.size() <= kRunTargetBytes;
   if (!follows) {
     write_pack();
-    pack_.emplace();
+    pack_ = Pack{};
     pack_->item = item;
     pack_->leader_epoch = batch->leader_epoch;
     pack_->records.begin(batch->base_timestamp_ms);

@@ -10,6 +10,7 @@
 
 #include "kernel/base/crc32c.h"
 #include "kernel/log/segment_log.h"
+#include "kernel/streams/streams_machine.h"
 #include "sim/sim_clock.h"
 #include "sim/sim_disk.h"
 #include "test/toys/counter_ledger.h"
@@ -142,7 +143,7 @@ class Node {
     link_ = std::make_unique<ShardLink>(1024);
     shard_ = std::make_unique<Shard>(ShardOptions{}, clock_, *committer_);
     streams_ = std::make_unique<streams::StreamsMachine>();
-    kv_ = std::make_unique<KvMachine>(*streams_);
+    kv_ = std::make_unique<KvMachine>();
     ledger_ = std::make_unique<CounterLedger>();
     for (StateMachine* machine : std::initializer_list<StateMachine*>{streams_.get(), kv_.get(), ledger_.get()})
       shard_->add_machine(*machine);

@@ -1,5 +1,7 @@
 #include "test/toys/kv_machine.h"
 
+#include "kernel/streams/streams_machine.h"
+
 namespace heptane::test {
 
 namespace {

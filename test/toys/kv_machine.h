@@ -10,7 +10,6 @@
 #include "kernel/shard/effects.h"
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/shard/state_machine.h"
-#include "kernel/streams/streams_machine.h"
 
 namespace heptane::test {
 
@@ -27,8 +26,6 @@ Buffer kv_payload(std::string_view key, std::string_view value);
 
 class KvMachine final : public StateMachine {
  public:
-  explicit KvMachine(streams::StreamsMachine& streams) : streams_(streams) {}
-
   // As a port: false and nothing changed when refused.
   bool put(std::string_view key, std::string_view value, Sequence sequence, Effects& effects);
 
@@ -52,7 +49,6 @@ class KvMachine final : public StateMachine {
   void remember_absent(std::string_view key);
 
   bool diverges_ = false;
-  streams::StreamsMachine& streams_;
   Values values_;
   std::string event_;  // of the command at work; kept for its memory
   std::vector<std::function<void()>> undo_;

@@ -213,7 +213,7 @@ class Player {
     ByteReader frame(as_bytes(output));
     const auto length = frame.be<int32_t>();
     const Bytes body = frame.take(static_cast<size_t>(length));
-    const std::string shown = frame.failed() ? "an answer whose length is wrong" : print_answer(body);
+    std::string shown = frame.failed() ? "an answer whose length is wrong" : print_answer(body);
     output.erase(0, frame.failed() ? output.size() : frame.position());
     return shown;
   }
