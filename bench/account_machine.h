@@ -30,19 +30,20 @@ inline void encode_transfer(std::byte* at, uint32_t from, uint32_t to, int64_t a
 class AccountMachine final : public StateMachine {
  public:
   struct Account {
-    int64_t balance = 0;
-    uint64_t changes = 0;
-    std::array<std::byte, kNoteBytes> note{};
+    int64_t balance;
+    uint64_t changes;
+    std::array<std::byte, kNoteBytes> note;
   };
   static_assert(sizeof(Account) == 128);
 
-  explicit AccountMachine(size_t accounts) : accounts_(accounts) {}
+  explicit AccountMachine(size_t accounts) : count_(accounts) {}
 
   MachineId id() const override { return kAccountsId; }
   std::string_view name() const override { return "bench_accounts"; }
 
   void apply(const Command& command, Effects& effects) override {
     if (command.payload.size() != kTransferBytes) return effects.refuse(Errc::invalid_argument, 0, "not a transfer");
+    if (accounts_.empty()) accounts_.resize(count_, Account{});
     const std::byte* at = command.payload.data();
     const size_t from = load_le<uint32_t>(at) % accounts_.size();
     const size_t to = load_le<uint32_t>(at + 4) % accounts_.size();
@@ -63,7 +64,7 @@ class AccountMachine final : public StateMachine {
   }
 
   void expect(const Command& command) const override {
-    if (command.payload.size() != kTransferBytes) return;
+    if (command.payload.size() != kTransferBytes || accounts_.empty()) return;
     const std::byte* at = command.payload.data();
     for (const size_t side : {size_t{0}, size_t{4}}) {
       const Account& account = accounts_[load_le<uint32_t>(at + side) % accounts_.size()];
@@ -74,7 +75,8 @@ class AccountMachine final : public StateMachine {
 
   void query(const Query& query, Reply& reply) const override {
     ByteReader reader(query.payload);
-    const size_t account = reader.le<uint32_t>() % accounts_.size();
+    const size_t account = reader.le<uint32_t>() % count_;
+    if (accounts_.empty()) return;
     reply.numbers = {accounts_[account].balance, static_cast<int64_t>(accounts_[account].changes)};
   }
 
@@ -88,7 +90,10 @@ class AccountMachine final : public StateMachine {
     writer.write(std::as_bytes(std::span(accounts_)));
   }
   Result<void> restore(SnapshotReader& reader) override {
-    if (reader.le<uint64_t>() != accounts_.size() || !reader.read(std::as_writable_bytes(std::span(accounts_))))
+    const auto count = reader.le<uint64_t>();
+    if (count != 0 && count != count_) return Error{Errc::corrupt, "the accounts have another number"};
+    accounts_.resize(count);
+    if (!reader.read(std::as_writable_bytes(std::span(accounts_))))
       return Error{Errc::corrupt, "the accounts do not read back"};
     return {};
   }
@@ -106,7 +111,8 @@ class AccountMachine final : public StateMachine {
 
  private:
   static constexpr int64_t kAmountLimit = int64_t{1} << 40;
-  std::vector<Account, HugeAllocator<Account>> accounts_;
+  const size_t count_;
+  std::vector<Account, HugeAllocator<Account>> accounts_;  // empty before the first transfer
 };
 
 }  // namespace heptane::bench

@@ -19,7 +19,9 @@ void must(const Result<void>& result, const char* what) {
 }
 
 Pipeline::Pipeline(PipelineOptions options) : options_(std::move(options)) {
-  log_ = must(log::SegmentLog::open(disk_, random_, log::segment_log_options(options_.directory)), "open the log");
+  log::SegmentLogOptions log_options = log::segment_log_options(options_.directory);
+  log_options.recovery_read_ahead = log::kReadAheadBatches;
+  log_ = must(log::SegmentLog::open(disk_, random_, log_options), "open the log");
   committer_ = std::make_unique<Committer>(*log_, [](const Error& error) {
     std::fprintf(stderr, "bench: the commit failed: %s\n", error.message.c_str());
     std::_Exit(1);

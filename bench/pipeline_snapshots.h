@@ -10,7 +10,8 @@ namespace heptane::bench {
 class PipelineSnapshots {
  public:
   PipelineSnapshots(Pipeline& pipeline, const std::string& directory, const snapshot::SnapshotTakerOptions& options)
-      : store_(pipeline.disk(), {directory + "/shard-0/snapshots", directory + "/shard-0/quarantine", 0, 2}),
+      : store_(pipeline.disk(), {directory + "/shard-0/snapshots", directory + "/shard-0/quarantine", 0, 2,
+                                 snapshot::kReadAheadBuffers}),
         taker_(store_, pipeline.clock(), options),
         pipeline_(pipeline),
         directory_(directory) {

@@ -60,7 +60,7 @@ class HttpStreams(unittest.TestCase):
         self.assertEqual(read["records"][1]["value"], "text")
         self.assertEqual(read["records"][2]["value_base64"], "AP8=")
         self.assertEqual((read["next_offset"], read["end_offset"]), (3, 3))
-        self.assertEqual(kafka.kcat_consume(self.server.kafka, "readings", "-p", "0")[0], '{"kwh":1.25}')
+        self.assertEqual(json.loads(kafka.kcat_consume(self.server.kafka, "readings", "-p", "0")[0]), {"kwh": 1.25})
 
         lines = b'{"value":{"n":1}}\n{"value":{"n":2}}\n'
         status, answer = self.json("POST", path + "?partition=1", raw=lines,

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <utility>
 
 namespace heptane {
 
@@ -26,6 +27,15 @@ class HugeAllocator {
     if (memory == nullptr) throw std::bad_alloc();
     (void)::madvise(memory, rounded, MADV_HUGEPAGE);  // refused: small pages do as well
     return static_cast<T*>(memory);
+  }
+  // resize() leaves what it adds as it comes: whoever restores a table fills it.
+  template <class U>
+  void construct(U* at) {
+    ::new (static_cast<void*>(at)) U;
+  }
+  template <class U, class... Arguments>
+  void construct(U* at, Arguments&&... arguments) {
+    ::new (static_cast<void*>(at)) U(std::forward<Arguments>(arguments)...);
   }
   void deallocate(T* memory, size_t count) {
     if (count * sizeof(T) < kHugeFrom) return std::allocator<T>().deallocate(memory, count);

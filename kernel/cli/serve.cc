@@ -98,6 +98,7 @@ int serve(ServeArguments& arguments, MakeModules make_modules) {
       return kUsage;
     }
   arguments.options.guard_apply = true;
+  arguments.options.read_ahead = true;
   handle_signals();
   constexpr size_t kOtherFiles = 256;  // segments, snapshots, the standard streams
   const size_t open_files = net::raise_open_file_limit();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernel/base/read_ahead.h"
 #include "kernel/log/quarantine.h"
 
 namespace heptane::log {
@@ -137,6 +138,7 @@ class Recovery {
 
   Result<void> scan(BatchScanner& scanner) {
     out_.report.durable_evidence = from_.durable_evidence;
+    if (options_.read_ahead > 0) return scan_ahead(scanner);
     for (;;) {
       Result<std::optional<BatchScanner::Scanned>> batch = scanner.next();
       if (!batch) return std::move(batch.error());
@@ -144,6 +146,40 @@ class Recovery {
       note((*batch)->view.header(), (*batch)->place);
       HEPTANE_TRY(visit_((*batch)->view, (*batch)->place));
     }
+  }
+
+  // Another thread reads and checks what this one is about to visit.
+  struct ReadBatch {
+    std::vector<std::byte> memory;
+    std::optional<BatchView> view;
+    BatchPlace place;
+    std::optional<Error> error;
+  };
+  Result<void> scan_ahead(BatchScanner& scanner) {
+    bool failed = false;
+    ReadAhead<ReadBatch> batches(options_.read_ahead, [&](ReadBatch& into) {
+      if (failed) return false;
+      Result<std::optional<BatchScanner::Scanned>> batch = scanner.next();
+      if (batch && !*batch) return false;
+      if (batch) {
+        const Bytes bytes = (*batch)->view.bytes();
+        into.memory.assign(bytes.begin(), bytes.end());
+        into.place = (*batch)->place;
+        const Result<BatchView> copy = BatchView::decode(into.memory);
+        if (copy) into.view = *copy;
+        if (!copy) into.error = copy.error();
+      } else {
+        into.error = std::move(batch.error());
+      }
+      failed = into.error.has_value();
+      return true;
+    });
+    while (ReadBatch* batch = batches.next()) {
+      if (batch->error) return *batch->error;
+      note(batch->view->header(), batch->place);
+      HEPTANE_TRY(visit_(*batch->view, batch->place));
+    }
+    return {};
   }
 
   void note(const BatchHeader& header, const BatchPlace& place) {

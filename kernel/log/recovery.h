@@ -12,6 +12,7 @@ struct RecoveryOptions {
   std::string quarantine_directory;
   std::string data_directory;  // as the messages print it
   ShardId shard = 0;
+  size_t read_ahead = 0;  // batches; 0: no thread
 };
 
 // A segment that holds batches; the first sequence that one of its batches may have.

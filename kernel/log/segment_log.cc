@@ -38,8 +38,11 @@ Result<std::unique_ptr<SegmentLog>> SegmentLog::open(Disk& disk, Random& random,
 
 Result<RecoveryReport> SegmentLog::recover(const RecoverFrom& from, const BatchVisitor& visit) {
   HEPTANE_ASSERT(!pool_, "a log recovers once");
-  Result<Recovered> recovered = recover_segments(
-      disk_, {options_.directory, options_.quarantine_directory, options_.data_directory, options_.shard}, from, visit);
+  Result<Recovered> recovered =
+      recover_segments(disk_,
+                       {options_.directory, options_.quarantine_directory, options_.data_directory, options_.shard,
+                        options_.recovery_read_ahead},
+                       from, visit);
   if (!recovered) return std::move(recovered.error());
   if (recovered->log_id)
     HEPTANE_TRY(begin(*recovered));

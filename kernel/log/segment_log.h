@@ -14,6 +14,8 @@
 
 namespace heptane::log {
 
+constexpr size_t kReadAheadBatches = 8;  // what a server takes
+
 struct SegmentLogOptions {
   std::string directory;             // DATA/shard-0/log
   std::string quarantine_directory;  // DATA/shard-0/quarantine
@@ -22,6 +24,7 @@ struct SegmentLogOptions {
   uint64_t segment_bytes = uint64_t{64} << 20;  // of new segments; one longer batch gets a segment of its own size
   size_t prepared_segments = 2;
   bool zero_ahead = true;
+  size_t recovery_read_ahead = 0;  // batches that a thread of its own reads ahead in recover(); 0: no thread
 };
 
 // The layout of a data directory.

@@ -49,6 +49,7 @@ Result<void> Server::open_log() {
   lock_ = std::move(*lock);
   log::SegmentLogOptions log_options = log::segment_log_options(options_.data_directory);
   log_options.segment_bytes = options_.segment_bytes;
+  if (options_.read_ahead) log_options.recovery_read_ahead = log::kReadAheadBatches;
   Result<std::unique_ptr<log::SegmentLog>> opened = log::SegmentLog::open(seams_.disk, seams_.random, log_options);
   if (!opened) return opened.error();
   log_ = std::move(*opened);
@@ -86,8 +87,9 @@ Result<void> Server::recover() {
 // The newest sound snapshot, then the log behind it.
 Result<void> Server::replay_log() {
   const std::string home = options_.data_directory + "/shard-0";
-  snapshot_store_ = std::make_unique<snapshot::SnapshotStore>(
-      seams_.disk, snapshot::SnapshotStoreOptions{home + "/snapshots", home + "/quarantine"});
+  snapshot::SnapshotStoreOptions snapshots{home + "/snapshots", home + "/quarantine"};
+  if (options_.read_ahead) snapshots.read_ahead = snapshot::kReadAheadBuffers;
+  snapshot_store_ = std::make_unique<snapshot::SnapshotStore>(seams_.disk, std::move(snapshots));
   HEPTANE_TRY(snapshot_store_->open());
   const Result<std::optional<LogId>> id = snapshot::peek_log_id(seams_.disk, home + "/log");
   if (!id) return id.error();

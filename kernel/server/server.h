@@ -43,6 +43,7 @@ struct ServerOptions {
   size_t link_capacity = 16'384;
   size_t max_connections = 10'000;                    // below the limit of open files
   std::map<std::string, std::string> machine_config;  // what apply() may see; differences are logged at start
+  bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;

@@ -56,6 +56,8 @@ void IdempotencyTable::save(SnapshotWriter& writer) const {
 }
 
 heptane::Result<void> IdempotencyTable::restore(SnapshotReader& reader) {
+  order_.clear();
+  results_.clear();
   const auto principals = reader.le<uint64_t>();
   for (uint64_t p = 0; p < principals && !reader.failed(); ++p) {
     const auto principal = reader.le<uint32_t>();

@@ -55,6 +55,7 @@ void KernelState::save(SnapshotWriter& writer) const {
 }
 
 Result<void> KernelState::restore(SnapshotReader& reader) {
+  *this = KernelState();
   next_timer = reader.le<uint64_t>();
   for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
     const auto id = reader.le<uint64_t>();

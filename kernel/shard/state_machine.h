@@ -66,6 +66,7 @@ class StateMachine {
 
   virtual uint64_t memory_bytes() const = 0;
   virtual void save(SnapshotWriter& writer) const = 0;
+  // Replaces all state. After a failure it is called again, with another snapshot or with what save() wrote when fresh.
   virtual Result<void> restore(SnapshotReader& reader) = 0;
 
   // Commands that free what they stand on (deletions, settlements): admitted when the disk or the memory budget is full.

@@ -158,31 +158,54 @@ Result<void> SnapshotFileReader::verify() {
   }
 }
 
+SectionReader::SectionReader(SnapshotFileReader& file, Section section, size_t ahead)
+    : file_(file),
+      section_(section),
+      stretches_((file.seek(section), ahead), [this](Stretch& into) { return fill(into); }) {}
+
+bool SectionReader::fill(Stretch& stretch) {
+  if (ended_) return false;
+  if (!stretch.memory) stretch.memory = std::make_unique_for_overwrite<std::byte[]>(kBufferBytes);
+  stretch.bytes = 0;
+  while (stretch.bytes + kChunkPayloadBytes <= kBufferBytes) {
+    const Result<Bytes> payload = file_.next_payload();
+    if (!payload) stretch.error = payload.error();
+    ended_ = !payload || payload->empty();
+    if (ended_) break;
+    std::memcpy(stretch.memory.get() + stretch.bytes, payload->data(), payload->size());
+    stretch.bytes += payload->size();
+  }
+  if (section_ == Section::state) hash_.add({stretch.memory.get(), stretch.bytes});
+  return stretch.bytes > 0 || stretch.error.has_value();
+}
+
 bool SectionReader::read(MutableBytes into) {
-  while (!into.empty() && result_) {
+  while (!into.empty() && damage_) {
     if (payload_.empty()) {
-      Result<Bytes> next = file_.next_payload();
-      if (!next) {
-        result_ = next.error();
-        return false;
-      }
-      if (next->empty()) return false;
-      payload_ = *next;
+      const Stretch* next = stretches_.next();
+      if (next == nullptr) return false;
+      payload_ = {next->memory.get(), next->bytes};
+      // What was right before the damage is of no use: the caller gives up all of it.
+      if (next->error) damage_ = *next->error;
+      continue;
     }
     const size_t take = std::min(into.size(), payload_.size());
     std::memcpy(into.data(), payload_.data(), take);
     into = into.subspan(take);
     payload_ = payload_.subspan(take);
   }
-  return result_.ok();
+  return damage_.ok();
 }
 
 Result<void> SectionReader::finish() {
-  if (!result_) return result_;
+  if (!damage_) return damage_;
   if (failed()) return Error{Errc::corrupt, "the snapshot ends too early"};
   std::byte more;
   if (read({&more, 1})) return Error{Errc::corrupt, "the snapshot holds more than was read of it"};
-  return result_;
+  stretches_.stop();
+  if (damage_ && section_ == Section::state && !(hash_.value() == file_.footer().state_hash))
+    damage_ = Error{Errc::corrupt, "the state has another hash than the footer says"};
+  return damage_;
 }
 
 }  // namespace heptane::snapshot

@@ -11,6 +11,7 @@
 
 #include "kernel/base/aligned_buffer.h"
 #include "kernel/base/disk.h"
+#include "kernel/base/read_ahead.h"
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/snapshot/snapshot_format.h"
 
@@ -88,18 +89,32 @@ class SnapshotFileReader {
   StreamingHash128 hash_;
 };
 
-// One section as save()'s counterpart reads it.
+// One section as save()'s counterpart reads it, read and checked up to `ahead` buffers before it is wanted (0: when it is,
+// on the same thread). The file reader is this one's until its end.
 class SectionReader final : public SnapshotReader {
  public:
-  SectionReader(SnapshotFileReader& file, Section section) : file_(file) { file_.seek(section); }
+  SectionReader(SnapshotFileReader& file, Section section, size_t ahead);
   bool read(MutableBytes into) override;
-  // Everything read and nothing left over; else why.
+  // Everything read, nothing left over, and of the state the hash that the footer says; else why.
   Result<void> finish();
+  // What was wrong with the file itself; nothing when the content was.
+  const Result<void>& damage() const { return damage_; }
 
  private:
+  struct Stretch {
+    std::unique_ptr<std::byte[]> memory;
+    size_t bytes = 0;
+    std::optional<Error> error;
+  };
+  bool fill(Stretch& stretch);
+
   SnapshotFileReader& file_;
+  const Section section_;
+  StreamingHash128 hash_;
+  bool ended_ = false;  // these two are the filling thread's
   Bytes payload_;
-  Result<void> result_;
+  Result<void> damage_;
+  ReadAhead<Stretch> stretches_;
 };
 
 }  // namespace heptane::snapshot

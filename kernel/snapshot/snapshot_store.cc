@@ -33,6 +33,22 @@ bool parse_name(const std::string& name, Sequence& sequence) {
   return true;
 }
 
+class MemorySnapshot final : public SnapshotWriter, public SnapshotReader {
+ public:
+  void write(Bytes bytes) override { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+  bool read(MutableBytes into) override {
+    if (bytes_.size() - at_ < into.size()) return false;
+    std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(at_), into.size(), into.begin());
+    at_ += into.size();
+    return true;
+  }
+  void rewind() { at_ = 0; }
+
+ private:
+  std::vector<std::byte> bytes_;
+  size_t at_ = 0;
+};
+
 // The header alone: it still proves what was synced when the rest of its file is damaged.
 std::optional<SnapshotHeader> header_of(Disk& disk, const std::string& path) {
   Result<std::unique_ptr<File>> file = disk.open(path, OpenMode::read);
@@ -95,29 +111,56 @@ Result<void> SnapshotStore::check_owner(const SnapshotName& name, const Snapshot
   return {};
 }
 
-// Leaves `chosen` empty when this one is passed over.
-Result<void> SnapshotStore::consider(const SnapshotName& name, const std::optional<LogId>& log_id,
-                                     RestoredSnapshot& out, std::unique_ptr<SnapshotFileReader>& chosen) {
+Result<void> SnapshotStore::load(const std::string& path, Shard& shard, StreamStore& streams, RestoredSnapshot& out) {
+  damage_ = {};
+  const Result<std::unique_ptr<SnapshotFileReader>> file = SnapshotFileReader::open(disk_, path, OpenHint::none);
+  if (!file) {
+    damage_ = file.error();
+    return damage_;
+  }
+  const SnapshotHeader& header = (*file)->header();
+  {
+    SectionReader state(**file, Section::state, options_.read_ahead);
+    Result<void> restored = shard.restore(state, header.sequence, header.time);
+    if (restored) restored = state.finish();
+    damage_ = state.damage();
+    if (!damage_ || !restored) return !damage_ ? damage_ : restored;
+  }
+  SectionReader index(**file, Section::index, options_.read_ahead);
+  Result<void> restored = streams.restore_index(index);
+  if (restored) restored = index.finish();
+  damage_ = index.damage();
+  if (!damage_ || !restored) return !damage_ ? damage_ : restored;
+  out.any = true;
+  out.header = header;
+  out.file_bytes = (*file)->footer().file_bytes;
+  out.from.place = {header.segment, header.offset, 0};
+  out.from.next_sequence = header.sequence + 1;
+  out.from.previous_chain = header.previous_chain;
+  return {};
+}
+
+// A damaged one is told of and passed over; what is no damage ends the start.
+Result<void> SnapshotStore::consider(const SnapshotName& name, const std::optional<LogId>& log_id, Shard& shard,
+                                     StreamStore& streams, RestoredSnapshot& out) {
   if (const std::optional<SnapshotHeader> header = header_of(disk_, name.path)) {
     HEPTANE_TRY(check_owner(name, *header, log_id));
     out.from.durable_evidence = std::max(out.from.durable_evidence, header->sequence);
   }
-  Result<std::unique_ptr<SnapshotFileReader>> reader = SnapshotFileReader::open(disk_, name.path, OpenHint::none);
-  const Result<void> sound = reader ? (*reader)->verify() : Result<void>(reader.error());
-  if (sound) {
-    chosen = std::move(*reader);
-    return {};
-  }
-  if (sound.error().code == Errc::unsupported)
-    return Error{Errc::unsupported, name.path + ": " + sound.error().message};
-  std::string report = name.path + ": " + sound.error().message + "; the one before it is used";
-  if (sound.error().code == Errc::corrupt) {
+  Result<void> loaded = load(name.path, shard, streams, out);
+  if (loaded) return loaded;
+  if (!damage_ && (damage_.error().code == Errc::corrupt || damage_.error().code == Errc::io))
+    return pass_over(name, damage_.error(), out);
+  return Error{loaded.error().code, name.path + ": " + loaded.error().message};
+}
+
+Result<void> SnapshotStore::pass_over(const SnapshotName& name, const Error& damage, RestoredSnapshot& out) {
+  std::string report = name.path + ": " + damage.message + "; the one before it is used";
+  if (damage.code == Errc::corrupt) {
     const Result<std::string> kept = log::quarantine_move(disk_, options_.quarantine_directory,
                                                           file_name(name.sequence, kSuffix), options_.directory);
     if (!kept) return kept.error();
     report += "; moved to " + *kept;
-  } else if (sound.error().code != Errc::io) {
-    return sound.error();
   }
   out.reports.push_back(std::move(report));
   return {};
@@ -128,25 +171,19 @@ Result<RestoredSnapshot> SnapshotStore::restore(Shard& shard, StreamStore& strea
   const Result<std::vector<SnapshotName>> names = list();
   if (!names) return names.error();
   RestoredSnapshot out;
-  std::unique_ptr<SnapshotFileReader> file;
+  if (names->empty()) return out;
+  MemorySnapshot fresh_state;
+  shard.save(fresh_state);
+  MemorySnapshot fresh_index;
+  streams.save_index(fresh_index);
   for (const SnapshotName& name : *names) {
-    HEPTANE_TRY(consider(name, log_id, out, file));
-    if (file) break;
+    HEPTANE_TRY(consider(name, log_id, shard, streams, out));
+    if (out.any) return out;
+    fresh_state.rewind();
+    HEPTANE_TRY(shard.restore(fresh_state, 0, 0));
+    fresh_index.rewind();
+    HEPTANE_TRY(streams.restore_index(fresh_index));
   }
-  if (!file) return out;
-  const SnapshotHeader& header = file->header();
-  SectionReader state(*file, Section::state);
-  HEPTANE_TRY(shard.restore(state, header.sequence, header.time));
-  HEPTANE_TRY(state.finish());
-  SectionReader index(*file, Section::index);
-  HEPTANE_TRY(streams.restore_index(index));
-  HEPTANE_TRY(index.finish());
-  out.any = true;
-  out.header = header;
-  out.file_bytes = file->footer().file_bytes;
-  out.from.place = {header.segment, header.offset, 0};
-  out.from.next_sequence = header.sequence + 1;
-  out.from.previous_chain = header.previous_chain;
   return out;
 }
 

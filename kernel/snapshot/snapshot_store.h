@@ -15,11 +15,14 @@
 
 namespace heptane::snapshot {
 
+constexpr size_t kReadAheadBuffers = 4;  // what a server takes
+
 struct SnapshotStoreOptions {
   std::string directory;             // DATA/shard-0/snapshots
   std::string quarantine_directory;  // DATA/shard-0/quarantine
   ShardId shard = 0;
   size_t kept = 2;
+  size_t read_ahead = 0;  // buffers that a thread of its own reads ahead in restore(); 0: no thread
 };
 
 struct SnapshotName {
@@ -48,8 +51,8 @@ class SnapshotStore {
   // Newest first.
   Result<std::vector<SnapshotName>> list() const;
 
-  // Into a fresh shard: the newest one that is right in every byte. Errc::refused for one of another log,
-  // Errc::unsupported for another format or a machine that is not there.
+  // Into a fresh shard: the newest one that is right in every byte; when none is, the shard is fresh again. Errc::refused
+  // for one of another log, Errc::unsupported for another format or a machine that is not there.
   Result<RestoredSnapshot> restore(Shard& shard, StreamStore& streams, const std::optional<LogId>& log_id);
 
   std::string temporary_path() const;
@@ -62,14 +65,17 @@ class SnapshotStore {
   Disk& disk() { return disk_; }
 
  private:
-  Result<void> consider(const SnapshotName& name, const std::optional<LogId>& log_id, RestoredSnapshot& out,
-                        std::unique_ptr<SnapshotFileReader>& chosen);
+  Result<void> consider(const SnapshotName& name, const std::optional<LogId>& log_id, Shard& shard,
+                        StreamStore& streams, RestoredSnapshot& out);
+  Result<void> load(const std::string& path, Shard& shard, StreamStore& streams, RestoredSnapshot& out);
+  Result<void> pass_over(const SnapshotName& name, const Error& damage, RestoredSnapshot& out);
   Result<void> check_owner(const SnapshotName& name, const SnapshotHeader& header,
                            const std::optional<LogId>& log_id) const;
   Result<void> thin_out();
 
   Disk& disk_;
   const SnapshotStoreOptions options_;
+  Result<void> damage_;  // of the file that load() looked at last
 };
 
 }  // namespace heptane::snapshot

@@ -8,6 +8,7 @@ namespace {
 
 constexpr size_t kHugePagesAStep = 4;
 constexpr uint64_t kVerifyStepBytes = uint64_t{8} << 20;
+constexpr uint64_t kPaceOverGrowth = 4;
 
 // What the child and the shard in place both do.
 Result<void> write_snapshot(SnapshotFileWriter& writer, const Shard& shard, const StreamStore& streams) {
@@ -43,7 +44,7 @@ void SnapshotTaker::start(const LogId& log_id, ShardId shard, const RestoredSnap
     counters_.last_sequence = restored.header.sequence;
     counters_.last_bytes = restored.file_bytes;
   }
-  due_log_bytes_ = std::max<uint64_t>(options_.log_bytes_min, counters_.last_bytes);
+  due_log_bytes_ = std::max<uint64_t>(options_.log_bytes_min, counters_.last_bytes / 2);
 }
 
 bool SnapshotTaker::due(uint64_t log_bytes_total) const {
@@ -91,7 +92,7 @@ void SnapshotTaker::find_pace(uint64_t log_bytes_total) {
   const double seconds = static_cast<double>(now_ns - paced_from_ns_) / 1e9;
   const auto grown = static_cast<double>(log_bytes_total - paced_from_bytes_);
   pace_ = options_.bytes_per_second;
-  if (pace_ > 0 && seconds > 0) pace_ = std::max(pace_, static_cast<uint64_t>(grown / seconds));
+  if (pace_ > 0 && seconds > 0) pace_ = std::max(pace_, kPaceOverGrowth * static_cast<uint64_t>(grown / seconds));
   paced_from_ns_ = now_ns;
   paced_from_bytes_ = log_bytes_total;
 }
@@ -213,7 +214,7 @@ void SnapshotTaker::publish() {
   counters_.last_bytes.store(bytes, std::memory_order_relaxed);
   counters_.last_sequence.store(header_.sequence, std::memory_order_relaxed);
   counters_.taken_total.fetch_add(1, std::memory_order_relaxed);
-  due_log_bytes_ = log_bytes_seen_ + std::max(options_.log_bytes_min, bytes);
+  due_log_bytes_ = log_bytes_seen_ + std::max(options_.log_bytes_min, bytes / 2);
   end();
 }
 

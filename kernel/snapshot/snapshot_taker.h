@@ -27,10 +27,10 @@ enum class SnapshotMethod : uint8_t {
 
 struct SnapshotTakerOptions {
   SnapshotMethod method = SnapshotMethod::fork;
-  // Of writing and reading back, 0: as fast as it goes. When the log grows faster than this, that is the pace: a snapshot
-  // that takes longer than as much log lengthens the next start.
+  // Of writing and reading back, 0: as fast as it goes. Four times what the log grew since the last one, when that is more:
+  // what is logged meanwhile lengthens the next start.
   uint64_t bytes_per_second = 100'000'000;
-  uint64_t log_bytes_min = uint64_t{256} << 20;       // new log before the next one; at least the size of the last one
+  uint64_t log_bytes_min = uint64_t{256} << 20;  // new log before the next one; at least half the size of the last one
   uint64_t free_bytes_reserve = uint64_t{128} << 20;  // of the disk, on top of 1.5 times the last one
 };
 

@@ -33,7 +33,7 @@ SnapshotTakerOptions unpaced(SnapshotMethod method) {
 class Node {
  public:
   Node(Disk& disk, std::string data, SnapshotTakerOptions options, bool use_snapshots = true)
-      : store_(disk, {data + "/snapshots", data + "/quarantine"}),
+      : store_(disk, {data + "/snapshots", data + "/quarantine", 0, 2, 2}),
         taker_(store_, clock_, options),
         random_(7),
         started_(boot(disk, data, use_snapshots)) {}

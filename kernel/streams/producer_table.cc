@@ -107,6 +107,9 @@ void ProducerTable::save(SnapshotWriter& writer) const {
 }
 
 Result<void> ProducerTable::restore(SnapshotReader& reader) {
+  epochs_.clear();
+  windows_.clear();
+  by_use_.clear();
   next_producer_id_ = reader.le<int64_t>();
   for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
     const auto producer = reader.le<int64_t>();

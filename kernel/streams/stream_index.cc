@@ -160,6 +160,8 @@ void StreamIndex::save(SnapshotWriter& writer) const {
 }
 
 Result<void> StreamIndex::restore(SnapshotReader& reader) {
+  partitions_.clear();
+  runs_total_ = 0;
   for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
     Partition& partition = partitions_.emplace_back();
     partition.end = reader.le<int64_t>();

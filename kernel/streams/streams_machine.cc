@@ -373,6 +373,7 @@ void StreamsMachine::save(SnapshotWriter& writer) const {
 
 Result<void> StreamsMachine::restore(SnapshotReader& reader) {
   partitions_.clear();
+  streams_.clear();
   for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
     Partition partition;
     partition.alive = reader.le<uint8_t>() != 0;

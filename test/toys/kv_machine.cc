@@ -100,6 +100,7 @@ void KvMachine::save(SnapshotWriter& writer) const {
 }
 
 Result<void> KvMachine::restore(SnapshotReader& reader) {
+  values_.clear();
   for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
     std::string key = reader.text(65'535);
     values_[std::move(key)] = reader.text(kValueLimitBytes);

@@ -27,8 +27,8 @@ def kcat_command(address, *arguments):
 
 def kcat(address, *arguments, text_in=None, seconds=KCAT_SECONDS, accept=(0,)):
     """The finished process; output as text."""
-    done = subprocess.run(kcat_command(address, *arguments), capture_output=True, text=True, timeout=seconds,
-                          **({"stdin": subprocess.DEVNULL} if text_in is None else {"input": text_in}))
+    done = subprocess.run(kcat_command(address, *arguments), capture_output=True, text=True, errors="backslashreplace",
+                          timeout=seconds, **({"stdin": subprocess.DEVNULL} if text_in is None else {"input": text_in}))
     if accept is not None and done.returncode not in accept:
         raise AssertionError(f"kcat {' '.join(map(str, arguments))} ended with {done.returncode}: {done.stderr}")
     return done
