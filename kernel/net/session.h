@@ -27,6 +27,16 @@ struct Address {
   uint16_t port = 0;
 };
 
+// What TLS says of a connection's peer.
+struct TlsFacts {
+  std::string version;             // `TLSv1.3`
+  std::string server_name;         // SNI, as the client sent it; empty: none
+  std::string alpn;                // the protocol agreed on; empty: none
+  std::string client_subject;      // of a verified client certificate (RFC 4514); empty: it showed none
+  std::string client_common_name;  // its last common name
+  std::string client_fingerprint;  // SHA-256 of the certificate, 64 lower-case hexadecimal digits
+};
+
 // Records read for a session: whole record batches, CRC checked, in offset order; the first holds `offset`.
 struct RecordsRead {
   std::optional<Errc> error;  // not_found, invalid_argument (offset out of range), corrupt, io
@@ -68,6 +78,8 @@ class SessionContext {
   virtual SessionId id() const = 0;
   virtual const Address& local() const = 0;  // where the connection was accepted
   virtual const Address& remote() const = 0;
+  // Null: the connection is not encrypted.
+  virtual const TlsFacts* tls() const { return nullptr; }
   virtual size_t output_bytes() const = 0;  // queued and not yet taken by the socket
 };
 
