@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "kernel/cli/command.h"
+#include "kernel/cli/tls_options.h"
 #include "kernel/net/asio_net.h"
 #include "kernel/server/runner.h"
 #include "kernel/server/server.h"
@@ -21,6 +22,7 @@ namespace {
 struct ServeArguments {
   server::ServerOptions options;
   std::vector<std::string> listen;
+  TlsArguments tls;
   std::string endpoints_file;
   bool quiet = false;
 };
@@ -33,18 +35,28 @@ extern "C" void on_stop_signal(int) {
   if (running_server != nullptr) running_server->wake_io();
 }
 
+extern "C" void on_reload_signal(int) {
+  if (running_server != nullptr) running_server->request_tls_reload();
+}
+
 void handle_signals() {
   struct sigaction action {};
   action.sa_handler = on_stop_signal;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+  action.sa_handler = on_reload_signal;
+  sigaction(SIGHUP, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
 }
 
-// NAME=HOST:PORT, the host of an IPv6 address in brackets.
+// NAME=HOST:PORT, the host of an IPv6 address in brackets; NAME=unix:/path.
 bool parse_listen(const std::string& text, server::ServerOptions& options) {
   const size_t equals = text.find('=');
   const size_t colon = text.rfind(':');
+  if (equals != std::string::npos && text.compare(equals + 1, 5, "unix:") == 0) {
+    options.listen[text.substr(0, equals)] = net::Address{text.substr(equals + 1), 0};
+    return true;
+  }
   if (equals == std::string::npos || colon == std::string::npos || colon < equals) return false;
   std::string host = text.substr(equals + 1, colon - equals - 1);
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
@@ -69,8 +81,8 @@ void print_table(const server::Server& server, const server::ServerOptions& opti
     std::printf("The last run died while it applied a command; that command is refused from now on.\n");
   std::printf("  %-10s %s\n", "listener", "address");
   for (const server::Endpoint& endpoint : server.endpoints())
-    std::printf("  %-10s %s:%u%s\n", endpoint.name.c_str(), endpoint.address.host.c_str(), endpoint.address.port,
-                endpoint.moved ? "   (the default port is in use)" : "");
+    std::printf("  %-10s %s%s%s\n", endpoint.name.c_str(), net::to_text(endpoint.address).c_str(),
+                endpoint.tls ? "   (TLS)" : "", endpoint.moved ? "   (the default port is in use)" : "");
   std::fflush(stdout);
 }
 
@@ -97,6 +109,10 @@ int serve(ServeArguments& arguments, MakeModules make_modules) {
                    text.c_str());
       return kUsage;
     }
+  if (const Result<void> tls = apply_tls_options(arguments.tls, arguments.options); !tls) {
+    std::fprintf(stderr, "heptane: %s\n", tls.error().message.c_str());
+    return kUsage;
+  }
   arguments.options.guard_apply = true;
   arguments.options.read_ahead = true;
   handle_signals();
@@ -134,6 +150,7 @@ void add_serve(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("serve", "Run the server in the foreground; SIGTERM stops it cleanly.");
   command->add_option("--data", arguments->options.data_directory, "Data directory")->capture_default_str();
   command->add_option("--listen", arguments->listen, "NAME=HOST:PORT of a listener, for example kafka=127.0.0.1:9092");
+  add_tls_options(*command, arguments->tls);
   command->add_flag("--ephemeral-ports", arguments->options.ephemeral_ports, "Every listener takes a free port");
   command->add_option("--endpoints-file", arguments->endpoints_file, "Write the addresses as JSON once ready");
   command->add_option("--segment-mib", "Size of a log segment in MiB")

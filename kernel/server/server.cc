@@ -24,7 +24,11 @@ std::string quoted(const std::string& text) { return '"' + text + '"'; }
 }  // namespace
 
 Server::Server(Seams seams, ServerOptions options, Modules modules, Fatal on_fatal)
-    : seams_(seams), options_(std::move(options)), modules_(std::move(modules)), on_fatal_(std::move(on_fatal)) {
+    : seams_(seams),
+      options_(std::move(options)),
+      modules_(std::move(modules)),
+      on_fatal_(std::move(on_fatal)),
+      tls_(seams.clock) {
   // A batch, its effects and its padding always fit a segment.
   const uint64_t third = (options_.segment_bytes - log::kBlockBytes) / 3;
   options_.shard.batch_target_bytes = std::min<uint64_t>(options_.shard.batch_target_bytes, third);
@@ -130,6 +134,7 @@ Result<void> Server::open_listeners() {
   records_ = std::make_unique<LogRecordsReader>(*log_, seams_.disk, *archive_);
   net::IoLoopConfig config;
   config.max_connections = options_.max_connections;
+  config.random = &seams_.random;
   io_ = std::make_unique<net::IoLoop>(seams_.net, seams_.clock, *link_, *records_, config);
   register_metrics(*this, telemetry_);
   admin::AdminOptions admin_options;
@@ -149,23 +154,26 @@ Result<void> Server::open_listeners() {
   const ServerFacts facts{log_->id(), shard_->epoch()};
   for (const std::unique_ptr<Module>& module : modules_)
     for (const ListenerSpec& spec : module->listeners(facts)) HEPTANE_TRY(open_listener(spec));
-  return {};
+  tls_.register_metrics(io_->counters(), telemetry_);
+  return check_listener_names();
 }
 
 Result<void> Server::open_listener(const ListenerSpec& spec) {
   const std::string name(spec.protocol->name());
   const auto chosen = options_.listen.find(name);
-  Endpoint endpoint{name, {"127.0.0.1", 0}, false};
+  Endpoint endpoint{name, {"127.0.0.1", 0}, false, options_.tls.count(name) > 0};
+  const Result<net::ListenerOptions> options = listener_options(name);
+  if (!options) return Error{options.error().code, "listen." + name + ": " + options.error().message};
   if (chosen != options_.listen.end()) {
-    if (!is_loopback(chosen->second.host))
+    if (!chosen->second.is_unix() && !is_loopback(chosen->second.host))
       return Error{Errc::refused,
                    "listen." + name + ": " + chosen->second.host +
                        " is beyond loopback and authentication and TLS are not switched on: use 127.0.0.1"};
-    const Result<uint16_t> port = io_->add_listener(*spec.protocol, chosen->second);
+    const Result<uint16_t> port = io_->add_listener(*spec.protocol, chosen->second, *options);
     if (!port) return Error{port.error().code, "listen." + name + ": " + port.error().message};
     endpoint.address = {chosen->second.host, *port};
   } else {
-    Result<net::Address> address = listen_on_default(*spec.protocol, spec.default_port, endpoint.moved);
+    Result<net::Address> address = listen_on_default(spec, *options, endpoint.moved);
     if (!address) return Error{address.error().code, "listen." + name + ": " + address.error().message};
     endpoint.address = *address;
   }
@@ -173,18 +181,55 @@ Result<void> Server::open_listener(const ListenerSpec& spec) {
   return {};
 }
 
+Result<net::ListenerOptions> Server::listener_options(const std::string& name) {
+  const auto limits = options_.listener_limits.find(name);
+  net::ListenerOptions options = limits == options_.listener_limits.end() ? net::ListenerOptions{} : limits->second;
+  const auto tls = options_.tls.find(name);
+  if (tls == options_.tls.end()) return options;
+  Result<std::shared_ptr<net::TlsCredentials>> credentials = tls_.load(name, tls->second);
+  if (!credentials) return credentials.error();
+  options.tls = *credentials;
+  return options;
+}
+
+// Encryption that was asked for and is nowhere would be the worst of all mistakes.
+Result<void> Server::check_listener_names() const {
+  for (const auto& [name, tls] : options_.tls) {
+    const bool there = std::any_of(endpoints_.begin(), endpoints_.end(),
+                                   [&wanted = name](const Endpoint& endpoint) { return endpoint.name == wanted; });
+    if (!there)
+      return Error{Errc::invalid_argument, "tls is set for the listener `" + name + "`, which does not exist"};
+  }
+  return {};
+}
+
+void Server::io_turn(int64_t max_wait_ns) {
+  io_->run_once(max_wait_ns);
+  if (!tls_reload_wanted_.load(std::memory_order_relaxed) || !tls_reload_wanted_.exchange(false)) return;
+  const Result<void> reloaded = reload_tls();
+  const char* what = reloaded ? "the certificates were read again" : reloaded.error().message.c_str();
+  std::fprintf(stderr, "heptane: reload: %s\n", what);
+}
+
+void Server::request_tls_reload() {
+  tls_reload_wanted_.store(true);
+  wake_io();
+}
+
 // 127.0.0.1 and, where there is IPv6, [::1] with the same number; a port in use is skipped for the next.
-Result<net::Address> Server::listen_on_default(net::Protocol& protocol, uint16_t default_port, bool& moved) {
-  const uint16_t first = options_.ephemeral_ports ? 0 : default_port;
+Result<net::Address> Server::listen_on_default(const ListenerSpec& spec, const net::ListenerOptions& options,
+                                               bool& moved) {
+  net::Protocol& protocol = *spec.protocol;
+  const uint16_t first = options_.ephemeral_ports ? 0 : spec.default_port;
   Result<uint16_t> port = Error{Errc::exists, "no port was tried"};
   for (uint16_t step = 0; step < kDefaultPortTries && !port; ++step) {
     moved = step > 0;
-    port = io_->add_listener(protocol, {"127.0.0.1", static_cast<uint16_t>(first == 0 ? 0 : first + step)});
+    port = io_->add_listener(protocol, {"127.0.0.1", static_cast<uint16_t>(first == 0 ? 0 : first + step)}, options);
     if (!port && port.error().code != Errc::exists) return port.error();
   }
   if (!port) return port.error();
   // A client that finds `localhost` in both families must reach us in both; without IPv6 there is nothing to reach.
-  if (options_.loopback_v6) (void)io_->add_listener(protocol, {"::1", *port}).ok();
+  if (options_.loopback_v6) (void)io_->add_listener(protocol, {"::1", *port}, options).ok();
   return net::Address{"127.0.0.1", *port};
 }
 
@@ -192,8 +237,12 @@ std::string Server::endpoints_json() const {
   std::string json = "{";
   for (const Endpoint& endpoint : endpoints_) {
     if (json.size() > 1) json += ", ";
-    json += quoted(endpoint.name) + ": " + quoted(endpoint.address.host + ":" + std::to_string(endpoint.address.port));
+    json += quoted(endpoint.name) + ": " + quoted(net::to_text(endpoint.address));
   }
+  std::string encrypted;
+  for (const Endpoint& endpoint : endpoints_)
+    if (endpoint.tls) encrypted += (encrypted.empty() ? "" : ", ") + quoted(endpoint.name) + ": true";
+  if (!encrypted.empty()) json += ", \"tls\": {" + encrypted + "}";
   return json + "}";
 }
 

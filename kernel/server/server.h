@@ -18,6 +18,7 @@
 #include "kernel/net/io_loop.h"
 #include "kernel/net/net.h"
 #include "kernel/server/apply_guard.h"
+#include "kernel/server/listener_tls.h"
 #include "kernel/server/module.h"
 #include "kernel/server/records_reader.h"
 #include "kernel/shard/shard.h"
@@ -36,9 +37,11 @@ struct Seams {
 struct ServerOptions {
   std::string data_directory = "heptane-data";
   uint64_t segment_bytes = uint64_t{64} << 20;
-  std::map<std::string, net::Address> listen;  // by listener name; what is absent has its default
-  bool ephemeral_ports = false;                // listeners without an entry in `listen` take any free port
-  bool loopback_v6 = true;                     // default listeners on [::1] too, with the same number
+  std::map<std::string, net::Address> listen;                   // by listener name; what is absent has its default
+  std::map<std::string, net::TlsOptions> tls;                   // by listener name; the others speak in the clear
+  std::map<std::string, net::ListenerOptions> listener_limits;  // by listener name; what is absent has the defaults
+  bool ephemeral_ports = false;  // listeners without an entry in `listen` take any free port
+  bool loopback_v6 = true;       // default listeners on [::1] too, with the same number
   Sequence accept_divergence = 0;
   size_t link_capacity = 16'384;
   size_t max_connections = 10'000;                    // below the limit of open files
@@ -54,6 +57,7 @@ struct Endpoint {
   std::string name;
   net::Address address;
   bool moved = false;  // the default port was in use
+  bool tls = false;
 };
 
 class Server {
@@ -70,7 +74,7 @@ class Server {
   Result<void> start();
 
   // One turn each; true when there is more to do at once.
-  void io_turn(int64_t max_wait_ns) { io_->run_once(max_wait_ns); }
+  void io_turn(int64_t max_wait_ns);
   bool shard_turn();
   bool commit_turn() { return committer_->run_once(); }
   bool helper_turn();
@@ -81,6 +85,12 @@ class Server {
   // Stop accepting, finish, sync, seal, take a snapshot (a helper turn's too). Done when drained().
   void request_stop();
   bool drained() const;
+
+  // Reads the files of certificates again: new connections use them, old ones keep theirs. What is wrong stays as it was
+  // and is named in the error. The I/O thread.
+  Result<void> reload_tls() { return tls_.reload(); }
+  // The same in the next io_turn, with a line on stderr. Any thread, also a signal handler.
+  void request_tls_reload();
 
   const std::vector<Endpoint>& endpoints() const { return endpoints_; }
   std::string endpoints_json() const;
@@ -112,7 +122,9 @@ class Server {
   Result<void> relieve_disk();
   Result<void> find_needed_log();
   Result<void> open_listener(const ListenerSpec& spec);
-  Result<net::Address> listen_on_default(net::Protocol& protocol, uint16_t default_port, bool& moved);
+  Result<net::ListenerOptions> listener_options(const std::string& name);
+  Result<void> check_listener_names() const;
+  Result<net::Address> listen_on_default(const ListenerSpec& spec, const net::ListenerOptions& options, bool& moved);
 
   Seams seams_;
   ServerOptions options_;
@@ -129,6 +141,8 @@ class Server {
   Telemetry telemetry_;
   std::unique_ptr<admin::AdminProtocol> admin_;
   std::unique_ptr<net::IoLoop> io_;
+  ListenerTls tls_;
+  std::atomic<bool> tls_reload_wanted_{false};
   std::vector<Endpoint> endpoints_;
   log::RecoveryReport recovery_;
   std::unique_ptr<snapshot::SnapshotStore> snapshot_store_;
