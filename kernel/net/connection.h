@@ -59,6 +59,7 @@ class Connection final : public SessionContext, public StreamEvents {
   const Address& local() const override { return stream_->local(); }
   const Address& remote() const override { return stream_->remote(); }
   size_t output_bytes() const override { return output_.bytes(); }
+  bool output_full() const override { return above_mark_; }
 
  private:
   friend struct LoopCore;

@@ -81,6 +81,8 @@ class SessionContext {
   // Null: the connection is not encrypted.
   virtual const TlsFacts* tls() const { return nullptr; }
   virtual size_t output_bytes() const = 0;  // queued and not yet taken by the socket
+  // Output is above its high mark: on_writable will come when it is at or below the low one.
+  virtual bool output_full() const { return false; }
 };
 
 class Session {
