@@ -1,8 +1,10 @@
 #include "kernel/admin/admin.h"
 
 #include "kernel/admin/answers.h"
+#include "kernel/admin/api_schemas.h"
 #include "kernel/admin/transact_request.h"
 #include "kernel/net/http/json_writer.h"
+#include "kernel/net/http/openapi.h"
 
 namespace heptane::admin {
 
@@ -38,6 +40,31 @@ void transact(HttpExchange& exchange, const OperationTable& operations) {
   });
 }
 
+http::RouteDoc live_doc() {
+  return {"Whether the process answers",
+          "",
+          {},
+          {},
+          {{200, "it does", {{R"({"type":"object","required":["live"],"properties":{"live":{"const":true}}})"}}}}};
+}
+
+http::RouteDoc ready_doc() {
+  constexpr std::string_view kSchema = R"({"$ref":"#/components/schemas/Readiness"})";
+  return {"Whether the server serves", "", {}, {}, {{200, "it does", {{kSchema}}}, {503, "not yet", {{kSchema}}}}};
+}
+
+http::RouteDoc metrics_doc() {
+  return {"Metrics for Prometheus", "", {}, {}, {{200, "text format 0.0.4", {{http::kTextSchema, "text/plain"}}}}};
+}
+
+http::RouteDoc transact_doc() {
+  return {"Operations for several machines: all happen or none",
+          "Guards run first, then operations, each seeing what those before it did.",
+          {},
+          {{R"({"$ref":"#/components/schemas/Transaction"})"}},
+          {{200, "kept and synced", {{R"({"$ref":"#/components/schemas/Transacted"})"}}}}};
+}
+
 http::HttpService make_service(AdminOptions options) {
   http::HttpService service;
   service.limits = options.limits;
@@ -47,8 +74,11 @@ http::HttpService make_service(AdminOptions options) {
   add_transact_route(service.router, std::move(options.operations));
   if (options.snapshot) add_snapshot_routes(service.router, std::move(options.snapshot));
   add_stream_routes(service.router);
-  add_record_routes(service.router);
+  add_read_route(service.router);
+  add_append_route(service.router);
+  add_tail_route(service.router);
   if (options.add_routes) options.add_routes(service.router);
+  add_openapi_route(service.router);
   return service;
 }
 
@@ -58,14 +88,17 @@ AdminProtocol::AdminProtocol(AdminOptions options) : protocol_("admin", make_ser
 
 void add_health_routes(HttpRouter& router, std::function<Readiness()> readiness, const Telemetry* telemetry) {
   router.add(Method::get, "/livez",
-             [](HttpExchange& exchange) { exchange.respond(HttpResponse::json(200, "{\"live\":true}\n")); });
-  router.add(Method::get, "/readyz", [readiness = std::move(readiness)](HttpExchange& exchange) {
+             [](HttpExchange& exchange) { exchange.respond(HttpResponse::json(200, "{\"live\":true}\n")); },
+             {.doc = live_doc()});
+  const auto ready = [readiness = std::move(readiness)](HttpExchange& exchange) {
     exchange.respond(ready_response(readiness ? readiness() : Readiness{true, {}, 0, 0}));
-  });
+  };
+  router.add(Method::get, "/readyz", ready, {.doc = ready_doc()});
   if (telemetry == nullptr) return;
-  router.add(Method::get, "/metrics", [telemetry](HttpExchange& exchange) {
+  const auto metrics = [telemetry](HttpExchange& exchange) {
     exchange.respond({200, "text/plain; version=0.0.4; charset=utf-8", telemetry->render(), {}});
-  });
+  };
+  router.add(Method::get, "/metrics", metrics, {.doc = metrics_doc()});
 }
 
 void add_snapshot_routes(HttpRouter& router, std::function<SnapshotStatus(bool)> snapshot) {
@@ -82,7 +115,19 @@ void add_snapshot_routes(HttpRouter& router, std::function<SnapshotStatus(bool)>
 
 void add_transact_route(HttpRouter& router, std::shared_ptr<const OperationTable> operations) {
   router.add(Method::post, "/api/v1/transact",
-             [operations = std::move(operations)](HttpExchange& exchange) { transact(exchange, *operations); });
+             [operations = std::move(operations)](HttpExchange& exchange) { transact(exchange, *operations); },
+             {.doc = transact_doc()});
+}
+
+void add_openapi_route(HttpRouter& router) {
+  const auto document = std::make_shared<std::string>();
+  http::RouteDoc doc = {
+      "This document", "", {}, {}, {{200, "OpenAPI 3.1", {{R"({"type":"object","required":["openapi","paths"]})"}}}}};
+  router.add(Method::get, "/api/v1/openapi.json",
+             [document](HttpExchange& exchange) { exchange.respond(HttpResponse::json(200, *document)); },
+             {.doc = std::move(doc)});
+  *document = openapi_document(
+      router, {"Heptane", "The operators' listener: health, metrics, streams, transactions.", "1", api_schemas()});
 }
 
 }  // namespace heptane::admin

@@ -60,6 +60,10 @@ void add_health_routes(http::HttpRouter& router, std::function<Readiness()> read
 void add_transact_route(http::HttpRouter& router, std::shared_ptr<const OperationTable> operations);
 void add_snapshot_routes(http::HttpRouter& router, std::function<SnapshotStatus(bool)> snapshot);
 void add_stream_routes(http::HttpRouter& router);
-void add_record_routes(http::HttpRouter& router);
+void add_read_route(http::HttpRouter& router);
+void add_append_route(http::HttpRouter& router);
+void add_tail_route(http::HttpRouter& router);
+// The OpenAPI document of the routes that are there, its own included: the last to be added.
+void add_openapi_route(http::HttpRouter& router);
 
 }  // namespace heptane::admin

@@ -1,5 +1,6 @@
 #include "kernel/admin/admin.h"
 #include "kernel/admin/answers.h"
+#include "kernel/admin/api_schemas.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
 #include "kernel/shard/state_machine.h"
@@ -135,14 +136,37 @@ void delete_stream(HttpExchange& exchange) {
                   });
 }
 
+constexpr std::string_view kStreamSchema = R"({"$ref":"#/components/schemas/Stream"})";
+constexpr std::string_view kStreamsSchema =
+    R"({"type":"object","required":["streams"],"additionalProperties":false,"properties":{"streams":{"type":"array",)"
+    R"("items":{"$ref":"#/components/schemas/Stream"}}}})";
+constexpr std::string_view kChangedSchema = R"({"$ref":"#/components/schemas/StreamChanged"})";
+constexpr std::string_view kRetentionSchema = R"({"$ref":"#/components/schemas/Retention"})";
+constexpr std::string_view kNewStreamSchema = R"({"$ref":"#/components/schemas/NewStream"})";
+
 }  // namespace
 
 void add_stream_routes(http::HttpRouter& router) {
-  router.add(http::Method::get, "/api/v1/streams", list_streams);
-  router.add(http::Method::post, "/api/v1/streams", create_stream);
-  router.add(http::Method::get, "/api/v1/streams/{name}", describe_stream);
-  router.add(http::Method::put, "/api/v1/streams/{name}", alter_stream);
-  router.add(http::Method::del, "/api/v1/streams/{name}", delete_stream);
+  using http::Method;
+  router.add(Method::get, "/api/v1/streams", list_streams,
+             {.doc = {"Every stream with its partitions and their offsets",
+                      "",
+                      {},
+                      {},
+                      {{200, "all of them", {{kStreamsSchema}}}}}});
+  router.add(
+      Method::post, "/api/v1/streams", create_stream,
+      {.doc = {"Create a stream", "", {}, {{kNewStreamSchema}}, {{201, "created and synced", {{kChangedSchema}}}}}});
+  router.add(Method::get, "/api/v1/streams/{name}", describe_stream,
+             {.doc = {"One stream", "", {}, {}, {{200, "the stream", {{kStreamSchema}}}}}});
+  router.add(Method::put, "/api/v1/streams/{name}", alter_stream,
+             {.doc = {"Replace the configuration of a stream",
+                      "What is not named is kept for ever again.",
+                      {},
+                      {{kRetentionSchema}},
+                      {{200, "changed and synced", {{kChangedSchema}}}}}});
+  router.add(Method::del, "/api/v1/streams/{name}", delete_stream,
+             {.doc = {"Delete a stream with its records", "", {}, {}, {{200, "gone and synced", {{kChangedSchema}}}}}});
 }
 
 }  // namespace heptane::admin

@@ -61,6 +61,7 @@ class Connection final : public SessionContext, public StreamEvents {
   const TlsFacts* tls() const override { return stream_->tls(); }
   std::optional<uint32_t> peer_uid() const override { return stream_->peer_uid(); }
   size_t output_bytes() const override { return output_.bytes(); }
+  bool output_full() const override { return above_mark_; }
 
  private:
   friend struct LoopCore;

@@ -90,6 +90,8 @@ class SessionContext {
   // The user who runs the peer, when it came over a Unix socket.
   virtual std::optional<uint32_t> peer_uid() const { return {}; }
   virtual size_t output_bytes() const = 0;  // queued and not yet taken by the socket
+  // Output is above its high mark: on_writable will come when it is at or below the low one.
+  virtual bool output_full() const { return false; }
 };
 
 class Session {

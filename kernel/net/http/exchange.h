@@ -1,10 +1,13 @@
-// What a handler has of one request: the request, questions to the shard, and exactly one response, now or when an answer
-// has come. The session owns it; a handler keeps references to it only inside the continuations that it passes here.
+// What a handler has of one request: the request, questions to the shard, and exactly one response: whole, in pieces, or a
+// WebSocket; now or when an answer has come. The session owns it; a handler keeps references to it only inside the
+// continuations that it passes here.
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include "kernel/net/http/message.h"
+#include "kernel/net/http/websocket.h"
 #include "kernel/net/session.h"
 
 namespace heptane::http {
@@ -30,6 +33,17 @@ class HttpExchange {
   virtual void wait(PartitionId partition, Offset from, int64_t limit_ns, OnWaited then) = 0;
 
   virtual void respond(HttpResponse response) = 0;
+
+  // A response of unknown length, never held whole: start, pieces, end. `then` comes when the client has room for the next
+  // piece: at once, or when it has read. For HEAD it does not come. A response that cannot be finished is broken off, so
+  // that the client sees that it is not whole.
+  virtual void start(HttpResponse head) = 0;  // `head.body` is not looked at
+  virtual void send_piece(std::string piece, OnWaited then) = 0;
+  virtual void end(std::string last_piece) = 0;
+  virtual void break_off(std::string_view why) = 0;
+
+  // The connection becomes a WebSocket of the handler's; a request that is not its opening handshake is refused.
+  virtual void upgrade(std::unique_ptr<WebSocketHandler> handler, const WebSocketOptions& options) = 0;
 };
 
 }  // namespace heptane::http

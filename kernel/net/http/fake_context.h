@@ -1,5 +1,5 @@
 // A SessionContext that behaves as a connection does: keeps what the session did not consume, gives it back only as the
-// loop would, counts timers, answers when the test says so. Test support.
+// loop would, stops while output is full, counts timers, answers when the test says so. Test support.
 #pragma once
 
 #include <deque>
@@ -19,9 +19,11 @@ class FakeContext final : public net::SessionContext {
   // The script.
   std::function<Reply(const Submission&)> on_submit;
   std::function<Reply(const QueryRequest&)> on_query;
+  std::function<net::RecordsRead(const ReadRequest&)> on_read;
   bool queue_full = false;
   bool hold_answers = false;
-  bool output_stalls = false;
+  bool output_stalls = false;  // nobody reads: output_bytes() counts, full above kOutputHighBytes
+  static constexpr size_t kOutputHighBytes = size_t{256} << 10;
 
   // What was seen.
   std::string output;
@@ -29,6 +31,11 @@ class FakeContext final : public net::SessionContext {
   bool paused() const { return paused_; }
   size_t timers() const { return timers_.size(); }
   size_t kept() const { return kept_.size(); }
+  struct Subscription {
+    PartitionId partition = kNoPartition;
+    Offset from = 0;
+  };
+  const std::map<net::SubscriptionId, Subscription>& subscriptions() const { return subscriptions_; }
 
   void send(std::string_view bytes) {
     kept_ += bytes;
@@ -46,9 +53,27 @@ class FakeContext final : public net::SessionContext {
     pump();
   }
 
+  void take_output(size_t bytes) { drained_ += bytes; }  // the peer reads, and output may stay full
   void drain_output() {
+    const bool was_full = output_full();
+    drained_ = output.size();
     output_stalls = false;
-    session_.on_writable(*this);
+    if (was_full) session_.on_writable(*this);
+    pump();
+  }
+
+  // The partition's synced end: every subscription behind it fires.
+  void advance(PartitionId partition, Offset end) {
+    for (auto at = subscriptions_.begin(); at != subscriptions_.end() && !closed;) {
+      if (at->second.partition != partition) {
+        ++at;
+        continue;
+      }
+      const net::SubscriptionId id = at->first;
+      subscriptions_.erase(at);
+      session_.on_advanced(id, end, *this);
+      at = subscriptions_.begin();
+    }
     pump();
   }
 
@@ -87,9 +112,16 @@ class FakeContext final : public net::SessionContext {
     answer(request, on_query(query));
     return true;
   }
-  bool read(RequestId, ReadRequest) override { return false; }
-  net::SubscriptionId subscribe(PartitionId, Offset) override { return 0; }
-  void unsubscribe(net::SubscriptionId) override {}
+  bool read(RequestId request, ReadRequest read) override {
+    if (queue_full || !on_read) return false;
+    answers_.push_back([this, request, records = on_read(read)] { session_.on_records(request, records, *this); });
+    return true;
+  }
+  net::SubscriptionId subscribe(PartitionId partition, Offset from) override {
+    subscriptions_[++last_subscription_] = {partition, from};
+    return last_subscription_;
+  }
+  void unsubscribe(net::SubscriptionId subscription) override { subscriptions_.erase(subscription); }
   net::SessionTimerId arm(int64_t delay_ns) override {
     timers_[++last_timer_] = now_ns_ + delay_ns;
     return last_timer_;
@@ -100,7 +132,8 @@ class FakeContext final : public net::SessionContext {
   SessionId id() const override { return 1; }
   const net::Address& local() const override { return address_; }
   const net::Address& remote() const override { return address_; }
-  size_t output_bytes() const override { return output_stalls ? output.size() : 0; }
+  size_t output_bytes() const override { return output_stalls ? output.size() - drained_ : 0; }
+  bool output_full() const override { return output_bytes() > kOutputHighBytes; }
 
  private:
   void answer(RequestId request, Reply reply) {
@@ -110,7 +143,7 @@ class FakeContext final : public net::SessionContext {
   // As Connection::feed: what a session looked at and did not take is shown again only with more behind it.
   void pump() {
     while (!closed) {
-      while (!kept_.empty() && !paused_ && !hungry_ && !closed) {
+      while (!kept_.empty() && !paused_ && !hungry_ && !closed && !output_full()) {
         const std::string exact(kept_);  // its own allocation: a read past the end is seen by the address sanitiser
         const size_t consumed = session_.on_bytes(as_bytes(exact), *this);
         HEPTANE_ASSERT(consumed <= kept_.size(), "a session consumed more than it was given");
@@ -129,6 +162,9 @@ class FakeContext final : public net::SessionContext {
   std::deque<std::function<void()>> answers_;
   std::map<net::SessionTimerId, int64_t> timers_;
   net::SessionTimerId last_timer_ = 0;
+  std::map<net::SubscriptionId, Subscription> subscriptions_;
+  net::SubscriptionId last_subscription_ = 0;
+  size_t drained_ = 0;  // of the output
   int64_t now_ns_ = 0;
   net::Address address_{"127.0.0.1", 7070};
   bool paused_ = false;

@@ -8,6 +8,12 @@
 namespace heptane::http {
 namespace {
 
+class Echo final : public WebSocketHandler {
+ public:
+  void on_text(std::string_view message, WebSocket& socket) override { socket.send_text(message); }
+  void on_binary(Bytes message, WebSocket& socket) override { socket.send_binary(message); }
+};
+
 const HttpService& service() {
   static const HttpService instance = [] {
     HttpService made;
@@ -21,6 +27,12 @@ const HttpService& service() {
       const auto document = JsonDocument::parse(std::move(exchange.request().body));
       exchange.respond({200, "text/plain", document ? std::string((*document)->root().raw()) : "no", {}});
     });
+    made.router.add(Method::get, "/pieces", [](HttpExchange& exchange) {
+      exchange.start({200, "text/plain", "", {}});
+      exchange.send_piece("piece", [](HttpExchange& room) { room.end("last"); });
+    });
+    made.router.add(Method::get, "/socket",
+                    [](HttpExchange& exchange) { exchange.upgrade(std::make_unique<Echo>(), {}); });
     made.router.add(Method::post, "/ask", [](HttpExchange& exchange) {
       exchange.submit({}, [](HttpExchange& answered, const Reply&) { answered.respond({200, "", "", {}}); });
     });

@@ -1,11 +1,14 @@
 #include <gtest/gtest.h>
 
+#include <cctype>
+
 #include "kernel/base/random.h"
 #include "kernel/net/http/fake_context.h"
 #include "kernel/net/http/json_writer.h"
 #include "kernel/net/http/session.h"
 #include "kernel/net/http/transcript.h"
 #include "kernel/net/http/url.h"
+#include "kernel/net/http/websocket_frames.h"
 
 namespace heptane::http {
 namespace {
@@ -14,6 +17,27 @@ using test::FakeContext;
 using test::TranscriptCase;
 
 constexpr int64_t kSecondNs = 1'000'000'000;
+
+// Answers a text in capitals.
+class Upper final : public WebSocketHandler {
+ public:
+  void on_text(std::string_view message, WebSocket& socket) override {
+    std::string upper(message);
+    for (char& c : upper) c = static_cast<char>(std::toupper(c));
+    socket.send_text(upper);
+  }
+  void on_binary(Bytes, WebSocket& socket) override { socket.close(kCloseUnsupportedData, "texts only"); }
+};
+
+// Pieces of 60,000 bytes, each after the one before; `count` below nothing breaks off.
+void send_pieces(HttpExchange& exchange, const std::shared_ptr<int>& left) {
+  if (*left < 0) return exchange.break_off("on purpose");
+  if (*left == 0) return exchange.end("end\n");
+  --*left;
+  exchange.query({}, [left](HttpExchange& answered, const Reply&) {
+    answered.send_piece(std::string(60'000, 'p'), [left](HttpExchange& room) { send_pieces(room, left); });
+  });
+}
 
 HttpService make_service() {
   HttpService service;
@@ -33,6 +57,22 @@ HttpService make_service() {
   service.router.add(Method::get, "/large", [](HttpExchange& exchange) {
     exchange.respond({200, "text/plain", std::string(300 * 1024, 'x'), {}});
   });
+  service.router.add(Method::get, "/json/{bytes}", [](HttpExchange& exchange) {
+    const auto bytes = static_cast<size_t>(std::stoul(std::string(exchange.request().param("bytes"))));
+    exchange.respond(HttpResponse::json(200, std::string(bytes, ' ')));
+  });
+  service.router.add(Method::get, "/pieces/{count}", [](HttpExchange& exchange) {
+    auto left = std::make_shared<int>(std::stoi(std::string(exchange.request().param("count"))));
+    exchange.start({200, "text/plain", "", {}});
+    send_pieces(exchange, left);
+  });
+  service.router.add(Method::get, "/socket",
+                     [](HttpExchange& exchange) { exchange.upgrade(std::make_unique<Upper>(), {}); });
+  service.router.add(Method::get, "/mqtt", [](HttpExchange& exchange) {
+    WebSocketOptions options;
+    options.subprotocols = {"mqtt", "mqttv3.1"};
+    exchange.upgrade(std::make_unique<Upper>(), options);
+  });
   service.router.add(Method::post, "/ask", [](HttpExchange& exchange) {
     exchange.submit({}, [](HttpExchange& answered, const Reply& reply) {
       answered.respond({200, "text/plain", "the shard says " + std::to_string(reply.numbers[0]), {}});
@@ -48,6 +88,7 @@ struct Client {
       reply.numbers[0] = 42;
       return reply;
     };
+    context.on_query = [](const QueryRequest&) { return Reply{}; };
   }
   HttpSession session;
   FakeContext context;
@@ -203,9 +244,126 @@ TEST(HttpSession, stops_reading_when_nobody_takes_its_output) {
   for (int i = 0; i < 50; ++i) requests += "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
   client.context.send(requests);
   EXPECT_LT(client.context.output.size(), 700u * 1024);
-  EXPECT_TRUE(client.context.paused());
+  EXPECT_GT(client.context.kept(), 0u);
   client.context.drain_output();
   EXPECT_GT(client.context.output.size(), 50u * 300 * 1024);
+}
+
+// The bodies of a chunked response, put together.
+std::string unchunked(std::string_view response) {
+  std::string body;
+  response.remove_prefix(response.find("\r\n\r\n") + 4);
+  for (;;) {
+    const size_t line = response.find("\r\n");
+    const size_t size = std::stoul(std::string(response.substr(0, line)), nullptr, 16);
+    if (size == 0) return body;
+    body += response.substr(line + 2, size);
+    response.remove_prefix(line + 2 + size + 2);
+  }
+}
+
+TEST(HttpSession, a_response_in_pieces_waits_for_its_reader) {
+  const HttpService service = make_service();
+  Client client(service);
+  client.context.output_stalls = true;
+  client.context.send(
+      "GET /pieces/100 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_LT(client.context.output.size(), 400'000u) << "nobody reads";
+  client.context.pass_time(1000 * kSecondNs);
+  EXPECT_FALSE(client.context.closed) << "the loop's deadline, not the answer's";
+  client.context.drain_output();
+  EXPECT_EQ(unchunked(client.context.output).size(), 100u * 60'000 + 4);
+  EXPECT_TRUE(client.context.output.ends_with("hello nobody\n")) << "the next request had to wait, and is answered";
+  EXPECT_EQ(client.context.timers(), 0u);
+}
+
+TEST(HttpSession, a_response_that_breaks_off_does_not_look_whole) {
+  const HttpService service = make_service();
+  Client client(service);
+  client.context.send("GET /pieces/-1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_TRUE(client.context.closed);
+  EXPECT_FALSE(client.context.output.ends_with("0\r\n\r\n"));
+  EXPECT_EQ(client.context.timers(), 0u);
+}
+
+TEST(HttpSession, pieces_to_old_clients_and_for_head) {
+  const HttpService service = make_service();
+  Client old(service);
+  old.context.send("GET /pieces/2 HTTP/1.0\r\nHost: localhost\r\n\r\n");
+  EXPECT_TRUE(old.context.closed);
+  EXPECT_EQ(old.context.output.find("chunked"), std::string::npos);
+  EXPECT_TRUE(old.context.output.ends_with("ppend\n"));
+  Client head(service);
+  head.context.send("HEAD /pieces/2 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_TRUE(head.context.output.ends_with("\r\n\r\n"));
+  EXPECT_NE(head.context.output.find("Transfer-Encoding: chunked"), std::string::npos);
+}
+
+std::string compressed(std::string_view text) { return GzipStream().add(text, true); }
+
+TEST(HttpSession, compressed_bodies_are_bounded_after_they_are_inflated) {
+  const HttpService service = make_service();
+  const auto answer = [&](const std::string& body, const std::string& coding = "gzip") {
+    Client client(service);
+    client.context.send(
+        "POST /echo/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Encoding: " + coding +
+        "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    return client.context.output;
+  };
+  EXPECT_TRUE(answer(compressed("{\"a\":1}")).ends_with("\r\n\r\nx {\"a\":1}"));
+  EXPECT_TRUE(answer(compressed("{\"a\":1}"), "X-GZIP").ends_with("\r\n\r\nx {\"a\":1}"));
+  EXPECT_EQ(answer(compressed(std::string(1000, 'a'))).substr(9, 3), "200");
+  EXPECT_EQ(answer(compressed(std::string(1001, 'a'))).substr(9, 3), "413");
+  const std::string bomb = compressed(std::string(900'000, 'a'));
+  ASSERT_LT(bomb.size(), 1000u * 5);
+  EXPECT_EQ(answer(bomb.substr(0, 1000)).substr(9, 3), "413") << "before its end is seen";
+  const std::string good = compressed("{}");
+  EXPECT_EQ(answer(good + "x").substr(9, 3), "400");
+  EXPECT_EQ(answer(good.substr(0, good.size() - 1)).substr(9, 3), "400");
+  EXPECT_EQ(answer("not gzip").substr(9, 3), "400");
+  EXPECT_EQ(answer(good, "deflate").substr(9, 3), "400");
+  EXPECT_EQ(answer("{}", "br").substr(9, 3), "415");
+  EXPECT_EQ(answer(good, "gzip, gzip").substr(9, 3), "415");
+  const std::string zlib("\x78\x9c\xab\xae\x05\x00\x01\x75\x00\xf9", 10);
+  EXPECT_TRUE(answer(zlib, "deflate").ends_with("x {}"));
+}
+
+TEST(HttpSession, long_texts_are_compressed_for_who_asks) {
+  const HttpService service = make_service();
+  const auto ask = [&](const std::string& target, const std::string& accept) {
+    Client client(service);
+    client.context.send("GET " + target + " HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: " + accept + "\r\n\r\n");
+    return client.context.output;
+  };
+  const auto body = [](const std::string& response) { return response.substr(response.find("\r\n\r\n") + 4); };
+  const std::string small = ask("/json/5000", "br, gzip;q=0.5");
+  EXPECT_NE(small.find("Content-Encoding: gzip\r\n"), std::string::npos);
+  EXPECT_LT(small.size(), 600u);
+  EXPECT_EQ(decoded_body("gzip", body(small), 5000).value(), std::string(5000, ' '));
+  for (const char* accept : {"identity", "gzip;q=0", "*;q=0, br", "gzip;q=0.000, *", "deflate"})
+    EXPECT_EQ(body(ask("/json/5000", accept)).size(), 5000u) << accept;
+  EXPECT_LT(body(ask("/json/5000", "*")).size(), 600u);
+  EXPECT_EQ(body(ask("/json/1023", "gzip")).size(), 1023u);
+  EXPECT_EQ(body(ask("/json/3000000", "gzip")).size(), 3'000'000u);
+  const std::string pieces = unchunked(ask("/pieces/3", "gzip"));
+  EXPECT_EQ(decoded_body("gzip", pieces, 1 << 20).value(), std::string(180'000, 'p') + "end\n");
+}
+
+TEST(HttpSession, a_connection_becomes_a_websocket) {
+  const HttpService service = make_service();
+  Client client(service);
+  // The handshake of RFC 6455 §1.2; a frame may follow at once.
+  client.context.send(
+      "GET /socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n" +
+      test::client_frame(Opcode::text, "hello"));
+  EXPECT_TRUE(
+      client.context.output.ends_with("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x81\x05HELLO"))
+      << client.context.output;
+  EXPECT_EQ(client.context.timers(), 1u) << "the keep-alive";
+  client.context.send(test::client_frame(Opcode::close, close_payload(1000, "")));
+  EXPECT_TRUE(client.context.closed);
+  EXPECT_EQ(client.context.timers(), 0u);
 }
 
 TEST(HttpSession, a_late_answer_after_the_deadline_is_dropped) {
@@ -243,7 +401,7 @@ TEST(HttpRouter, prefers_literal_segments) {
   EXPECT_EQ(router.find(Method::get, "/q/b").params[0].first, "y");
   EXPECT_EQ(router.find(Method::get, "/a/").route, nullptr);
   EXPECT_EQ(router.find(Method::get, "/a/b/").route, nullptr);
-  EXPECT_EQ(router.find(Method::post, "/a/c").allow, "GET, HEAD");
+  EXPECT_EQ(router.find(Method::post, "/a/c").allow, "GET, HEAD, OPTIONS");
 }
 
 TEST(HostCheck, knows_names_with_and_without_ports) {

@@ -10,14 +10,16 @@ namespace heptane::http {
 
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Method>, 6> kMethods{{{"GET", Method::get},
+constexpr std::array<std::pair<std::string_view, Method>, 7> kMethods{{{"GET", Method::get},
                                                                        {"HEAD", Method::head},
                                                                        {"POST", Method::post},
                                                                        {"PUT", Method::put},
                                                                        {"PATCH", Method::patch},
-                                                                       {"DELETE", Method::del}}};
+                                                                       {"DELETE", Method::del},
+                                                                       {"OPTIONS", Method::options}}};
 
-constexpr std::array<std::pair<int, std::string_view>, 27> kReasons{{{100, "Continue"},
+constexpr std::array<std::pair<int, std::string_view>, 29> kReasons{{{100, "Continue"},
+                                                                     {101, "Switching Protocols"},
                                                                      {200, "OK"},
                                                                      {201, "Created"},
                                                                      {202, "Accepted"},
@@ -36,6 +38,7 @@ constexpr std::array<std::pair<int, std::string_view>, 27> kReasons{{{100, "Cont
                                                                      {417, "Expectation Failed"},
                                                                      {421, "Misdirected Request"},
                                                                      {422, "Unprocessable Content"},
+                                                                     {426, "Upgrade Required"},
                                                                      {429, "Too Many Requests"},
                                                                      {431, "Request Header Fields Too Large"},
                                                                      {500, "Internal Server Error"},
@@ -80,10 +83,35 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return true;
 }
 
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+std::string_view media_type(std::string_view content_type) {
+  return trimmed(content_type.substr(0, content_type.find(';')));
+}
+
+bool list_has(std::string_view list, std::string_view token) {
+  for (;;) {
+    const size_t comma = list.find(',');
+    if (equals_ignoring_case(trimmed(list.substr(0, comma)), token)) return true;
+    if (comma == std::string_view::npos) return false;
+    list.remove_prefix(comma + 1);
+  }
+}
+
 std::string_view HttpRequest::header(std::string_view name) const {
   for (const Header& header : headers)
     if (equals_ignoring_case(header.name, name)) return header.value;
   return {};
+}
+
+bool HttpRequest::header_has(std::string_view name, std::string_view token) const {
+  for (const Header& header : headers)
+    if (equals_ignoring_case(header.name, name) && list_has(header.value, token)) return true;
+  return false;
 }
 
 std::string_view HttpRequest::param(std::string_view name) const {

@@ -23,7 +23,7 @@ struct HttpLimits {
   int64_t answer_deadline_ns = int64_t{30} * 1'000'000'000;  // 504
 };
 
-enum class Method : uint8_t { get, head, post, put, patch, del, other };
+enum class Method : uint8_t { get, head, post, put, patch, del, options, other };
 Method method_of(std::string_view name);
 std::string_view method_name(Method method);
 
@@ -42,6 +42,8 @@ struct HttpRequest {
 
   // Empty when absent.
   std::string_view header(std::string_view name) const;
+  // Of all headers of the name, whether one's list of tokens has it.
+  bool header_has(std::string_view name, std::string_view token) const;
   std::string_view param(std::string_view name) const;
   std::optional<std::string_view> query_value(std::string_view name) const;
 };
@@ -59,6 +61,11 @@ struct HttpResponse {
 
 std::string_view reason_phrase(int status);
 bool equals_ignoring_case(std::string_view a, std::string_view b);
+std::string_view trimmed(std::string_view text);  // of spaces and tabs
+// `application/json; charset=utf-8` → `application/json`, in the case in which it was sent.
+std::string_view media_type(std::string_view content_type);
+// Whether a list of tokens (`Connection: keep-alive, Upgrade`) has one, whatever its case.
+bool list_has(std::string_view list, std::string_view token);
 // `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
 std::string http_date(int64_t utc_ns);
 

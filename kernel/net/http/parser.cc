@@ -17,6 +17,19 @@ constexpr size_t kTrailerLimitBytes = 8192;
 
 std::string_view std_view(beast::string_view text) { return {text.data(), text.size()}; }
 
+// A bare CR or LF, a folded line and a NUL are read in one way here and in another there (RFC 9112 §2.2, §5.2).
+bool lines_are_plain(std::string_view head) {
+  for (size_t i = 0; i < head.size(); ++i) {
+    const char c = head[i];
+    if (c == '\0') return false;
+    if (c == '\r' && (i + 1 == head.size() || head[i + 1] != '\n')) return false;
+    if (c != '\n') continue;
+    if (i == 0 || head[i - 1] != '\r') return false;
+    if (i + 1 < head.size() && (head[i + 1] == ' ' || head[i + 1] == '\t')) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 size_t RequestHead::count(std::string_view name) const {
@@ -106,6 +119,8 @@ ParseStep RequestParser::parse_head(Bytes input, size_t& consumed) {
     return fail(414, "uri_too_long", "the request line is longer than the limit");
   if (!whole) return fail(431, "headers_too_large", "the headers are longer than the limit");
 
+  if (!lines_are_plain(text.substr(0, end + kHeadEnd.size())))
+    return fail(400, "malformed", "the head holds a bare CR or LF, a folded line or a NUL");
   beast::error_code ec;
   consumed += machine_->put({input.data(), end + kHeadEnd.size()}, ec);
   if (ec == error::body_limit) return fail(413, "too_large", "the body is longer than the limit");
@@ -120,11 +135,15 @@ ParseStep RequestParser::check_head() {
   RequestHead& head = machine_->head;
   const size_t encodings = head.count("Transfer-Encoding");
   if (encodings > 0 && head.http_1_0) return fail(400, "malformed", "Transfer-Encoding is not part of HTTP/1.0");
-  if (encodings > 1 || head.count("Content-Length") > 1)
+  if (encodings + head.count("Content-Length") > 1)
     return fail(400, "malformed", "the length of the body is given more than once");
-  for (const Header& header : head.headers)
+  for (const Header& header : head.headers) {
     if (equals_ignoring_case(header.name, "Transfer-Encoding") && !equals_ignoring_case(header.value, "chunked"))
       return fail(501, "unsupported", "the only Transfer-Encoding here is chunked");
+    const bool digits = header.value.find_first_not_of("0123456789") == std::string::npos;
+    if (equals_ignoring_case(header.name, "Content-Length") && !digits)
+      return fail(400, "malformed", "Content-Length is one decimal number");
+  }
   head.keep_alive = machine_->keep_alive();
   head.has_body = !machine_->is_done();
   head_done_ = true;
@@ -145,7 +164,7 @@ ParseStep RequestParser::parse_body(Bytes input, size_t& consumed) {
     }
     if (ec == error::body_limit) return fail(413, "too_large", "the body is longer than the limit");
     if (ec == error::header_limit || ec == error::bad_chunk_extension)
-      return fail(400, "malformed", "a chunk's frame is too long");
+      return fail(400, "malformed", "a chunk's frame is malformed or too long");
     if (ec) return fail(400, "malformed", "the chunks of the body are malformed");
   }
   return ParseStep::complete;

@@ -46,7 +46,7 @@ void allow(std::string& list, std::string_view method) {
 
 void HttpRouter::add(Method method, std::string_view pattern, Handler handler, RouteOptions options) {
   HEPTANE_ASSERT(pattern.starts_with('/') && handler, "a route has a path and a handler");
-  Route route{method, {}, std::move(handler), options};
+  Route route{method, std::string(pattern), {}, std::move(handler), std::move(options)};
   for (const std::string_view segment : split(pattern)) route.segments.emplace_back(segment);
   const auto place = std::find_if(routes_.begin(), routes_.end(), [&](const Route& r) { return more_exact(route, r); });
   for (const Route& other : routes_)
@@ -79,6 +79,7 @@ HttpRouter::Match HttpRouter::find(Method method, std::string_view path) const {
         match.params.emplace_back(name.substr(1, name.size() - 2), std::move(segments[i]));
     return match;
   }
+  if (!match.allow.empty()) allow(match.allow, method_name(Method::options));
   return match;
 }
 

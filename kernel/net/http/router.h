@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernel/net/http/message.h"
+#include "kernel/net/http/route_doc.h"
 
 namespace heptane::http {
 
@@ -18,10 +19,12 @@ struct RouteOptions {
   // POST, PUT, PATCH and DELETE need Content-Type application/json or application/x-ndjson, which a page of another site
   // cannot send unasked. A route for protocols with other types says so, and must have another proof of who asks.
   bool any_content_type = false;
+  RouteDoc doc = {};
 };
 
 struct Route {
   Method method = Method::get;
+  std::string pattern;
   std::vector<std::string> segments;
   Handler handler;
   RouteOptions options;
@@ -34,11 +37,13 @@ class HttpRouter {
   struct Match {
     const Route* route = nullptr;
     std::vector<std::pair<std::string, std::string>> params;
-    std::string allow;       // of a path that exists with other methods: `GET, HEAD`
+    std::string allow;       // of a path that exists with other methods: `GET, HEAD, OPTIONS`
     bool malformed = false;  // bad percent-encoding
   };
-  // HEAD finds GET.
+  // HEAD finds GET. OPTIONS finds nothing, and `allow` where the path exists.
   Match find(Method method, std::string_view path) const;
+
+  const std::vector<Route>& routes() const { return routes_; }
 
  private:
   std::vector<Route> routes_;

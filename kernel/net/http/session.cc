@@ -1,23 +1,31 @@
 #include "kernel/net/http/session.h"
 
+#include <cstdio>
+#include <utility>
+
 #include "kernel/base/assert.h"
 #include "kernel/net/http/url.h"
+#include "kernel/net/http/websocket_upgrade.h"
 
 namespace heptane::http {
 
 namespace {
 
-constexpr size_t kOutputPauseBytes = 256 * 1024;
+// Below, a header costs what is won; above, the thread would be busy for tens of milliseconds.
+constexpr size_t kGzipMinBytes = 1024;
+constexpr size_t kGzipMaxBytes = size_t{2} << 20;
+constexpr std::string_view kAllMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 bool changes_state(Method method) {
   return method == Method::post || method == Method::put || method == Method::patch || method == Method::del;
 }
 
 bool is_json(std::string_view content_type) {
-  std::string_view type = content_type.substr(0, content_type.find(';'));
-  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
+  const std::string_view type = media_type(content_type);
   return equals_ignoring_case(type, "application/json") || equals_ignoring_case(type, "application/x-ndjson");
 }
+
+bool is_text(std::string_view content_type) { return content_type.starts_with("text/") || is_json(content_type); }
 
 }  // namespace
 
@@ -26,7 +34,8 @@ bool is_json(std::string_view content_type) {
 size_t HttpSession::on_bytes(Bytes input, net::SessionContext& context) {
   context_ = &context;
   if (phase_ == Phase::closed) return input.size();
-  if (phase_ == Phase::handling || output_full_) return 0;
+  if (phase_ == Phase::upgraded) return upgraded_->on_bytes(input, context);
+  if (asking()) return 0;
   size_t consumed = 0;
   if (phase_ == Phase::idle && !begin(input, consumed)) return consumed;
   for (;;) {
@@ -62,13 +71,14 @@ bool HttpSession::begin(Bytes input, size_t& consumed) {
 
 void HttpSession::on_head() {
   RequestHead& head = parser_->head();
-  keep_alive_ = head.keep_alive && !head.http_1_0;
+  http_1_0_ = head.http_1_0;
+  keep_alive_ = head.keep_alive && !http_1_0_;
   if (std::optional<HttpResponse> refusal = head_refusal()) return refuse(std::move(*refusal));
   request_.headers = std::move(head.headers);
   phase_ = Phase::body;
   if (!head.has_body) return;
   arm(service_.limits.body_deadline_ns);
-  if (!request_.header("Expect").empty() && !head.http_1_0)
+  if (!request_.header("Expect").empty() && !http_1_0_)
     context_->write(Buffer::copy_of("HTTP/1.1 100 Continue\r\n\r\n"));
 }
 
@@ -76,6 +86,10 @@ std::optional<HttpResponse> HttpSession::head_refusal() {
   const RequestHead& head = parser_->head();
   request_ = {};
   request_.method = method_of(head.method);
+  if (request_.method == Method::options && head.target == "*") {
+    if (std::optional<HttpResponse> refusal = names_refusal(head, "")) return refusal;
+    return options_answer(std::string(kAllMethods));
+  }
   std::optional<Target> target = parse_target(head.target);
   if (!target) return HttpResponse::error(400, "malformed", "the request's target is not a path with a query");
   if (std::optional<HttpResponse> refusal = names_refusal(head, target->authority)) return refusal;
@@ -87,8 +101,10 @@ std::optional<HttpResponse> HttpSession::head_refusal() {
 
 std::optional<HttpResponse> HttpSession::names_refusal(const RequestHead& head, const std::string& authority) {
   const size_t hosts = head.count("Host");
-  if (hosts > 1 || (hosts == 0 && !head.http_1_0))
+  if (hosts > 1 || (hosts == 0 && !head.http_1_0)) {
+    keep_alive_ = false;  // somebody between us may have read another Host
     return HttpResponse::error(400, "malformed", "a request names its Host once");
+  }
   if (!authority.empty() && !service_.hosts.host_allowed(authority))
     return HttpResponse::error(421, "host", "this server does not answer to that name: add it to the allowed hosts");
   for (const Header& header : head.headers) {
@@ -101,12 +117,18 @@ std::optional<HttpResponse> HttpSession::names_refusal(const RequestHead& head, 
   return std::nullopt;
 }
 
+// No header of CORS is ever sent: a page of another origin is refused before this, and stays so.
+std::optional<HttpResponse> HttpSession::options_answer(const std::string& allow) const {
+  return HttpResponse{204, "", "", {{"Allow", allow}}};
+}
+
 std::optional<HttpResponse> HttpSession::route_refusal() {
   HttpRouter::Match match = service_.router.find(request_.method, request_.path);
   if (match.malformed) return HttpResponse::error(400, "malformed", "a % in the path needs two hexadecimal digits");
   route_ = match.route;
   request_.params = std::move(match.params);
   if (route_ != nullptr) return std::nullopt;
+  if (request_.method == Method::options && !match.allow.empty()) return options_answer(match.allow);
   if (match.allow.empty()) return HttpResponse::error(404, "not_found", "there is nothing at this path");
   HttpResponse response = HttpResponse::error(405, "method", "this path has other methods: " + match.allow);
   response.headers.push_back({"Allow", match.allow});
@@ -119,8 +141,13 @@ std::optional<HttpResponse> HttpSession::content_refusal(const RequestHead& head
     if (equals_ignoring_case(header.name, "Content-Type")) type = header.value;
     if (equals_ignoring_case(header.name, "Expect") && !equals_ignoring_case(header.value, "100-continue"))
       return HttpResponse::error(417, "expectation", "the only expectation known here is 100-continue");
-    if (equals_ignoring_case(header.name, "Content-Encoding") && !equals_ignoring_case(header.value, "identity"))
-      return HttpResponse::error(415, "content_encoding", "send the body without Content-Encoding");
+    if (!equals_ignoring_case(header.name, "Content-Encoding")) continue;
+    if (!known_coding(header.value) || head.count("Content-Encoding") > 1) {
+      HttpResponse refusal =
+          HttpResponse::error(415, "content_encoding", "the Content-Encoding known here is gzip or deflate, once");
+      refusal.headers.push_back({"Accept-Encoding", std::string(kKnownCodings)});
+      return refusal;
+    }
   }
   if (changes_state(request_.method) && !route_->options.any_content_type && !is_json(type))
     return HttpResponse::error(415, "content_type", "send Content-Type: application/json");
@@ -134,11 +161,22 @@ void HttpSession::run_handler() {
   request_.body = std::move(parser_->body());
   parser_.reset();
   phase_ = Phase::handling;
+  if (std::optional<HttpResponse> refusal = undo_coding()) return send(std::move(*refusal));
   route_->handler(*this);
   if (phase_ != Phase::handling) return;
   HEPTANE_ASSERT(on_reply_ || on_records_ || on_waited_, "a handler responds or asks");
   context_->pause_input(true);
   arm(service_.limits.answer_deadline_ns);
+}
+
+std::optional<HttpResponse> HttpSession::undo_coding() {
+  const std::string_view coding = request_.header("Content-Encoding");
+  if (coding.empty() || request_.body.empty()) return std::nullopt;
+  Result<std::string> body = decoded_body(coding, std::move(request_.body), service_.limits.body_bytes);
+  if (!body && body.error().code == Errc::too_large) return HttpResponse::error(413, "too_large", body.error().message);
+  if (!body) return HttpResponse::error(400, "malformed", body.error().message);
+  request_.body = std::move(*body);
+  return std::nullopt;
 }
 
 void HttpSession::submit(Submission submission, OnReply then) {
@@ -170,9 +208,10 @@ void HttpSession::end_wait() {
   wait_timer_.reset();
 }
 
-void HttpSession::on_advanced(net::SubscriptionId subscription, Offset, net::SessionContext& context) {
+void HttpSession::on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) {
   context_ = &context;
-  if (phase_ != Phase::handling || subscription != subscription_ || !on_waited_) return;
+  if (phase_ == Phase::upgraded) return upgraded_->on_advanced(subscription, durable_end, context);
+  if (!asking() || subscription != subscription_ || !on_waited_) return;
   subscription_ = 0;
   end_wait();
   std::exchange(on_waited_, nullptr)(*this);
@@ -180,6 +219,7 @@ void HttpSession::on_advanced(net::SubscriptionId subscription, Offset, net::Ses
 
 void HttpSession::sent_or_overloaded(bool sent) {
   if (sent) return;
+  if (phase_ == Phase::streaming) return break_off("the server's queue is full");
   HttpResponse response = HttpResponse::error(503, "overloaded", "the server's queue is full: try again");
   response.headers.push_back({"Retry-After", "1"});
   respond(std::move(response));
@@ -187,48 +227,149 @@ void HttpSession::sent_or_overloaded(bool sent) {
 
 void HttpSession::on_reply(RequestId request, const Reply& reply, net::SessionContext& context) {
   context_ = &context;
-  if (phase_ != Phase::handling || request != last_request_ || !on_reply_) return;
+  if (phase_ == Phase::upgraded) return upgraded_->on_reply(request, reply, context);
+  if (!asking() || request != last_request_ || !on_reply_) return;
   std::exchange(on_reply_, nullptr)(*this, reply);
 }
 
 void HttpSession::on_records(RequestId request, const net::RecordsRead& records, net::SessionContext& context) {
   context_ = &context;
-  if (phase_ != Phase::handling || request != last_request_ || !on_records_) return;
+  if (phase_ == Phase::upgraded) return upgraded_->on_records(request, records, context);
+  if (!asking() || request != last_request_ || !on_records_) return;
   std::exchange(on_records_, nullptr)(*this, records);
 }
 
 void HttpSession::respond(HttpResponse response) {
   HEPTANE_ASSERT(phase_ == Phase::handling, "a request has one response");
+  forget_continuations();
+  send(std::move(response));
+}
+
+void HttpSession::forget_continuations() {
   on_reply_ = nullptr;
   on_records_ = nullptr;
   on_waited_ = nullptr;
+  on_room_ = nullptr;
   end_wait();
-  send(response);
+}
+
+void HttpSession::upgrade(std::unique_ptr<WebSocketHandler> handler, const WebSocketOptions& options) {
+  HEPTANE_ASSERT(phase_ == Phase::handling, "a request has one response");
+  auto answer = answer_handshake(request_, http_1_0_, options);
+  if (auto* refusal = std::get_if<HttpResponse>(&answer)) return respond(std::move(*refusal));
+  forget_continuations();
+  disarm();
+  std::string head = "HTTP/1.1 101 Switching Protocols\r\n";
+  for (const Header& header : std::get<0>(answer)) head += header.name + ": " + header.value + "\r\n";
+  context_->write(Buffer::take(head + "\r\n"));
+  request_ = {};
+  phase_ = Phase::upgraded;
+  upgraded_ = std::make_unique<WebSocketSession>(std::move(handler), options.limits);
+  context_->pause_input(false);
+  upgraded_->on_open(*context_);
 }
 
 // Output.
 
 void HttpSession::refuse(HttpResponse response) {
   if (parser_->head().has_body) keep_alive_ = false;
-  send(response);
+  send(std::move(response));
 }
 
-void HttpSession::send(const HttpResponse& response) {
+bool HttpSession::gzip_wanted(const HttpResponse& response) const {
+  return is_text(response.content_type) && accepts_gzip(request_.header("Accept-Encoding"));
+}
+
+// `framing`: the header that tells where the body ends.
+std::string HttpSession::head_of(const HttpResponse& response, const std::string& framing) const {
   std::string out = "HTTP/1.1 " + std::to_string(response.status) + ' ';
   out += reason_phrase(response.status);
   out += "\r\nDate: " + http_date(context_->utc_ns()) + "\r\n";
   for (const Header& header : response.headers) out += header.name + ": " + header.value + "\r\n";
   if (!response.content_type.empty()) out += "Content-Type: " + response.content_type + "\r\n";
-  out += "Content-Length: " + std::to_string(response.body.size()) + "\r\nCache-Control: no-store\r\n";
+  out += framing + "Cache-Control: no-store\r\n";
   out += keep_alive_ ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
+  return out;
+}
+
+void HttpSession::send(HttpResponse response) {
+  constexpr int kNoContent = 204;
+  const size_t bytes = response.body.size();
+  if (bytes >= kGzipMinBytes && bytes <= kGzipMaxBytes && gzip_wanted(response)) {
+    response.body = GzipStream().add(response.body, true);
+    response.headers.push_back({"Content-Encoding", "gzip"});
+    response.headers.push_back({"Vary", "Accept-Encoding"});
+  }
+  const std::string length = "Content-Length: " + std::to_string(response.body.size()) + "\r\n";
+  std::string out = head_of(response, response.status == kNoContent ? "" : length);
   if (request_.method != Method::head) out += response.body;
   context_->write(Buffer::take(std::move(out)));
   finish();
 }
 
+// A response in pieces: chunked (RFC 9112 §7.1); to an HTTP/1.0 client, all up to the close.
+
+void HttpSession::start(HttpResponse head) {
+  HEPTANE_ASSERT(phase_ == Phase::handling, "a request has one response");
+  phase_ = Phase::streaming;
+  if (request_.method != Method::head && gzip_wanted(head)) {
+    gzip_ = std::make_unique<GzipStream>();
+    head.headers.push_back({"Content-Encoding", "gzip"});
+    head.headers.push_back({"Vary", "Accept-Encoding"});
+  }
+  context_->write(Buffer::take(head_of(head, http_1_0_ ? "" : "Transfer-Encoding: chunked\r\n")));
+  context_->pause_input(true);
+}
+
+void HttpSession::write_piece(std::string_view piece, bool last) {
+  std::string coded;
+  if (gzip_) {
+    coded = gzip_->add(piece, last);
+    piece = coded;
+  }
+  std::string out;
+  if (!http_1_0_ && !piece.empty()) {
+    char size[24];
+    std::snprintf(size, sizeof size, "%zx\r\n", piece.size());
+    out += size;
+  }
+  out += piece;
+  if (!http_1_0_ && !piece.empty()) out += "\r\n";
+  if (!http_1_0_ && last) out += "0\r\n\r\n";
+  context_->write(Buffer::take(std::move(out)));
+}
+
+void HttpSession::send_piece(std::string piece, OnWaited then) {
+  HEPTANE_ASSERT(phase_ == Phase::streaming, "a piece belongs to a response that has started");
+  if (request_.method == Method::head) return finish();
+  write_piece(piece, false);
+  if (!context_->output_full()) {
+    arm(service_.limits.answer_deadline_ns);
+    return then(*this);
+  }
+  disarm();  // the loop has a deadline for a client that takes nothing
+  on_room_ = std::move(then);
+}
+
+void HttpSession::end(std::string last_piece) {
+  HEPTANE_ASSERT(phase_ == Phase::streaming, "a response ends once");
+  if (request_.method != Method::head) write_piece(last_piece, true);
+  finish();
+}
+
+void HttpSession::break_off(std::string_view why) {
+  HEPTANE_ASSERT(phase_ == Phase::streaming, "only a response that has started is broken off");
+  forget_continuations();
+  disarm();
+  phase_ = Phase::closed;
+  context_->close(net::CloseReason::session_closed, why);
+}
+
 void HttpSession::finish() {
+  forget_continuations();
   disarm();
   parser_.reset();
+  gzip_.reset();
   request_ = {};
   route_ = nullptr;
   if (!keep_alive_) {
@@ -236,28 +377,32 @@ void HttpSession::finish() {
     return context_->close(net::CloseReason::session_closed, "the last response is sent");
   }
   phase_ = Phase::idle;
-  output_full_ = context_->output_bytes() > kOutputPauseBytes;
-  context_->pause_input(output_full_);
+  context_->pause_input(false);
 }
 
 void HttpSession::on_writable(net::SessionContext& context) {
-  if (!std::exchange(output_full_, false) || phase_ != Phase::idle) return;
-  context.pause_input(false);
+  context_ = &context;
+  if (phase_ == Phase::upgraded) return upgraded_->on_writable(context);
+  if (phase_ != Phase::streaming || !on_room_) return;
+  arm(service_.limits.answer_deadline_ns);
+  std::exchange(on_room_, nullptr)(*this);
 }
 
 // Deadlines.
 
 void HttpSession::on_timer(net::SessionTimerId timer, net::SessionContext& context) {
   context_ = &context;
+  if (phase_ == Phase::upgraded) return upgraded_->on_timer(timer, context);
   if (wait_timer_ && *wait_timer_ == timer) {
     wait_timer_.reset();
     end_wait();
-    if (phase_ == Phase::handling && on_waited_) std::exchange(on_waited_, nullptr)(*this);
+    if (asking() && on_waited_) std::exchange(on_waited_, nullptr)(*this);
     return;
   }
   if (!timer_ || *timer_ != timer) return;
   timer_.reset();
   keep_alive_ = false;
+  if (phase_ == Phase::streaming) return break_off("no answer in time");
   if (phase_ == Phase::handling)
     return respond(HttpResponse::error(504, "deadline", "no answer in time; the command may still be carried out"));
   send(HttpResponse::error(408, "deadline", "the request did not arrive in time"));
@@ -273,11 +418,13 @@ void HttpSession::disarm() {
   timer_.reset();
 }
 
-void HttpSession::on_close(net::CloseReason) {
+void HttpSession::on_close(net::CloseReason reason) {
+  if (phase_ == Phase::upgraded) upgraded_->on_close(reason);
   phase_ = Phase::closed;
   on_reply_ = nullptr;
   on_records_ = nullptr;
   on_waited_ = nullptr;
+  on_room_ = nullptr;
 }
 
 }  // namespace heptane::http

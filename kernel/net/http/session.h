@@ -1,12 +1,14 @@
 // One HTTP/1.1 connection without I/O. One request at a time: while a handler waits for an answer, input stands still, so
-// responses keep the order of requests (RFC 9112 §9.3.2). Before a body is read the request has passed Host, Origin,
-// route and content type. An idle connection holds no parser, buffer or timer.
+// responses keep the order of requests (RFC 9112 §9.3.2) and what is pipelined stays with the loop, within its limit. Before
+// a body is read the request has passed Host, Origin, route and content type. An idle connection holds no parser, buffer or
+// timer. A connection that became a WebSocket is that session's from then on.
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "kernel/net/http/content_coding.h"
 #include "kernel/net/http/exchange.h"
 #include "kernel/net/http/host_check.h"
 #include "kernel/net/http/parser.h"
@@ -34,7 +36,7 @@ class HttpSession final : public net::Session, private HttpExchange {
   void on_close(net::CloseReason reason) override;
 
  private:
-  enum class Phase : uint8_t { idle, head, body, handling, closed };
+  enum class Phase : uint8_t { idle, head, body, handling, streaming, upgraded, closed };
 
   HttpRequest& request() override { return request_; }
   net::SessionContext& context() override { return *context_; }
@@ -43,17 +45,29 @@ class HttpSession final : public net::Session, private HttpExchange {
   void read(ReadRequest read, OnRecords then) override;
   void wait(PartitionId partition, Offset from, int64_t limit_ns, OnWaited then) override;
   void respond(HttpResponse response) override;
+  void start(HttpResponse head) override;
+  void send_piece(std::string piece, OnWaited then) override;
+  void end(std::string last_piece) override;
+  void break_off(std::string_view why) override;
+  void upgrade(std::unique_ptr<WebSocketHandler> handler, const WebSocketOptions& options) override;
   void end_wait();
+  bool asking() const { return phase_ == Phase::handling || phase_ == Phase::streaming; }
 
   bool begin(Bytes input, size_t& consumed);
   void on_head();
   std::optional<HttpResponse> head_refusal();
   std::optional<HttpResponse> names_refusal(const RequestHead& head, const std::string& authority);
+  std::optional<HttpResponse> options_answer(const std::string& allow) const;
   std::optional<HttpResponse> route_refusal();
   std::optional<HttpResponse> content_refusal(const RequestHead& head);
   void run_handler();
+  std::optional<HttpResponse> undo_coding();
   void refuse(HttpResponse response);  // answers and closes when input of the request may still come
-  void send(const HttpResponse& response);
+  void send(HttpResponse response);
+  bool gzip_wanted(const HttpResponse& response) const;
+  std::string head_of(const HttpResponse& response, const std::string& framing) const;
+  void write_piece(std::string_view piece, bool last);
+  void forget_continuations();
   void finish();
   void sent_or_overloaded(bool sent);
   void arm(int64_t delay_ns);
@@ -67,13 +81,16 @@ class HttpSession final : public net::Session, private HttpExchange {
   OnReply on_reply_;
   OnRecords on_records_;
   OnWaited on_waited_;
+  OnWaited on_room_;  // of a response in pieces
+  std::unique_ptr<GzipStream> gzip_;
+  std::unique_ptr<net::Session> upgraded_;
   net::SubscriptionId subscription_ = 0;
   std::optional<net::SessionTimerId> wait_timer_;
   RequestId last_request_ = 0;
   std::optional<net::SessionTimerId> timer_;
   Phase phase_ = Phase::idle;
   bool keep_alive_ = false;
-  bool output_full_ = false;
+  bool http_1_0_ = false;
 };
 
 // A listener's protocol: every connection speaks to the same service.

@@ -1,0 +1,24 @@
+// What the routes that read records share: a partition by its stream's name, records out of batches as they are kept, and the
+// refusals of a read in words. The I/O thread's.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "kernel/net/http/exchange.h"
+#include "kernel/streams/api.h"
+#include "kernel/streams/record_batch.h"
+
+namespace heptane::admin {
+
+// Calls `then` with the partition; when there is none, answers 404 itself.
+using OnPartition = std::function<void(http::HttpExchange&, const streams::PartitionInfo&)>;
+void find_partition(http::HttpExchange& exchange, std::string stream, uint32_t partition, OnPartition then);
+
+// Every record of a batch in order, inflated where it is compressed.
+Result<void> for_each_stored(Bytes batch, const std::function<void(const streams::RecordView&)>& each);
+
+// What a read that failed says to a person. `read.error` is set.
+Error read_error(const net::RecordsRead& read);
+
+}  // namespace heptane::admin
