@@ -65,6 +65,14 @@ http::RouteDoc transact_doc() {
           {{200, "kept and synced", {{R"({"$ref":"#/components/schemas/Transacted"})"}}}}};
 }
 
+http::RouteDoc snapshot_doc(std::string_view summary, int status) {
+  return {summary,
+          "",
+          {},
+          {},
+          {{status, "those since the start, and the last one", {{R"({"$ref":"#/components/schemas/Snapshots"})"}}}}};
+}
+
 http::HttpService make_service(AdminOptions options) {
   http::HttpService service;
   service.limits = options.limits;
@@ -109,8 +117,10 @@ void add_snapshot_routes(HttpRouter& router, std::function<SnapshotStatus(bool)>
     out.key("bytes").unsigned_number(status.bytes).key("position").text(position_text(0, status.sequence)).end_object();
     exchange.respond(HttpResponse::json(ask ? 202 : 200, out.take()));
   };
-  router.add(Method::get, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, false); });
-  router.add(Method::post, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, true); });
+  router.add(Method::get, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, false); },
+             {.doc = snapshot_doc("How many snapshots were taken", 200)});
+  router.add(Method::post, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, true); },
+             {.doc = snapshot_doc("Have a snapshot taken", 202)});
 }
 
 void add_transact_route(HttpRouter& router, std::shared_ptr<const OperationTable> operations) {

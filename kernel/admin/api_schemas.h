@@ -20,6 +20,10 @@ inline NamedSchemas api_schemas() {
   return {
       {"Position",
        R"({"type":"string","description":"shard and sequence of the command","pattern":"^[0-9]+:[0-9]+$"})"},
+      {"Snapshots",
+       R"({"type":"object","required":["taken","failed","bytes","position"],"additionalProperties":false,"properties":{)"
+       R"("taken":{"type":"integer","minimum":0},"failed":{"type":"integer","minimum":0},)"
+       R"("bytes":{"type":"integer","minimum":0},"position":{"$ref":"#/components/schemas/Position"}}})"},
       {"NewRecord",
        R"({"type":"object","additionalProperties":false,"properties":{"key":{"type":["string","null"]},)"
        R"("key_base64":{"type":"string","contentEncoding":"base64"},)"
