@@ -26,6 +26,17 @@ Result<File*> ArchiveReader::open(const ArchiveSegment& segment) {
   return open_.front().file.get();
 }
 
+void ArchiveReader::close_gone() {
+  std::shared_ptr<const Catalog> catalog = store_.catalog();
+  if (catalog == seen_) return;
+  const auto gone = [&](const auto& item) {
+    return std::none_of(catalog->begin(), catalog->end(), [&](const auto& there) { return there->path == item.path; });
+  };
+  std::erase_if(open_, gone);
+  std::erase_if(known_, gone);
+  seen_ = std::move(catalog);
+}
+
 Result<void> ArchiveReader::read_exactly(const ArchiveSegment& segment, uint64_t at, MutableBytes into) {
   const Result<File*> file = open(segment);
   if (!file) return file.error();

@@ -68,6 +68,9 @@ class ArchiveReader {
  public:
   ArchiveReader(Disk& disk, const ArchiveStore& store) : disk_(disk), store_(store) {}
 
+  // Closes what it holds open of files that are no longer in the catalog.
+  void close_gone();
+
   // What the index says of a partition as of the end of that archive segment; nullopt: it has no row there.
   Result<std::optional<Row>> row(const ArchiveSegment& segment, PartitionId partition);
   // Calls `each(Row)` for every row in order; stops at its first error.
@@ -149,8 +152,9 @@ class ArchiveReader {
 
   Disk& disk_;
   const ArchiveStore& store_;
-  std::vector<OpenFile> open_;  // the one used last first
-  std::vector<Known> known_;    // the one used last first
+  std::shared_ptr<const Catalog> seen_;  // when files that are gone were closed last
+  std::vector<OpenFile> open_;           // the one used last first
+  std::vector<Known> known_;             // the one used last first
 };
 
 template <class Each>
