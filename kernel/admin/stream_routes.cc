@@ -122,6 +122,26 @@ void alter_stream(HttpExchange& exchange) {
                   });
 }
 
+// Partitions are only ever added.
+void grow_stream(HttpExchange& exchange) {
+  const std::string name(exchange.request().param("name"));
+  auto document = http::JsonDocument::parse(std::move(exchange.request().body));
+  if (!document) return exchange.respond(error_response(document.error()));
+  http::JsonFields fields((*document)->root(), "");
+  const auto count = static_cast<uint32_t>(fields.integer("count", 1, streams::kPartitionsLimit));
+  if (const Result<void> finished = fields.finish(); !finished)
+    return exchange.respond(error_response(finished.error()));
+  Buffer payload = streams::encode(streams::GrowStream{name, count});
+  exchange.submit(streams::make_command(machine_ids::kStreams, streams::kGrowStream, std::move(payload)),
+                  [name, count](HttpExchange& answered, const Reply& reply) {
+                    if (!reply.ok()) return answered.respond(refusal_response(reply));
+                    JsonWriter out;
+                    out.begin_object().key("name").text(name).key("partitions").number(count);
+                    out.key("position").text(position_text(0, reply.sequence)).end_object();
+                    answered.respond(HttpResponse::json(200, out.take()));
+                  });
+}
+
 void delete_stream(HttpExchange& exchange) {
   const std::string name(exchange.request().param("name"));
   Buffer payload = streams::encode(streams::DeleteStream{name});
@@ -142,6 +162,7 @@ void add_stream_routes(http::HttpRouter& router) {
   router.add(http::Method::post, "/api/v1/streams", create_stream);
   router.add(http::Method::get, "/api/v1/streams/{name}", describe_stream);
   router.add(http::Method::put, "/api/v1/streams/{name}", alter_stream);
+  router.add(http::Method::put, "/api/v1/streams/{name}/partitions", grow_stream);
   router.add(http::Method::del, "/api/v1/streams/{name}", delete_stream);
 }
 
