@@ -17,6 +17,8 @@ struct Bench {
 
 constexpr Bench kBenches[] = {
     {"append", &heptane::bench::bench_append, "synced small commands beside raw writes and RocksDB (BENCH_BYTES)"},
+    {"catchup", &heptane::bench::bench_catchup,
+     "streams read from their beginning, cold, beside the disk (BENCH_CATCHUP_BYTES, BENCH_CATCHUP_ROUNDS)"},
     {"sync", &heptane::bench::bench_sync, "one lone synchronous producer beside an fdatasync probe"},
     {"replay", &heptane::bench::bench_replay, "commands applied again at a start"},
     {"restart", &heptane::bench::bench_restart,

@@ -50,6 +50,13 @@ class SimFile final : public File {
     HEPTANE_TRY(check(offset, into, false));
     return disk_.read(*inode_, path_, offset, into);
   }
+  Result<std::optional<size_t>> try_read_at(uint64_t offset, MutableBytes into) override {
+    HEPTANE_TRY(check(offset, into, false));
+    if (disk_.random_.one_in(3)) return std::optional<size_t>();
+    const Result<size_t> count = disk_.read(*inode_, path_, offset, into);
+    if (!count) return count.error();
+    return std::optional<size_t>(*count);
+  }
   Result<void> write_at(uint64_t offset, Bytes bytes) override {
     HEPTANE_TRY(check(offset, bytes, true));
     return disk_.write(inode_, path_, offset, bytes);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <string>
 #include <vector>
@@ -88,6 +89,32 @@ class FakeReader final : public net::RecordsReader {
     records.batches.push_back(Buffer::copy_of("records"));
     return records;
   }
+  std::optional<net::RecordsRead> try_read(const ReadReply& reply) override {
+    if (waits) return std::nullopt;
+    return read(reply);
+  }
+  bool submit(net::ReadJob& job) override {
+    if (jobs.size() == jobs_max) return false;
+    jobs.push_back(std::move(job));
+    return true;
+  }
+  std::optional<net::ReadDone> take_done() override {
+    if (done.empty()) return std::nullopt;
+    net::ReadDone taken = std::move(done.front());
+    done.pop_front();
+    return taken;
+  }
+  // The job is done, though not the first perhaps.
+  void finish(size_t index) {
+    const net::ReadJob& job = jobs[index];
+    done.push_back({job.session, job.request, read(job.where), 0});
+    jobs.erase(jobs.begin() + static_cast<std::ptrdiff_t>(index));
+  }
+
+  bool waits = false;
+  size_t jobs_max = 100;
+  std::vector<net::ReadJob> jobs;
+  std::deque<net::ReadDone> done;
 };
 
 // A client that sends what it is told to and keeps what it gets.
@@ -634,6 +661,47 @@ TEST_F(IoLoopTest, ReadsComeBackAsRecords) {
   ASSERT_TRUE(link_->open.try_push({0, requests[1].session, requests[1].request, reply}));
   steps(1);
   EXPECT_EQ(got, (std::vector<std::string>{"40 records", "error"}));
+}
+
+// Every byte asks for the records from its own value on.
+TEST_F(IoLoopTest, ReadsThatWaitComeBackInAnyOrder) {
+  std::vector<std::string> got;
+  script_.on_bytes = [](Bytes input, SessionContext& context) -> size_t {
+    const auto offset = static_cast<Offset>(input[0]);
+    EXPECT_TRUE(context.read(static_cast<RequestId>(offset), {.partition = 2, .offset = offset, .max_bytes = 1000}));
+    return 1;
+  };
+  script_.on_records = [&](const net::RecordsRead& records, SessionContext& context) {
+    got.push_back(std::to_string(context.id()) + ":" + std::to_string(records.offset));
+  };
+  start();
+  reader_.waits = true;
+  reader_.jobs_max = 3;
+  connect().to_send = "\x01\x02\x03";
+  until([&] { return link_->requests.size() == 3; });
+  connect().to_send = "\x04\x05";
+  until([&] { return link_->requests.size() == 5; });
+  for (const ShardRequest& request : take_requests()) {
+    ReadReply reply;
+    reply.offset = static_cast<Offset>(request.request);
+    ASSERT_TRUE(link_->open.try_push({0, request.session, request.request, reply}));
+  }
+  steps(2);
+  EXPECT_EQ(reader_.jobs.size(), 3U) << "two wait in the loop: the readers' queue is full";
+  EXPECT_EQ(loop_->unanswered(), 5U);
+  reader_.finish(2);
+  reader_.finish(0);
+  steps(2);
+  EXPECT_EQ(got, (std::vector<std::string>{"1:3", "1:1"}));
+  EXPECT_EQ(reader_.jobs.size(), 3U) << "those that waited went on";
+  // The second connection goes away with a read under way and another one done.
+  clients_[1]->stream.reset();
+  until([&] { return loop_->connections() == 1; });
+  while (!reader_.jobs.empty()) reader_.finish(reader_.jobs.size() - 1);
+  steps(2);
+  EXPECT_EQ(got, (std::vector<std::string>{"1:3", "1:1", "1:2"}));
+  EXPECT_EQ(loop_->unanswered(), 0U);
+  EXPECT_EQ(loop_->counters().replies_dropped.value(), 2U);
 }
 
 TEST_F(IoLoopTest, TimersFireInOrderAndNotWhenCancelled) {

@@ -119,9 +119,9 @@ void Simulation::step(bool with_faults) {
 }
 
 Simulation::Role Simulation::next_role() {
-  static constexpr Role kTurns[] = {kIo,     kIo,     kIo,     kIo,     kIo,     kShard,  kShard,
-                                    kShard,  kShard,  kCommit, kCommit, kDisk,   kDisk,   kDisk,
-                                    kHelper, kClient, kClient, kClient, kClient, kClient, kTime};
+  static constexpr Role kTurns[] = {kIo,     kIo,     kIo,     kIo,     kIo,     kShard,  kShard,  kShard,
+                                    kShard,  kCommit, kCommit, kDisk,   kDisk,   kDisk,   kHelper, kReader,
+                                    kReader, kClient, kClient, kClient, kClient, kClient, kTime};
   const Role role = kTurns[random_.below(std::size(kTurns))];
   return paused_until_[role] > step_ ? kTime : role;
 }
@@ -132,6 +132,7 @@ void Simulation::turn(Role role) {
     case kShard: return (void)server_->shard_turn(), note_live_hash();
     case kCommit: return (void)server_->commit_turn();
     case kHelper: return (void)server_->helper_turn();
+    case kReader: return (void)server_->reader_turn(0);
     case kDisk: return (void)disk_.step();
     case kClient: return clients_[random_.below(clients_.size())]->turn();
     case kTime: return clock_.advance(static_cast<int64_t>(random_.below(random_.one_in(8) ? 60'000'000 : 2'000'000)));

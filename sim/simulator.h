@@ -62,8 +62,8 @@ class Simulation {
 
  private:
   static constexpr size_t kTraceLines = 100;
-  enum Role : uint8_t { kIo, kShard, kCommit, kHelper, kDisk, kClient, kTime };
-  static constexpr size_t kRoles = 7;
+  enum Role : uint8_t { kIo, kShard, kCommit, kHelper, kReader, kDisk, kClient, kTime };
+  static constexpr size_t kRoles = 8;
 
   // The run (simulator.cc).
   void make_clients();

@@ -16,6 +16,9 @@ class PlantedFile final : public File {
   PlantedFile(PlantedDisk& disk, std::unique_ptr<File> file) : disk_(disk), file_(std::move(file)) {}
 
   Result<size_t> read_at(uint64_t offset, MutableBytes into) override { return file_->read_at(offset, into); }
+  Result<std::optional<size_t>> try_read_at(uint64_t offset, MutableBytes into) override {
+    return file_->try_read_at(offset, into);
+  }
   Result<uint64_t> size() override { return file_->size(); }
   Result<void> allocate(uint64_t size) override { return file_->allocate(size); }
   Result<void> truncate(uint64_t size) override { return file_->truncate(size); }

@@ -70,6 +70,19 @@ async function joining () {
   return { name: error.name, code: error.code }
 }
 
+async function partitions (admin) {
+  assert.strictEqual(await admin.createPartitions({ topicPartitions: [{ topic: 'js', count: 3 }] }), true)
+  const [topic] = (await admin.fetchTopicMetadata({ topics: ['js'] })).topics
+  assert.deepStrictEqual(topic.partitions.map(p => p.partitionId).sort(), [0, 1, 2])
+  await assert.rejects(admin.createPartitions({ topicPartitions: [{ topic: 'js', count: 3 }] }),
+    error => error.type === 'INVALID_PARTITIONS')
+  const producer = kafka.producer()
+  await producer.connect()
+  const [sent] = await producer.send({ topic: 'js', messages: [{ partition: 2, value: 'new' }] })
+  assert.strictEqual(sent.baseOffset, '0')
+  await producer.disconnect()
+}
+
 async function main () {
   const admin = kafka.admin()
   await admin.connect()
@@ -77,6 +90,7 @@ async function main () {
   await produce()
   await offsets(admin)
   await configs(admin)
+  await partitions(admin)
   const seen = { joining: await joining() }
   const [group] = (await admin.describeGroups(['g'])).groups
   assert.strictEqual(group.state, 'Dead')

@@ -123,6 +123,26 @@ void alter_stream(HttpExchange& exchange) {
                   });
 }
 
+// Partitions are only ever added.
+void grow_stream(HttpExchange& exchange) {
+  const std::string name(exchange.request().param("name"));
+  auto document = http::JsonDocument::parse(std::move(exchange.request().body));
+  if (!document) return exchange.respond(error_response(document.error()));
+  http::JsonFields fields((*document)->root(), "");
+  const auto count = static_cast<uint32_t>(fields.integer("count", 1, streams::kPartitionsLimit));
+  if (const Result<void> finished = fields.finish(); !finished)
+    return exchange.respond(error_response(finished.error()));
+  Buffer payload = streams::encode(streams::GrowStream{name, count});
+  exchange.submit(streams::make_command(machine_ids::kStreams, streams::kGrowStream, std::move(payload)),
+                  [name, count](HttpExchange& answered, const Reply& reply) {
+                    if (!reply.ok()) return answered.respond(refusal_response(reply));
+                    JsonWriter out;
+                    out.begin_object().key("name").text(name).key("partitions").number(count);
+                    out.key("position").text(position_text(0, reply.sequence)).end_object();
+                    answered.respond(HttpResponse::json(200, out.take()));
+                  });
+}
+
 void delete_stream(HttpExchange& exchange) {
   const std::string name(exchange.request().param("name"));
   Buffer payload = streams::encode(streams::DeleteStream{name});
@@ -142,6 +162,9 @@ constexpr std::string_view kStreamsSchema =
     R"("items":{"$ref":"#/components/schemas/Stream"}}}})";
 constexpr std::string_view kChangedSchema = R"({"$ref":"#/components/schemas/StreamChanged"})";
 constexpr std::string_view kRetentionSchema = R"({"$ref":"#/components/schemas/Retention"})";
+constexpr std::string_view kGrowthSchema =
+    R"({"type":"object","required":["count"],"additionalProperties":false,"properties":{)"
+    R"("count":{"type":"integer","minimum":1,"maximum":1024}}})";
 constexpr std::string_view kNewStreamSchema = R"({"$ref":"#/components/schemas/NewStream"})";
 
 }  // namespace
@@ -165,6 +188,12 @@ void add_stream_routes(http::HttpRouter& router) {
                       {},
                       {{kRetentionSchema}},
                       {{200, "changed and synced", {{kChangedSchema}}}}}});
+  router.add(Method::put, "/api/v1/streams/{name}/partitions", grow_stream,
+             {.doc = {"Add partitions to a stream",
+                      "A stream never has fewer than before.",
+                      {},
+                      {{kGrowthSchema}},
+                      {{200, "added and synced", {{kChangedSchema}}}}}});
   router.add(Method::del, "/api/v1/streams/{name}", delete_stream,
              {.doc = {"Delete a stream with its records", "", {}, {}, {{200, "gone and synced", {{kChangedSchema}}}}}});
 }

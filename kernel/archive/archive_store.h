@@ -71,6 +71,9 @@ class ArchiveReader {
  public:
   ArchiveReader(Disk& disk, const ArchiveStore& store) : disk_(disk), store_(store) {}
 
+  // Closes what it holds open of files that are no longer in the catalog.
+  void close_gone();
+
   // What the index says of a partition as of the end of that archive segment; nullopt: it has no row there.
   Result<std::optional<Row>> row(const ArchiveSegment& segment, PartitionId partition);
   // Calls `each(Row)` for every row in order; stops at its first error.
@@ -103,17 +106,58 @@ class ArchiveReader {
     std::unique_ptr<File> file;
   };
   static constexpr size_t kOpenFilesMax = 16;
+  // What was read of an index: a consumer that catches up asks for the same again and again.
+  struct Known {
+    std::string path;
+    PartitionId partition = kNoPartition;
+    std::optional<Row> row;
+    std::shared_ptr<const std::vector<Run>> runs;  // null: not read yet
+  };
+  static constexpr size_t kKnownMax = 64;
+  static constexpr size_t kKnownRunsMax = 256 << 10;  // of all together: 6 MiB
+
+  // Where a read goes on: a run of the partition's in one archive segment of the catalog.
+  struct Cursor {
+    size_t segment = 0;
+    Row row;
+    std::shared_ptr<const std::vector<Run>> runs;
+    size_t run = 0;
+  };
+  // Whole runs that follow each other in one archive segment.
+  struct Piece {
+    const ArchiveSegment* segment = nullptr;
+    uint64_t begin = 0;
+    uint64_t end = 0;
+  };
+  // What a read has found so far.
+  struct Found {
+    PartitionId partition = kNoPartition;
+    Offset offset = 0;  // records before it are not wanted
+    uint32_t max_bytes = 0;
+    std::vector<Buffer> batches;
+    uint64_t bytes = 0;
+  };
 
   Result<File*> open(const ArchiveSegment& segment);
+  Known* known(const ArchiveSegment& segment, PartitionId partition);
+  void remember(Known fresh);
+  Result<std::optional<Row>> find_row(const ArchiveSegment& segment, PartitionId partition);
+  Result<Cursor> cursor_at(const Catalog& catalog, PartitionId partition, Offset offset);
+  std::optional<Piece> next_piece(const Catalog& catalog, Cursor& cursor, uint64_t limit);
+  std::vector<Piece> next_pieces(const Catalog& catalog, Cursor& cursor, uint64_t limit);
+  // False: enough was found.
+  Result<bool> read_piece(const Piece& piece, Found& found);
   Result<void> read_exactly(const ArchiveSegment& segment, uint64_t at, MutableBytes into);
-  Result<std::vector<Run>> runs(const ArchiveSegment& segment, const Row& row);
+  Result<std::shared_ptr<const std::vector<Run>>> runs(const ArchiveSegment& segment, const Row& row);
   // Index into the catalog of the first one whose row ends behind `offset`; size() when none.
   Result<size_t> find(const Catalog& catalog, PartitionId partition, Offset offset, std::optional<Row>& row);
   Result<FoundCommand> command_at(const ArchiveSegment& segment, uint64_t at, uint64_t end);
 
   Disk& disk_;
   const ArchiveStore& store_;
-  std::vector<OpenFile> open_;  // the one used last first
+  std::shared_ptr<const Catalog> seen_;  // when files that are gone were closed last
+  std::vector<OpenFile> open_;           // the one used last first
+  std::vector<Known> known_;             // the one used last first
 };
 
 template <class Each>

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,13 @@ class File {
   virtual ~File() = default;
   // Reads up to into.size() bytes at `offset`; fewer only at the end of the file.
   virtual Result<size_t> read_at(uint64_t offset, MutableBytes into) = 0;
+  // The same out of memory alone; nullopt: it would wait for the device.
+  virtual Result<std::optional<size_t>> try_read_at(uint64_t offset, MutableBytes into) {
+    (void)offset, (void)into;
+    return std::optional<size_t>();
+  }
+  // These bytes will be read soon: the system may begin to fetch them. Never waits, never fails.
+  virtual void expect(uint64_t offset, uint64_t bytes) { (void)offset, (void)bytes; }
   // Writes all of `bytes` or fails.
   virtual Result<void> write_at(uint64_t offset, Bytes bytes) = 0;
   // What was written before the call is on the device when it returns ok (fdatasync).

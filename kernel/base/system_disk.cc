@@ -2,6 +2,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <dirent.h>
@@ -42,6 +43,25 @@ class SystemFile final : public File {
       done += static_cast<size_t>(count);
     }
     return done;
+  }
+
+  Result<std::optional<size_t>> try_read_at(uint64_t offset, MutableBytes into) override {
+    size_t done = 0;
+    while (done < into.size()) {
+      const iovec piece{into.data() + done, into.size() - done};
+      const ssize_t count = ::preadv2(fd_, &piece, 1, static_cast<off_t>(offset + done), RWF_NOWAIT);
+      if (count < 0 && errno == EINTR) continue;
+      // EOPNOTSUPP: a file system that cannot say; then nothing is known to be in memory.
+      if (count < 0 && (errno == EAGAIN || errno == EOPNOTSUPP)) return std::optional<size_t>();
+      if (count < 0) return system_error("read", path_);
+      if (count == 0) break;
+      done += static_cast<size_t>(count);
+    }
+    return std::optional<size_t>(done);
+  }
+
+  void expect(uint64_t offset, uint64_t bytes) override {
+    (void)::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_WILLNEED);
   }
 
   Result<void> write_at(uint64_t offset, Bytes bytes) override {

@@ -59,6 +59,13 @@ class LogReader {
   virtual ~LogReader() = default;
   // Bytes [offset, offset + into.size()) of a segment. No check is made: the caller decodes entries, which does.
   virtual Result<void> read(uint32_t segment, uint64_t offset, MutableBytes into) = 0;
+  // The same when it waits for no disk; false: it would. A segment that was not read before is opened by read(), or here
+  // once another thread has: see know().
+  virtual Result<bool> try_read(uint32_t segment, uint64_t offset, MutableBytes into) = 0;
+  // Another thread has just read of this segment: its name and inode are in memory, opening it waits for nothing.
+  virtual void know(uint32_t segment) { (void)segment; }
+  // These bytes are read next: the system may begin to fetch them.
+  virtual void expect(uint32_t segment, uint64_t offset, uint64_t bytes) { (void)segment, (void)offset, (void)bytes; }
 };
 
 class Log {

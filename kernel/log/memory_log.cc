@@ -10,6 +10,11 @@ class MemoryLog::Reader final : public LogReader {
  public:
   explicit Reader(std::shared_ptr<Store> store) : store_(std::move(store)) {}
 
+  Result<bool> try_read(uint32_t segment, uint64_t offset, MutableBytes into) override {
+    HEPTANE_TRY(read(segment, offset, into));
+    return true;
+  }
+
   Result<void> read(uint32_t segment, uint64_t offset, MutableBytes into) override {
     std::shared_ptr<const std::vector<std::byte>> bytes;
     uint64_t start = 0;

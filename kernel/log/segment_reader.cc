@@ -4,13 +4,16 @@
 
 namespace heptane::log {
 
-Result<File*> SegmentReader::open(uint32_t segment) {
+File* SegmentReader::find(uint32_t segment) {
   const auto found =
       std::find_if(open_.begin(), open_.end(), [segment](const OpenFile& file) { return file.segment == segment; });
-  if (found != open_.end()) {
-    std::rotate(open_.begin(), found, found + 1);
-    return open_.front().file.get();
-  }
+  if (found == open_.end()) return nullptr;
+  std::rotate(open_.begin(), found, found + 1);
+  return open_.front().file.get();
+}
+
+Result<File*> SegmentReader::open(uint32_t segment) {
+  if (File* known = find(segment)) return known;
   Result<std::unique_ptr<File>> file = disk_.open(segment_path(directory_, segment), OpenMode::read);
   if (!file) return std::move(file.error());
   if (open_.size() == kOpenFilesMax) open_.pop_back();
@@ -23,10 +26,26 @@ Result<void> SegmentReader::read(uint32_t segment, uint64_t offset, MutableBytes
   if (!file) return std::move(file.error());
   Result<size_t> count = (*file)->read_at(offset, into);
   if (!count) return std::move(count.error());
-  if (*count != into.size())
-    return Error{Errc::corrupt,
-                 segment_path(directory_, segment) + " ends before offset " + std::to_string(offset + into.size())};
+  if (*count != into.size()) return too_short(segment, offset + into.size());
   return {};
+}
+
+Result<bool> SegmentReader::try_read(uint32_t segment, uint64_t offset, MutableBytes into) {
+  File* file = find(segment);
+  if (file == nullptr) return false;
+  const Result<std::optional<size_t>> count = file->try_read_at(offset, into);
+  if (!count) return count.error();
+  if (!*count) return false;
+  if (**count != into.size()) return too_short(segment, offset + into.size());
+  return true;
+}
+
+void SegmentReader::expect(uint32_t segment, uint64_t offset, uint64_t bytes) {
+  if (const Result<File*> file = open(segment)) (*file)->expect(offset, bytes);
+}
+
+Error SegmentReader::too_short(uint32_t segment, uint64_t end) const {
+  return {Errc::corrupt, segment_path(directory_, segment) + " ends before offset " + std::to_string(end)};
 }
 
 Result<BatchHeader> first_batch_header(Disk& disk, const SegmentFile& segment) {

@@ -14,6 +14,9 @@ class SegmentReader final : public LogReader {
  public:
   SegmentReader(Disk& disk, std::string directory) : disk_(disk), directory_(std::move(directory)) {}
   Result<void> read(uint32_t segment, uint64_t offset, MutableBytes into) override;
+  Result<bool> try_read(uint32_t segment, uint64_t offset, MutableBytes into) override;
+  void know(uint32_t segment) override { (void)open(segment).ok(); }
+  void expect(uint32_t segment, uint64_t offset, uint64_t bytes) override;
 
  private:
   static constexpr size_t kOpenFilesMax = 8;
@@ -21,7 +24,9 @@ class SegmentReader final : public LogReader {
     uint32_t segment = 0;
     std::unique_ptr<File> file;
   };
+  File* find(uint32_t segment);
   Result<File*> open(uint32_t segment);
+  Error too_short(uint32_t segment, uint64_t end) const;
 
   Disk& disk_;
   const std::string directory_;

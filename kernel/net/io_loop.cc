@@ -153,6 +153,7 @@ void IoLoop::run_once(int64_t max_wait_ns) {
   process_input();
   process_datagrams();
   drain_gated();
+  drain_reads();
   drain_open();
   core_.evictions_left = link_backlog_ ? 0 : kEvictionsPerTurn;
   deliver_advances();
@@ -205,7 +206,7 @@ void IoLoop::drain_open() {
 void IoLoop::dispatch(ShardReply& reply) {
   if (const auto* advanced = std::get_if<Advanced>(&reply.body))
     return core_.subscriptions.advanced(advanced->subscription, advanced->durable_end);
-  if (const auto* read = std::get_if<ReadReply>(&reply.body)) return dispatch_read(reply, *read);
+  if (auto* read = std::get_if<ReadReply>(&reply.body)) return dispatch_read(reply, *read);
   HEPTANE_ASSERT(core_.gated_unanswered > 0, "the shard answered what nobody asked");
   --core_.gated_unanswered;
   if (Connection* connection = find(reply.session))
@@ -216,23 +217,41 @@ void IoLoop::dispatch(ShardReply& reply) {
     core_.counters.replies_dropped.add();
 }
 
-void IoLoop::dispatch_read(const ShardReply& reply, const ReadReply& read) {
+void IoLoop::dispatch_read(const ShardReply& reply, ReadReply& read) {
   HEPTANE_ASSERT(core_.reads_unanswered > 0, "the shard answered what nobody asked");
-  --core_.reads_unanswered;
   Connection* connection = find(reply.session);
-  if (connection == nullptr || !connection->wants_records()) return core_.counters.replies_dropped.add();
-  RecordsRead records;
+  if (connection == nullptr || !connection->wants_records()) return answer_read(reply.session, reply.request, {});
   if (read.error) {
-    records.error = read.error;
-    records.partition = read.partition;
-    records.offset = read.offset;
-    records.log_start = read.log_start;
-    records.durable_end = read.durable_end;
-  } else {
-    records = reader_.read(read);
-    for (const Buffer& batch : records.batches) read_bytes_ += batch.size();
+    const RecordsRead refusal{read.error, read.partition, read.offset, read.log_start, read.durable_end, {}};
+    return answer_read(reply.session, reply.request, refusal);
   }
-  connection->deliver(reply.request, records);
+  if (const std::optional<RecordsRead> records = reader_.try_read(read))
+    return answer_read(reply.session, reply.request, *records);
+  held_.push_back({reply.session, reply.request, std::move(read)});
+  submit_held();
+}
+
+void IoLoop::answer_read(SessionId session, RequestId request, const RecordsRead& records) {
+  --core_.reads_unanswered;
+  for (const Buffer& batch : records.batches) read_bytes_ += batch.size();
+  Connection* connection = find(session);
+  if (connection == nullptr || !connection->wants_records()) return core_.counters.replies_dropped.add();
+  connection->deliver(request, records);
+}
+
+void IoLoop::submit_held() {
+  while (!held_.empty() && reader_.submit(held_.front())) held_.pop_front();
+}
+
+// What readers have read, in whatever order it was done.
+void IoLoop::drain_reads() {
+  while (read_bytes_ < core_.config.read_bytes_per_turn) {
+    const std::optional<ReadDone> done = reader_.take_done();
+    if (!done) return submit_held();
+    answer_read(done->session, done->request, done->records);
+  }
+  submit_held();
+  link_backlog_ = true;
 }
 
 void IoLoop::deliver_advances() {

@@ -7,6 +7,7 @@
 // The owner sets link.wake_io to net.wake(), and calls run_once again while stopped() is false after shutdown().
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <unordered_map>
@@ -64,7 +65,10 @@ class IoLoop {
   void drain_gated();
   void drain_open();
   void dispatch(ShardReply& reply);
-  void dispatch_read(const ShardReply& reply, const ReadReply& read);
+  void dispatch_read(const ShardReply& reply, ReadReply& read);
+  void answer_read(SessionId session, RequestId request, const RecordsRead& records);
+  void submit_held();
+  void drain_reads();
   void deliver_advances();
   void run_timers();
   void close_idle();
@@ -81,6 +85,7 @@ class IoLoop {
   std::unordered_map<SessionId, std::unique_ptr<Connection>> connections_;
   uint16_t next_index_ = 1;
   std::vector<Connection*> round_;  // connections of the round being run
+  std::deque<ReadJob> held_;        // reads that found the readers' queue full; bounded as unanswered reads are
   size_t read_bytes_ = 0;           // of records in this turn
   bool link_backlog_ = false;       // answers were left for the next turn
   int64_t drain_deadline_ns_ = 0;

@@ -44,6 +44,12 @@ void register_metrics(Server& server, Telemetry& telemetry) {
                     [&server] { return static_cast<double>(server.committer().bytes_total()); });
   telemetry.gauge("heptane_connections", "Open connections",
                   [&server] { return static_cast<double>(server.io().connections()); });
+  telemetry.counter("heptane_reads_from_memory_total", "Reads of records that waited for no disk",
+                    value_of(server.read_counters().from_memory_total));
+  telemetry.counter("heptane_reads_by_readers_total", "Reads of records handed to the reader threads",
+                    value_of(server.read_counters().by_readers_total));
+  telemetry.gauge("heptane_reads_waiting", "Reads of records with the reader threads",
+                  [&server] { return static_cast<double>(server.reads_waiting()); });
   telemetry.counter("heptane_snapshots_total", "Snapshots published",
                     value_of(server.snapshots().counters().taken_total));
   telemetry.counter("heptane_snapshots_failed_total", "Snapshots given up",

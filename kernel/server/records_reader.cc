@@ -4,13 +4,40 @@
 
 namespace heptane::server {
 
-net::RecordsRead LogRecordsReader::read(const ReadReply& where) {
+namespace {
+
+net::RecordsRead answer_to(const ReadReply& where) {
   net::RecordsRead out;
   out.error = where.error;
   out.partition = where.partition;
   out.offset = where.offset;
   out.log_start = where.log_start;
   out.durable_end = where.durable_end;
+  return out;
+}
+
+// The partition's record batches in one extent. False when enough was read.
+Result<bool> take_extent(const Buffer& buffer, const ReadReply& where, net::RecordsRead& out, uint64_t& bytes) {
+  for (size_t at = 0; at < buffer.size();) {
+    const Result<log::EntryView> entry = log::decode_entry(buffer.view().subspan(at));
+    if (!entry) return Error{Errc::corrupt, entry.error().message};
+    const size_t payload_at = at + log::kEntryHeaderBytes + entry->header.extension_bytes;
+    at += entry->header.stored_bytes();
+    if (!entry->header.is_record_batch() || entry->header.partition != where.partition) continue;
+    const Result<streams::RecordBatchInfo> batch = streams::decode_record_batch_header(entry->payload);
+    if (!batch) return batch.error();
+    if (batch->base_offset + batch->record_count <= where.offset) continue;
+    if (!out.batches.empty() && bytes + entry->payload.size() > where.max_bytes) return false;
+    out.batches.push_back(buffer.slice(payload_at, entry->payload.size()));
+    bytes += entry->payload.size();
+  }
+  return bytes < where.max_bytes;
+}
+
+}  // namespace
+
+net::RecordsRead LogRecordsReader::read(const ReadReply& where) {
+  net::RecordsRead out = answer_to(where);
   if (out.error) return out;
   const bool older = where.log_start < where.indexed;
   Result<void> done;
@@ -37,44 +64,51 @@ net::RecordsRead LogRecordsReader::read(const ReadReply& where) {
   return out;
 }
 
+std::optional<net::RecordsRead> LogRecordsReader::try_read(const ReadReply& where) {
+  net::RecordsRead out = answer_to(where);
+  if (out.error) return out;
+  if (where.from_time_ms && where.log_start < where.indexed) return std::nullopt;
+  if (out.offset >= out.durable_end) return out;
+  if (out.offset < where.indexed) return std::nullopt;
+  uint64_t bytes = 0;
+  for (const Extent& extent : where.extents) {
+    std::vector<std::byte> memory(extent.end - extent.begin);
+    const Result<bool> got = reader_->try_read(extent.segment, extent.begin, memory);
+    // An error is read() to tell: the records may be in the archive by now.
+    if (!got || !*got) return std::nullopt;
+    const Result<bool> more = take_extent(Buffer::take(std::move(memory)), where, out, bytes);
+    if (!more) return std::nullopt;
+    if (!*more) break;
+  }
+  return out;
+}
+
 Result<void> LogRecordsReader::read_archive(const ReadReply& where, net::RecordsRead& out) {
-  Result<std::vector<Buffer>> batches = archive_.read(where.partition, out.offset, where.max_bytes);
-  if (!batches) return std::move(batches.error());
-  out.batches = std::move(*batches);
-  return {};
+  constexpr int kTries = 3;
+  for (int tried = 1;; ++tried) {
+    Result<std::vector<Buffer>> batches = archive_.read(where.partition, out.offset, where.max_bytes);
+    if (batches) {
+      out.batches = std::move(*batches);
+      return {};
+    }
+    // An archive segment was written again, and its file is gone: the catalog knows the one in its place.
+    if (batches.error().code != Errc::not_found || tried == kTries) return std::move(batches.error());
+  }
 }
 
 Result<void> LogRecordsReader::read_log(const ReadReply& where, net::RecordsRead& out) {
-  if (!reader_) reader_ = log_.reader();
+  // Records among many others' lie far apart: the disk is told of all places at once.
+  if (where.extents.size() > 1)
+    for (const Extent& extent : where.extents) reader_->expect(extent.segment, extent.begin, extent.end - extent.begin);
   uint64_t bytes = 0;
   for (const Extent& extent : where.extents) {
-    const Result<bool> more = read_extent(extent, where, out, bytes);
+    std::vector<std::byte> memory(extent.end - extent.begin);
+    HEPTANE_TRY(reader_->read(extent.segment, extent.begin, memory));
+    const Result<bool> more = take_extent(Buffer::take(std::move(memory)), where, out, bytes);
     if (!more) return more.error();
     if (!*more) break;
   }
   return {};
-}
-
-// False when enough was read.
-Result<bool> LogRecordsReader::read_extent(const Extent& extent, const ReadReply& where, net::RecordsRead& out,
-                                           uint64_t& bytes) {
-  std::vector<std::byte> memory(extent.end - extent.begin);
-  HEPTANE_TRY(reader_->read(extent.segment, extent.begin, memory));
-  const Buffer buffer = Buffer::take(std::move(memory));
-  for (size_t at = 0; at < buffer.size();) {
-    const Result<log::EntryView> entry = log::decode_entry(buffer.view().subspan(at));
-    if (!entry) return Error{Errc::corrupt, entry.error().message};
-    const size_t payload_at = at + log::kEntryHeaderBytes + entry->header.extension_bytes;
-    at += entry->header.stored_bytes();
-    if (!entry->header.is_record_batch() || entry->header.partition != where.partition) continue;
-    const Result<streams::RecordBatchInfo> batch = streams::decode_record_batch_header(entry->payload);
-    if (!batch) return batch.error();
-    if (batch->base_offset + batch->record_count <= where.offset) continue;
-    if (!out.batches.empty() && bytes + entry->payload.size() > where.max_bytes) return false;
-    out.batches.push_back(buffer.slice(payload_at, entry->payload.size()));
-    bytes += entry->payload.size();
-  }
-  return bytes < where.max_bytes;
 }
 
 }  // namespace heptane::server

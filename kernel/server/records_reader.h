@@ -1,8 +1,12 @@
 // Turns the place of a read into record batches: out of the log's segments, or out of the archive where the log no longer
 // reaches. Checks every entry's CRCs and hands out slices of one buffer. Nothing is returned with a bad CRC. One thread's.
+//
+// A file that is read is not lost under the reader: it stays open, and one that the archive has replaced meanwhile is looked
+// up again.
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "kernel/archive/archive_store.h"
 #include "kernel/log/log.h"
@@ -13,17 +17,21 @@ namespace heptane::server {
 class LogRecordsReader final : public net::RecordsReader {
  public:
   LogRecordsReader(log::Log& log, Disk& disk, const archive::ArchiveStore& archive)
-      : log_(log), archive_(disk, archive) {}
+      : reader_(log.reader()), archive_(disk, archive) {}
   net::RecordsRead read(const ReadReply& where) override;
+  // Only out of segments of the log that are known and in memory.
+  std::optional<net::RecordsRead> try_read(const ReadReply& where) override;
+  // Another thread has read of this segment of the log.
+  void know(uint32_t segment) { reader_->know(segment); }
+  // Closes files that the archive has dropped, so that their space is free.
+  void close_gone() { archive_.close_gone(); }
 
  private:
-  Result<bool> read_extent(const Extent& extent, const ReadReply& where, net::RecordsRead& out, uint64_t& bytes);
   Result<void> read_log(const ReadReply& where, net::RecordsRead& out);
   Result<void> read_archive(const ReadReply& where, net::RecordsRead& out);
 
-  log::Log& log_;
-  archive::ArchiveReader archive_;
   std::unique_ptr<log::LogReader> reader_;
+  archive::ArchiveReader archive_;
 };
 
 }  // namespace heptane::server

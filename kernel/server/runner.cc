@@ -10,6 +10,7 @@ namespace heptane::server {
 namespace {
 
 constexpr int64_t kHelperPeriodNs = 100'000'000;
+constexpr int64_t kReaderPeriodNs = 1'000'000'000;  // looks for files that are gone
 
 // Signals belong to the main thread, whose handler wakes the loop.
 void block_signals() {
@@ -41,12 +42,18 @@ void Wakeup::wait(int64_t limit_ns) {
 Runner::Runner(Server& server) : server_(server) {
   server_.set_wake_commit([this] { commit_wakeup_.notify(); });
   server_.set_wake_helper([this] { helper_wakeup_.notify(); });
+  for (size_t i = 0; i < server_.readers(); ++i) reader_wakeups_.push_back(std::make_unique<Wakeup>());
+  server_.set_wake_readers([this] {
+    for (const auto& wakeup : reader_wakeups_) wakeup->notify();
+  });
 }
 
 Runner::~Runner() {
   ended_.store(true);
   commit_wakeup_.notify();
   helper_wakeup_.notify();
+  for (const auto& wakeup : reader_wakeups_) wakeup->notify();
+  for (std::thread& reader : reader_threads_) reader.join();
   if (commit_thread_.joinable()) commit_thread_.join();
   if (helper_thread_.joinable()) helper_thread_.join();
 }
@@ -60,6 +67,11 @@ void Runner::start_threads() {
     block_signals();
     helper_loop();
   });
+  for (size_t i = 0; i < server_.readers(); ++i)
+    reader_threads_.emplace_back([this, i] {
+      block_signals();
+      reader_loop(i);
+    });
 }
 
 void Runner::commit_loop() {
@@ -70,6 +82,11 @@ void Runner::commit_loop() {
 void Runner::helper_loop() {
   while (!ended_.load())
     if (!server_.helper_turn()) helper_wakeup_.wait(kHelperPeriodNs);
+}
+
+void Runner::reader_loop(size_t reader) {
+  while (!ended_.load())
+    if (!server_.reader_turn(reader)) reader_wakeups_[reader]->wait(kReaderPeriodNs);
 }
 
 void Runner::run(const std::atomic<bool>& stop) {

@@ -1,12 +1,14 @@
-// Gives the roles of a Server their threads: I/O and shard merged on the calling thread, commit and housekeeping apart.
-// Nothing spins; every thread sleeps until it is woken or its deadline comes.
+// Gives the roles of a Server their threads: I/O and shard merged on the calling thread, commit, housekeeping and readers
+// apart. Nothing spins; every thread sleeps until it is woken or its deadline comes.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "kernel/server/server.h"
 
@@ -32,7 +34,7 @@ class Runner {
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
 
-  // Starts commit and housekeeping; server.start() must have succeeded.
+  // Starts commit, housekeeping and readers; server.start() must have succeeded.
   void start_threads();
   // Runs I/O and shard until `stop` is set (a signal handler sets it and wakes the server) and everything is drained.
   void run(const std::atomic<bool>& stop);
@@ -40,6 +42,7 @@ class Runner {
  private:
   void commit_loop();
   void helper_loop();
+  void reader_loop(size_t reader);
 
   Server& server_;
   Wakeup commit_wakeup_;
@@ -47,6 +50,8 @@ class Runner {
   std::atomic<bool> ended_{false};
   std::thread commit_thread_;
   std::thread helper_thread_;
+  std::vector<std::unique_ptr<Wakeup>> reader_wakeups_;
+  std::vector<std::thread> reader_threads_;
 };
 
 }  // namespace heptane::server

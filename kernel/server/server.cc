@@ -130,8 +130,16 @@ Result<void> Server::replay_log() {
   return {};
 }
 
+// One reads what is in memory, on the I/O thread; the others wait for the disk.
+void Server::make_readers() {
+  const auto reader = [this] { return std::make_unique<LogRecordsReader>(*log_, seams_.disk, *archive_); };
+  reads_.set_wake_io([this] { seams_.net.wake(); });
+  records_ = std::make_unique<PooledRecordsReader>(reads_, reader());
+  for (size_t i = 0; i < options_.readers; ++i) readers_.push_back(std::make_unique<ReaderRole>(reads_, reader()));
+}
+
 Result<void> Server::open_listeners() {
-  records_ = std::make_unique<LogRecordsReader>(*log_, seams_.disk, *archive_);
+  make_readers();
   net::IoLoopConfig config;
   config.max_connections = options_.max_connections;
   config.random = &seams_.random;

@@ -20,7 +20,7 @@
 #include "kernel/server/apply_guard.h"
 #include "kernel/server/listener_tls.h"
 #include "kernel/server/module.h"
-#include "kernel/server/records_reader.h"
+#include "kernel/server/reader_pool.h"
 #include "kernel/shard/shard.h"
 #include "kernel/snapshot/snapshot_taker.h"
 #include "kernel/streams/streams_machine.h"
@@ -46,6 +46,7 @@ struct ServerOptions {
   size_t link_capacity = 16'384;
   size_t max_connections = 10'000;                    // below the limit of open files
   std::map<std::string, std::string> machine_config;  // what apply() may see; differences are logged at start
+  size_t readers = 1;                                 // threads for reads of the log that would wait for the disk
   bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   ShardOptions shard;
@@ -78,6 +79,7 @@ class Server {
   bool shard_turn();
   bool commit_turn() { return committer_->run_once(); }
   bool helper_turn();
+  bool reader_turn(size_t reader) { return readers_[reader]->run_once(); }  // below options.readers
 
   // How long I/O and shard, on one thread, may wait.
   int64_t wait_limit_ns() const;
@@ -112,11 +114,16 @@ class Server {
   void wake_io() { seams_.net.wake(); }
   void set_wake_commit(std::function<void()> wake) { wake_commit_ = std::move(wake); }
   void set_wake_helper(std::function<void()> wake) { wake_helper_ = std::move(wake); }
+  void set_wake_readers(std::function<void()> wake) { reads_.set_wake_readers(std::move(wake)); }
+  size_t readers() const { return options_.readers; }
+  const ReadCounters& read_counters() const { return records_->counters(); }
+  size_t reads_waiting() const { return reads_.outstanding(); }
 
  private:
   Result<void> open_log();
   Result<void> recover();
   Result<void> replay_log();
+  void make_readers();
   Result<void> open_listeners();
   void check_free_space();
   Result<void> relieve_disk();
@@ -137,7 +144,9 @@ class Server {
   std::unique_ptr<ApplyGuardFile> guard_;
   streams::StreamsMachine streams_;
   std::unique_ptr<Shard> shard_;
-  std::unique_ptr<LogRecordsReader> records_;
+  ReadQueue reads_;
+  std::vector<std::unique_ptr<ReaderRole>> readers_;
+  std::unique_ptr<PooledRecordsReader> records_;
   Telemetry telemetry_;
   std::unique_ptr<admin::AdminProtocol> admin_;
   std::unique_ptr<net::IoLoop> io_;

@@ -86,6 +86,13 @@ Buffer encode(const AlterStream& command) {
   return Buffer::take(out.release());
 }
 
+Buffer encode(const GrowStream& command) {
+  ByteWriter out;
+  put_name(out, command.name);
+  out.le(command.partitions);
+  return Buffer::take(out.release());
+}
+
 Buffer encode(const SetLogStart& command) {
   HEPTANE_ASSERT(command.starts.size() <= kLogStartsLimit, "a command moves too many log starts");
   ByteWriter out;
@@ -103,6 +110,15 @@ Result<AlterStream> decode_alter_stream(Bytes payload) {
   command.name = get_name(reader);
   command.config = get_config(reader);
   if (!reader.complete()) return malformed("AlterStream");
+  return command;
+}
+
+Result<GrowStream> decode_grow_stream(Bytes payload) {
+  ByteReader reader(payload);
+  GrowStream command;
+  command.name = get_name(reader);
+  command.partitions = reader.le<uint32_t>();
+  if (!reader.complete()) return malformed("GrowStream");
   return command;
 }
 

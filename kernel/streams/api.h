@@ -30,6 +30,8 @@ enum StreamCommand : CommandType {
   kAlterStream = 6,   // payload AlterStream. Refused: not_found, invalid_argument
   kSetLogStart = 7,   // payload SetLogStart: retention, or a client that deletes records. A start never moves back and
                       // never past the end; partitions that are gone are passed over. Refused: unsupported (in a scope)
+  kGrowStream = 8,    // payload GrowStream; reply numbers: partitions before and now. Refused: not_found,
+                      // invalid_argument (detail 1: not more than there are, or more than a stream has)
 };
 
 // Reply::detail of a refused append.
@@ -39,7 +41,7 @@ enum class AppendRefusal : uint32_t {
   out_of_order_sequence = 2,  // neither the next sequence nor one of the last five batches (Errc::stale)
   duplicate_sequence = 3,     // older than the last five batches: was executed, its offset is forgotten (Errc::stale)
   fenced_producer = 4,        // an older producer epoch (Errc::stale)
-  unknown_producer = 5,       // not issued here, or evicted, and not at its first batch (Errc::not_found)
+  unknown_producer = 5,       // not issued here (Errc::not_found)
 };
 
 // How long records are kept; the kernel moves log starts by kSetLogStart. -1 = for ever.
@@ -58,6 +60,11 @@ struct CreateStream {
 struct AlterStream {
   std::string_view name;
   StreamConfig config;  // replaces the one in force
+};
+// Partitions are only ever added: what is in the others stays where it is.
+struct GrowStream {
+  std::string_view name;
+  uint32_t partitions = 0;  // as many as there will be
 };
 struct LogStart {
   PartitionId partition = kNoPartition;
@@ -91,11 +98,13 @@ Buffer encode(const AppendEvents& command);
 Result<AppendEvents> decode_append_events(Bytes payload);
 Buffer encode(const CreateStream& command);
 Buffer encode(const AlterStream& command);
+Buffer encode(const GrowStream& command);
 Buffer encode(const SetLogStart& command);
 Buffer encode(const InitProducer& command);
 Buffer encode(const DeleteStream& command);
 Result<CreateStream> decode_create_stream(Bytes payload);
 Result<AlterStream> decode_alter_stream(Bytes payload);
+Result<GrowStream> decode_grow_stream(Bytes payload);
 Result<SetLogStart> decode_set_log_start(Bytes payload);
 Result<InitProducer> decode_init_producer(Bytes payload);
 Result<DeleteStream> decode_delete_stream(Bytes payload);

@@ -11,6 +11,23 @@ StreamIndex::Partition& StreamIndex::at(PartitionId partition) {
   return partitions_[partition];
 }
 
+void StreamIndex::note_epoch(Partition& partition, EpochStart start) {
+  if (partition.epoch.epoch != 0) {
+    if (!partition.older_epochs) partition.older_epochs = std::make_unique<std::vector<EpochStart>>();
+    std::vector<EpochStart>& older = *partition.older_epochs;
+    if (older.size() == kEpochsKept - 1) older.erase(older.begin());
+    older.push_back(partition.epoch);
+  }
+  partition.epoch = start;
+}
+
+std::vector<StreamIndex::EpochStart> StreamIndex::epochs_of(const Partition& partition) {
+  std::vector<EpochStart> epochs;
+  if (partition.older_epochs) epochs = *partition.older_epochs;
+  if (partition.epoch.epoch != 0) epochs.push_back(partition.epoch);
+  return epochs;
+}
+
 void StreamIndex::add(const EntryRun& run, const log::BatchPlace& place) {
   Partition& partition = at(run.partition);
   if (partition.gone) return;
@@ -19,10 +36,7 @@ void StreamIndex::add(const EntryRun& run, const log::BatchPlace& place) {
   partition.end = run.end;
   partition.max_timestamp_ms = std::max(partition.max_timestamp_ms, run.max_timestamp_ms);
   partition.bytes += end - begin;
-  if (partition.epochs.empty() || partition.epochs.back().epoch < run.epoch) {
-    if (partition.epochs.size() == kEpochsKept) partition.epochs.erase(partition.epochs.begin());
-    partition.epochs.push_back({run.epoch, run.first});
-  }
+  if (partition.epoch.epoch < run.epoch) note_epoch(partition, {run.epoch, run.first});
   if (!partition.runs.empty()) {
     Run& last = partition.runs.back();
     if (last.segment == place.segment && last.batch == place.offset && end - last.begin <= kRunBytes) {
@@ -124,10 +138,11 @@ std::pair<int64_t, Offset> StreamIndex::epoch_end(PartitionId partition, Epoch e
   constexpr std::pair<int64_t, Offset> kUnknown{-1, -1};
   if (partition >= partitions_.size()) return kUnknown;
   const Partition& found = partitions_[partition];
-  auto next = std::upper_bound(found.epochs.begin(), found.epochs.end(), epoch,
+  const std::vector<EpochStart> epochs = epochs_of(found);
+  auto next = std::upper_bound(epochs.begin(), epochs.end(), epoch,
                                [](Epoch wanted, const EpochStart& start) { return wanted < start.epoch; });
-  if (next == found.epochs.begin()) return kUnknown;
-  const Offset end = next == found.epochs.end() ? found.end : next->first;
+  if (next == epochs.begin()) return kUnknown;
+  const Offset end = next == epochs.end() ? found.end : next->first;
   return {static_cast<int64_t>(std::prev(next)->epoch), end};
 }
 
@@ -145,8 +160,9 @@ void StreamIndex::save(SnapshotWriter& writer) const {
     writer.le<int64_t>(partition.log_start);
     writer.le<int64_t>(partition.max_timestamp_ms);
     writer.le<uint8_t>(partition.gone ? 1 : 0);
-    writer.le<uint32_t>(static_cast<uint32_t>(partition.epochs.size()));
-    for (const EpochStart& start : partition.epochs) {
+    const std::vector<EpochStart> epochs = epochs_of(partition);
+    writer.le<uint32_t>(static_cast<uint32_t>(epochs.size()));
+    for (const EpochStart& start : epochs) {
       writer.le<uint32_t>(start.epoch);
       writer.le<int64_t>(start.first);
     }
@@ -169,9 +185,10 @@ Result<void> StreamIndex::restore(SnapshotReader& reader) {
     partition.max_timestamp_ms = reader.le<int64_t>();
     partition.gone = reader.le<uint8_t>() != 0;
     for (auto epochs = reader.le<uint32_t>(); epochs > 0 && !reader.failed(); --epochs) {
-      EpochStart& start = partition.epochs.emplace_back();
+      EpochStart start;
       start.epoch = reader.le<uint32_t>();
       start.first = reader.le<int64_t>();
+      note_epoch(partition, start);
     }
     for (auto runs = reader.le<uint64_t>(); runs > 0 && !reader.failed(); --runs) {
       Run run;

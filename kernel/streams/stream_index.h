@@ -4,6 +4,8 @@
 // The shard thread's.
 #pragma once
 
+#include <deque>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -62,7 +64,8 @@ class StreamIndex {
   };
   struct Partition {
     std::vector<Run> runs;
-    std::vector<EpochStart> epochs;  // oldest first
+    EpochStart epoch;                                       // the newest that wrote; 0 = none
+    std::unique_ptr<std::vector<EpochStart>> older_epochs;  // oldest first; most partitions have none
     Offset end = 0;
     Offset log_start = 0;
     int64_t max_timestamp_ms = INT64_MIN;
@@ -71,8 +74,10 @@ class StreamIndex {
   };
   Partition& at(PartitionId partition);
   void forget_runs(Partition& partition, std::vector<Run>::iterator upto);
+  static void note_epoch(Partition& partition, EpochStart start);
+  static std::vector<EpochStart> epochs_of(const Partition& partition);
 
-  std::vector<Partition> partitions_;  // by PartitionId
+  std::deque<Partition> partitions_;  // by PartitionId
   uint64_t runs_total_ = 0;
 };
 

@@ -22,6 +22,7 @@ void StreamsMachine::apply(const Command& command, Effects& effects) {
     case kAppendEvents: return append_events(command, effects);
     case kCreateStream: return create(command, effects);
     case kAlterStream: return alter(command, effects);
+    case kGrowStream: return grow(command, effects);
     case kSetLogStart: return set_log_start(command, effects);
     case kDeleteStream: return remove(command, effects);
     case kInitProducer: return init_producer(command, effects);
@@ -130,6 +131,30 @@ void StreamsMachine::alter(const Command& command, Effects& effects) {
   undoable([this, name = found->first, before = found->second.config] { streams_.find(name)->second.config = before; });
   found->second.config = alter->config;
   effects.reply(0);
+}
+
+void StreamsMachine::grow(const Command& command, Effects& effects) {
+  const Result<GrowStream> grow = decode_grow_stream(command.payload);
+  if (!grow) return effects.refuse(grow.error().code, 0, grow.error().message);
+  const auto found = streams_.find(grow->name);
+  if (found == streams_.end()) return effects.refuse(Errc::not_found, 0, "there is no stream of that name");
+  PartitionList& partitions = found->second.partitions;
+  const size_t before = partitions.size();
+  if (grow->partitions <= before)
+    return effects.refuse(Errc::invalid_argument, 1,
+                          "the stream has " + std::to_string(before) + " partitions: say more");
+  if (grow->partitions > kPartitionsLimit)
+    return effects.refuse(Errc::invalid_argument, 1, "a stream has 1 to 1024 partitions");
+  while (partitions.size() < grow->partitions) {
+    partitions.push_back(static_cast<PartitionId>(partitions_.size()));
+    partitions_.push_back({true, 0, 0});
+  }
+  undoable([this, name = found->first, before] {
+    PartitionList& grown = streams_.find(name)->second.partitions;
+    partitions_.resize(partitions_.size() - (grown.size() - before));
+    grown.shrink(before);
+  });
+  effects.reply(static_cast<int64_t>(before), grow->partitions);
 }
 
 void StreamsMachine::set_log_start(const Command& command, Effects& effects) {

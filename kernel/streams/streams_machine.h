@@ -14,6 +14,7 @@
 #include "kernel/shard/stream_store.h"
 #include "kernel/streams/api.h"
 #include "kernel/streams/event_packer.h"
+#include "kernel/streams/partition_list.h"
 #include "kernel/streams/producer_table.h"
 #include "kernel/streams/stream_index.h"
 
@@ -82,13 +83,14 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   struct Stream {
     StreamConfig config;
     std::array<std::byte, 16> uuid{};
-    std::vector<PartitionId> partitions;
+    PartitionList partitions;
   };
 
   void append(const Command& command, Effects& effects);
   void append_events(const Command& command, Effects& effects);
   void create(const Command& command, Effects& effects);
   void alter(const Command& command, Effects& effects);
+  void grow(const Command& command, Effects& effects);
   void set_log_start(const Command& command, Effects& effects);
   void remove(const Command& command, Effects& effects);
   void init_producer(const Command& command, Effects& effects);
@@ -98,7 +100,7 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   StreamInfo describe(const std::string& name, const Stream& stream) const;
 
   std::map<std::string, Stream, std::less<>> streams_;
-  std::vector<Partition> partitions_{1};  // by PartitionId; 0 is none
+  std::deque<Partition> partitions_ = std::deque<Partition>(1);  // by PartitionId; 0 is none
   ProducerTable producers_;
   EventPacker packer_;
   StreamIndex index_;

@@ -10,7 +10,12 @@ void FakeContext::create_stream(const std::string& name, uint32_t partitions, st
   Stream& stream = streams_[name];
   stream.config = config;
   stream.uuid[0] = std::byte{++streams_made_};
-  for (uint32_t i = 0; i < partitions; ++i) {
+  grow_stream(name, partitions);
+}
+
+void FakeContext::grow_stream(const std::string& name, uint32_t partitions) {
+  Stream& stream = streams_.at(name);
+  while (stream.partitions.size() < partitions) {
     stream.partitions.push_back(next_partition_);
     partitions_[next_partition_++] = {};
   }
@@ -123,6 +128,7 @@ Reply FakeContext::execute(const Submission& submission) {
     case streams::kAppend: return append(submission.partition, payload);
     case streams::kCreateStream: return execute_create(*streams::decode_create_stream(payload));
     case streams::kAlterStream: return execute_alter(*streams::decode_alter_stream(payload));
+    case streams::kGrowStream: return execute_grow(*streams::decode_grow_stream(payload));
     case streams::kDeleteStream: return execute_delete(*streams::decode_delete_stream(payload));
     case streams::kSetLogStart: return execute_log_starts(*streams::decode_set_log_start(payload));
     default: break;
@@ -165,6 +171,14 @@ Reply FakeContext::execute_alter(const streams::AlterStream& command) {
   if (found == streams_.end()) return not_found();
   found->second.config = command.config;
   log.push_back("alter " + found->first + " " + config_text(command.config));
+  return {};
+}
+
+Reply FakeContext::execute_grow(const streams::GrowStream& command) {
+  const auto found = streams_.find(std::string(command.name));
+  if (found == streams_.end()) return not_found();
+  log.push_back("grow " + found->first + " " + std::to_string(command.partitions));
+  grow_stream(found->first, command.partitions);
   return {};
 }
 

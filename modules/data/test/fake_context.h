@@ -22,6 +22,7 @@ class FakeContext final : public net::SessionContext {
 
   // The script.
   void create_stream(const std::string& name, uint32_t partitions, streams::StreamConfig config = {});
+  void grow_stream(const std::string& name, uint32_t partitions);
   void delete_stream(const std::string& name);
   void append_from_elsewhere(const std::string& name, uint32_t partition, Bytes batch);
   void refuse_next(Errc code, uint32_t detail) { refusals_.push_back({code, detail}); }
@@ -84,6 +85,7 @@ class FakeContext final : public net::SessionContext {
   Reply execute(const Submission& submission);
   Reply execute_create(const streams::CreateStream& command);
   Reply execute_alter(const streams::AlterStream& command);
+  Reply execute_grow(const streams::GrowStream& command);
   Reply execute_delete(const streams::DeleteStream& command);
   Reply execute_log_starts(const streams::SetLogStart& command);
   Reply execute_offsets(const Submission& submission);

@@ -45,6 +45,7 @@ using AllMessages =
                Messages<ApiKey::describe_configs, DescribeConfigsRequest, DescribeConfigsResponse>,
                Messages<ApiKey::alter_configs, AlterConfigsRequest, AlterConfigsResponse>,
                Messages<ApiKey::sasl_authenticate, SaslAuthenticateRequest, SaslAuthenticateResponse>,
+               Messages<ApiKey::create_partitions, CreatePartitionsRequest, CreatePartitionsResponse>,
                Messages<ApiKey::delete_groups, DeleteGroupsRequest, DeleteGroupsResponse>,
                Messages<ApiKey::incremental_alter_configs, IncrementalAlterConfigsRequest, AlterConfigsResponse>>;
 

@@ -32,6 +32,7 @@ enum class ApiKey : int16_t {
   describe_configs = 32,
   alter_configs = 33,
   sasl_authenticate = 36,
+  create_partitions = 37,
   delete_groups = 42,
   incremental_alter_configs = 44,
 };
@@ -72,6 +73,7 @@ inline constexpr std::array kApis = {
     Api{ApiKey::describe_configs, "DescribeConfigs", 0, 4, 0, 4},
     Api{ApiKey::alter_configs, "AlterConfigs", 0, 2, 0, 2},
     Api{ApiKey::sasl_authenticate, "SaslAuthenticate", 0, 2, 0, 2},
+    Api{ApiKey::create_partitions, "CreatePartitions", 0, 3, 0, 2},
     Api{ApiKey::delete_groups, "DeleteGroups", 0, 2, 0, 2},
     Api{ApiKey::incremental_alter_configs, "IncrementalAlterConfigs", 0, 1, 0, 1},
 };

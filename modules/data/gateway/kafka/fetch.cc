@@ -42,7 +42,8 @@ class Fetch final : public Request {
     if (!make_parts()) return close("a fetch of too many partitions");
     if (header_.api_version < api_.advertised_min) return refuse_version();
     TopicLookup lookup;
-    for (const auto& topic : request_.topics) lookup.want(session_, topic.topic);
+    for (const auto& topic : request_.topics)
+      for (const auto& asked : topic.partitions) lookup.want(session_, topic.topic, asked.partition);
     switch (lookup.ask(session_, *this, kLookupTag)) {
       case TopicLookup::Outcome::nothing_to_ask: return begin();
       case TopicLookup::Outcome::refused: return fail_all(ErrorCode::kafka_storage_error);

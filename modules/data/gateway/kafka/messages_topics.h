@@ -84,6 +84,48 @@ struct CreateTopicsResponse {
   }
 };
 
+struct CreatePartitionsRequest {
+  struct Assignment {
+    std::vector<int32_t> broker_ids;
+    static constexpr auto table() { return std::make_tuple(field("broker_ids", &Assignment::broker_ids)); }
+  };
+  struct Topic {
+    std::string_view name;
+    int32_t count = 0;  // as many as there will be
+    std::optional<std::vector<Assignment>> assignments;
+    static constexpr auto table() {
+      return std::make_tuple(field("name", &Topic::name), field("count", &Topic::count),
+                             field("assignments", &Topic::assignments, kAllVersions, kAllVersions));
+    }
+  };
+  std::vector<Topic> topics;
+  int32_t timeout_ms = 0;
+  bool validate_only = false;
+  static constexpr auto table() {
+    using T = CreatePartitionsRequest;
+    return std::make_tuple(field("topics", &T::topics), field("timeout_ms", &T::timeout_ms),
+                           field("validate_only", &T::validate_only));
+  }
+};
+
+struct CreatePartitionsResponse {
+  struct Topic {
+    std::string_view name;
+    int16_t error_code = 0;
+    std::optional<std::string_view> error_message;
+    static constexpr auto table() {
+      return std::make_tuple(field("name", &Topic::name), field("error_code", &Topic::error_code),
+                             field("error_message", &Topic::error_message, kAllVersions, kAllVersions));
+    }
+  };
+  int32_t throttle_time_ms = 0;
+  std::vector<Topic> results;
+  static constexpr auto table() {
+    using T = CreatePartitionsResponse;
+    return std::make_tuple(field("throttle_time_ms", &T::throttle_time_ms), field("results", &T::results));
+  }
+};
+
 struct DeleteTopicsRequest {
   std::vector<std::string_view> topic_names;
   int32_t timeout_ms = 0;

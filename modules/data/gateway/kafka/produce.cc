@@ -40,7 +40,8 @@ class Produce final : public Request {
     if (header_.api_version < kFirstVersionOfRecordBatches)
       return refuse_all(ErrorCode::unsupported_for_message_format);
     TopicLookup lookup;
-    for (const auto& topic : request_.topics) lookup.want(session_, topic.name);
+    for (const auto& topic : request_.topics)
+      for (const auto& part : topic.partitions) lookup.want(session_, topic.name, part.index);
     switch (lookup.ask(session_, *this, kLookupTag)) {
       case TopicLookup::Outcome::nothing_to_ask: return append_all();
       case TopicLookup::Outcome::refused: return refuse_all(ErrorCode::not_enough_replicas);

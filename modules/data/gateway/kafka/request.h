@@ -114,6 +114,7 @@ MakeRequest make_list_groups;
 MakeRequest make_sasl_handshake;
 MakeRequest make_api_versions;
 MakeRequest make_create_topics;
+MakeRequest make_create_partitions;
 MakeRequest make_delete_topics;
 MakeRequest make_delete_records;
 MakeRequest make_init_producer_id;

@@ -312,8 +312,9 @@ std::unique_ptr<net::Session> KafkaProtocol::open(const net::Address& remote) {
   return std::make_unique<KafkaSession>(*this);
 }
 
-void TopicLookup::want(const KafkaSession& session, std::string_view topic) {
-  if (!streams::valid_name(topic) || session.knows(topic)) return;
+void TopicLookup::want(KafkaSession& session, std::string_view topic, int32_t partition) {
+  if (!streams::valid_name(topic) || (session.knows(topic) && session.find(topic, partition) != nullptr)) return;
+  if (!query_.names.empty() && query_.names.back() == topic) return;
   query_.names.emplace_back(topic);
 }
 
@@ -437,6 +438,7 @@ std::unique_ptr<Request> make_request(KafkaSession& session, const Api& api, Req
     case ApiKey::sasl_handshake: return make(make_sasl_handshake);
     case ApiKey::api_versions: return make(make_api_versions);
     case ApiKey::create_topics: return make(make_create_topics);
+    case ApiKey::create_partitions: return make(make_create_partitions);
     case ApiKey::delete_topics: return make(make_delete_topics);
     case ApiKey::delete_records: return make(make_delete_records);
     case ApiKey::init_producer_id: return make(make_init_producer_id);

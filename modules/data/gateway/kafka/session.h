@@ -111,7 +111,8 @@ class KafkaSession final : public net::Session {
 // Asks for what the session does not know yet of the named topics; true when an answer will come.
 class TopicLookup {
  public:
-  void want(const KafkaSession& session, std::string_view topic);
+  // A partition that is not known may have been added since.
+  void want(KafkaSession& session, std::string_view topic, int32_t partition);
   enum class Outcome : uint8_t { nothing_to_ask, asked, refused };
   Outcome ask(KafkaSession& session, Request& request, uint32_t tag);
 
