@@ -196,6 +196,78 @@ Submission idempotent(std::string_view value, uint64_t hash) {
   return submission;
 }
 
+// A refused command opened a batch behind a slow sync; the next one kept in it comes seconds later, and its time is logged.
+TEST(Shard, TimesAreRightBehindASlowSync) {
+  ShardHarness harness;
+  harness.settle();
+  harness.log().hold();
+  harness.submit(kKvId, kKvPut, kv_payload("a", "1"), 1);
+  harness.settle();
+  harness.submit(kKvId, kKvExpect, kv_payload("a", "2"), 2);
+  harness.settle();
+  harness.clock().advance(10'000'000'000);
+  harness.submit(kLedgerId, kLedgerDeposit, ledger_payload({0, 1, 100, 0}), 3);
+  harness.submit(kLedgerId, kLedgerHold, ledger_payload({1, 0, 60, 1'000'000}), 4);
+  harness.settle();
+  harness.log().release();
+  harness.settle();
+  const LogTime time = harness.shard().last_time();
+  const Hash128 hash = harness.shard().state_hash();
+  harness.crash_and_recover();
+  ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
+  EXPECT_EQ(harness.shard().last_time(), time);
+  EXPECT_EQ(harness.shard().state_hash(), hash);
+}
+
+// As the shard tells commands apart (ApplyGuard).
+uint64_t digest_of(MachineId machine, CommandType type, Bytes payload) {
+  DigestAccumulator digest;
+  digest.add((uint64_t{machine} << 32) | type, (uint64_t{crc32c(payload)} << 32) | payload.size());
+  return digest.value().low;
+}
+
+TEST(Shard, ATimerThatEndedTheServerIsOverAndTheOthersFire) {
+  ShardHarness harness;
+  ASSERT_TRUE(harness.run(kLedgerId, kLedgerDeposit, ledger_payload({0, 1, 100, 0})).ok());
+  ASSERT_TRUE(harness.run(kLedgerId, kLedgerHold, ledger_payload({1, 0, 60, 1'000'000})).ok());
+  ASSERT_TRUE(harness.run(kLedgerId, kLedgerHold, ledger_payload({1, 0, 10, 1'500'000})).ok());
+  harness.crash_and_recover();
+  ByteWriter first;
+  first.le<uint64_t>(1);
+  std::atomic<uint64_t> word{0};
+  harness.shard().set_guard({&word, {digest_of(machine_ids::kKernel, kFireTimer, first.view())}});
+  harness.clock().advance(2'000'000);
+  EXPECT_FALSE(harness.shard().run_once() && harness.shard().run_once()) << "it is refused again and again";
+  harness.settle();
+  EXPECT_EQ(harness.ledger().balance(1), 40) << "the second one gave its 10 back, the first one was not applied";
+  EXPECT_TRUE(harness.shard().kernel().timers.empty());
+  harness.crash_and_recover();
+  ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
+  EXPECT_TRUE(harness.shard().kernel().timers.empty());
+  EXPECT_EQ(harness.ledger().balance(1), 40);
+}
+
+TEST(Shard, ALongConfigurationSurvivesASnapshot) {
+  KernelState state;
+  state.config["rules"] = std::string(100'000, 'r');
+  class Memory final : public SnapshotWriter, public SnapshotReader {
+   public:
+    void write(Bytes bytes) override { bytes_.append(as_text(bytes)); }
+    bool read(MutableBytes into) override {
+      if (into.size() > bytes_.size()) return false;
+      std::copy_n(as_bytes(bytes_).begin(), into.size(), into.begin());
+      bytes_.erase(0, into.size());
+      return true;
+    }
+    std::string bytes_;
+  } memory;
+  state.save(memory);
+  KernelState restored;
+  const Result<void> result = restored.restore(memory);
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(restored.config, state.config);
+}
+
 TEST(Shard, ARepeatReturnsTheFirstResult) {
   ShardHarness harness;
   const Reply first = harness.run(idempotent("1", 1));

@@ -101,21 +101,27 @@ Result<void> ArchiveBuilder::collect_archive() {
     at += item.bytes;
     return {};
   }));
-  return archive_reader_->for_each_row(*rewritten_, [&](const Row& row) -> Result<void> {
-    if (row.partition != kCommandsGroup && !liveness_.gone(row.partition))
-      carried_.emplace_back(row.partition, row.end);
-    return {};
-  });
+  return carry_rows_of(*rewritten_);
 }
 
 // Every partition that exists has a row, so that a search over archive segments knows which way to go.
 Result<void> ArchiveBuilder::carry_rows() {
   const std::shared_ptr<const Catalog> catalog = store_.catalog();
-  const ArchiveSegment* before = nullptr;
-  for (const auto& segment : *catalog)
-    if (segment->damage.empty() && segment->header.first_sequence < header_.first_sequence) before = segment.get();
-  if (before == nullptr) return {};
-  return archive_reader_->for_each_row(*before, [&](const Row& row) -> Result<void> {
+  for (size_t i = catalog->size(); i-- > 0;) {
+    const ArchiveSegment& before = *(*catalog)[i];
+    if (!before.damage.empty() || before.header.first_sequence >= header_.first_sequence) continue;
+    carried_.clear();
+    const Result<void> read = carry_rows_of(before);
+    // Damage found only now: an older one knows less, and reads between the two say that something is damaged.
+    if (!read && read.error().code == Errc::corrupt) continue;
+    return read;
+  }
+  carried_.clear();
+  return {};
+}
+
+Result<void> ArchiveBuilder::carry_rows_of(const ArchiveSegment& segment) {
+  return archive_reader_->for_each_row(segment, [&](const Row& row) -> Result<void> {
     if (row.partition != kCommandsGroup && !liveness_.gone(row.partition))
       carried_.emplace_back(row.partition, row.end);
     return {};
@@ -179,14 +185,15 @@ Result<bool> ArchiveBuilder::write_some(uint64_t bytes) {
   return true;
 }
 
-// Past the page cache: what is read here is what the device has.
+// Past the page cache: what is read here is what the device has. All of it: the log goes when this says yes.
 Result<void> ArchiveBuilder::verify() {
-  ArchiveSegment written;
-  written.path = store_.temporary_path();
-  written.header = header_;
-  written.footer = footer_;
+  const Result<std::shared_ptr<ArchiveSegment>> written = store_.load(store_.temporary_path(), header_.log_id);
+  if (!written) return written.error();
+  if (!(*written)->damage.empty()) return Error{Errc::corrupt, (*written)->damage};
+  if (!((*written)->header == header_) || !((*written)->footer == footer_))
+    return Error{Errc::corrupt, "header or footer read back differently"};
   ArchiveReader reader(store_.disk(), store_);
-  return reader.verify(written, [](PartitionId, const Item&, Bytes) -> Result<void> { return {}; });
+  return reader.verify(**written, [](PartitionId, const Item&, Bytes) -> Result<void> { return {}; });
 }
 
 Result<ArchiveBuilder::Progress> ArchiveBuilder::step(uint64_t bytes) {

@@ -51,6 +51,7 @@ class ArchiveBuilder {
   Result<void> collect_segment();
   Result<void> collect_archive();
   Result<void> carry_rows();
+  Result<void> carry_rows_of(const ArchiveSegment& segment);
   Result<void> collect(const log::EntryView& entry, Bytes bytes, const Frame& frame, uint32_t segment, uint64_t at);
   Result<void> open_file();
   Result<bool> write_some(uint64_t bytes);

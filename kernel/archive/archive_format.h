@@ -28,6 +28,7 @@ struct ArchiveHeader {
   uint32_t last_segment = 0;
   Sequence first_sequence = 0;
   Sequence last_sequence = 0;  // first - 1: there were only seals
+  bool operator==(const ArchiveHeader&) const = default;
 };
 
 struct ArchiveFooter {
@@ -43,6 +44,7 @@ struct ArchiveFooter {
   log::ChainValue chain_after{};   // of the last batch
   uint64_t command_bytes = 0;      // of group 0
   uint32_t index_crc = 0;          // from rows_at to the footer
+  bool operator==(const ArchiveFooter&) const = default;
 };
 
 // Before each entry.

@@ -2,6 +2,7 @@
 
 #include "kernel/archive/archive_store.h"
 #include "kernel/archive/archive_writer.h"
+#include "kernel/base/crc32c.h"
 #include "kernel/streams/record_batch.h"
 
 namespace heptane::archive {
@@ -65,6 +66,21 @@ void ArchiveReader::remember(Known fresh) {
     if (item.runs) runs += item.runs->size();
     if (runs > kKnownRunsMax && &item != &known_.front()) item.runs.reset();
   }
+}
+
+// Rows, runs and places, which the footer's CRC covers.
+Result<void> ArchiveReader::verify_index(const ArchiveSegment& segment) {
+  constexpr size_t kStepBytes = size_t{1} << 20;
+  const uint64_t end = segment.footer.file_bytes - kBlockBytes;
+  std::vector<std::byte> step(kStepBytes);
+  uint32_t crc = 0;
+  for (uint64_t at = segment.footer.rows_at; at < end; at += kStepBytes) {
+    const auto bytes = MutableBytes(step).first(static_cast<size_t>(std::min<uint64_t>(kStepBytes, end - at)));
+    HEPTANE_TRY(read_exactly(segment, at, bytes));
+    crc = crc32c(bytes, crc);
+  }
+  if (crc != segment.footer.index_crc) return Error{Errc::corrupt, segment.path + ": the index's CRC is wrong"};
+  return {};
 }
 
 Result<std::optional<Row>> ArchiveReader::row(const ArchiveSegment& segment, PartitionId partition) {

@@ -51,12 +51,13 @@ class ArchiveStore {
   Result<void> publish(const ArchiveHeader& header, const ArchiveFooter& footer);
   Result<void> drop(const ArchiveSegment& segment);
 
+  // What header and footer of a file say; damage is told in it. Errc::refused: it is of another log.
+  Result<std::shared_ptr<ArchiveSegment>> load(const std::string& path, const std::optional<LogId>& log_id);
   Disk& disk() { return disk_; }
 
  private:
   std::string final_path(const ArchiveHeader& header) const;
   ArchiveHeader header_of_name(const std::string& path) const;
-  Result<std::shared_ptr<ArchiveSegment>> load(const std::string& path, const std::optional<LogId>& log_id);
   Result<Catalog> find(const std::optional<LogId>& log_id, std::vector<std::string>& surplus);
   void replace(Catalog next);
 
@@ -96,7 +97,7 @@ class ArchiveReader {
   };
   // Errc::not_found: it was not retained, or lies behind the archive.
   Result<FoundCommand> command(Sequence sequence);
-  // Reads every byte of an archive segment and checks it. `each(group, item, bytes)` sees every item.
+  // Reads every byte of an archive segment behind its header and checks it. `each(group, item, bytes)` sees every item.
   template <class Each>
   Result<void> verify(const ArchiveSegment& segment, Each&& each);
 
@@ -151,6 +152,7 @@ class ArchiveReader {
   Result<std::shared_ptr<const std::vector<Run>>> runs(const ArchiveSegment& segment, const Row& row);
   // Index into the catalog of the first one whose row ends behind `offset`; size() when none.
   Result<size_t> find(const Catalog& catalog, PartitionId partition, Offset offset, std::optional<Row>& row);
+  Result<void> verify_index(const ArchiveSegment& segment);
   Result<FoundCommand> command_at(const ArchiveSegment& segment, uint64_t at, uint64_t end);
 
   Disk& disk_;
@@ -181,6 +183,7 @@ Result<void> ArchiveReader::for_each_row(const ArchiveSegment& segment, Each&& e
 template <class Each>
 Result<void> ArchiveReader::verify(const ArchiveSegment& segment, Each&& each) {
   constexpr size_t kItemLimit = kFrameBytes + log::kEntryHeaderBytes + 2 * log::kPayloadLimitBytes;
+  HEPTANE_TRY(verify_index(segment));
   std::vector<std::byte> window(2 * kItemLimit);
   uint64_t window_at = 0;
   size_t filled = 0;

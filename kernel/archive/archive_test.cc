@@ -313,6 +313,160 @@ TEST_F(ArchiveTest, WhatIsMostlyDeadIsWrittenAgain) {
   EXPECT_EQ(streams_->locate({dead, 0, 1, {}}).error, Errc::not_found);
 }
 
+// A compressed batch counts for many records and takes few bytes: what is left of it may be less than one.
+TEST_F(ArchiveTest, TheLastRecordOfASmallBatchKeepsItsArchiveSegment) {
+  reader_.reset();
+  archiver_.reset();
+  log_.reset();
+  retain_commands_ns_ = 0;
+  boot();
+  const PartitionId small = create("small");
+  constexpr int32_t kRecords = 1'000'000;
+  streams::RecordBatchBuilder builder;
+  builder.begin(1'000);
+  builder.add(1'000, false, {}, true, as_bytes("compressed"));
+  const Bytes built = builder.finish(0, 0, true);
+  std::vector<std::byte> batch(built.begin(), built.end());
+  namespace layout = streams::record_batch_layout;
+  store_be<uint16_t>(batch.data() + layout::kAttributes, 4);
+  store_be<int32_t>(batch.data() + layout::kLastOffsetDelta, kRecords - 1);
+  store_be<int32_t>(batch.data() + layout::kRecordCount, kRecords);
+  const uint32_t crc = crc32c(Bytes(batch).subspan(layout::kAttributes));
+  store_be<uint32_t>(batch.data() + layout::kCrc, crc);
+  ASSERT_TRUE(run(streams::make_append(small, Buffer::copy_of(batch), crc)).ok());
+  const PartitionId dead = create("dead");
+  for (int i = 0; i < 300; ++i) produce(dead, 4, 200);
+  archive();
+  ASSERT_GE(archived(), 2u);
+  ASSERT_TRUE(run(streams::make_command(machine_ids::kStreams, streams::kSetLogStart,
+                                        streams::encode(streams::SetLogStart{{{small, kRecords - 1}}})))
+                  .ok());
+  ASSERT_TRUE(run(streams::make_command(machine_ids::kStreams, streams::kDeleteStream,
+                                        streams::encode(streams::DeleteStream{"dead"})))
+                  .ok());
+  archive();
+  archive();
+  ASSERT_LT(streams_->locate({small, kRecords - 1, 1, {}}).indexed, kRecords + 1);
+  const auto left = reader_->read(small, kRecords - 1, 1);
+  ASSERT_TRUE(left) << left.error().message;
+  // The batch cannot be made smaller: it is not written again at every look.
+  const uint64_t rewritten = archiver_->counters().rewritten_total;
+  archive();
+  EXPECT_EQ(archiver_->counters().rewritten_total, rewritten);
+}
+
+// The shard is slow to forget, and meanwhile more is archived.
+TEST_F(ArchiveTest, TheLogKeepsWhatTheShardHasNotForgotten) {
+  const PartitionId partition = create("s");
+  for (int i = 0; i < 900; ++i) produce(partition, 4, 200);
+  ASSERT_TRUE(archiver_->run_once(shard_->last_applied(), false));
+  archiver_->shard_turn(*shard_, *streams_);
+  for (int i = 0; i < 1000 && archived() < 3; ++i) ASSERT_TRUE(archiver_->run_once(shard_->last_applied(), false));
+  ASSERT_EQ(archived(), 3u);
+  archiver_->shard_turn(*shard_, *streams_);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(archiver_->run_once(shard_->last_applied(), false));
+    const Offset indexed = streams_->locate({partition, 0, 1, {}}).indexed;
+    const ReadReply where = streams_->locate({partition, indexed, 1, {}});
+    ASSERT_FALSE(where.extents.empty());
+    ASSERT_GE(where.extents.front().segment, log_->oldest_segment()) << "the index names a segment that is gone";
+  }
+  EXPECT_GT(log_->oldest_segment(), 1u);
+  archive();
+  EXPECT_EQ(log_->oldest_segment(), store_->last_log_segment() + 1);
+  expect_all_read(partition);
+}
+
+TEST_F(ArchiveTest, AClockThatJumpsMakesNothingOld) {
+  constexpr int64_t kDayNs = int64_t{86'400'000} * kMs;
+  constexpr int64_t kYearNs = 365 * kDayNs;
+  const PartitionId kept = create("kept", {86'400'000, -1});
+  timestamp_ms_ = clock_.utc_ns() / kMs;
+  for (int i = 0; i < 400; ++i) produce(kept, 4, 200);
+  archive();
+  ASSERT_GE(archived(), 2u);
+  clock_.step_utc(kYearNs);
+  archive();
+  EXPECT_EQ(streams_->locate({kept, 0, 1, {}}).log_start, 0);
+  expect_all_read(kept);
+  clock_.step_utc(-2 * kYearNs);
+  archive();
+  EXPECT_EQ(streams_->locate({kept, 0, 1, {}}).log_start, 0);
+  clock_.step_utc(kYearNs);
+  clock_.advance(2 * kDayNs);
+  archive();
+  EXPECT_GT(streams_->locate({kept, static_cast<Offset>(model_[kept].size()), 1, {}}).log_start, 0);
+}
+
+void flip(Disk& disk, const std::string& path, uint64_t at) {
+  auto file = disk.open(path, OpenMode::read_write);
+  ASSERT_TRUE(file) << file.error().message;
+  std::byte byte{};
+  ASSERT_TRUE((*file)->read_at(at, {&byte, 1}));
+  byte ^= std::byte{1};
+  ASSERT_TRUE((*file)->write_at(at, {&byte, 1}));
+}
+
+// Damage that shows after the start costs reads in its range; archiving and the retention of others go on.
+TEST_F(ArchiveTest, ADamagedRowStopsNeitherArchivingNorRetention) {
+  const PartitionId a = create("a", {-1, 40'000});
+  const PartitionId b = create("b", {-1, 40'000});
+  for (int i = 0; i < 200; ++i) produce(a, 4, 200);
+  archive();
+  const uint64_t before = archived();
+  ASSERT_GE(before, 1u);
+  const auto newest = store_->catalog()->back();
+  flip(disk_, newest->path, newest->footer.rows_at + kRowBytes + 20);  // the row of `a`
+  for (int i = 0; i < 500; ++i) produce(b, 4, 200);
+  archive();
+  EXPECT_GT(archived(), before);
+  EXPECT_EQ(log_->oldest_segment(), store_->last_log_segment() + 1);
+  archive();
+  EXPECT_GT(streams_->locate({b, static_cast<Offset>(model_[b].size()), 1, {}}).log_start, 0);
+  ASSERT_FALSE(reports_.empty());
+  EXPECT_LT(reports_.size(), 5u) << "once, not at every look";
+}
+
+// The log goes when the archive segment was read back: header, footer and index too.
+TEST_F(ArchiveTest, WhatIsWrittenWrongIsNotPublished) {
+  const PartitionId partition = create("s");
+  for (int i = 0; i < 300; ++i) produce(partition, 3, 200);
+  const auto spoil = [&](const std::function<uint64_t(const ArchiveFooter&)>& place) {
+    for (int i = 0; i < 1000; ++i) {
+      ASSERT_TRUE(archiver_->run_once(shard_->last_applied(), false));
+      archiver_->shard_turn(*shard_, *streams_);
+      clock_.advance(kMs);
+      auto file = disk_.open(store_->temporary_path(), OpenMode::read);
+      if (!file || *(*file)->size() < 2 * kBlockBytes) continue;
+      std::vector<std::byte> block(kBlockBytes);
+      ASSERT_TRUE((*file)->read_at(*(*file)->size() - kBlockBytes, block));
+      const Result<ArchiveFooter> footer = decode_footer(block);
+      if (footer) return flip(disk_, store_->temporary_path(), place(*footer));
+    }
+    FAIL() << "no archive segment was made";
+  };
+  const std::function<uint64_t(const ArchiveFooter&)> places[] = {
+      [](const ArchiveFooter&) { return uint64_t{20}; },
+      [](const ArchiveFooter& footer) { return kBlockBytes + (footer.rows_at - kBlockBytes) / 2; },
+      [](const ArchiveFooter& footer) { return footer.rows_at + 70; },
+      [](const ArchiveFooter& footer) { return footer.runs_at + 2; },
+      [](const ArchiveFooter& footer) { return footer.places_at + 9; },
+      [](const ArchiveFooter& footer) { return footer.file_bytes - kBlockBytes + 30; },
+  };
+  uint64_t failed = 0;
+  for (const auto& place : places) {
+    ASSERT_NO_FATAL_FAILURE(spoil(place));
+    archive();
+    ASSERT_EQ(archived(), 0u) << "place " << failed;
+    ASSERT_EQ(archiver_->counters().failed_total, ++failed);
+    ASSERT_EQ(log_->oldest_segment(), 1u);
+    clock_.advance(61'000 * kMs);
+  }
+  archive();
+  EXPECT_GT(archived(), 0u);
+  expect_all_read(partition);
+}
+
 // Nothing with a wrong CRC is handed out, and what is whole is still read.
 TEST_F(ArchiveTest, EveryFlippedByteIsFoundOrHarmless) {
   const PartitionId partition = create("s");

@@ -26,7 +26,7 @@ void Archiver::count_bytes() {
 }
 
 bool Archiver::commands_expired(LogTime last_time) const {
-  return options_.retain_commands_ns >= 0 && clock_.utc_ns() - last_time > options_.retain_commands_ns;
+  return options_.retain_commands_ns >= 0 && now_ms_ * kNsPerMs - last_time > options_.retain_commands_ns;
 }
 
 // The mailbox.
@@ -59,7 +59,8 @@ void Archiver::serve(Shard& shard, streams::StreamsMachine& streams) {
     if (mail_.look_wanted) {
       mail_.look_wanted = false;
       mail_.look_done = true;
-      mail_.now_ms = clock_.utc_ns() / kNsPerMs;
+      // Log time does not follow a clock that jumps: what it would have made too old stays.
+      mail_.now_ms = std::min(clock_.utc_ns(), shard.now()) / kNsPerMs;
       mail_.liveness.log_starts = streams.log_starts();
       mail_.retained = streams.retained(mail_.now_ms);
     }
@@ -113,38 +114,53 @@ Result<std::optional<Offset>> Archiver::retained_start(const streams::StreamsMac
   return start > row.log_start ? std::optional<Offset>(start) : std::nullopt;
 }
 
-Result<void> Archiver::apply_retention() {
+// A partition whose start cannot be found (a damaged archive segment) keeps all; the others go on.
+void Archiver::apply_retention() {
   std::vector<streams::LogStart> starts;
+  std::string problem;
   for (const auto& row : retained_) {
     if (starts.size() == streams::kLogStartsLimit) break;  // the others at the next look
     const Result<std::optional<Offset>> start = retained_start(row);
-    if (!start) return start.error();
-    if (*start) starts.push_back({row.partition, **start});
+    if (!start)
+      problem = start.error().message;
+    else if (*start)
+      starts.push_back({row.partition, **start});
   }
   retained_.clear();
   if (!starts.empty()) post([&](Mail& mail) { mail.starts = std::move(starts); });
-  return {};
+  if (problem == retention_problem_) return;
+  retention_problem_ = std::move(problem);
+  if (report_ && !retention_problem_.empty()) report_("retention keeps what it cannot judge: " + retention_problem_);
 }
 
 // Dead archive segments.
 
-// True: at least half of its bytes live. `any`: something does.
-Result<bool> Archiver::alive_enough(const ArchiveSegment& segment, bool keep_commands, bool& any) {
-  uint64_t alive = keep_commands ? segment.footer.command_bytes : 0;
-  const uint64_t all = segment.footer.rows_at - kBlockBytes;
+// What lives of an archive segment, as if the records of a partition were of equal size.
+Result<Archiver::Life> Archiver::life_of(const ArchiveSegment& segment, bool keep_commands) {
+  Life life{keep_commands ? segment.footer.command_bytes : 0, keep_commands, false};
+  life.any = life.bytes > 0;
   HEPTANE_TRY(reader_.for_each_row(segment, [&](const Row& row) -> Result<void> {
     if (row.partition != kCommandsGroup && row.runs > 0 && liveness_.lives(row.partition, row.end)) {
-      // As if its records were of equal size.
+      life.any = true;  // its share in bytes may round to none
       const Offset kept_from = row.partition < liveness_.log_starts.size()
                                    ? std::clamp(liveness_.log_starts[row.partition], row.first, row.end)
                                    : row.first;
       const double share = static_cast<double>(row.end - kept_from) / static_cast<double>(row.end - row.first);
-      alive += static_cast<uint64_t>(static_cast<double>(row.end_at - row.begin_at) * share);
+      life.bytes += static_cast<uint64_t>(static_cast<double>(row.end_at - row.begin_at) * share);
     }
     return {};
   }));
-  any = alive > 0;
-  return alive * 2 >= all;
+  return life;
+}
+
+// Less than half of it lives, and of a rewritten one less than half of what lived then: batches go as a whole, so what is
+// left of them may be little for good.
+bool Archiver::worth_rewriting(const ArchiveSegment& segment, const Life& life) const {
+  const uint64_t all = segment.footer.rows_at - kBlockBytes;
+  if (all == 0 || life.bytes * 2 >= all) return false;
+  const auto before = rewritten_.find(segment.header.first_sequence);
+  return before == rewritten_.end() || before->second.keep_commands != life.keep_commands ||
+         life.bytes * 2 < before->second.bytes;
 }
 
 // One archive segment a step; true when it began or dropped one.
@@ -155,19 +171,19 @@ Result<bool> Archiver::clean() {
     ++clean_next_;
     if (!segment->damage.empty()) continue;
     const bool keep_commands = !commands_expired(segment->footer.last_time) && !urgent_;
-    bool any = false;
-    const Result<bool> enough = alive_enough(*segment, keep_commands, any);
-    if (!enough) return enough.error();
-    if (*enough && any) continue;
+    const Result<Life> life = life_of(*segment, keep_commands);
+    if (!life) return life.error();
     // The newest says where partitions without new records go on; it stays until a newer one says so.
-    if (!any && clean_next_ < catalog->size()) {
+    if (!life->any && clean_next_ < catalog->size()) {
       HEPTANE_TRY(store_.drop(*segment));
+      rewritten_.erase(segment->header.first_sequence);
       --clean_next_;
       counters_.dropped_total.fetch_add(1, std::memory_order_relaxed);
       count_bytes();
       return true;
     }
-    if (segment->footer.rows_at == kBlockBytes) continue;  // nothing is left to take out
+    if (!worth_rewriting(*segment, *life)) continue;
+    rewritten_[segment->header.first_sequence] = *life;
     build_begin_ns_ = clock_.monotonic_ns();
     build_bytes_ = 0;
     builder_.begin_rewrite(segment, liveness_, keep_commands);
@@ -233,6 +249,7 @@ Result<void> Archiver::forget_and_trim() {
   if (archived == 0 || log_.oldest_segment() == 0 || log_.oldest_segment() > archived) return {};
   if (!forgetting_) {
     forgetting_ = true;
+    forgetting_upto_ = archived;
     post([&](Mail& mail) {
       mail.forget_upto = archived;
       mail.forget_done = false;
@@ -245,7 +262,8 @@ Result<void> Archiver::forget_and_trim() {
     mail_.forget_done = false;
   }
   forgetting_ = false;
-  return log_.trim(log_.first_sequence_of(archived + 1));
+  // Not what was archived since: the shard still names those segments.
+  return log_.trim(log_.first_sequence_of(forgetting_upto_ + 1));
 }
 
 Result<bool> Archiver::run_once(Sequence needed_from, bool urgent) {
@@ -260,11 +278,7 @@ Result<bool> Archiver::run_once(Sequence needed_from, bool urgent) {
   HEPTANE_TRY(forget_and_trim());
   if (builder_.active()) return build();
   if (!looked_ || now_ns < retry_ns_) return false;
-  if (!retained_.empty())
-    if (const Result<void> applied = apply_retention(); !applied) {
-      give_up(applied.error().message);
-      return false;
-    }
+  if (!retained_.empty()) apply_retention();
   if (begin_archiving(needed_from, urgent)) return true;
   if (!clean_due_) return false;
   Result<bool> cleaned = clean();

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 
@@ -78,10 +79,16 @@ class Archiver {
   void serve(Shard& shard, streams::StreamsMachine& streams);
   void post(const std::function<void(Mail&)>& write);
   bool take_answers();
-  Result<void> apply_retention();
+  void apply_retention();
   Result<std::optional<Offset>> retained_start(const streams::StreamsMachine::Retained& row);
   Result<bool> clean();
-  Result<bool> alive_enough(const ArchiveSegment& segment, bool keep_commands, bool& any);
+  struct Life {
+    uint64_t bytes = 0;
+    bool keep_commands = false;
+    bool any = false;
+  };
+  Result<Life> life_of(const ArchiveSegment& segment, bool keep_commands);
+  bool worth_rewriting(const ArchiveSegment& segment, const Life& life) const;
   bool begin_archiving(Sequence needed_from, bool urgent);
   Result<bool> build();
   Result<void> forget_and_trim();
@@ -107,12 +114,16 @@ class Archiver {
   Liveness liveness_;
   std::vector<streams::StreamsMachine::Retained> retained_;
   int64_t now_ms_ = 0;
-  bool looked_ = false;     // liveness_ is there and fresh
-  bool clean_due_ = false;  // since the last look
-  size_t clean_next_ = 0;   // index into the catalog
+  std::string retention_problem_;  // as it was reported last
+  bool looked_ = false;            // liveness_ is there and fresh
+  bool clean_due_ = false;         // since the last look
+  size_t clean_next_ = 0;          // index into the catalog
+  std::map<Sequence, Life>
+      rewritten_;  // what lived in archive segments when they were written again, by first sequence
   int64_t next_look_ns_ = 0;
   int64_t retry_ns_ = 0;  // after a failure, not before
   bool asked_ = false;
+  uint32_t forgetting_upto_ = 0;  // what the shard was asked to forget
   bool forgetting_ = false;
   bool urgent_ = false;
   int64_t build_begin_ns_ = 0;

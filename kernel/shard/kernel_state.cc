@@ -3,8 +3,9 @@
 namespace heptane {
 
 namespace {
-constexpr size_t kTextLimitBytes = size_t{64} << 10;
-}
+// What apply() has let in reads back: a timer's payload is shorter, a configuration's texts fit one command.
+constexpr size_t kTextLimitBytes = log::kPayloadLimitBytes;
+}  // namespace
 
 void KernelState::arm(TimerId id, Timer timer) {
   due.emplace(std::make_pair(timer.due, id), timer.machine);

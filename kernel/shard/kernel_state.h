@@ -16,6 +16,7 @@ enum KernelCommand : CommandType {
   kSetConfig = 2,  // payload: key (u32 length, bytes), value (u32 length, bytes); an empty value removes the key
   kActivate = 3,   // payload: u16 machine, u32 logic version
   kTransact = 4,   // payload: operations with guards; see transact.h
+  kDropTimer = 5,  // payload: u64 timer id. The timer is over without being applied: applying it ended the server
 };
 
 struct Timer {

@@ -322,11 +322,15 @@ std::optional<Reply> Shard::repeated_reply(const Submission& submission) const {
   return reply;
 }
 
+bool Shard::denied(const Submission& submission) const {
+  return !guard_.denied.empty() &&
+         std::find(guard_.denied.begin(), guard_.denied.end(), command_digest(submission)) != guard_.denied.end();
+}
+
 bool Shard::answer_without_log(ShardLink* link, SessionId session, RequestId request, const Submission& submission) {
   std::optional<Reply> reply = repeated_reply(submission);
   if (!reply) reply = admission_refusal(submission);
-  if (!reply && !guard_.denied.empty() &&
-      std::find(guard_.denied.begin(), guard_.denied.end(), command_digest(submission)) != guard_.denied.end())
+  if (!reply && denied(submission))
     reply = refusal(Errc::internal, "this command ended the server once before and is refused");
   if (!reply) return false;
   if (reply->error) counters_.refused_total.fetch_add(1, std::memory_order_relaxed);
@@ -364,6 +368,9 @@ bool Shard::room_for(uint64_t stored_bytes, LogTime now) {
       if (committer_.outstanding() >= 2) return false;
       hand_over_growing(0);
     }
+  } else if (growing_ != nullptr && now - growing_->base_time() > kTimeDeltaLimitNs) {
+    // All its commands were refused, and the sync ahead of it is slow: what is kept next counts from now.
+    growing_->begin(options_.id, epoch_, last_applied_ + 1, now);
   }
   if (growing_ == nullptr) {
     growing_ = free_writer();
@@ -429,6 +436,7 @@ void Shard::run_command(const Command& command) {
   }
   switch (command.type) {
     case kFireTimer: return fire_timer(command);
+    case kDropTimer: return drop_timer(command);
     case kTransact: return apply_transact(command, machines_, run_);
     case kSetConfig:
     case kActivate: return set_config(command);
@@ -450,6 +458,14 @@ void Shard::fire_timer(const Command& command) {
   run_.apply(*slot->machine, fired);
   // A timer is over once it has fired, whatever its machine says to it.
   run_.set_outcome(CommandOutcome::kept);
+}
+
+void Shard::drop_timer(const Command& command) {
+  ByteReader reader(command.payload);
+  const auto id = reader.le<uint64_t>();
+  if (!reader.complete() || !kernel_.timers.contains(id))
+    return run_.effects().refuse(Errc::not_found, 0, "no such timer");
+  run_.consume_timer(id);
 }
 
 void Shard::set_config(const Command& command) {
@@ -490,6 +506,8 @@ bool Shard::fire_due_timers() {
     submission.type = kFireTimer;
     submission.payload = Buffer::take(payload.release());
     submission.payload_crc = crc32c(submission.payload.view());
+    // Refusing it alone would leave it first in line, for ever.
+    if (denied(submission)) submission.type = kDropTimer;
     if (take_submission(nullptr, 0, 0, submission) == Taken::stalled) return false;
   }
   return true;

@@ -98,6 +98,8 @@ class Shard {
   Sequence last_applied() const { return last_applied_; }
   Epoch epoch() const { return epoch_; }
   LogTime last_time() const { return last_time_; }
+  // Log time of a command that would be stamped now. After start(); the shard's thread.
+  LogTime now() { return last_time_ = std::max(last_time_, log_clock_.now()); }
   bool time_alarmed() const { return log_clock_.alarmed(); }
   const KernelState& kernel() const { return kernel_; }
   const ShardCounters& counters() const { return counters_; }
@@ -121,6 +123,7 @@ class Shard {
   bool take_requests();
   Taken take(ShardLink& link, ShardRequest& request);
   Taken take_submission(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
+  bool denied(const Submission& submission) const;
   bool answer_without_log(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
   std::optional<Reply> machine_refusal(MachineId machine, CommandType type) const;
   std::optional<Reply> admission_refusal(const Submission& submission) const;
@@ -128,6 +131,7 @@ class Shard {
   void run_live(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
   void run_command(const Command& command);
   void fire_timer(const Command& command);
+  void drop_timer(const Command& command);
   void set_config(const Command& command);
   void keep(const Command& command, uint32_t delta, const std::optional<IdempotencyKey>& key, bool replaying);
   void expect(const log::EntryView& entry, Sequence sequence) const;
