@@ -28,17 +28,17 @@ std::string hmac(Hash hash, std::string_view key, std::string_view message) {
   std::string out(hash_bytes(hash), '\0');
   // An empty key needs an address all the same.
   const void* secret = key.empty() ? "" : key.data();
-  const unsigned char* done =
-      HMAC(algorithm(hash), secret, static_cast<int>(key.size()), octets(message), message.size(), octets(out), nullptr);
+  const unsigned char* done = HMAC(algorithm(hash), secret, static_cast<int>(key.size()), octets(message),
+                                   message.size(), octets(out), nullptr);
   HEPTANE_ASSERT(done != nullptr, "HMAC is in every OpenSSL");
   return out;
 }
 
 std::string pbkdf2(Hash hash, std::string_view password, std::string_view salt, uint32_t iterations) {
   std::string out(hash_bytes(hash), '\0');
-  const int done = PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), octets(salt),
-                                     static_cast<int>(salt.size()), static_cast<int>(iterations), algorithm(hash),
-                                     static_cast<int>(out.size()), octets(out));
+  const int done =
+      PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), octets(salt), static_cast<int>(salt.size()),
+                        static_cast<int>(iterations), algorithm(hash), static_cast<int>(out.size()), octets(out));
   HEPTANE_ASSERT(done == 1, "PBKDF2 is in every OpenSSL");
   return out;
 }

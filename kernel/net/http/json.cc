@@ -19,7 +19,6 @@ JsonDocument::~JsonDocument() = default;
 
 namespace {
 
-
 Error malformed(std::string message) {
   return {Errc::invalid_argument, "the JSON is malformed: " + std::move(message)};
 }
