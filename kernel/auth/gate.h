@@ -35,6 +35,7 @@ class Gate final : public Authenticator {
 
   AuthStore& store() { return store_; }
   Incidents& incidents() { return incidents_; }
+  const Incidents& incidents() const { return incidents_; }
   const AuthOptions& options() const { return options_; }
   bool enabled() const { return options_.enabled; }
   AuthStore::View view() const { return store_.view(); }

@@ -11,6 +11,8 @@
 
 #include "kernel/admin/admin.h"
 #include "kernel/archive/archiver.h"
+#include "kernel/auth/auth_machine.h"
+#include "kernel/auth/gate.h"
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
 #include "kernel/base/random.h"
@@ -45,6 +47,8 @@ struct ServerOptions {
   std::map<std::string, std::string> machine_config;  // what apply() may see; differences are logged at start
   bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
+  auth::AuthOptions auth;
+  std::function<void(const std::string& token)> announce_token;  // the one-time token of a first start, once synced
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;
   archive::ArchiverOptions archive;
@@ -92,6 +96,9 @@ class Server {
   archive::ArchiveStore& archive() { return *archive_; }
   Shard& shard() { return *shard_; }
   streams::StreamsMachine& streams() { return streams_; }
+  auth::Gate& gate() { return gate_; }
+  // There are users and nobody is asked who he is: what serve says at its start.
+  bool users_without_authentication() const { return !gate_.enabled() && !auth_.directory().users.empty(); }
   // The process before this one died while it applied a command, which is now refused.
   bool found_apply_crash() const { return guard_ && guard_->found_crash(); }
   Committer& committer() { return *committer_; }
@@ -108,6 +115,9 @@ class Server {
   Result<void> recover();
   Result<void> replay_log();
   Result<void> open_listeners();
+  void start_auth();
+  void bootstrap();
+  void auth_turn();
   void check_free_space();
   Result<void> relieve_disk();
   Result<void> find_needed_log();
@@ -124,6 +134,9 @@ class Server {
   std::unique_ptr<ShardLink> link_;
   std::unique_ptr<ApplyGuardFile> guard_;
   streams::StreamsMachine streams_;
+  auth::AuthMachine auth_;
+  auth::Gate gate_;
+  std::string one_time_token_;  // until it is announced
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<LogRecordsReader> records_;
   Telemetry telemetry_;
