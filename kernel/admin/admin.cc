@@ -2,6 +2,7 @@
 
 #include "kernel/admin/answers.h"
 #include "kernel/admin/api_schemas.h"
+#include "kernel/admin/permissions.h"
 #include "kernel/admin/transact_request.h"
 #include "kernel/net/http/json_writer.h"
 #include "kernel/net/http/openapi.h"
@@ -32,6 +33,7 @@ HttpResponse ready_response(const Readiness& readiness) {
 void transact(HttpExchange& exchange, const OperationTable& operations) {
   Result<TransactRequest> parsed = parse_transact(std::move(exchange.request().body), operations);
   if (!parsed) return exchange.respond(error_response(parsed.error()));
+  if (auto refusal = transact_refusal(exchange, parsed->submission)) return exchange.respond(std::move(*refusal));
   auto request = std::make_shared<TransactRequest>(std::move(*parsed));
   Submission submission = std::exchange(request->submission, {});
   request->submission.idempotency = submission.idempotency;
@@ -85,8 +87,11 @@ http::HttpService make_service(AdminOptions options) {
   add_read_route(service.router);
   add_append_route(service.router);
   add_tail_route(service.router);
+  if (options.gate != nullptr) add_auth_routes(service.router, *options.gate);
   if (options.add_routes) options.add_routes(service.router);
   add_openapi_route(service.router);
+  service.gate = options.gate;
+  require_permissions(service.router);
   return service;
 }
 

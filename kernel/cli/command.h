@@ -32,6 +32,9 @@ struct Context {
 
 void add_serve(CLI::App& app, Context& context);
 void add_log(CLI::App& app, Context& context);
+void add_user(CLI::App& app, Context& context);
+void add_token(CLI::App& app, Context& context);
+void add_role(CLI::App& app, Context& context);
 void add_stream(CLI::App& app, Context& context);
 void add_backup(CLI::App& app, Context& context);
 void add_snapshot(CLI::App& app, Context& context);

@@ -86,6 +86,15 @@ void print_table(const server::Server& server, const server::ServerOptions& opti
   std::fflush(stdout);
 }
 
+// The only place where it ever appears.
+void announce_token(const std::string& token) {
+  std::printf(
+      "Authentication is on and nobody can get in yet. One-time token of the user admin, for 24 hours:\n  %s\n"
+      "Set a password, which ends it:\n  HEPTANE_TOKEN=%s heptane user passwd admin\n",
+      token.c_str(), token.c_str());
+  std::fflush(stdout);
+}
+
 // Written beside and renamed, so that a reader sees all of it or nothing.
 bool write_endpoints(const std::string& path, const std::string& json) {
   const std::string temporary = path + ".tmp";
@@ -115,6 +124,7 @@ int serve(ServeArguments& arguments, MakeModules make_modules) {
   }
   arguments.options.guard_apply = true;
   arguments.options.read_ahead = true;
+  arguments.options.announce_token = announce_token;
   handle_signals();
   constexpr size_t kOtherFiles = 256;  // segments, snapshots, the standard streams
   const size_t open_files = net::raise_open_file_limit();
@@ -133,6 +143,9 @@ int serve(ServeArguments& arguments, MakeModules make_modules) {
   running_server = &server;
   runner.start_threads();
   if (!arguments.quiet) print_table(server, arguments.options);
+  if (server.users_without_authentication())
+    std::fprintf(stderr,
+                 "heptane: there are users, and authentication is off: everybody on this machine may do everything\n");
   if (!arguments.endpoints_file.empty() && !write_endpoints(arguments.endpoints_file, server.endpoints_json())) {
     std::fprintf(stderr, "heptane: cannot write %s\n", arguments.endpoints_file.c_str());
     return kRefused;
@@ -167,6 +180,9 @@ void add_serve(CLI::App& app, Context& context) {
       ->check(CLI::Range(16, 4096));
   command->add_option("--accept-divergence", arguments->options.accept_divergence,
                       "Go on although replay up to this sequence had other effects than the log says");
+  command->add_flag("--auth", arguments->options.auth.enabled, "Clients prove who they are; see `heptane user`");
+  command->add_flag("--plain-on-loopback", arguments->options.auth.plain_on_loopback,
+                    "With --auth: passwords in the clear (SASL PLAIN) from this machine");
   command->add_flag("--quiet", arguments->quiet, "No table of endpoints");
   command->callback([arguments, &context] { context.exit_code = serve(*arguments, context.make_modules); });
 }

@@ -50,6 +50,10 @@ void register_metrics(Server& server, Telemetry& telemetry) {
                     value_of(server.read_counters().by_readers_total));
   telemetry.gauge("heptane_reads_waiting", "Reads of records with the reader threads",
                   [&server] { return static_cast<double>(server.reads_waiting()); });
+  telemetry.counter("heptane_authentications_failed_total", "Passwords, tokens and proofs that were wrong",
+                    [&server] { return static_cast<double>(server.gate().incidents().failed_total()); });
+  telemetry.counter("heptane_requests_denied_total", "Requests that no role allowed",
+                    [&server] { return static_cast<double>(server.gate().incidents().denied_total()); });
   telemetry.counter("heptane_snapshots_total", "Snapshots published",
                     value_of(server.snapshots().counters().taken_total));
   telemetry.counter("heptane_snapshots_failed_total", "Snapshots given up",

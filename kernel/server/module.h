@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/auth/sasl.h"
 #include "kernel/net/session.h"
 #include "kernel/shard/state_machine.h"
 
@@ -15,6 +16,7 @@ namespace heptane::server {
 struct ServerFacts {
   LogId log_id{};
   Epoch epoch = 0;
+  auth::Authenticator* authenticator = nullptr;  // null: authentication is off. Outlives the modules' listeners
 };
 
 struct ListenerSpec {

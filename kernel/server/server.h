@@ -11,6 +11,8 @@
 
 #include "kernel/admin/admin.h"
 #include "kernel/archive/archiver.h"
+#include "kernel/auth/auth_machine.h"
+#include "kernel/auth/gate.h"
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
 #include "kernel/base/random.h"
@@ -49,6 +51,8 @@ struct ServerOptions {
   size_t readers = 1;                                 // threads for reads of the log that would wait for the disk
   bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
+  auth::AuthOptions auth;
+  std::function<void(const std::string& token)> announce_token;  // the one-time token of a first start, once synced
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;
   archive::ArchiverOptions archive;
@@ -104,6 +108,9 @@ class Server {
   archive::ArchiveStore& archive() { return *archive_; }
   Shard& shard() { return *shard_; }
   streams::StreamsMachine& streams() { return streams_; }
+  auth::Gate& gate() { return gate_; }
+  // There are users and nobody is asked who he is: what serve says at its start.
+  bool users_without_authentication() const { return !gate_.enabled() && !auth_.directory().users.empty(); }
   // The process before this one died while it applied a command, which is now refused.
   bool found_apply_crash() const { return guard_ && guard_->found_crash(); }
   Committer& committer() { return *committer_; }
@@ -125,6 +132,9 @@ class Server {
   Result<void> replay_log();
   void make_readers();
   Result<void> open_listeners();
+  void start_auth();
+  void bootstrap();
+  void auth_turn();
   void check_free_space();
   Result<void> relieve_disk();
   Result<void> find_needed_log();
@@ -143,6 +153,9 @@ class Server {
   std::unique_ptr<ShardLink> link_;
   std::unique_ptr<ApplyGuardFile> guard_;
   streams::StreamsMachine streams_;
+  auth::AuthMachine auth_;
+  auth::Gate gate_;
+  std::string one_time_token_;  // until it is announced
   std::unique_ptr<Shard> shard_;
   ReadQueue reads_;
   std::vector<std::unique_ptr<ReaderRole>> readers_;

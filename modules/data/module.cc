@@ -19,6 +19,7 @@ class DataModule final : public server::Module {
     kafka::KafkaOptions options;
     options.cluster_id = log_id_text(facts.log_id);
     options.leader_epoch = static_cast<int32_t>(facts.epoch);
+    options.authenticator = facts.authenticator;
     kafka_ = std::make_unique<kafka::KafkaProtocol>(std::move(options));
     return {{kafka_.get(), kKafkaPort}};
   }

@@ -54,6 +54,15 @@ void HttpRouter::add(Method method, std::string_view pattern, Handler handler, R
   routes_.insert(place, std::move(route));
 }
 
+void HttpRouter::require(Method method, std::string_view pattern, Needs needs) {
+  std::vector<std::string> segments;
+  for (const std::string_view segment : split(pattern)) segments.emplace_back(segment);
+  const auto route = std::find_if(routes_.begin(), routes_.end(), [&](const Route& other) {
+    return other.method == method && other.segments == segments;
+  });
+  if (route != routes_.end()) route->options.needs = std::move(needs);
+}
+
 HttpRouter::Match HttpRouter::find(Method method, std::string_view path) const {
   Match match;
   std::vector<std::string> segments;
