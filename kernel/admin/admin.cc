@@ -72,6 +72,7 @@ http::HttpService make_service(AdminOptions options) {
   if (!options.operations) options.operations = std::make_shared<OperationTable>();
   add_health_routes(service.router, std::move(options.readiness), options.telemetry);
   add_transact_route(service.router, std::move(options.operations));
+  if (options.snapshot) add_snapshot_routes(service.router, std::move(options.snapshot));
   add_stream_routes(service.router);
   add_read_route(service.router);
   add_append_route(service.router);
@@ -98,6 +99,18 @@ void add_health_routes(HttpRouter& router, std::function<Readiness()> readiness,
     exchange.respond({200, "text/plain; version=0.0.4; charset=utf-8", telemetry->render(), {}});
   };
   router.add(Method::get, "/metrics", metrics, {.doc = metrics_doc()});
+}
+
+void add_snapshot_routes(HttpRouter& router, std::function<SnapshotStatus(bool)> snapshot) {
+  const auto respond = [snapshot = std::move(snapshot)](HttpExchange& exchange, bool ask) {
+    const SnapshotStatus status = snapshot(ask);
+    JsonWriter out;
+    out.begin_object().key("taken").unsigned_number(status.taken).key("failed").unsigned_number(status.failed);
+    out.key("bytes").unsigned_number(status.bytes).key("position").text(position_text(0, status.sequence)).end_object();
+    exchange.respond(HttpResponse::json(ask ? 202 : 200, out.take()));
+  };
+  router.add(Method::get, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, false); });
+  router.add(Method::post, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, true); });
 }
 
 void add_transact_route(HttpRouter& router, std::shared_ptr<const OperationTable> operations) {
