@@ -51,7 +51,7 @@ class HttpStreams(unittest.TestCase):
         status, again = self.json("POST", path, {"records": records}, headers={"Idempotency-Key": "one"})
         self.assertEqual((again["offset"], again["position"], again["repeated"]), (0, first["position"], True))
         status, other = self.json("POST", path, {"records": records[:1]}, headers={"Idempotency-Key": "one"})
-        self.assertEqual(status, 400, other)
+        self.assertEqual(status, 422, other)
         self.assertIn("another request", other["error"]["message"])
 
         status, read = self.json("GET", path + "?offset=0")

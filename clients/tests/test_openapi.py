@@ -1,0 +1,132 @@
+"""The OpenAPI document that the server serves: valid by the word of a validator that was not written here, and true: every
+documented method of every path answers in the way that its description says."""
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+import urllib.error
+import urllib.request
+
+import jsonschema
+from heptane_testkit import Server
+from heptane_testkit import http
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+VALIDATE = os.path.join(HERE, os.pardir, "openapi_validate.mjs")
+SECONDS = 60
+RECORDS = {"records": [{"key": "k", "value": {"a": 1}}, {"value_base64": "AP8="}]}
+
+# What is asked, in this order, and must succeed: (method, path of the document, target, body). Other operations are asked
+# with names of nothing and an empty body.
+EXAMPLES = [
+    ("post", "/api/v1/streams", "/api/v1/streams", {"name": "a", "partitions": 2, "retention_ms": 1 << 40}),
+    ("post", "/api/v1/streams/{name}/records", "/api/v1/streams/a/records?partition=1", RECORDS),
+    ("post", "/api/v1/streams/{name}/records", "/api/v1/streams/a/records", [{"value": 1}, {"value": None}]),
+    ("get", "/api/v1/streams/{name}/records", "/api/v1/streams/a/records?partition=1&offset=0&limit=10", None),
+    ("get", "/api/v1/streams", "/api/v1/streams", None),
+    ("get", "/api/v1/streams/{name}", "/api/v1/streams/a", None),
+    ("put", "/api/v1/streams/{name}", "/api/v1/streams/a", {"retention_bytes": 1 << 30}),
+    ("post", "/api/v1/transact", "/api/v1/transact", {
+        "idempotency_key": "one", "guards": [{"stream_at": {"stream": "a", "offset": 2}}],
+        "operations": [http.append("a", 1), {"create_stream": {"name": "b"}}]}),
+    ("delete", "/api/v1/streams/{name}", "/api/v1/streams/b", {}),
+    ("get", "/livez", "/livez", None),
+    ("get", "/readyz", "/readyz", None),
+    ("get", "/metrics", "/metrics", None),
+    ("get", "/api/v1/openapi.json", "/api/v1/openapi.json", None),
+]
+WITHOUT_SUCCESS = {("get", "/api/v1/streams/{name}/tail")}  # succeeds with 101: test_websocket.py
+
+
+class OpenApi(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.close)
+        cls.server.start()
+        cls.text = http.text(cls.server, "/api/v1/openapi.json")
+        cls.document = json.loads(cls.text)
+
+    def ask(self, method, target, body, headers=None):
+        """(status, media type, body) of the answer."""
+        lines = isinstance(body, list)
+        data = None
+        if body is not None:
+            data = "".join(json.dumps(line) + "\n" for line in body).encode() if lines else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://{self.server.admin}{target}", data, headers or {}, method=method.upper())
+        request.add_header("Content-Type", "application/x-ndjson" if lines else "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                return answer.status, answer.headers.get_content_type(), answer.read()
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.headers.get_content_type(), refused.read()
+
+    def schema(self, schema):
+        return {**schema, "components": self.document["components"]}
+
+    def check(self, operation, status, media_type, body):
+        """That the answer is one that the operation's description allows."""
+        described = operation["responses"].get(str(status), operation["responses"]["default"])
+        content = described.get("content", {})
+        self.assertIn(media_type, content, (operation["operationId"], status, body))
+        validator = jsonschema.Draft202012Validator(self.schema(content[media_type]["schema"]))
+        if media_type == "application/x-ndjson":
+            values = [json.loads(line) for line in body.splitlines()]
+        else:
+            values = [json.loads(body) if media_type == "application/json" else body.decode()]
+        for value in values:
+            validator.validate(value)
+
+    def test_a_validator_accepts_it(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            file.write(self.text)
+            file.flush()
+            done = subprocess.run(["node", VALIDATE, file.name], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout.strip()), (0, "3.1"), done.stderr)
+        operations = [operation["operationId"] for path in self.document["paths"].values() for operation in path.values()]
+        self.assertEqual(len(operations), len(set(operations)))
+
+    def test_every_operation_answers_as_described(self):
+        shown = set()
+        for method, path, target, body in EXAMPLES:
+            with self.subTest(method=method, target=target):
+                operation = self.document["paths"][path][method]
+                if isinstance(body, dict):
+                    schema = operation["requestBody"]["content"]["application/json"]["schema"] if body else {}
+                    jsonschema.Draft202012Validator(self.schema(schema)).validate(body)
+                status, media_type, answer = self.ask(method, target, body)
+                self.assertIn(str(status), operation["responses"], answer)
+                self.assertLess(status, 300)
+                self.check(operation, status, media_type, answer)
+                shown.add((method, path))
+        for path, methods in self.document["paths"].items():
+            for method, operation in methods.items():
+                with self.subTest(method=method, path=path):
+                    target = path.replace("{", "absent-").replace("}", "")
+                    answer = self.ask(method, target, None if method == "get" else {})
+                    self.check(operation, *answer)
+                    if path.startswith("/api/v1/streams") and (method, path) not in WITHOUT_SUCCESS:
+                        self.assertIn((method, path), shown, "has no example above")
+
+    def test_lines_are_as_described(self):
+        operation = self.document["paths"]["/api/v1/streams/{name}/records"]["get"]
+        http.create(self.server, "lines")
+        self.ask("post", "/api/v1/streams/lines/records", RECORDS)
+        answer = self.ask("get", "/api/v1/streams/lines/records", None, {"Accept": "application/x-ndjson"})
+        self.assertEqual(len(answer[2].splitlines()), 2)
+        self.check(operation, *answer)
+
+    def test_nothing_is_served_that_is_not_described(self):
+        for path, methods in self.document["paths"].items():
+            target = path.replace("{", "absent-").replace("}", "")
+            request = urllib.request.Request(f"http://{self.server.admin}{target}", method="OPTIONS")
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                allowed = set(answer.headers["Allow"].lower().split(", ")) - {"head", "options"}
+            # A path that is another's with a name in its place (`/a/{x}` and `/a/b`) has the methods of both.
+            self.assertLessEqual(set(methods), allowed, path)
+
+
+if __name__ == "__main__":
+    unittest.main()
