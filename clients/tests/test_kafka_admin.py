@@ -1,8 +1,5 @@
-"""Administration with clients that were not written here: confluent-kafka's AdminClient and kafkajs."""
+"""Administration with confluent-kafka's AdminClient; with kafkajs it is in kafkajs.test.js."""
 
-import json
-import os
-import subprocess
 import unittest
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -13,7 +10,6 @@ from heptane_testkit import kafka
 
 SMALL_SEGMENTS = ("--segment-mib", 16)
 SECONDS = 20
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def outcome(future):
@@ -147,19 +143,6 @@ class Configs(OneServer):
         self.assertEqual((config["retention.ms"].value, config["retention.bytes"].value), ("-1", "5000000"))
         refused = self.admin.alter_configs([ConfigResource("topic", self.topic, set_config={"retention.bytes": "some"})])
         self.assertEqual([outcome(future) for future in refused.values()], ["INVALID_CONFIG"])
-
-
-class KafkaJs(unittest.TestCase):
-    """kafkajs: producer, administration, and a consumer that wants a group. The script asserts, and prints what it saw."""
-
-    def test_producer_and_administration(self):
-        with Server(args=SMALL_SEGMENTS) as server:
-            done = subprocess.run(["node", os.path.join(HERE, "kafkajs_admin.js"), server.kafka], capture_output=True,
-                                  text=True, timeout=120)
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-            seen = json.loads(done.stdout.splitlines()[-1])
-            self.assertEqual(seen["joining"], {"name": "KafkaJSProtocolError", "code": 35})
-            self.assertEqual([m.value() for m in kafka.read_messages(server.kafka, "js", partition=1)], [b"b"])
 
 
 if __name__ == "__main__":
