@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/auth/auth_machine.h"
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
 #include "kernel/base/random.h"
@@ -17,7 +18,6 @@
 #include "kernel/server/module.h"
 #include "kernel/shard/shard.h"
 #include "kernel/snapshot/snapshot_store.h"
-#include "kernel/auth/auth_machine.h"
 #include "kernel/streams/streams_machine.h"
 
 namespace heptane::server {
