@@ -37,14 +37,15 @@ struct Exchange {
 
 // The client's side, for other passwords and hashes.
 std::string client_final(crypto::Hash hash, std::string_view password, const std::string& first_bare,
-                         const std::string& server_first, const std::string& binding = "biws") {
+                         const std::string& server_first, const std::string& binding = "biws",
+                         const std::string& before_nonce = "") {
   const size_t salt_at = server_first.find(",s=") + 3;
   const size_t count_at = server_first.find(",i=") + 3;
   const std::string salt = base64_decoded(server_first.substr(salt_at, count_at - 3 - salt_at)).value();
   const std::string nonce = server_first.substr(2, salt_at - 5);
   const auto iterations = static_cast<uint32_t>(std::stoul(server_first.substr(count_at)));
   const std::string key = crypto::hmac(hash, crypto::pbkdf2(hash, password, salt, iterations), "Client Key");
-  const std::string without_proof = "c=" + binding + ",r=" + nonce;
+  const std::string without_proof = "c=" + binding + ",r=" + before_nonce + nonce;
   std::string proof =
       crypto::hmac(hash, crypto::digest(hash, key), first_bare + ',' + server_first + ',' + without_proof);
   for (size_t i = 0; i < proof.size(); ++i) proof[i] = static_cast<char>(proof[i] ^ key[i]);
@@ -88,6 +89,14 @@ TEST(Scram, WrongPasswordNonceOrBinding) {
     EXPECT_EQ(exchange.step(final).outcome, Outcome::refused) << how;
     EXPECT_EQ(exchange.failures, std::vector<std::string>{"user"}) << how;
   }
+}
+
+TEST(Scram, LibrdkafkaSaysItsNonceTwice) {
+  Exchange exchange;
+  const SaslStep first = exchange.step("n,,n=user,r=abc");
+  const SaslStep last =
+      exchange.step(client_final(crypto::Hash::sha256, "pencil", "n=user,r=abc", first.answer, "biws", "abc"));
+  EXPECT_EQ(last.outcome, Outcome::done);
 }
 
 // Whoever asks for a name learns nothing: a salt, the same one every time, another one for another name.

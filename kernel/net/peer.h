@@ -12,8 +12,8 @@ inline auth::Peer peer_of(const SessionContext& context, std::string_view protoc
   peer.remote = context.remote().host;
   peer.encrypted = context.tls() != nullptr;
   if (peer.encrypted) peer.certificate_name = context.tls()->client_common_name;
-  // A Unix socket has a path, or nothing, where others have a numeric address.
-  peer.loopback = peer.remote.empty() || peer.remote.find('/') != std::string::npos || peer.remote == "::1" ||
+  // A Unix socket has a path where others have a numeric address.
+  peer.loopback = peer.remote.empty() || peer.remote.starts_with("unix:") || peer.remote == "::1" ||
                   peer.remote.starts_with("127.") || peer.remote.starts_with("::ffff:127.");
   peer.protocol = protocol;
   return peer;
