@@ -102,6 +102,7 @@ void add_health_routes(HttpRouter& router, std::function<Readiness()> readiness,
 }
 
 void add_snapshot_routes(HttpRouter& router, std::function<SnapshotStatus(bool)> snapshot) {
+  constexpr std::string_view kSchema = R"({"$ref":"#/components/schemas/SnapshotStatus"})";
   const auto respond = [snapshot = std::move(snapshot)](HttpExchange& exchange, bool ask) {
     const SnapshotStatus status = snapshot(ask);
     JsonWriter out;
@@ -109,8 +110,11 @@ void add_snapshot_routes(HttpRouter& router, std::function<SnapshotStatus(bool)>
     out.key("bytes").unsigned_number(status.bytes).key("position").text(position_text(0, status.sequence)).end_object();
     exchange.respond(HttpResponse::json(ask ? 202 : 200, out.take()));
   };
-  router.add(Method::get, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, false); });
-  router.add(Method::post, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, true); });
+  router.add(Method::get, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, false); },
+             {.doc = {"The newest snapshot", "", {}, {}, {{200, "what is known of snapshots", {{kSchema}}}}}});
+  router.add(
+      Method::post, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, true); },
+      {.doc = {"Take a snapshot now", "The answer does not wait for it.", {}, {}, {{202, "asked for", {{kSchema}}}}}});
 }
 
 void add_transact_route(HttpRouter& router, std::shared_ptr<const OperationTable> operations) {

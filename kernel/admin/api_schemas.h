@@ -62,6 +62,10 @@ inline NamedSchemas api_schemas() {
       {"Readiness",
        R"({"type":"object","required":["ready"],"additionalProperties":false,"properties":{"ready":{"type":"boolean"},)"
        R"("phase":{"type":"string"},"done":{"type":"integer","minimum":0},"total":{"type":"integer","minimum":0}}})"},
+      {"SnapshotStatus",
+       R"({"type":"object","required":["taken","failed","bytes","position"],"additionalProperties":false,"properties":{)"
+       R"("taken":{"type":"integer","minimum":0},"failed":{"type":"integer","minimum":0},)"
+       R"("bytes":{"type":"integer","minimum":0},"position":{"$ref":"#/components/schemas/Position"}}})"},
       {"Transaction",
        R"({"type":"object","required":["operations"],"additionalProperties":false,"properties":{)"
        R"("idempotency_key":{"type":"string","minLength":1,"maxLength":256},"guards":{"type":"array",)"
