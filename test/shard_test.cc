@@ -135,6 +135,25 @@ TEST(Shard, CrashesLoseOnlyWhatWasNotAnswered) {
   }
 }
 
+TEST(Shard, WhoWaitsForAPartitionHearsThatItIsGone) {
+  ShardHarness shard;
+  const auto partition = static_cast<PartitionId>(
+      shard.run(machine_ids::kStreams, streams::kCreateStream, streams::encode(streams::CreateStream{"a", 1}))
+          .numbers[0]);
+  const auto wait = [&](uint64_t subscription) {
+    ASSERT_TRUE(shard.link().requests.try_push(ShardRequest{1, 0, SubscribeRequest{subscription, partition, 0}}));
+    shard.settle();
+  };
+  wait(9);
+  EXPECT_FALSE(shard.reply().has_value());
+  shard.submit(machine_ids::kStreams, streams::kDeleteStream, streams::encode(streams::DeleteStream{"a"}), 8);
+  shard.settle();
+  const std::optional<ShardReply> told = shard.reply();
+  ASSERT_TRUE(told && std::holds_alternative<Advanced>(told->body));
+  EXPECT_EQ(std::get<Advanced>(told->body).subscription, 9u);
+  EXPECT_EQ(std::get<Advanced>(told->body).durable_end, 0);
+}
+
 TEST(Shard, RepliesWaitForTheSync) {
   ShardHarness harness;
   harness.settle();

@@ -131,7 +131,7 @@ class Tail(unittest.TestCase):
         link.send("hello")
         self.assertEqual(self.closed(link), (1003, "records only go out here"))
         link = self.open("strict")
-        link.send_binary(b"x" * 100)
+        link.send_binary(b"x" * 2000)
         self.assertEqual(self.closed(link)[0], 1009)
         for frame in (b"\x81\x02hi", b"\xc1\x80\0\0\0\0", b"\x83\x80\0\0\0\0", b"\x09\x80\0\0\0\0", b"\x80\x80\0\0\0\0"):
             with self.subTest(frame=frame):

@@ -67,14 +67,6 @@ http::RouteDoc transact_doc() {
           {{200, "kept and synced", {{R"({"$ref":"#/components/schemas/Transacted"})"}}}}};
 }
 
-http::RouteDoc snapshot_doc(std::string_view summary, int status) {
-  return {summary,
-          "",
-          {},
-          {},
-          {{status, "those since the start, and the last one", {{R"({"$ref":"#/components/schemas/Snapshots"})"}}}}};
-}
-
 http::HttpService make_service(AdminOptions options) {
   http::HttpService service;
   service.limits = options.limits;
@@ -115,6 +107,7 @@ void add_health_routes(HttpRouter& router, std::function<Readiness()> readiness,
 }
 
 void add_snapshot_routes(HttpRouter& router, std::function<SnapshotStatus(bool)> snapshot) {
+  constexpr std::string_view kSchema = R"({"$ref":"#/components/schemas/SnapshotStatus"})";
   const auto respond = [snapshot = std::move(snapshot)](HttpExchange& exchange, bool ask) {
     const SnapshotStatus status = snapshot(ask);
     JsonWriter out;
@@ -123,9 +116,10 @@ void add_snapshot_routes(HttpRouter& router, std::function<SnapshotStatus(bool)>
     exchange.respond(HttpResponse::json(ask ? 202 : 200, out.take()));
   };
   router.add(Method::get, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, false); },
-             {.doc = snapshot_doc("How many snapshots were taken", 200)});
-  router.add(Method::post, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, true); },
-             {.doc = snapshot_doc("Have a snapshot taken", 202)});
+             {.doc = {"The newest snapshot", "", {}, {}, {{200, "what is known of snapshots", {{kSchema}}}}}});
+  router.add(
+      Method::post, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, true); },
+      {.doc = {"Take a snapshot now", "The answer does not wait for it.", {}, {}, {{202, "asked for", {{kSchema}}}}}});
 }
 
 void add_transact_route(HttpRouter& router, std::shared_ptr<const OperationTable> operations) {

@@ -20,10 +20,6 @@ inline NamedSchemas api_schemas() {
   return {
       {"Position",
        R"({"type":"string","description":"shard and sequence of the command","pattern":"^[0-9]+:[0-9]+$"})"},
-      {"Snapshots",
-       R"({"type":"object","required":["taken","failed","bytes","position"],"additionalProperties":false,"properties":{)"
-       R"("taken":{"type":"integer","minimum":0},"failed":{"type":"integer","minimum":0},)"
-       R"("bytes":{"type":"integer","minimum":0},"position":{"$ref":"#/components/schemas/Position"}}})"},
       {"AuthChanged",
        R"({"type":"object","required":["position"],"additionalProperties":false,"properties":{)"
        R"("name":{"type":"string"},"id":{"type":"string"},"position":{"$ref":"#/components/schemas/Position"}}})"},
@@ -101,6 +97,10 @@ inline NamedSchemas api_schemas() {
       {"Readiness",
        R"({"type":"object","required":["ready"],"additionalProperties":false,"properties":{"ready":{"type":"boolean"},)"
        R"("phase":{"type":"string"},"done":{"type":"integer","minimum":0},"total":{"type":"integer","minimum":0}}})"},
+      {"SnapshotStatus",
+       R"({"type":"object","required":["taken","failed","bytes","position"],"additionalProperties":false,"properties":{)"
+       R"("taken":{"type":"integer","minimum":0},"failed":{"type":"integer","minimum":0},)"
+       R"("bytes":{"type":"integer","minimum":0},"position":{"$ref":"#/components/schemas/Position"}}})"},
       {"Transaction",
        R"({"type":"object","required":["operations"],"additionalProperties":false,"properties":{)"
        R"("idempotency_key":{"type":"string","minLength":1,"maxLength":256},"guards":{"type":"array",)"

@@ -73,7 +73,7 @@ class RecordsRequest : public std::enable_shared_from_this<RecordsRequest> {
     request.partition = partition_;
     request.offset = next_;
     request.max_bytes = kReadBytes;
-    request.from_time_ms = wanted_.from_time_ms;
+    if (end_ < 0) request.from_time_ms = wanted_.from_time_ms;
     exchange.read(request, [self = shared_from_this()](HttpExchange& answered, const net::RecordsRead& records) {
       self->on_records(answered, records);
     });

@@ -20,6 +20,7 @@ using http::WebSocket;
 constexpr uint32_t kReadBytes = 256 << 10;
 constexpr size_t kPieceBytes = size_t{512} << 10;  // of messages between two looks at the connection's room
 constexpr size_t kOutputBytes = size_t{64} << 20;  // of one record more than there was room for
+constexpr size_t kInputBytes = 1024;               // nothing is expected, and told so
 constexpr int64_t kRetryNs = 200'000'000;          // when the server had no room for a question
 // Close codes of this route (4000 to 4999 are an application's own), after HTTP's numbers.
 constexpr uint16_t kCloseDeleted = 4404;
@@ -68,6 +69,7 @@ class RecordsTail final : public http::WebSocketHandler {
   void on_records(RequestId, const net::RecordsRead& records, WebSocket& socket) override {
     if (records.error) return fail(records, socket);
     next_ = records.offset;
+    located_ = true;
     sent_bytes_ = 0;
     for (const Buffer& batch : records.batches) {
       if (stopped()) break;
@@ -97,7 +99,7 @@ class RecordsTail final : public http::WebSocketHandler {
     request.partition = partition_;
     request.offset = next_;
     request.max_bytes = kReadBytes;
-    request.from_time_ms = from_time_ms_;
+    if (!located_) request.from_time_ms = from_time_ms_;
     if (!socket.context().read(++last_request_, request)) socket.context().arm(kRetryNs);
   }
 
@@ -144,6 +146,7 @@ class RecordsTail final : public http::WebSocketHandler {
   int64_t left_;
   size_t sent_bytes_ = 0;  // of this read
   RequestId last_request_ = 0;
+  bool located_ = false;  // the place of from_time_ms_ is known: next_
   bool waits_for_room_ = false;
 };
 
@@ -158,7 +161,7 @@ void open_tail(HttpExchange& exchange, const TailWanted& wanted, const streams::
     return exchange.respond(error_response(read_error(out_of_range)));
   }
   http::WebSocketOptions options;
-  options.limits.message_bytes = 0;
+  options.limits.message_bytes = kInputBytes;
   options.limits.output_bytes = kOutputBytes;
   exchange.upgrade(std::make_unique<RecordsTail>(partition.id, next, wanted.from_time_ms, wanted.limit), options);
 }

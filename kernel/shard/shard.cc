@@ -167,8 +167,17 @@ void Shard::on_durable(const Completed& completed) {
   last_batch_ = completed.place;
   last_chain_ = log::chain_value(completed.writer->pending().header.header_crc);
   for (const EntryRun& run : completed.writer->runs()) streams_->add_durable(run, completed.place);
-  streams_->settle(completed.writer->pending().header.last_sequence());
+  const bool deleted = streams_->settle(completed.writer->pending().header.last_sequence());
   for (const EntryRun& run : completed.writer->runs()) notify(run.partition);
+  if (deleted) notify_of_deletions();
+}
+
+// Whoever waits for a partition hears that it is gone: nothing will be appended that could tell it.
+void Shard::notify_of_deletions() {
+  std::vector<PartitionId> gone;
+  for (const auto& [partition, waiting] : waiting_)
+    if (!streams_->has_partition(partition)) gone.push_back(partition);
+  for (const PartitionId partition : gone) notify(partition);
 }
 
 void Shard::notify(PartitionId partition) {

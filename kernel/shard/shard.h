@@ -145,6 +145,7 @@ class Shard {
   void subscribe(ShardLink& link, SessionId session, const SubscribeRequest& request);
   void unsubscribe(ShardLink& link, uint64_t subscription);
   void notify(PartitionId partition);
+  void notify_of_deletions();
 
   struct ReplayItem {
     log::EntryView entry;

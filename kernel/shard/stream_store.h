@@ -50,8 +50,8 @@ class StreamStore {
 
   // The index: `run` is synced and lies in the batch at `place`. Runs of a partition come in offset order.
   virtual void add_durable(const EntryRun& run, const log::BatchPlace& place) = 0;
-  // Everything up to `upto` is synced: reads may see its deletions and new log starts.
-  virtual void settle(Sequence upto) = 0;
+  // Everything up to `upto` is synced: reads may see its deletions and new log starts. True: partitions are gone.
+  virtual bool settle(Sequence upto) = 0;
   virtual ReadReply locate(const ReadRequest& request) const = 0;
   // The index beside a snapshot: places, not state, so no part of the state hash.
   virtual void save_index(SnapshotWriter& writer) const = 0;

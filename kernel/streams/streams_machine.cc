@@ -320,14 +320,17 @@ void StreamsMachine::for_each_packed(Bytes batch, const std::function<void(Offse
 
 void StreamsMachine::add_durable(const EntryRun& run, const log::BatchPlace& place) { index_.add(run, place); }
 
-void StreamsMachine::settle(Sequence upto) {
+bool StreamsMachine::settle(Sequence upto) {
+  bool deleted = false;
   for (; !unsettled_.empty() && unsettled_.front().sequence <= upto; unsettled_.pop_front()) {
     const Unsettled& change = unsettled_.front();
+    deleted = deleted || change.deleted;
     if (change.deleted)
       index_.drop(change.partition);
     else
       index_.set_log_start(change.partition, change.log_start);
   }
+  return deleted;
 }
 
 std::vector<Offset> StreamsMachine::log_starts() const {

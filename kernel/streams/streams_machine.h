@@ -50,7 +50,7 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   EntryRun read_run(PartitionId partition, Bytes batch, uint32_t begin, uint32_t finish) const override;
   void for_each_packed(Bytes batch, const std::function<void(Offset, Bytes)>& each) const override;
   void add_durable(const EntryRun& run, const log::BatchPlace& place) override;
-  void settle(Sequence upto) override;
+  bool settle(Sequence upto) override;
   ReadReply locate(const ReadRequest& request) const override;
   Offset durable_end(PartitionId partition) const override { return index_.durable_end(partition); }
   void save_index(SnapshotWriter& writer) const override { index_.save(writer); }

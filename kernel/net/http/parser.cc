@@ -114,9 +114,10 @@ ParseStep RequestParser::parse_head(Bytes input, size_t& consumed) {
   const size_t end = text.find(kHeadEnd, scanned_ - std::min(scanned_, kHeadEnd.size() - 1));
   scanned_ = text.size();
   const bool whole = end != std::string_view::npos;
-  if (!whole && text.size() < limits_.head_bytes) return ParseStep::need_more;
-  if (text.find("\r\n") > limits_.request_line_bytes)
+  const bool line_may_end = text.size() < limits_.request_line_bytes + 2;
+  if (!line_may_end && text.find("\r\n") > limits_.request_line_bytes)
     return fail(414, "uri_too_long", "the request line is longer than the limit");
+  if (!whole && text.size() < limits_.head_bytes) return ParseStep::need_more;
   if (!whole) return fail(431, "headers_too_large", "the headers are longer than the limit");
 
   if (!lines_are_plain(text.substr(0, end + kHeadEnd.size())))
