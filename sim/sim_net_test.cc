@@ -663,11 +663,15 @@ TEST_F(IoLoopTest, ReadsComeBackAsRecords) {
   EXPECT_EQ(got, (std::vector<std::string>{"40 records", "error"}));
 }
 
-// Every byte asks for the records from its own value on.
+// Every byte asks for the records from its own value on; 0x7F closes.
 TEST_F(IoLoopTest, ReadsThatWaitComeBackInAnyOrder) {
   std::vector<std::string> got;
   script_.on_bytes = [](Bytes input, SessionContext& context) -> size_t {
     const auto offset = static_cast<Offset>(input[0]);
+    if (offset == 0x7F) {
+      context.close(CloseReason::session_closed, "it has had enough");
+      return 1;
+    }
     EXPECT_TRUE(context.read(static_cast<RequestId>(offset), {.partition = 2, .offset = offset, .max_bytes = 1000}));
     return 1;
   };
@@ -694,9 +698,9 @@ TEST_F(IoLoopTest, ReadsThatWaitComeBackInAnyOrder) {
   steps(2);
   EXPECT_EQ(got, (std::vector<std::string>{"1:3", "1:1"}));
   EXPECT_EQ(reader_.jobs.size(), 3U) << "those that waited went on";
-  // The second connection goes away with a read under way and another one done.
-  clients_[1]->stream.reset();
-  until([&] { return loop_->connections() == 1; });
+  // The second connection closes with its reads under way.
+  clients_[1]->to_send = "\x7f";
+  until([&] { return loop_->counters().closed_for(CloseReason::session_closed).value() == 1; });
   while (!reader_.jobs.empty()) reader_.finish(reader_.jobs.size() - 1);
   steps(2);
   EXPECT_EQ(got, (std::vector<std::string>{"1:3", "1:1", "1:2"}));

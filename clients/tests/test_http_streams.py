@@ -117,6 +117,22 @@ class HttpStreams(unittest.TestCase):
         ]:
             self.assertEqual(self.call(method, target, body)[0], 404, target)
 
+    def test_partitions_are_added_and_keep_their_records(self):
+        self.create("growing", partitions=2)
+        path = "/api/v1/streams/growing"
+        self.json("POST", path + "/records?partition=1", {"records": [{"value": "old"}]})
+        status, grown = self.json("PUT", path + "/partitions", {"count": 4})
+        self.assertEqual((status, grown["partitions"]), (200, 4), grown)
+        status, there = self.json("GET", path)
+        self.assertEqual([partition["end_offset"] for partition in there["partitions"]], [0, 1, 0, 0])
+        status, appended = self.json("POST", path + "/records?partition=3", {"records": [{"value": "new"}]})
+        self.assertEqual((status, appended["offset"]), (200, 0), appended)
+        self.assertEqual([m.value() for m in kafka.read_messages(self.server.kafka, "growing", partition=3)], [b"new"])
+        self.assertEqual([m.value() for m in kafka.read_messages(self.server.kafka, "growing", partition=1)], [b"old"])
+        for count, status in ((4, 400), (3, 400), (0, 400), (1025, 400)):
+            self.assertEqual(self.json("PUT", path + "/partitions", {"count": count})[0], status)
+        self.assertEqual(self.json("PUT", "/api/v1/streams/none/partitions", {"count": 4})[0], 404)
+
     def test_a_configuration_is_changed_and_seen(self):
         self.create("kept", retention_ms=86_400_000)
         self.assertEqual(self.json("GET", "/api/v1/streams/kept")[1]["retention_ms"], 86_400_000)

@@ -64,6 +64,8 @@ class LogReader {
   virtual Result<bool> try_read(uint32_t segment, uint64_t offset, MutableBytes into) = 0;
   // Another thread has just read of this segment: its name and inode are in memory, opening it waits for nothing.
   virtual void know(uint32_t segment) { (void)segment; }
+  // Closes segments that the log has let go of meanwhile, so that their space is free; until then they can be read.
+  virtual void close_gone() {}
   // These bytes are read next: the system may begin to fetch them.
   virtual void expect(uint32_t segment, uint64_t offset, uint64_t bytes) { (void)segment, (void)offset, (void)bytes; }
 };

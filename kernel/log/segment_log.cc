@@ -219,7 +219,9 @@ Result<void> SegmentLog::read(Sequence from, Sequence upto, const BatchVisitor& 
   return {};
 }
 
-std::unique_ptr<LogReader> SegmentLog::reader() { return std::make_unique<SegmentReader>(disk_, options_.directory); }
+std::unique_ptr<LogReader> SegmentLog::reader() {
+  return std::make_unique<SegmentReader>(disk_, options_.directory, [this] { return oldest_segment(); });
+}
 
 Sequence SegmentLog::first_sequence_of(uint32_t segment) const {
   const std::lock_guard lock(index_mutex_);

@@ -40,6 +40,11 @@ Result<bool> SegmentReader::try_read(uint32_t segment, uint64_t offset, MutableB
   return true;
 }
 
+void SegmentReader::close_gone() {
+  const uint32_t oldest = oldest_();
+  std::erase_if(open_, [oldest](const OpenFile& file) { return file.segment < oldest; });
+}
+
 void SegmentReader::expect(uint32_t segment, uint64_t offset, uint64_t bytes) {
   if (const Result<File*> file = open(segment)) (*file)->expect(offset, bytes);
 }

@@ -1,6 +1,7 @@
 // Reads of segment files by place. SegmentReader keeps the files it read last open; one owner.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "kernel/log/log.h"
@@ -12,10 +13,13 @@ constexpr size_t kReadChunkBytes = size_t{1} << 20;
 
 class SegmentReader final : public LogReader {
  public:
-  SegmentReader(Disk& disk, std::string directory) : disk_(disk), directory_(std::move(directory)) {}
+  // `oldest`: number of the log's oldest segment, asked by close_gone().
+  SegmentReader(Disk& disk, std::string directory, std::function<uint32_t()> oldest)
+      : disk_(disk), directory_(std::move(directory)), oldest_(std::move(oldest)) {}
   Result<void> read(uint32_t segment, uint64_t offset, MutableBytes into) override;
   Result<bool> try_read(uint32_t segment, uint64_t offset, MutableBytes into) override;
   void know(uint32_t segment) override { (void)open(segment).ok(); }
+  void close_gone() override;
   void expect(uint32_t segment, uint64_t offset, uint64_t bytes) override;
 
  private:
@@ -30,6 +34,7 @@ class SegmentReader final : public LogReader {
 
   Disk& disk_;
   const std::string directory_;
+  const std::function<uint32_t()> oldest_;
   std::vector<OpenFile> open_;  // the one used last first
 };
 

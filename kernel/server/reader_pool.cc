@@ -86,7 +86,9 @@ bool PooledRecordsReader::submit(net::ReadJob& job) {
 
 std::optional<net::ReadDone> PooledRecordsReader::take_done() {
   std::optional<net::ReadDone> done = queue_.take_done();
-  if (done && done->segment != 0) memory_->know(done->segment);
+  if (!done) return done;
+  memory_->close_gone();
+  if (done->segment != 0) memory_->know(done->segment);
   return done;
 }
 

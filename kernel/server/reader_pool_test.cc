@@ -66,6 +66,8 @@ class World {
     const auto partition = streams_.find_partition("s" + std::to_string(stream), 0);
     return streams_.locate({*partition, offset, max_bytes, std::nullopt});
   }
+  // Lets go of every segment but the last.
+  void trim() { HEPTANE_ASSERT(log_->trim(shard_->last_applied()), "the log cannot be trimmed"); }
   std::unique_ptr<LogRecordsReader> reader() { return std::make_unique<LogRecordsReader>(*log_, disk_, *archive_); }
 
  private:
@@ -219,6 +221,22 @@ TEST(ReaderPool, WhatWouldWaitIsHandedOver) {
   const auto at_end = pooled.try_read(world.locate(1, 100, 100));
   ASSERT_TRUE(at_end.has_value());
   EXPECT_TRUE(at_end->batches.empty());
+}
+
+TEST(ReaderPool, ASegmentThatGoesIsReadOnUntilItIsClosed) {
+  sim::SimDisk disk(sim::SimDiskOptions{1, true});
+  World world(disk, "data");
+  for (uint64_t first = 0; first < 20'000; first += 100) world.append(1, first, 100);
+  const ReadReply old = world.locate(1, 40, 100);
+  ASSERT_LT(old.extents.front().segment, world.locate(1, 19'999, 100).extents.front().segment);
+  const auto reader = world.reader();
+  check_records(reader->read(old), 1, 40);
+  const auto others = world.reader();
+  world.trim();
+  check_records(reader->read(old), 1, 40);
+  EXPECT_EQ(others->read(old).error, Errc::io) << "nobody else finds it, and the archive has not got it";
+  reader->close_gone();
+  EXPECT_EQ(reader->read(old).error, Errc::io);
 }
 
 TEST(ReaderPool, AFullQueueRefusesAndReadersRestAtTheirLimit) {

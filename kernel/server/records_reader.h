@@ -23,8 +23,11 @@ class LogRecordsReader final : public net::RecordsReader {
   std::optional<net::RecordsRead> try_read(const ReadReply& where) override;
   // Another thread has read of this segment of the log.
   void know(uint32_t segment) { reader_->know(segment); }
-  // Closes files that the archive has dropped, so that their space is free.
-  void close_gone() { archive_.close_gone(); }
+  // Closes files that log and archive have dropped, so that their space is free.
+  void close_gone() {
+    reader_->close_gone();
+    archive_.close_gone();
+  }
 
  private:
   Result<void> read_log(const ReadReply& where, net::RecordsRead& out);

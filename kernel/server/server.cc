@@ -140,7 +140,7 @@ void Server::make_readers() {
   const auto reader = [this] { return std::make_unique<LogRecordsReader>(*log_, seams_.disk, *archive_); };
   reads_.set_wake_io([this] { seams_.net.wake(); });
   records_ = std::make_unique<PooledRecordsReader>(reads_, reader());
-  for (size_t i = 0; i < options_.readers; ++i) readers_.push_back(std::make_unique<ReaderRole>(reads_, reader()));
+  for (size_t i = 0; i < readers(); ++i) readers_.push_back(std::make_unique<ReaderRole>(reads_, reader()));
 }
 
 Result<void> Server::open_listeners() {

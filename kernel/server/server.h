@@ -2,6 +2,7 @@
 // no thread: app gives every role one (runner.h), the simulator calls them in seeded order.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -83,7 +84,7 @@ class Server {
   bool shard_turn();
   bool commit_turn() { return committer_->run_once(); }
   bool helper_turn();
-  bool reader_turn(size_t reader) { return readers_[reader]->run_once(); }  // below options.readers
+  bool reader_turn(size_t reader) { return readers_[reader]->run_once(); }  // below readers()
 
   // How long I/O and shard, on one thread, may wait.
   int64_t wait_limit_ns() const;
@@ -122,7 +123,7 @@ class Server {
   void set_wake_commit(std::function<void()> wake) { wake_commit_ = std::move(wake); }
   void set_wake_helper(std::function<void()> wake) { wake_helper_ = std::move(wake); }
   void set_wake_readers(std::function<void()> wake) { reads_.set_wake_readers(std::move(wake)); }
-  size_t readers() const { return options_.readers; }
+  size_t readers() const { return std::max<size_t>(1, options_.readers); }
   const ReadCounters& read_counters() const { return records_->counters(); }
   size_t reads_waiting() const { return reads_.outstanding(); }
 
