@@ -118,10 +118,11 @@ class Backup {
 
   // Opens everything; from then on nothing that the server deletes is lost.
   Result<void> open() {
-    HEPTANE_TRY(add_directory("snapshots", ".snap"));
-    HEPTANE_TRY(add_directory("archive", ".archive"));
+    HEPTANE_TRY(add_directory(home("snapshots"), ".snap"));
+    HEPTANE_TRY(add_directory(home("archive"), ".archive"));
     HEPTANE_TRY(add_log());
-    return add_directory("archive", ".archive");
+    HEPTANE_TRY(add_directory(home("archive"), ".archive"));
+    return add_directory("blobs", ".blob");  // a blob is there before the command that names it
   }
 
   Result<Manifest> copy_to(const std::string& directory, const Progress& progress) {
@@ -149,8 +150,9 @@ class Backup {
     return {};
   }
 
-  Result<void> add_directory(const std::string& name, std::string_view suffix) {
-    const std::string directory = std::string(kHome) + "/" + name;
+  static std::string home(const std::string& name) { return std::string(kHome) + "/" + name; }
+
+  Result<void> add_directory(const std::string& directory, std::string_view suffix) {
     const Result<std::vector<std::string>> names = names_in(disk_, data_ + "/" + directory);
     if (!names) return names.error();
     for (const std::string& file : *names) {
@@ -163,7 +165,7 @@ class Backup {
 
   // The segments with batches; those made ahead hold nothing.
   Result<void> add_log() {
-    const std::string directory = std::string(kHome) + "/log";
+    const std::string directory = home("log");
     Result<log::SegmentListing> listing = log::list_segments(disk_, data_ + "/" + directory);
     if (!listing && listing.error().code == Errc::not_found)
       return Error{Errc::not_found, data_ + " holds no log: name a server's data directory"};
@@ -232,8 +234,8 @@ Result<void> sync_directories(Disk& disk, const std::string& top, const Manifest
 }
 
 Result<void> remove_tree(Disk& disk, const std::string& top) {
-  for (const char* part : {"log", "snapshots", "archive"}) {
-    const std::string directory = top + "/" + std::string(kHome) + "/" + part;
+  for (const char* part : {"shard-0/log", "shard-0/snapshots", "shard-0/archive", "blobs"}) {
+    const std::string directory = top + "/" + part;
     const Result<std::vector<std::string>> names = names_in(disk, directory);
     if (!names) return names.error();
     for (const std::string& name : *names) HEPTANE_TRY(disk.unlink(directory + "/" + name));

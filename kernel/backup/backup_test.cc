@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernel/blobs/blob_store.h"
 #include "kernel/log/log_test_support.h"
 #include "sim/sim_disk.h"
 
@@ -55,6 +56,26 @@ TEST_F(Backups, HoldsEverythingWrittenBefore) {
   // Positions never come back: what comes next is above everything that the original gave out after the backup.
   EXPECT_GE(again.report.end.last_sequence, 1'000'000'000u);
   EXPECT_GT(again.report.end.epoch, opened_.report.end.epoch + 1);
+}
+
+TEST_F(Backups, TakesBlobsAlongAndNoUploads) {
+  write(5);
+  blobs::BlobStore store(disk_, {"/data/blobs"});
+  ASSERT_TRUE(store.open().ok());
+  auto upload = store.begin_upload();
+  ASSERT_TRUE(upload.ok());
+  ASSERT_TRUE((*upload)->write(as_bytes("firmware")).ok());
+  const auto stored = (*upload)->finish(std::nullopt);
+  ASSERT_TRUE(stored.ok());
+  auto unfinished = store.begin_upload();
+  ASSERT_TRUE(unfinished.ok());
+  ASSERT_TRUE((*unfinished)->write(as_bytes("half")).ok());
+  ASSERT_TRUE(make_backup(disk_, "/data", "/backup", {}).ok());
+  ASSERT_TRUE(restore_backup(disk_, "/backup", "/again", {}).ok());
+  blobs::BlobStore again(disk_, {"/again/blobs"});
+  ASSERT_TRUE(again.open().ok());
+  EXPECT_TRUE(again.find(stored->blob.digest).has_value());
+  EXPECT_EQ(disk_.list("/again/blobs").value().size(), 1u);
 }
 
 TEST_F(Backups, WritesGoOnMeanwhile) {
