@@ -31,6 +31,8 @@ struct Context {
 };
 
 void add_serve(CLI::App& app, Context& context);
+void add_check_config(CLI::App& app, Context& context);
+void add_config(CLI::App& app, Context& context);
 void add_log(CLI::App& app, Context& context);
 void add_stream(CLI::App& app, Context& context);
 void add_backup(CLI::App& app, Context& context);

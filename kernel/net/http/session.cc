@@ -102,6 +102,8 @@ std::optional<HttpResponse> HttpSession::names_refusal(const RequestHead& head, 
 }
 
 std::optional<HttpResponse> HttpSession::route_refusal() {
+  if (service_.hold)
+    if (std::optional<HttpResponse> held_back = service_.hold(request_)) return held_back;
   HttpRouter::Match match = service_.router.find(request_.method, request_.path);
   if (match.malformed) return HttpResponse::error(400, "malformed", "a % in the path needs two hexadecimal digits");
   route_ = match.route;
@@ -214,6 +216,7 @@ void HttpSession::refuse(HttpResponse response) {
 }
 
 void HttpSession::send(const HttpResponse& response) {
+  if (service_.counters != nullptr) service_.counters->answered(response.status);
   std::string out = "HTTP/1.1 " + std::to_string(response.status) + ' ';
   out += reason_phrase(response.status);
   out += "\r\nDate: " + http_date(context_->utc_ns()) + "\r\n";

@@ -3,10 +3,12 @@
 // route and content type. An idle connection holds no parser, buffer or timer.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "kernel/net/http/counters.h"
 #include "kernel/net/http/exchange.h"
 #include "kernel/net/http/host_check.h"
 #include "kernel/net/http/parser.h"
@@ -19,6 +21,9 @@ struct HttpService {
   HttpLimits limits;
   HostCheck hosts;
   HttpRouter router;
+  // Asked about every request before its route is looked for; an answer is the response. Absent: nothing is held back.
+  std::function<std::optional<HttpResponse>(const HttpRequest&)> hold;
+  HttpCounters* counters = nullptr;  // outlives the service
 };
 
 class HttpSession final : public net::Session, private HttpExchange {
