@@ -12,6 +12,8 @@ using net::IoStatus;
 
 namespace {
 
+constexpr size_t kSimDatagramBytesMax = 65'507;
+
 // Bytes from one end to the other.
 struct Pipe {
   std::vector<std::byte> bytes;  // the first `arrived` can be read, the others are on their way
@@ -138,33 +140,174 @@ SimNet::SimNet(SeededRandom& random, SimNetConfig config) : random_(random), con
 SimNet::~SimNet() = default;
 
 Result<std::unique_ptr<net::Listener>> SimNet::listen(const net::Address& address, net::AcceptHandler on_accept) {
-  const bool v6 = address.host.find(':') != std::string::npos;
   auto port = std::make_shared<Port>();
   port->address = address;
   port->on_accept = std::move(on_accept);
-  if (address.port == 0) port->address.port = next_port_++;
-  std::shared_ptr<Port>& place = ports_[PortKey(v6, port->address.port)];
+  if (address.port == 0 && !address.is_unix()) port->address.port = next_port_++;
+  std::shared_ptr<Port>& place = ports_[key_of(port->address)];
   if (place && !place->closed) return Error{Errc::exists, "the port is in use"};
   place = port;
   return std::unique_ptr<net::Listener>(new SimListener(std::move(port)));
 }
 
-Result<std::unique_ptr<SimStream>> SimNet::connect(uint16_t port, const char* host) {
-  const bool v6 = std::string_view(host).find(':') != std::string_view::npos;
-  const auto found = ports_.find(PortKey(v6, port));
+SimNet::PortKey SimNet::key_of(const net::Address& address) {
+  if (address.is_unix()) return {address.host, 0};
+  return {address.host.find(':') == std::string::npos ? "v4" : "v6", address.port};
+}
+
+Result<std::unique_ptr<SimStream>> SimNet::connect(uint16_t port, const char* host) { return open({host, port}); }
+
+Result<std::unique_ptr<SimStream>> SimNet::open(const net::Address& address) {
+  const auto found = ports_.find(key_of(address));
   if (found == ports_.end() || found->second->closed) return Error{Errc::not_found, "nobody listens on this port"};
   auto connection = std::make_shared<SimConnection>(random_, config_);
-  connection->ends[0].address = {host, next_client_port_++};
+  connection->ends[0].address =
+      address.is_unix() ? net::Address{"unix:", 0} : net::Address{address.host, next_client_port_++};
   connection->ends[1].address = found->second->address;
   found->second->backlog.push_back(connection);
   connections_.push_back(connection);
   return std::make_unique<SimStream>(std::move(connection), 0);
 }
 
+// Something that ends in a later step, unless it is given up.
+struct SimPending {
+  std::function<void()> what;
+};
+
+class SimPendingHandle final : public net::Pending {
+ public:
+  explicit SimPendingHandle(std::shared_ptr<SimPending> pending) : pending_(std::move(pending)) {}
+  ~SimPendingHandle() override { pending_->what = nullptr; }
+  SimPendingHandle(const SimPendingHandle&) = delete;
+  SimPendingHandle& operator=(const SimPendingHandle&) = delete;
+
+ private:
+  std::shared_ptr<SimPending> pending_;
+};
+
+std::unique_ptr<net::Pending> SimNet::later(std::function<void()> what) {
+  pending_.push_back(std::make_shared<SimPending>(SimPending{std::move(what)}));
+  return std::make_unique<SimPendingHandle>(pending_.back());
+}
+
+std::unique_ptr<net::Pending> SimNet::connect(const net::Address& address, net::ConnectHandler on_done) {
+  return later([this, address, done = std::move(on_done)] {
+    Result<std::unique_ptr<SimStream>> stream = open(address);
+    if (!stream) return done(Error{Errc::refused, net::to_text(address) + ": nobody listens there"});
+    done(std::unique_ptr<net::Stream>(std::move(*stream)));
+  });
+}
+
+std::unique_ptr<net::Pending> SimNet::resolve(const std::string& host, uint16_t port, net::ResolveHandler on_done) {
+  return later([this, host, port, done = std::move(on_done)] {
+    const bool numeric =
+        host.find(':') != std::string::npos || host.find_first_not_of("0123456789.") == std::string::npos;
+    if (numeric) return done(std::vector<net::Address>{{host, port}});
+    std::vector<net::Address> addresses;
+    for (const std::string& address : names_[host]) addresses.push_back({address, port});
+    if (addresses.empty()) return done(Error{Errc::not_found, "`" + host + "` cannot be resolved"});
+    done(std::move(addresses));
+  });
+}
+
+// Handlers may begin something new: that belongs to a later step.
+void SimNet::finish_pending() {
+  const std::vector<std::shared_ptr<SimPending>> now = std::exchange(pending_, {});
+  for (const std::shared_ptr<SimPending>& item : now) {
+    if (!item->what) continue;
+    if (delayed()) {
+      pending_.push_back(item);
+    } else {
+      std::exchange(item->what, nullptr)();
+    }
+  }
+}
+
+// A socket for datagrams: what is on its way to it, and what has arrived.
+struct SimDatagrams {
+  struct Item {
+    net::Address from;
+    std::vector<std::byte> payload;
+  };
+
+  net::Address address;
+  net::DatagramEvents* events = nullptr;
+  std::deque<Item> on_the_way;
+  std::deque<Item> arrived;
+  bool wants_read = false;
+};
+
+class SimDatagramSocket final : public net::DatagramSocket {
+ public:
+  using Send = std::function<bool(const net::Address& from, const net::Address& to, Bytes payload)>;
+  SimDatagramSocket(std::shared_ptr<SimDatagrams> state, Send send)
+      : state_(std::move(state)), send_(std::move(send)) {}
+
+  void set_events(net::DatagramEvents* events) override { state_->events = events; }
+  size_t receive(size_t most, const Take& take) override {
+    size_t taken = 0;
+    for (; taken < most && !state_->arrived.empty(); ++taken) {
+      const SimDatagrams::Item item = std::move(state_->arrived.front());
+      state_->arrived.pop_front();
+      take(item.from, item.payload);
+    }
+    return taken;
+  }
+  bool send(const net::Address& to, Bytes payload) override { return send_(state_->address, to, payload); }
+  void want_read() override { state_->wants_read = true; }
+  const net::Address& local() const override { return state_->address; }
+
+ private:
+  std::shared_ptr<SimDatagrams> state_;
+  Send send_;
+};
+
+Result<std::unique_ptr<net::DatagramSocket>> SimNet::datagrams(const net::Address& address) {
+  auto state = std::make_shared<SimDatagrams>();
+  state->address = address;
+  if (address.port == 0) state->address.port = next_port_++;
+  std::weak_ptr<SimDatagrams>& place = datagrams_[key_of(state->address)];
+  if (!place.expired()) return Error{Errc::exists, "the port is in use"};
+  place = state;
+  return std::unique_ptr<net::DatagramSocket>(
+      new SimDatagramSocket(std::move(state), [this](const auto& from, const auto& to, Bytes payload) {
+        if (payload.size() > kSimDatagramBytesMax) return false;
+        const auto found = datagrams_.find(key_of(to));
+        const std::shared_ptr<SimDatagrams> target = found == datagrams_.end() ? nullptr : found->second.lock();
+        if (!target || (config_.loss_one_in > 0 && random_.one_in(config_.loss_one_in)))
+          return true;  // lost on the way
+        const size_t copies = config_.double_one_in > 0 && random_.one_in(config_.double_one_in) ? 2 : 1;
+        for (size_t i = 0; i < copies; ++i) {
+          auto& queue = target->on_the_way;
+          const size_t place_in_queue = config_.reorder ? random_.below(queue.size() + 1) : queue.size();
+          queue.insert(queue.begin() + static_cast<std::ptrdiff_t>(place_in_queue),
+                       {from, {payload.begin(), payload.end()}});
+        }
+        return true;
+      }));
+}
+
+void SimNet::deliver_datagrams() {
+  std::erase_if(datagrams_, [](const auto& item) { return item.second.expired(); });
+  std::vector<std::shared_ptr<SimDatagrams>> sockets;
+  for (const auto& [key, socket] : datagrams_) sockets.push_back(socket.lock());
+  for (const std::shared_ptr<SimDatagrams>& socket : sockets) {
+    while (!socket->on_the_way.empty() && !delayed()) {
+      socket->arrived.push_back(std::move(socket->on_the_way.front()));
+      socket->on_the_way.pop_front();
+    }
+    if (socket->arrived.empty() || !socket->wants_read || socket->events == nullptr || delayed()) continue;
+    socket->wants_read = false;
+    socket->events->on_datagrams();
+  }
+}
+
 bool SimNet::delayed() { return config_.delay_one_in > 0 && random_.one_in(config_.delay_one_in); }
 
 void SimNet::run_once(int64_t deadline_ns) {
   (void)deadline_ns;
+  finish_pending();
+  deliver_datagrams();
   accept_pending();
   std::erase_if(connections_, [](const auto& item) { return !item->ends[0].open && !item->ends[1].open; });
   // Events may make connections: only those of now are looked at.
@@ -217,6 +360,12 @@ void SimNet::raise_events(const std::shared_ptr<SimConnection>& connection) {
 }
 
 bool SimNet::quiet() const {
+  for (const auto& item : pending_)
+    if (item->what) return false;
+  for (const auto& [key, weak] : datagrams_) {
+    const std::shared_ptr<SimDatagrams> socket = weak.lock();
+    if (socket && (!socket->on_the_way.empty() || (!socket->arrived.empty() && socket->wants_read))) return false;
+  }
   for (const auto& [key, port] : ports_)
     if (!port->closed && !port->paused && !port->backlog.empty()) return false;
   for (const auto& connection : connections_) {

@@ -9,6 +9,7 @@
 
 #include "kernel/admin/operations.h"
 #include "kernel/base/telemetry.h"
+#include "kernel/net/http/listener_words.h"
 #include "kernel/net/http/session.h"
 
 namespace heptane::admin {
@@ -49,6 +50,8 @@ class AdminProtocol final : public net::Protocol {
   std::unique_ptr<net::Session> open(const net::Address& remote) override { return protocol_.open(remote); }
   size_t message_limit_bytes() const override { return protocol_.message_limit_bytes(); }
   int64_t idle_timeout_ns() const override { return protocol_.idle_timeout_ns(); }
+  std::span<const std::string_view> alpn() const override { return http::kHttpAlpn; }
+  std::string_view refusal() const override { return http::kHttpRefusal; }
 
  private:
   http::HttpProtocol protocol_;

@@ -26,6 +26,7 @@ struct ServeArguments {
   ConfigSource source;
   server::ServerOptions options;
   std::vector<std::string> listen;
+  std::vector<std::string> tls_listeners;
   std::string endpoints_file;
   bool quiet = false;
   bool json = false;
@@ -49,7 +50,7 @@ void handle_signals() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-// NAME=HOST:PORT is the key listen.NAME.address.
+// NAME=HOST:PORT is the key listen.NAME.address; names of TLS listeners are one key.
 bool take_listen(ServeArguments& arguments) {
   for (const std::string& text : arguments.listen) {
     const size_t equals = text.find('=');
@@ -60,6 +61,9 @@ bool take_listen(ServeArguments& arguments) {
     }
     arguments.source.given.emplace_back("listen." + text.substr(0, equals) + ".address", text.substr(equals + 1));
   }
+  std::string tls;
+  for (const std::string& name : arguments.tls_listeners) tls += (tls.empty() ? "" : ",") + name;
+  if (!tls.empty()) arguments.source.given.emplace_back("tls.listeners", tls);
   return true;
 }
 
@@ -75,8 +79,8 @@ void print_table(const server::Server& server) {
     std::printf("The last run died while it applied a command; that command is refused from now on.\n");
   std::printf("  %-10s %s\n", "listener", "address");
   for (const server::Endpoint& endpoint : server.endpoints())
-    std::printf("  %-10s %s:%u%s%s\n", endpoint.name.c_str(), endpoint.address.host.c_str(), endpoint.address.port,
-                endpoint.moved ? "   (the default port is in use)" : "",
+    std::printf("  %-10s %s%s%s%s\n", endpoint.name.c_str(), net::to_text(endpoint.address).c_str(),
+                endpoint.tls ? "   (TLS)" : "", endpoint.moved ? "   (the default port is in use)" : "",
                 endpoint.insecure ? "   INSECURE: whoever reaches it may do anything" : "");
   std::fflush(stdout);
 }
@@ -98,7 +102,8 @@ void tell_ready(const server::Server& server, const ServeArguments& arguments) {
   for (const server::Endpoint& endpoint : server.endpoints())
     notice("listener",
            {{"name", endpoint.name},
-            {"address", endpoint.address.host + ":" + std::to_string(endpoint.address.port)},
+            {"address", net::to_text(endpoint.address)},
+            {"tls", int64_t{endpoint.tls}},
             {"insecure", int64_t{endpoint.insecure}}},
            true);
 }
@@ -127,26 +132,35 @@ bool write_endpoints(const std::string& path, const std::string& json) {
   ::_exit(kStorage);
 }
 
-// All or nothing: with any mistake the values that hold go on to hold.
+void tell_reload(const std::string& line) { std::fprintf(stderr, "heptane: reload: %s\n", line.c_str()); }
+
+void tell_plan(const server::Reload& plan, const config::Settings& before, const config::Settings& file) {
+  for (const config::Key* key : plan.changed)
+    tell_reload(key->name + " = " + value_text(*key, plan.settings.value(key->name)) + ", was " +
+                value_text(*key, before.value(key->name)));
+  for (const config::Key* key : plan.need_restart)
+    tell_reload(key->name + " needs a restart: it stays " + value_text(*key, before.value(key->name)) +
+                ", the file says " + value_text(*key, file.value(key->name)));
+  if (plan.changed.empty() && plan.need_restart.empty()) tell_reload("no value is different");
+}
+
+// All or nothing: with any mistake, also in a certificate, the values that hold go on to hold.
 void reload(const ServeArguments& arguments, config::Settings& current, server::Server& server) {
-  const auto tell = [](const std::string& line) { std::fprintf(stderr, "heptane: reload: %s\n", line.c_str()); };
-  if (arguments.source.file.empty())
-    return tell("the server was started without --config: there is no file to read again");
+  const bool tls = !server.options().tls.empty();
+  if (arguments.source.file.empty() && !tls)
+    return tell_reload("the server was started without --config: there is no file to read again");
   const Loaded loaded = load_config(arguments.source, std::make_shared<config::KeyTable>(current.table()));
   if (!loaded.mistakes.empty()) {
-    tell("nothing was changed:");
+    tell_reload("nothing was changed:");
     std::fputs(mistakes_text(loaded.mistakes).c_str(), stderr);
     return;
   }
+  if (const Result<void> certificates = server.reload_tls(); !certificates)
+    return tell_reload("nothing was changed: " + certificates.error().message);
+  if (tls) tell_reload("the certificates were read again");
   server::Reload plan = server::plan_reload(current, loaded.settings);
   server.reconfigure(plan.settings);
-  for (const config::Key* key : plan.changed)
-    tell(key->name + " = " + value_text(*key, plan.settings.value(key->name)) + ", was " +
-         value_text(*key, current.value(key->name)));
-  for (const config::Key* key : plan.need_restart)
-    tell(key->name + " needs a restart: it stays " + value_text(*key, current.value(key->name)) + ", the file says " +
-         value_text(*key, loaded.settings.value(key->name)));
-  if (plan.changed.empty() && plan.need_restart.empty()) tell("nothing is different");
+  tell_plan(plan, current, loaded.settings);
   current = std::move(plan.settings);
 }
 
@@ -169,7 +183,7 @@ bool configure(ServeArguments& arguments, const Loaded& loaded, const server::Mo
     return false;
   }
   server::land(loaded.settings, arguments.options);
-  const std::vector<std::string> unsafe = server::unsafe_options(arguments.options);
+  const std::vector<std::string> unsafe = server::unsafe_options(arguments.options, loaded.settings.table());
   for (const std::string& why : unsafe) std::fprintf(stderr, "heptane: %s\n", why.c_str());
   for (const std::unique_ptr<server::Module>& module : modules) module->configure(loaded.settings);
   complete_options(arguments.options);
@@ -229,6 +243,16 @@ void add_serve(CLI::App& app, Context& context) {
   add_config_options(*command, arguments->source);
   add_key_option(*command, arguments, "--data", "data", "", "Data directory");
   command->add_option("--listen", arguments->listen, "NAME=HOST:PORT of a listener, for example kafka=127.0.0.1:9092");
+  add_key_option(*command, arguments, "--tls-cert", "tls.certificate", "", "Certificate chain, PEM");
+  add_key_option(*command, arguments, "--tls-key", "tls.key", "", "Its private key, PEM, not encrypted");
+  add_key_option(*command, arguments, "--tls-client-ca", "tls.client_ca", "", "CAs of client certificates, PEM");
+  add_key_option(*command, arguments, "--tls-min-version", "tls.min_version", "", "1.2 or 1.3");
+  command->add_flag_callback(
+      "--tls-client-optional",
+      [arguments] { arguments->source.given.emplace_back("tls.client_certificates", "optional"); },
+      "Clients may show no certificate (tls.client_certificates)");
+  command->add_option("--tls-listener", arguments->tls_listeners,
+                      "Name of a listener that speaks TLS; may be repeated (tls.listeners)");
   command->add_flag("--ephemeral-ports", arguments->options.ephemeral_ports, "Every listener takes a free port");
   command->add_option("--endpoints-file", arguments->endpoints_file, "Write the addresses as JSON once ready");
   add_key_option(*command, arguments, "--segment-mib", "log.segment_bytes", "MiB", "Size of a log segment in MiB");

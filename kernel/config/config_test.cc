@@ -111,6 +111,8 @@ hosts = ["a", "b"]
 }
 
 TEST(Config, AListenerIsAnAddressOrATable) {
+  EXPECT_EQ(read("listen.kafka = \"unix:/run/k.sock\"\n").text("listen.kafka.address"), "unix:/run/k.sock");
+  EXPECT_NE(wrong("listen.kafka = \"unix:" + std::string(200, '/') + "\"\n"), "");
   EXPECT_EQ(read("[listen]\nkafka = \"off\"\n").text("listen.kafka.address"), "off");
   const Settings table = read("[listen.kafka]\naddress = \"0.0.0.0:1\"\nadvertised = \"broker.example:9092\"\n");
   EXPECT_EQ(table.text("listen.kafka.address"), "0.0.0.0:1");
@@ -146,7 +148,7 @@ TEST(Config, AMistakeNamesTheKeyThePlaceAndWhatWouldBeRight) {
   EXPECT_EQ(
       wrong("listen.kafka = \"localhost:9092\"\n"),
       "f:1:16: listen.kafka: \"localhost:9092\" is not known here: say \"HOST:PORT\" with a numeric host, such as "
-      "\"127.0.0.1:9092\" or \"[::1]:9092\", or \"default\", \"off\"\n");
+      "\"127.0.0.1:9092\" or \"[::1]:9092\", \"unix:/path\", or \"default\", \"off\"\n");
   EXPECT_EQ(
       wrong("http.hosts = [\"a\", 1]\n"),
       "f:1:14: http.hosts: this is a list with an integer in it: say a list of strings, such as [\"a\", \"b\"]\n");

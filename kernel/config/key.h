@@ -23,7 +23,7 @@ enum class Type : uint8_t {
   duration,  // nanoseconds: "30s"
   text,
   choice,   // one of `choices`
-  address,  // "HOST:PORT" with a numeric host, or one of `choices`
+  address,  // "HOST:PORT" with a numeric host, "unix:/path", or one of `choices`
   peer,     // "HOST:PORT" with any host, or one of `choices`
   texts,    // a list of strings
 };

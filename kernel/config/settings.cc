@@ -189,6 +189,7 @@ class Checker {
   Checked word() {
     const auto& text = std::get<std::string>(entry_.value);
     if (std::find(key_.choices.begin(), key_.choices.end(), text) != key_.choices.end()) return accept();
+    if (key_.type == Type::address && is_unix_address(text)) return accept();
     if (key_.type != Type::choice) {
       const std::optional<HostPort> parsed = parse_host_port(text);
       if (parsed && (key_.type == Type::peer || is_numeric_host(parsed->host))) return accept();
@@ -283,7 +284,7 @@ std::string expectation(const Key& key) {
     case Type::text: return "a string";
     case Type::choice: return (key.choices.size() > 1 ? "one of " : "") + choices_text(key);
     case Type::address:
-      return "\"HOST:PORT\" with a numeric host, such as \"127.0.0.1:9092\" or \"[::1]:9092\"" +
+      return "\"HOST:PORT\" with a numeric host, such as \"127.0.0.1:9092\" or \"[::1]:9092\", \"unix:/path\"" +
              (key.choices.empty() ? std::string() : ", or " + choices_text(key));
     case Type::peer:
       return "\"HOST:PORT\", such as \"broker.example:9092\"" +

@@ -96,6 +96,13 @@ std::optional<HostPort> parse_host_port(std::string_view text) {
   return HostPort{std::string(host), number};
 }
 
+bool is_unix_address(std::string_view text) {
+  constexpr size_t kPathLimit = 107;  // sockaddr_un
+  constexpr std::string_view kUnix = "unix:";
+  return text.starts_with("unix:/") && text.size() > 6 && text.size() - kUnix.size() <= kPathLimit &&
+         text.find('\0') == std::string_view::npos;
+}
+
 bool is_numeric_host(std::string_view host) {
   if (host.find(':') != std::string_view::npos) return host.find_first_not_of("0123456789abcdefABCDEF:.%") == host.npos;
   int dots = 0;

@@ -23,5 +23,7 @@ struct HostPort {
 // `127.0.0.1:9092`, `[::1]:9092`, `broker.example:9092`. Port 0 is one.
 std::optional<HostPort> parse_host_port(std::string_view text);
 bool is_numeric_host(std::string_view host);
+// `unix:/run/heptane/admin.sock`, as long as the system lets such a path be.
+bool is_unix_address(std::string_view text);
 
 }  // namespace heptane::config

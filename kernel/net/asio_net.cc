@@ -1,6 +1,5 @@
 #include "kernel/net/asio_net.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/eventfd.h>
@@ -14,13 +13,17 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
+#include <map>
 #include <utility>
 #include <vector>
+
+#include "kernel/net/resolver.h"
+#include "kernel/net/system_address.h"
 
 namespace heptane::net {
 
@@ -32,53 +35,17 @@ using Descriptor = asio::posix::basic_stream_descriptor<Context::executor_type>;
 template <class T>
 using Counted = boost::intrusive_ref_counter<T, boost::thread_unsafe_counter>;
 
-constexpr int kBacklog = 1024;
 constexpr int kAcceptsPerTurn = 64;
 constexpr size_t kPiecesPerWrite = 64;
+constexpr size_t kDatagramsPerCall = 16;
 constexpr int64_t kAcceptPauseNs = 100'000'000;  // after a lack of descriptors or memory
 
 int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
-// IPv4 or IPv6, in the system's form.
-struct SocketAddress {
-  sockaddr_storage storage{};
-  socklen_t length = sizeof(sockaddr_storage);
-
-  sockaddr* raw() { return reinterpret_cast<sockaddr*>(&storage); }
-};
-
-bool to_system(const Address& address, SocketAddress& out) {
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&out.storage);
-  if (inet_pton(AF_INET, address.host.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(address.port);
-    out.length = sizeof(sockaddr_in);
-    return true;
-  }
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&out.storage);
-  if (inet_pton(AF_INET6, address.host.c_str(), &v6->sin6_addr) != 1) return false;
-  v6->sin6_family = AF_INET6;
-  v6->sin6_port = htons(address.port);
-  out.length = sizeof(sockaddr_in6);
-  return true;
-}
-
-Address from_system(const SocketAddress& address) {
-  char text[INET6_ADDRSTRLEN] = {};
-  if (address.storage.ss_family == AF_INET6) {
-    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
-    inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-    return {text, ntohs(v6->sin6_port)};
-  }
-  const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address.storage);
-  inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-  return {text, ntohs(v4->sin_port)};
-}
-
-Address local_address(int fd) {
-  SocketAddress address;
-  if (getsockname(fd, address.raw(), &address.length) != 0) return {};
-  return from_system(address);
+// Small messages are not kept back. Other sockets than TCP's have no such option.
+void send_at_once(int fd) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 // Takes the descriptor over; closes it and returns false when the system cannot watch one more.
@@ -156,6 +123,9 @@ class AsioStream final : public Stream {
   void shutdown_write() override { ::shutdown(fd(), SHUT_WR); }
   const Address& local() const override { return state_->local; }
   const Address& remote() const override { return state_->remote; }
+  std::optional<uint32_t> peer_uid() const override {
+    return state_->local.is_unix() || state_->remote.is_unix() ? net::peer_uid(fd()) : std::nullopt;
+  }
 
  private:
   int fd() const { return state_->descriptor.native_handle(); }
@@ -166,10 +136,11 @@ class AsioStream final : public Stream {
 // A listening socket. Armed again at the start of a turn, never inside one: a flood of connections cannot hold the loop.
 class Acceptor : public Counted<Acceptor> {
  public:
-  Acceptor(Context& context, Descriptor&& descriptor, AcceptHandler on_accept)
+  Acceptor(Context& context, Descriptor&& descriptor, const Address& address, AcceptHandler on_accept)
       : context_(context),
         descriptor_(std::move(descriptor)),
         port_(local_address(descriptor_.native_handle()).port),
+        name_(address),
         on_accept_(std::move(on_accept)) {}
 
   uint16_t port() const { return port_; }
@@ -178,6 +149,7 @@ class Acceptor : public Counted<Acceptor> {
   void close() {
     boost::system::error_code ignored;
     descriptor_.close(ignored);
+    name_.remove();
   }
 
   // The moment at which it wants to be armed although nothing happened; <0 = none.
@@ -197,7 +169,7 @@ class Acceptor : public Counted<Acceptor> {
  private:
   void accept_some() {
     for (int i = 0; i < kAcceptsPerTurn && !paused_ && !closed(); ++i) {
-      SocketAddress remote;
+      SystemAddress remote;
       const int fd = accept4(descriptor_.native_handle(), remote.raw(), &remote.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd < 0) {
         if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO) continue;
@@ -205,8 +177,7 @@ class Acceptor : public Counted<Acceptor> {
         if (errno != EAGAIN && errno != EWOULDBLOCK) resume_ns_ = now_ns() + kAcceptPauseNs;
         return;
       }
-      const int on = 1;
-      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      send_at_once(fd);
       Address local = local_address(fd);
       Descriptor descriptor(context_);
       if (!watch(descriptor, fd)) {
@@ -220,6 +191,7 @@ class Acceptor : public Counted<Acceptor> {
   Context& context_;
   Descriptor descriptor_;
   uint16_t port_;
+  UnixName name_;
   AcceptHandler on_accept_;
   bool armed_ = false;
   bool paused_ = false;
@@ -240,37 +212,173 @@ class AsioListener final : public Listener {
   boost::intrusive_ptr<Acceptor> acceptor_;
 };
 
-Error listen_error(int error, const Address& address, const char* call) {
-  const bool v6 = address.host.find(':') != std::string::npos;
-  const std::string where = (v6 ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
-  if (error == EADDRINUSE) return {Errc::exists, where + " is in use by another process"};
-  if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT)
-    return {Errc::unsupported, where + " is not an address of this machine"};
-  if (error == EACCES) return {Errc::refused, where + " may not be opened by this user; ports below 1024 need root"};
-  return {Errc::io, std::string(call) + " " + where + ": " + std::strerror(error)};
-}
+// A connection being made. Its wait may outlive whoever wanted it.
+struct ConnectState : Counted<ConnectState> {
+  ConnectState(Context& context, Address to, ConnectHandler handler)
+      : descriptor(context), address(std::move(to)), on_done(std::move(handler)) {}
 
-Result<int> open_listening_socket(const Address& address) {
-  SocketAddress system_address;
-  if (!to_system(address, system_address))
-    return Error{Errc::invalid_argument, "`" + address.host + "` is not a numeric IPv4 or IPv6 address"};
-  const int family = system_address.storage.ss_family;
-  const int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return listen_error(errno, address, "socket");
-  const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  const char* call = "bind";
-  int outcome = bind(fd, system_address.raw(), system_address.length);
-  if (outcome == 0) {
-    call = "listen";
-    outcome = ::listen(fd, kBacklog);
+  void begin() {
+    Result<SystemAddress> system_address = to_system(address);
+    if (!system_address) return finish_later(std::move(system_address.error()));
+    const int fd = socket(system_address->family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return finish_later(connect_error(errno, address));
+    if (!watch(descriptor, fd)) return finish_later({Errc::io, "the system cannot watch one more socket"});
+    const bool begun = connect(fd, system_address->raw(), system_address->length) == 0 || errno == EINPROGRESS;
+    if (!begun) return finish_later(connect_error(errno, address));
+    descriptor.async_wait(Descriptor::wait_write, [self = boost::intrusive_ptr<ConnectState>(this)](const auto& error) {
+      if (error != asio::error::operation_aborted) self->finish();
+    });
   }
-  if (outcome == 0) return fd;
-  const int error = errno;
-  ::close(fd);
-  return listen_error(error, address, call);
-}
+
+  void finish_later(Error error) {
+    asio::post(descriptor.get_executor(), [self = boost::intrusive_ptr<ConnectState>(this), why = std::move(error)] {
+      if (self->on_done) std::exchange(self->on_done, nullptr)(why);
+    });
+  }
+
+  void finish() {
+    if (!on_done) return;
+    const ConnectHandler done = std::exchange(on_done, nullptr);
+    int error = 0;
+    socklen_t size = sizeof error;
+    const int fd = descriptor.native_handle();
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    if (error != 0) return done(connect_error(error, address));
+    send_at_once(fd);
+    Address local = local_address(fd);
+    done(std::unique_ptr<Stream>(new AsioStream(std::move(descriptor), std::move(local), address)));
+  }
+
+  Descriptor descriptor;
+  Address address;
+  ConnectHandler on_done;  // empty: called, or given up
+};
+
+class AsioConnecting final : public Pending {
+ public:
+  explicit AsioConnecting(boost::intrusive_ptr<ConnectState> state) : state_(std::move(state)) {}
+  ~AsioConnecting() override {
+    state_->on_done = nullptr;
+    boost::system::error_code ignored;
+    state_->descriptor.close(ignored);
+  }
+  AsioConnecting(const AsioConnecting&) = delete;
+  AsioConnecting& operator=(const AsioConnecting&) = delete;
+
+ private:
+  boost::intrusive_ptr<ConnectState> state_;
+};
+
+// Names being resolved, shared with the handles that give one up.
+struct ResolveState : Counted<ResolveState> {
+  explicit ResolveState(std::function<void()> wake) : resolver(std::move(wake)) {}
+
+  void deliver() {
+    if (waiting.empty()) return;
+    for (auto& [id, result] : std::exchange(known, {})) answer(id, std::move(result));
+    for (Resolver::Answer& item : resolver.take()) answer(item.id, std::move(item.addresses));
+  }
+  void answer(uint64_t id, Result<std::vector<Address>> result) {
+    const auto found = waiting.find(id);
+    if (found == waiting.end()) return;
+    const ResolveHandler handler = std::move(found->second);
+    waiting.erase(found);
+    handler(std::move(result));
+  }
+
+  Resolver resolver;
+  std::map<uint64_t, ResolveHandler> waiting;
+  std::map<uint64_t, Result<std::vector<Address>>> known;  // answers that needed no resolver
+  uint64_t next_id = 1;
+};
+
+class AsioResolving final : public Pending {
+ public:
+  AsioResolving(boost::intrusive_ptr<ResolveState> state, uint64_t id) : state_(std::move(state)), id_(id) {}
+  ~AsioResolving() override { state_->waiting.erase(id_); }
+  AsioResolving(const AsioResolving&) = delete;
+  AsioResolving& operator=(const AsioResolving&) = delete;
+
+ private:
+  boost::intrusive_ptr<ResolveState> state_;
+  uint64_t id_;
+};
+
+struct DatagramState : Counted<DatagramState> {
+  explicit DatagramState(Descriptor&& opened)
+      : descriptor(std::move(opened)), local(local_address(descriptor.native_handle())) {}
+
+  Descriptor descriptor;
+  DatagramEvents* events = nullptr;
+  Address local;
+};
+
+class AsioDatagrams final : public DatagramSocket {
+ public:
+  // `buffers` is the Net's: kDatagramsPerCall datagrams.
+  AsioDatagrams(Descriptor&& descriptor, std::byte* buffers)
+      : state_(new DatagramState(std::move(descriptor))), buffers_(buffers) {}
+  ~AsioDatagrams() override {
+    state_->events = nullptr;
+    boost::system::error_code ignored;
+    state_->descriptor.close(ignored);
+  }
+  AsioDatagrams(const AsioDatagrams&) = delete;
+  AsioDatagrams& operator=(const AsioDatagrams&) = delete;
+
+  void set_events(DatagramEvents* events) override { state_->events = events; }
+
+  size_t receive(size_t most, const Take& take) override {
+    size_t taken = 0;
+    while (taken < most) {
+      const size_t asked = std::min(most - taken, kDatagramsPerCall);
+      const size_t got = receive_call(asked, take);
+      taken += got;
+      if (got < asked) break;
+    }
+    return taken;
+  }
+
+  bool send(const Address& to, Bytes payload) override {
+    Result<SystemAddress> address = to_system(to);
+    if (!address) return false;
+    return sendto(fd(), payload.data(), payload.size(), MSG_NOSIGNAL, address->raw(), address->length) >= 0;
+  }
+
+  void want_read() override {
+    state_->descriptor.async_wait(Descriptor::wait_read, [state = state_](const auto& error) {
+      if (error != asio::error::operation_aborted && state->events != nullptr) state->events->on_datagrams();
+    });
+  }
+  const Address& local() const override { return state_->local; }
+
+ private:
+  int fd() const { return state_->descriptor.native_handle(); }
+
+  size_t receive_call(size_t asked, const Take& take) {
+    std::array<mmsghdr, kDatagramsPerCall> messages{};
+    std::array<iovec, kDatagramsPerCall> vectors{};
+    std::array<SystemAddress, kDatagramsPerCall> senders{};
+    for (size_t i = 0; i < asked; ++i) {
+      vectors[i] = {buffers_ + i * kDatagramBytes, kDatagramBytes};
+      messages[i].msg_hdr.msg_iov = &vectors[i];
+      messages[i].msg_hdr.msg_iovlen = 1;
+      messages[i].msg_hdr.msg_name = senders[i].raw();
+      messages[i].msg_hdr.msg_namelen = senders[i].length;
+    }
+    // An error of an earlier send (nobody listens there) comes back here once; the datagrams behind it are still there.
+    int got = recvmmsg(fd(), messages.data(), static_cast<unsigned int>(asked), 0, nullptr);
+    if (got < 0 && errno != EAGAIN) got = recvmmsg(fd(), messages.data(), static_cast<unsigned int>(asked), 0, nullptr);
+    for (int i = 0; i < got; ++i) {
+      senders[i].length = messages[i].msg_hdr.msg_namelen;
+      take(from_system(senders[i]), {buffers_ + static_cast<size_t>(i) * kDatagramBytes, messages[i].msg_len});
+    }
+    return got < 0 ? 0 : static_cast<size_t>(got);
+  }
+
+  boost::intrusive_ptr<DatagramState> state_;
+  std::byte* buffers_;
+};
 
 class AsioNet final : public Net {
  public:
@@ -287,9 +395,38 @@ class AsioNet final : public Net {
     if (!fd) return std::move(fd.error());
     Descriptor descriptor(context_);
     if (!watch(descriptor, *fd)) return Error{Errc::io, "the system cannot watch one more socket"};
-    boost::intrusive_ptr<Acceptor> acceptor(new Acceptor(context_, std::move(descriptor), std::move(on_accept)));
+    boost::intrusive_ptr<Acceptor> acceptor(
+        new Acceptor(context_, std::move(descriptor), address, std::move(on_accept)));
     acceptors_.push_back(acceptor);
     return std::unique_ptr<Listener>(new AsioListener(std::move(acceptor)));
+  }
+
+  std::unique_ptr<Pending> connect(const Address& address, ConnectHandler on_done) override {
+    boost::intrusive_ptr<ConnectState> state(new ConnectState(context_, address, std::move(on_done)));
+    state->begin();
+    return std::make_unique<AsioConnecting>(std::move(state));
+  }
+
+  std::unique_ptr<Pending> resolve(const std::string& host, uint16_t port, ResolveHandler on_done) override {
+    const uint64_t id = resolving_->next_id++;
+    resolving_->waiting.emplace(id, std::move(on_done));
+    const Address numeric{host, port};
+    if (to_system(numeric))
+      resolving_->known.emplace(id, std::vector<Address>{numeric});
+    else if (!resolving_->resolver.ask(id, host, port))
+      resolving_->known.emplace(id, Error{Errc::overloaded, "too many names wait to be resolved"});
+    if (!resolving_->known.empty()) wake();
+    return std::make_unique<AsioResolving>(resolving_, id);
+  }
+
+  Result<std::unique_ptr<DatagramSocket>> datagrams(const Address& address) override {
+    Result<int> fd = open_datagram_socket(address);
+    if (!fd) return std::move(fd.error());
+    Descriptor descriptor(context_);
+    if (!watch(descriptor, *fd)) return Error{Errc::io, "the system cannot watch one more socket"};
+    if (!datagram_buffers_)
+      datagram_buffers_ = std::make_unique_for_overwrite<std::byte[]>(kDatagramsPerCall * kDatagramBytes);
+    return std::unique_ptr<DatagramSocket>(new AsioDatagrams(std::move(descriptor), datagram_buffers_.get()));
   }
 
   void run_once(int64_t deadline_ns) override {
@@ -299,6 +436,7 @@ class AsioNet final : public Net {
     else
       context_.run_one_until(std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline_ns)));
     context_.poll();
+    resolving_->deliver();
   }
 
   // A write of 8 bytes to an eventfd and an atomic exchange: both may happen in a signal handler.
@@ -339,6 +477,8 @@ class AsioNet final : public Net {
   bool wake_armed_ = false;
   std::atomic<bool> wake_sent_{false};
   std::vector<boost::intrusive_ptr<Acceptor>> acceptors_;
+  boost::intrusive_ptr<ResolveState> resolving_{new ResolveState([this] { wake(); })};
+  std::unique_ptr<std::byte[]> datagram_buffers_;
 };
 
 }  // namespace

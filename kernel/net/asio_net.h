@@ -1,4 +1,4 @@
-// Net on the operating system's TCP sockets. asio_net.cc is the only file that includes Asio, and uses it for readiness
+// Net on the operating system's sockets: TCP, UDP and Unix. asio_net.cc is the only file that includes Asio, and uses it for readiness
 // alone: accept, read and write are the system's own calls, so that no buffer waits with a connection.
 // The thread that calls run_once owns the Net and everything it made; all of it is destroyed before the Net.
 #pragma once

@@ -13,9 +13,8 @@ constexpr size_t kReadBudgetBytes = 4 * kReadBytes;  // of one connection and tu
 constexpr size_t kPiecesPerWrite = 64;
 }  // namespace
 
-Connection::Connection(LoopCore& core, ListenerState& listener, SessionId id, std::unique_ptr<Stream> stream,
-                       std::unique_ptr<Session> session)
-    : core_(core), listener_(listener), id_(id), stream_(std::move(stream)), session_(std::move(session)) {
+Connection::Connection(LoopCore& core, ListenerState& listener, SessionId id, std::unique_ptr<Stream> stream)
+    : core_(core), listener_(listener), id_(id), stream_(std::move(stream)) {
   stream_->set_events(this);
   touch();
 }
@@ -30,11 +29,45 @@ Connection::~Connection() {
 }
 
 void Connection::open() {
-  session_->on_open(*this);
-  if (!input_blocked())
+  shake_hands();
+  if (phase_ == Phase::handshake)
+    core_.timers.arm(id_, kHandshakeTimer, core_.now_ns + listener_.options.handshake_timeout_ns);
+  else if (!input_blocked())
     arm_read();
   else
     input_stopped_ = true;
+}
+
+void Connection::shake_hands() {
+  switch (stream_->handshake()) {
+    case IoStatus::ok: return start_session();
+    case IoStatus::would_block: return arm_read();
+    case IoStatus::failed: return fail(stream_->failure());
+    case IoStatus::closed:
+    case IoStatus::reset: core_.counters.tls_failed.add(); return abort(CloseReason::peer_reset);
+  }
+}
+
+void Connection::start_session() {
+  if (listener_.encrypted) {
+    core_.timers.cancel(id_, kHandshakeTimer);
+    core_.counters.tls_handshakes.add();
+  }
+  session_ = listener_.protocol.open(remote());
+  if (session_ == nullptr) {
+    core_.counters.refused.add();
+    return abort(CloseReason::session_closed);
+  }
+  phase_ = Phase::open;
+  was_open_ = true;
+  session_->on_open(*this);
+}
+
+// The peer broke TLS. What it is told must reach it: the connection lingers.
+void Connection::fail(std::string_view why) {
+  core_.counters.tls_failed.add();
+  begin_close(CloseReason::protocol_error, why);
+  output_.clear(core_.spares);
 }
 
 // Input.
@@ -65,6 +98,7 @@ void Connection::count_kept() {
 
 void Connection::process_input() {
   if (phase_ == Phase::lingering) return discard_input();
+  if (phase_ == Phase::handshake) shake_hands();
   if (phase_ != Phase::open) return;
   if (!hungry_) {
     kept_.consume(feed(kept_.view()));
@@ -135,6 +169,8 @@ bool Connection::got(const IoResult& result, size_t asked) {
     core_.queue_dirty(*this);
   } else if (result.status == IoStatus::reset) {
     abort(CloseReason::peer_reset);
+  } else if (result.status == IoStatus::failed) {
+    fail(stream_->failure());
   }
   return false;
 }
@@ -203,7 +239,7 @@ void Connection::flush() {
     size_t offered = 0;
     for (size_t i = 0; i < count; ++i) offered += pieces[i].size();
     const IoResult result = stream_->write_some({pieces.data(), count});
-    if (result.status == IoStatus::closed || result.status == IoStatus::reset) return abort(CloseReason::peer_reset);
+    if (result.status != IoStatus::ok && result.status != IoStatus::would_block) return abort(CloseReason::peer_reset);
     if (result.status == IoStatus::ok && result.bytes > 0) {
       output_.consume(result.bytes, core_.spares);
       core_.counters.bytes_out.add(result.bytes);
@@ -215,6 +251,7 @@ void Connection::flush() {
       stream_->want_write();
     }
   }
+  if (!stream_->flushed() && !std::exchange(write_armed_, true)) stream_->want_write();
 }
 
 void Connection::arm_stall_timer() {
@@ -231,6 +268,7 @@ void Connection::on_stall_timer() {
 }
 
 void Connection::settle() {
+  if (phase_ == Phase::handshake && core_.draining) begin_close(CloseReason::shutdown, "the server stops");
   if (phase_ == Phase::open) flush();
   if (phase_ == Phase::open && above_mark_ && output_.cost() <= core_.config.output_low_bytes) {
     above_mark_ = false;
@@ -258,18 +296,18 @@ void Connection::abort(CloseReason reason) {
 }
 
 void Connection::begin_close(CloseReason reason, std::string_view why) {
-  if (phase_ != Phase::open) return;
+  if (phase_ != Phase::open && phase_ != Phase::handshake) return;
   phase_ = Phase::closing;
   reason_ = reason;
   core_.counters.closed[static_cast<size_t>(reason)].add();
+  if (listener_.outbound != nullptr) listener_.why_closed = why.empty() ? "the connection broke off" : why;
   if (core_.config.on_closed) core_.config.on_closed(listener_.protocol.name(), remote(), reason, why);
   core_.queue_dirty(*this);
 }
 
 // The session goes first: a peer that takes its time costs no session.
 void Connection::end_session() {
-  if (!session_) return;
-  session_->on_close(reason_);
+  if (session_) session_->on_close(reason_);
   session_.reset();
   kept_ = InputBuffer();
   count_kept();
@@ -278,12 +316,12 @@ void Connection::end_session() {
 }
 
 void Connection::finish_closing() {
-  if (session_) {
+  if (!std::exchange(session_ended_, true)) {
     end_session();
     arm_stall_timer();
   }
   flush();
-  if (phase_ != Phase::closing || !output_.empty()) return;
+  if (phase_ != Phase::closing || !(abandoned_ || all_sent())) return;
   // No answer went out lately that a reset could take away: nothing to linger for.
   const bool quiet = core_.now_ns - active_ns_ >= core_.config.linger_ns;
   if (abandoned_ || peer_eof_ || (quiet && reason_ == CloseReason::shutdown)) return die();
@@ -319,7 +357,14 @@ void Connection::deliver_advanced(SubscriptionId subscription, Offset durable_en
 void Connection::deliver_timer(SessionTimerId timer) {
   if (timer == kStallTimer) return on_stall_timer();
   if (timer == kLingerTimer) return die();
+  if (timer == kHandshakeTimer) return expire_handshake();
   if (phase_ == Phase::open) session_->on_timer(timer, *this);
+}
+
+void Connection::expire_handshake() {
+  if (phase_ != Phase::handshake) return;
+  core_.counters.tls_failed.add();
+  begin_close(CloseReason::deadline, "the TLS handshake took too long");
 }
 
 void Connection::expire_idle() {

@@ -1,7 +1,7 @@
 // One accepted connection: a stream, its session, and between them back-pressure, limits and the way to close. It is the
 // session's context. Internal to kernel/net; the loop's thread.
 //
-// Phases: open → closing (the session has ended; queued output is being written) → lingering → dead. Lingering: our side
+// Phases: handshake (TLS only; the session is made when it is over) → open → closing (the session has ended; queued output is being written) → lingering → dead. Lingering: our side
 // is shut and input is thrown away until the peer closes or linger_ns is over; closing a socket with unread input would
 // make the system reset the connection and take the last answer from the peer.
 #pragma once
@@ -15,8 +15,7 @@ namespace heptane::net {
 
 class Connection final : public SessionContext, public StreamEvents {
  public:
-  Connection(LoopCore& core, ListenerState& listener, SessionId id, std::unique_ptr<Stream> stream,
-             std::unique_ptr<Session> session);
+  Connection(LoopCore& core, ListenerState& listener, SessionId id, std::unique_ptr<Stream> stream);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -32,6 +31,7 @@ class Connection final : public SessionContext, public StreamEvents {
   bool wants_records() const { return phase_ == Phase::open; }
   void expire_idle();              // the idle timeout is over: closes, or counts as active while it waits for an answer
   void abort(CloseReason reason);  // at once, queued output is lost
+  bool was_open() const { return was_open_; }  // there was a session
   bool dead() const { return phase_ == Phase::dead; }
   int64_t active_ns() const { return active_ns_; }
   Connection* next_active() const { return newer_; }
@@ -58,12 +58,18 @@ class Connection final : public SessionContext, public StreamEvents {
   SessionId id() const override { return id_; }
   const Address& local() const override { return stream_->local(); }
   const Address& remote() const override { return stream_->remote(); }
+  const TlsFacts* tls() const override { return stream_->tls(); }
+  std::optional<uint32_t> peer_uid() const override { return stream_->peer_uid(); }
   size_t output_bytes() const override { return output_.bytes(); }
 
  private:
   friend struct LoopCore;
-  enum class Phase : uint8_t { open, closing, lingering, dead };
+  enum class Phase : uint8_t { handshake, open, closing, lingering, dead };
 
+  void shake_hands();
+  void expire_handshake();
+  void start_session();
+  void fail(std::string_view why);
   size_t read_some();
   size_t read_behind_kept();
   size_t read_large();
@@ -80,7 +86,8 @@ class Connection final : public SessionContext, public StreamEvents {
   void finish_closing();
   void end_session();
   void die();
-  bool nothing_pending() const { return outstanding_ == 0 && output_.empty(); }
+  bool all_sent() const { return output_.empty() && stream_->flushed(); }
+  bool nothing_pending() const { return outstanding_ == 0 && all_sent(); }
   bool count_sent(bool sent);
   void touch();  // moves it to the young end of the activity list
   void leave_activity_list();
@@ -101,7 +108,7 @@ class Connection final : public SessionContext, public StreamEvents {
   OutputQueue output_;
   uint32_t need_ = 0;         // of the next message; 0 = any new byte
   uint32_t outstanding_ = 0;  // requests without an answer
-  Phase phase_ = Phase::open;
+  Phase phase_ = Phase::handshake;
   CloseReason reason_ = CloseReason::session_closed;
   bool hungry_ = true;  // the session has seen what is kept and wants more
   bool readable_ = false;
@@ -115,6 +122,8 @@ class Connection final : public SessionContext, public StreamEvents {
   bool input_stopped_ = false;  // found blocked; resume_input() starts it again
   bool ready_queued_ = false;
   bool dirty_queued_ = false;
+  bool session_ended_ = false;
+  bool was_open_ = false;
 };
 
 }  // namespace heptane::net

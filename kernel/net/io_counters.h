@@ -32,6 +32,12 @@ struct IoCounters {
   Counter overloaded;       // submit, query or read that found no room
   Counter replies_dropped;  // for sessions that were gone
   Counter input_stops;      // times a connection's input was stopped by back-pressure
+  Counter tls_handshakes;   // that succeeded
+  Counter datagrams_in;
+  Counter datagrams_out;
+  Counter datagrams_dropped;  // longer than the protocol's limit, or no room in the system's buffer
+  Counter outbound_failed;    // attempts, and connections that ended
+  Counter tls_failed;         // handshakes that did not, and connections that broke TLS later
   std::array<Counter, kCloseReasons> closed;
 
   const Counter& closed_for(CloseReason reason) const { return closed[static_cast<size_t>(reason)]; }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernel/base/assert.h"
+#include "kernel/net/tls_stream.h"
 
 namespace heptane::net {
 
@@ -22,11 +23,12 @@ IoLoop::IoLoop(Net& net, Clock& clock, ShardLink& link, RecordsReader& reader, I
 
 IoLoop::~IoLoop() {
   for (const auto& listener : listeners_) listener->listener.reset();
+  for (const auto& [id, outbound] : outbounds_) outbound->stop();
   connections_.clear();
 }
 
-Result<uint16_t> IoLoop::add_listener(Protocol& protocol, const Address& address) {
-  auto state = std::make_unique<ListenerState>(protocol, static_cast<uint16_t>(listeners_.size() + 1));
+Result<uint16_t> IoLoop::add_listener(Protocol& protocol, const Address& address, ListenerOptions options) {
+  auto state = std::make_unique<ListenerState>(protocol, next_index_++, std::move(options));
   auto opened = net_.listen(
       address, [this, raw = state.get()](std::unique_ptr<Stream> stream) { accept(*raw, std::move(stream)); });
   if (!opened) return std::move(opened.error());
@@ -36,18 +38,79 @@ Result<uint16_t> IoLoop::add_listener(Protocol& protocol, const Address& address
   return port;
 }
 
-void IoLoop::accept(ListenerState& listener, std::unique_ptr<Stream> stream) {
-  core_.counters.accepted.add();
-  const bool room = !core_.draining && connections_.size() < core_.config.max_connections;
-  std::unique_ptr<Session> session = room ? listener.protocol.open(stream->remote()) : nullptr;
-  if (!session) return core_.counters.refused.add();
-  core_.now_ns = core_.clock.monotonic_ns();
+SessionId IoLoop::add_outbound(Protocol& protocol, OutboundOptions options) {
+  HEPTANE_ASSERT(core_.config.random != nullptr, "outbound connections need a source of chance");
+  auto state = std::make_unique<ListenerState>(protocol, next_index_++, ListenerOptions{});
+  state->encrypted = options.tls != nullptr;
+  const SessionId id = take_session_id();
+  auto outbound = std::make_unique<Outbound>(
+      core_, net_, *core_.config.random, *state, id, std::move(options),
+      [this](ListenerState& from, std::unique_ptr<Stream> stream) { adopt(from, std::move(stream)); });
+  state->outbound = outbound.get();
+  listeners_.push_back(std::move(state));
+  Outbound& added = *outbound;
+  outbounds_.emplace(id, std::move(outbound));
+  if (core_.draining)
+    added.stop();
+  else
+    added.begin();
+  return id;
+}
+
+void IoLoop::stop_outbound(SessionId outbound) {
+  const auto found = outbounds_.find(outbound);
+  if (found == outbounds_.end()) return;
+  found->second->stop();
+  const ListenerState& state = found->second->state();
+  for (const auto& [id, connection] : connections_)
+    if (&connection->listener() == &state) connection->close(CloseReason::session_closed, "it is not wanted any more");
+}
+
+Result<uint16_t> IoLoop::add_datagrams(DatagramProtocol& protocol, const Address& address) {
+  Result<std::unique_ptr<DatagramSocket>> socket = net_.datagrams(address);
+  if (!socket) return std::move(socket.error());
+  const uint16_t port = (*socket)->local().port;
+  const SessionId id = take_session_id();
+  auto endpoint = std::make_unique<DatagramEndpoint>(core_, protocol, std::move(*socket), id, next_index_++);
+  endpoint->open();
+  datagrams_.emplace(id, std::move(endpoint));
+  return port;
+}
+
+SessionId IoLoop::take_session_id() {
   const SessionId id = core_.next_session;
   core_.next_session += core_.config.session_step;
-  auto connection = std::make_unique<Connection>(core_, listener, id, std::move(stream), std::move(session));
+  return id;
+}
+
+void IoLoop::accept(ListenerState& listener, std::unique_ptr<Stream> stream) {
+  core_.counters.accepted.add();
+  // Counted with those that we make ourselves.
+  const bool room =
+      !core_.draining && connections_.size() < core_.config.max_connections && listener.room_for(stream->remote().host);
+  if (!room) return refuse(listener, *stream);
+  if (listener.encrypted)
+    stream = make_tls_server_stream(std::move(stream), listener.options.tls->current(), listener.protocol.alpn());
+  adopt(listener, std::move(stream));
+}
+
+// In the protocol's own words where it has any; over TLS they would cost the handshake that there is no room for.
+void IoLoop::refuse(ListenerState& listener, Stream& stream) {
+  core_.counters.refused.add();
+  const Bytes words = as_bytes(listener.protocol.refusal());
+  if (words.empty() || listener.encrypted) return;
+  (void)stream.write_some({&words, 1});
+  stream.shutdown_write();
+}
+
+void IoLoop::adopt(ListenerState& listener, std::unique_ptr<Stream> stream) {
+  core_.now_ns = core_.clock.monotonic_ns();
+  const SessionId id = take_session_id();
+  auto connection = std::make_unique<Connection>(core_, listener, id, std::move(stream));
   Connection& opened = *connection;
   connections_.emplace(id, std::move(connection));
   core_.counters.open.add();
+  listener.count(opened.remote().host);
   opened.open();
 }
 
@@ -57,7 +120,16 @@ Connection* IoLoop::find(SessionId session) {
 }
 
 bool IoLoop::has_work() const {
+  for (const auto& [id, endpoint] : datagrams_)
+    if (endpoint->readable() && !core_.draining) return true;
   return link_backlog_ || !core_.ready.empty() || !core_.dirty.empty() || core_.subscriptions.any_due();
+}
+
+bool IoLoop::stopped() const {
+  const bool answered = std::all_of(datagrams_.begin(), datagrams_.end(),
+                                    [](const auto& item) { return item.second->outstanding() == 0; });
+  const bool in_time = core_.clock.monotonic_ns() < drain_deadline_ns_;
+  return core_.draining && connections_.empty() && (answered || !in_time);
 }
 
 int64_t IoLoop::next_deadline_ns() const {
@@ -66,7 +138,7 @@ int64_t IoLoop::next_deadline_ns() const {
   for (const auto& listener : listeners_)
     if (listener->idle_timeout_ns > 0 && listener->activity.head != nullptr)
       next = earlier(next, listener->activity.head->active_ns() + listener->idle_timeout_ns);
-  if (core_.draining && !connections_.empty()) next = earlier(next, drain_deadline_ns_);
+  if (core_.draining && !stopped()) next = earlier(next, drain_deadline_ns_);
   return next;
 }
 
@@ -79,6 +151,7 @@ void IoLoop::run_once(int64_t max_wait_ns) {
   read_bytes_ = 0;
 
   process_input();
+  process_datagrams();
   drain_gated();
   drain_open();
   core_.evictions_left = link_backlog_ ? 0 : kEvictionsPerTurn;
@@ -96,6 +169,12 @@ void IoLoop::process_input() {
   core_.take_ready(round_);
   for (Connection* connection : round_) connection->process_input();
   round_.clear();
+}
+
+void IoLoop::process_datagrams() {
+  if (core_.draining) return;
+  for (const auto& [id, endpoint] : datagrams_)
+    if (endpoint->readable()) endpoint->process();
 }
 
 // Invariant 1: what was computed from a command leaves only when that command is synced.
@@ -131,6 +210,8 @@ void IoLoop::dispatch(ShardReply& reply) {
   --core_.gated_unanswered;
   if (Connection* connection = find(reply.session))
     connection->deliver(reply.request, std::get<Reply>(reply.body));
+  else if (const auto found = datagrams_.find(reply.session); found != datagrams_.end())
+    found->second->deliver(reply.request, std::get<Reply>(reply.body));
   else
     core_.counters.replies_dropped.add();
 }
@@ -167,8 +248,18 @@ void IoLoop::run_timers() {
   for (size_t left = core_.timers.size(); left > 0; --left) {
     const auto due = core_.timers.pop_due(core_.now_ns);
     if (!due) return;
-    if (Connection* connection = find(due->session)) connection->deliver_timer(due->timer);
+    if (Connection* connection = find(due->session))
+      connection->deliver_timer(due->timer);
+    else
+      deliver_timer_elsewhere(due->session, due->timer);
   }
+}
+
+void IoLoop::deliver_timer_elsewhere(SessionId session, SessionTimerId timer) {
+  if (const auto outbound = outbounds_.find(session); outbound != outbounds_.end())
+    outbound->second->on_timer();
+  else if (const auto endpoint = datagrams_.find(session); endpoint != datagrams_.end())
+    endpoint->second->deliver_timer(timer);
 }
 
 void IoLoop::close_idle() {
@@ -185,6 +276,7 @@ void IoLoop::shutdown(int64_t deadline_ns) {
   drain_deadline_ns_ = deadline_ns;
   if (std::exchange(core_.draining, true)) return;
   for (const auto& listener : listeners_) listener->listener.reset();
+  for (const auto& [id, outbound] : outbounds_) outbound->stop();
   for (const auto& [id, connection] : connections_) core_.queue_dirty(*connection);
 }
 
@@ -199,7 +291,11 @@ void IoLoop::settle() {
     connection->settle();
     if (!connection->dead()) continue;
     core_.counters.open.subtract();
+    ListenerState& listener = connection->listener();
+    const bool was_open = connection->was_open();
+    listener.discount(connection->remote().host);
     connections_.erase(connection->id());
+    if (listener.outbound != nullptr) listener.outbound->on_closed(was_open, listener.why_closed);
   }
   round_.clear();
 }

@@ -7,12 +7,15 @@
 // The owner sets link.wake_io to net.wake(), and calls run_once again while stopped() is false after shutdown().
 #pragma once
 
+#include <map>
 #include <memory>
 #include <unordered_map>
 #include <vector>
 
 #include "kernel/net/connection.h"
+#include "kernel/net/datagram_endpoint.h"
 #include "kernel/net/loop_core.h"
+#include "kernel/net/outbound.h"
 #include "kernel/net/records_reader.h"
 
 namespace heptane::net {
@@ -25,7 +28,14 @@ class IoLoop {
   IoLoop& operator=(const IoLoop&) = delete;
 
   // Serves the protocol there; returns the port (address.port 0: any free one). Errors as in Net::listen.
-  Result<uint16_t> add_listener(Protocol& protocol, const Address& address);
+  Result<uint16_t> add_listener(Protocol& protocol, const Address& address, ListenerOptions options = {});
+
+  // Makes the connection and keeps making it, until stop_outbound or shutdown. Returns its name for stop_outbound.
+  SessionId add_outbound(Protocol& protocol, OutboundOptions options);
+  void stop_outbound(SessionId outbound);
+
+  // Serves the protocol's datagrams there; returns the port.
+  Result<uint16_t> add_datagrams(DatagramProtocol& protocol, const Address& address);
 
   // Waits for at most `max_wait_ns` (0: does not wait; <0: until something happens), then does all there is to do.
   void run_once(int64_t max_wait_ns);
@@ -33,7 +43,7 @@ class IoLoop {
   // Stops accepting and reading; unanswered requests are answered and written, then connections close. What is left at
   // `deadline_ns` (monotonic) is cut off. Any time outside run_once.
   void shutdown(int64_t deadline_ns);
-  bool stopped() const { return core_.draining && connections_.empty(); }
+  bool stopped() const;
 
   // Monotonic; -1 = none. In the past when run_once has work without waiting.
   int64_t next_deadline_ns() const;
@@ -44,6 +54,11 @@ class IoLoop {
 
  private:
   void accept(ListenerState& listener, std::unique_ptr<Stream> stream);
+  void adopt(ListenerState& listener, std::unique_ptr<Stream> stream);
+  void refuse(ListenerState& listener, Stream& stream);
+  SessionId take_session_id();
+  void process_datagrams();
+  void deliver_timer_elsewhere(SessionId session, SessionTimerId timer);
   Connection* find(SessionId session);
   void process_input();
   void drain_gated();
@@ -60,8 +75,11 @@ class IoLoop {
   Net& net_;
   RecordsReader& reader_;
   LoopCore core_;
-  std::vector<std::unique_ptr<ListenerState>> listeners_;
+  std::vector<std::unique_ptr<ListenerState>> listeners_;  // and what stands for one of those who connect outward
+  std::map<SessionId, std::unique_ptr<Outbound>> outbounds_;
+  std::map<SessionId, std::unique_ptr<DatagramEndpoint>> datagrams_;
   std::unordered_map<SessionId, std::unique_ptr<Connection>> connections_;
+  uint16_t next_index_ = 1;
   std::vector<Connection*> round_;  // connections of the round being run
   size_t read_bytes_ = 0;           // of records in this turn
   bool link_backlog_ = false;       // answers were left for the next turn

@@ -8,14 +8,18 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "kernel/base/clock.h"
+#include "kernel/base/random.h"
 #include "kernel/net/io_counters.h"
 #include "kernel/net/loop_timers.h"
 #include "kernel/net/net.h"
 #include "kernel/net/output_queue.h"
 #include "kernel/net/subscriptions.h"
+#include "kernel/net/tls_context.h"
 #include "kernel/shard/link.h"
 
 namespace heptane::net {
@@ -32,11 +36,21 @@ struct IoLoopConfig {
   size_t read_bytes_per_turn = 8 << 20;       // of records read from the log, over all connections
   SessionId first_session = 1;                // several loops: distinct firsts and one common step
   SessionId session_step = 1;
+  Random* random = nullptr;  // of the delays of outbound connections; without it there are none
   // Optional: told once about every session that ended.
   std::function<void(std::string_view listener, const Address& remote, CloseReason, std::string_view why)> on_closed;
 };
 
 class Connection;
+class Outbound;
+
+// What a listener adds to its protocol.
+struct ListenerOptions {
+  std::shared_ptr<TlsCredentials> tls;            // null: plain bytes
+  size_t max_connections = 0;                     // 0: as many as the loop has
+  size_t max_per_remote = 0;                      // connections from one host; 0: no cap of its own
+  int64_t handshake_timeout_ns = 10'000'000'000;  // of TLS
+};
 
 // Connections of one listener, the longest inactive first.
 struct ActivityList {
@@ -44,15 +58,41 @@ struct ActivityList {
   Connection* tail = nullptr;
 };
 
+// A listener, or whoever makes connections outward: what its connections share.
 struct ListenerState {
-  ListenerState(Protocol& listener_protocol, uint16_t listener_index)
-      : protocol(listener_protocol), index(listener_index), idle_timeout_ns(protocol.idle_timeout_ns()) {}
+  ListenerState(Protocol& listener_protocol, uint16_t listener_index, ListenerOptions listener_options)
+      : protocol(listener_protocol),
+        index(listener_index),
+        idle_timeout_ns(protocol.idle_timeout_ns()),
+        options(std::move(listener_options)),
+        encrypted(options.tls != nullptr) {}
+
+  bool room_for(const std::string& host) const {
+    if (options.max_connections > 0 && connections >= options.max_connections) return false;
+    const auto found = per_remote.find(host);
+    return found == per_remote.end() || found->second < options.max_per_remote;
+  }
+  void count(const std::string& host) {
+    ++connections;
+    if (options.max_per_remote > 0) ++per_remote[host];
+  }
+  void discount(const std::string& host) {
+    --connections;
+    const auto found = per_remote.find(host);
+    if (found != per_remote.end() && --found->second == 0) per_remote.erase(found);
+  }
 
   Protocol& protocol;
   uint16_t index;  // 1 for the first; the origin in a submission
   int64_t idle_timeout_ns;
+  ListenerOptions options;
+  bool encrypted;
+  Outbound* outbound = nullptr;  // it makes the connections; there is no listener
+  std::string why_closed;        // an outbound one's last connection
   std::unique_ptr<Listener> listener;
   ActivityList activity;
+  size_t connections = 0;
+  std::unordered_map<std::string, uint32_t> per_remote;  // only with a cap on them
 };
 
 constexpr size_t kReadBytes = 64 << 10;  // asked of a socket at once

@@ -16,6 +16,8 @@ namespace heptane::net {
 // Ids below kFirstSessionTimer are the loop's own.
 constexpr SessionTimerId kStallTimer = 1;
 constexpr SessionTimerId kLingerTimer = 2;
+constexpr SessionTimerId kHandshakeTimer = 3;
+constexpr SessionTimerId kOutboundTimer = 4;
 constexpr SessionTimerId kFirstSessionTimer = 16;
 
 class LoopTimers {

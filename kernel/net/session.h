@@ -8,6 +8,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,9 +25,14 @@ using SubscriptionId = uint64_t;
 enum class CloseReason : uint8_t { peer_closed, peer_reset, session_closed, protocol_error, limit, deadline, shutdown };
 
 struct Address {
-  std::string host;  // numeric
+  std::string host;  // numeric; `unix:/path` for a Unix socket, whose port is 0
   uint16_t port = 0;
+
+  bool is_unix() const { return host.starts_with("unix:"); }
 };
+
+// `127.0.0.1:9092`, `[::1]:9092`, `unix:/path`.
+std::string to_text(const Address& address);
 
 // What TLS says of a connection's peer.
 struct TlsFacts {
@@ -80,6 +87,8 @@ class SessionContext {
   virtual const Address& remote() const = 0;
   // Null: the connection is not encrypted.
   virtual const TlsFacts* tls() const { return nullptr; }
+  // The user who runs the peer, when it came over a Unix socket.
+  virtual std::optional<uint32_t> peer_uid() const { return {}; }
   virtual size_t output_bytes() const = 0;  // queued and not yet taken by the socket
 };
 
@@ -112,6 +121,10 @@ class Protocol {
   virtual size_t message_limit_bytes() const = 0;
   // An idle connection is closed after this; 0 = never.
   virtual int64_t idle_timeout_ns() const { return 0; }
+  // What it offers or accepts over TLS (RFC 7301), the best first; empty: the extension is not looked at.
+  virtual std::span<const std::string_view> alpn() const { return {}; }
+  // Sent to a client for whom there is no room, before the connection is closed; empty where the protocol has no such words.
+  virtual std::string_view refusal() const { return {}; }
 };
 
 }  // namespace heptane::net

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/config/settings.h"
+
 namespace heptane::server {
 
 struct ServerOptions;
@@ -29,7 +31,7 @@ std::string unsafe_listener(const ListenerSafety& listener);
 // Why a path with these permission bits is refused: nobody but its owner (and group) may look into what holds data or keys.
 std::string unsafe_mode(std::string_view key, std::string_view path, unsigned mode);
 
-// Everything about the options as they are that a start would refuse; a line each.
-std::vector<std::string> unsafe_options(const ServerOptions& options);
+// Everything about the options as they are that a start would refuse; a line each, which begins with the key.
+std::vector<std::string> unsafe_options(const ServerOptions& options, const config::KeyTable& table);
 
 }  // namespace heptane::server

@@ -27,6 +27,7 @@ Server::Server(Seams seams, ServerOptions options, Modules modules, Fatal on_fat
       options_(std::move(options)),
       modules_(std::move(modules)),
       on_fatal_(std::move(on_fatal)),
+      tls_(seams.clock),
       commit_seconds_(Histogram::exponential_bounds(0.0001, 2, 16)),
       batch_bytes_(Histogram::exponential_bounds(4096, 4, 6)) {
   // A batch, its effects and its padding always fit a segment.
@@ -72,7 +73,9 @@ Result<void> Server::open_admin() {
   archive_ = std::make_unique<archive::ArchiveStore>(
       seams_.disk, archive::ArchiveStoreOptions{options_.data_directory + "/shard-0/archive", options_.shard.id});
   records_ = std::make_unique<LogRecordsReader>(*log_, seams_.disk, *archive_);
-  io_ = std::make_unique<net::IoLoop>(seams_.net, seams_.clock, *link_, *records_, options_.io);
+  net::IoLoopConfig io = options_.io;
+  io.random = &seams_.random;
+  io_ = std::make_unique<net::IoLoop>(seams_.net, seams_.clock, *link_, *records_, std::move(io));
   register_start_metrics(*this, telemetry_);
   admin::AdminOptions admin_options;
   admin_options.hosts = options_.http_hosts;
@@ -205,23 +208,26 @@ Result<void> Server::open_listeners() {
     module->register_metrics(telemetry_);
   }
   register_metrics(*this, telemetry_);
-  return {};
+  tls_.register_metrics(io_->counters(), telemetry_);
+  return check_listener_names();
 }
 
 Result<void> Server::open_listener(const ListenerSpec& spec) {
   const std::string name(spec.protocol->name());
   if (options_.listen_off.contains(name)) return {};
   const auto chosen = options_.listen.find(name);
-  Endpoint endpoint{name, {"127.0.0.1", 0}, false};
+  Endpoint endpoint{name, {"127.0.0.1", 0}, false, options_.tls.contains(name), false};
+  const Result<net::ListenerOptions> options = listener_options(name);
+  if (!options) return Error{options.error().code, "listen." + name + ": " + options.error().message};
   if (chosen != options_.listen.end()) {
     const ListenerSafety safety = listener_safety(options_, name, chosen->second.host);
     if (const std::string why = unsafe_listener(safety); !why.empty()) return Error{Errc::refused, why};
     endpoint.insecure = is_insecure(safety);
-    const Result<uint16_t> port = io_->add_listener(*spec.protocol, chosen->second);
+    const Result<uint16_t> port = io_->add_listener(*spec.protocol, chosen->second, *options);
     if (!port) return Error{port.error().code, "listen." + name + ": " + port.error().message};
     endpoint.address = {chosen->second.host, *port};
   } else {
-    Result<net::Address> address = listen_on_default(*spec.protocol, spec.default_port, endpoint.moved);
+    Result<net::Address> address = listen_on_default(spec, *options, endpoint.moved);
     if (!address) return Error{address.error().code, "listen." + name + ": " + address.error().message};
     endpoint.address = *address;
   }
@@ -229,18 +235,42 @@ Result<void> Server::open_listener(const ListenerSpec& spec) {
   return {};
 }
 
+Result<net::ListenerOptions> Server::listener_options(const std::string& name) {
+  const auto limits = options_.listener_limits.find(name);
+  net::ListenerOptions options = limits == options_.listener_limits.end() ? net::ListenerOptions{} : limits->second;
+  const auto tls = options_.tls.find(name);
+  if (tls == options_.tls.end()) return options;
+  Result<std::shared_ptr<net::TlsCredentials>> credentials = tls_.load(name, tls->second);
+  if (!credentials) return credentials.error();
+  options.tls = *credentials;
+  return options;
+}
+
+// Encryption that was asked for and is nowhere would be the worst of all mistakes.
+Result<void> Server::check_listener_names() const {
+  for (const auto& [name, tls] : options_.tls) {
+    const bool there = std::any_of(endpoints_.begin(), endpoints_.end(),
+                                   [&wanted = name](const Endpoint& endpoint) { return endpoint.name == wanted; });
+    if (!there)
+      return Error{Errc::invalid_argument, "tls is set for the listener `" + name + "`, which does not exist"};
+  }
+  return {};
+}
+
 // 127.0.0.1 and, where there is IPv6, [::1] with the same number; a port in use is skipped for the next.
-Result<net::Address> Server::listen_on_default(net::Protocol& protocol, uint16_t default_port, bool& moved) {
-  const uint16_t first = options_.ephemeral_ports ? 0 : default_port;
+Result<net::Address> Server::listen_on_default(const ListenerSpec& spec, const net::ListenerOptions& options,
+                                               bool& moved) {
+  net::Protocol& protocol = *spec.protocol;
+  const uint16_t first = options_.ephemeral_ports ? 0 : spec.default_port;
   Result<uint16_t> port = Error{Errc::exists, "no port was tried"};
   for (uint16_t step = 0; step < kDefaultPortTries && !port; ++step) {
     moved = step > 0;
-    port = io_->add_listener(protocol, {"127.0.0.1", static_cast<uint16_t>(first == 0 ? 0 : first + step)});
+    port = io_->add_listener(protocol, {"127.0.0.1", static_cast<uint16_t>(first == 0 ? 0 : first + step)}, options);
     if (!port && port.error().code != Errc::exists) return port.error();
   }
   if (!port) return port.error();
   // A client that finds `localhost` in both families must reach us in both; without IPv6 there is nothing to reach.
-  if (options_.loopback_v6) (void)io_->add_listener(protocol, {"::1", *port}).ok();
+  if (options_.loopback_v6) (void)io_->add_listener(protocol, {"::1", *port}, options).ok();
   return net::Address{"127.0.0.1", *port};
 }
 
@@ -248,8 +278,12 @@ std::string Server::endpoints_json() const {
   std::string json = "{";
   for (const Endpoint& endpoint : endpoints_) {
     if (json.size() > 1) json += ", ";
-    json += quoted(endpoint.name) + ": " + quoted(endpoint.address.host + ":" + std::to_string(endpoint.address.port));
+    json += quoted(endpoint.name) + ": " + quoted(net::to_text(endpoint.address));
   }
+  std::string encrypted;
+  for (const Endpoint& endpoint : endpoints_)
+    if (endpoint.tls) encrypted += (encrypted.empty() ? "" : ", ") + quoted(endpoint.name) + ": true";
+  if (!encrypted.empty()) json += ", \"tls\": {" + encrypted + "}";
   return json + "}";
 }
 

@@ -25,6 +25,7 @@
 #include "kernel/net/io_loop.h"
 #include "kernel/net/net.h"
 #include "kernel/server/apply_guard.h"
+#include "kernel/server/listener_tls.h"
 #include "kernel/server/module.h"
 #include "kernel/server/records_reader.h"
 #include "kernel/shard/shard.h"
@@ -46,8 +47,10 @@ struct ServerOptions {
   std::map<std::string, net::Address> listen;  // by listener name; what is absent has its default
   std::set<std::string> listen_off;            // these do not open
   std::set<std::string> listen_insecure;       // may be reached from beyond loopback without authentication and TLS
-  bool ephemeral_ports = false;                // listeners without an entry in `listen` take any free port
-  bool loopback_v6 = true;                     // default listeners on [::1] too, with the same number
+  std::map<std::string, net::TlsOptions> tls;  // by listener name; the others speak in the clear
+  std::map<std::string, net::ListenerOptions> listener_limits;  // by listener name; what is absent has the defaults
+  bool ephemeral_ports = false;  // listeners without an entry in `listen` take any free port
+  bool loopback_v6 = true;       // default listeners on [::1] too, with the same number
   Sequence accept_divergence = 0;
   size_t link_capacity = 16'384;
   net::IoLoopConfig io;
@@ -69,6 +72,7 @@ struct Endpoint {
   std::string name;
   net::Address address;
   bool moved = false;     // the default port was in use
+  bool tls = false;
   bool insecure = false;  // reachable from beyond loopback, and nothing protects it
 };
 
@@ -100,6 +104,10 @@ class Server {
   // Stop accepting, finish, sync, seal, take a snapshot (a helper turn's too). Done when drained().
   void request_stop();
   bool drained() const;
+
+  // Reads the files of certificates again: new connections use them, old ones keep theirs. What is wrong stays as it was
+  // and is named in the error. The I/O thread.
+  Result<void> reload_tls() { return tls_.reload(); }
 
   const std::vector<Endpoint>& endpoints() const { return endpoints_; }
   std::string endpoints_json() const;
@@ -145,7 +153,9 @@ class Server {
   Result<void> relieve_disk();
   Result<void> find_needed_log();
   Result<void> open_listener(const ListenerSpec& spec);
-  Result<net::Address> listen_on_default(net::Protocol& protocol, uint16_t default_port, bool& moved);
+  Result<net::ListenerOptions> listener_options(const std::string& name);
+  Result<void> check_listener_names() const;
+  Result<net::Address> listen_on_default(const ListenerSpec& spec, const net::ListenerOptions& options, bool& moved);
 
   Seams seams_;
   ServerOptions options_;
@@ -165,6 +175,7 @@ class Server {
   Histogram batch_bytes_;
   std::unique_ptr<admin::AdminProtocol> admin_;
   std::unique_ptr<net::IoLoop> io_;
+  ListenerTls tls_;
   std::vector<Endpoint> endpoints_;
   log::RecoveryReport recovery_;
   std::unique_ptr<snapshot::SnapshotStore> snapshot_store_;

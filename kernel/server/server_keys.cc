@@ -114,6 +114,38 @@ void add_http(Keys& keys) {
       duration_key("http.answer_deadline", kSecond, 600 * kSecond, "For the server's answer: 504")));
 }
 
+std::vector<Key> tls_keys() {
+  const auto text = [](const char* name, const char* help) {
+    Key key{.name = name, .type = Type::text, .help = help};
+    key.fallback = std::string();
+    return key;
+  };
+  Key listeners{.name = "tls.listeners", .type = Type::texts, .help = "Names of the listeners that speak TLS"};
+  listeners.fallback = std::vector<std::string>();
+  Key clients{.name = "tls.client_certificates", .type = Type::choice};
+  clients.help = "With client_ca: whether a client must show a certificate";
+  clients.fallback = std::string("required");
+  clients.choices = {"required", "optional"};
+  Key version{.name = "tls.min_version", .type = Type::choice, .help = "Oldest version of TLS"};
+  version.fallback = std::string("1.2");
+  version.choices = {"1.2", "1.3"};
+  return {listeners, text("tls.certificate", "Certificate chain, PEM, the server's own first; SIGHUP reads the files again"),
+          text("tls.key", "Its private key, PEM, not encrypted, closed to other users"),
+          text("tls.client_ca", "Who may sign clients' certificates, PEM; empty: nobody is asked for one"), clients, version};
+}
+
+void land_tls(const config::Settings& settings, ServerOptions& options) {
+  net::TlsOptions tls;
+  tls.certificate_file = settings.text("tls.certificate");
+  tls.key_file = settings.text("tls.key");
+  tls.client_ca_file = settings.text("tls.client_ca");
+  const bool optional = settings.text("tls.client_certificates") == "optional";
+  if (!tls.client_ca_file.empty())
+    tls.client_certificates = optional ? net::ClientCertificates::optional : net::ClientCertificates::required;
+  if (settings.text("tls.min_version") == "1.3") tls.min_version = net::TlsVersion::v1_3;
+  for (const std::string& name : settings.texts("tls.listeners")) options.tls[name] = tls;
+}
+
 const Keys& server_keys() {
   static const Keys keys = [] {
     Keys all;
@@ -128,15 +160,22 @@ const Keys& server_keys() {
 constexpr std::string_view kListen = "listen.";
 constexpr std::string_view kAddress = ".address";
 constexpr std::string_view kInsecure = ".insecure";
+constexpr std::string_view kConnections = ".connections";
+constexpr std::string_view kPerHost = ".connections_per_host";
 
 void land_listener(const config::Settings& settings, const Key& key, ServerOptions& options) {
   const auto named = [&](std::string_view ending) {
     return key.name.substr(kListen.size(), key.name.size() - kListen.size() - ending.size());
   };
+  if (key.name.ends_with(kConnections))
+    options.listener_limits[named(kConnections)].max_connections = static_cast<size_t>(settings.number(key.name));
+  if (key.name.ends_with(kPerHost))
+    options.listener_limits[named(kPerHost)].max_per_remote = static_cast<size_t>(settings.number(key.name));
   if (key.name.ends_with(kInsecure) && settings.boolean(key.name)) options.listen_insecure.insert(named(kInsecure));
   if (!key.name.ends_with(kAddress)) return;
   const std::string& text = settings.text(key.name);
   if (text == "off") options.listen_off.insert(named(kAddress));
+  if (config::is_unix_address(text)) options.listen[named(kAddress)] = {text, 0};
   if (const std::optional<config::HostPort> chosen = config::parse_host_port(text))
     options.listen[named(kAddress)] = {chosen->host, chosen->port};
 }
@@ -156,7 +195,7 @@ std::string logged_text(const config::Value& value) {
 std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
   const std::string section = std::string(kListen) + name;
   Key address{.name = section + std::string(kAddress), .type = Type::address};
-  address.help = "HOST:PORT; \"default\": port " + std::to_string(default_port) +
+  address.help = "HOST:PORT or unix:/path; \"default\": port " + std::to_string(default_port) +
                  " or the next free one, on 127.0.0.1 and [::1]; \"off\": no listener";
   address.fallback = std::string("default");
   address.choices = {"default", "off"};
@@ -165,12 +204,21 @@ std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
   insecure.help =
       "An address beyond loopback may go without authentication and TLS: anybody who reaches it may do anything";
   insecure.fallback = false;
-  return {std::move(address), std::move(insecure)};
+  const auto cap = [&](std::string_view ending, const char* help) {
+    Key key{.name = section + std::string(ending), .type = Type::integer, .help = help, .fallback = int64_t{0}};
+    key.min = 1;
+    key.max = 1'000'000;
+    key.word = "unlimited";
+    return key;
+  };
+  return {std::move(address), std::move(insecure), cap(kConnections, "Open connections of this listener"),
+          cap(kPerHost, "Open connections from one host")};
 }
 
 std::shared_ptr<const config::KeyTable> key_table(const Modules& modules) {
   auto table = std::make_shared<config::KeyTable>();
   table->add(config::keys_of<ServerOptions>(server_keys()));
+  table->add(tls_keys());
   table->add(listener_keys("admin", admin::kDefaultPort));
   for (const std::unique_ptr<Module>& module : modules) table->add(module->keys());
   return table;
@@ -178,6 +226,7 @@ std::shared_ptr<const config::KeyTable> key_table(const Modules& modules) {
 
 void land(const config::Settings& settings, ServerOptions& options) {
   settings.land<ServerOptions>(server_keys(), options);
+  land_tls(settings, options);
   // Half of the high mark: a connection goes on before the peer has taken everything.
   options.io.output_low_bytes = std::min(options.io.output_low_bytes, options.io.output_high_bytes / 2);
   for (const Key& key : settings.table().all()) {

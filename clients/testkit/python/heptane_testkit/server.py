@@ -53,6 +53,7 @@ class Server:
         self.prefix = list(prefix)
         self.process = None
         self.endpoints = {}
+        self.tls = {}  # listeners that speak TLS: {name: True}
         self.exit_code = None
         self._endpoints_file = os.path.join(self.work, "endpoints.json")
         _all.add(self)
@@ -102,6 +103,7 @@ class Server:
                     raise AssertionError(f"not ready within {seconds:g} s; stderr: {self.stderr()}")
         with open(self._endpoints_file, encoding="utf-8") as text:
             self.endpoints = json.load(text)
+        self.tls = self.endpoints.pop("tls", {})
         self.listen.update(self.endpoints)
         return self
 
