@@ -67,10 +67,29 @@ http::RouteDoc transact_doc() {
           {{200, "kept and synced", {{R"({"$ref":"#/components/schemas/Transacted"})"}}}}};
 }
 
+// While the log is replayed nothing may be asked of the shard, and nobody knows yet who may see the metrics; afterwards a
+// stopping server answers by itself.
+std::optional<HttpResponse> held_back(const http::HttpRequest& request, const std::function<Readiness()>& readiness,
+                                      const auth::Gate* gate) {
+  if (request.path == "/livez" || request.path == "/readyz") return std::nullopt;
+  if (request.path == "/metrics" && (gate == nullptr || !gate->enabled())) return std::nullopt;
+  const Readiness now = readiness();
+  if (now.ready || now.phase == "stopping") return std::nullopt;
+  HttpResponse response =
+      HttpResponse::error(503, "starting", "the server is not ready yet: GET /readyz says how far it is");
+  response.headers.push_back({"Retry-After", "1"});
+  return response;
+}
+
 http::HttpService make_service(AdminOptions options) {
   http::HttpService service;
   service.limits = options.limits;
   service.hosts = http::HostCheck(std::move(options.hosts));
+  service.counters = options.counters;
+  if (options.wait_until_ready && options.readiness)
+    service.hold = [readiness = options.readiness, gate = options.gate](const http::HttpRequest& request) {
+      return held_back(request, readiness, gate);
+    };
   if (!options.operations) options.operations = std::make_shared<OperationTable>();
   add_health_routes(service.router, std::move(options.readiness), options.telemetry);
   add_transact_route(service.router, std::move(options.operations));

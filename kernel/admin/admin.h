@@ -18,7 +18,7 @@ constexpr uint16_t kDefaultPort = 7070;
 
 struct Readiness {
   bool ready = false;
-  std::string phase;  // what the server is doing meanwhile: `replay`, `stopping`
+  std::string phase;  // what the server is doing meanwhile: `restore`, `replay`, `stopping`
   uint64_t done = 0;  // of `total`, in units of the phase
   uint64_t total = 0;
 };
@@ -34,6 +34,8 @@ struct AdminOptions {
   std::vector<std::string> hosts;  // besides loopback's names
   http::HttpLimits limits;
   std::function<Readiness()> readiness;              // absent: always ready
+  bool wait_until_ready = false;                     // while a start goes on, only health and metrics answer
+  http::HttpCounters* counters = nullptr;            // outlives the protocol
   const Telemetry* telemetry = nullptr;              // outlives the protocol; absent: no metrics
   std::shared_ptr<const OperationTable> operations;  // absent: the kernel's own
   std::function<SnapshotStatus(bool ask)> snapshot;  // asks for one, or only looks; absent: no route

@@ -53,6 +53,12 @@ class Archiver {
   // Helper: one step. No recovery begins below `needed_from`. `urgent`: the disk is full, so commands that nobody must
   // keep go and nothing waits for a whole target. True when there is more to do at once. An error is the disk's.
   Result<bool> run_once(Sequence needed_from, bool urgent);
+  // Helper: pace, retention of commands and the interval from now on; the size of an archive segment stays.
+  void reconfigure(const ArchiverOptions& options) {
+    options_.bytes_per_second = options.bytes_per_second;
+    options_.retain_commands_ns = options.retain_commands_ns;
+    options_.look_interval_ns = options.look_interval_ns;
+  }
   // Nothing is being made; log segments may be trimmed by others.
   bool idle() const { return !builder_.active() && !forgetting_; }
 
@@ -99,7 +105,7 @@ class Archiver {
   ArchiveStore& store_;
   log::SegmentLog& log_;
   Clock& clock_;
-  const ArchiverOptions options_;
+  ArchiverOptions options_;
   std::function<void(const std::string&)> report_;
   std::function<void()> wake_shard_;
   std::function<void()> wake_helper_;

@@ -31,6 +31,8 @@ struct Context {
 };
 
 void add_serve(CLI::App& app, Context& context);
+void add_check_config(CLI::App& app, Context& context);
+void add_config(CLI::App& app, Context& context);
 void add_log(CLI::App& app, Context& context);
 void add_user(CLI::App& app, Context& context);
 void add_token(CLI::App& app, Context& context);

@@ -1,13 +1,14 @@
 #include <CLI/CLI.hpp>
 
+#include "kernel/base/version.h"
 #include "kernel/cli/command.h"
 
 namespace heptane::cli {
 
 namespace {
 
-constexpr AddCommand kCommands[] = {add_serve,   add_log, add_stream, add_snapshot, add_backup,
-                                    add_explain, add_at,  add_user,   add_token,    add_role};
+constexpr AddCommand kCommands[] = {add_serve,  add_check_config, add_config, add_log,  add_stream, add_snapshot,
+                                    add_backup, add_explain,      add_at,     add_user, add_token,  add_role};
 
 }  // namespace
 
@@ -15,7 +16,7 @@ int run(int argc, char** argv, MakeModules make_modules, std::span<const AddComm
   CLI::App app("Heptane: one durable, ordered, replayable log behind the protocols your clients already speak.",
                "heptane");
   app.require_subcommand(1);
-  app.set_version_flag("--version", "heptane 0.1");
+  app.set_version_flag("--version", "heptane " + std::string(kVersion));
   Context context;
   context.make_modules = make_modules;
   for (const AddCommand add : kCommands) add(app, context);

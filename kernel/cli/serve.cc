@@ -1,4 +1,4 @@
-// `heptane serve`: the server in the foreground until SIGTERM or SIGINT.
+// `heptane serve`: the server in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 #include <signal.h>
 #include <unistd.h>
 
@@ -10,68 +10,66 @@
 #include <fstream>
 
 #include "kernel/cli/command.h"
-#include "kernel/cli/tls_options.h"
+#include "kernel/cli/config_source.h"
+#include "kernel/cli/notices.h"
 #include "kernel/net/asio_net.h"
 #include "kernel/server/runner.h"
+#include "kernel/server/safety.h"
 #include "kernel/server/server.h"
+#include "kernel/server/server_keys.h"
 
 namespace heptane::cli {
 
 namespace {
 
 struct ServeArguments {
+  ConfigSource source;
   server::ServerOptions options;
   std::vector<std::string> listen;
-  TlsArguments tls;
+  std::vector<std::string> tls_listeners;
   std::string endpoints_file;
   bool quiet = false;
+  bool json = false;
 };
 
 std::atomic<bool> stop_requested{false};
-server::Server* running_server = nullptr;
+std::atomic<bool> reload_requested{false};
+std::atomic<server::Server*> running_server{nullptr};
 
-extern "C" void on_stop_signal(int) {
-  stop_requested.store(true);
-  if (running_server != nullptr) running_server->wake_io();
-}
-
-extern "C" void on_reload_signal(int) {
-  if (running_server != nullptr) running_server->request_tls_reload();
+extern "C" void on_signal(int number) {
+  (number == SIGHUP ? reload_requested : stop_requested).store(true);
+  if (server::Server* server = running_server.load()) server->wake_io();
 }
 
 void handle_signals() {
   struct sigaction action {};
-  action.sa_handler = on_stop_signal;
+  action.sa_handler = on_signal;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
-  action.sa_handler = on_reload_signal;
   sigaction(SIGHUP, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
 }
 
-// NAME=HOST:PORT, the host of an IPv6 address in brackets; NAME=unix:/path.
-bool parse_listen(const std::string& text, server::ServerOptions& options) {
-  const size_t equals = text.find('=');
-  const size_t colon = text.rfind(':');
-  if (equals != std::string::npos && text.compare(equals + 1, 5, "unix:") == 0) {
-    options.listen[text.substr(0, equals)] = net::Address{text.substr(equals + 1), 0};
-    return true;
+// NAME=HOST:PORT is the key listen.NAME.address; names of TLS listeners are one key.
+bool take_listen(ServeArguments& arguments) {
+  for (const std::string& text : arguments.listen) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      std::fprintf(stderr, "heptane: --listen %s: say NAME=HOST:PORT, for example kafka=127.0.0.1:9092\n",
+                   text.c_str());
+      return false;
+    }
+    arguments.source.given.emplace_back("listen." + text.substr(0, equals) + ".address", text.substr(equals + 1));
   }
-  if (equals == std::string::npos || colon == std::string::npos || colon < equals) return false;
-  std::string host = text.substr(equals + 1, colon - equals - 1);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  const std::string port = text.substr(colon + 1);
-  if (host.empty() || port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string::npos)
-    return false;
-  const int number = std::stoi(port);
-  if (number > 65535) return false;
-  options.listen[text.substr(0, equals)] = net::Address{host, static_cast<uint16_t>(number)};
+  std::string tls;
+  for (const std::string& name : arguments.tls_listeners) tls += (tls.empty() ? "" : ",") + name;
+  if (!tls.empty()) arguments.source.given.emplace_back("tls.listeners", tls);
   return true;
 }
 
-void print_table(const server::Server& server, const server::ServerOptions& options) {
+void print_table(const server::Server& server) {
   const log::RecoveryReport& recovery = server.recovery();
-  std::printf("Heptane is ready. Data in %s, log %s, position %s.\n", options.data_directory.c_str(),
+  std::printf("Heptane is ready. Data in %s, log %s, position %s.\n", server.options().data_directory.c_str(),
               log_id_text(server.log_id()).c_str(), position_text(0, recovery.end.last_sequence).c_str());
   if (!recovery.quarantined.empty())
     std::printf("A torn tail of %llu bytes (never acknowledged) was moved to %s.\n",
@@ -81,9 +79,41 @@ void print_table(const server::Server& server, const server::ServerOptions& opti
     std::printf("The last run died while it applied a command; that command is refused from now on.\n");
   std::printf("  %-10s %s\n", "listener", "address");
   for (const server::Endpoint& endpoint : server.endpoints())
-    std::printf("  %-10s %s%s%s\n", endpoint.name.c_str(), net::to_text(endpoint.address).c_str(),
-                endpoint.tls ? "   (TLS)" : "", endpoint.moved ? "   (the default port is in use)" : "");
+    std::printf("  %-10s %s%s%s%s\n", endpoint.name.c_str(), net::to_text(endpoint.address).c_str(),
+                endpoint.tls ? "   (TLS)" : "", endpoint.moved ? "   (the default port is in use)" : "",
+                endpoint.insecure ? "   INSECURE: whoever reaches it may do anything" : "");
   std::fflush(stdout);
+}
+
+void tell_ready(const server::Server& server, const ServeArguments& arguments) {
+  if (!arguments.json) {
+    if (!arguments.quiet) print_table(server);
+    return;
+  }
+  const log::RecoveryReport& recovery = server.recovery();
+  notice("ready",
+         {{"data", server.options().data_directory},
+          {"log", log_id_text(server.log_id())},
+          {"position", position_text(0, recovery.end.last_sequence)},
+          {"replayed_bytes", static_cast<int64_t>(recovery.bytes)},
+          {"torn_bytes", static_cast<int64_t>(recovery.torn_bytes)},
+          {"start_ms", server.start_ns() / 1'000'000}},
+         true);
+  for (const server::Endpoint& endpoint : server.endpoints())
+    notice("listener",
+           {{"name", endpoint.name},
+            {"address", net::to_text(endpoint.address)},
+            {"tls", int64_t{endpoint.tls}},
+            {"insecure", int64_t{endpoint.insecure}}},
+           true);
+}
+
+void tell_stopped(server::Server& server, const ServeArguments& arguments) {
+  if (arguments.quiet && !arguments.json) return;
+  notice("stopped",
+         {{"position", position_text(0, server.committer().watermark())},
+          {"snapshot", position_text(0, server.snapshots().counters().last_sequence.load())}},
+         arguments.json);
 }
 
 // The only place where it ever appears.
@@ -111,49 +141,118 @@ bool write_endpoints(const std::string& path, const std::string& json) {
   ::_exit(kStorage);
 }
 
-int serve(ServeArguments& arguments, MakeModules make_modules) {
-  for (const std::string& text : arguments.listen)
-    if (!parse_listen(text, arguments.options)) {
-      std::fprintf(stderr, "heptane: --listen %s: say NAME=HOST:PORT, for example kafka=127.0.0.1:9092\n",
-                   text.c_str());
-      return kUsage;
-    }
-  if (const Result<void> tls = apply_tls_options(arguments.tls, arguments.options); !tls) {
-    std::fprintf(stderr, "heptane: %s\n", tls.error().message.c_str());
-    return kUsage;
+void tell_reload(const std::string& line) { std::fprintf(stderr, "heptane: reload: %s\n", line.c_str()); }
+
+void tell_plan(const server::Reload& plan, const config::Settings& before, const config::Settings& file) {
+  for (const config::Key* key : plan.changed)
+    tell_reload(key->name + " = " + value_text(*key, plan.settings.value(key->name)) + ", was " +
+                value_text(*key, before.value(key->name)));
+  for (const config::Key* key : plan.need_restart)
+    tell_reload(key->name + " needs a restart: it stays " + value_text(*key, before.value(key->name)) +
+                ", the file says " + value_text(*key, file.value(key->name)));
+  if (plan.changed.empty() && plan.need_restart.empty()) tell_reload("no value is different");
+}
+
+// All or nothing: with any mistake, also in a certificate, the values that hold go on to hold.
+void reload(const ServeArguments& arguments, config::Settings& current, server::Server& server) {
+  const bool tls = !server.options().tls.empty();
+  if (arguments.source.file.empty() && !tls)
+    return tell_reload("the server was started without --config: there is no file to read again");
+  const Loaded loaded = load_config(arguments.source, std::make_shared<config::KeyTable>(current.table()));
+  if (!loaded.mistakes.empty()) {
+    tell_reload("nothing was changed:");
+    std::fputs(mistakes_text(loaded.mistakes).c_str(), stderr);
+    return;
   }
-  arguments.options.guard_apply = true;
-  arguments.options.read_ahead = true;
-  arguments.options.announce_token = announce_token;
-  handle_signals();
+  if (const Result<void> certificates = server.reload_tls(); !certificates)
+    return tell_reload("nothing was changed: " + certificates.error().message);
+  if (tls) tell_reload("the certificates were read again");
+  server::Reload plan = server::plan_reload(current, loaded.settings);
+  server.reconfigure(plan.settings);
+  tell_plan(plan, current, loaded.settings);
+  current = std::move(plan.settings);
+}
+
+// Sets what belongs to a real machine, whatever the configuration says.
+void complete_options(server::ServerOptions& options) {
   constexpr size_t kOtherFiles = 256;  // segments, snapshots, the standard streams
+  options.guard_apply = true;
+  options.read_ahead = true;
+  options.process_metrics = true;
+  options.announce_token = announce_token;
+  options.stop_wanted = [] { return stop_requested.load(); };
   const size_t open_files = net::raise_open_file_limit();
-  arguments.options.max_connections = std::min(arguments.options.max_connections,
-                                               open_files > 2 * kOtherFiles ? open_files - kOtherFiles : kOtherFiles);
+  options.io.max_connections =
+      std::min(options.io.max_connections, open_files > 2 * kOtherFiles ? open_files - kOtherFiles : kOtherFiles);
+}
+
+// False when it was refused; stderr says why.
+bool configure(ServeArguments& arguments, const Loaded& loaded, const server::Modules& modules) {
+  if (!loaded.mistakes.empty()) {
+    std::fputs(mistakes_text(loaded.mistakes).c_str(), stderr);
+    return false;
+  }
+  server::land(loaded.settings, arguments.options);
+  const std::vector<std::string> unsafe = server::unsafe_options(arguments.options, loaded.settings.table());
+  for (const std::string& why : unsafe) std::fprintf(stderr, "heptane: %s\n", why.c_str());
+  for (const std::unique_ptr<server::Module>& module : modules) module->configure(loaded.settings);
+  complete_options(arguments.options);
+  return unsafe.empty();
+}
+
+int run_server(const ServeArguments& arguments, config::Settings& settings, server::Modules modules) {
   SystemClock clock;
   SystemDisk disk;
   SystemRandom random;
   const std::unique_ptr<net::Net> net = net::make_asio_net();
-  server::Server server({clock, disk, random, *net}, arguments.options, make_modules(), die_of_storage);
+  server::Server server({clock, disk, random, *net}, arguments.options, std::move(modules), die_of_storage);
   server::Runner runner(server);
   if (const Result<void> started = server.start(); !started) {
     std::fprintf(stderr, "heptane: %s\n", started.error().message.c_str());
-    return kRefused;
+    return started.error().code == Errc::closed ? kOk : kRefused;
   }
   running_server = &server;
   runner.start_threads();
-  if (!arguments.quiet) print_table(server, arguments.options);
+  tell_ready(server, arguments);
   if (server.users_without_authentication())
     std::fprintf(stderr,
                  "heptane: there are users, and authentication is off: everybody on this machine may do everything\n");
   if (!arguments.endpoints_file.empty() && !write_endpoints(arguments.endpoints_file, server.endpoints_json())) {
     std::fprintf(stderr, "heptane: cannot write %s\n", arguments.endpoints_file.c_str());
+    running_server = nullptr;
     return kRefused;
   }
+  runner.set_reload(reload_requested, [&] { reload(arguments, settings, server); });
   runner.run(stop_requested);
   running_server = nullptr;
   if (!arguments.endpoints_file.empty()) std::filesystem::remove(arguments.endpoints_file);
+  tell_stopped(server, arguments);
   return kOk;
+}
+
+int serve(ServeArguments& arguments, MakeModules make_modules) {
+  if (!take_listen(arguments)) return kUsage;
+  server::Modules modules = make_modules();
+  Loaded loaded = load_config(arguments.source, server::key_table(modules));
+  if (!configure(arguments, loaded, modules)) return kRefused;
+  handle_signals();
+  return run_server(arguments, loaded.settings, std::move(modules));
+}
+
+// An option that stands for a key; `unit` is what its number counts.
+void add_key_option(CLI::App& command, const std::shared_ptr<ServeArguments>& arguments, const char* option,
+                    const char* key, const char* unit, const char* help) {
+  command.add_option_function<std::string>(
+      option,
+      [arguments, key, unit](const std::string& text) { arguments->source.given.emplace_back(key, text + unit); },
+      help + std::string(" (") + key + ")");
+}
+
+void add_key_flag(CLI::App& command, const std::shared_ptr<ServeArguments>& arguments, const char* flag,
+                  const char* key, const char* help) {
+  command.add_flag_callback(
+      flag, [arguments, key] { arguments->source.given.emplace_back(key, "true"); },
+      help + std::string(" (") + key + ")");
 }
 
 }  // namespace
@@ -161,29 +260,33 @@ int serve(ServeArguments& arguments, MakeModules make_modules) {
 void add_serve(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<ServeArguments>();
   CLI::App* command = app.add_subcommand("serve", "Run the server in the foreground; SIGTERM stops it cleanly.");
-  command->add_option("--data", arguments->options.data_directory, "Data directory")->capture_default_str();
+  add_config_options(*command, arguments->source);
+  add_key_option(*command, arguments, "--data", "data", "", "Data directory");
   command->add_option("--listen", arguments->listen, "NAME=HOST:PORT of a listener, for example kafka=127.0.0.1:9092");
-  add_tls_options(*command, arguments->tls);
+  add_key_option(*command, arguments, "--tls-cert", "tls.certificate", "", "Certificate chain, PEM");
+  add_key_option(*command, arguments, "--tls-key", "tls.key", "", "Its private key, PEM, not encrypted");
+  add_key_option(*command, arguments, "--tls-client-ca", "tls.client_ca", "", "CAs of client certificates, PEM");
+  add_key_option(*command, arguments, "--tls-min-version", "tls.min_version", "", "1.2 or 1.3");
+  command->add_flag_callback(
+      "--tls-client-optional",
+      [arguments] { arguments->source.given.emplace_back("tls.client_certificates", "optional"); },
+      "Clients may show no certificate (tls.client_certificates)");
+  command->add_option("--tls-listener", arguments->tls_listeners,
+                      "Name of a listener that speaks TLS; may be repeated (tls.listeners)");
   command->add_flag("--ephemeral-ports", arguments->options.ephemeral_ports, "Every listener takes a free port");
   command->add_option("--endpoints-file", arguments->endpoints_file, "Write the addresses as JSON once ready");
-  command->add_option("--segment-mib", "Size of a log segment in MiB")
-      ->each([arguments](const std::string& text) { arguments->options.segment_bytes = std::stoull(text) << 20; })
-      ->check(CLI::Range(16, 1024));
-  command->add_option("--snapshot-log-mib", "New log in MiB before the next snapshot")
-      ->each([arguments](const std::string& text) {
-        arguments->options.snapshots.log_bytes_min = std::stoull(text) << 20;
-      })
-      ->check(CLI::Range(1, 1'048'576));
-  command->add_option("--archive-mib", "Log in MiB that becomes one archive segment")
-      ->each(
-          [arguments](const std::string& text) { arguments->options.archive.target_bytes = std::stoull(text) << 20; })
-      ->check(CLI::Range(16, 4096));
+  add_key_option(*command, arguments, "--segment-mib", "log.segment_bytes", "MiB", "Size of a log segment in MiB");
+  add_key_option(*command, arguments, "--snapshot-log-mib", "snapshot.log_bytes", "MiB",
+                 "New log in MiB before the next snapshot");
+  add_key_option(*command, arguments, "--archive-mib", "archive.segment_bytes", "MiB",
+                 "Log in MiB that becomes one archive segment");
   command->add_option("--accept-divergence", arguments->options.accept_divergence,
                       "Go on although replay up to this sequence had other effects than the log says");
-  command->add_flag("--auth", arguments->options.auth.enabled, "Clients prove who they are; see `heptane user`");
-  command->add_flag("--plain-on-loopback", arguments->options.auth.plain_on_loopback,
-                    "With --auth: passwords in the clear (SASL PLAIN) from this machine");
+  add_key_flag(*command, arguments, "--auth", "auth.enabled", "Clients prove who they are; see `heptane user`");
+  add_key_flag(*command, arguments, "--plain-on-loopback", "auth.plain_on_loopback",
+               "With --auth: passwords in the clear (SASL PLAIN) from this machine");
   command->add_flag("--quiet", arguments->quiet, "No table of endpoints");
+  command->add_flag("--json", arguments->json, "Ready, listeners and stop as lines of JSON, in place of the table");
   command->callback([arguments, &context] { context.exit_code = serve(*arguments, context.make_modules); });
 }
 

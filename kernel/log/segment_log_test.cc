@@ -278,7 +278,8 @@ TEST_F(SmallLog, DumpPrintsEveryEntry) {
   EXPECT_EQ(dump_log(disk_, kTarget, {}, text).value(), contents_.size());
   EXPECT_NE(text.str().find("0:1 1970-01-01T00:00:00.000001000Z command machine 7 type 3"), std::string::npos);
   std::ostringstream json;
-  EXPECT_EQ(dump_log(disk_, kTarget, {.secret = {}, .json = true, .payload = true, .from = 2, .upto = 3}, json).value(), 2U);
+  EXPECT_EQ(dump_log(disk_, kTarget, {.secret = {}, .json = true, .payload = true, .from = 2, .upto = 3}, json).value(),
+            2U);
   EXPECT_NE(json.str().find(R"("position":"0:2")"), std::string::npos);
   EXPECT_NE(json.str().find(R"("payload":")"), std::string::npos);
 }

@@ -1,4 +1,5 @@
-// The server's metrics: what an operator watches first. Registered once, before the first render.
+// The server's metrics (docs/metrics.md): what an operator watches first. Registered in two steps, because the admin
+// listener answers /metrics while the log is still being replayed.
 #pragma once
 
 #include "kernel/base/telemetry.h"
@@ -7,6 +8,11 @@ namespace heptane::server {
 
 class Server;
 
+// Before recovery: the start itself, connections, HTTP, the process.
+void register_start_metrics(Server& server, Telemetry& telemetry);
+// After it: shard, log, snapshots, archive, machines.
 void register_metrics(Server& server, Telemetry& telemetry);
+// What the system says of this process, under the names that Prometheus' own exporters use (process_metrics.cc).
+void register_process_metrics(Telemetry& telemetry);
 
 }  // namespace heptane::server

@@ -1,4 +1,5 @@
-// What a module gives the server: machines before recovery, listeners after it. The list of modules is app's.
+// What a module gives the server: configuration keys and machines before recovery, listeners after it. The list of modules
+// is app's.
 #pragma once
 
 #include <memory>
@@ -7,6 +8,8 @@
 #include <vector>
 
 #include "kernel/auth/sasl.h"
+#include "kernel/base/telemetry.h"
+#include "kernel/config/settings.h"
 #include "kernel/net/session.h"
 #include "kernel/shard/state_machine.h"
 
@@ -28,9 +31,17 @@ class Module {
  public:
   virtual ~Module() = default;
   virtual std::string_view name() const = 0;
+  // The module's part of the table: `[name]` and the sections of its listeners (listener_keys in server_keys.h). A logged
+  // key reaches apply() as Effects::config(name).
+  virtual std::vector<config::Key> keys() const { return {}; }
+  // The values that hold: before machines(), and again when they change while the server runs (reloadable keys only, on the
+  // I/O thread, between two turns). Never called: the defaults.
+  virtual void configure(const config::Settings& settings) { (void)settings; }
   virtual std::vector<StateMachine*> machines() { return {}; }
   // Called once, after recovery. The protocols live as long as the module.
   virtual std::vector<ListenerSpec> listeners(const ServerFacts& facts) = 0;
+  // Once, after listeners().
+  virtual void register_metrics(Telemetry& telemetry) { (void)telemetry; }
 };
 
 using Modules = std::vector<std::unique_ptr<Module>>;

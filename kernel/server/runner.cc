@@ -95,6 +95,7 @@ void Runner::run(const std::atomic<bool>& stop) {
   while (!stopping || !server_.drained()) {
     server_.io_turn(more ? 0 : server_.wait_limit_ns());
     more = server_.shard_turn();
+    if (!stopping && reload_wanted_ != nullptr && reload_wanted_->load() && reload_wanted_->exchange(false)) reload_();
     if (stop.load() && !stopping) {
       stopping = true;
       server_.request_stop();

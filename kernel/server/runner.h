@@ -36,6 +36,11 @@ class Runner {
 
   // Starts commit, housekeeping and readers; server.start() must have succeeded.
   void start_threads();
+  // `reload` runs between two turns after somebody set `wanted` and woke the server. Before run().
+  void set_reload(std::atomic<bool>& wanted, std::function<void()> reload) {
+    reload_wanted_ = &wanted;
+    reload_ = std::move(reload);
+  }
   // Runs I/O and shard until `stop` is set (a signal handler sets it and wakes the server) and everything is drained.
   void run(const std::atomic<bool>& stop);
 
@@ -48,6 +53,8 @@ class Runner {
   Wakeup commit_wakeup_;
   Wakeup helper_wakeup_;
   std::atomic<bool> ended_{false};
+  std::atomic<bool>* reload_wanted_ = nullptr;
+  std::function<void()> reload_;
   std::thread commit_thread_;
   std::thread helper_thread_;
   std::vector<std::unique_ptr<Wakeup>> reader_wakeups_;

@@ -5,20 +5,19 @@
 #include <limits>
 
 #include "kernel/log/quarantine.h"
-
+#include "kernel/log/segment.h"
 #include "kernel/server/metrics.h"
+#include "kernel/server/safety.h"
+#include "kernel/server/server_keys.h"
 
 namespace heptane::server {
 
 namespace {
 
 constexpr uint16_t kDefaultPortTries = 100;
-constexpr int64_t kDrainLimitNs = 10'000'000'000;
 constexpr uint64_t kReserveSegments = 3;  // one rewrite of the archive and two segments
 constexpr LogTime kOneTimeTokenNs = int64_t{24} * 3600 * 1'000'000'000;
 constexpr int64_t kMaxWaitNs = 1'000'000'000;
-
-bool is_loopback(const std::string& host) { return host == "::1" || host.rfind("127.", 0) == 0 || host == "localhost"; }
 
 std::string quoted(const std::string& text) { return '"' + text + '"'; }
 
@@ -30,6 +29,8 @@ Server::Server(Seams seams, ServerOptions options, Modules modules, Fatal on_fat
       modules_(std::move(modules)),
       on_fatal_(std::move(on_fatal)),
       gate_(options_.auth, seams.clock, seams.random),
+      commit_seconds_(Histogram::exponential_bounds(0.0001, 2, 16)),
+      batch_bytes_(Histogram::exponential_bounds(4096, 4, 6)),
       tls_(seams.clock) {
   // A batch, its effects and its padding always fit a segment.
   const uint64_t third = (options_.segment_bytes - log::kBlockBytes) / 3;
@@ -40,9 +41,14 @@ Server::Server(Seams seams, ServerOptions options, Modules modules, Fatal on_fat
 Server::~Server() = default;
 
 Result<void> Server::start() {
+  begun_ns_ = seams_.clock.monotonic_ns();
   HEPTANE_TRY(open_log());
+  HEPTANE_TRY(open_admin());
   HEPTANE_TRY(recover());
-  return open_listeners();
+  HEPTANE_TRY(open_listeners());
+  ready_ = true;
+  start_ns_ = seams_.clock.monotonic_ns() - begun_ns_;
+  return {};
 }
 
 Result<void> Server::open_log() {
@@ -62,9 +68,58 @@ Result<void> Server::open_log() {
   return {};
 }
 
+// Until recovery has ended nothing that this listener answers touches the shard.
+Result<void> Server::open_admin() {
+  link_ = std::make_unique<ShardLink>(options_.link_capacity);
+  link_->wake_io = [this] { seams_.net.wake(); };
+  archive_ = std::make_unique<archive::ArchiveStore>(
+      seams_.disk, archive::ArchiveStoreOptions{options_.data_directory + "/shard-0/archive", options_.shard.id});
+  make_readers();
+  net::IoLoopConfig io = options_.io;
+  io.random = &seams_.random;
+  io_ = std::make_unique<net::IoLoop>(seams_.net, seams_.clock, *link_, *records_, std::move(io));
+  register_start_metrics(*this, telemetry_);
+  admin::AdminOptions admin_options;
+  admin_options.hosts = options_.http_hosts;
+  admin_options.limits = options_.http;
+  admin_options.wait_until_ready = true;
+  admin_options.counters = &http_counters_;
+  admin_options.telemetry = &telemetry_;
+  admin_options.readiness = [this] { return readiness(); };
+  admin_options.snapshot = [this](bool ask) {
+    if (ask) {
+      snapshots_->request();
+      if (wake_helper_) wake_helper_();
+    }
+    const snapshot::SnapshotCounters& counters = snapshots_->counters();
+    return admin::SnapshotStatus{counters.taken_total, counters.failed_total, counters.last_bytes,
+                                 counters.last_sequence};
+  };
+  admin_options.gate = &gate_;
+  admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
+  return open_listener({admin_.get(), admin::kDefaultPort});
+}
+
+admin::Readiness Server::readiness() const {
+  if (stopping_) return {false, "stopping", 0, 0};
+  return ready_ ? admin::Readiness{true, "", 0, 0} : progress_;
+}
+
+// Recovery is one call; this is where it breathes.
+Result<void> Server::between_steps(std::string_view phase, uint64_t done, uint64_t total) {
+  progress_ = {false, std::string(phase), done, total};
+  const int64_t now_ns = seams_.clock.monotonic_ns();
+  if (now_ns - last_turn_ns_ < options_.recovery_turn_ns) return {};
+  io_->run_once(0);
+  last_turn_ns_ = seams_.clock.monotonic_ns();
+  if (options_.stop_wanted && options_.stop_wanted())
+    return Error{Errc::closed, "stopped before it was ready; nothing was changed"};
+  return {};
+}
+
 Result<void> Server::recover() {
   committer_ = std::make_unique<Committer>(*log_, on_fatal_);
-  link_ = std::make_unique<ShardLink>(options_.link_capacity);
+  committer_->measure(seams_.clock, commit_seconds_, batch_bytes_);
   shard_ = std::make_unique<Shard>(options_.shard, seams_.clock, *committer_);
   shard_->add_machine(streams_);
   shard_->add_machine(auth_);
@@ -81,7 +136,6 @@ Result<void> Server::recover() {
     shard_->set_guard(guard_->guard());
   }
   const auto wake_io = [this] { seams_.net.wake(); };
-  link_->wake_io = wake_io;
   // Nobody wakes the shard for requests: merged, its turn follows every turn of the I/O loop.
   committer_->set_wake(
       [this] {
@@ -96,20 +150,27 @@ Result<void> Server::recover() {
 Result<void> Server::replay_log() {
   const std::string home = options_.data_directory + "/shard-0";
   snapshot::SnapshotStoreOptions snapshots{home + "/snapshots", home + "/quarantine"};
+  // A wish to stop waits for the end of the snapshot.
+  snapshots.on_progress = [this](uint64_t done, uint64_t total) { (void)between_steps("restore", done, total).ok(); };
   if (options_.read_ahead) snapshots.read_ahead = snapshot::kReadAheadBuffers;
   snapshot_store_ = std::make_unique<snapshot::SnapshotStore>(seams_.disk, std::move(snapshots));
   HEPTANE_TRY(snapshot_store_->open());
   const Result<std::optional<LogId>> id = snapshot::peek_log_id(seams_.disk, home + "/log");
   if (!id) return id.error();
-  archive_ = std::make_unique<archive::ArchiveStore>(
-      seams_.disk, archive::ArchiveStoreOptions{home + "/archive", options_.shard.id});
   HEPTANE_TRY(archive_->open(*id));
   Result<snapshot::RestoredSnapshot> restored = snapshot_store_->restore(*shard_, streams_, *id);
   if (!restored) return restored.error();
   restored_ = std::move(*restored);
-  Result<log::RecoveryReport> report = log_->recover(
-      restored_.from,
-      [this](const log::BatchView& batch, const log::BatchPlace& place) { return shard_->replay(batch, place); });
+  const Result<uint64_t> total = log_bytes_behind(restored_.from.place.segment, restored_.from.place.offset);
+  if (!total) return total.error();
+  uint64_t done = 0;
+  HEPTANE_TRY(between_steps("replay", done, *total));
+  Result<log::RecoveryReport> report =
+      log_->recover(restored_.from, [&](const log::BatchView& batch, const log::BatchPlace& place) -> Result<void> {
+        HEPTANE_TRY(shard_->replay(batch, place));
+        done += batch.header().padded_bytes();
+        return between_steps("replay", done, *total);
+      });
   if (!report) return report.error();
   recovery_ = std::move(*report);
   streams_.forget_segments(archive_->last_log_segment());
@@ -143,46 +204,39 @@ void Server::make_readers() {
   for (size_t i = 0; i < readers(); ++i) readers_.push_back(std::make_unique<ReaderRole>(reads_, reader()));
 }
 
+// What there is to replay at most: the last segments hold room that nothing was written to yet.
+Result<uint64_t> Server::log_bytes_behind(uint32_t segment, uint64_t offset) {
+  const Result<log::SegmentListing> listing = log::list_segments(seams_.disk, options_.data_directory + "/shard-0/log");
+  if (!listing) return listing.error().code == Errc::not_found ? Result<uint64_t>(0) : listing.error();
+  uint64_t bytes = 0;
+  for (const log::SegmentFile& file : listing->segments)
+    if (file.number >= segment)
+      bytes += file.file_bytes - std::min(file.file_bytes, file.number == segment ? offset : 0);
+  return bytes;
+}
+
 Result<void> Server::open_listeners() {
-  make_readers();
-  net::IoLoopConfig config;
-  config.max_connections = options_.max_connections;
-  config.random = &seams_.random;
-  io_ = std::make_unique<net::IoLoop>(seams_.net, seams_.clock, *link_, *records_, config);
-  register_metrics(*this, telemetry_);
-  admin::AdminOptions admin_options;
-  admin_options.telemetry = &telemetry_;
-  admin_options.readiness = [this] { return admin::Readiness{!stopping_, stopping_ ? "stopping" : "", 0, 0}; };
-  admin_options.snapshot = [this](bool ask) {
-    if (ask) {
-      snapshots_->request();
-      if (wake_helper_) wake_helper_();
-    }
-    const snapshot::SnapshotCounters& counters = snapshots_->counters();
-    return admin::SnapshotStatus{counters.taken_total, counters.failed_total, counters.last_bytes,
-                                 counters.last_sequence};
-  };
-  admin_options.gate = &gate_;
-  admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
-  HEPTANE_TRY(open_listener({admin_.get(), admin::kDefaultPort}));
   const ServerFacts facts{log_->id(), shard_->epoch(), gate_.enabled() ? &gate_ : nullptr};
-  for (const std::unique_ptr<Module>& module : modules_)
+  for (const std::unique_ptr<Module>& module : modules_) {
     for (const ListenerSpec& spec : module->listeners(facts)) HEPTANE_TRY(open_listener(spec));
+    module->register_metrics(telemetry_);
+  }
+  register_metrics(*this, telemetry_);
   tls_.register_metrics(io_->counters(), telemetry_);
   return check_listener_names();
 }
 
 Result<void> Server::open_listener(const ListenerSpec& spec) {
   const std::string name(spec.protocol->name());
+  if (options_.listen_off.contains(name)) return {};
   const auto chosen = options_.listen.find(name);
-  Endpoint endpoint{name, {"127.0.0.1", 0}, false, options_.tls.count(name) > 0};
+  Endpoint endpoint{name, {"127.0.0.1", 0}, false, options_.tls.contains(name), false};
   const Result<net::ListenerOptions> options = listener_options(name);
   if (!options) return Error{options.error().code, "listen." + name + ": " + options.error().message};
   if (chosen != options_.listen.end()) {
-    if (!chosen->second.is_unix() && !is_loopback(chosen->second.host))
-      return Error{Errc::refused,
-                   "listen." + name + ": " + chosen->second.host +
-                       " is beyond loopback and authentication and TLS are not switched on: use 127.0.0.1"};
+    const ListenerSafety safety = listener_safety(options_, name, chosen->second.host);
+    if (const std::string why = unsafe_listener(safety); !why.empty()) return Error{Errc::refused, why};
+    endpoint.insecure = is_insecure(safety);
     const Result<uint16_t> port = io_->add_listener(*spec.protocol, chosen->second, *options);
     if (!port) return Error{port.error().code, "listen." + name + ": " + port.error().message};
     endpoint.address = {chosen->second.host, *port};
@@ -215,19 +269,6 @@ Result<void> Server::check_listener_names() const {
       return Error{Errc::invalid_argument, "tls is set for the listener `" + name + "`, which does not exist"};
   }
   return {};
-}
-
-void Server::io_turn(int64_t max_wait_ns) {
-  io_->run_once(max_wait_ns);
-  if (!tls_reload_wanted_.load(std::memory_order_relaxed) || !tls_reload_wanted_.exchange(false)) return;
-  const Result<void> reloaded = reload_tls();
-  const char* what = reloaded ? "the certificates were read again" : reloaded.error().message.c_str();
-  std::fprintf(stderr, "heptane: reload: %s\n", what);
-}
-
-void Server::request_tls_reload() {
-  tls_reload_wanted_.store(true);
-  wake_io();
 }
 
 // 127.0.0.1 and, where there is IPv6, [::1] with the same number; a port in use is skipped for the next.
@@ -350,8 +391,30 @@ Result<void> Server::relieve_disk() {
   return log_->trim(std::min(live, needed_from_));
 }
 
+void Server::reconfigure(const config::Settings& settings) {
+  ServerOptions wanted = options_;  // which stay as they are: the helper reads them
+  land(settings, wanted);
+  shard_->set_machine_memory_budget(wanted.shard.machine_memory_budget_bytes);
+  shard_->adopt(wanted.machine_config, false);
+  for (const std::unique_ptr<Module>& module : modules_) module->configure(settings);
+  {
+    const std::lock_guard lock(options_mutex_);
+    new_options_ = std::move(wanted);
+  }
+  if (wake_helper_) wake_helper_();
+}
+
+void Server::take_new_options() {
+  const std::lock_guard lock(options_mutex_);
+  if (!new_options_) return;
+  snapshots_->reconfigure(new_options_->snapshots);
+  archiver_->reconfigure(new_options_->archive);
+  new_options_.reset();
+}
+
 bool Server::helper_turn() {
   if (committer_->failed()) return false;
+  take_new_options();
   check_free_space();
   if (const Result<void> found = find_needed_log(); !found) on_fatal_(found.error());
   if (const Result<void> relieved = relieve_disk(); !relieved) on_fatal_(relieved.error());
@@ -371,7 +434,7 @@ bool Server::helper_turn() {
 void Server::request_stop() {
   if (stopping_) return;
   stopping_ = true;
-  io_->shutdown(seams_.clock.monotonic_ns() + kDrainLimitNs);
+  io_->shutdown(seams_.clock.monotonic_ns() + options_.drain_limit_ns);
   shard_->request_stop();
 }
 

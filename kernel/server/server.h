@@ -1,5 +1,8 @@
 // The whole server as objects with turns: recovery, shard, commit, log housekeeping and I/O over the four seams. It starts
 // no thread: app gives every role one (runner.h), the simulator calls them in seeded order.
+//
+// The admin listener opens before recovery and answers health and metrics alone; recovery gives it a turn between two
+// steps. Every other listener opens when all that can be read is synced (kernel/log/README.md, Recovery).
 #pragma once
 
 #include <algorithm>
@@ -7,6 +10,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +23,7 @@
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
 #include "kernel/base/random.h"
+#include "kernel/config/settings.h"
 #include "kernel/log/segment_log.h"
 #include "kernel/net/io_loop.h"
 #include "kernel/net/net.h"
@@ -40,18 +47,27 @@ struct Seams {
 struct ServerOptions {
   std::string data_directory = "heptane-data";
   uint64_t segment_bytes = uint64_t{64} << 20;
-  std::map<std::string, net::Address> listen;                   // by listener name; what is absent has its default
-  std::map<std::string, net::TlsOptions> tls;                   // by listener name; the others speak in the clear
+  std::map<std::string, net::Address> listen;  // by listener name; what is absent has its default
+  std::set<std::string> listen_off;            // these do not open
+  std::set<std::string> listen_insecure;       // may be reached from beyond loopback without authentication and TLS
+  std::map<std::string, net::TlsOptions> tls;  // by listener name; the others speak in the clear
+  bool tls_unused = false;                     // there are files and no listener for them
   std::map<std::string, net::ListenerOptions> listener_limits;  // by listener name; what is absent has the defaults
   bool ephemeral_ports = false;  // listeners without an entry in `listen` take any free port
   bool loopback_v6 = true;       // default listeners on [::1] too, with the same number
   Sequence accept_divergence = 0;
   size_t link_capacity = 16'384;
-  size_t max_connections = 10'000;                    // below the limit of open files
+  net::IoLoopConfig io;
+  http::HttpLimits http;
+  std::vector<std::string> http_hosts;                // names besides loopback's that the admin listener answers to
+  int64_t drain_limit_ns = 10'000'000'000;            // of a stop: what is unanswered then is cut off
+  int64_t recovery_turn_ns = 5'000'000;               // of recovery between two turns of the admin listener
   std::map<std::string, std::string> machine_config;  // what apply() may see; differences are logged at start
   size_t readers = 1;                                 // threads for reads of the log that would wait for the disk
   bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
+  bool process_metrics = false;       // what the system says of the process (not in the simulator)
+  std::function<bool()> stop_wanted;  // asked during recovery: true ends the start with Errc::closed; may be absent
   auth::AuthOptions auth;
   std::function<void(const std::string& token)> announce_token;  // the one-time token of a first start, once synced
   ShardOptions shard;
@@ -64,6 +80,7 @@ struct Endpoint {
   net::Address address;
   bool moved = false;  // the default port was in use
   bool tls = false;
+  bool insecure = false;  // reachable from beyond loopback, and nothing protects it
 };
 
 class Server {
@@ -79,8 +96,11 @@ class Server {
   // Locks the data directory, recovers, replays, opens the listeners. Once.
   Result<void> start();
 
+  // What SIGHUP may change. Keys that are not reloadable hold what they held. On the thread of I/O and shard.
+  void reconfigure(const config::Settings& settings);
+
   // One turn each; true when there is more to do at once.
-  void io_turn(int64_t max_wait_ns);
+  void io_turn(int64_t max_wait_ns) { io_->run_once(max_wait_ns); }
   bool shard_turn();
   bool commit_turn() { return committer_->run_once(); }
   bool helper_turn();
@@ -96,8 +116,6 @@ class Server {
   // Reads the files of certificates again: new connections use them, old ones keep theirs. What is wrong stays as it was
   // and is named in the error. The I/O thread.
   Result<void> reload_tls() { return tls_.reload(); }
-  // The same in the next io_turn, with a line on stderr. Any thread, also a signal handler.
-  void request_tls_reload();
 
   const std::vector<Endpoint>& endpoints() const { return endpoints_; }
   std::string endpoints_json() const;
@@ -110,6 +128,7 @@ class Server {
   Shard& shard() { return *shard_; }
   streams::StreamsMachine& streams() { return streams_; }
   auth::Gate& gate() { return gate_; }
+  const auth::AuthMachine& users() const { return auth_; }
   // There are users and nobody is asked who he is: what serve says at its start.
   bool users_without_authentication() const { return !gate_.enabled() && !auth_.directory().users.empty(); }
   // The process before this one died while it applied a command, which is now refused.
@@ -117,7 +136,17 @@ class Server {
   Committer& committer() { return *committer_; }
   log::Log& log() { return *log_; }
   net::IoLoop& io() { return *io_; }
+  const ShardLink& link() const { return *link_; }
+  log::SegmentLog& segment_log() { return *log_; }
   const LogId& log_id() const { return log_->id(); }
+  bool ready() const { return ready_; }
+  admin::Readiness readiness() const;
+  int64_t start_ns() const { return start_ns_; }
+  const ServerOptions& options() const { return options_; }
+  const http::HttpCounters& http_counters() const { return http_counters_; }
+  const Histogram& commit_seconds() const { return commit_seconds_; }
+  const Histogram& batch_bytes() const { return batch_bytes_; }
+  const Modules& modules() const { return modules_; }
   // Wakes the thread that runs io_turn. Any thread, also a signal handler.
   void wake_io() { seams_.net.wake(); }
   void set_wake_commit(std::function<void()> wake) { wake_commit_ = std::move(wake); }
@@ -129,6 +158,10 @@ class Server {
 
  private:
   Result<void> open_log();
+  Result<void> open_admin();
+  Result<void> between_steps(std::string_view phase, uint64_t done, uint64_t total);
+  Result<uint64_t> log_bytes_behind(uint32_t segment, uint64_t offset);
+  void take_new_options();
   Result<void> recover();
   Result<void> replay_log();
   void make_readers();
@@ -162,10 +195,12 @@ class Server {
   std::vector<std::unique_ptr<ReaderRole>> readers_;
   std::unique_ptr<PooledRecordsReader> records_;
   Telemetry telemetry_;
+  http::HttpCounters http_counters_;
+  Histogram commit_seconds_;
+  Histogram batch_bytes_;
   std::unique_ptr<admin::AdminProtocol> admin_;
   std::unique_ptr<net::IoLoop> io_;
   ListenerTls tls_;
-  std::atomic<bool> tls_reload_wanted_{false};
   std::vector<Endpoint> endpoints_;
   log::RecoveryReport recovery_;
   std::unique_ptr<snapshot::SnapshotStore> snapshot_store_;
@@ -180,6 +215,13 @@ class Server {
   std::function<void()> wake_helper_;
   std::atomic<uint32_t> oldest_live_segment_{0};  // as the shard last saw it while the disk was full
   std::atomic<bool> stopping_{false};
+  bool ready_ = false;
+  admin::Readiness progress_{false, "restore", 0, 0};  // while not ready
+  int64_t begun_ns_ = 0;
+  int64_t start_ns_ = 0;      // how long the start took
+  int64_t last_turn_ns_ = 0;  // of the admin listener during recovery
+  std::mutex options_mutex_;
+  std::optional<ServerOptions> new_options_;  // for the helper
   bool last_snapshot_requested_ = false;
 };
 

@@ -7,6 +7,12 @@ void Committer::set_wake(std::function<void()> wake_commit, std::function<void()
   wake_shard_ = std::move(wake_shard);
 }
 
+void Committer::measure(Clock& clock, Histogram& seconds, Histogram& bytes) {
+  clock_ = &clock;
+  seconds_ = &seconds;
+  bytes_ = &bytes;
+}
+
 void Committer::start(Sequence durable) {
   watermark_.store(durable, std::memory_order_release);
   for (ShardLink* link : links_) link->watermark.store(durable, std::memory_order_release);
@@ -36,6 +42,7 @@ bool Committer::run_once() {
   BatchWriter* writer = *front;
   waiting_.pop();
   in_flight_ = true;
+  if (clock_ != nullptr) begun_ns_ = clock_->monotonic_ns();
   log_.append(writer->pending(),
               [this, writer](Result<log::BatchPlace> place) { on_synced(*writer, std::move(place)); });
   return true;
@@ -50,6 +57,10 @@ void Committer::on_synced(BatchWriter& writer, Result<log::BatchPlace> place) {
   }
   batches_total_.fetch_add(1, std::memory_order_relaxed);
   bytes_total_.fetch_add(place->bytes, std::memory_order_relaxed);
+  if (clock_ != nullptr) {
+    seconds_->observe(static_cast<double>(clock_->monotonic_ns() - begun_ns_) / 1e9);
+    bytes_->observe(static_cast<double>(place->bytes));
+  }
   const Sequence last = writer.pending().header.last_sequence();
   // The shard must be able to index the batch before anybody can hear of it and ask: first completed_, then watermark.
   const bool pushed = completed_.try_push(Completed{&writer, *place});

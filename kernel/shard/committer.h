@@ -10,6 +10,8 @@
 #include <functional>
 #include <vector>
 
+#include "kernel/base/clock.h"
+#include "kernel/base/telemetry.h"
 #include "kernel/log/log.h"
 #include "kernel/shard/batch_writer.h"
 #include "kernel/shard/link.h"
@@ -30,6 +32,8 @@ class Committer {
 
   void attach(ShardLink& link) { links_.push_back(&link); }
   void set_wake(std::function<void()> wake_commit, std::function<void()> wake_shard);
+  // Before the first batch: how long each write and sync takes, and how much it writes. All outlive this.
+  void measure(Clock& clock, Histogram& seconds, Histogram& bytes);
   // After recovery: everything up to `durable` is synced.
   void start(Sequence durable);
 
@@ -51,6 +55,10 @@ class Committer {
 
   log::Log& log_;
   Fatal on_fatal_;
+  Clock* clock_ = nullptr;  // none: nothing is measured
+  Histogram* seconds_ = nullptr;
+  Histogram* bytes_ = nullptr;
+  int64_t begun_ns_ = 0;  // of the one in flight
   std::vector<ShardLink*> links_;
   std::function<void()> wake_commit_;
   std::function<void()> wake_shard_;

@@ -93,6 +93,9 @@ class Shard {
   void request_stop() { stopping_ = true; }
   bool drained() const;
 
+  // Above it new state is refused.
+  void set_machine_memory_budget(uint64_t bytes) { options_.machine_memory_budget_bytes = bytes; }
+
   // Disk full or a budget passed: only commands that relieve are admitted. Any thread.
   void set_disk_full(bool full) { disk_full_.store(full, std::memory_order_relaxed); }
   bool disk_full() const { return disk_full_.load(std::memory_order_relaxed); }

@@ -185,6 +185,8 @@ bool SectionReader::read(MutableBytes into) {
       const Stretch* next = stretches_.next();
       if (next == nullptr) return false;
       payload_ = {next->memory.get(), next->bytes};
+      read_bytes_ += next->bytes;
+      if (progress_) progress_(read_bytes_);
       // What was right before the damage is of no use: the caller gives up all of it.
       if (next->error) damage_ = *next->error;
       continue;

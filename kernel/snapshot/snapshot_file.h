@@ -95,6 +95,8 @@ class SectionReader final : public SnapshotReader {
  public:
   SectionReader(SnapshotFileReader& file, Section section, size_t ahead);
   bool read(MutableBytes into) override;
+  // Told what of the file has been read so far, between two stretches of it, on the reading thread.
+  void set_progress(std::function<void(uint64_t bytes)> progress) { progress_ = std::move(progress); }
   // Everything read, nothing left over, and of the state the hash that the footer says; else why.
   Result<void> finish();
   // What was wrong with the file itself; nothing when the content was.
@@ -113,6 +115,8 @@ class SectionReader final : public SnapshotReader {
   StreamingHash128 hash_;
   bool ended_ = false;  // these two are the filling thread's
   Bytes payload_;
+  std::function<void(uint64_t)> progress_;
+  uint64_t read_bytes_ = 0;
   Result<void> damage_;
   ReadAhead<Stretch> stretches_;
 };

@@ -120,21 +120,29 @@ Result<void> SnapshotStore::load(const std::string& path, Shard& shard, StreamSt
     return damage;
   }
   const SnapshotHeader& header = (*file)->header();
+  const SnapshotFooter& footer = (*file)->footer();
+  const auto report_to = [&](SectionReader& reader, uint64_t before) {
+    if (!options_.on_progress) return;
+    reader.set_progress(
+        [&, before](uint64_t bytes) { options_.on_progress(before + bytes, footer.state_bytes + footer.index_bytes); });
+  };
   {
     SectionReader state(**file, Section::state, options_.read_ahead);
+    report_to(state, 0);
     Result<void> restored = shard.restore(state, header.sequence, header.time);
     if (restored) restored = state.finish();
     damage = state.damage();
     if (!damage || !restored) return !damage ? damage : restored;
   }
   SectionReader index(**file, Section::index, options_.read_ahead);
+  report_to(index, footer.state_bytes);
   Result<void> restored = streams.restore_index(index);
   if (restored) restored = index.finish();
   damage = index.damage();
   if (!damage || !restored) return !damage ? damage : restored;
   out.any = true;
   out.header = header;
-  out.file_bytes = (*file)->footer().file_bytes;
+  out.file_bytes = footer.file_bytes;
   out.from.place = {header.segment, header.offset, 0};
   out.from.next_sequence = header.sequence + 1;
   out.from.previous_chain = header.previous_chain;

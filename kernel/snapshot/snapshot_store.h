@@ -5,6 +5,7 @@
 // Threads: restore before all others; afterwards the helper's.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,8 @@ struct SnapshotStoreOptions {
   ShardId shard = 0;
   size_t kept = 2;
   size_t read_ahead = 0;  // buffers that a thread of its own reads ahead in restore(); 0: no thread
+  // Told while restore() reads: how much of a file's bytes it has.
+  std::function<void(uint64_t done, uint64_t total)> on_progress{};
 };
 
 struct SnapshotName {

@@ -62,6 +62,12 @@ class SnapshotTaker {
     last_.store(true, std::memory_order_release);
     request();
   }
+  // Helper: pace and growth from now on; the method stays.
+  void reconfigure(const SnapshotTakerOptions& options) {
+    options_.bytes_per_second = options.bytes_per_second;
+    options_.log_bytes_min = options.log_bytes_min;
+    options_.free_bytes_reserve = options.free_bytes_reserve;
+  }
   // Nothing requested and nothing at work.
   bool idle() const {
     return !requested_.load(std::memory_order_acquire) && phase_.load(std::memory_order_acquire) == Phase::idle;
@@ -98,7 +104,7 @@ class SnapshotTaker {
 
   SnapshotStore& store_;
   Clock& clock_;
-  const SnapshotTakerOptions options_;
+  SnapshotTakerOptions options_;
   std::function<void(const std::string&)> report_;
   std::function<void()> wake_shard_;
   std::function<void()> wake_helper_;

@@ -1,5 +1,7 @@
 #include "modules/data/module.h"
 
+#include "kernel/config/units.h"
+#include "kernel/server/server_keys.h"
 #include "modules/data/gateway/kafka/kafka.h"
 #include "modules/data/machine/consumer_offsets/consumer_offsets.h"
 
@@ -7,25 +9,123 @@ namespace heptane::data {
 
 namespace {
 
+using config::bind;
+using config::Type;
+using kafka::KafkaCounters;
+using kafka::KafkaOptions;
+
 constexpr uint16_t kKafkaPort = 9092;
+constexpr int64_t kMiB = 1 << 20;
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr std::string_view kAdvertised = "listen.kafka.advertised";
+
+using Keys = std::vector<config::Binding<KafkaOptions>>;
+
+const Keys& kafka_keys() {
+  static const Keys keys = {
+      bind<&KafkaOptions::auto_create>({.name = "kafka.auto_create",
+                                        .type = Type::boolean,
+                                        .help = "A client that asks for an unknown topic creates it",
+                                        .reloadable = true}),
+      // Above the largest record batch, whatever that is set to.
+      bind<&KafkaOptions::max_request_bytes>({.name = "kafka.max_request_bytes",
+                                              .type = Type::size,
+                                              .help = "A longer request closes the connection",
+                                              .min = 5 * kMiB,
+                                              .max = 256 * kMiB,
+                                              .reloadable = true}),
+      bind<&KafkaOptions::max_record_batch_bytes>({.name = "kafka.max_record_batch_bytes",
+                                                   .type = Type::size,
+                                                   .help = "A longer record batch is refused with error 10",
+                                                   .min = 1024,
+                                                   .max = 4'000'000,
+                                                   .reloadable = true}),
+      bind<&KafkaOptions::max_fetch_bytes>({.name = "kafka.max_fetch_bytes",
+                                            .type = Type::size,
+                                            .help = "Records in one Fetch response, whatever the client asks for",
+                                            .min = 5 * kMiB,
+                                            .max = 256 * kMiB,
+                                            .reloadable = true}),
+      bind<&KafkaOptions::idle_timeout_ns>({.name = "kafka.idle_timeout",
+                                            .type = Type::duration,
+                                            .help = "A connection without a request is closed after this",
+                                            .min = kSecond,
+                                            .max = 86'400 * kSecond,
+                                            .word = "never",
+                                            .word_value = 0}),
+  };
+  return keys;
+}
+
+config::Key advertised_key() {
+  config::Key key{.name = std::string(kAdvertised), .type = Type::peer};
+  key.help = "HOST:PORT that clients are told to connect to; \"auto\": where they did";
+  key.fallback = std::string("auto");
+  key.choices = {"auto"};
+  key.reloadable = true;
+  return key;
+}
+
+Telemetry::Value value_of(const std::atomic<uint64_t>& value) {
+  return [&value] { return static_cast<double>(value.load(std::memory_order_relaxed)); };
+}
+
+void register_kafka(const KafkaCounters& counters, Telemetry& telemetry) {
+  for (size_t i = 0; i < kafka::kApis.size(); ++i)
+    telemetry.counter("heptane_kafka_requests_total", "Kafka requests, by API", value_of(counters.requests_by_api[i]),
+                      {{"api", std::string(kafka::kApis[i].name)}});
+  telemetry.counter("heptane_kafka_record_batches_total", "Record batches appended or repeated",
+                    value_of(counters.record_batches));
+  telemetry.counter("heptane_kafka_record_batches_refused_total", "Record batches answered with an error",
+                    value_of(counters.record_batches_refused));
+  telemetry.counter("heptane_kafka_requests_past_deadline_total", "Requests whose answer did not come in time",
+                    value_of(counters.requests_past_deadline));
+  const auto rejected = [&](const char* reason, const std::atomic<uint64_t>& counter) {
+    telemetry.counter("heptane_kafka_requests_rejected_total", "Requests that were not served, by reason",
+                      value_of(counter), {{"reason", reason}});
+  };
+  rejected("malformed", counters.malformed_requests);
+  rejected("oversized", counters.oversized_requests);
+  rejected("unknown_api", counters.unknown_apis);
+  rejected("unsupported_version", counters.unsupported_versions);
+  rejected("unauthenticated", counters.unauthenticated_requests);
+  rejected("failed_authentication", counters.failed_authentications);
+}
 
 class DataModule final : public server::Module {
  public:
   std::string_view name() const override { return "data"; }
 
+  std::vector<config::Key> keys() const override {
+    std::vector<config::Key> keys = server::listener_keys("kafka", kKafkaPort);
+    keys.push_back(advertised_key());
+    for (config::Key& key : config::keys_of<KafkaOptions>(kafka_keys())) keys.push_back(std::move(key));
+    return keys;
+  }
+
+  void configure(const config::Settings& settings) override {
+    settings.land<KafkaOptions>(kafka_keys(), options_);
+    options_.advertised = {};
+    if (const auto advertised = config::parse_host_port(settings.text(kAdvertised)))
+      options_.advertised = {advertised->host, advertised->port};
+    if (kafka_) kafka_->set_options(options_);
+  }
+
   std::vector<StateMachine*> machines() override { return {&offsets_}; }
 
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
-    kafka::KafkaOptions options;
-    options.cluster_id = log_id_text(facts.log_id);
-    options.leader_epoch = static_cast<int32_t>(facts.epoch);
-    options.authenticator = facts.authenticator;
-    kafka_ = std::make_unique<kafka::KafkaProtocol>(std::move(options));
+    options_.cluster_id = log_id_text(facts.log_id);
+    options_.leader_epoch = static_cast<int32_t>(facts.epoch);
+    options_.authenticator = facts.authenticator;
+    kafka_ = std::make_unique<kafka::KafkaProtocol>(options_);
     return {{kafka_.get(), kKafkaPort}};
   }
 
+  void register_metrics(Telemetry& telemetry) override { register_kafka(kafka_->counters(), telemetry); }
+
  private:
   offsets::ConsumerOffsets offsets_;
+  KafkaOptions options_;
   std::unique_ptr<kafka::KafkaProtocol> kafka_;
 };
 

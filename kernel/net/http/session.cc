@@ -124,6 +124,8 @@ std::optional<HttpResponse> HttpSession::options_answer(const std::string& allow
 }
 
 std::optional<HttpResponse> HttpSession::route_refusal() {
+  if (service_.hold)
+    if (std::optional<HttpResponse> held_back = service_.hold(request_)) return held_back;
   HttpRouter::Match match = service_.router.find(request_.method, request_.path);
   if (match.malformed) return HttpResponse::error(400, "malformed", "a % in the path needs two hexadecimal digits");
   route_ = match.route;
@@ -285,6 +287,7 @@ bool HttpSession::gzip_wanted(const HttpResponse& response) const {
 
 // `framing`: the header that tells where the body ends.
 std::string HttpSession::head_of(const HttpResponse& response, const std::string& framing) const {
+  if (service_.counters != nullptr) service_.counters->answered(response.status);
   std::string out = "HTTP/1.1 " + std::to_string(response.status) + ' ';
   out += reason_phrase(response.status);
   out += "\r\nDate: " + http_date(context_->utc_ns()) + "\r\n";

@@ -4,11 +4,13 @@
 // timer. A connection that became a WebSocket is that session's from then on.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "kernel/net/http/content_coding.h"
+#include "kernel/net/http/counters.h"
 #include "kernel/net/http/exchange.h"
 #include "kernel/net/http/guard.h"
 #include "kernel/net/http/host_check.h"
@@ -22,7 +24,10 @@ struct HttpService {
   HttpLimits limits;
   HostCheck hosts;
   HttpRouter router;
-  auth::Gate* gate = nullptr;  // null: nobody is asked who he is
+  // Asked about every request before its route is looked for; an answer is the response. Absent: nothing is held back.
+  std::function<std::optional<HttpResponse>(const HttpRequest&)> hold;
+  HttpCounters* counters = nullptr;  // outlives the service
+  auth::Gate* gate = nullptr;        // null: nobody is asked who he is
 };
 
 class HttpSession final : public net::Session, private HttpExchange {

@@ -39,7 +39,7 @@ class PowercutServer(Server):
         syncs that do nothing. fail_sync: the number of one that returns EIO."""
         super().__init__(**options)
         self.layer = powercut_module().Layer()
-        os.makedirs(self.data, exist_ok=True)
+        os.makedirs(self.data, mode=0o700, exist_ok=True)
         self.state_parent = tempfile.mkdtemp(prefix="heptane-powercut-", dir=_state_parent())
         self.state = os.path.join(self.state_parent, "state")
         self.layer.prepare(self.data, self.state, fsync_persists_name=fsync_persists_name)

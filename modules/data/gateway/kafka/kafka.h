@@ -1,7 +1,8 @@
 // The Kafka protocol of one listener. Sessions speak it without I/O (kernel/net/session.h); what they ask goes to the
-// streams machine. Options are fixed at start; counters may be read from any thread, the rest belongs to the I/O threads.
+// streams machine. Options change only between two turns; counters may be read from any thread, the rest belongs to the I/O threads.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -9,6 +10,7 @@
 
 #include "kernel/auth/sasl.h"
 #include "kernel/net/session.h"
+#include "modules/data/gateway/kafka/api.h"
 
 namespace heptane::data::kafka {
 
@@ -27,14 +29,15 @@ struct KafkaOptions {
 
 struct KafkaCounters {
   std::atomic<uint64_t> requests{0};
-  std::atomic<uint64_t> record_batches{0};            // appended or repeated
-  std::atomic<uint64_t> record_batches_refused{0};    // answered with an error
-  std::atomic<uint64_t> malformed_requests{0};        // closed: a request that cannot be read
-  std::atomic<uint64_t> oversized_requests{0};        // closed: length negative or over the limit
-  std::atomic<uint64_t> unknown_apis{0};              // closed: no such API key here
-  std::atomic<uint64_t> unsupported_versions{0};      // answered with error 35 or closed
-  std::atomic<uint64_t> requests_past_deadline{0};    // no answer came in time
-  std::atomic<uint64_t> unauthenticated_requests{0};  // closed: before the client had proved who it is
+  std::array<std::atomic<uint64_t>, kApis.size()> requests_by_api{};  // in the order of kApis; those that are known
+  std::atomic<uint64_t> record_batches{0};                            // appended or repeated
+  std::atomic<uint64_t> record_batches_refused{0};                    // answered with an error
+  std::atomic<uint64_t> malformed_requests{0};                        // closed: a request that cannot be read
+  std::atomic<uint64_t> oversized_requests{0};                        // closed: length negative or over the limit
+  std::atomic<uint64_t> unknown_apis{0};                              // closed: no such API key here
+  std::atomic<uint64_t> unsupported_versions{0};                      // answered with error 35 or closed
+  std::atomic<uint64_t> requests_past_deadline{0};                    // no answer came in time
+  std::atomic<uint64_t> unauthenticated_requests{0};                  // closed: before the client had proved who it is
   std::atomic<uint64_t> failed_authentications{0};
 };
 
@@ -48,6 +51,8 @@ class KafkaProtocol final : public net::Protocol {
   int64_t idle_timeout_ns() const override { return options_.idle_timeout_ns; }
 
   const KafkaOptions& options() const { return options_; }
+  // Limits from now on. On the I/O thread, between two turns.
+  void set_options(KafkaOptions options) { options_ = std::move(options); }
   KafkaCounters& counters() { return counters_; }
 
  private:

@@ -91,6 +91,7 @@ void KafkaSession::enqueue(Buffer frame) {
   if (reader.failed()) return end_input("request without a whole header", counters().malformed_requests);
   const Api* api = find_api(header.api_key);
   if (api == nullptr) return end_input("API key is not served", counters().unknown_apis);
+  count(counters().requests_by_api[static_cast<size_t>(api - kApis.data())]);
   if (!sasl_.authenticated(options()) && !before_authentication(api->key))
     return end_input("a request before authentication", counters().unauthenticated_requests);
   if (sasl_.authenticated(options()) && !in_force())

@@ -1,0 +1,142 @@
+#include "kernel/config/document.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
+#define TOML_ENABLE_WINDOWS_COMPAT 0
+#include <toml++/toml.h>
+
+namespace heptane::config {
+
+namespace {
+
+bool is_bare(std::string_view key) {
+  return !key.empty() && std::all_of(key.begin(), key.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+}
+
+Place place_of(const toml::source_region& region) {
+  return {static_cast<uint32_t>(region.begin.line), static_cast<uint32_t>(region.begin.column)};
+}
+
+const char* kind_name(toml::node_type type) {
+  switch (type) {
+    case toml::node_type::table: return "a table";
+    case toml::node_type::array: return "a list";
+    case toml::node_type::string: return "a string";
+    case toml::node_type::integer: return "an integer";
+    case toml::node_type::floating_point: return "a number with a point";
+    case toml::node_type::boolean: return "true or false";
+    case toml::node_type::date: return "a date";
+    case toml::node_type::time: return "a time";
+    case toml::node_type::date_time: return "a date and time";
+    case toml::node_type::none: break;
+  }
+  return "nothing";
+}
+
+class Flattener {
+ public:
+  explicit Flattener(Document& out) : out_(out) {}
+
+  bool table(const toml::table& table, const std::string& prefix) {
+    for (const auto& [key, node] : table) {
+      if (out_.entries.size() >= kEntriesLimit) return false;
+      const std::string part = is_bare(key.str()) ? std::string(key.str()) : '"' + std::string(key.str()) + '"';
+      const std::string name = prefix.empty() ? part : prefix + "." + part;
+      if (!add(node, name)) return false;
+    }
+    return true;
+  }
+
+ private:
+  bool add(const toml::node& node, const std::string& name) {
+    Entry entry{name, place_of(node.source()), Entry::Kind::value, {}, kind_name(node.type())};
+    if (node.is_table()) {
+      entry.kind = Entry::Kind::table;
+      out_.entries.push_back(std::move(entry));
+      return table(*node.as_table(), name);
+    }
+    if (const auto* text = node.as_string())
+      entry.value = text->get();
+    else if (const auto* number = node.as_integer())
+      entry.value = number->get();
+    else if (const auto* flag = node.as_boolean())
+      entry.value = flag->get();
+    else if (!node.is_array() || !list(*node.as_array(), entry))
+      entry.kind = Entry::Kind::other;
+    out_.entries.push_back(std::move(entry));
+    return true;
+  }
+
+  static bool list(const toml::array& array, Entry& entry) {
+    std::vector<std::string> texts;
+    for (const toml::node& node : array) {
+      const auto* text = node.as_string();
+      if (text == nullptr) {
+        entry.kind_name = std::string("a list with ") + kind_name(node.type()) + " in it";
+        return false;
+      }
+      texts.push_back(text->get());
+    }
+    entry.value = std::move(texts);
+    return true;
+  }
+
+  Document& out_;
+};
+
+Error file_error(const std::string& path, const char* what, int error) {
+  return {error == ENOENT ? Errc::not_found : Errc::io, path + ": " + what + ": " + std::strerror(error)};
+}
+
+}  // namespace
+
+std::variant<Document, Mistake> parse_document(std::string_view text) {
+  if (text.size() > kFileBytesLimit)
+    return Mistake{{}, {}, "longer than " + std::to_string(kFileBytesLimit) + " bytes, which no configuration is"};
+  // A byte of zero is no TOML, and some messages of the parser would end at it.
+  if (text.find('\0') != std::string_view::npos) return Mistake{{}, {}, "holds a byte of zero: this is no text file"};
+  const toml::parse_result parsed = toml::parse(text);
+  if (!parsed) return Mistake{{}, place_of(parsed.error().source()), std::string(parsed.error().description())};
+  Document document;
+  if (!Flattener(document).table(parsed.table(), {}))
+    return Mistake{{}, {}, "more than " + std::to_string(kEntriesLimit) + " keys"};
+  return document;
+}
+
+Result<std::string> read_config_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return file_error(path, "cannot be opened", errno);
+  struct stat facts {};
+  Result<std::string> out = std::string();
+  if (fstat(fd, &facts) != 0)
+    out = file_error(path, "cannot be read", errno);
+  else if (!S_ISREG(facts.st_mode))
+    out = Error{Errc::invalid_argument, path + ": is no file"};
+  else if (facts.st_size > static_cast<off_t>(kFileBytesLimit))
+    out = Error{Errc::too_large,
+                path + ": longer than " + std::to_string(kFileBytesLimit) + " bytes, which no configuration is"};
+  std::string text(kFileBytesLimit + 1, '\0');
+  size_t got = 0;
+  while (out.ok() && got < text.size()) {
+    const ssize_t count = ::read(fd, text.data() + got, text.size() - got);
+    if (count == 0) break;
+    if (count < 0 && errno != EINTR) out = file_error(path, "cannot be read", errno);
+    if (count > 0) got += static_cast<size_t>(count);
+  }
+  ::close(fd);
+  if (!out) return out;
+  text.resize(got);
+  return text;
+}
+
+}  // namespace heptane::config

@@ -1,0 +1,222 @@
+// A start seen through its admin listener, and what a reload does to a running server: over simulated disk, clock and net.
+#include <gtest/gtest.h>
+
+#include "kernel/server/server_keys.h"
+#include "sim/sim_clock.h"
+#include "sim/sim_disk.h"
+#include "sim/sim_net.h"
+
+namespace heptane::server {
+
+namespace {
+
+// A module with one key that apply() may see and one that the module itself takes.
+class KeyedModule final : public Module {
+ public:
+  std::string_view name() const override { return "keyed"; }
+  std::vector<config::Key> keys() const override {
+    config::Key seen{.name = "keyed.seen", .type = config::Type::integer, .help = "Seen"};
+    seen.fallback = int64_t{5};
+    seen.reloadable = seen.logged = true;
+    config::Key own{.name = "keyed.own", .type = config::Type::boolean, .help = "Own"};
+    own.fallback = false;
+    own.reloadable = true;
+    return {seen, own};
+  }
+  void configure(const config::Settings& settings) override { own = settings.boolean("keyed.own"); }
+  std::vector<ListenerSpec> listeners(const ServerFacts&) override { return {}; }
+
+  bool own = false;
+};
+
+// An HTTP client that notes every answer.
+class Client {
+ public:
+  Client(sim::SimNet& net, std::string path) : net_(net), path_(std::move(path)) {}
+
+  // One request over a connection of its own; what has come so far is in `answer`.
+  void turn() {
+    if (!stream_) {
+      auto opened = net_.connect(admin::kDefaultPort);
+      if (!opened) return;
+      stream_ = std::move(*opened);
+      const std::string request = "GET " + path_ + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+      const Bytes piece = as_bytes(request);
+      stream_->write_some({&piece, 1});
+    }
+    std::array<std::byte, 4096> bytes;
+    while (true) {
+      const net::IoResult got = stream_->read_some(bytes);
+      if (got.status == net::IoStatus::ok) {
+        answer.append(reinterpret_cast<const char*>(bytes.data()), got.bytes);
+        continue;
+      }
+      if (got.status != net::IoStatus::would_block) again();
+      return;
+    }
+  }
+  std::vector<std::string> answers;
+  std::string answer;
+
+ private:
+  void again() {
+    if (!answer.empty()) answers.push_back(std::move(answer));
+    answer.clear();
+    stream_.reset();
+  }
+
+  sim::SimNet& net_;
+  std::string path_;
+  std::unique_ptr<sim::SimStream> stream_;
+};
+
+// Clients get a turn whenever the server asks the clock, which is when recovery breathes.
+class BreathingClock final : public Clock {
+ public:
+  int64_t monotonic_ns() override {
+    clock.advance(1'000'000);
+    if (on_look) on_look();
+    return clock.monotonic_ns();
+  }
+  int64_t utc_ns() override { return clock.utc_ns(); }
+
+  sim::SimClock clock;
+  std::function<void()> on_look;
+};
+
+class ServerStart : public testing::Test {
+ protected:
+  ServerStart() : disk_(7), random_(7), net_random_(8), net_(net_random_, {.fragment = false, .delay_one_in = 0}) {
+    disk_.set_immediate(true);
+    options_.data_directory = "data";
+    options_.segment_bytes = 256 << 10;
+    options_.loopback_v6 = false;
+    options_.recovery_turn_ns = 0;
+    options_.snapshots.method = snapshot::SnapshotMethod::in_place;
+  }
+
+  void make_server() {
+    Modules modules;
+    auto module = std::make_unique<KeyedModule>();
+    module_ = module.get();
+    modules.push_back(std::move(module));
+    server_ = std::make_unique<Server>(Seams{clock_, disk_, random_, net_}, options_, std::move(modules),
+                                       [](const Error& error) { FAIL() << error.message; });
+  }
+  void start() {
+    make_server();
+    const Result<void> started = server_->start();
+    ASSERT_TRUE(started) << started.error().message;
+  }
+  void turns(int count = 200) {
+    for (int i = 0; i < count; ++i) {
+      server_->io_turn(0);
+      server_->shard_turn();
+      server_->commit_turn();
+      server_->helper_turn();
+    }
+  }
+  // As after kill -9.
+  void kill() {
+    server_.reset();
+    disk_.process_kill();
+  }
+  void fill(int commands) {
+    for (int i = 0; i < commands; ++i) {
+      ByteWriter payload;
+      for (const std::string& text : {"filler" + std::to_string(i), std::string(20'000, 'x')}) {
+        payload.le<uint32_t>(static_cast<uint32_t>(text.size()));
+        payload.append(text);
+      }
+      Submission submission;
+      submission.machine = machine_ids::kKernel;
+      submission.type = kSetConfig;
+      submission.payload = Buffer::take(payload.release());
+      ASSERT_TRUE(server_->shard().submit_internal(std::move(submission)));
+      turns(10);
+    }
+  }
+  std::string config_in_state(const std::string& key) {
+    const auto& config = server_->shard().kernel().config;
+    const auto found = config.find(key);
+    return found == config.end() ? "" : found->second;
+  }
+  config::Settings read(std::string_view text) {
+    config::Settings settings(key_table(server_->modules()));
+    EXPECT_EQ(config::mistakes_text("f", config::read_settings(text, settings)), "");
+    return settings;
+  }
+
+  sim::SimDisk disk_;
+  BreathingClock clock_;
+  SeededRandom random_;
+  SeededRandom net_random_;
+  sim::SimNet net_;
+  ServerOptions options_;
+  KeyedModule* module_ = nullptr;
+  std::unique_ptr<Server> server_;
+};
+
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_F(ServerStart, AdminAnswersDuringRecoveryAndNothingElseDoes) {
+  start();
+  fill(60);
+  kill();
+  Client ready(net_, "/readyz");
+  Client metrics(net_, "/metrics");
+  Client streams(net_, "/api/v1/streams");
+  clock_.on_look = [&] { ready.turn(), metrics.turn(), streams.turn(); };
+  start();
+  clock_.on_look = nullptr;
+  ASSERT_GE(ready.answers.size(), 5u);
+  EXPECT_TRUE(contains(ready.answers.front(), " 503 ")) << ready.answers.front();
+  EXPECT_TRUE(contains(ready.answers.front(), "\"phase\":\"replay\"")) << ready.answers.front();
+  EXPECT_FALSE(contains(ready.answers.back(), "\"done\":0,")) << ready.answers.back();
+  ASSERT_FALSE(metrics.answers.empty());
+  EXPECT_TRUE(contains(metrics.answers.front(), "\nheptane_ready 0\n"));
+  ASSERT_FALSE(streams.answers.empty());
+  for (const std::string& answer : streams.answers) EXPECT_TRUE(contains(answer, " 503 ")) << answer;
+  Client after(net_, "/readyz");
+  for (int i = 0; i < 100 && after.answers.empty(); ++i) after.turn(), turns(1);
+  ASSERT_FALSE(after.answers.empty());
+  EXPECT_TRUE(contains(after.answers.front(), " 200 ")) << after.answers.front();
+}
+
+TEST_F(ServerStart, AWishToStopEndsTheReplayAndChangesNothing) {
+  start();
+  fill(30);
+  const Sequence last = server_->committer().watermark();
+  kill();
+  int looks = 0;
+  options_.stop_wanted = [&] { return ++looks > 5; };
+  make_server();
+  const Result<void> started = server_->start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, Errc::closed);
+  kill();
+  options_.stop_wanted = nullptr;
+  start();
+  EXPECT_EQ(server_->recovery().end.last_sequence, last);
+}
+
+TEST_F(ServerStart, AReloadLogsWhatMachinesSeeAndTellsTheModule) {
+  options_.machine_config = {{"keyed.seen", "5"}};
+  start();
+  turns();
+  EXPECT_EQ(config_in_state("keyed.seen"), "5");
+  const Sequence before = server_->shard().last_applied();
+  server_->reconfigure(read("keyed.seen = 6\nkeyed.own = true\nlimits.machine_memory = \"1GiB\"\n"));
+  EXPECT_TRUE(module_->own);
+  turns();
+  EXPECT_EQ(config_in_state("keyed.seen"), "6");
+  EXPECT_EQ(server_->committer().watermark(), before + 1);
+  server_->reconfigure(read("keyed.seen = 6\n"));
+  turns();
+  EXPECT_EQ(server_->shard().last_applied(), before + 1) << "nothing differs, nothing is logged";
+  EXPECT_FALSE(module_->own);
+}
+
+}  // namespace heptane::server
