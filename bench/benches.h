@@ -10,6 +10,7 @@ bool bench_catchup(const Scratch& scratch);
 bool bench_sync(const Scratch& scratch);
 bool bench_replay(const Scratch& scratch);
 bool bench_restart(const Scratch& scratch);
+bool bench_idle(const Scratch& scratch);
 bool bench_snapshot(const Scratch& scratch);
 
 #ifdef HEPTANE_BENCH_RDKAFKA

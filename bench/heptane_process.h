@@ -15,6 +15,7 @@ class HeptaneProcess {
   HeptaneProcess(const HeptaneProcess&) = delete;
   HeptaneProcess& operator=(const HeptaneProcess&) = delete;
 
+  pid_t pid() const { return pid_; }
   const std::string& kafka() const { return kafka_; }  // host:port
 
  private:

@@ -25,6 +25,8 @@ constexpr Bench kBenches[] = {
      "a start after a kill under load, beside PostgreSQL (BENCH_STATE_BYTES, BENCH_LOG_BYTES)"},
     {"snapshot", &heptane::bench::bench_snapshot,
      "commits while a snapshot is written, and without (BENCH_STATE_BYTES)"},
+    {"idle", &heptane::bench::bench_idle,
+     "start to ready, idle memory beside Redis, idle connections beside NATS (BENCH_CONNECTIONS)"},
 #ifdef HEPTANE_BENCH_RDKAFKA
     {"produce", &heptane::bench::bench_produce,
      "librdkafka's producer, acks=all, beside its mock broker (BENCH_PRODUCE_BYTES, BENCH_PRODUCE_ROUNDS)"},

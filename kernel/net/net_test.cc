@@ -5,15 +5,21 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <limits>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "kernel/base/assert.h"
 #include "kernel/net/asio_net.h"
 #include "kernel/net/io_loop.h"
 #include "kernel/shard/ring.h"
@@ -198,6 +204,171 @@ TEST_F(AsioTest, WithoutDescriptorsAcceptingWaits) {
   while (loop_.counters().accepted.value() < 2) {
     loop_.run_once(-1);  // goes on by itself after a pause
     ASSERT_LT(++turns, 50) << "it spins";
+  }
+}
+
+// A directory for Unix sockets.
+class SocketDirectory {
+ public:
+  SocketDirectory() { HEPTANE_ASSERT(mkdtemp(name_) != nullptr, "no temporary directory"); }
+  ~SocketDirectory() { std::filesystem::remove_all(name_); }
+  SocketDirectory(const SocketDirectory&) = delete;
+  SocketDirectory& operator=(const SocketDirectory&) = delete;
+  Address address() const { return {"unix:" + path(), 0}; }
+  std::string path() const { return std::string(name_) + "/socket"; }
+
+ private:
+  char name_[32] = "/tmp/heptane-unix-XXXXXX";
+};
+
+TEST_F(AsioTest, UnixSocketsAreOursAloneAndGoWithUs) {
+  const SocketDirectory directory;
+  std::ofstream(directory.path()) << "no socket";
+  EXPECT_EQ(loop_.add_listener(protocol_, directory.address()).error().code, Errc::exists);
+  std::filesystem::remove(directory.path());
+  {
+    IoLoop first(*net_, clock_, link_, reader_);
+    ASSERT_TRUE(first.add_listener(protocol_, directory.address()).ok());
+    EXPECT_EQ(std::filesystem::status(directory.path()).permissions(), std::filesystem::perms(0600));
+    EXPECT_EQ(loop_.add_listener(protocol_, directory.address()).error().code, Errc::exists) << "somebody answers";
+  }
+  EXPECT_FALSE(std::filesystem::exists(directory.path())) << "unlinked at the end";
+  const int stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  std::strncpy(name.sun_path, directory.path().c_str(), sizeof name.sun_path - 1);
+  ASSERT_EQ(bind(stale, reinterpret_cast<sockaddr*>(&name), sizeof name), 0);
+  ::close(stale);
+  EXPECT_TRUE(loop_.add_listener(protocol_, directory.address()).ok()) << "nobody answers: replaced";
+  const Address too_long{"unix:/tmp/" + std::string(200, 'x'), 0};
+  EXPECT_EQ(loop_.add_listener(protocol_, too_long).error().code, Errc::invalid_argument);
+}
+
+// Keeps the connection that it asked for.
+struct Connected {
+  std::unique_ptr<Pending> pending;
+  std::unique_ptr<Stream> stream;
+  std::optional<Error> error;
+
+  void ask(Net& net, const Address& address) {
+    stream.reset();
+    error.reset();
+    pending = net.connect(address, [this](Result<std::unique_ptr<Stream>> result) {
+      if (result)
+        stream = std::move(*result);
+      else
+        error = result.error();
+    });
+  }
+  bool done() const { return stream != nullptr || error.has_value(); }
+};
+
+TEST_F(AsioTest, ConnectsToPortsAndPaths) {
+  const SocketDirectory directory;
+  const auto port = loop_.add_listener(protocol_, {"127.0.0.1", 0});
+  ASSERT_TRUE(loop_.add_listener(protocol_, directory.address()).ok());
+  Connected connected;
+  for (const Address& to : {Address{"127.0.0.1", *port}, directory.address()}) {
+    connected.ask(*net_, to);
+    EXPECT_FALSE(connected.done()) << "never from inside the call";
+    while (!connected.done()) loop_.run_once(-1);
+    ASSERT_NE(connected.stream, nullptr) << connected.error->message;
+    EXPECT_EQ(connected.stream->remote().host, to.host);
+    EXPECT_EQ(connected.stream->peer_uid().has_value(), to.is_unix());
+    EXPECT_EQ(connected.stream->peer_uid().value_or(getuid()), getuid());
+    const Bytes hello = as_bytes("hello");
+    ASSERT_EQ(connected.stream->write_some({&hello, 1}).bytes, 5U);
+    std::byte buffer[16];
+    IoResult got{IoStatus::would_block, 0};
+    while (got.status == IoStatus::would_block) {
+      loop_.run_once(1'000'000);
+      got = connected.stream->read_some(buffer);
+    }
+    EXPECT_EQ(as_text(Bytes(buffer, got.bytes)), "hello");
+  }
+}
+
+TEST_F(AsioTest, ConnectingFailsWithAReasonAndCanBeGivenUp) {
+  uint16_t free_port = 0;
+  {
+    IoLoop gone(*net_, clock_, link_, reader_);
+    free_port = *gone.add_listener(protocol_, {"127.0.0.1", 0});
+  }
+  Connected connected;
+  for (const Address& to : {Address{"127.0.0.1", free_port}, Address{"unix:/tmp/heptane-nobody", 0}}) {
+    connected.ask(*net_, to);
+    while (!connected.done()) loop_.run_once(-1);
+    ASSERT_TRUE(connected.error.has_value());
+    EXPECT_EQ(connected.error->code, Errc::refused) << connected.error->message;
+    connected.ask(*net_, to);
+    connected.pending.reset();
+    loop_.run_once(1'000'000);
+    EXPECT_FALSE(connected.done());
+  }
+}
+
+TEST_F(AsioTest, NamesAreResolvedOnAnotherThread) {
+  std::optional<Result<std::vector<Address>>> answer;
+  const auto keep = [&](Result<std::vector<Address>> found) { answer = std::move(found); };
+  for (const char* host : {"localhost", "127.0.0.1"}) {
+    answer.reset();
+    const auto pending = net_->resolve(host, 47, keep);
+    EXPECT_FALSE(answer.has_value());
+    while (!answer) loop_.run_once(-1);
+    ASSERT_TRUE(answer->ok()) << answer->error().message;
+    EXPECT_EQ((**answer)[0].port, 47);
+  }
+  answer.reset();
+  const auto pending = net_->resolve("no-such-name.invalid", 47, keep);
+  while (!answer) loop_.run_once(-1);
+  EXPECT_FALSE(answer->ok());
+  answer.reset();
+  net_->resolve("localhost", 47, keep);  // given up at once
+  loop_.run_once(1'000'000);
+  EXPECT_FALSE(answer.has_value());
+}
+
+class EchoDatagrams final : public DatagramSession {
+ public:
+  void on_datagram(const Address& from, Bytes payload, DatagramContext& context) override {
+    context.send(from, payload);
+  }
+};
+
+class EchoDatagramProtocol final : public DatagramProtocol {
+ public:
+  std::string_view name() const override { return "echo"; }
+  std::unique_ptr<DatagramSession> open() override { return std::make_unique<EchoDatagrams>(); }
+  size_t datagram_limit_bytes() const override { return 2000; }
+};
+
+TEST_F(AsioTest, DatagramsComeInBatchesAndAreAnswered) {
+  EchoDatagramProtocol protocol;
+  const auto port = loop_.add_datagrams(protocol, {"127.0.0.1", 0});
+  ASSERT_TRUE(port.ok()) << port.error().message;
+  EXPECT_EQ(loop_.add_datagrams(protocol, {"127.0.0.1", *port}).error().code, Errc::exists);
+  auto client = net_->datagrams({"127.0.0.1", 0});
+  ASSERT_TRUE(client.ok());
+  constexpr size_t kCount = 100;  // more than one call and one turn take
+  for (size_t i = 0; i < kCount; ++i) ASSERT_TRUE((*client)->send({"127.0.0.1", *port}, as_bytes(std::to_string(i))));
+  ASSERT_TRUE((*client)->send({"127.0.0.1", *port}, as_bytes(std::string(2001, 'x'))));
+  std::set<std::string> got;
+  while (got.size() < kCount) {
+    loop_.run_once(10'000'000);
+    (*client)->receive(1000, [&](const Address& from, Bytes payload) {
+      EXPECT_EQ(from.port, *port);
+      got.emplace(as_text(payload));
+    });
+  }
+  while (loop_.counters().datagrams_in.value() < kCount + 1) loop_.run_once(10'000'000);
+  EXPECT_EQ(loop_.counters().datagrams_dropped.value(), 1U);
+  // What comes back from a port where nobody listens disturbs nothing.
+  ASSERT_TRUE((*client)->send({"127.0.0.1", 9}, as_bytes("lost")));
+  ASSERT_TRUE((*client)->send({"127.0.0.1", *port}, as_bytes("again")));
+  size_t more = 0;
+  while (more == 0) {
+    loop_.run_once(10'000'000);
+    more = (*client)->receive(10, [](const Address&, Bytes) {});
   }
 }
 
