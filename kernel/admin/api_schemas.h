@@ -59,6 +59,14 @@ inline NamedSchemas api_schemas() {
       {"StreamChanged", R"({"type":"object","required":["name","position"],"additionalProperties":false,"properties":{)"
                         R"("name":{"type":"string"},"partitions":{"type":"integer","minimum":1},)"
                         R"("position":{"$ref":"#/components/schemas/Position"}}})"},
+      {"User", R"({"type":"object","required":["name","id","version","password","certificate","roles"],)"
+               R"("additionalProperties":false,"properties":{"name":{"type":"string"},"id":{"type":"integer"},)"
+               R"("version":{"type":"integer"},"password":{"type":"boolean"},"certificate":{"type":"boolean"},)"
+               R"("roles":{"type":"array","items":{"type":"string"}}}})"},
+      {"Permission",
+       R"({"type":"object","required":["module","pattern","verbs"],"additionalProperties":false,"properties":{)"
+       R"("module":{"type":"string"},"pattern":{"type":"string"},"verbs":{"type":"array","items":{"type":"string",)"
+       R"("enum":["read","write","create","alter","delete","admin"]}}}})"},
       {"Readiness",
        R"({"type":"object","required":["ready"],"additionalProperties":false,"properties":{"ready":{"type":"boolean"},)"
        R"("phase":{"type":"string"},"done":{"type":"integer","minimum":0},"total":{"type":"integer","minimum":0}}})"},

@@ -54,6 +54,11 @@ void HttpRouter::add(Method method, std::string_view pattern, Handler handler, R
   routes_.insert(place, std::move(route));
 }
 
+void HttpRouter::describe(Method method, std::string_view pattern, RouteDoc doc) {
+  for (Route& route : routes_)
+    if (route.method == method && route.pattern == pattern) route.options.doc = std::move(doc);
+}
+
 HttpRouter::Match HttpRouter::find(Method method, std::string_view path) const {
   Match match;
   std::vector<std::string> segments;

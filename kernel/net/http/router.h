@@ -34,6 +34,9 @@ class HttpRouter {
  public:
   void add(Method method, std::string_view pattern, Handler handler, RouteOptions options = {});
 
+  // Sets what a route says of itself, if it is there: several in one place read as the table that they are.
+  void describe(Method method, std::string_view pattern, RouteDoc doc);
+
   struct Match {
     const Route* route = nullptr;
     std::vector<std::pair<std::string, std::string>> params;
