@@ -55,8 +55,10 @@ void HttpRouter::add(Method method, std::string_view pattern, Handler handler, R
 }
 
 void HttpRouter::describe(Method method, std::string_view pattern, RouteDoc doc) {
-  for (Route& route : routes_)
-    if (route.method == method && route.pattern == pattern) route.options.doc = std::move(doc);
+  const auto route = std::find_if(routes_.begin(), routes_.end(), [&](const Route& other) {
+    return other.method == method && other.pattern == pattern;
+  });
+  if (route != routes_.end()) route->options.doc = std::move(doc);
 }
 
 HttpRouter::Match HttpRouter::find(Method method, std::string_view path) const {
