@@ -28,6 +28,10 @@ EXAMPLES = [
     ("get", "/api/v1/streams", "/api/v1/streams", None),
     ("get", "/api/v1/streams/{name}", "/api/v1/streams/a", None),
     ("put", "/api/v1/streams/{name}", "/api/v1/streams/a", {"retention_bytes": 1 << 30}),
+    ("put", "/api/v1/streams/{name}/partitions", "/api/v1/streams/a/partitions", {"count": 4}),
+    ("get", "/api/v1/snapshot", "/api/v1/snapshot", None),
+    ("post", "/api/v1/snapshot", "/api/v1/snapshot", {}),
+    ("get", "/api/v1/whoami", "/api/v1/whoami", None),
     ("post", "/api/v1/transact", "/api/v1/transact", {
         "idempotency_key": "one", "guards": [{"stream_at": {"stream": "a", "offset": 2}}],
         "operations": [http.append("a", 1), {"create_stream": {"name": "b"}}]}),
@@ -85,12 +89,18 @@ class OpenApi(unittest.TestCase):
             file.flush()
             done = subprocess.run(["node", VALIDATE, file.name], capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stdout.strip()), (0, "3.1"), done.stderr)
-        operations = [operation["operationId"] for path in self.document["paths"].values() for operation in path.values()]
-        self.assertEqual(len(operations), len(set(operations)))
+        operations = [operation for path in self.document["paths"].values() for operation in path.values()]
+        names = [operation["operationId"] for operation in operations]
+        self.assertEqual(len(names), len(set(names)))
+        silent = [operation["operationId"] for operation in operations
+                  if not operation["summary"] or set(operation["responses"]) == {"default"}]
+        self.assertEqual(silent, [], "these routes say nothing of themselves: give them RouteOptions::doc")
 
     def test_every_operation_answers_as_described(self):
         shown = set()
         for method, path, target, body in EXAMPLES:
+            if method not in self.document["paths"].get(path, {}):
+                continue  # a part that this server was built without
             with self.subTest(method=method, target=target):
                 operation = self.document["paths"][path][method]
                 if isinstance(body, dict):

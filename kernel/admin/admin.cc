@@ -148,6 +148,7 @@ void add_transact_route(HttpRouter& router, std::shared_ptr<const OperationTable
 }
 
 void add_openapi_route(HttpRouter& router) {
+  describe_routes(router);
   const auto document = std::make_shared<std::string>();
   http::RouteDoc doc = {
       "This document", "", {}, {}, {{200, "OpenAPI 3.1", {{R"({"type":"object","required":["openapi","paths"]})"}}}}};

@@ -69,5 +69,6 @@ void add_append_route(http::HttpRouter& router);
 void add_tail_route(http::HttpRouter& router);
 // The OpenAPI document of the routes that are there, its own included: the last to be added.
 void add_openapi_route(http::HttpRouter& router);
+void describe_routes(http::HttpRouter& router);  // those that are added elsewhere, if they are there
 
 }  // namespace heptane::admin

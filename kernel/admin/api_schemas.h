@@ -20,41 +20,6 @@ inline NamedSchemas api_schemas() {
   return {
       {"Position",
        R"({"type":"string","description":"shard and sequence of the command","pattern":"^[0-9]+:[0-9]+$"})"},
-      {"AuthChanged",
-       R"({"type":"object","required":["position"],"additionalProperties":false,"properties":{)"
-       R"("name":{"type":"string"},"id":{"type":"string"},"position":{"$ref":"#/components/schemas/Position"}}})"},
-      {"WhoAmI",
-       R"({"type":"object","required":["name","id","authentication"],"additionalProperties":false,"properties":{)"
-       R"("name":{"type":"string"},"id":{"type":"integer"},"authentication":{"type":"boolean"},)"
-       R"("roles":{"type":"array","items":{"type":"string"}},"token":{"type":"string"}}})"},
-      {"User", R"({"type":"object","required":["name","id","version","password","certificate","roles"],)"
-               R"("additionalProperties":false,"properties":{"name":{"type":"string"},"id":{"type":"integer"},)"
-               R"("version":{"type":"integer"},"password":{"type":"boolean"},"certificate":{"type":"boolean"},)"
-               R"("roles":{"type":"array","items":{"type":"string"}}}})"},
-      {"NewUser", R"({"type":"object","required":["name"],"additionalProperties":false,"properties":{)"
-                  R"("name":{"type":"string"},"password":{"type":"string","minLength":8,"maxLength":256},)"
-                  R"("certificate":{"type":"boolean"},"roles":{"type":"array","items":{"type":"string"}}}})"},
-      {"Permission",
-       R"({"type":"object","required":["module","pattern","verbs"],"additionalProperties":false,"properties":{)"
-       R"("module":{"type":"string"},"pattern":{"type":"string"},"verbs":{"type":"array","items":{"enum":)"
-       R"(["read","write","create","alter","delete","admin"]}}}})"},
-      {"NewRole", R"({"type":"object","required":["name","permissions"],"additionalProperties":false,"properties":{)"
-                  R"("name":{"type":"string"},"permissions":{"type":"array","minItems":1,"maxItems":64,"items":)"
-                  R"({"$ref":"#/components/schemas/Permission"}}}})"},
-      {"Role",
-       R"({"type":"object","required":["name","built_in","permissions"],"additionalProperties":false,"properties":{)"
-       R"("name":{"type":"string"},"built_in":{"type":"boolean"},"permissions":{"type":"array","items":)"
-       R"({"$ref":"#/components/schemas/Permission"}}}})"},
-      {"NewToken", R"({"type":"object","required":["name"],"additionalProperties":false,"properties":{)"
-                   R"("name":{"type":"string"},"owner":{"type":"string"},)"
-                   R"("expires_in_s":{"type":"integer","minimum":1}}})"},
-      {"IssuedToken",
-       R"({"type":"object","required":["name","id","owner","token","position"],"additionalProperties":false,)"
-       R"("properties":{"name":{"type":"string"},"id":{"type":"string"},"owner":{"type":"string"},)"
-       R"("token":{"type":"string"},"position":{"$ref":"#/components/schemas/Position"}}})"},
-      {"Token", R"({"type":"object","required":["id","name","owner","issued_ms"],"additionalProperties":false,)"
-                R"("properties":{"id":{"type":"string"},"name":{"type":"string"},"owner":{"type":"string"},)"
-                R"("issued_ms":{"type":"integer"},"expires_ms":{"type":"integer"},"one_time":{"type":"boolean"}}})"},
       {"NewRecord",
        R"({"type":"object","additionalProperties":false,"properties":{"key":{"type":["string","null"]},)"
        R"("key_base64":{"type":"string","contentEncoding":"base64"},)"
@@ -94,6 +59,14 @@ inline NamedSchemas api_schemas() {
       {"StreamChanged", R"({"type":"object","required":["name","position"],"additionalProperties":false,"properties":{)"
                         R"("name":{"type":"string"},"partitions":{"type":"integer","minimum":1},)"
                         R"("position":{"$ref":"#/components/schemas/Position"}}})"},
+      {"User", R"({"type":"object","required":["name","id","version","password","certificate","roles"],)"
+               R"("additionalProperties":false,"properties":{"name":{"type":"string"},"id":{"type":"integer"},)"
+               R"("version":{"type":"integer"},"password":{"type":"boolean"},"certificate":{"type":"boolean"},)"
+               R"("roles":{"type":"array","items":{"type":"string"}}}})"},
+      {"Permission",
+       R"({"type":"object","required":["module","pattern","verbs"],"additionalProperties":false,"properties":{)"
+       R"("module":{"type":"string"},"pattern":{"type":"string"},"verbs":{"type":"array","items":{"type":"string",)"
+       R"("enum":["read","write","create","alter","delete","admin"]}}}})"},
       {"Readiness",
        R"({"type":"object","required":["ready"],"additionalProperties":false,"properties":{"ready":{"type":"boolean"},)"
        R"("phase":{"type":"string"},"done":{"type":"integer","minimum":0},"total":{"type":"integer","minimum":0}}})"},

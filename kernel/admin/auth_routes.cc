@@ -286,90 +286,29 @@ void revoke_token(HttpExchange& exchange, Gate& gate) {
   submit(exchange, auth::kRevokeToken, auth::encode(auth::Named{id}), 200, std::move(out));
 }
 
-// Their descriptions.
-
-http::RouteDoc reads(std::string_view summary, std::string_view text, std::string_view schema) {
-  return {summary, text, {}, {}, {{200, "as synced", {{schema}}}}};
-}
-
-http::RouteDoc changes(std::string_view summary, std::string_view text, std::string_view body) {
-  constexpr std::string_view kChanged = R"({"$ref":"#/components/schemas/AuthChanged"})";
-  http::RouteDoc doc{summary, text, {}, {}, {{200, "changed and synced", {{kChanged}}}}};
-  if (!body.empty()) doc.bodies.push_back({body});
-  return doc;
-}
-
-http::RouteDoc creates(std::string_view summary, std::string_view text, std::string_view body,
-                       std::string_view schema) {
-  return {summary, text, {}, {{body}}, {{201, "created and synced", {{schema}}}}};
-}
-
-constexpr std::string_view kAuthChanged = R"({"$ref":"#/components/schemas/AuthChanged"})";
-
-void add_user_routes(http::HttpRouter& router, auto with_gate) {
-  router.add(Method::get, "/api/v1/whoami", with_gate(whoami),
-             {.doc = reads("Who asks", "", R"({"$ref":"#/components/schemas/WhoAmI"})")});
-  router.add(Method::get, "/api/v1/users", with_gate(list_users),
-             {.doc = reads("Every user", "",
-                           R"({"type":"object","required":["users"],"properties":{"users":{"type":"array","items":)"
-                           R"({"$ref":"#/components/schemas/User"}}}})")});
-  router.add(Method::post, "/api/v1/users", with_gate(create_user),
-             {.doc = creates("Create a user", "", R"({"$ref":"#/components/schemas/NewUser"})", kAuthChanged)});
-  router.add(Method::get, "/api/v1/users/{name}", with_gate(describe_user),
-             {.doc = reads("One user", "Oneself, or for administrators.", R"({"$ref":"#/components/schemas/User"})")});
-  router.add(Method::put, "/api/v1/users/{name}", alter_user,
-             {.doc = changes("Whether a client certificate proves the user", "",
-                             R"({"type":"object","required":["certificate"],"additionalProperties":false,)"
-                             R"("properties":{"certificate":{"type":"boolean"}}})")});
-  router.add(Method::del, "/api/v1/users/{name}",
-             [](HttpExchange& exchange) { delete_named(exchange, auth::kDeleteUser); },
-             {.doc = changes("Delete a user", "The user's tokens go too.", "")});
-  router.add(Method::put, "/api/v1/users/{name}/password", with_gate(set_password),
-             {.doc = changes("Set a password", "Oneself, or for administrators.",
-                             R"({"type":"object","required":["password"],"additionalProperties":false,)"
-                             R"("properties":{"password":{"type":"string","minLength":8,"maxLength":256}}})")});
-  router.add(Method::post, "/api/v1/users/{name}/roles", grant_role,
-             {.doc = changes("Grant a role", "",
-                             R"({"type":"object","required":["role"],"additionalProperties":false,)"
-                             R"("properties":{"role":{"type":"string"}}})")});
-  router.add(Method::del, "/api/v1/users/{name}/roles/{role}", revoke_role,
-             {.doc = changes("Take a role away", "", "")});
-}
-
-void add_role_routes(http::HttpRouter& router, auto with_gate) {
-  router.add(Method::get, "/api/v1/roles", with_gate(list_roles),
-             {.doc = reads("Every role", "",
-                           R"({"type":"object","required":["roles"],"properties":{"roles":{"type":"array","items":)"
-                           R"({"$ref":"#/components/schemas/Role"}}}})")});
-  router.add(Method::post, "/api/v1/roles", create_role,
-             {.doc = creates("Create a role", "", R"({"$ref":"#/components/schemas/NewRole"})", kAuthChanged)});
-  router.add(Method::del, "/api/v1/roles/{name}",
-             [](HttpExchange& exchange) { delete_named(exchange, auth::kDeleteRole); },
-             {.doc = changes("Delete a role", "", "")});
-}
-
-void add_token_routes(http::HttpRouter& router, auto with_gate) {
-  router.add(Method::get, "/api/v1/tokens", with_gate(list_tokens),
-             {.doc = reads("Tokens", "One's own; all of them for administrators. Never the secrets.",
-                           R"({"type":"object","required":["tokens"],"properties":{"tokens":{"type":"array","items":)"
-                           R"({"$ref":"#/components/schemas/Token"}}}})")});
-  router.add(Method::post, "/api/v1/tokens", with_gate(create_token),
-             {.doc = creates("Issue a token", "The answer is the only place where its secret is ever shown.",
-                             R"({"$ref":"#/components/schemas/NewToken"})",
-                             R"({"$ref":"#/components/schemas/IssuedToken"})")});
-  router.add(Method::del, "/api/v1/tokens/{id}", with_gate(revoke_token),
-             {.doc = changes("Revoke a token", "Oneself, or for administrators.", "")});
-}
-
 }  // namespace
 
 void add_auth_routes(http::HttpRouter& router, Gate& gate) {
   const auto with_gate = [&gate](void (*handler)(HttpExchange&, Gate&)) {
     return [&gate, handler](HttpExchange& exchange) { handler(exchange, gate); };
   };
-  add_user_routes(router, with_gate);
-  add_role_routes(router, with_gate);
-  add_token_routes(router, with_gate);
+  router.add(Method::get, "/api/v1/whoami", with_gate(whoami));
+  router.add(Method::get, "/api/v1/users", with_gate(list_users));
+  router.add(Method::post, "/api/v1/users", with_gate(create_user));
+  router.add(Method::get, "/api/v1/users/{name}", with_gate(describe_user));
+  router.add(Method::put, "/api/v1/users/{name}", alter_user);
+  router.add(Method::del, "/api/v1/users/{name}",
+             [](HttpExchange& exchange) { delete_named(exchange, auth::kDeleteUser); });
+  router.add(Method::put, "/api/v1/users/{name}/password", with_gate(set_password));
+  router.add(Method::post, "/api/v1/users/{name}/roles", grant_role);
+  router.add(Method::del, "/api/v1/users/{name}/roles/{role}", revoke_role);
+  router.add(Method::get, "/api/v1/roles", with_gate(list_roles));
+  router.add(Method::post, "/api/v1/roles", create_role);
+  router.add(Method::del, "/api/v1/roles/{name}",
+             [](HttpExchange& exchange) { delete_named(exchange, auth::kDeleteRole); });
+  router.add(Method::get, "/api/v1/tokens", with_gate(list_tokens));
+  router.add(Method::post, "/api/v1/tokens", with_gate(create_token));
+  router.add(Method::del, "/api/v1/tokens/{id}", with_gate(revoke_token));
 }
 
 }  // namespace heptane::admin

@@ -34,7 +34,8 @@ Result<int64_t> integer_parameter(const http::HttpRequest& request, std::string_
 
 Result<void> check_parameters(const http::HttpRequest& request, std::initializer_list<std::string_view> known,
                               std::initializer_list<std::string_view> exclusive) {
-  for (const auto& [name, value] : request.query) {
+  for (const auto& parameter : request.query) {
+    const std::string& name = parameter.first;
     if (std::find(known.begin(), known.end(), name) == known.end())
       return invalid(name.substr(0, 64) + " is not known here: " + listed(known) + " are");
     if (std::count_if(request.query.begin(), request.query.end(),

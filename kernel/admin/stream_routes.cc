@@ -166,9 +166,6 @@ constexpr std::string_view kStreamsSchema =
     R"("items":{"$ref":"#/components/schemas/Stream"}}}})";
 constexpr std::string_view kChangedSchema = R"({"$ref":"#/components/schemas/StreamChanged"})";
 constexpr std::string_view kRetentionSchema = R"({"$ref":"#/components/schemas/Retention"})";
-constexpr std::string_view kGrowthSchema =
-    R"({"type":"object","required":["count"],"additionalProperties":false,"properties":{)"
-    R"("count":{"type":"integer","minimum":1,"maximum":1024}}})";
 constexpr std::string_view kNewStreamSchema = R"({"$ref":"#/components/schemas/NewStream"})";
 
 }  // namespace
@@ -192,12 +189,7 @@ void add_stream_routes(http::HttpRouter& router) {
                       {},
                       {{kRetentionSchema}},
                       {{200, "changed and synced", {{kChangedSchema}}}}}});
-  router.add(Method::put, "/api/v1/streams/{name}/partitions", grow_stream,
-             {.doc = {"Add partitions to a stream",
-                      "A stream never has fewer than before.",
-                      {},
-                      {{kGrowthSchema}},
-                      {{200, "added and synced", {{kChangedSchema}}}}}});
+  router.add(Method::put, "/api/v1/streams/{name}/partitions", grow_stream);
   router.add(Method::del, "/api/v1/streams/{name}", delete_stream,
              {.doc = {"Delete a stream with its records", "", {}, {}, {{200, "gone and synced", {{kChangedSchema}}}}}});
 }

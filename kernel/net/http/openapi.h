@@ -17,7 +17,7 @@ struct OpenApiInfo {
   std::vector<std::pair<std::string_view, std::string_view>> schemas;  // by name: #/components/schemas/NAME
 };
 
-// Every route is described, or the process ends: the message names the one that is not.
+// A route that says nothing of itself stands there with an empty summary: tests of the listener look for it.
 std::string openapi_document(const HttpRouter& router, const OpenApiInfo& info);
 
 }  // namespace heptane::http

@@ -1,5 +1,5 @@
 // What the OpenAPI document says of a route. It stands beside the route in RouteOptions, so that one cannot change without
-// the other being in sight; a listener that serves the document refuses to start with a route that says nothing of itself.
+// the other being in sight; a route of a served document that says nothing of itself fails the listener's tests.
 // All texts are literals; schemas are JSON Schema 2020-12 and may refer to "#/components/schemas/NAME".
 #pragma once
 

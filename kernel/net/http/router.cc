@@ -63,6 +63,13 @@ void HttpRouter::require(Method method, std::string_view pattern, Needs needs) {
   if (route != routes_.end()) route->options.needs = std::move(needs);
 }
 
+void HttpRouter::describe(Method method, std::string_view pattern, RouteDoc doc) {
+  const auto route = std::find_if(routes_.begin(), routes_.end(), [&](const Route& other) {
+    return other.method == method && other.pattern == pattern;
+  });
+  if (route != routes_.end()) route->options.doc = std::move(doc);
+}
+
 HttpRouter::Match HttpRouter::find(Method method, std::string_view path) const {
   Match match;
   std::vector<std::string> segments;

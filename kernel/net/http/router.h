@@ -47,6 +47,8 @@ class HttpRouter {
 
   // Sets what a route needs, if it is there: several in one place read as the table that they are.
   void require(Method method, std::string_view pattern, Needs needs);
+  // Sets what a route says of itself, if it is there: several in one place read as the table that they are.
+  void describe(Method method, std::string_view pattern, RouteDoc doc);
 
   struct Match {
     const Route* route = nullptr;
