@@ -163,30 +163,6 @@ TEST(KafkaSession, ManyProduceRequestsOverlapAndReachTheLogInOrder) {
   EXPECT_EQ(correlations(connection.context.output), (std::vector<int32_t>{1, 2, 3, 4, 5}));
 }
 
-TEST(KafkaSession, OneRequestMayNameAsManyTopicsAsItIsAllowed) {
-  constexpr size_t kTopics = 9'000;
-  Connection connection;
-  std::deque<std::string> names;
-  FetchRequest request;
-  for (size_t i = 0; i < kTopics; ++i) {
-    names.push_back("topic-" + std::to_string(i));
-    connection.context.create_stream(names.back(), 1);
-    request.topics.push_back({names.back(), {{}}});
-    request.topics.back().partitions[0].partition_max_bytes = 1000;
-  }
-  for (int32_t round = 1; round <= 2; ++round) {
-    connection.context.output.clear();
-    connection.send(request_bytes(ApiKey::fetch, 4, round, request));
-    ByteReader reader(as_bytes(connection.context.output));
-    reader.skip(8);
-    FetchResponse response;
-    Decoder decoder(reader.rest(), {4, false});
-    ASSERT_TRUE(decoder.message(response));
-    ASSERT_EQ(response.topics.size(), kTopics);
-    for (const auto& topic : response.topics) ASSERT_EQ(topic.partitions.at(0).error_code, 0) << topic.topic;
-  }
-}
-
 TEST(KafkaSession, StopsTakingInputWhileTooManyRequestsWait) {
   Connection connection;
   connection.context.create_stream("t", 1);

@@ -72,7 +72,7 @@ class Metadata final : public Request {
     if (!reply.ok()) return ask_again_later();
     Result<Infos> infos = streams::decode_stream_infos(reply.payload.view());
     if (!infos) return ask_again_later();
-    if (!all_) session_.learn(*infos);  // who lists everything does not use everything
+    session_.learn(*infos);
     if (tag == kDescribeTag && may_create() && create_missing(*infos)) return;
     respond(*infos);
   }
