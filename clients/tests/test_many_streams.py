@@ -5,10 +5,11 @@ HEPTANE_TEST_SCALE multiplies their number.
 
 import json
 import os
+import time
 import unittest
 import urllib.request
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from heptane_testkit import Server
 from heptane_testkit import kafka
@@ -18,6 +19,7 @@ TOPICS = max(100, int(9_990 * SCALE))
 TOGETHER = 1000
 PATIENCE_SECONDS = 120
 WRITTEN = 50
+CONSUMED = 4_500  # by one consumer: it asks for the epoch of each in turn, which takes its time
 
 
 def name_of(number):
@@ -60,6 +62,21 @@ class ManyStreams(unittest.TestCase):
             messages = kafka.read_messages(server.kafka, name_of(n), count=1, seconds=PATIENCE_SECONDS)
             self.assertEqual([m.value() for m in messages], [name_of(n).encode()])
 
+    def expect_one_consumer_of_many(self, server):
+        topics = min(TOPICS, CONSUMED)
+        expected = sorted(name_of(n).encode() for n in range(0, topics, TOPICS // WRITTEN))
+        consumer = Consumer({"bootstrap.servers": server.kafka, "group.id": "all", "enable.auto.commit": False})
+        consumer.assign([TopicPartition(name_of(n), 0, 0) for n in range(topics)])
+        seen = []
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while len(seen) < len(expected):
+            self.assertLess(time.monotonic(), deadline, f"{len(seen)} of {len(expected)} records came")
+            for message in consumer.consume(num_messages=100, timeout=1):
+                self.assertIsNone(message.error())
+                seen.append(message.value())
+        consumer.close()
+        self.assertEqual(sorted(seen), expected)
+
     def test_ten_thousand_are_ordinary(self):
         expected = [name_of(n) for n in range(TOPICS)]
         with Server() as server:
@@ -68,6 +85,7 @@ class ManyStreams(unittest.TestCase):
             self.assertEqual(self.names_over_http(server), expected)
             self.produce(server)
             self.expect_records(server)
+            self.expect_one_consumer_of_many(server)
             server.crash_restart()
             self.assertEqual(self.names_over_kafka(server), expected)
             server.restart()  # by way of a snapshot

@@ -299,10 +299,9 @@ bool KafkaSession::describe(Request& request, uint32_t tag, const streams::Descr
 }
 
 void KafkaSession::learn(const std::vector<streams::StreamInfo>& infos) {
-  for (const streams::StreamInfo& info : infos) {
-    if (known_.size() >= kKnownStreamsMax) known_.clear();
-    known_.insert_or_assign(info.name, info.partitions);
-  }
+  // Not in between: what one request asked for is known when it goes on.
+  if (known_.size() + infos.size() > kKnownStreamsMax) known_.clear();
+  for (const streams::StreamInfo& info : infos) known_.insert_or_assign(info.name, info.partitions);
 }
 
 streams::PartitionInfo* KafkaSession::find(std::string_view topic, int32_t partition) {

@@ -28,7 +28,7 @@ class KafkaSession final : public net::Session {
   static constexpr int64_t kRequestDeadlineNs = 30'000'000'000;  // for an answer of the shard
   static constexpr int64_t kAuthenticateWithinNs = 10'000'000'000;
   static constexpr size_t kStrangersBytesMax = size_t{64} << 10;  // of a request before authentication
-  static constexpr size_t kKnownStreamsMax = 4096;
+  static constexpr size_t kKnownStreamsMax = 16'384;              // more than one request names
 
   explicit KafkaSession(KafkaProtocol& protocol) : protocol_(protocol) {}
 
