@@ -45,6 +45,7 @@ http::HttpService make_service(AdminOptions options) {
   if (!options.operations) options.operations = std::make_shared<OperationTable>();
   add_health_routes(service.router, std::move(options.readiness), options.telemetry);
   add_transact_route(service.router, std::move(options.operations));
+  if (options.snapshot) add_snapshot_routes(service.router, std::move(options.snapshot));
   add_stream_routes(service.router);
   add_record_routes(service.router);
   if (options.add_routes) options.add_routes(service.router);
@@ -65,6 +66,18 @@ void add_health_routes(HttpRouter& router, std::function<Readiness()> readiness,
   router.add(Method::get, "/metrics", [telemetry](HttpExchange& exchange) {
     exchange.respond({200, "text/plain; version=0.0.4; charset=utf-8", telemetry->render(), {}});
   });
+}
+
+void add_snapshot_routes(HttpRouter& router, std::function<SnapshotStatus(bool)> snapshot) {
+  const auto respond = [snapshot = std::move(snapshot)](HttpExchange& exchange, bool ask) {
+    const SnapshotStatus status = snapshot(ask);
+    JsonWriter out;
+    out.begin_object().key("taken").unsigned_number(status.taken).key("failed").unsigned_number(status.failed);
+    out.key("bytes").unsigned_number(status.bytes).key("position").text(position_text(0, status.sequence)).end_object();
+    exchange.respond(HttpResponse::json(ask ? 202 : 200, out.take()));
+  };
+  router.add(Method::get, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, false); });
+  router.add(Method::post, "/api/v1/snapshot", [respond](HttpExchange& exchange) { respond(exchange, true); });
 }
 
 void add_transact_route(HttpRouter& router, std::shared_ptr<const OperationTable> operations) {

@@ -22,12 +22,20 @@ struct Readiness {
   uint64_t total = 0;
 };
 
+struct SnapshotStatus {
+  uint64_t taken = 0;   // since the start
+  uint64_t failed = 0;  // since the start
+  uint64_t bytes = 0;   // of the last one
+  Sequence sequence = 0;
+};
+
 struct AdminOptions {
   std::vector<std::string> hosts;  // besides loopback's names
   http::HttpLimits limits;
   std::function<Readiness()> readiness;               // absent: always ready
   const Telemetry* telemetry = nullptr;               // outlives the protocol; absent: no metrics
   std::shared_ptr<const OperationTable> operations;   // absent: the kernel's own
+  std::function<SnapshotStatus(bool ask)> snapshot;   // asks for one, or only looks; absent: no route
   std::function<void(http::HttpRouter&)> add_routes;  // the modules' endpoints; may be absent
 };
 
@@ -47,6 +55,7 @@ class AdminProtocol final : public net::Protocol {
 // The parts, for listeners of other names.
 void add_health_routes(http::HttpRouter& router, std::function<Readiness()> readiness, const Telemetry* telemetry);
 void add_transact_route(http::HttpRouter& router, std::shared_ptr<const OperationTable> operations);
+void add_snapshot_routes(http::HttpRouter& router, std::function<SnapshotStatus(bool)> snapshot);
 void add_stream_routes(http::HttpRouter& router);
 void add_record_routes(http::HttpRouter& router);
 

@@ -82,14 +82,14 @@ Result<std::shared_ptr<ArchiveSegment>> ArchiveStore::load(const std::string& pa
   return segment;
 }
 
-Result<void> ArchiveStore::open(const std::optional<LogId>& log_id) {
-  HEPTANE_TRY(log::make_durable_directory(disk_, options_.directory));
+// `surplus`: paths of what an interrupted run left.
+Result<Catalog> ArchiveStore::find(const std::optional<LogId>& log_id, std::vector<std::string>& surplus) {
   const Result<std::vector<std::string>> names = disk_.list(options_.directory);
   if (!names) return names.error();
   Catalog found;
   for (const std::string& name : *names) {
     const std::string path = options_.directory + "/" + name;
-    if (name.ends_with(kTemporarySuffix)) HEPTANE_TRY(disk_.unlink(path));
+    if (name.ends_with(kTemporarySuffix)) surplus.push_back(path);
     if (!name.ends_with(kSuffix)) continue;
     Result<std::shared_ptr<ArchiveSegment>> segment = load(path, log_id);
     if (!segment) return std::move(segment.error());
@@ -97,14 +97,32 @@ Result<void> ArchiveStore::open(const std::optional<LogId>& log_id) {
       reports_.push_back(path + ": " + (*segment)->damage + "; its records cannot be read");
     // Names sort as their numbers. Of two that cover the same, a rewriting was interrupted: the later one was whole.
     if (!found.empty() && found.back()->header.first_sequence == (*segment)->header.first_sequence) {
-      HEPTANE_TRY(disk_.unlink(found.back()->path));
+      surplus.push_back(found.back()->path);
       found.pop_back();
     }
     found.push_back(std::move(*segment));
   }
-  replace(std::move(found));
+  return found;
+}
+
+Result<void> ArchiveStore::open(const std::optional<LogId>& log_id) {
+  HEPTANE_TRY(log::make_durable_directory(disk_, options_.directory));
+  std::vector<std::string> surplus;
+  Result<Catalog> found = find(log_id, surplus);
+  if (!found) return std::move(found.error());
+  for (const std::string& path : surplus) HEPTANE_TRY(disk_.unlink(path));
+  replace(std::move(*found));
   // Names that are seen may not be on the device yet; before log segments go, they are.
   return disk_.sync_directory(options_.directory);
+}
+
+Result<void> ArchiveStore::look(const std::optional<LogId>& log_id) {
+  std::vector<std::string> surplus;
+  Result<Catalog> found = find(log_id, surplus);
+  if (!found && found.error().code == Errc::not_found) return {};
+  if (!found) return std::move(found.error());
+  replace(std::move(*found));
+  return {};
 }
 
 void ArchiveStore::replace(Catalog next) {

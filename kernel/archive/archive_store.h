@@ -37,6 +37,8 @@ class ArchiveStore {
   // Makes the directory, removes what an interrupted run left, reads every header and footer. Errc::refused for an
   // archive segment of another log, Errc::unsupported for another format.
   Result<void> open(const std::optional<LogId>& log_id);
+  // As open, and changes nothing: beside a running server.
+  Result<void> look(const std::optional<LogId>& log_id);
   // A line for each file that is damaged or was passed over.
   const std::vector<std::string>& reports() const { return reports_; }
 
@@ -56,6 +58,7 @@ class ArchiveStore {
  private:
   std::string final_path(const ArchiveHeader& header) const;
   ArchiveHeader header_of_name(const std::string& path) const;
+  Result<Catalog> find(const std::optional<LogId>& log_id, std::vector<std::string>& surplus);
   void replace(Catalog next);
 
   Disk& disk_;

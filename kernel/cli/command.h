@@ -32,6 +32,11 @@ struct Context {
 
 void add_serve(CLI::App& app, Context& context);
 void add_log(CLI::App& app, Context& context);
+void add_stream(CLI::App& app, Context& context);
+void add_backup(CLI::App& app, Context& context);
+void add_snapshot(CLI::App& app, Context& context);
+void add_explain(CLI::App& app, Context& context);
+void add_at(CLI::App& app, Context& context);
 
 using AddCommand = void (*)(CLI::App&, Context&);
 

@@ -135,6 +135,15 @@ Result<void> Server::open_listeners() {
   admin::AdminOptions admin_options;
   admin_options.telemetry = &telemetry_;
   admin_options.readiness = [this] { return admin::Readiness{!stopping_, stopping_ ? "stopping" : "", 0, 0}; };
+  admin_options.snapshot = [this](bool ask) {
+    if (ask) {
+      snapshots_->request();
+      if (wake_helper_) wake_helper_();
+    }
+    const snapshot::SnapshotCounters& counters = snapshots_->counters();
+    return admin::SnapshotStatus{counters.taken_total, counters.failed_total, counters.last_bytes,
+                                 counters.last_sequence};
+  };
   admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
   HEPTANE_TRY(open_listener({admin_.get(), admin::kDefaultPort}));
   const ServerFacts facts{log_->id(), shard_->epoch()};

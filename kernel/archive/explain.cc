@@ -1,0 +1,220 @@
+#include "kernel/archive/explain.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "kernel/archive/archive_store.h"
+#include "kernel/log/log_tool_scan.h"
+#include "kernel/shard/kernel_state.h"
+#include "kernel/shard/state_machine.h"
+#include "kernel/streams/api.h"
+#include "kernel/streams/inflate.h"
+#include "kernel/streams/record_batch.h"
+
+namespace heptane::archive {
+
+namespace {
+
+constexpr size_t kTextBytes = 200;
+constexpr size_t kInflatedBytesMax = size_t{64} << 20;
+
+std::string time_text(LogTime time) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  const int64_t nanoseconds = ((time % kSecond) + kSecond) % kSecond;
+  const auto seconds = static_cast<time_t>((time - nanoseconds) / kSecond);
+  std::tm fields{};
+  gmtime_r(&seconds, &fields);
+  char text[64];
+  const size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &fields);
+  return fmt::format("{}.{:09}Z", std::string_view(text, length), nanoseconds);
+}
+
+std::string printable(Bytes bytes) {
+  std::string out;
+  for (const std::byte byte : bytes.first(std::min(bytes.size(), kTextBytes))) {
+    const auto c = static_cast<unsigned char>(byte);
+    if (c >= 0x20 && c < 0x7F && c != '\\')
+      out += static_cast<char>(c);
+    else
+      out += fmt::format("\\x{:02x}", c);
+  }
+  return bytes.size() > kTextBytes ? out + "..." : out;
+}
+
+std::string what_of(const log::EntryHeader& header) {
+  if (header.kind == log::EntryKind::record_command)
+    return fmt::format("a record batch for partition id {}", header.partition);
+  if (header.machine == machine_ids::kStreams) switch (header.type) {
+      case streams::kCreateStream: return "create a stream";
+      case streams::kDeleteStream: return "delete a stream";
+      case streams::kAppendEvents: return "append records";
+      case streams::kAlterStream: return "alter a stream";
+      case streams::kSetLogStart: return "retention: let old records go";
+      default: break;
+    }
+  if (header.machine == machine_ids::kKernel) switch (header.type) {
+      case kTransact: return "a transaction of several operations";
+      case kFireTimer: return "a timer fires";
+      case kActivate: return "a logic version is activated";
+      case kSetConfig: return "a change of the configuration";
+      default: break;
+    }
+  return fmt::format("machine {}, command {}", header.machine, header.type);
+}
+
+void add_extensions(Bytes extensions, Explanation& out) {
+  (void)log::for_each_extension(extensions, [&out](log::ExtensionType type, Bytes bytes) {
+    const auto add = [&out](const char* name, std::string value) { out.facts.emplace_back(name, std::move(value)); };
+    using Type = log::ExtensionType;
+    if (type == Type::trace_id && bytes.size() == 16)
+      add("trace_id", log_id_text(*reinterpret_cast<const LogId*>(bytes.data())));
+    if (type == Type::idempotency && bytes.size() >= 16) {
+      std::string key;
+      for (const std::byte byte : bytes.first(16)) key += fmt::format("{:02x}", static_cast<unsigned>(byte));
+      add("idempotency_key_hash", std::move(key));
+    }
+    if (type == Type::principal && bytes.size() == 8)
+      add("principal",
+          fmt::format("{} version {}", load_le<uint32_t>(bytes.data()), load_le<uint32_t>(bytes.data() + 4)));
+    if (type == Type::origin && bytes.size() == 24)
+      add("origin", fmt::format("listener {}, session {}, received {}", load_le<uint16_t>(bytes.data()),
+                                load_le<uint64_t>(bytes.data() + 8), time_text(load_le<int64_t>(bytes.data() + 16))));
+    if (type == Type::cause && bytes.size() == 16)
+      add("cause", position_text(load_le<uint16_t>(bytes.data()), load_le<uint64_t>(bytes.data() + 8),
+                                 load_le<uint32_t>(bytes.data() + 4)));
+  });
+}
+
+void add_record(const streams::RecordView& record, PartitionId partition, Explanation& out) {
+  if (out.records.size() == kExplainedRecords) {
+    ++out.records_left_out;
+    return;
+  }
+  std::string text = record.has_key ? printable(record.key) + " = " : std::string();
+  text += record.has_value ? printable(record.value) : "(no value)";
+  out.records.push_back({partition, record.offset, std::move(text)});
+}
+
+// Every record that `wanted` says yes to by its index in the batch.
+template <class Wanted>
+Result<void> add_records(const log::EntryView& entry, Explanation& out, Wanted&& wanted) {
+  Bytes batch = entry.payload;
+  const Result<streams::RecordBatchInfo> info = streams::decode_record_batch_header(batch);
+  if (!info) return info.error();
+  std::vector<std::byte> inflated;
+  if (info->compressed()) {
+    Result<std::vector<std::byte>> plain = streams::inflate_batch(batch, kInflatedBytesMax);
+    if (!plain) return std::move(plain.error());
+    inflated = std::move(*plain);
+    batch = inflated;
+  }
+  size_t index = 0;
+  return streams::for_each_record(batch, [&](const streams::RecordView& record) {
+    if (wanted(index++)) add_record(record, entry.header.partition, out);
+  });
+}
+
+Result<void> add_command(const log::EntryView& entry, LogTime time, ShardId shard, Sequence sequence,
+                         Explanation& out) {
+  out.position = position_text(shard, sequence);
+  out.time = time_text(time);
+  out.what = what_of(entry.header);
+  out.facts.emplace_back("machine", std::to_string(entry.header.machine));
+  out.facts.emplace_back("type", std::to_string(entry.header.type));
+  out.facts.emplace_back("payload_bytes", std::to_string(entry.header.payload_bytes));
+  add_extensions(entry.extensions, out);
+  if (entry.header.is_record_batch()) return add_records(entry, out, [](size_t) { return true; });
+  out.facts.emplace_back("payload", printable(entry.payload));
+  return {};
+}
+
+// Of `records`: those that the command caused.
+Result<void> add_events(const log::EntryView& entry, uint64_t delta, Explanation& out) {
+  std::vector<bool> ours;
+  (void)log::for_each_extension(entry.extensions, [&](log::ExtensionType type, Bytes bytes) {
+    if (type != log::ExtensionType::causes) return;
+    ByteReader reader(bytes);
+    for (uint32_t i = 0; i < entry.header.detail && !reader.failed(); ++i) {
+      ours.push_back(reader.varint() == delta);
+      (void)reader.varint();
+    }
+  });
+  if (std::find(ours.begin(), ours.end(), true) == ours.end()) return {};
+  return add_records(entry, out, [&ours](size_t index) { return index < ours.size() && ours[index]; });
+}
+
+// Index of the segment that may hold the sequence: the last one that begins at or below it.
+size_t segment_of(Disk& disk, const std::vector<log::SegmentFile>& segments, Sequence sequence) {
+  size_t low = 0;
+  for (size_t high = segments.size(); low + 1 < high;) {
+    const size_t middle = low + (high - low) / 2;
+    const Result<log::ScanPosition> start = log::scan_start(disk, {segments[middle], segments.back()});
+    // One made ahead holds nothing.
+    if (start && start->next_sequence <= sequence)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+Result<std::optional<Explanation>> explain_from_log(Disk& disk, const std::string& directory, ShardId shard,
+                                                    Sequence sequence, std::optional<LogId>& id) {
+  Result<log::SegmentListing> listing = log::list_segments(disk, directory);
+  if (!listing) return std::move(listing.error());
+  std::vector<log::SegmentFile>& segments = listing->segments;
+  id = log::log_id_of(segments);
+  if (!id) return std::optional<Explanation>();
+  const size_t first = segment_of(disk, segments, sequence);
+  segments.erase(segments.begin(), segments.begin() + static_cast<ptrdiff_t>(first));
+  const Result<log::ScanPosition> start = log::scan_start(disk, segments);
+  if (!start && start.error().code == Errc::not_found) return std::optional<Explanation>();
+  if (!start) return start.error();
+  log::BatchScanner scanner(disk, *id, shard, segments, *start);
+  for (;;) {
+    Result<std::optional<log::BatchScanner::Scanned>> batch = scanner.next();
+    if (!batch) return std::move(batch.error());
+    if (!*batch || (*batch)->view.header().first_sequence > sequence) return std::optional<Explanation>();
+    const log::BatchHeader& header = (*batch)->view.header();
+    if (header.is_seal() || header.last_sequence() < sequence) continue;
+    Explanation out;
+    bool found = false;
+    HEPTANE_TRY((*batch)->view.for_each_entry([&](const log::EntryView& entry, Sequence at) -> Result<void> {
+      if (entry.header.kind == log::EntryKind::records)
+        return found ? add_events(entry, sequence - header.first_sequence, out) : Result<void>();
+      if (at != sequence) return {};
+      found = true;
+      return add_command(entry, header.base_time + entry.header.detail, shard, sequence, out);
+    }));
+    out.facts.emplace_back("batch", fmt::format("{} to {}, epoch {}, segment {} offset {}", header.first_sequence,
+                                                header.last_sequence(), header.epoch, header.segment, header.offset));
+    return found ? std::optional(std::move(out)) : std::nullopt;
+  }
+}
+
+}  // namespace
+
+Result<Explanation> explain(Disk& disk, const std::string& data_directory, ShardId shard, Sequence sequence) {
+  const std::string home = data_directory + "/shard-" + std::to_string(shard);
+  std::optional<LogId> id;
+  Result<std::optional<Explanation>> in_log = explain_from_log(disk, home + "/log", shard, sequence, id);
+  if (!in_log) return std::move(in_log.error());
+  if (*in_log) return std::move(**in_log);
+  ArchiveStore store(disk, {home + "/archive", shard});
+  HEPTANE_TRY(store.look(id));
+  ArchiveReader reader(disk, store);
+  const Result<ArchiveReader::FoundCommand> found = reader.command(sequence);
+  if (!found && found.error().code == Errc::not_found)
+    return Error{Errc::not_found,
+                 position_text(shard, sequence) + " is no command of this log, or one that went with its retention"};
+  if (!found) return found.error();
+  Explanation out;
+  HEPTANE_TRY(add_command(found->item.entry, found->item.frame.time, shard, sequence, out));
+  if (!found->item.entry.header.is_record_batch())
+    out.facts.emplace_back("archived", "yes: its records are in their streams, and not listed here");
+  return out;
+}
+
+}  // namespace heptane::archive

@@ -1,0 +1,116 @@
+// `heptane explain SHARD:SEQUENCE`: the command at a position, where it came from and which records it made, out of the files
+// of a data directory; beside a running server too. The running server adds the streams' names.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "kernel/archive/archive_store.h"
+#include "kernel/archive/explain.h"
+#include "kernel/cli/command.h"
+#include "kernel/cli/http_client.h"
+#include "kernel/cli/position.h"
+#include "kernel/net/http/json.h"
+#include "kernel/net/http/json_writer.h"
+
+namespace heptane::cli {
+
+namespace {
+
+struct ExplainArguments {
+  std::string data = "heptane-data";
+  std::string server = kDefaultServer;
+  std::string position;
+  bool json = false;
+};
+
+struct Place {
+  std::string stream;
+  uint32_t partition = 0;
+};
+using Places = std::map<PartitionId, Place>;
+
+// By partition id; empty when no server says them.
+Places places(const std::string& server) {
+  Places found;
+  HttpClient client(server);
+  HttpRequestOptions options;
+  options.timeout_seconds = 2;
+  Result<std::string> answer = client.call("GET", "/api/v1/streams", options);
+  if (!answer) return found;
+  const auto document = http::JsonDocument::parse(std::move(*answer));
+  const auto streams = document ? (*document)->root().find("streams") : std::nullopt;
+  for (auto stream = streams ? streams->first() : std::nullopt; stream; stream = stream->next()) {
+    const auto name = stream->find("name");
+    const auto partitions = stream->find("partitions");
+    uint32_t index = 0;
+    for (auto part = partitions ? partitions->first() : std::nullopt; part; part = part->next(), ++index)
+      if (const auto id = part->find("id"); name && id && id->integer())
+        found[static_cast<PartitionId>(*id->integer())] = {std::string(name->text()), index};
+  }
+  return found;
+}
+
+std::string where(const archive::ExplainedRecord& record, const Places& names) {
+  const auto found = names.find(record.partition);
+  const std::string place = found == names.end() ? "partition id " + std::to_string(record.partition)
+                                                 : found->second.stream + "/" + std::to_string(found->second.partition);
+  return place + " offset " + std::to_string(record.offset);
+}
+
+void print_text(const archive::Explanation& found, const Places& names) {
+  std::cout << found.position << "  " << found.time << "  " << found.what << "\n";
+  for (const auto& [name, value] : found.facts) std::cout << "  " << name << ": " << value << "\n";
+  std::cout << (found.records.empty() ? "  it made no records\n" : "  it made:\n");
+  for (const archive::ExplainedRecord& record : found.records)
+    std::cout << "    " << where(record, names) << "  " << record.text << "\n";
+  if (found.records_left_out > 0) std::cout << "    and " << found.records_left_out << " more\n";
+}
+
+void print_json(const archive::Explanation& found, const Places& names) {
+  http::JsonWriter out;
+  out.begin_object().key("position").text(found.position).key("time").text(found.time).key("what").text(found.what);
+  for (const auto& [name, value] : found.facts) out.key(name).text(value);
+  out.key("records").begin_array();
+  for (const archive::ExplainedRecord& record : found.records) {
+    out.begin_object();
+    if (const auto place = names.find(record.partition); place != names.end())
+      out.key("stream").text(place->second.stream).key("partition").number(place->second.partition);
+    out.key("partition_id").number(record.partition).key("offset").number(record.offset);
+    out.key("text").text(record.text).end_object();
+  }
+  out.end_array().key("records_left_out").unsigned_number(found.records_left_out).end_object();
+  std::cout << out.take() << "\n";
+}
+
+int explain(const ExplainArguments& arguments) {
+  const std::optional<Position> position = parse_position(arguments.position);
+  if (!position) {
+    std::cerr << "heptane: " << arguments.position << " is no position: say SHARD:SEQUENCE, for example 0:123\n";
+    return kUsage;
+  }
+  SystemDisk disk;
+  const Result<archive::Explanation> found =
+      archive::explain(disk, arguments.data, position->shard, position->sequence);
+  if (!found) {
+    std::cerr << "heptane: " << found.error().message << "\n";
+    return kFailed;
+  }
+  const Places names = places(arguments.server);
+  arguments.json ? print_json(*found, names) : print_text(*found, names);
+  return kOk;
+}
+
+}  // namespace
+
+void add_explain(CLI::App& app, Context& context) {
+  auto arguments = std::make_shared<ExplainArguments>();
+  CLI::App* command = app.add_subcommand("explain", "What stands at a position of the log and which records it made.");
+  command->add_option("POSITION", arguments->position, "SHARD:SEQUENCE, for example 0:123")->required();
+  command->add_option("--data", arguments->data, "Data directory")->capture_default_str();
+  command->add_option("--server", arguments->server, "The admin listener, for the streams' names")
+      ->capture_default_str();
+  command->add_flag("--json", arguments->json, "One JSON object");
+  command->callback([arguments, &context] { context.exit_code = explain(*arguments); });
+}
+
+}  // namespace heptane::cli
