@@ -97,6 +97,7 @@ Result<Catalog> ArchiveStore::find(const std::optional<LogId>& log_id, std::vect
       reports_.push_back(path + ": " + (*segment)->damage + "; its records cannot be read");
     // Names sort as their numbers. Of two that cover the same, a rewriting was interrupted: the later one was whole.
     if (!found.empty() && found.back()->header.first_sequence == (*segment)->header.first_sequence) {
+      if (!(*segment)->damage.empty() && found.back()->damage.empty()) continue;  // damaged since: the other one serves
       surplus.push_back(found.back()->path);
       found.pop_back();
     }

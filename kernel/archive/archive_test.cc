@@ -467,6 +467,36 @@ TEST_F(ArchiveTest, WhatIsWrittenWrongIsNotPublished) {
   expect_all_read(partition);
 }
 
+// A power cut left the old generation beside the new one, and the new one rotted since.
+TEST_F(ArchiveTest, ADamagedRewritingDoesNotRemoveTheOneBefore) {
+  const PartitionId dead = create("dead");
+  const PartitionId alive = create("alive");
+  for (int i = 0; i < 300; ++i) {
+    produce(dead, 4, 200);
+    if (i % 4 == 0) produce(alive, 1, 200);
+  }
+  archive();
+  const auto before = store_->catalog()->front();
+  std::vector<std::byte> bytes(before->footer.file_bytes);
+  ASSERT_TRUE((*disk_.open(before->path, OpenMode::read))->read_at(0, bytes));
+  ASSERT_TRUE(run(streams::make_command(machine_ids::kStreams, streams::kDeleteStream,
+                                        streams::encode(streams::DeleteStream{"dead"})))
+                  .ok());
+  archive();
+  archive();
+  const auto after = store_->catalog()->front();
+  ASSERT_NE(after->path, before->path);
+  ASSERT_TRUE((*disk_.open(before->path, OpenMode::create))->write_at(0, bytes));
+  flip(disk_, after->path, after->footer.file_bytes - kBlockBytes + 30);
+  ArchiveStore again(disk_, ArchiveStoreOptions{"data/shard-0/archive", 0});
+  ASSERT_TRUE(again.open(log_->id()));
+  EXPECT_EQ(again.catalog()->front()->path, before->path);
+  EXPECT_TRUE(again.catalog()->front()->damage.empty());
+  EXPECT_FALSE(again.reports().empty());
+  ArchiveReader reader(disk_, again);
+  EXPECT_TRUE(reader.read(alive, 0, 1'000));
+}
+
 // Nothing with a wrong CRC is handed out, and what is whole is still read.
 TEST_F(ArchiveTest, EveryFlippedByteIsFoundOrHarmless) {
   const PartitionId partition = create("s");

@@ -58,6 +58,7 @@ std::string what_of(const log::EntryHeader& header) {
   if (header.machine == machine_ids::kKernel) switch (header.type) {
       case kTransact: return "a transaction of several operations";
       case kFireTimer: return "a timer fires";
+      case kDropTimer: return "a timer that ended the server is dropped";
       case kActivate: return "a logic version is activated";
       case kSetConfig: return "a change of the configuration";
       default: break;
