@@ -328,7 +328,8 @@ TEST(Shard, ReplayEndsBehindAnyCommand) {
   }
   at_once.settle();
   ASSERT_EQ(at_once.shard().last_applied(), slowly.shard().last_applied());
-  for (const auto& [sequence, hash] : hashes) {
+  for (const std::pair<const Sequence, Hash128>& found : hashes) {
+    const Sequence sequence = found.first;
     SeededRandom other_random(1);
     log::MemoryLog unused(other_random);
     Committer committer(unused, [](const Error&) {});
@@ -348,7 +349,7 @@ TEST(Shard, ReplayEndsBehindAnyCommand) {
     });
     ASSERT_TRUE(replayed.ok()) << replayed.error().message;
     ASSERT_EQ(past.last_applied(), sequence);
-    EXPECT_EQ(past.state_hash(), hash) << sequence;
+    EXPECT_EQ(past.state_hash(), found.second) << sequence;
   }
 }
 

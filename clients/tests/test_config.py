@@ -107,6 +107,21 @@ class Unsafe(Configured):
         self.refused(self.server('[listen.kafka]\naddress = "0.0.0.0:9092"\n'), "listen.kafka.address: 0.0.0.0",
                      "listen.kafka.insecure = true")
 
+    def test_what_is_missing_is_named(self):
+        self.refused(self.server('auth.enabled = true\n[listen.kafka]\naddress = "0.0.0.0:9092"\n'),
+                     'set tls.certificate, tls.key and tls.listeners = ["kafka"], or listen.kafka.insecure')
+
+    def test_a_private_key_that_everybody_may_read(self):
+        server = self.server()
+        key = os.path.join(server.work, "server.key")
+        with open(key, "w", encoding="ascii") as out:
+            out.write("none")
+        os.chmod(key, 0o644)
+        self.write(f'[tls]\ncertificate = "{key}"\nkey = "{key}"\nlisteners = ["kafka"]\n')
+        self.refused(server, f"tls.key: {key} is open to every user of this machine (mode 644): chmod 640 {key}")
+        os.chmod(key, 0o600)
+        self.refused(server, "listen.kafka: TLS")
+
     def test_unless_it_is_said_to_be_meant(self):
         server = self.server('[listen.kafka]\naddress = "0.0.0.0:0"\ninsecure = true\n').start()
         self.assertIn("INSECURE", server.stdout())

@@ -275,7 +275,7 @@ class Starting(unittest.TestCase):
 
     def test_what_is_wrong_is_named(self):
         cert, key = self.authority.path("server.pem"), self.authority.path("server.key")
-        self.assertIn("--tls-listener", self.refusal("--tls-cert", cert, "--tls-key", key))
+        self.assertIn("tls.listeners", self.refusal("--tls-cert", cert, "--tls-key", key))
         said = self.refusal("--tls-cert", cert, "--tls-key", self.authority.path("other.key"), "--tls-listener", "kafka")
         self.assertIn("listen.kafka: TLS:", said)
         self.assertIn("other.key: the private key does not belong to the certificate", said)

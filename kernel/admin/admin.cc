@@ -1,6 +1,7 @@
 #include "kernel/admin/admin.h"
 
 #include "kernel/admin/answers.h"
+#include "kernel/admin/permissions.h"
 #include "kernel/admin/transact_request.h"
 #include "kernel/net/http/json_writer.h"
 
@@ -30,6 +31,7 @@ HttpResponse ready_response(const Readiness& readiness) {
 void transact(HttpExchange& exchange, const OperationTable& operations) {
   Result<TransactRequest> parsed = parse_transact(std::move(exchange.request().body), operations);
   if (!parsed) return exchange.respond(error_response(parsed.error()));
+  if (auto refusal = transact_refusal(exchange, parsed->submission)) return exchange.respond(std::move(*refusal));
   auto request = std::make_shared<TransactRequest>(std::move(*parsed));
   Submission submission = std::exchange(request->submission, {});
   request->submission.idempotency = submission.idempotency;
@@ -38,9 +40,12 @@ void transact(HttpExchange& exchange, const OperationTable& operations) {
   });
 }
 
-// While the log is replayed nothing may be asked of the shard; afterwards a stopping server answers by itself.
-std::optional<HttpResponse> held_back(const http::HttpRequest& request, const std::function<Readiness()>& readiness) {
-  if (request.path == "/livez" || request.path == "/readyz" || request.path == "/metrics") return std::nullopt;
+// While the log is replayed nothing may be asked of the shard, and nobody knows yet who may see the metrics; afterwards a
+// stopping server answers by itself.
+std::optional<HttpResponse> held_back(const http::HttpRequest& request, const std::function<Readiness()>& readiness,
+                                      const auth::Gate* gate) {
+  if (request.path == "/livez" || request.path == "/readyz") return std::nullopt;
+  if (request.path == "/metrics" && (gate == nullptr || !gate->enabled())) return std::nullopt;
   const Readiness now = readiness();
   if (now.ready || now.phase == "stopping") return std::nullopt;
   HttpResponse response =
@@ -55,8 +60,8 @@ http::HttpService make_service(AdminOptions options) {
   service.hosts = http::HostCheck(std::move(options.hosts));
   service.counters = options.counters;
   if (options.wait_until_ready && options.readiness)
-    service.hold = [readiness = options.readiness](const http::HttpRequest& request) {
-      return held_back(request, readiness);
+    service.hold = [readiness = options.readiness, gate = options.gate](const http::HttpRequest& request) {
+      return held_back(request, readiness, gate);
     };
   if (!options.operations) options.operations = std::make_shared<OperationTable>();
   add_health_routes(service.router, std::move(options.readiness), options.telemetry);
@@ -64,7 +69,10 @@ http::HttpService make_service(AdminOptions options) {
   if (options.snapshot) add_snapshot_routes(service.router, std::move(options.snapshot));
   add_stream_routes(service.router);
   add_record_routes(service.router);
+  if (options.gate != nullptr) add_auth_routes(service.router, *options.gate);
   if (options.add_routes) options.add_routes(service.router);
+  service.gate = options.gate;
+  require_permissions(service.router);
   return service;
 }
 

@@ -33,12 +33,13 @@ struct SnapshotStatus {
 struct AdminOptions {
   std::vector<std::string> hosts;  // besides loopback's names
   http::HttpLimits limits;
-  std::function<Readiness()> readiness;               // absent: always ready
-  bool wait_until_ready = false;                      // while a start goes on, only health and metrics answer
-  http::HttpCounters* counters = nullptr;             // outlives the protocol
-  const Telemetry* telemetry = nullptr;               // outlives the protocol; absent: no metrics
-  std::shared_ptr<const OperationTable> operations;   // absent: the kernel's own
-  std::function<SnapshotStatus(bool ask)> snapshot;   // asks for one, or only looks; absent: no route
+  std::function<Readiness()> readiness;              // absent: always ready
+  bool wait_until_ready = false;                     // while a start goes on, only health and metrics answer
+  http::HttpCounters* counters = nullptr;            // outlives the protocol
+  const Telemetry* telemetry = nullptr;              // outlives the protocol; absent: no metrics
+  std::shared_ptr<const OperationTable> operations;  // absent: the kernel's own
+  std::function<SnapshotStatus(bool ask)> snapshot;  // asks for one, or only looks; absent: no route
+  auth::Gate* gate = nullptr;  // outlives the protocol; absent: nobody is asked who he is, and there are no users
   std::function<void(http::HttpRouter&)> add_routes;  // the modules' endpoints; may be absent
 };
 
@@ -62,6 +63,7 @@ void add_health_routes(http::HttpRouter& router, std::function<Readiness()> read
 void add_transact_route(http::HttpRouter& router, std::shared_ptr<const OperationTable> operations);
 void add_snapshot_routes(http::HttpRouter& router, std::function<SnapshotStatus(bool)> snapshot);
 void add_stream_routes(http::HttpRouter& router);
+void add_auth_routes(http::HttpRouter& router, auth::Gate& gate);
 void add_record_routes(http::HttpRouter& router);
 
 }  // namespace heptane::admin

@@ -1,5 +1,6 @@
 #include "kernel/admin/admin.h"
 #include "kernel/admin/answers.h"
+#include "kernel/net/http/guard.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
 #include "kernel/shard/state_machine.h"
@@ -31,7 +32,8 @@ void respond_with_streams(HttpExchange& exchange, const Reply& reply) {
   if (!infos) return exchange.respond(error_response({Errc::internal, infos.error().message, 0}));
   JsonWriter out;
   out.begin_object().key("streams").begin_array();
-  for (const streams::StreamInfo& stream : *infos) write_stream(out, stream);
+  for (const streams::StreamInfo& stream : *infos)
+    if (exchange.sees("streams", stream.name)) write_stream(out, stream);
   out.end_array().end_object();
   exchange.respond(HttpResponse::json(200, out.take()));
 }
@@ -90,6 +92,8 @@ Result<NewStream> parse_new_stream(std::string body) {
 void create_stream(HttpExchange& exchange) {
   Result<NewStream> stream = parse_new_stream(std::move(exchange.request().body));
   if (!stream) return exchange.respond(error_response(stream.error()));
+  if (!exchange.allowed("streams", stream->name, auth::Verb::create))
+    return exchange.respond(http::forbidden(exchange.identity().name, "streams", stream->name, auth::Verb::create));
   Buffer payload = streams::encode(streams::CreateStream{stream->name, stream->partitions, stream->config});
   exchange.submit(streams::make_command(machine_ids::kStreams, streams::kCreateStream, std::move(payload)),
                   [stream = std::move(*stream)](HttpExchange& answered, const Reply& reply) {

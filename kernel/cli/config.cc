@@ -35,7 +35,7 @@ std::string mistakes_json(const std::vector<LocatedMistake>& mistakes) {
 void check_safety(Loaded& loaded, const std::string& file) {
   server::ServerOptions options;
   server::land(loaded.settings, options);
-  for (const std::string& why : server::unsafe_options(options)) {
+  for (const std::string& why : server::unsafe_options(options, loaded.settings.table())) {
     const size_t colon = why.find(": ");
     const std::string key = why.substr(0, colon);
     loaded.mistakes.push_back({file, {key, loaded.settings.place(key), why.substr(colon + 2)}});

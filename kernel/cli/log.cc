@@ -5,6 +5,7 @@
 #include <iostream>
 #include <memory>
 
+#include "kernel/auth/api.h"
 #include "kernel/cli/command.h"
 #include "kernel/server/past_state.h"
 #include "kernel/snapshot/snapshot_store.h"
@@ -67,6 +68,9 @@ int dump(const LogArguments& arguments) {
   SystemDisk disk;
   log::DumpOptions options = arguments.dump;
   options.json = arguments.json;
+  options.secret = [](const log::EntryView& entry) {
+    return entry.header.is_command() && auth::holds_secrets(entry.header.machine, entry.header.type, entry.payload);
+  };
   const Result<uint64_t> lines = log::dump_log(disk, arguments.target, options, std::cout);
   return lines ? kOk : failed(lines.error());
 }

@@ -116,6 +116,15 @@ void tell_stopped(server::Server& server, const ServeArguments& arguments) {
          arguments.json);
 }
 
+// The only place where it ever appears.
+void announce_token(const std::string& token) {
+  std::printf(
+      "Authentication is on and nobody can get in yet. One-time token of the user admin, for 24 hours:\n  %s\n"
+      "Set a password, which ends it:\n  HEPTANE_TOKEN=%s heptane user passwd admin\n",
+      token.c_str(), token.c_str());
+  std::fflush(stdout);
+}
+
 // Written beside and renamed, so that a reader sees all of it or nothing.
 bool write_endpoints(const std::string& path, const std::string& json) {
   const std::string temporary = path + ".tmp";
@@ -170,6 +179,7 @@ void complete_options(server::ServerOptions& options) {
   options.guard_apply = true;
   options.read_ahead = true;
   options.process_metrics = true;
+  options.announce_token = announce_token;
   options.stop_wanted = [] { return stop_requested.load(); };
   const size_t open_files = net::raise_open_file_limit();
   options.io.max_connections =
@@ -204,6 +214,9 @@ int run_server(const ServeArguments& arguments, config::Settings& settings, serv
   running_server = &server;
   runner.start_threads();
   tell_ready(server, arguments);
+  if (server.users_without_authentication())
+    std::fprintf(stderr,
+                 "heptane: there are users, and authentication is off: everybody on this machine may do everything\n");
   if (!arguments.endpoints_file.empty() && !write_endpoints(arguments.endpoints_file, server.endpoints_json())) {
     std::fprintf(stderr, "heptane: cannot write %s\n", arguments.endpoints_file.c_str());
     running_server = nullptr;
@@ -235,6 +248,13 @@ void add_key_option(CLI::App& command, const std::shared_ptr<ServeArguments>& ar
       help + std::string(" (") + key + ")");
 }
 
+void add_key_flag(CLI::App& command, const std::shared_ptr<ServeArguments>& arguments, const char* flag,
+                  const char* key, const char* help) {
+  command.add_flag_callback(
+      flag, [arguments, key] { arguments->source.given.emplace_back(key, "true"); },
+      help + std::string(" (") + key + ")");
+}
+
 }  // namespace
 
 void add_serve(CLI::App& app, Context& context) {
@@ -262,6 +282,9 @@ void add_serve(CLI::App& app, Context& context) {
                  "Log in MiB that becomes one archive segment");
   command->add_option("--accept-divergence", arguments->options.accept_divergence,
                       "Go on although replay up to this sequence had other effects than the log says");
+  add_key_flag(*command, arguments, "--auth", "auth.enabled", "Clients prove who they are; see `heptane user`");
+  add_key_flag(*command, arguments, "--plain-on-loopback", "auth.plain_on_loopback",
+               "With --auth: passwords in the clear (SASL PLAIN) from this machine");
   command->add_flag("--quiet", arguments->quiet, "No table of endpoints");
   command->add_flag("--json", arguments->json, "Ready, listeners and stop as lines of JSON, in place of the table");
   command->callback([arguments, &context] { context.exit_code = serve(*arguments, context.make_modules); });

@@ -72,10 +72,17 @@ void from_value(const Value& value, T& into) {
     into = std::get<T>(value);
 }
 
+template <class Pointer>
+struct OwnerOf;
+template <class Member, class Owner>
+struct OwnerOf<Member Owner::*> {
+  using type = Owner;
+};
+
 // bind<&ServerOptions::snapshots, &SnapshotTakerOptions::log_bytes_min>(key): the member, or the member of a member.
 template <auto First, auto... Rest>
 auto bind(Key key) {
-  using Options = decltype([]<class T, class M>(M T::*) { return std::type_identity<T>{}; }(First))::type;
+  using Options = typename OwnerOf<decltype(First)>::type;
   Binding<Options> bound{
       std::move(key), [](const Options& options) { return to_value(((options.*First).*....*Rest)); },
       [](Options& options, const Value& value) { from_value(value, ((options.*First).*....*Rest)); }};

@@ -2,6 +2,7 @@
 // verify and dump only read and work beside a running server, whose tail may move meanwhile. repair takes the LOCK.
 #pragma once
 
+#include <functional>
 #include <iosfwd>
 
 #include "kernel/log/segment_log.h"
@@ -32,6 +33,8 @@ struct VerifyReport {
 Result<VerifyReport> verify_log(Disk& disk, const LogTarget& target, std::ostream& out);
 
 struct DumpOptions {
+  // The payload is left out: it holds secrets. Layers above the log know which do.
+  std::function<bool(const EntryView&)> secret;
   bool json = false;     // one object a line
   bool payload = false;  // as hexadecimal digits
   Sequence from = 0;

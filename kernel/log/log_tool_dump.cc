@@ -8,6 +8,8 @@ namespace heptane::log {
 
 namespace {
 
+constexpr const char* kRedacted = "redacted";
+
 const char* kind_name(EntryKind kind) {
   switch (kind) {
     case EntryKind::command: return "command";
@@ -80,6 +82,8 @@ class Dumper {
   uint64_t lines() const { return lines_; }
 
  private:
+  bool is_secret(const EntryView& entry) const { return options_.secret && options_.secret(entry); }
+
   void print_text(const EntryView& entry, Sequence sequence, LogTime time) {
     const EntryHeader& header = entry.header;
     out_ << position_text(shard_, sequence) << ' ' << time_text(time) << ' ' << kind_name(header.kind) << " machine "
@@ -91,7 +95,7 @@ class Dumper {
     if (!cause.empty()) out_ << " cause " << cause;
     if (!options_.payload) return;
     out_ << " payload ";
-    print_hex(out_, entry.payload);
+    is_secret(entry) ? void(out_ << kRedacted) : print_hex(out_, entry.payload);
   }
 
   void print_json(const EntryView& entry, Sequence sequence, LogTime time) {
@@ -105,7 +109,7 @@ class Dumper {
     if (!cause.empty()) out_ << R"(,"cause":")" << cause << '"';
     if (options_.payload) {
       out_ << R"(,"payload":")";
-      print_hex(out_, entry.payload);
+      is_secret(entry) ? void(out_ << kRedacted) : print_hex(out_, entry.payload);
       out_ << '"';
     }
     out_ << '}';

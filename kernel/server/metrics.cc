@@ -110,6 +110,13 @@ void register_shard(Server& server, Telemetry& telemetry) {
                   [&server] { return static_cast<double>(server.streams().stream_count()); });
 }
 
+void register_auth(Server& server, Telemetry& telemetry) {
+  telemetry.counter("heptane_authentications_failed_total", "Passwords, tokens and proofs that were wrong",
+                    [&server] { return static_cast<double>(server.gate().incidents().failed_total()); });
+  telemetry.counter("heptane_requests_denied_total", "Requests that no role allowed",
+                    [&server] { return static_cast<double>(server.gate().incidents().denied_total()); });
+}
+
 void register_machine(const StateMachine& machine, Telemetry& telemetry) {
   telemetry.gauge("heptane_machine_memory_bytes", "Memory of a machine's state",
                   [&machine] { return static_cast<double>(machine.memory_bytes()); },
@@ -164,11 +171,13 @@ void register_start_metrics(Server& server, Telemetry& telemetry) {
 void register_metrics(Server& server, Telemetry& telemetry) {
   register_shard(server, telemetry);
   register_machine(server.streams(), telemetry);
+  register_machine(server.users(), telemetry);
   for (const std::unique_ptr<Module>& module : server.modules())
     for (const StateMachine* machine : module->machines()) register_machine(*machine, telemetry);
   register_log(server, telemetry);
   register_snapshots(server, telemetry);
   register_archive(server, telemetry);
+  register_auth(server, telemetry);
   register_listeners(server, telemetry);
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/auth/sasl.h"
 #include "kernel/base/telemetry.h"
 #include "kernel/config/settings.h"
 #include "kernel/net/session.h"
@@ -18,6 +19,7 @@ namespace heptane::server {
 struct ServerFacts {
   LogId log_id{};
   Epoch epoch = 0;
+  auth::Authenticator* authenticator = nullptr;  // null: authentication is off. Outlives the modules' listeners
 };
 
 struct ListenerSpec {

@@ -29,6 +29,7 @@ PastState::PastState(Disk& disk, std::string data_directory, Modules modules)
       committer_(log_, [](const Error&) {}),
       shard_(ShardOptions{}, clock_, committer_) {
   shard_.add_machine(streams_);
+  shard_.add_machine(auth_);
   shard_.set_streams(streams_);
   for (const std::unique_ptr<Module>& module : modules_)
     for (StateMachine* machine : module->machines()) shard_.add_machine(*machine);

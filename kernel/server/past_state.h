@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/auth/auth_machine.h"
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
 #include "kernel/base/random.h"
@@ -58,6 +59,7 @@ class PastState {
   log::MemoryLog log_{random_};
   Committer committer_;
   streams::StreamsMachine streams_;
+  auth::AuthMachine auth_;
   Shard shard_;
   snapshot::RestoredSnapshot restored_;
   LogTime time_ = 0;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr uint16_t kDefaultPortTries = 100;
 constexpr uint64_t kReserveSegments = 3;  // one rewrite of the archive and two segments
+constexpr LogTime kOneTimeTokenNs = int64_t{24} * 3600 * 1'000'000'000;
 constexpr int64_t kMaxWaitNs = 1'000'000'000;
 
 std::string quoted(const std::string& text) { return '"' + text + '"'; }
@@ -27,9 +28,10 @@ Server::Server(Seams seams, ServerOptions options, Modules modules, Fatal on_fat
       options_(std::move(options)),
       modules_(std::move(modules)),
       on_fatal_(std::move(on_fatal)),
-      tls_(seams.clock),
+      gate_(options_.auth, seams.clock, seams.random),
       commit_seconds_(Histogram::exponential_bounds(0.0001, 2, 16)),
-      batch_bytes_(Histogram::exponential_bounds(4096, 4, 6)) {
+      batch_bytes_(Histogram::exponential_bounds(4096, 4, 6)),
+      tls_(seams.clock) {
   // A batch, its effects and its padding always fit a segment.
   const uint64_t third = (options_.segment_bytes - log::kBlockBytes) / 3;
   options_.shard.batch_target_bytes = std::min<uint64_t>(options_.shard.batch_target_bytes, third);
@@ -93,6 +95,7 @@ Result<void> Server::open_admin() {
     return admin::SnapshotStatus{counters.taken_total, counters.failed_total, counters.last_bytes,
                                  counters.last_sequence};
   };
+  admin_options.gate = &gate_;
   admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
   return open_listener({admin_.get(), admin::kDefaultPort});
 }
@@ -119,6 +122,8 @@ Result<void> Server::recover() {
   committer_->measure(seams_.clock, commit_seconds_, batch_bytes_);
   shard_ = std::make_unique<Shard>(options_.shard, seams_.clock, *committer_);
   shard_->add_machine(streams_);
+  shard_->add_machine(auth_);
+  shard_->set_principals(auth_);
   shard_->set_streams(streams_);
   for (const std::unique_ptr<Module>& module : modules_)
     for (StateMachine* machine : module->machines()) shard_->add_machine(*machine);
@@ -186,6 +191,7 @@ Result<void> Server::replay_log() {
   archiver_->start(log_->id(), options_.shard.id, options_.segment_bytes);
   snapshots_->start(log_->id(), options_.shard.id, restored_, recovery_.bytes);
   shard_->start(recovery_.end);
+  start_auth();
   shard_->adopt(options_.machine_config, recovery_.end.last_sequence == 0);
   return {};
 }
@@ -202,7 +208,7 @@ Result<uint64_t> Server::log_bytes_behind(uint32_t segment, uint64_t offset) {
 }
 
 Result<void> Server::open_listeners() {
-  const ServerFacts facts{log_->id(), shard_->epoch()};
+  const ServerFacts facts{log_->id(), shard_->epoch(), gate_.enabled() ? &gate_ : nullptr};
   for (const std::unique_ptr<Module>& module : modules_) {
     for (const ListenerSpec& spec : module->listeners(facts)) HEPTANE_TRY(open_listener(spec));
     module->register_metrics(telemetry_);
@@ -291,6 +297,7 @@ int64_t Server::wait_limit_ns() const {
   const int64_t io_deadline_ns = io_->next_deadline_ns();
   int64_t deadline_ns = shard_->next_deadline_ns();
   if (io_deadline_ns >= 0) deadline_ns = std::min(deadline_ns, io_deadline_ns);
+  deadline_ns = std::min(deadline_ns, gate_.incidents().due_ns());
   const int64_t now_ns = seams_.clock.monotonic_ns();
   return std::clamp<int64_t>(deadline_ns - now_ns, 0, kMaxWaitNs);
 }
@@ -313,7 +320,44 @@ bool Server::shard_turn() {
   if (snapshots_->wants_state() && !shard_->rest_awaited())
     shard_->when_at_rest([this](const RestPoint& rest) { snapshots_->take(*shard_, streams_, rest); });
   archiver_->shard_turn(*shard_, streams_);
+  auth_turn();
   return shard_->run_once();
+}
+
+// What was replayed is synced: the I/O side may believe it.
+void Server::start_auth() {
+  gate_.store().start(std::make_shared<const auth::Directory>(auth_.directory()),
+                      [this] { return committer_->watermark(); });
+  auth_.publish_to(gate_.store());
+  if (gate_.enabled() && !auth_.directory().has_usable_admin(true)) bootstrap();
+}
+
+// Nobody can get in yet: the first administrator, and a token that is good for making something better.
+void Server::bootstrap() {
+  const auth::Gate::NewToken token = gate_.make_token();
+  const std::string probe_key = gate_.random_bytes(auth::kTokenHashBytes);
+  const auth::Bootstrap command{auth::kAdminRole, token.hash, probe_key, kOneTimeTokenNs};
+  Submission submission;
+  submission.machine = machine_ids::kAuth;
+  submission.type = auth::kBootstrap;
+  submission.payload = auth::encode(command);
+  const bool taken = shard_->submit_internal(std::move(submission));
+  HEPTANE_ASSERT(taken, "the queue of a shard that has just started is empty");
+  one_time_token_ = token.secret;
+}
+
+// Once a second at most, what was refused becomes a command; a one-time token is told when it is synced.
+void Server::auth_turn() {
+  if (std::optional<Buffer> report = gate_.incidents().take(seams_.clock.monotonic_ns()); report && !stopping_) {
+    Submission submission;
+    submission.machine = machine_ids::kAuth;
+    submission.type = auth::kReport;
+    submission.payload = std::move(*report);
+    (void)shard_->submit_internal(std::move(submission));  // a full queue: the counters tell
+  }
+  if (one_time_token_.empty() || !gate_.view()->has_usable_admin(true)) return;
+  if (options_.announce_token) options_.announce_token(one_time_token_);
+  one_time_token_.clear();
 }
 
 // The log must reach below the older of two snapshots (log.md, Segments and files).

@@ -17,6 +17,8 @@
 
 #include "kernel/admin/admin.h"
 #include "kernel/archive/archiver.h"
+#include "kernel/auth/auth_machine.h"
+#include "kernel/auth/gate.h"
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
 #include "kernel/base/random.h"
@@ -48,6 +50,7 @@ struct ServerOptions {
   std::set<std::string> listen_off;            // these do not open
   std::set<std::string> listen_insecure;       // may be reached from beyond loopback without authentication and TLS
   std::map<std::string, net::TlsOptions> tls;  // by listener name; the others speak in the clear
+  bool tls_unused = false;                     // there are files and no listener for them
   std::map<std::string, net::ListenerOptions> listener_limits;  // by listener name; what is absent has the defaults
   bool ephemeral_ports = false;  // listeners without an entry in `listen` take any free port
   bool loopback_v6 = true;       // default listeners on [::1] too, with the same number
@@ -63,6 +66,8 @@ struct ServerOptions {
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   bool process_metrics = false;       // what the system says of the process (not in the simulator)
   std::function<bool()> stop_wanted;  // asked during recovery: true ends the start with Errc::closed; may be absent
+  auth::AuthOptions auth;
+  std::function<void(const std::string& token)> announce_token;  // the one-time token of a first start, once synced
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;
   archive::ArchiverOptions archive;
@@ -71,7 +76,7 @@ struct ServerOptions {
 struct Endpoint {
   std::string name;
   net::Address address;
-  bool moved = false;     // the default port was in use
+  bool moved = false;  // the default port was in use
   bool tls = false;
   bool insecure = false;  // reachable from beyond loopback, and nothing protects it
 };
@@ -119,6 +124,10 @@ class Server {
   archive::ArchiveStore& archive() { return *archive_; }
   Shard& shard() { return *shard_; }
   streams::StreamsMachine& streams() { return streams_; }
+  auth::Gate& gate() { return gate_; }
+  const auth::AuthMachine& users() const { return auth_; }
+  // There are users and nobody is asked who he is: what serve says at its start.
+  bool users_without_authentication() const { return !gate_.enabled() && !auth_.directory().users.empty(); }
   // The process before this one died while it applied a command, which is now refused.
   bool found_apply_crash() const { return guard_ && guard_->found_crash(); }
   Committer& committer() { return *committer_; }
@@ -149,6 +158,9 @@ class Server {
   Result<void> recover();
   Result<void> replay_log();
   Result<void> open_listeners();
+  void start_auth();
+  void bootstrap();
+  void auth_turn();
   void check_free_space();
   Result<void> relieve_disk();
   Result<void> find_needed_log();
@@ -167,6 +179,9 @@ class Server {
   std::unique_ptr<ShardLink> link_;
   std::unique_ptr<ApplyGuardFile> guard_;
   streams::StreamsMachine streams_;
+  auth::AuthMachine auth_;
+  auth::Gate gate_;
+  std::string one_time_token_;  // until it is announced
   std::unique_ptr<Shard> shard_;
   std::unique_ptr<LogRecordsReader> records_;
   Telemetry telemetry_;
@@ -191,7 +206,7 @@ class Server {
   std::atomic<uint32_t> oldest_live_segment_{0};  // as the shard last saw it while the disk was full
   std::atomic<bool> stopping_{false};
   bool ready_ = false;
-  admin::Readiness progress_;  // while not ready
+  admin::Readiness progress_{false, "restore", 0, 0};  // while not ready
   int64_t begun_ns_ = 0;
   int64_t start_ns_ = 0;      // how long the start took
   int64_t last_turn_ns_ = 0;  // of the admin listener during recovery

@@ -72,10 +72,13 @@ TEST(ServerConfig, WhatIsUnsafeIsRefusedWithTheKeyToSet) {
       {{"kafka", "127.0.0.1", false, false, false}, ""},
       {{"kafka", "127.8.0.1", false, false, false}, ""},
       {{"kafka", "::1", false, false, false}, ""},
+      {{"kafka", "unix:/run/kafka.sock", false, false, false}, ""},
       {{"kafka", "0.0.0.0", false, false, false}, "listen.kafka.insecure = true"},
+      {{"kafka", "0.0.0.0", false, false, false},
+       "set auth.enabled = true and tls.certificate, tls.key and tls.listeners = [\"kafka\"]"},
       {{"kafka", "::", false, false, false}, "listen.kafka.address: :: is beyond loopback"},
-      {{"admin", "10.0.0.1", false, true, false}, "listen.admin.insecure = true"},
-      {{"admin", "10.0.0.1", true, false, false}, "listen.admin.insecure = true"},
+      {{"admin", "10.0.0.1", false, true, false}, "set auth.enabled = true, or listen.admin.insecure = true"},
+      {{"admin", "10.0.0.1", true, false, false}, "set tls.certificate, tls.key and tls.listeners = [\"admin\"], or"},
       {{"admin", "10.0.0.1", true, true, false}, ""},
       {{"kafka", "0.0.0.0", false, false, true}, ""},
   };
@@ -93,6 +96,37 @@ TEST(ServerConfig, WhatIsOpenToOthersIsRefused) {
   EXPECT_EQ(unsafe_mode("data", "/d", 0700), "");
   EXPECT_EQ(unsafe_mode("data", "/d", 0750), "");
   EXPECT_EQ(unsafe_mode("data", "/d", 0755), "data: /d is open to every user of this machine (mode 755): chmod 750 /d");
+}
+
+TEST(ServerConfig, TlsAndAuthenticationLand) {
+  const ServerOptions options = options_of(
+      "auth.enabled = true\n[tls]\nlisteners = [\"kafka\"]\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"ca\"\n"
+      "min_version = \"1.3\"\n[listen.kafka]\naddress = \"0.0.0.0:9092\"\nconnections = 7\n");
+  EXPECT_TRUE(options.auth.enabled);
+  const net::TlsOptions& tls = options.tls.at("kafka");
+  EXPECT_EQ(tls.certificate_file, "c");
+  EXPECT_EQ(tls.client_certificates, net::ClientCertificates::required);
+  EXPECT_EQ(tls.min_version, net::TlsVersion::v1_3);
+  EXPECT_EQ(options.listener_limits.at("kafka").max_connections, 7u);
+  EXPECT_EQ(options.listener_limits.at("admin").max_connections, 0u);
+  EXPECT_TRUE(unsafe_options(options, *key_table(make_modules())).empty());
+  EXPECT_EQ(options_of("listen.admin = \"unix:/run/admin.sock\"\n").listen.at("admin").host, "unix:/run/admin.sock");
+}
+
+TEST(ServerConfig, TlsThatLeadsNowhereIsRefused) {
+  const auto refusals = [](std::string_view text) {
+    std::string all;
+    for (const std::string& why : unsafe_options(options_of(text), *key_table(make_modules()))) all += why + "\n";
+    return all;
+  };
+  EXPECT_EQ(refusals("[tls]\nlisteners = [\"kafak\"]\ncertificate = \"c\"\nkey = \"k\"\n"),
+            "tls.listeners: a listener `kafak` does not exist\n");
+  EXPECT_EQ(refusals("listen.kafka = \"off\"\n[tls]\nlisteners = [\"kafka\"]\ncertificate = \"c\"\nkey = \"k\"\n"),
+            "tls.listeners: the listener `kafka` is off\n");
+  EXPECT_EQ(refusals("[tls]\nlisteners = [\"kafka\"]\n"),
+            "tls.certificate: tls.listeners names a listener: say the file\n"
+            "tls.key: tls.listeners names a listener: say the file\n");
+  EXPECT_NE(refusals("tls.certificate = \"c\"\n").find("tls.listeners: "), std::string::npos);
 }
 
 }  // namespace heptane::server

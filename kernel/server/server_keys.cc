@@ -95,6 +95,25 @@ void add_limits(Keys& keys) {
                           "State of one machine; above it new state is refused while reads and deletions go on"))));
 }
 
+void add_auth(Keys& keys) {
+  using O = ServerOptions;
+  using Auth = auth::AuthOptions;
+  keys.push_back(bind<&O::auth, &Auth::enabled>({.name = "auth.enabled",
+                                                 .type = Type::boolean,
+                                                 .help = "Clients prove who they are: heptane user, token, role"}));
+  keys.push_back(bind<&O::auth, &Auth::plain_on_loopback>(
+      {.name = "auth.plain_on_loopback",
+       .type = Type::boolean,
+       .help = "Passwords in the clear (SASL PLAIN) without TLS, from this machine"}));
+  keys.push_back(
+      bind<&O::auth, &Auth::iterations>({.name = "auth.iterations",
+                                         .type = Type::integer,
+                                         .help = "Work of guessing a password from its verifier (SCRAM), for "
+                                                 "passwords set from now on",
+                                         .min = 4096,
+                                         .max = 1'000'000}));
+}
+
 void add_http(Keys& keys) {
   using O = ServerOptions;
   using Http = http::HttpLimits;
@@ -129,9 +148,12 @@ std::vector<Key> tls_keys() {
   Key version{.name = "tls.min_version", .type = Type::choice, .help = "Oldest version of TLS"};
   version.fallback = std::string("1.2");
   version.choices = {"1.2", "1.3"};
-  return {listeners, text("tls.certificate", "Certificate chain, PEM, the server's own first; SIGHUP reads the files again"),
+  return {listeners,
+          text("tls.certificate", "Certificate chain, PEM, the server's own first; SIGHUP reads the files again"),
           text("tls.key", "Its private key, PEM, not encrypted, closed to other users"),
-          text("tls.client_ca", "Who may sign clients' certificates, PEM; empty: nobody is asked for one"), clients, version};
+          text("tls.client_ca", "Who may sign clients' certificates, PEM; empty: nobody is asked for one"),
+          clients,
+          version};
 }
 
 void land_tls(const config::Settings& settings, ServerOptions& options) {
@@ -144,6 +166,7 @@ void land_tls(const config::Settings& settings, ServerOptions& options) {
     tls.client_certificates = optional ? net::ClientCertificates::optional : net::ClientCertificates::required;
   if (settings.text("tls.min_version") == "1.3") tls.min_version = net::TlsVersion::v1_3;
   for (const std::string& name : settings.texts("tls.listeners")) options.tls[name] = tls;
+  options.tls_unused = options.tls.empty() && !(tls.certificate_file.empty() && tls.key_file.empty());
 }
 
 const Keys& server_keys() {
@@ -152,6 +175,7 @@ const Keys& server_keys() {
     add_storage(all);
     add_limits(all);
     add_http(all);
+    add_auth(all);
     return all;
   }();
   return keys;

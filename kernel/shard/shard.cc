@@ -272,6 +272,8 @@ void Shard::answer(ShardLink* link, Sequence gate, SessionId session, RequestId 
 
 std::optional<Reply> Shard::admission_refusal(const Submission& submission) const {
   if (stopping_) return refusal(Errc::closed, "the server is stopping");
+  if (principals_ != nullptr && !principals_->in_force(submission.principal))
+    return refusal(Errc::unauthorised, "this principal was changed or deleted: authenticate again");
   if (submission.payload.size() > options_.payload_limit_bytes)
     return refusal(Errc::too_large,
                    "a command holds at most " + std::to_string(options_.payload_limit_bytes) + " bytes");

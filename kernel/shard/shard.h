@@ -16,6 +16,7 @@
 #include "kernel/shard/command_run.h"
 #include "kernel/shard/committer.h"
 #include "kernel/shard/log_clock.h"
+#include "kernel/shard/principal_check.h"
 #include "kernel/shard/snapshot_io.h"
 
 namespace heptane {
@@ -62,6 +63,7 @@ class Shard {
   void set_streams(StreamStore& streams);
   void attach(ShardLink& link);
   void set_guard(ApplyGuard guard) { guard_ = std::move(guard); }
+  void set_principals(const PrincipalCheck& principals) { principals_ = &principals; }
 
   // Recovery: in order, every batch above the restored snapshot. Errc::corrupt names the command where state or effects
   // differ from what the log says; `accept_divergence` = a batch's last sequence goes on from there. With `upto` inside the
@@ -168,6 +170,7 @@ class Shard {
   StreamStore* streams_ = nullptr;
   std::vector<ShardLink*> links_;
   ApplyGuard guard_;
+  const PrincipalCheck* principals_ = nullptr;  // null: every principal is in force
   ShardCounters counters_;
 
   Epoch epoch_ = 0;

@@ -23,6 +23,7 @@ class SnapshotReader;
 namespace machine_ids {
 constexpr MachineId kKernel = 0;   // configuration, timers, transact, activation
 constexpr MachineId kStreams = 1;  // streams, partitions, producers
+constexpr MachineId kAuth = 2;     // users, tokens, roles
 constexpr MachineId kFirstModule = 16;
 constexpr MachineId kFirstTest = 0xFF00;
 }  // namespace machine_ids

@@ -116,6 +116,7 @@ class DataModule final : public server::Module {
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
     options_.cluster_id = log_id_text(facts.log_id);
     options_.leader_epoch = static_cast<int32_t>(facts.epoch);
+    options_.authenticator = facts.authenticator;
     kafka_ = std::make_unique<kafka::KafkaProtocol>(options_);
     return {{kafka_.get(), kKafkaPort}};
   }

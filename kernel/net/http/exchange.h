@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "kernel/auth/sasl.h"
 #include "kernel/net/http/message.h"
 #include "kernel/net/session.h"
 
@@ -18,6 +19,12 @@ class HttpExchange {
   virtual ~HttpExchange() = default;
   virtual HttpRequest& request() = 0;
   virtual net::SessionContext& context() = 0;
+  // Who asks; commands and queries carry the principal. `local` while authentication is off.
+  virtual const auth::Identity& identity() const = 0;
+  // For what a route cannot know: names in a body. A refusal is noted for the audit trail.
+  virtual bool allowed(std::string_view module, std::string_view resource, auth::Verb verb) = 0;
+  // Any verb; not noted: what may not be seen is left out of lists.
+  virtual bool sees(std::string_view module, std::string_view resource) = 0;
 
   // One question at a time. A full queue is answered with 503 and the continuation is dropped; when the client goes or
   // the deadline passes, too.

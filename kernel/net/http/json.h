@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/base/base64.h"
 #include "kernel/base/result.h"
 
 namespace heptane::http {
@@ -106,9 +107,7 @@ class JsonFields {
 };
 
 bool valid_utf8(std::string_view text);
-// Standard alphabet with padding (RFC 4648 §4).
-std::string base64_encoded(std::string_view bytes);
-// Standard alphabet with padding (RFC 4648 §4). Nothing when it is not base64.
-std::optional<std::string> base64_decoded(std::string_view text);
+using heptane::base64_decoded;
+using heptane::base64_encoded;
 
 }  // namespace heptane::http

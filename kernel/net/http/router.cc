@@ -46,12 +46,21 @@ void allow(std::string& list, std::string_view method) {
 
 void HttpRouter::add(Method method, std::string_view pattern, Handler handler, RouteOptions options) {
   HEPTANE_ASSERT(pattern.starts_with('/') && handler, "a route has a path and a handler");
-  Route route{method, {}, std::move(handler), options};
+  Route route{method, {}, std::move(handler), std::move(options)};
   for (const std::string_view segment : split(pattern)) route.segments.emplace_back(segment);
   const auto place = std::find_if(routes_.begin(), routes_.end(), [&](const Route& r) { return more_exact(route, r); });
   for (const Route& other : routes_)
     HEPTANE_ASSERT(other.method != method || other.segments != route.segments, "a route is there already");
   routes_.insert(place, std::move(route));
+}
+
+void HttpRouter::require(Method method, std::string_view pattern, Needs needs) {
+  std::vector<std::string> segments;
+  for (const std::string_view segment : split(pattern)) segments.emplace_back(segment);
+  const auto route = std::find_if(routes_.begin(), routes_.end(), [&](const Route& other) {
+    return other.method == method && other.segments == segments;
+  });
+  if (route != routes_.end()) route->options.needs = std::move(needs);
 }
 
 HttpRouter::Match HttpRouter::find(Method method, std::string_view path) const {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/auth/directory.h"
 #include "kernel/net/http/message.h"
 
 namespace heptane::http {
@@ -14,10 +15,20 @@ namespace heptane::http {
 class HttpExchange;
 using Handler = std::function<void(HttpExchange&)>;
 
+// What the one who asks must be allowed, while authentication is on. What a route does not say is for administrators.
+struct Needs {
+  std::string module = "admin";
+  std::string resource = "*";  // `{name}`: the path's parameter
+  auth::Verb verb = auth::Verb::admin;
+  bool open = false;        // nobody is asked who he is
+  bool in_handler = false;  // whoever proved who he is gets as far as the handler, which asks HttpExchange::allowed
+};
+
 struct RouteOptions {
   // POST, PUT, PATCH and DELETE need Content-Type application/json or application/x-ndjson, which a page of another site
   // cannot send unasked. A route for protocols with other types says so, and must have another proof of who asks.
   bool any_content_type = false;
+  Needs needs{};
 };
 
 struct Route {
@@ -30,6 +41,9 @@ struct Route {
 class HttpRouter {
  public:
   void add(Method method, std::string_view pattern, Handler handler, RouteOptions options = {});
+
+  // Sets what a route needs, if it is there: several in one place read as the table that they are.
+  void require(Method method, std::string_view pattern, Needs needs);
 
   struct Match {
     const Route* route = nullptr;

@@ -82,6 +82,7 @@ std::optional<HttpResponse> HttpSession::head_refusal() {
   request_.path = std::move(target->path);
   request_.query = std::move(target->query);
   if (std::optional<HttpResponse> refusal = route_refusal()) return refusal;
+  if (auto refusal = guard(service_.gate, head, request_, route_->options.needs, *context_, identity_)) return refusal;
   return content_refusal(head);
 }
 
@@ -144,12 +145,14 @@ void HttpSession::run_handler() {
 }
 
 void HttpSession::submit(Submission submission, OnReply then) {
+  submission.principal = identity_.principal;
   if (submission.received_utc_ns == 0) submission.received_utc_ns = context_->utc_ns();
   on_reply_ = std::move(then);
   sent_or_overloaded(context_->submit(++last_request_, std::move(submission)));
 }
 
 void HttpSession::query(QueryRequest query, OnReply then) {
+  query.principal = identity_.principal;
   on_reply_ = std::move(then);
   sent_or_overloaded(context_->query(++last_request_, std::move(query)));
 }

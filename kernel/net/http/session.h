@@ -10,6 +10,7 @@
 
 #include "kernel/net/http/counters.h"
 #include "kernel/net/http/exchange.h"
+#include "kernel/net/http/guard.h"
 #include "kernel/net/http/host_check.h"
 #include "kernel/net/http/parser.h"
 #include "kernel/net/http/router.h"
@@ -24,6 +25,7 @@ struct HttpService {
   // Asked about every request before its route is looked for; an answer is the response. Absent: nothing is held back.
   std::function<std::optional<HttpResponse>(const HttpRequest&)> hold;
   HttpCounters* counters = nullptr;  // outlives the service
+  auth::Gate* gate = nullptr;        // null: nobody is asked who he is
 };
 
 class HttpSession final : public net::Session, private HttpExchange {
@@ -43,6 +45,14 @@ class HttpSession final : public net::Session, private HttpExchange {
 
   HttpRequest& request() override { return request_; }
   net::SessionContext& context() override { return *context_; }
+  const auth::Identity& identity() const override { return identity_; }
+  bool allowed(std::string_view module, std::string_view resource, auth::Verb verb) override {
+    return service_.gate == nullptr ||
+           service_.gate->allows(identity_, context_->remote().host, module, resource, verb);
+  }
+  bool sees(std::string_view module, std::string_view resource) override {
+    return service_.gate == nullptr || service_.gate->sees(identity_, module, resource);
+  }
   void submit(Submission submission, OnReply then) override;
   void query(QueryRequest query, OnReply then) override;
   void read(ReadRequest read, OnRecords then) override;
@@ -69,6 +79,7 @@ class HttpSession final : public net::Session, private HttpExchange {
   std::unique_ptr<RequestParser> parser_;
   HttpRequest request_;
   const Route* route_ = nullptr;
+  auth::Identity identity_;  // of the request at hand
   OnReply on_reply_;
   OnRecords on_records_;
   OnWaited on_waited_;

@@ -27,30 +27,65 @@ Errc errc_named(const std::string& name) {
   throw std::runtime_error("no error code " + name);
 }
 
-// PLAIN with one user; and a mechanism of two steps under the name of a real one.
-class TestAuthenticator final : public Authenticator {
+// PLAIN with one user; a mechanism of two steps under the name of a real one; and what that user may do.
+class TestAuthenticator final : public auth::Authenticator {
  public:
-  std::vector<std::string_view> mechanisms(const net::SessionContext&) const override {
-    return {"SCRAM-SHA-256", "PLAIN"};
+  // MODULE:PATTERN=VERBS, more of them with commas between.
+  void grant(const std::string& text) {
+    role_ = auth::Role();
+    std::istringstream grants(text);
+    for (std::string grant; std::getline(grants, grant, ',');) {
+      const size_t colon = grant.find(':');
+      const size_t equals = grant.find('=');
+      const std::optional<auth::Verb> verb = auth::verb_of(grant.substr(equals + 1));
+      if (colon == std::string::npos || equals == std::string::npos || !verb)
+        throw std::runtime_error("no permission " + grant);
+      role_->push_back(
+          {grant.substr(0, colon), grant.substr(colon + 1, equals - colon - 1), static_cast<auth::Verbs>(*verb)});
+    }
   }
-  std::unique_ptr<SaslExchange> begin(std::string_view mechanism, const net::SessionContext&) override {
+  void revoke() { revoked_ = true; }
+
+  std::vector<std::string_view> mechanisms(const auth::Peer&) const override { return {"SCRAM-SHA-256", "PLAIN"}; }
+  std::unique_ptr<auth::SaslExchange> begin(std::string_view mechanism, const auth::Peer&) override {
     return std::make_unique<Exchange>(mechanism == "PLAIN");
+  }
+  std::optional<auth::Identity> by_certificate(const auth::Peer&) override { return std::nullopt; }
+  bool in_force(const auth::Identity&) const override { return !revoked_; }
+  bool allows(const auth::Identity& identity, std::string_view, std::string_view module, std::string_view resource,
+              auth::Verb verb) override {
+    return !role_ || directory_with_role().allows(*directory_with_role().user(identity.name), module, resource, verb);
+  }
+  bool sees(const auth::Identity& identity, std::string_view module, std::string_view resource) const override {
+    return !role_ || directory_with_role().sees(*directory_with_role().user(identity.name), module, resource);
   }
 
  private:
-  class Exchange final : public SaslExchange {
+  class Exchange final : public auth::SaslExchange {
    public:
     explicit Exchange(bool plain) : left_(plain ? 1 : 2) {}
-    SaslStep step(Bytes message) override {
+    auth::SaslStep step(Bytes message) override {
+      using Outcome = auth::SaslStep::Outcome;
       const bool right = as_text(message) == (left_ == 1 ? std::string_view("\0user\0secret", 12) : "first");
-      if (!right) return {SaslStep::Outcome::refused, "", "wrong user or password", {}};
-      if (--left_ > 0) return {SaslStep::Outcome::go_on, "challenge", "", {}};
-      return {SaslStep::Outcome::done, "done", "", {7, 1}};
+      if (!right) return {Outcome::refused, "", "wrong user or password", {}};
+      if (--left_ > 0) return {Outcome::go_on, "challenge", "", {}};
+      return {Outcome::done, "done", "", {{7, 1}, "user", {}}};
     }
 
    private:
     int left_;
   };
+
+  const auth::Directory& directory_with_role() const {
+    auth::User user{7, 1, false, {}, {"role"}};
+    directory_.users["user"] = std::make_shared<const auth::User>(std::move(user));
+    directory_.roles["role"] = std::make_shared<const auth::Role>(*role_);
+    return directory_;
+  }
+
+  std::optional<auth::Role> role_;  // none: everything
+  bool revoked_ = false;
+  mutable auth::Directory directory_;
 };
 
 class Player {
@@ -113,6 +148,8 @@ class Player {
       options_.max_record_batch_bytes = std::stoul(value);
     else if (name == "sasl")
       options_.authenticator = value == "on" ? &authenticator_ : nullptr;
+    else if (name == "grant")
+      authenticator_.grant(value);
     else if (name == "advertised")
       options_.advertised = {value, 19092};
     else
@@ -127,6 +164,7 @@ class Player {
     words >> what >> first >> second;
     if (what == "option") return set_option(first, second);
     open();
+    if (what == "revoke") return authenticator_.revoke();
     if (what == "stream") {
       context_->create_stream(first, static_cast<uint32_t>(std::stoul(second)));
     } else if (what == "delete") {

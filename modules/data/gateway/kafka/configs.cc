@@ -66,11 +66,19 @@ class DescribeConfigs final : public Request {
 
   void fill(Answer& result, const DescribeConfigsRequest::Resource& resource,
             const std::vector<streams::StreamInfo>& infos, ErrorCode missing) {
-    if (resource.resource_type == kBrokerResource && is_here(resource.resource_name))
-      return add(result, resource, broker_config_entries(session_.options()));
+    const bool broker = resource.resource_type == kBrokerResource && is_here(resource.resource_name);
+    if (broker && !session_.may_cluster(auth::Verb::read)) {
+      result.error_code = wire(ErrorCode::cluster_authorization_failed);
+      return;
+    }
+    if (broker) return add(result, resource, broker_config_entries(session_.options()));
     if (resource.resource_type != kTopicResource) {
       result.error_code = wire(ErrorCode::invalid_request);
       result.error_message = kNoSuchResource;
+      return;
+    }
+    if (!session_.may_describe(resource.resource_name)) {
+      result.error_code = wire(ErrorCode::topic_authorization_failed);
       return;
     }
     const streams::StreamInfo* info = find_stream(infos, resource.resource_name);
@@ -153,6 +161,10 @@ class Alter final : public PartedRequest {
     if (resource.resource_type != kTopicResource) {
       result.error = ErrorCode::invalid_request;
       result.message = "configurations of topics can be altered, no others";
+      return;
+    }
+    if (!session_.may(auth::Verb::alter, resource.resource_name)) {
+      result.error = ErrorCode::topic_authorization_failed;
       return;
     }
     const streams::StreamInfo* info = find_stream(infos, resource.resource_name);

@@ -35,6 +35,9 @@ class FindCoordinator final : public Request {
     } else if (request.key_type != kGroup) {
       response.error_code = wire(ErrorCode::invalid_request);
       response.error_message = "there is no such type of coordinator";
+    } else if (!session_.may_group(auth::Verb::read, request.key)) {
+      response.error_code = wire(ErrorCode::group_authorization_failed);
+      response.error_message = "the role to read with this group is missing";
     } else {
       const net::Address& here = session_.advertised();
       response.node_id = kNodeId;
@@ -78,6 +81,7 @@ class OffsetCommit final : public Request {
   // Nobody is a member of a group here.
   ErrorCode check_member() const {
     if (!valid_group(request_.group_id)) return ErrorCode::invalid_group_id;
+    if (!session_.may_group(auth::Verb::read, request_.group_id)) return ErrorCode::group_authorization_failed;
     if (request_.generation_id >= 0) return ErrorCode::illegal_generation;
     if (!request_.member_id.empty() || request_.group_instance_id) return ErrorCode::unknown_member_id;
     return ErrorCode::none;
@@ -92,6 +96,7 @@ class OffsetCommit final : public Request {
   }
 
   ErrorCode check(std::string_view topic, const OffsetCommitRequest::Partition& asked) const {
+    if (!session_.may(auth::Verb::read, topic)) return ErrorCode::topic_authorization_failed;
     if (find_partition(infos_, topic, asked.partition_index) == nullptr) return ErrorCode::unknown_topic_or_partition;
     if (asked.committed_offset < 0) return ErrorCode::invalid_request;
     if (asked.committed_metadata.value_or("").size() > offsets::kMetadataLimitBytes)
@@ -149,6 +154,7 @@ class OffsetFetch final : public Request {
     if (!decode(request_)) return;
     set_deadline(session_.now_ns() + KafkaSession::kRequestDeadlineNs);
     if (!valid_group(request_.group_id)) return fail(ErrorCode::invalid_group_id);
+    if (!session_.may_group(auth::Verb::read, request_.group_id)) return fail(ErrorCode::group_authorization_failed);
     if (request_.topics && request_.topics->size() > kTopicsMax) return close("a fetch of too many topics' offsets");
     next_page({});
   }
@@ -201,7 +207,13 @@ class OffsetFetch final : public Request {
     if (request_.topics) {
       for (const auto& topic : *request_.topics) {
         response.topics.push_back({topic.name, {}});
+        const bool allowed = session_.may_describe(topic.name);
         for (const int32_t partition : topic.partition_indexes) {
+          if (!allowed) {
+            response.topics.back().partitions.push_back(
+                {partition, -1, -1, "", wire(ErrorCode::topic_authorization_failed)});
+            continue;
+          }
           const auto found = offsets_.find({topic.name, static_cast<uint32_t>(partition)});
           response.topics.back().partitions.push_back(found != offsets_.end()
                                                           ? described(found->second)
@@ -210,6 +222,7 @@ class OffsetFetch final : public Request {
       }
     } else {
       for (const auto& [key, offset] : offsets_) {
+        if (!session_.sees("streams", key.first)) continue;
         if (response.topics.empty() || response.topics.back().name != key.first)
           response.topics.push_back({key.first, {}});
         response.topics.back().partitions.push_back(described(offset));

@@ -81,6 +81,8 @@ class CreateTopics final : public PartedRequest {
       if (times == 0) continue;  // answered where it was named first
       Topic topic;
       topic.asked = &asked;
+      if (!session_.may(auth::Verb::create, asked.name))
+        fail(topic, ErrorCode::topic_authorization_failed, "the role to create it is missing");
       if (times > 1) fail(topic, ErrorCode::invalid_request, "the topic is named twice");
       times = 0;
       check(topic);

@@ -39,6 +39,10 @@ class DeleteTopics final : public PartedRequest {
     const std::string_view name = request_.topic_names[index];
     errors_[index] = ErrorCode::unknown_topic_or_partition;
     if (!streams::valid_name(name)) return false;
+    if (!session_.may(auth::Verb::remove, name)) {
+      errors_[index] = ErrorCode::topic_authorization_failed;
+      return false;
+    }
     Buffer command = streams::encode(streams::DeleteStream{name});
     errors_[index] = ErrorCode::request_timed_out;
     return session_.submit(*this, static_cast<uint32_t>(index),
@@ -91,8 +95,9 @@ class DeleteRecords final : public Request {
     Offset start = -1;
   };
 
-  static Target target(const std::vector<streams::StreamInfo>& infos, std::string_view topic,
-                       const DeleteRecordsRequest::Partition& asked) {
+  Target target(const std::vector<streams::StreamInfo>& infos, std::string_view topic,
+                const DeleteRecordsRequest::Partition& asked) const {
+    if (!session_.may(auth::Verb::remove, topic)) return {ErrorCode::topic_authorization_failed, kNoPartition, -1};
     const streams::PartitionInfo* partition = find_partition(infos, topic, asked.partition_index);
     if (partition == nullptr) return {ErrorCode::unknown_topic_or_partition, kNoPartition, -1};
     const Offset wanted = asked.offset == kHighWatermark ? partition->durable_end : asked.offset;

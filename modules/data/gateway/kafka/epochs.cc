@@ -64,6 +64,7 @@ class OffsetForLeaderEpoch final : public PartedRequest {
   }
 
   ErrorCode resolve(const std::vector<streams::StreamInfo>& infos, Part& part) const {
+    if (!session_.may_describe(request_.topics[part.topic].topic)) return ErrorCode::topic_authorization_failed;
     const auto* info = find_partition(infos, request_.topics[part.topic].topic, part.asked->partition);
     if (info == nullptr) return ErrorCode::unknown_topic_or_partition;
     part.id = info->id;

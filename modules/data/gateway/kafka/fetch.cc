@@ -147,6 +147,7 @@ class Fetch final : public Request {
   }
 
   ErrorCode resolve(Part& part) {
+    if (!session_.may(auth::Verb::read, topic_of(part))) return ErrorCode::topic_authorization_failed;
     const streams::PartitionInfo* known = session_.find(topic_of(part), part.answer.partition);
     if (known == nullptr) return ErrorCode::unknown_topic_or_partition;
     part.id = known->id;

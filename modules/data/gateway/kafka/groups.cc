@@ -27,7 +27,8 @@ class Refusal final : public Request {
     RequestMessage request;
     if (!decode(request)) return;
     Response response;
-    response.error_code = wire(error);
+    const bool allowed = session_.may_group(auth::Verb::read, request.group_id);
+    response.error_code = wire(allowed ? error : ErrorCode::group_authorization_failed);
     answer(response);
   }
 };
@@ -52,7 +53,8 @@ class ListGroups final : public Request {
     const auto names = offsets::decode_groups(reply.payload.view());
     if (!reply.ok() || !names) return fail(reply.ok() ? ErrorCode::unknown_server_error : error_of(reply));
     pages_.push_back(reply.payload);
-    for (const std::string_view name : *names) response_.groups.push_back({name, "", kEmpty});
+    for (const std::string_view name : *names)
+      if (session_.sees("groups", name)) response_.groups.push_back({name, "", kEmpty});
     if (reply.numbers[0] != 0 && !names->empty()) return next_page(names->back());
     answer(response_);
   }
@@ -108,6 +110,10 @@ class DescribeGroups final : public PartedRequest {
       group.error_code = wire(ErrorCode::invalid_group_id);
       return false;
     }
+    if (!session_.may_group(auth::Verb::read, group.group_id)) {
+      group.error_code = wire(ErrorCode::group_authorization_failed);
+      return false;
+    }
     QueryRequest query;
     query.machine = offsets::kMachineId;
     query.type = offsets::kGroupSize;
@@ -149,8 +155,12 @@ class DeleteGroups final : public PartedRequest {
  private:
   bool ask(size_t index) override {
     DeleteGroupsResponse::Result& result = response_.results[index];
-    if (valid_group(result.group_id)) return send(static_cast<uint32_t>(index));
-    result.error_code = wire(ErrorCode::invalid_group_id);
+    if (!valid_group(result.group_id))
+      result.error_code = wire(ErrorCode::invalid_group_id);
+    else if (!session_.may_group(auth::Verb::remove, result.group_id))
+      result.error_code = wire(ErrorCode::group_authorization_failed);
+    else
+      return send(static_cast<uint32_t>(index));
     return false;
   }
 

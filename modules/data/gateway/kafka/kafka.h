@@ -8,22 +8,22 @@
 #include <memory>
 #include <string>
 
+#include "kernel/auth/sasl.h"
 #include "kernel/net/session.h"
 #include "modules/data/gateway/kafka/api.h"
-#include "modules/data/gateway/kafka/authenticator.h"
 
 namespace heptane::data::kafka {
 
 struct KafkaOptions {
-  bool auto_create = true;                     // kafka.auto_create: Metadata that allows it creates unknown topics
-  size_t max_request_bytes = size_t{8} << 20;  // kafka.max_request_bytes: a longer request closes the connection
-  size_t max_record_batch_bytes = 1'048'588;   // kafka.max_record_batch_bytes: a longer batch is refused (error 10)
-  size_t max_fetch_bytes = size_t{16} << 20;   // records in one Fetch response, whatever the client asks
-  net::Address advertised;                     // where clients shall connect; empty host: where they did
-  std::string cluster_id;                      // the log id as text
-  int32_t leader_epoch = 0;                    // the shard's epoch
-  uint16_t listener = 0;                       // origin that is logged with each command
-  Authenticator* authenticator = nullptr;      // null: clients need not say who they are. Outlives the protocol
+  bool auto_create = true;                       // kafka.auto_create: Metadata that allows it creates unknown topics
+  size_t max_request_bytes = size_t{8} << 20;    // kafka.max_request_bytes: a longer request closes the connection
+  size_t max_record_batch_bytes = 1'048'588;     // kafka.max_record_batch_bytes: a longer batch is refused (error 10)
+  size_t max_fetch_bytes = size_t{16} << 20;     // records in one Fetch response, whatever the client asks
+  net::Address advertised;                       // where clients shall connect; empty host: where they did
+  std::string cluster_id;                        // the log id as text
+  int32_t leader_epoch = 0;                      // the shard's epoch
+  uint16_t listener = 0;                         // origin that is logged with each command
+  auth::Authenticator* authenticator = nullptr;  // null: clients need not say who they are. Outlives the protocol
   int64_t idle_timeout_ns = 600'000'000'000;
 };
 

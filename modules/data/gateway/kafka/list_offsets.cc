@@ -102,6 +102,7 @@ class ListOffsets final : public PartedRequest {
   }
 
   ErrorCode look_up(const streams::PartitionInfo* info, Part& part) const {
+    if (!session_.may_describe(topic_of(part))) return ErrorCode::topic_authorization_failed;
     if (info == nullptr) return ErrorCode::unknown_topic_or_partition;
     const int32_t ours = session_.options().leader_epoch;
     const int32_t theirs = part.asked->current_leader_epoch;

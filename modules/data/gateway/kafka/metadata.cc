@@ -55,15 +55,22 @@ class Metadata final : public Request {
   using Infos = std::vector<streams::StreamInfo>;
 
   void sort_topics() {
-    for (const auto& topic : *request_.topics)
-      errors_[topic.name] = streams::valid_name(topic.name) ? ErrorCode::none : ErrorCode::invalid_topic;
+    for (const auto& topic : *request_.topics) {
+      ErrorCode error = ErrorCode::none;
+      if (!streams::valid_name(topic.name))
+        error = ErrorCode::invalid_topic;
+      else if (!session_.may_describe(topic.name))
+        error = ErrorCode::topic_authorization_failed;
+      errors_[topic.name] = error;
+    }
   }
 
   void describe(uint32_t tag) {
     streams::DescribeQuery query;
     query.all = all_;
     for (const auto& [name, error] : errors_)
-      if (error != ErrorCode::invalid_topic) query.names.emplace_back(name);
+      if (error != ErrorCode::invalid_topic && error != ErrorCode::topic_authorization_failed)
+        query.names.emplace_back(name);
     if (!all_ && query.names.empty()) return respond({});
     if (!session_.describe(*this, tag, query)) ask_again_later();
   }
@@ -83,6 +90,11 @@ class Metadata final : public Request {
   bool create_missing(const Infos& infos) {
     for (const auto& [name, error] : errors_)
       if (error == ErrorCode::none && find_stream(infos, name) == nullptr) creating_.push_back(name);
+    std::erase_if(creating_, [&](std::string_view name) {
+      if (session_.may(auth::Verb::create, name)) return false;
+      errors_[name] = ErrorCode::topic_authorization_failed;
+      return true;
+    });
     for (uint32_t i = 0; i < creating_.size(); ++i) {
       Buffer command = streams::encode(streams::CreateStream{creating_[i], 1});
       if (session_.submit(*this, i,
@@ -108,7 +120,8 @@ class Metadata final : public Request {
     response.cluster_id = session_.options().cluster_id;
     response.controller_id = kNodeId;
     if (all_)
-      for (const streams::StreamInfo& info : infos) response.topics.push_back(describe_topic(info));
+      for (const streams::StreamInfo& info : infos)
+        if (session_.sees("streams", info.name)) response.topics.push_back(describe_topic(info));
     for (const auto& [name, error] : errors_) {
       const streams::StreamInfo* info = find_stream(infos, name);
       response.topics.push_back(info != nullptr ? describe_topic(*info) : missing_topic(name, error));

@@ -113,6 +113,7 @@ class Produce final : public Request {
   ErrorCode append(uint32_t index) {
     const Slot& slot = slots_[index];
     const auto& topic = request_.topics[slot.topic];
+    if (!session_.may(auth::Verb::write, topic.name)) return ErrorCode::topic_authorization_failed;
     const Bytes batch = topic.partitions[slot.partition].records.view;
     if (batch.empty()) return ErrorCode::invalid_record;
     const auto info = streams::check_produced_batch(batch, session_.options().max_record_batch_bytes);

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
+#include "kernel/net/peer.h"
 #include "modules/data/gateway/kafka/messages_sasl.h"
 #include "modules/data/gateway/kafka/session.h"
 
 namespace heptane::data::kafka {
 
-void SaslState::begin(std::unique_ptr<SaslExchange> exchange, bool raw) {
+using auth::SaslStep;
+
+void SaslState::begin(std::unique_ptr<auth::SaslExchange> exchange, bool raw) {
   exchange_ = std::move(exchange);
   raw_ = raw;
   stage_ = Stage::exchange;
@@ -18,8 +21,13 @@ SaslStep SaslState::step(Bytes message) {
   if (step.outcome == SaslStep::Outcome::go_on) return step;
   exchange_.reset();
   stage_ = step.outcome == SaslStep::Outcome::done ? Stage::done : Stage::refused;
-  if (stage_ == Stage::done) principal_ = step.principal;
+  if (stage_ == Stage::done) identity_ = step.identity;
   return step;
+}
+
+void SaslState::accept(auth::Identity identity) {
+  identity_ = std::move(identity);
+  stage_ = Stage::done;
 }
 
 namespace {
@@ -40,14 +48,14 @@ class SaslHandshake final : public Request {
       response.error_code = wire(ErrorCode::illegal_sasl_state);
       return answer(response);
     }
-    Authenticator& authenticator = *session_.options().authenticator;
-    response.mechanisms = authenticator.mechanisms(session_.context());
+    auth::Authenticator& authenticator = *session_.options().authenticator;
+    const auth::Peer peer = net::peer_of(session_.context(), "kafka");
+    response.mechanisms = authenticator.mechanisms(peer);
     const auto& offered = response.mechanisms;
     if (std::find(offered.begin(), offered.end(), request.mechanism) == offered.end())
       response.error_code = wire(ErrorCode::unsupported_sasl_mechanism);
     else
-      state.begin(authenticator.begin(request.mechanism, session_.context()),
-                  header_.api_version < kFirstVersionWithRequests);
+      state.begin(authenticator.begin(request.mechanism, peer), header_.api_version < kFirstVersionWithRequests);
     answer(response);
   }
 };

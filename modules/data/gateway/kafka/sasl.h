@@ -19,18 +19,20 @@ class SaslState {
     return options.authenticator != nullptr && stage_ == Stage::handshake;
   }
   bool may_step() const { return stage_ == Stage::exchange; }
-  const Principal& principal() const { return principal_; }
+  const auth::Identity& identity() const { return identity_; }
 
-  void begin(std::unique_ptr<SaslExchange> exchange, bool raw);
+  // Proved before anything was said: a client certificate.
+  void accept(auth::Identity identity);
+  void begin(std::unique_ptr<auth::SaslExchange> exchange, bool raw);
   // Refused: the connection is to be closed.
-  SaslStep step(Bytes message);
+  auth::SaslStep step(Bytes message);
 
  private:
   enum class Stage : uint8_t { handshake, exchange, done, refused };
   Stage stage_ = Stage::handshake;
   bool raw_ = false;
-  std::unique_ptr<SaslExchange> exchange_;
-  Principal principal_;
+  std::unique_ptr<auth::SaslExchange> exchange_;
+  auth::Identity identity_;
 };
 
 }  // namespace heptane::data::kafka

@@ -51,6 +51,15 @@ class KafkaSession final : public net::Session {
   const net::Address& local() const { return context_->local(); }
   const net::Address& advertised() const;  // where clients are told to connect
   SaslState& sasl() { return sasl_; }
+  // What this connection's principal may do; a refusal is noted for the audit trail. Without an authenticator: everything.
+  bool may(auth::Verb verb, std::string_view topic) const { return allowed("streams", topic, verb); }
+  bool may_group(auth::Verb verb, std::string_view group) const { return allowed("groups", group, verb); }
+  bool may_cluster(auth::Verb verb) const { return allowed("cluster", "cluster", verb); }
+  // Whoever may do anything with a thing may know of it. Not noted: lists leave out what may not be seen.
+  bool sees(std::string_view module, std::string_view name) const;
+  bool may_describe(std::string_view topic) const {
+    return sees("streams", topic) || may(auth::Verb::read, topic);  // the second one notes
+  }
   const net::SessionContext& context() const { return *context_; }
   const KafkaOptions& options() const { return protocol_.options(); }
   KafkaCounters& counters() { return protocol_.counters(); }
@@ -73,6 +82,9 @@ class KafkaSession final : public net::Session {
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
   using KnownStreams = std::unordered_map<std::string, std::vector<streams::PartitionInfo>, Hash, std::equal_to<>>;
+
+  bool allowed(std::string_view module, std::string_view resource, auth::Verb verb) const;
+  bool in_force() const;
 
   // Frames.
   size_t take_frame(Bytes input);  // 0 = not whole yet

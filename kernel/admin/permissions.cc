@@ -1,0 +1,102 @@
+// What the routes of this listener need, as one table, and what each operation of a transaction needs. A route that is not
+// named here is for administrators.
+#include "kernel/admin/permissions.h"
+#include "kernel/admin/admin.h"
+#include "kernel/shard/state_machine.h"
+#include "kernel/shard/transact.h"
+#include "kernel/streams/api.h"
+
+namespace heptane::admin {
+
+namespace {
+
+using auth::Verb;
+using http::Method;
+using http::Needs;
+
+constexpr std::string_view kOfOthers = "transact";  // operations given by machine and type
+
+struct Needed {
+  std::string_view module;
+  std::string_view resource;
+  Verb verb;
+};
+
+Needs of(std::string module, std::string resource, Verb verb) {
+  return {std::move(module), std::move(resource), verb, false, false};
+}
+
+Needed needed_of_stream_operation(const Operation& operation) {
+  switch (operation.type) {
+    case streams::kAppendEvents:
+      if (const auto append = streams::decode_append_events(operation.payload))
+        return {"streams", append->stream, append->records.empty() ? Verb::read : Verb::write};
+      break;
+    case streams::kCreateStream:
+      if (const auto create = streams::decode_create_stream(operation.payload))
+        return {"streams", create->name, Verb::create};
+      break;
+    case streams::kAlterStream:
+      if (const auto alter = streams::decode_alter_stream(operation.payload))
+        return {"streams", alter->name, Verb::alter};
+      break;
+    case streams::kDeleteStream:
+      if (const auto target = streams::decode_delete_stream(operation.payload))
+        return {"streams", target->name, Verb::remove};
+      break;
+    default: break;
+  }
+  return {"admin", kOfOthers, Verb::admin};
+}
+
+}  // namespace
+
+std::optional<http::HttpResponse> transact_refusal(http::HttpExchange& exchange, const Submission& submission) {
+  if (exchange.identity().principal.id == auth::kLocalId) return std::nullopt;
+  const Result<std::vector<Operation>> operations = decode_transact(submission.payload.view());
+  if (!operations) return std::nullopt;  // the shard refuses it
+  for (const Operation& operation : *operations) {
+    const Needed needed = operation.machine == machine_ids::kStreams ? needed_of_stream_operation(operation)
+                                                                     : Needed{"admin", kOfOthers, Verb::admin};
+    if (!exchange.allowed(needed.module, needed.resource, needed.verb))
+      return http::forbidden(exchange.identity().name, needed.module, needed.resource, needed.verb);
+  }
+  return std::nullopt;
+}
+
+void require_permissions(http::HttpRouter& router) {
+  const Needs open{"", "", Verb::read, true, false};
+  const Needs in_handler{"", "", Verb::read, false, true};
+  router.require(Method::get, "/livez", open);
+  router.require(Method::get, "/readyz", open);
+  router.require(Method::get, "/metrics", of("admin", "metrics", Verb::read));
+  router.require(Method::get, "/api/v1/openapi.json", in_handler);
+  router.require(Method::get, "/api/v1/snapshot", of("admin", "snapshot", Verb::read));
+  router.require(Method::post, "/api/v1/snapshot", of("admin", "snapshot", Verb::create));
+  router.require(Method::post, "/api/v1/transact", in_handler);
+  router.require(Method::get, "/api/v1/streams", in_handler);
+  router.require(Method::post, "/api/v1/streams", in_handler);
+  router.require(Method::get, "/api/v1/streams/{name}", of("streams", "{name}", Verb::read));
+  router.require(Method::put, "/api/v1/streams/{name}", of("streams", "{name}", Verb::alter));
+  router.require(Method::del, "/api/v1/streams/{name}", of("streams", "{name}", Verb::remove));
+  router.require(Method::get, "/api/v1/streams/{name}/records", of("streams", "{name}", Verb::read));
+  router.require(Method::post, "/api/v1/streams/{name}/records", of("streams", "{name}", Verb::write));
+  router.require(Method::get, "/api/v1/streams/{name}/tail", of("streams", "{name}", Verb::read));
+  router.require(Method::get, "/api/v1/whoami", in_handler);
+  for (const std::string_view list : {"/api/v1/users", "/api/v1/roles"}) {
+    router.require(Method::get, list, of("auth", "*", Verb::admin));
+    router.require(Method::post, list, of("auth", "*", Verb::admin));
+  }
+  router.require(Method::get, "/api/v1/users/{name}", in_handler);
+  router.require(Method::put, "/api/v1/users/{name}", of("auth", "*", Verb::admin));
+  router.require(Method::del, "/api/v1/users/{name}", of("auth", "*", Verb::admin));
+  router.require(Method::put, "/api/v1/users/{name}/password", in_handler);
+  router.require(Method::post, "/api/v1/users/{name}/roles", of("auth", "*", Verb::admin));
+  router.require(Method::del, "/api/v1/users/{name}/roles/{role}", of("auth", "*", Verb::admin));
+  router.require(Method::del, "/api/v1/roles/{name}", of("auth", "*", Verb::admin));
+  router.require(Method::get, "/api/v1/tokens", in_handler);
+  router.require(Method::post, "/api/v1/tokens", in_handler);
+  router.require(Method::del, "/api/v1/tokens/{id}", in_handler);
+}
+
+}  // namespace heptane::admin

@@ -1,0 +1,66 @@
+// How clients prove who they are and what they may then do: the seam between protocols and the store of principals. SASL
+// mechanisms carry opaque messages (RFC 4422); their number and content are the mechanism's. Called by the I/O threads.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel/auth/directory.h"
+#include "kernel/base/bytes.h"
+#include "kernel/shard/messages.h"
+
+namespace heptane::auth {
+
+// Where a client comes from.
+struct Peer {
+  std::string remote;            // numeric address, for the audit trail
+  bool encrypted = false;        // TLS
+  bool loopback = false;         // 127.0.0.0/8, ::1 or a Unix socket
+  std::string certificate_name;  // common name of a verified client certificate; empty: none
+  std::string_view protocol;     // `kafka`, `http`; a literal
+};
+
+// Somebody who has proved it.
+struct Identity {
+  Principal principal;
+  std::string name = "local";
+  std::string token;  // hash of the token that proved it; empty: another proof
+};
+
+struct SaslStep {
+  enum class Outcome : uint8_t { go_on, done, refused };
+  Outcome outcome = Outcome::refused;
+  std::string answer;  // the mechanism's message to the client
+  std::string reason;  // refused: for a person, without saying whether user or password was wrong
+  Identity identity;   // done
+};
+
+// One client's attempt. A step that is done or refused is its last.
+class SaslExchange {
+ public:
+  virtual ~SaslExchange() = default;
+  virtual SaslStep step(Bytes message) = 0;
+};
+
+class Authenticator {
+ public:
+  virtual ~Authenticator() = default;
+  // Those that this connection may use, the best one first: PLAIN only where nobody listens in.
+  virtual std::vector<std::string_view> mechanisms(const Peer& peer) const = 0;
+  // `mechanism` is one of them.
+  virtual std::unique_ptr<SaslExchange> begin(std::string_view mechanism, const Peer& peer) = 0;
+  // The user of the client's certificate, when it has one that counts.
+  virtual std::optional<Identity> by_certificate(const Peer& peer) = 0;
+  // Still there and unchanged. Asked at every request.
+  virtual bool in_force(const Identity& identity) const = 0;
+  // False is noted as a denied request; `from` is the remote address.
+  virtual bool allows(const Identity& identity, std::string_view from, std::string_view module,
+                      std::string_view resource, Verb verb) = 0;
+  // Any verb. Not noted: what may not be seen is left out of lists.
+  virtual bool sees(const Identity& identity, std::string_view module, std::string_view resource) const = 0;
+};
+
+}  // namespace heptane::auth

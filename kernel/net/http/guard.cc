@@ -1,0 +1,86 @@
+#include "kernel/net/http/guard.h"
+
+#include "kernel/base/base64.h"
+#include "kernel/net/peer.h"
+
+namespace heptane::http {
+
+namespace {
+
+HttpResponse unauthenticated(std::string_view why) {
+  HttpResponse response = HttpResponse::error(401, "unauthenticated", why);
+  response.headers.push_back({"WWW-Authenticate", R"(Bearer realm="heptane", Basic realm="heptane")"});
+  return response;
+}
+
+// What follows the scheme's name, which is case-insensitive (RFC 9110 §11.1).
+std::optional<std::string_view> after_scheme(std::string_view value, std::string_view scheme) {
+  if (value.size() <= scheme.size() || !equals_ignoring_case(value.substr(0, scheme.size()), scheme) ||
+      value[scheme.size()] != ' ')
+    return std::nullopt;
+  value.remove_prefix(scheme.size() + 1);
+  while (value.starts_with(' ')) value.remove_prefix(1);
+  return value;
+}
+
+Result<auth::Identity> by_credentials(auth::Gate& gate, std::string_view value, const auth::Peer& peer) {
+  if (!peer.encrypted && !peer.loopback)
+    return Error{Errc::unauthorised, "passwords and tokens are taken over TLS or from this machine alone", 0};
+  if (const auto token = after_scheme(value, "Bearer")) return gate.by_token(*token, peer);
+  const auto basic = after_scheme(value, "Basic");
+  const std::optional<std::string> pair = basic ? base64_decoded(*basic) : std::nullopt;
+  const size_t colon = pair ? pair->find(':') : std::string::npos;
+  if (colon == std::string::npos)
+    return Error{Errc::unauthorised, "Authorization is Bearer with a token, or Basic with a user and a password", 0};
+  return gate.by_password(std::string_view(*pair).substr(0, colon), std::string_view(*pair).substr(colon + 1), peer);
+}
+
+std::optional<HttpResponse> authenticate(auth::Gate& gate, const RequestHead& head, const auth::Peer& peer,
+                                         auth::Identity& identity) {
+  if (head.count("Authorization") > 1) return unauthenticated("a request proves who asks once");
+  for (const Header& header : head.headers) {
+    if (!equals_ignoring_case(header.name, "Authorization")) continue;
+    Result<auth::Identity> proved = by_credentials(gate, header.value, peer);
+    if (proved) {
+      identity = std::move(*proved);
+      return std::nullopt;
+    }
+    if (proved.error().code != Errc::overloaded) return unauthenticated(proved.error().message);
+    HttpResponse later = HttpResponse::error(429, "overloaded", proved.error().message);
+    later.headers.push_back({"Retry-After", "1"});
+    return later;
+  }
+  std::optional<auth::Identity> certified = gate.by_certificate(peer);
+  if (!certified)
+    return unauthenticated("say who you are: a token (Authorization: Bearer), or a user and a password (Basic)");
+  identity = std::move(*certified);
+  return std::nullopt;
+}
+
+}  // namespace
+
+HttpResponse forbidden(std::string_view who, std::string_view module, std::string_view resource, auth::Verb verb) {
+  std::string why(who);
+  why += " may not ";
+  why += auth::verb_name(verb);
+  why += " ";
+  why += module;
+  why += ':';
+  why += resource;
+  return HttpResponse::error(403, "unauthorised", why + ": no role of this user says so");
+}
+
+std::optional<HttpResponse> guard(auth::Gate* gate, const RequestHead& head, const HttpRequest& request,
+                                  const Needs& needs, const net::SessionContext& context, auth::Identity& identity) {
+  identity = {};
+  if (gate == nullptr || !gate->enabled() || needs.open) return std::nullopt;
+  const auth::Peer peer = net::peer_of(context, "http");
+  if (auto refusal = authenticate(*gate, head, peer, identity)) return refusal;
+  if (needs.in_handler) return std::nullopt;
+  std::string_view resource = needs.resource;
+  if (resource.starts_with('{')) resource = request.param(resource.substr(1, resource.size() - 2));
+  if (gate->allows(identity, peer.remote, needs.module, resource, needs.verb)) return std::nullopt;
+  return forbidden(identity.name, needs.module, resource, needs.verb);
+}
+
+}  // namespace heptane::http
