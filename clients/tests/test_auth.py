@@ -10,7 +10,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from heptane_testkit import Server, wait_until
 from heptane_testkit import kafka
@@ -87,12 +87,10 @@ class Guarded(unittest.TestCase):
         """None, or the name of the error."""
         errors = []
         producer = Producer({"bootstrap.servers": self.server.kafka, "log_level": 0, "message.timeout.ms": 8_000, **config})
-        failures = []
-        producer.poll(0)
         for value in values:
             producer.produce(topic, value=value, on_delivery=lambda error, _: errors.append(error))
         producer.flush(SECONDS)
-        failures += [error.name() for error in errors if error is not None]
+        failures = [error.name() for error in errors if error is not None]
         return failures[0] if failures else None
 
     def read(self, topic, *of):
@@ -270,13 +268,21 @@ class KafkaClients(Guarded):
         self.assertEqual(self.produce("secret", ["1"], **sasl("alice")), "TOPIC_AUTHORIZATION_FAILED")
         listing = json.loads(kafka.kcat(self.server.kafka, "-L", "-J", *kcat_sasl("alice")).stdout)
         self.assertEqual([topic["topic"] for topic in listing["topics"]], ["orders-eu"])
-        consumer = Consumer({"bootstrap.servers": self.server.kafka, "group.id": "h", "log_level": 0, **sasl("alice")})
+        client = Producer({"bootstrap.servers": self.server.kafka, "log_level": 0, **sasl("alice")})
+        secret = client.list_topics("secret", SECONDS).topics["secret"]
+        self.assertEqual(secret.error.code(), KafkaError.TOPIC_AUTHORIZATION_FAILED)
+        consumer = Consumer({"bootstrap.servers": self.server.kafka, "group.id": "g", "log_level": 0, **sasl("alice")})
         self.addCleanup(consumer.close)
-        from confluent_kafka import TopicPartition
-        consumer.assign([TopicPartition("secret", 0, 0)])
-        message = consumer.poll(SECONDS)
-        self.assertIsNotNone(message)
-        self.assertEqual(message.error().code(), KafkaError.TOPIC_AUTHORIZATION_FAILED)
+        asked = [TopicPartition("orders-eu", 0, 1)]
+        consumer.commit(offsets=asked, asynchronous=False)
+        self.assertEqual(consumer.committed(asked, SECONDS)[0].offset, 1)
+        # A group that is not hers has no coordinator for her, and tells nothing.
+        stranger = Consumer({"bootstrap.servers": self.server.kafka, "group.id": "h", "log_level": 0, **sasl("alice")})
+        self.addCleanup(stranger.close)
+        with self.assertRaises(KafkaException):
+            stranger.committed(asked, 3)
+        wait_until(lambda: self.in_trail(action="request", by="alice", on="groups:h read", outcome="denied"),
+                   "the denial of the group in the trail")
         wait_until(lambda: self.in_trail(action="request", by="alice", on="streams:secret read", outcome="denied"),
                    "the denial in the trail")
         # A grant counts at once, on the open connection.
@@ -290,19 +296,28 @@ class KafkaClients(Guarded):
                              **sasl("alice")})
 
         def send():
+            """None, or the name of the error."""
             results.clear()
-            producer.produce("t", value="x", on_delivery=lambda error, _: results.append(error))
-            producer.flush(SECONDS)
-            return results[0]
+            try:
+                producer.produce("t", value="x", on_delivery=lambda error, _: results.append(error))
+                producer.flush(SECONDS)
+            except KafkaException as refused:  # what the client learned of the topic before
+                return refused.args[0].name()
+            return results[0] and results[0].name()
+
+        def kept():
+            return self.admin("GET", "/api/v1/streams/t")["partitions"][0]["end_offset"]
 
         self.assertIsNone(send())
         self.admin("DELETE", "/api/v1/users/alice/roles/writer", {})
-        self.assertEqual(send().name(), "TOPIC_AUTHORIZATION_FAILED")
+        self.assertEqual(send(), "TOPIC_AUTHORIZATION_FAILED")
+        self.assertEqual(kept(), 1)
         self.admin("POST", "/api/v1/users/alice/roles", {"role": "writer"})
-        self.assertIsNone(send())
+        wait_until(lambda: send() is None, "the client to look at the topic again")
+        self.assertEqual(kept(), 2)
         self.admin("DELETE", "/api/v1/users/alice", {})
         self.assertIsNotNone(send())
-        self.assertEqual(self.admin("GET", "/api/v1/streams/t")["partitions"][0]["end_offset"], 2)
+        self.assertEqual(kept(), 2)
 
     def test_flood_of_failures_is_a_few_entries(self):
         self.add_user("alice", "writer")
@@ -385,6 +400,8 @@ class CommandLine(Guarded):
                   if json.loads(line).get("machine") == 2 and json.loads(line)["type"] in (1, 4, 5, 11)]
         self.assertGreaterEqual(len(secret), 4)
         self.assertEqual({entry["payload"] for entry in secret}, {"redacted"})
+        explained = [self.server.run("explain", entry["position"], "--data", self.server.data).stdout for entry in secret]
+        self.assertTrue(all("not shown" in text for text in explained), explained)
         for name in os.listdir(os.path.join(self.server.data, "shard-0", "log")):
             with open(os.path.join(self.server.data, "shard-0", "log", name), "rb") as segment:
                 content = segment.read()

@@ -34,6 +34,10 @@ Verifier restore_verifier(SnapshotReader& reader) {
   return verifier;
 }
 
+int hex_value(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
 char hex_digit(unsigned value) { return "0123456789abcdef"[value & 15]; }
 
 }  // namespace
@@ -101,9 +105,17 @@ const Role* Directory::role(std::string_view name) const {
 }
 
 std::string_view Directory::hash_of_token(std::string_view id) const {
-  for (const auto& [hash, token] : tokens)
-    if (token_id(hash) == id) return hash;
-  return {};
+  if (id.size() != 2 * kTokenIdBytes) return {};
+  std::string prefix;
+  for (size_t i = 0; i < id.size(); i += 2) {
+    const int high = hex_value(id[i]);
+    const int low = hex_value(id[i + 1]);
+    if (high < 0 || low < 0) return {};
+    prefix += static_cast<char>(high << 4 | low);
+  }
+  const auto found = tokens.lower_bound(prefix);
+  return found != tokens.end() && found->first.starts_with(prefix) ? std::string_view(found->first)
+                                                                   : std::string_view();
 }
 
 // The audit trail is a stream like others, under `auth`; the server alone writes and deletes it.
