@@ -42,7 +42,7 @@ class File(Configured):
         self.assertEqual(server.kafka, f"127.0.0.1:{port}")
         self.assertTrue(os.path.isdir(os.path.join(server.data, "shard-0")))
         self.assertEqual(kafka.topics(server.kafka), set())
-        done = kafka.kcat(server.kafka, "-P", "-t", "unknown", text_in="x\n", accept=None)
+        done = kafka.kcat(server.kafka, "-P", "-X", "topic.metadata.propagation.max.ms=0", "-t", "unknown", text_in="x\n", accept=None)
         self.assertNotEqual(done.returncode, 0)
         status, answer = http.transact(server, http.append("a", "x" * 4000))
         self.assertEqual((status, answer["error"]["code"]), (413, answer["error"]["code"]))
@@ -140,7 +140,7 @@ class Unsafe(Configured):
 class Reload(Configured):
     def test_reloadable_keys_change_and_others_are_named(self):
         server = self.server("[kafka]\nauto_create = false\n").start()
-        kafka.kcat(server.kafka, "-P", "-t", "first", text_in="x\n", accept=None)
+        kafka.kcat(server.kafka, "-P", "-X", "topic.metadata.propagation.max.ms=0", "-t", "first", text_in="x\n", accept=None)
         self.assertEqual(kafka.topics(server.kafka), set())
         self.write('[kafka]\nauto_create = true\n[log]\nsegment_bytes = "32MiB"\n')
         told = self.reload(server, "segment_bytes")
