@@ -313,6 +313,46 @@ TEST(Shard, ACommandThatCrashedOnceIsRefused) {
   ::rmdir(directory.c_str());
 }
 
+// One batch of many commands, replayed to each of them, is the state of a shard that stopped there.
+TEST(Shard, ReplayEndsBehindAnyCommand) {
+  constexpr int kCommands = 300;
+  ShardHarness slowly;
+  ShardHarness at_once;
+  SeededRandom random(11);
+  std::map<Sequence, Hash128> hashes;
+  for (int i = 0; i < kCommands; ++i) {
+    const Drawn drawn = draw(random);
+    slowly.run(drawn.machine, drawn.type, drawn.payload);
+    hashes[slowly.shard().last_applied()] = slowly.shard().state_hash();
+    at_once.submit(drawn.machine, drawn.type, drawn.payload, 7);
+  }
+  at_once.settle();
+  ASSERT_EQ(at_once.shard().last_applied(), slowly.shard().last_applied());
+  for (const std::pair<const Sequence, Hash128>& found : hashes) {
+    const Sequence sequence = found.first;
+    SeededRandom other_random(1);
+    log::MemoryLog unused(other_random);
+    Committer committer(unused, [](const Error&) {});
+    sim::SimClock clock;
+    Shard past({}, clock, committer);
+    streams::StreamsMachine streams;
+    KvMachine kv;
+    CounterLedger ledger;
+    for (StateMachine* machine : std::initializer_list<StateMachine*>{&streams, &kv, &ledger})
+      past.add_machine(*machine);
+    past.set_streams(streams);
+    bool cut = false;
+    const auto replayed = at_once.log().recover({}, [&](const log::BatchView& batch, const log::BatchPlace& place) {
+      if (cut || batch.header().first_sequence > sequence) return Result<void>();
+      cut = batch.header().last_sequence() > sequence;
+      return past.replay(batch, place, sequence);
+    });
+    ASSERT_TRUE(replayed.ok()) << replayed.error().message;
+    ASSERT_EQ(past.last_applied(), sequence);
+    EXPECT_EQ(past.state_hash(), found.second) << sequence;
+  }
+}
+
 TEST(Shard, SnapshotRestoresTheSameState) {
   ShardHarness harness;
   SeededRandom random(5);

@@ -1,5 +1,6 @@
 """The command line beside a running server: streams, snapshots, backups, explanations; with people's output and with --json."""
 
+import datetime
 import json
 import os
 import shutil
@@ -131,12 +132,66 @@ class Explain(Cli):
                 break
         self.assertEqual([record["text"] for record in found["records"]], ["a", "b"])
         self.assertIn("origin", found)
+        listed = json.loads(self.at_server("stream", "tail", "t", "--from", "start", "--limit", "1", "--json"))
+        self.assertLess(abs(listed["timestamp"] - 1000 * datetime.datetime.fromisoformat(found["time"][:26]).replace(
+            tzinfo=datetime.timezone.utc).timestamp()), 60_000)
 
     def test_what_is_no_position(self):
         for position, code in (("x", 2), ("0:", 2), ("0:999", 1)):
             done = self.run_heptane("explain", position, "--data", self.server.data)
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(position, done.stderr)
+
+
+class At(Cli):
+    def ends(self, moment):
+        found = json.loads(self.good("at", moment, "streams", "--data", self.server.data, "--json"))
+        return found["position"], {stream["name"]: [part["end_offset"] for part in stream["partitions"]]
+                                   for stream in found["streams"]}
+
+    def test_the_state_behind_any_command_with_and_without_snapshots(self):
+        http.create(self.server, "a", 2)
+        http.create(self.server, "b")
+        seen = []
+        for n in range(30):
+            values = [str(i) for i in range(n % 4 + 1)]
+            status, answer = http.transact(self.server, http.append("a", *values), http.append("b", "x"))
+            self.assertEqual(status, 200, answer)
+            seen.append((answer["position"], sum(i % 4 + 1 for i in range(n + 1)), n + 1))
+            if n in (10, 20):
+                self.at_server("snapshot")
+        for position, a, b in seen:
+            if self.run_heptane("at", position, "hash", "--data", self.server.data).returncode == 0:
+                self.assertEqual(self.ends(position), (position, {"a": [a, 0], "b": [b]}))
+        # All of them: the first segment is still there.
+        self.assertEqual(self.ends(seen[0][0])[1], {"a": [1, 0], "b": [1]})
+
+    def test_by_time(self):
+        http.create(self.server, "a")
+        status, first = http.transact(self.server, http.append("a", "1"))
+        self.assertEqual(status, 200)
+        time = json.loads(self.at_server("explain", first["position"], "--data", self.server.data, "--json"))["time"]
+        http.transact(self.server, http.append("a", "2"))
+        self.assertEqual(self.ends(time), (first["position"], {"a": [1]}))
+
+    def test_the_newest_snapshot_is_what_replay_makes(self):
+        http.create(self.server, "a")
+        hashes = []
+        for n in range(3):
+            status, answer = http.transact(self.server, http.append("a", str(n)))
+            self.assertEqual(status, 200)
+            self.at_server("snapshot")
+            hashes.append(json.loads(self.good("at", answer["position"], "hash", "--data", self.server.data, "--json"))["state_hash"])
+        self.assertEqual(len(set(hashes)), 3)
+        said = self.good("log", "verify", "--state", "--data", self.server.data)
+        self.assertIn(hashes[2], said)
+
+    def test_what_is_no_moment_and_what_is_not_there(self):
+        for moment, code in (("x", 2), ("2026-11-28", 2), ("1:5", 2), ("0:99", 1)):
+            done = self.run_heptane("at", moment, "hash", "--data", self.server.data)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(moment, done.stderr)
+        self.assertEqual(self.run_heptane("at", "0:1", "hash", "--data", "/nowhere").returncode, 1)
 
 
 class Snapshots(Cli):

@@ -45,7 +45,7 @@ std::string printable(Bytes bytes) {
 
 std::string what_of(const log::EntryHeader& header) {
   if (header.kind == log::EntryKind::record_command)
-    return fmt::format("a record batch of {} for partition id {}", header.detail, header.partition);
+    return fmt::format("a record batch for partition id {}", header.partition);
   if (header.machine == machine_ids::kStreams) switch (header.type) {
       case streams::kCreateStream: return "create a stream";
       case streams::kDeleteStream: return "delete a stream";
@@ -186,8 +186,7 @@ Result<std::optional<Explanation>> explain_from_log(Disk& disk, const std::strin
         return found ? add_events(entry, sequence - header.first_sequence, out) : Result<void>();
       if (at != sequence) return {};
       found = true;
-      const LogTime after = entry.header.is_record_batch() ? 0 : entry.header.detail;
-      return add_command(entry, header.base_time + after, shard, sequence, out);
+      return add_command(entry, header.base_time + entry.header.detail, shard, sequence, out);
     }));
     out.facts.emplace_back("batch", fmt::format("{} to {}, epoch {}, segment {} offset {}", header.first_sequence,
                                                 header.last_sequence(), header.epoch, header.segment, header.offset));

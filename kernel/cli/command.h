@@ -36,6 +36,7 @@ void add_stream(CLI::App& app, Context& context);
 void add_backup(CLI::App& app, Context& context);
 void add_snapshot(CLI::App& app, Context& context);
 void add_explain(CLI::App& app, Context& context);
+void add_at(CLI::App& app, Context& context);
 
 using AddCommand = void (*)(CLI::App&, Context&);
 

@@ -8,6 +8,7 @@
 #include "kernel/archive/explain.h"
 #include "kernel/cli/command.h"
 #include "kernel/cli/http_client.h"
+#include "kernel/cli/position.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
 
@@ -49,17 +50,6 @@ Places places(const std::string& server) {
   return found;
 }
 
-bool parse_position(const std::string& text, ShardId& shard, Sequence& sequence) {
-  const size_t colon = text.find(':');
-  const auto digits = [](const std::string& part) {
-    return !part.empty() && part.size() < 20 && part.find_first_not_of("0123456789") == std::string::npos;
-  };
-  if (colon == std::string::npos || !digits(text.substr(0, colon)) || !digits(text.substr(colon + 1))) return false;
-  shard = static_cast<ShardId>(std::stoull(text.substr(0, colon)));
-  sequence = std::stoull(text.substr(colon + 1));
-  return true;
-}
-
 std::string where(const archive::ExplainedRecord& record, const Places& names) {
   const auto found = names.find(record.partition);
   const std::string place = found == names.end() ? "partition id " + std::to_string(record.partition)
@@ -93,14 +83,14 @@ void print_json(const archive::Explanation& found, const Places& names) {
 }
 
 int explain(const ExplainArguments& arguments) {
-  ShardId shard = 0;
-  Sequence sequence = 0;
-  if (!parse_position(arguments.position, shard, sequence)) {
+  const std::optional<Position> position = parse_position(arguments.position);
+  if (!position) {
     std::cerr << "heptane: " << arguments.position << " is no position: say SHARD:SEQUENCE, for example 0:123\n";
     return kUsage;
   }
   SystemDisk disk;
-  const Result<archive::Explanation> found = archive::explain(disk, arguments.data, shard, sequence);
+  const Result<archive::Explanation> found =
+      archive::explain(disk, arguments.data, position->shard, position->sequence);
   if (!found) {
     std::cerr << "heptane: " << found.error().message << "\n";
     return kFailed;

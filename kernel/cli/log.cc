@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "kernel/cli/command.h"
+#include "kernel/server/past_state.h"
 #include "kernel/snapshot/snapshot_store.h"
 
 namespace heptane::cli {
@@ -17,11 +18,26 @@ struct LogArguments {
   log::DumpOptions dump;
   log::RepairOptions repair;
   bool json = false;
+  bool state = false;
 };
 
 int failed(const Error& error) {
   std::cerr << "heptane: " << error.message << "\n";
   return error.code == Errc::not_found || error.code == Errc::exists ? kRefused : kFailed;
+}
+
+// Also that the newest snapshot is what replay from the one before it makes.
+int verify_state(const LogArguments& arguments, MakeModules make_modules) {
+  SystemDisk disk;
+  const auto compared = server::compare_snapshots(disk, arguments.target.data_directory, make_modules());
+  if (!compared) return failed(compared.error());
+  std::ostream& out = arguments.json ? std::cerr : std::cout;
+  if (!*compared)
+    out << "there are no two snapshots to compare\n";
+  else
+    out << "replay from the snapshot at " << position_text(0, (*compared)->older) << " leads to the one at "
+        << position_text(0, (*compared)->newer) << ": state " << to_hex((*compared)->hash) << "\n";
+  return kOk;
 }
 
 void print_json(const log::VerifyReport& report) {
@@ -87,7 +103,12 @@ void add_log(CLI::App& app, Context& context) {
   CLI::App* part =
       add_part(*command, "verify", "Read every byte and check it; works beside a running server.", *arguments);
   part->add_flag("--json", arguments->json, "One JSON object");
-  part->callback([arguments, &context] { context.exit_code = verify(*arguments); });
+  part->add_flag("--state", arguments->state, "Also replay from the older snapshot to the newer and compare");
+  part->callback([arguments, &context] {
+    context.exit_code = verify(*arguments);
+    if (context.exit_code == kOk && arguments->state)
+      context.exit_code = verify_state(*arguments, context.make_modules);
+  });
   part = add_part(*command, "dump", "One line per entry; works beside a running server.", *arguments);
   part->add_flag("--json", arguments->json, "One JSON object a line");
   part->add_flag("--payload", arguments->dump.payload, "Payloads as hexadecimal digits");

@@ -6,7 +6,7 @@ namespace heptane::cli {
 
 namespace {
 
-constexpr AddCommand kCommands[] = {add_serve, add_log, add_stream, add_snapshot, add_backup, add_explain};
+constexpr AddCommand kCommands[] = {add_serve, add_log, add_stream, add_snapshot, add_backup, add_explain, add_at};
 
 }  // namespace
 

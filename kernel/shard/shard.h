@@ -64,8 +64,9 @@ class Shard {
   void set_guard(ApplyGuard guard) { guard_ = std::move(guard); }
 
   // Recovery: in order, every batch above the restored snapshot. Errc::corrupt names the command where state or effects
-  // differ from what the log says; `accept_divergence` = a batch's last sequence goes on from there.
-  Result<void> replay(const log::BatchView& batch, const log::BatchPlace& place);
+  // differ from what the log says; `accept_divergence` = a batch's last sequence goes on from there. With `upto` inside the
+  // batch only the commands up to it, whose effects are then not compared; nothing can be replayed behind that.
+  Result<void> replay(const log::BatchView& batch, const log::BatchPlace& place, Sequence upto = UINT64_MAX);
   void accept_divergence(Sequence sequence) { accepted_divergence_ = sequence; }
   // After recovery: a new epoch begins; writes the seal that makes it durable.
   void start(const log::LogEnd& end);

@@ -25,7 +25,7 @@ std::optional<IdempotencyKey> logged_key(Bytes extensions, Principal& principal)
 
 }  // namespace
 
-Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& place) {
+Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& place, Sequence upto) {
   const log::BatchHeader& header = batch.header();
   if ((header.flags & log::kJumpFlag) != 0) last_applied_ = header.first_sequence - 1;
   if (header.first_sequence != last_applied_ + 1)
@@ -36,15 +36,19 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
   last_time_ = std::max(last_time_, header.base_time);
   replay_items_.clear();
   HEPTANE_TRY(batch.for_each_entry([&](const log::EntryView& entry, Sequence sequence) -> Result<void> {
-    replay_items_.push_back({entry, sequence});
+    if (!entry.header.is_command() || sequence <= upto) replay_items_.push_back({entry, sequence});
     return {};
   }));
+  // Events that the left out commands made are packed with those of the others.
+  const bool cut = upto < header.last_sequence();
+  if (cut) std::erase_if(replay_items_, [](const ReplayItem& item) { return !item.entry.header.is_command(); });
   for (size_t i = 0; i < replay_items_.size(); ++i) {
     if (i + kLookAhead < replay_items_.size())
       expect(replay_items_[i + kLookAhead].entry, replay_items_[i + kLookAhead].sequence);
     HEPTANE_TRY(replay_entry(replay_items_[i].entry, replay_items_[i].sequence, batch, place));
   }
-  streams_->settle(header.last_sequence());
+  streams_->settle(std::min(upto, header.last_sequence()));
+  if (cut) return {};
   if (header.is_seal() || digest_.value() == header.effects_digest) return {};
   if (accepted_divergence_ == header.last_sequence()) return {};
   return Error{Errc::corrupt,

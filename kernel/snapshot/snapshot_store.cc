@@ -111,26 +111,27 @@ Result<void> SnapshotStore::check_owner(const SnapshotName& name, const Snapshot
   return {};
 }
 
-Result<void> SnapshotStore::load(const std::string& path, Shard& shard, StreamStore& streams, RestoredSnapshot& out) {
-  damage_ = {};
+// `damage`: what is wrong with the file itself.
+Result<void> SnapshotStore::load(const std::string& path, Shard& shard, StreamStore& streams, RestoredSnapshot& out,
+                                 Result<void>& damage) const {
   const Result<std::unique_ptr<SnapshotFileReader>> file = SnapshotFileReader::open(disk_, path, OpenHint::none);
   if (!file) {
-    damage_ = file.error();
-    return damage_;
+    damage = file.error();
+    return damage;
   }
   const SnapshotHeader& header = (*file)->header();
   {
     SectionReader state(**file, Section::state, options_.read_ahead);
     Result<void> restored = shard.restore(state, header.sequence, header.time);
     if (restored) restored = state.finish();
-    damage_ = state.damage();
-    if (!damage_ || !restored) return !damage_ ? damage_ : restored;
+    damage = state.damage();
+    if (!damage || !restored) return !damage ? damage : restored;
   }
   SectionReader index(**file, Section::index, options_.read_ahead);
   Result<void> restored = streams.restore_index(index);
   if (restored) restored = index.finish();
-  damage_ = index.damage();
-  if (!damage_ || !restored) return !damage_ ? damage_ : restored;
+  damage = index.damage();
+  if (!damage || !restored) return !damage ? damage : restored;
   out.any = true;
   out.header = header;
   out.file_bytes = (*file)->footer().file_bytes;
@@ -147,10 +148,11 @@ Result<void> SnapshotStore::consider(const SnapshotName& name, const std::option
     HEPTANE_TRY(check_owner(name, *header, log_id));
     out.from.durable_evidence = std::max(out.from.durable_evidence, header->sequence);
   }
-  Result<void> loaded = load(name.path, shard, streams, out);
+  Result<void> damage;
+  Result<void> loaded = load(name.path, shard, streams, out, damage);
   if (loaded) return loaded;
-  if (!damage_ && (damage_.error().code == Errc::corrupt || damage_.error().code == Errc::io))
-    return pass_over(name, damage_.error(), out);
+  if (!damage && (damage.error().code == Errc::corrupt || damage.error().code == Errc::io))
+    return pass_over(name, damage.error(), out);
   return Error{loaded.error().code, name.path + ": " + loaded.error().message};
 }
 
@@ -183,6 +185,25 @@ Result<RestoredSnapshot> SnapshotStore::restore(Shard& shard, StreamStore& strea
     HEPTANE_TRY(shard.restore(fresh_state, 0, 0));
     fresh_index.rewind();
     HEPTANE_TRY(streams.restore_index(fresh_index));
+  }
+  return out;
+}
+
+Result<RestoredSnapshot> SnapshotStore::look(Shard& shard, StreamStore& streams, const LogId& log_id,
+                                             const RestoreLimit& limit) const {
+  RestoredSnapshot out;
+  const Result<std::vector<SnapshotName>> names = list();
+  if (!names && names.error().code == Errc::not_found) return out;
+  if (!names) return names.error();
+  for (const SnapshotName& name : *names) {
+    if (name.sequence > limit.sequence) continue;
+    const std::optional<SnapshotHeader> header = header_of(disk_, name.path);
+    if (header) HEPTANE_TRY(check_owner(name, *header, log_id));
+    if (header && header->time > limit.time) continue;
+    Result<void> damage;
+    const Result<void> loaded = load(name.path, shard, streams, out, damage);
+    if (!loaded) return Error{loaded.error().code, name.path + ": " + loaded.error().message};
+    return out;
   }
   return out;
 }

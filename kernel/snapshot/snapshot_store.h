@@ -38,6 +38,12 @@ struct RestoredSnapshot {
   std::vector<std::string> reports;  // what was passed over, a line each
 };
 
+// The newest state that may be restored.
+struct RestoreLimit {
+  Sequence sequence = UINT64_MAX;
+  LogTime time = INT64_MAX;
+};
+
 // The log's id as its oldest segment says it; nullopt when there is no segment or its header is damaged (which the log's
 // recovery reports).
 Result<std::optional<LogId>> peek_log_id(Disk& disk, const std::string& log_directory);
@@ -54,6 +60,9 @@ class SnapshotStore {
   // Into a fresh shard: the newest one that is right in every byte; when none is, the shard is fresh again. Errc::refused
   // for one of another log, Errc::unsupported for another format or a machine that is not there.
   Result<RestoredSnapshot> restore(Shard& shard, StreamStore& streams, const std::optional<LogId>& log_id);
+  // The newest within the limit, and nothing is changed on disk: beside a running server. Errc::corrupt names a damaged one.
+  Result<RestoredSnapshot> look(Shard& shard, StreamStore& streams, const LogId& log_id,
+                                const RestoreLimit& limit) const;
 
   std::string temporary_path() const;
   std::string final_path(Sequence sequence) const;
@@ -67,7 +76,8 @@ class SnapshotStore {
  private:
   Result<void> consider(const SnapshotName& name, const std::optional<LogId>& log_id, Shard& shard,
                         StreamStore& streams, RestoredSnapshot& out);
-  Result<void> load(const std::string& path, Shard& shard, StreamStore& streams, RestoredSnapshot& out);
+  Result<void> load(const std::string& path, Shard& shard, StreamStore& streams, RestoredSnapshot& out,
+                    Result<void>& damage) const;
   Result<void> pass_over(const SnapshotName& name, const Error& damage, RestoredSnapshot& out);
   Result<void> check_owner(const SnapshotName& name, const SnapshotHeader& header,
                            const std::optional<LogId>& log_id) const;
@@ -75,7 +85,6 @@ class SnapshotStore {
 
   Disk& disk_;
   const SnapshotStoreOptions options_;
-  Result<void> damage_;  // of the file that load() looked at last
 };
 
 }  // namespace heptane::snapshot
