@@ -18,6 +18,7 @@ struct Bench {
 constexpr Bench kBenches[] = {
     {"append", &heptane::bench::bench_append, "synced small commands beside raw writes and RocksDB (BENCH_BYTES)"},
     {"sync", &heptane::bench::bench_sync, "one lone synchronous producer beside an fdatasync probe"},
+    {"ledger", &heptane::bench::bench_ledger, "the ledger's apply() alone (BENCH_TRANSFERS)"},
     {"replay", &heptane::bench::bench_replay, "commands applied again at a start"},
     {"restart", &heptane::bench::bench_restart,
      "a start after a kill under load, beside PostgreSQL (BENCH_STATE_BYTES, BENCH_LOG_BYTES)"},
