@@ -121,7 +121,7 @@ bool bench_ledger(const Scratch&) {
                                                      {"hot, 8 accounts", 8}};
   for (const auto& [name, accounts] : shapes) {
     const Measured measured = measure(accounts, batches);
-    report.row({name, rate(measured.transfers_per_second, "transfers"), "copied " + rate(measured.copy_per_second),
+    report.row({name, rate(measured.transfers_per_second), "copied " + rate(measured.copy_per_second),
                 "worst batch " + micros(measured.worst_batch_micros), ">= 2 M/s",
                 measured.transfers_per_second >= kBarPerSecond});
   }

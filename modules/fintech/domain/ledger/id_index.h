@@ -53,6 +53,13 @@ class IdIndex {
     --size_;
   }
 
+  // A number that the id may have, by its fingerprint alone: a hint. kNone: it is not there.
+  uint32_t likely(Uint128 id) const {
+    const uint32_t print = fingerprint(id);
+    for (uint32_t at = home(print);; at = next(at))
+      if (slots_[at].number == kNone || slots_[at].print == print) return slots_[at].number;
+  }
+
   // Brings the line into the cache that a search begins at.
   void prefetch(Uint128 id) const { __builtin_prefetch(&slots_[home(fingerprint(id))]); }
 

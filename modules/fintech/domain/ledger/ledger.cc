@@ -1,6 +1,7 @@
 #include "modules/fintech/domain/ledger/ledger.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 
@@ -69,9 +70,9 @@ uint64_t Ledger::advance(uint64_t now, uint64_t events) {
 
 // Batches and chains.
 
-template <class Event, uint16_t kImported, class Create, class After>
-void Ledger::run_batch(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results, Create create,
-                       After after) {
+template <class Event, uint16_t kImported, class Create, class After, class Ahead>
+void Ledger::run_batch(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results, Create create, After after,
+                       Ahead ahead) {
   static_assert(sizeof(Event) == kEventBytes && account_flags::kLinked == transfer_flags::kLinked);
   HEPTANE_ASSERT(events.size() % kEventBytes == 0, "a batch is whole events");
   const size_t count = events.size() / kEventBytes;
@@ -80,6 +81,7 @@ void Ledger::run_batch(uint64_t timestamp, Bytes events, std::vector<CreateResul
   BatchFacts batch;
   batch.timestamp = timestamp;
   for (size_t index = 0; index < count; ++index) {
+    ahead(index);
     Event event;
     std::memcpy(&event, events.data() + index * kEventBytes, kEventBytes);
     if (index == 0) batch.imported = event.has(kImported);
@@ -112,7 +114,7 @@ void Ledger::create_accounts(uint64_t timestamp, Bytes events, std::vector<Creat
       [this](const Account& account, const BatchFacts& batch, uint64_t event_time) {
         return create_account(account, batch, event_time);
       },
-      [](const Account&, const CreateResult&) {});
+      [](const Account&, const CreateResult&) {}, [](size_t) {});
 }
 
 void Ledger::create_transfers(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results) {
@@ -124,7 +126,42 @@ void Ledger::create_transfers(uint64_t timestamp, Bytes events, std::vector<Crea
       // After a broken chain is taken back: the id stays used up.
       [this](const Transfer& transfer, const CreateResult& result) {
         if (transient(result.status)) use_up(transfer.id);
-      });
+      },
+      [this, events](size_t index) { look_ahead(events, index); });
+}
+
+// Memory is slower than the rest: what later events of the batch will touch is asked for in three steps, each of which
+// finds what the one before has brought.
+void Ledger::look_ahead(Bytes events, size_t index) const {
+  constexpr size_t kFar = 24;
+  constexpr size_t kNear = 16;
+  constexpr size_t kNext = 8;
+  const auto id_at = [&](size_t ahead, size_t offset) {
+    Uint128 id;
+    std::memcpy(&id, events.data() + (index + ahead) * kEventBytes + offset, sizeof id);
+    return id;
+  };
+  const size_t left = events.size() / kEventBytes - index;
+  if (left > kFar) {
+    transfer_index_.prefetch(id_at(kFar, offsetof(Transfer, id)));
+    account_index_.prefetch(id_at(kFar, offsetof(Transfer, debit_account_id)));
+    account_index_.prefetch(id_at(kFar, offsetof(Transfer, credit_account_id)));
+  }
+  for (const size_t offset : {offsetof(Transfer, debit_account_id), offsetof(Transfer, credit_account_id)}) {
+    if (left > kNear) {
+      const uint32_t account = account_index_.likely(id_at(kNear, offset));
+      if (account != kNone) {
+        const auto* at = reinterpret_cast<const std::byte*>(&accounts_[account]);
+        __builtin_prefetch(at, 1);
+        __builtin_prefetch(at + 64, 1);
+        transfers_of_.prefetch_head(account);
+      }
+    }
+    if (left > kNext) {
+      const uint32_t account = account_index_.likely(id_at(kNext, offset));
+      if (account != kNone) transfers_of_.prefetch_block(account);
+    }
+  }
 }
 
 // Accounts.
@@ -287,7 +324,7 @@ void Ledger::use_up(Uint128 id) {
 void Ledger::add_account(const Account& account) {
   account_index_.insert(account.id, accounts_.size());
   accounts_.push_back(account);
-  transfers_of_.push_back({});
+  transfers_of_.add_list();
   if (recording()) undo_.push_back({Undo::Kind::account_added});
 }
 
@@ -295,8 +332,8 @@ uint32_t Ledger::add_transfer(const Transfer& transfer, PendingStatus status, Si
   const uint32_t number = transfers_.append(transfer, status);
   HEPTANE_ASSERT(number < kFailedBit, "2^31 transfers are stored");
   transfer_index_.insert(transfer.id, number);
-  transfers_of_[sides.debit].push_back(number);
-  transfers_of_[sides.credit].push_back(number);
+  transfers_of_.append(sides.debit, number);
+  transfers_of_.append(sides.credit, number);
   if (status == PendingStatus::pending && transfer.timeout != 0) expiries_.emplace(transfer.expires_at(), number);
   if (recording()) undo_.push_back({Undo::Kind::transfer_added});
   return number;
@@ -360,14 +397,14 @@ void Ledger::undo_last() {
     case Undo::Kind::account_added:
       account_index_.erase(accounts_.back().id, accounts_.size() - 1);
       accounts_.pop_back();
-      transfers_of_.pop_back();
+      transfers_of_.pop_list();
       return;
     case Undo::Kind::transfer_added: {
       const uint32_t number = transfers_.size() - 1;
       const Transfer transfer = transfers_.body(number);
       const Sides sides = sides_of(transfer);
-      transfers_of_[sides.debit].pop_back();
-      transfers_of_[sides.credit].pop_back();
+      transfers_of_.pop(sides.credit);
+      transfers_of_.pop(sides.debit);
       if (transfer.has(transfer_flags::kPending) && transfer.timeout != 0)
         expiries_.erase({transfer.expires_at(), number});
       transfer_index_.erase(transfer.id, number);
@@ -469,9 +506,9 @@ bool Ledger::restore_history(const HistoryRow& row) {
 
 uint64_t Ledger::memory_bytes() const {
   constexpr uint64_t kSetNode = 64;
-  return accounts_.memory_bytes() + transfers_of_.memory_bytes() + transfers_.size() * 2 * sizeof(uint32_t) +
-         account_index_.memory_bytes() + transfers_.memory_bytes() + transfer_index_.memory_bytes() +
-         failed_.memory_bytes() + expiries_.size() * kSetNode + history_.memory_bytes();
+  return accounts_.memory_bytes() + transfers_of_.memory_bytes() + account_index_.memory_bytes() +
+         transfers_.memory_bytes() + transfer_index_.memory_bytes() + failed_.memory_bytes() +
+         expiries_.size() * kSetNode + history_.memory_bytes();
 }
 
 }  // namespace heptane::fintech

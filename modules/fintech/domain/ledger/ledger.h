@@ -14,6 +14,7 @@
 #include "kernel/base/bytes.h"
 #include "modules/fintech/domain/ledger/chunks.h"
 #include "modules/fintech/domain/ledger/id_index.h"
+#include "modules/fintech/domain/ledger/number_lists.h"
 #include "modules/fintech/domain/ledger/status.h"
 #include "modules/fintech/domain/ledger/transfer_store.h"
 #include "modules/fintech/domain/ledger/types.h"
@@ -119,14 +120,16 @@ class Ledger {
   void remember(const Account& account);
   void undo_last();
 
-  template <class Event, uint16_t kImported, class Create, class After>
-  void run_batch(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results, Create create, After after);
+  template <class Event, uint16_t kImported, class Create, class After, class Ahead>
+  void run_batch(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results, Create create, After after,
+                 Ahead ahead);
+  void look_ahead(Bytes events, size_t index) const;
   template <class Visit>
   void visit_account_transfers(const AccountFilter& filter, Visit visit) const;
 
   uint64_t clock_ = 0;
   Chunks<Account, 8192> accounts_;
-  Chunks<std::vector<uint32_t>, 8192> transfers_of_;  // of each account, their numbers
+  NumberLists transfers_of_;  // of each account, in their order
   IdIndex account_index_;
   TransferStore transfers_;
   IdIndex transfer_index_;

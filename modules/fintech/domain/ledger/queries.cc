@@ -85,11 +85,10 @@ void Ledger::visit_account_transfers(const AccountFilter& filter, Visit visit) c
   if (!valid(filter)) return;
   const uint32_t account = account_number(filter.account_id);
   if (account == kNone) return;
-  const std::vector<uint32_t>& numbers = transfers_of_[account];
+  const NumberLists::View numbers(transfers_of_, account);
   const TimeRange range = range_of(filter);
   const auto time_of = [&](uint32_t i) { return transfers_.timestamp(numbers[i]); };
-  const auto size = static_cast<uint32_t>(numbers.size());
-  visit_numbers(first_at(size, range.min, time_of), first_at(size, range.max + 1, time_of),
+  visit_numbers(first_at(numbers.size(), range.min, time_of), first_at(numbers.size(), range.max + 1, time_of),
                 (filter.flags & filter_flags::kReversed) != 0, [&](uint32_t i) {
                   const Transfer body = transfers_.body(numbers[i]);
                   const bool debits = body.debit_account_id == filter.account_id;
