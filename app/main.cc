@@ -1,6 +1,7 @@
 // The lists of modules and of commands from above the kernel, and nothing else.
 #include "kernel/cli/command.h"
 #include "modules/data/module.h"
+#include "modules/fintech/module.h"
 #include "sim/sim_command.h"
 
 namespace {
@@ -8,6 +9,7 @@ namespace {
 heptane::server::Modules make_modules() {
   heptane::server::Modules modules;
   modules.push_back(heptane::data::make_module());
+  modules.push_back(heptane::fintech::make_module());
   return modules;
 }
 

@@ -8,6 +8,7 @@ namespace heptane::bench {
 bool bench_append(const Scratch& scratch);
 bool bench_catchup(const Scratch& scratch);
 bool bench_sync(const Scratch& scratch);
+bool bench_ledger(const Scratch& scratch);
 bool bench_replay(const Scratch& scratch);
 bool bench_restart(const Scratch& scratch);
 bool bench_idle(const Scratch& scratch);

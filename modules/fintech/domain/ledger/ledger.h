@@ -1,0 +1,145 @@
+// Accounts and transfers with exactly TigerBeetle's semantics (0.17, docs/reference), as a library: double entry, two-phase
+// transfers with time-outs, linked chains, balancing and closing transfers, imported events, balance history.
+//
+// Invariants: every transfer debits one account what it credits another, in one ledger; posted plus pending of a side
+// never overflows; accounts and transfers are append-only and their timestamps unique on one axis. An event that fails
+// changes nothing, except that a transient failure uses up the transfer's id. Deterministic; one owner, no threads.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "kernel/base/bytes.h"
+#include "modules/fintech/domain/ledger/chunks.h"
+#include "modules/fintech/domain/ledger/id_index.h"
+#include "modules/fintech/domain/ledger/number_lists.h"
+#include "modules/fintech/domain/ledger/status.h"
+#include "modules/fintech/domain/ledger/transfer_store.h"
+#include "modules/fintech/domain/ledger/types.h"
+
+namespace heptane::fintech {
+
+struct BatchFacts;
+struct TransferCase;
+
+class Ledger {
+ public:
+  // The last timestamp given out. Never goes back.
+  uint64_t clock() const { return clock_; }
+  // Makes room for `events` timestamps: the clock becomes the later of `now` and clock + events, and is returned. The
+  // events that follow get clock - events + 1 to clock.
+  uint64_t advance(uint64_t now, uint64_t events);
+
+  // Whole events of 128 bytes; the last one gets `timestamp`. Appends one result for each.
+  void create_accounts(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results);
+  void create_transfers(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results);
+
+  // Expires pending transfers that are due at the later of `now` and the clock, at most `limit`; says how many.
+  uint32_t expire(uint64_t now, uint32_t limit);
+  // When the next one is due; 0 = none is.
+  uint64_t next_expiry() const { return expiries_.empty() ? 0 : expiries_.begin()->first; }
+
+  // Until the matching close, every change can be taken back. Scopes nest; free when none is open.
+  void open_scope() { marks_.push_back(undo_.size()); }
+  bool in_scope() const { return !marks_.empty(); }
+  void close_scope(bool keep);
+
+  const Account* find_account(Uint128 id) const;
+  // False when there is none.
+  bool find_transfer(Uint128 id, Transfer& found) const;
+  PendingStatus pending_status(Uint128 id) const;
+
+  // An invalid filter finds nothing. At most `limit` answers, and at most the filter's own limit.
+  void account_transfers(const AccountFilter& filter, uint32_t limit, std::vector<Transfer>& found) const;
+  void account_balances(const AccountFilter& filter, uint32_t limit, std::vector<AccountBalance>& found) const;
+  void query_accounts(const QueryFilter& filter, uint32_t limit, std::vector<Account>& found) const;
+  void query_transfers(const QueryFilter& filter, uint32_t limit, std::vector<Transfer>& found) const;
+
+  // Asks the processor for what these events will touch.
+  void expect_transfers(Bytes events) const;
+
+  // All there is, in its order, for snapshots: what restore_* takes in the same order gives an equal ledger. False: it
+  // cannot be.
+  struct HistoryRow {
+    uint32_t transfer;
+    bool credit_side;
+    AccountBalance balance;
+  };
+  const Chunks<Account, 8192>& accounts() const { return accounts_; }
+  const TransferStore& transfers() const { return transfers_; }
+  const Chunks<Uint128, 8192>& failed_ids() const { return failed_; }
+  const Chunks<HistoryRow, 1024>& history() const { return history_; }
+  void clear();
+  void restore_clock(uint64_t clock) { clock_ = clock; }
+  bool restore_account(const Account& account);
+  bool restore_transfer(const Transfer& transfer, PendingStatus status);
+  bool restore_failed(Uint128 id);
+  bool restore_history(const HistoryRow& row);
+
+  uint64_t memory_bytes() const;
+
+ private:
+  static constexpr uint32_t kNone = IdIndex::kNone;
+  static constexpr uint32_t kFailedBit = 0x80000000;  // of a number in transfer_index_: it is one of failed_
+
+  struct Undo {
+    enum class Kind : uint8_t { clock, account, account_added, transfer_added, failed_added, status, history_added };
+    Kind kind;
+    PendingStatus status = PendingStatus::none;
+    uint32_t number = 0;
+    uint64_t clock = 0;
+  };
+  struct Sides {  // numbers of the two accounts
+    uint32_t debit = kNone;
+    uint32_t credit = kNone;
+  };
+
+  uint32_t account_number(Uint128 id) const;
+  Sides sides_of(const Transfer& transfer) const {
+    return {account_number(transfer.debit_account_id), account_number(transfer.credit_account_id)};
+  }
+  uint32_t transfer_number(Uint128 id) const;
+  bool has_account_at(uint64_t timestamp) const;
+
+  CreateResult create_account(const Account& account, const BatchFacts& batch, uint64_t event_time);
+  CreateResult create_transfer(const Transfer& transfer, const BatchFacts& batch, uint64_t event_time);
+  CreateResult judge_existing(TransferCase& at, uint32_t number) const;
+  void move(const TransferCase& at, Sides sides);
+  void resolve(const TransferCase& at, uint32_t pending_number, Sides sides);
+  void release(const Transfer& pending, Account& debit, Account& credit, bool reopen);
+  void use_up(Uint128 id);
+
+  void add_account(const Account& account);
+  uint32_t add_transfer(const Transfer& transfer, PendingStatus status, Sides sides);
+  void add_history(uint32_t transfer, const Account& debit, const Account& credit, uint64_t timestamp);
+  void set_status(uint32_t number, PendingStatus status);
+
+  bool recording() const { return !marks_.empty(); }
+  void remember(const Account& account);
+  void undo_last();
+
+  template <class Event, uint16_t kImported, class Create, class After, class Ahead>
+  void run_batch(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results, Create create, After after,
+                 Ahead ahead);
+  void look_ahead(Bytes events, size_t index) const;
+  template <class Visit>
+  void visit_account_transfers(const AccountFilter& filter, Visit visit) const;
+
+  uint64_t clock_ = 0;
+  Chunks<Account, 8192> accounts_;
+  NumberLists transfers_of_;  // of each account, in their order
+  IdIndex account_index_;
+  TransferStore transfers_;
+  IdIndex transfer_index_;
+  Chunks<Uint128, 8192> failed_;                      // ids that a transient failure used up
+  std::set<std::pair<uint64_t, uint32_t>> expiries_;  // when, and the pending transfer's number
+  Chunks<HistoryRow, 1024> history_;                  // in the order of transfers
+
+  std::vector<Undo> undo_;
+  std::vector<Account> before_;  // of Undo::Kind::account, in their order
+  std::vector<size_t> marks_;
+};
+
+}  // namespace heptane::fintech

@@ -1,0 +1,168 @@
+#include "modules/fintech/gateway/tigerbeetle/session.h"
+
+#include <algorithm>
+
+#include "kernel/base/crc32c.h"
+#include "modules/fintech/machine/ledger/api.h"
+
+namespace heptane::fintech::tigerbeetle {
+
+namespace {
+
+void count(std::atomic<uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
+
+Buffer payload_of(const Request& request, Bytes body) {
+  std::vector<std::byte> payload(Caller::kBytes + body.size());
+  Caller{request.client, request.checksum, request.session, request.request, request.release}.write(payload.data());
+  if (!body.empty()) std::memcpy(payload.data() + Caller::kBytes, body.data(), body.size());
+  return Buffer::take(std::move(payload));
+}
+
+}  // namespace
+
+std::unique_ptr<net::Session> TigerbeetleProtocol::open(const net::Address&) {
+  return std::make_unique<TigerbeetleSession>(*this);
+}
+
+void TigerbeetleSession::on_open(net::SessionContext& context) { context.need(kHeaderBytes); }
+
+// One message a call.
+size_t TigerbeetleSession::on_bytes(Bytes input, net::SessionContext& context) {
+  if (closed_) return input.size();
+  if (input.size() < kHeaderBytes) {
+    context.need(kHeaderBytes);
+    return 0;
+  }
+  const Bytes header = input.first(kHeaderBytes);
+  Frame frame;
+  if (const char* why = read_frame(header, frame)) return close(why, context, input.size());
+  if (frame.cluster != protocol_.options().cluster) return close("another cluster", context, input.size());
+  if (input.size() < frame.size) {
+    context.need(frame.size);
+    return 0;
+  }
+  const Bytes body = input.subspan(kHeaderBytes, frame.size - kHeaderBytes);
+  if (!body_is_whole(frame, body)) return close("wrong body checksum", context, input.size());
+  on_message(header, frame, body, context);
+  if (closed_) return input.size();
+  context.need(kHeaderBytes);
+  if (in_flight_.size() >= kInFlightMax && !paused_) context.pause_input(paused_ = true);
+  return frame.size;
+}
+
+void TigerbeetleSession::on_message(Bytes header, const Frame& frame, Bytes body, net::SessionContext& context) {
+  if (frame.command == WireCommand::ping_client) {
+    Ping ping;
+    if (const char* why = read_ping(header, frame, ping)) {
+      close(why, context, 0);
+      return;
+    }
+    return context.write(write_pong(protocol_.options().cluster, ping));
+  }
+  if (frame.command != WireCommand::request) {
+    close("a message that clients do not send", context, 0);
+    return;
+  }
+  Request request;
+  if (const char* why = read_request(header, frame, request)) {
+    close(why, context, 0);
+    return;
+  }
+  count(protocol_.counters().requests);
+  on_request(request, body, context);
+}
+
+// In the order in which the protocol's own server looks.
+void TigerbeetleSession::on_request(const Request& request, Bytes body, net::SessionContext& context) {
+  using enum EvictionReason;
+  if (request.release < kReleaseMin) return evict(request.client, client_release_too_low, context);
+  if (request.release > kReleaseMax) return evict(request.client, client_release_too_high, context);
+  if (request.operation == kRegisterOperation) {
+    if (body.size() != kRegisterRequestBytes) return evict(request.client, invalid_request_body_size, context);
+  } else {
+    const OperationRow* row = find_operation(request.operation);
+    if (row == nullptr) return evict(request.client, invalid_request_operation, context);
+    if (!parse_body(*row, body)) return evict(request.client, invalid_request_body, context);
+  }
+  const bool under_way = std::any_of(in_flight_.begin(), in_flight_.end(), [&](const InFlight& asked) {
+    return asked.request.checksum == request.checksum && asked.request.client == request.client;
+  });
+  if (under_way || !ask(request, body, context)) drop();
+}
+
+bool TigerbeetleSession::ask(const Request& request, Bytes body, net::SessionContext& context) {
+  const OperationRow* row = find_operation(request.operation);
+  const RequestId id = ++last_id_;
+  bool asked = false;
+  if (row != nullptr && !row->creates) {
+    asked = context.query(id, QueryRequest{kLedgerMachineId, request.operation, payload_of(request, body), {}});
+  } else {
+    Submission submission;
+    submission.machine = kLedgerMachineId;
+    submission.type = row == nullptr ? CommandType{kRegister} : CommandType{request.operation};
+    submission.payload = payload_of(request, row == nullptr ? Bytes{} : body);
+    submission.payload_crc = crc32c(submission.payload.view());
+    submission.listener = protocol_.options().listener;
+    submission.received_utc_ns = context.utc_ns();
+    asked = context.submit(id, std::move(submission));
+  }
+  if (!asked) return false;
+  in_flight_.push_back({id, context.monotonic_ns() + kRequestDeadlineNs, request});
+  if (timer_ == 0) timer_ = context.arm(kRequestDeadlineNs);
+  return true;
+}
+
+void TigerbeetleSession::on_reply(RequestId id, const Reply& reply, net::SessionContext& context) {
+  const auto asked = std::find_if(in_flight_.begin(), in_flight_.end(), [&](const InFlight& a) { return a.id == id; });
+  if (asked == in_flight_.end() || closed_) return;
+  const Request request = asked->request;
+  in_flight_.erase(asked);
+  if (in_flight_.empty() && timer_ != 0) {
+    context.cancel(timer_);
+    timer_ = 0;
+  }
+  answer(request, reply, context);
+  if (paused_) context.pause_input(paused_ = false);
+}
+
+void TigerbeetleSession::answer(const Request& request, const Reply& reply, net::SessionContext& context) {
+  if (!reply.ok()) {
+    if (reply.detail == 0 || reply.detail > static_cast<uint32_t>(EvictionReason::session_release_mismatch))
+      return drop();
+    return evict(request.client, static_cast<EvictionReason>(reply.detail), context);
+  }
+  count(protocol_.counters().replies);
+  const ReplyFields fields{static_cast<uint64_t>(reply.numbers[0]), static_cast<uint64_t>(reply.numbers[1])};
+  if (request.operation != kRegisterOperation)
+    return context.write(write_reply(protocol_.options().cluster, request, fields, reply.payload.view()));
+  std::array<std::byte, kRegisterResultBytes> result{};
+  store_le(result.data(), static_cast<uint32_t>(kBodyBytesMax));
+  context.write(write_reply(protocol_.options().cluster, request, fields, result));
+}
+
+// Requests that the shard has not answered: forgotten, the client asks again.
+void TigerbeetleSession::on_timer(net::SessionTimerId timer, net::SessionContext& context) {
+  if (timer != timer_ || closed_) return;
+  timer_ = 0;
+  const int64_t now = context.monotonic_ns();
+  const size_t late = std::erase_if(in_flight_, [&](const InFlight& asked) { return asked.deadline_ns <= now; });
+  for (size_t i = 0; i < late; ++i) drop();
+  if (!in_flight_.empty()) timer_ = context.arm(std::max<int64_t>(0, in_flight_.front().deadline_ns - now));
+  if (paused_ && in_flight_.size() < kInFlightMax) context.pause_input(paused_ = false);
+}
+
+void TigerbeetleSession::evict(Uint128 client, EvictionReason reason, net::SessionContext& context) {
+  count(protocol_.counters().evictions);
+  context.write(write_eviction(protocol_.options().cluster, client, reason));
+}
+
+void TigerbeetleSession::drop() { count(protocol_.counters().dropped); }
+
+size_t TigerbeetleSession::close(const char* why, net::SessionContext& context, size_t consumed) {
+  count(protocol_.counters().malformed);
+  closed_ = true;
+  context.close(net::CloseReason::protocol_error, why);
+  return consumed;
+}
+
+}  // namespace heptane::fintech::tigerbeetle

@@ -1,0 +1,52 @@
+// A connection of TigerBeetle's client protocol: messages in; commands, queries, replies and evictions out. What is not a
+// message of this protocol closes it; what a client of this protocol must not send evicts the client; what cannot be
+// answered now is dropped, the client sends it again. Owned by one I/O thread.
+//
+// Limits: kInFlightMax requests wait for the shard, then the session takes no input; a message is at most 1 MiB.
+#pragma once
+
+#include <vector>
+
+#include "kernel/net/session.h"
+#include "modules/fintech/domain/ledger/operations.h"
+#include "modules/fintech/gateway/tigerbeetle/message.h"
+#include "modules/fintech/gateway/tigerbeetle/tigerbeetle.h"
+
+namespace heptane::fintech::tigerbeetle {
+
+class TigerbeetleSession final : public net::Session {
+ public:
+  static constexpr size_t kInFlightMax = 4;  // a client has one
+  static constexpr int64_t kRequestDeadlineNs = 30'000'000'000;
+
+  explicit TigerbeetleSession(TigerbeetleProtocol& protocol) : protocol_(protocol) {}
+
+  void on_open(net::SessionContext& context) override;
+  size_t on_bytes(Bytes input, net::SessionContext& context) override;
+  void on_reply(RequestId id, const Reply& reply, net::SessionContext& context) override;
+  void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
+
+ private:
+  struct InFlight {
+    RequestId id = 0;
+    int64_t deadline_ns = 0;
+    Request request;
+  };
+
+  void on_message(Bytes header, const Frame& frame, Bytes body, net::SessionContext& context);
+  void on_request(const Request& request, Bytes body, net::SessionContext& context);
+  bool ask(const Request& request, Bytes body, net::SessionContext& context);
+  void answer(const Request& request, const Reply& reply, net::SessionContext& context);
+  void evict(Uint128 client, EvictionReason reason, net::SessionContext& context);
+  void drop();
+  size_t close(const char* why, net::SessionContext& context, size_t consumed);
+
+  TigerbeetleProtocol& protocol_;
+  std::vector<InFlight> in_flight_;
+  RequestId last_id_ = 0;
+  net::SessionTimerId timer_ = 0;  // 0 = not armed
+  bool closed_ = false;
+  bool paused_ = false;
+};
+
+}  // namespace heptane::fintech::tigerbeetle

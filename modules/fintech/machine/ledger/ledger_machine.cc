@@ -1,0 +1,348 @@
+#include "modules/fintech/machine/ledger/ledger_machine.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernel/base/assert.h"
+
+namespace heptane::fintech {
+
+namespace {
+
+void refuse(Effects& effects, LedgerRefusal why, const char* message) {
+  effects.refuse(why == LedgerRefusal::invalid_body ? Errc::invalid_argument : Errc::stale, static_cast<uint32_t>(why),
+                 message);
+}
+
+const char* message_of(LedgerRefusal why) {
+  switch (why) {
+    case LedgerRefusal::no_session: return "the client has no session: it must register";
+    case LedgerRefusal::invalid_body: return "the body is not what the operation wants";
+    case LedgerRefusal::session_too_low: return "the client registered again since";
+    case LedgerRefusal::release_mismatch: return "the client registered with another release";
+    case LedgerRefusal::dropped: return "an older request, or one out of order";
+  }
+  return "";
+}
+
+template <class Row>
+void append_rows(std::vector<std::byte>& out, const std::vector<Row>& rows) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(rows.data());
+  out.insert(out.end(), bytes, bytes + rows.size() * sizeof(Row));
+}
+
+template <class T>
+T load(Bytes bytes) {
+  T value;
+  std::memcpy(&value, bytes.data(), sizeof value);
+  return value;
+}
+
+// A timestamp is at least 1.
+uint64_t ledger_time(LogTime time) { return static_cast<uint64_t>(std::max<LogTime>(1, time)); }
+
+}  // namespace
+
+void Caller::write(std::byte* at) const {
+  std::memcpy(at, &client, 16);
+  std::memcpy(at + 16, &checksum, 16);
+  store_le(at + 32, session);
+  store_le(at + 40, request);
+  store_le(at + 44, release);
+}
+
+Caller Caller::read(const std::byte* at) {
+  Caller caller;
+  std::memcpy(&caller.client, at, 16);
+  std::memcpy(&caller.checksum, at + 16, 16);
+  caller.session = load_le<uint64_t>(at + 32);
+  caller.request = load_le<uint32_t>(at + 40);
+  caller.release = load_le<uint32_t>(at + 44);
+  return caller;
+}
+
+// Commands.
+
+void LedgerMachine::apply(const Command& command, Effects& effects) {
+  if (command.type == kExpire) return apply_expire(command, effects);
+  const OperationRow* row = find_operation(command.type);
+  if (command.type != kRegister && (row == nullptr || !row->creates))
+    return effects.refuse(Errc::unsupported, 0, "the ledger has no such command");
+  if (command.payload.size() < Caller::kBytes)
+    return refuse(effects, LedgerRefusal::invalid_body, "the command does not say who asks");
+  if (command.type == kRegister) return apply_register(command, effects);
+  apply_create(command, *row, effects);
+}
+
+void LedgerMachine::apply_register(const Command& command, Effects& effects) {
+  const Caller caller = Caller::read(command.payload.data());
+  if (caller.client == 0) return refuse(effects, LedgerRefusal::dropped, "a client's id is not 0");
+  if (const ClientSession* known = sessions_.find(caller.client)) {
+    if (known->request != 0 || known->checksum != caller.checksum)
+      return refuse(effects, LedgerRefusal::dropped, message_of(LedgerRefusal::dropped));
+    return effects.unchanged(static_cast<int64_t>(known->number), static_cast<int64_t>(known->timestamp));
+  }
+  ClientSession session;
+  session.number = session.used = command.sequence;
+  session.checksum = caller.checksum;
+  session.release = caller.release;
+  session.timestamp = ledger_.advance(ledger_time(command.time), 1);
+  own_.last_commit = command.sequence;
+  effects.reply(static_cast<int64_t>(session.number), static_cast<int64_t>(session.timestamp));
+  sessions_.put(caller.client, std::move(session));
+}
+
+LedgerMachine::Judgement LedgerMachine::judge(const Caller& caller) const {
+  if (caller.client == 0) return {};
+  const ClientSession* known = sessions_.find(caller.client);
+  if (known == nullptr) return {Standing::refused, LedgerRefusal::no_session};
+  if (caller.session < known->number) return {Standing::refused, LedgerRefusal::session_too_low};
+  if (caller.session > known->number) return {Standing::refused, LedgerRefusal::dropped};
+  if (caller.release != known->release) return {Standing::refused, LedgerRefusal::release_mismatch};
+  // Reads are not logged: request numbers may jump.
+  if (caller.request > known->request) return {};
+  if (caller.request == known->request && caller.checksum == known->checksum) return {Standing::repeat};
+  return {Standing::refused, LedgerRefusal::dropped};
+}
+
+void LedgerMachine::apply_create(const Command& command, const OperationRow& row, Effects& effects) {
+  const Caller caller = Caller::read(command.payload.data());
+  const Judgement judgement = judge(caller);
+  if (judgement.standing == Standing::refused) return refuse(effects, judgement.refusal, message_of(judgement.refusal));
+  if (judgement.standing == Standing::repeat) {
+    const ClientSession& known = *sessions_.find(caller.client);
+    effects.reply(known.reply.view());
+    return effects.unchanged(static_cast<int64_t>(known.used), static_cast<int64_t>(known.timestamp));
+  }
+  const std::optional<MultiBatch> batches = parse_body(row, command.payload.subspan(Caller::kBytes));
+  if (!batches) return refuse(effects, LedgerRefusal::invalid_body, message_of(LedgerRefusal::invalid_body));
+
+  const std::vector<std::byte> body = create(row, *batches, command.time);
+  const uint64_t timestamp = ledger_.clock();
+  own_.last_commit = command.sequence;
+  if (caller.client != 0) {
+    ClientSession session = *sessions_.find(caller.client);
+    session.used = command.sequence;
+    session.checksum = caller.checksum;
+    session.request = caller.request;
+    session.timestamp = timestamp;
+    session.reply = Buffer::copy_of(body);
+    sessions_.put(caller.client, std::move(session));
+  }
+  rearm(command.time, effects);
+  effects.reply(body, static_cast<int64_t>(command.sequence), static_cast<int64_t>(timestamp));
+}
+
+// A chain never crosses a batch; the timestamps of all batches run on.
+std::vector<std::byte> LedgerMachine::create(const OperationRow& row, const MultiBatch& batches, LogTime time) {
+  uint64_t timestamp = ledger_.advance(ledger_time(time), batches.elements()) - batches.elements();
+  MultiBatchWriter writer(row.result_bytes);
+  writer.out().reserve(batches.elements() * row.result_bytes +
+                       multi_batch_trailer_bytes(batches.batches(), row.result_bytes));
+  batches.visit([&](Bytes batch) {
+    timestamp += batch.size() / row.event_bytes;
+    results_.clear();
+    if (row.operation == Operation::create_accounts)
+      ledger_.create_accounts(timestamp, batch, results_);
+    else
+      ledger_.create_transfers(timestamp, batch, results_);
+    append_rows(writer.out(), results_);
+    writer.end_batch();
+  });
+  return writer.finish();
+}
+
+void LedgerMachine::apply_expire(const Command& command, Effects& effects) {
+  if (own_.timer != 0) effects.cancel(own_.timer);  // it has fired, unless somebody else sent the command
+  own_.timer = 0;
+  own_.timer_due = 0;
+  const uint32_t expired = ledger_.expire(ledger_time(command.time), kExpireMax);
+  rearm(command.time, effects);
+  effects.reply(expired);
+}
+
+// One timer, for the pending transfer that is due first.
+void LedgerMachine::rearm(LogTime now, Effects& effects) {
+  const uint64_t due = ledger_.next_expiry();
+  if (due == own_.timer_due) return;
+  if (own_.timer != 0) effects.cancel(own_.timer);
+  own_.timer = due == 0 ? 0 : effects.arm(std::max(now, static_cast<LogTime>(due)), kExpire, {});
+  own_.timer_due = due;
+}
+
+void LedgerMachine::expect(const Command& command) const {
+  if (command.type != kCreateTransfers || command.payload.size() <= Caller::kBytes) return;
+  constexpr size_t kAhead = size_t{64} * sizeof(Transfer);
+  const Bytes body = command.payload.subspan(Caller::kBytes);
+  ledger_.expect_transfers(body.first(std::min(body.size(), kAhead)));
+}
+
+// The port.
+
+TransferStatus LedgerMachine::check(const Transfer& transfer, int64_t now) {
+  ledger_.open_scope();
+  const CreateResult result = this->transfer(transfer, now);
+  ledger_.close_scope(false);
+  return static_cast<TransferStatus>(result.status);
+}
+
+CreateResult LedgerMachine::transfer(const Transfer& transfer, int64_t now) { return chain({&transfer, 1}, now)[0]; }
+
+std::vector<CreateResult> LedgerMachine::chain(std::span<const Transfer> transfers, int64_t now) {
+  std::vector<Transfer> linked(transfers.begin(), transfers.end());
+  for (Transfer& transfer : linked) {
+    HEPTANE_ASSERT(transfer.timeout == 0, "a transfer with a time-out needs the ledger's own command");
+    transfer.flags |= transfer_flags::kLinked;
+  }
+  std::vector<CreateResult> results;
+  if (linked.empty()) return results;
+  linked.back().flags &= static_cast<uint16_t>(~transfer_flags::kLinked);
+  const Bytes events{reinterpret_cast<const std::byte*>(linked.data()), linked.size() * sizeof(Transfer)};
+  ledger_.create_transfers(ledger_.advance(ledger_time(now), linked.size()), events, results);
+  return results;
+}
+
+// Queries.
+
+void LedgerMachine::query(const Query& query, Reply& reply) const {
+  const auto refuse_query = [&](LedgerRefusal why) {
+    reply.error = why == LedgerRefusal::invalid_body ? Errc::invalid_argument : Errc::stale;
+    reply.detail = static_cast<uint32_t>(why);
+    reply.message = message_of(why);
+  };
+  const OperationRow* row = find_operation(query.type);
+  if (row == nullptr || row->creates) {
+    reply.error = Errc::unsupported;
+    reply.message = "the ledger has no such query";
+    return;
+  }
+  if (query.payload.size() < Caller::kBytes) return refuse_query(LedgerRefusal::invalid_body);
+  const Judgement judgement = judge(Caller::read(query.payload.data()));
+  if (judgement.standing == Standing::refused) return refuse_query(judgement.refusal);
+  if (judgement.standing == Standing::repeat) return refuse_query(LedgerRefusal::dropped);
+  const std::optional<MultiBatch> batches = parse_body(*row, query.payload.subspan(Caller::kBytes));
+  if (!batches) return refuse_query(LedgerRefusal::invalid_body);
+  MultiBatchWriter writer(row->result_bytes);
+  batches->visit([&](Bytes batch) {
+    answer(*row, batch, writer.out());
+    writer.end_batch();
+  });
+  reply.payload = Buffer::take(writer.finish());
+  reply.numbers = {static_cast<int64_t>(own_.last_commit),
+                   static_cast<int64_t>(std::max<uint64_t>(1, ledger_.clock()))};
+}
+
+void LedgerMachine::answer(const OperationRow& row, Bytes batch, std::vector<std::byte>& out) const {
+  const auto limit = static_cast<uint32_t>(row.batch_max());
+  std::vector<Account> accounts;
+  std::vector<Transfer> transfers;
+  std::vector<AccountBalance> balances;
+  switch (row.operation) {
+    case Operation::lookup_accounts:
+      for (; !batch.empty(); batch = batch.subspan(sizeof(Uint128)))
+        if (const Account* found = ledger_.find_account(load<Uint128>(batch))) accounts.push_back(*found);
+      break;
+    case Operation::lookup_transfers:
+      for (Transfer found; !batch.empty(); batch = batch.subspan(sizeof(Uint128)))
+        if (ledger_.find_transfer(load<Uint128>(batch), found)) transfers.push_back(found);
+      break;
+    case Operation::get_account_transfers:
+      ledger_.account_transfers(load<AccountFilter>(batch), limit, transfers);
+      break;
+    case Operation::get_account_balances: ledger_.account_balances(load<AccountFilter>(batch), limit, balances); break;
+    case Operation::query_accounts: ledger_.query_accounts(load<QueryFilter>(batch), limit, accounts); break;
+    case Operation::query_transfers: ledger_.query_transfers(load<QueryFilter>(batch), limit, transfers); break;
+    case Operation::create_accounts:
+    case Operation::create_transfers: break;
+  }
+  append_rows(out, accounts);
+  append_rows(out, transfers);
+  append_rows(out, balances);
+}
+
+// Scopes, snapshots.
+
+void LedgerMachine::open_scope() {
+  ledger_.open_scope();
+  sessions_.open_scope();
+  own_before_.push_back(own_);
+}
+
+void LedgerMachine::close_scope(ScopeOutcome outcome) {
+  const bool keep = outcome == ScopeOutcome::keep;
+  ledger_.close_scope(keep);
+  sessions_.close_scope(keep);
+  if (!keep) own_ = own_before_.back();
+  own_before_.pop_back();
+}
+
+void LedgerMachine::save(SnapshotWriter& writer) const {
+  const auto row = [&](const auto& value) { writer.write({reinterpret_cast<const std::byte*>(&value), sizeof value}); };
+  writer.le(own_.last_commit);
+  writer.le<uint64_t>(own_.timer);
+  writer.le(own_.timer_due);
+  writer.le(ledger_.clock());
+  const auto& accounts = ledger_.accounts();
+  writer.le(accounts.size());
+  for (uint32_t i = 0; i < accounts.size(); ++i) row(accounts[i]);
+  const TransferStore& transfers = ledger_.transfers();
+  writer.le(transfers.size());
+  for (uint32_t i = 0; i < transfers.size(); ++i) {
+    row(transfers.body(i));
+    writer.le(static_cast<uint8_t>(transfers.status(i)));
+  }
+  const auto& failed = ledger_.failed_ids();
+  writer.le(failed.size());
+  for (uint32_t i = 0; i < failed.size(); ++i) row(failed[i]);
+  const auto& history = ledger_.history();
+  writer.le(history.size());
+  for (uint32_t i = 0; i < history.size(); ++i) {
+    writer.le(history[i].transfer);
+    writer.le(static_cast<uint8_t>(history[i].credit_side ? 1 : 0));
+    row(history[i].balance);
+  }
+  sessions_.save(writer);
+}
+
+Result<void> LedgerMachine::restore(SnapshotReader& reader) {
+  const auto row = [&](auto& value) {
+    if (reader.failed() || !reader.read({reinterpret_cast<std::byte*>(&value), sizeof value})) reader.fail();
+  };
+  const auto rows = [&](auto take) {
+    for (auto count = reader.le<uint32_t>(); count > 0 && !reader.failed(); --count)
+      if (!take()) reader.fail();
+  };
+  ledger_.clear();
+  own_.last_commit = reader.le<uint64_t>();
+  own_.timer = reader.le<uint64_t>();
+  own_.timer_due = reader.le<uint64_t>();
+  ledger_.restore_clock(reader.le<uint64_t>());
+  rows([&] {
+    Account account{};
+    row(account);
+    return !reader.failed() && ledger_.restore_account(account);
+  });
+  rows([&] {
+    Transfer transfer{};
+    row(transfer);
+    const auto status = reader.le<uint8_t>();
+    return !reader.failed() && status <= static_cast<uint8_t>(PendingStatus::expired) &&
+           ledger_.restore_transfer(transfer, static_cast<PendingStatus>(status));
+  });
+  rows([&] {
+    Uint128 id = 0;
+    row(id);
+    return !reader.failed() && ledger_.restore_failed(id);
+  });
+  rows([&] {
+    Ledger::HistoryRow history{};
+    history.transfer = reader.le<uint32_t>();
+    history.credit_side = reader.le<uint8_t>() != 0;
+    row(history.balance);
+    return !reader.failed() && ledger_.restore_history(history);
+  });
+  if (!sessions_.restore(reader)) return Error{Errc::corrupt, "the snapshot's ledger does not read back"};
+  return {};
+}
+
+}  // namespace heptane::fintech

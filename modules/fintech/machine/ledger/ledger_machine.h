@@ -1,0 +1,67 @@
+// The ledger as a machine of the shard: commands carry bodies as clients sent them, expiry is a timer, client sessions and
+// their last reply are state. The ledger's clock is the later of the command's log time and the last timestamp + events.
+// The shard thread's.
+#pragma once
+
+#include <vector>
+
+#include "kernel/shard/effects.h"
+#include "kernel/shard/snapshot_io.h"
+#include "kernel/shard/state_machine.h"
+#include "modules/fintech/domain/ledger/ledger.h"
+#include "modules/fintech/domain/ledger/port.h"
+#include "modules/fintech/machine/ledger/api.h"
+#include "modules/fintech/machine/ledger/client_sessions.h"
+
+namespace heptane::fintech {
+
+class LedgerMachine final : public StateMachine, public LedgerPort {
+ public:
+  MachineId id() const override { return kLedgerMachineId; }
+  std::string_view name() const override { return "ledger"; }
+  void apply(const Command& command, Effects& effects) override;
+  void expect(const Command& command) const override;
+  void query(const Query& query, Reply& reply) const override;
+  void open_scope() override;
+  void close_scope(ScopeOutcome outcome) override;
+  uint64_t memory_bytes() const override { return ledger_.memory_bytes() + sessions_.memory_bytes(); }
+  void save(SnapshotWriter& writer) const override;
+  Result<void> restore(SnapshotReader& reader) override;
+  bool relieves(CommandType type) const override { return type == kExpire; }
+
+  const Account* account(Uint128 id) const override { return ledger_.find_account(id); }
+  TransferStatus check(const Transfer& transfer, int64_t now) override;
+  CreateResult transfer(const Transfer& transfer, int64_t now) override;
+  std::vector<CreateResult> chain(std::span<const Transfer> transfers, int64_t now) override;
+
+  const Ledger& ledger() const { return ledger_; }
+  const ClientSessions& sessions() const { return sessions_; }
+
+ private:
+  struct Own {  // small state, taken back whole
+    uint64_t last_commit = 0;
+    TimerId timer = 0;       // 0 = not armed
+    uint64_t timer_due = 0;  // what it is armed for
+  };
+  enum class Standing : uint8_t { fresh, repeat, refused };
+  struct Judgement {
+    Standing standing = Standing::fresh;
+    LedgerRefusal refusal = LedgerRefusal::dropped;
+  };
+
+  void apply_register(const Command& command, Effects& effects);
+  void apply_create(const Command& command, const OperationRow& row, Effects& effects);
+  void apply_expire(const Command& command, Effects& effects);
+  std::vector<std::byte> create(const OperationRow& row, const MultiBatch& batches, LogTime time);
+  Judgement judge(const Caller& caller) const;
+  void rearm(LogTime now, Effects& effects);
+  void answer(const OperationRow& row, Bytes batch, std::vector<std::byte>& out) const;
+
+  Ledger ledger_;
+  ClientSessions sessions_;
+  Own own_;
+  std::vector<Own> own_before_;  // at the opening of each scope
+  std::vector<CreateResult> results_;
+};
+
+}  // namespace heptane::fintech

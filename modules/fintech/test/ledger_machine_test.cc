@@ -1,0 +1,430 @@
+// The ledger as a machine of a shard: crashes, refusals at every index of a transaction, expiry by timer, client sessions,
+// snapshots. A crash keeps the log and forgets the rest; replay checks every digest.
+#include "modules/fintech/machine/ledger/ledger_machine.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <memory>
+#include <optional>
+
+#include "kernel/base/crc32c.h"
+#include "kernel/log/memory_log.h"
+#include "kernel/shard/shard.h"
+#include "kernel/shard/transact.h"
+#include "kernel/streams/api.h"
+#include "kernel/streams/streams_machine.h"
+#include "sim/sim_clock.h"
+
+namespace heptane::fintech::test {
+namespace {
+
+uint64_t scaled(uint64_t full) {
+  const char* scale = std::getenv("HEPTANE_TEST_SCALE");
+  return std::max<uint64_t>(
+      1, static_cast<uint64_t>(static_cast<double>(full) * (scale == nullptr ? 1.0 : std::atof(scale))));
+}
+
+class Harness {
+ public:
+  explicit Harness(uint64_t seed = 1) : random_(seed), log_(random_) { boot(); }
+
+  void crash_and_recover() {
+    log_.drop();
+    boot();
+  }
+  void settle() {
+    bool more = true;
+    while (more) {
+      more = shard_->run_once();
+      more = committer_->run_once() || more;
+      more = !link_->requests.empty() || more;
+      if (log_.append_in_flight()) break;
+    }
+    shard_->run_once();
+  }
+  void submit(CommandType type, Buffer payload, MachineId machine = kLedgerMachineId) {
+    const bool pushed =
+        link_->requests.try_push(ShardRequest{1, ++request_, streams::make_command(machine, type, std::move(payload))});
+    HEPTANE_ASSERT(pushed, "the test submits more than the ring holds");
+  }
+  std::optional<Reply> reply() {
+    ShardReply* front = link_->gated.front();
+    if (front == nullptr || front->gate > link_->watermark.load()) return std::nullopt;
+    Reply taken = std::move(std::get<Reply>(front->body));
+    link_->gated.pop();
+    return taken;
+  }
+  Reply run(CommandType type, Buffer payload, MachineId machine = kLedgerMachineId) {
+    submit(type, std::move(payload), machine);
+    settle();
+    std::optional<Reply> answer = reply();
+    HEPTANE_ASSERT(answer.has_value(), "no reply");
+    return *answer;
+  }
+
+  Shard& shard() { return *shard_; }
+  log::MemoryLog& log() { return log_; }
+  sim::SimClock& clock() { return clock_; }
+  LedgerMachine& machine() { return *machine_; }
+  const Ledger& ledger() { return machine_->ledger(); }
+  const Result<log::RecoveryReport>& recovery() const { return recovery_; }
+  Sequence watermark() const { return committer_->watermark(); }
+
+ private:
+  void boot() {
+    committer_ = std::make_unique<Committer>(log_, [](const Error&) {});
+    link_ = std::make_unique<ShardLink>(1 << 10);
+    shard_ = std::make_unique<Shard>(ShardOptions{}, clock_, *committer_);
+    streams_ = std::make_unique<streams::StreamsMachine>();
+    machine_ = std::make_unique<LedgerMachine>();
+    shard_->add_machine(*streams_);
+    shard_->add_machine(*machine_);
+    shard_->set_streams(*streams_);
+    shard_->attach(*link_);
+    recovery_ = log_.recover(
+        {}, [this](const log::BatchView& batch, const log::BatchPlace& place) { return shard_->replay(batch, place); });
+    if (recovery_) shard_->start(recovery_->end);
+  }
+
+  SeededRandom random_;
+  sim::SimClock clock_;
+  log::MemoryLog log_;
+  RequestId request_ = 0;
+  std::unique_ptr<Committer> committer_;
+  std::unique_ptr<ShardLink> link_;
+  std::unique_ptr<Shard> shard_;
+  std::unique_ptr<streams::StreamsMachine> streams_;
+  std::unique_ptr<LedgerMachine> machine_;
+  Result<log::RecoveryReport> recovery_ = log::RecoveryReport{};
+};
+
+template <class Row>
+Buffer payload(const Caller& caller, const std::vector<std::vector<Row>>& batches) {
+  MultiBatchWriter writer(sizeof(Row));
+  for (const auto& batch : batches) {
+    const auto* bytes = reinterpret_cast<const std::byte*>(batch.data());
+    writer.out().insert(writer.out().end(), bytes, bytes + batch.size() * sizeof(Row));
+    writer.end_batch();
+  }
+  const std::vector<std::byte> body = writer.finish();
+  std::vector<std::byte> whole(Caller::kBytes);
+  caller.write(whole.data());
+  whole.insert(whole.end(), body.begin(), body.end());
+  return Buffer::take(std::move(whole));
+}
+
+std::vector<CreateResult> results_of(const Reply& reply) {
+  std::vector<CreateResult> results;
+  const auto batches = MultiBatch::parse(reply.payload.view(), sizeof(CreateResult));
+  EXPECT_TRUE(batches.has_value());
+  if (!batches) return results;
+  results.resize(batches->elements());
+  if (!results.empty()) std::memcpy(results.data(), reply.payload.data(), results.size() * sizeof(CreateResult));
+  return results;
+}
+
+Account account(Uint128 id) {
+  Account a{};
+  a.id = id;
+  a.ledger = 1;
+  a.code = 1;
+  a.flags = account_flags::kHistory;
+  return a;
+}
+
+Transfer transfer(Uint128 id, Uint128 amount, uint16_t flags = 0, uint32_t timeout = 0) {
+  Transfer t{};
+  t.id = id;
+  t.debit_account_id = 1;
+  t.credit_account_id = 2;
+  t.amount = amount;
+  t.ledger = 1;
+  t.code = 1;
+  t.flags = flags;
+  t.timeout = timeout;
+  return t;
+}
+
+Buffer accounts_payload() {
+  std::vector<Account> accounts;
+  for (int id = 1; id <= 8; ++id) accounts.push_back(account(static_cast<Uint128>(id)));
+  return payload<Account>({}, {accounts});
+}
+
+// Transfers between eight accounts: chains, pendings with time-outs, posts and voids, some that fail.
+Buffer draw_transfers(SeededRandom& random, Uint128& next_id) {
+  std::vector<std::vector<Transfer>> batches(1 + random.below(3));
+  for (std::vector<Transfer>& batch : batches)
+    for (uint64_t i = random.below(5); i > 0; --i) {
+      Transfer t = transfer(++next_id, random.below(50));
+      t.debit_account_id = 1 + random.below(9);
+      t.credit_account_id = 1 + random.below(9);
+      if (random.one_in(3)) {
+        t.flags = transfer_flags::kPending;
+        t.timeout = static_cast<uint32_t>(random.below(3));
+      } else if (random.one_in(2)) {
+        t = Transfer{};
+        t.id = next_id;
+        t.pending_id = 1 + random.below(static_cast<uint64_t>(next_id));
+        t.flags = random.one_in(2) ? transfer_flags::kPost : transfer_flags::kVoid;
+        t.amount = t.flags == transfer_flags::kPost ? kUint128Max : 0;
+      }
+      if (random.one_in(5)) t.flags |= transfer_flags::kLinked;
+      batch.push_back(t);
+    }
+  return payload<Transfer>({}, batches);
+}
+
+TEST(LedgerMachine, RefusedTransactionsLeaveNoTrace) {
+  SeededRandom random(1);
+  Harness all(1);
+  Harness kept(1);
+  Uint128 next_id = 0;
+  ASSERT_TRUE(all.run(kCreateAccounts, accounts_payload()).ok());
+  ASSERT_TRUE(kept.run(kCreateAccounts, accounts_payload()).ok());
+  uint64_t refused = 0;
+  const uint64_t commands = scaled(20'000);
+  const Buffer malformed = Buffer::copy_of("what is this");
+  for (uint64_t i = 0; i < commands; ++i) {
+    const auto passed = static_cast<int64_t>(random.below(400'000'000));
+    all.clock().advance(passed);
+    kept.clock().advance(passed);
+    all.settle();
+    kept.settle();
+    std::vector<Buffer> parts(1 + random.below(4));
+    for (Buffer& part : parts) part = draw_transfers(random, next_id);
+    if (random.one_in(2)) parts[random.below(parts.size())] = malformed;
+    std::vector<heptane::Operation> operations;
+    for (const Buffer& part : parts)
+      operations.push_back({kLedgerMachineId, kCreateTransfers, kNoPartition, part.view()});
+    const Reply reply = all.run(kTransact, encode_transact(operations), machine_ids::kKernel);
+    if (reply.ok())
+      ASSERT_TRUE(kept.run(kTransact, encode_transact(operations), machine_ids::kKernel).ok());
+    else
+      ++refused;
+    if (i % 100 == 0) {
+      ASSERT_EQ(all.shard().state_hash(), kept.shard().state_hash()) << "after command " << i;
+    }
+  }
+  EXPECT_EQ(all.shard().state_hash(), kept.shard().state_hash());
+  EXPECT_GT(refused, commands / 4);
+  EXPECT_GT(kept.ledger().transfers().size(), 0U);
+}
+
+// Bursts, batches held back, crashes with pendings, chains and time-outs under way.
+TEST(LedgerMachine, CrashesLoseOnlyWhatWasNotAnswered) {
+  SeededRandom random(2);
+  auto harness = std::make_unique<Harness>(2);
+  Uint128 next_id = 0;
+  Sequence answered = 0;
+  for (uint64_t round = 0; round < scaled(1500); ++round) {
+    if (round % 100 == 0) {
+      harness = std::make_unique<Harness>(round);
+      harness->run(kCreateAccounts, accounts_payload());
+      next_id = 0;
+      answered = 0;
+    }
+    if (random.one_in(2)) harness->log().hold();
+    for (uint64_t i = 0; i < 1 + random.below(10); ++i) {
+      harness->clock().advance(static_cast<int64_t>(random.below(300'000'000)));
+      harness->submit(kCreateTransfers, draw_transfers(random, next_id));
+      if (random.one_in(3)) harness->settle();
+    }
+    harness->settle();
+    while (const std::optional<Reply> reply = harness->reply()) answered = std::max(answered, reply->sequence);
+    if (random.one_in(2)) harness->log().release();
+    if (!random.one_in(3)) continue;
+    const Sequence watermark = harness->watermark();
+    harness->crash_and_recover();
+    ASSERT_TRUE(harness->recovery().ok()) << harness->recovery().error().message;
+    ASSERT_GE(harness->shard().last_applied(), std::max(answered, watermark));
+    const Hash128 hash = harness->shard().state_hash();
+    harness->crash_and_recover();
+    ASSERT_EQ(harness->shard().state_hash(), hash);
+    // What recovery does not bring back may be asked for again under its id.
+    next_id += 1000;
+  }
+}
+
+TEST(LedgerMachine, PendingTransfersExpireByTimerOverACrash) {
+  Harness harness;
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  const Reply made = harness.run(kCreateTransfers, payload<Transfer>({}, {{transfer(1, 10, transfer_flags::kPending, 2),
+                                                                           transfer(2, 5, transfer_flags::kPending, 1),
+                                                                           transfer(3, 3, transfer_flags::kPending)}}));
+  for (const CreateResult& result : results_of(made)) EXPECT_EQ(result.status, 0xFFFFFFFF);
+  EXPECT_EQ(static_cast<uint64_t>(harness.ledger().find_account(1)->debits_pending), 18U);
+  harness.crash_and_recover();
+  harness.clock().advance(1'100'000'000);
+  harness.settle();
+  EXPECT_EQ(static_cast<uint64_t>(harness.ledger().find_account(1)->debits_pending), 13U);
+  EXPECT_EQ(harness.ledger().pending_status(2), PendingStatus::expired);
+  harness.crash_and_recover();
+  harness.clock().advance(1'000'000'000);
+  harness.settle();
+  EXPECT_EQ(static_cast<uint64_t>(harness.ledger().find_account(2)->credits_pending), 3U);
+  Transfer late{};
+  late.id = 9;
+  late.pending_id = 1;
+  late.flags = transfer_flags::kPost;
+  late.amount = kUint128Max;
+  const Reply refused = harness.run(kCreateTransfers, payload<Transfer>({}, {{late}}));
+  EXPECT_EQ(results_of(refused)[0].status, static_cast<uint32_t>(TransferStatus::pending_transfer_expired));
+}
+
+TEST(LedgerMachine, BatchesOfAMessageHaveTimestampsThatRunOn) {
+  Harness harness;
+  const Reply reply = harness.run(kCreateAccounts, payload<Account>({}, {{account(1), account(2)}, {}, {account(3)}}));
+  const std::vector<CreateResult> results = results_of(reply);
+  ASSERT_EQ(results.size(), 3U);
+  EXPECT_EQ(results[1].timestamp, results[0].timestamp + 1);
+  EXPECT_EQ(results[2].timestamp, results[1].timestamp + 1);
+  EXPECT_EQ(results[2].timestamp, static_cast<uint64_t>(reply.numbers[1]));
+  // A chain ends with its batch.
+  Account open = account(4);
+  open.flags |= account_flags::kLinked;
+  const std::vector<CreateResult> chain =
+      results_of(harness.run(kCreateAccounts, payload<Account>({}, {{open}, {account(5)}})));
+  EXPECT_EQ(chain[0].status, static_cast<uint32_t>(AccountStatus::linked_event_chain_open));
+  EXPECT_EQ(chain[1].status, static_cast<uint32_t>(AccountStatus::created));
+}
+
+// Sessions.
+
+Buffer registration(Uint128 client, Uint128 checksum = 7, uint32_t release = 1) {
+  std::vector<std::byte> bytes(Caller::kBytes);
+  Caller{client, checksum, 0, 0, release}.write(bytes.data());
+  return Buffer::take(std::move(bytes));
+}
+
+Caller caller(Uint128 client, uint64_t session, uint32_t request, Uint128 checksum) {
+  return {client, checksum, session, request, 1};
+}
+
+uint32_t refusal(const Reply& reply) { return reply.ok() ? 0 : reply.detail; }
+constexpr auto kDropped = static_cast<uint32_t>(LedgerRefusal::dropped);
+
+TEST(LedgerMachine, ARepeatIsAnsweredFromWhatIsKept) {
+  Harness harness;
+  const Reply registered = harness.run(kRegister, registration(5));
+  ASSERT_TRUE(registered.ok());
+  const auto session = static_cast<uint64_t>(registered.numbers[0]);
+  EXPECT_EQ(session, registered.sequence);
+  EXPECT_EQ(harness.run(kRegister, registration(5)).numbers, registered.numbers);
+  EXPECT_EQ(refusal(harness.run(kRegister, registration(5, 8))), kDropped);
+  const auto ask = [&](const Caller& who, Uint128 id) {
+    return harness.run(kCreateAccounts, payload<Account>(who, {{account(id)}}));
+  };
+  const Reply first = ask(caller(5, session, 3, 100), 1);  // requests 1 and 2 were reads
+  ASSERT_TRUE(first.ok());
+  for (int restart = 0; restart < 2; ++restart) {
+    const Sequence before = harness.shard().last_applied();
+    const Reply again = ask(caller(5, session, 3, 100), 1);
+    ASSERT_TRUE(again.ok());
+    EXPECT_EQ(as_text(again.payload.view()), as_text(first.payload.view()));
+    EXPECT_EQ(again.numbers, first.numbers);
+    EXPECT_EQ(harness.shard().last_applied(), before);
+    EXPECT_EQ(refusal(ask(caller(5, session, 3, 101), 1)), kDropped);
+    EXPECT_EQ(refusal(ask(caller(5, session, 2, 99), 1)), kDropped);
+    harness.crash_and_recover();
+  }
+  EXPECT_EQ(refusal(ask(caller(5, session - 1, 4, 1), 2)), 7U);
+  EXPECT_EQ(refusal(ask(caller(5, session + 1, 4, 1), 2)), kDropped);
+  Caller other = caller(5, session, 4, 1);
+  other.release = 2;
+  EXPECT_EQ(refusal(ask(other, 2)), 8U);
+  EXPECT_EQ(refusal(ask(caller(6, session, 4, 1), 2)), 1U);
+  EXPECT_EQ(refusal(harness.run(kRegister, registration(5))), kDropped);
+  EXPECT_EQ(harness.ledger().accounts().size(), 1U);
+}
+
+TEST(LedgerMachine, TheSessionUsedLongestAgoMakesRoom) {
+  Harness harness;
+  std::vector<uint64_t> sessions;
+  for (uint64_t client = 1; client <= kClientSessionsMax; ++client)
+    sessions.push_back(static_cast<uint64_t>(harness.run(kRegister, registration(client)).numbers[0]));
+  const auto ask = [&](Uint128 client, uint64_t session, uint32_t request) {
+    return refusal(harness.run(kCreateAccounts, payload<Account>(caller(client, session, request, 1), {{}})));
+  };
+  EXPECT_EQ(ask(1, sessions[0], 1), 0U);  // used: the second is now the oldest
+  EXPECT_EQ(refusal(harness.run(kRegister, registration(1000))), 0U);
+  EXPECT_EQ(harness.machine().sessions().size(), kClientSessionsMax);
+  EXPECT_EQ(ask(1, sessions[0], 2), 0U);
+  EXPECT_EQ(ask(2, sessions[1], 1), 1U);
+  EXPECT_EQ(ask(3, sessions[2], 1), 0U);
+}
+
+TEST(LedgerMachine, AFullBatchIsLoggedAsItCame) {
+  std::vector<Transfer> transfers;
+  for (uint64_t i = 0; i < 8189; ++i) transfers.push_back(transfer(i + 1, 1));
+  const Buffer one = payload<Transfer>({}, {transfers});
+  EXPECT_EQ(one.size() - Caller::kBytes, kBodyBytesMax);
+  EXPECT_LE(one.size() / transfers.size(), 176U);
+  Harness harness;
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  ASSERT_TRUE(harness.run(kCreateTransfers, one).ok());
+  EXPECT_EQ(harness.ledger().transfers().size(), 8189U);
+  EXPECT_EQ(static_cast<uint64_t>(harness.ledger().find_account(1)->debits_posted), 8189U);
+  transfers.push_back(transfer(9000, 1));
+  EXPECT_EQ(refusal(harness.run(kCreateTransfers, payload<Transfer>({}, {transfers}))), 5U);
+}
+
+TEST(LedgerMachine, ThePortChecksMovesAndChains) {
+  Harness harness;
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  LedgerPort& port = harness.machine();
+  EXPECT_EQ(port.check(transfer(1, 10), 5), TransferStatus::created);
+  EXPECT_EQ(harness.ledger().transfers().size(), 0U);
+  EXPECT_EQ(port.transfer(transfer(1, 10), 5).status, static_cast<uint32_t>(TransferStatus::created));
+  Transfer lost = transfer(3, 1);
+  lost.credit_account_id = 99;
+  const std::vector<Transfer> both{transfer(2, 4), lost};
+  const std::vector<CreateResult> results = port.chain(both, 6);
+  EXPECT_EQ(results[0].status, static_cast<uint32_t>(TransferStatus::linked_event_failed));
+  EXPECT_EQ(results[1].status, static_cast<uint32_t>(TransferStatus::credit_account_not_found));
+  EXPECT_EQ(static_cast<uint64_t>(port.account(1)->debits_posted), 10U);
+  EXPECT_EQ(port.account(99), nullptr);
+}
+
+class Memory final : public SnapshotWriter, public SnapshotReader {
+ public:
+  void write(Bytes bytes) override { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+  bool read(MutableBytes into) override {
+    if (into.size() > bytes_.size() - at_) return false;
+    std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(at_), into.size(), into.begin());
+    at_ += into.size();
+    return true;
+  }
+  std::vector<std::byte> bytes_;
+  size_t at_ = 0;
+};
+
+TEST(LedgerMachine, WhatIsRestoredIsWhatWasSaved) {
+  SeededRandom random(9);
+  Harness harness;
+  Uint128 next_id = 0;
+  harness.run(kRegister, registration(5));
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  for (int i = 0; i < 300; ++i) {
+    harness.clock().advance(static_cast<int64_t>(random.below(100'000'000)));
+    ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
+  }
+  Memory saved;
+  harness.machine().save(saved);
+  LedgerMachine other;
+  ASSERT_TRUE(other.restore(saved).ok());
+  EXPECT_EQ(saved.at_, saved.bytes_.size());
+  Memory again;
+  other.save(again);
+  EXPECT_TRUE(again.bytes_ == saved.bytes_);
+  EXPECT_EQ(other.ledger().next_expiry(), harness.ledger().next_expiry());
+  for (size_t cut = 0; cut < saved.bytes_.size(); cut += 997) {
+    Memory part;
+    part.bytes_.assign(saved.bytes_.begin(), saved.bytes_.begin() + static_cast<ptrdiff_t>(cut));
+    EXPECT_FALSE(other.restore(part).ok()) << cut;
+  }
+}
+
+}  // namespace
+}  // namespace heptane::fintech::test
