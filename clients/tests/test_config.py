@@ -121,6 +121,9 @@ class Unsafe(Configured):
         self.refused(server, f"tls.key: {key} is open to every user of this machine (mode 644): chmod 640 {key}")
         os.chmod(key, 0o600)
         self.refused(server, "listen.kafka: TLS")
+        checked = server.run("check-config", self.path)
+        self.assertEqual(checked.returncode, 1)
+        self.assertIn(f"{self.path}:2:15: tls.certificate: ", checked.stderr)
 
     def test_unless_it_is_said_to_be_meant(self):
         server = self.server('[listen.kafka]\naddress = "0.0.0.0:0"\ninsecure = true\n').start()

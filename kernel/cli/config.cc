@@ -5,6 +5,7 @@
 #include "kernel/cli/command.h"
 #include "kernel/cli/config_source.h"
 #include "kernel/net/http/json_writer.h"
+#include "kernel/net/tls_context.h"
 #include "kernel/server/safety.h"
 #include "kernel/server/server_keys.h"
 
@@ -31,6 +32,16 @@ std::string mistakes_json(const std::vector<LocatedMistake>& mistakes) {
   return out.take();
 }
 
+// The files are read as a start would read them.
+void check_certificates(const server::ServerOptions& options, Loaded& loaded, const std::string& file) {
+  if (options.tls.empty()) return;
+  SystemClock clock;
+  const auto context = net::TlsContext::server(options.tls.begin()->second, clock.utc_ns());
+  if (context) return;
+  const std::string key = "tls.certificate";
+  loaded.mistakes.push_back({file, {key, loaded.settings.place(key), context.error().message}});
+}
+
 // What a start would refuse although every key is right by itself.
 void check_safety(Loaded& loaded, const std::string& file) {
   server::ServerOptions options;
@@ -40,6 +51,7 @@ void check_safety(Loaded& loaded, const std::string& file) {
     const std::string key = why.substr(0, colon);
     loaded.mistakes.push_back({file, {key, loaded.settings.place(key), why.substr(colon + 2)}});
   }
+  if (loaded.mistakes.empty()) check_certificates(options, loaded, file);
 }
 
 int check(const Arguments& arguments, const server::Modules& modules) {
