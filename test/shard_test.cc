@@ -158,6 +158,10 @@ TEST(Shard, RepliesWaitForTheSync) {
   const std::optional<ShardReply> answer = harness.reply();
   ASSERT_TRUE(answer.has_value());
   EXPECT_EQ(as_text(std::get<Reply>(answer->body).payload.view()), "1");
+  // By gates of their own: on another link nothing stands before them.
+  EXPECT_GT(put->gate, 0u);
+  EXPECT_GE(refusal->gate, put->gate);
+  EXPECT_GE(answer->gate, put->gate);
 }
 
 TEST(Shard, AFailedSyncAcknowledgesNothingEver) {
