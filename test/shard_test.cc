@@ -290,7 +290,25 @@ TEST(Shard, ARepeatReturnsTheFirstResult) {
   Submission other = idempotent("3", 3);
   other.idempotency->id[1] = std::byte{1};
   ASSERT_TRUE(harness.run(std::move(other)).ok());
-  EXPECT_FALSE(harness.run(idempotent("2", 2)).repeated);
+  const Reply anew = harness.run(idempotent("2", 2));
+  EXPECT_TRUE(anew.ok()) << anew.message;
+  EXPECT_FALSE(anew.repeated);
+}
+
+TEST(Shard, FirstResultsAreBoundedByCountAndTheOldestGoesFirst) {
+  IdempotencyTable table;
+  const auto key = [](uint64_t number) {
+    IdempotencyKey made;
+    store_le(made.id.data(), number);
+    return made;
+  };
+  constexpr uint64_t kLimit = IdempotencyTable::kPerPrincipalLimit;
+  for (uint64_t i = 0; i <= kLimit; ++i) table.record(1, kKvId, key(i), Reply{});
+  table.record(2, kKvId, key(0), Reply{});
+  EXPECT_EQ(table.size(), kLimit + 1);
+  EXPECT_EQ(table.find(1, kKvId, key(0)), nullptr);
+  EXPECT_NE(table.find(1, kKvId, key(1)), nullptr);
+  EXPECT_NE(table.find(2, kKvId, key(0)), nullptr);
 }
 
 TEST(Shard, AdmissionRefusesWhatDoesNotRelieve) {
