@@ -177,6 +177,10 @@ TEST(Shard, RepliesWaitForTheSync) {
   const std::optional<ShardReply> answer = harness.reply();
   ASSERT_TRUE(answer.has_value());
   EXPECT_EQ(as_text(std::get<Reply>(answer->body).payload.view()), "1");
+  // By gates of their own: on another link nothing stands before them.
+  EXPECT_GT(put->gate, 0u);
+  EXPECT_GE(refusal->gate, put->gate);
+  EXPECT_GE(answer->gate, put->gate);
 }
 
 TEST(Shard, AFailedSyncAcknowledgesNothingEver) {
@@ -218,15 +222,15 @@ Submission idempotent(std::string_view value, uint64_t hash) {
 // A refused command opened a batch behind a slow sync; the next one kept in it comes seconds later, and its time is logged.
 TEST(Shard, TimesAreRightBehindASlowSync) {
   ShardHarness harness;
-  harness.settle();
+  ASSERT_TRUE(harness.run(kLedgerId, kLedgerDeposit, ledger_payload({0, 1, 100, 0})).ok());
   harness.log().hold();
   harness.submit(kKvId, kKvPut, kv_payload("a", "1"), 1);
   harness.settle();
   harness.submit(kKvId, kKvExpect, kv_payload("a", "2"), 2);
   harness.settle();
   harness.clock().advance(10'000'000'000);
-  harness.submit(kLedgerId, kLedgerDeposit, ledger_payload({0, 1, 100, 0}), 3);
-  harness.submit(kLedgerId, kLedgerHold, ledger_payload({1, 0, 60, 1'000'000}), 4);
+  // The first that is kept: its timer, and so its effects, depend on its time.
+  harness.submit(kLedgerId, kLedgerHold, ledger_payload({1, 0, 60, 1'000'000'000'000}), 3);
   harness.settle();
   harness.log().release();
   harness.settle();
@@ -305,7 +309,25 @@ TEST(Shard, ARepeatReturnsTheFirstResult) {
   Submission other = idempotent("3", 3);
   other.idempotency->id[1] = std::byte{1};
   ASSERT_TRUE(harness.run(std::move(other)).ok());
-  EXPECT_FALSE(harness.run(idempotent("2", 2)).repeated);
+  const Reply anew = harness.run(idempotent("2", 2));
+  EXPECT_TRUE(anew.ok()) << anew.message;
+  EXPECT_FALSE(anew.repeated);
+}
+
+TEST(Shard, FirstResultsAreBoundedByCountAndTheOldestGoesFirst) {
+  IdempotencyTable table;
+  const auto key = [](uint64_t number) {
+    IdempotencyKey made;
+    store_le(made.id.data(), number);
+    return made;
+  };
+  constexpr uint64_t kLimit = IdempotencyTable::kPerPrincipalLimit;
+  for (uint64_t i = 0; i <= kLimit; ++i) table.record(1, kKvId, key(i), Reply{});
+  table.record(2, kKvId, key(0), Reply{});
+  EXPECT_EQ(table.size(), kLimit + 1);
+  EXPECT_EQ(table.find(1, kKvId, key(0)), nullptr);
+  EXPECT_NE(table.find(1, kKvId, key(1)), nullptr);
+  EXPECT_NE(table.find(2, kKvId, key(0)), nullptr);
 }
 
 TEST(Shard, AdmissionRefusesWhatDoesNotRelieve) {
