@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <utility>
 #include <vector>
 
 namespace heptane::fintech {
@@ -21,9 +20,9 @@ class Chunks {
   const T& operator[](uint32_t index) const { return chunks_[index / kPerChunk][index % kPerChunk]; }
   const T& back() const { return (*this)[size_ - 1]; }
 
-  void push_back(T value) {
+  void push_back(const T& value) {
     if (size_ / kPerChunk == chunks_.size()) chunks_.push_back(std::make_unique_for_overwrite<T[]>(kPerChunk));
-    (*this)[size_++] = std::move(value);
+    (*this)[size_++] = value;
   }
   void pop_back() { (*this)[--size_] = T{}; }
   void clear() {
