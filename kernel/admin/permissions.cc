@@ -40,6 +40,9 @@ Needed needed_of_stream_operation(const Operation& operation) {
       if (const auto alter = streams::decode_alter_stream(operation.payload))
         return {"streams", alter->name, Verb::alter};
       break;
+    case streams::kGrowStream:
+      if (const auto grow = streams::decode_grow_stream(operation.payload)) return {"streams", grow->name, Verb::alter};
+      break;
     case streams::kDeleteStream:
       if (const auto target = streams::decode_delete_stream(operation.payload))
         return {"streams", target->name, Verb::remove};

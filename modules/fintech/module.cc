@@ -1,5 +1,6 @@
 #include "modules/fintech/module.h"
 
+#include "kernel/server/server_keys.h"
 #include "modules/fintech/gateway/tigerbeetle/tigerbeetle.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 
@@ -13,9 +14,13 @@ class FintechModule final : public server::Module {
  public:
   std::string_view name() const override { return "fintech"; }
 
+  std::vector<config::Key> keys() const override { return server::listener_keys("tigerbeetle", kTigerbeetlePort); }
+
   std::vector<StateMachine*> machines() override { return {&ledger_}; }
 
-  std::vector<server::ListenerSpec> listeners(const server::ServerFacts&) override {
+  // Its clients cannot say who they are: where that is asked, it is not there.
+  std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
+    if (facts.authenticator != nullptr) return {};
     tigerbeetle_ = std::make_unique<tigerbeetle::TigerbeetleProtocol>(tigerbeetle::TigerbeetleOptions{});
     return {{tigerbeetle_.get(), kTigerbeetlePort}};
   }

@@ -58,7 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   std::ostringstream text;
   (void)verify_log(disk, {"/data", 0}, text);
-  (void)dump_log(disk, {"/data", 0}, {.payload = true}, text);
+  (void)dump_log(disk, {"/data", 0}, {.secret = {}, .payload = true}, text);
   if (const auto report = start(disk)) {
     const auto again = start(disk);
     HEPTANE_ASSERT(again && again->end.last_sequence == report->end.last_sequence && again->torn_bytes == 0,

@@ -70,7 +70,9 @@ class CreatePartitions final : public PartedRequest {
     begin_parts(results_.size());
   }
 
-  static void check(const CreatePartitionsRequest::Topic& asked, const streams::StreamInfo* there, ResultOf& result) {
+  void check(const CreatePartitionsRequest::Topic& asked, const streams::StreamInfo* there, ResultOf& result) {
+    if (!session_.may(auth::Verb::alter, asked.name))
+      return fail(result, ErrorCode::topic_authorization_failed, "no role says that you may alter this topic");
     if (there == nullptr) return fail(result, ErrorCode::unknown_topic_or_partition, "there is no topic of that name");
     const auto before = static_cast<int32_t>(there->partitions.size());
     if (asked.count <= before)
