@@ -49,7 +49,8 @@ class File(Configured):
 
     def test_a_listener_can_be_off(self):
         server = self.server('[listen]\nkafka = "off"\n').start()
-        self.assertEqual(set(server.endpoints), {"admin"})
+        self.assertIn("admin", server.endpoints)
+        self.assertNotIn("kafka", server.endpoints)
 
     def test_every_mistake_is_told_with_its_place(self):
         server = self.server('[kafka]\nauto_crate = true\nmax_fetch_bytes = "7 bananas"\n[limits]\nconnections = 0\n')

@@ -82,7 +82,7 @@ class PowercutServer extends Server {
   constructor ({ realSync = false, lieSync, failSync, fsyncPersistsName = false, ...options } = {}) {
     super(options)
     this.layer = new PowercutLayer()
-    fs.mkdirSync(this.data, { recursive: true })
+    fs.mkdirSync(this.data, { recursive: true, mode: 0o700 })
     this._stateParent = fs.mkdtempSync(path.join(stateParent(), 'heptane-powercut-'))
     this.state = path.join(this._stateParent, 'state')
     this.layer.prepare(this.data, this.state, { fsyncPersistsName })
@@ -110,6 +110,7 @@ class PowercutServer extends Server {
     if (!this.running()) this.check()
     const server = new Server({ binary: this.binary, args: this.args, env: this._plainEnvironment, ...options })
     this.lastCut = this.layer.materialise(this.state, server.data, { seed, mode, entries, at })
+    fs.chmodSync(server.data, 0o700) // it was there before the layer was
     return server
   }
 

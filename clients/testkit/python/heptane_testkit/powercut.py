@@ -73,6 +73,7 @@ class PowercutServer(Server):
             self.check()
         server = Server(binary=self.binary, args=self.args, env=self._plain_env, **options)
         self.last_cut = self.layer.materialise(self.state, server.data, seed=seed, mode=mode, entries=entries, at=at)
+        os.chmod(server.data, 0o700)  # it was there before the layer was
         return server
 
     def cut(self, seed=1, mode="reorder", **options):
