@@ -144,10 +144,12 @@ size_t Connection::read_behind_kept() {
   return result.bytes;
 }
 
-// A message larger than the thread's buffer is collected in place. Memory follows what has arrived, not what was claimed.
+// A message larger than the thread's buffer is collected in place. Memory follows what has arrived, not what was claimed: up
+// to kGrowth times as much, which nobody has touched yet.
 size_t Connection::read_large() {
   const size_t missing = need_ > kept_.size() ? need_ - kept_.size() : kReadBytes;
-  const MutableBytes tail = kept_.tail(std::min(missing, std::max(kept_.size(), kReadBytes)));
+  constexpr size_t kGrowth = 16;
+  const MutableBytes tail = kept_.tail(std::min(missing, std::max(kGrowth * kept_.size(), kReadBytes)));
   const IoResult result = stream_->read_some(tail);
   if (!got(result, tail.size())) return 0;
   kept_.commit(result.bytes);
@@ -219,6 +221,13 @@ void Connection::discard_input() {
 void Connection::on_writable() {
   write_armed_ = false;
   core_.queue_dirty(*this);
+}
+
+Buffer Connection::keep(Bytes part) {
+  constexpr size_t kSharedMinBytes = 16 << 10;  // below it, a copy is cheaper than memory that stays
+  if (part.size() >= kSharedMinBytes)
+    if (std::optional<Buffer> shared = kept_.share(part)) return std::move(*shared);
+  return Buffer::copy_of(part);
 }
 
 void Connection::write(Buffer bytes) {

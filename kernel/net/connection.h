@@ -43,6 +43,7 @@ class Connection final : public SessionContext, public StreamEvents {
 
   // SessionContext
   void write(Buffer bytes) override;
+  Buffer keep(Bytes part) override;
   void close(CloseReason reason, std::string_view why) override;
   void need(size_t bytes) override;
   void pause_input(bool paused) override;

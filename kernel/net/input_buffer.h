@@ -1,9 +1,11 @@
-// Bytes of an unfinished message. Empty, it owns nothing: the idle connection's case. Growing does not clear memory.
+// Bytes of an unfinished message. Empty, it owns nothing: the idle connection's case. Growing does not clear memory. What
+// was handed out by share() is never written to again: bytes are only ever put behind what is there, or into new memory.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "kernel/base/bytes.h"
 
@@ -30,6 +32,15 @@ class InputBuffer {
   }
   void commit(size_t bytes) { end_ += static_cast<uint32_t>(bytes); }
 
+  // A part of what view() showed before anything was consumed behind it, without a copy; nothing when the part lies
+  // elsewhere or would pin much more memory than it has bytes.
+  std::optional<Buffer> share(Bytes part) const {
+    const std::byte* first = data_.get();
+    if (part.data() < first || part.data() + part.size() > first + end_ || part.size() < capacity_ / 2)
+      return std::nullopt;
+    return Buffer(data_, part);
+  }
+
   // Gives memory back when nothing is left, or little of much.
   void consume(size_t bytes) {
     begin_ += static_cast<uint32_t>(bytes);
@@ -42,7 +53,7 @@ class InputBuffer {
 
  private:
   void move_to(size_t capacity) {
-    auto larger = std::make_unique_for_overwrite<std::byte[]>(capacity);
+    auto larger = std::make_shared_for_overwrite<std::byte[]>(capacity);
     if (!empty()) std::memcpy(larger.get(), data_.get() + begin_, size());
     end_ -= begin_;
     begin_ = 0;
@@ -50,7 +61,7 @@ class InputBuffer {
     data_ = std::move(larger);
   }
 
-  std::unique_ptr<std::byte[]> data_;
+  std::shared_ptr<std::byte[]> data_;
   uint32_t begin_ = 0;
   uint32_t end_ = 0;
   uint32_t capacity_ = 0;

@@ -60,6 +60,9 @@ class SessionContext {
 
   // Queues bytes for the peer. Never blocks; the loop writes once per turn.
   virtual void write(Buffer bytes) = 0;
+  // A part of the input of this on_bytes as a buffer that outlives it: without a copy where it is large and the connection
+  // has it in memory of its own.
+  virtual Buffer keep(Bytes part) { return Buffer::copy_of(part); }
   // No more input; the connection closes when the queued output is written.
   virtual void close(CloseReason reason, std::string_view why) = 0;
   // The next on_bytes should come only when `bytes` contiguous ones are there. At most the listener's message limit.

@@ -69,7 +69,7 @@ size_t KafkaSession::take_frame(Bytes input) {
     return 0;
   }
   count(counters().requests);
-  enqueue(Buffer::copy_of(input.subspan(kLengthBytes, static_cast<size_t>(length))));
+  enqueue(context_->keep(input.subspan(kLengthBytes, static_cast<size_t>(length))));
   return whole;
 }
 
