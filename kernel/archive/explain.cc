@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
 
 #include "kernel/archive/archive_store.h"
+#include "kernel/base/time_text.h"
 #include "kernel/log/log_tool_scan.h"
 #include "kernel/shard/kernel_state.h"
 #include "kernel/shard/state_machine.h"
@@ -20,17 +20,6 @@ namespace {
 
 constexpr size_t kTextBytes = 200;
 constexpr size_t kInflatedBytesMax = size_t{64} << 20;
-
-std::string time_text(LogTime time) {
-  constexpr int64_t kSecond = 1'000'000'000;
-  const int64_t nanoseconds = ((time % kSecond) + kSecond) % kSecond;
-  const auto seconds = static_cast<time_t>((time - nanoseconds) / kSecond);
-  std::tm fields{};
-  gmtime_r(&seconds, &fields);
-  char text[64];
-  const size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &fields);
-  return fmt::format("{}.{:09}Z", std::string_view(text, length), nanoseconds);
-}
 
 std::string printable(Bytes bytes) {
   std::string out;

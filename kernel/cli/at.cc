@@ -4,6 +4,7 @@
 #include <iostream>
 #include <memory>
 
+#include "kernel/base/time_text.h"
 #include "kernel/cli/command.h"
 #include "kernel/cli/position.h"
 #include "kernel/net/http/json_writer.h"

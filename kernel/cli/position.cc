@@ -1,7 +1,5 @@
 #include "kernel/cli/position.h"
 
-#include <fmt/format.h>
-
 #include <charconv>
 #include <ctime>
 
@@ -47,16 +45,6 @@ std::optional<LogTime> parse_time(const std::string& text) {
   const int64_t seconds = ::timegm(&fields);
   if (!nanoseconds || seconds < 0 || seconds > INT64_MAX / kSecondNs - 1) return std::nullopt;
   return seconds * kSecondNs + *nanoseconds;
-}
-
-std::string time_text(LogTime time) {
-  const int64_t nanoseconds = ((time % kSecondNs) + kSecondNs) % kSecondNs;
-  const auto seconds = static_cast<time_t>((time - nanoseconds) / kSecondNs);
-  std::tm fields{};
-  ::gmtime_r(&seconds, &fields);
-  char text[64];
-  const size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &fields);
-  return fmt::format("{}.{:09}Z", std::string_view(text, length), nanoseconds);
 }
 
 }  // namespace heptane::cli

@@ -17,7 +17,5 @@ struct Position {
 std::optional<Position> parse_position(const std::string& text);
 // UTC, ISO 8601 (`2026-11-28T18:00:00Z`, with up to nine digits of fraction), as nanoseconds since 1970.
 std::optional<LogTime> parse_time(const std::string& text);
-// `2026-11-28T18:00:00.000000000Z`
-std::string time_text(LogTime time);
 
 }  // namespace heptane::cli

@@ -1,7 +1,7 @@
-#include <ctime>
 #include <iomanip>
 #include <ostream>
 
+#include "kernel/base/time_text.h"
 #include "kernel/log/log_tool_scan.h"
 
 namespace heptane::log {
@@ -17,23 +17,6 @@ const char* kind_name(EntryKind kind) {
     case EntryKind::records: return "records";
   }
   return "unknown";
-}
-
-std::string time_text(LogTime time) {
-  constexpr int64_t kSecond = 1'000'000'000;
-  int64_t nanoseconds = time % kSecond;
-  auto seconds = static_cast<time_t>(time / kSecond);
-  if (nanoseconds < 0) {
-    nanoseconds += kSecond;
-    --seconds;
-  }
-  std::tm fields{};
-  gmtime_r(&seconds, &fields);
-  char text[64];
-  const size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &fields);
-  char fraction[16];
-  std::snprintf(fraction, sizeof fraction, ".%09lldZ", static_cast<long long>(nanoseconds));
-  return std::string(text, length) + fraction;
 }
 
 std::string cause_of(const EntryView& entry) {
