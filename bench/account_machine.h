@@ -66,11 +66,10 @@ class AccountMachine final : public StateMachine {
   void expect(const Command& command) const override {
     if (command.payload.size() != kTransferBytes || accounts_.empty()) return;
     const std::byte* at = command.payload.data();
-    for (const size_t side : {size_t{0}, size_t{4}}) {
-      const Account& account = accounts_[load_le<uint32_t>(at + side) % accounts_.size()];
-      __builtin_prefetch(&account, 1);
-      __builtin_prefetch(reinterpret_cast<const std::byte*>(&account) + 64, 1);
-    }
+    const Account& from = accounts_[load_le<uint32_t>(at) % accounts_.size()];
+    __builtin_prefetch(&from, 1);
+    __builtin_prefetch(reinterpret_cast<const std::byte*>(&from) + 64, 1);  // the rest of its note
+    __builtin_prefetch(&accounts_[load_le<uint32_t>(at + 4) % accounts_.size()], 1);
   }
 
   void query(const Query& query, Reply& reply) const override {

@@ -22,7 +22,8 @@ class PostgresPeer {
   // Updates two random accounts a transaction until `log_bytes` of WAL are written or the limit is over; then every
   // process of it is killed with SIGKILL under that load.
   void load_and_kill(uint64_t log_bytes, int64_t limit_ns);
-  // Seconds from the start of the server to the first answered query.
+  // Seconds from the start of the server to the first answered query, over a copy of what the kill left: a start ends with a
+  // checkpoint, behind which the next one would find nothing to do.
   double restart_seconds();
 
   uint64_t table_bytes() const { return table_bytes_; }
@@ -32,6 +33,7 @@ class PostgresPeer {
  private:
   std::string query(const std::string& sql) const;
   void start();
+  void kill();
 
   std::string directory_;
   uint16_t port_;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,17 @@ class File {
   virtual ~File() = default;
   // Reads up to into.size() bytes at `offset`; fewer only at the end of the file.
   virtual Result<size_t> read_at(uint64_t offset, MutableBytes into) = 0;
+  // The same into several places, one behind the other.
+  virtual Result<size_t> read_scattered(uint64_t offset, std::span<const MutableBytes> into) {
+    size_t done = 0;
+    for (const MutableBytes piece : into) {
+      const Result<size_t> count = read_at(offset + done, piece);
+      if (!count) return count;
+      done += *count;
+      if (*count < piece.size()) break;
+    }
+    return done;
+  }
   // The same out of memory alone; nullopt: it would wait for the device.
   virtual Result<std::optional<size_t>> try_read_at(uint64_t offset, MutableBytes into) {
     (void)offset, (void)into;
@@ -84,7 +96,8 @@ class Disk {
   virtual Result<std::unique_ptr<DirectoryLock>> lock(const std::string& path) = 0;
 };
 
-// The operating system's files: O_CLOEXEC, files 0600, directories 0700. Any thread; one File, one thread at a time.
+// The operating system's files: O_CLOEXEC, files 0600, directories 0700. Any thread; one File, one thread at a time, but for
+// its reads by place, which several may do at once.
 class SystemDisk final : public Disk {
  public:
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode, OpenHint hint) override;

@@ -26,7 +26,7 @@ class ReadAhead {
   ReadAhead(const ReadAhead&) = delete;
   ReadAhead& operator=(const ReadAhead&) = delete;
 
-  // Nothing is produced afterwards, and what it worked on may be touched again.
+  // Nothing is produced afterwards, and what it worked on may be touched again; next() still gives what was filled by then.
   void stop() {
     {
       const std::lock_guard lock(mutex_);
@@ -38,13 +38,13 @@ class ReadAhead {
 
   // The next item, the caller's until the next call; nullptr behind the last one.
   Item* next() {
-    if (!thread_.joinable()) return !stopped_ && produce_(items_[0]) ? &items_[0] : nullptr;
+    if (items_.size() == 1) return !stopped_ && produce_(items_[0]) ? &items_[0] : nullptr;
     std::unique_lock lock(mutex_);
     if (taken_ > 0) {
       ++released_;
       changed_.notify_all();
     }
-    changed_.wait(lock, [this] { return filled_ > taken_ || ended_; });
+    changed_.wait(lock, [this] { return filled_ > taken_ || ended_ || stopped_; });
     if (filled_ == taken_) return nullptr;
     return &items_[taken_++ % items_.size()];
   }

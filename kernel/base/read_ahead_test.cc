@@ -41,6 +41,13 @@ TEST_P(ReadAheads, StopsInTheMiddle) {
     numbers.stop();
     const int then = produced;
     EXPECT_LE(then, 2 + static_cast<int>(GetParam()));
+    // What was made before is not lost.
+    for (int left = 2; left < then; ++left) {
+      const int* item = numbers.next();
+      ASSERT_NE(item, nullptr) << left;
+      EXPECT_EQ(*item, left);
+    }
+    EXPECT_EQ(numbers.next(), nullptr);
   }
   EXPECT_LE(produced, 2 + static_cast<int>(GetParam()));
 }

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -26,6 +27,8 @@ Error system_error(const std::string& what, const std::string& path) {
   return Error{code, what + " " + path + ": " + std::strerror(number)};
 }
 
+constexpr size_t kScatterMax = 64;  // places of one call
+
 class SystemFile final : public File {
  public:
   SystemFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
@@ -43,6 +46,19 @@ class SystemFile final : public File {
       done += static_cast<size_t>(count);
     }
     return done;
+  }
+
+  Result<size_t> read_scattered(uint64_t offset, std::span<const MutableBytes> into) override {
+    std::array<iovec, kScatterMax> places{};
+    const size_t count = std::min(into.size(), kScatterMax);
+    size_t wanted = 0;
+    for (size_t i = 0; i < count; ++i) {
+      places[i] = {into[i].data(), into[i].size()};
+      wanted += into[i].size();
+    }
+    const ssize_t read = ::preadv(fd_, places.data(), static_cast<int>(count), static_cast<off_t>(offset));
+    if (read >= 0 && static_cast<size_t>(read) == wanted && count == into.size()) return wanted;
+    return File::read_scattered(offset, into);  // cut short: piece by piece it gets as far as it can
   }
 
   Result<std::optional<size_t>> try_read_at(uint64_t offset, MutableBytes into) override {

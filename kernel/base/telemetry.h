@@ -16,6 +16,12 @@
 
 namespace heptane {
 
+// For a counter that one thread alone writes and any reads: no locked instruction, which would wait for every store before
+// it, a machine's misses among them.
+inline void count_alone(std::atomic<uint64_t>& counter, uint64_t more = 1) {
+  counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+}
+
 enum class MetricType : uint8_t { counter, gauge, histogram };
 
 // Counts values below fixed bounds. One thread observes, any reads; a reader may see a value in the sum that is not in a

@@ -205,6 +205,15 @@ Result<EntryView> decode_entry(Bytes input) {
   return entry;
 }
 
+EntryView decode_checked_entry(Bytes input) {
+  EntryView entry;
+  entry.header = load_entry_header(input.data());
+  const size_t extension_bytes = entry.header.extension_bytes;
+  entry.extensions = input.subspan(kEntryHeaderBytes, extension_bytes);
+  entry.payload = input.subspan(kEntryHeaderBytes + extension_bytes, entry.header.payload_bytes);
+  return entry;
+}
+
 void append_extension(ByteWriter& out, ExtensionType type, Bytes bytes) {
   const bool to_end = type == ExtensionType::causes;
   HEPTANE_ASSERT(to_end || bytes.size() < 0xFFFF, "an extension is too long");
@@ -226,6 +235,12 @@ Result<BatchView> BatchView::decode(Bytes input) {
   view.header_ = *header;
   view.bytes_ = input.first(total);
   return view;
+}
+
+Result<void> BatchView::check_entries() {
+  HEPTANE_TRY(for_each_entry([](const EntryView&, Sequence) { return Result<void>(); }));
+  entries_checked_ = true;
+  return {};
 }
 
 }  // namespace heptane::log

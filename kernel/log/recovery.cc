@@ -165,9 +165,9 @@ class Recovery {
         const Bytes bytes = (*batch)->view.bytes();
         into.memory.assign(bytes.begin(), bytes.end());
         into.place = (*batch)->place;
-        const Result<BatchView> copy = BatchView::decode(into.memory);
-        if (copy) into.view = *copy;
-        if (!copy) into.error = copy.error();
+        into.view = (*batch)->view.moved_to(into.memory);
+        const Result<void> checked = into.view->check_entries();
+        if (!checked) into.error = checked.error();
       } else {
         into.error = std::move(batch.error());
       }

@@ -250,7 +250,7 @@ Shard::Taken Shard::take(ShardLink& link, ShardRequest& request) {
   if (const auto* question = std::get_if<QueryRequest>(&request.body)) {
     query(link, request.session, request.request, *question);
   } else if (const auto* read = std::get_if<ReadRequest>(&request.body)) {
-    counters_.reads_total.fetch_add(1, std::memory_order_relaxed);
+    count_alone(counters_.reads_total);
     const bool pushed = link.open.try_push(ShardReply{0, request.session, request.request, streams_->locate(*read)});
     HEPTANE_ASSERT(pushed, "the I/O side asked for more than its ring holds");
   } else if (const auto* subscription = std::get_if<SubscribeRequest>(&request.body)) {
@@ -262,7 +262,7 @@ Shard::Taken Shard::take(ShardLink& link, ShardRequest& request) {
 }
 
 void Shard::query(ShardLink& link, SessionId session, RequestId request, const QueryRequest& question) {
-  counters_.queries_total.fetch_add(1, std::memory_order_relaxed);
+  count_alone(counters_.queries_total);
   Reply reply;
   if (MachineTable::Slot* slot = machines_.find(question.machine))
     slot->machine->query(Query{question.type, question.payload.view(), question.principal}, reply);
@@ -344,7 +344,7 @@ bool Shard::answer_without_log(ShardLink* link, SessionId session, RequestId req
   if (!reply && denied(submission))
     reply = refusal(Errc::internal, "this command ended the server once before and is refused");
   if (!reply) return false;
-  if (reply->error) counters_.refused_total.fetch_add(1, std::memory_order_relaxed);
+  if (reply->error) count_alone(counters_.refused_total);
   answer(link, last_applied_, session, request, std::move(*reply));
   return true;
 }
@@ -412,7 +412,7 @@ void Shard::run_live(ShardLink* link, SessionId session, RequestId request, cons
 
   if (run_.outcome() != CommandOutcome::kept) {
     growing_->take_back(entry);
-    if (run_.outcome() == CommandOutcome::refused) counters_.refused_total.fetch_add(1, std::memory_order_relaxed);
+    if (run_.outcome() == CommandOutcome::refused) count_alone(counters_.refused_total);
     answer(link, last_applied_, session, request, std::move(run_.reply()));
     return;
   }
@@ -435,7 +435,7 @@ void Shard::keep(const Command& command, uint32_t delta, const std::optional<Ide
   reply.time = command.time;
   run_.keep(command, delta, replaying, digest_);
   if (key) kernel_.idempotency.record(command.principal.id, command.machine, *key, reply);
-  counters_.commands_total.fetch_add(1, std::memory_order_relaxed);
+  count_alone(counters_.commands_total);
 }
 
 // What live and replay share: finds who applies the command.

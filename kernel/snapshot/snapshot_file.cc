@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernel/snapshot/bulk_reader.h"
+
 namespace heptane::snapshot {
 
 SnapshotFileWriter::SnapshotFileWriter(File& file, const SnapshotHeader& header) : file_(file), header_(header) {
@@ -134,6 +136,17 @@ Result<Bytes> SnapshotFileReader::next_payload() {
   return stored->subspan(kChunkHeadBytes, static_cast<size_t>(payload));
 }
 
+Result<size_t> SnapshotFileReader::read_payloads(MutableBytes into, size_t threads,
+                                                 const std::function<void(Bytes)>& in_order) {
+  const uint64_t chunks = std::min<uint64_t>(into.size(), section_left_) / kChunkPayloadBytes;
+  const auto bytes = static_cast<size_t>(chunks * kChunkPayloadBytes);
+  HEPTANE_TRY(read_bulk(*file_, {position_, number_, section_, header_.crc}, into.first(bytes), threads, in_order));
+  position_ += chunks * kChunkBytes;
+  number_ += static_cast<uint32_t>(chunks);
+  section_left_ -= bytes;
+  return bytes;
+}
+
 Result<bool> SnapshotFileReader::verify_some(uint64_t bytes) {
   if (number_ == 0) seek(Section::state);
   for (const uint64_t end = position_ + bytes; position_ < end;) {
@@ -159,9 +172,35 @@ Result<void> SnapshotFileReader::verify() {
 }
 
 SectionReader::SectionReader(SnapshotFileReader& file, Section section, size_t ahead)
-    : file_(file),
-      section_(section),
-      stretches_((file.seek(section), ahead), [this](Stretch& into) { return fill(into); }) {}
+    : file_(file), section_(section), ahead_(ahead) {
+  file_.seek(section);
+  stretches_.emplace(ahead_, [this](Stretch& into) { return fill(into); });
+}
+
+// So much of it that something is left when what was read ahead is taken.
+bool SectionReader::wants_bulk(size_t bytes) const {
+  const SnapshotFooter& footer = file_.footer();
+  const uint64_t section_bytes = section_ == Section::state ? footer.state_bytes : footer.index_bytes;
+  const uint64_t left = std::min<uint64_t>(bytes, section_bytes - read_bytes_);
+  return ahead_ > 0 && left >= kBulkBytes + (ahead_ + 1) * kBufferBytes;
+}
+
+void SectionReader::note_read(size_t bytes) {
+  read_bytes_ += bytes;
+  if (progress_) progress_(read_bytes_);
+}
+
+// Nobody reads ahead meanwhile; afterwards somebody does again.
+size_t SectionReader::read_bulk(MutableBytes into) {
+  const Result<size_t> read = file_.read_payloads(into, kBulkThreads, [this](Bytes piece) {
+    if (section_ == Section::state) hash_.add(piece);
+    note_read(piece.size());
+  });
+  if (!read) damage_ = read.error();
+  halted_ = false;
+  if (damage_) stretches_.emplace(ahead_, [this](Stretch& stretch) { return fill(stretch); });
+  return read ? *read : 0;
+}
 
 bool SectionReader::fill(Stretch& stretch) {
   if (ended_) return false;
@@ -182,11 +221,18 @@ bool SectionReader::fill(Stretch& stretch) {
 bool SectionReader::read(MutableBytes into) {
   while (!into.empty() && damage_) {
     if (payload_.empty()) {
-      const Stretch* next = stretches_.next();
+      if (!halted_ && wants_bulk(into.size())) {
+        stretches_->stop();
+        halted_ = true;
+      }
+      const Stretch* next = stretches_->next();
+      if (next == nullptr && halted_) {
+        into = into.subspan(read_bulk(into));
+        continue;
+      }
       if (next == nullptr) return false;
       payload_ = {next->memory.get(), next->bytes};
-      read_bytes_ += next->bytes;
-      if (progress_) progress_(read_bytes_);
+      note_read(next->bytes);
       // What was right before the damage is of no use: the caller gives up all of it.
       if (next->error) damage_ = *next->error;
       continue;
@@ -204,7 +250,7 @@ Result<void> SectionReader::finish() {
   if (failed()) return Error{Errc::corrupt, "the snapshot ends too early"};
   std::byte more;
   if (read({&more, 1})) return Error{Errc::corrupt, "the snapshot holds more than was read of it"};
-  stretches_.stop();
+  stretches_->stop();
   if (damage_ && section_ == Section::state && !(hash_.value() == file_.footer().state_hash))
     damage_ = Error{Errc::corrupt, "the state has another hash than the footer says"};
   return damage_;

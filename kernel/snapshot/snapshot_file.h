@@ -18,6 +18,8 @@
 namespace heptane::snapshot {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
+constexpr size_t kBulkBytes = size_t{16} << 20;  // from here on a read is done by several threads
+constexpr size_t kBulkThreads = 2;
 
 class SnapshotFileWriter final : public SnapshotWriter {
  public:
@@ -70,6 +72,8 @@ class SnapshotFileReader {
   void seek(Section section);
   // The next payload of the section; empty at its end. Valid until the next call.
   Result<Bytes> next_payload();
+  // As many whole payloads as fit, read straight into place by several threads; how many bytes. `in_order`: read_bulk.
+  Result<size_t> read_payloads(MutableBytes into, size_t threads, const std::function<void(Bytes)>& in_order);
 
  private:
   SnapshotFileReader(std::unique_ptr<File> file, const SnapshotHeader& header, const SnapshotFooter& footer);
@@ -90,7 +94,7 @@ class SnapshotFileReader {
 };
 
 // One section as save()'s counterpart reads it, read and checked up to `ahead` buffers before it is wanted (0: when it is,
-// on the same thread). The file reader is this one's until its end.
+// on the same thread). A long read is done by several threads at once. The file reader is this one's until its end.
 class SectionReader final : public SnapshotReader {
  public:
   SectionReader(SnapshotFileReader& file, Section section, size_t ahead);
@@ -109,16 +113,21 @@ class SectionReader final : public SnapshotReader {
     std::optional<Error> error;
   };
   bool fill(Stretch& stretch);
+  bool wants_bulk(size_t bytes) const;
+  size_t read_bulk(MutableBytes into);
+  void note_read(size_t bytes);
 
   SnapshotFileReader& file_;
   const Section section_;
+  const size_t ahead_;
   StreamingHash128 hash_;
   bool ended_ = false;  // these two are the filling thread's
   Bytes payload_;
   std::function<void(uint64_t)> progress_;
   uint64_t read_bytes_ = 0;
+  bool halted_ = false;  // nobody reads ahead any more: a bulk read follows what was
   Result<void> damage_;
-  ReadAhead<Stretch> stretches_;
+  std::optional<ReadAhead<Stretch>> stretches_;
 };
 
 }  // namespace heptane::snapshot

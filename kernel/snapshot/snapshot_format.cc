@@ -107,12 +107,14 @@ size_t seal_chunk(const ChunkHead& head, uint32_t key, std::byte* at) {
   return stored;
 }
 
+ChunkHead load_chunk_head(Bytes head) {
+  return {load_le<uint32_t>(head.data() + 4), static_cast<Section>(load_le<uint16_t>(head.data() + 8)),
+          load_le<uint32_t>(head.data() + 12)};
+}
+
 Result<ChunkHead> open_chunk(Bytes input, uint32_t key) {
   if (input.size() < kBlockBytes) return corrupt("a chunk is cut off");
-  ChunkHead head;
-  head.payload_bytes = load_le<uint32_t>(input.data() + 4);
-  head.section = static_cast<Section>(load_le<uint16_t>(input.data() + 8));
-  head.number = load_le<uint32_t>(input.data() + 12);
+  const ChunkHead head = load_chunk_head(input);
   if (head.payload_bytes == 0 || head.payload_bytes > kChunkPayloadBytes) return corrupt("a chunk's length is wrong");
   const uint64_t stored = stored_chunk_bytes(head.payload_bytes);
   if (stored > input.size()) return corrupt("a chunk is cut off");

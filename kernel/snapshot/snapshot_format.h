@@ -55,6 +55,8 @@ Result<SnapshotFooter> decode_footer(Bytes block, uint32_t key);
 
 // Completes a chunk whose payload lies behind the head: pads, fills in the head; returns the stored bytes.
 size_t seal_chunk(const ChunkHead& head, uint32_t key, std::byte* at);
+// The fields alone, unchecked.
+ChunkHead load_chunk_head(Bytes head);
 // `input` begins at the chunk; payload_bytes then says how much of it is stored.
 Result<ChunkHead> open_chunk(Bytes input, uint32_t key);
 
