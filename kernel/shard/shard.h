@@ -150,11 +150,6 @@ class Shard {
   void notify(PartitionId partition);
   void notify_of_deletions();
 
-  struct ReplayItem {
-    log::EntryView entry;
-    Sequence sequence;
-  };
-  std::vector<ReplayItem> replay_items_;  // of the batch being replayed
 
   LogTime stamp();
   bool fire_due_timers();

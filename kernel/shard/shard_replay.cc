@@ -1,5 +1,6 @@
 // Replay, snapshots and hashes: the parts of the shard that run outside traffic.
 #include <algorithm>
+#include <array>
 
 #include "kernel/shard/shard.h"
 
@@ -8,6 +9,11 @@ namespace heptane {
 namespace {
 
 constexpr size_t kLookAhead = 16;  // commands: enough for the memory's latency, few enough for the first cache
+
+struct ReplayItem {
+  log::EntryView entry;
+  Sequence sequence = 0;
+};
 
 std::optional<IdempotencyKey> logged_key(Bytes extensions, Principal& principal) {
   std::optional<IdempotencyKey> key;
@@ -34,19 +40,24 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
   digest_.reset();
   run_.replayed().clear();
   last_time_ = std::max(last_time_, header.base_time);
-  replay_items_.clear();
-  HEPTANE_TRY(batch.for_each_entry([&](const log::EntryView& entry, Sequence sequence) -> Result<void> {
-    if (!entry.header.is_command() || sequence <= upto) replay_items_.push_back({entry, sequence});
-    return {};
-  }));
+  // One pass over the batch: an entry is decoded, what it will touch is sent for, and a few entries later it is replayed.
+  std::array<ReplayItem, kLookAhead> ahead;
+  size_t decoded = 0;
+  size_t replayed = 0;
+  const auto replay_oldest = [&] {
+    const ReplayItem& item = ahead[replayed++ % kLookAhead];
+    return replay_entry(item.entry, item.sequence, batch, place);
+  };
   // Events that the left out commands made are packed with those of the others.
   const bool cut = upto < header.last_sequence();
-  if (cut) std::erase_if(replay_items_, [](const ReplayItem& item) { return !item.entry.header.is_command(); });
-  for (size_t i = 0; i < replay_items_.size(); ++i) {
-    if (i + kLookAhead < replay_items_.size())
-      expect(replay_items_[i + kLookAhead].entry, replay_items_[i + kLookAhead].sequence);
-    HEPTANE_TRY(replay_entry(replay_items_[i].entry, replay_items_[i].sequence, batch, place));
-  }
+  HEPTANE_TRY(batch.for_each_entry([&](const log::EntryView& entry, Sequence sequence) -> Result<void> {
+    if (entry.header.is_command() ? sequence > upto : cut) return {};
+    if (decoded - replayed == kLookAhead) HEPTANE_TRY(replay_oldest());
+    ahead[decoded++ % kLookAhead] = {entry, sequence};
+    expect(entry, sequence);
+    return {};
+  }));
+  while (replayed < decoded) HEPTANE_TRY(replay_oldest());
   streams_->settle(std::min(upto, header.last_sequence()));
   if (cut) return {};
   if (header.is_seal() || digest_.value() == header.effects_digest) return {};
