@@ -14,6 +14,9 @@ namespace heptane::snapshot {
 namespace {
 
 constexpr size_t kPieceChunks = 16;  // one read; what it brought is still in the cache when it is checked
+constexpr size_t kPieceBytes = kPieceChunks * kChunkBytes;
+constexpr size_t kPiecesAhead = 32;  // the system is told of, for a file that is not in memory: it sees no sequence in what
+                                     // several threads read
 
 class BulkReader {
  public:
@@ -25,6 +28,7 @@ class BulkReader {
         states_((chunks_ + kPieceChunks - 1) / kPieceChunks) {}
 
   Result<void> run(size_t threads, const std::function<void(Bytes)>& in_order) {
+    file_.expect(run_.offset, std::min(kPiecesAhead, states_.size()) * kPieceBytes);
     std::vector<std::thread> others;
     for (size_t i = 1; i < threads; ++i)
       others.emplace_back([this] {
@@ -74,7 +78,8 @@ class BulkReader {
       places[2 * i] = heads[i];
       places[2 * i + 1] = payload.subspan(i * kChunkPayloadBytes, kChunkPayloadBytes);
     }
-    const uint64_t offset = run_.offset + piece * kPieceChunks * kChunkBytes;
+    const uint64_t offset = run_.offset + piece * kPieceBytes;
+    if (piece + kPiecesAhead < states_.size()) file_.expect(offset + kPiecesAhead * kPieceBytes, kPieceBytes);
     const Result<size_t> read = file_.read_scattered(offset, std::span(places).first(2 * count));
     if (!read) return read.error();
     if (*read != count * kChunkBytes) return Error{Errc::corrupt, "the file ended while it was read"};

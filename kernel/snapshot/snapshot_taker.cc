@@ -163,8 +163,10 @@ bool SnapshotTaker::finish_writing() {
     }
   }
   file_.reset();
+  // Written past the page cache, read back through it: the bytes come from the device all the same, and stay where a restart
+  // after a crash of the process alone finds them.
   Result<std::unique_ptr<SnapshotFileReader>> reader =
-      written_ ? SnapshotFileReader::open(store_.disk(), store_.temporary_path(), OpenHint::direct)
+      written_ ? SnapshotFileReader::open(store_.disk(), store_.temporary_path(), OpenHint::none)
                : Result<std::unique_ptr<SnapshotFileReader>>(written_.error());
   if (!reader) {
     give_up(reader.error().message);
