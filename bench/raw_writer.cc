@@ -12,7 +12,8 @@ void free_memory(std::byte* memory) { std::free(memory); }
 }  // namespace
 
 RawWriter::RawWriter(const std::string& directory)
-    : memory_(static_cast<std::byte*>(std::aligned_alloc(log::kBlockBytes, log::kBatchLimitBytes)), &free_memory) {
+    : directory_(directory),
+      memory_(static_cast<std::byte*>(std::aligned_alloc(log::kBlockBytes, log::kBatchLimitBytes)), &free_memory) {
   must(disk_.make_directory(directory), "make a directory");
   const log::SegmentLogOptions like = log::segment_log_options(directory);
   pool_ = std::make_unique<log::SegmentPool>(disk_,
@@ -38,12 +39,22 @@ RawWriter::~RawWriter() {
 void RawWriter::write(uint64_t bytes) {
   if (offset_ + bytes > segment_.segment_bytes) {
     segment_ = must(pool_->take(bytes), "take a segment");
+    direct_.reset();
     offset_ = log::kBlockBytes;
   }
-  segment_.file->write_and_sync(offset_, {memory_.get(), static_cast<size_t>(bytes)},
+  File& file = file_for(bytes);
+  file.write_and_sync(offset_, {memory_.get(), static_cast<size_t>(bytes)},
                                 [](const Result<void>& synced) { must(synced, "write and sync"); });
   offset_ += bytes;
   written_.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+// As the log: large writes past the page cache.
+File& RawWriter::file_for(uint64_t bytes) {
+  if (bytes < log::SegmentLogOptions().direct_from_bytes) return *segment_.file;
+  const std::string path = log::segment_path(directory_, segment_.number);
+  if (!direct_) direct_ = must(disk_.open(path, OpenMode::read_write, OpenHint::direct), "open a segment");
+  return *direct_;
 }
 
 void RawWriter::helper_loop() {

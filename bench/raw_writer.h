@@ -24,11 +24,14 @@ class RawWriter {
   void write(uint64_t bytes);
 
  private:
+  File& file_for(uint64_t bytes);
   void helper_loop();
 
+  const std::string directory_;
   SystemDisk disk_;
   std::unique_ptr<log::SegmentPool> pool_;
   log::TakenSegment segment_;
+  std::unique_ptr<File> direct_;
   uint64_t offset_ = 0;
   std::unique_ptr<std::byte, void (*)(std::byte*)> memory_;
   std::atomic<bool> ended_{false};

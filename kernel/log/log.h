@@ -23,6 +23,7 @@ namespace heptane::log {
 struct PendingBatch {
   BatchHeader header;
   std::byte* memory = nullptr;
+  std::shared_ptr<const void> owner;  // of `memory`, which stays as it is while somebody holds this; none: until `done`
   std::vector<uint32_t> unsealed_records;  // offsets (from the batch header) of the entries the commit seals
 };
 

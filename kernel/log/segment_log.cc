@@ -19,7 +19,7 @@ SegmentLogOptions segment_log_options(const std::string& data_directory, ShardId
 }
 
 SegmentLog::SegmentLog(Disk& disk, Random& random, SegmentLogOptions options)
-    : disk_(disk), random_(random), options_(std::move(options)) {}
+    : disk_(disk), random_(random), options_(std::move(options)), recent_(options_.recent_bytes) {}
 
 SegmentLog::~SegmentLog() = default;
 
@@ -102,14 +102,32 @@ void SegmentLog::append(PendingBatch& batch, AppendCompletion done) {
   }
   const BatchHeader& header = batch.header;
   const auto bytes = static_cast<uint32_t>(kBatchHeaderBytes + header.body_bytes);
+  const Result<File*> file = file_for(header.padded_bytes());
+  if (!file) {
+    fail(file.error(), std::move(done));
+    return;
+  }
   in_flight_ = InFlight{{segment_, header.offset, bytes},
                         header.last_sequence(),
                         header.header_crc,
                         header.padded_bytes(),
+                        *file == direct_.get(),
+                        &batch,
                         std::move(done)};
   appended_bytes_.fetch_add(header.padded_bytes(), std::memory_order_relaxed);
-  file_->write_and_sync(offset_, {batch.memory, static_cast<size_t>(header.padded_bytes())},
+  (*file)->write_and_sync(offset_, {batch.memory, static_cast<size_t>(header.padded_bytes())},
                         [this](Result<void> synced) { on_synced(std::move(synced)); });
+}
+
+Result<File*> SegmentLog::file_for(uint64_t padded_bytes) {
+  if (padded_bytes < options_.direct_from_bytes) return file_.get();
+  if (!direct_) {
+    Result<std::unique_ptr<File>> opened =
+        disk_.open(segment_path(options_.directory, segment_), OpenMode::read_write, OpenHint::direct);
+    if (!opened) return std::move(opened.error());
+    direct_ = std::move(*opened);
+  }
+  return direct_.get();
 }
 
 Result<void> SegmentLog::place(PendingBatch& batch) {
@@ -128,6 +146,7 @@ Result<void> SegmentLog::roll(uint64_t padded_bytes) {
   Result<TakenSegment> taken = pool_->take(padded_bytes);
   if (!taken) return std::move(taken.error());
   file_ = std::move(taken->file);
+  direct_.reset();
   segment_ = taken->number;
   segment_bytes_ = taken->segment_bytes;
   offset_ = kBlockBytes;
@@ -148,6 +167,10 @@ void SegmentLog::on_synced(Result<void> synced) {
   unused_bytes_.store(segment_bytes_ - offset_, std::memory_order_relaxed);
   next_sequence_ = batch.last_sequence + 1;
   chain_ = chain_value(batch.header_crc);
+  if (batch.direct)
+    recent_.add(batch.place, {batch.batch->memory, static_cast<size_t>(batch.padded_bytes)}, batch.batch->owner);
+  else if (batch.batch->header.is_seal())
+    recent_.clear();
   durable_.store(batch.last_sequence, std::memory_order_release);
   batch.done(batch.place);
 }
@@ -220,7 +243,7 @@ Result<void> SegmentLog::read(Sequence from, Sequence upto, const BatchVisitor& 
 }
 
 std::unique_ptr<LogReader> SegmentLog::reader() {
-  return std::make_unique<SegmentReader>(disk_, options_.directory, [this] { return oldest_segment(); });
+  return std::make_unique<SegmentReader>(disk_, options_.directory, recent_, [this] { return oldest_segment(); });
 }
 
 Sequence SegmentLog::first_sequence_of(uint32_t segment) const {

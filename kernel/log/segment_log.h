@@ -9,6 +9,7 @@
 
 #include "kernel/base/random.h"
 #include "kernel/log/log.h"
+#include "kernel/log/recent_batches.h"
 #include "kernel/log/recovery.h"
 #include "kernel/log/segment_pool.h"
 
@@ -24,6 +25,10 @@ struct SegmentLogOptions {
   uint64_t segment_bytes = uint64_t{64} << 20;  // of new segments; one longer batch gets a segment of its own size
   size_t prepared_segments = 2;
   bool zero_ahead = true;
+  // Batches from this size on are written past the page cache (O_DIRECT): no copy, no dirty pages in the way of the sync.
+  // Smaller ones go through it, where whoever reads at the end of a quiet log finds them.
+  size_t direct_from_bytes = size_t{256} << 10;
+  size_t recent_bytes = size_t{32} << 20;  // of such batches are kept in memory while the log is busy
   size_t recovery_read_ahead = 0;  // batches that a thread of its own reads ahead in recover(); 0: no thread
 };
 
@@ -65,6 +70,7 @@ class SegmentLog final : public Log {
   Result<void> begin_new();
   Result<void> roll(uint64_t padded_bytes);
   Result<void> place(PendingBatch& batch);
+  Result<File*> file_for(uint64_t padded_bytes);
   void on_synced(Result<void> synced);
   void fail(Error error, AppendCompletion done);
   Result<std::vector<SegmentFile>> segments_from(Sequence from, ScanPosition& start);
@@ -77,6 +83,7 @@ class SegmentLog final : public Log {
 
   // Commit thread only.
   std::unique_ptr<File> file_;
+  std::unique_ptr<File> direct_;  // the same file past the page cache; opened when first wanted
   uint32_t segment_ = 0;
   uint64_t segment_bytes_ = 0;
   uint64_t offset_ = 0;
@@ -88,11 +95,14 @@ class SegmentLog final : public Log {
     Sequence last_sequence = 0;
     uint32_t header_crc = 0;
     uint64_t padded_bytes = 0;
+    bool direct = false;
+    PendingBatch* batch = nullptr;
     AppendCompletion done;
   };
   std::optional<InFlight> in_flight_;
 
   // Shared.
+  RecentBatches recent_;
   mutable std::mutex index_mutex_;
   std::vector<UsedSegment> used_;  // by number; the last one is being appended to
   std::atomic<Sequence> durable_{0};

@@ -101,6 +101,43 @@ TEST_F(SmallLog, ReopensReadsAndVerifies) {
   EXPECT_EQ(report.last_sequence, durable_);
 }
 
+// Written past the page cache: kept for readers in the memory it was written from until the log falls idle, then read from
+// the file.
+TEST(LargeBatches, AreReadFromMemoryUntilASeal) {
+  SeededRandom random{5};
+  SimDisk disk{sim::SimDiskOptions{.seed = 5, .immediate = true}};
+  SegmentLogOptions options = small_options();
+  options.direct_from_bytes = 8192;
+  Opened opened = open_log(disk, random, options);
+  ASSERT_FALSE(opened.error);
+  const auto owner = std::make_shared<int>(0);
+  TestBatch large(1, 1);
+  large.add_command(random_bytes(random, 9000));
+  large.pending().owner = owner;
+  const Result<BatchPlace> place = append_now(*opened.log, large);
+  ASSERT_TRUE(place) << place.error().message;
+  large.pending().owner.reset();
+  EXPECT_EQ(owner.use_count(), 2) << "the log keeps it";
+  const auto reader = opened.log->reader();
+  std::vector<std::byte> from_memory(place->bytes);
+  const Result<bool> tried = reader->try_read(place->segment, place->offset, from_memory);
+  ASSERT_TRUE(tried && *tried) << "no file was opened for it";
+  TestBatch small(2, 1);
+  small.add_command(random_bytes(random, 10));
+  small.pending().owner = owner;
+  ASSERT_TRUE(append_now(*opened.log, small));
+  small.pending().owner.reset();
+  EXPECT_EQ(owner.use_count(), 2) << "a small one is in the page cache";
+  TestBatch seal(3, 1);
+  seal.header().flags = kSealFlag;
+  ASSERT_TRUE(append_now(*opened.log, seal));
+  EXPECT_EQ(owner.use_count(), 1) << "an idle log keeps nothing";
+  std::vector<std::byte> from_file(place->bytes);
+  ASSERT_TRUE(reader->read(place->segment, place->offset, from_file));
+  EXPECT_EQ(from_file, from_memory);
+  EXPECT_TRUE(BatchView::decode(from_file));
+}
+
 // Of every file every byte (a stride of primes unless scaled up): verify notices, a start refuses or reports a torn tail,
 // and nothing wrong is ever returned.
 TEST_F(SmallLog, EveryFlippedByteIsNoticed) {

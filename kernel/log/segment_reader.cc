@@ -22,6 +22,7 @@ Result<File*> SegmentReader::open(uint32_t segment) {
 }
 
 Result<void> SegmentReader::read(uint32_t segment, uint64_t offset, MutableBytes into) {
+  if (recent_.read(segment, offset, into)) return {};
   Result<File*> file = open(segment);
   if (!file) return std::move(file.error());
   Result<size_t> count = (*file)->read_at(offset, into);
@@ -31,6 +32,7 @@ Result<void> SegmentReader::read(uint32_t segment, uint64_t offset, MutableBytes
 }
 
 Result<bool> SegmentReader::try_read(uint32_t segment, uint64_t offset, MutableBytes into) {
+  if (recent_.read(segment, offset, into)) return true;
   File* file = find(segment);
   if (file == nullptr) return false;
   const Result<std::optional<size_t>> count = file->try_read_at(offset, into);

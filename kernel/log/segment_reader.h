@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernel/log/log.h"
+#include "kernel/log/recent_batches.h"
 #include "kernel/log/segment.h"
 
 namespace heptane::log {
@@ -13,9 +14,9 @@ constexpr size_t kReadChunkBytes = size_t{1} << 20;
 
 class SegmentReader final : public LogReader {
  public:
-  // `oldest`: number of the log's oldest segment, asked by close_gone().
-  SegmentReader(Disk& disk, std::string directory, std::function<uint32_t()> oldest)
-      : disk_(disk), directory_(std::move(directory)), oldest_(std::move(oldest)) {}
+  // `recent` is asked before the files. `oldest`: number of the log's oldest segment, asked by close_gone().
+  SegmentReader(Disk& disk, std::string directory, const RecentBatches& recent, std::function<uint32_t()> oldest)
+      : disk_(disk), directory_(std::move(directory)), recent_(recent), oldest_(std::move(oldest)) {}
   Result<void> read(uint32_t segment, uint64_t offset, MutableBytes into) override;
   Result<bool> try_read(uint32_t segment, uint64_t offset, MutableBytes into) override;
   void know(uint32_t segment) override { (void)open(segment).ok(); }
@@ -34,6 +35,7 @@ class SegmentReader final : public LogReader {
 
   Disk& disk_;
   const std::string directory_;
+  const RecentBatches& recent_;
   const std::function<uint32_t()> oldest_;
   std::vector<OpenFile> open_;  // the one used last first
 };

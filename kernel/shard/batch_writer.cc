@@ -25,13 +25,36 @@ void BatchMemory::trim(size_t bytes) {
   if (keep < kMemoryBytes) ::madvise(data_ + keep, kMemoryBytes - keep, MADV_DONTNEED);
 }
 
+std::shared_ptr<BatchMemory> BatchMemoryPool::take() {
+  std::unique_ptr<BatchMemory> memory;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!free_.empty()) {
+      memory = std::move(free_.back());
+      free_.pop_back();
+    }
+  }
+  if (!memory) memory = std::make_unique<BatchMemory>();
+  return {memory.release(), [pool = shared_from_this()](BatchMemory* last) {
+            pool->give_back(std::unique_ptr<BatchMemory>(last));
+          }};
+}
+
+void BatchMemoryPool::give_back(std::unique_ptr<BatchMemory> memory) {
+  const std::lock_guard lock(mutex_);
+  if (free_.size() < kKept) free_.push_back(std::move(memory));
+}
+
 void BatchWriter::begin(ShardId shard, Epoch epoch, Sequence first_sequence, LogTime base_time) {
   batch_.header = log::BatchHeader{};
   batch_.header.shard = shard;
   batch_.header.epoch = epoch;
   batch_.header.first_sequence = first_sequence;
   batch_.header.base_time = base_time;
-  batch_.memory = memory_.data();
+  batch_.owner.reset();
+  // Somebody still reads the batch before: its memory is theirs.
+  if (!memory_ || memory_.use_count() > 1) memory_ = pool_->take();
+  batch_.memory = memory_->data();
   batch_.unsealed_records.clear();
   size_ = log::kBatchHeaderBytes;
   runs_.clear();
@@ -43,7 +66,7 @@ uint32_t BatchWriter::append(log::EntryHeader& header, Bytes extensions, Bytes p
   const uint64_t stored = header.stored_bytes();
   HEPTANE_ASSERT(size_ + stored <= log::kBatchLimitBytes, "a batch outgrew its limit");
   const auto offset = static_cast<uint32_t>(size_);
-  std::byte* at = memory_.data() + offset;
+  std::byte* at = memory_->data() + offset;
   std::byte* end = at + stored;
   store_le<uint64_t>(end - 8, 0);  // padding, when there is any
   at += log::kEntryHeaderBytes;
@@ -54,11 +77,11 @@ uint32_t BatchWriter::append(log::EntryHeader& header, Bytes extensions, Bytes p
 }
 
 std::byte* BatchWriter::payload_at(uint32_t entry_offset, const log::EntryHeader& header) {
-  return memory_.data() + entry_offset + log::kEntryHeaderBytes + header.extension_bytes;
+  return memory_->data() + entry_offset + log::kEntryHeaderBytes + header.extension_bytes;
 }
 
 void BatchWriter::seal(uint32_t entry_offset, log::EntryHeader& header) {
-  log::seal_entry(memory_.data() + entry_offset, header);
+  log::seal_entry(memory_->data() + entry_offset, header);
 }
 
 void BatchWriter::take_back(uint32_t entry_offset) { size_ = entry_offset; }
@@ -77,7 +100,7 @@ void BatchWriter::append_records(PartitionId partition, Bytes record_batch, uint
   header.partition = partition;
   header.detail = count;
   const uint32_t offset = append(header, extension.view(), record_batch);
-  log::encode(header, memory_.data() + offset);
+  log::encode(header, memory_->data() + offset);
   batch_.unsealed_records.push_back(offset);
   EntryRun placed = run;
   placed.begin = offset;
@@ -88,13 +111,15 @@ void BatchWriter::append_records(PartitionId partition, Bytes record_batch, uint
 void BatchWriter::release_pages() {
   constexpr size_t kKeptBytes = size_t{1} << 20;
   // Under load the same pages are needed again at once; only what is far larger than usual is given back.
-  if (size_ > log::kBatchTargetBytes + kKeptBytes) memory_.trim(kKeptBytes);
+  batch_.owner.reset();
+  if (size_ > log::kBatchTargetBytes + kKeptBytes && memory_.use_count() == 1) memory_->trim(kKeptBytes);
 }
 
 log::PendingBatch& BatchWriter::finish(const Hash128& effects_digest, uint16_t flags) {
   batch_.header.flags = flags;
   batch_.header.body_bytes = static_cast<uint32_t>(body_bytes());
   batch_.header.effects_digest = effects_digest;
+  batch_.owner = memory_;
   return batch_;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "kernel/log/log.h"
@@ -10,7 +11,8 @@
 
 namespace heptane {
 
-// Aligned memory for one batch; pages never touched cost nothing.
+// Aligned memory for one batch; pages never touched cost nothing. Held by the one who fills it and by those who still read
+// what is in it.
 class BatchMemory {
  public:
   BatchMemory();
@@ -25,8 +27,23 @@ class BatchMemory {
   std::byte* data_;
 };
 
+// Memory that nobody holds any more waits here for the next batch, with its pages. Any thread.
+class BatchMemoryPool : public std::enable_shared_from_this<BatchMemoryPool> {
+ public:
+  std::shared_ptr<BatchMemory> take();
+
+ private:
+  static constexpr size_t kKept = 2;
+  void give_back(std::unique_ptr<BatchMemory> memory);
+
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<BatchMemory>> free_;
+};
+
 class BatchWriter {
  public:
+  explicit BatchWriter(std::shared_ptr<BatchMemoryPool> pool) : pool_(std::move(pool)) {}
+
   // The first sequence the batch will hold; base time is the first command's.
   void begin(ShardId shard, Epoch epoch, Sequence first_sequence, LogTime base_time);
 
@@ -62,7 +79,8 @@ class BatchWriter {
   log::PendingBatch& finish(const Hash128& effects_digest, uint16_t flags = 0);
 
  private:
-  BatchMemory memory_;
+  std::shared_ptr<BatchMemoryPool> pool_;
+  std::shared_ptr<BatchMemory> memory_;
   log::PendingBatch batch_;
   size_t size_ = log::kBatchHeaderBytes;
   std::vector<EntryRun> runs_;

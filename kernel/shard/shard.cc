@@ -61,8 +61,9 @@ void append_extensions(ByteWriter& out, const Submission& submission, SessionId 
 
 Shard::Shard(ShardOptions options, Clock& clock, Committer& committer)
     : options_(options), clock_(clock), committer_(committer), log_clock_(clock), run_(machines_, kernel_) {
+  const auto memory = std::make_shared<BatchMemoryPool>();
   for (int i = 0; i < 3; ++i) {
-    writers_.push_back(std::make_unique<BatchWriter>());
+    writers_.push_back(std::make_unique<BatchWriter>(memory));
     free_.push_back(writers_.back().get());
   }
 }

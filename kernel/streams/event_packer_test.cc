@@ -110,7 +110,7 @@ class EventPackerTest : public testing::Test {
 
   SeededRandom random_{13};
   EventPacker packer_;
-  BatchWriter writer_;
+  BatchWriter writer_{std::make_shared<BatchMemoryPool>()};
   std::map<PartitionId, std::deque<ModelEvent>> expected_;  // packed, not yet seen in the batch
   std::map<PartitionId, Offset> next_;
   std::map<PartitionId, Offset> seen_;
