@@ -19,6 +19,11 @@ enum KernelCommand : CommandType {
   kDropTimer = 5,  // payload: u64 timer id. The timer is over without being applied: applying it ended the server
 };
 
+// Queries of machine_ids::kKernel.
+enum KernelQuery : uint16_t {
+  kVersions = 1,  // no payload; reply payload: the machines' logic versions (versions.h)
+};
+
 struct Timer {
   LogTime due = 0;
   MachineId machine = 0;

@@ -87,12 +87,8 @@ void Shard::start(const log::LogEnd& end) {
   seal_when_idle();
 }
 
-void Shard::adopt(const std::map<std::string, std::string>& wanted_config, bool new_log) {
-  const auto command = [&](KernelCommand type, ByteWriter& payload) {
-    Submission submission;
-    submission.machine = machine_ids::kKernel;
-    submission.type = type;
-    submission.payload = Buffer::take(payload.release());
+void Shard::adopt(const std::map<std::string, std::string>& wanted_config, bool activate) {
+  const auto command = [&](Submission submission) {
     const bool taken = submit_internal(std::move(submission));
     HEPTANE_ASSERT(taken, "more configuration than the inner queue holds");
   };
@@ -102,7 +98,11 @@ void Shard::adopt(const std::map<std::string, std::string>& wanted_config, bool 
       payload.le<uint32_t>(static_cast<uint32_t>(text->size()));
       payload.append(*text);
     }
-    command(kSetConfig, payload);
+    Submission submission;
+    submission.machine = machine_ids::kKernel;
+    submission.type = kSetConfig;
+    submission.payload = Buffer::take(payload.release());
+    command(std::move(submission));
   };
   for (const auto& [key, value] : kernel_.config)
     if (!wanted_config.contains(key)) set(key, "");
@@ -110,14 +110,19 @@ void Shard::adopt(const std::map<std::string, std::string>& wanted_config, bool 
     const auto found = kernel_.config.find(key);
     if (found == kernel_.config.end() || found->second != value) set(key, value);
   }
-  if (!new_log) return;
-  for (const MachineTable::Slot& slot : machines_.all()) {
-    if (slot.machine->newest_version() <= kernel_.version_of(slot.machine->id())) continue;
-    ByteWriter payload;
-    payload.le<uint16_t>(slot.machine->id());
-    payload.le<uint32_t>(slot.machine->newest_version());
-    command(kActivate, payload);
-  }
+  if (!activate) return;
+  for (const MachineVersion& version : versions())
+    if (version.upgradable()) command(make_activation(version.machine, version.newest));
+}
+
+std::vector<MachineVersion> Shard::versions() const {
+  std::vector<MachineVersion> all;
+  for (const MachineTable::Slot& slot : machines_.all())
+    all.push_back(
+        {slot.id, kernel_.version_of(slot.id), slot.machine->newest_version(), std::string(slot.machine->name())});
+  std::sort(all.begin(), all.end(),
+            [](const MachineVersion& a, const MachineVersion& b) { return a.machine < b.machine; });
+  return all;
 }
 
 bool Shard::run_once() {
@@ -266,6 +271,8 @@ void Shard::query(ShardLink& link, SessionId session, RequestId request, const Q
   Reply reply;
   if (MachineTable::Slot* slot = machines_.find(question.machine))
     slot->machine->query(Query{question.type, question.payload.view(), question.principal}, reply);
+  else if (question.machine == machine_ids::kKernel && question.type == kVersions)
+    reply.payload = encode_versions(versions());
   else
     reply = refusal(Errc::not_found, "no such module is switched on");
   answer(&link, last_applied_, session, request, std::move(reply));

@@ -18,6 +18,7 @@
 #include "kernel/shard/log_clock.h"
 #include "kernel/shard/principal_check.h"
 #include "kernel/shard/snapshot_io.h"
+#include "kernel/shard/versions.h"
 
 namespace heptane {
 
@@ -73,9 +74,11 @@ class Shard {
   // After recovery: a new epoch begins; writes the seal that makes it durable.
   void start(const log::LogEnd& end);
 
-  // After start(): logs what differs between the wanted configuration and the state's; on a new log, also activates the
-  // newest logic version of every machine. On an existing log activation is an operator's command.
-  void adopt(const std::map<std::string, std::string>& wanted_config, bool new_log);
+  // After start(): logs what differs between the wanted configuration and the state's. `activate`: also activates the newest
+  // logic version of every machine, as on a new log; on an existing one activation is an operator's command.
+  void adopt(const std::map<std::string, std::string>& wanted_config, bool activate);
+  // Logic versions as of last_applied(), in order of machine id. The shard's thread.
+  std::vector<MachineVersion> versions() const;
 
   // True when there is more to do at once.
   bool run_once();
@@ -139,6 +142,7 @@ class Shard {
   void drop_timer(const Command& command);
   void set_config(const Command& command);
   void keep(const Command& command, uint32_t delta, const std::optional<IdempotencyKey>& key, bool replaying);
+  Result<void> check_known(MachineId machine, uint32_t version) const;
   void expect(const log::EntryView& entry, Sequence sequence) const;
   Result<void> replay_entry(const log::EntryView& entry, Sequence sequence, const log::BatchView& batch,
                             const log::BatchPlace& place);

@@ -60,6 +60,21 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
                    std::to_string(header.last_sequence())};
 }
 
+// What a newer program has activated, this one cannot compute.
+Result<void> Shard::check_known(MachineId machine, uint32_t version) const {
+  const MachineTable::Slot* slot = machines_.find(machine);
+  if (slot == nullptr)
+    return Error{Errc::unsupported, "logic version " + std::to_string(version) + " of machine " +
+                                        std::to_string(machine) +
+                                        " is active, which is switched off or unknown to this program: switch its "
+                                        "module on"};
+  if (version <= slot->machine->newest_version()) return {};
+  return Error{Errc::unsupported,
+               "logic version " + std::to_string(version) + " of " + std::string(slot->machine->name()) +
+                   " is active, this program knows versions up to " + std::to_string(slot->machine->newest_version()) +
+                   ": use the program that activated it, or a newer one"};
+}
+
 void Shard::expect(const log::EntryView& entry, Sequence sequence) const {
   if (!entry.header.is_command()) return;
   const MachineTable::Slot* slot = machines_.find(entry.header.machine);
@@ -114,6 +129,14 @@ Result<void> Shard::replay_entry(const log::EntryView& entry, Sequence sequence,
     return Error{Errc::unsupported, "command " + position_text(options_.id, sequence) + " is for machine " +
                                         std::to_string(command.machine) +
                                         ", which is switched off or unknown to this program: switch its module on"};
+  if (command.machine == machine_ids::kKernel && command.type == kActivate) {
+    ByteReader reader(command.payload);
+    const auto machine = reader.le<MachineId>();
+    const Result<void> known = check_known(machine, reader.le<uint32_t>());
+    if (!known)
+      return Error{known.error().code,
+                   "command " + position_text(options_.id, sequence) + ": " + known.error().message};
+  }
   run_.begin(command.sequence, command.time);
   run_command(command);
   if (run_.outcome() != CommandOutcome::kept)
@@ -149,6 +172,7 @@ void Shard::save(SnapshotWriter& writer) const {
 
 Result<void> Shard::restore(SnapshotReader& reader, Sequence sequence, LogTime time) {
   HEPTANE_TRY(kernel_.restore(reader));
+  for (const auto& [machine, version] : kernel_.versions) HEPTANE_TRY(check_known(machine, version));
   const auto count = reader.le<uint32_t>();
   for (uint32_t i = 0; i < count && !reader.failed(); ++i) {
     const auto id = reader.le<uint16_t>();

@@ -89,7 +89,7 @@ struct EventRecord {
 // Records without a producer's batch around them: the kernel packs them.
 struct AppendEvents {
   std::string_view stream;
-  Offset expected_offset = -1;  // of the partition's end; -1 = any
+  Offset expected_offset = -1;  // of the partition's end, from logic version 2 on as this command has left it; -1 = any
   std::vector<EventRecord> records;
   uint32_t partition = 0;  // index in the stream
 };

@@ -71,13 +71,14 @@ void StreamsMachine::append_events(const Command& command, Effects& effects) {
         "there is no stream " + std::string(events->stream) +
             (find_partition(events->stream, 0) ? " with a partition " + std::to_string(events->partition)
                                                : std::string()));
-  if (events->expected_offset >= 0 && events->expected_offset != next_offset(*partition))
-    return effects.refuse(Errc::stale, 0, "the stream goes on at offset " + std::to_string(next_offset(*partition)));
+  const Offset end = effects.version() >= 2 ? effects.next_offset(*partition) : next_offset(*partition);
+  if (events->expected_offset >= 0 && events->expected_offset != end)
+    return effects.refuse(Errc::stale, 0, "the stream goes on at offset " + std::to_string(end));
   uint64_t bytes = 0;
   for (const EventRecord& record : events->records) bytes += record.key.size() + record.value.size();
   if (!effects.room_for(events->records.size(), bytes))
     return effects.refuse(Errc::too_large, 0, "one command appends at most 65536 records and 1 MiB");
-  Offset first = next_offset(*partition);
+  Offset first = end;
   bool any = false;
   for (const EventRecord& record : events->records) {
     const Offset offset = effects.emit(Event{*partition, record.key, record.has_key, record.value});
