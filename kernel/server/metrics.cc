@@ -1,5 +1,7 @@
 #include "kernel/server/metrics.h"
 
+#include <algorithm>
+
 #include "kernel/base/version.h"
 #include "kernel/server/server.h"
 
@@ -106,6 +108,12 @@ void register_shard(Server& server, Telemetry& telemetry) {
                   [&server] { return server.shard().disk_full() ? 1.0 : 0.0; });
   telemetry.gauge("heptane_clock_alarm", "1 while UTC is more than an hour away from log time",
                   [&server] { return server.shard().time_alarmed() ? 1.0 : 0.0; });
+  telemetry.gauge(
+      "heptane_upgrades_available", "Machines with a newer logic version than the one the log follows", [&server] {
+        const std::vector<MachineVersion> versions = server.shard().versions();
+        return static_cast<double>(
+            std::count_if(versions.begin(), versions.end(), [](const MachineVersion& v) { return v.upgradable(); }));
+      });
   telemetry.gauge("heptane_streams", "Streams",
                   [&server] { return static_cast<double>(server.streams().stream_count()); });
 }

@@ -192,8 +192,32 @@ Result<void> Server::replay_log() {
   snapshots_->start(log_->id(), options_.shard.id, restored_, recovery_.bytes);
   shard_->start(recovery_.end);
   start_auth();
-  shard_->adopt(options_.machine_config, recovery_.end.last_sequence == 0);
+  start_versions();
   return {};
+}
+
+// A new log follows the newest logic; an existing one when its operator says so.
+void Server::start_versions() {
+  const bool new_log = recovery_.end.last_sequence == 0;
+  if (!new_log)
+    for (MachineVersion& version : shard_->versions())
+      if (version.upgradable()) upgrades_at_start_.push_back(std::move(version));
+  shard_->adopt(options_.machine_config, new_log || options_.auto_activate);
+  if (!options_.auto_activate) return;
+  for (const MachineVersion& version : upgrades_at_start_) {
+    const std::string detail = "logic version " + std::to_string(version.active) + " to " +
+                               std::to_string(version.newest) + ", upgrade.auto_activate";
+    note({"upgrade.activate", version.name, detail, "done"});
+  }
+}
+
+// An event of the audit trail, by the server itself. The shard's thread.
+void Server::note(const auth::Note& note) {
+  Submission submission;
+  submission.machine = machine_ids::kAuth;
+  submission.type = auth::kNote;
+  submission.payload = auth::encode(note);
+  (void)shard_->submit_internal(std::move(submission));  // a full queue: the log line and the metric tell
 }
 
 // One reads what is in memory, on the I/O thread; the others wait for the disk.

@@ -64,6 +64,7 @@ struct ServerOptions {
   int64_t recovery_turn_ns = 5'000'000;               // of recovery between two turns of the admin listener
   std::map<std::string, std::string> machine_config;  // what apply() may see; differences are logged at start
   size_t readers = 1;                                 // threads for reads of the log that would wait for the disk
+  bool auto_activate = false;  // a start activates the newest logic versions of an existing log, too
   bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   bool process_metrics = false;       // what the system says of the process (not in the simulator)
@@ -120,6 +121,9 @@ class Server {
   const std::vector<Endpoint>& endpoints() const { return endpoints_; }
   std::string endpoints_json() const;
   const log::RecoveryReport& recovery() const { return recovery_; }
+  // Machines of an existing log that this program knew a newer logic version of at its start; activated by it when
+  // `auto_activate` is on.
+  const std::vector<MachineVersion>& upgrades_at_start() const { return upgrades_at_start_; }
   const snapshot::RestoredSnapshot& restored() const { return restored_; }
   snapshot::SnapshotTaker& snapshots() { return *snapshots_; }
   bool recovered() const { return archiver_ != nullptr; }  // the references below are there
@@ -167,6 +171,8 @@ class Server {
   void make_readers();
   Result<void> open_listeners();
   void start_auth();
+  void start_versions();
+  void note(const auth::Note& note);
   void bootstrap();
   void auth_turn();
   void check_free_space();
@@ -203,6 +209,7 @@ class Server {
   ListenerTls tls_;
   std::vector<Endpoint> endpoints_;
   log::RecoveryReport recovery_;
+  std::vector<MachineVersion> upgrades_at_start_;
   std::unique_ptr<snapshot::SnapshotStore> snapshot_store_;
   snapshot::RestoredSnapshot restored_;
   std::unique_ptr<snapshot::SnapshotTaker> snapshots_;

@@ -45,6 +45,12 @@ void add_storage(Keys& keys) {
   keys.push_back(bind<&O::shard, &ShardOptions::seal_after_idle_ns>(
       duration_key("log.seal_after_idle", 1'000'000, 60 * kSecond,
                    "Idle time before a seal proves that the last batch was synced")));
+  keys.push_back(bind<&O::auto_activate>(
+      {.name = "upgrade.auto_activate",
+       .type = Type::boolean,
+       .help =
+           "A start activates the newest logic of every machine; else heptane upgrade activate does, and until then "
+           "older programs can go on with this log"}));
   keys.push_back(bind<&O::snapshots, &Snapshots::log_bytes_min>(
       reloadable(size_key("snapshot.log_bytes", kMiB, 1024 * kGiB,
                           "New log before the next snapshot, at least half the size of the last"))));
