@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include <filesystem>
 #include <thread>
@@ -103,6 +104,7 @@ class Node {
   Shard& shard() { return *shard_; }
   SnapshotStore& store() { return store_; }
   SnapshotTaker& taker() { return taker_; }
+  sim::SimClock& clock() { return clock_; }
   const RestoredSnapshot& restored() const { return restored_; }
   const log::RecoveryReport& recovery() const { return recovery_; }
   std::vector<std::string>& reports() { return reports_; }
@@ -512,6 +514,38 @@ TEST_F(SnapshotOnDisk, ChildThatDiesCostsOnlyTheSnapshot) {
   node.finish_snapshot();
   ASSERT_EQ(node.store().list()->size(), 1u);
   EXPECT_EQ(node.store().list()->front().sequence, 50u);
+}
+
+// A child that hangs (a stopped one does) is ended at its deadline, and the next attempt succeeds.
+TEST_F(SnapshotOnDisk, AChildThatHangsIsEnded) {
+  SnapshotTakerOptions options = unpaced(SnapshotMethod::fork);
+  options.bytes_per_second = 1;  // it sleeps before it syncs
+  options.child_deadline_ns = 20'000'000'000;
+  Node node(disk_, data_, options);
+  ASSERT_TRUE(node.work(0, 20));
+  node.prepare_snapshot();
+  node.settle();
+  const pid_t child = node.taker().child();
+  ASSERT_GE(child, 0);
+  ::kill(child, SIGSTOP);
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), nullptr, WSTOPPED | WNOWAIT), 0);
+  node.helper_turn();  // sees how far the file has grown
+  node.clock().advance(options.child_deadline_ns - 1);
+  node.helper_turn();
+  EXPECT_EQ(node.taker().counters().stuck_total, 0u) << "not yet";
+  node.clock().advance(1);
+  node.finish_snapshot();
+  EXPECT_EQ(node.taker().counters().stuck_total, 1u);
+  EXPECT_EQ(node.taker().counters().failed_total, 1u);
+  EXPECT_LT(::kill(child, 0), 0) << "it is gone";
+  ASSERT_EQ(node.reports().size(), 1u);
+  EXPECT_NE(node.reports().front().find("wrote nothing for 20 s and was ended"), std::string::npos)
+      << node.reports().front();
+  options.bytes_per_second = 0;
+  node.taker().reconfigure(options);
+  ASSERT_TRUE(node.work(20, 40));
+  node.snapshot();
+  EXPECT_EQ(node.taker().counters().taken_total, 1u);
 }
 
 // The roles on threads, as in the server: for the thread sanitizer.
