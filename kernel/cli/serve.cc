@@ -189,6 +189,8 @@ void complete_options(server::ServerOptions& options) {
   options.read_ahead = true;
   options.process_metrics = true;
   options.announce_token = announce_token;
+  options.snapshot_check.command = {
+      "/proc/self/exe", "log", "compare", "--data", options.data_directory, "--child-of", std::to_string(::getpid())};
   options.stop_wanted = [] { return stop_requested.load(); };
   const size_t open_files = net::raise_open_file_limit();
   options.io.max_connections =

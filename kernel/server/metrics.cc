@@ -159,6 +159,16 @@ void register_snapshots(Server& server, Telemetry& telemetry) {
   const snapshot::SnapshotCounters& counters = server.snapshots().counters();
   telemetry.counter("heptane_snapshots_total", "Snapshots published", value_of(counters.taken_total));
   telemetry.counter("heptane_snapshots_failed_total", "Snapshots given up", value_of(counters.failed_total));
+  telemetry.counter("heptane_snapshots_stuck_total", "Snapshots given up because their file did not grow any more",
+                    value_of(counters.stuck_total));
+  const SnapshotCheckCounters& checks = server.snapshot_check().counters();
+  const auto compared = [&](const char* result, const std::atomic<uint64_t>& total) {
+    telemetry.counter("heptane_snapshot_comparisons_total", "Comparisons of two snapshots since the start, by result",
+                      value_of(total), {{"result", result}});
+  };
+  compared("same", checks.same_total);
+  compared("different", checks.differing_total);
+  compared("none", checks.failed_total);
   telemetry.gauge("heptane_snapshot_last_sequence", "Sequence of the last snapshot", value_of(counters.last_sequence));
   telemetry.gauge("heptane_snapshot_last_bytes", "Size of the last snapshot", value_of(counters.last_bytes));
   telemetry.gauge("heptane_snapshot_last_pause_seconds", "How long the last snapshot stopped the shard",

@@ -182,6 +182,9 @@ Result<void> Server::replay_log() {
     if (wake_helper_) wake_helper_();
   });
   snapshots_->set_report([](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); });
+  snapshot_check_ = std::make_unique<SnapshotCheck>(seams_.clock, options_.snapshot_check);
+  snapshot_check_->set_wake_shard([this] { seams_.net.wake(); });
+  snapshot_check_->set_report([](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); });
   archiver_ = std::make_unique<archive::Archiver>(*archive_, *log_, seams_.clock, options_.archive);
   archiver_->set_wake_shard([this] { seams_.net.wake(); });
   archiver_->set_wake_helper([this] {
@@ -191,6 +194,7 @@ Result<void> Server::replay_log() {
   archiver_->start(log_->id(), options_.shard.id, options_.segment_bytes);
   snapshots_->start(log_->id(), options_.shard.id, restored_, recovery_.bytes);
   shard_->start(recovery_.end);
+  snapshot_check_->start(shard_->epoch());
   start_auth();
   start_versions();
   return {};
@@ -353,7 +357,18 @@ bool Server::shard_turn() {
     shard_->when_at_rest([this](const RestPoint& rest) { snapshots_->take(*shard_, streams_, rest); });
   archiver_->shard_turn(*shard_, streams_);
   auth_turn();
+  note_snapshot_check();
   return shard_->run_once();
+}
+
+// Not while older programs can still go on with this log: they know no such event.
+void Server::note_snapshot_check() {
+  const std::optional<SnapshotCheck::Finding> finding = snapshot_check_->take_finding();
+  if (!finding || stopping_) return;
+  const std::vector<MachineVersion> versions = shard_->versions();
+  if (std::any_of(versions.begin(), versions.end(), [](const MachineVersion& v) { return v.upgradable(); })) return;
+  const std::string text = finding->text.substr(0, auth::kReportTextLimitBytes);
+  note({"snapshot.compare", "snapshots", text, finding->same ? "done" : "failed"});
 }
 
 // What was replayed is synced: the I/O side may believe it.
@@ -406,8 +421,12 @@ Result<void> Server::find_needed_log() {
 // While the disk is full: segments that hold no record of a living stream and lie below the older snapshot go. History of
 // commands is given up for going on; with room it is kept.
 Result<void> Server::relieve_disk() {
-  if (!shard_->disk_full()) return {};
-  snapshots_->request();
+  if (!shard_->disk_full()) {
+    relief_.forget();
+    return {};
+  }
+  const uint64_t failed = snapshots_->counters().failed_total.load(std::memory_order_relaxed);
+  if (relief_.due(committer_->bytes_total(), failed, seams_.clock.monotonic_ns())) snapshots_->request();
   seams_.net.wake();
   if (needed_from_ == 0 || !archiver_->idle()) return {};
   // Not the segment that holds the snapshot's own last batch: recovery begins behind it.
@@ -442,6 +461,7 @@ bool Server::helper_turn() {
   check_free_space();
   if (const Result<void> found = find_needed_log(); !found) on_fatal_(found.error());
   if (const Result<void> relieved = relieve_disk(); !relieved) on_fatal_(relieved.error());
+  snapshot_check_->run_once(stopping_);
   const Result<bool> more = log_->maintain();
   if (!more) {
     // A full disk is met by admission; anything else is a disk that cannot be trusted with the next batch.

@@ -31,6 +31,8 @@
 #include "kernel/server/listener_tls.h"
 #include "kernel/server/module.h"
 #include "kernel/server/reader_pool.h"
+#include "kernel/server/relief.h"
+#include "kernel/server/snapshot_check.h"
 #include "kernel/shard/shard.h"
 #include "kernel/snapshot/snapshot_taker.h"
 #include "kernel/streams/streams_machine.h"
@@ -73,6 +75,7 @@ struct ServerOptions {
   std::function<void(const std::string& token)> announce_token;  // the one-time token of a first start, once synced
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;
+  SnapshotCheckOptions snapshot_check;
   archive::ArchiverOptions archive;
 };
 
@@ -126,6 +129,7 @@ class Server {
   const std::vector<MachineVersion>& upgrades_at_start() const { return upgrades_at_start_; }
   const snapshot::RestoredSnapshot& restored() const { return restored_; }
   snapshot::SnapshotTaker& snapshots() { return *snapshots_; }
+  const SnapshotCheck& snapshot_check() const { return *snapshot_check_; }
   bool recovered() const { return archiver_ != nullptr; }  // the references below are there
   archive::Archiver& archiver() { return *archiver_; }
   archive::ArchiveStore& archive() { return *archive_; }
@@ -176,6 +180,7 @@ class Server {
   void bootstrap();
   void auth_turn();
   void check_free_space();
+  void note_snapshot_check();
   Result<void> relieve_disk();
   Result<void> find_needed_log();
   Result<void> open_listener(const ListenerSpec& spec);
@@ -213,11 +218,13 @@ class Server {
   std::unique_ptr<snapshot::SnapshotStore> snapshot_store_;
   snapshot::RestoredSnapshot restored_;
   std::unique_ptr<snapshot::SnapshotTaker> snapshots_;
+  std::unique_ptr<SnapshotCheck> snapshot_check_;
   std::unique_ptr<archive::ArchiveStore> archive_;
   std::unique_ptr<archive::Archiver> archiver_;
   // Helper: recovery never begins below this sequence; 0 = it may begin at the log's beginning.
   Sequence needed_from_ = 0;
   uint64_t snapshots_seen_ = UINT64_MAX;  // taken_total when needed_from_ was looked up
+  ReliefSchedule relief_;
   std::function<void()> wake_commit_;
   std::function<void()> wake_helper_;
   std::atomic<uint32_t> oldest_live_segment_{0};  // as the shard last saw it while the disk was full

@@ -59,6 +59,16 @@ void add_storage(Keys& keys) {
   keys.push_back(bind<&O::snapshots, &Snapshots::free_bytes_reserve>(
       reloadable(size_key("snapshot.free_bytes_reserve", 0, 1024 * kGiB,
                           "Free disk space that a snapshot leaves, on top of 1.5 times the last one"))));
+  keys.push_back(bind<&O::snapshots, &Snapshots::child_deadline_ns>(reloadable(duration_key(
+      "snapshot.child_deadline", kSecond, kDay, "A snapshot whose file has not grown for so long is given up"))));
+  Key every{.name = "snapshot.compare_starts",
+            .type = Type::integer,
+            .help = "At every so many starts the two newest snapshots are compared by replay, in the background",
+            .min = 1,
+            .max = 1'000'000};
+  keys.push_back(bind<&O::snapshot_check, &SnapshotCheckOptions::every_starts>(with_word(every, "never", 0)));
+  keys.push_back(bind<&O::snapshot_check, &SnapshotCheckOptions::deadline_ns>(
+      duration_key("snapshot.compare_deadline", kSecond, 7 * kDay, "A comparison that takes longer is given up")));
   keys.push_back(bind<&O::archive, &Archive::target_bytes>(
       size_key("archive.segment_bytes", 16 * kMiB, 4 * kGiB, "Log that becomes one archive segment")));
   keys.push_back(bind<&O::archive, &Archive::bytes_per_second>(reloadable(with_word(
