@@ -197,6 +197,9 @@ void register_start_metrics(Server& server, Telemetry& telemetry) {
 
 void register_metrics(Server& server, Telemetry& telemetry) {
   register_shard(server, telemetry);
+  telemetry.gauge("heptane_machine_memory_bytes", "Memory of a machine's state",
+                  [&server] { return static_cast<double>(server.shard().kernel().memory_bytes()); },
+                  {{"machine", "kernel"}});
   register_machine(server.streams(), telemetry);
   register_machine(server.users(), telemetry);
   for (const std::unique_ptr<Module>& module : server.modules())

@@ -100,14 +100,19 @@ Result<void> PastState::replay(log::BatchScanner& scanner, const PastMoment& mom
 }
 
 Result<std::vector<streams::StreamInfo>> PastState::streams() const {
-  const Buffer all = streams::encode(streams::DescribeQuery{true, {}});
-  Reply reply;
-  streams_.query(Query{streams::kDescribe, all.view(), Principal{}}, reply);
-  if (!reply.ok()) return Error{*reply.error, reply.message};
-  Result<std::vector<streams::StreamInfo>> infos = streams::decode_stream_infos(reply.payload.view());
-  if (!infos) return infos;
+  std::vector<streams::StreamInfo> infos;
+  for (bool more = true; more;) {
+    const Buffer query = streams::encode(streams::DescribeQuery{true, {}, infos.empty() ? "" : infos.back().name});
+    Reply reply;
+    streams_.query(Query{streams::kDescribe, query.view(), Principal{}}, reply);
+    if (!reply.ok()) return Error{*reply.error, reply.message};
+    Result<std::vector<streams::StreamInfo>> page = streams::decode_stream_infos(reply.payload.view());
+    if (!page) return page;
+    infos.insert(infos.end(), std::make_move_iterator(page->begin()), std::make_move_iterator(page->end()));
+    more = reply.numbers[0] != 0;
+  }
   // Events of the batch that was cut are in the state and not in the index.
-  for (streams::StreamInfo& info : *infos)
+  for (streams::StreamInfo& info : infos)
     for (streams::PartitionInfo& partition : info.partitions)
       partition.durable_end = streams_.next_offset(partition.id);
   return infos;

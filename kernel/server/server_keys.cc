@@ -108,7 +108,9 @@ void add_limits(Keys& keys) {
       duration_key("limits.drain", 0, 600 * kSecond, "A stop cuts off what is unanswered then")));
   keys.push_back(bind<&O::shard, &ShardOptions::machine_memory_budget_bytes>(
       reloadable(size_key("limits.machine_memory", 16 * kMiB, 1024 * kGiB,
-                          "State of one machine; above it new state is refused while reads and deletions go on"))));
+                          "State of one machine, and of timers and idempotency keys together; above it new state is "
+                          "refused while reads and "
+                          "deletions go on"))));
 }
 
 void add_auth(Keys& keys) {

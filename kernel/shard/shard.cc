@@ -15,6 +15,7 @@ constexpr size_t kInternalLimit = 4096;
 constexpr LogTime kTimeDeltaLimitNs = 4'000'000'000;  // an entry keeps it in 32 bits
 constexpr size_t kRecordBatchCrcOffset = log::kRecordBatchPrefixBytes - 4;
 constexpr uint32_t kTimersPerTurn = 1024;
+constexpr int64_t kReliefIntervalNs = 1'000'000'000;
 constexpr uint32_t kCommandsPerStamp = 32;  // reading the clock for each costs as much as laying down its entry
 
 Reply refusal(Errc code, std::string message) {
@@ -130,6 +131,7 @@ bool Shard::run_once() {
   stamp_serves_ = 0;
   take_completions();
   if (at_rest_ && !come_to_rest()) return false;  // a completion wakes this thread
+  relieve_memory();
   const bool timers = fire_due_timers();
   const bool requests = take_requests();
   hand_over_when_due();
@@ -321,6 +323,10 @@ std::optional<Reply> Shard::machine_refusal(MachineId machine, CommandType type)
   if (disk_full()) return refusal(Errc::no_space, "the disk is nearly full: delete streams or make room");
   if (slot->machine->memory_bytes() > options_.machine_memory_budget_bytes)
     return refusal(Errc::overloaded, "the module's memory budget is used up: delete something or raise it");
+  if (kernel_.memory_bytes() > options_.machine_memory_budget_bytes)
+    return refusal(Errc::overloaded,
+                   "timers and idempotency keys of the last 24 hours use up the memory budget: raise "
+                   "limits.machine_memory, or wait");
   return std::nullopt;
 }
 
@@ -455,6 +461,8 @@ void Shard::run_command(const Command& command) {
   switch (command.type) {
     case kFireTimer: return fire_timer(command);
     case kDropTimer: return drop_timer(command);
+    case kForgetResults:
+      return run_.effects().reply(static_cast<int64_t>(kernel_.idempotency.forget_expired(command.time)));
     case kTransact: return apply_transact(command, machines_, run_);
     case kSetConfig:
     case kActivate: return set_config(command);
@@ -529,6 +537,19 @@ bool Shard::fire_due_timers() {
     if (take_submission(nullptr, 0, 0, submission) == Taken::stalled) return false;
   }
   return true;
+}
+
+// First results of a principal that has gone stay until somebody needs their memory.
+void Shard::relieve_memory() {
+  if (kernel_.memory_bytes() <= options_.machine_memory_budget_bytes || stopping_) return;
+  const int64_t now_ns = clock_.monotonic_ns();
+  if (now_ns - last_relief_ns_ < kReliefIntervalNs) return;
+  last_relief_ns_ = now_ns;
+  if (!kernel_.idempotency.has_expired(now())) return;
+  Submission submission;
+  submission.machine = machine_ids::kKernel;
+  submission.type = kForgetResults;
+  (void)submit_internal(std::move(submission));  // a full queue: the next turn tries again
 }
 
 BatchWriter* Shard::free_writer() {

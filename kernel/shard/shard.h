@@ -140,6 +140,7 @@ class Shard {
   void run_command(const Command& command);
   void fire_timer(const Command& command);
   void drop_timer(const Command& command);
+  void relieve_memory();
   void set_config(const Command& command);
   void keep(const Command& command, uint32_t delta, const std::optional<IdempotencyKey>& key, bool replaying);
   Result<void> check_known(MachineId machine, uint32_t version) const;
@@ -202,6 +203,7 @@ class Shard {
   log::BatchPlace last_batch_;  // synced and indexed
   log::ChainValue last_chain_{};
   int64_t last_hand_over_ns_ = 0;
+  int64_t last_relief_ns_ = 0;
   size_t next_link_ = 0;
   std::map<PartitionId, std::vector<Waiting>> waiting_;
   std::map<std::pair<ShardLink*, uint64_t>, PartitionId> subscriptions_;

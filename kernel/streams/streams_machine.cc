@@ -10,6 +10,8 @@ namespace {
 constexpr int64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kBytesPerStream = 256;
 constexpr size_t kDescribeLimit = 10'000;
+constexpr size_t kDescribeLimitBytes = size_t{1} << 20;
+constexpr size_t kDescribedBytes = 64;         // of a stream, besides its name and partitions
 constexpr uint32_t kConfigured = 0x8000'0000;  // in the saved count of partitions: a configuration follows
 constexpr const char* kBadConfig = "retention_ms and retention_bytes are -1 (for ever) or more";
 
@@ -235,10 +237,13 @@ void StreamsMachine::query(const Query& query, Reply& reply) const {
   if (!wanted) return refuse(wanted.error().code, wanted.error().message);
   std::vector<StreamInfo> infos;
   if (wanted->all) {
-    for (const auto& [name, stream] : streams_) {
-      if (infos.size() == kDescribeLimit) break;
-      infos.push_back(describe(name, stream));
+    size_t bytes = 0;
+    auto at = streams_.upper_bound(wanted->after);
+    for (; at != streams_.end() && infos.size() < kDescribeLimit && bytes < kDescribeLimitBytes; ++at) {
+      infos.push_back(describe(at->first, at->second));
+      bytes += kDescribedBytes + at->first.size() + infos.back().partitions.size() * sizeof(PartitionInfo);
     }
+    reply.numbers[0] = at == streams_.end() ? 0 : 1;
   } else {
     std::sort(wanted->names.begin(), wanted->names.end());  // total order: equal names are one name
     wanted->names.erase(std::unique(wanted->names.begin(), wanted->names.end()), wanted->names.end());
