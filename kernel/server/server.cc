@@ -150,6 +150,7 @@ Result<void> Server::recover() {
 Result<void> Server::replay_log() {
   const std::string home = options_.data_directory + "/shard-0";
   snapshot::SnapshotStoreOptions snapshots{home + "/snapshots", home + "/quarantine"};
+  snapshots.history = {options_.snapshot_keep_bytes, options_.archive.retain_commands_ns};
   // A wish to stop waits for the end of the snapshot.
   snapshots.on_progress = [this](uint64_t done, uint64_t total) { (void)between_steps("restore", done, total).ok(); };
   if (options_.read_ahead) snapshots.read_ahead = snapshot::kReadAheadBuffers;
@@ -338,12 +339,18 @@ int64_t Server::wait_limit_ns() const {
   return std::clamp<int64_t>(deadline_ns - now_ns, 0, kMaxWaitNs);
 }
 
-// log.md, Disk full: admission stops while there is still room for what must go on.
-void Server::check_free_space() {
+// log.md, Disk full: admission stops while there is still room for what must go on. History goes before it comes to that.
+Result<void> Server::check_free_space() {
   const uint64_t last_snapshot = snapshots_->counters().last_bytes.load(std::memory_order_relaxed);
   const uint64_t reserve = kReserveSegments * options_.segment_bytes + last_snapshot * 3 / 2;
-  const Result<uint64_t> free_bytes = seams_.disk.free_bytes(options_.data_directory);
+  Result<uint64_t> free_bytes = seams_.disk.free_bytes(options_.data_directory);
+  if (free_bytes && *free_bytes < reserve) {
+    const Result<bool> forgotten = snapshot_store_->forget_history();
+    if (!forgotten) return forgotten.error();
+    if (*forgotten) free_bytes = seams_.disk.free_bytes(options_.data_directory);
+  }
   if (free_bytes) shard_->set_disk_full(*free_bytes < reserve);
+  return {};
 }
 
 bool Server::shard_turn() {
@@ -411,10 +418,10 @@ void Server::auth_turn() {
 Result<void> Server::find_needed_log() {
   const uint64_t taken = snapshots_->counters().taken_total.load(std::memory_order_relaxed);
   if (taken == snapshots_seen_) return {};
-  const Result<std::vector<snapshot::SnapshotName>> kept = snapshot_store_->list();
-  if (!kept) return kept.error();
+  const Result<Sequence> floor = snapshot_store_->recovery_floor();
+  if (!floor) return floor.error();
   snapshots_seen_ = taken;
-  needed_from_ = kept->size() < 2 ? 0 : kept->back().sequence;
+  needed_from_ = *floor;
   return {};
 }
 
@@ -458,7 +465,7 @@ void Server::take_new_options() {
 bool Server::helper_turn() {
   if (committer_->failed()) return false;
   take_new_options();
-  check_free_space();
+  if (const Result<void> checked = check_free_space(); !checked) on_fatal_(checked.error());
   if (const Result<void> found = find_needed_log(); !found) on_fatal_(found.error());
   if (const Result<void> relieved = relieve_disk(); !relieved) on_fatal_(relieved.error());
   snapshot_check_->run_once(stopping_);

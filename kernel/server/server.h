@@ -76,6 +76,7 @@ struct ServerOptions {
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;
   SnapshotCheckOptions snapshot_check;
+  uint64_t snapshot_keep_bytes = uint64_t{8} << 30;  // of snapshots for a look at the past
   archive::ArchiverOptions archive;
 };
 
@@ -179,7 +180,7 @@ class Server {
   void note(const auth::Note& note);
   void bootstrap();
   void auth_turn();
-  void check_free_space();
+  Result<void> check_free_space();
   void note_snapshot_check();
   Result<void> relieve_disk();
   Result<void> find_needed_log();

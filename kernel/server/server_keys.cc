@@ -61,6 +61,10 @@ void add_storage(Keys& keys) {
                           "Free disk space that a snapshot leaves, on top of 1.5 times the last one"))));
   keys.push_back(bind<&O::snapshots, &Snapshots::child_deadline_ns>(reloadable(duration_key(
       "snapshot.child_deadline", kSecond, kDay, "A snapshot whose file has not grown for so long is given up"))));
+  keys.push_back(bind<&O::snapshot_keep_bytes>(
+      size_key("snapshot.keep_bytes", 0, 1024 * kGiB,
+               "Snapshots besides the two of recovery, for heptane at, as long as retain.commands says; the oldest go "
+               "first")));
   Key every{.name = "snapshot.compare_starts",
             .type = Type::integer,
             .help = "At every so many starts the two newest snapshots are compared by replay, in the background",

@@ -71,6 +71,9 @@ class Shard {
   // batch only the commands up to it, whose effects are then not compared; nothing can be replayed behind that.
   Result<void> replay(const log::BatchView& batch, const log::BatchPlace& place, Sequence upto = UINT64_MAX);
   void accept_divergence(Sequence sequence) { accepted_divergence_ = sequence; }
+  // One command alone, out of the archive: the next one. Its effects have nothing to be compared with but its offset, and
+  // the index learns nothing of it: for a look at the past.
+  Result<void> replay_command(const log::EntryView& entry, Sequence sequence, LogTime time);
   // After recovery: a new epoch begins; writes the seal that makes it durable.
   void start(const log::LogEnd& end);
 
@@ -143,6 +146,7 @@ class Shard {
   void relieve_memory();
   void set_config(const Command& command);
   void keep(const Command& command, uint32_t delta, const std::optional<IdempotencyKey>& key, bool replaying);
+  Result<void> run_again(const Command& command, const log::EntryView& entry);
   Result<void> check_known(MachineId machine, uint32_t version) const;
   void expect(const log::EntryView& entry, Sequence sequence) const;
   Result<void> replay_entry(const log::EntryView& entry, Sequence sequence, const log::BatchView& batch,

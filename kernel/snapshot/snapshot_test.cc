@@ -33,8 +33,9 @@ SnapshotTakerOptions unpaced(SnapshotMethod method) {
 // One life of a server without a network: recovered from what is on the disk, driven by one thread.
 class Node {
  public:
-  Node(Disk& disk, std::string data, SnapshotTakerOptions options, bool use_snapshots = true)
-      : store_(disk, {data + "/snapshots", data + "/quarantine", 0, 2, 2}),
+  Node(Disk& disk, std::string data, SnapshotTakerOptions options, bool use_snapshots = true,
+       SnapshotHistory history = {})
+      : store_(disk, {data + "/snapshots", data + "/quarantine", 0, 2, 2, {}, history}),
         taker_(store_, clock_, options),
         random_(7),
         started_(boot(disk, data, use_snapshots)) {}
@@ -456,6 +457,70 @@ TEST(Snapshot, AboveACutGoToQuarantine) {
   }
   ASSERT_EQ(node.store().quarantine_above(15)->size(), 1u);
   EXPECT_EQ(node.store().list()->size(), 1u);
+}
+
+class History : public testing::Test {
+ protected:
+  // Sequences of what is kept after `count` snapshots, `step` commands apart, newest first.
+  std::vector<Sequence> kept_after(int count, SnapshotHistory history, int64_t apart_ns = 1'000'000, int step = 1) {
+    node_ = std::make_unique<Node>(disk_, "/data", unpaced(SnapshotMethod::in_place), true, history);
+    for (int i = 0; i < count; ++i) {
+      EXPECT_TRUE(node_->work(i * step, (i + 1) * step));
+      node_->snapshot();
+      node_->clock().advance(apart_ns);
+    }
+    return sequences();
+  }
+  std::vector<Sequence> sequences() const {
+    std::vector<Sequence> found;
+    const auto names = node_->store().list();
+    EXPECT_TRUE(names);
+    for (const SnapshotName& name : *names) found.push_back(name.sequence);
+    return found;
+  }
+  static constexpr uint64_t kAllBytes = uint64_t{1} << 30;
+
+  sim::SimDisk disk_{immediate()};
+  std::unique_ptr<Node> node_;
+};
+
+TEST_F(History, NoneWithoutAWish) { EXPECT_EQ(kept_after(5, {}), (std::vector<Sequence>{5, 4})); }
+
+TEST_F(History, IsKeptForTheWishedTimeAndInTheWishedBytes) {
+  EXPECT_EQ(kept_after(6, {kAllBytes, -1}), (std::vector<Sequence>{6, 5, 4, 3, 2, 1}));
+  EXPECT_EQ(*node_->store().recovery_floor(), 5u) << "the log reaches below the second one, not below history";
+  EXPECT_TRUE(*node_->store().forget_history());
+  EXPECT_EQ(sequences(), (std::vector<Sequence>{6, 5}));
+  EXPECT_FALSE(*node_->store().forget_history());
+}
+
+TEST_F(History, TheOldGo) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  EXPECT_EQ(kept_after(6, {kAllBytes, 3 * kSecond + kSecond / 2}, kSecond), (std::vector<Sequence>{6, 5, 4, 3}));
+}
+
+TEST_F(History, TheOldestGoWhenThereAreTooManyBytes) {
+  (void)kept_after(3, {kAllBytes, -1});
+  const uint64_t bytes = *(*disk_.open(node_->store().final_path(1), OpenMode::read))->size();
+  node_.reset();
+  sim::SimDisk fresh(immediate());
+  Node node(fresh, "/data", unpaced(SnapshotMethod::in_place), true, {2 * bytes + bytes / 2, -1});
+  for (int i = 0; i < 6; ++i) {
+    ASSERT_TRUE(node.work(i, i + 1));
+    node.snapshot();
+  }
+  const auto names = *node.store().list();
+  ASSERT_EQ(names.size(), 4u);
+  EXPECT_EQ(names.back().sequence, 3u);
+}
+
+TEST_F(History, ThinsOutEvenly) {
+  const std::vector<Sequence> kept = kept_after(300, {kAllBytes, -1});
+  ASSERT_EQ(kept.size(), kHistoryMax + 2);
+  EXPECT_EQ(kept.back(), 1u) << "as far back as ever";
+  Sequence widest = 0;
+  for (size_t i = 2; i + 1 < kept.size(); ++i) widest = std::max(widest, kept[i] - kept[i + 1]);
+  EXPECT_LE(widest, 3 * 300 / kHistoryMax) << "a gap is not much wider than the others";
 }
 
 class SnapshotOnDisk : public testing::Test {
