@@ -47,8 +47,9 @@ struct SimulationResult {
   uint64_t acknowledged = 0;
   uint64_t seen = 0;
   uint64_t torn_tails = 0;
-  uint64_t archived = 0;   // archive segments made
-  uint64_t rewritten = 0;  // of them, such as were written again without what was dead
+  uint64_t archived = 0;     // archive segments made
+  uint64_t rewritten = 0;    // of them, such as were written again without what was dead
+  uint64_t past_states = 0;  // states of the past that were made again
 };
 
 class Simulation {
@@ -102,6 +103,7 @@ class Simulation {
   void audit_topic(size_t topic);
   void compare_with_live();
   void compare_with_replay(bool after_power_cut);
+  void compare_with_past();
   server::ServerOptions server_options() const;
 
   const SimulationOptions options_;
@@ -109,6 +111,7 @@ class Simulation {
   SeededRandom net_random_;
   SeededRandom client_random_;
   SeededRandom server_random_;
+  SeededRandom audit_random_;
   SimClock clock_;
   SimDisk disk_;
   PlantedDisk planted_;

@@ -1,4 +1,7 @@
 // Starts of the server in a simulation, and what is compared after each of them.
+#include <iterator>
+
+#include "kernel/server/past_state.h"
 #include "kernel/server/records_reader.h"
 #include "kernel/streams/record_batch.h"
 #include "sim/simulator.h"
@@ -35,6 +38,31 @@ void Simulation::start() {
   if (!over()) compare_with_live();
   if (!over() && random_.one_in(3)) compare_with_replay(false);
   if (!over() && random_.one_in(2)) compare_with_replay(true);
+  if (!over() && audit_random_.one_in(2)) compare_with_past();
+}
+
+// A look at the past gives the state that was: out of a snapshot, the archive and the log, or it says that it cannot.
+void Simulation::compare_with_past() {
+  if (live_hashes_.empty() || damaged_) return;
+  auto then = live_hashes_.begin();
+  std::advance(then, static_cast<ptrdiff_t>(audit_random_.below(live_hashes_.size())));
+  const std::unique_ptr<SimDisk> copy = disk_.clone();
+  copy->clear_faults();
+  const auto compared = server::compare_snapshots(*copy, server_options_.data_directory, options_.make_modules());
+  if (!compared) return checker_.fail("the newest snapshot is not what replay makes: " + compared.error().message);
+  server::PastState past(*copy, server_options_.data_directory, options_.make_modules());
+  server::PastMoment moment;
+  moment.sequence = then->first;
+  if (const Result<void> reached = past.go_to(moment); !reached) {
+    if (reached.error().code != Errc::not_found)
+      checker_.fail("the state at sequence " + std::to_string(then->first) +
+                    " cannot be made again: " + reached.error().message);
+    return;
+  }
+  ++counts_.past_states;
+  if (!(past.state_hash() == then->second))
+    checker_.fail("the state at sequence " + std::to_string(then->first) + " was " + hash_text(then->second) +
+                  " and is made again as " + hash_text(past.state_hash()));
 }
 
 void Simulation::start_failed(const Error& error, uint64_t faults_before) {

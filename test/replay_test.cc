@@ -33,16 +33,48 @@ class OnDisk {
     for (StateMachine* machine : std::initializer_list<StateMachine*>{&streams_, &kv_, &ledger_})
       shard_->add_machine(*machine);
     shard_->set_streams(streams_);
+    shard_->attach(link_);
     recovered_ = log_->recover(
         {}, [this](const log::BatchView& batch, const log::BatchPlace& place) { return shard_->replay(batch, place); });
   }
   const Result<log::RecoveryReport>& recovered() const { return recovered_; }
   Shard& shard() { return *shard_; }
 
+  // Appends to the stream `orders`, expected at these offsets, in one transaction: as many as there are.
+  Reply append(const std::vector<Offset>& expected) {
+    std::vector<Buffer> payloads;
+    std::vector<Operation> operations;
+    for (const Offset offset : expected) {
+      streams::AppendEvents append;
+      append.stream = "orders";
+      append.expected_offset = offset;
+      append.records.push_back({false, {}, as_bytes("an order")});
+      payloads.push_back(streams::encode(append));
+      operations.push_back({machine_ids::kStreams, streams::kAppendEvents, kNoPartition, payloads.back().view()});
+    }
+    return ask(streams::make_command(machine_ids::kKernel, kTransact, encode_transact(operations)));
+  }
+  Reply ask(Submission submission) {
+    const bool pushed = link_.requests.try_push(ShardRequest{1, 1, std::move(submission)});
+    HEPTANE_ASSERT(pushed, "the ring is full");
+    turn();
+    ShardReply* front = link_.gated.front();
+    HEPTANE_ASSERT(front != nullptr, "no reply");
+    Reply reply = std::get<Reply>(front->body);
+    link_.gated.pop();
+    return reply;
+  }
+  void start() { shard_->start(recovered_->end); }
+  void stop() {
+    shard_->request_stop();
+    turn();
+    HEPTANE_ASSERT(shard_->drained(), "what was asked is not written");
+  }
+
   // Everything this version can log: a record batch of a numbered producer, events, timers, a transaction, configuration,
-  // an activation, a deleted stream, idempotency.
+  // an activation, a deleted stream, idempotency, appends that count on one another.
   void write_sample() {
-    shard_->start(recovered_->end);
+    start();
     shard_->adopt({{"toy.limit", "5"}}, true);
     submit(streams::make_command(machine_ids::kStreams, streams::kCreateStream,
                                  streams::encode(streams::CreateStream{"orders", 2})));
@@ -65,11 +97,11 @@ class OnDisk {
     submit(record_batch(1));
     submit(record_batch(2));
     turn();
+    HEPTANE_ASSERT(append({3, 4, 5}).ok(), "each goes on behind the one before it");
+    HEPTANE_ASSERT(!append({6, 6}).ok(), "the second one is stale");
     clock_.advance(2'000'000);
     turn();
-    shard_->request_stop();
-    turn();
-    HEPTANE_ASSERT(shard_->drained(), "the sample is not written");
+    stop();
   }
 
  private:
@@ -96,6 +128,7 @@ class OnDisk {
   SystemRandom random_;
   sim::SimClock clock_;
   std::unique_ptr<log::SegmentLog> log_;
+  ShardLink link_{64};
   std::unique_ptr<Committer> committer_;
   streams::StreamsMachine streams_;
   KvMachine kv_;
@@ -125,15 +158,45 @@ void write_sample(const std::string& name) {
   std::ofstream(directory / "STATE_HASH") << to_hex(hash) << "\n";
 }
 
+fs::path copy_of(const fs::path& kept) {
+  const fs::path copy = fs::path(testing::TempDir()) / ("replay-" + std::to_string(::getpid()));
+  fs::remove_all(copy);
+  fs::copy(kept / "data", copy, fs::copy_options::recursive);
+  return copy;
+}
+
+// A log of the first version under a program that knows the second: nothing changes until it is activated.
+TEST(Replay, AnOldLogKeepsItsStreamsLogicUntilItIsActivated) {
+  const fs::path copy = copy_of(collection() / "v1-first");
+  Hash128 hash;
+  {
+    OnDisk log(copy);
+    ASSERT_TRUE(log.recovered().ok()) << log.recovered().error().message;
+    log.start();
+    ASSERT_TRUE(log.append({3, 3}).ok()) << "version 1: both see the end from before";
+    EXPECT_EQ(log.append({5, 6}).error, Errc::stale);
+    ASSERT_TRUE(log.ask(make_activation(machine_ids::kStreams, 2)).ok());
+    ASSERT_TRUE(log.append({5, 6}).ok());
+    EXPECT_EQ(log.append({7, 7}).error, Errc::stale);
+    log.stop();
+    hash = log.shard().state_hash();
+  }
+  {
+    OnDisk log(copy);
+    ASSERT_TRUE(log.recovered().ok()) << log.recovered().error().message;
+    EXPECT_EQ(log.shard().state_hash(), hash);
+    EXPECT_EQ(log.shard().kernel().version_of(machine_ids::kStreams), 2U);
+  }
+  fs::remove_all(copy);
+}
+
 TEST(Replay, EveryKeptLogStillMeansTheSame) {
   if (const char* name = std::getenv("HEPTANE_WRITE_REPLAY")) write_sample(name);
   size_t replayed = 0;
   for (const fs::directory_entry& kept : fs::directory_iterator(collection())) {
     if (!kept.is_directory()) continue;
     SCOPED_TRACE(kept.path().filename().string());
-    const fs::path copy = fs::path(testing::TempDir()) / ("replay-" + std::to_string(::getpid()));
-    fs::remove_all(copy);
-    fs::copy(kept.path() / "data", copy, fs::copy_options::recursive);
+    const fs::path copy = copy_of(kept.path());
     {
       OnDisk log(copy);
       ASSERT_TRUE(log.recovered().ok()) << log.recovered().error().message;

@@ -40,6 +40,12 @@ class ShardHarness {
   // The next boot's KV computes something else than the one that wrote the log: a program changed without activation.
   void plant_divergence() { diverge_ = true; }
   void accept_divergence(Sequence sequence) { accepted_ = sequence; }
+  // The next boot is an older program, whose KV knows nothing of its later logic.
+  void go_back_to_kv_version(uint32_t version) { kv_newest_ = version; }
+  void activate(MachineId machine, uint32_t version) {
+    const Reply reply = run(make_activation(machine, version));
+    HEPTANE_ASSERT(reply.ok(), "that version cannot be activated");
+  }
 
   // Turns of shard and commit until nothing moves (the log may be holding a batch back).
   void settle() {
@@ -99,6 +105,7 @@ class ShardHarness {
     streams_ = std::make_unique<streams::StreamsMachine>();
     kv_ = std::make_unique<KvMachine>();
     kv_->plant_divergence(diverge_);
+    kv_->know_versions_upto(kv_newest_);
     if (accepted_ != 0) shard_->accept_divergence(accepted_);
     ledger_ = std::make_unique<CounterLedger>();
     for (StateMachine* machine : std::initializer_list<StateMachine*>{streams_.get(), kv_.get(), ledger_.get()})
@@ -111,6 +118,7 @@ class ShardHarness {
   }
 
   bool diverge_ = false;
+  uint32_t kv_newest_ = 2;
   Sequence accepted_ = 0;
   ShardOptions options_;
   SeededRandom random_;

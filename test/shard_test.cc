@@ -374,12 +374,14 @@ TEST(Shard, ConfigurationIsLoggedWhereItDiffers) {
   ShardHarness harness;
   harness.shard().adopt({{"toy.limit", "5"}, {"toy.name", "x"}}, true);
   harness.settle();
-  EXPECT_EQ(harness.shard().last_applied(), 3U);  // two keys and the KV's newest logic version
+  // Two keys and the newest logic versions of KV and streams.
+  EXPECT_EQ(harness.shard().last_applied(), 4U);
   EXPECT_EQ(harness.shard().kernel().version_of(kKvId), 2U);
+  EXPECT_EQ(harness.shard().kernel().version_of(machine_ids::kStreams), 2U);
   harness.crash_and_recover();
   harness.shard().adopt({{"toy.limit", "5"}}, false);
   harness.settle();
-  EXPECT_EQ(harness.shard().last_applied(), 4U);  // the key that went
+  EXPECT_EQ(harness.shard().last_applied(), 5U);  // the key that went
   EXPECT_EQ(harness.shard().kernel().config.size(), 1U);
 }
 

@@ -43,12 +43,32 @@ class Archive(unittest.TestCase):
             messages = kafka.read_messages(server.kafka, f"t{topic}", count=rounds, seconds=PATIENCE_SECONDS)
             self.assertEqual([int(message.value().split()[0]) for message in messages], list(range(rounds)))
 
+    def at(self, server, moment, part):
+        return server.run("at", moment, part, "--data", server.data, "--json")
+
+    def expect_the_past(self, server):
+        """Below the log: each state has as many records as the one before it, and those of the command between."""
+        snapshots = sorted(int(name.split(".")[0]) for name in os.listdir(os.path.join(server.data, "shard-0", "snapshots"))
+                           if name.endswith(".snap"))
+        for sequence in (TOPICS + 12, snapshots[0] - 3, snapshots[0] + 3):
+            ends = []
+            for behind in (sequence - 1, sequence):
+                done = self.at(server, f"0:{behind}", "streams")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                found = json.loads(done.stdout)
+                self.assertEqual(found["position"], f"0:{behind}")
+                ends.append(sum(part["end_offset"] for stream in found["streams"] for part in stream["partitions"]))
+            self.assertGreater(ends[1], ends[0])
+        exact = self.at(server, f"0:{snapshots[0]}", "hash")
+        self.assertEqual(exact.returncode, 0, exact.stderr)
+
     def test_history_is_read_from_archive_segments(self):
         args = ["--segment-mib", "16", "--snapshot-log-mib", "16", "--archive-mib", "16"]
         with Server(args=args) as server:
             self.produce(server, 10_000, 600)
             self.wait_for(lambda: len(self.archived(server)) >= 2, "nothing was archived")
             self.expect_all(server, 10_000)
+            self.expect_the_past(server)
             server.crash_restart()
             self.expect_all(server, 10_000)
             # Deleted streams free their archive segments, and the others are still whole.

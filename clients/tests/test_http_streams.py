@@ -7,8 +7,9 @@ import urllib.error
 import urllib.request
 
 import confluent_kafka
+import confluent_kafka.admin
 from heptane_testkit import Server
-from heptane_testkit import kafka
+from heptane_testkit import http, kafka
 
 
 class HttpStreams(unittest.TestCase):
@@ -68,6 +69,21 @@ class HttpStreams(unittest.TestCase):
         self.assertEqual((status, answer["count"]), (200, 2))
         status, text = self.call("GET", path + "?partition=1", headers={"Accept": "application/x-ndjson"})
         self.assertEqual([json.loads(line)["value"] for line in text.splitlines()], [{"n": 1}, {"n": 2}])
+
+    def test_a_list_holds_every_one_of_twelve_thousand_streams(self):
+        names = {f"many-{n}" for n in range(12_000)}
+        with Server() as server:
+            ordered = sorted(names)
+            for at in range(0, len(ordered), 1000):
+                status, answer = http.transact(server, *({"create_stream": {"name": name}} for name in ordered[at:at + 1000]))
+                self.assertEqual(status, 200, answer)
+            status, answer = http.call(server, "GET", "/api/v1/streams", seconds=60)
+            self.assertEqual(status, 200)
+            listed = [stream["name"] for stream in answer["streams"]]
+            self.assertEqual(len(listed), len(set(listed)))
+            self.assertLessEqual(names, set(listed))
+            admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": server.kafka})
+            self.assertLessEqual(names, set(admin.list_topics(timeout=60).topics))
 
     def test_a_reader_at_the_end_waits_for_the_next_record(self):
         self.create("late")

@@ -94,6 +94,7 @@ http::HttpService make_service(AdminOptions options) {
   add_health_routes(service.router, std::move(options.readiness), options.telemetry);
   add_transact_route(service.router, std::move(options.operations));
   if (options.snapshot) add_snapshot_routes(service.router, std::move(options.snapshot));
+  add_upgrade_routes(service.router);
   add_stream_routes(service.router);
   add_read_route(service.router);
   add_append_route(service.router);

@@ -64,6 +64,7 @@ void add_transact_route(http::HttpRouter& router, std::shared_ptr<const Operatio
 void add_snapshot_routes(http::HttpRouter& router, std::function<SnapshotStatus(bool)> snapshot);
 void add_stream_routes(http::HttpRouter& router);
 void add_auth_routes(http::HttpRouter& router, auth::Gate& gate);
+void add_upgrade_routes(http::HttpRouter& router);
 void add_read_route(http::HttpRouter& router);
 void add_append_route(http::HttpRouter& router);
 void add_tail_route(http::HttpRouter& router);

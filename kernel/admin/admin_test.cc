@@ -27,7 +27,10 @@ struct Server {
     };
     context->on_query = [this](const QueryRequest& query) {
       Reply reply;
-      shard.streams().query({query.type, query.payload.view(), query.principal}, reply);
+      if (query.machine == machine_ids::kKernel)
+        reply.payload = encode_versions(shard.shard().versions());
+      else
+        shard.streams().query({query.type, query.payload.view(), query.principal}, reply);
       return reply;
     };
   }
@@ -66,6 +69,7 @@ void steer(Server& server, const std::string& what) {
   };
   if (what == "replaying") server.readiness = {false, "replay", 300, 1000};
   if (what == "queue full") server.context->queue_full = true;
+  if (what == "streams version 2") server.shard.activate(machine_ids::kStreams, 2);
   if (what == "disk full") force(Errc::no_space, "the disk is nearly full: delete streams or make room");
   if (what == "overloaded") force(Errc::overloaded, "the module's memory budget is used up");
 }

@@ -76,6 +76,8 @@ void require_permissions(http::HttpRouter& router) {
   router.require(Method::get, "/api/v1/openapi.json", in_handler);
   router.require(Method::get, "/api/v1/snapshot", of("admin", "snapshot", Verb::read));
   router.require(Method::post, "/api/v1/snapshot", of("admin", "snapshot", Verb::create));
+  router.require(Method::get, "/api/v1/upgrade", of("admin", "upgrade", Verb::read));
+  router.require(Method::post, "/api/v1/upgrade/activate", of("admin", "upgrade", Verb::admin));
   router.require(Method::post, "/api/v1/transact", in_handler);
   router.require(Method::get, "/api/v1/streams", in_handler);
   router.require(Method::post, "/api/v1/streams", in_handler);

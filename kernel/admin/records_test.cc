@@ -270,6 +270,7 @@ TEST(OpenApi, has_every_route_and_no_other) {
   http::HttpRouter router;
   add_health_routes(router, {}, nullptr);
   add_transact_route(router, std::make_shared<OperationTable>());
+  add_upgrade_routes(router);
   add_stream_routes(router);
   add_read_route(router);
   add_append_route(router);

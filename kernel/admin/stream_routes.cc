@@ -1,3 +1,5 @@
+#include <memory>
+
 #include "kernel/admin/admin.h"
 #include "kernel/admin/answers.h"
 #include "kernel/admin/api_schemas.h"
@@ -27,24 +29,28 @@ void write_stream(JsonWriter& out, const streams::StreamInfo& stream) {
   out.end_array().end_object();
 }
 
-void respond_with_streams(HttpExchange& exchange, const Reply& reply) {
-  if (!reply.ok()) return exchange.respond(refusal_response(reply));
-  const auto infos = streams::decode_stream_infos(reply.payload.view());
-  if (!infos) return exchange.respond(error_response({Errc::internal, infos.error().message, 0}));
-  JsonWriter out;
-  out.begin_object().key("streams").begin_array();
-  for (const streams::StreamInfo& stream : *infos)
-    if (exchange.sees("streams", stream.name)) write_stream(out, stream);
-  out.end_array().end_object();
-  exchange.respond(HttpResponse::json(200, out.take()));
-}
-
-void list_streams(HttpExchange& exchange) {
+// Page after page, each as of its own moment: one answer has them all.
+void list_from(HttpExchange& exchange, const std::shared_ptr<JsonWriter>& out, std::string after) {
   QueryRequest query;
   query.machine = machine_ids::kStreams;
   query.type = streams::kDescribe;
-  query.payload = streams::encode(streams::DescribeQuery{true, {}});
-  exchange.query(std::move(query), respond_with_streams);
+  query.payload = streams::encode(streams::DescribeQuery{true, {}, std::move(after)});
+  exchange.query(std::move(query), [out](HttpExchange& answered, const Reply& reply) {
+    if (!reply.ok()) return answered.respond(refusal_response(reply));
+    const auto infos = streams::decode_stream_infos(reply.payload.view());
+    if (!infos) return answered.respond(error_response({Errc::internal, infos.error().message, 0}));
+    for (const streams::StreamInfo& stream : *infos)
+      if (answered.sees("streams", stream.name)) write_stream(*out, stream);
+    if (reply.numbers[0] != 0) return list_from(answered, out, infos->back().name);
+    out->end_array().end_object();
+    answered.respond(HttpResponse::json(200, out->take()));
+  });
+}
+
+void list_streams(HttpExchange& exchange) {
+  const auto out = std::make_shared<JsonWriter>();
+  out->begin_object().key("streams").begin_array();
+  list_from(exchange, out, {});
 }
 
 void describe_stream(HttpExchange& exchange) {

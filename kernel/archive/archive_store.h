@@ -6,6 +6,7 @@
 // Threads: open first; publish, drop and rewrite the helper's; catalog() any; an ArchiveReader is its thread's own.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -97,6 +98,10 @@ class ArchiveReader {
   };
   // Errc::not_found: it was not retained, or lies behind the archive.
   Result<FoundCommand> command(Sequence sequence);
+  // The commands of an archive segment from `from` on that are still kept, in order, record batches too. False from `each`
+  // ends it.
+  using EachCommand = std::function<Result<bool>(const Item& item)>;
+  Result<void> for_each_command(const ArchiveSegment& segment, Sequence from, const EachCommand& each);
   // Reads every byte of an archive segment behind its header and checks it. `each(group, item, bytes)` sees every item.
   template <class Each>
   Result<void> verify(const ArchiveSegment& segment, Each&& each);
@@ -153,6 +158,8 @@ class ArchiveReader {
   // Index into the catalog of the first one whose row ends behind `offset`; size() when none.
   Result<size_t> find(const Catalog& catalog, PartitionId partition, Offset offset, std::optional<Row>& row);
   Result<void> verify_index(const ArchiveSegment& segment);
+  Result<std::vector<Place>> places(const ArchiveSegment& segment, Sequence from);
+  Result<FoundCommand> small_command_at(const ArchiveSegment& segment, uint64_t at);
   Result<FoundCommand> command_at(const ArchiveSegment& segment, uint64_t at, uint64_t end);
 
   Disk& disk_;

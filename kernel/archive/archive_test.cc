@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 
 #include "kernel/archive/archiver.h"
 #include "kernel/base/crc32c.h"
@@ -465,6 +466,46 @@ TEST_F(ArchiveTest, WhatIsWrittenWrongIsNotPublished) {
   archive();
   EXPECT_GT(archived(), 0u);
   expect_all_read(partition);
+}
+
+// What the catalog names is on the device, name and content, before anything that it replaces goes: of the log, and of the
+// generation before it.
+TEST_F(ArchiveTest, WhatIsPublishedSurvivesAPowerCutAtOnce) {
+  const PartitionId dead = create("dead");
+  const PartitionId alive = create("alive");
+  for (int i = 0; i < 300; ++i) {
+    produce(dead, 4, 200);
+    if (i % 4 == 0) produce(alive, 1, 200);
+  }
+  std::set<std::string> checked;
+  const auto archive_and_check = [&] {
+    for (int quiet = 0; quiet < 4;) {
+      const Result<bool> more = archiver_->run_once(shard_->last_applied(), false);
+      ASSERT_TRUE(more) << more.error().message;
+      for (const auto& segment : *store_->catalog()) {
+        if (!checked.insert(segment->path).second) continue;
+        const Result<std::vector<std::byte>> durable = disk_.durable_content(segment->path);
+        ASSERT_TRUE(durable) << "a power cut would take the name " << segment->path;
+        std::vector<std::byte> seen(segment->footer.file_bytes);
+        ASSERT_TRUE((*disk_.open(segment->path, OpenMode::read))->read_at(0, seen));
+        ASSERT_TRUE(*durable == seen) << "a power cut would take the content of " << segment->path;
+      }
+      archiver_->shard_turn(*shard_, *streams_);
+      settle();
+      clock_.advance(kMs);
+      quiet = *more ? 0 : quiet + 1;
+    }
+  };
+  ASSERT_NO_FATAL_FAILURE(archive_and_check());
+  ASSERT_GT(log_->oldest_segment(), 1u);
+  const size_t first_generation = checked.size();
+  ASSERT_TRUE(run(streams::make_command(machine_ids::kStreams, streams::kDeleteStream,
+                                        streams::encode(streams::DeleteStream{"dead"})))
+                  .ok());
+  ASSERT_NO_FATAL_FAILURE(archive_and_check());
+  ASSERT_NO_FATAL_FAILURE(archive_and_check());
+  EXPECT_GT(archiver_->counters().rewritten_total, 0u);
+  EXPECT_GT(checked.size(), first_generation);
 }
 
 // A power cut left the old generation beside the new one, and the new one rotted since.

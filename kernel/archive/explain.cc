@@ -48,6 +48,7 @@ std::string what_of(const log::EntryHeader& header) {
       case kTransact: return "a transaction of several operations";
       case kFireTimer: return "a timer fires";
       case kDropTimer: return "a timer that ended the server is dropped";
+      case kForgetResults: return "first results that are too old are forgotten";
       case kActivate: return "a logic version is activated";
       case kSetConfig: return "a change of the configuration";
       default: break;

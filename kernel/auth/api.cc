@@ -198,6 +198,20 @@ Result<Report> decode_report(Bytes payload) {
   return checked(reader, std::move(command));
 }
 
+Buffer encode(const Note& command) {
+  return Writer().text(command.action).text(command.on).text(command.detail).text(command.outcome).take();
+}
+
+Result<Note> decode_note(Bytes payload) {
+  ByteReader reader(payload);
+  Note command;
+  for (std::string_view* part : {&command.action, &command.on, &command.detail, &command.outcome}) {
+    *part = text(reader);
+    if (part->size() > kReportTextLimitBytes) reader.fail();
+  }
+  return checked(reader, command);
+}
+
 bool valid_verifiers(const Verifiers& verifiers) {
   for (size_t i = 0; i < verifiers.size(); ++i) {
     const Verifier& verifier = verifiers[i];

@@ -28,6 +28,8 @@ enum AuthCommand : CommandType {
   kBootstrap = 11,    // Bootstrap: the first administrator and a one-time token. Refused: exists (there is one)
   kReport = 12,       // Report: denied requests and failed authentications, counted. From the kernel itself alone
   kExpireToken = 13,  // Named: the token's id; the timer of its expiry
+  kNote = 14,         // Note: what was done elsewhere and belongs into the audit trail. Not inside a transaction, where
+                      // a client could write one. Refused: unsupported, invalid_argument
 };
 
 struct CreateUser {
@@ -68,6 +70,13 @@ struct Bootstrap {
   LogTime lifetime_ns = 0;
 };
 
+struct Note {
+  std::string_view action;  // `upgrade.activate`; each at most kReportTextLimitBytes
+  std::string_view on;
+  std::string_view detail;
+  std::string_view outcome;  // `done`, `failed`
+};
+
 enum class Incident : uint8_t { failed_authentication = 1, denied = 2 };
 struct ReportRow {
   Incident incident = Incident::denied;
@@ -90,6 +99,7 @@ Buffer encode(const CreateRole& command);
 Buffer encode(const Grant& command);
 Buffer encode(const Bootstrap& command);
 Buffer encode(const Report& command);
+Buffer encode(const Note& command);
 Result<CreateUser> decode_create_user(Bytes payload);
 Result<AlterUser> decode_alter_user(Bytes payload);
 Result<Named> decode_named(Bytes payload);
@@ -99,6 +109,7 @@ Result<CreateRole> decode_create_role(Bytes payload);
 Result<Grant> decode_grant(Bytes payload);
 Result<Bootstrap> decode_bootstrap(Bytes payload);
 Result<Report> decode_report(Bytes payload);
+Result<Note> decode_note(Bytes payload);
 
 // Both verifiers are there and have the sizes of their hashes.
 bool valid_verifiers(const Verifiers& verifiers);

@@ -72,6 +72,7 @@ void AuthMachine::apply(const Command& command, Effects& effects) {
     case kRevoke: revoke(command, effects); break;
     case kBootstrap: bootstrap(command, effects); break;
     case kReport: report(command, effects); break;
+    case kNote: note(command, effects); break;
     default: return effects.refuse(Errc::unsupported, 0, "there is no such command about users");
   }
   if (dirty_) stage();
@@ -330,6 +331,14 @@ void AuthMachine::report(const Command& command, Effects& effects) {
   effects.reply(static_cast<int64_t>(report->rows.size()));
 }
 
+void AuthMachine::note(const Command& command, Effects& effects) {
+  const Result<Note> note = decode_note(command.payload);
+  if (!note) return effects.refuse(note.error().code, 0, note.error().message);
+  if (!scopes_.empty()) return effects.refuse(Errc::unsupported, 0, "the server alone notes what it did");
+  audit(command, note->action, note->on, effects, note->detail, note->outcome);
+  effects.reply(0);
+}
+
 // What the commands share.
 
 Directory& AuthMachine::changed(const Command& command) {
@@ -395,14 +404,14 @@ std::string AuthMachine::who(const Principal& principal) const {
 }
 
 void AuthMachine::audit(const Command& command, std::string_view action, std::string_view on, Effects& effects,
-                        std::string_view detail) {
+                        std::string_view detail, std::string_view outcome) {
   const std::string by = who(command.principal);
   std::string json = "{";
   append_member(json, "action", action);
   append_member(json, "by", by);
   append_member(json, "on", on);
   if (!detail.empty()) append_member(json, "detail", detail);
-  append_member(json, "outcome", "done");
+  append_member(json, "outcome", outcome);
   append_member(json, "time_ms", command.time / kNsPerMs);
   emit(command, by, json + '}', effects);
 }

@@ -55,6 +55,7 @@ class AuthMachine final : public StateMachine, public PrincipalCheck {
   void revoke(const Command& command, Effects& effects);
   void bootstrap(const Command& command, Effects& effects);
   void report(const Command& command, Effects& effects);
+  void note(const Command& command, Effects& effects);
 
   Directory& changed(const Command& command);  // the state, to be changed by this command
   void put_user(Directory& state, std::string_view name, User user);
@@ -66,7 +67,7 @@ class AuthMachine final : public StateMachine, public PrincipalCheck {
   bool is_last_admin(std::string_view user) const;
   std::string who(const Principal& principal) const;
   void audit(const Command& command, std::string_view action, std::string_view on, Effects& effects,
-             std::string_view detail = {});
+             std::string_view detail = {}, std::string_view outcome = "done");
   void emit(const Command& command, std::string_view by, const std::string& json, Effects& effects);
   void stage();
 

@@ -324,6 +324,26 @@ TEST(AuthMachine, ReportsAreTheKernelsOwn) {
   EXPECT_TRUE(trail[2].starts_with(R"({"action":"others","outcome":"denied","count":7)"));
 }
 
+TEST(AuthMachine, ANoteIsTheDoersAndNeverATransactions) {
+  Bench bench;
+  const Reply made = create(bench, "alice", {"admin"});
+  const Principal alice{static_cast<uint32_t>(made.numbers[0]), 1};
+  const Buffer note = encode(Note{"upgrade.activate", "streams", "logic version 1 to 2", "done"});
+  ASSERT_TRUE(bench.run(kNote, note, alice).ok());
+  EXPECT_EQ(bench.run(kNote, encode(Note{std::string(256, 'x'), "", "", ""}), alice).error, Errc::invalid_argument);
+  Submission transact;
+  transact.machine = machine_ids::kKernel;
+  transact.type = kTransact;
+  transact.payload = encode_transact({{machine_ids::kAuth, kNote, kNoPartition, note.view()}});
+  transact.principal = alice;
+  EXPECT_EQ(bench.run(std::move(transact)).error, Errc::unsupported) << "a client could write what it likes";
+  const std::vector<std::string> trail = bench.audit();
+  ASSERT_EQ(trail.size(), 2u);
+  EXPECT_TRUE(trail[1].starts_with(
+      R"({"action":"upgrade.activate","by":"alice","on":"streams","detail":"logic version 1 to 2","outcome":"done")"))
+      << trail[1];
+}
+
 TEST(AuthMachine, DumpsLeaveSecretsOut) {
   const Buffer create = encode(CreateUser{"bob", false, verifiers('b'), {}});
   EXPECT_TRUE(holds_secrets(machine_ids::kAuth, kSetPassword, {}));

@@ -42,6 +42,7 @@ void add_backup(CLI::App& app, Context& context);
 void add_snapshot(CLI::App& app, Context& context);
 void add_explain(CLI::App& app, Context& context);
 void add_at(CLI::App& app, Context& context);
+void add_upgrade(CLI::App& app, Context& context);
 
 using AddCommand = void (*)(CLI::App&, Context&);
 

@@ -1,4 +1,4 @@
-// `heptane log verify | dump | repair`: work on the files of a data directory.
+// `heptane log verify | compare | dump | repair`: work on the files of a data directory.
 #include "kernel/log/log_tool.h"
 
 #include <CLI/CLI.hpp>
@@ -8,6 +8,7 @@
 #include "kernel/auth/api.h"
 #include "kernel/cli/command.h"
 #include "kernel/server/past_state.h"
+#include "kernel/snapshot/forked_child.h"
 #include "kernel/snapshot/snapshot_store.h"
 
 namespace heptane::cli {
@@ -20,11 +21,20 @@ struct LogArguments {
   log::RepairOptions repair;
   bool json = false;
   bool state = false;
+  pid_t child_of = 0;
 };
 
 int failed(const Error& error) {
   std::cerr << "heptane: " << error.message << "\n";
   return error.code == Errc::not_found || error.code == Errc::exists ? kRefused : kFailed;
+}
+
+constexpr const char* kNothingToCompare = "there are no two snapshots to compare\n";
+constexpr int kLowestPriority = 19;
+
+void print_comparison(const server::SnapshotComparison& compared, std::ostream& out) {
+  out << "replay from the snapshot at " << position_text(0, compared.older) << " leads to the one at "
+      << position_text(0, compared.newer) << ": state " << to_hex(compared.hash) << "\n";
 }
 
 // Also that the newest snapshot is what replay from the one before it makes.
@@ -34,10 +44,30 @@ int verify_state(const LogArguments& arguments, MakeModules make_modules) {
   if (!compared) return failed(compared.error());
   std::ostream& out = arguments.json ? std::cerr : std::cout;
   if (!*compared)
-    out << "there are no two snapshots to compare\n";
+    out << kNothingToCompare;
   else
-    out << "replay from the snapshot at " << position_text(0, (*compared)->older) << " leads to the one at "
-        << position_text(0, (*compared)->newer) << ": state " << to_hex((*compared)->hash) << "\n";
+    print_comparison(**compared, out);
+  return kOk;
+}
+
+// That alone: 0 the same, 1 they differ, 3 nothing was compared.
+int compare(const LogArguments& arguments, MakeModules make_modules) {
+  if (arguments.child_of != 0 && !snapshot::become_background(arguments.child_of, kLowestPriority)) return kRefused;
+  SystemDisk disk;
+  const auto compared = server::compare_snapshots(disk, arguments.target.data_directory, make_modules());
+  if (!compared) {
+    std::cerr << "heptane: " << compared.error().message << "\n";
+    return compared.error().code == Errc::corrupt ? kFailed : kRefused;
+  }
+  if (!*compared) {
+    std::cerr << kNothingToCompare;
+    return kRefused;
+  }
+  if (arguments.json)
+    std::cout << R"({"older":")" << position_text(0, (*compared)->older) << R"(","newer":")"
+              << position_text(0, (*compared)->newer) << R"(","state_hash":")" << to_hex((*compared)->hash) << "\"}\n";
+  else
+    print_comparison(**compared, std::cout);
   return kOk;
 }
 
@@ -113,6 +143,14 @@ void add_log(CLI::App& app, Context& context) {
     if (context.exit_code == kOk && arguments->state)
       context.exit_code = verify_state(*arguments, context.make_modules);
   });
+  part = add_part(*command, "compare",
+                  "Replay from the older of the two newest snapshots to the newer and compare; works beside a running "
+                  "server.",
+                  *arguments);
+  part->add_flag("--json", arguments->json, "One JSON object");
+  part->add_option("--child-of", arguments->child_of, "In the background of this process, and ending with it")
+      ->group("");
+  part->callback([arguments, &context] { context.exit_code = compare(*arguments, context.make_modules); });
   part = add_part(*command, "dump", "One line per entry; works beside a running server.", *arguments);
   part->add_flag("--json", arguments->json, "One JSON object a line");
   part->add_flag("--payload", arguments->dump.payload, "Payloads as hexadecimal digits");

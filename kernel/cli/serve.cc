@@ -77,6 +77,9 @@ void print_table(const server::Server& server) {
   for (const std::string& report : server.restored().reports) std::printf("%s\n", report.c_str());
   if (server.found_apply_crash())
     std::printf("The last run died while it applied a command; that command is refused from now on.\n");
+  const char* then = server.options().auto_activate ? "it is active from now on" : "heptane upgrade status";
+  for (const MachineVersion& version : server.upgrades_at_start())
+    std::printf("There is a newer logic of %s, version %u: %s.\n", version.name.c_str(), version.newest, then);
   std::printf("  %-10s %s\n", "listener", "address");
   for (const server::Endpoint& endpoint : server.endpoints())
     std::printf("  %-10s %s%s%s%s\n", endpoint.name.c_str(), net::to_text(endpoint.address).c_str(),
@@ -99,6 +102,12 @@ void tell_ready(const server::Server& server, const ServeArguments& arguments) {
           {"torn_bytes", static_cast<int64_t>(recovery.torn_bytes)},
           {"start_ms", server.start_ns() / 1'000'000}},
          true);
+  for (const MachineVersion& version : server.upgrades_at_start())
+    notice("upgrade",
+           {{"machine", version.name},
+            {"active", int64_t{server.options().auto_activate ? version.newest : version.active}},
+            {"newest", int64_t{version.newest}}},
+           true);
   for (const server::Endpoint& endpoint : server.endpoints())
     notice("listener",
            {{"name", endpoint.name},
@@ -180,6 +189,8 @@ void complete_options(server::ServerOptions& options) {
   options.read_ahead = true;
   options.process_metrics = true;
   options.announce_token = announce_token;
+  options.snapshot_check.command = {
+      "/proc/self/exe", "log", "compare", "--data", options.data_directory, "--child-of", std::to_string(::getpid())};
   options.stop_wanted = [] { return stop_requested.load(); };
   const size_t open_files = net::raise_open_file_limit();
   options.io.max_connections =

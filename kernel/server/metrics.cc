@@ -1,5 +1,7 @@
 #include "kernel/server/metrics.h"
 
+#include <algorithm>
+
 #include "kernel/base/version.h"
 #include "kernel/server/server.h"
 
@@ -106,6 +108,12 @@ void register_shard(Server& server, Telemetry& telemetry) {
                   [&server] { return server.shard().disk_full() ? 1.0 : 0.0; });
   telemetry.gauge("heptane_clock_alarm", "1 while UTC is more than an hour away from log time",
                   [&server] { return server.shard().time_alarmed() ? 1.0 : 0.0; });
+  telemetry.gauge(
+      "heptane_upgrades_available", "Machines with a newer logic version than the one the log follows", [&server] {
+        const std::vector<MachineVersion> versions = server.shard().versions();
+        return static_cast<double>(
+            std::count_if(versions.begin(), versions.end(), [](const MachineVersion& v) { return v.upgradable(); }));
+      });
   telemetry.gauge("heptane_streams", "Streams",
                   [&server] { return static_cast<double>(server.streams().stream_count()); });
 }
@@ -151,6 +159,16 @@ void register_snapshots(Server& server, Telemetry& telemetry) {
   const snapshot::SnapshotCounters& counters = server.snapshots().counters();
   telemetry.counter("heptane_snapshots_total", "Snapshots published", value_of(counters.taken_total));
   telemetry.counter("heptane_snapshots_failed_total", "Snapshots given up", value_of(counters.failed_total));
+  telemetry.counter("heptane_snapshots_stuck_total", "Snapshots given up because their file did not grow any more",
+                    value_of(counters.stuck_total));
+  const SnapshotCheckCounters& checks = server.snapshot_check().counters();
+  const auto compared = [&](const char* result, const std::atomic<uint64_t>& total) {
+    telemetry.counter("heptane_snapshot_comparisons_total", "Comparisons of two snapshots since the start, by result",
+                      value_of(total), {{"result", result}});
+  };
+  compared("same", checks.same_total);
+  compared("different", checks.differing_total);
+  compared("none", checks.failed_total);
   telemetry.gauge("heptane_snapshot_last_sequence", "Sequence of the last snapshot", value_of(counters.last_sequence));
   telemetry.gauge("heptane_snapshot_last_bytes", "Size of the last snapshot", value_of(counters.last_bytes));
   telemetry.gauge("heptane_snapshot_last_pause_seconds", "How long the last snapshot stopped the shard",
@@ -179,6 +197,9 @@ void register_start_metrics(Server& server, Telemetry& telemetry) {
 
 void register_metrics(Server& server, Telemetry& telemetry) {
   register_shard(server, telemetry);
+  telemetry.gauge("heptane_machine_memory_bytes", "Memory of a machine's state",
+                  [&server] { return static_cast<double>(server.shard().kernel().memory_bytes()); },
+                  {{"machine", "kernel"}});
   register_machine(server.streams(), telemetry);
   register_machine(server.users(), telemetry);
   for (const std::unique_ptr<Module>& module : server.modules())

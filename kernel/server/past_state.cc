@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernel/archive/archive_store.h"
 #include "kernel/log/log_tool_scan.h"
 #include "kernel/snapshot/snapshot_file.h"
 
@@ -48,33 +49,69 @@ Result<void> PastState::go_to(const PastMoment& moment) {
   if (!restored) return std::move(restored.error());
   restored_ = std::move(*restored);
   time_ = restored_.header.time;
-  const Result<log::ScanPosition> from = start(segments);
-  if (!from) return from.error();
-  log::BatchScanner scanner(disk_, *id, 0, segments, *from);
+  log::ScanPosition from;
+  if (restored_.any && restored_.from.place.segment >= segments.front().number) {
+    from.segment = restored_.from.place.segment;
+    from.offset = restored_.from.place.offset;
+    from.next_sequence = restored_.from.next_sequence;
+    from.chain = restored_.from.previous_chain;
+  } else {
+    const Result<log::ScanPosition> log_start = log::scan_start(disk_, segments);
+    if (!log_start) return log_start.error();
+    from = *log_start;
+    const Result<bool> reached = replay_archive(*id, from.next_sequence, moment);
+    if (!reached) return reached.error();
+    if (*reached) return {};
+  }
+  log::BatchScanner scanner(disk_, *id, 0, segments, from);
   return replay(scanner, moment);
 }
 
-// Behind the snapshot; without one, at the log's first command.
-Result<log::ScanPosition> PastState::start(const std::vector<log::SegmentFile>& segments) const {
-  log::ScanPosition position;
-  if (restored_.any) {
-    const bool there = restored_.from.place.segment >= segments.front().number;
-    position.segment = there ? restored_.from.place.segment : segments.front().number;
-    position.offset = there ? restored_.from.place.offset : log::kBlockBytes;
-    position.next_sequence = restored_.from.next_sequence;
-    position.chain = restored_.from.previous_chain;
-    return position;
+// Up to the moment, or to where the log begins.
+Result<bool> PastState::replay_archive(const LogId& id, Sequence log_first, const PastMoment& moment) {
+  archive::ArchiveStore store(disk_, {home_ + "/archive", 0});
+  HEPTANE_TRY(store.look(id));
+  archive::ArchiveReader reader(disk_, store);
+  bool reached = sequence() == moment.sequence;
+  for (const auto& segment : *store.catalog()) {
+    if (reached || sequence() + 1 >= log_first) break;
+    if (segment->header.last_sequence <= sequence()) continue;
+    HEPTANE_TRY(reader.for_each_command(*segment, sequence() + 1, [&](const archive::Item& item) -> Result<bool> {
+      if (item.frame.sequence >= log_first) return false;
+      const Result<bool> more = replay_archived(item, moment);
+      if (!more) return more.error();
+      reached = !*more;
+      return more;
+    }));
   }
-  if (segments.front().number != 1) return too_old(0);
-  return log::scan_start(disk_, segments);
+  if (reached) return true;
+  if (sequence() + 1 < log_first) return not_kept(sequence() + 1);
+  return false;
 }
 
-Error PastState::too_old(Sequence oldest) const {
+// False: it is behind the moment.
+Result<bool> PastState::replay_archived(const archive::Item& item, const PastMoment& moment) {
+  if (sequence() == moment.sequence) return false;
+  if (item.frame.sequence != sequence() + 1) return not_kept(sequence() + 1);
+  if (item.frame.time > moment.time) return false;
+  HEPTANE_TRY(shard_.replay_command(item.entry, item.frame.sequence, item.frame.time));
+  time_ = std::max(time_, item.frame.time);
+  return true;
+}
+
+Error PastState::not_kept(Sequence missing) const {
   const snapshot::SnapshotStore snapshots(disk_, {home_ + "/snapshots", home_ + "/quarantine"});
-  if (const Result<std::vector<snapshot::SnapshotName>> names = snapshots.list(); names && !names->empty())
-    oldest = names->back().sequence;
-  return Error{Errc::not_found, "the oldest state that can be made again is the one at " + position_text(0, oldest) +
-                                    ": the log below it has become history"};
+  const Result<std::vector<snapshot::SnapshotName>> names = snapshots.list();
+  std::string message = "command " + position_text(0, missing) + " has become history and is not kept any more";
+  if (!names || names->empty()) return Error{Errc::not_found, message};
+  constexpr size_t kNamed = 5;
+  const size_t floor = std::min<size_t>(1, names->size() - 1);
+  message += ": the oldest state from which on every one can be made again is the one at " +
+             position_text(0, (*names)[floor].sequence);
+  for (size_t i = floor + 1; i < names->size() && i <= floor + kNamed; ++i)
+    message += (i == floor + 1 ? "; before it there are the ones at " : ", ") + position_text(0, (*names)[i].sequence);
+  if (names->size() > floor + 1 + kNamed) message += " and older ones";
+  return Error{Errc::not_found, message};
 }
 
 Result<void> PastState::replay(log::BatchScanner& scanner, const PastMoment& moment) {
@@ -100,14 +137,19 @@ Result<void> PastState::replay(log::BatchScanner& scanner, const PastMoment& mom
 }
 
 Result<std::vector<streams::StreamInfo>> PastState::streams() const {
-  const Buffer all = streams::encode(streams::DescribeQuery{true, {}});
-  Reply reply;
-  streams_.query(Query{streams::kDescribe, all.view(), Principal{}}, reply);
-  if (!reply.ok()) return Error{*reply.error, reply.message};
-  Result<std::vector<streams::StreamInfo>> infos = streams::decode_stream_infos(reply.payload.view());
-  if (!infos) return infos;
+  std::vector<streams::StreamInfo> infos;
+  for (bool more = true; more;) {
+    const Buffer query = streams::encode(streams::DescribeQuery{true, {}, infos.empty() ? "" : infos.back().name});
+    Reply reply;
+    streams_.query(Query{streams::kDescribe, query.view(), Principal{}}, reply);
+    if (!reply.ok()) return Error{*reply.error, reply.message};
+    Result<std::vector<streams::StreamInfo>> page = streams::decode_stream_infos(reply.payload.view());
+    if (!page) return page;
+    infos.insert(infos.end(), std::make_move_iterator(page->begin()), std::make_move_iterator(page->end()));
+    more = reply.numbers[0] != 0;
+  }
   // Events of the batch that was cut are in the state and not in the index.
-  for (streams::StreamInfo& info : *infos)
+  for (streams::StreamInfo& info : infos)
     for (streams::PartitionInfo& partition : info.partitions)
       partition.durable_end = streams_.next_offset(partition.id);
   return infos;
@@ -127,7 +169,12 @@ Result<std::optional<SnapshotComparison>> compare_snapshots(Disk& disk, const st
   PastState past(disk, data_directory, std::move(modules));
   PastMoment moment;
   moment.sequence = moment.snapshot_below = newer.sequence;
-  HEPTANE_TRY(past.go_to(moment));
+  if (const Result<void> reached = past.go_to(moment); !reached) {
+    // Beside a running server both may have gone meanwhile, and the log below them.
+    const Result<std::vector<snapshot::SnapshotName>> now = snapshots.list();
+    if (now && now->size() >= 2 && (*now)[1].sequence == (*names)[1].sequence) return reached.error();
+    return Error{Errc::not_found, "there are newer snapshots by now: compare again"};
+  }
   const SnapshotComparison found{(*names)[1].sequence, newer.sequence, past.state_hash()};
   if (found.hash == (*file)->footer().state_hash) return std::optional(found);
   return Error{Errc::corrupt, newer.path + " is not what replay makes: from the snapshot at " +

@@ -1,5 +1,5 @@
-// The server's state as it was behind a command, made again from files: the nearest snapshot at or below, then the log. It
-// reads only, also beside a running server, and knows its own position exactly: batches are cut at a command.
+// The server's state as it was behind a command, made again from files: the nearest snapshot at or below, then commands out of
+// the archive where the log is gone, then the log. What is not kept any more is refused by name. It reads only, also beside a running server, and knows its own position exactly: batches are cut at a command.
 // For `heptane at`, and to prove that a snapshot is what replay makes (the older one replayed to the newer).
 // One thread. Memory: the state itself, and a batch.
 #pragma once
@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/archive/archive_format.h"
 #include "kernel/auth/auth_machine.h"
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
@@ -47,9 +48,11 @@ class PastState {
   Result<std::vector<streams::StreamInfo>> streams() const;
 
  private:
-  Result<log::ScanPosition> start(const std::vector<log::SegmentFile>& segments) const;
+  // True: the moment is reached.
+  Result<bool> replay_archive(const LogId& id, Sequence log_first, const PastMoment& moment);
+  Result<bool> replay_archived(const archive::Item& item, const PastMoment& moment);
   Result<void> replay(log::BatchScanner& scanner, const PastMoment& moment);
-  Error too_old(Sequence oldest) const;
+  Error not_kept(Sequence missing) const;
 
   Disk& disk_;
   const std::string home_;

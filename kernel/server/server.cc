@@ -150,6 +150,7 @@ Result<void> Server::recover() {
 Result<void> Server::replay_log() {
   const std::string home = options_.data_directory + "/shard-0";
   snapshot::SnapshotStoreOptions snapshots{home + "/snapshots", home + "/quarantine"};
+  snapshots.history = {options_.snapshot_keep_bytes, options_.archive.retain_commands_ns};
   // A wish to stop waits for the end of the snapshot.
   snapshots.on_progress = [this](uint64_t done, uint64_t total) { (void)between_steps("restore", done, total).ok(); };
   if (options_.read_ahead) snapshots.read_ahead = snapshot::kReadAheadBuffers;
@@ -182,6 +183,9 @@ Result<void> Server::replay_log() {
     if (wake_helper_) wake_helper_();
   });
   snapshots_->set_report([](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); });
+  snapshot_check_ = std::make_unique<SnapshotCheck>(seams_.clock, options_.snapshot_check);
+  snapshot_check_->set_wake_shard([this] { seams_.net.wake(); });
+  snapshot_check_->set_report([](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); });
   archiver_ = std::make_unique<archive::Archiver>(*archive_, *log_, seams_.clock, options_.archive);
   archiver_->set_wake_shard([this] { seams_.net.wake(); });
   archiver_->set_wake_helper([this] {
@@ -191,9 +195,34 @@ Result<void> Server::replay_log() {
   archiver_->start(log_->id(), options_.shard.id, options_.segment_bytes);
   snapshots_->start(log_->id(), options_.shard.id, restored_, recovery_.bytes);
   shard_->start(recovery_.end);
+  snapshot_check_->start(shard_->epoch());
   start_auth();
-  shard_->adopt(options_.machine_config, recovery_.end.last_sequence == 0);
+  start_versions();
   return {};
+}
+
+// A new log follows the newest logic; an existing one when its operator says so.
+void Server::start_versions() {
+  const bool new_log = recovery_.end.last_sequence == 0;
+  if (!new_log)
+    for (MachineVersion& version : shard_->versions())
+      if (version.upgradable()) upgrades_at_start_.push_back(std::move(version));
+  shard_->adopt(options_.machine_config, new_log || options_.auto_activate);
+  if (!options_.auto_activate) return;
+  for (const MachineVersion& version : upgrades_at_start_) {
+    const std::string detail = "logic version " + std::to_string(version.active) + " to " +
+                               std::to_string(version.newest) + ", upgrade.auto_activate";
+    note({"upgrade.activate", version.name, detail, "done"});
+  }
+}
+
+// An event of the audit trail, by the server itself. The shard's thread.
+void Server::note(const auth::Note& note) {
+  Submission submission;
+  submission.machine = machine_ids::kAuth;
+  submission.type = auth::kNote;
+  submission.payload = auth::encode(note);
+  (void)shard_->submit_internal(std::move(submission));  // a full queue: the log line and the metric tell
 }
 
 // One reads what is in memory, on the I/O thread; the others wait for the disk.
@@ -310,12 +339,18 @@ int64_t Server::wait_limit_ns() const {
   return std::clamp<int64_t>(deadline_ns - now_ns, 0, kMaxWaitNs);
 }
 
-// log.md, Disk full: admission stops while there is still room for what must go on.
-void Server::check_free_space() {
+// log.md, Disk full: admission stops while there is still room for what must go on. History goes before it comes to that.
+Result<void> Server::check_free_space() {
   const uint64_t last_snapshot = snapshots_->counters().last_bytes.load(std::memory_order_relaxed);
   const uint64_t reserve = kReserveSegments * options_.segment_bytes + last_snapshot * 3 / 2;
-  const Result<uint64_t> free_bytes = seams_.disk.free_bytes(options_.data_directory);
+  Result<uint64_t> free_bytes = seams_.disk.free_bytes(options_.data_directory);
+  if (free_bytes && *free_bytes < reserve) {
+    const Result<bool> forgotten = snapshot_store_->forget_history();
+    if (!forgotten) return forgotten.error();
+    if (*forgotten) free_bytes = seams_.disk.free_bytes(options_.data_directory);
+  }
   if (free_bytes) shard_->set_disk_full(*free_bytes < reserve);
+  return {};
 }
 
 bool Server::shard_turn() {
@@ -329,7 +364,18 @@ bool Server::shard_turn() {
     shard_->when_at_rest([this](const RestPoint& rest) { snapshots_->take(*shard_, streams_, rest); });
   archiver_->shard_turn(*shard_, streams_);
   auth_turn();
+  note_snapshot_check();
   return shard_->run_once();
+}
+
+// Not while older programs can still go on with this log: they know no such event.
+void Server::note_snapshot_check() {
+  const std::optional<SnapshotCheck::Finding> finding = snapshot_check_->take_finding();
+  if (!finding || stopping_) return;
+  const std::vector<MachineVersion> versions = shard_->versions();
+  if (std::any_of(versions.begin(), versions.end(), [](const MachineVersion& v) { return v.upgradable(); })) return;
+  const std::string text = finding->text.substr(0, auth::kReportTextLimitBytes);
+  note({"snapshot.compare", "snapshots", text, finding->same ? "done" : "failed"});
 }
 
 // What was replayed is synced: the I/O side may believe it.
@@ -372,18 +418,22 @@ void Server::auth_turn() {
 Result<void> Server::find_needed_log() {
   const uint64_t taken = snapshots_->counters().taken_total.load(std::memory_order_relaxed);
   if (taken == snapshots_seen_) return {};
-  const Result<std::vector<snapshot::SnapshotName>> kept = snapshot_store_->list();
-  if (!kept) return kept.error();
+  const Result<Sequence> floor = snapshot_store_->recovery_floor();
+  if (!floor) return floor.error();
   snapshots_seen_ = taken;
-  needed_from_ = kept->size() < 2 ? 0 : kept->back().sequence;
+  needed_from_ = *floor;
   return {};
 }
 
 // While the disk is full: segments that hold no record of a living stream and lie below the older snapshot go. History of
 // commands is given up for going on; with room it is kept.
 Result<void> Server::relieve_disk() {
-  if (!shard_->disk_full()) return {};
-  snapshots_->request();
+  if (!shard_->disk_full()) {
+    relief_.forget();
+    return {};
+  }
+  const uint64_t failed = snapshots_->counters().failed_total.load(std::memory_order_relaxed);
+  if (relief_.due(committer_->bytes_total(), failed, seams_.clock.monotonic_ns())) snapshots_->request();
   seams_.net.wake();
   if (needed_from_ == 0 || !archiver_->idle()) return {};
   // Not the segment that holds the snapshot's own last batch: recovery begins behind it.
@@ -415,9 +465,10 @@ void Server::take_new_options() {
 bool Server::helper_turn() {
   if (committer_->failed()) return false;
   take_new_options();
-  check_free_space();
+  if (const Result<void> checked = check_free_space(); !checked) on_fatal_(checked.error());
   if (const Result<void> found = find_needed_log(); !found) on_fatal_(found.error());
   if (const Result<void> relieved = relieve_disk(); !relieved) on_fatal_(relieved.error());
+  snapshot_check_->run_once(stopping_);
   const Result<bool> more = log_->maintain();
   if (!more) {
     // A full disk is met by admission; anything else is a disk that cannot be trusted with the next batch.

@@ -31,6 +31,8 @@
 #include "kernel/server/listener_tls.h"
 #include "kernel/server/module.h"
 #include "kernel/server/reader_pool.h"
+#include "kernel/server/relief.h"
+#include "kernel/server/snapshot_check.h"
 #include "kernel/shard/shard.h"
 #include "kernel/snapshot/snapshot_taker.h"
 #include "kernel/streams/streams_machine.h"
@@ -64,6 +66,7 @@ struct ServerOptions {
   int64_t recovery_turn_ns = 5'000'000;               // of recovery between two turns of the admin listener
   std::map<std::string, std::string> machine_config;  // what apply() may see; differences are logged at start
   size_t readers = 1;                                 // threads for reads of the log that would wait for the disk
+  bool auto_activate = false;  // a start activates the newest logic versions of an existing log, too
   bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   bool process_metrics = false;       // what the system says of the process (not in the simulator)
@@ -72,6 +75,8 @@ struct ServerOptions {
   std::function<void(const std::string& token)> announce_token;  // the one-time token of a first start, once synced
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;
+  SnapshotCheckOptions snapshot_check;
+  uint64_t snapshot_keep_bytes = uint64_t{8} << 30;  // of snapshots for a look at the past
   archive::ArchiverOptions archive;
 };
 
@@ -120,8 +125,12 @@ class Server {
   const std::vector<Endpoint>& endpoints() const { return endpoints_; }
   std::string endpoints_json() const;
   const log::RecoveryReport& recovery() const { return recovery_; }
+  // Machines of an existing log that this program knew a newer logic version of at its start; activated by it when
+  // `auto_activate` is on.
+  const std::vector<MachineVersion>& upgrades_at_start() const { return upgrades_at_start_; }
   const snapshot::RestoredSnapshot& restored() const { return restored_; }
   snapshot::SnapshotTaker& snapshots() { return *snapshots_; }
+  const SnapshotCheck& snapshot_check() const { return *snapshot_check_; }
   bool recovered() const { return archiver_ != nullptr; }  // the references below are there
   archive::Archiver& archiver() { return *archiver_; }
   archive::ArchiveStore& archive() { return *archive_; }
@@ -167,9 +176,12 @@ class Server {
   void make_readers();
   Result<void> open_listeners();
   void start_auth();
+  void start_versions();
+  void note(const auth::Note& note);
   void bootstrap();
   void auth_turn();
-  void check_free_space();
+  Result<void> check_free_space();
+  void note_snapshot_check();
   Result<void> relieve_disk();
   Result<void> find_needed_log();
   Result<void> open_listener(const ListenerSpec& spec);
@@ -203,14 +215,17 @@ class Server {
   ListenerTls tls_;
   std::vector<Endpoint> endpoints_;
   log::RecoveryReport recovery_;
+  std::vector<MachineVersion> upgrades_at_start_;
   std::unique_ptr<snapshot::SnapshotStore> snapshot_store_;
   snapshot::RestoredSnapshot restored_;
   std::unique_ptr<snapshot::SnapshotTaker> snapshots_;
+  std::unique_ptr<SnapshotCheck> snapshot_check_;
   std::unique_ptr<archive::ArchiveStore> archive_;
   std::unique_ptr<archive::Archiver> archiver_;
   // Helper: recovery never begins below this sequence; 0 = it may begin at the log's beginning.
   Sequence needed_from_ = 0;
   uint64_t snapshots_seen_ = UINT64_MAX;  // taken_total when needed_from_ was looked up
+  ReliefSchedule relief_;
   std::function<void()> wake_commit_;
   std::function<void()> wake_helper_;
   std::atomic<uint32_t> oldest_live_segment_{0};  // as the shard last saw it while the disk was full

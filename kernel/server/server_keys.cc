@@ -45,6 +45,12 @@ void add_storage(Keys& keys) {
   keys.push_back(bind<&O::shard, &ShardOptions::seal_after_idle_ns>(
       duration_key("log.seal_after_idle", 1'000'000, 60 * kSecond,
                    "Idle time before a seal proves that the last batch was synced")));
+  keys.push_back(bind<&O::auto_activate>(
+      {.name = "upgrade.auto_activate",
+       .type = Type::boolean,
+       .help =
+           "A start activates the newest logic of every machine; else heptane upgrade activate does, and until then "
+           "older programs can go on with this log"}));
   keys.push_back(bind<&O::snapshots, &Snapshots::log_bytes_min>(
       reloadable(size_key("snapshot.log_bytes", kMiB, 1024 * kGiB,
                           "New log before the next snapshot, at least half the size of the last"))));
@@ -53,6 +59,20 @@ void add_storage(Keys& keys) {
   keys.push_back(bind<&O::snapshots, &Snapshots::free_bytes_reserve>(
       reloadable(size_key("snapshot.free_bytes_reserve", 0, 1024 * kGiB,
                           "Free disk space that a snapshot leaves, on top of 1.5 times the last one"))));
+  keys.push_back(bind<&O::snapshots, &Snapshots::child_deadline_ns>(reloadable(duration_key(
+      "snapshot.child_deadline", kSecond, kDay, "A snapshot whose file has not grown for so long is given up"))));
+  keys.push_back(bind<&O::snapshot_keep_bytes>(
+      size_key("snapshot.keep_bytes", 0, 1024 * kGiB,
+               "Snapshots besides the two of recovery, for heptane at, as long as retain.commands says; the oldest go "
+               "first")));
+  Key every{.name = "snapshot.compare_starts",
+            .type = Type::integer,
+            .help = "At every so many starts the two newest snapshots are compared by replay, in the background",
+            .min = 1,
+            .max = 1'000'000};
+  keys.push_back(bind<&O::snapshot_check, &SnapshotCheckOptions::every_starts>(with_word(every, "never", 0)));
+  keys.push_back(bind<&O::snapshot_check, &SnapshotCheckOptions::deadline_ns>(
+      duration_key("snapshot.compare_deadline", kSecond, 7 * kDay, "A comparison that takes longer is given up")));
   keys.push_back(bind<&O::archive, &Archive::target_bytes>(
       size_key("archive.segment_bytes", 16 * kMiB, 4 * kGiB, "Log that becomes one archive segment")));
   keys.push_back(bind<&O::archive, &Archive::bytes_per_second>(reloadable(with_word(
@@ -92,7 +112,9 @@ void add_limits(Keys& keys) {
       duration_key("limits.drain", 0, 600 * kSecond, "A stop cuts off what is unanswered then")));
   keys.push_back(bind<&O::shard, &ShardOptions::machine_memory_budget_bytes>(
       reloadable(size_key("limits.machine_memory", 16 * kMiB, 1024 * kGiB,
-                          "State of one machine; above it new state is refused while reads and deletions go on"))));
+                          "State of one machine, and of timers and idempotency keys together; above it new state is "
+                          "refused while reads and "
+                          "deletions go on"))));
 }
 
 void add_auth(Keys& keys) {

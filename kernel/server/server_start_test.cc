@@ -202,6 +202,34 @@ TEST_F(ServerStart, AWishToStopEndsTheReplayAndChangesNothing) {
   EXPECT_EQ(server_->recovery().end.last_sequence, last);
 }
 
+// Nothing can be written, nothing changes: one attempt, and not one at every turn of the helper.
+TEST_F(ServerStart, AFullDiskAsksForASnapshotOncePerGrowth) {
+  start();
+  fill(3);
+  ASSERT_FALSE(server_->shard().disk_full());
+  const uint64_t used = (uint64_t{1} << 40) - *disk_.free_bytes("data");
+  disk_.set_capacity(used + (512 << 10));
+  turns(20);
+  ASSERT_TRUE(server_->shard().disk_full());
+  const snapshot::SnapshotCounters& counters = server_->snapshots().counters();
+  const uint64_t before = counters.failed_total + counters.taken_total;
+  EXPECT_GE(before, 1u);
+  turns(500);  // of a clock that moves by a millisecond whenever it is asked
+  EXPECT_LE(counters.failed_total + counters.taken_total, before + 8);
+}
+
+TEST_F(ServerStart, AComparisonOfSnapshotsIsAnEventAndChangesNoReadiness) {
+  options_.snapshot_check.command = {"/bin/sh", "-c", "echo they differ; exit 1"};
+  options_.snapshot_check.every_starts = 1;
+  start();
+  while (server_->snapshot_check().counters().differing_total == 0) turns(1);
+  turns(20);
+  EXPECT_TRUE(server_->readiness().ready);
+  const std::optional<PartitionId> audit = server_->streams().find_partition("audit", 0);
+  ASSERT_TRUE(audit.has_value());
+  EXPECT_EQ(server_->streams().next_offset(*audit), 1);
+}
+
 TEST_F(ServerStart, AReloadLogsWhatMachinesSeeAndTellsTheModule) {
   options_.machine_config = {{"keyed.seen", "5"}};
   start();

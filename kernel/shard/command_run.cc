@@ -108,6 +108,12 @@ Offset CommandRun::emit(const Event& event) {
   return streams_->next_offset(event.partition) + count->second++;
 }
 
+Offset CommandRun::next_offset(PartitionId partition) const {
+  const auto count =
+      std::find_if(emitted_.begin(), emitted_.end(), [&](const auto& entry) { return entry.first == partition; });
+  return streams_->next_offset(partition) + (count == emitted_.end() ? 0 : count->second);
+}
+
 TimerId CommandRun::arm(LogTime due, CommandType type, Bytes payload) {
   HEPTANE_ASSERT(payload.size() <= kTimerPayloadLimitBytes, "a timer's payload is too long");
   const TimerId id = next_timer_++;
@@ -184,6 +190,7 @@ void Effects::unchanged(int64_t number0, int64_t number1) {
 }
 
 Offset Effects::emit(const Event& event) { return run_.emit(event); }
+Offset Effects::next_offset(PartitionId partition) const { return run_.next_offset(partition); }
 
 bool Effects::room_for(uint64_t events, uint64_t bytes) const {
   return run_.events_.size() + events <= kEventsLimit && run_.arena_.size() + bytes <= kEventBytesLimit;

@@ -86,6 +86,7 @@ class CommandRun {
   StateMachine& enlist(MachineId id);
   void open_missing_scopes(MachineTable::Slot& slot);
   Offset emit(const Event& event);
+  Offset next_offset(PartitionId partition) const;
   TimerId arm(LogTime due, CommandType type, Bytes payload);
   bool cancel(TimerId timer);
   Event staged(const StagedEvent& event) const;

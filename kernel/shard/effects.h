@@ -43,6 +43,8 @@ class Effects {
 
   // Appends an event; returns the offset it will have when the command is kept. The partition must exist.
   Offset emit(const Event& event);
+  // The offset that the next event of this partition will have: behind what this command has emitted so far.
+  Offset next_offset(PartitionId partition) const;
   bool room_for(uint64_t events, uint64_t bytes) const;
 
   // Fires once at log time >= due as a command of the arming machine with this type and payload (at most 64 KiB).

@@ -1,5 +1,7 @@
 #include "kernel/shard/idempotency.h"
 
+#include <algorithm>
+
 namespace heptane {
 
 const IdempotencyTable::Result* IdempotencyTable::find(uint32_t principal, MachineId machine,
@@ -18,6 +20,8 @@ void IdempotencyTable::record(uint32_t principal, MachineId machine, const Idemp
   result.reply_kept = reply.payload.size() <= kReplyLimitBytes;
   if (result.reply_kept) result.reply = std::string(as_text(reply.payload.view()));
   const Key where{principal, machine, key.id};
+  if (const auto before = results_.find(where); before != results_.end()) reply_bytes_ -= before->second.reply.size();
+  reply_bytes_ += result.reply.size();
   if (results_.insert_or_assign(where, std::move(result)).second) order_[principal].push_back(where);
 }
 
@@ -32,8 +36,24 @@ void IdempotencyTable::evict(LogTime now, uint32_t principal) {
 
 void IdempotencyTable::forget_oldest(uint32_t principal) {
   std::deque<Key>& keys = order_[principal];
-  results_.erase(keys.front());
+  const auto oldest = results_.find(keys.front());
+  reply_bytes_ -= oldest->second.reply.size();
+  results_.erase(oldest);
   keys.pop_front();
+}
+
+bool IdempotencyTable::has_expired(LogTime now) const {
+  return std::any_of(order_.begin(), order_.end(), [&](const auto& order) {
+    return !order.second.empty() && results_.find(order.second.front())->second.time < now - kKeptNs;
+  });
+}
+
+uint64_t IdempotencyTable::forget_expired(LogTime now) {
+  const size_t before = results_.size();
+  for (auto& [principal, keys] : order_)
+    while (!keys.empty() && results_.find(keys.front())->second.time < now - kKeptNs) forget_oldest(principal);
+  std::erase_if(order_, [](const auto& order) { return order.second.empty(); });
+  return before - results_.size();
 }
 
 void IdempotencyTable::save(SnapshotWriter& writer) const {
@@ -58,6 +78,7 @@ void IdempotencyTable::save(SnapshotWriter& writer) const {
 heptane::Result<void> IdempotencyTable::restore(SnapshotReader& reader) {
   order_.clear();
   results_.clear();
+  reply_bytes_ = 0;
   const auto principals = reader.le<uint64_t>();
   for (uint64_t p = 0; p < principals && !reader.failed(); ++p) {
     const auto principal = reader.le<uint32_t>();
@@ -72,6 +93,7 @@ heptane::Result<void> IdempotencyTable::restore(SnapshotReader& reader) {
       for (int64_t& number : result.numbers) number = reader.le<int64_t>();
       result.reply_kept = reader.le<uint8_t>() != 0;
       result.reply = reader.text(kReplyLimitBytes);
+      reply_bytes_ += result.reply.size();
       order_[principal].push_back(key);
       results_.emplace(key, std::move(result));
     }

@@ -16,6 +16,7 @@ class IdempotencyTable {
   static constexpr LogTime kKeptNs = int64_t{24} * 3600 * 1'000'000'000;
   static constexpr size_t kPerPrincipalLimit = 100'000;
   static constexpr size_t kReplyLimitBytes = 256;
+  static constexpr uint64_t kBytesPerResult = 224;  // with its places in map and order
 
   struct Result {
     uint64_t request_hash = 0;
@@ -30,6 +31,10 @@ class IdempotencyTable {
   const Result* find(uint32_t principal, MachineId machine, const IdempotencyKey& key) const;
   void record(uint32_t principal, MachineId machine, const IdempotencyKey& key, const Reply& reply);
   size_t size() const { return results_.size(); }
+  uint64_t memory_bytes() const { return results_.size() * kBytesPerResult + reply_bytes_; }
+  // Of every principal, what is older than kKeptNs at `now`. Returns how many.
+  uint64_t forget_expired(LogTime now);
+  bool has_expired(LogTime now) const;
 
   void save(SnapshotWriter& writer) const;
   heptane::Result<void> restore(SnapshotReader& reader);
@@ -40,6 +45,7 @@ class IdempotencyTable {
   void forget_oldest(uint32_t principal);
 
   std::map<Key, Result> results_;
+  uint64_t reply_bytes_ = 0;
   std::map<uint32_t, std::deque<Key>> order_;  // per principal, oldest first
 };
 

@@ -5,10 +5,12 @@ namespace heptane {
 namespace {
 // What apply() has let in reads back: a timer's payload is shorter, a configuration's texts fit one command.
 constexpr size_t kTextLimitBytes = log::kPayloadLimitBytes;
+constexpr uint64_t kBytesPerTimer = 224;  // with its places in both maps
 }  // namespace
 
 void KernelState::arm(TimerId id, Timer timer) {
   due.emplace(std::make_pair(timer.due, id), timer.machine);
+  timer_payload_bytes += timer.payload.size();
   timers.emplace(id, std::move(timer));
 }
 
@@ -16,6 +18,7 @@ bool KernelState::disarm(TimerId id) {
   const auto found = timers.find(id);
   if (found == timers.end()) return false;
   due.erase({found->second.due, id});
+  timer_payload_bytes -= found->second.payload.size();
   timers.erase(found);
   return true;
 }
@@ -24,6 +27,10 @@ TimerId KernelState::first_due(LogTime& due_at) const {
   if (due.empty()) return 0;
   due_at = due.begin()->first.first;
   return due.begin()->first.second;
+}
+
+uint64_t KernelState::memory_bytes() const {
+  return timers.size() * kBytesPerTimer + timer_payload_bytes + idempotency.memory_bytes();
 }
 
 uint32_t KernelState::version_of(MachineId machine) const {

@@ -15,6 +15,7 @@ constexpr size_t kInternalLimit = 4096;
 constexpr LogTime kTimeDeltaLimitNs = 4'000'000'000;  // an entry keeps it in 32 bits
 constexpr size_t kRecordBatchCrcOffset = log::kRecordBatchPrefixBytes - 4;
 constexpr uint32_t kTimersPerTurn = 1024;
+constexpr int64_t kReliefIntervalNs = 1'000'000'000;
 constexpr uint32_t kCommandsPerStamp = 32;  // reading the clock for each costs as much as laying down its entry
 
 Reply refusal(Errc code, std::string message) {
@@ -88,12 +89,8 @@ void Shard::start(const log::LogEnd& end) {
   seal_when_idle();
 }
 
-void Shard::adopt(const std::map<std::string, std::string>& wanted_config, bool new_log) {
-  const auto command = [&](KernelCommand type, ByteWriter& payload) {
-    Submission submission;
-    submission.machine = machine_ids::kKernel;
-    submission.type = type;
-    submission.payload = Buffer::take(payload.release());
+void Shard::adopt(const std::map<std::string, std::string>& wanted_config, bool activate) {
+  const auto command = [&](Submission submission) {
     const bool taken = submit_internal(std::move(submission));
     HEPTANE_ASSERT(taken, "more configuration than the inner queue holds");
   };
@@ -103,7 +100,11 @@ void Shard::adopt(const std::map<std::string, std::string>& wanted_config, bool 
       payload.le<uint32_t>(static_cast<uint32_t>(text->size()));
       payload.append(*text);
     }
-    command(kSetConfig, payload);
+    Submission submission;
+    submission.machine = machine_ids::kKernel;
+    submission.type = kSetConfig;
+    submission.payload = Buffer::take(payload.release());
+    command(std::move(submission));
   };
   for (const auto& [key, value] : kernel_.config)
     if (!wanted_config.contains(key)) set(key, "");
@@ -111,14 +112,19 @@ void Shard::adopt(const std::map<std::string, std::string>& wanted_config, bool 
     const auto found = kernel_.config.find(key);
     if (found == kernel_.config.end() || found->second != value) set(key, value);
   }
-  if (!new_log) return;
-  for (const MachineTable::Slot& slot : machines_.all()) {
-    if (slot.machine->newest_version() <= kernel_.version_of(slot.machine->id())) continue;
-    ByteWriter payload;
-    payload.le<uint16_t>(slot.machine->id());
-    payload.le<uint32_t>(slot.machine->newest_version());
-    command(kActivate, payload);
-  }
+  if (!activate) return;
+  for (const MachineVersion& version : versions())
+    if (version.upgradable()) command(make_activation(version.machine, version.newest));
+}
+
+std::vector<MachineVersion> Shard::versions() const {
+  std::vector<MachineVersion> all;
+  for (const MachineTable::Slot& slot : machines_.all())
+    all.push_back(
+        {slot.id, kernel_.version_of(slot.id), slot.machine->newest_version(), std::string(slot.machine->name())});
+  std::sort(all.begin(), all.end(),
+            [](const MachineVersion& a, const MachineVersion& b) { return a.machine < b.machine; });
+  return all;
 }
 
 bool Shard::run_once() {
@@ -126,6 +132,7 @@ bool Shard::run_once() {
   stamp_serves_ = 0;
   take_completions();
   if (at_rest_ && !come_to_rest()) return false;  // a completion wakes this thread
+  relieve_memory();
   const bool timers = fire_due_timers();
   const bool requests = take_requests();
   hand_over_when_due();
@@ -267,6 +274,8 @@ void Shard::query(ShardLink& link, SessionId session, RequestId request, const Q
   Reply reply;
   if (MachineTable::Slot* slot = machines_.find(question.machine))
     slot->machine->query(Query{question.type, question.payload.view(), question.principal}, reply);
+  else if (question.machine == machine_ids::kKernel && question.type == kVersions)
+    reply.payload = encode_versions(versions());
   else
     reply = refusal(Errc::not_found, "no such module is switched on");
   answer(&link, last_applied_, session, request, std::move(reply));
@@ -315,6 +324,10 @@ std::optional<Reply> Shard::machine_refusal(MachineId machine, CommandType type)
   if (disk_full()) return refusal(Errc::no_space, "the disk is nearly full: delete streams or make room");
   if (slot->machine->memory_bytes() > options_.machine_memory_budget_bytes)
     return refusal(Errc::overloaded, "the module's memory budget is used up: delete something or raise it");
+  if (kernel_.memory_bytes() > options_.machine_memory_budget_bytes)
+    return refusal(Errc::overloaded,
+                   "timers and idempotency keys of the last 24 hours use up the memory budget: raise "
+                   "limits.machine_memory, or wait");
   return std::nullopt;
 }
 
@@ -449,6 +462,8 @@ void Shard::run_command(const Command& command) {
   switch (command.type) {
     case kFireTimer: return fire_timer(command);
     case kDropTimer: return drop_timer(command);
+    case kForgetResults:
+      return run_.effects().reply(static_cast<int64_t>(kernel_.idempotency.forget_expired(command.time)));
     case kTransact: return apply_transact(command, machines_, run_);
     case kSetConfig:
     case kActivate: return set_config(command);
@@ -523,6 +538,19 @@ bool Shard::fire_due_timers() {
     if (take_submission(nullptr, 0, 0, submission) == Taken::stalled) return false;
   }
   return true;
+}
+
+// First results of a principal that has gone stay until somebody needs their memory.
+void Shard::relieve_memory() {
+  if (kernel_.memory_bytes() <= options_.machine_memory_budget_bytes || stopping_) return;
+  const int64_t now_ns = clock_.monotonic_ns();
+  if (now_ns - last_relief_ns_ < kReliefIntervalNs) return;
+  last_relief_ns_ = now_ns;
+  if (!kernel_.idempotency.has_expired(now())) return;
+  Submission submission;
+  submission.machine = machine_ids::kKernel;
+  submission.type = kForgetResults;
+  (void)submit_internal(std::move(submission));  // a full queue: the next turn tries again
 }
 
 BatchWriter* Shard::free_writer() {

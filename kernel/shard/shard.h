@@ -18,6 +18,7 @@
 #include "kernel/shard/log_clock.h"
 #include "kernel/shard/principal_check.h"
 #include "kernel/shard/snapshot_io.h"
+#include "kernel/shard/versions.h"
 
 namespace heptane {
 
@@ -70,12 +71,17 @@ class Shard {
   // batch only the commands up to it, whose effects are then not compared; nothing can be replayed behind that.
   Result<void> replay(const log::BatchView& batch, const log::BatchPlace& place, Sequence upto = UINT64_MAX);
   void accept_divergence(Sequence sequence) { accepted_divergence_ = sequence; }
+  // One command alone, out of the archive: the next one. Its effects have nothing to be compared with but its offset, and
+  // the index learns nothing of it: for a look at the past.
+  Result<void> replay_command(const log::EntryView& entry, Sequence sequence, LogTime time);
   // After recovery: a new epoch begins; writes the seal that makes it durable.
   void start(const log::LogEnd& end);
 
-  // After start(): logs what differs between the wanted configuration and the state's; on a new log, also activates the
-  // newest logic version of every machine. On an existing log activation is an operator's command.
-  void adopt(const std::map<std::string, std::string>& wanted_config, bool new_log);
+  // After start(): logs what differs between the wanted configuration and the state's. `activate`: also activates the newest
+  // logic version of every machine, as on a new log; on an existing one activation is an operator's command.
+  void adopt(const std::map<std::string, std::string>& wanted_config, bool activate);
+  // Logic versions as of last_applied(), in order of machine id. The shard's thread.
+  std::vector<MachineVersion> versions() const;
 
   // True when there is more to do at once.
   bool run_once();
@@ -137,8 +143,11 @@ class Shard {
   void run_command(const Command& command);
   void fire_timer(const Command& command);
   void drop_timer(const Command& command);
+  void relieve_memory();
   void set_config(const Command& command);
   void keep(const Command& command, uint32_t delta, const std::optional<IdempotencyKey>& key, bool replaying);
+  Result<void> run_again(const Command& command, const log::EntryView& entry);
+  Result<void> check_known(MachineId machine, uint32_t version) const;
   void expect(const log::EntryView& entry, Sequence sequence) const;
   Result<void> replay_entry(const log::EntryView& entry, Sequence sequence, const log::BatchView& batch,
                             const log::BatchPlace& place);
@@ -193,6 +202,7 @@ class Shard {
   log::BatchPlace last_batch_;  // synced and indexed
   log::ChainValue last_chain_{};
   int64_t last_hand_over_ns_ = 0;
+  int64_t last_relief_ns_ = 0;
   size_t next_link_ = 0;
   std::map<PartitionId, std::vector<Waiting>> waiting_;
   std::map<std::pair<ShardLink*, uint64_t>, PartitionId> subscriptions_;

@@ -71,6 +71,21 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
                    std::to_string(header.last_sequence())};
 }
 
+// What a newer program has activated, this one cannot compute.
+Result<void> Shard::check_known(MachineId machine, uint32_t version) const {
+  const MachineTable::Slot* slot = machines_.find(machine);
+  if (slot == nullptr)
+    return Error{Errc::unsupported, "logic version " + std::to_string(version) + " of machine " +
+                                        std::to_string(machine) +
+                                        " is active, which is switched off or unknown to this program: switch its "
+                                        "module on"};
+  if (version <= slot->machine->newest_version()) return {};
+  return Error{Errc::unsupported,
+               "logic version " + std::to_string(version) + " of " + std::string(slot->machine->name()) +
+                   " is active, this program knows versions up to " + std::to_string(slot->machine->newest_version()) +
+                   ": use the program that activated it, or a newer one"};
+}
+
 void Shard::expect(const log::EntryView& entry, Sequence sequence) const {
   if (!entry.header.is_command()) return;
   const MachineTable::Slot* slot = machines_.find(entry.header.machine);
@@ -105,6 +120,33 @@ std::string Shard::first_difference(const log::BatchView& batch) {
   return "the events are the same, a reply or a timer differs";
 }
 
+// What was applied once, with what came of it then as far as its own entry tells.
+Result<void> Shard::run_again(const Command& command, const log::EntryView& entry) {
+  const auto name = [&] { return "command " + position_text(options_.id, command.sequence); };
+  if (command.machine != machine_ids::kKernel && machines_.find(command.machine) == nullptr)
+    return Error{Errc::unsupported, name() + " is for machine " + std::to_string(command.machine) +
+                                        ", which is switched off or unknown to this program: switch its module on"};
+  if (command.machine == machine_ids::kKernel && command.type == kActivate) {
+    ByteReader reader(command.payload);
+    const auto machine = reader.le<MachineId>();
+    const Result<void> known = check_known(machine, reader.le<uint32_t>());
+    if (!known) return Error{known.error().code, name() + ": " + known.error().message};
+  }
+  run_.begin(command.sequence, command.time);
+  run_command(command);
+  if (run_.outcome() != CommandOutcome::kept)
+    return Error{Errc::corrupt, name() + " of " +
+                                    std::string(machines_.find(command.machine) != nullptr
+                                                    ? machines_.find(command.machine)->machine->name()
+                                                    : "kernel") +
+                                    " was kept when it was logged and is refused in replay: " + run_.reply().message};
+  if (!entry.header.is_record_batch()) return {};
+  const Offset logged = streams_->read_run(command.partition, entry.payload, 0, 0).first;
+  if (logged == run_.reply().numbers[0]) return {};
+  return Error{Errc::corrupt, name() + " has offset " + std::to_string(logged) + " in the log and " +
+                                  std::to_string(run_.reply().numbers[0]) + " in replay"};
+}
+
 Result<void> Shard::replay_entry(const log::EntryView& entry, Sequence sequence, const log::BatchView& batch,
                                  const log::BatchPlace& place) {
   const auto finish = static_cast<uint32_t>(entry.offset + entry.header.stored_bytes());
@@ -121,27 +163,23 @@ Result<void> Shard::replay_entry(const log::EntryView& entry, Sequence sequence,
                   entry.payload,
                   Principal{}};
   const std::optional<IdempotencyKey> key = logged_key(entry.extensions, command.principal);
-  if (command.machine != machine_ids::kKernel && machines_.find(command.machine) == nullptr)
-    return Error{Errc::unsupported, "command " + position_text(options_.id, sequence) + " is for machine " +
-                                        std::to_string(command.machine) +
-                                        ", which is switched off or unknown to this program: switch its module on"};
-  run_.begin(command.sequence, command.time);
-  run_command(command);
-  if (run_.outcome() != CommandOutcome::kept)
-    return Error{Errc::corrupt, "command " + position_text(options_.id, sequence) + " of " +
-                                    std::string(machines_.find(command.machine) != nullptr
-                                                    ? machines_.find(command.machine)->machine->name()
-                                                    : "kernel") +
-                                    " was kept when it was logged and is refused in replay: " + run_.reply().message};
-  if (entry.header.is_record_batch()) {
-    const EntryRun run = streams_->read_run(command.partition, entry.payload, entry.offset, finish);
-    if (run.first != run_.reply().numbers[0])
-      return Error{Errc::corrupt, "command " + position_text(options_.id, sequence) + " has offset " +
-                                      std::to_string(run.first) + " in the log and " +
-                                      std::to_string(run_.reply().numbers[0]) + " in replay"};
-    streams_->add_durable(run, place);
-  }
+  HEPTANE_TRY(run_again(command, entry));
+  if (entry.header.is_record_batch())
+    streams_->add_durable(streams_->read_run(command.partition, entry.payload, entry.offset, finish), place);
   keep(command, 0, key, true);
+  return {};
+}
+
+Result<void> Shard::replay_command(const log::EntryView& entry, Sequence sequence, LogTime time) {
+  HEPTANE_ASSERT(sequence == last_applied_ + 1, "commands are replayed in order");
+  run_.replayed().clear();
+  Command command{
+      sequence,      time,       entry.header.machine, entry.header.type, entry.header.kind, entry.header.partition,
+      entry.payload, Principal{}};
+  const std::optional<IdempotencyKey> key = logged_key(entry.extensions, command.principal);
+  HEPTANE_TRY(run_again(command, entry));
+  keep(command, 0, key, true);
+  streams_->settle(sequence);
   return {};
 }
 
@@ -160,6 +198,7 @@ void Shard::save(SnapshotWriter& writer) const {
 
 Result<void> Shard::restore(SnapshotReader& reader, Sequence sequence, LogTime time) {
   HEPTANE_TRY(kernel_.restore(reader));
+  for (const auto& [machine, version] : kernel_.versions) HEPTANE_TRY(check_known(machine, version));
   const auto count = reader.le<uint32_t>();
   for (uint32_t i = 0; i < count && !reader.failed(); ++i) {
     const auto id = reader.le<uint16_t>();

@@ -43,12 +43,8 @@ void close_all_but(int fd) {
 }
 
 [[noreturn]] void run_child(pid_t parent, int keep_fd, const std::function<bool()>& body) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(1);  // it ended before the line above
-  prefer_as_victim();
+  if (!become_background(parent, kNice)) ::_exit(1);
   close_all_but(keep_fd);
-  ::setpriority(PRIO_PROCESS, 0, kNice);
-  ::syscall(SYS_ioprio_set, kIoPriorityProcess, 0, kIoPriority);
   ::_exit(body() ? 0 : 1);
 }
 
@@ -74,6 +70,15 @@ uint64_t resident_bytes() {
 }
 
 }  // namespace
+
+bool become_background(pid_t parent, int nice) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) return false;  // it ended before the line above
+  prefer_as_victim();
+  ::setpriority(PRIO_PROCESS, 0, nice);
+  ::syscall(SYS_ioprio_set, kIoPriorityProcess, 0, kIoPriority);
+  return true;
+}
 
 Result<int64_t> ForkedChild::start(int keep_fd, const std::function<bool()>& body) {
   HEPTANE_ASSERT(pid_ < 0, "one child at a time");
@@ -103,6 +108,10 @@ std::optional<Result<void>> ForkedChild::poll() {
   if (WIFSIGNALED(status))
     return Result<void>(Error{Errc::io, "the writing process was ended by signal " + std::to_string(WTERMSIG(status))});
   return Result<void>(Error{Errc::io, "the writing process could not write (is the disk full?)"});
+}
+
+void ForkedChild::interrupt() {
+  if (pid_ >= 0) ::kill(pid_, SIGKILL);
 }
 
 void ForkedChild::kill() {

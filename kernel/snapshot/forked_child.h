@@ -27,11 +27,17 @@ class ForkedChild {
   // nullopt: it still runs. Else how it ended. Any one thread at a time.
   std::optional<Result<void>> poll();
   void kill();
+  // As kill(), without waiting: poll() tells when it is gone.
+  void interrupt();
   pid_t pid() const { return pid_; }
 
  private:
   pid_t pid_ = -1;
 };
+
+// In a child: it goes with the thread that began it, is the first to go when memory runs out, and others come before it at
+// processor (`nice`, to 19) and disk. False: `parent` has ended already.
+bool become_background(pid_t parent, int nice);
 
 // Sleeps as a writer at `bytes_per_second` that has written `written` bytes since `begin_ns` must (monotonic). 0: not at all.
 void pace(int64_t begin_ns, uint64_t written, uint64_t bytes_per_second);

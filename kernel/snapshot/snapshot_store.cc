@@ -225,9 +225,66 @@ Result<void> SnapshotStore::publish(Sequence sequence) {
 Result<void> SnapshotStore::thin_out() {
   const Result<std::vector<SnapshotName>> names = list();
   if (!names) return names.error();
-  if (names->size() <= options_.kept) return {};
-  for (size_t i = options_.kept; i < names->size(); ++i) HEPTANE_TRY(disk_.unlink((*names)[i].path));
+  const std::vector<SnapshotName> surplus = surplus_history(*names);
+  if (surplus.empty()) return {};
+  for (const SnapshotName& name : surplus) HEPTANE_TRY(disk_.unlink(name.path));
   return disk_.sync_directory(options_.directory);
+}
+
+// A file that cannot be looked at is no history.
+std::vector<SnapshotName> SnapshotStore::surplus_history(const std::vector<SnapshotName>& newest_first) {
+  std::vector<SnapshotName> surplus;
+  if (newest_first.size() <= options_.kept) return surplus;
+  struct Kept {
+    SnapshotName name;
+    uint64_t bytes = 0;
+  };
+  std::vector<Kept> history;
+  const std::optional<SnapshotHeader> newest = header_of(disk_, newest_first.front().path);
+  uint64_t total = 0;
+  for (size_t i = options_.kept; i < newest_first.size(); ++i) {
+    const SnapshotName& name = newest_first[i];
+    const std::optional<SnapshotHeader> header = header_of(disk_, name.path);
+    const Result<std::unique_ptr<File>> file = disk_.open(name.path, OpenMode::read);
+    const Result<uint64_t> bytes = file ? (*file)->size() : Result<uint64_t>(file.error());
+    const bool old =
+        options_.history.keep_ns >= 0 && newest && header && newest->time - header->time > options_.history.keep_ns;
+    if (!header || !bytes || old || total + *bytes > options_.history.keep_bytes) {
+      surplus.push_back(name);
+      if (header && bytes) total = UINT64_MAX / 2;  // what is older still goes before it would
+      continue;
+    }
+    total += *bytes;
+    history.push_back({name, *bytes});
+  }
+  while (history.size() > kHistoryMax) {
+    // Between its neighbours; the oldest one marks how far back history goes and stays.
+    size_t best = 0;
+    Sequence best_gap = UINT64_MAX;
+    for (size_t i = 0; i + 1 < history.size(); ++i) {
+      const Sequence above = i == 0 ? newest_first[options_.kept - 1].sequence : history[i - 1].name.sequence;
+      const Sequence gap = above - history[i + 1].name.sequence;
+      if (gap < best_gap) best = i, best_gap = gap;
+    }
+    surplus.push_back(history[best].name);
+    history.erase(history.begin() + static_cast<ptrdiff_t>(best));
+  }
+  return surplus;
+}
+
+Result<bool> SnapshotStore::forget_history() {
+  const Result<std::vector<SnapshotName>> names = list();
+  if (!names) return names.error();
+  if (names->size() <= options_.kept) return false;
+  for (size_t i = options_.kept; i < names->size(); ++i) HEPTANE_TRY(disk_.unlink((*names)[i].path));
+  HEPTANE_TRY(disk_.sync_directory(options_.directory));
+  return true;
+}
+
+Result<Sequence> SnapshotStore::recovery_floor() const {
+  const Result<std::vector<SnapshotName>> names = list();
+  if (!names) return names.error();
+  return names->size() < options_.kept ? Sequence{0} : (*names)[options_.kept - 1].sequence;
 }
 
 Result<std::vector<std::string>> SnapshotStore::quarantine_above(Sequence sequence) {

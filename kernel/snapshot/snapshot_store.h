@@ -18,6 +18,13 @@ namespace heptane::snapshot {
 
 constexpr size_t kReadAheadBuffers = 4;  // what a server takes
 
+// Snapshots older than those that serve recovery: a look at the past begins at the nearest one.
+struct SnapshotHistory {
+  uint64_t keep_bytes = 0;  // of all of them; the oldest go first. 0: none are kept
+  int64_t keep_ns = -1;     // log time before the newest one; -1: for ever
+};
+constexpr size_t kHistoryMax = 64;  // above it those go that leave the smallest gap: they thin out evenly
+
 struct SnapshotStoreOptions {
   std::string directory;             // DATA/shard-0/snapshots
   std::string quarantine_directory;  // DATA/shard-0/quarantine
@@ -26,6 +33,7 @@ struct SnapshotStoreOptions {
   size_t read_ahead = 0;  // buffers that a thread of its own reads ahead in restore(); 0: no thread
   // Told while restore() reads: how much of a file's bytes it has.
   std::function<void(uint64_t done, uint64_t total)> on_progress{};
+  SnapshotHistory history{};
 };
 
 struct SnapshotName {
@@ -69,8 +77,12 @@ class SnapshotStore {
 
   std::string temporary_path() const;
   std::string final_path(Sequence sequence) const;
-  // The written and verified temporary file gets its name; then all but the newest ones go.
+  // The written and verified temporary file gets its name; then what is neither for recovery nor history goes.
   Result<void> publish(Sequence sequence);
+  // Room is wanted more than history. True when there was some.
+  Result<bool> forget_history();
+  // The older of those that serve recovery, which the log must reach below; 0: there are fewer.
+  Result<Sequence> recovery_floor() const;
   // After the log was cut: those that know more than `sequence` are moved to quarantine. Returns their new paths.
   Result<std::vector<std::string>> quarantine_above(Sequence sequence);
 
@@ -85,6 +97,7 @@ class SnapshotStore {
   Result<void> check_owner(const SnapshotName& name, const SnapshotHeader& header,
                            const std::optional<LogId>& log_id) const;
   Result<void> thin_out();
+  std::vector<SnapshotName> surplus_history(const std::vector<SnapshotName>& newest_first);
 
   Disk& disk_;
   const SnapshotStoreOptions options_;

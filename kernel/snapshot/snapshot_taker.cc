@@ -9,6 +9,7 @@ namespace {
 constexpr size_t kHugePagesAStep = 4;
 constexpr uint64_t kVerifyStepBytes = uint64_t{8} << 20;
 constexpr uint64_t kPaceOverGrowth = 4;
+constexpr int64_t kSecondNs = 1'000'000'000;
 
 // What the child and the shard in place both do.
 Result<void> write_snapshot(SnapshotFileWriter& writer, const Shard& shard, const StreamStore& streams) {
@@ -139,6 +140,9 @@ void SnapshotTaker::take(const Shard& shard, const StreamStore& streams, const R
       const Result<int64_t> forked =
           child_.start(file_->descriptor(), [&] { return write_snapshot(writer, shard, streams).ok(); });
       if (!forked) written_ = forked.error();
+      child_bytes_ = 0;
+      child_progress_ns_ = clock_.monotonic_ns();
+      child_stuck_ = false;
     }
     counters_.last_pause_ns.store(clock_.monotonic_ns() - begin_ns, std::memory_order_relaxed);
   }
@@ -152,16 +156,7 @@ bool SnapshotTaker::finish_writing() {
     (void)store_.disk().unlink(store_.temporary_path()).ok();
     return false;
   }
-  if (child_.pid() >= 0) {
-    if (last_.load(std::memory_order_acquire)) {
-      child_.kill();
-      written_ = Error{Errc::closed, "the server is stopping"};
-    } else {
-      std::optional<Result<void>> ended = child_.poll();
-      if (!ended) return false;
-      written_ = std::move(*ended);
-    }
-  }
+  if (child_.pid() >= 0 && !child_ended()) return false;
   file_.reset();
   // Written past the page cache, read back through it: the bytes come from the device all the same, and stay where a restart
   // after a crash of the process alone finds them.
@@ -177,6 +172,39 @@ bool SnapshotTaker::finish_writing() {
   verified_bytes_ = 0;
   phase_.store(Phase::verifying, std::memory_order_release);
   return true;
+}
+
+bool SnapshotTaker::child_ended() {
+  if (last_.load(std::memory_order_acquire)) {
+    child_.kill();
+    written_ = Error{Errc::closed, "the server is stopping"};
+    return true;
+  }
+  std::optional<Result<void>> ended = child_.poll();
+  if (!ended) {
+    end_stuck_child();
+    return false;
+  }
+  written_ = child_stuck_
+                 ? Result<void>(Error{Errc::deadline, "the writing process wrote nothing for " +
+                                                          std::to_string(options_.child_deadline_ns / kSecondNs) +
+                                                          " s and was ended"})
+                 : std::move(*ended);
+  return true;
+}
+
+// Its file is this process's too: a child that gets on lets it grow.
+void SnapshotTaker::end_stuck_child() {
+  const int64_t now_ns = clock_.monotonic_ns();
+  const Result<uint64_t> bytes = file_->size();
+  if (bytes && *bytes != child_bytes_) {
+    child_bytes_ = *bytes;
+    child_progress_ns_ = now_ns;
+  }
+  if (child_stuck_ || now_ns - child_progress_ns_ < options_.child_deadline_ns) return;
+  child_stuck_ = true;
+  counters_.stuck_total.fetch_add(1, std::memory_order_relaxed);
+  child_.interrupt();
 }
 
 // How much more may be read by now.

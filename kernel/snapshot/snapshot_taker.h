@@ -31,12 +31,14 @@ struct SnapshotTakerOptions {
   // what is logged meanwhile lengthens the next start.
   uint64_t bytes_per_second = 100'000'000;
   uint64_t log_bytes_min = uint64_t{256} << 20;  // new log before the next one; at least half the size of the last one
-  uint64_t free_bytes_reserve = uint64_t{128} << 20;  // of the disk, on top of 1.5 times the last one
+  uint64_t free_bytes_reserve = uint64_t{128} << 20;         // of the disk, on top of 1.5 times the last one
+  int64_t child_deadline_ns = int64_t{300} * 1'000'000'000;  // a child whose file has not grown for so long is ended
 };
 
 struct SnapshotCounters {
   std::atomic<uint64_t> taken_total{0};
   std::atomic<uint64_t> failed_total{0};
+  std::atomic<uint64_t> stuck_total{0};  // of them, children that were ended at their deadline
   std::atomic<Sequence> last_sequence{0};
   std::atomic<uint64_t> last_bytes{0};
   std::atomic<int64_t> last_pause_ns{0};  // of the shard
@@ -67,6 +69,7 @@ class SnapshotTaker {
     options_.bytes_per_second = options.bytes_per_second;
     options_.log_bytes_min = options.log_bytes_min;
     options_.free_bytes_reserve = options.free_bytes_reserve;
+    options_.child_deadline_ns = options.child_deadline_ns;
   }
   // Nothing requested and nothing at work.
   bool idle() const {
@@ -95,6 +98,8 @@ class SnapshotTaker {
   std::string no_room();
   bool in_place() const { return options_.method == SnapshotMethod::in_place || last_.load(std::memory_order_acquire); }
   bool finish_writing();
+  bool child_ended();
+  void end_stuck_child();
   bool verify(Sequence durable);
   void publish();
   void give_up(const std::string& why);
@@ -122,6 +127,9 @@ class SnapshotTaker {
   SnapshotHeader header_;
   Taken taken_ = Taken::needless;
   ForkedChild child_;
+  uint64_t child_bytes_ = 0;       // in its file when it was last seen to grow
+  int64_t child_progress_ns_ = 0;  // when that was
+  bool child_stuck_ = false;
   HugePages huge_pages_;
   Result<void> written_;
   std::unique_ptr<SnapshotFileReader> reader_;

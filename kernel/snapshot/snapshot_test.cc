@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include <filesystem>
 #include <thread>
@@ -32,8 +33,9 @@ SnapshotTakerOptions unpaced(SnapshotMethod method) {
 // One life of a server without a network: recovered from what is on the disk, driven by one thread.
 class Node {
  public:
-  Node(Disk& disk, std::string data, SnapshotTakerOptions options, bool use_snapshots = true)
-      : store_(disk, {data + "/snapshots", data + "/quarantine", 0, 2, 2}),
+  Node(Disk& disk, std::string data, SnapshotTakerOptions options, bool use_snapshots = true,
+       SnapshotHistory history = {})
+      : store_(disk, {data + "/snapshots", data + "/quarantine", 0, 2, 2, {}, history}),
         taker_(store_, clock_, options),
         random_(7),
         started_(boot(disk, data, use_snapshots)) {}
@@ -103,6 +105,7 @@ class Node {
   Shard& shard() { return *shard_; }
   SnapshotStore& store() { return store_; }
   SnapshotTaker& taker() { return taker_; }
+  sim::SimClock& clock() { return clock_; }
   const RestoredSnapshot& restored() const { return restored_; }
   const log::RecoveryReport& recovery() const { return recovery_; }
   std::vector<std::string>& reports() { return reports_; }
@@ -456,6 +459,70 @@ TEST(Snapshot, AboveACutGoToQuarantine) {
   EXPECT_EQ(node.store().list()->size(), 1u);
 }
 
+class History : public testing::Test {
+ protected:
+  // Sequences of what is kept after `count` snapshots, `step` commands apart, newest first.
+  std::vector<Sequence> kept_after(int count, SnapshotHistory history, int64_t apart_ns = 1'000'000, int step = 1) {
+    node_ = std::make_unique<Node>(disk_, "/data", unpaced(SnapshotMethod::in_place), true, history);
+    for (int i = 0; i < count; ++i) {
+      EXPECT_TRUE(node_->work(i * step, (i + 1) * step));
+      node_->snapshot();
+      node_->clock().advance(apart_ns);
+    }
+    return sequences();
+  }
+  std::vector<Sequence> sequences() const {
+    std::vector<Sequence> found;
+    const auto names = node_->store().list();
+    EXPECT_TRUE(names);
+    for (const SnapshotName& name : *names) found.push_back(name.sequence);
+    return found;
+  }
+  static constexpr uint64_t kAllBytes = uint64_t{1} << 30;
+
+  sim::SimDisk disk_{immediate()};
+  std::unique_ptr<Node> node_;
+};
+
+TEST_F(History, NoneWithoutAWish) { EXPECT_EQ(kept_after(5, {}), (std::vector<Sequence>{5, 4})); }
+
+TEST_F(History, IsKeptForTheWishedTimeAndInTheWishedBytes) {
+  EXPECT_EQ(kept_after(6, {kAllBytes, -1}), (std::vector<Sequence>{6, 5, 4, 3, 2, 1}));
+  EXPECT_EQ(*node_->store().recovery_floor(), 5u) << "the log reaches below the second one, not below history";
+  EXPECT_TRUE(*node_->store().forget_history());
+  EXPECT_EQ(sequences(), (std::vector<Sequence>{6, 5}));
+  EXPECT_FALSE(*node_->store().forget_history());
+}
+
+TEST_F(History, TheOldGo) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  EXPECT_EQ(kept_after(6, {kAllBytes, 3 * kSecond + kSecond / 2}, kSecond), (std::vector<Sequence>{6, 5, 4, 3}));
+}
+
+TEST_F(History, TheOldestGoWhenThereAreTooManyBytes) {
+  (void)kept_after(3, {kAllBytes, -1});
+  const uint64_t bytes = *(*disk_.open(node_->store().final_path(1), OpenMode::read))->size();
+  node_.reset();
+  sim::SimDisk fresh(immediate());
+  Node node(fresh, "/data", unpaced(SnapshotMethod::in_place), true, {2 * bytes + bytes / 2, -1});
+  for (int i = 0; i < 6; ++i) {
+    ASSERT_TRUE(node.work(i, i + 1));
+    node.snapshot();
+  }
+  const auto names = *node.store().list();
+  ASSERT_EQ(names.size(), 4u);
+  EXPECT_EQ(names.back().sequence, 3u);
+}
+
+TEST_F(History, ThinsOutEvenly) {
+  const std::vector<Sequence> kept = kept_after(300, {kAllBytes, -1});
+  ASSERT_EQ(kept.size(), kHistoryMax + 2);
+  EXPECT_EQ(kept.back(), 1u) << "as far back as ever";
+  Sequence widest = 0;
+  for (size_t i = 2; i + 1 < kept.size(); ++i) widest = std::max(widest, kept[i] - kept[i + 1]);
+  EXPECT_LE(widest, 3 * 300 / kHistoryMax) << "a gap is not much wider than the others";
+}
+
 class SnapshotOnDisk : public testing::Test {
  protected:
   void SetUp() override {
@@ -512,6 +579,38 @@ TEST_F(SnapshotOnDisk, ChildThatDiesCostsOnlyTheSnapshot) {
   node.finish_snapshot();
   ASSERT_EQ(node.store().list()->size(), 1u);
   EXPECT_EQ(node.store().list()->front().sequence, 50u);
+}
+
+// A child that hangs (a stopped one does) is ended at its deadline, and the next attempt succeeds.
+TEST_F(SnapshotOnDisk, AChildThatHangsIsEnded) {
+  SnapshotTakerOptions options = unpaced(SnapshotMethod::fork);
+  options.bytes_per_second = 1;  // it sleeps before it syncs
+  options.child_deadline_ns = 20'000'000'000;
+  Node node(disk_, data_, options);
+  ASSERT_TRUE(node.work(0, 20));
+  node.prepare_snapshot();
+  node.settle();
+  const pid_t child = node.taker().child();
+  ASSERT_GE(child, 0);
+  ::kill(child, SIGSTOP);
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), nullptr, WSTOPPED | WNOWAIT), 0);
+  node.helper_turn();  // sees how far the file has grown
+  node.clock().advance(options.child_deadline_ns - 1);
+  node.helper_turn();
+  EXPECT_EQ(node.taker().counters().stuck_total, 0u) << "not yet";
+  node.clock().advance(1);
+  node.finish_snapshot();
+  EXPECT_EQ(node.taker().counters().stuck_total, 1u);
+  EXPECT_EQ(node.taker().counters().failed_total, 1u);
+  EXPECT_LT(::kill(child, 0), 0) << "it is gone";
+  ASSERT_EQ(node.reports().size(), 1u);
+  EXPECT_NE(node.reports().front().find("wrote nothing for 20 s and was ended"), std::string::npos)
+      << node.reports().front();
+  options.bytes_per_second = 0;
+  node.taker().reconfigure(options);
+  ASSERT_TRUE(node.work(20, 40));
+  node.snapshot();
+  EXPECT_EQ(node.taker().counters().taken_total, 1u);
 }
 
 // The roles on threads, as in the server: for the thread sanitizer.

@@ -190,7 +190,9 @@ Buffer encode(const DescribeQuery& query) {
   ByteWriter out;
   out.u8(query.all ? 1 : 0);
   out.le(static_cast<uint32_t>(query.all ? 0 : query.names.size()));
-  if (!query.all)
+  if (query.all)
+    put_name(out, query.after);
+  else
     for (const std::string& name : query.names) put_name(out, name);
   return Buffer::take(out.release());
 }
@@ -205,6 +207,7 @@ Result<DescribeQuery> decode_describe_query(Bytes payload) {
   query.all = all == 1;
   query.names.reserve(count);
   for (uint32_t i = 0; i < count; ++i) query.names.emplace_back(get_name(reader));
+  if (query.all) query.after = get_name(reader);
   if (!reader.complete()) return malformed("DescribeQuery");
   return query;
 }

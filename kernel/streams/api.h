@@ -89,7 +89,7 @@ struct EventRecord {
 // Records without a producer's batch around them: the kernel packs them.
 struct AppendEvents {
   std::string_view stream;
-  Offset expected_offset = -1;  // of the partition's end; -1 = any
+  Offset expected_offset = -1;  // of the partition's end, from logic version 2 on as this command has left it; -1 = any
   std::vector<EventRecord> records;
   uint32_t partition = 0;  // index in the stream
 };
@@ -113,7 +113,8 @@ Result<DeleteStream> decode_delete_stream(Bytes payload);
 bool valid_name(std::string_view name);
 
 enum StreamQuery : uint16_t {
-  kDescribe = 1,  // payload DescribeQuery; reply payload: StreamInfo of each that exists, in order of name
+  kDescribe = 1,  // payload DescribeQuery; reply payload: StreamInfo of each that exists, in order of name; numbers: 1
+                  // when there are more behind the last one (`all`: a page holds 10,000 streams and 1 MiB at most)
   kEpochEnd =
       2,  // payload EpochEndQuery; reply numbers: the largest epoch <= the asked one that wrote to the partition,
           // and the offset behind its last record (KIP-101); -1 and -1 when that is not known
@@ -122,6 +123,7 @@ enum StreamQuery : uint16_t {
 struct DescribeQuery {
   bool all = false;
   std::vector<std::string> names;  // at most 10,000; ignored when `all`
+  std::string after{};             // `all`: of what comes behind this name
 };
 struct PartitionInfo {
   PartitionId id = kNoPartition;

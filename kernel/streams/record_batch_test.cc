@@ -264,7 +264,10 @@ TEST(StreamsApi, DescriptionsRoundTrip) {
   ASSERT_TRUE(decode_describe_query(query.view()));
   EXPECT_EQ(decode_describe_query(query.view())->names, (std::vector<std::string>{"a", "bb"}));
   expect_every_truncation_refused(query, decode_describe_query);
-  EXPECT_TRUE(decode_describe_query(encode(DescribeQuery{true, {}}).view())->all);
+  const Buffer all = encode(DescribeQuery{true, {}, "flights"});
+  EXPECT_TRUE(decode_describe_query(all.view())->all);
+  EXPECT_EQ(decode_describe_query(all.view())->after, "flights");
+  expect_every_truncation_refused(all, decode_describe_query);
 
   StreamInfo info{"flights", {60'000, -1}, {}, {{7, 1, 100}, {8, 0, 0}}};
   info.uuid[15] = std::byte{9};

@@ -10,6 +10,8 @@ namespace {
 constexpr int64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kBytesPerStream = 256;
 constexpr size_t kDescribeLimit = 10'000;
+constexpr size_t kDescribeLimitBytes = size_t{1} << 20;
+constexpr size_t kDescribedBytes = 64;         // of a stream, besides its name and partitions
 constexpr uint32_t kConfigured = 0x8000'0000;  // in the saved count of partitions: a configuration follows
 constexpr const char* kBadConfig = "retention_ms and retention_bytes are -1 (for ever) or more";
 
@@ -71,13 +73,14 @@ void StreamsMachine::append_events(const Command& command, Effects& effects) {
         "there is no stream " + std::string(events->stream) +
             (find_partition(events->stream, 0) ? " with a partition " + std::to_string(events->partition)
                                                : std::string()));
-  if (events->expected_offset >= 0 && events->expected_offset != next_offset(*partition))
-    return effects.refuse(Errc::stale, 0, "the stream goes on at offset " + std::to_string(next_offset(*partition)));
+  const Offset end = effects.version() >= 2 ? effects.next_offset(*partition) : next_offset(*partition);
+  if (events->expected_offset >= 0 && events->expected_offset != end)
+    return effects.refuse(Errc::stale, 0, "the stream goes on at offset " + std::to_string(end));
   uint64_t bytes = 0;
   for (const EventRecord& record : events->records) bytes += record.key.size() + record.value.size();
   if (!effects.room_for(events->records.size(), bytes))
     return effects.refuse(Errc::too_large, 0, "one command appends at most 65536 records and 1 MiB");
-  Offset first = next_offset(*partition);
+  Offset first = end;
   bool any = false;
   for (const EventRecord& record : events->records) {
     const Offset offset = effects.emit(Event{*partition, record.key, record.has_key, record.value});
@@ -234,10 +237,13 @@ void StreamsMachine::query(const Query& query, Reply& reply) const {
   if (!wanted) return refuse(wanted.error().code, wanted.error().message);
   std::vector<StreamInfo> infos;
   if (wanted->all) {
-    for (const auto& [name, stream] : streams_) {
-      if (infos.size() == kDescribeLimit) break;
-      infos.push_back(describe(name, stream));
+    size_t bytes = 0;
+    auto at = streams_.upper_bound(wanted->after);
+    for (; at != streams_.end() && infos.size() < kDescribeLimit && bytes < kDescribeLimitBytes; ++at) {
+      infos.push_back(describe(at->first, at->second));
+      bytes += kDescribedBytes + at->first.size() + infos.back().partitions.size() * sizeof(PartitionInfo);
     }
+    reply.numbers[0] = at == streams_.end() ? 0 : 1;
   } else {
     std::sort(wanted->names.begin(), wanted->names.end());  // total order: equal names are one name
     wanted->names.erase(std::unique(wanted->names.begin(), wanted->names.end()), wanted->names.end());

@@ -37,6 +37,8 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   uint64_t memory_bytes() const override;
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
+  // 2: the expected offset of an append, and the guard, see what the same transaction has appended before them.
+  uint32_t newest_version() const override { return 2; }
   bool relieves(CommandType type) const override { return type == kDeleteStream || type == kSetLogStart; }
 
   bool has_partition(PartitionId partition) const override;

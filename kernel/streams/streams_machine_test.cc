@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <algorithm>
+
 #include "kernel/shard/command_run.h"
 #include "kernel/streams/model_test_support.h"
 #include "kernel/streams/streams_machine.h"
@@ -53,6 +55,29 @@ class StreamsMachineTest : public testing::Test {
   CommandRun run_{machines_, kernel_};
   Sequence sequence_ = 0;
 };
+
+// In order, each once, whatever a page holds.
+TEST_F(StreamsMachineTest, AllStreamsAreDescribedInPages) {
+  constexpr size_t kStreams = 12'000;
+  for (size_t i = 0; i < kStreams; ++i) ASSERT_TRUE(create("s" + std::to_string(i), i % 1000 == 0 ? 1000 : 1).ok());
+  std::vector<std::string> names;
+  size_t pages = 0;
+  for (bool more = true; more; ++pages) {
+    Reply reply;
+    const Buffer query = encode(DescribeQuery{true, {}, names.empty() ? "" : names.back()});
+    machine_.query({kDescribe, query.view(), {}}, reply);
+    ASSERT_TRUE(reply.ok());
+    EXPECT_LE(reply.payload.size(), (size_t{1} << 20) + 64 * 1024) << "a page and one stream";
+    const auto page = decode_stream_infos(reply.payload.view());
+    ASSERT_TRUE(page.ok()) << page.error().message;
+    for (const StreamInfo& info : *page) names.push_back(info.name);
+    more = reply.numbers[0] != 0;
+  }
+  EXPECT_GE(pages, 2U);
+  EXPECT_EQ(names.size(), kStreams);
+  EXPECT_TRUE(std::is_sorted(names.begin(), names.end()));
+  EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
+}
 
 std::string name_of(uint64_t number) { return "stream-" + std::to_string(number); }
 

@@ -41,7 +41,9 @@ class KvMachine final : public StateMachine {
   uint64_t memory_bytes() const override { return values_.size() * 128; }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
-  uint32_t newest_version() const override { return 2; }  // 2: puts emit the old value as well
+  uint32_t newest_version() const override { return newest_; }  // 2: puts emit the old value as well
+  // As an older program.
+  void know_versions_upto(uint32_t version) { newest_ = version; }
 
  private:
   using Values = std::map<std::string, std::string, std::less<>>;
@@ -49,6 +51,7 @@ class KvMachine final : public StateMachine {
   void remember_absent(std::string_view key);
 
   bool diverges_ = false;
+  uint32_t newest_ = 2;
   Values values_;
   std::string event_;  // of the command at work; kept for its memory
   std::vector<std::function<void()>> undo_;

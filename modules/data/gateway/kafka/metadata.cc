@@ -68,6 +68,7 @@ class Metadata final : public Request {
   void describe(uint32_t tag) {
     streams::DescribeQuery query;
     query.all = all_;
+    if (!all_infos_.empty()) query.after = all_infos_.back().name;
     for (const auto& [name, error] : errors_)
       if (error != ErrorCode::invalid_topic && error != ErrorCode::topic_authorization_failed)
         query.names.emplace_back(name);
@@ -80,8 +81,16 @@ class Metadata final : public Request {
     Result<Infos> infos = streams::decode_stream_infos(reply.payload.view());
     if (!infos) return ask_again_later();
     session_.learn(*infos);
+    if (all_) return on_page(std::move(*infos), reply.numbers[0] != 0);
     if (tag == kDescribeTag && may_create() && create_missing(*infos)) return;
     respond(*infos);
+  }
+
+  // Of all topics, which come in pages.
+  void on_page(Infos page, bool more) {
+    all_infos_.insert(all_infos_.end(), std::make_move_iterator(page.begin()), std::make_move_iterator(page.end()));
+    if (more) return describe(kDescribeTag);
+    respond(all_infos_);
   }
 
   bool may_create() const { return !all_ && request_.allow_auto_topic_creation && session_.options().auto_create; }
@@ -152,6 +161,7 @@ class Metadata final : public Request {
 
   MetadataRequest request_;
   bool all_ = false;
+  Infos all_infos_;                               // of the pages so far
   std::map<std::string_view, ErrorCode> errors_;  // of the topics asked for
   std::vector<std::string_view> creating_;
   size_t waiting_ = 0;

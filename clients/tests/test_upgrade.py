@@ -1,0 +1,90 @@
+"""A log of an older program under this one: it goes on as it was until an operator activates the newer logic."""
+
+import json
+import subprocess
+import unittest
+
+from heptane_testkit import Server, default_binary, http, kafka
+
+
+def run_heptane(*arguments):
+    return subprocess.run([default_binary(), *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+class Upgrade(unittest.TestCase):
+    def old_log(self, *args):
+        """A log in which nothing was ever activated: a new one, cut before its first command."""
+        server = Server(args=args)
+        self.addCleanup(server.close)
+        server.start()
+        server.kill()
+        cut = run_heptane("log", "repair", "--data", server.data, "--cut-at", 1)
+        self.assertEqual(cut.returncode, 0, cut.stderr)
+        return server
+
+    def good(self, server, *arguments):
+        done = run_heptane(*arguments, "--server", server.admin)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def versions(self, server):
+        status = json.loads(self.good(server, "upgrade", "status", "--json"))
+        return {row["name"]: (row["active"], row["newest"]) for row in status["machines"]}, status["available"]
+
+    def transact(self, server, first, second):
+        appends = [http.append("s", 1, expected_offset=offset) for offset in (first, second)]
+        return http.transact(server, *appends)
+
+    def audit(self, server):
+        return [event for event in map(json.loads, kafka.kcat_consume(server.kafka, "audit"))
+                if event["action"] == "upgrade.activate"]
+
+    def test_a_new_log_follows_the_newest_logic(self):
+        with Server() as server:
+            versions, available = self.versions(server)
+            self.assertEqual(versions["streams"], (2, 2))
+            self.assertEqual(available, 0)
+            self.assertIn("active already", self.good(server, "upgrade", "activate"))
+            self.assertNotIn("newer logic", server.stdout())
+
+    def test_an_old_log_waits_for_its_operator(self):
+        server = self.old_log().start()
+        self.assertIn("There is a newer logic of streams, version 2: heptane upgrade status.", server.stdout())
+        self.assertEqual(self.versions(server)[0]["streams"], (1, 2))
+        self.good(server, "stream", "create", "s")
+        self.assertEqual(self.transact(server, 0, 0)[0], 200)
+        self.assertEqual(self.transact(server, 2, 3)[0], 409)
+        self.assertRegex(http.text(server, "/metrics"), r"(?m)^heptane_upgrades_available [1-9]")
+
+        missing = run_heptane("upgrade", "activate", "nowhere", "--server", server.admin)
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("there is no machine nowhere", missing.stderr)
+        self.assertIn("streams: logic version 2, was 1", self.good(server, "upgrade", "activate", "streams"))
+        # Answered when synced: a kill loses nothing of it.
+        server.kill()
+        server.start()
+        self.assertEqual(self.versions(server)[0]["streams"], (2, 2))
+        self.assertEqual(self.transact(server, 2, 3)[0], 200)
+        self.assertEqual(self.transact(server, 4, 4)[0], 409)
+        event, = self.audit(server)
+        self.assertEqual((event["by"], event["on"], event["detail"]), ("local", "streams", "logic version 1 to 2"))
+        self.good(server, "upgrade", "activate")
+        self.assertEqual(self.versions(server)[1], 0)
+        self.assertRegex(http.text(server, "/metrics"), r"(?m)^heptane_upgrades_available 0$")
+
+    def test_a_start_activates_when_it_is_told_to(self):
+        server = self.old_log()
+        config = server.data + ".toml"
+        with open(config, "w", encoding="utf-8") as text:
+            text.write("[upgrade]\nauto_activate = true\n")
+        server.args = ["--config", config]
+        server.start()
+        self.assertIn("There is a newer logic of streams, version 2: it is active from now on.", server.stdout())
+        self.assertEqual(self.versions(server), (self.versions(server)[0], 0))
+        self.assertIn("upgrade.auto_activate", self.audit(server)[0]["detail"])
+        server.restart()
+        self.assertEqual(len([event for event in self.audit(server) if event["on"] == "streams"]), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
