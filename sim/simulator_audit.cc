@@ -64,7 +64,7 @@ void Simulation::audit_topic(size_t topic) {
   const std::optional<PartitionId> partition = server_->streams().find_partition(topic_name(topic), 0);
   if (!partition) return checker_.audit_missing(topic);
   checker_.begin_audit(topic);
-  server::LogRecordsReader reader(server_->log(), disk_, server_->archive());
+  server::LogRecordsReader reader(server_->log(), disk_, server_->archive(), server_->renderers());
   const Offset end = server_->streams().durable_end(*partition);
   for (Offset next = 0; next < end && !over();) {
     const ReadReply where = server_->streams().locate({*partition, next, kAuditReadBytes});

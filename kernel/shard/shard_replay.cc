@@ -35,6 +35,7 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
   run_.replayed().clear();
   last_time_ = std::max(last_time_, header.base_time);
   replay_items_.clear();
+  view_difference_.clear();
   HEPTANE_TRY(batch.for_each_entry([&](const log::EntryView& entry, Sequence sequence) -> Result<void> {
     if (!entry.header.is_command() || sequence <= upto) replay_items_.push_back({entry, sequence});
     return {};
@@ -91,7 +92,28 @@ std::string Shard::first_difference(const log::BatchView& batch) {
   if (!logged.empty())
     return "the log has an event more, offset " + std::to_string(logged.begin()->first.second) + " of partition " +
            std::to_string(logged.begin()->first.first);
+  if (!view_difference_.empty()) return view_difference_;
   return "the events are the same, a reply or a timer differs";
+}
+
+// Before keep(). The digest finds a difference; this names it.
+void Shard::replay_views(const log::EntryView& entry, const Command& command, Epoch epoch,
+                         const log::BatchPlace& place) {
+  const auto finish = static_cast<uint32_t>(entry.offset + entry.header.stored_bytes());
+  for (const log::ViewRun& run : run_.view_runs()) {
+    EntryRun placed = place_of_view(run, command.time, epoch);
+    placed.begin = entry.offset;
+    placed.finish = finish;
+    streams_->add_durable(placed, place);
+  }
+  const Bytes logged = log::additions_of(entry.extensions);
+  if (logged.empty() && !run_.adds_to_entry()) return;
+  extensions_.clear();
+  run_.append_additions(extensions_, options_.id, epoch);
+  if (view_difference_.empty() &&
+      !std::equal(logged.begin(), logged.end(), extensions_.view().begin(), extensions_.view().end()))
+    view_difference_ = "records of views, or results beside them, of command " +
+                       position_text(options_.id, command.sequence) + " differ";
 }
 
 Result<void> Shard::replay_entry(const log::EntryView& entry, Sequence sequence, const log::BatchView& batch,
@@ -130,6 +152,7 @@ Result<void> Shard::replay_entry(const log::EntryView& entry, Sequence sequence,
                                       std::to_string(run_.reply().numbers[0]) + " in replay"};
     streams_->add_durable(run, place);
   }
+  replay_views(entry, command, batch.header().epoch, place);
   keep(command, 0, key, true);
   return {};
 }
