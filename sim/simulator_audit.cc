@@ -58,6 +58,7 @@ void Simulation::audit() {
   // What is armed stays for the server: an audit that meets it says nothing.
   clear_faults();
   for (size_t topic = 0; topic < topics_ && !over(); ++topic) audit_topic(topic);
+  if (!over()) view_.audit(*server_, disk_, checker_, damaged_);
 }
 
 void Simulation::audit_topic(size_t topic) {
