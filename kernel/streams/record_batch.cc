@@ -165,8 +165,8 @@ void RecordBatchBuilder::begin(int64_t base_timestamp_ms) {
   count_ = 0;
 }
 
-void RecordBatchBuilder::add(int64_t timestamp_ms, bool has_key, Bytes key, bool has_value, Bytes value,
-                             uint32_t header_count, Bytes headers) {
+void RecordBatchBuilder::add(int64_t timestamp_ms, bool has_key, Bytes key, bool has_value, Bytes value, Bytes headers,
+                             uint32_t header_count) {
   const uint64_t timestamp_delta = zigzag_encoded(timestamp_ms - base_timestamp_ms_);
   const uint64_t offset_delta = zigzag_encoded(count_);
   const uint64_t key_length = zigzag_encoded(has_key ? static_cast<int64_t>(key.size()) : -1);

@@ -83,7 +83,7 @@ bool ViewBatches::put(const log::EntryViews& views, Offset offset, const ViewRec
     }
     position_of_ = views.sequence;
   }
-  open_.add(timestamp_ms, record.has_key, record.key, true, record.value, kHeaders, headers_.view());
+  open_.add(timestamp_ms, record.has_key, record.key, true, record.value, headers_.view(), kHeaders);
   return true;
 }
 
