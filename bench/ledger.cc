@@ -4,6 +4,7 @@
 #include "bench/report.h"
 #include "kernel/base/random.h"
 #include "kernel/shard/command_run.h"
+#include "kernel/streams/streams_machine.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 
 namespace heptane::bench {
@@ -16,7 +17,11 @@ constexpr double kBarPerSecond = 2e6;
 
 class LedgerBench {
  public:
-  explicit LedgerBench(uint64_t accounts) : accounts_(accounts) { machines_.add(machine_); }
+  explicit LedgerBench(uint64_t accounts) : accounts_(accounts) {
+    machines_.add(streams_);
+    machines_.add(machine_);
+    run_.set_streams(&streams_);
+  }
 
   void create_accounts(uint64_t per_batch) {
     for (uint64_t done = 0; done < accounts_;) {
@@ -72,6 +77,7 @@ class LedgerBench {
   SeededRandom random_{7};
   Uint128 last_id_ = 0;
   Sequence sequence_ = 0;
+  streams::StreamsMachine streams_;
   LedgerMachine machine_;
   MachineTable machines_;
   KernelState kernel_;

@@ -34,6 +34,7 @@ struct Totals {
   uint64_t fatal_errors = 0;
   uint64_t acknowledged = 0;
   uint64_t seen = 0;
+  uint64_t viewed = 0;
   uint64_t torn_tails = 0;
   uint64_t archived = 0;
   uint64_t rewritten = 0;
@@ -49,6 +50,7 @@ struct Totals {
     fatal_errors += run.fatal_errors;
     acknowledged += run.acknowledged;
     seen += run.seen;
+    viewed += run.viewed;
     torn_tails += run.torn_tails;
     archived += run.archived;
     rewritten += run.rewritten;
@@ -94,10 +96,10 @@ void print_totals(const Totals& totals) {
   std::printf("%" PRIu64 " seeds, %" PRIu64 " steps: %" PRIu64 " starts, %" PRIu64 " power cuts, %" PRIu64
               " ends of the process, %" PRIu64 " fatal errors, %" PRIu64 " torn tails, %" PRIu64
               " damaged logs refused, %" PRIu64 " archive segments made, %" PRIu64 " again; %" PRIu64
-              " records acknowledged, %" PRIu64 " read; %" PRIu64 " seeds failed\n",
+              " records acknowledged, %" PRIu64 " read, %" PRIu64 " of a view; %" PRIu64 " seeds failed\n",
               totals.seeds, totals.steps, totals.starts, totals.power_cuts, totals.kills, totals.fatal_errors,
               totals.torn_tails, totals.refused, totals.archived, totals.rewritten, totals.acknowledged, totals.seen,
-              totals.failed);
+              totals.viewed, totals.failed);
 }
 
 int run_sim(const SimArguments& arguments, cli::MakeModules make_modules) {

@@ -37,6 +37,7 @@ Simulation::Simulation(SimulationOptions options)
       net_(net_random_, net_config(options.seed)),
       topics_(1 + random_.below(3)),
       checker_(topics_),
+      view_(options.seed),
       world_{net_, clock_, client_random_, checker_, [this](const std::string& line) { trace(line); }} {
   clear_faults();
   world_.port = kKafkaPort;
@@ -131,7 +132,7 @@ Simulation::Role Simulation::next_role() {
 void Simulation::turn(Role role) {
   switch (role) {
     case kIo: return server_->io_turn(0);
-    case kShard: return (void)server_->shard_turn(), note_live_hash();
+    case kShard: return shard_turn();
     case kCommit: return (void)server_->commit_turn();
     case kHelper: return (void)server_->helper_turn();
     case kReader: return (void)server_->reader_turn(0);
@@ -157,6 +158,13 @@ void Simulation::after_turn() {
     kill("stopped");
   }
   if (squeezed_until_ != 0 && step_ >= squeezed_until_) forget_faults();
+}
+
+void Simulation::shard_turn() {
+  view_.turn(*server_);
+  (void)server_->shard_turn();
+  view_.note(*server_);
+  note_live_hash();
 }
 
 void Simulation::note_live_hash() {
@@ -233,6 +241,7 @@ SimulationResult Simulation::result() {
   out.refused = refused_;
   out.acknowledged = checker_.acknowledged_total();
   out.seen = checker_.seen_total();
+  out.viewed = view_.audited_total();
   const Hash128 disk = disk_.fingerprint();
   history_.add(disk.low, disk.high);
   out.fingerprint = history_.value();

@@ -21,6 +21,7 @@
 #include "sim/sim_disk.h"
 #include "sim/sim_net.h"
 #include "sim/simulator_bugs.h"
+#include "sim/view_watch.h"
 
 namespace heptane::sim {
 
@@ -47,6 +48,7 @@ struct SimulationResult {
   uint64_t acknowledged = 0;
   uint64_t seen = 0;
   uint64_t torn_tails = 0;
+  uint64_t viewed = 0;       // records of a view, read after starts
   uint64_t archived = 0;     // archive segments made
   uint64_t rewritten = 0;    // of them, such as were written again without what was dead
   uint64_t past_states = 0;  // states of the past that were made again
@@ -75,6 +77,7 @@ class Simulation {
   void turn(Role role);
   void turn_while_down();
   void after_turn();
+  void shard_turn();
   void note_live_hash();
   void come_to_an_end();
   void stop_cleanly();
@@ -118,6 +121,7 @@ class Simulation {
   SimNet net_;
   size_t topics_;
   Checker checker_;
+  ViewWatch view_;
   ClientWorld world_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   std::unique_ptr<server::Server> server_;  // none: the process is down

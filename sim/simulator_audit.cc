@@ -86,13 +86,14 @@ void Simulation::audit() {
   // What is armed stays for the server: an audit that meets it says nothing.
   clear_faults();
   for (size_t topic = 0; topic < topics_ && !over(); ++topic) audit_topic(topic);
+  if (!over()) view_.audit(*server_, disk_, checker_, damaged_);
 }
 
 void Simulation::audit_topic(size_t topic) {
   const std::optional<PartitionId> partition = server_->streams().find_partition(topic_name(topic), 0);
   if (!partition) return checker_.audit_missing(topic);
   checker_.begin_audit(topic);
-  server::LogRecordsReader reader(server_->log(), disk_, server_->archive());
+  server::LogRecordsReader reader(server_->log(), disk_, server_->archive(), server_->renderers());
   const Offset end = server_->streams().durable_end(*partition);
   for (Offset next = 0; next < end && !over();) {
     const ReadReply where = server_->streams().locate({*partition, next, kAuditReadBytes});

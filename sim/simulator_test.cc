@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "modules/data/module.h"
+#include "modules/fintech/module.h"
 
 namespace heptane::sim {
 namespace {
@@ -11,6 +12,7 @@ namespace {
 server::Modules make_modules() {
   server::Modules modules;
   modules.push_back(data::make_module());
+  modules.push_back(fintech::make_module());
   return modules;
 }
 
@@ -62,7 +64,7 @@ TEST(Checker, FindsEachBrokenPromise) {
 
 TEST(Simulator, ManySeedsKeepEveryPromise) {
   uint64_t acknowledged = 0, seen = 0, power_cuts = 0, fatal_errors = 0, torn_tails = 0, refused = 0, archived = 0;
-  uint64_t past_states = 0;
+  uint64_t past_states = 0, viewed = 0;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     const SimulationResult run = run_seed(seed);
     ASSERT_FALSE(run.failed) << run.trace << "seed " << seed << ", step " << run.step << ": " << run.failure;
@@ -73,6 +75,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
     torn_tails += run.torn_tails;
     archived += run.archived;
     past_states += run.past_states;
+    viewed += run.viewed;
     refused += run.refused ? 1 : 0;
   }
   // That nothing went wrong means something only when enough happened.
@@ -83,6 +86,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_GT(torn_tails, 10u);
   EXPECT_GT(archived, 10u);
   EXPECT_GT(past_states, 50u);
+  EXPECT_GT(viewed, 1000u);
   EXPECT_GT(refused, 5u);
 }
 

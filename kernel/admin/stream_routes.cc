@@ -21,6 +21,7 @@ void write_stream(JsonWriter& out, const streams::StreamInfo& stream) {
   out.begin_object().key("name").text(stream.name).key("id").text(log_id_text(stream.uuid));
   if (stream.config.retention_ms >= 0) out.key("retention_ms").number(stream.config.retention_ms);
   if (stream.config.retention_bytes >= 0) out.key("retention_bytes").number(stream.config.retention_bytes);
+  if (stream.view) out.key("view").boolean(true);
   out.key("partitions").begin_array();
   for (const streams::PartitionInfo& partition : stream.partitions) {
     out.begin_object().key("id").number(partition.id);

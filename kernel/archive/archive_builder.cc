@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernel/streams/view_batches.h"
+
 namespace heptane::archive {
 
 void ArchiveBuilder::begin(const ArchiveHeader& header, Liveness liveness, bool keep_commands) {
@@ -51,6 +53,8 @@ Result<void> ArchiveBuilder::collect(const log::EntryView& entry, Bytes bytes, c
   source.segment = segment;
   source.at = at;
   source.bytes = static_cast<uint32_t>(entry.header.stored_bytes());
+  // What is written again has them as records already.
+  if (!rewritten_ && entry.header.is_command()) HEPTANE_TRY(collect_views(entry, source));
   if (!entry.header.is_record_batch()) {
     if (!keep_commands_) return {};
     source.item.first = static_cast<Offset>(frame.sequence);
@@ -65,6 +69,22 @@ Result<void> ArchiveBuilder::collect(const log::EntryView& entry, Bytes bytes, c
   source.item.end = batch->base_offset + batch->record_count;
   source.item.max_timestamp_ms = batch->max_timestamp_ms;
   if (liveness_.lives(source.item.group, source.item.end)) sources_.push_back(source);
+  return {};
+}
+
+Result<void> ArchiveBuilder::collect_views(const log::EntryView& entry, Source source) {
+  const Result<std::optional<log::EntryViews>> views = log::views_of(entry.extensions);
+  if (!views) return views.error();
+  if (!*views) return {};
+  constexpr LogTime kNsPerMs = 1'000'000;
+  source.item.max_timestamp_ms = (*views)->time / kNsPerMs;
+  for (const log::ViewRun& run : (*views)->runs) {
+    ++source.view_run;
+    source.item.group = run.partition;
+    source.item.first = run.first;
+    source.item.end = run.end();
+    if (liveness_.lives(run.partition, run.end())) sources_.push_back(source);
+  }
   return {};
 }
 
@@ -165,7 +185,42 @@ Result<void> ArchiveBuilder::write_one(const Source& source) {
   }
   const Result<log::EntryView> view = log::decode_entry(entry_);
   if (!view) return view.error();
+  if (source.view_run >= 0) return write_views(source, *view);
   writer_->add(source.item, entry_, *view);
+  return writer_->result();
+}
+
+// As batches that the kernel packed: the writer merges those of many commands.
+Result<void> ArchiveBuilder::write_views(const Source& source, const log::EntryView& entry) {
+  constexpr size_t kBatchBytes = kRunTargetBytes / 2;
+  static const ViewRenderers kNone;
+  const Result<std::optional<log::EntryViews>> views = log::views_of(entry.extensions);
+  if (!views) return views.error();
+  const log::ViewRun& run = (*views)->runs[static_cast<size_t>(source.view_run)];
+  streams::ViewBatches rendered(renderers_ == nullptr ? kNone : *renderers_, {UINT64_MAX, kBatchBytes});
+  const Result<bool> all = rendered.add(entry, **views, run, run.first);
+  if (!all) return all.error();
+  ArchiveItem item = source.item;
+  item.end = item.first;
+  for (const Buffer& batch : rendered.take()) {
+    const Result<streams::RecordBatchInfo> info = streams::decode_record_batch_header(batch.view());
+    if (!info) return info.error();
+    item.first = item.end;
+    item.end += info->record_count;
+    ByteWriter causes;
+    for (Offset offset = item.first; offset < item.end; ++offset) {
+      causes.varint(0);
+      causes.varint(static_cast<uint64_t>(offset - run.first + 1));
+    }
+    ByteWriter extensions;
+    log::append_extension(extensions, log::ExtensionType::causes, causes.view());
+    log::EntryView packed;
+    packed.header.kind = log::EntryKind::records;
+    packed.header.partition = run.partition;
+    packed.extensions = extensions.view();
+    packed.payload = batch.view();
+    writer_->add(item, {}, packed);
+  }
   return writer_->result();
 }
 

@@ -1,5 +1,6 @@
 // Makes one archive segment out of whole log segments, or a smaller one out of an archive segment that is mostly dead, in
-// steps: collect what lives, write it grouped, read it back. One owner, one thread (the helper's).
+// steps: collect what lives, write it grouped, read it back. Records of views are rendered on their way from the log: in the
+// archive they are records like others. One owner, one thread (the helper's).
 #pragma once
 
 #include <memory>
@@ -8,6 +9,7 @@
 #include "kernel/archive/archive_store.h"
 #include "kernel/archive/archive_writer.h"
 #include "kernel/log/segment_log.h"
+#include "kernel/shard/views.h"
 
 namespace heptane::archive {
 
@@ -25,6 +27,8 @@ class ArchiveBuilder {
  public:
   ArchiveBuilder(ArchiveStore& store, log::SegmentLog& log) : store_(store), log_(log) {}
 
+  // Before begin_log. Outlive this.
+  void set_renderers(const ViewRenderers& renderers) { renderers_ = &renderers; }
   // Archives the sequences from `header.first_sequence` to `header.last_sequence`, which the log still holds.
   void begin_log(const ArchiveHeader& header, Liveness liveness, bool keep_commands);
   // Writes `segment` again without what is dead, as its next generation.
@@ -45,6 +49,7 @@ class ArchiveBuilder {
     uint32_t segment = 0;  // of the log; unused when an archive segment is written again
     uint64_t at = 0;
     uint32_t bytes = 0;
+    int32_t view_run = -1;  // of a command's entry: which of its runs of views is meant; -1: the entry itself
   };
 
   void begin(const ArchiveHeader& header, Liveness liveness, bool keep_commands);
@@ -53,6 +58,8 @@ class ArchiveBuilder {
   Result<void> carry_rows();
   Result<void> carry_rows_of(const ArchiveSegment& segment);
   Result<void> collect(const log::EntryView& entry, Bytes bytes, const Frame& frame, uint32_t segment, uint64_t at);
+  Result<void> collect_views(const log::EntryView& entry, Source source);
+  Result<void> write_views(const Source& source, const log::EntryView& entry);
   Result<void> open_file();
   Result<bool> write_some(uint64_t bytes);
   Result<void> write_one(const Source& source);
@@ -61,6 +68,7 @@ class ArchiveBuilder {
 
   ArchiveStore& store_;
   log::SegmentLog& log_;
+  const ViewRenderers* renderers_ = nullptr;  // none: nothing has views
   Phase phase_ = Phase::idle;
   std::shared_ptr<const ArchiveSegment> rewritten_;
   ArchiveHeader header_;

@@ -102,7 +102,8 @@ bool ArchiveWriter::merge(const ArchiveItem& item, const log::EntryView& view) {
   }
   ByteReader causes(causes_of(view.extensions));
   const Result<void> walked = streams::for_each_record(view.payload, [&](const streams::RecordView& record) {
-    pack_->records.add(record.timestamp_ms, record.has_key, record.key, record.has_value, record.value);
+    pack_->records.add(record.timestamp_ms, record.has_key, record.key, record.has_value, record.value, record.headers,
+                       record.header_count);
     const uint64_t delta = causes.varint();
     pack_->causes.varint(item.frame.sequence + delta - pack_->item.frame.sequence);
     pack_->causes.varint(causes.varint());

@@ -46,6 +46,8 @@ class Archiver {
 
   // After recovery.
   void start(const LogId& log_id, ShardId shard, uint64_t segment_bytes);
+  // Of views; before the first run_once. Outlive this.
+  void set_renderers(const ViewRenderers& renderers) { builder_.set_renderers(renderers); }
   void set_report(std::function<void(const std::string&)> report) { report_ = std::move(report); }
   void set_wake_shard(std::function<void()> wake) { wake_shard_ = std::move(wake); }
   void set_wake_helper(std::function<void()> wake) { wake_helper_ = std::move(wake); }

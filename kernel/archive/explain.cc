@@ -13,6 +13,7 @@
 #include "kernel/streams/api.h"
 #include "kernel/streams/inflate.h"
 #include "kernel/streams/record_batch.h"
+#include "kernel/streams/view_batches.h"
 
 namespace heptane::archive {
 
@@ -117,8 +118,27 @@ bool is_about_users(const log::EntryView& entry) {
                                    [](const Operation& part) { return part.machine == machine_ids::kAuth; });
 }
 
+// The records of views that the command made, as many as are listed.
+Result<void> add_views(const log::EntryView& entry, const ViewRenderers& renderers, Explanation& out) {
+  const Result<std::optional<log::EntryViews>> views = log::views_of(entry.extensions);
+  if (!views) return views.error();
+  if (!*views) return {};
+  for (const log::ViewRun& run : (*views)->runs) {
+    streams::ViewBatches rendered(renderers, {});
+    const Result<bool> all = rendered.add(entry, **views, run, run.first);
+    if (!all) {
+      out.facts.emplace_back("view", all.error().message);
+      continue;
+    }
+    for (const Buffer& batch : rendered.take())
+      HEPTANE_TRY(streams::for_each_record(
+          batch.view(), [&](const streams::RecordView& record) { add_record(record, run.partition, out); }));
+  }
+  return {};
+}
+
 Result<void> add_command(const log::EntryView& entry, LogTime time, ShardId shard, Sequence sequence,
-                         Explanation& out) {
+                         const ViewRenderers& renderers, Explanation& out) {
   out.position = position_text(shard, sequence);
   out.time = time_text(time);
   out.what = what_of(entry.header);
@@ -128,7 +148,7 @@ Result<void> add_command(const log::EntryView& entry, LogTime time, ShardId shar
   add_extensions(entry.extensions, out);
   if (entry.header.is_record_batch()) return add_records(entry, out, [](size_t) { return true; });
   out.facts.emplace_back("payload", is_about_users(entry) ? "not shown: it is about users" : printable(entry.payload));
-  return {};
+  return add_views(entry, renderers, out);
 }
 
 // Of `records`: those that the command caused.
@@ -162,7 +182,8 @@ size_t segment_of(Disk& disk, const std::vector<log::SegmentFile>& segments, Seq
 }
 
 Result<std::optional<Explanation>> explain_from_log(Disk& disk, const std::string& directory, ShardId shard,
-                                                    Sequence sequence, std::optional<LogId>& id) {
+                                                    Sequence sequence, const ViewRenderers& renderers,
+                                                    std::optional<LogId>& id) {
   Result<log::SegmentListing> listing = log::list_segments(disk, directory);
   if (!listing) return std::move(listing.error());
   std::vector<log::SegmentFile>& segments = listing->segments;
@@ -187,7 +208,7 @@ Result<std::optional<Explanation>> explain_from_log(Disk& disk, const std::strin
         return found ? add_events(entry, sequence - header.first_sequence, out) : Result<void>();
       if (at != sequence) return {};
       found = true;
-      return add_command(entry, header.base_time + entry.header.detail, shard, sequence, out);
+      return add_command(entry, header.base_time + entry.header.detail, shard, sequence, renderers, out);
     }));
     out.facts.emplace_back("batch", fmt::format("{} to {}, epoch {}, segment {} offset {}", header.first_sequence,
                                                 header.last_sequence(), header.epoch, header.segment, header.offset));
@@ -197,10 +218,11 @@ Result<std::optional<Explanation>> explain_from_log(Disk& disk, const std::strin
 
 }  // namespace
 
-Result<Explanation> explain(Disk& disk, const std::string& data_directory, ShardId shard, Sequence sequence) {
+Result<Explanation> explain(Disk& disk, const std::string& data_directory, ShardId shard, Sequence sequence,
+                            const ViewRenderers& renderers) {
   const std::string home = data_directory + "/shard-" + std::to_string(shard);
   std::optional<LogId> id;
-  Result<std::optional<Explanation>> in_log = explain_from_log(disk, home + "/log", shard, sequence, id);
+  Result<std::optional<Explanation>> in_log = explain_from_log(disk, home + "/log", shard, sequence, renderers, id);
   if (!in_log) return std::move(in_log.error());
   if (*in_log) return std::move(**in_log);
   ArchiveStore store(disk, {home + "/archive", shard});
@@ -212,9 +234,10 @@ Result<Explanation> explain(Disk& disk, const std::string& data_directory, Shard
                  position_text(shard, sequence) + " is no command of this log, or one that went with its retention"};
   if (!found) return found.error();
   Explanation out;
-  HEPTANE_TRY(add_command(found->item.entry, found->item.frame.time, shard, sequence, out));
+  HEPTANE_TRY(add_command(found->item.entry, found->item.frame.time, shard, sequence, renderers, out));
   if (!found->item.entry.header.is_record_batch())
-    out.facts.emplace_back("archived", "yes: its records are in their streams, and not listed here");
+    out.facts.emplace_back("archived",
+                           "yes: its records are in their streams, and only those of views are listed here");
   return out;
 }
 

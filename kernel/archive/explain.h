@@ -9,6 +9,7 @@
 #include "kernel/base/disk.h"
 #include "kernel/base/ids.h"
 #include "kernel/base/result.h"
+#include "kernel/shard/views.h"
 
 namespace heptane::archive {
 
@@ -30,6 +31,8 @@ struct Explanation {
 };
 
 // Errc::not_found: no command has that position, or it is gone with its retention; Errc::corrupt.
-Result<Explanation> explain(Disk& disk, const std::string& data_directory, ShardId shard, Sequence sequence);
+// `renderers` of this program's modules: records of views are rendered.
+Result<Explanation> explain(Disk& disk, const std::string& data_directory, ShardId shard, Sequence sequence,
+                            const ViewRenderers& renderers);
 
 }  // namespace heptane::archive

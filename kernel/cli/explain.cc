@@ -82,15 +82,19 @@ void print_json(const archive::Explanation& found, const Places& names) {
   std::cout << out.take() << "\n";
 }
 
-int explain(const ExplainArguments& arguments) {
+int explain(const ExplainArguments& arguments, const Context& context) {
   const std::optional<Position> position = parse_position(arguments.position);
   if (!position) {
     std::cerr << "heptane: " << arguments.position << " is no position: say SHARD:SEQUENCE, for example 0:123\n";
     return kUsage;
   }
   SystemDisk disk;
+  const server::Modules modules = context.make_modules();
+  ViewRenderers renderers;
+  for (const std::unique_ptr<server::Module>& module : modules)
+    for (const StateMachine* machine : module->machines()) renderers.add(*machine);
   const Result<archive::Explanation> found =
-      archive::explain(disk, arguments.data, position->shard, position->sequence);
+      archive::explain(disk, arguments.data, position->shard, position->sequence, renderers);
   if (!found) {
     std::cerr << "heptane: " << found.error().message << "\n";
     return kFailed;
@@ -110,7 +114,7 @@ void add_explain(CLI::App& app, Context& context) {
   command->add_option("--server", arguments->server, "The admin listener, for the streams' names")
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "One JSON object");
-  command->callback([arguments, &context] { context.exit_code = explain(*arguments); });
+  command->callback([arguments, &context] { context.exit_code = explain(*arguments, context); });
 }
 
 }  // namespace heptane::cli

@@ -215,7 +215,7 @@ EntryView decode_checked_entry(Bytes input) {
 }
 
 void append_extension(ByteWriter& out, ExtensionType type, Bytes bytes) {
-  const bool to_end = type == ExtensionType::causes;
+  const bool to_end = type == ExtensionType::causes || type == ExtensionType::results;
   HEPTANE_ASSERT(to_end || bytes.size() < 0xFFFF, "an extension is too long");
   out.u8(static_cast<uint8_t>(type));
   out.u8(0);

@@ -121,6 +121,8 @@ enum class ExtensionType : uint8_t {
   causes = 6,   // on `records`: per record varint command delta from the batch's first, varint ordinal; may be long:
                 // it is the last extension and its length field is 0xFFFF, reaching to the end of the extensions
   subject = 7,  // key of erasure, 16 bytes
+  views = 8,    // records of views that the command made (views.h)
+  results = 9,  // what apply() noted for their rendering (views.h); may be long, as causes
 };
 // Calls `each(type, bytes)` for every extension; false when they are malformed.
 template <class Each>

@@ -3,6 +3,7 @@
 
 #include "kernel/base/time_text.h"
 #include "kernel/log/log_tool_scan.h"
+#include "kernel/log/views.h"
 
 namespace heptane::log {
 
@@ -27,6 +28,11 @@ std::string cause_of(const EntryView& entry) {
                           load_le<uint32_t>(bytes.data() + 4));
   });
   return cause;
+}
+
+std::vector<ViewRun> view_runs_of(const EntryView& entry) {
+  Result<std::optional<EntryViews>> views = views_of(entry.extensions);
+  return views && *views ? std::move((*views)->runs) : std::vector<ViewRun>();
 }
 
 void print_hex(std::ostream& out, Bytes bytes) {
@@ -76,6 +82,8 @@ class Dumper {
     out_ << " bytes " << header.payload_bytes << '+' << header.extension_bytes;
     const std::string cause = cause_of(entry);
     if (!cause.empty()) out_ << " cause " << cause;
+    for (const ViewRun& run : view_runs_of(entry))
+      out_ << " view " << run.partition << " offset " << run.first << " records " << run.count;
     if (!options_.payload) return;
     out_ << " payload ";
     is_secret(entry) ? void(out_ << kRedacted) : print_hex(out_, entry.payload);
@@ -90,6 +98,10 @@ class Dumper {
     out_ << R"(,"payload_bytes":)" << header.payload_bytes << R"(,"extension_bytes":)" << header.extension_bytes;
     const std::string cause = cause_of(entry);
     if (!cause.empty()) out_ << R"(,"cause":")" << cause << '"';
+    const std::vector<ViewRun> runs = view_runs_of(entry);
+    for (size_t i = 0; i < runs.size(); ++i)
+      out_ << (i == 0 ? R"(,"views":[{"partition":)" : R"(,{"partition":)") << runs[i].partition << R"(,"offset":)"
+           << runs[i].first << R"(,"records":)" << runs[i].count << '}' << (i + 1 == runs.size() ? "]" : "");
     if (options_.payload) {
       out_ << R"(,"payload":")";
       is_secret(entry) ? void(out_ << kRedacted) : print_hex(out_, entry.payload);

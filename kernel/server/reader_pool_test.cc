@@ -68,7 +68,9 @@ class World {
   }
   // Lets go of every segment but the last.
   void trim() { HEPTANE_ASSERT(log_->trim(shard_->last_applied()), "the log cannot be trimmed"); }
-  std::unique_ptr<LogRecordsReader> reader() { return std::make_unique<LogRecordsReader>(*log_, disk_, *archive_); }
+  std::unique_ptr<LogRecordsReader> reader() {
+    return std::make_unique<LogRecordsReader>(*log_, disk_, *archive_, renderers_);
+  }
 
  private:
   void push(Submission submission) {
@@ -92,6 +94,7 @@ class World {
   std::unique_ptr<log::SegmentLog> log_;
   std::unique_ptr<archive::ArchiveStore> archive_;
   std::unique_ptr<Committer> committer_;
+  ViewRenderers renderers_;
   ShardLink link_{1024};
   streams::StreamsMachine streams_;
   std::unique_ptr<Shard> shard_;

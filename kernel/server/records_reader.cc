@@ -1,6 +1,7 @@
 #include "kernel/server/records_reader.h"
 
 #include "kernel/streams/record_batch.h"
+#include "kernel/streams/view_batches.h"
 
 namespace heptane::server {
 
@@ -32,6 +33,25 @@ Result<bool> take_extent(const Buffer& buffer, const ReadReply& where, net::Reco
     bytes += entry->payload.size();
   }
   return bytes < where.max_bytes;
+}
+
+// The view's records that commands in one extent made. False when enough was read.
+Result<bool> render_extent(Bytes extent, const ReadReply& where, streams::ViewBatches& out) {
+  for (size_t at = 0; at < extent.size();) {
+    const Result<log::EntryView> entry = log::decode_entry(extent.subspan(at));
+    if (!entry) return Error{Errc::corrupt, entry.error().message};
+    at += entry->header.stored_bytes();
+    if (!entry->header.is_command()) continue;
+    const Result<std::optional<log::EntryViews>> views = log::views_of(entry->extensions);
+    if (!views) return views.error();
+    if (!*views) continue;
+    for (const log::ViewRun& run : (*views)->runs) {
+      if (run.partition != where.partition || run.end() <= where.offset) continue;
+      const Result<bool> more = out.add(*entry, **views, run, where.offset);
+      if (!more || !*more) return more;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -68,6 +88,7 @@ std::optional<net::RecordsRead> LogRecordsReader::try_read(const ReadReply& wher
   net::RecordsRead out = answer_to(where);
   if (out.error) return out;
   if (where.from_time_ms && where.log_start < where.indexed) return std::nullopt;
+  if (where.view && out.offset < out.durable_end) return std::nullopt;
   if (out.offset >= out.durable_end) return out;
   if (out.offset < where.indexed) return std::nullopt;
   uint64_t bytes = 0;
@@ -101,13 +122,21 @@ Result<void> LogRecordsReader::read_log(const ReadReply& where, net::RecordsRead
   if (where.extents.size() > 1)
     for (const Extent& extent : where.extents) reader_->expect(extent.segment, extent.begin, extent.end - extent.begin);
   uint64_t bytes = 0;
+  streams::ViewBatches rendered(renderers_, {where.max_bytes});
   for (const Extent& extent : where.extents) {
     std::vector<std::byte> memory(extent.end - extent.begin);
     HEPTANE_TRY(reader_->read(extent.segment, extent.begin, memory));
+    if (where.view) {
+      const Result<bool> more = render_extent(memory, where, rendered);
+      if (!more) return more.error();
+      if (!*more) break;
+      continue;
+    }
     const Result<bool> more = take_extent(Buffer::take(std::move(memory)), where, out, bytes);
     if (!more) return more.error();
     if (!*more) break;
   }
+  if (where.view) out.batches = rendered.take();
   return {};
 }
 

@@ -126,7 +126,10 @@ Result<void> Server::recover() {
   shard_->set_principals(auth_);
   shard_->set_streams(streams_);
   for (const std::unique_ptr<Module>& module : modules_)
-    for (StateMachine* machine : module->machines()) shard_->add_machine(*machine);
+    for (StateMachine* machine : module->machines()) {
+      shard_->add_machine(*machine);
+      renderers_.add(*machine);
+    }
   if (options_.accept_divergence != 0) shard_->accept_divergence(options_.accept_divergence);
   shard_->attach(*link_);
   if (options_.guard_apply) {
@@ -192,6 +195,7 @@ Result<void> Server::replay_log() {
     if (wake_helper_) wake_helper_();
   });
   archiver_->set_report([](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); });
+  archiver_->set_renderers(renderers_);
   archiver_->start(log_->id(), options_.shard.id, options_.segment_bytes);
   snapshots_->start(log_->id(), options_.shard.id, restored_, recovery_.bytes);
   shard_->start(recovery_.end);
@@ -227,7 +231,7 @@ void Server::note(const auth::Note& note) {
 
 // One reads what is in memory, on the I/O thread; the others wait for the disk.
 void Server::make_readers() {
-  const auto reader = [this] { return std::make_unique<LogRecordsReader>(*log_, seams_.disk, *archive_); };
+  const auto reader = [this] { return std::make_unique<LogRecordsReader>(*log_, seams_.disk, *archive_, renderers_); };
   reads_.set_wake_io([this] { seams_.net.wake(); });
   records_ = std::make_unique<PooledRecordsReader>(reads_, reader());
   for (size_t i = 0; i < readers(); ++i) readers_.push_back(std::make_unique<ReaderRole>(reads_, reader()));

@@ -134,6 +134,7 @@ class Server {
   bool recovered() const { return archiver_ != nullptr; }  // the references below are there
   archive::Archiver& archiver() { return *archiver_; }
   archive::ArchiveStore& archive() { return *archive_; }
+  const ViewRenderers& renderers() const { return renderers_; }
   Shard& shard() { return *shard_; }
   streams::StreamsMachine& streams() { return streams_; }
   auth::Gate& gate() { return gate_; }
@@ -220,6 +221,7 @@ class Server {
   snapshot::RestoredSnapshot restored_;
   std::unique_ptr<snapshot::SnapshotTaker> snapshots_;
   std::unique_ptr<SnapshotCheck> snapshot_check_;
+  ViewRenderers renderers_;  // filled before recovery
   std::unique_ptr<archive::ArchiveStore> archive_;
   std::unique_ptr<archive::Archiver> archiver_;
   // Helper: recovery never begins below this sequence; 0 = it may begin at the log's beginning.

@@ -80,6 +80,19 @@ std::byte* BatchWriter::payload_at(uint32_t entry_offset, const log::EntryHeader
   return memory_->data() + entry_offset + log::kEntryHeaderBytes + header.extension_bytes;
 }
 
+void BatchWriter::extend(uint32_t entry_offset, log::EntryHeader& header, Bytes extensions) {
+  HEPTANE_ASSERT(entry_offset + header.stored_bytes() == size_, "only the last entry can be extended");
+  std::byte* payload = payload_at(entry_offset, header);
+  header.extension_bytes += static_cast<uint32_t>(extensions.size());
+  const size_t end = entry_offset + header.stored_bytes();
+  HEPTANE_ASSERT(end <= log::kBatchLimitBytes, "a batch outgrew its limit");
+  std::memmove(payload + extensions.size(), payload, header.payload_bytes);
+  std::memcpy(payload, extensions.data(), extensions.size());
+  std::byte* padding = payload + extensions.size() + header.payload_bytes;
+  std::memset(padding, 0, static_cast<size_t>(memory_->data() + end - padding));
+  size_ = end;
+}
+
 void BatchWriter::seal(uint32_t entry_offset, log::EntryHeader& header) {
   log::seal_entry(memory_->data() + entry_offset, header);
 }

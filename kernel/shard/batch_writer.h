@@ -57,6 +57,8 @@ class BatchWriter {
   // Lays down header room, extensions and payload; returns the entry's offset. `header` is completed with the sizes.
   uint32_t append(log::EntryHeader& header, Bytes extensions, Bytes payload);
   std::byte* payload_at(uint32_t entry_offset, const log::EntryHeader& header);
+  // Adds extensions to the entry laid down last: what became known while its command was applied.
+  void extend(uint32_t entry_offset, log::EntryHeader& header, Bytes extensions);
   void seal(uint32_t entry_offset, log::EntryHeader& header);
   // Takes back everything from `entry_offset` on: the refused command.
   void take_back(uint32_t entry_offset);

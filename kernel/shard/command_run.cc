@@ -17,6 +17,9 @@ void CommandRun::begin(Sequence sequence, LogTime time) {
   reset_reply();
   events_.clear();
   emitted_.clear();
+  views_.clear();
+  view_records_ = 0;
+  results_.clear();
   arena_.clear();
   armed_.clear();
   cancelled_.clear();
@@ -59,7 +62,8 @@ void CommandRun::open_missing_scopes(MachineTable::Slot& slot) {
 }
 
 void CommandRun::open_scope() {
-  marks_.push_back({events_.size(), arena_.size(), armed_.size(), cancelled_.size(), next_timer_});
+  marks_.push_back(
+      {events_.size(), arena_.size(), armed_.size(), cancelled_.size(), views_.size(), results_.size(), next_timer_});
   // The machine that runs takes part at once; others at their first call.
   if (MachineTable::Slot* slot = machines_.find(running_)) open_missing_scopes(*slot);
 }
@@ -74,10 +78,10 @@ void CommandRun::close_scope(ScopeOutcome outcome) {
     --slot.open_scopes;
   }
   if (outcome == ScopeOutcome::keep) return;
-  for (size_t i = mark.events; i < events_.size(); ++i)
-    for (auto& [partition, count] : emitted_)
-      if (partition == events_[i].partition) --count;
+  take_back_offsets(mark);
   events_.resize(mark.events);
+  views_.resize(mark.views);
+  results_.resize(mark.results);
   arena_.resize(mark.arena);
   armed_.resize(mark.armed);
   cancelled_.resize(mark.cancelled);
@@ -85,17 +89,30 @@ void CommandRun::close_scope(ScopeOutcome outcome) {
   reset_reply();
 }
 
+void CommandRun::take_back_offsets(const Mark& mark) {
+  for (size_t i = mark.events; i < events_.size(); ++i) --staged_count(events_[i].partition);
+  for (size_t i = mark.views; i < views_.size(); ++i) {
+    staged_count(views_[i].first) -= views_[i].second;
+    view_records_ -= views_[i].second;
+  }
+}
+
+// How many records of the partition are staged.
+uint32_t& CommandRun::staged_count(PartitionId partition) {
+  const auto found =
+      std::find_if(emitted_.begin(), emitted_.end(), [&](const auto& entry) { return entry.first == partition; });
+  return found != emitted_.end() ? found->second : emitted_.emplace_back(partition, 0).second;
+}
+
+bool CommandRun::room_for(uint64_t records, uint64_t bytes) const {
+  return events_.size() + view_records_ + records <= kEventsLimit &&
+         arena_.size() + results_.size() + bytes <= kEventBytesLimit;
+}
+
 Offset CommandRun::emit(const Event& event) {
   HEPTANE_ASSERT(streams_ != nullptr && streams_->has_partition(event.partition), "an event for no partition");
-  const uint64_t bytes = event.key.size() + event.value.size();
-  HEPTANE_ASSERT(events_.size() < kEventsLimit && arena_.size() + bytes <= kEventBytesLimit,
-                 "a command emits more than one entry may hold");
-  auto count =
-      std::find_if(emitted_.begin(), emitted_.end(), [&](const auto& entry) { return entry.first == event.partition; });
-  if (count == emitted_.end()) {
-    emitted_.emplace_back(event.partition, 0);
-    count = emitted_.end() - 1;
-  }
+  HEPTANE_ASSERT(!streams_->view_of(event.partition).is_view(), "the records of a view are only counted");
+  HEPTANE_ASSERT(room_for(1, event.key.size() + event.value.size()), "a command emits more than one entry may hold");
   StagedEvent staged_event{event.partition, event.has_key, 0, 0, 0, 0};
   const auto store = [&](Bytes from, uint32_t& begin, uint32_t& size) {
     begin = static_cast<uint32_t>(arena_.size());
@@ -105,7 +122,46 @@ Offset CommandRun::emit(const Event& event) {
   store(event.key, staged_event.key_begin, staged_event.key_bytes);
   store(event.value, staged_event.value_begin, staged_event.value_bytes);
   events_.push_back(staged_event);
-  return streams_->next_offset(event.partition) + count->second++;
+  return streams_->next_offset(event.partition) + staged_count(event.partition)++;
+}
+
+Offset CommandRun::emit_view(PartitionId partition, uint32_t count) {
+  HEPTANE_ASSERT(streams_ != nullptr && streams_->has_partition(partition) && streams_->view_of(partition).is_view(),
+                 "records of a view for what is none");
+  HEPTANE_ASSERT(room_for(count, 0), "a command emits more than one entry may hold");
+  uint32_t& staged = staged_count(partition);
+  const Offset first = streams_->next_offset(partition) + staged;
+  if (count == 0) return first;
+  views_.emplace_back(partition, count);
+  view_records_ += count;
+  staged += count;
+  return first;
+}
+
+void CommandRun::log_result(Bytes bytes) {
+  HEPTANE_ASSERT(room_for(0, bytes.size()), "a command notes more than one entry may hold");
+  log::add_result(results_, running_, bytes);
+}
+
+const std::vector<log::ViewRun>& CommandRun::view_runs() {
+  view_runs_.clear();
+  for (const auto& [partition, count] : views_) {
+    const auto found = std::find_if(view_runs_.begin(), view_runs_.end(),
+                                    [id = partition](const log::ViewRun& run) { return run.partition == id; });
+    if (found != view_runs_.end()) {
+      found->count += count;
+      continue;
+    }
+    const ViewId view = streams_->view_of(partition);
+    view_runs_.push_back({streams_->next_offset(partition), count, partition, kernel_.version_of(view.machine),
+                          view.machine, view.number});
+  }
+  return view_runs_;
+}
+
+void CommandRun::append_additions(ByteWriter& extensions, ShardId shard, Epoch epoch) {
+  if (!views_.empty()) log::append_views(extensions, {sequence_, time_, epoch, shard, view_runs()});
+  if (!results_.empty()) log::append_results(extensions, results_);
 }
 
 Offset CommandRun::next_offset(PartitionId partition) const {
@@ -149,11 +205,17 @@ void CommandRun::keep(const Command& command, uint32_t command_delta, bool repla
     ++ordinal;
     if (replaying) {
       replayed_.push_back({sequence_, ordinal, event.partition, streams_->next_offset(event.partition), value_hash});
-      streams_->skip(event.partition);
+      streams_->take_offsets(event.partition, 1);
     } else {
       streams_->pack(event, time_, command_delta, ordinal);
     }
   }
+  for (const log::ViewRun& run : view_runs()) {
+    digest.add(run.partition, static_cast<uint64_t>(run.first));
+    digest.add(run.count, run.version);
+    streams_->take_offsets(run.partition, run.count);
+  }
+  if (!results_.empty()) digest.add(results_);
   for (auto& [id, timer] : armed_) {
     digest.add(id, static_cast<uint64_t>(timer.due));
     kernel_.arm(id, std::move(timer));
@@ -192,9 +254,9 @@ void Effects::unchanged(int64_t number0, int64_t number1) {
 Offset Effects::emit(const Event& event) { return run_.emit(event); }
 Offset Effects::next_offset(PartitionId partition) const { return run_.next_offset(partition); }
 
-bool Effects::room_for(uint64_t events, uint64_t bytes) const {
-  return run_.events_.size() + events <= kEventsLimit && run_.arena_.size() + bytes <= kEventBytesLimit;
-}
+bool Effects::room_for(uint64_t events, uint64_t bytes) const { return run_.room_for(events, bytes); }
+Offset Effects::emit_view(PartitionId partition, uint32_t count) { return run_.emit_view(partition, count); }
+void Effects::log_result(Bytes bytes) { run_.log_result(bytes); }
 
 TimerId Effects::arm(LogTime due, CommandType type, Bytes payload) { return run_.arm(due, type, payload); }
 bool Effects::cancel(TimerId timer) { return run_.cancel(timer); }

@@ -59,6 +59,12 @@ class CommandRun {
 
   // The command is kept: packs events (replay: only counts them), arms and cancels timers, extends the digest.
   void keep(const Command& command, uint32_t command_delta, bool replaying, DigestAccumulator& digest);
+  // Records of views that the command made so far, at the offsets they get when it is kept now: before keep().
+  const std::vector<log::ViewRun>& view_runs();
+  // There is something to say in its entry; append_additions says it.
+  bool adds_to_entry() const { return !views_.empty() || !results_.empty(); }
+  void append_additions(ByteWriter& extensions, ShardId shard, Epoch epoch);
+
   // Events that replay emitted since the last clear.
   std::vector<ReplayedEvent>& replayed() { return replayed_; }
   // The running command removes this timer when it is kept: it fired.
@@ -78,15 +84,20 @@ class CommandRun {
     uint32_t key_begin, key_bytes, value_begin, value_bytes;
   };
   struct Mark {
-    size_t events, arena, armed, cancelled;
+    size_t events, arena, armed, cancelled, views, results;
     TimerId next_timer;
   };
 
   void reset_reply();
   StateMachine& enlist(MachineId id);
   void open_missing_scopes(MachineTable::Slot& slot);
+  uint32_t& staged_count(PartitionId partition);
   Offset emit(const Event& event);
   Offset next_offset(PartitionId partition) const;
+  Offset emit_view(PartitionId partition, uint32_t count);
+  void log_result(Bytes bytes);
+  bool room_for(uint64_t records, uint64_t bytes) const;
+  void take_back_offsets(const Mark& mark);
   TimerId arm(LogTime due, CommandType type, Bytes payload);
   bool cancel(TimerId timer);
   Event staged(const StagedEvent& event) const;
@@ -102,7 +113,11 @@ class CommandRun {
   CommandOutcome outcome_ = CommandOutcome::kept;
   Reply reply_;
   std::vector<StagedEvent> events_;
-  std::vector<std::pair<PartitionId, uint32_t>> emitted_;  // events staged per partition
+  std::vector<std::pair<PartitionId, uint32_t>> emitted_;  // events and records of views staged per partition
+  std::vector<std::pair<PartitionId, uint32_t>> views_;    // in the order of the calls
+  uint64_t view_records_ = 0;
+  std::vector<std::byte> results_;
+  std::vector<log::ViewRun> view_runs_;
   std::vector<std::byte> arena_;
   std::vector<std::pair<TimerId, Timer>> armed_;
   std::vector<TimerId> cancelled_;

@@ -47,6 +47,12 @@ class Effects {
   Offset next_offset(PartitionId partition) const;
   bool room_for(uint64_t events, uint64_t bytes) const;
 
+  // Counts records of a view (views.h), which are rendered from this command's entry; returns the first one's offset. They
+  // count as events, and so do the bytes of results.
+  Offset emit_view(PartitionId partition, uint32_t count);
+  // Bytes that the rendering of the running machine's views gets beside the command.
+  void log_result(Bytes bytes);
+
   // Fires once at log time >= due as a command of the arming machine with this type and payload (at most 64 KiB).
   TimerId arm(LogTime due, CommandType type, Bytes payload);
   // False when it has fired or was cancelled.

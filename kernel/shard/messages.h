@@ -95,6 +95,7 @@ struct ReadReply {
   Offset indexed = 0;      // first offset that the extents could cover: what lies below it is in the archive
   uint32_t max_bytes = 0;
   std::optional<int64_t> from_time_ms{};  // as asked for
+  bool view = false;                      // its records are rendered
   std::vector<Extent> extents;
 };
 

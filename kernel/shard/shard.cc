@@ -430,6 +430,13 @@ void Shard::run_live(ShardLink* link, SessionId session, RequestId request, cons
     answer(link, last_applied_, session, request, std::move(run_.reply()));
     return;
   }
+  if (run_.adds_to_entry()) {
+    extensions_.clear();
+    run_.append_additions(extensions_, options_.id, epoch_);
+    growing_->extend(entry, header, extensions_.view());
+    for (const log::ViewRun& run : run_.view_runs())
+      growing_->add_run(place_of_view(run, command.time, epoch_), entry, header);
+  }
   if (header.is_record_batch()) {
     const EntryRun run = streams_->place_batch(submission.partition, run_.reply().numbers[0],
                                                growing_->payload_at(entry, header), epoch_);

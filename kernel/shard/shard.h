@@ -152,6 +152,7 @@ class Shard {
   Result<void> replay_entry(const log::EntryView& entry, Sequence sequence, const log::BatchView& batch,
                             const log::BatchPlace& place);
   std::string first_difference(const log::BatchView& batch);
+  void replay_views(const log::EntryView& entry, const Command& command, Epoch epoch, const log::BatchPlace& place);
   void answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply reply);
   void query(ShardLink& link, SessionId session, RequestId request, const QueryRequest& query);
   void subscribe(ShardLink& link, SessionId session, const SubscribeRequest& request);
@@ -159,6 +160,7 @@ class Shard {
   void notify(PartitionId partition);
   void notify_of_deletions();
 
+  std::string view_difference_;  // of the batch being replayed: its first command whose records of views are others
 
   LogTime stamp();
   bool fire_due_timers();

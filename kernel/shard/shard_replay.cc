@@ -40,6 +40,7 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
   digest_.reset();
   run_.replayed().clear();
   last_time_ = std::max(last_time_, header.base_time);
+  view_difference_.clear();
   // One pass over the batch: an entry is decoded, what it will touch is sent for, and a few entries later it is replayed.
   std::array<ReplayItem, kLookAhead> ahead;
   size_t decoded = 0;
@@ -117,6 +118,7 @@ std::string Shard::first_difference(const log::BatchView& batch) {
   if (!logged.empty())
     return "the log has an event more, offset " + std::to_string(logged.begin()->first.second) + " of partition " +
            std::to_string(logged.begin()->first.first);
+  if (!view_difference_.empty()) return view_difference_;
   return "the events are the same, a reply or a timer differs";
 }
 
@@ -147,6 +149,26 @@ Result<void> Shard::run_again(const Command& command, const log::EntryView& entr
                                   std::to_string(run_.reply().numbers[0]) + " in replay"};
 }
 
+// Before keep(). The digest finds a difference; this names it.
+void Shard::replay_views(const log::EntryView& entry, const Command& command, Epoch epoch,
+                         const log::BatchPlace& place) {
+  const auto finish = static_cast<uint32_t>(entry.offset + entry.header.stored_bytes());
+  for (const log::ViewRun& run : run_.view_runs()) {
+    EntryRun placed = place_of_view(run, command.time, epoch);
+    placed.begin = entry.offset;
+    placed.finish = finish;
+    streams_->add_durable(placed, place);
+  }
+  const Bytes logged = log::additions_of(entry.extensions);
+  if (logged.empty() && !run_.adds_to_entry()) return;
+  extensions_.clear();
+  run_.append_additions(extensions_, options_.id, epoch);
+  if (view_difference_.empty() &&
+      !std::equal(logged.begin(), logged.end(), extensions_.view().begin(), extensions_.view().end()))
+    view_difference_ = "records of views, or results beside them, of command " +
+                       position_text(options_.id, command.sequence) + " differ";
+}
+
 Result<void> Shard::replay_entry(const log::EntryView& entry, Sequence sequence, const log::BatchView& batch,
                                  const log::BatchPlace& place) {
   const auto finish = static_cast<uint32_t>(entry.offset + entry.header.stored_bytes());
@@ -166,6 +188,7 @@ Result<void> Shard::replay_entry(const log::EntryView& entry, Sequence sequence,
   HEPTANE_TRY(run_again(command, entry));
   if (entry.header.is_record_batch())
     streams_->add_durable(streams_->read_run(command.partition, entry.payload, entry.offset, finish), place);
+  replay_views(entry, command, batch.header().epoch, place);
   keep(command, 0, key, true);
   return {};
 }

@@ -1,5 +1,5 @@
 // A deterministic state machine: commands in; events, replies and timers out. The shard owns it and is the only thread that
-// calls it (render apart, which is pure).
+// calls it (a view's rendering is a plain function and any thread's).
 //
 // apply() is total, bounded and deterministic (invariant 3): no clock, I/O, randomness, hash or pointer order, exceptions.
 // A refusal changes nothing. save() is canonical: equal states, equal bytes. A machine keeps its MachineId for ever.
@@ -16,6 +16,8 @@
 namespace heptane {
 
 class Effects;
+class RecordWriter;
+struct LoggedCommand;
 class SnapshotWriter;
 class SnapshotReader;
 
@@ -48,6 +50,9 @@ struct Query {
 
 enum class ScopeOutcome : uint8_t { keep, roll_back };
 
+// Makes the records of the machine's view `number` that a command made (kernel/shard/views.h). Any thread.
+using RenderView = void (*)(const LoggedCommand& command, uint16_t number, RecordWriter& out);
+
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
@@ -75,6 +80,9 @@ class StateMachine {
     (void)type;
     return false;
   }
+
+  // Renders the machine's views; nullptr: it has none.
+  virtual RenderView renderer() const { return nullptr; }
 
   // The newest logic version this binary knows; the log's activation decides which one is in force (Effects::version).
   virtual uint32_t newest_version() const { return 1; }

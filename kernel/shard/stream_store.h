@@ -8,6 +8,7 @@
 
 #include "kernel/shard/effects.h"
 #include "kernel/shard/messages.h"
+#include "kernel/shard/views.h"
 
 namespace heptane {
 
@@ -24,6 +25,12 @@ struct EntryRun {
   Epoch epoch = 0;  // of the batch it was written in
 };
 
+// The run of a view's records, without the bytes' range.
+inline EntryRun place_of_view(const log::ViewRun& run, LogTime time, Epoch epoch) {
+  constexpr int64_t kNsPerMs = 1'000'000;
+  return {run.partition, run.first, run.end(), 0, 0, time / kNsPerMs, epoch};
+}
+
 class StreamStore {
  public:
   virtual ~StreamStore() = default;
@@ -37,8 +44,10 @@ class StreamStore {
   // Writes the packed events of one partition (before a record batch of its own) or of all (when the batch closes).
   virtual void flush(PartitionId partition, BatchWriter& out) = 0;
   virtual void flush_all(BatchWriter& out) = 0;
-  // Replay: an event's offset is taken; its bytes are in the log already.
-  virtual void skip(PartitionId partition) = 0;
+  // Offsets are taken by records that nobody packs: a view's, or in replay an event whose bytes are in the log already.
+  virtual void take_offsets(PartitionId partition, uint32_t count) = 0;
+  // Whose view the partition is.
+  virtual ViewId view_of(PartitionId partition) const = 0;
 
   // A kept record batch command: writes base offset (the reply's) and leader epoch into the batch's bytes.
   virtual EntryRun place_batch(PartitionId partition, Offset base_offset, std::byte* batch, Epoch epoch) = 0;

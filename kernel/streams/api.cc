@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint32_t kDescribeNamesLimit = 10'000;
 constexpr size_t kPartitionInfoBytes = 4 + 8 + 8;
-constexpr size_t kStreamInfoBytesMin = 2 + 16 + 16 + 4;
+constexpr size_t kStreamInfoBytesMin = 2 + 16 + 16 + 1 + 4;
 constexpr size_t kLogStartBytes = 4 + 8;
 
 Error malformed(const char* what) { return Error{Errc::invalid_argument, std::string("malformed ") + what}; }
@@ -41,6 +41,7 @@ void put_stream(ByteWriter& out, const StreamInfo& stream) {
   put_name(out, stream.name);
   put_config(out, stream.config);
   out.append(stream.uuid);
+  out.u8(stream.view ? 1 : 0);
   out.le(static_cast<uint32_t>(stream.partitions.size()));
   for (const PartitionInfo& partition : stream.partitions) {
     out.le(partition.id);
@@ -53,6 +54,7 @@ bool get_stream(ByteReader& reader, StreamInfo& stream) {
   stream.name = get_name(reader);
   stream.config = get_config(reader);
   const Bytes uuid = reader.take(stream.uuid.size());
+  stream.view = reader.u8() != 0;
   const auto count = reader.le<uint32_t>();
   if (reader.failed() || !reader.fits(count, kPartitionInfoBytes)) return false;
   std::memcpy(stream.uuid.data(), uuid.data(), uuid.size());

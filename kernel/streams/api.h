@@ -24,7 +24,7 @@ enum StreamCommand : CommandType {
   kAppend = 2,  // record_command; reply numbers: base offset, log append time in ms. `repeated` for a duplicate of
                 // the producer's last five batches. Refused with AppendRefusal in detail
   kInitProducer = 3,  // payload InitProducer; reply numbers: producer id, producer epoch
-  kDeleteStream = 4,  // payload DeleteStream. Refused: not_found
+  kDeleteStream = 4,  // payload DeleteStream. Refused: not_found, refused (a view)
   kAppendEvents = 5,  // payload AppendEvents; reply numbers: first offset, count. Refused: not_found, too_large, stale
                       // (the stream goes on elsewhere than expected). With no records it is a guard
   kAlterStream = 6,   // payload AlterStream. Refused: not_found, invalid_argument
@@ -42,6 +42,7 @@ enum class AppendRefusal : uint32_t {
   duplicate_sequence = 3,     // older than the last five batches: was executed, its offset is forgotten (Errc::stale)
   fenced_producer = 4,        // an older producer epoch (Errc::stale)
   unknown_producer = 5,       // not issued here (Errc::not_found)
+  view = 6,                   // the stream is a view (Errc::refused)
 };
 
 // How long records are kept; the kernel moves log starts by kSetLogStart. -1 = for ever.
@@ -139,6 +140,7 @@ struct StreamInfo {
   StreamConfig config{};
   std::array<std::byte, 16> uuid{};
   std::vector<PartitionInfo> partitions;
+  bool view = false;  // a module makes its records; nobody appends
 };
 Buffer encode(const DescribeQuery& query);
 Result<DescribeQuery> decode_describe_query(Bytes payload);

@@ -12,8 +12,12 @@ constexpr uint64_t kBytesPerStream = 256;
 constexpr size_t kDescribeLimit = 10'000;
 constexpr size_t kDescribeLimitBytes = size_t{1} << 20;
 constexpr size_t kDescribedBytes = 64;         // of a stream, besides its name and partitions
-constexpr uint32_t kConfigured = 0x8000'0000;  // in the saved count of partitions: a configuration follows
+// In the saved count of partitions: a configuration follows, a view's machine and number follow.
+constexpr uint32_t kConfigured = 0x8000'0000;
+constexpr uint32_t kView = 0x4000'0000;
 constexpr const char* kBadConfig = "retention_ms and retention_bytes are -1 (for ever) or more";
+
+constexpr const char* kIsView = "the stream is a view: its records come from a module's commands, and from nobody else";
 
 bool valid_config(const StreamConfig& config) { return config.retention_ms >= -1 && config.retention_bytes >= -1; }
 }  // namespace
@@ -40,6 +44,7 @@ void StreamsMachine::append(const Command& command, Effects& effects) {
     return refuse(Errc::invalid_argument, AppendRefusal::none, "an append carries a record batch");
   if (!has_partition(command.partition))
     return refuse(Errc::not_found, AppendRefusal::unknown_partition, "the stream is not there");
+  if (view_of(command.partition).is_view()) return refuse(Errc::refused, AppendRefusal::view, kIsView);
   const Result<RecordBatchInfo> batch = decode_record_batch_header(command.payload);
   if (!batch) return effects.refuse(batch.error().code, 0, batch.error().message);
   if (batch->producer_id >= 0) {
@@ -73,6 +78,8 @@ void StreamsMachine::append_events(const Command& command, Effects& effects) {
         "there is no stream " + std::string(events->stream) +
             (find_partition(events->stream, 0) ? " with a partition " + std::to_string(events->partition)
                                                : std::string()));
+  if (view_of(*partition).is_view())
+    return effects.refuse(Errc::refused, static_cast<uint32_t>(AppendRefusal::view), kIsView);
   const Offset end = effects.version() >= 2 ? effects.next_offset(*partition) : next_offset(*partition);
   if (events->expected_offset >= 0 && events->expected_offset != end)
     return effects.refuse(Errc::stale, 0, "the stream goes on at offset " + std::to_string(end));
@@ -116,7 +123,7 @@ StreamsMachine::Stream& StreamsMachine::add_stream(std::string_view name, uint32
   store_le(stream.uuid.data() + 8, hash.high);
   for (uint32_t i = 0; i < partitions; ++i) {
     stream.partitions.push_back(static_cast<PartitionId>(partitions_.size()));
-    partitions_.push_back({true, 0, 0});
+    partitions_.push_back({true, 0, 0, {}});
   }
   undoable([this, name = std::string(name), partitions] {
     streams_.erase(name);
@@ -141,6 +148,7 @@ void StreamsMachine::grow(const Command& command, Effects& effects) {
   if (!grow) return effects.refuse(grow.error().code, 0, grow.error().message);
   const auto found = streams_.find(grow->name);
   if (found == streams_.end()) return effects.refuse(Errc::not_found, 0, "there is no stream of that name");
+  if (found->second.view.is_view()) return effects.refuse(Errc::refused, 0, kIsView);
   PartitionList& partitions = found->second.partitions;
   const size_t before = partitions.size();
   if (grow->partitions <= before)
@@ -150,7 +158,7 @@ void StreamsMachine::grow(const Command& command, Effects& effects) {
     return effects.refuse(Errc::invalid_argument, 1, "a stream has 1 to 1024 partitions");
   while (partitions.size() < grow->partitions) {
     partitions.push_back(static_cast<PartitionId>(partitions_.size()));
-    partitions_.push_back({true, 0, 0});
+    partitions_.push_back({true, 0, 0, {}});
   }
   undoable([this, name = found->first, before] {
     PartitionList& grown = streams_.find(name)->second.partitions;
@@ -185,6 +193,7 @@ void StreamsMachine::remove(const Command& command, Effects& effects) {
                           "a stream is deleted by a command of its own, not inside a transaction");
   const auto found = streams_.find(target->name);
   if (found == streams_.end()) return effects.refuse(Errc::not_found, 0, "there is no stream of that name");
+  if (found->second.view.is_view()) return effects.refuse(Errc::refused, 0, kIsView);
   for (const PartitionId partition : found->second.partitions) {
     partitions_[partition] = Partition{};
     producers_.forget_partition(partition);
@@ -211,6 +220,24 @@ PartitionId StreamsMachine::ensure_stream(std::string_view name, Sequence sequen
   return partition ? *partition : add_stream(name, 1, sequence).partitions.front();
 }
 
+std::optional<PartitionId> StreamsMachine::ensure_view(std::string_view name, ViewId view, Sequence sequence) {
+  const auto found = streams_.find(name);
+  Stream& stream = found != streams_.end() ? found->second : add_stream(name, 1, sequence);
+  if (stream.view == view) return stream.partitions.front();
+  if (stream.view.is_view()) return std::nullopt;
+  // Made by a client that came before the first record, or just now.
+  for (const PartitionId partition : stream.partitions)
+    if (partitions_[partition].next_offset != 0) return std::nullopt;
+  make_view(stream, view);
+  undoable([this, name = std::string(name)] { make_view(streams_.find(name)->second, ViewId{}); });
+  return stream.partitions.front();
+}
+
+void StreamsMachine::make_view(Stream& stream, ViewId view) {
+  stream.view = view;
+  for (const PartitionId partition : stream.partitions) partitions_[partition].view = view;
+}
+
 std::optional<PartitionId> StreamsMachine::find_partition(std::string_view name, uint32_t index) const {
   const auto found = streams_.find(name);
   if (found == streams_.end() || index >= found->second.partitions.size()) return std::nullopt;
@@ -220,7 +247,7 @@ std::optional<PartitionId> StreamsMachine::find_partition(std::string_view name,
 // Queries and reads.
 
 StreamInfo StreamsMachine::describe(const std::string& name, const Stream& stream) const {
-  StreamInfo info{name, stream.config, stream.uuid, {}};
+  StreamInfo info{name, stream.config, stream.uuid, {}, stream.view.is_view()};
   for (const PartitionId id : stream.partitions)
     info.partitions.push_back({id, partitions_[id].log_start, index_.durable_end(id)});
   return info;
@@ -279,6 +306,7 @@ ReadReply StreamsMachine::locate(const ReadRequest& request) const {
   reply.log_start = index_.log_start(request.partition);
   reply.durable_end = index_.durable_end(request.partition);
   reply.indexed = index_.first_indexed(request.partition);
+  reply.view = view_of(request.partition).is_view();
   if (request.from_time_ms) reply.offset = index_.offset_for_time(request.partition, *request.from_time_ms);
   if (reply.offset < reply.log_start || reply.offset > reply.durable_end)
     reply.error = Errc::invalid_argument;
@@ -299,7 +327,9 @@ void StreamsMachine::pack(const Event& event, LogTime time, uint32_t command_del
   packer_.pack(event, partitions_[event.partition].next_offset++, time, command_delta, ordinal);
 }
 
-void StreamsMachine::skip(PartitionId partition) { ++partitions_[partition].next_offset; }
+void StreamsMachine::take_offsets(PartitionId partition, uint32_t count) {
+  partitions_[partition].next_offset += count;
+}
 
 EntryRun StreamsMachine::place_batch(PartitionId partition, Offset base_offset, std::byte* batch, Epoch epoch) {
   assign_offset(batch, base_offset, static_cast<int32_t>(epoch));
@@ -395,10 +425,15 @@ void StreamsMachine::save(SnapshotWriter& writer) const {
     writer.text(name);
     writer.write(stream.uuid);
     const uint32_t configured = stream.config.is_default() ? 0 : kConfigured;
-    writer.le<uint32_t>(static_cast<uint32_t>(stream.partitions.size()) | configured);
+    const uint32_t view = stream.view.is_view() ? kView : 0;
+    writer.le<uint32_t>(static_cast<uint32_t>(stream.partitions.size()) | configured | view);
     if (configured != 0) {
       writer.le<int64_t>(stream.config.retention_ms);
       writer.le<int64_t>(stream.config.retention_bytes);
+    }
+    if (view != 0) {
+      writer.le<uint16_t>(stream.view.machine);
+      writer.le<uint16_t>(stream.view.number);
     }
     for (const PartitionId partition : stream.partitions) writer.le<uint32_t>(partition);
   }
@@ -424,8 +459,16 @@ Result<void> StreamsMachine::restore(SnapshotReader& reader) {
       stream.config.retention_ms = reader.le<int64_t>();
       stream.config.retention_bytes = reader.le<int64_t>();
     }
-    for (parts &= ~kConfigured; parts > 0 && !reader.failed(); --parts)
+    ViewId view;
+    if ((parts & kView) != 0) {
+      view.machine = reader.le<uint16_t>();
+      view.number = reader.le<uint16_t>();
+    }
+    for (parts &= ~(kConfigured | kView); parts > 0 && !reader.failed(); --parts) {
       stream.partitions.push_back(reader.le<uint32_t>());
+      if (stream.partitions[stream.partitions.size() - 1] >= partitions_.size()) reader.fail();
+    }
+    if (!reader.failed()) make_view(stream, view);
     streams_.emplace(std::move(name), std::move(stream));
   }
   if (reader.failed()) return Error{Errc::corrupt, "the snapshot's streams do not read back"};

@@ -27,6 +27,9 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   // For other machines, as a port: the stream's first partition, created when it is not there.
   PartitionId ensure_stream(std::string_view name, Sequence sequence);
   std::optional<PartitionId> find_partition(std::string_view name, uint32_t index) const;
+  // The view's partition. Its stream is created when it is not there, and one without records becomes it; nullopt: there is
+  // a stream of that name that is something else.
+  std::optional<PartitionId> ensure_view(std::string_view name, ViewId view, Sequence sequence);
 
   MachineId id() const override { return machine_ids::kStreams; }
   std::string_view name() const override { return "streams"; }
@@ -47,7 +50,8 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   uint64_t packed_bytes() const override { return packer_.packed_bytes(); }
   void flush(PartitionId partition, BatchWriter& out) override { packer_.flush(partition, out); }
   void flush_all(BatchWriter& out) override { packer_.flush_all(out); }
-  void skip(PartitionId partition) override;
+  void take_offsets(PartitionId partition, uint32_t count) override;
+  ViewId view_of(PartitionId partition) const override { return partitions_[partition].view; }
   EntryRun place_batch(PartitionId partition, Offset base_offset, std::byte* batch, Epoch epoch) override;
   EntryRun read_run(PartitionId partition, Bytes batch, uint32_t begin, uint32_t finish) const override;
   void for_each_packed(Bytes batch, const std::function<void(Offset, Bytes)>& each) const override;
@@ -81,9 +85,11 @@ class StreamsMachine final : public StateMachine, public StreamStore {
     bool alive = false;
     Offset next_offset = 0;
     Offset log_start = 0;
+    ViewId view{};  // its stream's
   };
   struct Stream {
     StreamConfig config;
+    ViewId view{};  // none: whoever may appends to it
     std::array<std::byte, 16> uuid{};
     PartitionList partitions;
   };
@@ -96,6 +102,7 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   void set_log_start(const Command& command, Effects& effects);
   void remove(const Command& command, Effects& effects);
   void init_producer(const Command& command, Effects& effects);
+  void make_view(Stream& stream, ViewId view);
   Stream& add_stream(std::string_view name, uint32_t partitions, Sequence sequence);
   void undoable(std::function<void()> undo);
   void query_epoch_end(const Query& query, Reply& reply) const;

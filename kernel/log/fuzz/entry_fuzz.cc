@@ -2,6 +2,7 @@
 #include "kernel/base/crc32c.h"
 #include "kernel/log/batch.h"
 #include "kernel/log/layout.h"
+#include "kernel/log/views.h"
 
 using namespace heptane;
 using namespace heptane::log;
@@ -16,6 +17,10 @@ void decode(Bytes input) {
   const bool sound =
       for_each_extension(entry->extensions, [&bytes](ExtensionType, Bytes value) { bytes += value.size(); });
   HEPTANE_ASSERT(sound && bytes <= entry->extensions.size(), "extensions stay inside their bytes");
+  const Result<std::optional<EntryViews>> views = views_of(entry->extensions);
+  HEPTANE_ASSERT(!views || !*views || (*views)->runs.size() <= kViewRunsLimit, "runs of views stay within their limit");
+  HEPTANE_ASSERT(additions_of(entry->extensions).size() <= entry->extensions.size(), "and inside their bytes");
+  (void)results_of(entry->extensions, entry->header.machine);
 }
 
 }  // namespace

@@ -10,7 +10,9 @@ namespace heptane::fintech::test {
 using namespace tigerbeetle;
 
 World::World() : session_(protocol_.open({})), context_(*session_) {
+  machines_.add(streams_);
   machines_.add(machine_);
+  run_.set_streams(&streams_);
   context_.on_submit = [this](const Submission& submission) { return submit(submission); };
   context_.on_query = [this](const QueryRequest& asked) { return query(asked); };
   session_->on_open(context_);

@@ -8,6 +8,7 @@
 
 #include "kernel/net/http/fake_context.h"
 #include "kernel/shard/command_run.h"
+#include "kernel/streams/streams_machine.h"
 #include "modules/fintech/gateway/tigerbeetle/session.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 
@@ -29,6 +30,7 @@ class World {
   Reply submit(const Submission& submission);
   Reply query(const QueryRequest& query) const;
 
+  streams::StreamsMachine streams_;
   LedgerMachine machine_;
   MachineTable machines_;
   KernelState kernel_;

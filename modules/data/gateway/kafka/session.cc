@@ -379,6 +379,7 @@ ErrorCode error_of_refused_append(streams::AppendRefusal refusal) {
     case streams::AppendRefusal::duplicate_sequence: return ErrorCode::duplicate_sequence;
     case streams::AppendRefusal::fenced_producer: return ErrorCode::invalid_producer_epoch;
     case streams::AppendRefusal::unknown_producer: return ErrorCode::unknown_producer_id;
+    case streams::AppendRefusal::view: return ErrorCode::policy_violation;
   }
   return ErrorCode::unknown_server_error;
 }
@@ -394,6 +395,7 @@ ErrorCode error_of(const Reply& reply) {
     case Errc::closed: return ErrorCode::request_timed_out;
     case Errc::too_large: return ErrorCode::message_too_large;
     case Errc::corrupt: return ErrorCode::corrupt_message;
+    case Errc::refused: return ErrorCode::policy_violation;                   // a view: it has no other writer
     case Errc::unauthorised: return ErrorCode::cluster_authorization_failed;  // changed since it was let in
     default: break;
   }

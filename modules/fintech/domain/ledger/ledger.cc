@@ -298,7 +298,7 @@ void Ledger::release(const Transfer& pending, Account& debit, Account& credit, b
   if (pending.has(transfer_flags::kClosingCredit)) credit.flags &= kOpen;
 }
 
-uint32_t Ledger::expire(uint64_t now, uint32_t limit) {
+uint32_t Ledger::expire(uint64_t now, uint32_t limit, std::vector<Transfer>* closing) {
   const uint64_t until = std::max(now, clock_);
   uint32_t expired = 0;
   while (expired < limit && !expiries_.empty() && expiries_.begin()->first <= until) {
@@ -307,6 +307,8 @@ uint32_t Ledger::expire(uint64_t now, uint32_t limit) {
     const Sides sides = sides_of(pending);
     release(pending, accounts_[sides.debit], accounts_[sides.credit], true);
     set_status(number, PendingStatus::expired);
+    if (closing != nullptr && pending.has(transfer_flags::kClosingDebit | transfer_flags::kClosingCredit))
+      closing->push_back(pending);
     ++expired;
   }
   advance(now, expired);

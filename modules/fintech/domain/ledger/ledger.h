@@ -36,8 +36,9 @@ class Ledger {
   void create_accounts(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results);
   void create_transfers(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results);
 
-  // Expires pending transfers that are due at the later of `now` and the clock, at most `limit`; says how many.
-  uint32_t expire(uint64_t now, uint32_t limit);
+  // Expires pending transfers that are due at the later of `now` and the clock, at most `limit`; says how many. Appends
+  // those that had closed an account, which is open again.
+  uint32_t expire(uint64_t now, uint32_t limit, std::vector<Transfer>* closing = nullptr);
   // When the next one is due; 0 = none is.
   uint64_t next_expiry() const { return expiries_.empty() ? 0 : expiries_.begin()->first; }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernel/base/assert.h"
+#include "kernel/streams/streams_machine.h"
 
 namespace heptane::fintech {
 
@@ -37,6 +38,9 @@ T load(Bytes bytes) {
   std::memcpy(&value, bytes.data(), sizeof value);
   return value;
 }
+
+constexpr size_t kNoteMarginBytes = 64;  // what the entry holds beside a note
+constexpr std::byte kNothing[] = {static_cast<std::byte>(NoteForm::nothing)};
 
 // A timestamp is at least 1.
 uint64_t ledger_time(LogTime time) { return static_cast<uint64_t>(std::max<LogTime>(1, time)); }
@@ -112,6 +116,7 @@ void LedgerMachine::apply_create(const Command& command, const OperationRow& row
   if (judgement.standing == Standing::repeat) {
     const ClientSession& known = *sessions_.find(caller.client);
     effects.reply(known.reply.view());
+    effects.log_result(kNothing);  // in a transaction every command that creates has its note
     return effects.unchanged(static_cast<int64_t>(known.used), static_cast<int64_t>(known.timestamp));
   }
   const std::optional<MultiBatch> batches = parse_body(row, command.payload.subspan(Caller::kBytes));
@@ -130,12 +135,14 @@ void LedgerMachine::apply_create(const Command& command, const OperationRow& row
     sessions_.put(caller.client, std::move(session));
   }
   rearm(command.time, effects);
+  if (!tell(command.sequence, effects)) return;
   effects.reply(body, static_cast<int64_t>(command.sequence), static_cast<int64_t>(timestamp));
 }
 
 // A chain never crosses a batch; the timestamps of all batches run on.
 std::vector<std::byte> LedgerMachine::create(const OperationRow& row, const MultiBatch& batches, LogTime time) {
   uint64_t timestamp = ledger_.advance(ledger_time(time), batches.elements()) - batches.elements();
+  note_.begin(row, timestamp + 1, batches.elements());
   MultiBatchWriter writer(row.result_bytes);
   writer.out().reserve(batches.elements() * row.result_bytes +
                        multi_batch_trailer_bytes(batches.batches(), row.result_bytes));
@@ -146,18 +153,46 @@ std::vector<std::byte> LedgerMachine::create(const OperationRow& row, const Mult
       ledger_.create_accounts(timestamp, batch, results_);
     else
       ledger_.create_transfers(timestamp, batch, results_);
+    note_.add(batch, results_, ledger_);
     append_rows(writer.out(), results_);
     writer.end_batch();
   });
   return writer.finish();
 }
 
+// A stream of that name with somebody else's records stays theirs: then nothing is told. False: a transaction makes more
+// records than one command may, and is refused whole.
+bool LedgerMachine::tell(Sequence sequence, Effects& effects) {
+  const Bytes note = note_.finish();
+  if (!effects.room_for(uint64_t{note_.transfers()} + note_.accounts(), note.size() + kNoteMarginBytes)) {
+    refuse(effects, LedgerRefusal::invalid_body,
+           "one transaction makes at most 65,536 records of the ledger's streams");
+    return false;
+  }
+  auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
+  const auto count = [&](std::string_view name, ViewId view, uint32_t records) {
+    if (records == 0) return;
+    if (const std::optional<PartitionId> partition = streams.ensure_view(name, view, sequence))
+      effects.emit_view(*partition, records);
+  };
+  count(kTransfersStream, kTransfersView, note_.transfers());
+  count(kAccountsStream, kAccountsView, note_.accounts());
+  effects.log_result(note);
+  return true;
+}
+
 void LedgerMachine::apply_expire(const Command& command, Effects& effects) {
   if (own_.timer != 0) effects.cancel(own_.timer);  // it has fired, unless somebody else sent the command
   own_.timer = 0;
   own_.timer_due = 0;
-  const uint32_t expired = ledger_.expire(ledger_time(command.time), kExpireMax);
+  std::vector<Transfer> closing;
+  const uint32_t expired = ledger_.expire(ledger_time(command.time), kExpireMax, &closing);
   rearm(command.time, effects);
+  if (!closing.empty()) {
+    note_.begin_expiry(ledger_.clock());
+    note_.add_expired(closing);
+    tell(command.sequence, effects);
+  }
   effects.reply(expired);
 }
 

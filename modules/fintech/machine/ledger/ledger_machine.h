@@ -1,5 +1,5 @@
 // The ledger as a machine of the shard: commands carry bodies as clients sent them, expiry is a timer, client sessions and
-// their last reply are state. The ledger's clock is the later of the command's log time and the last timestamp + events.
+// their last reply are state. What is created is told in two views (views.h). The ledger's clock is the later of the command's log time and the last timestamp + events.
 // The shard thread's.
 #pragma once
 
@@ -12,6 +12,7 @@
 #include "modules/fintech/domain/ledger/port.h"
 #include "modules/fintech/machine/ledger/api.h"
 #include "modules/fintech/machine/ledger/client_sessions.h"
+#include "modules/fintech/machine/ledger/views.h"
 
 namespace heptane::fintech {
 
@@ -28,6 +29,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
   bool relieves(CommandType type) const override { return type == kExpire; }
+  RenderView renderer() const override { return render_view; }
 
   const Account* account(Uint128 id) const override { return ledger_.find_account(id); }
   TransferStatus check(const Transfer& transfer, int64_t now) override;
@@ -53,6 +55,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   void apply_create(const Command& command, const OperationRow& row, Effects& effects);
   void apply_expire(const Command& command, Effects& effects);
   std::vector<std::byte> create(const OperationRow& row, const MultiBatch& batches, LogTime time);
+  bool tell(Sequence sequence, Effects& effects);
   Judgement judge(const Caller& caller) const;
   void rearm(LogTime now, Effects& effects);
   void answer(const OperationRow& row, Bytes batch, std::vector<std::byte>& out) const;
@@ -62,6 +65,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   Own own_;
   std::vector<Own> own_before_;  // at the opening of each scope
   std::vector<CreateResult> results_;
+  ViewNote note_;
 };
 
 }  // namespace heptane::fintech
