@@ -37,13 +37,14 @@ class HttpSession final : public net::Session, private HttpExchange {
   size_t on_bytes(Bytes input, net::SessionContext& context) override;
   void on_reply(RequestId request, const Reply& reply, net::SessionContext& context) override;
   void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext& context) override;
+  void on_worked(RequestId request, net::SessionContext& context) override;
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) override;
   void on_writable(net::SessionContext& context) override;
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;
 
  private:
-  enum class Phase : uint8_t { idle, head, body, handling, streaming, upgraded, closed };
+  enum class Phase : uint8_t { idle, head, body, receiving, handling, streaming, upgraded, closed };
 
   HttpRequest& request() override { return request_; }
   net::SessionContext& context() override { return *context_; }
@@ -58,6 +59,8 @@ class HttpSession final : public net::Session, private HttpExchange {
   void submit(Submission submission, OnReply then) override;
   void query(QueryRequest query, OnReply then) override;
   void read(ReadRequest read, OnRecords then) override;
+  void work(std::function<void()> job, OnWaited then) override;
+  void receive(OnPiece then) override;
   void wait(PartitionId partition, Offset from, int64_t limit_ns, OnWaited then) override;
   void respond(HttpResponse response) override;
   void start(HttpResponse head) override;
@@ -75,7 +78,11 @@ class HttpSession final : public net::Session, private HttpExchange {
   std::optional<HttpResponse> options_answer(const std::string& allow) const;
   std::optional<HttpResponse> route_refusal();
   std::optional<HttpResponse> content_refusal(const RequestHead& head);
+  std::optional<HttpResponse> length_refusal(const RequestHead& head) const;
+  void send_continue();
   void run_handler();
+  void give_piece(bool last);
+  bool waits_for_answer() const { return on_reply_ || on_records_ || on_waited_ || on_worked_; }
   std::optional<HttpResponse> undo_coding();
   void refuse(HttpResponse response);  // answers and closes when input of the request may still come
   void send(HttpResponse response);
@@ -97,6 +104,8 @@ class HttpSession final : public net::Session, private HttpExchange {
   OnReply on_reply_;
   OnRecords on_records_;
   OnWaited on_waited_;
+  OnWaited on_worked_;
+  OnPiece on_piece_;  // of a body in pieces
   OnWaited on_room_;  // of a response in pieces
   std::unique_ptr<GzipStream> gzip_;
   std::unique_ptr<net::Session> upgraded_;
@@ -107,6 +116,8 @@ class HttpSession final : public net::Session, private HttpExchange {
   Phase phase_ = Phase::idle;
   bool keep_alive_ = false;
   bool http_1_0_ = false;
+  bool chunked_ = false;        // how the pieces of a response are told apart
+  bool continue_owed_ = false;  // the client waits for 100 before it sends a body in pieces
 };
 
 // A listener's protocol: every connection speaks to the same service.
