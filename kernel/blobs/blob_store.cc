@@ -19,6 +19,8 @@ std::optional<BlobDigest> digest_of_name(std::string_view name) {
   return parse_digest(name.substr(0, name.size() - kBlobEnding.size()));
 }
 
+std::string file_name(const BlobDigest& digest) { return digest_text(digest) + std::string(kBlobEnding); }
+
 }  // namespace
 
 std::string digest_text(const BlobDigest& digest) {
@@ -117,9 +119,7 @@ Result<size_t> BlobReader::read(uint64_t offset, MutableBytes into) {
 
 // The store.
 
-std::string BlobStore::path_of(const BlobDigest& digest) const {
-  return options_.directory + "/" + digest_text(digest) + std::string(kBlobEnding);
-}
+std::string BlobStore::path_of(const BlobDigest& digest) const { return options_.directory + "/" + file_name(digest); }
 
 Result<void> BlobStore::open() {
   HEPTANE_TRY(log::make_durable_directory(disk_, options_.directory));
@@ -264,20 +264,34 @@ Result<BlobReader> BlobStore::read(const BlobDigest& digest) const {
 }
 
 Result<void> BlobStore::verify(const BlobDigest& digest) const {
-  Result<BlobReader> reader = read(digest);
-  if (!reader) return reader.error();
+  const std::optional<Blob> blob = find(digest);
+  if (!blob) return Error{Errc::not_found, "there is no blob " + digest_text(digest)};
+  return verify_file(disk_, options_.directory, *blob);
+}
+
+Result<void> verify_file(Disk& disk, const std::string& directory, const Blob& blob) {
+  const std::string path = directory + "/" + file_name(blob.digest);
+  Result<std::unique_ptr<File>> file = disk.open(path, OpenMode::read);
+  if (!file && file.error().code == Errc::not_found)
+    return Error{Errc::not_found, path + " is missing: put it back from a backup"};
+  if (!file) return file.error();
+  const Result<uint64_t> bytes = (*file)->size();
+  if (!bytes) return bytes.error();
+  if (*bytes != blob.bytes)
+    return Error{Errc::corrupt, path + " is " + std::to_string(*bytes) + " bytes long, not " +
+                                    std::to_string(blob.bytes) + ": put it back from a backup"};
+  BlobReader reader(std::move(*file), *bytes);
   crypto::Sha256 hash;
   std::vector<std::byte> buffer(kBufferBytes);
-  for (uint64_t at = 0; at < reader->bytes();) {
-    const Result<size_t> count = reader->read(at, buffer);
+  for (uint64_t at = 0; at < reader.bytes();) {
+    const Result<size_t> count = reader.read(at, buffer);
     if (!count) return count.error();
     hash.add(Bytes(buffer).first(*count));
     at += *count;
   }
   const BlobDigest found = hash.finish();
-  if (found == digest) return {};
-  return Error{Errc::corrupt,
-               path_of(digest) + " holds bytes with SHA-256 " + digest_text(found) + ": put it back from a backup"};
+  if (found == blob.digest) return {};
+  return Error{Errc::corrupt, path + " holds bytes with SHA-256 " + digest_text(found) + ": put it back from a backup"};
 }
 
 void BlobStore::doom(const BlobDigest& digest) {

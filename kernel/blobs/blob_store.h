@@ -43,6 +43,10 @@ struct BlobStoreOptions {
   std::function<void(const Error&)> on_sync_failed{};
 };
 
+// Reads all of a blob's file in the directory of a store, which needs no store and changes nothing. Errc::not_found: it is
+// missing; corrupt: it is not what its name says.
+Result<void> verify_file(Disk& disk, const std::string& directory, const Blob& blob);
+
 class BlobStore;
 
 // Keeps collect() from taking the blob.

@@ -43,6 +43,7 @@ Server::~Server() = default;
 Result<void> Server::start() {
   begun_ns_ = seams_.clock.monotonic_ns();
   HEPTANE_TRY(open_log());
+  HEPTANE_TRY(open_blobs());
   HEPTANE_TRY(open_admin());
   HEPTANE_TRY(recover());
   HEPTANE_TRY(open_listeners());
@@ -68,6 +69,15 @@ Result<void> Server::open_log() {
   return {};
 }
 
+Result<void> Server::open_blobs() {
+  blobs::BlobStoreOptions options = options_.blobs;
+  options.directory = options_.data_directory + "/blobs";
+  options.on_sync_failed = on_fatal_;
+  blob_store_ = std::make_unique<blobs::BlobStore>(seams_.disk, std::move(options));
+  blob_collector_ = std::make_unique<blobs::BlobCollector>(*blob_store_, blobs_);
+  return blob_store_->open();
+}
+
 // Until recovery has ended nothing that this listener answers touches the shard.
 Result<void> Server::open_admin() {
   link_ = std::make_unique<ShardLink>(options_.link_capacity);
@@ -77,6 +87,8 @@ Result<void> Server::open_admin() {
   make_readers();
   net::IoLoopConfig io = options_.io;
   io.random = &seams_.random;
+  io.workers = &work_;
+  work_.set_wake_io([this] { seams_.net.wake(); });
   io_ = std::make_unique<net::IoLoop>(seams_.net, seams_.clock, *link_, *records_, std::move(io));
   register_start_metrics(*this, telemetry_);
   admin::AdminOptions admin_options;
@@ -95,6 +107,7 @@ Result<void> Server::open_admin() {
     return admin::SnapshotStatus{counters.taken_total, counters.failed_total, counters.last_bytes,
                                  counters.last_sequence};
   };
+  admin_options.blobs = blob_store_.get();
   admin_options.gate = &gate_;
   admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
   return open_listener({admin_.get(), admin::kDefaultPort});
@@ -123,6 +136,7 @@ Result<void> Server::recover() {
   shard_ = std::make_unique<Shard>(options_.shard, seams_.clock, *committer_);
   shard_->add_machine(streams_);
   shard_->add_machine(auth_);
+  shard_->add_machine(blobs_);
   shard_->set_principals(auth_);
   shard_->set_streams(streams_);
   for (const std::unique_ptr<Module>& module : modules_)
@@ -191,6 +205,7 @@ Result<void> Server::replay_log() {
   archiver_->start(log_->id(), options_.shard.id, options_.segment_bytes);
   snapshots_->start(log_->id(), options_.shard.id, restored_, recovery_.bytes);
   shard_->start(recovery_.end);
+  blob_collector_->start(shard_->last_applied());
   start_auth();
   shard_->adopt(options_.machine_config, recovery_.end.last_sequence == 0);
   return {};
@@ -316,6 +331,7 @@ void Server::check_free_space() {
   const uint64_t reserve = kReserveSegments * options_.segment_bytes + last_snapshot * 3 / 2;
   const Result<uint64_t> free_bytes = seams_.disk.free_bytes(options_.data_directory);
   if (free_bytes) shard_->set_disk_full(*free_bytes < reserve);
+  blob_store_->set_disk_full(shard_->disk_full());
 }
 
 bool Server::shard_turn() {
@@ -328,6 +344,7 @@ bool Server::shard_turn() {
   if (snapshots_->wants_state() && !shard_->rest_awaited())
     shard_->when_at_rest([this](const RestPoint& rest) { snapshots_->take(*shard_, streams_, rest); });
   archiver_->shard_turn(*shard_, streams_);
+  blob_collector_->shard_turn(shard_->last_applied());
   auth_turn();
   return shard_->run_once();
 }
@@ -418,6 +435,8 @@ bool Server::helper_turn() {
   check_free_space();
   if (const Result<void> found = find_needed_log(); !found) on_fatal_(found.error());
   if (const Result<void> relieved = relieve_disk(); !relieved) on_fatal_(relieved.error());
+  if (const Result<size_t> collected = blob_collector_->helper_turn(needed_from_); !collected)
+    on_fatal_(collected.error());
   const Result<bool> more = log_->maintain();
   if (!more) {
     // A full disk is met by admission; anything else is a disk that cannot be trusted with the next batch.

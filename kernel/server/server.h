@@ -23,6 +23,7 @@
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
 #include "kernel/base/random.h"
+#include "kernel/blobs/blob_collector.h"
 #include "kernel/config/settings.h"
 #include "kernel/log/segment_log.h"
 #include "kernel/net/io_loop.h"
@@ -31,6 +32,7 @@
 #include "kernel/server/listener_tls.h"
 #include "kernel/server/module.h"
 #include "kernel/server/reader_pool.h"
+#include "kernel/server/work_queue.h"
 #include "kernel/shard/shard.h"
 #include "kernel/snapshot/snapshot_taker.h"
 #include "kernel/streams/streams_machine.h"
@@ -68,6 +70,7 @@ struct ServerOptions {
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   bool process_metrics = false;       // what the system says of the process (not in the simulator)
   std::function<bool()> stop_wanted;  // asked during recovery: true ends the start with Errc::closed; may be absent
+  blobs::BlobStoreOptions blobs{"", 16, uint64_t{4} << 30, UINT64_MAX, {}};  // its directory is in the data directory
   auth::AuthOptions auth;
   std::function<void(const std::string& token)> announce_token;  // the one-time token of a first start, once synced
   ShardOptions shard;
@@ -105,6 +108,8 @@ class Server {
   bool commit_turn() { return committer_->run_once(); }
   bool helper_turn();
   bool reader_turn(size_t reader) { return readers_[reader]->run_once(); }  // below readers()
+
+  bool worker_turn() { return work_.run_once(); }
 
   // How long I/O and shard, on one thread, may wait.
   int64_t wait_limit_ns() const;
@@ -152,8 +157,13 @@ class Server {
   void set_wake_commit(std::function<void()> wake) { wake_commit_ = std::move(wake); }
   void set_wake_helper(std::function<void()> wake) { wake_helper_ = std::move(wake); }
   void set_wake_readers(std::function<void()> wake) { reads_.set_wake_readers(std::move(wake)); }
+  void set_wake_worker(std::function<void()> wake) { work_.set_wake_worker(std::move(wake)); }
   size_t readers() const { return std::max<size_t>(1, options_.readers); }
   const ReadCounters& read_counters() const { return records_->counters(); }
+  const blobs::BlobStore& blob_store() const { return *blob_store_; }
+  const blobs::BlobsMachine& blobs() const { return blobs_; }
+  const blobs::BlobCollector& blob_collector() const { return *blob_collector_; }
+  size_t work_waiting() const { return work_.outstanding(); }
   size_t reads_waiting() const { return reads_.outstanding(); }
 
  private:
@@ -172,6 +182,7 @@ class Server {
   void check_free_space();
   Result<void> relieve_disk();
   Result<void> find_needed_log();
+  Result<void> open_blobs();
   Result<void> open_listener(const ListenerSpec& spec);
   Result<net::ListenerOptions> listener_options(const std::string& name);
   Result<void> check_listener_names() const;
@@ -188,9 +199,13 @@ class Server {
   std::unique_ptr<ApplyGuardFile> guard_;
   streams::StreamsMachine streams_;
   auth::AuthMachine auth_;
+  blobs::BlobsMachine blobs_;
+  std::unique_ptr<blobs::BlobStore> blob_store_;
+  std::unique_ptr<blobs::BlobCollector> blob_collector_;
   auth::Gate gate_;
   std::string one_time_token_;  // until it is announced
   std::unique_ptr<Shard> shard_;
+  WorkQueue work_;  // what its jobs keep may end in the blob store
   ReadQueue reads_;
   std::vector<std::unique_ptr<ReaderRole>> readers_;
   std::unique_ptr<PooledRecordsReader> records_;

@@ -64,6 +64,20 @@ void add_storage(Keys& keys) {
       "forever", -1))));
 }
 
+void add_blobs(Keys& keys) {
+  using O = ServerOptions;
+  using Blobs = blobs::BlobStoreOptions;
+  keys.push_back(bind<&O::blobs, &Blobs::blob_bytes_max>(
+      size_key("blobs.max_bytes", kMiB, 1024 * kGiB, "Longest blob; above it: 413")));
+  keys.push_back(bind<&O::blobs, &Blobs::total_bytes_max>(with_word(
+      size_key("blobs.total_bytes", kMiB, 1024 * 1024 * kGiB, "All blobs together; above it: 507"), "unlimited", -1)));
+  keys.push_back(bind<&O::blobs, &Blobs::uploads_max>({.name = "blobs.uploads",
+                                                       .type = Type::integer,
+                                                       .help = "Uploads at the same time; above it: 503",
+                                                       .min = 1,
+                                                       .max = 200}));
+}
+
 void add_limits(Keys& keys) {
   using O = ServerOptions;
   using Io = net::IoLoopConfig;
@@ -173,6 +187,7 @@ const Keys& server_keys() {
   static const Keys keys = [] {
     Keys all;
     add_storage(all);
+    add_blobs(all);
     add_limits(all);
     add_http(all);
     add_auth(all);
