@@ -104,6 +104,8 @@ http::HttpService make_service(AdminOptions options) {
   if (options.add_routes) options.add_routes(service.router);
   add_openapi_route(service.router);
   service.gate = options.gate;
+  service.quotas = options.quotas;
+  service.listener = "admin";
   require_permissions(service.router);
   return service;
 }

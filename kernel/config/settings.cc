@@ -140,7 +140,7 @@ class Checker {
       case Type::choice:
       case Type::address:
       case Type::peer: return holds<std::string>() ? word() : wrong_type();
-      case Type::texts: return holds<std::vector<std::string>>() ? accept() : wrong_type();
+      case Type::texts: return holds<std::vector<std::string>>() ? texts() : wrong_type();
     }
     return wrong_type();
   }
@@ -183,6 +183,14 @@ class Checker {
   Checked text() {
     const auto& text = std::get<std::string>(entry_.value);
     if (text.find('\0') != std::string::npos) return std::string("holds a byte of zero");
+    return accept();
+  }
+
+  Checked texts() {
+    for (const std::string& text : std::get<std::vector<std::string>>(entry_.value)) {
+      const std::string wrong = key_.wrong == nullptr ? std::string() : key_.wrong(text);
+      if (!wrong.empty()) return "\"" + shown(text) + "\": " + wrong;
+    }
     return accept();
   }
 

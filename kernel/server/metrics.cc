@@ -126,6 +126,16 @@ void register_auth(Server& server, Telemetry& telemetry) {
                     [&server] { return static_cast<double>(server.gate().incidents().denied_total()); });
 }
 
+void register_quotas(Server& server, Telemetry& telemetry) {
+  const net::Quotas& quotas = server.quotas();
+  telemetry.counter("heptane_throttled_total", "Times a client was told to wait, or was slowed down, by a quota",
+                    value_of(quotas.throttled()));
+  telemetry.counter("heptane_throttled_seconds_total", "How long clients had to wait by quotas",
+                    [&quotas] { return static_cast<double>(quotas.throttled_ns().value()) / 1e9; });
+  telemetry.counter("heptane_quota_connections_refused_total", "Connections of a user above quotas.connections",
+                    value_of(quotas.connections_refused()));
+}
+
 void register_machine(const StateMachine& machine, Telemetry& telemetry) {
   telemetry.gauge("heptane_machine_memory_bytes", "Memory of a machine's state",
                   [&machine] { return static_cast<double>(machine.memory_bytes()); },
@@ -203,6 +213,7 @@ void register_metrics(Server& server, Telemetry& telemetry) {
   register_blobs(server, telemetry);
   register_reads(server, telemetry);
   register_auth(server, telemetry);
+  register_quotas(server, telemetry);
   register_listeners(server, telemetry);
 }
 

@@ -29,12 +29,14 @@ Server::Server(Seams seams, ServerOptions options, Modules modules, Fatal on_fat
       modules_(std::move(modules)),
       on_fatal_(std::move(on_fatal)),
       gate_(options_.auth, seams.clock, seams.random),
+      quotas_(seams.clock),
       commit_seconds_(Histogram::exponential_bounds(0.0001, 2, 16)),
       batch_bytes_(Histogram::exponential_bounds(4096, 4, 6)),
       tls_(seams.clock) {
   // A batch, its effects and its padding always fit a segment.
   const uint64_t third = (options_.segment_bytes - log::kBlockBytes) / 3;
   options_.shard.batch_target_bytes = std::min<uint64_t>(options_.shard.batch_target_bytes, third);
+  quotas_.configure(options_.quotas);
   options_.shard.payload_limit_bytes = std::min<uint64_t>(options_.shard.payload_limit_bytes, third);
 }
 
@@ -109,6 +111,7 @@ Result<void> Server::open_admin() {
   };
   admin_options.blobs = blob_store_.get();
   admin_options.gate = &gate_;
+  admin_options.quotas = &quotas_;
   admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
   return open_listener({admin_.get(), admin::kDefaultPort});
 }
@@ -231,7 +234,7 @@ Result<uint64_t> Server::log_bytes_behind(uint32_t segment, uint64_t offset) {
 }
 
 Result<void> Server::open_listeners() {
-  const ServerFacts facts{log_->id(), shard_->epoch(), gate_.enabled() ? &gate_ : nullptr};
+  const ServerFacts facts{log_->id(), shard_->epoch(), gate_.enabled() ? &gate_ : nullptr, &quotas_};
   for (const std::unique_ptr<Module>& module : modules_) {
     for (const ListenerSpec& spec : module->listeners(facts)) HEPTANE_TRY(open_listener(spec));
     module->register_metrics(telemetry_);
@@ -411,6 +414,7 @@ Result<void> Server::relieve_disk() {
 void Server::reconfigure(const config::Settings& settings) {
   ServerOptions wanted = options_;  // which stay as they are: the helper reads them
   land(settings, wanted);
+  quotas_.configure(wanted.quotas);
   shard_->set_machine_memory_budget(wanted.shard.machine_memory_budget_bytes);
   shard_->adopt(wanted.machine_config, false);
   for (const std::unique_ptr<Module>& module : modules_) module->configure(settings);

@@ -72,6 +72,7 @@ struct ServerOptions {
   std::function<bool()> stop_wanted;  // asked during recovery: true ends the start with Errc::closed; may be absent
   blobs::BlobStoreOptions blobs{"", 16, uint64_t{4} << 30, UINT64_MAX, {}};  // its directory is in the data directory
   auth::AuthOptions auth;
+  net::QuotaConfig quotas;
   std::function<void(const std::string& token)> announce_token;  // the one-time token of a first start, once synced
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;
@@ -133,6 +134,7 @@ class Server {
   Shard& shard() { return *shard_; }
   streams::StreamsMachine& streams() { return streams_; }
   auth::Gate& gate() { return gate_; }
+  const net::Quotas& quotas() const { return quotas_; }
   const auth::AuthMachine& users() const { return auth_; }
   // There are users and nobody is asked who he is: what serve says at its start.
   bool users_without_authentication() const { return !gate_.enabled() && !auth_.directory().users.empty(); }
@@ -203,6 +205,7 @@ class Server {
   std::unique_ptr<blobs::BlobStore> blob_store_;
   std::unique_ptr<blobs::BlobCollector> blob_collector_;
   auth::Gate gate_;
+  net::Quotas quotas_;  // the sessions' places are in it
   std::string one_time_token_;  // until it is announced
   std::unique_ptr<Shard> shard_;
   WorkQueue work_;  // what its jobs keep may end in the blob store

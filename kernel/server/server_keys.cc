@@ -1,6 +1,7 @@
 #include "kernel/server/server_keys.h"
 
 #include "kernel/config/units.h"
+#include "kernel/server/quota_keys.h"
 
 namespace heptane::server {
 
@@ -128,6 +129,30 @@ void add_auth(Keys& keys) {
                                          .max = 1'000'000}));
 }
 
+Key limit_key(Type type, std::string name, int64_t max, std::string help) {
+  Key key{.name = std::move(name), .type = type, .help = std::move(help), .fallback = int64_t{0}};
+  key.min = 1;
+  key.max = max;
+  key.word = "unlimited";
+  key.reloadable = true;
+  return key;
+}
+
+void add_quotas(Keys& keys) {
+  using O = ServerOptions;
+  using Config = net::QuotaConfig;
+  using Limits = net::QuotaLimits;
+  constexpr int64_t kMany = 1'000'000'000;
+  keys.push_back(bind<&O::quotas, &Config::principal, &Limits::bytes_in>(
+      limit_key(Type::size, "quotas.bytes_in", 1024 * kGiB, "Of one user: bytes received a second")));
+  keys.push_back(bind<&O::quotas, &Config::principal, &Limits::bytes_out>(
+      limit_key(Type::size, "quotas.bytes_out", 1024 * kGiB, "Of one user: bytes sent a second")));
+  keys.push_back(bind<&O::quotas, &Config::principal, &Limits::requests>(
+      limit_key(Type::integer, "quotas.requests", kMany, "Of one user: requests a second")));
+  keys.push_back(bind<&O::quotas, &Config::principal, &Limits::connections>(
+      limit_key(Type::integer, "quotas.connections", kMany, "Of one user: connections at the same time")));
+}
+
 void add_http(Keys& keys) {
   using O = ServerOptions;
   using Http = http::HttpLimits;
@@ -170,6 +195,15 @@ std::vector<Key> tls_keys() {
           version};
 }
 
+Key user_quotas_key() {
+  Key key{.name = "quotas.users", .type = Type::texts};
+  key.help = "Users with limits of their own instead: \"alice bytes_in=1MiB bytes_out=10MiB requests=100 connections=4\"";
+  key.fallback = std::vector<std::string>();
+  key.wrong = wrong_user_quota;
+  key.reloadable = true;
+  return key;
+}
+
 void land_tls(const config::Settings& settings, ServerOptions& options) {
   net::TlsOptions tls;
   tls.certificate_file = settings.text("tls.certificate");
@@ -191,6 +225,7 @@ const Keys& server_keys() {
     add_limits(all);
     add_http(all);
     add_auth(all);
+    add_quotas(all);
     return all;
   }();
   return keys;
@@ -201,6 +236,21 @@ constexpr std::string_view kAddress = ".address";
 constexpr std::string_view kInsecure = ".insecure";
 constexpr std::string_view kConnections = ".connections";
 constexpr std::string_view kPerHost = ".connections_per_host";
+constexpr std::string_view kBytesIn = ".bytes_in";
+constexpr std::string_view kBytesOut = ".bytes_out";
+constexpr std::string_view kRequests = ".requests";
+
+void land_listener_quota(const config::Settings& settings, const Key& key, ServerOptions& options) {
+  const std::pair<std::string_view, int64_t net::QuotaLimits::*> kinds[] = {
+      {kBytesIn, &net::QuotaLimits::bytes_in},
+      {kBytesOut, &net::QuotaLimits::bytes_out},
+      {kRequests, &net::QuotaLimits::requests}};
+  for (const auto& [ending, member] : kinds) {
+    if (!key.name.ends_with(ending) || settings.number(key.name) == 0) continue;
+    const size_t length = key.name.size() - kListen.size() - ending.size();
+    options.quotas.listeners[key.name.substr(kListen.size(), length)].*member = settings.number(key.name);
+  }
+}
 
 void land_listener(const config::Settings& settings, const Key& key, ServerOptions& options) {
   const auto named = [&](std::string_view ending) {
@@ -250,13 +300,20 @@ std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
     key.word = "unlimited";
     return key;
   };
-  return {std::move(address), std::move(insecure), cap(kConnections, "Open connections of this listener"),
-          cap(kPerHost, "Open connections from one host")};
+  constexpr int64_t kMany = 1'000'000'000;
+  return {std::move(address),
+          std::move(insecure),
+          cap(kConnections, "Open connections of this listener"),
+          cap(kPerHost, "Open connections from one host"),
+          limit_key(Type::size, section + std::string(kBytesIn), 1024 * kGiB, "All its connections: bytes received a second"),
+          limit_key(Type::size, section + std::string(kBytesOut), 1024 * kGiB, "All its connections: bytes sent a second"),
+          limit_key(Type::integer, section + std::string(kRequests), kMany, "All its connections: requests a second")};
 }
 
 std::shared_ptr<const config::KeyTable> key_table(const Modules& modules) {
   auto table = std::make_shared<config::KeyTable>();
   table->add(config::keys_of<ServerOptions>(server_keys()));
+  table->add({user_quotas_key()});
   table->add(tls_keys());
   table->add(listener_keys("admin", admin::kDefaultPort));
   for (const std::unique_ptr<Module>& module : modules) table->add(module->keys());
@@ -268,8 +325,11 @@ void land(const config::Settings& settings, ServerOptions& options) {
   land_tls(settings, options);
   // Half of the high mark: a connection goes on before the peer has taken everything.
   options.io.output_low_bytes = std::min(options.io.output_low_bytes, options.io.output_high_bytes / 2);
+  options.quotas.principals = user_quotas(settings.texts("quotas.users"));
+  options.quotas.listeners.clear();
   for (const Key& key : settings.table().all()) {
     if (key.name.starts_with(kListen)) land_listener(settings, key, options);
+    if (key.name.starts_with(kListen)) land_listener_quota(settings, key, options);
     if (key.logged) options.machine_config[key.name] = logged_text(settings.value(key.name));
   }
 }

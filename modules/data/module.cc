@@ -90,6 +90,7 @@ void register_kafka(const KafkaCounters& counters, Telemetry& telemetry) {
   rejected("unsupported_version", counters.unsupported_versions);
   rejected("unauthenticated", counters.unauthenticated_requests);
   rejected("failed_authentication", counters.failed_authentications);
+  rejected("over_quota", counters.over_quota);
 }
 
 class DataModule final : public server::Module {
@@ -117,6 +118,7 @@ class DataModule final : public server::Module {
     options_.cluster_id = log_id_text(facts.log_id);
     options_.leader_epoch = static_cast<int32_t>(facts.epoch);
     options_.authenticator = facts.authenticator;
+    options_.quotas = facts.quotas;
     kafka_ = std::make_unique<kafka::KafkaProtocol>(options_);
     return {{kafka_.get(), kKafkaPort}};
   }

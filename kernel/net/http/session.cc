@@ -1,5 +1,6 @@
 #include "kernel/net/http/session.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -15,6 +16,8 @@ namespace {
 constexpr size_t kGzipMinBytes = 1024;
 constexpr size_t kGzipMaxBytes = size_t{2} << 20;
 constexpr size_t kBodyPieceBytes = size_t{256} << 10;
+constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr int64_t kPaceMaxNs = 5 * kSecondNs;  // then it is looked at again; below every deadline
 constexpr std::string_view kAllMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 bool changes_state(Method method) {
@@ -119,6 +122,7 @@ std::optional<HttpResponse> HttpSession::head_refusal() {
   request_.query = std::move(target->query);
   if (std::optional<HttpResponse> refusal = route_refusal()) return refusal;
   if (auto refusal = guard(service_.gate, head, request_, route_->options.needs, *context_, identity_)) return refusal;
+  if (auto refusal = quota_refusal()) return refusal;
   return content_refusal(head);
 }
 
@@ -160,6 +164,43 @@ std::optional<HttpResponse> HttpSession::route_refusal() {
   return response;
 }
 
+// Quotas. A request that comes while a debt is open is refused; one that has begun is slowed down.
+
+std::optional<HttpResponse> HttpSession::quota_refusal() {
+  if (!limited()) return std::nullopt;
+  const auto refused = [](std::string_view why, int64_t wait_ns) {
+    HttpResponse response = HttpResponse::error(429, "quota", why);
+    response.headers.push_back({"Retry-After", std::to_string((wait_ns + kSecondNs - 1) / kSecondNs)});
+    return response;
+  };
+  if (!slot_.enter(*service_.quotas, identity_.name)) {
+    keep_alive_ = false;
+    return refused(identity_.name + " has as many connections as quotas.connections allows", kSecondNs);
+  }
+  if (const int64_t wait_ns = service_.quotas->wait_ns(service_.listener, identity_.name); wait_ns > 0) {
+    service_.quotas->count_throttled(wait_ns);
+    return refused(identity_.name + " or this listener has used more than its quota: Retry-After says when to come back",
+                   wait_ns);
+  }
+  use_quota({.bytes_in = 0, .bytes_out = 0, .requests = 1});
+  return std::nullopt;
+}
+
+void HttpSession::use_quota(const net::QuotaUse& use) {
+  if (limited()) service_.quotas->use(service_.listener, identity_.name, use);
+}
+
+// True: `then` comes when a part of the debt is paid.
+bool HttpSession::paced(OnWaited then) {
+  const int64_t wait_ns = limited() ? service_.quotas->wait_ns(service_.listener, identity_.name) : 0;
+  if (wait_ns <= 0) return false;
+  service_.quotas->count_throttled(std::min(wait_ns, kPaceMaxNs));
+  disarm();
+  on_waited_ = std::move(then);
+  wait_timer_ = context_->arm(std::min(wait_ns, kPaceMaxNs));
+  return true;
+}
+
 std::optional<HttpResponse> HttpSession::content_refusal(const RequestHead& head) {
   std::string_view type;
   for (const Header& header : head.headers) {
@@ -188,6 +229,7 @@ void HttpSession::run_handler() {
   phase_ = Phase::handling;
   if (!route_->options.streamed_body_bytes) {
     request_.body = std::move(parser_->body());
+    use_quota({.bytes_in = static_cast<int64_t>(request_.body.size()), .bytes_out = 0, .requests = 0});
     parser_.reset();
     if (std::optional<HttpResponse> refusal = undo_coding()) return send(std::move(*refusal));
   }
@@ -202,6 +244,7 @@ void HttpSession::run_handler() {
 
 void HttpSession::receive(OnPiece then) {
   HEPTANE_ASSERT(phase_ == Phase::handling && parser_, "a body is received by the route that asked for its pieces");
+  if (paced([then](HttpExchange& exchange) { exchange.receive(then); })) return;
   on_piece_ = std::move(then);
   if (parser_->complete()) return give_piece(true);
   send_continue();
@@ -212,6 +255,7 @@ void HttpSession::receive(OnPiece then) {
 
 void HttpSession::give_piece(bool last) {
   std::string piece = std::exchange(parser_->body(), {});
+  use_quota({.bytes_in = static_cast<int64_t>(piece.size()), .bytes_out = 0, .requests = 0});
   phase_ = Phase::handling;
   disarm();
   std::exchange(on_piece_, nullptr)(*this, std::move(piece), last);
@@ -373,6 +417,7 @@ void HttpSession::send(HttpResponse response) {
       "Content-Length: " + std::to_string(response.length.value_or(response.body.size())) + "\r\n";
   std::string out = head_of(response, bodiless ? "" : length);
   if (request_.method != Method::head) out += response.body;
+  use_quota({.bytes_in = 0, .bytes_out = static_cast<int64_t>(out.size()), .requests = 0});
   context_->write(Buffer::take(std::move(out)));
   finish();
 }
@@ -410,6 +455,7 @@ void HttpSession::write_piece(std::string_view piece, bool last) {
   out += piece;
   if (chunked_ && !piece.empty()) out += "\r\n";
   if (chunked_ && last) out += "0\r\n\r\n";
+  use_quota({.bytes_in = 0, .bytes_out = static_cast<int64_t>(out.size()), .requests = 0});
   context_->write(Buffer::take(std::move(out)));
 }
 
@@ -418,6 +464,7 @@ void HttpSession::send_piece(std::string piece, OnWaited then) {
   if (request_.method == Method::head) return finish();
   write_piece(piece, false);
   if (!context_->output_full()) {
+    if (paced(then)) return;
     arm(service_.limits.answer_deadline_ns);
     return then(*this);
   }
@@ -470,7 +517,9 @@ void HttpSession::on_timer(net::SessionTimerId timer, net::SessionContext& conte
   if (wait_timer_ && *wait_timer_ == timer) {
     wait_timer_.reset();
     end_wait();
-    if (asking() && on_waited_) std::exchange(on_waited_, nullptr)(*this);
+    if (!asking() || !on_waited_) return;
+    if (phase_ == Phase::streaming) arm(service_.limits.answer_deadline_ns);  // it was slowed down
+    std::exchange(on_waited_, nullptr)(*this);
     return;
   }
   if (!timer_ || *timer_ != timer) return;

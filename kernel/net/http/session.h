@@ -16,6 +16,7 @@
 #include "kernel/net/http/host_check.h"
 #include "kernel/net/http/parser.h"
 #include "kernel/net/http/router.h"
+#include "kernel/net/quota.h"
 
 namespace heptane::http {
 
@@ -28,6 +29,8 @@ struct HttpService {
   std::function<std::optional<HttpResponse>(const HttpRequest&)> hold;
   HttpCounters* counters = nullptr;  // outlives the service
   auth::Gate* gate = nullptr;        // null: nobody is asked who he is
+  net::Quotas* quotas = nullptr;     // null: no limits. Outlives the service
+  std::string listener;              // whose limits count
 };
 
 class HttpSession final : public net::Session, private HttpExchange {
@@ -77,6 +80,10 @@ class HttpSession final : public net::Session, private HttpExchange {
   std::optional<HttpResponse> names_refusal(const RequestHead& head, const std::string& authority);
   std::optional<HttpResponse> options_answer(const std::string& allow) const;
   std::optional<HttpResponse> route_refusal();
+  std::optional<HttpResponse> quota_refusal();
+  bool limited() const { return service_.quotas != nullptr && route_ != nullptr && !route_->options.needs.open; }
+  void use_quota(const net::QuotaUse& use);
+  bool paced(OnWaited then);
   std::optional<HttpResponse> content_refusal(const RequestHead& head);
   std::optional<HttpResponse> length_refusal(const RequestHead& head) const;
   void send_continue();
@@ -101,6 +108,7 @@ class HttpSession final : public net::Session, private HttpExchange {
   HttpRequest request_;
   const Route* route_ = nullptr;
   auth::Identity identity_;  // of the request at hand
+  net::QuotaSlot slot_;
   OnReply on_reply_;
   OnRecords on_records_;
   OnWaited on_waited_;
