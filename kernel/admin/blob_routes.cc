@@ -7,6 +7,7 @@
 #include "kernel/admin/admin.h"
 #include "kernel/admin/answers.h"
 #include "kernel/admin/request_parameters.h"
+#include "kernel/admin/stored_records.h"
 #include "kernel/blobs/api.h"
 #include "kernel/shard/state_machine.h"
 #include "kernel/streams/api.h"
@@ -41,6 +42,7 @@ class BlobGet : public std::enable_shared_from_this<BlobGet> {
   BlobGet(BlobStore& store, const BlobDigest& digest) : store_(store), digest_(digest) {}
 
   void find(HttpExchange& exchange) {
+    standing_ = exchange.standing("blobs", blobs::digest_text(digest_), auth::Verb::read);
     exchange.query(query_of(blobs::kFindBlob, blobs::encode(digest_)),
                    [self = shared_from_this()](HttpExchange& answered, const Reply& reply) {
                      if (!reply.ok()) return answered.respond(refusal_response(reply));
@@ -98,6 +100,7 @@ class BlobGet : public std::enable_shared_from_this<BlobGet> {
   void fail(Error error) { failed_ = std::move(error); }
 
   void send(HttpExchange& exchange) {
+    if (revoked(standing_)) fail({Errc::unauthorised, std::string(kRevoked), 0});
     if (failed_ && started_) return exchange.break_off(failed_->message);
     if (failed_) return exchange.respond(error_response(*failed_));
     if (!std::exchange(started_, true)) exchange.start(std::move(head_));
@@ -108,6 +111,7 @@ class BlobGet : public std::enable_shared_from_this<BlobGet> {
 
   BlobStore& store_;
   const BlobDigest digest_;
+  std::function<bool()> standing_;
   ByteRange range_;  // what is still to be sent
   HttpResponse head_;
   std::unique_ptr<blobs::BlobReader> reader_;

@@ -27,6 +27,9 @@ class HttpExchange {
   virtual const auth::Identity& identity() const = 0;
   // For what a route cannot know: names in a body. A refusal is noted for the audit trail.
   virtual bool allowed(std::string_view module, std::string_view resource, auth::Verb verb) = 0;
+  // Whether the one who asks is still there and may still do that, for what goes on after the request was let in: asked at
+  // any time, also when the exchange is gone. Null: nobody is asked who he is.
+  virtual std::function<bool()> standing(std::string module, std::string resource, auth::Verb verb) = 0;
   // Any verb; not noted: what may not be seen is left out of lists.
   virtual bool sees(std::string_view module, std::string_view resource) = 0;
 

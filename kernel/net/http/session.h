@@ -56,6 +56,12 @@ class HttpSession final : public net::Session, private HttpExchange {
     return service_.gate == nullptr ||
            service_.gate->allows(identity_, context_->remote().host, module, resource, verb);
   }
+  std::function<bool()> standing(std::string module, std::string resource, auth::Verb verb) override {
+    if (service_.gate == nullptr || !service_.gate->enabled()) return nullptr;
+    return [gate = service_.gate, who = identity_, module = std::move(module), resource = std::move(resource), verb] {
+      return gate->may(who, module, resource, verb);
+    };
+  }
   bool sees(std::string_view module, std::string_view resource) override {
     return service_.gate == nullptr || service_.gate->sees(identity_, module, resource);
   }
