@@ -78,8 +78,13 @@ void print_table(const server::Server& server) {
   if (server.found_apply_crash())
     std::printf("The last run died while it applied a command; that command is refused from now on.\n");
   std::printf("  %-10s %s\n", "listener", "address");
+  const auto addresses = [](const server::Endpoint& endpoint) {
+    std::string text = net::to_text(endpoint.address);
+    for (const net::Address& address : endpoint.more) text += ", " + net::to_text(address);
+    return text;
+  };
   for (const server::Endpoint& endpoint : server.endpoints())
-    std::printf("  %-10s %s%s%s%s\n", endpoint.name.c_str(), net::to_text(endpoint.address).c_str(),
+    std::printf("  %-10s %s%s%s%s\n", endpoint.name.c_str(), addresses(endpoint).c_str(),
                 endpoint.tls ? "   (TLS)" : "", endpoint.moved ? "   (the default port is in use)" : "",
                 endpoint.insecure ? "   INSECURE: whoever reaches it may do anything" : "");
   std::fflush(stdout);

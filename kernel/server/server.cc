@@ -248,22 +248,34 @@ Result<void> Server::open_listener(const ListenerSpec& spec) {
   const std::string name(spec.protocol->name());
   if (options_.listen_off.contains(name)) return {};
   const auto chosen = options_.listen.find(name);
-  Endpoint endpoint{name, {"127.0.0.1", 0}, false, options_.tls.contains(name), false};
+  Endpoint endpoint{name, {"127.0.0.1", 0}, {}, false, options_.tls.contains(name), false};
   const Result<net::ListenerOptions> options = listener_options(name);
   if (!options) return Error{options.error().code, "listen." + name + ": " + options.error().message};
   if (chosen != options_.listen.end()) {
-    const ListenerSafety safety = listener_safety(options_, name, chosen->second.host);
-    if (const std::string why = unsafe_listener(safety); !why.empty()) return Error{Errc::refused, why};
-    endpoint.insecure = is_insecure(safety);
-    const Result<uint16_t> port = io_->add_listener(*spec.protocol, chosen->second, *options);
-    if (!port) return Error{port.error().code, "listen." + name + ": " + port.error().message};
-    endpoint.address = {chosen->second.host, *port};
+    HEPTANE_TRY(listen_on_chosen(spec, chosen->second, *options, endpoint));
   } else {
     Result<net::Address> address = listen_on_default(spec, *options, endpoint.moved);
     if (!address) return Error{address.error().code, "listen." + name + ": " + address.error().message};
     endpoint.address = *address;
   }
   endpoints_.push_back(endpoint);
+  return {};
+}
+
+// The first is the one that the endpoints file names.
+Result<void> Server::listen_on_chosen(const ListenerSpec& spec, const std::vector<net::Address>& addresses,
+                                      const net::ListenerOptions& options, Endpoint& endpoint) {
+  for (const net::Address& address : addresses) {
+    const ListenerSafety safety = listener_safety(options_, endpoint.name, address.host);
+    if (const std::string why = unsafe_listener(safety); !why.empty()) return Error{Errc::refused, why};
+    endpoint.insecure = endpoint.insecure || is_insecure(safety);
+    const Result<uint16_t> port = io_->add_listener(*spec.protocol, address, options);
+    if (!port) return Error{port.error().code, "listen." + endpoint.name + ": " + port.error().message};
+    if (&address == &addresses.front())
+      endpoint.address = {address.host, *port};
+    else
+      endpoint.more.push_back({address.host, *port});
+  }
   return {};
 }
 

@@ -49,7 +49,7 @@ struct Seams {
 struct ServerOptions {
   std::string data_directory = "heptane-data";
   uint64_t segment_bytes = uint64_t{64} << 20;
-  std::map<std::string, net::Address> listen;  // by listener name; what is absent has its default
+  std::map<std::string, std::vector<net::Address>> listen;  // by listener name; what is absent has its default
   std::set<std::string> listen_off;            // these do not open
   std::set<std::string> listen_insecure;       // may be reached from beyond loopback without authentication and TLS
   std::map<std::string, net::TlsOptions> tls;  // by listener name; the others speak in the clear
@@ -82,6 +82,7 @@ struct ServerOptions {
 struct Endpoint {
   std::string name;
   net::Address address;
+  std::vector<net::Address> more{};  // besides it
   bool moved = false;  // the default port was in use
   bool tls = false;
   bool insecure = false;  // reachable from beyond loopback, and nothing protects it
@@ -186,6 +187,8 @@ class Server {
   Result<void> find_needed_log();
   Result<void> open_blobs();
   Result<void> open_listener(const ListenerSpec& spec);
+  Result<void> listen_on_chosen(const ListenerSpec& spec, const std::vector<net::Address>& addresses,
+                                const net::ListenerOptions& options, Endpoint& endpoint);
   Result<net::ListenerOptions> listener_options(const std::string& name);
   Result<void> check_listener_names() const;
   Result<net::Address> listen_on_default(const ListenerSpec& spec, const net::ListenerOptions& options, bool& moved);

@@ -262,11 +262,17 @@ void land_listener(const config::Settings& settings, const Key& key, ServerOptio
     options.listener_limits[named(kPerHost)].max_per_remote = static_cast<size_t>(settings.number(key.name));
   if (key.name.ends_with(kInsecure) && settings.boolean(key.name)) options.listen_insecure.insert(named(kInsecure));
   if (!key.name.ends_with(kAddress)) return;
-  const std::string& text = settings.text(key.name);
-  if (text == "off") options.listen_off.insert(named(kAddress));
-  if (config::is_unix_address(text)) options.listen[named(kAddress)] = {text, 0};
-  if (const std::optional<config::HostPort> chosen = config::parse_host_port(text))
-    options.listen[named(kAddress)] = {chosen->host, chosen->port};
+  const config::Value& value = settings.value(key.name);
+  const auto* list = std::get_if<std::vector<std::string>>(&value);
+  const std::vector<std::string> texts = list != nullptr ? *list : std::vector{std::get<std::string>(value)};
+  if (texts.front() == "off") options.listen_off.insert(named(kAddress));
+  std::vector<net::Address> addresses;
+  for (const std::string& text : texts) {
+    if (config::is_unix_address(text)) addresses.push_back({text, 0});
+    if (const std::optional<config::HostPort> chosen = config::parse_host_port(text))
+      addresses.push_back({chosen->host, chosen->port});
+  }
+  if (!addresses.empty()) options.listen[named(kAddress)] = std::move(addresses);
 }
 
 // As the log keeps it: what a key means, not how it was written.
@@ -284,10 +290,11 @@ std::string logged_text(const config::Value& value) {
 std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
   const std::string section = std::string(kListen) + name;
   Key address{.name = section + std::string(kAddress), .type = Type::address};
-  address.help = "HOST:PORT or unix:/path; \"default\": port " + std::to_string(default_port) +
+  address.help = "HOST:PORT or unix:/path, or a list of them; \"default\": port " + std::to_string(default_port) +
                  " or the next free one, on 127.0.0.1 and [::1]; \"off\": no listener";
   address.fallback = std::string("default");
   address.choices = {"default", "off"};
+  address.several = true;
   address.shorthand = true;
   Key insecure{.name = section + std::string(kInsecure), .type = Type::boolean};
   insecure.help =
