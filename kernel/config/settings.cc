@@ -190,6 +190,8 @@ class Checker {
 
   Checked texts() {
     for (const std::string& text : std::get<std::vector<std::string>>(entry_.value)) {
+      if (!key_.choices.empty() && std::find(key_.choices.begin(), key_.choices.end(), text) == key_.choices.end())
+        return "\"" + shown(text) + "\" is not known here: say " + expectation(key_);
       const std::string wrong = key_.wrong == nullptr ? std::string() : key_.wrong(text);
       if (!wrong.empty()) return "\"" + shown(text) + "\": " + wrong;
     }
@@ -317,7 +319,8 @@ std::string expectation(const Key& key) {
     case Type::peer:
       return "\"HOST:PORT\", such as \"broker.example:9092\"" +
              (key.choices.empty() ? std::string() : ", or " + choices_text(key));
-    case Type::texts: return "a list of strings, such as [\"a\", \"b\"]";
+    case Type::texts:
+      return key.choices.empty() ? "a list of strings, such as [\"a\", \"b\"]" : "a list of " + choices_text(key);
   }
   return {};
 }

@@ -236,12 +236,19 @@ Result<uint64_t> Server::log_bytes_behind(uint32_t segment, uint64_t offset) {
 Result<void> Server::open_listeners() {
   const ServerFacts facts{log_->id(), shard_->epoch(), gate_.enabled() ? &gate_ : nullptr, &quotas_};
   for (const std::unique_ptr<Module>& module : modules_) {
+    if (!is_on(*module)) continue;
     for (const ListenerSpec& spec : module->listeners(facts)) HEPTANE_TRY(open_listener(spec));
     module->register_metrics(telemetry_);
   }
   register_metrics(*this, telemetry_);
   tls_.register_metrics(io_->counters(), telemetry_);
   return check_listener_names();
+}
+
+// A module that is off keeps its machines: what the log holds for them must replay, and their state is part of the whole.
+bool Server::is_on(const Module& module) const {
+  return !options_.modules_on || std::find(options_.modules_on->begin(), options_.modules_on->end(), module.name()) !=
+                                     options_.modules_on->end();
 }
 
 Result<void> Server::open_listener(const ListenerSpec& spec) {

@@ -65,6 +65,7 @@ struct ServerOptions {
   int64_t drain_limit_ns = 10'000'000'000;            // of a stop: what is unanswered then is cut off
   int64_t recovery_turn_ns = 5'000'000;               // of recovery between two turns of the admin listener
   std::map<std::string, std::string> machine_config;  // what apply() may see; differences are logged at start
+  std::optional<std::vector<std::string>> modules_on;  // of the other modules no listener opens; absent: all are on
   size_t readers = 1;                                 // threads for reads of the log that would wait for the disk
   bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
@@ -186,6 +187,7 @@ class Server {
   Result<void> relieve_disk();
   Result<void> find_needed_log();
   Result<void> open_blobs();
+  bool is_on(const Module& module) const;
   Result<void> open_listener(const ListenerSpec& spec);
   Result<void> listen_on_chosen(const ListenerSpec& spec, const std::vector<net::Address>& addresses,
                                 const net::ListenerOptions& options, Endpoint& endpoint);

@@ -41,6 +41,11 @@ void add_storage(Keys& keys) {
   using Snapshots = snapshot::SnapshotTakerOptions;
   using Archive = archive::ArchiverOptions;
   keys.push_back(bind<&O::data_directory>({.name = "data", .type = Type::text, .help = "The data directory"}));
+  keys.push_back(bind<&O::readers>({.name = "readers",
+                                    .type = Type::integer,
+                                    .help = "Threads for reads of the log that would wait for the disk",
+                                    .min = 1,
+                                    .max = 64}));
   keys.push_back(
       bind<&O::segment_bytes>(size_key("log.segment_bytes", 16 * kMiB, kGiB, "Size of a new segment of the log")));
   keys.push_back(bind<&O::shard, &ShardOptions::seal_after_idle_ns>(
@@ -63,6 +68,32 @@ void add_storage(Keys& keys) {
   keys.push_back(bind<&O::archive, &Archive::retain_commands_ns>(reloadable(with_word(
       duration_key("retain.commands", 60 * kSecond, 36'500 * kDay, "How long plain commands are kept in the archive"),
       "forever", -1))));
+}
+
+constexpr std::string_view kModules = "modules";
+constexpr std::string_view kRetentionMs = streams::kDefaultRetentionMs;
+constexpr std::string_view kRetentionBytes = streams::kDefaultRetentionBytes;
+
+Key modules_key(const Modules& modules) {
+  Key key{.name = std::string(kModules), .type = Type::texts};
+  key.help = "Modules whose listeners open";
+  for (const std::unique_ptr<Module>& module : modules) key.choices.emplace_back(module->name());
+  key.fallback = key.choices;
+  return key;
+}
+
+// What apply() sees when it makes a stream. With their word they are as if they were not there.
+std::vector<Key> retention_keys() {
+  const auto key = [](std::string_view name, Type type, const char* help) {
+    Key made{.name = std::string(name), .type = type, .help = help, .fallback = int64_t{-1}};
+    made.min = 0;
+    made.word = "forever";
+    made.word_value = -1;
+    made.reloadable = made.logged = true;
+    return made;
+  };
+  return {key(kRetentionMs, Type::integer, "Of streams that are made without one: how long records are kept, milliseconds"),
+          key(kRetentionBytes, Type::size, "Of streams that are made without one: bytes of a partition that are kept")};
 }
 
 void add_blobs(Keys& keys) {
@@ -320,6 +351,8 @@ std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
 std::shared_ptr<const config::KeyTable> key_table(const Modules& modules) {
   auto table = std::make_shared<config::KeyTable>();
   table->add(config::keys_of<ServerOptions>(server_keys()));
+  if (!modules.empty()) table->add({modules_key(modules)});
+  table->add(retention_keys());
   table->add({user_quotas_key()});
   table->add(tls_keys());
   table->add(listener_keys("admin", admin::kDefaultPort));
@@ -337,7 +370,10 @@ void land(const config::Settings& settings, ServerOptions& options) {
   for (const Key& key : settings.table().all()) {
     if (key.name.starts_with(kListen)) land_listener(settings, key, options);
     if (key.name.starts_with(kListen)) land_listener_quota(settings, key, options);
-    if (key.logged) options.machine_config[key.name] = logged_text(settings.value(key.name));
+    const bool unsaid = !key.word.empty() && settings.value(key.name) == config::Value(key.word_value);
+    if (key.logged && !unsaid) options.machine_config[key.name] = logged_text(settings.value(key.name));
+    if (key.logged && unsaid) options.machine_config.erase(key.name);
+    if (key.name == kModules) options.modules_on = settings.texts(key.name);
   }
 }
 

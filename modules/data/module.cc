@@ -2,6 +2,7 @@
 
 #include "kernel/config/units.h"
 #include "kernel/server/server_keys.h"
+#include "kernel/streams/api.h"
 #include "modules/data/gateway/kafka/kafka.h"
 #include "modules/data/machine/consumer_offsets/consumer_offsets.h"
 
@@ -106,6 +107,8 @@ class DataModule final : public server::Module {
 
   void configure(const config::Settings& settings) override {
     settings.land<KafkaOptions>(kafka_keys(), options_);
+    options_.default_retention_ms = settings.number(streams::kDefaultRetentionMs);
+    options_.default_retention_bytes = settings.number(streams::kDefaultRetentionBytes);
     options_.advertised = {};
     if (const auto advertised = config::parse_host_port(settings.text(kAdvertised)))
       options_.advertised = {advertised->host, advertised->port};

@@ -26,6 +26,8 @@ struct KafkaOptions {
   uint16_t listener = 0;                         // origin that is logged with each command
   auth::Authenticator* authenticator = nullptr;  // null: clients need not say who they are. Outlives the protocol
   net::Quotas* quotas = nullptr;                 // null: no limits. Outlive the protocol
+  int64_t default_retention_ms = -1;             // streams.retention_ms, for who asks
+  int64_t default_retention_bytes = -1;
   int64_t idle_timeout_ns = 600'000'000'000;
 };
 
