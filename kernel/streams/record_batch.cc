@@ -165,7 +165,8 @@ void RecordBatchBuilder::begin(int64_t base_timestamp_ms) {
   count_ = 0;
 }
 
-void RecordBatchBuilder::add(int64_t timestamp_ms, bool has_key, Bytes key, bool has_value, Bytes value) {
+void RecordBatchBuilder::add(int64_t timestamp_ms, bool has_key, Bytes key, bool has_value, Bytes value, Bytes headers,
+                             uint32_t header_count) {
   const uint64_t timestamp_delta = zigzag_encoded(timestamp_ms - base_timestamp_ms_);
   const uint64_t offset_delta = zigzag_encoded(count_);
   const uint64_t key_length = zigzag_encoded(has_key ? static_cast<int64_t>(key.size()) : -1);
@@ -174,7 +175,8 @@ void RecordBatchBuilder::add(int64_t timestamp_ms, bool has_key, Bytes key, bool
   if (!has_value) value = {};
   // The length comes first, so every part is measured before any is written: one growth, no copy of the record.
   const size_t body_bytes = 1 + varint_size(timestamp_delta) + varint_size(offset_delta) + varint_size(key_length) +
-                            key.size() + varint_size(value_length) + value.size() + 1;
+                            key.size() + varint_size(value_length) + value.size() + varint_size(zigzag_encoded(header_count)) +
+                            headers.size();
   const uint64_t length = zigzag_encoded(static_cast<int64_t>(body_bytes));
   const size_t begin = out_.size();
   out_.zeros(varint_size(length) + body_bytes);
@@ -184,7 +186,7 @@ void RecordBatchBuilder::add(int64_t timestamp_ms, bool has_key, Bytes key, bool
   at = put_varint(at, offset_delta);
   at = put_bytes(put_varint(at, key_length), key);
   at = put_bytes(put_varint(at, value_length), value);
-  *at = std::byte{0};  // headers
+  put_bytes(put_varint(at, zigzag_encoded(header_count)), headers);
   max_timestamp_ms_ = std::max(max_timestamp_ms_, timestamp_ms);
   ++count_;
 }

@@ -79,7 +79,9 @@ Result<void> for_each_record(Bytes batch, Each&& each);
 class RecordBatchBuilder {
  public:
   void begin(int64_t base_timestamp_ms);
-  void add(int64_t timestamp_ms, bool has_key, Bytes key, bool has_value, Bytes value);
+  // `headers` as on the wire, after their count.
+  void add(int64_t timestamp_ms, bool has_key, Bytes key, bool has_value, Bytes value, Bytes headers = {},
+           uint32_t header_count = 0);
   uint32_t count() const { return count_; }
   size_t size_bytes() const { return out_.size(); }
   Bytes finish(Offset base_offset, int32_t leader_epoch, bool with_crc);  // valid until the next begin
