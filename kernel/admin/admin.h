@@ -41,8 +41,8 @@ struct AdminOptions {
   std::shared_ptr<const OperationTable> operations;  // absent: the kernel's own
   std::function<SnapshotStatus(bool ask)> snapshot;  // asks for one, or only looks; absent: no route
   blobs::BlobStore* blobs = nullptr;  // outlives the protocol, opened before the first request; absent: no routes
-  auth::Gate* gate = nullptr;  // outlives the protocol; absent: nobody is asked who he is, and there are no users
-  net::Quotas* quotas = nullptr;                      // outlives the protocol; absent: no limits
+  auth::Gate* gate = nullptr;     // outlives the protocol; absent: nobody is asked who he is, and there are no users
+  net::Quotas* quotas = nullptr;  // outlives the protocol; absent: no limits
   std::function<void(http::HttpRouter&)> add_routes;  // the modules' endpoints; may be absent
 };
 

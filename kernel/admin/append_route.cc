@@ -23,7 +23,7 @@ using http::JsonWriter;
 
 constexpr int64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kRecordBytesMax = uint64_t{1} << 20;  // as of events
-constexpr size_t kRecordsMax = 65'536;  // of one command (invariant 2)
+constexpr size_t kRecordsMax = 65'536;                   // of one command (invariant 2)
 constexpr std::string_view kTooMany = "more than 65536 records in one request: send several";
 
 // What the records of the command point into.
@@ -122,7 +122,8 @@ Result<Buffer> record_batch_of(const ParsedAppend& append, int64_t now_ms) {
     const streams::EventRecord& record = append.command.records[i];
     const RecordExtras& extras = append.extras[i];
     bytes += record.key.size() + record.value.size() + extras.headers.size();
-    if (bytes > kRecordBytesMax) return Error{Errc::too_large, "more than 1 MiB of keys, values and headers: send several"};
+    if (bytes > kRecordBytesMax)
+      return Error{Errc::too_large, "more than 1 MiB of keys, values and headers: send several"};
     builder.add(extras.timestamp_ms.value_or(now_ms), record.has_key, record.key, true, record.value, extras.headers,
                 extras.header_count);
   }
@@ -190,7 +191,8 @@ http::RouteDoc doc() {
   return {
       "Append records",
       "One request is one command: all of its records are kept, synced, or none is. An error names the record or the "
-      "line. As JSON, expected_offset makes it conditional on the partition's end. Records with headers or a timestamp of their "
+      "line. As JSON, expected_offset makes it conditional on the partition's end. Records with headers or a timestamp "
+      "of their "
       "own go without it; those without a timestamp beside them have the time of their arrival.",
       {kPartitionParameter,
        {"Idempotency-Key", "1 to 256 bytes: a repeat within 24 hours returns the first result", http::kTextSchema,

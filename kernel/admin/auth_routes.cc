@@ -143,8 +143,8 @@ void create_user(HttpExchange& exchange, Gate& gate) {
   if (password.empty()) return submit(exchange, auth::kCreateUser, auth::encode(command), 201, named(command.name));
   // The command's texts are the document's.
   with_verifiers(exchange, gate, password,
-                 [command, kept = std::make_shared<Document>(std::move(*document))](
-                     HttpExchange& done, const auth::Verifiers& verifiers) {
+                 [command, kept = std::make_shared<Document>(std::move(*document))](HttpExchange& done,
+                                                                                    const auth::Verifiers& verifiers) {
                    auth::CreateUser whole = command;
                    whole.verifiers = verifiers;
                    submit(done, auth::kCreateUser, auth::encode(whole), 201, named(whole.name));

@@ -134,8 +134,7 @@ class RecordsRequest : public std::enable_shared_from_this<RecordsRequest> {
     const int64_t until_ns = exchange.context().monotonic_ns() + step_ns;
     wait_left_ns_ -= step_ns;
     exchange.wait(partition_, next_, step_ns, [self = shared_from_this(), until_ns](HttpExchange& waited) {
-      if (revoked(self->standing_))
-        return self->fail(waited, Error{Errc::unauthorised, std::string(kRevoked)});
+      if (revoked(self->standing_)) return self->fail(waited, Error{Errc::unauthorised, std::string(kRevoked)});
       if (self->wait_left_ns_ > 0 && waited.context().monotonic_ns() >= until_ns) return self->wait_on(waited);
       self->read(waited);
     });

@@ -88,7 +88,8 @@ void RecordReader::read_header(http::JsonFields& fields, http::JsonValue header,
   const std::string where = fields.path_of("headers");
   const bool pair = header.type() == http::JsonType::array && header.size() == 2;
   const bool object = header.type() == http::JsonType::object;
-  if (!pair && !object) return fields.fail(where + ": a header is [\"name\", \"value\"] or {\"name\": ..., \"value\": ...}");
+  if (!pair && !object)
+    return fields.fail(where + ": a header is [\"name\", \"value\"] or {\"name\": ..., \"value\": ...}");
   const std::optional<http::JsonValue> name = pair ? header.first() : header.find("name");
   std::optional<http::JsonValue> value = pair ? name->next() : header.find("value");
   const std::optional<http::JsonValue> binary = object ? header.find("value_base64") : std::nullopt;

@@ -22,7 +22,7 @@ struct RecordExtras {
   uint32_t header_count = 0;
   bool any() const { return timestamp_ms.has_value() || header_count > 0; }
 };
-constexpr uint32_t kHeadersMax = 1024;  // of one record
+constexpr uint32_t kHeadersMax = 1024;                             // of one record
 constexpr int64_t kTimestampMaxMs = int64_t{253'402'300'799'999};  // the end of the year 9999
 
 // Views into the document, or into texts decoded from base64.

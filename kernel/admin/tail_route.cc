@@ -62,11 +62,7 @@ class RecordsTail final : public http::WebSocketHandler {
  public:
   RecordsTail(PartitionId partition, Offset next, std::optional<int64_t> from_time_ms, int64_t limit,
               std::function<bool()> standing)
-      : partition_(partition),
-        next_(next),
-        from_time_ms_(from_time_ms),
-        left_(limit),
-        standing_(std::move(standing)) {}
+      : partition_(partition), next_(next), from_time_ms_(from_time_ms), left_(limit), standing_(std::move(standing)) {}
 
   void on_open(WebSocket& socket) override {
     if (standing_) look_again_ = socket.context().arm(kLookAgainNs);
@@ -200,7 +196,8 @@ http::RouteDoc doc() {
       "Follow a partition over a WebSocket (RFC 6455)",
       "One text message is one record, in offset order, sent when it is synced. Nothing is to be sent by the client. "
       "Closed "
-      "with 1000 at the limit, 4403 when the client lost the right to read it, 4404 when the stream is deleted, 4410 when the records to come next are no longer kept, "
+      "with 1000 at the limit, 4403 when the client lost the right to read it, 4404 when the stream is deleted, 4410 "
+      "when the records to come next are no longer kept, "
       "1013 when the reader takes nothing for 20 seconds.",
       {kPartitionParameter,
        {"offset", "of the first record; offset, time and from exclude each other", http::kCountSchema},

@@ -315,7 +315,8 @@ std::string expectation(const Key& key) {
     case Type::address:
       return std::string(
                  "\"HOST:PORT\" with a numeric host, such as \"127.0.0.1:9092\" or \"[::1]:9092\", \"unix:/path\"") +
-             (key.several ? ", a list of them" : "") + (key.choices.empty() ? std::string() : ", or " + choices_text(key));
+             (key.several ? ", a list of them" : "") +
+             (key.choices.empty() ? std::string() : ", or " + choices_text(key));
     case Type::peer:
       return "\"HOST:PORT\", such as \"broker.example:9092\"" +
              (key.choices.empty() ? std::string() : ", or " + choices_text(key));

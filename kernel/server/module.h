@@ -21,7 +21,7 @@ struct ServerFacts {
   LogId log_id{};
   Epoch epoch = 0;
   auth::Authenticator* authenticator = nullptr;  // null: authentication is off. Outlives the modules' listeners
-  net::Quotas* quotas = nullptr;                  // what clients may use; outlives the modules' listeners
+  net::Quotas* quotas = nullptr;                 // what clients may use; outlives the modules' listeners
 };
 
 struct ListenerSpec {

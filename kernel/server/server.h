@@ -50,7 +50,7 @@ struct ServerOptions {
   std::string data_directory = "heptane-data";
   uint64_t segment_bytes = uint64_t{64} << 20;
   std::map<std::string, std::vector<net::Address>> listen;  // by listener name; what is absent has its default
-  std::set<std::string> listen_off;            // these do not open
+  std::set<std::string> listen_off;                         // these do not open
   std::set<std::string> listen_insecure;       // may be reached from beyond loopback without authentication and TLS
   std::map<std::string, net::TlsOptions> tls;  // by listener name; the others speak in the clear
   bool tls_unused = false;                     // there are files and no listener for them
@@ -61,12 +61,12 @@ struct ServerOptions {
   size_t link_capacity = 16'384;
   net::IoLoopConfig io;
   http::HttpLimits http;
-  std::vector<std::string> http_hosts;                // names besides loopback's that the admin listener answers to
-  int64_t drain_limit_ns = 10'000'000'000;            // of a stop: what is unanswered then is cut off
-  int64_t recovery_turn_ns = 5'000'000;               // of recovery between two turns of the admin listener
-  std::map<std::string, std::string> machine_config;  // what apply() may see; differences are logged at start
+  std::vector<std::string> http_hosts;                 // names besides loopback's that the admin listener answers to
+  int64_t drain_limit_ns = 10'000'000'000;             // of a stop: what is unanswered then is cut off
+  int64_t recovery_turn_ns = 5'000'000;                // of recovery between two turns of the admin listener
+  std::map<std::string, std::string> machine_config;   // what apply() may see; differences are logged at start
   std::optional<std::vector<std::string>> modules_on;  // of the other modules no listener opens; absent: all are on
-  size_t readers = 1;                                 // threads for reads of the log that would wait for the disk
+  size_t readers = 1;                                  // threads for reads of the log that would wait for the disk
   bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   bool process_metrics = false;       // what the system says of the process (not in the simulator)
@@ -84,7 +84,7 @@ struct Endpoint {
   std::string name;
   net::Address address;
   std::vector<net::Address> more{};  // besides it
-  bool moved = false;  // the default port was in use
+  bool moved = false;                // the default port was in use
   bool tls = false;
   bool insecure = false;  // reachable from beyond loopback, and nothing protects it
 };
@@ -210,7 +210,7 @@ class Server {
   std::unique_ptr<blobs::BlobStore> blob_store_;
   std::unique_ptr<blobs::BlobCollector> blob_collector_;
   auth::Gate gate_;
-  net::Quotas quotas_;  // the sessions' places are in it
+  net::Quotas quotas_;          // the sessions' places are in it
   std::string one_time_token_;  // until it is announced
   std::unique_ptr<Shard> shard_;
   WorkQueue work_;  // what its jobs keep may end in the blob store

@@ -110,7 +110,8 @@ TEST(ServerConfig, TlsAndAuthenticationLand) {
   EXPECT_EQ(options.listener_limits.at("kafka").max_connections, 7u);
   EXPECT_EQ(options.listener_limits.at("admin").max_connections, 0u);
   EXPECT_TRUE(unsafe_options(options, *key_table(make_modules())).empty());
-  EXPECT_EQ(options_of("listen.admin = \"unix:/run/admin.sock\"\n").listen.at("admin").at(0).host, "unix:/run/admin.sock");
+  EXPECT_EQ(options_of("listen.admin = \"unix:/run/admin.sock\"\n").listen.at("admin").at(0).host,
+            "unix:/run/admin.sock");
 }
 
 TEST(ServerConfig, TlsThatLeadsNowhereIsRefused) {

@@ -92,8 +92,9 @@ std::vector<Key> retention_keys() {
     made.reloadable = made.logged = true;
     return made;
   };
-  return {key(kRetentionMs, Type::integer, "Of streams that are made without one: how long records are kept, milliseconds"),
-          key(kRetentionBytes, Type::size, "Of streams that are made without one: bytes of a partition that are kept")};
+  return {
+      key(kRetentionMs, Type::integer, "Of streams that are made without one: how long records are kept, milliseconds"),
+      key(kRetentionBytes, Type::size, "Of streams that are made without one: bytes of a partition that are kept")};
 }
 
 void add_blobs(Keys& keys) {
@@ -228,7 +229,8 @@ std::vector<Key> tls_keys() {
 
 Key user_quotas_key() {
   Key key{.name = "quotas.users", .type = Type::texts};
-  key.help = "Users with limits of their own instead: \"alice bytes_in=1MiB bytes_out=10MiB requests=100 connections=4\"";
+  key.help =
+      "Users with limits of their own instead: \"alice bytes_in=1MiB bytes_out=10MiB requests=100 connections=4\"";
   key.fallback = std::vector<std::string>();
   key.wrong = wrong_user_quota;
   key.reloadable = true;
@@ -272,10 +274,9 @@ constexpr std::string_view kBytesOut = ".bytes_out";
 constexpr std::string_view kRequests = ".requests";
 
 void land_listener_quota(const config::Settings& settings, const Key& key, ServerOptions& options) {
-  const std::pair<std::string_view, int64_t net::QuotaLimits::*> kinds[] = {
-      {kBytesIn, &net::QuotaLimits::bytes_in},
-      {kBytesOut, &net::QuotaLimits::bytes_out},
-      {kRequests, &net::QuotaLimits::requests}};
+  const std::pair<std::string_view, int64_t net::QuotaLimits::*> kinds[] = {{kBytesIn, &net::QuotaLimits::bytes_in},
+                                                                            {kBytesOut, &net::QuotaLimits::bytes_out},
+                                                                            {kRequests, &net::QuotaLimits::requests}};
   for (const auto& [ending, member] : kinds) {
     if (!key.name.ends_with(ending) || settings.number(key.name) == 0) continue;
     const size_t length = key.name.size() - kListen.size() - ending.size();
@@ -339,13 +340,15 @@ std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
     return key;
   };
   constexpr int64_t kMany = 1'000'000'000;
-  return {std::move(address),
-          std::move(insecure),
-          cap(kConnections, "Open connections of this listener"),
-          cap(kPerHost, "Open connections from one host"),
-          limit_key(Type::size, section + std::string(kBytesIn), 1024 * kGiB, "All its connections: bytes received a second"),
-          limit_key(Type::size, section + std::string(kBytesOut), 1024 * kGiB, "All its connections: bytes sent a second"),
-          limit_key(Type::integer, section + std::string(kRequests), kMany, "All its connections: requests a second")};
+  return {
+      std::move(address),
+      std::move(insecure),
+      cap(kConnections, "Open connections of this listener"),
+      cap(kPerHost, "Open connections from one host"),
+      limit_key(Type::size, section + std::string(kBytesIn), 1024 * kGiB,
+                "All its connections: bytes received a second"),
+      limit_key(Type::size, section + std::string(kBytesOut), 1024 * kGiB, "All its connections: bytes sent a second"),
+      limit_key(Type::integer, section + std::string(kRequests), kMany, "All its connections: requests a second")};
 }
 
 std::shared_ptr<const config::KeyTable> key_table(const Modules& modules) {

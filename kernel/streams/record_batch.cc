@@ -175,8 +175,8 @@ void RecordBatchBuilder::add(int64_t timestamp_ms, bool has_key, Bytes key, bool
   if (!has_value) value = {};
   // The length comes first, so every part is measured before any is written: one growth, no copy of the record.
   const size_t body_bytes = 1 + varint_size(timestamp_delta) + varint_size(offset_delta) + varint_size(key_length) +
-                            key.size() + varint_size(value_length) + value.size() + varint_size(zigzag_encoded(header_count)) +
-                            headers.size();
+                            key.size() + varint_size(value_length) + value.size() +
+                            varint_size(zigzag_encoded(header_count)) + headers.size();
   const uint64_t length = zigzag_encoded(static_cast<int64_t>(body_bytes));
   const size_t begin = out_.size();
   out_.zeros(varint_size(length) + body_bytes);

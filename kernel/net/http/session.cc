@@ -179,8 +179,8 @@ std::optional<HttpResponse> HttpSession::quota_refusal() {
   }
   if (const int64_t wait_ns = service_.quotas->wait_ns(service_.listener, identity_.name); wait_ns > 0) {
     service_.quotas->count_throttled(wait_ns);
-    return refused(identity_.name + " or this listener has used more than its quota: Retry-After says when to come back",
-                   wait_ns);
+    return refused(
+        identity_.name + " or this listener has used more than its quota: Retry-After says when to come back", wait_ns);
   }
   use_quota({.bytes_in = 0, .bytes_out = 0, .requests = 1});
   return std::nullopt;

@@ -5,13 +5,13 @@
 // input; a request that may answer at length starts only when at most kOutputHoldBytes wait for the client.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "kernel/base/small_queue.h"
 #include "kernel/net/session.h"
 #include "kernel/streams/api.h"
 #include "modules/data/gateway/kafka/kafka.h"
@@ -110,10 +110,10 @@ class KafkaSession final : public net::Session {
 
   KafkaProtocol& protocol_;
   net::SessionContext* context_ = nullptr;
-  std::deque<std::unique_ptr<Request>> requests_;  // oldest first; the first started_ of them are under way
+  SmallQueue<std::unique_ptr<Request>> requests_;  // oldest first; the first started_ of them are under way
   size_t started_ = 0;
   size_t in_flight_bytes_ = 0;
-  std::deque<Ask> asks_;  // by id, from first_ask_
+  SmallQueue<Ask> asks_;  // by id, from first_ask_
   RequestId first_ask_ = 1;
   net::SessionTimerId timer_ = 0;
   int64_t timer_at_ns_ = 0;   // 0 = not armed
