@@ -206,6 +206,13 @@ class Roles(unittest.TestCase):
         self.assertEqual(as_user(tokens["one"], "GET", f"/api/v1/blobs/{sha256(b'other')}")[0], 403)
         listed = json.loads(as_user(tokens["one"], "GET", "/api/v1/blobs")[2])
         self.assertEqual([blob["sha256"] for blob in listed["blobs"]], [only])
+        # Page after page, whatever may be seen of each.
+        seen, after = [], ""
+        while after is not None:
+            page = json.loads(as_user(tokens["one"], "GET", f"/api/v1/blobs?limit=1{after}")[2])
+            seen += [blob["sha256"] for blob in page["blobs"]]
+            after = f"&after={page['next']}" if "next" in page else None
+        self.assertEqual(seen, [only])
         self.assertEqual(as_user(tokens["writer"], "DELETE", f"/api/v1/blobs/{only}", b"")[0], 403)
         self.assertEqual(as_user(administrator, "DELETE", f"/api/v1/blobs/{only}", b"")[0], 200)
 

@@ -138,17 +138,21 @@ void list_blobs(HttpExchange& exchange) {
     list.after = blobs::parse_digest(*after);
     if (!list.after) return exchange.respond(error_response(invalid("after must be a SHA-256 of 64 digits 0-9 a-f")));
   }
-  exchange.query(query_of(blobs::kListBlobs, blobs::encode(list)), [](HttpExchange& answered, const Reply& reply) {
-    if (!reply.ok()) return answered.respond(refusal_response(reply));
-    const auto infos = blobs::decode_blob_infos(reply.payload.view());
-    if (!infos) return answered.respond(error_response(infos.error()));
-    JsonWriter out;
-    out.begin_object().key("count").number(reply.numbers[0]).key("blobs").begin_array();
-    for (const BlobInfo& info : *infos)
-      if (answered.sees("blobs", blobs::digest_text(info.digest))) write_blob(out, info);
-    out.end_array().end_object();
-    answered.respond(HttpResponse::json(200, out.take()));
-  });
+  exchange.query(query_of(blobs::kListBlobs, blobs::encode(list)),
+                 [limit = list.limit](HttpExchange& answered, const Reply& reply) {
+                   if (!reply.ok()) return answered.respond(refusal_response(reply));
+                   const auto infos = blobs::decode_blob_infos(reply.payload.view());
+                   if (!infos) return answered.respond(error_response(infos.error()));
+                   JsonWriter out;
+                   out.begin_object().key("count").number(reply.numbers[0]).key("blobs").begin_array();
+                   for (const BlobInfo& info : *infos)
+                     if (answered.sees("blobs", blobs::digest_text(info.digest))) write_blob(out, info);
+                   out.end_array();
+                   // Not the last one shown: what may not be seen was passed over too.
+                   if (infos->size() == limit) out.key("next").text(blobs::digest_text(infos->back().digest));
+                   out.end_object();
+                   answered.respond(HttpResponse::json(200, out.take()));
+                 });
 }
 
 void delete_blob(HttpExchange& exchange) {
@@ -178,7 +182,7 @@ http::RouteDoc get_doc() {
 http::RouteDoc list_doc() {
   constexpr std::string_view kBlobs =
       R"({"type":"object","required":["count","blobs"],"additionalProperties":false,"properties":{)"
-      R"("count":{"type":"integer","minimum":0},"blobs":{"type":"array","items":{"type":"object",)"
+      R"("count":{"type":"integer","minimum":0},"next":{"type":"string"},"blobs":{"type":"array","items":{"type":"object",)"
       R"("required":["sha256","bytes","references","created_ms"],"additionalProperties":false,"properties":{)"
       R"("sha256":{"type":"string"},"bytes":{"type":"integer"},"references":{"type":"integer"},)"
       R"("created_ms":{"type":"integer"}}}}}})";
@@ -187,7 +191,7 @@ http::RouteDoc list_doc() {
           {{"after", "a SHA-256: begin behind it", http::kTextSchema},
            {"limit", "at most so many", R"({"type":"integer","minimum":1,"maximum":1000,"default":1000})"}},
           {},
-          {{200, "count is that of all blobs", {{kBlobs}}}}};
+          {{200, "count is that of all blobs; next, if there may be more, is for after=", {{kBlobs}}}}};
 }
 
 http::RouteDoc delete_doc() {

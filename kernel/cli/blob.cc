@@ -167,14 +167,15 @@ int list(const BlobArguments& arguments) {
     const auto document = http::JsonDocument::parse(*answer);
     if (!document) return failed(document.error());
     const auto blobs = (*document)->root().find("blobs");
-    more = false;
-    for (auto blob = blobs ? blobs->first() : std::nullopt; blob; blob = blob->next(), more = true) {
+    for (auto blob = blobs ? blobs->first() : std::nullopt; blob; blob = blob->next()) {
       if (arguments.json)
         std::cout << blob->raw() << "\n";
       else
         print_row(*blob);
-      if (const auto digest = blob->find("sha256")) after = digest->text();
     }
+    const auto next = (*document)->root().find("next");
+    more = next.has_value();
+    if (next) after = next->text();
   }
   return kOk;
 }
