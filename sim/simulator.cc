@@ -135,7 +135,7 @@ void Simulation::turn(Role role) {
     case kShard: return shard_turn();
     case kCommit: return (void)server_->commit_turn();
     case kHelper: return (void)server_->helper_turn();
-    case kReader: return (void)server_->reader_turn(0);
+    case kReader: return (void)server_->reader_turn(0), (void)server_->worker_turn();
     case kDisk: return (void)disk_.step();
     case kClient: return clients_[random_.below(clients_.size())]->turn();
     case kTime: return clock_.advance(static_cast<int64_t>(random_.below(random_.one_in(8) ? 60'000'000 : 2'000'000)));

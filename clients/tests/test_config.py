@@ -34,6 +34,65 @@ class Configured(unittest.TestCase):
         return server.stderr()[before:]
 
 
+class Listeners(Configured):
+    def test_one_may_have_several_addresses(self):
+        one, other = free_port(), free_port()
+        server = self.server(f'[listen]\nkafka = ["127.0.0.1:{one}", "127.0.0.2:{other}"]\n').start()
+        self.assertEqual(server.kafka, f"127.0.0.1:{one}")
+        for address in (f"127.0.0.1:{one}", f"127.0.0.2:{other}"):
+            kafka.kcat_produce(address, "t", text_in="x\n")
+        self.assertEqual(kafka.watermarks(server.kafka, "t")[1], 2)
+        self.assertIn(f"127.0.0.1:{one}, 127.0.0.2:{other}", server.stdout())
+
+    def test_all_of_them_are_checked(self):
+        for addresses, why in (('[]', "at least one"), ('["127.0.0.1:1", "off"]', '"off"'), ('["127.0.0.1:1", "127.0.0.1:1"]', "twice"),
+                               ('["127.0.0.1:1", "0.0.0.0:1"]', "beyond loopback")):
+            with self.assertRaises(Refused) as refused:
+                self.server(f"[listen]\nkafka = {addresses}\n").start()
+            self.assertIn(why, refused.exception.stderr)
+
+
+class Parts(Configured):
+    def test_modules_that_are_off_have_no_listener_and_keep_their_state(self):
+        server = self.server("readers = 2\n").start()
+        self.assertIn("tigerbeetle", server.endpoints)
+        kafka.kcat_produce(server.kafka, "t", text_in="x\n")
+        self.write('modules = ["fintech"]\n')
+        server.restart()
+        self.assertNotIn("kafka", server.endpoints)
+        self.assertIn("tigerbeetle", server.endpoints)
+        self.assertEqual(len(http.call(server, "GET", "/api/v1/streams/t/records")[1]["records"]), 1)
+        self.write("")
+        server.restart()
+        self.assertEqual(kafka.watermarks(server.kafka, "t")[1], 1)
+
+    def test_unknown_modules_are_named(self):
+        with self.assertRaises(Refused) as refused:
+            self.server('modules = ["date"]\n').start()
+        self.assertIn('"date" is not known here', refused.exception.stderr)
+
+    def test_new_streams_have_the_configured_retention(self):
+        server = self.server("").start()
+        described = lambda name: http.call(server, "GET", f"/api/v1/streams/{name}")[1]
+        http.create(server, "before")
+        self.write('[streams]\nretention_ms = 3600000\nretention_bytes = "1GiB"\n')
+        self.reload(server, "streams.retention_ms = 3600000")
+        http.create(server, "after")
+        http.call(server, "POST", "/api/v1/streams", {"name": "own", "retention_ms": 5})
+        kafka.kcat_produce(server.kafka, "made", text_in="x\n")
+        for _ in range(2):
+            self.assertNotIn("retention_ms", described("before"))
+            for name in ("after", "made"):
+                self.assertEqual((described(name)["retention_ms"], described(name)["retention_bytes"]), (3_600_000, 1 << 30))
+            self.assertEqual((described("own")["retention_ms"], described("own")["retention_bytes"]), (5, 1 << 30))
+            server.crash_restart()  # by replay, of what the log says
+        self.write("")
+        server.restart()
+        http.create(server, "forever")
+        self.assertNotIn("retention_ms", described("forever"))
+        self.assertEqual(described("after")["retention_ms"], 3_600_000)
+
+
 class File(Configured):
     def test_values_hold_and_the_command_line_goes_before_them(self):
         port = free_port()

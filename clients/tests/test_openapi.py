@@ -1,6 +1,7 @@
 """The OpenAPI document that the server serves: valid by the word of a validator that was not written here, and true: every
 documented method of every path answers in the way that its description says."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 VALIDATE = os.path.join(HERE, os.pardir, "openapi_validate.mjs")
 SECONDS = 60
 RECORDS = {"records": [{"key": "k", "value": {"a": 1}}, {"value_base64": "AP8="}]}
+BLOB = hashlib.sha256(b"{}").hexdigest()
 
 # What is asked, in this order, and must succeed: (method, path of the document, target, body). Other operations are asked
 # with names of nothing and an empty body.
@@ -36,6 +38,11 @@ EXAMPLES = [
         "idempotency_key": "one", "guards": [{"stream_at": {"stream": "a", "offset": 2}}],
         "operations": [http.append("a", 1), {"create_stream": {"name": "b"}}]}),
     ("delete", "/api/v1/streams/{name}", "/api/v1/streams/b", {}),
+    ("put", "/api/v1/blobs", "/api/v1/blobs", {}),
+    ("put", "/api/v1/blobs/{sha256}", f"/api/v1/blobs/{BLOB}", {}),
+    ("get", "/api/v1/blobs", "/api/v1/blobs", None),
+    ("get", "/api/v1/blobs/{sha256}", f"/api/v1/blobs/{BLOB}", None),
+    ("delete", "/api/v1/blobs/{sha256}", f"/api/v1/blobs/{BLOB}", {}),
     ("get", "/livez", "/livez", None),
     ("get", "/readyz", "/readyz", None),
     ("get", "/metrics", "/metrics", None),

@@ -2,6 +2,7 @@
 
 #include "kernel/admin/answers.h"
 #include "kernel/admin/api_schemas.h"
+#include "kernel/admin/blob_routes.h"
 #include "kernel/admin/permissions.h"
 #include "kernel/admin/transact_request.h"
 #include "kernel/net/http/json_writer.h"
@@ -99,10 +100,13 @@ http::HttpService make_service(AdminOptions options) {
   add_read_route(service.router);
   add_append_route(service.router);
   add_tail_route(service.router);
+  if (options.blobs != nullptr) add_blob_routes(service.router, *options.blobs);
   if (options.gate != nullptr) add_auth_routes(service.router, *options.gate);
   if (options.add_routes) options.add_routes(service.router);
   add_openapi_route(service.router);
   service.gate = options.gate;
+  service.quotas = options.quotas;
+  service.listener = "admin";
   require_permissions(service.router);
   return service;
 }

@@ -9,6 +9,7 @@
 
 #include "kernel/admin/operations.h"
 #include "kernel/base/telemetry.h"
+#include "kernel/blobs/blob_store.h"
 #include "kernel/net/http/listener_words.h"
 #include "kernel/net/http/session.h"
 
@@ -39,7 +40,9 @@ struct AdminOptions {
   const Telemetry* telemetry = nullptr;              // outlives the protocol; absent: no metrics
   std::shared_ptr<const OperationTable> operations;  // absent: the kernel's own
   std::function<SnapshotStatus(bool ask)> snapshot;  // asks for one, or only looks; absent: no route
-  auth::Gate* gate = nullptr;  // outlives the protocol; absent: nobody is asked who he is, and there are no users
+  blobs::BlobStore* blobs = nullptr;  // outlives the protocol, opened before the first request; absent: no routes
+  auth::Gate* gate = nullptr;     // outlives the protocol; absent: nobody is asked who he is, and there are no users
+  net::Quotas* quotas = nullptr;  // outlives the protocol; absent: no limits
   std::function<void(http::HttpRouter&)> add_routes;  // the modules' endpoints; may be absent
 };
 

@@ -24,7 +24,10 @@ inline NamedSchemas api_schemas() {
        R"({"type":"object","additionalProperties":false,"properties":{"key":{"type":["string","null"]},)"
        R"("key_base64":{"type":"string","contentEncoding":"base64"},)"
        R"("value":{"description":"a string is its text, other JSON is kept as it was written"},)"
-       R"("value_base64":{"type":"string","contentEncoding":"base64"}},)"
+       R"("value_base64":{"type":"string","contentEncoding":"base64"},)"
+       R"("timestamp":{"type":"integer","minimum":0,"description":"milliseconds since 1970"},)"
+       R"("headers":{"description":"a name and a text or null each: an object, or an array of pairs or of what reading gives",)"
+       R"("type":["object","array","null"]}},)"
        R"("oneOf":[{"required":["value"]},{"required":["value_base64"]}],"not":{"required":["key","key_base64"]}})"},
       {"Record",
        R"({"type":"object","required":["offset","timestamp"],"additionalProperties":false,"properties":{)"

@@ -1,4 +1,5 @@
-// POST records: one JSON document, or lines of JSON. Either is one command: all of its records are kept or none.
+// POST records: one JSON document, or lines of JSON. Either is one command: all of its records are kept or none. Records with
+// headers or timestamps go as a record batch, as a Kafka producer's would.
 #include <algorithm>
 #include <memory>
 
@@ -7,6 +8,7 @@
 #include "kernel/admin/api_schemas.h"
 #include "kernel/admin/record_json.h"
 #include "kernel/admin/request_parameters.h"
+#include "kernel/admin/stored_records.h"
 #include "kernel/admin/transact_request.h"
 #include "kernel/base/hash128.h"
 #include "kernel/shard/state_machine.h"
@@ -19,7 +21,9 @@ using http::HttpExchange;
 using http::HttpResponse;
 using http::JsonWriter;
 
-constexpr size_t kRecordsMax = 65'536;  // of one command (invariant 2)
+constexpr int64_t kNsPerMs = 1'000'000;
+constexpr uint64_t kRecordBytesMax = uint64_t{1} << 20;  // as of events
+constexpr size_t kRecordsMax = 65'536;                   // of one command (invariant 2)
 constexpr std::string_view kTooMany = "more than 65536 records in one request: send several";
 
 // What the records of the command point into.
@@ -28,6 +32,12 @@ struct ParsedAppend {
   std::string bytes;  // of lines: the JSON of a line is not kept
   RecordReader reader;
   streams::AppendEvents command;
+  std::vector<RecordExtras> extras;  // of each record
+  uint64_t request_hash = 0;
+
+  bool any_extras() const {
+    return std::any_of(extras.begin(), extras.end(), [](const RecordExtras& each) { return each.any(); });
+  }
 
   Bytes kept(Bytes part) {
     const size_t at = bytes.size();
@@ -41,7 +51,7 @@ Result<void> parse_line(std::string_view text, const std::string& where, ParsedA
   if (!document) return Error{document.error().code, where + ": " + document.error().message};
   RecordReader reader;
   streams::EventRecord record;
-  HEPTANE_TRY(reader.read((*document)->root(), where, record));
+  HEPTANE_TRY(reader.read((*document)->root(), where, record, &append.extras.emplace_back()));
   record.key = append.kept(record.key);
   record.value = append.kept(record.value);
   append.command.records.push_back(record);
@@ -76,58 +86,114 @@ Result<void> parse_body(std::string body, ParsedAppend& append) {
   append.command.records.reserve(records->size());
   for (std::optional<http::JsonValue> record = records->first(); record; record = record->next()) {
     const std::string where = "records[" + std::to_string(append.command.records.size()) + ']';
-    HEPTANE_TRY(append.reader.read(*record, where, append.command.records.emplace_back()));
+    HEPTANE_TRY(
+        append.reader.read(*record, where, append.command.records.emplace_back(), &append.extras.emplace_back()));
   }
   return {};
 }
 
-Result<Submission> parse_append(http::HttpRequest& request) {
+// Not of what is made of it: a record without a timestamp has another one when the request is repeated.
+uint64_t hash_of_request(const http::HttpRequest& request, int64_t partition) {
+  StreamingHash128 hash;
+  hash.add(as_bytes(request.param("name")));
+  hash.add(as_bytes("/" + std::to_string(partition) + "/"));
+  hash.add(as_bytes(request.body));
+  return hash.value().low;
+}
+
+std::optional<IdempotencyKey> key_of(std::string_view key, uint64_t request_hash) {
+  if (key.empty()) return std::nullopt;
+  const Hash128 id = hash128(as_bytes(key));
+  IdempotencyKey made;
+  store_le(made.id.data(), id.low);
+  store_le(made.id.data() + 8, id.high);
+  made.request_hash = request_hash;
+  return made;
+}
+
+// Errc::too_large above the bounds of any append.
+Result<Buffer> record_batch_of(const ParsedAppend& append, int64_t now_ms) {
+  if (append.command.expected_offset >= 0)
+    return invalid("expected_offset goes with records that have neither headers nor timestamps");
+  uint64_t bytes = 0;
+  streams::RecordBatchBuilder builder;
+  builder.begin(append.extras.front().timestamp_ms.value_or(now_ms));
+  for (size_t i = 0; i < append.command.records.size(); ++i) {
+    const streams::EventRecord& record = append.command.records[i];
+    const RecordExtras& extras = append.extras[i];
+    bytes += record.key.size() + record.value.size() + extras.headers.size();
+    if (bytes > kRecordBytesMax)
+      return Error{Errc::too_large, "more than 1 MiB of keys, values and headers: send several"};
+    builder.add(extras.timestamp_ms.value_or(now_ms), record.has_key, record.key, true, record.value, extras.headers,
+                extras.header_count);
+  }
+  return Buffer::copy_of(builder.finish(0, 0, true));
+}
+
+Result<void> parse_append(http::HttpRequest& request, ParsedAppend& append) {
   HEPTANE_TRY(check_parameters(request, {"partition"}));
   const auto partition = integer_parameter(request, "partition", 0, 0, streams::kPartitionsLimit - 1);
   if (!partition) return partition.error();
   const std::string_view key = request.header("Idempotency-Key");
   if (key.size() > kIdempotencyKeyLimitBytes) return invalid("Idempotency-Key is longer than 256 bytes");
   const bool lines = http::equals_ignoring_case(http::media_type(request.header("Content-Type")), kLinesType);
-  ParsedAppend append;
+  append.request_hash = hash_of_request(request, *partition);
   append.command.stream = request.param("name");
   append.command.partition = static_cast<uint32_t>(*partition);
   HEPTANE_TRY(lines ? parse_lines(request.body, append) : parse_body(std::move(request.body), append));
-  Submission submission = streams::make_command(machine_ids::kStreams, streams::kAppendEvents, encode(append.command));
-  if (key.empty()) return submission;
-  const Hash128 id = hash128(as_bytes(key));
-  submission.idempotency.emplace();
-  store_le(submission.idempotency->id.data(), id.low);
-  store_le(submission.idempotency->id.data() + 8, id.high);
-  submission.idempotency->request_hash = hash128(submission.payload.view()).low;
-  return submission;
+  return {};
 }
 
-HttpResponse append_response(const Reply& reply, bool keyed) {
+HttpResponse append_response(const Reply& reply, bool keyed, int64_t count) {
   if (keyed && reply.error == Errc::invalid_argument)
     return HttpResponse::error(422, "idempotency_key_reused", reply.message);
   if (!reply.ok()) return refusal_response(reply);
   JsonWriter out;
-  out.begin_object().key("offset").number(reply.numbers[0]).key("count").number(reply.numbers[1]);
+  out.begin_object().key("offset").number(reply.numbers[0]).key("count").number(count);
   out.key("position").text(position_text(0, reply.sequence));
   if (reply.repeated) out.key("repeated").boolean(true);
   out.end_object();
   return HttpResponse::json(200, out.take());
 }
 
-void append_records(HttpExchange& exchange) {
-  Result<Submission> submission = parse_append(exchange.request());
-  if (!submission) return exchange.respond(error_response(submission.error()));
-  const bool keyed = submission->idempotency.has_value();
-  exchange.submit(std::move(*submission), [keyed](HttpExchange& answered, const Reply& reply) {
-    answered.respond(append_response(reply, keyed));
+void submit(HttpExchange& exchange, Submission submission, size_t count) {
+  const bool keyed = submission.idempotency.has_value();
+  exchange.submit(std::move(submission), [keyed, count](HttpExchange& answered, const Reply& reply) {
+    answered.respond(append_response(reply, keyed, static_cast<int64_t>(count)));
   });
+}
+
+void append_batch(HttpExchange& exchange, const ParsedAppend& append, const std::optional<IdempotencyKey>& key) {
+  Result<Buffer> batch = record_batch_of(append, exchange.context().utc_ns() / kNsPerMs);
+  if (!batch) return exchange.respond(error_response(batch.error()));
+  find_partition(exchange, std::string(append.command.stream), append.command.partition,
+                 [batch = std::move(*batch), key, count = append.command.records.size()](
+                     HttpExchange& found, const streams::PartitionInfo& partition) {
+                   const auto crc = load_be<uint32_t>(batch.data() + streams::record_batch_layout::kCrc);
+                   Submission submission = streams::make_append(partition.id, batch, crc);
+                   submission.idempotency = key;
+                   submit(found, std::move(submission), count);
+                 });
+}
+
+void append_records(HttpExchange& exchange) {
+  ParsedAppend append;  // stays where it is: its records are views into it
+  if (const Result<void> parsed = parse_append(exchange.request(), append); !parsed)
+    return exchange.respond(error_response(parsed.error()));
+  const std::string_view key = exchange.request().header("Idempotency-Key");
+  if (append.any_extras()) return append_batch(exchange, append, key_of(key, append.request_hash));
+  Submission submission = streams::make_command(machine_ids::kStreams, streams::kAppendEvents, encode(append.command));
+  submission.idempotency = key_of(key, hash128(submission.payload.view()).low);
+  submit(exchange, std::move(submission), append.command.records.size());
 }
 
 http::RouteDoc doc() {
   return {
       "Append records",
       "One request is one command: all of its records are kept, synced, or none is. An error names the record or the "
-      "line. As JSON, expected_offset makes it conditional on the partition's end.",
+      "line. As JSON, expected_offset makes it conditional on the partition's end. Records with headers or a timestamp "
+      "of their "
+      "own go without it; those without a timestamp beside them have the time of their arrival.",
       {kPartitionParameter,
        {"Idempotency-Key", "1 to 256 bytes: a repeat within 24 hours returns the first result", http::kTextSchema,
         http::ParameterPlace::header}},

@@ -116,8 +116,17 @@ void describe_user(HttpExchange& exchange, Gate& gate) {
   exchange.respond(HttpResponse::json(200, out.take()));
 }
 
+// Thousands of hashes, twice: on a worker.
+void with_verifiers(HttpExchange& exchange, Gate& gate, std::string_view password,
+                    std::function<void(HttpExchange&, const auth::Verifiers&)> then) {
+  auto made = std::make_shared<auth::Verifiers>();
+  exchange.work([made, password = std::string(password), salts = gate.make_salts(),
+                 iterations = gate.options().iterations] { *made = Gate::make_verifiers(password, salts, iterations); },
+                [made, then = std::move(then)](HttpExchange& done) { then(done, *made); });
+}
+
 void create_user(HttpExchange& exchange, Gate& gate) {
-  const std::optional<Document> document = body_of(exchange);
+  std::optional<Document> document = body_of(exchange);
   if (!document) return;
   JsonFields fields((*document)->root(), "");
   auth::CreateUser command;
@@ -131,8 +140,15 @@ void create_user(HttpExchange& exchange, Gate& gate) {
     if (command.roles.size() <= auth::kRolesOfUserLimit) command.roles.push_back(role->text());
   }
   if (const Result<void> read = fields.finish(); !read) return exchange.respond(error_response(read.error()));
-  if (!password.empty()) command.verifiers = gate.make_verifiers(password);
-  submit(exchange, auth::kCreateUser, auth::encode(command), 201, named(command.name));
+  if (password.empty()) return submit(exchange, auth::kCreateUser, auth::encode(command), 201, named(command.name));
+  // The command's texts are the document's.
+  with_verifiers(exchange, gate, password,
+                 [command, kept = std::make_shared<Document>(std::move(*document))](HttpExchange& done,
+                                                                                    const auth::Verifiers& verifiers) {
+                   auth::CreateUser whole = command;
+                   whole.verifiers = verifiers;
+                   submit(done, auth::kCreateUser, auth::encode(whole), 201, named(whole.name));
+                 });
 }
 
 void alter_user(HttpExchange& exchange) {
@@ -155,8 +171,9 @@ void set_password(HttpExchange& exchange, Gate& gate) {
   const std::string_view password = fields.text("password");
   if (!auth::valid_password(password)) fields.fail(kBadPassword);
   if (const Result<void> read = fields.finish(); !read) return exchange.respond(error_response(read.error()));
-  submit(exchange, auth::kSetPassword, auth::encode(auth::SetPassword{name, gate.make_verifiers(password)}), 200,
-         named(name));
+  with_verifiers(exchange, gate, password, [name](HttpExchange& done, const auth::Verifiers& verifiers) {
+    submit(done, auth::kSetPassword, auth::encode(auth::SetPassword{name, verifiers}), 200, named(name));
+  });
 }
 
 void delete_named(HttpExchange& exchange, auth::AuthCommand type) {

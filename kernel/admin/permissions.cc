@@ -88,6 +88,11 @@ void require_permissions(http::HttpRouter& router) {
   router.require(Method::get, "/api/v1/streams/{name}/records", of("streams", "{name}", Verb::read));
   router.require(Method::post, "/api/v1/streams/{name}/records", of("streams", "{name}", Verb::write));
   router.require(Method::get, "/api/v1/streams/{name}/tail", of("streams", "{name}", Verb::read));
+  router.require(Method::get, "/api/v1/blobs", in_handler);
+  router.require(Method::put, "/api/v1/blobs", of("blobs", "*", Verb::create));
+  router.require(Method::put, "/api/v1/blobs/{sha256}", of("blobs", "{sha256}", Verb::create));
+  router.require(Method::get, "/api/v1/blobs/{sha256}", of("blobs", "{sha256}", Verb::read));
+  router.require(Method::del, "/api/v1/blobs/{sha256}", of("blobs", "{sha256}", Verb::remove));
   router.require(Method::get, "/api/v1/whoami", in_handler);
   for (const std::string_view list : {"/api/v1/users", "/api/v1/roles"}) {
     router.require(Method::get, list, of("auth", "*", Verb::admin));

@@ -1,5 +1,6 @@
 // GET records: from an offset or a time on, with a wait at the end. JSON is one page; lines of JSON go on, page after page as
 // the client reads them, until the limit or the end that the partition had when the first page was read.
+#include <algorithm>
 #include <memory>
 
 #include "kernel/admin/admin.h"
@@ -59,6 +60,7 @@ class RecordsRequest : public std::enable_shared_from_this<RecordsRequest> {
   explicit RecordsRequest(ReadWanted wanted) : wanted_(std::move(wanted)), left_(wanted_.limit) {}
 
   void find(HttpExchange& exchange) {
+    standing_ = exchange.standing("streams", wanted_.name, auth::Verb::read);
     find_partition(exchange, wanted_.name, wanted_.partition,
                    [self = shared_from_this()](HttpExchange& answered, const streams::PartitionInfo& partition) {
                      self->partition_ = partition.id;
@@ -80,6 +82,7 @@ class RecordsRequest : public std::enable_shared_from_this<RecordsRequest> {
   }
 
   void on_records(HttpExchange& exchange, const net::RecordsRead& read) {
+    if (revoked(standing_)) return fail(exchange, Error{Errc::unauthorised, std::string(kRevoked)});
     if (read.error) return fail(exchange, read_error(read));
     if (end_ < 0) end_ = read.durable_end;
     next_ = read.offset;
@@ -118,12 +121,23 @@ class RecordsRequest : public std::enable_shared_from_this<RecordsRequest> {
   bool full() const { return left_ == 0 || bytes_ >= (wanted_.lines ? kPieceBytes : kJsonBytes); }
 
   void wait(HttpExchange& exchange) {
-    const int64_t limit_ns = std::exchange(wanted_.wait_ms, 0) * 1'000'000;
+    wait_left_ns_ = std::exchange(wanted_.wait_ms, 0) * 1'000'000;
     end_ = -1;
     json_ = JsonWriter();
     wanted_.from_time_ms.reset();
-    exchange.wait(partition_, next_, limit_ns,
-                  [self = shared_from_this()](HttpExchange& waited) { self->read(waited); });
+    wait_on(exchange);
+  }
+
+  // In steps where somebody may be shut out meanwhile. Woken before a step's end: there is something to read.
+  void wait_on(HttpExchange& exchange) {
+    const int64_t step_ns = standing_ ? std::min(wait_left_ns_, kLookAgainNs) : wait_left_ns_;
+    const int64_t until_ns = exchange.context().monotonic_ns() + step_ns;
+    wait_left_ns_ -= step_ns;
+    exchange.wait(partition_, next_, step_ns, [self = shared_from_this(), until_ns](HttpExchange& waited) {
+      if (revoked(self->standing_)) return self->fail(waited, Error{Errc::unauthorised, std::string(kRevoked)});
+      if (self->wait_left_ns_ > 0 && waited.context().monotonic_ns() >= until_ns) return self->wait_on(waited);
+      self->read(waited);
+    });
   }
 
   HttpResponse page(const net::RecordsRead& read) {
@@ -153,6 +167,8 @@ class RecordsRequest : public std::enable_shared_from_this<RecordsRequest> {
   }
 
   ReadWanted wanted_;
+  std::function<bool()> standing_;
+  int64_t wait_left_ns_ = 0;
   PartitionId partition_ = kNoPartition;
   Offset next_ = 0;
   Offset end_ = -1;   // of the partition at the first page

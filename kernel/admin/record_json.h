@@ -1,3 +1,4 @@
+// A new record may have "timestamp" (milliseconds) and "headers" ({"name": "text"}, [["name", "text"]], or as they are read).
 // A record as JSON: {"key": TEXT | "key_base64": ..., "value": ANY | "value_base64": ...}, the form in which /api/v1 takes and
 // gives records. The I/O thread's.
 #pragma once
@@ -5,6 +6,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
@@ -13,13 +15,26 @@
 
 namespace heptane::admin {
 
+// What a record batch can carry and an event cannot.
+struct RecordExtras {
+  std::optional<int64_t> timestamp_ms;
+  std::vector<std::byte> headers;  // as in a record batch, after their count
+  uint32_t header_count = 0;
+  bool any() const { return timestamp_ms.has_value() || header_count > 0; }
+};
+constexpr uint32_t kHeadersMax = 1024;                             // of one record
+constexpr int64_t kTimestampMaxMs = int64_t{253'402'300'799'999};  // the end of the year 9999
+
 // Views into the document, or into texts decoded from base64.
 class RecordReader {
  public:
-  Result<void> read(http::JsonValue value, const std::string& path, streams::EventRecord& record) {
+  // Without `extras` a record may have none.
+  Result<void> read(http::JsonValue value, const std::string& path, streams::EventRecord& record,
+                    RecordExtras* extras = nullptr) {
     http::JsonFields fields(value, path);
     read_key(fields, record);
     read_value(fields, record);
+    if (extras != nullptr) read_extras(fields, *extras);
     return fields.finish();
   }
 
@@ -50,6 +65,9 @@ class RecordReader {
     else
       record.value = as_bytes(value->type() == http::JsonType::text ? value->text() : value->raw());
   }
+
+  static void read_extras(http::JsonFields& fields, RecordExtras& extras);
+  static void read_header(http::JsonFields& fields, http::JsonValue header, RecordExtras& extras);
 
   Bytes decoded(http::JsonFields& fields, http::JsonValue value) {
     std::optional<std::string> bytes;

@@ -15,6 +15,11 @@ namespace heptane::admin {
 using OnPartition = std::function<void(http::HttpExchange&, const streams::PartitionInfo&)>;
 void find_partition(http::HttpExchange& exchange, std::string stream, uint32_t partition, OnPartition then);
 
+// What was let in is looked at again so often while it goes on, and before anything leaves: a revocation cuts it.
+constexpr int64_t kLookAgainNs = 1'000'000'000;
+constexpr std::string_view kRevoked = "the one who asked was changed, deleted or lost a role";
+inline bool revoked(const std::function<bool()>& standing) { return standing && !standing(); }
+
 // Every record of a batch in order, inflated where it is compressed.
 Result<void> for_each_stored(Bytes batch, const std::function<void(const streams::RecordView&)>& each);
 

@@ -24,6 +24,7 @@ constexpr size_t kInputBytes = 1024;               // nothing is expected, and t
 constexpr int64_t kRetryNs = 200'000'000;          // when the server had no room for a question
 // Close codes of this route (4000 to 4999 are an application's own), after HTTP's numbers.
 constexpr uint16_t kCloseDeleted = 4404;
+constexpr uint16_t kCloseRevoked = 4403;
 constexpr uint16_t kCloseGone = 4410;
 constexpr uint16_t kCloseFailed = 4500;
 
@@ -59,14 +60,19 @@ Result<TailWanted> parse_tail(const http::HttpRequest& request) {
 
 class RecordsTail final : public http::WebSocketHandler {
  public:
-  RecordsTail(PartitionId partition, Offset next, std::optional<int64_t> from_time_ms, int64_t limit)
-      : partition_(partition), next_(next), from_time_ms_(from_time_ms), left_(limit) {}
+  RecordsTail(PartitionId partition, Offset next, std::optional<int64_t> from_time_ms, int64_t limit,
+              std::function<bool()> standing)
+      : partition_(partition), next_(next), from_time_ms_(from_time_ms), left_(limit), standing_(std::move(standing)) {}
 
-  void on_open(WebSocket& socket) override { read(socket); }
+  void on_open(WebSocket& socket) override {
+    if (standing_) look_again_ = socket.context().arm(kLookAgainNs);
+    read(socket);
+  }
   void on_text(std::string_view, WebSocket& socket) override { refuse_input(socket); }
   void on_binary(Bytes, WebSocket& socket) override { refuse_input(socket); }
 
   void on_records(RequestId, const net::RecordsRead& records, WebSocket& socket) override {
+    if (revoked(standing_)) return socket.close(kCloseRevoked, kRevoked);
     if (records.error) return fail(records, socket);
     next_ = records.offset;
     located_ = true;
@@ -91,7 +97,11 @@ class RecordsTail final : public http::WebSocketHandler {
   void on_writable(WebSocket& socket) override {
     if (std::exchange(waits_for_room_, false)) read(socket);
   }
-  void on_timer(net::SessionTimerId, WebSocket& socket) override { read(socket); }
+  void on_timer(net::SessionTimerId timer, WebSocket& socket) override {
+    if (timer != look_again_) return read(socket);
+    if (revoked(standing_)) return socket.close(kCloseRevoked, kRevoked);
+    look_again_ = socket.context().arm(kLookAgainNs);
+  }
 
  private:
   void read(WebSocket& socket) {
@@ -144,6 +154,8 @@ class RecordsTail final : public http::WebSocketHandler {
   Offset next_;
   std::optional<int64_t> from_time_ms_;
   int64_t left_;
+  const std::function<bool()> standing_;
+  net::SessionTimerId look_again_ = 0;
   size_t sent_bytes_ = 0;  // of this read
   RequestId last_request_ = 0;
   bool located_ = false;  // the place of from_time_ms_ is known: next_
@@ -163,7 +175,9 @@ void open_tail(HttpExchange& exchange, const TailWanted& wanted, const streams::
   http::WebSocketOptions options;
   options.limits.message_bytes = kInputBytes;
   options.limits.output_bytes = kOutputBytes;
-  exchange.upgrade(std::make_unique<RecordsTail>(partition.id, next, wanted.from_time_ms, wanted.limit), options);
+  exchange.upgrade(std::make_unique<RecordsTail>(partition.id, next, wanted.from_time_ms, wanted.limit,
+                                                 exchange.standing("streams", wanted.name, auth::Verb::read)),
+                   options);
 }
 
 void tail(HttpExchange& exchange) {
@@ -182,7 +196,8 @@ http::RouteDoc doc() {
       "Follow a partition over a WebSocket (RFC 6455)",
       "One text message is one record, in offset order, sent when it is synced. Nothing is to be sent by the client. "
       "Closed "
-      "with 1000 at the limit, 4404 when the stream is deleted, 4410 when the records to come next are no longer kept, "
+      "with 1000 at the limit, 4403 when the client lost the right to read it, 4404 when the stream is deleted, 4410 "
+      "when the records to come next are no longer kept, "
       "1013 when the reader takes nothing for 20 seconds.",
       {kPartitionParameter,
        {"offset", "of the first record; offset, time and from exclude each other", http::kCountSchema},

@@ -72,8 +72,10 @@ bool matches(std::string_view pattern, std::string_view name) {
 
 const Role* built_in_role(std::string_view name) {
   static const Role kAdmin{{"*", "*", kAllVerbs}};
-  static const Role kWriter{{"streams", "*", kWriterVerbs}, {"groups", "*", kWriterVerbs}};
-  static const Role kReader{{"streams", "*", bit(Verb::read)}, {"groups", "*", bit(Verb::read)}};
+  static const Role kWriter{
+      {"streams", "*", kWriterVerbs}, {"groups", "*", kWriterVerbs}, {"blobs", "*", kWriterVerbs}};
+  static const Role kReader{
+      {"streams", "*", bit(Verb::read)}, {"groups", "*", bit(Verb::read)}, {"blobs", "*", bit(Verb::read)}};
   if (name == kAdminRole) return &kAdmin;
   if (name == "writer") return &kWriter;
   return name == "reader" ? &kReader : nullptr;

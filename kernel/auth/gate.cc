@@ -195,10 +195,12 @@ bool Gate::sees(const Identity& identity, std::string_view module, std::string_v
   return user != nullptr && directory->sees(*user, module, resource);
 }
 
-Verifiers Gate::make_verifiers(std::string_view password) {
+Gate::Salts Gate::make_salts() { return {filled(random_, kSaltBytes), filled(random_, kSaltBytes)}; }
+
+Verifiers Gate::make_verifiers(std::string_view password, const Salts& salts, uint32_t iterations) {
   Verifiers verifiers;
   for (size_t i = 0; i < verifiers.size(); ++i)
-    verifiers[i] = make_verifier(kHashes[i], password, filled(random_, kSaltBytes), options_.iterations);
+    verifiers[i] = make_verifier(kHashes[i], password, salts[i], iterations);
   return verifiers;
 }
 

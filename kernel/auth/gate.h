@@ -5,6 +5,7 @@
 // be computed are limited in number. The I/O threads' (one mutex around what is remembered).
 #pragma once
 
+#include <array>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -56,7 +57,13 @@ class Gate final : public Authenticator {
   bool may(const Identity& identity, std::string_view module, std::string_view resource, Verb verb) const;
 
   // For commands: what is logged of a password, and a new token.
-  Verifiers make_verifiers(std::string_view password);
+  // Salts are drawn by the I/O thread; what costs is done on any, with nothing of the gate.
+  using Salts = std::array<std::string, 2>;
+  Salts make_salts();
+  static Verifiers make_verifiers(std::string_view password, const Salts& salts, uint32_t iterations);
+  Verifiers make_verifiers(std::string_view password) {
+    return make_verifiers(password, make_salts(), options_.iterations);
+  }
   struct NewToken {
     std::string secret;  // `hpt_` and 48 hexadecimal digits; shown once
     std::string hash;

@@ -2,16 +2,19 @@
 // gateway streams in while commands carry only digest and length (log.md, Blobs).
 //
 // Invariants: a file with a final name is whole and synced, and so is its name; its content never changes; the same content
-// is kept once. Uploads under way are bounded; one that is given up leaves nothing, also when the process dies. A blob goes
-// only when nothing names it and nobody holds it: who uploads holds it until its command is in the log.
+// is kept once. Uploads under way are bounded, and so is what all blobs take; one that is given up leaves nothing, also when
+// the process dies. A blob goes only when it is doomed and nobody has held it since: who uploads holds it until its command is
+// in the log.
 // Threads: open() first; then any. A BlobUpload, a BlobReader and a BlobHold are their owner's.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,7 +38,14 @@ struct BlobStoreOptions {
   std::string directory;  // DATA/blobs
   size_t uploads_max = 16;
   uint64_t blob_bytes_max = uint64_t{16} << 30;
+  uint64_t total_bytes_max = UINT64_MAX;  // of all blobs and uploads
+  // A sync that failed: what is on the disk is not known any more, and the process must end. May be absent.
+  std::function<void(const Error&)> on_sync_failed{};
 };
+
+// Reads all of a blob's file in the directory of a store, which needs no store and changes nothing. Errc::not_found: it is
+// missing; corrupt: it is not what its name says.
+Result<void> verify_file(Disk& disk, const std::string& directory, const Blob& blob);
 
 class BlobStore;
 
@@ -64,7 +74,8 @@ class BlobUpload {
   BlobUpload(const BlobUpload&) = delete;
   BlobUpload& operator=(const BlobUpload&) = delete;
 
-  // Errc::too_large beyond the limit, no_space, io; after an error only the destructor makes sense.
+  // Errc::too_large beyond the limit, no_space (the disk, or the budget of all blobs), io; after an error only the
+  // destructor makes sense.
   Result<void> write(Bytes bytes);
   uint64_t bytes() const { return written_ + filled_; }
   // Once: the blob is kept when this is ok. Errc::invalid_argument when it is not what `expected` says.
@@ -74,6 +85,7 @@ class BlobUpload {
   friend class BlobStore;
   BlobUpload(BlobStore& store, std::string path, std::unique_ptr<File> file);
   Result<void> flush();
+  Result<void> sync();
 
   BlobStore& store_;
   const std::string path_;
@@ -82,6 +94,8 @@ class BlobUpload {
   std::vector<std::byte> buffer_;
   size_t filled_ = 0;
   uint64_t written_ = 0;
+  uint64_t synced_ = 0;
+  uint64_t reserved_ = 0;  // of the store's budget
 };
 
 // Ranges of one blob; goes on reading when the blob is collected meanwhile.
@@ -104,23 +118,37 @@ class BlobStore {
   // Makes the directory, removes uploads of a dead process, learns the names.
   Result<void> open();
 
-  // Errc::overloaded: too many uploads are under way.
-  Result<std::unique_ptr<BlobUpload>> begin_upload();
+  // `announced`: how long it will be, as far as is known. Errc::overloaded: too many uploads are under way; no_space.
+  Result<std::unique_ptr<BlobUpload>> begin_upload(uint64_t announced = 0);
+  // Given up by somebody who must not wait for the disk; ends with bury().
+  void discard(std::unique_ptr<BlobUpload> upload);
+  void bury();
   std::optional<Blob> find(const BlobDigest& digest) const;
   std::vector<Blob> list() const;  // in order of digest
   Result<BlobReader> read(const BlobDigest& digest) const;
   // Reads all of it. Errc::corrupt: it is not what its name says.
   Result<void> verify(const BlobDigest& digest) const;
-  // Removes what `named` does not know and nobody holds; how many.
-  Result<size_t> collect(const std::function<bool(const BlobDigest&)>& named);
+  // Nothing names it now: the next collect() takes it, unless somebody holds it then or held it meanwhile.
+  void doom(const BlobDigest& digest);
+  // Removes what is doomed; how many.
+  Result<size_t> collect();
+  // Digests of the uploads that were finished since the last call.
+  std::vector<BlobDigest> take_uploaded();
+  // No more is taken. Any thread.
+  void set_disk_full(bool full) { disk_full_.store(full, std::memory_order_relaxed); }
   size_t uploads() const;
+  uint64_t stored_bytes() const;
+  size_t stored() const;
+  const BlobStoreOptions& options() const { return options_; }
 
  private:
   friend class BlobUpload;
   friend class BlobHold;
   std::string path_of(const BlobDigest& digest) const;
   Result<void> keep(const std::string& path, const Blob& blob);
-  void upload_ended();
+  void upload_ended(uint64_t reserved);
+  Result<void> reserve(uint64_t bytes);
+  Result<void> sync_failed(Result<void> result) const;
   void hold(const BlobDigest& digest);
   void release(const BlobDigest& digest);
 
@@ -130,8 +158,14 @@ class BlobStore {
   mutable std::mutex mutex_;
   std::map<BlobDigest, uint64_t> blobs_;  // length
   std::map<BlobDigest, size_t> held_;
+  std::set<BlobDigest> doomed_;
+  std::vector<BlobDigest> uploaded_;
+  uint64_t stored_bytes_ = 0;
+  uint64_t reserved_bytes_ = 0;  // of uploads under way
   size_t uploads_ = 0;
   uint64_t next_upload_ = 1;
+  std::atomic<bool> disk_full_{false};
+  std::vector<std::unique_ptr<BlobUpload>> discarded_;  // the last member: they end in the store
 };
 
 }  // namespace heptane::blobs

@@ -40,6 +40,7 @@ void add_role(CLI::App& app, Context& context);
 void add_stream(CLI::App& app, Context& context);
 void add_backup(CLI::App& app, Context& context);
 void add_snapshot(CLI::App& app, Context& context);
+void add_blob(CLI::App& app, Context& context);
 void add_explain(CLI::App& app, Context& context);
 void add_at(CLI::App& app, Context& context);
 void add_upgrade(CLI::App& app, Context& context);

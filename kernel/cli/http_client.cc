@@ -13,11 +13,37 @@ namespace {
 
 constexpr size_t kAnswerLimitBytes = size_t{64} << 20;
 
+constexpr long kSilenceSeconds = 60;
+constexpr long kFirstError = 400;
+
+struct Transfer {
+  CURL* curl;
+  const HttpRequestOptions& options;
+  HttpAnswer& answer;
+};
+
 size_t keep(char* bytes, size_t size, size_t count, void* into) {
-  auto& body = *static_cast<std::string*>(into);
+  auto& transfer = *static_cast<Transfer*>(into);
+  long status = 0;
+  curl_easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &status);
+  if (transfer.options.take_answer && status < kFirstError)
+    return transfer.options.take_answer({bytes, size * count}) ? size * count : 0;
+  std::string& body = transfer.answer.body;
   if (body.size() + size * count > kAnswerLimitBytes) return 0;
   body.append(bytes, size * count);
   return size * count;
+}
+
+size_t give(char* into, size_t size, size_t count, void* from) {
+  return static_cast<Transfer*>(from)->options.read_body(into, size * count);
+}
+
+void stream_body(CURL* curl, Transfer& transfer) {
+  curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+  curl_easy_setopt(curl, CURLOPT_READFUNCTION, give);
+  curl_easy_setopt(curl, CURLOPT_READDATA, &transfer);
+  if (transfer.options.body_bytes)
+    curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(*transfer.options.body_bytes));
 }
 
 // What the server says went wrong.
@@ -50,6 +76,7 @@ Result<HttpAnswer> HttpClient::request(std::string_view method, const std::strin
   CURL* curl = handle_;
   curl_easy_reset(curl);
   HttpAnswer answer;
+  Transfer transfer{curl, options, answer};
   char why[CURL_ERROR_SIZE] = {};
   const std::string url = server_ + path;
   const std::string verb(method);
@@ -66,13 +93,20 @@ Result<HttpAnswer> HttpClient::request(std::string_view method, const std::strin
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, verb.c_str());
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
-  curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
+  if (!options.take_answer) curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT, options.timeout_seconds);
+  if (options.read_body || options.take_answer) {
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, kSilenceSeconds);
+  } else {
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, options.timeout_seconds);
+  }
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer.body);
-  if (method != "GET") {
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  if (options.read_body) {
+    stream_body(curl, transfer);
+  } else if (method != "GET") {
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, options.body.data());
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(options.body.size()));
   }
@@ -93,6 +127,12 @@ Result<std::string> HttpClient::call(std::string_view method, const std::string&
   if (!answer) return std::move(answer.error());
   if (answer->status >= 400) return error_of(*answer);
   return std::move(answer->body);
+}
+
+uint64_t HttpClient::answer_bytes() const {
+  curl_off_t bytes = 0;
+  curl_easy_getinfo(handle_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &bytes);
+  return bytes > 0 ? static_cast<uint64_t>(bytes) : 0;
 }
 
 std::string HttpClient::escaped(std::string_view text) {

@@ -7,6 +7,7 @@
 
 #include "kernel/auth/api.h"
 #include "kernel/cli/command.h"
+#include "kernel/server/blob_check.h"
 #include "kernel/server/past_state.h"
 #include "kernel/snapshot/forked_child.h"
 #include "kernel/snapshot/snapshot_store.h"
@@ -80,6 +81,23 @@ void print_json(const log::VerifyReport& report) {
             << ", \"start_would_refuse\": " << (report.start_would_refuse ? "true" : "false") << "}\n";
 }
 
+// Every blob that the state names. Of a log that is not sound there is no state to ask.
+int verify_blobs(const LogArguments& arguments, MakeModules make_modules) {
+  SystemDisk disk;
+  std::ostream& out = arguments.json ? std::cerr : std::cout;
+  const auto report = server::check_blobs(disk, arguments.target.data_directory, make_modules(), out);
+  if (!report) {
+    const Result<std::vector<std::string>> files = disk.list(arguments.target.data_directory + "/blobs");
+    if (!files || files->empty()) return kOk;
+    std::cerr << "heptane: the blobs were not checked: " << report.error().message << "\n";
+    return kFailed;
+  }
+  if (report->blobs == 0) return kOk;
+  out << (report->problems == 0 ? "sound" : "NOT sound") << ": " << report->blobs << " blobs, " << report->bytes
+      << " bytes, " << report->problems << " missing or damaged\n";
+  return report->problems == 0 ? kOk : kFailed;
+}
+
 int verify(const LogArguments& arguments) {
   SystemDisk disk;
   const Result<log::VerifyReport> report =
@@ -134,12 +152,14 @@ void add_log(CLI::App& app, Context& context) {
   const auto arguments = std::make_shared<LogArguments>();
   CLI::App* command = app.add_subcommand("log", "Check, show or cut the log in a data directory.");
   command->require_subcommand(1);
-  CLI::App* part =
-      add_part(*command, "verify", "Read every byte and check it; works beside a running server.", *arguments);
+  CLI::App* part = add_part(
+      *command, "verify",
+      "Read every byte of the log and of the blobs it names and check it; works beside a running server.", *arguments);
   part->add_flag("--json", arguments->json, "One JSON object");
   part->add_flag("--state", arguments->state, "Also replay from the older snapshot to the newer and compare");
   part->callback([arguments, &context] {
     context.exit_code = verify(*arguments);
+    if (context.exit_code == kOk) context.exit_code = verify_blobs(*arguments, context.make_modules);
     if (context.exit_code == kOk && arguments->state)
       context.exit_code = verify_state(*arguments, context.make_modules);
   });

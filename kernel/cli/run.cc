@@ -7,9 +7,9 @@ namespace heptane::cli {
 
 namespace {
 
-constexpr AddCommand kCommands[] = {add_serve,    add_check_config, add_config,  add_log, add_stream,
-                                    add_snapshot, add_backup,       add_explain, add_at,  add_user,
-                                    add_token,    add_role,         add_upgrade};
+constexpr AddCommand kCommands[] = {add_serve, add_check_config, add_config, add_log,     add_stream,
+                                    add_blob,  add_snapshot,     add_backup, add_explain, add_at,
+                                    add_user,  add_token,        add_role,   add_upgrade};
 
 }  // namespace
 

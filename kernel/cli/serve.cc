@@ -81,8 +81,13 @@ void print_table(const server::Server& server) {
   for (const MachineVersion& version : server.upgrades_at_start())
     std::printf("There is a newer logic of %s, version %u: %s.\n", version.name.c_str(), version.newest, then);
   std::printf("  %-10s %s\n", "listener", "address");
+  const auto addresses = [](const server::Endpoint& endpoint) {
+    std::string text = net::to_text(endpoint.address);
+    for (const net::Address& address : endpoint.more) text += ", " + net::to_text(address);
+    return text;
+  };
   for (const server::Endpoint& endpoint : server.endpoints())
-    std::printf("  %-10s %s%s%s%s\n", endpoint.name.c_str(), net::to_text(endpoint.address).c_str(),
+    std::printf("  %-10s %s%s%s%s\n", endpoint.name.c_str(), addresses(endpoint).c_str(),
                 endpoint.tls ? "   (TLS)" : "", endpoint.moved ? "   (the default port is in use)" : "",
                 endpoint.insecure ? "   INSECURE: whoever reaches it may do anything" : "");
   std::fflush(stdout);

@@ -40,9 +40,11 @@ struct Key {
   std::string word{};      // a number that has a name: `forever`
   int64_t word_value = 0;  // what it means
   std::vector<std::string> choices{};
-  bool reloadable = false;  // SIGHUP applies it
-  bool logged = false;      // apply() may see it: a change is a command in the log
-  bool shorthand = false;   // a plain value of the section stands for this key: listen.kafka = "..."
+  std::string (*wrong)(const std::string& text) = nullptr;  // of each of `texts`: what is wrong with it; empty: nothing
+  bool reloadable = false;                                  // SIGHUP applies it
+  bool logged = false;                                      // apply() may see it: a change is a command in the log
+  bool several = false;                                     // of an address: a list of them is a value too
+  bool shorthand = false;  // a plain value of the section stands for this key: listen.kafka = "..."
 };
 
 template <class Options>

@@ -139,8 +139,10 @@ class Checker {
       case Type::text: return holds<std::string>() ? text() : wrong_type();
       case Type::choice:
       case Type::address:
-      case Type::peer: return holds<std::string>() ? word() : wrong_type();
-      case Type::texts: return holds<std::vector<std::string>>() ? accept() : wrong_type();
+      case Type::peer:
+        if (key_.several && holds<std::vector<std::string>>()) return addresses();
+        return holds<std::string>() ? word() : wrong_type();
+      case Type::texts: return holds<std::vector<std::string>>() ? texts() : wrong_type();
     }
     return wrong_type();
   }
@@ -186,6 +188,16 @@ class Checker {
     return accept();
   }
 
+  Checked texts() {
+    for (const std::string& text : std::get<std::vector<std::string>>(entry_.value)) {
+      if (!key_.choices.empty() && std::find(key_.choices.begin(), key_.choices.end(), text) == key_.choices.end())
+        return "\"" + shown(text) + "\" is not known here: say " + expectation(key_);
+      const std::string wrong = key_.wrong == nullptr ? std::string() : key_.wrong(text);
+      if (!wrong.empty()) return "\"" + shown(text) + "\": " + wrong;
+    }
+    return accept();
+  }
+
   Checked word() {
     const auto& text = std::get<std::string>(entry_.value);
     if (std::find(key_.choices.begin(), key_.choices.end(), text) != key_.choices.end()) return accept();
@@ -195,6 +207,22 @@ class Checker {
       if (parsed && (key_.type == Type::peer || is_numeric_host(parsed->host))) return accept();
     }
     return "\"" + shown(text) + "\" is not known here: say " + expectation(key_);
+  }
+
+  bool is_address(const std::string& text) const {
+    if (is_unix_address(text)) return true;
+    const std::optional<HostPort> parsed = parse_host_port(text);
+    return parsed && is_numeric_host(parsed->host);
+  }
+
+  Checked addresses() {
+    const auto& texts = std::get<std::vector<std::string>>(entry_.value);
+    if (texts.empty()) return "a list of addresses has at least one: say " + expectation(key_);
+    for (const std::string& text : texts) {
+      if (!is_address(text)) return "\"" + shown(text) + "\" is no address: say " + expectation(key_);
+      if (std::count(texts.begin(), texts.end(), text) > 1) return "\"" + shown(text) + "\" is there twice";
+    }
+    return accept();
   }
 
   const Key& key_;
@@ -228,7 +256,8 @@ Value value_of_text(const Key& key, std::string_view text) {
       !text.empty() && text.size() < 19 && text.find_first_not_of("0123456789") == std::string_view::npos;
   if (digits && (key.type == Type::integer || key.type == Type::size || key.type == Type::duration))
     return static_cast<int64_t>(std::stoll(std::string(text)));
-  if (key.type != Type::texts) return std::string(text);
+  const bool list = key.type == Type::texts || (key.several && text.find(',') != std::string_view::npos);
+  if (!list) return std::string(text);
   std::vector<std::string> parts;
   while (!text.empty()) {
     const size_t comma = std::min(text.find(','), text.size());
@@ -284,12 +313,15 @@ std::string expectation(const Key& key) {
     case Type::text: return "a string";
     case Type::choice: return (key.choices.size() > 1 ? "one of " : "") + choices_text(key);
     case Type::address:
-      return "\"HOST:PORT\" with a numeric host, such as \"127.0.0.1:9092\" or \"[::1]:9092\", \"unix:/path\"" +
+      return std::string(
+                 "\"HOST:PORT\" with a numeric host, such as \"127.0.0.1:9092\" or \"[::1]:9092\", \"unix:/path\"") +
+             (key.several ? ", a list of them" : "") +
              (key.choices.empty() ? std::string() : ", or " + choices_text(key));
     case Type::peer:
       return "\"HOST:PORT\", such as \"broker.example:9092\"" +
              (key.choices.empty() ? std::string() : ", or " + choices_text(key));
-    case Type::texts: return "a list of strings, such as [\"a\", \"b\"]";
+    case Type::texts:
+      return key.choices.empty() ? "a list of strings, such as [\"a\", \"b\"]" : "a list of " + choices_text(key);
   }
   return {};
 }

@@ -359,6 +359,12 @@ void Connection::deliver(RequestId request, const RecordsRead& records) {
   core_.queue_dirty(*this);
 }
 
+void Connection::deliver_worked(RequestId request) {
+  --outstanding_;
+  if (phase_ == Phase::open) session_->on_worked(request, *this);
+  core_.queue_dirty(*this);
+}
+
 void Connection::deliver_advanced(SubscriptionId subscription, Offset durable_end) {
   if (phase_ == Phase::open) session_->on_advanced(subscription, durable_end, *this);
 }
@@ -415,6 +421,11 @@ bool Connection::query(RequestId request, QueryRequest query) {
 
 bool Connection::read(RequestId request, ReadRequest read) {
   return phase_ == Phase::open && count_sent(core_.send_read({id_, request, read}));
+}
+
+bool Connection::work(RequestId request, std::function<void()> job) {
+  Workers* workers = core_.config.workers;
+  return phase_ == Phase::open && count_sent(workers != nullptr && workers->submit({id_, request, std::move(job)}));
 }
 
 SubscriptionId Connection::subscribe(PartitionId partition, Offset from) {

@@ -26,6 +26,7 @@ class Connection final : public SessionContext, public StreamEvents {
   void settle();         // writes, resumes, closes: whatever the calls of this turn made necessary
   void deliver(RequestId request, const Reply& reply);
   void deliver(RequestId request, const RecordsRead& records);
+  void deliver_worked(RequestId request);
   void deliver_advanced(SubscriptionId subscription, Offset durable_end);
   void deliver_timer(SessionTimerId timer);
   bool wants_records() const { return phase_ == Phase::open; }
@@ -50,6 +51,7 @@ class Connection final : public SessionContext, public StreamEvents {
   bool submit(RequestId request, Submission submission) override;
   bool query(RequestId request, QueryRequest query) override;
   bool read(RequestId request, ReadRequest read) override;
+  bool work(RequestId request, std::function<void()> job) override;
   SubscriptionId subscribe(PartitionId partition, Offset from) override;
   void unsubscribe(SubscriptionId subscription) override;
   SessionTimerId arm(int64_t delay_ns) override;

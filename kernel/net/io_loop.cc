@@ -154,6 +154,7 @@ void IoLoop::run_once(int64_t max_wait_ns) {
   process_datagrams();
   drain_gated();
   drain_reads();
+  drain_work();
   drain_open();
   core_.evictions_left = link_backlog_ ? 0 : kEvictionsPerTurn;
   deliver_advances();
@@ -252,6 +253,16 @@ void IoLoop::drain_reads() {
   }
   submit_held();
   link_backlog_ = true;
+}
+
+void IoLoop::drain_work() {
+  if (core_.config.workers == nullptr) return;
+  while (const std::optional<WorkDone> done = core_.config.workers->take_done()) {
+    if (Connection* connection = find(done->session))
+      connection->deliver_worked(done->request);
+    else
+      core_.counters.replies_dropped.add();
+  }
 }
 
 void IoLoop::deliver_advances() {

@@ -69,6 +69,7 @@ class IoLoop {
   void answer_read(SessionId session, RequestId request, const RecordsRead& records);
   void submit_held();
   void drain_reads();
+  void drain_work();
   void deliver_advances();
   void run_timers();
   void close_idle();

@@ -20,6 +20,7 @@
 #include "kernel/net/output_queue.h"
 #include "kernel/net/subscriptions.h"
 #include "kernel/net/tls_context.h"
+#include "kernel/net/workers.h"
 #include "kernel/shard/link.h"
 
 namespace heptane::net {
@@ -36,7 +37,8 @@ struct IoLoopConfig {
   size_t read_bytes_per_turn = 8 << 20;       // of records read from the log, over all connections
   SessionId first_session = 1;                // several loops: distinct firsts and one common step
   SessionId session_step = 1;
-  Random* random = nullptr;  // of the delays of outbound connections; without it there are none
+  Workers* workers = nullptr;  // outlives the loop; without it sessions have nobody to hand work to
+  Random* random = nullptr;    // of the delays of outbound connections; without it there are none
   // Optional: told once about every session that ended.
   std::function<void(std::string_view listener, const Address& remote, CloseReason, std::string_view why)> on_closed;
 };

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -75,6 +76,12 @@ class SessionContext {
   virtual bool query(RequestId request, QueryRequest query) = 0;
   // Answered by on_records.
   virtual bool read(RequestId request, ReadRequest read) = 0;
+  // Runs the job on a worker; answered by on_worked. For what would block this thread: files, costly hashes. What the job
+  // uses is the worker's until then. False: the workers have no room, or there are none.
+  virtual bool work(RequestId request, std::function<void()> job) {
+    (void)request, (void)job;
+    return false;
+  }
   // on_advanced is called once, when the partition's synced end passes `from` (at once if it already has), or when the
   // partition is deleted; the subscription is then over. A session that wants more subscribes again. 0: no room now.
   virtual SubscriptionId subscribe(PartitionId partition, Offset from) = 0;
@@ -108,6 +115,7 @@ class Session {
   virtual void on_records(RequestId request, const RecordsRead& records, SessionContext& context) {
     (void)request, (void)records, (void)context;
   }
+  virtual void on_worked(RequestId request, SessionContext& context) { (void)request, (void)context; }
   virtual void on_advanced(SubscriptionId subscription, Offset durable_end, SessionContext& context) {
     (void)subscription, (void)durable_end, (void)context;
   }

@@ -134,6 +134,16 @@ void register_auth(Server& server, Telemetry& telemetry) {
                     [&server] { return static_cast<double>(server.gate().incidents().denied_total()); });
 }
 
+void register_quotas(Server& server, Telemetry& telemetry) {
+  const net::Quotas& quotas = server.quotas();
+  telemetry.counter("heptane_throttled_total", "Times a client was told to wait, or was slowed down, by a quota",
+                    value_of(quotas.throttled()));
+  telemetry.counter("heptane_throttled_seconds_total", "How long clients had to wait by quotas",
+                    [&quotas] { return static_cast<double>(quotas.throttled_ns().value()) / 1e9; });
+  telemetry.counter("heptane_quota_connections_refused_total", "Connections of a user above quotas.connections",
+                    value_of(quotas.connections_refused()));
+}
+
 void register_machine(const StateMachine& machine, Telemetry& telemetry) {
   telemetry.gauge("heptane_machine_memory_bytes", "Memory of a machine's state",
                   [&machine] { return static_cast<double>(machine.memory_bytes()); },
@@ -175,6 +185,19 @@ void register_snapshots(Server& server, Telemetry& telemetry) {
                   seconds_of(counters.last_pause_ns));
 }
 
+void register_blobs(Server& server, Telemetry& telemetry) {
+  const blobs::BlobStore& store = server.blob_store();
+  telemetry.gauge("heptane_blobs", "Blobs with a file", [&store] { return static_cast<double>(store.stored()); });
+  telemetry.gauge("heptane_blobs_bytes", "Size of all blobs",
+                  [&store] { return static_cast<double>(store.stored_bytes()); });
+  telemetry.gauge("heptane_blob_uploads", "Uploads of blobs under way",
+                  [&store] { return static_cast<double>(store.uploads()); });
+  telemetry.counter("heptane_blobs_removed_total", "Files of blobs that nothing named any more",
+                    [&server] { return static_cast<double>(server.blob_collector().removed_total()); });
+  telemetry.gauge("heptane_work_waiting", "Jobs of connections with the worker thread",
+                  [&server] { return static_cast<double>(server.work_waiting()); });
+}
+
 void register_archive(Server& server, Telemetry& telemetry) {
   const archive::ArchiverCounters& counters = server.archiver().counters();
   telemetry.counter("heptane_archive_segments_total", "Archive segments made", value_of(counters.archived_total));
@@ -202,13 +225,16 @@ void register_metrics(Server& server, Telemetry& telemetry) {
                   {{"machine", "kernel"}});
   register_machine(server.streams(), telemetry);
   register_machine(server.users(), telemetry);
+  register_machine(server.blobs(), telemetry);
   for (const std::unique_ptr<Module>& module : server.modules())
     for (const StateMachine* machine : module->machines()) register_machine(*machine, telemetry);
   register_log(server, telemetry);
   register_snapshots(server, telemetry);
   register_archive(server, telemetry);
+  register_blobs(server, telemetry);
   register_reads(server, telemetry);
   register_auth(server, telemetry);
+  register_quotas(server, telemetry);
   register_listeners(server, telemetry);
 }
 

@@ -10,6 +10,7 @@
 #include "kernel/auth/sasl.h"
 #include "kernel/base/telemetry.h"
 #include "kernel/config/settings.h"
+#include "kernel/net/quota.h"
 #include "kernel/net/session.h"
 #include "kernel/shard/state_machine.h"
 
@@ -20,6 +21,7 @@ struct ServerFacts {
   LogId log_id{};
   Epoch epoch = 0;
   auth::Authenticator* authenticator = nullptr;  // null: authentication is off. Outlives the modules' listeners
+  net::Quotas* quotas = nullptr;                 // what clients may use; outlives the modules' listeners
 };
 
 struct ListenerSpec {

@@ -31,6 +31,7 @@ PastState::PastState(Disk& disk, std::string data_directory, Modules modules)
       shard_(ShardOptions{}, clock_, committer_) {
   shard_.add_machine(streams_);
   shard_.add_machine(auth_);
+  shard_.add_machine(blobs_);
   shard_.set_streams(streams_);
   for (const std::unique_ptr<Module>& module : modules_)
     for (StateMachine* machine : module->machines()) shard_.add_machine(*machine);

@@ -14,6 +14,7 @@
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
 #include "kernel/base/random.h"
+#include "kernel/blobs/blobs_machine.h"
 #include "kernel/log/batch_scanner.h"
 #include "kernel/log/memory_log.h"
 #include "kernel/server/module.h"
@@ -44,6 +45,7 @@ class PastState {
   LogTime time() const { return time_; }
   Hash128 state_hash() const { return shard_.state_hash(); }
   const Shard& shard() const { return shard_; }
+  const blobs::BlobsMachine& blobs() const { return blobs_; }
   // The streams with the ends that they had; Errc as of a query.
   Result<std::vector<streams::StreamInfo>> streams() const;
 
@@ -63,6 +65,7 @@ class PastState {
   Committer committer_;
   streams::StreamsMachine streams_;
   auth::AuthMachine auth_;
+  blobs::BlobsMachine blobs_;
   Shard shard_;
   snapshot::RestoredSnapshot restored_;
   LogTime time_ = 0;

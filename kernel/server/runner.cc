@@ -42,6 +42,7 @@ void Wakeup::wait(int64_t limit_ns) {
 Runner::Runner(Server& server) : server_(server) {
   server_.set_wake_commit([this] { commit_wakeup_.notify(); });
   server_.set_wake_helper([this] { helper_wakeup_.notify(); });
+  server_.set_wake_worker([this] { worker_wakeup_.notify(); });
   for (size_t i = 0; i < server_.readers(); ++i) reader_wakeups_.push_back(std::make_unique<Wakeup>());
   server_.set_wake_readers([this] {
     for (const auto& wakeup : reader_wakeups_) wakeup->notify();
@@ -52,10 +53,12 @@ Runner::~Runner() {
   ended_.store(true);
   commit_wakeup_.notify();
   helper_wakeup_.notify();
+  worker_wakeup_.notify();
   for (const auto& wakeup : reader_wakeups_) wakeup->notify();
   for (std::thread& reader : reader_threads_) reader.join();
   if (commit_thread_.joinable()) commit_thread_.join();
   if (helper_thread_.joinable()) helper_thread_.join();
+  if (worker_thread_.joinable()) worker_thread_.join();
 }
 
 void Runner::start_threads() {
@@ -66,6 +69,10 @@ void Runner::start_threads() {
   helper_thread_ = std::thread([this] {
     block_signals();
     helper_loop();
+  });
+  worker_thread_ = std::thread([this] {
+    block_signals();
+    worker_loop();
   });
   for (size_t i = 0; i < server_.readers(); ++i)
     reader_threads_.emplace_back([this, i] {
@@ -87,6 +94,11 @@ void Runner::helper_loop() {
 void Runner::reader_loop(size_t reader) {
   while (!ended_.load())
     if (!server_.reader_turn(reader)) reader_wakeups_[reader]->wait(kReaderPeriodNs);
+}
+
+void Runner::worker_loop() {
+  while (!ended_.load())
+    if (!server_.worker_turn()) worker_wakeup_.wait(-1);
 }
 
 void Runner::run(const std::atomic<bool>& stop) {

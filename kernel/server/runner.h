@@ -1,5 +1,5 @@
 // Gives the roles of a Server their threads: I/O and shard merged on the calling thread, commit, housekeeping and readers
-// apart. Nothing spins; every thread sleeps until it is woken or its deadline comes.
+// apart, and a worker for jobs of the I/O side. Nothing spins; every thread sleeps until it is woken or its deadline comes.
 #pragma once
 
 #include <atomic>
@@ -34,7 +34,7 @@ class Runner {
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
 
-  // Starts commit, housekeeping and readers; server.start() must have succeeded.
+  // Starts commit, housekeeping, readers and the worker; server.start() must have succeeded.
   void start_threads();
   // `reload` runs between two turns after somebody set `wanted` and woke the server. Before run().
   void set_reload(std::atomic<bool>& wanted, std::function<void()> reload) {
@@ -48,15 +48,18 @@ class Runner {
   void commit_loop();
   void helper_loop();
   void reader_loop(size_t reader);
+  void worker_loop();
 
   Server& server_;
   Wakeup commit_wakeup_;
   Wakeup helper_wakeup_;
+  Wakeup worker_wakeup_;
   std::atomic<bool> ended_{false};
   std::atomic<bool>* reload_wanted_ = nullptr;
   std::function<void()> reload_;
   std::thread commit_thread_;
   std::thread helper_thread_;
+  std::thread worker_thread_;
   std::vector<std::unique_ptr<Wakeup>> reader_wakeups_;
   std::vector<std::thread> reader_threads_;
 };

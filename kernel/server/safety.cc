@@ -82,9 +82,10 @@ void check_tls(const ServerOptions& options, const config::KeyTable& table, Refu
 
 std::vector<std::string> unsafe_options(const ServerOptions& options, const config::KeyTable& table) {
   Refusals found;
-  for (const auto& [name, address] : options.listen)
-    if (std::string why = unsafe_listener(listener_safety(options, name, address.host)); !why.empty())
-      found.push_back(std::move(why));
+  for (const auto& [name, addresses] : options.listen)
+    for (const net::Address& address : addresses)
+      if (std::string why = unsafe_listener(listener_safety(options, name, address.host)); !why.empty())
+        found.push_back(std::move(why));
   check_mode("data", options.data_directory, true, found);
   check_tls(options, table, found);
   return found;

@@ -29,12 +29,14 @@ Server::Server(Seams seams, ServerOptions options, Modules modules, Fatal on_fat
       modules_(std::move(modules)),
       on_fatal_(std::move(on_fatal)),
       gate_(options_.auth, seams.clock, seams.random),
+      quotas_(seams.clock),
       commit_seconds_(Histogram::exponential_bounds(0.0001, 2, 16)),
       batch_bytes_(Histogram::exponential_bounds(4096, 4, 6)),
       tls_(seams.clock) {
   // A batch, its effects and its padding always fit a segment.
   const uint64_t third = (options_.segment_bytes - log::kBlockBytes) / 3;
   options_.shard.batch_target_bytes = std::min<uint64_t>(options_.shard.batch_target_bytes, third);
+  quotas_.configure(options_.quotas);
   options_.shard.payload_limit_bytes = std::min<uint64_t>(options_.shard.payload_limit_bytes, third);
 }
 
@@ -43,6 +45,7 @@ Server::~Server() = default;
 Result<void> Server::start() {
   begun_ns_ = seams_.clock.monotonic_ns();
   HEPTANE_TRY(open_log());
+  HEPTANE_TRY(open_blobs());
   HEPTANE_TRY(open_admin());
   HEPTANE_TRY(recover());
   HEPTANE_TRY(open_listeners());
@@ -68,6 +71,15 @@ Result<void> Server::open_log() {
   return {};
 }
 
+Result<void> Server::open_blobs() {
+  blobs::BlobStoreOptions options = options_.blobs;
+  options.directory = options_.data_directory + "/blobs";
+  options.on_sync_failed = on_fatal_;
+  blob_store_ = std::make_unique<blobs::BlobStore>(seams_.disk, std::move(options));
+  blob_collector_ = std::make_unique<blobs::BlobCollector>(*blob_store_, blobs_);
+  return blob_store_->open();
+}
+
 // Until recovery has ended nothing that this listener answers touches the shard.
 Result<void> Server::open_admin() {
   link_ = std::make_unique<ShardLink>(options_.link_capacity);
@@ -77,6 +89,8 @@ Result<void> Server::open_admin() {
   make_readers();
   net::IoLoopConfig io = options_.io;
   io.random = &seams_.random;
+  io.workers = &work_;
+  work_.set_wake_io([this] { seams_.net.wake(); });
   io_ = std::make_unique<net::IoLoop>(seams_.net, seams_.clock, *link_, *records_, std::move(io));
   register_start_metrics(*this, telemetry_);
   admin::AdminOptions admin_options;
@@ -95,7 +109,9 @@ Result<void> Server::open_admin() {
     return admin::SnapshotStatus{counters.taken_total, counters.failed_total, counters.last_bytes,
                                  counters.last_sequence};
   };
+  admin_options.blobs = blob_store_.get();
   admin_options.gate = &gate_;
+  admin_options.quotas = &quotas_;
   admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
   return open_listener({admin_.get(), admin::kDefaultPort});
 }
@@ -123,6 +139,7 @@ Result<void> Server::recover() {
   shard_ = std::make_unique<Shard>(options_.shard, seams_.clock, *committer_);
   shard_->add_machine(streams_);
   shard_->add_machine(auth_);
+  shard_->add_machine(blobs_);
   shard_->set_principals(auth_);
   shard_->set_streams(streams_);
   for (const std::unique_ptr<Module>& module : modules_)
@@ -200,6 +217,7 @@ Result<void> Server::replay_log() {
   snapshots_->start(log_->id(), options_.shard.id, restored_, recovery_.bytes);
   shard_->start(recovery_.end);
   snapshot_check_->start(shard_->epoch());
+  blob_collector_->start(shard_->last_applied());
   start_auth();
   start_versions();
   return {};
@@ -249,8 +267,9 @@ Result<uint64_t> Server::log_bytes_behind(uint32_t segment, uint64_t offset) {
 }
 
 Result<void> Server::open_listeners() {
-  const ServerFacts facts{log_->id(), shard_->epoch(), gate_.enabled() ? &gate_ : nullptr};
+  const ServerFacts facts{log_->id(), shard_->epoch(), gate_.enabled() ? &gate_ : nullptr, &quotas_};
   for (const std::unique_ptr<Module>& module : modules_) {
+    if (!is_on(*module)) continue;
     for (const ListenerSpec& spec : module->listeners(facts)) HEPTANE_TRY(open_listener(spec));
     module->register_metrics(telemetry_);
   }
@@ -259,26 +278,44 @@ Result<void> Server::open_listeners() {
   return check_listener_names();
 }
 
+// A module that is off keeps its machines: what the log holds for them must replay, and their state is part of the whole.
+bool Server::is_on(const Module& module) const {
+  return !options_.modules_on || std::find(options_.modules_on->begin(), options_.modules_on->end(), module.name()) !=
+                                     options_.modules_on->end();
+}
+
 Result<void> Server::open_listener(const ListenerSpec& spec) {
   const std::string name(spec.protocol->name());
   if (options_.listen_off.contains(name)) return {};
   const auto chosen = options_.listen.find(name);
-  Endpoint endpoint{name, {"127.0.0.1", 0}, false, options_.tls.contains(name), false};
+  Endpoint endpoint{name, {"127.0.0.1", 0}, {}, false, options_.tls.contains(name), false};
   const Result<net::ListenerOptions> options = listener_options(name);
   if (!options) return Error{options.error().code, "listen." + name + ": " + options.error().message};
   if (chosen != options_.listen.end()) {
-    const ListenerSafety safety = listener_safety(options_, name, chosen->second.host);
-    if (const std::string why = unsafe_listener(safety); !why.empty()) return Error{Errc::refused, why};
-    endpoint.insecure = is_insecure(safety);
-    const Result<uint16_t> port = io_->add_listener(*spec.protocol, chosen->second, *options);
-    if (!port) return Error{port.error().code, "listen." + name + ": " + port.error().message};
-    endpoint.address = {chosen->second.host, *port};
+    HEPTANE_TRY(listen_on_chosen(spec, chosen->second, *options, endpoint));
   } else {
     Result<net::Address> address = listen_on_default(spec, *options, endpoint.moved);
     if (!address) return Error{address.error().code, "listen." + name + ": " + address.error().message};
     endpoint.address = *address;
   }
   endpoints_.push_back(endpoint);
+  return {};
+}
+
+// The first is the one that the endpoints file names.
+Result<void> Server::listen_on_chosen(const ListenerSpec& spec, const std::vector<net::Address>& addresses,
+                                      const net::ListenerOptions& options, Endpoint& endpoint) {
+  for (const net::Address& address : addresses) {
+    const ListenerSafety safety = listener_safety(options_, endpoint.name, address.host);
+    if (const std::string why = unsafe_listener(safety); !why.empty()) return Error{Errc::refused, why};
+    endpoint.insecure = endpoint.insecure || is_insecure(safety);
+    const Result<uint16_t> port = io_->add_listener(*spec.protocol, address, options);
+    if (!port) return Error{port.error().code, "listen." + endpoint.name + ": " + port.error().message};
+    if (&address == &addresses.front())
+      endpoint.address = {address.host, *port};
+    else
+      endpoint.more.push_back({address.host, *port});
+  }
   return {};
 }
 
@@ -354,6 +391,7 @@ Result<void> Server::check_free_space() {
     if (*forgotten) free_bytes = seams_.disk.free_bytes(options_.data_directory);
   }
   if (free_bytes) shard_->set_disk_full(*free_bytes < reserve);
+  blob_store_->set_disk_full(shard_->disk_full());
   return {};
 }
 
@@ -367,6 +405,7 @@ bool Server::shard_turn() {
   if (snapshots_->wants_state() && !shard_->rest_awaited())
     shard_->when_at_rest([this](const RestPoint& rest) { snapshots_->take(*shard_, streams_, rest); });
   archiver_->shard_turn(*shard_, streams_);
+  blob_collector_->shard_turn(shard_->last_applied());
   auth_turn();
   note_snapshot_check();
   return shard_->run_once();
@@ -448,6 +487,7 @@ Result<void> Server::relieve_disk() {
 void Server::reconfigure(const config::Settings& settings) {
   ServerOptions wanted = options_;  // which stay as they are: the helper reads them
   land(settings, wanted);
+  quotas_.configure(wanted.quotas);
   shard_->set_machine_memory_budget(wanted.shard.machine_memory_budget_bytes);
   shard_->adopt(wanted.machine_config, false);
   for (const std::unique_ptr<Module>& module : modules_) module->configure(settings);
@@ -473,6 +513,8 @@ bool Server::helper_turn() {
   if (const Result<void> found = find_needed_log(); !found) on_fatal_(found.error());
   if (const Result<void> relieved = relieve_disk(); !relieved) on_fatal_(relieved.error());
   snapshot_check_->run_once(stopping_);
+  if (const Result<size_t> collected = blob_collector_->helper_turn(needed_from_); !collected)
+    on_fatal_(collected.error());
   const Result<bool> more = log_->maintain();
   if (!more) {
     // A full disk is met by admission; anything else is a disk that cannot be trusted with the next batch.

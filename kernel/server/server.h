@@ -23,6 +23,7 @@
 #include "kernel/base/clock.h"
 #include "kernel/base/disk.h"
 #include "kernel/base/random.h"
+#include "kernel/blobs/blob_collector.h"
 #include "kernel/config/settings.h"
 #include "kernel/log/segment_log.h"
 #include "kernel/net/io_loop.h"
@@ -33,6 +34,7 @@
 #include "kernel/server/reader_pool.h"
 #include "kernel/server/relief.h"
 #include "kernel/server/snapshot_check.h"
+#include "kernel/server/work_queue.h"
 #include "kernel/shard/shard.h"
 #include "kernel/snapshot/snapshot_taker.h"
 #include "kernel/streams/streams_machine.h"
@@ -49,8 +51,8 @@ struct Seams {
 struct ServerOptions {
   std::string data_directory = "heptane-data";
   uint64_t segment_bytes = uint64_t{64} << 20;
-  std::map<std::string, net::Address> listen;  // by listener name; what is absent has its default
-  std::set<std::string> listen_off;            // these do not open
+  std::map<std::string, std::vector<net::Address>> listen;  // by listener name; what is absent has its default
+  std::set<std::string> listen_off;                         // these do not open
   std::set<std::string> listen_insecure;       // may be reached from beyond loopback without authentication and TLS
   std::map<std::string, net::TlsOptions> tls;  // by listener name; the others speak in the clear
   bool tls_unused = false;                     // there are files and no listener for them
@@ -61,17 +63,20 @@ struct ServerOptions {
   size_t link_capacity = 16'384;
   net::IoLoopConfig io;
   http::HttpLimits http;
-  std::vector<std::string> http_hosts;                // names besides loopback's that the admin listener answers to
-  int64_t drain_limit_ns = 10'000'000'000;            // of a stop: what is unanswered then is cut off
-  int64_t recovery_turn_ns = 5'000'000;               // of recovery between two turns of the admin listener
-  std::map<std::string, std::string> machine_config;  // what apply() may see; differences are logged at start
-  size_t readers = 1;                                 // threads for reads of the log that would wait for the disk
+  std::vector<std::string> http_hosts;                 // names besides loopback's that the admin listener answers to
+  int64_t drain_limit_ns = 10'000'000'000;             // of a stop: what is unanswered then is cut off
+  int64_t recovery_turn_ns = 5'000'000;                // of recovery between two turns of the admin listener
+  std::map<std::string, std::string> machine_config;   // what apply() may see; differences are logged at start
+  std::optional<std::vector<std::string>> modules_on;  // of the other modules no listener opens; absent: all are on
+  size_t readers = 1;                                  // threads for reads of the log that would wait for the disk
   bool auto_activate = false;  // a start activates the newest logic versions of an existing log, too
   bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   bool process_metrics = false;       // what the system says of the process (not in the simulator)
   std::function<bool()> stop_wanted;  // asked during recovery: true ends the start with Errc::closed; may be absent
+  blobs::BlobStoreOptions blobs{"", 16, uint64_t{4} << 30, UINT64_MAX, {}};  // its directory is in the data directory
   auth::AuthOptions auth;
+  net::QuotaConfig quotas;
   std::function<void(const std::string& token)> announce_token;  // the one-time token of a first start, once synced
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;
@@ -83,7 +88,8 @@ struct ServerOptions {
 struct Endpoint {
   std::string name;
   net::Address address;
-  bool moved = false;  // the default port was in use
+  std::vector<net::Address> more{};  // besides it
+  bool moved = false;                // the default port was in use
   bool tls = false;
   bool insecure = false;  // reachable from beyond loopback, and nothing protects it
 };
@@ -110,6 +116,8 @@ class Server {
   bool commit_turn() { return committer_->run_once(); }
   bool helper_turn();
   bool reader_turn(size_t reader) { return readers_[reader]->run_once(); }  // below readers()
+
+  bool worker_turn() { return work_.run_once(); }
 
   // How long I/O and shard, on one thread, may wait.
   int64_t wait_limit_ns() const;
@@ -138,6 +146,7 @@ class Server {
   Shard& shard() { return *shard_; }
   streams::StreamsMachine& streams() { return streams_; }
   auth::Gate& gate() { return gate_; }
+  const net::Quotas& quotas() const { return quotas_; }
   const auth::AuthMachine& users() const { return auth_; }
   // There are users and nobody is asked who he is: what serve says at its start.
   bool users_without_authentication() const { return !gate_.enabled() && !auth_.directory().users.empty(); }
@@ -162,8 +171,13 @@ class Server {
   void set_wake_commit(std::function<void()> wake) { wake_commit_ = std::move(wake); }
   void set_wake_helper(std::function<void()> wake) { wake_helper_ = std::move(wake); }
   void set_wake_readers(std::function<void()> wake) { reads_.set_wake_readers(std::move(wake)); }
+  void set_wake_worker(std::function<void()> wake) { work_.set_wake_worker(std::move(wake)); }
   size_t readers() const { return std::max<size_t>(1, options_.readers); }
   const ReadCounters& read_counters() const { return records_->counters(); }
+  const blobs::BlobStore& blob_store() const { return *blob_store_; }
+  const blobs::BlobsMachine& blobs() const { return blobs_; }
+  const blobs::BlobCollector& blob_collector() const { return *blob_collector_; }
+  size_t work_waiting() const { return work_.outstanding(); }
   size_t reads_waiting() const { return reads_.outstanding(); }
 
  private:
@@ -185,7 +199,11 @@ class Server {
   void note_snapshot_check();
   Result<void> relieve_disk();
   Result<void> find_needed_log();
+  Result<void> open_blobs();
+  bool is_on(const Module& module) const;
   Result<void> open_listener(const ListenerSpec& spec);
+  Result<void> listen_on_chosen(const ListenerSpec& spec, const std::vector<net::Address>& addresses,
+                                const net::ListenerOptions& options, Endpoint& endpoint);
   Result<net::ListenerOptions> listener_options(const std::string& name);
   Result<void> check_listener_names() const;
   Result<net::Address> listen_on_default(const ListenerSpec& spec, const net::ListenerOptions& options, bool& moved);
@@ -201,9 +219,14 @@ class Server {
   std::unique_ptr<ApplyGuardFile> guard_;
   streams::StreamsMachine streams_;
   auth::AuthMachine auth_;
+  blobs::BlobsMachine blobs_;
+  std::unique_ptr<blobs::BlobStore> blob_store_;
+  std::unique_ptr<blobs::BlobCollector> blob_collector_;
   auth::Gate gate_;
+  net::Quotas quotas_;          // the sessions' places are in it
   std::string one_time_token_;  // until it is announced
   std::unique_ptr<Shard> shard_;
+  WorkQueue work_;  // what its jobs keep may end in the blob store
   ReadQueue reads_;
   std::vector<std::unique_ptr<ReaderRole>> readers_;
   std::unique_ptr<PooledRecordsReader> records_;

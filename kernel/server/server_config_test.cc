@@ -43,7 +43,7 @@ TEST(ServerConfig, KeysLand) {
       "listen.kafka = \"off\"\nlisten.admin = \"127.0.0.1:7171\"\nretain.commands = \"forever\"\n"
       "limits.connections = 12\nlimits.output_memory = \"256KiB\"\nhttp.body_bytes = 2048\nlimits.drain = \"1s\"\n");
   EXPECT_TRUE(options.listen_off.contains("kafka"));
-  EXPECT_EQ(options.listen.at("admin").port, 7171);
+  EXPECT_EQ(options.listen.at("admin").at(0).port, 7171);
   EXPECT_EQ(options.archive.retain_commands_ns, -1);
   EXPECT_EQ(options.io.max_connections, 12u);
   EXPECT_LT(options.io.output_low_bytes, options.io.output_high_bytes);
@@ -110,7 +110,8 @@ TEST(ServerConfig, TlsAndAuthenticationLand) {
   EXPECT_EQ(options.listener_limits.at("kafka").max_connections, 7u);
   EXPECT_EQ(options.listener_limits.at("admin").max_connections, 0u);
   EXPECT_TRUE(unsafe_options(options, *key_table(make_modules())).empty());
-  EXPECT_EQ(options_of("listen.admin = \"unix:/run/admin.sock\"\n").listen.at("admin").host, "unix:/run/admin.sock");
+  EXPECT_EQ(options_of("listen.admin = \"unix:/run/admin.sock\"\n").listen.at("admin").at(0).host,
+            "unix:/run/admin.sock");
 }
 
 TEST(ServerConfig, TlsThatLeadsNowhereIsRefused) {

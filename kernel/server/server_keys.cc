@@ -1,6 +1,7 @@
 #include "kernel/server/server_keys.h"
 
 #include "kernel/config/units.h"
+#include "kernel/server/quota_keys.h"
 
 namespace heptane::server {
 
@@ -40,6 +41,11 @@ void add_storage(Keys& keys) {
   using Snapshots = snapshot::SnapshotTakerOptions;
   using Archive = archive::ArchiverOptions;
   keys.push_back(bind<&O::data_directory>({.name = "data", .type = Type::text, .help = "The data directory"}));
+  keys.push_back(bind<&O::readers>({.name = "readers",
+                                    .type = Type::integer,
+                                    .help = "Threads for reads of the log that would wait for the disk",
+                                    .min = 1,
+                                    .max = 64}));
   keys.push_back(
       bind<&O::segment_bytes>(size_key("log.segment_bytes", 16 * kMiB, kGiB, "Size of a new segment of the log")));
   keys.push_back(bind<&O::shard, &ShardOptions::seal_after_idle_ns>(
@@ -82,6 +88,47 @@ void add_storage(Keys& keys) {
   keys.push_back(bind<&O::archive, &Archive::retain_commands_ns>(reloadable(with_word(
       duration_key("retain.commands", 60 * kSecond, 36'500 * kDay, "How long plain commands are kept in the archive"),
       "forever", -1))));
+}
+
+constexpr std::string_view kModules = "modules";
+constexpr std::string_view kRetentionMs = streams::kDefaultRetentionMs;
+constexpr std::string_view kRetentionBytes = streams::kDefaultRetentionBytes;
+
+Key modules_key(const Modules& modules) {
+  Key key{.name = std::string(kModules), .type = Type::texts};
+  key.help = "Modules whose listeners open";
+  for (const std::unique_ptr<Module>& module : modules) key.choices.emplace_back(module->name());
+  key.fallback = key.choices;
+  return key;
+}
+
+// What apply() sees when it makes a stream. With their word they are as if they were not there.
+std::vector<Key> retention_keys() {
+  const auto key = [](std::string_view name, Type type, const char* help) {
+    Key made{.name = std::string(name), .type = type, .help = help, .fallback = int64_t{-1}};
+    made.min = 0;
+    made.word = "forever";
+    made.word_value = -1;
+    made.reloadable = made.logged = true;
+    return made;
+  };
+  return {
+      key(kRetentionMs, Type::integer, "Of streams that are made without one: how long records are kept, milliseconds"),
+      key(kRetentionBytes, Type::size, "Of streams that are made without one: bytes of a partition that are kept")};
+}
+
+void add_blobs(Keys& keys) {
+  using O = ServerOptions;
+  using Blobs = blobs::BlobStoreOptions;
+  keys.push_back(bind<&O::blobs, &Blobs::blob_bytes_max>(
+      size_key("blobs.max_bytes", kMiB, 1024 * kGiB, "Longest blob; above it: 413")));
+  keys.push_back(bind<&O::blobs, &Blobs::total_bytes_max>(with_word(
+      size_key("blobs.total_bytes", kMiB, 1024 * 1024 * kGiB, "All blobs together; above it: 507"), "unlimited", -1)));
+  keys.push_back(bind<&O::blobs, &Blobs::uploads_max>({.name = "blobs.uploads",
+                                                       .type = Type::integer,
+                                                       .help = "Uploads at the same time; above it: 503",
+                                                       .min = 1,
+                                                       .max = 200}));
 }
 
 void add_limits(Keys& keys) {
@@ -136,6 +183,30 @@ void add_auth(Keys& keys) {
                                          .max = 1'000'000}));
 }
 
+Key limit_key(Type type, std::string name, int64_t max, std::string help) {
+  Key key{.name = std::move(name), .type = type, .help = std::move(help), .fallback = int64_t{0}};
+  key.min = 1;
+  key.max = max;
+  key.word = "unlimited";
+  key.reloadable = true;
+  return key;
+}
+
+void add_quotas(Keys& keys) {
+  using O = ServerOptions;
+  using Config = net::QuotaConfig;
+  using Limits = net::QuotaLimits;
+  constexpr int64_t kMany = 1'000'000'000;
+  keys.push_back(bind<&O::quotas, &Config::principal, &Limits::bytes_in>(
+      limit_key(Type::size, "quotas.bytes_in", 1024 * kGiB, "Of one user: bytes received a second")));
+  keys.push_back(bind<&O::quotas, &Config::principal, &Limits::bytes_out>(
+      limit_key(Type::size, "quotas.bytes_out", 1024 * kGiB, "Of one user: bytes sent a second")));
+  keys.push_back(bind<&O::quotas, &Config::principal, &Limits::requests>(
+      limit_key(Type::integer, "quotas.requests", kMany, "Of one user: requests a second")));
+  keys.push_back(bind<&O::quotas, &Config::principal, &Limits::connections>(
+      limit_key(Type::integer, "quotas.connections", kMany, "Of one user: connections at the same time")));
+}
+
 void add_http(Keys& keys) {
   using O = ServerOptions;
   using Http = http::HttpLimits;
@@ -178,6 +249,16 @@ std::vector<Key> tls_keys() {
           version};
 }
 
+Key user_quotas_key() {
+  Key key{.name = "quotas.users", .type = Type::texts};
+  key.help =
+      "Users with limits of their own instead: \"alice bytes_in=1MiB bytes_out=10MiB requests=100 connections=4\"";
+  key.fallback = std::vector<std::string>();
+  key.wrong = wrong_user_quota;
+  key.reloadable = true;
+  return key;
+}
+
 void land_tls(const config::Settings& settings, ServerOptions& options) {
   net::TlsOptions tls;
   tls.certificate_file = settings.text("tls.certificate");
@@ -195,9 +276,11 @@ const Keys& server_keys() {
   static const Keys keys = [] {
     Keys all;
     add_storage(all);
+    add_blobs(all);
     add_limits(all);
     add_http(all);
     add_auth(all);
+    add_quotas(all);
     return all;
   }();
   return keys;
@@ -208,6 +291,20 @@ constexpr std::string_view kAddress = ".address";
 constexpr std::string_view kInsecure = ".insecure";
 constexpr std::string_view kConnections = ".connections";
 constexpr std::string_view kPerHost = ".connections_per_host";
+constexpr std::string_view kBytesIn = ".bytes_in";
+constexpr std::string_view kBytesOut = ".bytes_out";
+constexpr std::string_view kRequests = ".requests";
+
+void land_listener_quota(const config::Settings& settings, const Key& key, ServerOptions& options) {
+  const std::pair<std::string_view, int64_t net::QuotaLimits::*> kinds[] = {{kBytesIn, &net::QuotaLimits::bytes_in},
+                                                                            {kBytesOut, &net::QuotaLimits::bytes_out},
+                                                                            {kRequests, &net::QuotaLimits::requests}};
+  for (const auto& [ending, member] : kinds) {
+    if (!key.name.ends_with(ending) || settings.number(key.name) == 0) continue;
+    const size_t length = key.name.size() - kListen.size() - ending.size();
+    options.quotas.listeners[key.name.substr(kListen.size(), length)].*member = settings.number(key.name);
+  }
+}
 
 void land_listener(const config::Settings& settings, const Key& key, ServerOptions& options) {
   const auto named = [&](std::string_view ending) {
@@ -219,11 +316,17 @@ void land_listener(const config::Settings& settings, const Key& key, ServerOptio
     options.listener_limits[named(kPerHost)].max_per_remote = static_cast<size_t>(settings.number(key.name));
   if (key.name.ends_with(kInsecure) && settings.boolean(key.name)) options.listen_insecure.insert(named(kInsecure));
   if (!key.name.ends_with(kAddress)) return;
-  const std::string& text = settings.text(key.name);
-  if (text == "off") options.listen_off.insert(named(kAddress));
-  if (config::is_unix_address(text)) options.listen[named(kAddress)] = {text, 0};
-  if (const std::optional<config::HostPort> chosen = config::parse_host_port(text))
-    options.listen[named(kAddress)] = {chosen->host, chosen->port};
+  const config::Value& value = settings.value(key.name);
+  const auto* list = std::get_if<std::vector<std::string>>(&value);
+  const std::vector<std::string> texts = list != nullptr ? *list : std::vector{std::get<std::string>(value)};
+  if (texts.front() == "off") options.listen_off.insert(named(kAddress));
+  std::vector<net::Address> addresses;
+  for (const std::string& text : texts) {
+    if (config::is_unix_address(text)) addresses.push_back({text, 0});
+    if (const std::optional<config::HostPort> chosen = config::parse_host_port(text))
+      addresses.push_back({chosen->host, chosen->port});
+  }
+  if (!addresses.empty()) options.listen[named(kAddress)] = std::move(addresses);
 }
 
 // As the log keeps it: what a key means, not how it was written.
@@ -241,10 +344,11 @@ std::string logged_text(const config::Value& value) {
 std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
   const std::string section = std::string(kListen) + name;
   Key address{.name = section + std::string(kAddress), .type = Type::address};
-  address.help = "HOST:PORT or unix:/path; \"default\": port " + std::to_string(default_port) +
+  address.help = "HOST:PORT or unix:/path, or a list of them; \"default\": port " + std::to_string(default_port) +
                  " or the next free one, on 127.0.0.1 and [::1]; \"off\": no listener";
   address.fallback = std::string("default");
   address.choices = {"default", "off"};
+  address.several = true;
   address.shorthand = true;
   Key insecure{.name = section + std::string(kInsecure), .type = Type::boolean};
   insecure.help =
@@ -257,13 +361,24 @@ std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
     key.word = "unlimited";
     return key;
   };
-  return {std::move(address), std::move(insecure), cap(kConnections, "Open connections of this listener"),
-          cap(kPerHost, "Open connections from one host")};
+  constexpr int64_t kMany = 1'000'000'000;
+  return {
+      std::move(address),
+      std::move(insecure),
+      cap(kConnections, "Open connections of this listener"),
+      cap(kPerHost, "Open connections from one host"),
+      limit_key(Type::size, section + std::string(kBytesIn), 1024 * kGiB,
+                "All its connections: bytes received a second"),
+      limit_key(Type::size, section + std::string(kBytesOut), 1024 * kGiB, "All its connections: bytes sent a second"),
+      limit_key(Type::integer, section + std::string(kRequests), kMany, "All its connections: requests a second")};
 }
 
 std::shared_ptr<const config::KeyTable> key_table(const Modules& modules) {
   auto table = std::make_shared<config::KeyTable>();
   table->add(config::keys_of<ServerOptions>(server_keys()));
+  if (!modules.empty()) table->add({modules_key(modules)});
+  table->add(retention_keys());
+  table->add({user_quotas_key()});
   table->add(tls_keys());
   table->add(listener_keys("admin", admin::kDefaultPort));
   for (const std::unique_ptr<Module>& module : modules) table->add(module->keys());
@@ -275,9 +390,15 @@ void land(const config::Settings& settings, ServerOptions& options) {
   land_tls(settings, options);
   // Half of the high mark: a connection goes on before the peer has taken everything.
   options.io.output_low_bytes = std::min(options.io.output_low_bytes, options.io.output_high_bytes / 2);
+  options.quotas.principals = user_quotas(settings.texts("quotas.users"));
+  options.quotas.listeners.clear();
   for (const Key& key : settings.table().all()) {
     if (key.name.starts_with(kListen)) land_listener(settings, key, options);
-    if (key.logged) options.machine_config[key.name] = logged_text(settings.value(key.name));
+    if (key.name.starts_with(kListen)) land_listener_quota(settings, key, options);
+    const bool unsaid = !key.word.empty() && settings.value(key.name) == config::Value(key.word_value);
+    if (key.logged && !unsaid) options.machine_config[key.name] = logged_text(settings.value(key.name));
+    if (key.logged && unsaid) options.machine_config.erase(key.name);
+    if (key.name == kModules) options.modules_on = settings.texts(key.name);
   }
 }
 

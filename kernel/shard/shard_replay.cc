@@ -209,7 +209,8 @@ Result<void> Shard::replay_command(const log::EntryView& entry, Sequence sequenc
 void Shard::save(SnapshotWriter& writer) const {
   kernel_.save(writer);
   std::vector<const StateMachine*> ordered;
-  for (const MachineTable::Slot& slot : machines_.all()) ordered.push_back(slot.machine);
+  for (const MachineTable::Slot& slot : machines_.all())
+    if (!slot.machine->fresh()) ordered.push_back(slot.machine);
   std::sort(ordered.begin(), ordered.end(),
             [](const StateMachine* a, const StateMachine* b) { return a->id() < b->id(); });
   writer.le<uint32_t>(static_cast<uint32_t>(ordered.size()));
@@ -222,6 +223,7 @@ void Shard::save(SnapshotWriter& writer) const {
 Result<void> Shard::restore(SnapshotReader& reader, Sequence sequence, LogTime time) {
   HEPTANE_TRY(kernel_.restore(reader));
   for (const auto& [machine, version] : kernel_.versions) HEPTANE_TRY(check_known(machine, version));
+  for (const MachineTable::Slot& slot : machines_.all()) slot.machine->make_fresh();
   const auto count = reader.le<uint32_t>();
   for (uint32_t i = 0; i < count && !reader.failed(); ++i) {
     const auto id = reader.le<uint16_t>();

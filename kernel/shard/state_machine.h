@@ -26,6 +26,7 @@ namespace machine_ids {
 constexpr MachineId kKernel = 0;   // configuration, timers, transact, activation
 constexpr MachineId kStreams = 1;  // streams, partitions, producers
 constexpr MachineId kAuth = 2;     // users, tokens, roles
+constexpr MachineId kBlobs = 3;    // which blobs there are
 constexpr MachineId kFirstModule = 16;
 constexpr MachineId kFirstTest = 0xFF00;
 }  // namespace machine_ids
@@ -74,6 +75,11 @@ class StateMachine {
   virtual void save(SnapshotWriter& writer) const = 0;
   // Replaces all state. After a failure it is called again, with another snapshot or with what save() wrote when fresh.
   virtual Result<void> restore(SnapshotReader& reader) = 0;
+
+  // As it was made. Such a machine is left out of snapshots, so that one that a program learns later changes no hash of a
+  // state that does not use it; a snapshot that does not name it makes it fresh.
+  virtual bool fresh() const { return false; }
+  virtual void make_fresh() {}
 
   // Commands that free what they stand on (deletions, settlements): admitted when the disk or the memory budget is full.
   virtual bool relieves(CommandType type) const {

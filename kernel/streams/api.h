@@ -53,6 +53,10 @@ struct StreamConfig {
   bool is_default() const { return *this == StreamConfig{}; }
 };
 
+// Logged configuration: the retention of a stream that is made without one (-1), a decimal number.
+constexpr std::string_view kDefaultRetentionMs = "streams.retention_ms";
+constexpr std::string_view kDefaultRetentionBytes = "streams.retention_bytes";
+
 struct CreateStream {
   std::string_view name;
   uint32_t partitions = 1;

@@ -1,6 +1,7 @@
 #include "kernel/streams/streams_machine.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "kernel/base/hash128.h"
 
@@ -97,6 +98,23 @@ void StreamsMachine::append_events(const Command& command, Effects& effects) {
   effects.reply(first, static_cast<int64_t>(events->records.size()));
 }
 
+namespace {
+
+// Configuration that was never logged is empty: logs from before it was there mean what they did.
+int64_t configured(std::string_view text) {
+  int64_t number = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() && number >= 0 ? number : -1;
+}
+
+StreamConfig with_defaults(StreamConfig config, const Effects& effects) {
+  if (config.retention_ms < 0) config.retention_ms = configured(effects.config(kDefaultRetentionMs));
+  if (config.retention_bytes < 0) config.retention_bytes = configured(effects.config(kDefaultRetentionBytes));
+  return config;
+}
+
+}  // namespace
+
 void StreamsMachine::create(const Command& command, Effects& effects) {
   const Result<CreateStream> create = decode_create_stream(command.payload);
   if (!create) return effects.refuse(create.error().code, 0, create.error().message);
@@ -109,7 +127,7 @@ void StreamsMachine::create(const Command& command, Effects& effects) {
     return effects.refuse(Errc::exists, 0, "there is a stream of that name");
   if (streams_.size() >= kStreamsLimit) return effects.refuse(Errc::overloaded, 0, "there are too many streams");
   Stream& stream = add_stream(create->name, create->partitions, command.sequence);
-  stream.config = create->config;
+  stream.config = with_defaults(create->config, effects);
   effects.reply(stream.partitions.front(), create->partitions);
 }
 

@@ -2,6 +2,7 @@
 
 #include "kernel/config/units.h"
 #include "kernel/server/server_keys.h"
+#include "kernel/streams/api.h"
 #include "modules/data/gateway/kafka/kafka.h"
 #include "modules/data/machine/consumer_offsets/consumer_offsets.h"
 
@@ -90,6 +91,7 @@ void register_kafka(const KafkaCounters& counters, Telemetry& telemetry) {
   rejected("unsupported_version", counters.unsupported_versions);
   rejected("unauthenticated", counters.unauthenticated_requests);
   rejected("failed_authentication", counters.failed_authentications);
+  rejected("over_quota", counters.over_quota);
 }
 
 class DataModule final : public server::Module {
@@ -105,6 +107,8 @@ class DataModule final : public server::Module {
 
   void configure(const config::Settings& settings) override {
     settings.land<KafkaOptions>(kafka_keys(), options_);
+    options_.default_retention_ms = settings.number(streams::kDefaultRetentionMs);
+    options_.default_retention_bytes = settings.number(streams::kDefaultRetentionBytes);
     options_.advertised = {};
     if (const auto advertised = config::parse_host_port(settings.text(kAdvertised)))
       options_.advertised = {advertised->host, advertised->port};
@@ -117,6 +121,7 @@ class DataModule final : public server::Module {
     options_.cluster_id = log_id_text(facts.log_id);
     options_.leader_epoch = static_cast<int32_t>(facts.epoch);
     options_.authenticator = facts.authenticator;
+    options_.quotas = facts.quotas;
     kafka_ = std::make_unique<kafka::KafkaProtocol>(options_);
     return {{kafka_.get(), kKafkaPort}};
   }

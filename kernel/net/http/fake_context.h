@@ -117,6 +117,14 @@ class FakeContext final : public net::SessionContext {
     answers_.push_back([this, request, records = on_read(read)] { session_.on_records(request, records, *this); });
     return true;
   }
+  bool work(RequestId request, std::function<void()> job) override {
+    if (queue_full) return false;
+    answers_.push_back([this, request, job = std::move(job)] {
+      job();
+      session_.on_worked(request, *this);
+    });
+    return true;
+  }
   net::SubscriptionId subscribe(PartitionId partition, Offset from) override {
     subscriptions_[++last_subscription_] = {partition, from};
     return last_subscription_;

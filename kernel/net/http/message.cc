@@ -18,12 +18,14 @@ constexpr std::array<std::pair<std::string_view, Method>, 7> kMethods{{{"GET", M
                                                                        {"DELETE", Method::del},
                                                                        {"OPTIONS", Method::options}}};
 
-constexpr std::array<std::pair<int, std::string_view>, 29> kReasons{{{100, "Continue"},
+constexpr std::array<std::pair<int, std::string_view>, 32> kReasons{{{100, "Continue"},
                                                                      {101, "Switching Protocols"},
                                                                      {200, "OK"},
                                                                      {201, "Created"},
                                                                      {202, "Accepted"},
                                                                      {204, "No Content"},
+                                                                     {206, "Partial Content"},
+                                                                     {304, "Not Modified"},
                                                                      {400, "Bad Request"},
                                                                      {401, "Unauthorized"},
                                                                      {403, "Forbidden"},
@@ -35,6 +37,7 @@ constexpr std::array<std::pair<int, std::string_view>, 29> kReasons{{{100, "Cont
                                                                      {413, "Content Too Large"},
                                                                      {414, "URI Too Long"},
                                                                      {415, "Unsupported Media Type"},
+                                                                     {416, "Range Not Satisfiable"},
                                                                      {417, "Expectation Failed"},
                                                                      {421, "Misdirected Request"},
                                                                      {422, "Unprocessable Content"},

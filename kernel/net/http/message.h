@@ -53,8 +53,13 @@ struct HttpResponse {
   std::string content_type = "application/json";
   std::string body;
   std::vector<Header> headers;  // besides Date, Content-Type, Content-Length, Connection
+  // What Content-Length says where the body is not here: of an answer to HEAD, and of one in pieces, which must then be so
+  // many bytes together.
+  std::optional<uint64_t> length{};
 
-  static HttpResponse json(int status, std::string body) { return {status, "application/json", std::move(body), {}}; }
+  static HttpResponse json(int status, std::string body) {
+    return {status, "application/json", std::move(body), {}, {}};
+  }
   // {"error": {"code": ..., "message": ...}}
   static HttpResponse error(int status, std::string_view code, std::string_view message);
 };

@@ -42,13 +42,14 @@ class RequestParser::Machine final : public beast::http::basic_parser<true> {
  public:
   explicit Machine(const HttpLimits& limits) : limits_(limits) {
     header_limit(static_cast<uint32_t>(limits.head_bytes + kTrailerLimitBytes));
-    body_limit(limits.body_bytes);
+    body_limit(boost::none);  // ours is the route's
     eager(false);
   }
 
   RequestHead head;
   std::string body;
   bool too_many_headers = false;
+  uint64_t body_left = 0;
 
  private:
   using ErrorCode = beast::error_code;
@@ -75,15 +76,21 @@ class RequestParser::Machine final : public beast::http::basic_parser<true> {
   }
   void on_header_impl(ErrorCode&) override { head_done_ = true; }
   void on_body_init_impl(const boost::optional<uint64_t>&, ErrorCode&) override {}
-  size_t on_body_impl(Text bytes, ErrorCode&) override { return keep(bytes); }
-  void on_chunk_header_impl(uint64_t, Text extensions, ErrorCode& ec) override {
+  size_t on_body_impl(Text bytes, ErrorCode& ec) override { return keep(bytes, ec); }
+  void on_chunk_header_impl(uint64_t bytes, Text extensions, ErrorCode& ec) override {
+    if (bytes > body_left) ec = error::body_limit;
     if (extensions.size() > kChunkLineLimitBytes / 2) ec = error::bad_chunk_extension;
   }
-  size_t on_chunk_body_impl(uint64_t, Text bytes, ErrorCode&) override { return keep(bytes); }
+  size_t on_chunk_body_impl(uint64_t, Text bytes, ErrorCode& ec) override { return keep(bytes, ec); }
   void on_finish_impl(ErrorCode&) override {}
 
   // Memory follows what has arrived, not what was announced.
-  size_t keep(Text bytes) {
+  size_t keep(Text bytes, ErrorCode& ec) {
+    if (bytes.size() > body_left) {
+      ec = error::body_limit;
+      return 0;
+    }
+    body_left -= bytes.size();
     body.append(bytes.data(), bytes.size());
     return bytes.size();
   }
@@ -98,6 +105,8 @@ RequestParser::~RequestParser() = default;
 
 RequestHead& RequestParser::head() { return machine_->head; }
 std::string& RequestParser::body() { return machine_->body; }
+void RequestParser::limit_body(uint64_t bytes) { machine_->body_left = bytes; }
+bool RequestParser::complete() const { return head_done_ && machine_->is_done(); }
 
 ParseStep RequestParser::fail(int status, std::string_view code, std::string_view message) {
   fault_ = {status, code, message};
@@ -124,7 +133,6 @@ ParseStep RequestParser::parse_head(Bytes input, size_t& consumed) {
     return fail(400, "malformed", "the head holds a bare CR or LF, a folded line or a NUL");
   beast::error_code ec;
   consumed += machine_->put({input.data(), end + kHeadEnd.size()}, ec);
-  if (ec == error::body_limit) return fail(413, "too_large", "the body is longer than the limit");
   if (machine_->too_many_headers) return fail(431, "headers_too_large", "the request has more headers than the limit");
   if (ec == error::bad_version) return fail(505, "version", "this server speaks HTTP/1.1 and HTTP/1.0");
   if (ec || !machine_->is_header_done()) return fail(400, "malformed", "this is not an HTTP/1.1 request");
@@ -147,6 +155,7 @@ ParseStep RequestParser::check_head() {
   }
   head.keep_alive = machine_->keep_alive();
   head.has_body = !machine_->is_done();
+  if (const auto length = machine_->content_length()) head.content_length = *length;
   head_done_ = true;
   return ParseStep::head;
 }

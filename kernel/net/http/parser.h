@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct RequestHead {
   bool http_1_0 = false;
   bool keep_alive = false;
   bool has_body = false;
+  std::optional<uint64_t> content_length;
 
   size_t count(std::string_view name) const;
 };
@@ -42,7 +44,10 @@ class RequestParser {
   ParseStep parse(Bytes input, size_t& consumed);
 
   RequestHead& head();
-  std::string& body();
+  // Of the body from now on, in all: 413. Before the body is looked at.
+  void limit_body(uint64_t bytes);
+  std::string& body();  // what has come of it; the caller may take it
+  bool complete() const;
   const ParseFault& fault() const { return fault_; }
 
  private:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,9 @@ struct RouteOptions {
   // POST, PUT, PATCH and DELETE need Content-Type application/json or application/x-ndjson, which a page of another site
   // cannot send unasked. A route for protocols with other types says so, and must have another proof of who asks.
   bool any_content_type = false;
+  // The body, up to so many bytes, is not collected: the handler runs when the head is there and asks for its pieces
+  // (HttpExchange::receive). As it comes: a Content-Encoding is refused.
+  std::optional<uint64_t> streamed_body_bytes{};
   Needs needs{};
   RouteDoc doc = {};
 };

@@ -1,5 +1,6 @@
 #include "kernel/net/http/session.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -14,6 +15,9 @@ namespace {
 // Below, a header costs what is won; above, the thread would be busy for tens of milliseconds.
 constexpr size_t kGzipMinBytes = 1024;
 constexpr size_t kGzipMaxBytes = size_t{2} << 20;
+constexpr size_t kBodyPieceBytes = size_t{256} << 10;
+constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr int64_t kPaceMaxNs = 5 * kSecondNs;  // then it is looked at again; below every deadline
 constexpr std::string_view kAllMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 bool changes_state(Method method) {
@@ -40,9 +44,16 @@ size_t HttpSession::on_bytes(Bytes input, net::SessionContext& context) {
   if (phase_ == Phase::idle && !begin(input, consumed)) return consumed;
   for (;;) {
     const ParseStep step = parser_->parse(input.subspan(consumed), consumed);
+    if (phase_ == Phase::receiving && step != ParseStep::fault) {
+      const bool last = step == ParseStep::complete;
+      if (!last && parser_->body().size() < kBodyPieceBytes) return consumed;
+      give_piece(last);
+      if (phase_ == Phase::receiving) continue;
+      return phase_ == Phase::closed ? input.size() : consumed;
+    }
     if (step == ParseStep::need_more) return consumed;
     if (step == ParseStep::fault) {
-      const ParseFault& fault = parser_->fault();
+      const ParseFault fault = parser_->fault();
       keep_alive_ = false;
       send(HttpResponse::error(fault.status, fault.code, fault.message));
       return input.size();
@@ -50,7 +61,7 @@ size_t HttpSession::on_bytes(Bytes input, net::SessionContext& context) {
     if (step == ParseStep::complete) break;
     on_head();
     if (phase_ == Phase::closed) return input.size();
-    if (phase_ == Phase::idle) return consumed;
+    if (phase_ == Phase::idle || asking() || phase_ == Phase::upgraded) return consumed;
   }
   run_handler();
   return phase_ == Phase::closed ? input.size() : consumed;
@@ -74,12 +85,26 @@ void HttpSession::on_head() {
   http_1_0_ = head.http_1_0;
   keep_alive_ = head.keep_alive && !http_1_0_;
   if (std::optional<HttpResponse> refusal = head_refusal()) return refuse(std::move(*refusal));
+  if (std::optional<HttpResponse> refusal = length_refusal(head)) return refuse(std::move(*refusal));
+  parser_->limit_body(route_->options.streamed_body_bytes.value_or(service_.limits.body_bytes));
   request_.headers = std::move(head.headers);
   phase_ = Phase::body;
+  continue_owed_ = head.has_body && !request_.header("Expect").empty() && !http_1_0_;
+  if (route_->options.streamed_body_bytes) return run_handler();
   if (!head.has_body) return;
   arm(service_.limits.body_deadline_ns);
-  if (!request_.header("Expect").empty() && !http_1_0_)
-    context_->write(Buffer::copy_of("HTTP/1.1 100 Continue\r\n\r\n"));
+  send_continue();
+}
+
+void HttpSession::send_continue() {
+  if (std::exchange(continue_owed_, false)) context_->write(Buffer::copy_of("HTTP/1.1 100 Continue\r\n\r\n"));
+}
+
+// Refused before it comes.
+std::optional<HttpResponse> HttpSession::length_refusal(const RequestHead& head) const {
+  const uint64_t limit = route_->options.streamed_body_bytes.value_or(service_.limits.body_bytes);
+  if (head.content_length.value_or(0) <= limit) return std::nullopt;
+  return HttpResponse::error(413, "too_large", "the body is longer than the limit");
 }
 
 std::optional<HttpResponse> HttpSession::head_refusal() {
@@ -97,6 +122,7 @@ std::optional<HttpResponse> HttpSession::head_refusal() {
   request_.query = std::move(target->query);
   if (std::optional<HttpResponse> refusal = route_refusal()) return refusal;
   if (auto refusal = guard(service_.gate, head, request_, route_->options.needs, *context_, identity_)) return refusal;
+  if (auto refusal = quota_refusal()) return refusal;
   return content_refusal(head);
 }
 
@@ -138,6 +164,43 @@ std::optional<HttpResponse> HttpSession::route_refusal() {
   return response;
 }
 
+// Quotas. A request that comes while a debt is open is refused; one that has begun is slowed down.
+
+std::optional<HttpResponse> HttpSession::quota_refusal() {
+  if (!limited()) return std::nullopt;
+  const auto refused = [](std::string_view why, int64_t wait_ns) {
+    HttpResponse response = HttpResponse::error(429, "quota", why);
+    response.headers.push_back({"Retry-After", std::to_string((wait_ns + kSecondNs - 1) / kSecondNs)});
+    return response;
+  };
+  if (!slot_.enter(*service_.quotas, identity_.name)) {
+    keep_alive_ = false;
+    return refused(identity_.name + " has as many connections as quotas.connections allows", kSecondNs);
+  }
+  if (const int64_t wait_ns = service_.quotas->wait_ns(service_.listener, identity_.name); wait_ns > 0) {
+    service_.quotas->count_throttled(wait_ns);
+    return refused(
+        identity_.name + " or this listener has used more than its quota: Retry-After says when to come back", wait_ns);
+  }
+  use_quota({.bytes_in = 0, .bytes_out = 0, .requests = 1});
+  return std::nullopt;
+}
+
+void HttpSession::use_quota(const net::QuotaUse& use) {
+  if (limited()) service_.quotas->use(service_.listener, identity_.name, use);
+}
+
+// True: `then` comes when a part of the debt is paid.
+bool HttpSession::paced(OnWaited then) {
+  const int64_t wait_ns = limited() ? service_.quotas->wait_ns(service_.listener, identity_.name) : 0;
+  if (wait_ns <= 0) return false;
+  service_.quotas->count_throttled(std::min(wait_ns, kPaceMaxNs));
+  disarm();
+  on_waited_ = std::move(then);
+  wait_timer_ = context_->arm(std::min(wait_ns, kPaceMaxNs));
+  return true;
+}
+
 std::optional<HttpResponse> HttpSession::content_refusal(const RequestHead& head) {
   std::string_view type;
   for (const Header& header : head.headers) {
@@ -145,6 +208,8 @@ std::optional<HttpResponse> HttpSession::content_refusal(const RequestHead& head
     if (equals_ignoring_case(header.name, "Expect") && !equals_ignoring_case(header.value, "100-continue"))
       return HttpResponse::error(417, "expectation", "the only expectation known here is 100-continue");
     if (!equals_ignoring_case(header.name, "Content-Encoding")) continue;
+    if (route_->options.streamed_body_bytes)
+      return HttpResponse::error(415, "content_encoding", "this is kept as it comes: send it without Content-Encoding");
     if (!known_coding(header.value) || head.count("Content-Encoding") > 1) {
       HttpResponse refusal =
           HttpResponse::error(415, "content_encoding", "the Content-Encoding known here is gzip or deflate, once");
@@ -161,13 +226,41 @@ std::optional<HttpResponse> HttpSession::content_refusal(const RequestHead& head
 
 void HttpSession::run_handler() {
   disarm();
-  request_.body = std::move(parser_->body());
-  parser_.reset();
   phase_ = Phase::handling;
-  if (std::optional<HttpResponse> refusal = undo_coding()) return send(std::move(*refusal));
+  if (!route_->options.streamed_body_bytes) {
+    request_.body = std::move(parser_->body());
+    use_quota({.bytes_in = static_cast<int64_t>(request_.body.size()), .bytes_out = 0, .requests = 0});
+    parser_.reset();
+    if (std::optional<HttpResponse> refusal = undo_coding()) return send(std::move(*refusal));
+  }
   route_->handler(*this);
   if (phase_ != Phase::handling) return;
-  HEPTANE_ASSERT(on_reply_ || on_records_ || on_waited_, "a handler responds or asks");
+  HEPTANE_ASSERT(waits_for_answer(), "a handler responds or asks");
+  context_->pause_input(true);
+  arm(service_.limits.answer_deadline_ns);
+}
+
+// A body in pieces.
+
+void HttpSession::receive(OnPiece then) {
+  HEPTANE_ASSERT(phase_ == Phase::handling && parser_, "a body is received by the route that asked for its pieces");
+  if (paced([then](HttpExchange& exchange) { exchange.receive(then); })) return;
+  on_piece_ = std::move(then);
+  if (parser_->complete()) return give_piece(true);
+  send_continue();
+  phase_ = Phase::receiving;
+  arm(service_.limits.body_deadline_ns);
+  context_->pause_input(false);
+}
+
+void HttpSession::give_piece(bool last) {
+  std::string piece = std::exchange(parser_->body(), {});
+  use_quota({.bytes_in = static_cast<int64_t>(piece.size()), .bytes_out = 0, .requests = 0});
+  phase_ = Phase::handling;
+  disarm();
+  std::exchange(on_piece_, nullptr)(*this, std::move(piece), last);
+  if (phase_ != Phase::handling) return;
+  HEPTANE_ASSERT(waits_for_answer(), "a handler responds or asks");
   context_->pause_input(true);
   arm(service_.limits.answer_deadline_ns);
 }
@@ -198,6 +291,17 @@ void HttpSession::query(QueryRequest query, OnReply then) {
 void HttpSession::read(ReadRequest read, OnRecords then) {
   on_records_ = std::move(then);
   sent_or_overloaded(context_->read(++last_request_, read));
+}
+
+void HttpSession::work(std::function<void()> job, OnWaited then) {
+  on_worked_ = std::move(then);
+  sent_or_overloaded(context_->work(++last_request_, std::move(job)));
+}
+
+void HttpSession::on_worked(RequestId request, net::SessionContext& context) {
+  context_ = &context;
+  if (!asking() || request != last_request_ || !on_worked_) return;
+  std::exchange(on_worked_, nullptr)(*this);
 }
 
 void HttpSession::wait(PartitionId partition, Offset from, int64_t limit_ns, OnWaited then) {
@@ -246,6 +350,7 @@ void HttpSession::on_records(RequestId request, const net::RecordsRead& records,
 
 void HttpSession::respond(HttpResponse response) {
   HEPTANE_ASSERT(phase_ == Phase::handling, "a request has one response");
+  if (parser_ && !parser_->complete()) keep_alive_ = false;  // the rest of its body may still come
   forget_continuations();
   send(std::move(response));
 }
@@ -254,6 +359,8 @@ void HttpSession::forget_continuations() {
   on_reply_ = nullptr;
   on_records_ = nullptr;
   on_waited_ = nullptr;
+  on_worked_ = nullptr;
+  on_piece_ = nullptr;
   on_room_ = nullptr;
   end_wait();
 }
@@ -299,16 +406,18 @@ std::string HttpSession::head_of(const HttpResponse& response, const std::string
 }
 
 void HttpSession::send(HttpResponse response) {
-  constexpr int kNoContent = 204;
+  const bool bodiless = response.status == 204 || response.status == 304;
   const size_t bytes = response.body.size();
   if (bytes >= kGzipMinBytes && bytes <= kGzipMaxBytes && gzip_wanted(response)) {
     response.body = GzipStream().add(response.body, true);
     response.headers.push_back({"Content-Encoding", "gzip"});
     response.headers.push_back({"Vary", "Accept-Encoding"});
   }
-  const std::string length = "Content-Length: " + std::to_string(response.body.size()) + "\r\n";
-  std::string out = head_of(response, response.status == kNoContent ? "" : length);
+  const std::string length =
+      "Content-Length: " + std::to_string(response.length.value_or(response.body.size())) + "\r\n";
+  std::string out = head_of(response, bodiless ? "" : length);
   if (request_.method != Method::head) out += response.body;
+  use_quota({.bytes_in = 0, .bytes_out = static_cast<int64_t>(out.size()), .requests = 0});
   context_->write(Buffer::take(std::move(out)));
   finish();
 }
@@ -317,13 +426,17 @@ void HttpSession::send(HttpResponse response) {
 
 void HttpSession::start(HttpResponse head) {
   HEPTANE_ASSERT(phase_ == Phase::handling, "a request has one response");
+  if (parser_ && !parser_->complete()) keep_alive_ = false;
   phase_ = Phase::streaming;
-  if (request_.method != Method::head && gzip_wanted(head)) {
+  chunked_ = !http_1_0_ && !head.length;
+  if (request_.method != Method::head && !head.length && gzip_wanted(head)) {
     gzip_ = std::make_unique<GzipStream>();
     head.headers.push_back({"Content-Encoding", "gzip"});
     head.headers.push_back({"Vary", "Accept-Encoding"});
   }
-  context_->write(Buffer::take(head_of(head, http_1_0_ ? "" : "Transfer-Encoding: chunked\r\n")));
+  std::string framing = chunked_ ? "Transfer-Encoding: chunked\r\n" : "";
+  if (head.length) framing = "Content-Length: " + std::to_string(*head.length) + "\r\n";
+  context_->write(Buffer::take(head_of(head, framing)));
   context_->pause_input(true);
 }
 
@@ -334,14 +447,15 @@ void HttpSession::write_piece(std::string_view piece, bool last) {
     piece = coded;
   }
   std::string out;
-  if (!http_1_0_ && !piece.empty()) {
+  if (chunked_ && !piece.empty()) {
     char size[24];
     std::snprintf(size, sizeof size, "%zx\r\n", piece.size());
     out += size;
   }
   out += piece;
-  if (!http_1_0_ && !piece.empty()) out += "\r\n";
-  if (!http_1_0_ && last) out += "0\r\n\r\n";
+  if (chunked_ && !piece.empty()) out += "\r\n";
+  if (chunked_ && last) out += "0\r\n\r\n";
+  use_quota({.bytes_in = 0, .bytes_out = static_cast<int64_t>(out.size()), .requests = 0});
   context_->write(Buffer::take(std::move(out)));
 }
 
@@ -350,6 +464,7 @@ void HttpSession::send_piece(std::string piece, OnWaited then) {
   if (request_.method == Method::head) return finish();
   write_piece(piece, false);
   if (!context_->output_full()) {
+    if (paced(then)) return;
     arm(service_.limits.answer_deadline_ns);
     return then(*this);
   }
@@ -402,7 +517,9 @@ void HttpSession::on_timer(net::SessionTimerId timer, net::SessionContext& conte
   if (wait_timer_ && *wait_timer_ == timer) {
     wait_timer_.reset();
     end_wait();
-    if (asking() && on_waited_) std::exchange(on_waited_, nullptr)(*this);
+    if (!asking() || !on_waited_) return;
+    if (phase_ == Phase::streaming) arm(service_.limits.answer_deadline_ns);  // it was slowed down
+    std::exchange(on_waited_, nullptr)(*this);
     return;
   }
   if (!timer_ || *timer_ != timer) return;
@@ -430,6 +547,8 @@ void HttpSession::on_close(net::CloseReason reason) {
   on_reply_ = nullptr;
   on_records_ = nullptr;
   on_waited_ = nullptr;
+  on_worked_ = nullptr;
+  on_piece_ = nullptr;
   on_room_ = nullptr;
 }
 

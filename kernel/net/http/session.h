@@ -16,6 +16,7 @@
 #include "kernel/net/http/host_check.h"
 #include "kernel/net/http/parser.h"
 #include "kernel/net/http/router.h"
+#include "kernel/net/quota.h"
 
 namespace heptane::http {
 
@@ -28,6 +29,8 @@ struct HttpService {
   std::function<std::optional<HttpResponse>(const HttpRequest&)> hold;
   HttpCounters* counters = nullptr;  // outlives the service
   auth::Gate* gate = nullptr;        // null: nobody is asked who he is
+  net::Quotas* quotas = nullptr;     // null: no limits. Outlives the service
+  std::string listener;              // whose limits count
 };
 
 class HttpSession final : public net::Session, private HttpExchange {
@@ -37,13 +40,14 @@ class HttpSession final : public net::Session, private HttpExchange {
   size_t on_bytes(Bytes input, net::SessionContext& context) override;
   void on_reply(RequestId request, const Reply& reply, net::SessionContext& context) override;
   void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext& context) override;
+  void on_worked(RequestId request, net::SessionContext& context) override;
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) override;
   void on_writable(net::SessionContext& context) override;
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;
 
  private:
-  enum class Phase : uint8_t { idle, head, body, handling, streaming, upgraded, closed };
+  enum class Phase : uint8_t { idle, head, body, receiving, handling, streaming, upgraded, closed };
 
   HttpRequest& request() override { return request_; }
   net::SessionContext& context() override { return *context_; }
@@ -52,12 +56,20 @@ class HttpSession final : public net::Session, private HttpExchange {
     return service_.gate == nullptr ||
            service_.gate->allows(identity_, context_->remote().host, module, resource, verb);
   }
+  std::function<bool()> standing(std::string module, std::string resource, auth::Verb verb) override {
+    if (service_.gate == nullptr || !service_.gate->enabled()) return nullptr;
+    return [gate = service_.gate, who = identity_, module = std::move(module), resource = std::move(resource), verb] {
+      return gate->may(who, module, resource, verb);
+    };
+  }
   bool sees(std::string_view module, std::string_view resource) override {
     return service_.gate == nullptr || service_.gate->sees(identity_, module, resource);
   }
   void submit(Submission submission, OnReply then) override;
   void query(QueryRequest query, OnReply then) override;
   void read(ReadRequest read, OnRecords then) override;
+  void work(std::function<void()> job, OnWaited then) override;
+  void receive(OnPiece then) override;
   void wait(PartitionId partition, Offset from, int64_t limit_ns, OnWaited then) override;
   void respond(HttpResponse response) override;
   void start(HttpResponse head) override;
@@ -74,8 +86,16 @@ class HttpSession final : public net::Session, private HttpExchange {
   std::optional<HttpResponse> names_refusal(const RequestHead& head, const std::string& authority);
   std::optional<HttpResponse> options_answer(const std::string& allow) const;
   std::optional<HttpResponse> route_refusal();
+  std::optional<HttpResponse> quota_refusal();
+  bool limited() const { return service_.quotas != nullptr && route_ != nullptr && !route_->options.needs.open; }
+  void use_quota(const net::QuotaUse& use);
+  bool paced(OnWaited then);
   std::optional<HttpResponse> content_refusal(const RequestHead& head);
+  std::optional<HttpResponse> length_refusal(const RequestHead& head) const;
+  void send_continue();
   void run_handler();
+  void give_piece(bool last);
+  bool waits_for_answer() const { return on_reply_ || on_records_ || on_waited_ || on_worked_; }
   std::optional<HttpResponse> undo_coding();
   void refuse(HttpResponse response);  // answers and closes when input of the request may still come
   void send(HttpResponse response);
@@ -94,9 +114,12 @@ class HttpSession final : public net::Session, private HttpExchange {
   HttpRequest request_;
   const Route* route_ = nullptr;
   auth::Identity identity_;  // of the request at hand
+  net::QuotaSlot slot_;
   OnReply on_reply_;
   OnRecords on_records_;
   OnWaited on_waited_;
+  OnWaited on_worked_;
+  OnPiece on_piece_;  // of a body in pieces
   OnWaited on_room_;  // of a response in pieces
   std::unique_ptr<GzipStream> gzip_;
   std::unique_ptr<net::Session> upgraded_;
@@ -107,6 +130,8 @@ class HttpSession final : public net::Session, private HttpExchange {
   Phase phase_ = Phase::idle;
   bool keep_alive_ = false;
   bool http_1_0_ = false;
+  bool chunked_ = false;        // how the pieces of a response are told apart
+  bool continue_owed_ = false;  // the client waits for 100 before it sends a body in pieces
 };
 
 // A listener's protocol: every connection speaks to the same service.

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "kernel/auth/sasl.h"
+#include "kernel/net/quota.h"
 #include "kernel/net/session.h"
 #include "modules/data/gateway/kafka/api.h"
 
@@ -24,6 +25,9 @@ struct KafkaOptions {
   int32_t leader_epoch = 0;                      // the shard's epoch
   uint16_t listener = 0;                         // origin that is logged with each command
   auth::Authenticator* authenticator = nullptr;  // null: clients need not say who they are. Outlives the protocol
+  net::Quotas* quotas = nullptr;                 // null: no limits. Outlive the protocol
+  int64_t default_retention_ms = -1;             // streams.retention_ms, for who asks
+  int64_t default_retention_bytes = -1;
   int64_t idle_timeout_ns = 600'000'000'000;
 };
 
@@ -39,6 +43,7 @@ struct KafkaCounters {
   std::atomic<uint64_t> requests_past_deadline{0};                    // no answer came in time
   std::atomic<uint64_t> unauthenticated_requests{0};                  // closed: before the client had proved who it is
   std::atomic<uint64_t> failed_authentications{0};
+  std::atomic<uint64_t> over_quota{0};  // closed: more connections than the principal may have
 };
 
 class KafkaProtocol final : public net::Protocol {

@@ -68,10 +68,22 @@ class Request {
   void answer_as(const T& response, int16_t version) {
     Encoder encoder = begin_answer(version);
     encoder.write(response, false);
+    const int32_t throttle_ms = throttle(encoder.size());
+    if constexpr (requires { response.throttle_time_ms; }) {
+      if (throttle_ms > 0) {
+        T throttled = response;
+        throttled.throttle_time_ms = throttle_ms;
+        encoder = begin_answer(version);
+        encoder.write(throttled, false);
+      }
+    }
     finish_answer(encoder);
   }
   // Done without an answer.
-  void finish() { done_ = true; }
+  void finish() {
+    (void)throttle(0);
+    done_ = true;
+  }
   // Done; the connection closes in its turn, behind the answer if there is one. `why` is a literal.
   void close(std::string_view why);
   void malformed();
@@ -87,6 +99,7 @@ class Request {
  private:
   Encoder begin_answer(int16_t version);
   void finish_answer(Encoder& encoder);
+  int32_t throttle(size_t answer_bytes);
 
   bool started_ = false;
   bool done_ = false;

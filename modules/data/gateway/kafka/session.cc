@@ -10,6 +10,8 @@ namespace heptane::data::kafka {
 namespace {
 
 constexpr size_t kLengthBytes = 4;
+constexpr std::string_view kListener = "kafka";
+constexpr int64_t kNsPerMs = 1'000'000;
 constexpr int64_t kHoldCheckNs = 100'000'000;  // how often a held request looks at the output, should nobody tell it
 
 constexpr int16_t wire(ApiKey key) { return static_cast<int16_t>(key); }
@@ -37,14 +39,14 @@ size_t KafkaSession::on_bytes(Bytes input, net::SessionContext& context) {
   context_ = &context;
   if (input_ended_ || closed_) return input.size();
   size_t consumed = 0;
-  while (!full() && !input_ended_) {
+  while (!full() && !input_ended_ && !muted()) {
     const size_t taken = take_frame(input.subspan(consumed));
     if (taken == 0) break;
     consumed += taken;
     advance();
   }
   if (closed_ || input_ended_) return input.size();
-  if (full()) set_paused(true);
+  if (full() || muted()) set_paused(true);
   return consumed;
 }
 
@@ -96,6 +98,12 @@ void KafkaSession::enqueue(Buffer frame) {
     return end_input("a request before authentication", counters().unauthenticated_requests);
   if (sasl_.authenticated(options()) && !in_force())
     return end_input("the principal was changed or deleted: authenticate again", counters().unauthenticated_requests);
+  if (net::Quotas* quotas = options().quotas) {
+    if (!slot_.enter(*quotas, quota_principal()))
+      return end_input("more connections than quotas.connections allows", counters().over_quota);
+    const auto bytes = static_cast<int64_t>(frame.size());
+    quotas->use(kListener, quota_principal(), {.bytes_in = bytes, .bytes_out = 0, .requests = 1});
+  }
   const bool readable = header.api_version >= api->readable_min && header.api_version <= api->advertised_max;
   if (!readable && api->key != ApiKey::api_versions)
     return end_input("API version is not served", counters().unsupported_versions);
@@ -174,6 +182,21 @@ void KafkaSession::on_timer(net::SessionTimerId timer, net::SessionContext& cont
   for (size_t i = 0; i < started_; ++i)
     if (!requests_[i]->done() && requests_[i]->deadline_ns() != 0) schedule(requests_[i]->deadline_ns());
   if (!sasl_.authenticated(options())) schedule(authenticate_until_ns_);
+  if (muted()) schedule(muted_until_ns_);
+}
+
+int32_t KafkaSession::throttle(size_t answer_bytes) {
+  net::Quotas* quotas = options().quotas;
+  if (quotas == nullptr) return 0;
+  const auto bytes = static_cast<int64_t>(answer_bytes);
+  quotas->use(kListener, quota_principal(), {.bytes_in = 0, .bytes_out = bytes, .requests = 0});
+  const int64_t wait_ns = quotas->wait_ns(kListener, quota_principal());
+  if (wait_ns <= 0) return 0;
+  quotas->count_throttled(wait_ns);
+  muted_until_ns_ = std::max(muted_until_ns_, now_ns() + wait_ns);
+  set_paused(true);
+  schedule(muted_until_ns_);
+  return static_cast<int32_t>((wait_ns + kNsPerMs - 1) / kNsPerMs);
 }
 
 // One timer for all: it stays armed when the request it was for is done, so that a busy connection rarely arms one.
@@ -204,7 +227,7 @@ void KafkaSession::advance() {
   }
   advancing_ = false;
   if (closed_) return;
-  if (paused_ && !full()) set_paused(false);
+  if (paused_ && !full() && !muted()) set_paused(false);
   if (input_ended_ && requests_.empty()) {
     closed_ = true;
     context_->close(net::CloseReason::protocol_error, end_why_);
@@ -442,6 +465,8 @@ Encoder Request::begin_answer(int16_t version) {
   if (flexible && api_.key != ApiKey::api_versions) encoder.empty_tagged_fields();
   return encoder;
 }
+
+int32_t Request::throttle(size_t answer_bytes) { return session_.throttle(answer_bytes); }
 
 void Request::finish_answer(Encoder& encoder) {
   store_be(encoder.out().at(0), static_cast<int32_t>(encoder.size() - kLengthBytes));

@@ -5,13 +5,13 @@
 // input; a request that may answer at length starts only when at most kOutputHoldBytes wait for the client.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "kernel/base/small_queue.h"
 #include "kernel/net/session.h"
 #include "kernel/streams/api.h"
 #include "modules/data/gateway/kafka/kafka.h"
@@ -63,6 +63,9 @@ class KafkaSession final : public net::Session {
   const net::SessionContext& context() const { return *context_; }
   const KafkaOptions& options() const { return protocol_.options(); }
   KafkaCounters& counters() { return protocol_.counters(); }
+  // The answer of a request, whose size this is, is about to go out: for how many milliseconds the client must stay away,
+  // by its quota (KIP-219). For that time nothing is read from it.
+  int32_t throttle(size_t answer_bytes);
   // Wakes `deadline_ns` (monotonic) at the latest.
   void schedule(int64_t deadline_ns);
 
@@ -85,6 +88,10 @@ class KafkaSession final : public net::Session {
 
   bool allowed(std::string_view module, std::string_view resource, auth::Verb verb) const;
   bool in_force() const;
+  std::string_view quota_principal() const {
+    return sasl_.authenticated(options()) ? std::string_view(sasl_.identity().name) : std::string_view();
+  }
+  bool muted() const { return muted_until_ns_ != 0 && now_ns() < muted_until_ns_; }
 
   // Frames.
   size_t take_frame(Bytes input);  // 0 = not whole yet
@@ -103,10 +110,10 @@ class KafkaSession final : public net::Session {
 
   KafkaProtocol& protocol_;
   net::SessionContext* context_ = nullptr;
-  std::deque<std::unique_ptr<Request>> requests_;  // oldest first; the first started_ of them are under way
+  SmallQueue<std::unique_ptr<Request>> requests_;  // oldest first; the first started_ of them are under way
   size_t started_ = 0;
   size_t in_flight_bytes_ = 0;
-  std::deque<Ask> asks_;  // by id, from first_ask_
+  SmallQueue<Ask> asks_;  // by id, from first_ask_
   RequestId first_ask_ = 1;
   net::SessionTimerId timer_ = 0;
   int64_t timer_at_ns_ = 0;   // 0 = not armed
@@ -117,6 +124,8 @@ class KafkaSession final : public net::Session {
   bool advancing_ = false;
   SaslState sasl_;
   int64_t authenticate_until_ns_ = 0;
+  net::QuotaSlot slot_;
+  int64_t muted_until_ns_ = 0;  // 0: never was
   KnownStreams known_;
 };
 

@@ -1,0 +1,103 @@
+#include "kernel/net/quota.h"
+
+#include <algorithm>
+
+namespace heptane::net {
+
+namespace {
+
+void pay(int64_t& paid_ns, int64_t amount, int64_t per_second, int64_t now_ns) {
+  if (amount <= 0 || per_second <= 0) return;
+  const auto cost = static_cast<__int128>(amount) * 1'000'000'000 / per_second;
+  const auto bounded = static_cast<int64_t>(std::min<__int128>(cost, Quotas::kWaitMaxNs * 120));
+  paid_ns = std::max(paid_ns, now_ns - Quotas::kBurstNs) + bounded;
+}
+
+}  // namespace
+
+void Quotas::Buckets::use(const QuotaLimits& limits, const QuotaUse& use, int64_t now_ns) {
+  pay(bytes_in_ns, use.bytes_in, limits.bytes_in, now_ns);
+  pay(bytes_out_ns, use.bytes_out, limits.bytes_out, now_ns);
+  pay(requests_ns, use.requests, limits.requests, now_ns);
+}
+
+// A limit that was taken away holds nobody any more.
+int64_t Quotas::Buckets::paid_ns(const QuotaLimits& limits) const {
+  int64_t latest = INT64_MIN;
+  if (limits.bytes_in > 0) latest = std::max(latest, bytes_in_ns);
+  if (limits.bytes_out > 0) latest = std::max(latest, bytes_out_ns);
+  if (limits.requests > 0) latest = std::max(latest, requests_ns);
+  return latest;
+}
+
+void Quotas::configure(QuotaConfig config) {
+  if (config == config_) return;
+  config_ = std::move(config);
+  for (auto* buckets : {&principals_, &listeners_})
+    for (auto& [name, bucket] : *buckets) bucket.forgive();
+  others_.forgive();
+}
+
+const QuotaLimits& Quotas::limits_of(std::string_view principal) const {
+  const auto found = config_.principals.find(principal);
+  return found == config_.principals.end() ? config_.principal : found->second;
+}
+
+Quotas::Buckets& Quotas::buckets_of(std::string_view principal) {
+  if (const auto found = principals_.find(principal); found != principals_.end()) return found->second;
+  if (principals_.size() >= kPrincipalsMax) forget_idle();
+  if (principals_.size() >= kPrincipalsMax) return others_;
+  return principals_[std::string(principal)];
+}
+
+// Whoever has everything saved up and no connection is as if it had never come.
+void Quotas::forget_idle() {
+  const int64_t full_ns = clock_.monotonic_ns() - kBurstNs;
+  std::erase_if(principals_, [full_ns](const auto& item) {
+    const Buckets& buckets = item.second;
+    return buckets.connections == 0 &&
+           std::max({buckets.bytes_in_ns, buckets.bytes_out_ns, buckets.requests_ns}) <= full_ns;
+  });
+}
+
+void Quotas::use(std::string_view listener, std::string_view principal, const QuotaUse& use) {
+  const int64_t now_ns = clock_.monotonic_ns();
+  if (const auto found = config_.listeners.find(listener); found != config_.listeners.end())
+    listeners_[std::string(listener)].use(found->second, use, now_ns);
+  if (principal.empty()) return;
+  if (const QuotaLimits& limits = limits_of(principal); limits != QuotaLimits{})
+    buckets_of(principal).use(limits, use, now_ns);
+}
+
+int64_t Quotas::wait_ns(std::string_view listener, std::string_view principal) {
+  int64_t paid_ns = INT64_MIN;
+  if (const auto found = config_.listeners.find(listener); found != config_.listeners.end())
+    paid_ns = listeners_[std::string(listener)].paid_ns(found->second);
+  if (!principal.empty())
+    if (const QuotaLimits& limits = limits_of(principal); limits != QuotaLimits{})
+      paid_ns = std::max(paid_ns, buckets_of(principal).paid_ns(limits));
+  if (paid_ns == INT64_MIN) return 0;
+  return std::clamp<int64_t>(paid_ns - clock_.monotonic_ns(), 0, kWaitMaxNs);
+}
+
+bool QuotaSlot::enter(Quotas& quotas, std::string_view principal) {
+  if (principal.empty()) return true;
+  Quotas::Buckets& buckets = quotas.buckets_of(principal);
+  if (taken_ == &buckets) return true;
+  const int64_t limit = quotas.limits_of(principal).connections;
+  if (limit > 0 && buckets.connections >= limit) {
+    quotas.connections_refused_.add();
+    return false;
+  }
+  leave();
+  ++buckets.connections;
+  taken_ = &buckets;
+  return true;
+}
+
+void QuotaSlot::leave() {
+  if (taken_ != nullptr) --taken_->connections;
+  taken_ = nullptr;
+}
+
+}  // namespace heptane::net
