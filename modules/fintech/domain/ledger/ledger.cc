@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kernel/base/assert.h"
+#include "kernel/base/prefetch.h"
 #include "modules/fintech/domain/ledger/account_checks.h"
 #include "modules/fintech/domain/ledger/transfer_checks.h"
 
@@ -24,6 +25,12 @@ constexpr bool transient(uint32_t status) {
 template <class Status>
 CreateResult result_of(Status status, uint64_t timestamp) {
   return {timestamp, static_cast<uint32_t>(status), 0};
+}
+
+Uint128 load_id(const std::byte* at) {
+  Uint128 id;
+  std::memcpy(&id, at, sizeof id);
+  return id;
 }
 
 constexpr Uint128 room(Uint128 limit, Uint128 used) { return limit > used ? limit - used : 0; }
@@ -130,38 +137,35 @@ void Ledger::create_transfers(uint64_t timestamp, Bytes events, std::vector<Crea
       [this, events](size_t index) { look_ahead(events, index); });
 }
 
-// Memory is slower than the rest: what later events of the batch will touch is asked for in three steps, each of which
-// finds what the one before has brought.
-void Ledger::look_ahead(Bytes events, size_t index) const {
-  constexpr size_t kFar = 24;
-  constexpr size_t kNear = 16;
-  constexpr size_t kNext = 8;
-  const auto id_at = [&](size_t ahead, size_t offset) {
-    Uint128 id;
-    std::memcpy(&id, events.data() + (index + ahead) * kEventBytes + offset, sizeof id);
-    return id;
-  };
+// Memory is slower than the rest: what later events of the batch will touch is asked for in two steps, the second of which
+// finds what the first has brought.
+void Ledger::look_ahead(Bytes events, size_t index) {
+  constexpr size_t kFar = 2 * kNear;
   const size_t left = events.size() / kEventBytes - index;
-  if (left > kFar) {
-    transfer_index_.prefetch(id_at(kFar, offsetof(Transfer, id)));
-    account_index_.prefetch(id_at(kFar, offsetof(Transfer, debit_account_id)));
-    account_index_.prefetch(id_at(kFar, offsetof(Transfer, credit_account_id)));
-  }
-  for (const size_t offset : {offsetof(Transfer, debit_account_id), offsetof(Transfer, credit_account_id)}) {
-    if (left > kNear) {
-      const uint32_t account = account_index_.likely(id_at(kNear, offset));
-      if (account != kNone) {
-        const auto* at = reinterpret_cast<const std::byte*>(&accounts_[account]);
-        __builtin_prefetch(at, 1);
-        __builtin_prefetch(at + 64, 1);
-        transfers_of_.prefetch_head(account);
-      }
-    }
-    if (left > kNext) {
-      const uint32_t account = account_index_.likely(id_at(kNext, offset));
-      if (account != kNone) transfers_of_.prefetch_block(account);
-    }
-  }
+  if (left > kFar) expect_ids(events.data() + (index + kFar) * kEventBytes);
+  Sides& found = ahead_[index % kNear];
+  expected_ = found;
+  found = Sides{};
+  if (left <= kNear) return;
+  const std::byte* near = events.data() + (index + kNear) * kEventBytes;
+  found.debit = expect_account(load_id(near + offsetof(Transfer, debit_account_id)));
+  found.credit = expect_account(load_id(near + offsetof(Transfer, credit_account_id)));
+}
+
+uint32_t Ledger::expect_account(Uint128 id) const {
+  const uint32_t account = account_index_.likely(id);
+  if (account == kNone) return kNone;
+  const auto* row = reinterpret_cast<const std::byte*>(&accounts_[account]);
+  prefetch_line(row);
+  prefetch_line(row + 64);
+  transfers_of_.prefetch(account);
+  return account;
+}
+
+void Ledger::expect_ids(const std::byte* event) const {
+  transfer_index_.prefetch(load_id(event + offsetof(Transfer, id)));
+  account_index_.prefetch(load_id(event + offsetof(Transfer, debit_account_id)));
+  account_index_.prefetch(load_id(event + offsetof(Transfer, credit_account_id)));
 }
 
 // Accounts.
@@ -221,7 +225,7 @@ CreateResult Ledger::create_transfer(const Transfer& transfer, const BatchFacts&
       sides = sides_of(pending);
     }
   } else {
-    sides = sides_of(transfer);
+    sides = expected_sides_of(transfer);
   }
   if (sides.debit != kNone) at.debit = &accounts_[sides.debit];
   if (sides.credit != kNone) at.credit = &accounts_[sides.credit];
@@ -462,18 +466,12 @@ bool Ledger::has_account_at(uint64_t timestamp) const {
 }
 
 void Ledger::expect_transfers(Bytes events) const {
-  for (; events.size() >= kEventBytes; events = events.subspan(kEventBytes)) {
-    Transfer transfer;
-    std::memcpy(&transfer, events.data(), kEventBytes);
-    transfer_index_.prefetch(transfer.id);
-    account_index_.prefetch(transfer.debit_account_id);
-    account_index_.prefetch(transfer.credit_account_id);
-  }
+  for (; events.size() >= kEventBytes; events = events.subspan(kEventBytes)) expect_ids(events.data());
 }
 
 // Snapshots.
 
-void Ledger::clear() { *this = Ledger(); }
+void Ledger::clear() { *this = Ledger(account_index_.key()); }
 
 bool Ledger::restore_account(const Account& account) {
   if (account_number(account.id) != kNone) return false;
