@@ -43,6 +43,7 @@ class PastState {
   LogTime time() const { return time_; }
   Hash128 state_hash() const { return shard_.state_hash(); }
   const Shard& shard() const { return shard_; }
+  const Modules& modules() const { return modules_; }
   // The streams with the ends that they had; Errc as of a query.
   Result<std::vector<streams::StreamInfo>> streams() const;
 

@@ -96,6 +96,12 @@ Result<void> Server::open_admin() {
                                  counters.last_sequence};
   };
   admin_options.gate = &gate_;
+  const auto operations = std::make_shared<admin::OperationTable>();
+  for (const std::unique_ptr<Module>& module : modules_) module->add_operations(*operations);
+  admin_options.operations = operations;
+  admin_options.add_routes = [this](http::HttpRouter& router) {
+    for (const std::unique_ptr<Module>& module : modules_) module->add_routes(router);
+  };
   admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
   return open_listener({admin_.get(), admin::kDefaultPort});
 }
@@ -234,7 +240,8 @@ Result<void> Server::open_listener(const ListenerSpec& spec) {
   const Result<net::ListenerOptions> options = listener_options(name);
   if (!options) return Error{options.error().code, "listen." + name + ": " + options.error().message};
   if (chosen != options_.listen.end()) {
-    const ListenerSafety safety = listener_safety(options_, name, chosen->second.host);
+    ListenerSafety safety = listener_safety(options_, name, chosen->second.host);
+    safety.loopback_only = spec.loopback_only;
     if (const std::string why = unsafe_listener(safety); !why.empty()) return Error{Errc::refused, why};
     endpoint.insecure = is_insecure(safety);
     const Result<uint16_t> port = io_->add_listener(*spec.protocol, chosen->second, *options);

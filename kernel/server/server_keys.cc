@@ -216,7 +216,7 @@ std::string logged_text(const config::Value& value) {
 
 }  // namespace
 
-std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
+std::vector<Key> listener_keys(const std::string& name, uint16_t default_port, bool loopback_only) {
   const std::string section = std::string(kListen) + name;
   Key address{.name = section + std::string(kAddress), .type = Type::address};
   address.help = "HOST:PORT or unix:/path; \"default\": port " + std::to_string(default_port) +
@@ -235,6 +235,11 @@ std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
     key.word = "unlimited";
     return key;
   };
+  if (loopback_only) {
+    address.help += "; loopback alone";
+    return {std::move(address), cap(kConnections, "Open connections of this listener"),
+            cap(kPerHost, "Open connections from one host")};
+  }
   return {std::move(address), std::move(insecure), cap(kConnections, "Open connections of this listener"),
           cap(kPerHost, "Open connections from one host")};
 }

@@ -265,6 +265,9 @@ void Ledger::move(const TransferCase& at, Sides sides) {
   const bool pending = at.t.has(transfer_flags::kPending);
   (pending ? debit.debits_pending : debit.debits_posted) += at.amount;
   (pending ? credit.credits_pending : credit.credits_posted) += at.amount;
+  Balances& sums = totals_.of(debit.ledger).balances;
+  (pending ? sums.debits_pending : sums.debits_posted) += at.amount;
+  (pending ? sums.credits_pending : sums.credits_posted) += at.amount;
   if (at.t.has(transfer_flags::kClosingDebit)) debit.flags |= account_flags::kClosed;
   if (at.t.has(transfer_flags::kClosingCredit)) credit.flags |= account_flags::kClosed;
   Transfer body = at.t;
@@ -283,6 +286,9 @@ void Ledger::resolve(const TransferCase& at, uint32_t pending_number, Sides side
   if (post) {
     debit.debits_posted += at.amount;
     credit.credits_posted += at.amount;
+    Balances& sums = totals_.of(debit.ledger).balances;
+    sums.debits_posted += at.amount;
+    sums.credits_posted += at.amount;
   }
   const uint32_t number = add_transfer(resolving_body(at), PendingStatus::none, sides);
   add_history(number, debit, credit, at.time);
@@ -296,6 +302,9 @@ void Ledger::release(const Transfer& pending, Account& debit, Account& credit, b
   remember(credit);
   debit.debits_pending -= pending.amount;
   credit.credits_pending -= pending.amount;
+  Balances& sums = totals_.of(debit.ledger).balances;
+  sums.debits_pending -= pending.amount;
+  sums.credits_pending -= pending.amount;
   if (!reopen) return;
   constexpr uint16_t kOpen = static_cast<uint16_t>(~account_flags::kClosed);
   if (pending.has(transfer_flags::kClosingDebit)) debit.flags &= kOpen;
@@ -329,6 +338,9 @@ void Ledger::add_account(const Account& account) {
   account_index_.insert(account.id, accounts_.size());
   accounts_.push_back(account);
   transfers_of_.add_list();
+  LedgerTotals& totals = totals_.of(account.ledger);
+  ++totals.accounts;
+  totals.balances += balances_of(account);
   if (recording()) undo_.push_back({Undo::Kind::account_added});
 }
 
@@ -394,11 +406,17 @@ void Ledger::undo_last() {
   undo_.pop_back();
   switch (undo.kind) {
     case Undo::Kind::clock: clock_ = undo.clock; return;
-    case Undo::Kind::account:
-      accounts_[account_number(before_.back().id)] = before_.back();
+    case Undo::Kind::account: {
+      Account& account = accounts_[account_number(before_.back().id)];
+      Balances& sums = totals_.of(account.ledger).balances;
+      sums -= balances_of(account);
+      account = before_.back();
+      sums += balances_of(account);
       before_.pop_back();
       return;
+    }
     case Undo::Kind::account_added:
+      --totals_.of(accounts_.back().ledger).accounts;
       account_index_.erase(accounts_.back().id, accounts_.size() - 1);
       accounts_.pop_back();
       transfers_of_.pop_list();

@@ -17,6 +17,7 @@
 #include "modules/fintech/domain/ledger/id_index.h"
 #include "modules/fintech/domain/ledger/number_lists.h"
 #include "modules/fintech/domain/ledger/status.h"
+#include "modules/fintech/domain/ledger/totals.h"
 #include "modules/fintech/domain/ledger/transfer_store.h"
 #include "modules/fintech/domain/ledger/types.h"
 
@@ -63,6 +64,12 @@ class Ledger {
 
   // Asks the processor for what these events will touch.
   void expect_transfers(Bytes events) const;
+
+  // Of each ledger, kept up with every change.
+  const Totals& totals() const { return totals_; }
+  // Places in accounts() and transfers(); the id must be there.
+  uint32_t number_of_account(Uint128 id) const { return account_number(id); }
+  uint32_t number_of_transfer(Uint128 id) const { return transfer_number(id); }
 
   // All there is, in its order, for snapshots: what restore_* takes in the same order gives an equal ledger. False: it
   // cannot be.
@@ -150,6 +157,7 @@ class Ledger {
   Chunks<Uint128> failed_;                            // ids that a transient failure used up
   std::set<std::pair<uint64_t, uint32_t>> expiries_;  // when, and the pending transfer's number
   Chunks<HistoryRow> history_;                        // in the order of transfers
+  Totals totals_;
 
   // What look_ahead() has found for the events that come next, and for the one that is being looked at: hints.
   static constexpr size_t kNear = 12;
