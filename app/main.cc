@@ -1,6 +1,7 @@
 // The lists of modules and of commands from above the kernel, and nothing else.
 #include "kernel/cli/command.h"
 #include "modules/data/module.h"
+#include "modules/fintech/cli/ledger.h"
 #include "modules/fintech/module.h"
 #include "sim/sim_command.h"
 
@@ -16,6 +17,6 @@ heptane::server::Modules make_modules() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  static constexpr heptane::cli::AddCommand kMoreCommands[] = {heptane::sim::add_sim};
+  static constexpr heptane::cli::AddCommand kMoreCommands[] = {heptane::fintech::add_ledger, heptane::sim::add_sim};
   return heptane::cli::run(argc, argv, make_modules, kMoreCommands);
 }

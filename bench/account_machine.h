@@ -114,7 +114,7 @@ class AccountMachine final : public StateMachine {
   size_t row_of(uint32_t number) const { return static_cast<size_t>(uint64_t{number} * count_ >> 32); }
 
   const size_t count_;
-  PartitionId changes_ = kNoPartition;  // remembered, no state: it follows from the streams'
+  PartitionId changes_ = kNoPartition;                     // remembered, no state: it follows from the streams'
   std::vector<Account, HugeAllocator<Account>> accounts_;  // empty before the first transfer
 };
 

@@ -13,6 +13,7 @@ bool bench_replay(const Scratch& scratch);
 bool bench_restart(const Scratch& scratch);
 bool bench_idle(const Scratch& scratch);
 bool bench_snapshot(const Scratch& scratch);
+bool bench_transfers(const Scratch& scratch);
 
 #ifdef HEPTANE_BENCH_RDKAFKA
 bool bench_produce(const Scratch& scratch);

@@ -30,15 +30,15 @@ std::string binary() {
   std::exit(1);
 }
 
-// The value of "kafka" in the endpoints file.
-std::string kafka_endpoint(const std::string& path) {
+// The value of a listener in the endpoints file.
+std::string endpoint_in(const std::string& path, const std::string& listener) {
   std::ifstream file(path);
   std::ostringstream text;
   text << file.rdbuf();
   const std::string endpoints = text.str();
-  const size_t name = endpoints.find("\"kafka\"");
+  const size_t name = endpoints.find('"' + listener + '"');
   const size_t begin = name == std::string::npos ? name : endpoints.find('"', endpoints.find(':', name));
-  if (begin == std::string::npos) give_up("the server names no Kafka endpoint: " + endpoints);
+  if (begin == std::string::npos) give_up("the server names no endpoint " + listener + ": " + endpoints);
   return endpoints.substr(begin + 1, endpoints.find('"', begin + 1) - begin - 1);
 }
 
@@ -66,7 +66,11 @@ HeptaneProcess::HeptaneProcess(std::string directory) : directory_(std::move(dir
     if (now_ns() > end_ns) give_up(program + " is not ready within a minute");
     ::usleep(1000);
   }
-  kafka_ = kafka_endpoint(endpoints);
+  kafka_ = endpoint_in(endpoints, "kafka");
+}
+
+std::string HeptaneProcess::endpoint(const std::string& listener) const {
+  return endpoint_in(directory_ + "/endpoints.json", listener);
 }
 
 HeptaneProcess::~HeptaneProcess() {

@@ -17,6 +17,7 @@ class HeptaneProcess {
 
   pid_t pid() const { return pid_; }
   const std::string& kafka() const { return kafka_; }  // host:port
+  std::string endpoint(const std::string& listener) const;
 
  private:
   std::string directory_;

@@ -21,6 +21,8 @@ constexpr Bench kBenches[] = {
      "streams read from their beginning, cold, beside the disk (BENCH_CATCHUP_BYTES, BENCH_CATCHUP_ROUNDS)"},
     {"sync", &heptane::bench::bench_sync, "one lone synchronous producer beside an fdatasync probe"},
     {"ledger", &heptane::bench::bench_ledger, "the ledger's apply() alone (BENCH_TRANSFERS)"},
+    {"transfers", &heptane::bench::bench_transfers,
+     "durable transfers through the server beside PostgreSQL (BENCH_BATCHES, BENCH_TRANSFER_SECONDS)"},
     {"replay", &heptane::bench::bench_replay, "commands applied again at a start"},
     {"restart", &heptane::bench::bench_restart,
      "a start after a kill under load, beside PostgreSQL (BENCH_STATE_BYTES, BENCH_LOG_BYTES)"},

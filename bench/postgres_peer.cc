@@ -154,6 +154,40 @@ double PostgresPeer::restart_seconds() {
   return seconds;
 }
 
+double PostgresPeer::script(const std::string& sql) const {
+  const std::string path = directory_ + "/script.sql";
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  std::fwrite(sql.data(), 1, sql.size(), file);
+  std::fclose(file);
+  ::chmod(path.c_str(), 0644);
+  const int64_t begin_ns = now_ns();
+  run(as_postgres("psql -h " + directory_ + " -p " + std::to_string(port_) +
+                  " -U postgres -X -q -v ON_ERROR_STOP=1 -f " + path));
+  return static_cast<double>(now_ns() - begin_ns) / 1e9;
+}
+
+double PostgresPeer::clients(const std::string& script, uint64_t count, uint64_t seconds) const {
+  const std::string path = directory_ + "/clients.sql";
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  std::fwrite(script.data(), 1, script.size(), file);
+  std::fclose(file);
+  ::chmod(path.c_str(), 0644);
+  const std::string command = as_postgres(std::string(kBin) + "pgbench -n -M prepared -h " + directory_ + " -p " +
+                                          std::to_string(port_) + " -U postgres -c " + std::to_string(count) +
+                                          " -j 2 -T " + std::to_string(seconds) + " -f " + path + " postgres") +
+                              " 2>/dev/null";
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  double rate = 0;
+  char line[256];
+  while (pipe != nullptr && std::fgets(line, sizeof line, pipe) != nullptr)
+    if (double found = 0; std::sscanf(line, "tps = %lf", &found) == 1) rate = found;
+  if (pipe == nullptr || ::pclose(pipe) != 0 || rate == 0) {
+    std::fprintf(stderr, "bench: failed: %s\n", command.c_str());
+    std::exit(1);
+  }
+  return rate;
+}
+
 std::string PostgresPeer::settings() const {
   std::string out;
   for (const char* name :

@@ -26,6 +26,11 @@ class PostgresPeer {
   // checkpoint, behind which the next one would find nothing to do.
   double restart_seconds();
 
+  // Runs statements, each its own transaction; seconds.
+  double script(const std::string& sql) const;
+  // Transactions a second of `count` clients that run the script of pgbench with prepared statements.
+  double clients(const std::string& script, uint64_t count, uint64_t seconds) const;
+
   uint64_t table_bytes() const { return table_bytes_; }
   uint64_t log_bytes() const { return log_bytes_; }
   std::string settings() const;

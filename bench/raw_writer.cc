@@ -44,7 +44,7 @@ void RawWriter::write(uint64_t bytes) {
   }
   File& file = file_for(bytes);
   file.write_and_sync(offset_, {memory_.get(), static_cast<size_t>(bytes)},
-                                [](const Result<void>& synced) { must(synced, "write and sync"); });
+                      [](const Result<void>& synced) { must(synced, "write and sync"); });
   offset_ += bytes;
   written_.fetch_add(bytes, std::memory_order_relaxed);
 }

@@ -184,8 +184,8 @@ bool bench_restart(const Scratch& scratch) {
                 "PostgreSQL " + seconds_text(peer_seconds), ratio(seconds / peer_seconds), "<= 5 s and <= the peer",
                 seconds <= kSecondsBar && seconds <= peer_seconds});
   } else {
-    report.row({"kill to first answer, warm page cache", seconds_text(seconds), "-", "-", "<= 5 s",
-                seconds <= kSecondsBar});
+    report.row(
+        {"kill to first answer, warm page cache", seconds_text(seconds), "-", "-", "<= 5 s", seconds <= kSecondsBar});
   }
   if (can_drop) report.row({"the same, cold page cache", seconds_text(cold.seconds), "-", "-", "", true});
   return report.print();

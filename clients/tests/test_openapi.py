@@ -43,6 +43,21 @@ EXAMPLES = [
     ("get", "/api/v1/blobs", "/api/v1/blobs", None),
     ("get", "/api/v1/blobs/{sha256}", f"/api/v1/blobs/{BLOB}", None),
     ("delete", "/api/v1/blobs/{sha256}", f"/api/v1/blobs/{BLOB}", {}),
+    ("post", "/api/v1/ledger/assets", "/api/v1/ledger/assets", {"code": "USD", "ledger": 840, "scale": 2}),
+    ("post", "/api/v1/ledger/accounts", "/api/v1/ledger/accounts", {
+        "accounts": [{"id": str(n), "asset": "USD", "code": 1, "flags": ["history"]} for n in (1, 2)]}),
+    ("post", "/api/v1/ledger/transfers", "/api/v1/ledger/transfers", {
+        "transfers": [{"id": "1", "debit_account_id": 1, "credit_account_id": 2, "amount": "1.50", "asset": "USD", "code": 1}]}),
+    ("get", "/api/v1/ledger/assets", "/api/v1/ledger/assets", None),
+    ("get", "/api/v1/ledger/accounts", "/api/v1/ledger/accounts?ledger=840", None),
+    ("get", "/api/v1/ledger/accounts/{id}", "/api/v1/ledger/accounts/1", None),
+    ("get", "/api/v1/ledger/accounts/{id}/transfers", "/api/v1/ledger/accounts/1/transfers?debits=true", None),
+    ("get", "/api/v1/ledger/accounts/{id}/balances", "/api/v1/ledger/accounts/1/balances", None),
+    ("get", "/api/v1/ledger/accounts/{id}/statement", "/api/v1/ledger/accounts/1/statement", None),
+    ("get", "/api/v1/ledger/transfers", "/api/v1/ledger/transfers?reversed=true", None),
+    ("get", "/api/v1/ledger/transfers/{id}", "/api/v1/ledger/transfers/1", None),
+    ("get", "/api/v1/ledger/totals", "/api/v1/ledger/totals", None),
+    ("get", "/api/v1/ledger/recount", "/api/v1/ledger/recount", None),
     ("get", "/livez", "/livez", None),
     ("get", "/readyz", "/readyz", None),
     ("get", "/metrics", "/metrics", None),
@@ -124,7 +139,7 @@ class OpenApi(unittest.TestCase):
                     target = path.replace("{", "absent-").replace("}", "")
                     answer = self.ask(method, target, None if method == "get" else {})
                     self.check(operation, *answer)
-                    if path.startswith("/api/v1/streams") and (method, path) not in WITHOUT_SUCCESS:
+                    if path.startswith(("/api/v1/streams", "/api/v1/ledger")) and (method, path) not in WITHOUT_SUCCESS:
                         self.assertIn((method, path), shown, "has no example above")
 
     def test_lines_are_as_described(self):

@@ -34,7 +34,7 @@ HttpResponse ready_response(const Readiness& readiness) {
 void transact(HttpExchange& exchange, const OperationTable& operations) {
   Result<TransactRequest> parsed = parse_transact(std::move(exchange.request().body), operations);
   if (!parsed) return exchange.respond(error_response(parsed.error()));
-  if (auto refusal = transact_refusal(exchange, parsed->submission)) return exchange.respond(std::move(*refusal));
+  if (auto refusal = transact_refusal(exchange, *parsed)) return exchange.respond(std::move(*refusal));
   auto request = std::make_shared<TransactRequest>(std::move(*parsed));
   Submission submission = std::exchange(request->submission, {});
   request->submission.idempotency = submission.idempotency;

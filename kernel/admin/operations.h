@@ -5,6 +5,7 @@
 #include <array>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,7 @@
 #include "kernel/base/result.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
+#include "kernel/net/http/router.h"
 #include "kernel/shard/transact.h"
 
 namespace heptane::admin {
@@ -30,6 +32,8 @@ struct OperationSpec {
   // Names of the reply's numbers; an empty one is left out.
   std::array<std::string, 2> result_names;
   bool guard = false;  // changes nothing: stands among `guards`, has no result
+  // What it needs of a module; absent: permissions.cc knows by its machine and type.
+  std::optional<http::Needs> needs = std::nullopt;
 };
 
 class OperationTable {

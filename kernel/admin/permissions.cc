@@ -54,13 +54,18 @@ Needed needed_of_stream_operation(const Operation& operation) {
 
 }  // namespace
 
-std::optional<http::HttpResponse> transact_refusal(http::HttpExchange& exchange, const Submission& submission) {
+std::optional<http::HttpResponse> transact_refusal(http::HttpExchange& exchange, const TransactRequest& request) {
   if (exchange.identity().principal.id == auth::kLocalId) return std::nullopt;
-  const Result<std::vector<Operation>> operations = decode_transact(submission.payload.view());
+  const Result<std::vector<Operation>> operations = decode_transact(request.submission.payload.view());
   if (!operations) return std::nullopt;  // the shard refuses it
-  for (const Operation& operation : *operations) {
-    const Needed needed = operation.machine == machine_ids::kStreams ? needed_of_stream_operation(operation)
-                                                                     : Needed{"admin", kOfOthers, Verb::admin};
+  const size_t guards = request.guard_specs.size();
+  for (size_t i = 0; i < operations->size(); ++i) {
+    const Operation& operation = (*operations)[i];
+    const OperationSpec* spec = i < guards ? request.guard_specs[i] : request.specs[i - guards];
+    const Needed needed = spec != nullptr && spec->needs
+                              ? Needed{spec->needs->module, spec->needs->resource, spec->needs->verb}
+                          : operation.machine == machine_ids::kStreams ? needed_of_stream_operation(operation)
+                                                                       : Needed{"admin", kOfOthers, Verb::admin};
     if (!exchange.allowed(needed.module, needed.resource, needed.verb))
       return http::forbidden(exchange.identity().name, needed.module, needed.resource, needed.verb);
   }

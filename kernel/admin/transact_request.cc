@@ -68,7 +68,7 @@ class TransactReader {
     if (spec == nullptr || spec->guard != guards)
       return Error{Errc::invalid_argument, path + ": \"" + std::string(value->name().substr(0, 64)) +
                                                "\" is not one of " + table_.names(guards)};
-    if (!guards) request_.specs.push_back(spec);
+    (guards ? request_.guard_specs : request_.specs).push_back(spec);
     return spec->build(*value, path + '.' + std::string(value->name()));
   }
 

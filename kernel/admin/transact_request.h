@@ -17,6 +17,7 @@ struct TransactRequest {
   Submission submission;
   int64_t guards = 0;                       // they come first
   std::vector<const OperationSpec*> specs;  // of the operations; nullptr = given by machine and type
+  std::vector<const OperationSpec*> guard_specs{};
 };
 
 Result<TransactRequest> parse_transact(std::string body, const OperationTable& table);

@@ -44,7 +44,8 @@ void append_member(std::string& out, std::string_view name, int64_t value) {
 }
 
 bool valid_permission(const Permission& permission) {
-  static constexpr std::string_view kModules[] = {"*", "streams", "groups", "cluster", "auth", "admin", "blobs"};
+  static constexpr std::string_view kModules[] = {"*",    "streams", "groups", "cluster",
+                                                  "auth", "ledger",  "admin",  "blobs"};
   if (std::find(std::begin(kModules), std::end(kModules), permission.module) == std::end(kModules)) return false;
   const std::string_view pattern = permission.pattern;
   if (pattern.empty() || pattern.size() > kPatternLimitBytes) return false;
@@ -213,7 +214,7 @@ void AuthMachine::create_role(const Command& command, Effects& effects) {
   if (!std::all_of(create->permissions.begin(), create->permissions.end(), valid_permission))
     return effects.refuse(
         Errc::invalid_argument, 0,
-        "a permission has a module (streams, groups, blobs, cluster, auth, admin or *), a pattern of 1 to "
+        "a permission has a module (streams, groups, blobs, cluster, auth, ledger, admin or *), a pattern of 1 to "
         "255 bytes with a * at most at its end, and verbs");
   if (state_.role(create->name) != nullptr) return effects.refuse(Errc::exists, 0, "there is a role of that name");
   if (state_.roles.size() >= kRolesLimit) return effects.refuse(Errc::overloaded, 0, "there are 256 roles already");

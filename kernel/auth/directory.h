@@ -43,7 +43,8 @@ std::string_view verb_name(Verb verb);
 std::optional<Verb> verb_of(std::string_view name);
 std::string verbs_text(Verbs verbs);  // `read,write`
 
-// Modules with resources: `streams` (names), `groups` (consumer groups), `blobs` (their SHA-256), `cluster`, `auth`, `admin`; `*` is any.
+// Modules with resources: `streams` (names), `groups` (consumer groups), `blobs` (their SHA-256), `cluster`, `auth`, `ledger`,
+// `admin`; `*` is any.
 struct Permission {
   std::string module;
   std::string pattern;  // a resource's name; a `*` at its end stands for any rest

@@ -126,6 +126,13 @@ std::optional<Identity> Gate::by_certificate(const Peer& peer) {
   return Identity{{user->id, user->version}, peer.certificate_name, {}};
 }
 
+std::optional<Identity> Gate::by_configuration(std::string_view name) const {
+  const AuthStore::View directory = view();
+  const User* user = directory->user(name);
+  if (user == nullptr) return std::nullopt;
+  return Identity{{user->id, user->version}, std::string(name), {}};
+}
+
 std::vector<std::string_view> Gate::mechanisms(const Peer& peer) const {
   std::vector<std::string_view> offered{kScramNames[1], kScramNames[0]};
   if (peer.encrypted || (peer.loopback && options_.plain_on_loopback)) offered.push_back(kPlain);

@@ -46,6 +46,8 @@ class Gate final : public Authenticator {
   Result<Identity> by_token(std::string_view secret, const Peer& peer);
   std::optional<Identity> by_certificate(const Peer& peer) override;
 
+  std::optional<Identity> by_configuration(std::string_view user) const override;
+
   std::vector<std::string_view> mechanisms(const Peer& peer) const override;
   std::unique_ptr<SaslExchange> begin(std::string_view mechanism, const Peer& peer) override;
 

@@ -54,6 +54,11 @@ class Authenticator {
   virtual std::unique_ptr<SaslExchange> begin(std::string_view mechanism, const Peer& peer) = 0;
   // The user of the client's certificate, when it has one that counts.
   virtual std::optional<Identity> by_certificate(const Peer& peer) = 0;
+  // A user whom the configuration names, for a listener whose clients cannot say who they are: nothing proves it.
+  virtual std::optional<Identity> by_configuration(std::string_view user) const {
+    (void)user;
+    return std::nullopt;
+  }
   // Still there and unchanged. Asked at every request.
   virtual bool in_force(const Identity& identity) const = 0;
   // False is noted as a denied request; `from` is the remote address.

@@ -1,7 +1,9 @@
 // `heptane at POSITION|TIME ...`: the state as it was, made again from a data directory's snapshots and log; beside a running
 // server too, which is not asked.
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <iostream>
+#include <map>
 #include <memory>
 
 #include "kernel/base/time_text.h"
@@ -65,7 +67,9 @@ void print_hash(const server::PastState& past, bool json) {
     std::cout << "At " << position << ", " << time_text(past.time()) << ": state " << hash << "\n";
 }
 
-Result<void> look(const AtArguments& arguments, bool streams, MakeModules make_modules) {
+using Show = std::function<Result<void>(const server::PastState&, const AtArguments&)>;
+
+Result<void> look(const AtArguments& arguments, const Show& show, MakeModules make_modules) {
   const std::optional<server::PastMoment> moment = parse_moment(arguments.moment);
   if (!moment)
     return Error{
@@ -74,14 +78,30 @@ Result<void> look(const AtArguments& arguments, bool streams, MakeModules make_m
   SystemDisk disk;
   server::PastState past(disk, arguments.data, make_modules());
   HEPTANE_TRY(past.go_to(*moment));
-  if (!streams) {
-    print_hash(past, arguments.json);
-    return {};
-  }
+  return show(past, arguments);
+}
+
+Result<void> show_hash(const server::PastState& past, const AtArguments& arguments) {
+  print_hash(past, arguments.json);
+  return {};
+}
+
+Result<void> show_streams(const server::PastState& past, const AtArguments& arguments) {
   const Result<std::vector<streams::StreamInfo>> infos = past.streams();
   if (!infos) return infos.error();
   print_streams(past, *infos, arguments.json);
   return {};
+}
+
+// The same view of the modules that hold the state as it was.
+Show show_view(const server::PastView& view) {
+  return [group = view.group, name = view.name](const server::PastState& past,
+                                                const AtArguments& arguments) -> Result<void> {
+    for (const auto& module : past.modules())
+      for (const server::PastView& found : module->past_views())
+        if (found.group == group && found.name == name) std::cout << found.show(arguments.json);
+    return {};
+  };
 }
 
 }  // namespace
@@ -92,19 +112,30 @@ void add_at(CLI::App& app, Context& context) {
       app.add_subcommand("at", "The state as it was behind a command or at a time, made again from snapshots and log.");
   at->add_option("MOMENT", arguments->moment, "0:123, or 2026-11-28T18:00:00Z")->required();
   at->require_subcommand(1);
-  const auto part = [&](const char* name, const char* help, bool streams) {
-    CLI::App* command = at->add_subcommand(name, help);
+  const auto part = [&context, arguments](CLI::App* parent, const std::string& name, const std::string& help,
+                                          Show show) {
+    CLI::App* command = parent->add_subcommand(name, help);
     command->add_option("--data", arguments->data, "Data directory")->capture_default_str();
     command->add_flag("--json", arguments->json, "One JSON object");
-    command->callback([arguments, streams, &context] {
-      const Result<void> looked = look(*arguments, streams, context.make_modules);
+    command->callback([arguments, show = std::move(show), &context] {
+      const Result<void> looked = look(*arguments, show, context.make_modules);
       if (looked) return;
       std::cerr << "heptane: " << looked.error().message << "\n";
       context.exit_code = looked.error().code == Errc::invalid_argument ? kUsage : kFailed;
     });
   };
-  part("streams", "The streams and the ends of their partitions.", true);
-  part("hash", "The hash of the whole state.", false);
+  part(at, "streams", "The streams and the ends of their partitions.", show_streams);
+  part(at, "hash", "The hash of the whole state.", show_hash);
+  std::map<std::string, CLI::App*> groups;
+  for (const auto& module : context.make_modules())
+    for (const server::PastView& view : module->past_views()) {
+      CLI::App*& group = groups[view.group];
+      if (group == nullptr) {
+        group = at->add_subcommand(view.group, "What the " + view.group + " held.");
+        group->require_subcommand(1);
+      }
+      part(group, view.name, view.help, show_view(view));
+    }
 }
 
 }  // namespace heptane::cli

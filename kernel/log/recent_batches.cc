@@ -26,11 +26,11 @@ bool RecentBatches::read(uint32_t segment, uint64_t offset, MutableBytes into) c
   std::shared_ptr<const void> owner;  // holds the memory while it is copied without the lock
   {
     const std::lock_guard lock(mutex_);
-    const auto behind = std::upper_bound(batches_.begin(), batches_.end(), std::pair(segment, offset),
-                                         [](const std::pair<uint32_t, uint64_t>& wanted, const Recent& recent) {
-                                           return wanted < std::pair<uint32_t, uint64_t>(recent.place.segment,
-                                                                                         recent.place.offset);
-                                         });
+    const auto behind =
+        std::upper_bound(batches_.begin(), batches_.end(), std::pair(segment, offset),
+                         [](const std::pair<uint32_t, uint64_t>& wanted, const Recent& recent) {
+                           return wanted < std::pair<uint32_t, uint64_t>(recent.place.segment, recent.place.offset);
+                         });
     if (behind == batches_.begin()) return false;
     const Recent& recent = *(behind - 1);
     const uint64_t begin = offset - recent.place.offset;

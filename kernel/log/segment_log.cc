@@ -116,7 +116,7 @@ void SegmentLog::append(PendingBatch& batch, AppendCompletion done) {
                         std::move(done)};
   appended_bytes_.fetch_add(header.padded_bytes(), std::memory_order_relaxed);
   (*file)->write_and_sync(offset_, {batch.memory, static_cast<size_t>(header.padded_bytes())},
-                        [this](Result<void> synced) { on_synced(std::move(synced)); });
+                          [this](Result<void> synced) { on_synced(std::move(synced)); });
 }
 
 Result<File*> SegmentLog::file_for(uint64_t padded_bytes) {

@@ -29,7 +29,7 @@ struct SegmentLogOptions {
   // Smaller ones go through it, where whoever reads at the end of a quiet log finds them.
   size_t direct_from_bytes = size_t{256} << 10;
   size_t recent_bytes = size_t{32} << 20;  // of such batches are kept in memory while the log is busy
-  size_t recovery_read_ahead = 0;  // batches that a thread of its own reads ahead in recover(); 0: no thread
+  size_t recovery_read_ahead = 0;          // batches that a thread of its own reads ahead in recover(); 0: no thread
 };
 
 // The layout of a data directory.

@@ -2,14 +2,17 @@
 // is app's.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "kernel/admin/operations.h"
 #include "kernel/auth/sasl.h"
 #include "kernel/base/telemetry.h"
 #include "kernel/config/settings.h"
+#include "kernel/net/http/router.h"
 #include "kernel/net/quota.h"
 #include "kernel/net/session.h"
 #include "kernel/shard/state_machine.h"
@@ -27,6 +30,15 @@ struct ServerFacts {
 struct ListenerSpec {
   net::Protocol* protocol = nullptr;
   uint16_t default_port = 0;
+  bool loopback_only = false;  // its protocol cannot say who its clients are: nothing makes it reachable from elsewhere
+};
+
+// What `heptane at MOMENT GROUP NAME` shows of the module's machines, which hold the state as it was.
+struct PastView {
+  std::string group;
+  std::string name;
+  std::string help;
+  std::function<std::string(bool json)> show;
 };
 
 class Module {
@@ -42,6 +54,11 @@ class Module {
   virtual std::vector<StateMachine*> machines() { return {}; }
   // Called once, after recovery. The protocols live as long as the module.
   virtual std::vector<ListenerSpec> listeners(const ServerFacts& facts) = 0;
+  // Once, before recovery: endpoints of the admin listener, with what they need and what they say of themselves; and what
+  // a transaction may hold of this module.
+  virtual void add_routes(http::HttpRouter& router) { (void)router; }
+  virtual void add_operations(admin::OperationTable& operations) { (void)operations; }
+  virtual std::vector<PastView> past_views() const { return {}; }
   // Once, after listeners().
   virtual void register_metrics(Telemetry& telemetry) { (void)telemetry; }
 };

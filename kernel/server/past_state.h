@@ -46,6 +46,7 @@ class PastState {
   Hash128 state_hash() const { return shard_.state_hash(); }
   const Shard& shard() const { return shard_; }
   const blobs::BlobsMachine& blobs() const { return blobs_; }
+  const Modules& modules() const { return modules_; }
   // The streams with the ends that they had; Errc as of a query.
   Result<std::vector<streams::StreamInfo>> streams() const;
 

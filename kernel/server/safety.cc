@@ -24,7 +24,7 @@ bool is_loopback(std::string_view host) {
 }
 
 ListenerSafety listener_safety(const ServerOptions& options, const std::string& name, const std::string& host) {
-  return {name, host, options.auth.enabled, options.tls.contains(name), options.listen_insecure.contains(name)};
+  return {name, host, options.auth.enabled, options.tls.contains(name), options.listen_insecure.contains(name), false};
 }
 
 bool is_insecure(const ListenerSafety& listener) {
@@ -32,8 +32,13 @@ bool is_insecure(const ListenerSafety& listener) {
 }
 
 std::string unsafe_listener(const ListenerSafety& listener) {
-  if (is_loopback(listener.host) || listener.insecure || (listener.authentication && listener.tls)) return {};
+  if (is_loopback(listener.host)) return {};
   const std::string key = "listen." + listener.name;
+  if (listener.loopback_only)
+    return key + ".address: " + listener.host +
+           " is beyond loopback, and the protocol cannot say who its clients are: use 127.0.0.1, [::1] or a Unix "
+           "socket";
+  if (listener.insecure || (listener.authentication && listener.tls)) return {};
   std::string missing;
   if (!listener.authentication) missing = "auth.enabled = true";
   if (!listener.tls)
@@ -83,9 +88,12 @@ void check_tls(const ServerOptions& options, const config::KeyTable& table, Refu
 std::vector<std::string> unsafe_options(const ServerOptions& options, const config::KeyTable& table) {
   Refusals found;
   for (const auto& [name, addresses] : options.listen)
-    for (const net::Address& address : addresses)
-      if (std::string why = unsafe_listener(listener_safety(options, name, address.host)); !why.empty())
-        found.push_back(std::move(why));
+    for (const net::Address& address : addresses) {
+      ListenerSafety safety = listener_safety(options, name, address.host);
+      const std::string key = "listen." + name;
+      safety.loopback_only = table.find(key + ".address") != nullptr && table.find(key + ".insecure") == nullptr;
+      if (std::string why = unsafe_listener(safety); !why.empty()) found.push_back(std::move(why));
+    }
   check_mode("data", options.data_directory, true, found);
   check_tls(options, table, found);
   return found;

@@ -18,6 +18,7 @@ struct ListenerSafety {
   bool authentication = false;
   bool tls = false;
   bool insecure = false;  // listen.NAME.insecure
+  bool loopback_only = false;
 };
 
 ListenerSafety listener_safety(const ServerOptions& options, const std::string& name, const std::string& host);

@@ -112,6 +112,12 @@ Result<void> Server::open_admin() {
   admin_options.blobs = blob_store_.get();
   admin_options.gate = &gate_;
   admin_options.quotas = &quotas_;
+  const auto operations = std::make_shared<admin::OperationTable>();
+  for (const std::unique_ptr<Module>& module : modules_) module->add_operations(*operations);
+  admin_options.operations = operations;
+  admin_options.add_routes = [this](http::HttpRouter& router) {
+    for (const std::unique_ptr<Module>& module : modules_) module->add_routes(router);
+  };
   admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
   return open_listener({admin_.get(), admin::kDefaultPort});
 }
@@ -306,7 +312,8 @@ Result<void> Server::open_listener(const ListenerSpec& spec) {
 Result<void> Server::listen_on_chosen(const ListenerSpec& spec, const std::vector<net::Address>& addresses,
                                       const net::ListenerOptions& options, Endpoint& endpoint) {
   for (const net::Address& address : addresses) {
-    const ListenerSafety safety = listener_safety(options_, endpoint.name, address.host);
+    ListenerSafety safety = listener_safety(options_, endpoint.name, address.host);
+    safety.loopback_only = spec.loopback_only;
     if (const std::string why = unsafe_listener(safety); !why.empty()) return Error{Errc::refused, why};
     endpoint.insecure = endpoint.insecure || is_insecure(safety);
     const Result<uint16_t> port = io_->add_listener(*spec.protocol, address, options);

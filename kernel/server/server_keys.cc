@@ -341,7 +341,7 @@ std::string logged_text(const config::Value& value) {
 
 }  // namespace
 
-std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
+std::vector<Key> listener_keys(const std::string& name, uint16_t default_port, bool loopback_only) {
   const std::string section = std::string(kListen) + name;
   Key address{.name = section + std::string(kAddress), .type = Type::address};
   address.help = "HOST:PORT or unix:/path, or a list of them; \"default\": port " + std::to_string(default_port) +
@@ -362,15 +362,19 @@ std::vector<Key> listener_keys(const std::string& name, uint16_t default_port) {
     return key;
   };
   constexpr int64_t kMany = 1'000'000'000;
-  return {
-      std::move(address),
-      std::move(insecure),
-      cap(kConnections, "Open connections of this listener"),
-      cap(kPerHost, "Open connections from one host"),
-      limit_key(Type::size, section + std::string(kBytesIn), 1024 * kGiB,
-                "All its connections: bytes received a second"),
-      limit_key(Type::size, section + std::string(kBytesOut), 1024 * kGiB, "All its connections: bytes sent a second"),
-      limit_key(Type::integer, section + std::string(kRequests), kMany, "All its connections: requests a second")};
+  std::vector<Key> keys;
+  if (loopback_only) address.help += "; loopback alone";
+  keys.push_back(std::move(address));
+  if (!loopback_only) keys.push_back(std::move(insecure));
+  keys.push_back(cap(kConnections, "Open connections of this listener"));
+  keys.push_back(cap(kPerHost, "Open connections from one host"));
+  keys.push_back(limit_key(Type::size, section + std::string(kBytesIn), 1024 * kGiB,
+                           "All its connections: bytes received a second"));
+  keys.push_back(
+      limit_key(Type::size, section + std::string(kBytesOut), 1024 * kGiB, "All its connections: bytes sent a second"));
+  keys.push_back(
+      limit_key(Type::integer, section + std::string(kRequests), kMany, "All its connections: requests a second"));
+  return keys;
 }
 
 std::shared_ptr<const config::KeyTable> key_table(const Modules& modules) {

@@ -9,8 +9,9 @@
 
 namespace heptane::server {
 
-// The keys of one listener: [listen.NAME] with its address and `insecure`. A module adds them for each of its own.
-std::vector<config::Key> listener_keys(const std::string& name, uint16_t default_port);
+// The keys of one listener: [listen.NAME] with its address and, unless it is for loopback alone, `insecure`. A module adds
+// them for each of its own.
+std::vector<config::Key> listener_keys(const std::string& name, uint16_t default_port, bool loopback_only = false);
 
 // All keys there are.
 std::shared_ptr<const config::KeyTable> key_table(const Modules& modules);

@@ -35,9 +35,8 @@ std::shared_ptr<BatchMemory> BatchMemoryPool::take() {
     }
   }
   if (!memory) memory = std::make_unique<BatchMemory>();
-  return {memory.release(), [pool = shared_from_this()](BatchMemory* last) {
-            pool->give_back(std::unique_ptr<BatchMemory>(last));
-          }};
+  return {memory.release(),
+          [pool = shared_from_this()](BatchMemory* last) { pool->give_back(std::unique_ptr<BatchMemory>(last)); }};
 }
 
 void BatchMemoryPool::give_back(std::unique_ptr<BatchMemory> memory) {

@@ -137,7 +137,13 @@ bool Shard::run_once() {
   const bool requests = take_requests();
   hand_over_when_due();
   seal_when_idle();
-  return timers || requests;
+  return timers || requests || idle_work();
+}
+
+bool Shard::idle_work() {
+  bool more = false;
+  for (const MachineTable::Slot& slot : machines_.all()) more = slot.machine->idle_work() || more;
+  return more;
 }
 
 int64_t Shard::next_deadline_ns() const {

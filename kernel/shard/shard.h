@@ -130,6 +130,7 @@ class Shard {
   enum class Taken : uint8_t { yes, stalled };
 
   void take_completions();
+  bool idle_work();
   void on_durable(const Completed& completed);
   bool take_requests();
   Taken take(ShardLink& link, ShardRequest& request);

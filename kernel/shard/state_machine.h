@@ -89,6 +89,9 @@ class StateMachine {
 
   // Renders the machine's views; nullptr: it has none.
   virtual RenderView renderer() const { return nullptr; }
+  // Work that changes no state (a check of it), a slice of a millisecond at a time, between commands and when there is
+  // nothing else to do; never in replay. True: there is more.
+  virtual bool idle_work() { return false; }
 
   // The newest logic version this binary knows; the log's activation decides which one is in force (Effects::version).
   virtual uint32_t newest_version() const { return 1; }

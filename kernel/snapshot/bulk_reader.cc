@@ -15,8 +15,9 @@ namespace {
 
 constexpr size_t kPieceChunks = 16;  // one read; what it brought is still in the cache when it is checked
 constexpr size_t kPieceBytes = kPieceChunks * kChunkBytes;
-constexpr size_t kPiecesAhead = 32;  // the system is told of, for a file that is not in memory: it sees no sequence in what
-                                     // several threads read
+constexpr size_t kPiecesAhead =
+    32;  // the system is told of, for a file that is not in memory: it sees no sequence in what
+         // several threads read
 
 class BulkReader {
  public:

@@ -12,7 +12,7 @@ constexpr int64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kBytesPerStream = 256;
 constexpr size_t kDescribeLimit = 10'000;
 constexpr size_t kDescribeLimitBytes = size_t{1} << 20;
-constexpr size_t kDescribedBytes = 64;         // of a stream, besides its name and partitions
+constexpr size_t kDescribedBytes = 64;  // of a stream, besides its name and partitions
 // In the saved count of partitions: a configuration follows, a view's machine and number follow.
 constexpr uint32_t kConfigured = 0x8000'0000;
 constexpr uint32_t kView = 0x4000'0000;

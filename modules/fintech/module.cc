@@ -1,6 +1,11 @@
 #include "modules/fintech/module.h"
 
+#include <sys/random.h>
+
 #include "kernel/server/server_keys.h"
+#include "modules/fintech/gateway/http/ledger_operations.h"
+#include "modules/fintech/gateway/http/ledger_routes.h"
+#include "modules/fintech/gateway/http/past_balances.h"
 #include "modules/fintech/gateway/tigerbeetle/tigerbeetle.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 
@@ -10,23 +15,70 @@ namespace {
 
 constexpr uint16_t kTigerbeetlePort = 3001;
 
+const std::vector<config::Binding<tigerbeetle::TigerbeetleOptions>>& tigerbeetle_keys() {
+  using Options = tigerbeetle::TigerbeetleOptions;
+  static const std::vector<config::Binding<Options>> keys = {
+      config::bind<&Options::user>({.name = "fintech.tigerbeetle.user",
+                                    .type = config::Type::text,
+                                    .help = "As whom all clients of the listener act while authentication is on; "
+                                            "empty: then there is no such listener"}),
+      config::bind<&Options::cluster>({.name = "fintech.tigerbeetle.cluster",
+                                       .type = config::Type::integer,
+                                       .help = "The cluster that clients must name",
+                                       .min = 0}),
+  };
+  return keys;
+}
+
+// Ids that collide under a key are of no use under another, and nobody outside knows it. Answers do not depend on it.
+uint64_t index_key() {
+  uint64_t key = 0;
+  return ::getrandom(&key, sizeof key, 0) == sizeof key ? key : 0;
+}
+
 class FintechModule final : public server::Module {
  public:
   std::string_view name() const override { return "fintech"; }
 
-  std::vector<config::Key> keys() const override { return server::listener_keys("tigerbeetle", kTigerbeetlePort); }
+  std::vector<config::Key> keys() const override {
+    std::vector<config::Key> all = server::listener_keys("tigerbeetle", kTigerbeetlePort, true);
+    for (config::Key& key : config::keys_of<tigerbeetle::TigerbeetleOptions>(tigerbeetle_keys()))
+      all.push_back(std::move(key));
+    return all;
+  }
+
+  void configure(const config::Settings& settings) override {
+    settings.land<tigerbeetle::TigerbeetleOptions>(tigerbeetle_keys(), options_);
+  }
+
+  void add_routes(http::HttpRouter& router) override { ledger_http::add_routes(router); }
+  void add_operations(admin::OperationTable& operations) override { ledger_http::add_operations(operations); }
+
+  std::vector<server::PastView> past_views() const override {
+    return {{"ledger", "balances", "Every account with its balances.",
+             [this](bool json) { return past_balances(ledger_, json); }}};
+  }
 
   std::vector<StateMachine*> machines() override { return {&ledger_}; }
 
-  // Its clients cannot say who they are: where that is asked, it is not there.
+  // Its clients cannot say who they are: where that is asked, it is there when the configuration says it for them.
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
-    if (facts.authenticator != nullptr) return {};
-    tigerbeetle_ = std::make_unique<tigerbeetle::TigerbeetleProtocol>(tigerbeetle::TigerbeetleOptions{});
-    return {{tigerbeetle_.get(), kTigerbeetlePort}};
+    if (facts.authenticator != nullptr && options_.user.empty()) return {};
+    options_.authenticator = facts.authenticator;
+    tigerbeetle_ = std::make_unique<tigerbeetle::TigerbeetleProtocol>(options_);
+    return {{tigerbeetle_.get(), kTigerbeetlePort, true}};
+  }
+
+  void register_metrics(Telemetry& telemetry) override {
+    telemetry.counter("heptane_ledger_recounts_total", "Recounts of all balances that came to their end",
+                      [this] { return static_cast<double>(ledger_.recounts_total()); });
+    telemetry.gauge("heptane_ledger_recount_differences", "Accounts and ledgers that the last recount found wrong",
+                    [this] { return static_cast<double>(ledger_.recount_differences()); });
   }
 
  private:
-  LedgerMachine ledger_;
+  LedgerMachine ledger_{index_key()};
+  tigerbeetle::TigerbeetleOptions options_;
   std::unique_ptr<tigerbeetle::TigerbeetleProtocol> tigerbeetle_;
 };
 

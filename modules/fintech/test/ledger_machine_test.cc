@@ -242,6 +242,9 @@ TEST(LedgerMachine, CrashesLoseOnlyWhatWasNotAnswered) {
     const Hash128 hash = harness->shard().state_hash();
     harness->crash_and_recover();
     ASSERT_EQ(harness->shard().state_hash(), hash);
+    harness->settle();
+    ASSERT_EQ(harness->machine().recounts_total(), 1U);
+    ASSERT_EQ(harness->machine().recount_differences(), 0U);
     // What recovery does not bring back may be asked for again under its id.
     next_id += 1000;
   }
@@ -410,6 +413,8 @@ TEST(LedgerMachine, WhatIsRestoredIsWhatWasSaved) {
     harness.clock().advance(static_cast<int64_t>(random.below(100'000'000)));
     ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
   }
+  for (const char* code : {"USD", "JPY"})
+    ASSERT_TRUE(harness.run(kPutAsset, encode(Asset{code[0] == 'U' ? 840U : 392U, 2, code})).ok());
   Memory saved;
   harness.machine().save(saved);
   LedgerMachine other;
@@ -418,12 +423,171 @@ TEST(LedgerMachine, WhatIsRestoredIsWhatWasSaved) {
   Memory again;
   other.save(again);
   EXPECT_TRUE(again.bytes_ == saved.bytes_);
+  EXPECT_EQ(other.assets().all(), harness.machine().assets().all());
   EXPECT_EQ(other.ledger().next_expiry(), harness.ledger().next_expiry());
   for (size_t cut = 0; cut < saved.bytes_.size(); cut += 997) {
     Memory part;
     part.bytes_.assign(saved.bytes_.begin(), saved.bytes_.begin() + static_cast<ptrdiff_t>(cut));
     EXPECT_FALSE(other.restore(part).ok()) << cut;
   }
+}
+
+// An asset is named once and for all; the same again changes nothing.
+TEST(LedgerMachine, AssetsAreNamedOnce) {
+  Harness harness;
+  ASSERT_TRUE(harness.run(kPutAsset, encode(Asset{840, 2, "USD"})).ok());
+  EXPECT_TRUE(harness.run(kPutAsset, encode(Asset{840, 2, "USD"})).ok());
+  for (const Asset& other : {Asset{840, 3, "USD"}, Asset{840, 2, "USX"}, Asset{841, 2, "USD"}})
+    EXPECT_EQ(harness.run(kPutAsset, encode(other)).error, Errc::exists) << other.code;
+  for (const Asset& bad : {Asset{0, 2, "USD"}, Asset{1, 39, "X"}, Asset{1, 2, ""}, Asset{1, 2, "A B"}})
+    EXPECT_EQ(harness.run(kPutAsset, encode(bad)).error, Errc::invalid_argument) << bad.code;
+  harness.crash_and_recover();
+  ASSERT_TRUE(harness.recovery().ok());
+  EXPECT_EQ(harness.machine().assets().all(), (std::vector<Asset>{{840, 2, "USD"}}));
+}
+
+ScaledTransfer dollars(Uint128 id, Uint128 digits, uint8_t decimals) {
+  ScaledTransfer scaled;
+  scaled.transfer = transfer(id, digits);
+  scaled.decimals = decimals;
+  return scaled;
+}
+
+BalanceGuard at_least(Uint128 account, Uint128 digits, uint8_t decimals, bool debit_side = false) {
+  BalanceGuard guard;
+  guard.account_id = account;
+  guard.debit_side = debit_side;
+  guard.has_least = true;
+  guard.least = digits;
+  guard.least_decimals = decimals;
+  return guard;
+}
+
+// A transfer, an append and a guard: both happen or neither, and a refusal leaves nothing, not even a used-up id.
+TEST(LedgerMachine, ATransactionMovesMoneyAndAppendsOrDoesNeither) {
+  Harness harness;
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  ASSERT_TRUE(harness.run(kPutAsset, encode(Asset{1, 2, "USD"})).ok());
+  ASSERT_TRUE(
+      harness.run(streams::kCreateStream, streams::encode(streams::CreateStream{"s", 1, {}}), machine_ids::kStreams)
+          .ok());
+  const auto transact = [&](const BalanceGuard& guard, const std::vector<ScaledTransfer>& transfers) {
+    streams::AppendEvents append;
+    append.stream = "s";
+    append.records.push_back({});
+    append.records.back().value = as_bytes("paid");
+    const Buffer guarded = encode(guard);
+    const Buffer appended = streams::encode(append);
+    const Buffer moved = encode(transfers);
+    return harness.run(kTransact,
+                       encode_transact({{kLedgerMachineId, kGuardBalance, kNoPartition, guarded.view()},
+                                        {machine_ids::kStreams, streams::kAppendEvents, kNoPartition, appended.view()},
+                                        {kLedgerMachineId, kTransferAll, kNoPartition, moved.view()}}),
+                       machine_ids::kKernel);
+  };
+  const Reply done = transact(at_least(1, 0, 0, true), {dollars(1, 125, 1), dollars(2, 7, ScaledTransfer::kRaw)});
+  ASSERT_TRUE(done.ok()) << done.message;
+  EXPECT_TRUE(harness.ledger().find_account(2)->credits_posted == 1257);
+  const Hash128 before = harness.shard().state_hash();
+
+  const auto refused = [&](const BalanceGuard& guard, const std::vector<ScaledTransfer>& transfers,
+                           std::string_view why) {
+    const Reply reply = transact(guard, transfers);
+    EXPECT_FALSE(reply.ok());
+    EXPECT_NE(reply.message.find(why), std::string::npos) << reply.message;
+    EXPECT_EQ(harness.shard().state_hash(), before);
+  };
+  refused(at_least(2, 1258, 2), {dollars(3, 1, 0)}, "the balance of account 2 is 1257, below the least");
+  refused(at_least(1, 0, 0), {dollars(3, 1, 0)}, "the balance of account 1 is -1257, below the least");
+  refused(at_least(99, 0, 0), {dollars(3, 1, 0)}, "there is no account 99");
+  refused(at_least(2, 1257, 2), {dollars(3, 1, 0), dollars(2, 1, 0)}, "transfers[1]: exists_with_different_amount");
+  refused(at_least(2, 1257, 2), {dollars(3, 1255, 3)}, "an amount of USD has at most 2 decimals");
+  ScaledTransfer nobody = dollars(3, 1, 0);
+  nobody.transfer.credit_account_id = 77;
+  refused(at_least(2, 1257, 2), {nobody}, "transfers[0]: credit_account_not_found");
+  ASSERT_TRUE(transact(at_least(2, 1257, 2), {dollars(3, 1, 0)}).ok());  // the id is not used up
+  const Hash128 after = harness.shard().state_hash();
+  harness.crash_and_recover();
+  ASSERT_TRUE(harness.recovery().ok());
+  EXPECT_EQ(harness.shard().state_hash(), after);
+}
+
+template <class Row>
+Row row_at(const Reply& reply, size_t offset) {
+  Row row{};
+  EXPECT_LE(offset + sizeof row, reply.payload.size());
+  std::memcpy(&row, reply.payload.data() + offset, sizeof row);
+  return row;
+}
+
+// Page by page, a statement says what was posted behind each transfer: what a second reading of all of them adds up to.
+TEST(LedgerMachine, AStatementRunsBackFromTheBalance) {
+  SeededRandom random(4);
+  Harness harness;
+  Uint128 next_id = 0;
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
+  std::vector<StatementRow> rows;
+  StatementQuery query{};
+  query.account_id = 3;
+  query.limit = 7;
+  for (bool more = true; more;) {
+    Reply reply;
+    harness.machine().query({kQueryStatement, {reinterpret_cast<const std::byte*>(&query), sizeof query}, {}}, reply);
+    ASSERT_TRUE(reply.ok());
+    EXPECT_TRUE(row_at<Account>(reply, 0).id == 3);
+    for (int64_t i = 0; i < reply.numbers[0]; ++i)
+      rows.push_back(row_at<StatementRow>(reply, sizeof(Account) + static_cast<size_t>(i) * sizeof(StatementRow)));
+    more = reply.numbers[1] == 1;
+    ASSERT_FALSE(rows.empty());
+    const StatementRow& last = rows.back();
+    query.before = last.transfer.timestamp;
+    query.debits_posted = last.debits_posted;
+    query.credits_posted = last.credits_posted;
+    if (!last.transfer.has(transfer_flags::kPending | transfer_flags::kVoid))
+      (last.transfer.debit_account_id == 3 ? query.debits_posted : query.credits_posted) -= last.transfer.amount;
+  }
+  ASSERT_GT(rows.size(), 20U);
+  Uint128 debits = 0;
+  Uint128 credits = 0;
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
+    if (!row->transfer.has(transfer_flags::kPending | transfer_flags::kVoid))
+      (row->transfer.debit_account_id == 3 ? debits : credits) += row->transfer.amount;
+    ASSERT_TRUE(row->debits_posted == debits && row->credits_posted == credits);
+  }
+  EXPECT_TRUE(harness.ledger().find_account(3)->debits_posted == debits);
+}
+
+// After a start everything is counted again as soon as there is nothing else to do, and not twice.
+TEST(LedgerMachine, AStartIsFollowedByARecount) {
+  SeededRandom random(6);
+  Harness harness;
+  Uint128 next_id = 0;
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
+  harness.crash_and_recover();
+  EXPECT_EQ(harness.machine().recounts_total(), 0U);
+  harness.settle();
+  EXPECT_EQ(harness.machine().recounts_total(), 1U);
+  EXPECT_EQ(harness.machine().recount_differences(), 0U);
+  ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
+  EXPECT_EQ(harness.machine().recounts_total(), 1U);
+}
+
+TEST(LedgerMachine, TheRecountComesToItsEndASliceAtATime) {
+  SeededRandom random(5);
+  Harness harness;
+  Uint128 next_id = 0;
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
+  Reply reply;
+  harness.machine().query({kQueryRecount, {}, {}}, reply);
+  ASSERT_EQ(reply.numbers[1], 1);
+  const auto done = row_at<RecountRow>(reply, 0);
+  EXPECT_EQ(done.number, 2U);  // the first one followed the start
+  EXPECT_EQ(done.transfers, harness.ledger().transfers().size());
+  EXPECT_EQ(done.accounts, 8U);
+  EXPECT_EQ(done.differing_accounts + done.differing_ledgers, 0U);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // The ledger against a naive second one: random operations full of edges, compared status for status and balance for
 // balance; scopes taken back; what is restored equals what was saved.
 #include "modules/fintech/domain/ledger/ledger.h"
+#include "modules/fintech/domain/ledger/amount.h"
+#include "modules/fintech/domain/ledger/recount.h"
 
 #include <gtest/gtest.h>
 
@@ -187,6 +189,24 @@ struct Pair {
     }
     ASSERT_EQ(ledger.failed_ids().size(), state.failed.size());
     ASSERT_EQ(ledger.history().size(), state.balances.size());
+    compare_sums();
+  }
+  // What the ledger sums up, and what is counted from transfers alone.
+  void compare_sums() const {
+    std::map<uint32_t, LedgerTotals> sums;
+    for (const auto& [id, account] : naive.state().accounts) {
+      ++sums[account.ledger].accounts;
+      sums[account.ledger].balances += balances_of(account);
+    }
+    for (const auto& [number, totals] : ledger.totals().rows()) ASSERT_TRUE(totals == sums[number]) << number;
+    for (const auto& [number, totals] : sums)
+      ASSERT_TRUE(totals == LedgerTotals{} || ledger.totals().rows().contains(number)) << number;
+    Recount recount;
+    RecountReport report;
+    while (!recount.step(ledger, 7, report)) continue;
+    ASSERT_TRUE(report.agrees()) << report.differing_accounts << " accounts, " << report.differing_ledgers
+                                 << " ledgers";
+    ASSERT_EQ(report.transfers, ledger.transfers().size());
   }
 };
 
@@ -444,6 +464,56 @@ TEST(Ledger, InvalidFiltersFindNothing) {
   EXPECT_EQ(found([](QueryFilter& f) { f.timestamp_max = ~uint64_t{0}; }), 0U);
   EXPECT_EQ(found([](QueryFilter& f) { f.timestamp_min = 9, f.timestamp_max = 8; }), 0U);
   EXPECT_EQ(found([](QueryFilter& f) { f.timestamp_max = kTimestampMax; }), 2U);
+}
+
+TEST(Recount, FindsABalanceThatIsNotWhatTransfersMake) {
+  Ledger ledger;
+  for (Uint128 id = 1; id <= 3; ++id) {
+    Account account{};
+    account.id = id;
+    account.ledger = account.code = 1;
+    account.timestamp = static_cast<uint64_t>(id);
+    account.debits_posted = id == 1 ? 10 : 0;
+    account.credits_posted = id == 2 ? 9 : 0;  // one is missing
+    ASSERT_TRUE(ledger.restore_account(account));
+  }
+  Transfer transfer{};
+  transfer.id = 1;
+  transfer.debit_account_id = 1;
+  transfer.credit_account_id = 2;
+  transfer.amount = 10;
+  transfer.ledger = transfer.code = 1;
+  transfer.timestamp = 4;
+  ASSERT_TRUE(ledger.restore_transfer(transfer, PendingStatus::none));
+  RecountReport report;
+  ASSERT_TRUE(Recount().step(ledger, 10, report));
+  EXPECT_EQ(report.differing_accounts, 1U);
+  EXPECT_TRUE(report.named == std::vector<Uint128>{2});
+  EXPECT_EQ(report.differing_ledgers, 1U);
+}
+
+TEST(Amount, IsReadAndWrittenWithItsScale) {
+  const auto units = [](std::string_view text, uint8_t scale) -> std::string {
+    const std::optional<Decimal> decimal = parse_decimal(text);
+    const std::optional<Uint128> amount = decimal ? scaled(*decimal, scale) : std::nullopt;
+    return amount ? number_text(*amount) : "none";
+  };
+  EXPECT_EQ(units("12.5", 2), "1250");
+  EXPECT_EQ(units("12.50", 2), "1250");
+  EXPECT_EQ(units("12", 2), "1200");
+  EXPECT_EQ(units("0.000000000000000001", 18), "1");
+  EXPECT_EQ(units("12.505", 2), "none");
+  EXPECT_EQ(units("12.500", 2), "none");
+  EXPECT_EQ(units("340282366920938463463374607431768211455", 0), "340282366920938463463374607431768211455");
+  EXPECT_EQ(units("340282366920938463463374607431768211456", 0), "none");
+  EXPECT_EQ(units("3402823669209384634633746074317682114.56", 2), "none");
+  for (const char* bad : {"", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", " 1", "1.2.3"})
+    EXPECT_EQ(units(bad, 2), "none") << bad;
+  EXPECT_EQ(amount_text(1250, 2), "12.50");
+  EXPECT_EQ(amount_text(5, 2), "0.05");
+  EXPECT_EQ(amount_text(0, 3), "0.000");
+  EXPECT_EQ(amount_text(kUint128Max, 0), "340282366920938463463374607431768211455");
+  EXPECT_FALSE(parse_number("1.0").has_value());
 }
 
 // Ids are erased again where the table is full of neighbours and has grown in between.

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kernel/base/assert.h"
+#include "kernel/base/prefetch.h"
 #include "modules/fintech/domain/ledger/account_checks.h"
 #include "modules/fintech/domain/ledger/transfer_checks.h"
 
@@ -24,6 +25,12 @@ constexpr bool transient(uint32_t status) {
 template <class Status>
 CreateResult result_of(Status status, uint64_t timestamp) {
   return {timestamp, static_cast<uint32_t>(status), 0};
+}
+
+Uint128 load_id(const std::byte* at) {
+  Uint128 id;
+  std::memcpy(&id, at, sizeof id);
+  return id;
 }
 
 constexpr Uint128 room(Uint128 limit, Uint128 used) { return limit > used ? limit - used : 0; }
@@ -130,38 +137,35 @@ void Ledger::create_transfers(uint64_t timestamp, Bytes events, std::vector<Crea
       [this, events](size_t index) { look_ahead(events, index); });
 }
 
-// Memory is slower than the rest: what later events of the batch will touch is asked for in three steps, each of which
-// finds what the one before has brought.
-void Ledger::look_ahead(Bytes events, size_t index) const {
-  constexpr size_t kFar = 24;
-  constexpr size_t kNear = 16;
-  constexpr size_t kNext = 8;
-  const auto id_at = [&](size_t ahead, size_t offset) {
-    Uint128 id;
-    std::memcpy(&id, events.data() + (index + ahead) * kEventBytes + offset, sizeof id);
-    return id;
-  };
+// Memory is slower than the rest: what later events of the batch will touch is asked for in two steps, the second of which
+// finds what the first has brought.
+void Ledger::look_ahead(Bytes events, size_t index) {
+  constexpr size_t kFar = 2 * kNear;
   const size_t left = events.size() / kEventBytes - index;
-  if (left > kFar) {
-    transfer_index_.prefetch(id_at(kFar, offsetof(Transfer, id)));
-    account_index_.prefetch(id_at(kFar, offsetof(Transfer, debit_account_id)));
-    account_index_.prefetch(id_at(kFar, offsetof(Transfer, credit_account_id)));
-  }
-  for (const size_t offset : {offsetof(Transfer, debit_account_id), offsetof(Transfer, credit_account_id)}) {
-    if (left > kNear) {
-      const uint32_t account = account_index_.likely(id_at(kNear, offset));
-      if (account != kNone) {
-        const auto* at = reinterpret_cast<const std::byte*>(&accounts_[account]);
-        __builtin_prefetch(at, 1);
-        __builtin_prefetch(at + 64, 1);
-        transfers_of_.prefetch_head(account);
-      }
-    }
-    if (left > kNext) {
-      const uint32_t account = account_index_.likely(id_at(kNext, offset));
-      if (account != kNone) transfers_of_.prefetch_block(account);
-    }
-  }
+  if (left > kFar) expect_ids(events.data() + (index + kFar) * kEventBytes);
+  Sides& found = ahead_[index % kNear];
+  expected_ = found;
+  found = Sides{};
+  if (left <= kNear) return;
+  const std::byte* near = events.data() + (index + kNear) * kEventBytes;
+  found.debit = expect_account(load_id(near + offsetof(Transfer, debit_account_id)));
+  found.credit = expect_account(load_id(near + offsetof(Transfer, credit_account_id)));
+}
+
+uint32_t Ledger::expect_account(Uint128 id) const {
+  const uint32_t account = account_index_.likely(id);
+  if (account == kNone) return kNone;
+  const auto* row = reinterpret_cast<const std::byte*>(&accounts_[account]);
+  prefetch_line(row);
+  prefetch_line(row + 64);
+  transfers_of_.prefetch(account);
+  return account;
+}
+
+void Ledger::expect_ids(const std::byte* event) const {
+  transfer_index_.prefetch(load_id(event + offsetof(Transfer, id)));
+  account_index_.prefetch(load_id(event + offsetof(Transfer, debit_account_id)));
+  account_index_.prefetch(load_id(event + offsetof(Transfer, credit_account_id)));
 }
 
 // Accounts.
@@ -221,7 +225,7 @@ CreateResult Ledger::create_transfer(const Transfer& transfer, const BatchFacts&
       sides = sides_of(pending);
     }
   } else {
-    sides = sides_of(transfer);
+    sides = expected_sides_of(transfer);
   }
   if (sides.debit != kNone) at.debit = &accounts_[sides.debit];
   if (sides.credit != kNone) at.credit = &accounts_[sides.credit];
@@ -261,6 +265,9 @@ void Ledger::move(const TransferCase& at, Sides sides) {
   const bool pending = at.t.has(transfer_flags::kPending);
   (pending ? debit.debits_pending : debit.debits_posted) += at.amount;
   (pending ? credit.credits_pending : credit.credits_posted) += at.amount;
+  Balances& sums = totals_.of(debit.ledger).balances;
+  (pending ? sums.debits_pending : sums.debits_posted) += at.amount;
+  (pending ? sums.credits_pending : sums.credits_posted) += at.amount;
   if (at.t.has(transfer_flags::kClosingDebit)) debit.flags |= account_flags::kClosed;
   if (at.t.has(transfer_flags::kClosingCredit)) credit.flags |= account_flags::kClosed;
   Transfer body = at.t;
@@ -279,6 +286,9 @@ void Ledger::resolve(const TransferCase& at, uint32_t pending_number, Sides side
   if (post) {
     debit.debits_posted += at.amount;
     credit.credits_posted += at.amount;
+    Balances& sums = totals_.of(debit.ledger).balances;
+    sums.debits_posted += at.amount;
+    sums.credits_posted += at.amount;
   }
   const uint32_t number = add_transfer(resolving_body(at), PendingStatus::none, sides);
   add_history(number, debit, credit, at.time);
@@ -292,6 +302,9 @@ void Ledger::release(const Transfer& pending, Account& debit, Account& credit, b
   remember(credit);
   debit.debits_pending -= pending.amount;
   credit.credits_pending -= pending.amount;
+  Balances& sums = totals_.of(debit.ledger).balances;
+  sums.debits_pending -= pending.amount;
+  sums.credits_pending -= pending.amount;
   if (!reopen) return;
   constexpr uint16_t kOpen = static_cast<uint16_t>(~account_flags::kClosed);
   if (pending.has(transfer_flags::kClosingDebit)) debit.flags &= kOpen;
@@ -327,6 +340,9 @@ void Ledger::add_account(const Account& account) {
   account_index_.insert(account.id, accounts_.size());
   accounts_.push_back(account);
   transfers_of_.add_list();
+  LedgerTotals& totals = totals_.of(account.ledger);
+  ++totals.accounts;
+  totals.balances += balances_of(account);
   if (recording()) undo_.push_back({Undo::Kind::account_added});
 }
 
@@ -392,11 +408,17 @@ void Ledger::undo_last() {
   undo_.pop_back();
   switch (undo.kind) {
     case Undo::Kind::clock: clock_ = undo.clock; return;
-    case Undo::Kind::account:
-      accounts_[account_number(before_.back().id)] = before_.back();
+    case Undo::Kind::account: {
+      Account& account = accounts_[account_number(before_.back().id)];
+      Balances& sums = totals_.of(account.ledger).balances;
+      sums -= balances_of(account);
+      account = before_.back();
+      sums += balances_of(account);
       before_.pop_back();
       return;
+    }
     case Undo::Kind::account_added:
+      --totals_.of(accounts_.back().ledger).accounts;
       account_index_.erase(accounts_.back().id, accounts_.size() - 1);
       accounts_.pop_back();
       transfers_of_.pop_list();
@@ -464,18 +486,12 @@ bool Ledger::has_account_at(uint64_t timestamp) const {
 }
 
 void Ledger::expect_transfers(Bytes events) const {
-  for (; events.size() >= kEventBytes; events = events.subspan(kEventBytes)) {
-    Transfer transfer;
-    std::memcpy(&transfer, events.data(), kEventBytes);
-    transfer_index_.prefetch(transfer.id);
-    account_index_.prefetch(transfer.debit_account_id);
-    account_index_.prefetch(transfer.credit_account_id);
-  }
+  for (; events.size() >= kEventBytes; events = events.subspan(kEventBytes)) expect_ids(events.data());
 }
 
 // Snapshots.
 
-void Ledger::clear() { *this = Ledger(); }
+void Ledger::clear() { *this = Ledger(account_index_.key()); }
 
 bool Ledger::restore_account(const Account& account) {
   if (account_number(account.id) != kNone) return false;

@@ -6,6 +6,7 @@
 // changes nothing, except that a transient failure uses up the transfer's id. Deterministic; one owner, no threads.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <set>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "modules/fintech/domain/ledger/id_index.h"
 #include "modules/fintech/domain/ledger/number_lists.h"
 #include "modules/fintech/domain/ledger/status.h"
+#include "modules/fintech/domain/ledger/totals.h"
 #include "modules/fintech/domain/ledger/transfer_store.h"
 #include "modules/fintech/domain/ledger/types.h"
 
@@ -26,6 +28,9 @@ struct TransferCase;
 
 class Ledger {
  public:
+  // The key of the fingerprints in the indexes: answers do not depend on it.
+  explicit Ledger(uint64_t index_key = 0) : account_index_(index_key), transfer_index_(~index_key) {}
+
   // The last timestamp given out. Never goes back.
   uint64_t clock() const { return clock_; }
   // Makes room for `events` timestamps: the clock becomes the later of `now` and clock + events, and is returned. The
@@ -61,6 +66,12 @@ class Ledger {
   // Asks the processor for what these events will touch.
   void expect_transfers(Bytes events) const;
 
+  // Of each ledger, kept up with every change.
+  const Totals& totals() const { return totals_; }
+  // Places in accounts() and transfers(); the id must be there.
+  uint32_t number_of_account(Uint128 id) const { return account_number(id); }
+  uint32_t number_of_transfer(Uint128 id) const { return transfer_number(id); }
+
   // All there is, in its order, for snapshots: what restore_* takes in the same order gives an equal ledger. False: it
   // cannot be.
   struct HistoryRow {
@@ -68,10 +79,10 @@ class Ledger {
     bool credit_side;
     AccountBalance balance;
   };
-  const Chunks<Account, 8192>& accounts() const { return accounts_; }
+  const Chunks<Account>& accounts() const { return accounts_; }
   const TransferStore& transfers() const { return transfers_; }
-  const Chunks<Uint128, 8192>& failed_ids() const { return failed_; }
-  const Chunks<HistoryRow, 1024>& history() const { return history_; }
+  const Chunks<Uint128>& failed_ids() const { return failed_; }
+  const Chunks<HistoryRow>& history() const { return history_; }
   void clear();
   void restore_clock(uint64_t clock) { clock_ = clock; }
   bool restore_account(const Account& account);
@@ -101,6 +112,14 @@ class Ledger {
   Sides sides_of(const Transfer& transfer) const {
     return {account_number(transfer.debit_account_id), account_number(transfer.credit_account_id)};
   }
+  // The same, where look_ahead() has found them.
+  Sides expected_sides_of(const Transfer& transfer) const {
+    return {is_account(expected_.debit, transfer.debit_account_id) ? expected_.debit
+                                                                   : account_number(transfer.debit_account_id),
+            is_account(expected_.credit, transfer.credit_account_id) ? expected_.credit
+                                                                     : account_number(transfer.credit_account_id)};
+  }
+  bool is_account(uint32_t number, Uint128 id) const { return number < accounts_.size() && accounts_[number].id == id; }
   uint32_t transfer_number(Uint128 id) const;
   bool has_account_at(uint64_t timestamp) const;
 
@@ -124,19 +143,27 @@ class Ledger {
   template <class Event, uint16_t kImported, class Create, class After, class Ahead>
   void run_batch(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results, Create create, After after,
                  Ahead ahead);
-  void look_ahead(Bytes events, size_t index) const;
+  void look_ahead(Bytes events, size_t index);
+  void expect_ids(const std::byte* event) const;
+  uint32_t expect_account(Uint128 id) const;
   template <class Visit>
   void visit_account_transfers(const AccountFilter& filter, Visit visit) const;
 
   uint64_t clock_ = 0;
-  Chunks<Account, 8192> accounts_;
+  Chunks<Account> accounts_;
   NumberLists transfers_of_;  // of each account, in their order
   IdIndex account_index_;
   TransferStore transfers_;
   IdIndex transfer_index_;
-  Chunks<Uint128, 8192> failed_;                      // ids that a transient failure used up
+  Chunks<Uint128> failed_;                            // ids that a transient failure used up
   std::set<std::pair<uint64_t, uint32_t>> expiries_;  // when, and the pending transfer's number
-  Chunks<HistoryRow, 1024> history_;                  // in the order of transfers
+  Chunks<HistoryRow> history_;                        // in the order of transfers
+  Totals totals_;
+
+  // What look_ahead() has found for the events that come next, and for the one that is being looked at: hints.
+  static constexpr size_t kNear = 12;
+  std::array<Sides, kNear> ahead_;
+  Sides expected_;
 
   std::vector<Undo> undo_;
   std::vector<Account> before_;  // of Undo::Kind::account, in their order

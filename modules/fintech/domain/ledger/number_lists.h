@@ -1,80 +1,85 @@
-// Many growing lists of 32-bit numbers, one for each account: blocks of a cache line from one sequence, linked backwards, so
-// that an append touches two lines and allocates nothing by itself. Only what was appended last may be taken back.
+// Many growing lists of 32-bit numbers, one for each account. A list is one cache line with its newest numbers; when the
+// line is full they go into a block of one sequence, linked backwards. So an append touches one line, now and then two,
+// and allocates nothing by itself. Only what was appended last may be taken back.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
 
 #include "kernel/base/assert.h"
+#include "kernel/base/prefetch.h"
 #include "modules/fintech/domain/ledger/chunks.h"
 
 namespace heptane::fintech {
 
 class NumberLists {
+  static constexpr uint32_t kPerBlock = 14;
+  static constexpr uint32_t kNone = 0xFFFFFFFF;
+  using Numbers = std::array<uint32_t, kPerBlock>;
+  struct alignas(64) List {
+    uint32_t full;  // the newest full block
+    uint32_t size;
+    Numbers newest;
+  };
+  struct Block {
+    uint32_t previous;
+    Numbers numbers;
+  };
+
  public:
-  uint32_t lists() const { return heads_.size(); }
-  void add_list() { heads_.push_back({}); }
-  void pop_list() { heads_.pop_back(); }
+  uint32_t lists() const { return lists_.size(); }
+  void add_list() { lists_.push_back({kNone, 0, {}}); }
+  void pop_list() { lists_.pop_back(); }
 
   void append(uint32_t list, uint32_t number) {
-    Head& head = heads_[list];
-    if (head.size % kPerBlock == 0) {
-      blocks_.push_back({head.last, {}});
-      head.last = blocks_.size() - 1;
+    List& to = lists_[list];
+    const uint32_t at = to.size % kPerBlock;
+    if (at == 0 && to.size > 0) {
+      blocks_.push_back({to.full, to.newest});
+      to.full = blocks_.size() - 1;
     }
-    blocks_[head.last].numbers[head.size++ % kPerBlock] = number;
+    to.newest[at] = number;
+    ++to.size;
   }
   // The list's last number, which must be the newest of all lists but for those taken back already.
   void pop(uint32_t list) {
-    Head& head = heads_[list];
-    if (--head.size % kPerBlock != 0) return;
-    HEPTANE_ASSERT(head.last == blocks_.size() - 1, "lists are taken back in another order");
-    head.last = blocks_[head.last].previous;
+    List& from = lists_[list];
+    if (--from.size % kPerBlock != 0 || from.size == 0) return;
+    HEPTANE_ASSERT(from.full == blocks_.size() - 1, "lists are taken back in another order");
+    from.newest = blocks_.back().numbers;
+    from.full = blocks_.back().previous;
     blocks_.pop_back();
   }
 
   // A view of one list for random access; found block by block, from the end.
   class View {
    public:
-    View(const NumberLists& lists, uint32_t list) : lists_(lists), size_(lists.heads_[list].size) {
-      blocks_.resize((size_ + kPerBlock - 1) / kPerBlock);
-      uint32_t block = lists.heads_[list].last;
-      for (size_t i = blocks_.size(); i > 0; --i, block = lists.blocks_[block].previous) blocks_[i - 1] = block;
+    View(const NumberLists& lists, uint32_t list) : lists_(lists), list_(lists.lists_[list]) {
+      full_.resize(list_.size == 0 ? 0 : (list_.size - 1) / kPerBlock);
+      uint32_t block = list_.full;
+      for (size_t i = full_.size(); i > 0; --i, block = lists.blocks_[block].previous) full_[i - 1] = block;
     }
-    uint32_t size() const { return size_; }
-    uint32_t operator[](uint32_t i) const { return lists_.blocks_[blocks_[i / kPerBlock]].numbers[i % kPerBlock]; }
+    uint32_t size() const { return list_.size; }
+    uint32_t operator[](uint32_t i) const {
+      const uint32_t block = i / kPerBlock;
+      return (block < full_.size() ? lists_.blocks_[full_[block]].numbers : list_.newest)[i % kPerBlock];
+    }
 
    private:
     const NumberLists& lists_;
-    uint32_t size_;
-    std::vector<uint32_t> blocks_;
+    const List& list_;
+    std::vector<uint32_t> full_;
   };
 
-  // Brings in what append() will touch, in two steps.
-  void prefetch_head(uint32_t list) const { __builtin_prefetch(&heads_[list]); }
-  void prefetch_block(uint32_t list) const {
-    const uint32_t last = heads_[list].last;
-    if (last != kNone) __builtin_prefetch(&blocks_[last], 1);
-  }
+  // Brings in what append() will touch.
+  void prefetch(uint32_t list) const { prefetch_line(&lists_[list]); }
 
-  uint64_t memory_bytes() const { return heads_.memory_bytes() + blocks_.memory_bytes(); }
+  uint64_t memory_bytes() const { return lists_.memory_bytes() + blocks_.memory_bytes(); }
 
  private:
-  static constexpr uint32_t kPerBlock = 15;
-  static constexpr uint32_t kNone = 0xFFFFFFFF;
-  struct Head {
-    uint32_t last = kNone;
-    uint32_t size = 0;
-  };
-  struct alignas(64) Block {
-    uint32_t previous;
-    std::array<uint32_t, kPerBlock> numbers;
-  };
-
-  Chunks<Head, 65536> heads_;
-  Chunks<Block, 8192> blocks_;
+  Chunks<List> lists_;
+  Chunks<Block> blocks_;
 };
 
 }  // namespace heptane::fintech

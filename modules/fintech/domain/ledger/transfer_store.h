@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "kernel/base/prefetch.h"
 #include "modules/fintech/domain/ledger/chunks.h"
 #include "modules/fintech/domain/ledger/types.h"
 
@@ -48,7 +49,7 @@ class TransferStore {
     return at < size() && bodies_[at].timestamp == timestamp;
   }
 
-  void prefetch(uint32_t number) const { __builtin_prefetch(&bodies_[number]); }
+  void prefetch(uint32_t number) const { prefetch_line(&bodies_[number]); }
   void clear() {
     bodies_.clear();
     statuses_.clear();
@@ -56,8 +57,8 @@ class TransferStore {
   uint64_t memory_bytes() const { return bodies_.memory_bytes() + statuses_.memory_bytes(); }
 
  private:
-  Chunks<Transfer, 8192> bodies_;
-  Chunks<PendingStatus, 65536> statuses_;
+  Chunks<Transfer> bodies_;
+  Chunks<PendingStatus> statuses_;
 };
 
 }  // namespace heptane::fintech

@@ -18,6 +18,23 @@ Buffer payload_of(const Request& request, Bytes body) {
   return Buffer::take(std::move(payload));
 }
 
+struct Needed {
+  std::string_view resource;
+  auth::Verb verb;
+};
+
+// As the routes over HTTP. To register is to be somebody who may look.
+Needed needed_of(uint8_t operation) {
+  switch (static_cast<Operation>(operation)) {
+    case Operation::create_accounts: return {"accounts", auth::Verb::create};
+    case Operation::create_transfers: return {"transfers", auth::Verb::create};
+    case Operation::lookup_transfers:
+    case Operation::get_account_transfers:
+    case Operation::query_transfers: return {"transfers", auth::Verb::read};
+    default: return {"accounts", auth::Verb::read};
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<net::Session> TigerbeetleProtocol::open(const net::Address&) {
@@ -36,7 +53,7 @@ size_t TigerbeetleSession::on_bytes(Bytes input, net::SessionContext& context) {
   const Bytes header = input.first(kHeaderBytes);
   Frame frame;
   if (const char* why = read_frame(header, frame)) return close(why, context, input.size());
-  if (frame.cluster != protocol_.options().cluster) return close("another cluster", context, input.size());
+  if (frame.cluster != cluster()) return close("another cluster", context, input.size());
   if (input.size() < frame.size) {
     context.need(frame.size);
     return 0;
@@ -57,7 +74,7 @@ void TigerbeetleSession::on_message(Bytes header, const Frame& frame, Bytes body
       close(why, context, 0);
       return;
     }
-    return context.write(write_pong(protocol_.options().cluster, ping));
+    return context.write(write_pong(cluster(), ping));
   }
   if (frame.command != WireCommand::request) {
     close("a message that clients do not send", context, 0);
@@ -84,24 +101,42 @@ void TigerbeetleSession::on_request(const Request& request, Bytes body, net::Ses
     if (row == nullptr) return evict(request.client, invalid_request_operation, context);
     if (!parse_body(*row, body)) return evict(request.client, invalid_request_body, context);
   }
+  const std::optional<Principal> principal = admit(request, context);
+  if (!principal) {
+    close("the listener's user may not do this", context, 0);
+    return;
+  }
   const bool under_way = std::any_of(in_flight_.begin(), in_flight_.end(), [&](const InFlight& asked) {
     return asked.request.checksum == request.checksum && asked.request.client == request.client;
   });
-  if (under_way || !ask(request, body, context)) drop();
+  if (under_way || !ask(request, body, *principal, context)) drop();
 }
 
-bool TigerbeetleSession::ask(const Request& request, Bytes body, net::SessionContext& context) {
+// Looked at for every request: what was allowed may be revoked.
+std::optional<Principal> TigerbeetleSession::admit(const Request& request, net::SessionContext& context) const {
+  auth::Authenticator* authenticator = protocol_.options().authenticator;
+  if (authenticator == nullptr) return Principal{};
+  const std::optional<auth::Identity> identity = authenticator->by_configuration(protocol_.options().user);
+  if (!identity) return std::nullopt;
+  const Needed needed = needed_of(request.operation);
+  if (!authenticator->allows(*identity, context.remote().host, "ledger", needed.resource, needed.verb))
+    return std::nullopt;
+  return identity->principal;
+}
+
+bool TigerbeetleSession::ask(const Request& request, Bytes body, Principal principal, net::SessionContext& context) {
   const OperationRow* row = find_operation(request.operation);
   const RequestId id = ++last_id_;
   bool asked = false;
   if (row != nullptr && !row->creates) {
-    asked = context.query(id, QueryRequest{kLedgerMachineId, request.operation, payload_of(request, body), {}});
+    asked = context.query(id, QueryRequest{kLedgerMachineId, request.operation, payload_of(request, body), principal});
   } else {
     Submission submission;
     submission.machine = kLedgerMachineId;
     submission.type = row == nullptr ? CommandType{kRegister} : CommandType{request.operation};
     submission.payload = payload_of(request, row == nullptr ? Bytes{} : body);
     submission.payload_crc = crc32c(submission.payload.view());
+    submission.principal = principal;
     submission.listener = protocol_.options().listener;
     submission.received_utc_ns = context.utc_ns();
     asked = context.submit(id, std::move(submission));
@@ -134,10 +169,10 @@ void TigerbeetleSession::answer(const Request& request, const Reply& reply, net:
   count(protocol_.counters().replies);
   const ReplyFields fields{static_cast<uint64_t>(reply.numbers[0]), static_cast<uint64_t>(reply.numbers[1])};
   if (request.operation != kRegisterOperation)
-    return context.write(write_reply(protocol_.options().cluster, request, fields, reply.payload.view()));
+    return context.write(write_reply(cluster(), request, fields, reply.payload.view()));
   std::array<std::byte, kRegisterResultBytes> result{};
   store_le(result.data(), static_cast<uint32_t>(kBodyBytesMax));
-  context.write(write_reply(protocol_.options().cluster, request, fields, result));
+  context.write(write_reply(cluster(), request, fields, result));
 }
 
 // Requests that the shard has not answered: forgotten, the client asks again.
@@ -153,7 +188,7 @@ void TigerbeetleSession::on_timer(net::SessionTimerId timer, net::SessionContext
 
 void TigerbeetleSession::evict(Uint128 client, EvictionReason reason, net::SessionContext& context) {
   count(protocol_.counters().evictions);
-  context.write(write_eviction(protocol_.options().cluster, client, reason));
+  context.write(write_eviction(cluster(), client, reason));
 }
 
 void TigerbeetleSession::drop() { count(protocol_.counters().dropped); }

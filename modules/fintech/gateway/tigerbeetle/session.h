@@ -5,6 +5,7 @@
 // Limits: kInFlightMax requests wait for the shard, then the session takes no input; a message is at most 1 MiB.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "kernel/net/session.h"
@@ -35,7 +36,9 @@ class TigerbeetleSession final : public net::Session {
 
   void on_message(Bytes header, const Frame& frame, Bytes body, net::SessionContext& context);
   void on_request(const Request& request, Bytes body, net::SessionContext& context);
-  bool ask(const Request& request, Bytes body, net::SessionContext& context);
+  std::optional<Principal> admit(const Request& request, net::SessionContext& context) const;
+  bool ask(const Request& request, Bytes body, Principal principal, net::SessionContext& context);
+  Uint128 cluster() const { return static_cast<Uint128>(protocol_.options().cluster); }
   void answer(const Request& request, const Reply& reply, net::SessionContext& context);
   void evict(Uint128 client, EvictionReason reason, net::SessionContext& context);
   void drop();

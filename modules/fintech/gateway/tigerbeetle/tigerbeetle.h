@@ -5,15 +5,19 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 
+#include "kernel/auth/sasl.h"
 #include "kernel/net/session.h"
 #include "modules/fintech/gateway/tigerbeetle/message.h"
 
 namespace heptane::fintech::tigerbeetle {
 
 struct TigerbeetleOptions {
-  Uint128 cluster = 0;    // that clients must name
-  uint16_t listener = 0;  // origin that is logged with each command
+  int64_t cluster = 0;                           // that clients must name
+  uint16_t listener = 0;                         // origin that is logged with each command
+  std::string user;                              // as whom all clients act, while authentication is on
+  auth::Authenticator* authenticator = nullptr;  // null: it is off, everybody is `local`
 };
 
 struct TigerbeetleCounters {
@@ -27,7 +31,7 @@ struct TigerbeetleCounters {
 
 class TigerbeetleProtocol final : public net::Protocol {
  public:
-  explicit TigerbeetleProtocol(TigerbeetleOptions options) : options_(options) {}
+  explicit TigerbeetleProtocol(TigerbeetleOptions options) : options_(std::move(options)) {}
 
   std::string_view name() const override { return "tigerbeetle"; }
   std::unique_ptr<net::Session> open(const net::Address& remote) override;

@@ -4,7 +4,11 @@
 
 #include <cstdint>
 
+#include <optional>
+#include <vector>
+
 #include "kernel/shard/state_machine.h"
+#include "modules/fintech/domain/ledger/amount.h"
 #include "modules/fintech/domain/ledger/operations.h"
 
 namespace heptane::fintech {
@@ -16,6 +20,13 @@ constexpr uint32_t kExpireMax = 8189;  // pending transfers in one command
 enum LedgerCommand : CommandType {
   kRegister = 1,  // payload Caller; reply numbers: session, timestamp. Refused: dropped
   kExpire = 2,    // the machine's own timer
+  // Payload: encode(Asset). Reply numbers: ledger, scale. The same asset again changes nothing.
+  kPutAsset = 3,
+  // Payload: encode(vector<ScaledTransfer>). All are created, as one chain, or the command is refused and leaves nothing, not
+  // even used-up ids: for transactions. Reply numbers: how many, the last one's timestamp. Refused: detail = the status.
+  kTransferAll = 4,
+  // Payload: encode(BalanceGuard). Changes nothing; refused (Errc::refused) when the balance is not within the bounds.
+  kGuardBalance = 5,
   kCreateAccounts = static_cast<CommandType>(Operation::create_accounts),
   kCreateTransfers = static_cast<CommandType>(Operation::create_transfers),
   // Reply payload: results as batches; numbers: commit, timestamp. A repeat of the client's last one is answered from
@@ -23,6 +34,78 @@ enum LedgerCommand : CommandType {
 };
 
 // Queries are the other Operations. Reply payload: results as batches; numbers: the last commit, timestamp.
+
+// And those that the protocol does not have.
+enum LedgerQuery : uint16_t {
+  kQueryAssets = 200,     // reply payload: encode(vector<Asset>)
+  kQueryStatement = 201,  // payload: StatementQuery; reply payload: StatementRows; not_found: no such account
+  kQueryTotals = 202,     // reply payload: LedgerTotalsRow of every ledger
+  kQueryRecount = 203,  // counts a slice more; reply numbers: transfers counted, 1 when at the end; payload: RecountRow
+};
+
+// A transfer whose amount may be a decimal number of its ledger's asset.
+struct ScaledTransfer {
+  static constexpr uint8_t kRaw = 0xFF;
+  Transfer transfer{};      // amount: the digits
+  uint8_t decimals = kRaw;  // of them; kRaw: the amount is one already
+};
+Buffer encode(const std::vector<ScaledTransfer>& transfers);
+Result<std::vector<ScaledTransfer>> decode_transfers(Bytes payload);
+
+// What an account can spend: posted minus posted and pending of the other side.
+struct BalanceGuard {
+  static constexpr size_t kBytes = 56;
+  Uint128 account_id = 0;
+  bool debit_side = false;  // debits minus credits; else credits minus debits
+  bool has_least = false;
+  bool has_most = false;
+  uint8_t least_decimals = ScaledTransfer::kRaw;
+  uint8_t most_decimals = ScaledTransfer::kRaw;
+  Uint128 least = 0;
+  Uint128 most = 0;
+};
+Buffer encode(const BalanceGuard& guard);
+Result<BalanceGuard> decode_guard(Bytes payload);
+
+// An account's transfers, the newest first, each with what was posted behind it.
+struct StatementQuery {
+  Uint128 account_id = 0;
+  Uint128 debits_posted = 0;  // what was posted at `before`, as the last page said
+  Uint128 credits_posted = 0;
+  uint64_t before = 0;  // timestamp; 0 = from the newest on
+  uint32_t limit = 0;   // at most kStatementMax
+  uint32_t reserved = 0;
+};
+constexpr uint32_t kStatementMax = 4096;
+struct StatementRow {
+  Transfer transfer{};
+  Uint128 debits_posted = 0;
+  Uint128 credits_posted = 0;
+};
+// Reply payload: the account, then the rows. Reply numbers: rows, 1 when there are more.
+
+struct LedgerTotalsRow {
+  uint32_t ledger = 0;
+  uint32_t reserved = 0;
+  uint64_t accounts = 0;
+  Uint128 debits_pending = 0;
+  Uint128 debits_posted = 0;
+  Uint128 credits_pending = 0;
+  Uint128 credits_posted = 0;
+};
+
+struct RecountRow {
+  static constexpr size_t kNamedMost = 16;
+  uint64_t number = 0;  // of the recount that came to its end last; 0: none has
+  uint64_t transfers = 0;
+  uint64_t accounts = 0;
+  uint64_t differing_accounts = 0;
+  uint64_t differing_ledgers = 0;
+  uint64_t named = 0;
+  std::array<Uint128, kNamedMost> differing{};
+};
+constexpr uint32_t kRecountSlice = 50'000;      // transfers of one query
+constexpr uint32_t kRecountIdleSlice = 10'000;  // when there is nothing else to do
 
 // Reply::detail of a refusal. Up to 8 they are the protocol's reasons for an eviction.
 enum class LedgerRefusal : uint32_t {

@@ -26,6 +26,9 @@ const char* message_of(LedgerRefusal why) {
   return "";
 }
 
+// Of the first number of a snapshot: assets stand at its end. Snapshots from before there were assets have none.
+constexpr uint64_t kAssetsFollow = uint64_t{1} << 63;
+
 template <class Row>
 void append_rows(std::vector<std::byte>& out, const std::vector<Row>& rows) {
   const auto* bytes = reinterpret_cast<const std::byte*>(rows.data());
@@ -42,33 +45,18 @@ T load(Bytes bytes) {
 constexpr size_t kNoteMarginBytes = 64;  // what the entry holds beside a note
 constexpr std::byte kNothing[] = {static_cast<std::byte>(NoteForm::nothing)};
 
-// A timestamp is at least 1.
-uint64_t ledger_time(LogTime time) { return static_cast<uint64_t>(std::max<LogTime>(1, time)); }
-
 }  // namespace
-
-void Caller::write(std::byte* at) const {
-  std::memcpy(at, &client, 16);
-  std::memcpy(at + 16, &checksum, 16);
-  store_le(at + 32, session);
-  store_le(at + 40, request);
-  store_le(at + 44, release);
-}
-
-Caller Caller::read(const std::byte* at) {
-  Caller caller;
-  std::memcpy(&caller.client, at, 16);
-  std::memcpy(&caller.checksum, at + 16, 16);
-  caller.session = load_le<uint64_t>(at + 32);
-  caller.request = load_le<uint32_t>(at + 40);
-  caller.release = load_le<uint32_t>(at + 44);
-  return caller;
-}
 
 // Commands.
 
 void LedgerMachine::apply(const Command& command, Effects& effects) {
-  if (command.type == kExpire) return apply_expire(command, effects);
+  switch (command.type) {
+    case kExpire: return apply_expire(command, effects);
+    case kPutAsset: return apply_asset(command, effects);
+    case kTransferAll: return apply_transfer_all(command, effects);
+    case kGuardBalance: return apply_guard(command, effects);
+    default: break;
+  }
   const OperationRow* row = find_operation(command.type);
   if (command.type != kRegister && (row == nullptr || !row->creates))
     return effects.refuse(Errc::unsupported, 0, "the ledger has no such command");
@@ -245,6 +233,7 @@ void LedgerMachine::query(const Query& query, Reply& reply) const {
     reply.detail = static_cast<uint32_t>(why);
     reply.message = message_of(why);
   };
+  if (query_more(query, reply)) return;
   const OperationRow* row = find_operation(query.type);
   if (row == nullptr || row->creates) {
     reply.error = Errc::unsupported;
@@ -300,6 +289,7 @@ void LedgerMachine::answer(const OperationRow& row, Bytes batch, std::vector<std
 void LedgerMachine::open_scope() {
   ledger_.open_scope();
   sessions_.open_scope();
+  assets_.open_scope();
   own_before_.push_back(own_);
 }
 
@@ -307,13 +297,14 @@ void LedgerMachine::close_scope(ScopeOutcome outcome) {
   const bool keep = outcome == ScopeOutcome::keep;
   ledger_.close_scope(keep);
   sessions_.close_scope(keep);
+  assets_.close_scope(keep);
   if (!keep) own_ = own_before_.back();
   own_before_.pop_back();
 }
 
 void LedgerMachine::save(SnapshotWriter& writer) const {
   const auto row = [&](const auto& value) { writer.write({reinterpret_cast<const std::byte*>(&value), sizeof value}); };
-  writer.le(own_.last_commit);
+  writer.le(own_.last_commit | (assets_.empty() ? 0 : kAssetsFollow));
   writer.le<uint64_t>(own_.timer);
   writer.le(own_.timer_due);
   writer.le(ledger_.clock());
@@ -337,6 +328,7 @@ void LedgerMachine::save(SnapshotWriter& writer) const {
     row(history[i].balance);
   }
   sessions_.save(writer);
+  if (!assets_.empty()) assets_.save(writer);
 }
 
 Result<void> LedgerMachine::restore(SnapshotReader& reader) {
@@ -348,7 +340,11 @@ Result<void> LedgerMachine::restore(SnapshotReader& reader) {
       if (!take()) reader.fail();
   };
   ledger_.clear();
-  own_.last_commit = reader.le<uint64_t>();
+  assets_.clear();
+  recount_ = Recount();
+  recounted_ = {};
+  const auto head = reader.le<uint64_t>();
+  own_.last_commit = head & ~kAssetsFollow;
   own_.timer = reader.le<uint64_t>();
   own_.timer_due = reader.le<uint64_t>();
   ledger_.restore_clock(reader.le<uint64_t>());
@@ -376,7 +372,8 @@ Result<void> LedgerMachine::restore(SnapshotReader& reader) {
     row(history.balance);
     return !reader.failed() && ledger_.restore_history(history);
   });
-  if (!sessions_.restore(reader)) return Error{Errc::corrupt, "the snapshot's ledger does not read back"};
+  const bool whole = sessions_.restore(reader) && ((head & kAssetsFollow) == 0 || assets_.restore(reader));
+  if (!whole) return Error{Errc::corrupt, "the snapshot's ledger does not read back"};
   return {};
 }
 

@@ -3,6 +3,8 @@
 // The shard thread's.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "kernel/shard/effects.h"
@@ -10,7 +12,9 @@
 #include "kernel/shard/state_machine.h"
 #include "modules/fintech/domain/ledger/ledger.h"
 #include "modules/fintech/domain/ledger/port.h"
+#include "modules/fintech/domain/ledger/recount.h"
 #include "modules/fintech/machine/ledger/api.h"
+#include "modules/fintech/machine/ledger/assets.h"
 #include "modules/fintech/machine/ledger/client_sessions.h"
 #include "modules/fintech/machine/ledger/views.h"
 
@@ -18,6 +22,9 @@ namespace heptane::fintech {
 
 class LedgerMachine final : public StateMachine, public LedgerPort {
  public:
+  // The key of its indexes: nothing that anybody can see depends on it.
+  explicit LedgerMachine(uint64_t index_key = 0) : ledger_(index_key) {}
+
   MachineId id() const override { return kLedgerMachineId; }
   std::string_view name() const override { return "ledger"; }
   void apply(const Command& command, Effects& effects) override;
@@ -30,6 +37,8 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   Result<void> restore(SnapshotReader& reader) override;
   bool relieves(CommandType type) const override { return type == kExpire; }
   RenderView renderer() const override { return render_view; }
+  // The recount behind a start: once all that was restored or replayed has been counted again, there is no more.
+  bool idle_work() override;
 
   const Account* account(Uint128 id) const override { return ledger_.find_account(id); }
   TransferStatus check(const Transfer& transfer, int64_t now) override;
@@ -38,6 +47,10 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
 
   const Ledger& ledger() const { return ledger_; }
   const ClientSessions& sessions() const { return sessions_; }
+  const Assets& assets() const { return assets_; }
+  // For metrics; any thread.
+  uint64_t recounts_total() const { return recounts_total_.load(std::memory_order_relaxed); }
+  uint64_t recount_differences() const { return recount_differences_.load(std::memory_order_relaxed); }
 
  private:
   struct Own {  // small state, taken back whole
@@ -54,18 +67,39 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   void apply_register(const Command& command, Effects& effects);
   void apply_create(const Command& command, const OperationRow& row, Effects& effects);
   void apply_expire(const Command& command, Effects& effects);
+  // ledger_operations.cc
+  void apply_asset(const Command& command, Effects& effects);
+  void apply_transfer_all(const Command& command, Effects& effects);
+  void apply_guard(const Command& command, Effects& effects);
+  Result<Uint128> amount_of(const Decimal& decimal, uint32_t ledger) const;
   std::vector<std::byte> create(const OperationRow& row, const MultiBatch& batches, LogTime time);
   bool tell(Sequence sequence, Effects& effects);
   Judgement judge(const Caller& caller) const;
   void rearm(LogTime now, Effects& effects);
+  // A timestamp is at least 1.
+  static uint64_t ledger_time(LogTime time) { return static_cast<uint64_t>(std::max<LogTime>(1, time)); }
+  // ledger_queries.cc
+  bool query_more(const Query& query, Reply& reply) const;
+  void statement(const Query& query, Reply& reply) const;
+  void totals(Reply& reply) const;
+  bool recount_step(uint32_t transfers) const;
+  void recount_more(Reply& reply) const;
   void answer(const OperationRow& row, Bytes batch, std::vector<std::byte>& out) const;
 
   Ledger ledger_;
   ClientSessions sessions_;
+  Assets assets_;
   Own own_;
   std::vector<Own> own_before_;  // at the opening of each scope
   std::vector<CreateResult> results_;
   ViewNote note_;
+  // Not state: nothing that apply() does depends on it.
+  mutable Recount recount_;
+  mutable RecountRow recounted_;
+  // deterministic: metrics read them, apply() never does
+  mutable std::atomic<uint64_t> recounts_total_{0};
+  // deterministic: likewise; accounts and ledgers, in the last one
+  mutable std::atomic<uint64_t> recount_differences_{0};
 };
 
 }  // namespace heptane::fintech

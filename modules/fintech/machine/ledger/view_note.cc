@@ -37,7 +37,14 @@ uint32_t sides(uint16_t flags) {
 }  // namespace
 
 void ViewNote::begin(const OperationRow& row, uint64_t first_timestamp, size_t events) {
-  form_ = row.operation == Operation::create_accounts ? NoteForm::accounts : NoteForm::transfers;
+  begin(row.operation == Operation::create_accounts ? NoteForm::accounts : NoteForm::transfers, first_timestamp,
+        events);
+}
+
+void ViewNote::begin_chain(uint64_t first_timestamp, size_t events) { begin(NoteForm::chain, first_timestamp, events); }
+
+void ViewNote::begin(NoteForm form, uint64_t first_timestamp, size_t events) {
+  form_ = form;
   transfers_ = accounts_ = 0;
   index_ = 0;
   created_.assign((events + 7) / 8, std::byte{0});
@@ -67,6 +74,16 @@ void ViewNote::add(Bytes events, std::span<const CreateResult> results, const Le
     Transfer sent;
     std::memcpy(&sent, event, sizeof sent);
     add_transfer(sent, ledger);
+  }
+}
+
+void ViewNote::add_chain(std::span<const Transfer> sent, const Ledger& ledger) {
+  for (const Transfer& transfer : sent) {
+    const size_t index = index_++;
+    created_[index / 8] |= std::byte{1} << (index % 8);
+    ++transfers_;
+    accounts_ += sides(transfer.flags);
+    add_transfer(transfer, ledger);
   }
 }
 

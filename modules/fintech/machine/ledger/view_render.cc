@@ -104,7 +104,7 @@ class Rendering {
     for (uint64_t i = 0; i < count && !out_.full(); ++i) {
       if ((created[i / 8] & std::byte{1} << (i % 8)) == std::byte{0}) continue;
       const std::byte* event = events.data() + i * kEventBytes;
-      form == NoteForm::accounts ? account(event, first + i) : transfer(event, first + i, note);
+      form == NoteForm::accounts ? account(event, first + i) : transfer(event, first + i, form, note);
     }
   }
 
@@ -159,14 +159,14 @@ class Rendering {
     put(account);
   }
 
-  void transfer(const std::byte* event, uint64_t timestamp, ByteReader& note) {
+  void transfer(const std::byte* event, uint64_t timestamp, NoteForm form, ByteReader& note) {
     Taken taken;
     std::memcpy(&taken.stored, event, sizeof taken.stored);
     Transfer& stored = taken.stored;
     if (!stored.has(transfer_flags::kImported)) stored.timestamp = timestamp;
     constexpr uint16_t kTakes = transfer_flags::kPost | transfer_flags::kVoid | transfer_flags::kBalancingDebit |
                                 transfer_flags::kBalancingCredit;
-    if (stored.has(kTakes)) take(note, taken);
+    if (form == NoteForm::chain || stored.has(kTakes)) take(note, taken);
     if (of_transfers()) return transfer_record(stored);
     const auto turn = [&](bool when, std::string_view what, Uint128 account) {
       if (when) turned(what, account, stored.id, stored.timestamp);
@@ -201,14 +201,43 @@ class Rendering {
   Object json_;
 };
 
+// What was sent: bytes of the entry, or made out of them.
+struct Body {
+  Bytes events;
+  std::vector<std::byte> made;
+};
+
+// The transfers of a transaction's operation, as the machine links them.
+Body body_of_chain(Bytes payload) {
+  Body body;
+  const Result<std::vector<ScaledTransfer>> asked = decode_transfers(payload);
+  if (!asked) return body;
+  for (const ScaledTransfer& each : *asked) {
+    Transfer transfer = each.transfer;
+    if (&each != &asked->back())
+      transfer.flags |= transfer_flags::kLinked;
+    else
+      transfer.flags &= static_cast<uint16_t>(~transfer_flags::kLinked);
+    const auto* bytes = reinterpret_cast<const std::byte*>(&transfer);
+    body.made.insert(body.made.end(), bytes, bytes + sizeof transfer);
+  }
+  body.events = body.made;
+  return body;
+}
+
 // The bodies of the commands that create something, in their order: each has a note, and nothing else has, but for expiry.
-std::vector<Bytes> created_bodies(const LoggedCommand& logged) {
-  std::vector<Bytes> bodies;
+std::vector<Body> created_bodies(const LoggedCommand& logged) {
+  std::vector<Body> bodies;
   for (const Command& command : commands_for(logged.command, kLedgerMachineId)) {
+    if (command.type == kTransferAll) {
+      bodies.push_back(body_of_chain(command.payload));
+      continue;
+    }
     const OperationRow* row = find_operation(command.type);
     if (row == nullptr || !row->creates || command.payload.size() < Caller::kBytes) continue;
     const std::optional<MultiBatch> batches = parse_body(*row, command.payload.subspan(Caller::kBytes));
-    bodies.push_back(batches ? command.payload.subspan(Caller::kBytes, batches->elements() * kEventBytes) : Bytes{});
+    bodies.push_back(
+        {batches ? command.payload.subspan(Caller::kBytes, batches->elements() * kEventBytes) : Bytes{}, {}});
   }
   return bodies;
 }
@@ -216,7 +245,7 @@ std::vector<Bytes> created_bodies(const LoggedCommand& logged) {
 }  // namespace
 
 void render_view(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
-  const std::vector<Bytes> bodies = created_bodies(logged);
+  const std::vector<Body> bodies = created_bodies(logged);
   Rendering rendering(number, out);
   size_t next = 0;
   for (const Bytes result : logged.results) {
@@ -227,7 +256,7 @@ void render_view(const LoggedCommand& logged, uint16_t number, RecordWriter& out
       continue;
     }
     if (next == bodies.size()) return;
-    const Bytes body = bodies[next++];
+    const Bytes body = bodies[next++].events;
     if (form != NoteForm::nothing) rendering.events(form, body, note);
   }
 }

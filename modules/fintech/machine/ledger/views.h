@@ -7,7 +7,8 @@
 //
 // Note, little-endian: form u8. nothing: no more. accounts, transfers: first timestamp u64, events varint, then a bit for
 // each event, 1 = created; of transfers then, for each created one that resolves or balances: Took varint and what it says
-// was taken, in order of the bits. expiry: timestamp u64, then until the end, for each pending transfer that had closed an
+// was taken, in order of the bits. chain: as transfers, for the transfers of a transaction's operation, with Took for each
+// of them: its amount may have been said in decimals of an asset. expiry: timestamp u64, then until the end, for each pending transfer that had closed an
 // account: id, sides u8 (1 debit, 2 credit), the id of the account of each side that is set.
 // Numbers of 128 bits: their count of bytes u8, then those.
 #pragma once
@@ -29,7 +30,7 @@ constexpr std::string_view kTransfersStream = "fintech.transfers";
 constexpr std::string_view kAccountsStream = "fintech.accounts";
 
 // How a note begins.
-enum class NoteForm : uint8_t { nothing = 0, accounts = 1, transfers = 2, expiry = 3 };
+enum class NoteForm : uint8_t { nothing = 0, accounts = 1, transfers = 2, expiry = 3, chain = 4 };
 
 // What the stored transfer has other than the sent one; and the accounts that voiding opened again.
 enum Took : uint16_t {
@@ -51,6 +52,9 @@ class ViewNote {
   void begin(const OperationRow& row, uint64_t first_timestamp, size_t events);
   // The next events, and what the ledger, which has them now, answered.
   void add(Bytes events, std::span<const CreateResult> results, const Ledger& ledger);
+  // Transfers that were all created, as they were sent.
+  void begin_chain(uint64_t first_timestamp, size_t events);
+  void add_chain(std::span<const Transfer> sent, const Ledger& ledger);
   void begin_expiry(uint64_t timestamp);
   // Pending transfers with a closing flag, whose accounts their expiry opened again.
   void add_expired(std::span<const Transfer> closing);
@@ -60,6 +64,7 @@ class ViewNote {
   Bytes finish();  // valid until the next begin
 
  private:
+  void begin(NoteForm form, uint64_t first_timestamp, size_t events);
   void add_transfer(const Transfer& sent, const Ledger& ledger);
 
   NoteForm form_ = NoteForm::nothing;

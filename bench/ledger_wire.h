@@ -1,0 +1,37 @@
+// A lean client of TigerBeetle's protocol for benches: blocking, one request at a time, messages written by hand. One
+// thread's.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "modules/fintech/test/tigerbeetle_world.h"
+
+namespace heptane::bench {
+
+class LedgerWire {
+ public:
+  // host:port; registers. Ends the bench when nobody listens.
+  LedgerWire(const std::string& endpoint, fintech::Uint128 client);
+  ~LedgerWire();
+  LedgerWire(const LedgerWire&) = delete;
+  LedgerWire& operator=(const LedgerWire&) = delete;
+
+  // The number of events that were created.
+  template <class Row>
+  uint64_t create(uint8_t operation, const std::vector<Row>& rows) {
+    send(operation, fintech::test::body_of<Row>({rows}));
+    return take();
+  }
+  void send(uint8_t operation, Bytes body);
+  uint64_t take();
+  int fd() const { return fd_; }
+
+ private:
+  std::string receive();
+
+  int fd_ = -1;
+  fintech::test::Client client_;
+};
+
+}  // namespace heptane::bench

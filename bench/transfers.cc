@@ -1,0 +1,219 @@
+// Durable transfers through the server beside PostgreSQL 15 with synchronous_commit=on: batches of 8,189 from one client, and
+// one at a time from 64 clients; between a million accounts and between eight. PostgreSQL draws its transfers inside the
+// server, without a client's bytes: that is to its advantage.
+#include <poll.h>
+
+#include "bench/benches.h"
+#include "bench/heptane_process.h"
+#include "bench/ledger_wire.h"
+#include "bench/postgres_peer.h"
+#include "bench/report.h"
+#include "kernel/base/random.h"
+
+namespace heptane::bench {
+
+namespace {
+
+using namespace fintech;
+
+constexpr uint64_t kBatch = 8189;
+constexpr uint8_t kAccounts = 146;
+constexpr uint8_t kTransfers = 147;
+constexpr uint64_t kClients = 64;
+
+// Every account and transfer of the same kind on both sides.
+const char* const kSchema = R"(
+create table accounts (id bigint primary key, ledger int not null, code int not null, flags int not null,
+  debits_pending numeric(39) not null default 0, debits_posted numeric(39) not null default 0,
+  credits_pending numeric(39) not null default 0, credits_posted numeric(39) not null default 0);
+create table transfers (id bigint primary key, debit bigint not null, credit bigint not null, amount numeric(39) not null,
+  ledger int not null, code int not null, flags int not null, at timestamptz not null default clock_timestamp());
+create function create_transfer(i bigint, d bigint, c bigint, a numeric) returns int language plpgsql as $$
+declare x accounts; y accounts;
+begin
+  if exists (select from transfers where id = i) then return 46; end if;
+  if d = c then return 12; end if;
+  if d < c then
+    select * into x from accounts where id = d for update;
+    select * into y from accounts where id = c for update;
+  else
+    select * into y from accounts where id = c for update;
+    select * into x from accounts where id = d for update;
+  end if;
+  if x.id is null then return 21; end if;
+  if y.id is null then return 22; end if;
+  if x.ledger <> y.ledger then return 23; end if;
+  if x.flags & 2 <> 0 and x.debits_pending + x.debits_posted + a > x.credits_posted then return 54; end if;
+  if y.flags & 4 <> 0 and y.credits_pending + y.credits_posted + a > y.debits_posted then return 55; end if;
+  update accounts set debits_posted = debits_posted + a where id = d;
+  update accounts set credits_posted = credits_posted + a where id = c;
+  insert into transfers values (i, d, c, a, x.ledger, 1, 0);
+  return -1;
+end $$;
+create function create_batch(first bigint, count bigint, accounts bigint) returns bigint language plpgsql as $$
+declare d bigint; n bigint := 0;
+begin
+  for i in first .. first + count - 1 loop
+    d := 1 + floor(random() * accounts);
+    if create_transfer(i, d, 1 + (d + floor(random() * (accounts - 1))::bigint) % accounts, 1) = -1 then n := n + 1; end if;
+  end loop;
+  return n;
+end $$;
+create function insert_batch(first bigint, count bigint, accounts bigint) returns bigint language sql as $$
+  with drawn as materialized (
+    select i, 1 + floor(random() * accounts)::bigint d, floor(random() * (accounts - 1))::bigint r
+    from generate_series(first, first + count - 1) i),
+  moved as (insert into transfers select i, d, 1 + (d + r) % accounts, 1, 1, 1, 0 from drawn returning debit, credit, amount),
+  sums as (select id, sum(dr) dr, sum(cr) cr from (select debit id, amount dr, 0 cr from moved
+    union all select credit, 0, amount from moved) m group by id),
+  changed as (update accounts a set debits_posted = a.debits_posted + s.dr, credits_posted = a.credits_posted + s.cr
+    from sums s where s.id = a.id returning 1)
+  select count(*) from changed
+$$;
+)";
+
+std::vector<Transfer> draw(SeededRandom& random, uint64_t accounts, uint64_t count, Uint128& id) {
+  std::vector<Transfer> batch(count);
+  for (Transfer& transfer : batch) {
+    transfer = {};
+    transfer.id = ++id;
+    transfer.debit_account_id = 1 + random.below(accounts);
+    transfer.credit_account_id =
+        1 + (static_cast<uint64_t>(transfer.debit_account_id) + random.below(accounts - 1)) % accounts;
+    transfer.amount = 1;
+    transfer.ledger = transfer.code = 1;
+  }
+  return batch;
+}
+
+void must(bool good, const char* what) {
+  if (good) return;
+  std::fprintf(stderr, "bench: %s\n", what);
+  std::exit(1);
+}
+
+class Ours {
+ public:
+  Ours(const std::string& directory, uint64_t accounts) : accounts_(accounts), server_(directory) {
+    LedgerWire wire(server_.endpoint("tigerbeetle"), 1);
+    for (uint64_t done = 0; done < accounts;) {
+      std::vector<Account> batch(std::min(kBatch, accounts - done));
+      for (Account& account : batch) {
+        account = {};
+        account.id = ++done;
+        account.ledger = account.code = 1;
+      }
+      must(wire.create(kAccounts, batch) == batch.size(), "an account was not created");
+    }
+  }
+  // Transfers a second.
+  double batches(uint64_t count) {
+    LedgerWire wire(server_.endpoint("tigerbeetle"), 2);
+    std::vector<std::vector<Transfer>> drawn;
+    for (uint64_t i = 0; i < count; ++i) drawn.push_back(draw(random_, accounts_, kBatch, id_));
+    const int64_t begin_ns = now_ns();
+    for (const std::vector<Transfer>& batch : drawn)
+      must(wire.create(kTransfers, batch) == kBatch, "a transfer failed");
+    return static_cast<double>(count * kBatch) / static_cast<double>(now_ns() - begin_ns) * 1e9;
+  }
+  double singles(int64_t duration_ns) {
+    std::vector<std::unique_ptr<LedgerWire>> wires;
+    for (uint64_t i = 0; i < kClients; ++i)
+      wires.push_back(std::make_unique<LedgerWire>(server_.endpoint("tigerbeetle"), 100 + i));
+    std::vector<pollfd> waiting;
+    const auto send = [&](LedgerWire& wire) {
+      wire.send(kTransfers, test::body_of<Transfer>({draw(random_, accounts_, 1, id_)}));
+    };
+    for (const auto& wire : wires) {
+      waiting.push_back({wire->fd(), POLLIN, 0});
+      send(*wire);
+    }
+    const int64_t begin_ns = now_ns();
+    uint64_t done = 0;
+    while (now_ns() - begin_ns < duration_ns) {
+      ::poll(waiting.data(), waiting.size(), 1000);
+      for (size_t i = 0; i < wires.size(); ++i) {
+        if ((waiting[i].revents & POLLIN) == 0) continue;
+        must(wires[i]->take() == 1, "a transfer failed");
+        ++done;
+        send(*wires[i]);
+      }
+    }
+    return static_cast<double>(done) / static_cast<double>(now_ns() - begin_ns) * 1e9;
+  }
+
+ private:
+  uint64_t accounts_;
+  HeptaneProcess server_;
+  SeededRandom random_{11};
+  Uint128 id_ = 0;
+};
+
+class Theirs {
+ public:
+  Theirs(const std::string& directory, uint64_t accounts) : accounts_(accounts), peer_(directory) {
+    (void)peer_.script(kSchema);
+    (void)peer_.script("insert into accounts select i, 1, 1, 0 from generate_series(1, " + std::to_string(accounts) +
+                       ") i; vacuum analyze accounts; checkpoint;");
+  }
+  double batches(const std::string& function, uint64_t count) {
+    std::string sql;
+    for (uint64_t i = 0; i < count; ++i, next_ += kBatch)
+      sql += "select " + function + "(" + std::to_string(next_) + ", " + std::to_string(kBatch) + ", " +
+             std::to_string(accounts_) + ");\n";
+    return static_cast<double>(count * kBatch) / peer_.script(sql);
+  }
+  // Each client's ids are its own.
+  double singles(uint64_t seconds) {
+    const std::string accounts = std::to_string(accounts_);
+    return peer_.clients("\\set i random(1000000000, 9000000000000000)\n\\set d random(1, " + accounts +
+                             ")\n\\set r random(0, " + std::to_string(accounts_ - 2) +
+                             ")\nselect create_transfer(:i::bigint, :d::bigint, 1 + (:d::bigint + :r::bigint) % " +
+                             accounts + ", 1);\n",
+                         kClients, seconds);
+  }
+  std::string settings() const { return peer_.settings(); }
+
+ private:
+  uint64_t accounts_;
+  uint64_t next_ = 1;
+  PostgresPeer peer_;
+};
+
+}  // namespace
+
+bool bench_transfers(const Scratch& scratch) {
+  Report report("transfers");
+  if (const auto absent = PostgresPeer::why_absent()) {
+    report.setting("not measured", *absent);
+    return report.print();
+  }
+  const uint64_t batches = from_environment("BENCH_BATCHES", 60);
+  const uint64_t seconds = from_environment("BENCH_TRANSFER_SECONDS", 8);
+  const auto row = [&](const std::string& what, double ours, double theirs, double bar) {
+    report.row({what, rate(ours), "PostgreSQL " + rate(theirs), ratio(ours / theirs), ">= " + ratio(bar),
+                ours >= bar * theirs});
+  };
+  for (const uint64_t accounts : {uint64_t{1'000'000}, uint64_t{8}}) {
+    const bool uniform = accounts > 8;
+    const std::string shape = uniform ? "uniform" : "hot";
+    double batched = 0;
+    double singles = 0;
+    {
+      Ours ours(scratch.below("heptane-" + shape), accounts);
+      batched = ours.batches(batches);
+      singles = ours.singles(static_cast<int64_t>(seconds) * 1'000'000'000);
+    }
+    scratch.remove("heptane-" + shape);
+    Theirs theirs(scratch.below("postgres-" + shape), accounts);
+    if (uniform) report.setting("PostgreSQL", theirs.settings());
+    row(shape + ", batches of 8,189, a loop with statuses", batched,
+        theirs.batches("create_batch", std::max<uint64_t>(1, batches / 12)), uniform ? 30 : 100);
+    row(shape + ", batches of 8,189, sets without statuses", batched,
+        theirs.batches("insert_batch", std::max<uint64_t>(1, batches / 4)), 4);
+    row(shape + ", 64 clients, one at a time", singles, theirs.singles(seconds), uniform ? 5 : 20);
+  }
+  return report.print();
+}
+
+}  // namespace heptane::bench

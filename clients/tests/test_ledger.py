@@ -1,0 +1,343 @@
+"""The ledger over HTTP and on the command line; transfers in transactions, over kill -9; who may do what.
+
+HEPTANE_TEST_SCALE multiplies the number of kills.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import unittest
+import urllib.error
+import urllib.request
+
+import test_tigerbeetle
+from heptane_testkit import Refused, Server, http, wait_until
+from test_auth import Guarded, ask
+
+SCALE = float(os.environ.get("HEPTANE_TEST_SCALE", "1"))
+SMALL_SEGMENTS = ("--segment-mib", 16, "--snapshot-log-mib", 1)
+USD = {"code": "USD", "ledger": 840, "scale": 2}
+
+
+class OneServer(unittest.TestCase):
+    def setUp(self):
+        self.server = Server(args=SMALL_SEGMENTS)
+        self.addCleanup(self.server.close)
+        self.server.start()
+
+    def call(self, method, path, body=None, expect=200):
+        status, answer = http.call(self.server, method, "/api/v1/ledger/" + path, body)
+        self.assertEqual(status, expect, answer)
+        return answer
+
+    def get(self, path, expect=200):
+        return self.call("GET", path, expect=expect)
+
+    def create(self, what, *rows, expect=200):
+        return self.call("POST", what, {what: list(rows)}, expect)
+
+    def bank(self, *accounts):
+        """Dollars, and accounts 1 to 3 or those that are named."""
+        self.call("POST", "assets", USD, expect=201)
+        rows = accounts or [{"id": str(n), "flags": ["history"]} for n in (1, 2, 3)]
+        self.create("accounts", *({"asset": "USD", "code": 1, **row} for row in rows))
+
+    def transfer(self, number, amount, **more):
+        return {"id": str(number), "debit_account_id": "1", "credit_account_id": "2", "amount": amount, "asset": "USD",
+                "code": 1, **more}
+
+    def balance(self, account):
+        row = self.get(f"accounts/{account}")
+        return row["debits_posted"], row["credits_posted"]
+
+
+class OverHttp(OneServer):
+    def test_money_moves_with_the_scale_of_its_asset(self):
+        self.bank()
+        done = self.create("transfers", self.transfer(10, "12.5"), self.transfer(11, "0.01"))
+        self.assertEqual([result["status"] for result in done["results"]], ["created", "created"])
+        row = self.get("accounts/2")
+        self.assertEqual((row["credits_posted"], row["credits_posted_raw"], row["asset"]), ("12.51", "1251", "USD"))
+        one = self.get("transfers/10")
+        self.assertEqual((one["amount"], one["amount_raw"], one["debit_account_id"]), ("12.50", "1250", "1"))
+        self.assertEqual([t["id"] for t in self.get("accounts/1/transfers?reversed=true")["transfers"]], ["11", "10"])
+        self.assertEqual([t["id"] for t in self.get("transfers?ledger=840&limit=1")["transfers"]], ["10"])
+        self.assertEqual([a["id"] for a in self.get("accounts?code=1")["accounts"]], ["1", "2", "3"])
+        balances = self.get("accounts/2/balances")["balances"]
+        self.assertEqual([b["credits_posted_raw"] for b in balances], ["1250", "1251"])
+        (ledger,) = self.get("totals")["ledgers"]
+        self.assertEqual((ledger["accounts"], ledger["debits_posted"], ledger["credits_posted"]), (3, "12.51", "12.51"))
+
+    def test_what_is_wrong_is_named(self):
+        self.bank({"id": "1", "flags": ["debits_must_not_exceed_credits"]}, {"id": "2"})
+        refused = self.create("transfers", self.transfer(10, "1"), expect=409)
+        self.assertEqual((refused["error"]["code"], refused["error"]["index"]), ("exceeds_credits", 0))
+        self.assertEqual(refused["results"][0]["status"], "exceeds_credits")
+        self.assertEqual(self.create("transfers", self.transfer(10, "1"), expect=409)["error"]["code"], "id_already_failed")
+        back = {"debit_account_id": "2", "credit_account_id": "1"}
+        chain = self.create("transfers", self.transfer(11, "5", flags=["linked"], **back), self.transfer(12, "6"), expect=409)
+        self.assertEqual([r["status"] for r in chain["results"]], ["linked_event_failed", "exceeds_credits"])
+        self.assertEqual(chain["error"]["index"], 1)
+        self.assertEqual(self.balance(1), ("0.00", "0.00"))
+        for row, why in [(self.transfer(13, "1.234"), "at most 2 decimals"),
+                         (self.transfer(13, 5), "transfers[0].amount must be a text"),
+                         (self.transfer(13, "1", asset="EUR"), "there is no asset EUR"),
+                         (self.transfer(13, "1", amount_raw="1"), "exclude each other"),
+                         (self.transfer(13, "1", flags=["odd"]), "post_pending_transfer"),
+                         (self.transfer("x", "1"), "transfers[0].id must be a whole number"),
+                         (self.transfer(13, "1", colour="red"), "transfers[0].colour is not known here"),
+                         ({"id": "13", "code": 1}, "transfers[0].amount or amount_raw is missing")]:
+            self.assertIn(why, self.create("transfers", row, expect=400)["error"]["message"])
+        self.assertIn("no account 77", self.get("accounts/77", expect=404)["error"]["message"])
+        self.assertIn("no transfer 77", self.get("transfers/77", expect=404)["error"]["message"])
+        self.get("accounts/minus", expect=400)
+        self.get("accounts?limit=0", expect=400)
+        self.get("accounts?colour=red", expect=400)
+        self.call("POST", "assets", {**USD, "scale": 3}, expect=409)
+        self.call("POST", "assets", USD, expect=201)
+
+    def test_pending_money(self):
+        self.bank()
+        self.create("transfers", self.transfer(10, "8", flags=["pending"], timeout=3600))
+        self.assertEqual(self.get("accounts/1")["debits_pending"], "8.00")
+        post = {"id": "11", "pending_id": "10", "flags": ["post_pending_transfer"]}
+        self.create("transfers", {**post, "amount_raw": "300"})
+        self.assertEqual(self.balance(1), ("3.00", "0.00"))
+        self.create("transfers", self.transfer(12, "4", flags=["pending"]))
+        self.create("transfers", {"id": "13", "pending_id": "12", "flags": ["post_pending_transfer"]})
+        self.create("transfers", self.transfer(14, "5", flags=["pending"]))
+        self.create("transfers", {"id": "15", "pending_id": "14", "flags": ["void_pending_transfer"]})
+        row = self.get("accounts/1")
+        self.assertEqual((row["debits_posted"], row["debits_pending"]), ("7.00", "0.00"))
+
+    def test_a_statement_page_by_page(self):
+        self.bank()
+        for number in range(1, 8):
+            self.create("transfers", self.transfer(number, f"{number}.00"))
+        rows, page = [], ""
+        while True:
+            part = self.get("accounts/1/statement?limit=3" + page)
+            rows += part["rows"]
+            if "next_page" not in part:
+                break
+            page = "&page=" + part["next_page"]
+            self.create("transfers", self.transfer(100 + len(rows), "50.00"))  # newer: stands in no later page
+        self.assertEqual([row["transfer"]["id"] for row in rows], list("7654321"))
+        self.assertEqual([row["debits_posted"] for row in rows],
+                         ["28.00", "21.00", "15.00", "10.00", "6.00", "3.00", "1.00"])
+        self.get("accounts/1/statement?page=1-2", expect=400)
+        self.get("accounts/9/statement", expect=404)
+
+    def test_a_repeat_with_a_key_gives_the_first_result(self):
+        self.bank()
+        def send(amount):
+            body = json.dumps({"transfers": [self.transfer(10, amount)]}).encode()
+            request = urllib.request.Request(f"http://{self.server.admin}/api/v1/ledger/transfers", body,
+                                             {"Content-Type": "application/json", "Idempotency-Key": "k"})
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return json.loads(answer.read())
+        first = send("1.00")
+        self.server.crash_restart()
+        again = send("1.00")
+        self.assertTrue(again.pop("repeated"))
+        self.assertEqual(again, first)
+        with self.assertRaises(urllib.error.HTTPError) as other:
+            send("2.00")
+        self.assertEqual(other.exception.code, 422)
+        self.assertEqual(self.balance(1), ("1.00", "0.00"))
+
+    def test_everything_is_there_after_a_restart(self):
+        self.bank()
+        self.create("transfers", *(self.transfer(number, "1.00") for number in range(1, 1001)))
+        before = [self.get("assets"), self.get("totals"), self.get("accounts/1")]
+        for again in (self.server.crash_restart, self.server.restart):
+            again()
+            self.assertEqual([self.get("assets"), self.get("totals"), self.get("accounts/1")], before)
+        verified = self.server.log_verify()
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+
+class Transactions(OneServer):
+    def transact(self, number, amount="1.00", guards=(), key=None):
+        body = {"guards": list(guards), "operations": [
+            {"transfer": {"id": str(number), "debit_account_id": "1", "credit_account_id": "2", "amount": amount,
+                          "ledger": 840, "code": 1}},
+            http.append("paid", number)]}
+        if key:
+            body["idempotency_key"] = key
+        return http.call(self.server, "POST", "/api/v1/transact", body)
+
+    def records(self):
+        return http.call(self.server, "GET", "/api/v1/streams/paid")[1]["partitions"][0]["end_offset"]
+
+    def test_both_or_neither(self):
+        self.bank({"id": "1", "flags": ["debits_must_not_exceed_credits"]}, {"id": "2"}, {"id": "3"})
+        http.create(self.server, "paid")
+        status, refused = self.transact(10)
+        self.assertEqual((status, refused["error"]["operation"]), (409, 0))
+        self.assertIn("exceeds_credits", refused["error"]["message"])
+        self.assertEqual(self.records(), 0)
+        self.create("transfers", self.transfer(1, "10.00", debit_account_id="3", credit_account_id="1"))
+        status, done = self.transact(10)  # the id is not used up
+        self.assertEqual((status, done["results"][0]["transfers"]), (200, 1))
+        self.assertEqual((self.records(), self.balance(2)), (1, ("0.00", "1.00")))
+        enough = {"balance": {"account_id": "1", "at_least": "9.00"}}
+        self.assertEqual(self.transact(11, guards=[enough])[0], 200)
+        status, refused = self.transact(12, guards=[enough])
+        self.assertEqual((status, refused["error"]["guard"]), (409, 0))
+        self.assertIn("the balance of account 1 is 800", refused["error"]["message"])
+        most = {"balance": {"account_id": "2", "at_most_raw": "200"}}
+        self.assertEqual(self.transact(12, guards=[most])[0], 200)
+        self.assertEqual(self.transact(13, guards=[most])[0], 409)
+        self.assertEqual(self.records(), 3)
+        for guard, why in [({"balance": {"account_id": "1"}}, "needs at_least, at_most or both"),
+                           ({"balance": {"account_id": "1", "at_least": 1}}, "guards[0].balance.at_least must be a text"),
+                           ({"balance": {"account_id": "1", "side": "left", "at_least": "1"}}, "credit or debit")]:
+            status, refused = self.transact(14, guards=[guard])
+            self.assertEqual(status, 400)
+            self.assertIn(why, refused["error"]["message"])
+
+    def test_both_or_neither_over_kills(self):
+        self.server.use_stable_port("admin")
+        self.server.restart()
+        self.bank()
+        http.create(self.server, "paid")
+        number, acknowledged = 0, 0
+        for _ in range(max(1, int(3 * SCALE))):
+            stop = threading.Event()
+            enough = threading.Event()
+
+            def send():
+                nonlocal number, acknowledged
+                sent = 0
+                while not stop.is_set():
+                    number += 1
+                    try:
+                        done = self.transact(number)[0] == 200
+                    except OSError:
+                        return
+                    acknowledged += done
+                    sent += 1
+                    if sent == 50:
+                        enough.set()
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            self.assertTrue(enough.wait(60))
+            self.server.kill()
+            stop.set()
+            sender.join()
+            self.server.start()
+            moved = int(self.get("accounts/2")["credits_posted_raw"]) // 100
+            self.assertEqual(moved, self.records())
+            self.assertGreaterEqual(moved, acknowledged)
+
+
+class CommandLine(OneServer):
+    def good(self, *arguments):
+        done = self.server.run("ledger", *arguments, "--server", self.server.admin)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_a_small_bank(self):
+        self.assertIn("USD is ledger 840, 2 decimals", self.good("asset", "add", "USD", 840, 2))
+        self.assertIn("840", self.good("asset", "ls"))
+        for account in (1, 2):
+            self.assertIn("created", self.good("account", "create", account, "--asset", "USD", "--flag", "history"))
+        self.assertIn("created", self.good("transfer", "create", 10, "--debit", 1, "--credit", 2, "--amount", "12.50",
+                                           "--asset", "USD"))
+        self.assertIn("12.50", self.good("account", "show", 2))
+        self.assertEqual(len(self.good("account", "ls").splitlines()), 3)
+        self.assertIn("12.50 USD", self.good("transfer", "show", 10).replace("USD  ", "USD"))
+        self.assertIn("12.50", self.good("transfer", "ls"))
+        self.assertIn("12.50", self.good("statement", 1))
+        self.assertIn("12.50", self.good("totals"))
+        self.assertEqual(json.loads(self.good("transfer", "show", 10, "--json"))["amount_raw"], "1250")
+        self.assertIn("1 transfers counted again: 0 of 2 accounts and 0 ledgers differ", self.good("verify"))
+        self.assertTrue(json.loads(self.good("verify", "--json"))["agrees"])
+        refused = self.server.run("ledger", "transfer", "create", 11, "--debit", 1, "--credit", 9, "--amount", "1.00",
+                                  "--asset", "USD", "--server", self.server.admin)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("credit_account_not_found", refused.stderr)
+
+
+    def test_balances_as_they_were(self):
+        self.bank()
+        positions = [self.create("transfers", self.transfer(number, "1.25"))["position"] for number in (1, 2)]
+        for position, amount in zip(positions, ("1.25", "2.50")):
+            done = self.server.run("at", position, "ledger", "balances", "--data", self.server.data)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.stdout.splitlines()[1].split()[:3], ["1", "USD", amount])
+            done = self.server.run("at", position, "ledger", "balances", "--data", self.server.data, "--json")
+            self.assertEqual(json.loads(done.stdout)["accounts"][1]["credits_posted"], amount)
+
+
+class Loopback(unittest.TestCase):
+    def test_the_protocol_without_names_is_for_this_machine(self):
+        server = Server(listen={"tigerbeetle": "0.0.0.0:0"})
+        self.addCleanup(server.close)
+        with self.assertRaises(Refused) as refused:
+            server.start()
+        self.assertEqual(refused.exception.code, 3)
+        self.assertIn("listen.tigerbeetle.address: 0.0.0.0 is beyond loopback, and the protocol cannot say who",
+                      refused.exception.stderr)
+
+
+class Rights(Guarded):
+    def test_roles(self):
+        self.admin("POST", "/api/v1/ledger/assets", USD)
+        self.admin("POST", "/api/v1/ledger/accounts", {"accounts": [{"id": n, "asset": "USD", "code": 1} for n in (1, 2)]})
+        http_role = {"name": "teller", "permissions": [{"module": "ledger", "pattern": "transfers", "verbs": ["create", "read"]}]}
+        self.admin("POST", "/api/v1/roles", http_role)
+        self.add_user("tess", "teller")
+        token = self.admin("POST", "/api/v1/tokens", {"name": "t", "owner": "tess"})["token"]
+        def as_tess(method, path, body=None):
+            return ask(self.server, method, path, body, "Bearer " + token)[0]
+        move = {"id": "10", "debit_account_id": "1", "credit_account_id": "2", "amount_raw": "5", "ledger": 840, "code": 1}
+        self.assertEqual(as_tess("POST", "/api/v1/ledger/transfers", {"transfers": [move]}), 200)
+        self.assertEqual(as_tess("GET", "/api/v1/ledger/transfers/10"), 200)
+        self.assertEqual(as_tess("GET", "/api/v1/ledger/accounts/1"), 403)
+        self.assertEqual(as_tess("POST", "/api/v1/ledger/accounts", {"accounts": []}), 403)
+        self.assertEqual(as_tess("POST", "/api/v1/ledger/assets", USD), 403)
+        self.assertEqual(as_tess("GET", "/api/v1/ledger/totals"), 403)
+        second = {"transfer": {**move, "id": "11"}}
+        self.assertEqual(as_tess("POST", "/api/v1/transact", {"operations": [second]}), 200)
+        guarded = {"guards": [{"balance": {"account_id": "2", "at_least_raw": "1"}}], "operations": [second]}
+        self.assertEqual(as_tess("POST", "/api/v1/transact", guarded), 403)
+        by_number = {"operations": [{"machine": 17, "type": 4, "payload_base64": ""}]}
+        self.assertEqual(as_tess("POST", "/api/v1/transact", by_number), 403)
+        wait_until(lambda: self.in_trail(by="tess", outcome="denied"), "the refusals in the audit trail")
+
+
+class ActingUser(Guarded):
+    """The listener of the protocol without names acts as the user that the configuration names."""
+
+    def make_server(self):
+        directory = tempfile.mkdtemp(prefix="heptane-ledger-")
+        self.addCleanup(shutil.rmtree, directory)
+        path = os.path.join(directory, "heptane.toml")
+        with open(path, "w", encoding="utf-8") as text:
+            text.write('[fintech.tigerbeetle]\nuser = "teller"\n')
+        return Server(args=("--auth", "--config", path))
+
+    def test_it_may_what_its_user_may(self):
+        self.add_user("teller")
+        client = subprocess.Popen(test_tigerbeetle.command(self.server, "everything", {}), stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: self.in_trail(by="teller", outcome="denied"), "the refusal in the audit trail")
+        finally:
+            client.kill()
+            client.wait()
+        self.assertEqual(self.admin("GET", "/api/v1/ledger/accounts")["accounts"], [])
+        self.admin("POST", "/api/v1/roles", {"name": "teller", "permissions": [
+            {"module": "ledger", "pattern": "*", "verbs": ["create", "read"]}]})
+        self.admin("POST", "/api/v1/users/teller/roles", {"role": "teller"})
+        test_tigerbeetle.run(self.server, "everything")
+
+
+if __name__ == "__main__":
+    unittest.main()

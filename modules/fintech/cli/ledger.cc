@@ -1,0 +1,324 @@
+#include "modules/fintech/cli/ledger.h"
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <iostream>
+#include <memory>
+
+#include "kernel/cli/http_client.h"
+#include "kernel/net/http/json.h"
+#include "kernel/net/http/json_writer.h"
+
+namespace heptane::fintech {
+
+namespace {
+
+using cli::HttpClient;
+using http::JsonValue;
+
+const std::string kRoot = "/api/v1/ledger/";
+
+struct LedgerArguments {
+  std::string server = cli::kDefaultServer;
+  bool json = false;
+  std::string id;
+  std::string asset;
+  uint32_t ledger = 0;
+  uint16_t code = 1;
+  std::vector<std::string> flags;
+  std::string debit;
+  std::string credit;
+  std::string amount;
+  std::string pending_id;
+  uint32_t timeout = 0;
+  uint32_t scale = 0;
+  uint32_t limit = 100;
+};
+using Print = void (*)(const JsonValue&);
+using Run = int (*)(const LedgerArguments&);
+using Part = std::function<CLI::App*(CLI::App*, const char*, const char*, Run)>;
+
+int failed(const Error& error) {
+  std::cerr << "heptane: " << error.message << "\n";
+  return error.code == Errc::closed ? cli::kRefused : cli::kFailed;
+}
+
+std::string text_of(const JsonValue& object, std::string_view name) {
+  const auto value = object.find(name);
+  if (!value) return "";
+  return std::string(value->type() == http::JsonType::text ? value->text() : value->raw());
+}
+
+std::string flags_of(const JsonValue& object) {
+  std::string list;
+  const auto flags = object.find("flags");
+  for (auto flag = flags ? flags->first() : std::nullopt; flag; flag = flag->next())
+    list += (list.empty() ? "" : ",") + std::string(flag->text());
+  return list;
+}
+
+// Of the asset, or of the ledger that has none.
+std::string unit_of(const JsonValue& object) {
+  const std::string asset = text_of(object, "asset");
+  return asset.empty() ? "ledger " + text_of(object, "ledger") : asset;
+}
+
+template <class Row>
+void each(const JsonValue& root, std::string_view name, Row row) {
+  const auto list = root.find(name);
+  for (auto item = list ? list->first() : std::nullopt; item; item = item->next()) row(*item);
+}
+
+int show(const LedgerArguments& arguments, std::string_view method, const std::string& path, std::string body,
+         Print print) {
+  HttpClient client(arguments.server);
+  cli::HttpRequestOptions options;
+  options.body = std::move(body);
+  Result<std::string> answer = client.call(method, kRoot + path, options);
+  if (!answer) return failed(answer.error());
+  if (arguments.json) {
+    std::cout << *answer << (answer->ends_with('\n') ? "" : "\n");
+    return cli::kOk;
+  }
+  const auto document = http::JsonDocument::parse(std::move(*answer));
+  if (!document) return failed(document.error());
+  print((*document)->root());
+  return cli::kOk;
+}
+
+// Tables.
+
+void print_account_head() {
+  std::printf("%-40s %-12s %20s %20s %20s %20s  %s\n", "account", "unit", "debits posted", "debits pending",
+              "credits posted", "credits pending", "flags");
+}
+
+void print_account_row(const JsonValue& account) {
+  std::printf("%-40s %-12s %20s %20s %20s %20s  %s\n", text_of(account, "id").c_str(), unit_of(account).c_str(),
+              text_of(account, "debits_posted").c_str(), text_of(account, "debits_pending").c_str(),
+              text_of(account, "credits_posted").c_str(), text_of(account, "credits_pending").c_str(),
+              flags_of(account).c_str());
+}
+
+void print_transfer_head() {
+  std::printf("%-40s %-40s %-40s %20s %-12s  %s\n", "transfer", "debit", "credit", "amount", "unit", "flags");
+}
+
+void print_transfer_row(const JsonValue& transfer) {
+  std::printf("%-40s %-40s %-40s %20s %-12s  %s\n", text_of(transfer, "id").c_str(),
+              text_of(transfer, "debit_account_id").c_str(), text_of(transfer, "credit_account_id").c_str(),
+              text_of(transfer, "amount").c_str(), unit_of(transfer).c_str(), flags_of(transfer).c_str());
+}
+
+void print_created(const JsonValue& root) {
+  each(root, "results", [&](const JsonValue& result) {
+    std::printf("%s at %s\n", text_of(result, "status").c_str(), text_of(root, "position").c_str());
+  });
+}
+
+void print_statement(const JsonValue& root) {
+  std::printf("%-20s %-40s %20s %20s %20s\n", "time (ns)", "transfer", "amount", "debits posted", "credits posted");
+  each(root, "rows", [](const JsonValue& row) {
+    const auto transfer = row.find("transfer");
+    if (!transfer) return;
+    std::printf("%-20s %-40s %20s %20s %20s\n", text_of(*transfer, "timestamp").c_str(),
+                text_of(*transfer, "id").c_str(), text_of(*transfer, "amount").c_str(),
+                text_of(row, "debits_posted").c_str(), text_of(row, "credits_posted").c_str());
+  });
+}
+
+void print_totals(const JsonValue& root) {
+  std::printf("%-12s %10s %20s %20s %20s %20s\n", "unit", "accounts", "debits posted", "debits pending",
+              "credits posted", "credits pending");
+  each(root, "ledgers", [](const JsonValue& row) {
+    std::printf("%-12s %10s %20s %20s %20s %20s\n", unit_of(row).c_str(), text_of(row, "accounts").c_str(),
+                text_of(row, "debits_posted").c_str(), text_of(row, "debits_pending").c_str(),
+                text_of(row, "credits_posted").c_str(), text_of(row, "credits_pending").c_str());
+  });
+}
+
+// Bodies.
+
+void write_number(http::JsonWriter& out, std::string_view name, const std::string& value) {
+  if (!value.empty()) out.key(name).text(value);
+}
+
+void write_common(http::JsonWriter& out, const LedgerArguments& arguments) {
+  out.key("id").text(arguments.id).key("code").unsigned_number(arguments.code);
+  if (!arguments.asset.empty()) out.key("asset").text(arguments.asset);
+  if (arguments.ledger != 0) out.key("ledger").unsigned_number(arguments.ledger);
+  out.key("flags").begin_array();
+  for (const std::string& flag : arguments.flags) out.text(flag);
+  out.end_array();
+}
+
+int create_account(const LedgerArguments& arguments) {
+  http::JsonWriter out;
+  out.begin_object().key("accounts").begin_array().begin_object();
+  write_common(out, arguments);
+  out.end_object().end_array().end_object();
+  return show(arguments, "POST", "accounts", out.take(), print_created);
+}
+
+int create_transfer(const LedgerArguments& arguments) {
+  http::JsonWriter out;
+  out.begin_object().key("transfers").begin_array().begin_object();
+  write_common(out, arguments);
+  write_number(out, "debit_account_id", arguments.debit);
+  write_number(out, "credit_account_id", arguments.credit);
+  write_number(out, "pending_id", arguments.pending_id);
+  // Without an asset an amount is in the ledger's smallest units.
+  write_number(out,
+               arguments.asset.empty() && arguments.amount.find('.') == std::string::npos ? "amount_raw" : "amount",
+               arguments.amount);
+  if (arguments.timeout != 0) out.key("timeout").unsigned_number(arguments.timeout);
+  out.end_object().end_array().end_object();
+  return show(arguments, "POST", "transfers", out.take(), print_created);
+}
+
+int add_asset(const LedgerArguments& arguments) {
+  http::JsonWriter out;
+  out.begin_object().key("code").text(arguments.asset).key("ledger").unsigned_number(arguments.ledger);
+  out.key("scale").unsigned_number(arguments.scale).end_object();
+  return show(arguments, "POST", "assets", out.take(), [](const JsonValue& asset) {
+    std::printf("%s is ledger %s, %s decimals\n", text_of(asset, "code").c_str(), text_of(asset, "ledger").c_str(),
+                text_of(asset, "scale").c_str());
+  });
+}
+
+std::string list_path(const LedgerArguments& arguments, const char* what) {
+  std::string path = std::string(what) + "?limit=" + std::to_string(arguments.limit);
+  if (arguments.ledger != 0) path += "&ledger=" + std::to_string(arguments.ledger);
+  return path;
+}
+
+// A slice after another, until all is counted.
+int verify(const LedgerArguments& arguments) {
+  HttpClient client(arguments.server);
+  for (;;) {
+    Result<std::string> answer = client.call("GET", kRoot + "recount");
+    if (!answer) return failed(answer.error());
+    const std::string text = *answer;
+    const auto document = http::JsonDocument::parse(std::move(*answer));
+    if (!document) return failed(document.error());
+    const JsonValue root = (*document)->root();
+    const auto done = root.find("done");
+    if (!done || !done->boolean()) continue;
+    const auto agrees = root.find("agrees");
+    const bool good = agrees && agrees->boolean();
+    if (arguments.json)
+      std::cout << text << (text.ends_with('\n') ? "" : "\n");
+    else
+      std::printf("%s transfers counted again: %s of %s accounts and %s ledgers differ\n",
+                  text_of(root, "transfers").c_str(), text_of(root, "differing_accounts").c_str(),
+                  text_of(root, "accounts").c_str(), text_of(root, "differing_ledgers").c_str());
+    return good ? cli::kOk : cli::kFailed;
+  }
+}
+
+void add_accounts(CLI::App* parent, const Part& part, const std::shared_ptr<LedgerArguments>& arguments) {
+  CLI::App* account = parent->add_subcommand("account", "Accounts.");
+  account->require_subcommand(1);
+  CLI::App* create = part(account, "create", "Create an account.", create_account);
+  create->add_option("ID", arguments->id, "Its number, up to 2^128 - 2")->required();
+  create->add_option("--asset", arguments->asset, "What it holds");
+  create->add_option("--ledger", arguments->ledger, "In place of an asset");
+  create->add_option("--code", arguments->code, "Why it exists; not 0")->capture_default_str();
+  create->add_option("--flag", arguments->flags, "history, debits_must_not_exceed_credits, ...");
+  part(account, "show", "One account.",
+       [](const LedgerArguments& a) {
+         return show(a, "GET", "accounts/" + HttpClient::escaped(a.id), "", [](const JsonValue& root) {
+           print_account_head();
+           print_account_row(root);
+         });
+       })
+      ->add_option("ID", arguments->id, "The account")
+      ->required();
+  CLI::App* list = part(account, "ls", "Accounts, the oldest first.", [](const LedgerArguments& a) {
+    return show(a, "GET", list_path(a, "accounts"), "", [](const JsonValue& root) {
+      print_account_head();
+      each(root, "accounts", print_account_row);
+    });
+  });
+  list->add_option("--limit", arguments->limit, "At most so many")->capture_default_str();
+  list->add_option("--ledger", arguments->ledger, "Only of this ledger");
+}
+
+void add_transfers(CLI::App* parent, const Part& part, const std::shared_ptr<LedgerArguments>& arguments) {
+  CLI::App* transfer = parent->add_subcommand("transfer", "Transfers.");
+  transfer->require_subcommand(1);
+  CLI::App* create = part(transfer, "create", "Move money.", create_transfer);
+  create->add_option("ID", arguments->id, "Its number: the same again is the same transfer")->required();
+  create->add_option("--debit", arguments->debit, "The account that is debited");
+  create->add_option("--credit", arguments->credit, "The account that is credited");
+  create->add_option("--amount", arguments->amount, "12.50 of an asset; without one, in smallest units");
+  create->add_option("--asset", arguments->asset, "What is moved");
+  create->add_option("--ledger", arguments->ledger, "In place of an asset");
+  create->add_option("--code", arguments->code, "What for; not 0")->capture_default_str();
+  create->add_option("--flag", arguments->flags, "pending, post_pending_transfer, void_pending_transfer, ...");
+  create->add_option("--pending-id", arguments->pending_id, "What is posted or voided");
+  create->add_option("--timeout", arguments->timeout, "Seconds until a pending one is given back");
+  part(transfer, "show", "One transfer.",
+       [](const LedgerArguments& a) {
+         return show(a, "GET", "transfers/" + HttpClient::escaped(a.id), "", [](const JsonValue& root) {
+           print_transfer_head();
+           print_transfer_row(root);
+         });
+       })
+      ->add_option("ID", arguments->id, "The transfer")
+      ->required();
+  CLI::App* list = part(transfer, "ls", "Transfers, the oldest first.", [](const LedgerArguments& a) {
+    return show(a, "GET", list_path(a, "transfers"), "", [](const JsonValue& root) {
+      print_transfer_head();
+      each(root, "transfers", print_transfer_row);
+    });
+  });
+  list->add_option("--limit", arguments->limit, "At most so many")->capture_default_str();
+  list->add_option("--ledger", arguments->ledger, "Only of this ledger");
+}
+
+}  // namespace
+
+void add_ledger(CLI::App& app, cli::Context& context) {
+  auto arguments = std::make_shared<LedgerArguments>();
+  CLI::App* ledger = app.add_subcommand("ledger", "Accounts and transfers of a running server.");
+  ledger->require_subcommand(1);
+  const auto part = [arguments, &context](CLI::App* parent, const char* name, const char* help,
+                                          int (*run)(const LedgerArguments&)) {
+    CLI::App* command = parent->add_subcommand(name, help);
+    command->add_option("--server", arguments->server, "The admin listener")->capture_default_str();
+    command->add_flag("--json", arguments->json, "As the server says it");
+    command->callback([arguments, run, &context] { context.exit_code = run(*arguments); });
+    return command;
+  };
+  add_accounts(ledger, part, arguments);
+  add_transfers(ledger, part, arguments);
+  CLI::App* asset = ledger->add_subcommand("asset", "Which ledger is which currency.");
+  asset->require_subcommand(1);
+  CLI::App* added = part(asset, "add", "Name an asset, once and for all.", add_asset);
+  added->add_option("CODE", arguments->asset, "USD")->required();
+  added->add_option("LEDGER", arguments->ledger, "840")->required();
+  added->add_option("SCALE", arguments->scale, "Digits behind the point: 2")->required();
+  part(asset, "ls", "Every asset.", [](const LedgerArguments& a) {
+    return show(a, "GET", "assets", "", [](const JsonValue& root) {
+      std::printf("%-16s %10s %6s\n", "asset", "ledger", "scale");
+      each(root, "assets", [](const JsonValue& row) {
+        std::printf("%-16s %10s %6s\n", text_of(row, "code").c_str(), text_of(row, "ledger").c_str(),
+                    text_of(row, "scale").c_str());
+      });
+    });
+  });
+  CLI::App* statement = part(
+      ledger, "statement", "An account's transfers, the newest first, with what was posted behind each.",
+      [](const LedgerArguments& a) {
+        return show(a, "GET", "accounts/" + HttpClient::escaped(a.id) + "/statement?limit=" + std::to_string(a.limit),
+                    "", print_statement);
+      });
+  statement->add_option("ID", arguments->id, "The account")->required();
+  statement->add_option("--limit", arguments->limit, "At most so many")->capture_default_str();
+  part(ledger, "totals", "What all accounts of each ledger hold.",
+       [](const LedgerArguments& a) { return show(a, "GET", "totals", "", print_totals); });
+  part(ledger, "verify", "Count all balances again from the transfers alone; exit code 1 when they differ.", verify);
+}
+
+}  // namespace heptane::fintech

@@ -1,0 +1,210 @@
+// POST: assets, accounts, transfers.
+#include "kernel/admin/request_parameters.h"
+#include "kernel/admin/transact_request.h"
+#include "kernel/base/hash128.h"
+#include "kernel/streams/api.h"
+#include "modules/fintech/domain/ledger/status_names.h"
+#include "modules/fintech/gateway/http/ledger_answers.h"
+#include "modules/fintech/gateway/http/ledger_routes.h"
+
+namespace heptane::fintech::ledger_http {
+
+namespace {
+
+using http::HttpExchange;
+using http::HttpResponse;
+using http::JsonValue;
+using http::JsonWriter;
+
+constexpr std::string_view kResultsSchema =
+    R"({"type":"object","required":["position","results"],"properties":{"position":{"type":"string"},)"
+    R"("repeated":{"type":"boolean"},"results":{"type":["array","null"],"items":{"type":"object",)"
+    R"("required":["status","timestamp"],"properties":{"status":{"type":"string"},"timestamp":{"type":"string"}}}}}})";
+constexpr std::string_view kAssetSchema =
+    R"({"type":"object","required":["code","ledger","scale"],"properties":{"code":{"type":"string"},)"
+    R"("ledger":{"type":"integer","minimum":1},"scale":{"type":"integer","minimum":0,"maximum":38},)"
+    R"("position":{"type":"string"}}})";
+constexpr std::string_view kNewAccounts =
+    R"({"type":"object","required":["accounts"],"additionalProperties":false,"properties":{"accounts":{)"
+    R"("type":"array","minItems":1,"maxItems":8189,"items":{"type":"object","required":["id"]}}}})";
+constexpr std::string_view kNewTransfers =
+    R"({"type":"object","required":["transfers"],"additionalProperties":false,"properties":{"transfers":{)"
+    R"("type":"array","minItems":1,"maxItems":8189,"items":{"type":"object","required":["id"]}}}})";
+
+Result<void> add_key(const http::HttpRequest& request, Submission& submission) {
+  const std::string_view key = request.header("Idempotency-Key");
+  if (key.size() > admin::kIdempotencyKeyLimitBytes) return admin::invalid("Idempotency-Key is longer than 256 bytes");
+  if (key.empty()) return {};
+  const Hash128 id = hash128(as_bytes(key));
+  submission.idempotency.emplace();
+  store_le(submission.idempotency->id.data(), id.low);
+  store_le(submission.idempotency->id.data() + 8, id.high);
+  submission.idempotency->request_hash = hash128(submission.payload.view()).low;
+  return {};
+}
+
+// What went wrong first, when something did. That it exists already, just so, is what a repeat gives.
+template <class Status>
+std::optional<size_t> first_failure_of(const std::vector<CreateResult>& results) {
+  std::optional<size_t> linked;
+  for (size_t i = 0; i < results.size(); ++i) {
+    const auto status = static_cast<Status>(results[i].status);
+    if (status == Status::created || status == Status::exists) continue;
+    if (status != Status::linked_event_failed) return i;
+    if (!linked) linked = i;  // one behind it says why
+  }
+  return linked;
+}
+
+template <class Status>
+HttpResponse created(const Reply& reply, std::string_view what, bool keyed) {
+  if (keyed && reply.error == Errc::invalid_argument && reply.detail == 0)
+    return HttpResponse::error(422, "idempotency_key_reused", reply.message);
+  if (!reply.ok()) return admin::refusal_response(reply);
+  const bool known = !reply.payload.empty();  // a repeat's answer may be too long to have been kept
+  const std::vector<CreateResult> results = batch_rows<CreateResult>(reply.payload.view());
+  const std::optional<size_t> failed = first_failure_of<Status>(results);
+  JsonWriter out;
+  out.begin_object();
+  if (failed) {
+    const std::string_view name = status_name(static_cast<Status>(results[*failed].status));
+    out.key("error").begin_object().key("code").text(name);
+    out.key("message").text(std::string(what) + '[' + std::to_string(*failed) + "]: " + std::string(name));
+    out.key("index").unsigned_number(*failed).end_object();
+  }
+  out.key("position").text(position_text(0, reply.sequence));
+  if (reply.repeated) out.key("repeated").boolean(true);
+  out.key("results");
+  if (known) {
+    out.begin_array();
+    for (const CreateResult& result : results) {
+      out.begin_object().key("status").text(status_name(static_cast<Status>(result.status)));
+      out.key("timestamp").text(number_text(result.timestamp)).end_object();
+    }
+    out.end_array();
+  } else {
+    out.null();
+  }
+  out.end_object();
+  return HttpResponse::json(failed ? 409 : 200, out.take());
+}
+
+// `{"NAME": [...]}`, each item by `parse(item, path)`.
+template <class Row, class Parse>
+Result<std::vector<Row>> parse_list(std::string body, std::string_view name, Parse parse) {
+  auto document = http::JsonDocument::parse(std::move(body));
+  if (!document) return document.error();
+  http::JsonFields fields((*document)->root(), "");
+  const std::optional<JsonValue> list = fields.array(name);
+  if (!list || list->size() == 0) fields.fail(std::string(name) + " must be an array of at least one");
+  HEPTANE_TRY(fields.finish());
+  constexpr size_t kMost = kOperations.back().batch_max();
+  if (list->size() > kMost) return Error{Errc::too_large, "at most 8189 " + std::string(name) + " in one request"};
+  std::vector<Row> rows;
+  rows.reserve(list->size());
+  for (std::optional<JsonValue> item = list->first(); item; item = item->next()) {
+    Result<Row> row = parse(*item, std::string(name) + '[' + std::to_string(rows.size()) + ']');
+    if (!row) return row.error();
+    rows.push_back(std::move(*row));
+  }
+  return rows;
+}
+
+template <class Status, class Row>
+void submit(HttpExchange& exchange, CommandType type, const Result<std::vector<Row>>& rows, std::string_view what) {
+  if (!rows) return exchange.respond(admin::error_response(rows.error()));
+  Submission submission = streams::make_command(kLedgerMachineId, type, batch_payload(*rows));
+  const Result<void> key = add_key(exchange.request(), submission);
+  if (!key) return exchange.respond(admin::error_response(key.error()));
+  const bool keyed = submission.idempotency.has_value();
+  exchange.submit(std::move(submission), [keyed, what](HttpExchange& answered, const Reply& reply) {
+    answered.respond(created<Status>(reply, what, keyed));
+  });
+}
+
+void create_accounts(HttpExchange& exchange) {
+  with_assets(exchange, [](HttpExchange& ready, const Assets& assets) {
+    const auto rows = parse_list<Account>(
+        std::move(ready.request().body), "accounts",
+        [&](JsonValue item, const std::string& path) { return parse_account(item, path, *assets); });
+    submit<AccountStatus>(ready, kCreateAccounts, rows, "accounts");
+  });
+}
+
+void create_transfers(HttpExchange& exchange) {
+  with_assets(exchange, [](HttpExchange& ready, const Assets& assets) {
+    const auto rows = parse_list<Transfer>(
+        std::move(ready.request().body), "transfers", [&](JsonValue item, const std::string& path) -> Result<Transfer> {
+          const Result<ScaledTransfer> row = parse_transfer(item, path, assets.get());
+          if (!row) return row.error();
+          return row->transfer;
+        });
+    submit<TransferStatus>(ready, kCreateTransfers, rows, "transfers");
+  });
+}
+
+Result<Asset> parse_asset(std::string body) {
+  auto document = http::JsonDocument::parse(std::move(body));
+  if (!document) return document.error();
+  http::JsonFields fields((*document)->root(), "");
+  Asset asset;
+  asset.code = fields.text("code");
+  asset.ledger = static_cast<uint32_t>(fields.integer("ledger", 1, UINT32_MAX));
+  asset.scale = static_cast<uint8_t>(fields.integer("scale", 0, kScaleMax));
+  if (!valid_asset_code(asset.code)) fields.fail("code must be 1 to 16 of a-z A-Z 0-9 . _ -");
+  HEPTANE_TRY(fields.finish());
+  return asset;
+}
+
+void create_asset(HttpExchange& exchange) {
+  const Result<Asset> asset = parse_asset(std::move(exchange.request().body));
+  if (!asset) return exchange.respond(admin::error_response(asset.error()));
+  exchange.submit(streams::make_command(kLedgerMachineId, kPutAsset, encode(*asset)),
+                  [asset = *asset](HttpExchange& answered, const Reply& reply) {
+                    if (!reply.ok()) return answered.respond(admin::refusal_response(reply));
+                    JsonWriter out;
+                    out.begin_object().key("code").text(asset.code).key("ledger").unsigned_number(asset.ledger);
+                    out.key("scale").unsigned_number(asset.scale).end_object();
+                    answered.respond(HttpResponse::json(201, out.take()));
+                  });
+}
+
+http::RouteDoc create_doc(std::string_view summary, std::string_view text, std::string_view body) {
+  return {summary,
+          text,
+          {{"Idempotency-Key", "1 to 256 bytes: a repeat within 24 hours returns the first result", http::kTextSchema,
+            http::ParameterPlace::header}},
+          {{body}},
+          {{200, "every one was created, or existed just so; synced", {{kResultsSchema}}},
+           {409, "the first failure by TigerBeetle's name, and the results of all", {{kResultsSchema}}}}};
+}
+
+}  // namespace
+
+void add_create_routes(http::HttpRouter& router) {
+  using http::Method;
+  router.add(Method::post, "/api/v1/ledger/assets", create_asset,
+             {.needs = needs("assets", auth::Verb::create),
+              .doc = {"Name an asset",
+                      "Once and for all: its ledger and its scale do not change. The same again is no error.",
+                      {},
+                      {{kAssetSchema}},
+                      {{201, "registered and synced", {{kAssetSchema}}}}}});
+  router.add(Method::post, "/api/v1/ledger/accounts", create_accounts,
+             {.needs = needs("accounts", auth::Verb::create),
+              .doc = create_doc("Create accounts", "`ledger`, or `asset` in its place. Linked ones are a chain.",
+                                kNewAccounts)});
+  router.add(Method::post, "/api/v1/ledger/transfers", create_transfers,
+             {.needs = needs("transfers", auth::Verb::create),
+              .doc = create_doc("Create transfers",
+                                "`amount` with at most the asset's decimals, or `amount_raw`. Linked ones are a chain: "
+                                "all or none.",
+                                kNewTransfers)});
+}
+
+void add_routes(http::HttpRouter& router) {
+  add_create_routes(router);
+  add_read_routes(router);
+}
+
+}  // namespace heptane::fintech::ledger_http
