@@ -47,7 +47,8 @@ inline NamedSchemas api_schemas() {
        R"("position":{"$ref":"#/components/schemas/Position"},"repeated":{"type":"boolean"}}})"},
       {"Stream",
        R"({"type":"object","required":["name","id","partitions"],"additionalProperties":false,"properties":{)"
-       R"("name":{"type":"string"},"id":{"type":"string"},"retention_ms":{"type":"integer","minimum":0},)"
+       R"("name":{"type":"string"},"id":{"type":"string"},"view":{"type":"boolean"},)"
+       R"("retention_ms":{"type":"integer","minimum":0},)"
        R"("retention_bytes":{"type":"integer","minimum":0},"partitions":{"type":"array","minItems":1,"items":{)"
        R"("type":"object","required":["id","first_offset","end_offset"],"additionalProperties":false,"properties":{)"
        R"("id":{"type":"integer"},"first_offset":{"type":"integer","minimum":0},)"

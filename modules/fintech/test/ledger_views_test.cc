@@ -174,6 +174,17 @@ class LedgerViews : public testing::Test {
     return payload(batches);
   }
 
+  // The operation of a transaction: all of it or nothing, some amounts in decimals of the asset.
+  Buffer draw_chain() {
+    std::vector<ScaledTransfer> chain(1 + random_.below(2));
+    for (ScaledTransfer& each : chain) {
+      each.transfer = draw_transfer();
+      const bool scaled = each.transfer.amount < 1000 && random_.one_in(2);
+      each.decimals = scaled ? static_cast<uint8_t>(random_.below(3)) : ScaledTransfer::kRaw;
+    }
+    return encode(chain);
+  }
+
   std::string flags_text(uint16_t flags, const std::vector<const char*>& names) {
     std::string text;
     for (size_t bit = 0; bit < names.size(); ++bit)
@@ -240,6 +251,8 @@ class LedgerViews : public testing::Test {
 };
 
 TEST_F(LedgerViews, SayWhatTheStateSays) {
+  ASSERT_TRUE(run(kPutAsset, encode(Asset{.ledger = 1, .scale = 2, .code = "USD"})).ok());
+  uint64_t chains = 0;
   for (int round = 0; round < 3000; ++round) {
     clock_.advance(static_cast<int64_t>(random_.below(400'000'000)));
     settle();
@@ -248,6 +261,8 @@ TEST_F(LedgerViews, SayWhatTheStateSays) {
       if (round == 0)
         for (int i = 0; i < 40; ++i) created.push_back(draw_account());
       ASSERT_TRUE(run(kCreateAccounts, payload<Account>({created})).ok());
+    } else if (random_.one_in(4)) {
+      if (run(kTransferAll, draw_chain()).ok()) ++chains;
     } else if (random_.one_in(3)) {
       std::vector<Buffer> parts(1 + random_.below(3));
       for (Buffer& part : parts) part = draw_transfers();
@@ -265,6 +280,7 @@ TEST_F(LedgerViews, SayWhatTheStateSays) {
   ASSERT_NO_FATAL_FAILURE(expect_accounts());
   EXPECT_GT(machine_->ledger().transfers().size(), 1000U);
   EXPECT_GT(turns_, 50U);
+  EXPECT_GT(chains, 20U);
   EXPECT_EQ(streams_->durable_end(*streams_->find_partition(kTransfersStream, 0)),
             static_cast<Offset>(machine_->ledger().transfers().size()));
 }
