@@ -168,7 +168,8 @@ void SegmentLog::on_synced(Result<void> synced) {
   next_sequence_ = batch.last_sequence + 1;
   chain_ = chain_value(batch.header_crc);
   if (batch.direct)
-    recent_.add(batch.place, {batch.batch->memory, static_cast<size_t>(batch.padded_bytes)}, batch.batch->owner);
+    recent_.add(batch.place, {batch.batch->memory, static_cast<size_t>(batch.padded_bytes)},
+                std::move(batch.batch->owner));
   else if (batch.batch->header.is_seal())
     recent_.clear();
   durable_.store(batch.last_sequence, std::memory_order_release);

@@ -50,9 +50,9 @@ void BatchWriter::begin(ShardId shard, Epoch epoch, Sequence first_sequence, Log
   batch_.header.epoch = epoch;
   batch_.header.first_sequence = first_sequence;
   batch_.header.base_time = base_time;
-  batch_.owner.reset();
-  // Somebody still reads the batch before: its memory is theirs.
-  if (!memory_ || memory_.use_count() > 1) memory_ = pool_->take();
+  // The log took the owner: the memory is for those who read the batch before. It comes back through the pool.
+  if (!batch_.owner) memory_ = pool_->take();
+  batch_.owner = memory_;
   batch_.memory = memory_->data();
   batch_.unsealed_records.clear();
   size_ = log::kBatchHeaderBytes;
@@ -123,15 +123,13 @@ void BatchWriter::append_records(PartitionId partition, Bytes record_batch, uint
 void BatchWriter::release_pages() {
   constexpr size_t kKeptBytes = size_t{1} << 20;
   // Under load the same pages are needed again at once; only what is far larger than usual is given back.
-  batch_.owner.reset();
-  if (size_ > log::kBatchTargetBytes + kKeptBytes && memory_.use_count() == 1) memory_->trim(kKeptBytes);
+  if (size_ > log::kBatchTargetBytes + kKeptBytes && batch_.owner) memory_->trim(kKeptBytes);
 }
 
 log::PendingBatch& BatchWriter::finish(const Hash128& effects_digest, uint16_t flags) {
   batch_.header.flags = flags;
   batch_.header.body_bytes = static_cast<uint32_t>(body_bytes());
   batch_.header.effects_digest = effects_digest;
-  batch_.owner = memory_;
   return batch_;
 }
 
