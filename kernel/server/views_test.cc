@@ -352,8 +352,10 @@ TEST_F(ViewsTest, AgreeWithANaiveModelWhateverHappens) {
   }
   archive();
   for (const std::string_view name : {kLines, kTellings, kNotes}) ASSERT_NO_FATAL_FAILURE(expect_all_read(name));
-  EXPECT_GT(store_->last_log_segment(), 0U);
-  EXPECT_GT(model_[kLines].size(), 1000U);
+  if (rounds >= 600) {  // that nothing went wrong means something only when enough happened
+    EXPECT_GT(store_->last_log_segment(), 0U);
+    EXPECT_GT(model_[kLines].size(), 1000U);
+  }
   EXPECT_TRUE(reports_.empty()) << reports_.front();
   ASSERT_NO_FATAL_FAILURE(crash(sim::CrashMode::keep_all));
   for (const std::string_view name : {kLines, kTellings, kNotes}) ASSERT_NO_FATAL_FAILURE(expect_all_read(name));
