@@ -23,7 +23,7 @@ namespace heptane::log {
 struct PendingBatch {
   BatchHeader header;
   std::byte* memory = nullptr;
-  std::shared_ptr<const void> owner;  // of `memory`, which stays as it is while somebody holds this; none: until `done`
+  std::shared_ptr<const void> owner;  // of `memory`: taken before `done` by a log that keeps those bytes for readers
   std::vector<uint32_t> unsealed_records;  // offsets (from the batch header) of the entries the commit seals
 };
 

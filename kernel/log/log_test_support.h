@@ -116,7 +116,8 @@ struct Opened {
 inline SegmentLogOptions small_options(const std::string& data = "/data", uint64_t segment_bytes = 64 << 10) {
   SegmentLogOptions options = segment_log_options(data);
   options.segment_bytes = segment_bytes;
-  options.recovery_read_ahead = 2;  // the simulator's is 0
+  options.direct_from_bytes = 2 * kBlockBytes;  // both ways of writing
+  options.recovery_read_ahead = 2;              // the simulator's is 0
   return options;
 }
 

@@ -15,6 +15,7 @@ namespace heptane::server {
 namespace {
 
 constexpr uint16_t kDefaultPortTries = 100;
+constexpr uint64_t kDirectParts = 32;     // of a segment
 constexpr uint64_t kReserveSegments = 3;  // one rewrite of the archive and two segments
 constexpr LogTime kOneTimeTokenNs = int64_t{24} * 3600 * 1'000'000'000;
 constexpr int64_t kMaxWaitNs = 1'000'000'000;
@@ -64,6 +65,9 @@ Result<void> Server::open_log() {
   lock_ = std::move(*lock);
   log::SegmentLogOptions log_options = log::segment_log_options(options_.data_directory);
   log_options.segment_bytes = options_.segment_bytes;
+  // Small segments take small batches past the page cache, too: the simulator and tests see both ways.
+  log_options.direct_from_bytes =
+      static_cast<size_t>(std::min<uint64_t>(log_options.direct_from_bytes, options_.segment_bytes / kDirectParts));
   if (options_.read_ahead) log_options.recovery_read_ahead = log::kReadAheadBatches;
   Result<std::unique_ptr<log::SegmentLog>> opened = log::SegmentLog::open(seams_.disk, seams_.random, log_options);
   if (!opened) return opened.error();
