@@ -95,7 +95,7 @@ bool bench_snapshot(const Scratch& scratch) {
     std::vector<double> with;
     quiet_window(without);
     const int64_t begin_ns = now_ns();
-    taker.request();
+    (void)taker.request();
     pipeline.wake_helper();
     load.run([&] { return taker.idle(); }, with);
     seconds += static_cast<double>(now_ns() - begin_ns) / 1e9;

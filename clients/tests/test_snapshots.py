@@ -54,6 +54,15 @@ class Comparison(unittest.TestCase):
         wait_until(lambda: len(self.snapshots(self.server.data)) == 1, "the first snapshot")
         self.append(self.server, "two")
 
+    def test_a_second_request_finds_nothing_new(self):
+        """It ends all the same, with what is there."""
+        self.server.start()
+        http.create(self.server, "s")
+        first = self.server.run("snapshot", "--server", self.server.admin)
+        second = self.server.run("snapshot", "--server", self.server.admin)
+        self.assertEqual((first.returncode, second.returncode), (0, 0), first.stderr + second.stderr)
+        self.assertEqual(first.stdout, second.stdout)
+
     def test_every_second_start_compares(self):
         self.two_snapshots()
         self.assertEqual(self.server.stop(), 0)

@@ -135,7 +135,10 @@ void add_snapshot_routes(HttpRouter& router, std::function<SnapshotStatus(bool)>
   const auto respond = [snapshot = std::move(snapshot)](HttpExchange& exchange, bool ask) {
     const SnapshotStatus status = snapshot(ask);
     JsonWriter out;
-    out.begin_object().key("taken").unsigned_number(status.taken).key("failed").unsigned_number(status.failed);
+    out.begin_object();
+    if (ask) out.key("request").unsigned_number(status.request);
+    out.key("answered").unsigned_number(status.answered).key("last_failed").boolean(status.last_failed);
+    out.key("taken").unsigned_number(status.taken).key("failed").unsigned_number(status.failed);
     out.key("bytes").unsigned_number(status.bytes).key("position").text(position_text(0, status.sequence)).end_object();
     exchange.respond(HttpResponse::json(ask ? 202 : 200, out.take()));
   };

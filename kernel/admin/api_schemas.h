@@ -75,7 +75,9 @@ inline NamedSchemas api_schemas() {
        R"({"type":"object","required":["ready"],"additionalProperties":false,"properties":{"ready":{"type":"boolean"},)"
        R"("phase":{"type":"string"},"done":{"type":"integer","minimum":0},"total":{"type":"integer","minimum":0}}})"},
       {"SnapshotStatus",
-       R"({"type":"object","required":["taken","failed","bytes","position"],"additionalProperties":false,"properties":{)"
+       R"({"type":"object","required":["answered","last_failed","taken","failed","bytes","position"],)"
+       R"("additionalProperties":false,"properties":{"request":{"type":"integer","minimum":1},)"
+       R"("answered":{"type":"integer","minimum":0},"last_failed":{"type":"boolean"},)"
        R"("taken":{"type":"integer","minimum":0},"failed":{"type":"integer","minimum":0},)"
        R"("bytes":{"type":"integer","minimum":0},"position":{"$ref":"#/components/schemas/Position"}}})"},
       {"Transaction",

@@ -22,8 +22,9 @@ struct SnapshotArguments {
 };
 
 struct Status {
-  int64_t taken = 0;
-  int64_t failed = 0;
+  int64_t request = 0;
+  int64_t answered = 0;
+  bool last_failed = false;
   int64_t bytes = 0;
   std::string position;
 };
@@ -34,8 +35,12 @@ Result<Status> status_of(Result<std::string> answer) {
   if (!document) return std::move(document.error());
   http::JsonFields fields((*document)->root(), "");
   Status status;
-  status.taken = fields.integer("taken", 0, INT64_MAX);
-  status.failed = fields.integer("failed", 0, INT64_MAX);
+  status.request = fields.integer_or("request", 0, 0, INT64_MAX);
+  status.answered = fields.integer("answered", 0, INT64_MAX);
+  const std::optional<http::JsonValue> last_failed = fields.value("last_failed");
+  status.last_failed = last_failed && last_failed->type() == http::JsonType::boolean && last_failed->boolean();
+  (void)fields.integer("taken", 0, INT64_MAX);
+  (void)fields.integer("failed", 0, INT64_MAX);
   status.bytes = fields.integer("bytes", 0, INT64_MAX);
   status.position = fields.text("position");
   HEPTANE_TRY(fields.finish());
@@ -45,14 +50,15 @@ Result<Status> status_of(Result<std::string> answer) {
 Result<Status> take(const SnapshotArguments& arguments) {
   constexpr useconds_t kLookAgainUs = 20'000;
   HttpClient client(arguments.server);
-  Result<Status> before = status_of(client.call("POST", "/api/v1/snapshot"));
-  if (!before) return before;
+  Result<Status> asked = status_of(client.call("POST", "/api/v1/snapshot"));
+  if (!asked) return asked;
   SystemClock clock;
   const int64_t end_ns = clock.monotonic_ns() + int64_t{arguments.seconds} * 1'000'000'000;
   for (;;) {
     Result<Status> now = status_of(client.call("GET", "/api/v1/snapshot"));
-    if (!now || now->taken > before->taken) return now;
-    if (now->failed > before->failed)
+    if (!now) return now;
+    if (now->answered >= asked->request && !now->last_failed) return now;
+    if (now->answered >= asked->request)
       return Error{Errc::refused, "the snapshot was not taken; the server's log says why"};
     if (clock.monotonic_ns() > end_ns) return Error{Errc::deadline, "the snapshot is not there yet; it goes on"};
     ::usleep(kLookAgainUs);

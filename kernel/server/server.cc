@@ -105,13 +105,19 @@ Result<void> Server::open_admin() {
   admin_options.telemetry = &telemetry_;
   admin_options.readiness = [this] { return readiness(); };
   admin_options.snapshot = [this](bool ask) {
+    const snapshot::SnapshotCounters& counters = snapshots_->counters();
+    admin::SnapshotStatus status;
     if (ask) {
-      snapshots_->request();
+      status.request = snapshots_->request();
       if (wake_helper_) wake_helper_();
     }
-    const snapshot::SnapshotCounters& counters = snapshots_->counters();
-    return admin::SnapshotStatus{counters.taken_total, counters.failed_total, counters.last_bytes,
-                                 counters.last_sequence};
+    status.answered = counters.answered.load(std::memory_order_acquire);
+    status.last_failed = counters.last_failed;
+    status.taken = counters.taken_total;
+    status.failed = counters.failed_total;
+    status.bytes = counters.last_bytes;
+    status.sequence = counters.last_sequence;
+    return status;
   };
   admin_options.blobs = blob_store_.get();
   admin_options.gate = &gate_;
@@ -487,7 +493,7 @@ Result<void> Server::relieve_disk() {
     return {};
   }
   const uint64_t failed = snapshots_->counters().failed_total.load(std::memory_order_relaxed);
-  if (relief_.due(committer_->bytes_total(), failed, seams_.clock.monotonic_ns())) snapshots_->request();
+  if (relief_.due(committer_->bytes_total(), failed, seams_.clock.monotonic_ns())) (void)snapshots_->request();
   seams_.net.wake();
   if (needed_from_ == 0 || !archiver_->idle()) return {};
   // Not the segment that holds the snapshot's own last batch: recovery begins behind it.

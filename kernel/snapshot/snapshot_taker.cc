@@ -66,6 +66,7 @@ bool SnapshotTaker::run_once(uint64_t log_bytes_total, Sequence durable) {
 bool SnapshotTaker::prepare(uint64_t log_bytes_total) {
   phase_.store(Phase::preparing, std::memory_order_release);
   requested_.store(false, std::memory_order_release);  // what is requested from here on may want a later state
+  answers_ = requests_.load();
   log_bytes_seen_ = log_bytes_before_ + log_bytes_total;
   find_pace(log_bytes_total);
   std::string why = no_room();
@@ -152,7 +153,7 @@ void SnapshotTaker::take(const Shard& shard, const StreamStore& streams, const R
 
 bool SnapshotTaker::finish_writing() {
   if (taken_ == Taken::needless) {
-    end();
+    end(false);
     (void)store_.disk().unlink(store_.temporary_path()).ok();
     return false;
   }
@@ -245,7 +246,7 @@ void SnapshotTaker::publish() {
   counters_.last_sequence.store(header_.sequence, std::memory_order_relaxed);
   counters_.taken_total.fetch_add(1, std::memory_order_relaxed);
   due_log_bytes_ = log_bytes_seen_ + std::max(options_.log_bytes_min, bytes / 2);
-  end();
+  end(false);
 }
 
 void SnapshotTaker::give_up(const std::string& why) {
@@ -256,12 +257,14 @@ void SnapshotTaker::give_up(const std::string& why) {
   (void)store_.disk().unlink(store_.temporary_path()).ok();
   if (report_ && !interrupted) report_("no snapshot was taken: " + why);
   taken_ = Taken::needless;
-  end();
+  end(true);
 }
 
-void SnapshotTaker::end() {
+void SnapshotTaker::end(bool failed) {
   file_.reset();
   reader_.reset();
+  counters_.last_failed.store(failed, std::memory_order_relaxed);
+  counters_.answered.store(answers_, std::memory_order_release);
   phase_.store(Phase::idle, std::memory_order_release);
   if (wake_shard_) wake_shard_();
 }

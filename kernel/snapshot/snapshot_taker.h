@@ -42,6 +42,8 @@ struct SnapshotCounters {
   std::atomic<Sequence> last_sequence{0};
   std::atomic<uint64_t> last_bytes{0};
   std::atomic<int64_t> last_pause_ns{0};  // of the shard
+  std::atomic<uint64_t> answered{0};      // requests up to this number: the state of then is on disk, or was given up
+  std::atomic<bool> last_failed{false};   // what the newest attempt came to; set before `answered`
 };
 
 class SnapshotTaker {
@@ -57,12 +59,17 @@ class SnapshotTaker {
   void set_wake_shard(std::function<void()> wake) { wake_shard_ = std::move(wake); }
   void set_wake_helper(std::function<void()> wake) { wake_helper_ = std::move(wake); }
 
-  // One soon, whatever the log's growth. Nothing happens when there is one of this very sequence.
-  void request() { requested_.store(true, std::memory_order_release); }
+  // One soon, whatever the log's growth. Nothing is written when there is one of this very sequence. Returns the request's
+  // number: it has been dealt with when counters().answered is no less.
+  uint64_t request() {
+    const uint64_t number = requests_.fetch_add(1) + 1;
+    requested_.store(true, std::memory_order_release);
+    return number;
+  }
   // The last one, of a server without traffic: in place and unpaced; a child at work is ended.
   void request_last() {
     last_.store(true, std::memory_order_release);
-    request();
+    (void)request();
   }
   // Helper: pace and growth from now on; the method stays.
   void reconfigure(const SnapshotTakerOptions& options) {
@@ -103,7 +110,7 @@ class SnapshotTaker {
   bool verify(Sequence durable);
   void publish();
   void give_up(const std::string& why);
-  void end();
+  void end(bool failed);
   uint64_t reading_allowance() const;
   void find_pace(uint64_t log_bytes_total);
 
@@ -114,6 +121,7 @@ class SnapshotTaker {
   std::function<void()> wake_shard_;
   std::function<void()> wake_helper_;
   SnapshotCounters counters_;
+  std::atomic<uint64_t> requests_{0};
   std::atomic<bool> requested_{false};
   std::atomic<bool> last_{false};
   std::atomic<Phase> phase_{Phase::idle};
@@ -123,6 +131,7 @@ class SnapshotTaker {
   uint64_t log_bytes_before_ = 0;  // replayed at start
   uint64_t log_bytes_seen_ = 0;    // when the one at work was prepared
   uint64_t due_log_bytes_ = 0;
+  uint64_t answers_ = 0;  // the newest request that the one at work answers
   std::unique_ptr<File> file_;
   SnapshotHeader header_;
   Taken taken_ = Taken::needless;

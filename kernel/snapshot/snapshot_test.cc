@@ -81,7 +81,7 @@ class Node {
     shard_->run_once();
   }
   void prepare_snapshot() {
-    taker_.request();
+    (void)taker_.request();
     while (!taker_.wants_state() && helper_turn()) {
     }
   }
@@ -96,7 +96,7 @@ class Node {
     }
   }
   void snapshot() {
-    taker_.request();
+    (void)taker_.request();
     finish_snapshot();
   }
 
@@ -613,6 +613,24 @@ TEST_F(SnapshotOnDisk, AChildThatHangsIsEnded) {
   EXPECT_EQ(node.taker().counters().taken_total, 1u);
 }
 
+TEST_F(SnapshotOnDisk, EveryRequestIsAnswered) {
+  Node node(disk_, data_, unpaced(SnapshotMethod::fork));
+  ASSERT_TRUE(node.work(0, 20));
+  const SnapshotCounters& counters = node.taker().counters();
+  const uint64_t first = node.taker().request();
+  EXPECT_LT(counters.answered, first);
+  node.finish_snapshot();
+  EXPECT_EQ(counters.answered, first);
+  // Nothing new to write: an answer all the same.
+  const uint64_t second = node.taker().request();
+  const uint64_t third = node.taker().request();
+  EXPECT_LT(counters.answered, second);
+  node.finish_snapshot();
+  EXPECT_EQ(counters.answered, third);
+  EXPECT_EQ(counters.taken_total, 1u);
+  EXPECT_FALSE(counters.last_failed);
+}
+
 // The roles on threads, as in the server: for the thread sanitizer.
 TEST_F(SnapshotOnDisk, HelperThreadFinishesWhatTheShardThreadForks) {
   Node node(disk_, data_, unpaced(SnapshotMethod::fork));
@@ -623,7 +641,7 @@ TEST_F(SnapshotOnDisk, HelperThreadFinishesWhatTheShardThreadForks) {
   });
   for (int round = 0; round < 5; ++round) {
     ASSERT_TRUE(node.work(round * 50, round * 50 + 50));
-    node.taker().request();
+    (void)node.taker().request();
     while (!node.taker().idle()) {
       node.settle();
       std::this_thread::yield();
