@@ -157,8 +157,8 @@ void CommandRun::find_view_runs() {
       continue;
     }
     const PartitionHead& head = *head_of(partition);
-    view_runs_.push_back(
-        {head.next_offset, count, partition, kernel_.version_of(head.view.machine), head.view.machine, head.view.number});
+    view_runs_.push_back({head.next_offset, count, partition, kernel_.version_of(head.view.machine), head.view.machine,
+                          head.view.number});
   }
 }
 
