@@ -115,6 +115,9 @@ class Shard {
   const KernelState& kernel() const { return kernel_; }
   const ShardCounters& counters() const { return counters_; }
 
+  // Of all machines that have some.
+  std::vector<MachineFiles*> machine_files() const;
+
   // Canonical state at last_applied(): the kernel's, then every machine's in order of id.
   void save(SnapshotWriter& writer) const;
   Result<void> restore(SnapshotReader& reader, Sequence sequence, LogTime time);

@@ -207,6 +207,13 @@ Result<void> Shard::replay_command(const log::EntryView& entry, Sequence sequenc
   return {};
 }
 
+std::vector<MachineFiles*> Shard::machine_files() const {
+  std::vector<MachineFiles*> all;
+  for (const MachineTable::Slot& slot : machines_.all())
+    if (MachineFiles* files = slot.machine->files()) all.push_back(files);
+  return all;
+}
+
 void Shard::save(SnapshotWriter& writer) const {
   kernel_.save(writer);
   std::vector<const StateMachine*> ordered;

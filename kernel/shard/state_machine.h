@@ -16,6 +16,7 @@
 namespace heptane {
 
 class Effects;
+class MachineFiles;
 class RecordWriter;
 struct LoggedCommand;
 class SnapshotWriter;
@@ -92,6 +93,9 @@ class StateMachine {
   // Work that changes no state (a check of it), a slice of a millisecond at a time, between commands and when there is
   // nothing else to do; never in replay. True: there is more.
   virtual bool idle_work() { return false; }
+
+  // Files that save() names (machine_files.h); nullptr: it has none. What is in a file and what in memory is no state.
+  virtual MachineFiles* files() { return nullptr; }
 
   // The newest logic version this binary knows; the log's activation decides which one is in force (Effects::version).
   virtual uint32_t newest_version() const { return 1; }

@@ -38,6 +38,8 @@ uint64_t index_key() {
 
 class FintechModule final : public server::Module {
  public:
+  explicit FintechModule(uint32_t rows_per_file) : ledger_(index_key(), rows_per_file) {}
+
   std::string_view name() const override { return "fintech"; }
 
   std::vector<config::Key> keys() const override {
@@ -77,13 +79,15 @@ class FintechModule final : public server::Module {
   }
 
  private:
-  LedgerMachine ledger_{index_key()};
+  LedgerMachine ledger_;
   tigerbeetle::TigerbeetleOptions options_;
   std::unique_ptr<tigerbeetle::TigerbeetleProtocol> tigerbeetle_;
 };
 
 }  // namespace
 
-std::unique_ptr<server::Module> make_module() { return std::make_unique<FintechModule>(); }
+std::unique_ptr<server::Module> make_module(uint32_t rows_per_file) {
+  return std::make_unique<FintechModule>(rows_per_file);
+}
 
 }  // namespace heptane::fintech

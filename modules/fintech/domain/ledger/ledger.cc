@@ -282,7 +282,7 @@ void Ledger::resolve(const TransferCase& at, uint32_t pending_number, Sides side
   Account& credit = accounts_[sides.credit];
   const bool post = at.t.has(transfer_flags::kPost);
   release(*at.pending, debit, credit, !post);
-  set_status(pending_number, post ? PendingStatus::posted : PendingStatus::voided);
+  set_status(pending_number, post ? PendingStatus::posted : PendingStatus::voided, *at.pending);
   if (post) {
     debit.debits_posted += at.amount;
     credit.credits_posted += at.amount;
@@ -319,7 +319,7 @@ uint32_t Ledger::expire(uint64_t now, uint32_t limit, std::vector<Transfer>* clo
     const Transfer pending = transfers_.body(number);
     const Sides sides = sides_of(pending);
     release(pending, accounts_[sides.debit], accounts_[sides.credit], true);
-    set_status(number, PendingStatus::expired);
+    set_status(number, PendingStatus::expired, pending);
     if (closing != nullptr && pending.has(transfer_flags::kClosingDebit | transfer_flags::kClosingCredit))
       closing->push_back(pending);
     ++expired;
@@ -347,7 +347,7 @@ void Ledger::add_account(const Account& account) {
 }
 
 uint32_t Ledger::add_transfer(const Transfer& transfer, PendingStatus status, Sides sides) {
-  const uint32_t number = transfers_.append(transfer, status);
+  const uint32_t number = transfers_.append(transfer, status, sides.debit, sides.credit, histories_of(sides));
   HEPTANE_ASSERT(number < kFailedBit, "2^31 transfers are stored");
   transfer_index_.insert(transfer.id, number);
   transfers_of_.append(sides.debit, number);
@@ -360,22 +360,18 @@ uint32_t Ledger::add_transfer(const Transfer& transfer, PendingStatus status, Si
 void Ledger::add_history(uint32_t transfer, const Account& debit, const Account& credit, uint64_t timestamp) {
   for (const Account* account : {&debit, &credit}) {
     if (!account->has(account_flags::kHistory)) continue;
-    history_.push_back({transfer,
-                        account == &credit,
-                        {account->debits_pending,
-                         account->debits_posted,
-                         account->credits_pending,
-                         account->credits_posted,
-                         timestamp,
-                         {}}});
+    transfers_.append_balance({account->debits_pending, account->debits_posted, account->credits_pending,
+                               account->credits_posted, timestamp, transfer, account == &credit ? 1U : 0U});
     if (recording()) undo_.push_back({Undo::Kind::history_added});
   }
 }
 
-void Ledger::set_status(uint32_t number, PendingStatus status) {
-  const Transfer pending = transfers_.body(number);
-  if (recording()) undo_.push_back({Undo::Kind::status, transfers_.status(number), number});
-  transfers_.set_status(number, status);
+void Ledger::set_status(uint32_t number, PendingStatus status, const Transfer& pending) {
+  if (recording()) {
+    undo_.push_back({Undo::Kind::status, transfers_.status(number), number});
+    resolved_.push_back(pending);
+  }
+  transfers_.set_status(number, status, pending);
   if (pending.timeout == 0) return;
   if (status == PendingStatus::pending)
     expiries_.emplace(pending.expires_at(), number);
@@ -401,6 +397,7 @@ void Ledger::close_scope(bool keep) {
   if (!marks_.empty()) return;
   undo_.clear();
   before_.clear();
+  resolved_.clear();
 }
 
 void Ledger::undo_last() {
@@ -439,8 +436,11 @@ void Ledger::undo_last() {
       transfer_index_.erase(failed_.back(), (failed_.size() - 1) | kFailedBit);
       failed_.pop_back();
       return;
-    case Undo::Kind::status: set_status(undo.number, undo.status); return;
-    case Undo::Kind::history_added: history_.pop_back(); return;
+    case Undo::Kind::status:
+      set_status(undo.number, undo.status, resolved_.back());
+      resolved_.pop_back();
+      return;
+    case Undo::Kind::history_added: transfers_.pop_balance(); return;
   }
 }
 
@@ -452,7 +452,7 @@ uint32_t Ledger::account_number(Uint128 id) const {
 
 uint32_t Ledger::transfer_number(Uint128 id) const {
   return transfer_index_.find(id, [&](uint32_t number) {
-    return (number & kFailedBit) != 0 ? failed_[number & ~kFailedBit] == id : transfers_.id(number) == id;
+    return (number & kFailedBit) != 0 ? failed_[number & ~kFailedBit] == id : transfers_.has_id(number, id);
   });
 }
 
@@ -491,7 +491,26 @@ void Ledger::expect_transfers(Bytes events) const {
 
 // Snapshots.
 
-void Ledger::clear() { *this = Ledger(account_index_.key()); }
+void Ledger::settle() {
+  if (in_scope()) return;
+  for (rows::RowStore* store : transfers_.stores()) store->settle();
+}
+
+void Ledger::clear() {
+  clock_ = 0;
+  accounts_.clear();
+  transfers_of_ = NumberLists();
+  account_index_.clear();
+  transfers_.clear();
+  transfer_index_.clear();
+  failed_.clear();
+  expiries_.clear();
+  totals_ = Totals();
+  undo_.clear();
+  before_.clear();
+  resolved_.clear();
+  marks_.clear();
+}
 
 bool Ledger::restore_account(const Account& account) {
   if (account_number(account.id) != kNone) return false;
@@ -515,10 +534,42 @@ bool Ledger::restore_failed(Uint128 id) {
   return true;
 }
 
-bool Ledger::restore_history(const HistoryRow& row) {
+bool Ledger::restore_history(const BalanceRow& row) {
   if (row.transfer >= transfers_.size()) return false;
-  if (!history_.empty() && history_.back().transfer > row.transfer) return false;
-  history_.push_back(row);
+  if (!history().empty() && history().back().transfer > row.transfer) return false;
+  transfers_.append_balance(row);
+  return history().size() <= transfers_.balances_due();
+}
+
+// Memory is slower than the rest: what a later row will touch is asked for ahead.
+bool Ledger::restore_rows() {
+  constexpr uint32_t kAhead = 16;
+  const uint32_t size = transfers_.size();
+  uint64_t last = 0;
+  for (uint32_t number = 0; number < size; ++number) {
+    if (number + kAhead < size) {
+      const TransferKey ahead = transfers_.key(number + kAhead);
+      transfer_index_.prefetch(ahead.id);
+      if (std::max(ahead.debit, ahead.credit) < accounts_.size()) {
+        transfers_of_.prefetch(ahead.debit);
+        transfers_of_.prefetch(ahead.credit);
+      }
+    }
+    const TransferKey key = transfers_.key(number);
+    if (key.timestamp <= last || std::max(key.debit, key.credit) >= accounts_.size()) return false;
+    last = key.timestamp;
+    transfers_.restore_mark(number, key.timestamp, histories_of({key.debit, key.credit}));
+    transfer_index_.insert(key.id, number);
+    transfers_of_.append(key.debit, number);
+    transfers_of_.append(key.credit, number);
+  }
+  return history().size() == transfers_.balances_due();
+}
+
+bool Ledger::restore_status(uint32_t number, PendingStatus status, const Transfer& pending) {
+  if (number >= transfers_.size() || status == PendingStatus::none || status > PendingStatus::expired) return false;
+  transfers_.set_status(number, status, pending);
+  if (status == PendingStatus::pending && pending.timeout != 0) expiries_.emplace(pending.expires_at(), number);
   return true;
 }
 
@@ -526,7 +577,7 @@ uint64_t Ledger::memory_bytes() const {
   constexpr uint64_t kSetNode = 64;
   return accounts_.memory_bytes() + transfers_of_.memory_bytes() + account_index_.memory_bytes() +
          transfers_.memory_bytes() + transfer_index_.memory_bytes() + failed_.memory_bytes() +
-         expiries_.size() * kSetNode + history_.memory_bytes();
+         expiries_.size() * kSetNode;
 }
 
 }  // namespace heptane::fintech

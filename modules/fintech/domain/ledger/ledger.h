@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "modules/fintech/domain/ledger/number_lists.h"
 #include "modules/fintech/domain/ledger/status.h"
 #include "modules/fintech/domain/ledger/totals.h"
+#include "modules/fintech/domain/ledger/transfer_ids.h"
 #include "modules/fintech/domain/ledger/transfer_store.h"
 #include "modules/fintech/domain/ledger/types.h"
 
@@ -29,7 +31,8 @@ struct TransferCase;
 class Ledger {
  public:
   // The key of the fingerprints in the indexes: answers do not depend on it.
-  explicit Ledger(uint64_t index_key = 0) : account_index_(index_key), transfer_index_(~index_key) {}
+  explicit Ledger(uint64_t index_key = 0, uint32_t rows_per_file = kRowsPerFile)
+      : account_index_(index_key), transfers_(rows_per_file), transfer_index_(~index_key) {}
 
   // The last timestamp given out. Never goes back.
   uint64_t clock() const { return clock_; }
@@ -72,23 +75,27 @@ class Ledger {
   uint32_t number_of_account(Uint128 id) const { return account_number(id); }
   uint32_t number_of_transfer(Uint128 id) const { return transfer_number(id); }
 
+  // Between two commands, outside of scopes: what is old enough goes to row files (kernel/rows).
+  void settle();
+  // The first read of a row file that failed since the last call: what was answered meanwhile is not to be believed.
+  std::optional<Error> take_damage() const { return transfers_.take_damage(); }
+
   // All there is, in its order, for snapshots: what restore_* takes in the same order gives an equal ledger. False: it
   // cannot be.
-  struct HistoryRow {
-    uint32_t transfer;
-    bool credit_side;
-    AccountBalance balance;
-  };
   const Chunks<Account>& accounts() const { return accounts_; }
   const TransferStore& transfers() const { return transfers_; }
   const Chunks<Uint128>& failed_ids() const { return failed_; }
-  const Chunks<HistoryRow>& history() const { return history_; }
+  const rows::Rows<BalanceRow>& history() const { return transfers_.balances(); }
   void clear();
   void restore_clock(uint64_t clock) { clock_ = clock; }
   bool restore_account(const Account& account);
   bool restore_transfer(const Transfer& transfer, PendingStatus status);
   bool restore_failed(Uint128 id);
-  bool restore_history(const HistoryRow& row);
+  bool restore_history(const BalanceRow& row);
+  // Of row files: when the rows of all stores are there again; then what became of the pending ones, in their order.
+  TransferStore& stored_transfers() { return transfers_; }
+  bool restore_rows();
+  bool restore_status(uint32_t number, PendingStatus status, const Transfer& pending);
 
   uint64_t memory_bytes() const;
 
@@ -134,7 +141,10 @@ class Ledger {
   void add_account(const Account& account);
   uint32_t add_transfer(const Transfer& transfer, PendingStatus status, Sides sides);
   void add_history(uint32_t transfer, const Account& debit, const Account& credit, uint64_t timestamp);
-  void set_status(uint32_t number, PendingStatus status);
+  void set_status(uint32_t number, PendingStatus status, const Transfer& pending);
+  TransferStore::Histories histories_of(Sides sides) const {
+    return {accounts_[sides.debit].has(account_flags::kHistory), accounts_[sides.credit].has(account_flags::kHistory)};
+  }
 
   bool recording() const { return !marks_.empty(); }
   void remember(const Account& account);
@@ -146,18 +156,17 @@ class Ledger {
   void look_ahead(Bytes events, size_t index);
   void expect_ids(const std::byte* event) const;
   uint32_t expect_account(Uint128 id) const;
-  template <class Visit>
-  void visit_account_transfers(const AccountFilter& filter, Visit visit) const;
+  template <class Expect, class Visit>
+  void visit_account_transfers(const AccountFilter& filter, Expect expect, Visit visit) const;
 
   uint64_t clock_ = 0;
   Chunks<Account> accounts_;
   NumberLists transfers_of_;  // of each account, in their order
   IdIndex account_index_;
   TransferStore transfers_;
-  IdIndex transfer_index_;
+  TransferIds transfer_index_;
   Chunks<Uint128> failed_;                            // ids that a transient failure used up
   std::set<std::pair<uint64_t, uint32_t>> expiries_;  // when, and the pending transfer's number
-  Chunks<HistoryRow> history_;                        // in the order of transfers
   Totals totals_;
 
   // What look_ahead() has found for the events that come next, and for the one that is being looked at: hints.
@@ -166,7 +175,8 @@ class Ledger {
   Sides expected_;
 
   std::vector<Undo> undo_;
-  std::vector<Account> before_;  // of Undo::Kind::account, in their order
+  std::vector<Account> before_;     // of Undo::Kind::account, in their order
+  std::vector<Transfer> resolved_;  // of Undo::Kind::status: they may be in files by now
   std::vector<size_t> marks_;
 };
 

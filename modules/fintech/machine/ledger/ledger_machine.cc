@@ -28,6 +28,8 @@ const char* message_of(LedgerRefusal why) {
 
 // Of the first number of a snapshot: assets stand at its end. Snapshots from before there were assets have none.
 constexpr uint64_t kAssetsFollow = uint64_t{1} << 63;
+// Likewise: there are more transfers or balances than one row file holds, and their rows stand as LedgerFiles saves them.
+constexpr uint64_t kRowFiles = uint64_t{1} << 62;
 
 template <class Row>
 void append_rows(std::vector<std::byte>& out, const std::vector<Row>& rows) {
@@ -50,6 +52,12 @@ constexpr std::byte kNothing[] = {static_cast<std::byte>(NoteForm::nothing)};
 // Commands.
 
 void LedgerMachine::apply(const Command& command, Effects& effects) {
+  ledger_.settle();  // what the commands before it made is final
+  apply_one(command, effects);
+  files_.end_if_unreadable();
+}
+
+void LedgerMachine::apply_one(const Command& command, Effects& effects) {
   switch (command.type) {
     case kExpire: return apply_expire(command, effects);
     case kPutAsset: return apply_asset(command, effects);
@@ -222,12 +230,18 @@ std::vector<CreateResult> LedgerMachine::chain(std::span<const Transfer> transfe
   linked.back().flags &= static_cast<uint16_t>(~transfer_flags::kLinked);
   const Bytes events{reinterpret_cast<const std::byte*>(linked.data()), linked.size() * sizeof(Transfer)};
   ledger_.create_transfers(ledger_.advance(ledger_time(now), linked.size()), events, results);
+  files_.end_if_unreadable();
   return results;
 }
 
 // Queries.
 
 void LedgerMachine::query(const Query& query, Reply& reply) const {
+  query_one(query, reply);
+  refuse_if_unreadable(reply);
+}
+
+void LedgerMachine::query_one(const Query& query, Reply& reply) const {
   const auto refuse_query = [&](LedgerRefusal why) {
     reply.error = why == LedgerRefusal::invalid_body ? Errc::invalid_argument : Errc::stale;
     reply.detail = static_cast<uint32_t>(why);
@@ -304,28 +318,36 @@ void LedgerMachine::close_scope(ScopeOutcome outcome) {
 
 void LedgerMachine::save(SnapshotWriter& writer) const {
   const auto row = [&](const auto& value) { writer.write({reinterpret_cast<const std::byte*>(&value), sizeof value}); };
-  writer.le(own_.last_commit | (assets_.empty() ? 0 : kAssetsFollow));
+  const bool in_files = ledger_.transfers().in_files();
+  writer.le(own_.last_commit | (assets_.empty() ? 0 : kAssetsFollow) | (in_files ? kRowFiles : 0));
   writer.le<uint64_t>(own_.timer);
   writer.le(own_.timer_due);
   writer.le(ledger_.clock());
   const auto& accounts = ledger_.accounts();
   writer.le(accounts.size());
   for (uint32_t i = 0; i < accounts.size(); ++i) row(accounts[i]);
-  const TransferStore& transfers = ledger_.transfers();
-  writer.le(transfers.size());
-  for (uint32_t i = 0; i < transfers.size(); ++i) {
-    row(transfers.body(i));
-    writer.le(static_cast<uint8_t>(transfers.status(i)));
+  if (in_files) {
+    files_.save_rows(writer);
+  } else {
+    const TransferStore& transfers = ledger_.transfers();
+    writer.le(transfers.size());
+    for (uint32_t i = 0; i < transfers.size(); ++i) {
+      row(transfers.body(i));
+      writer.le(static_cast<uint8_t>(transfers.status(i)));
+    }
   }
   const auto& failed = ledger_.failed_ids();
   writer.le(failed.size());
   for (uint32_t i = 0; i < failed.size(); ++i) row(failed[i]);
-  const auto& history = ledger_.history();
-  writer.le(history.size());
-  for (uint32_t i = 0; i < history.size(); ++i) {
-    writer.le(history[i].transfer);
-    writer.le(static_cast<uint8_t>(history[i].credit_side ? 1 : 0));
-    row(history[i].balance);
+  if (!in_files) {
+    const auto& history = ledger_.history();
+    writer.le(history.size());
+    for (uint32_t i = 0; i < history.size(); ++i) {
+      const BalanceRow kept = history[i];
+      writer.le(kept.transfer);
+      writer.le(static_cast<uint8_t>(kept.credit_side));
+      row(kept.balance());
+    }
   }
   sessions_.save(writer);
   if (!assets_.empty()) assets_.save(writer);
@@ -344,7 +366,8 @@ Result<void> LedgerMachine::restore(SnapshotReader& reader) {
   recount_ = Recount();
   recounted_ = {};
   const auto head = reader.le<uint64_t>();
-  own_.last_commit = head & ~kAssetsFollow;
+  own_.last_commit = head & ~(kAssetsFollow | kRowFiles);
+  const bool in_files = (head & kRowFiles) != 0;
   own_.timer = reader.le<uint64_t>();
   own_.timer_due = reader.le<uint64_t>();
   ledger_.restore_clock(reader.le<uint64_t>());
@@ -353,26 +376,34 @@ Result<void> LedgerMachine::restore(SnapshotReader& reader) {
     row(account);
     return !reader.failed() && ledger_.restore_account(account);
   });
-  rows([&] {
-    Transfer transfer{};
-    row(transfer);
-    const auto status = reader.le<uint8_t>();
-    return !reader.failed() && status <= static_cast<uint8_t>(PendingStatus::expired) &&
-           ledger_.restore_transfer(transfer, static_cast<PendingStatus>(status));
-  });
+  if (in_files)
+    HEPTANE_TRY(files_.restore_rows(reader));
+  else
+    rows([&] {
+      Transfer transfer{};
+      row(transfer);
+      const auto status = reader.le<uint8_t>();
+      return !reader.failed() && status <= static_cast<uint8_t>(PendingStatus::expired) &&
+             ledger_.restore_transfer(transfer, static_cast<PendingStatus>(status));
+    });
   rows([&] {
     Uint128 id = 0;
     row(id);
     return !reader.failed() && ledger_.restore_failed(id);
   });
-  rows([&] {
-    Ledger::HistoryRow history{};
-    history.transfer = reader.le<uint32_t>();
-    history.credit_side = reader.le<uint8_t>() != 0;
-    row(history.balance);
-    return !reader.failed() && ledger_.restore_history(history);
-  });
-  const bool whole = sessions_.restore(reader) && ((head & kAssetsFollow) == 0 || assets_.restore(reader));
+  if (!in_files)
+    rows([&] {
+      const auto transfer = reader.le<uint32_t>();
+      const auto side = reader.le<uint8_t>();
+      AccountBalance balance{};
+      row(balance);
+      return !reader.failed() && side <= 1 &&
+             ledger_.restore_history({balance.debits_pending, balance.debits_posted, balance.credits_pending,
+                                      balance.credits_posted, balance.timestamp, transfer, side});
+    });
+  if (ledger_.history().size() != ledger_.transfers().balances_due()) reader.fail();
+  const bool whole =
+      !reader.failed() && sessions_.restore(reader) && ((head & kAssetsFollow) == 0 || assets_.restore(reader));
   if (!whole) return Error{Errc::corrupt, "the snapshot's ledger does not read back"};
   return {};
 }

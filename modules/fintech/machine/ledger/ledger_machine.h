@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <string>
 #include <vector>
 
 #include "kernel/shard/effects.h"
@@ -16,6 +17,7 @@
 #include "modules/fintech/machine/ledger/api.h"
 #include "modules/fintech/machine/ledger/assets.h"
 #include "modules/fintech/machine/ledger/client_sessions.h"
+#include "modules/fintech/machine/ledger/ledger_files.h"
 #include "modules/fintech/machine/ledger/views.h"
 
 namespace heptane::fintech {
@@ -23,7 +25,8 @@ namespace heptane::fintech {
 class LedgerMachine final : public StateMachine, public LedgerPort {
  public:
   // The key of its indexes: nothing that anybody can see depends on it.
-  explicit LedgerMachine(uint64_t index_key = 0) : ledger_(index_key) {}
+  explicit LedgerMachine(uint64_t index_key = 0, uint32_t rows_per_file = kRowsPerFile)
+      : ledger_(index_key, rows_per_file) {}
 
   MachineId id() const override { return kLedgerMachineId; }
   std::string_view name() const override { return "ledger"; }
@@ -37,6 +40,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   Result<void> restore(SnapshotReader& reader) override;
   bool relieves(CommandType type) const override { return type == kExpire; }
   RenderView renderer() const override { return render_view; }
+  MachineFiles* files() override { return &files_; }
   // The recount behind a start: once all that was restored or replayed has been counted again, there is no more.
   bool idle_work() override;
 
@@ -64,6 +68,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
     LedgerRefusal refusal = LedgerRefusal::dropped;
   };
 
+  void apply_one(const Command& command, Effects& effects);
   void apply_register(const Command& command, Effects& effects);
   void apply_create(const Command& command, const OperationRow& row, Effects& effects);
   void apply_expire(const Command& command, Effects& effects);
@@ -82,11 +87,14 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   bool query_more(const Query& query, Reply& reply) const;
   void statement(const Query& query, Reply& reply) const;
   void totals(Reply& reply) const;
+  void refuse_if_unreadable(Reply& reply) const;
+  void query_one(const Query& query, Reply& reply) const;
   bool recount_step(uint32_t transfers) const;
   void recount_more(Reply& reply) const;
   void answer(const OperationRow& row, Bytes batch, std::vector<std::byte>& out) const;
 
   Ledger ledger_;
+  LedgerFiles files_{ledger_};
   ClientSessions sessions_;
   Assets assets_;
   Own own_;
@@ -96,6 +104,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   // Not state: nothing that apply() does depends on it.
   mutable Recount recount_;
   mutable RecountRow recounted_;
+  mutable std::string recount_damage_;  // what the last one could not read; it found nothing out
   // deterministic: metrics read them, apply() never does
   mutable std::atomic<uint64_t> recounts_total_{0};
   // deterministic: likewise; accounts and ledgers, in the last one

@@ -32,6 +32,14 @@ bool LedgerMachine::query_more(const Query& query, Reply& reply) const {
   }
 }
 
+// A file that cannot be read costs the answer; what it would have been nobody knows.
+void LedgerMachine::refuse_if_unreadable(Reply& reply) const {
+  const std::optional<Error> damage = ledger_.take_damage();
+  if (!damage) return;
+  reply = Reply{};
+  refuse(reply, damage->code, damage->message);
+}
+
 // Walks back from what is posted now, or was where the last page ended. Only posting moves what is posted: pending and
 // voiding transfers stand in the statement and change nothing.
 void LedgerMachine::statement(const Query& query, Reply& reply) const {
@@ -82,7 +90,14 @@ void LedgerMachine::totals(Reply& reply) const {
 // One recount at a time, whoever asks; the answer is the same for all.
 bool LedgerMachine::recount_step(uint32_t transfers) const {
   RecountReport report;
-  if (!recount_.step(ledger_, transfers, report)) return false;
+  const bool at_end = recount_.step(ledger_, transfers, report);
+  if (const std::optional<Error> damage = ledger_.take_damage()) {
+    recount_ = Recount();
+    recount_differences_.store(1, std::memory_order_relaxed);
+    recount_damage_ = damage->message;
+    return true;
+  }
+  if (!at_end) return false;
   RecountRow done;
   done.number = recounted_.number + 1;
   done.transfers = report.transfers;
@@ -99,11 +114,14 @@ bool LedgerMachine::recount_step(uint32_t transfers) const {
 }
 
 bool LedgerMachine::idle_work() {
-  return recounted_.number == 0 && !ledger_.in_scope() && !recount_step(kRecountIdleSlice);
+  ledger_.settle();
+  return recounted_.number == 0 && recount_damage_.empty() && !ledger_.in_scope() && !recount_step(kRecountIdleSlice);
 }
 
 void LedgerMachine::recount_more(Reply& reply) const {
+  recount_damage_.clear();
   const bool done = recount_step(kRecountSlice);
+  if (!recount_damage_.empty()) return refuse(reply, Errc::corrupt, recount_damage_);
   reply.numbers = {done ? static_cast<int64_t>(recounted_.transfers) : static_cast<int64_t>(recount_.counted()),
                    done ? 1 : 0};
   std::vector<std::byte> out;
