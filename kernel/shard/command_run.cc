@@ -269,6 +269,9 @@ void Effects::log_result(Bytes bytes) { run_.log_result(bytes); }
 TimerId Effects::arm(LogTime due, CommandType type, Bytes payload) { return run_.arm(due, type, payload); }
 bool Effects::cancel(TimerId timer) { return run_.cancel(timer); }
 StateMachine& Effects::enlist(MachineId machine) { return run_.enlist(machine); }
+Effects::Turn::Turn(Effects& effects, MachineId machine)
+    : effects_(effects), before_(std::exchange(effects.run_.running_, machine)) {}
+Effects::Turn::~Turn() { effects_.run_.running_ = before_; }
 void Effects::open_scope() { run_.open_scope(); }
 void Effects::close_scope(ScopeOutcome outcome) { run_.close_scope(outcome); }
 uint32_t Effects::version() const { return run_.kernel_.version_of(run_.running_); }

@@ -30,6 +30,19 @@ const std::vector<config::Binding<tigerbeetle::TigerbeetleOptions>>& tigerbeetle
   return keys;
 }
 
+// What apply() sees when a client registers. With its word it is as if it were not there.
+config::Key sessions_key() {
+  config::Key key{.name = std::string(kClientSessionsKey), .type = config::Type::integer};
+  key.help = "Client sessions that are kept, the one used longest ago makes room; default: 64";
+  key.fallback = int64_t{0};
+  key.min = 1;
+  key.max = kClientSessionsLimit;
+  key.word = "default";
+  key.word_value = 0;
+  key.reloadable = key.logged = true;
+  return key;
+}
+
 // Ids that collide under a key are of no use under another, and nobody outside knows it. Answers do not depend on it.
 uint64_t index_key() {
   uint64_t key = 0;
@@ -46,6 +59,7 @@ class FintechModule final : public server::Module {
     std::vector<config::Key> all = server::listener_keys("tigerbeetle", kTigerbeetlePort, true);
     for (config::Key& key : config::keys_of<tigerbeetle::TigerbeetleOptions>(tigerbeetle_keys()))
       all.push_back(std::move(key));
+    all.push_back(sessions_key());
     return all;
   }
 

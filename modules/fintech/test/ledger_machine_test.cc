@@ -372,14 +372,14 @@ TEST(LedgerMachine, ARepeatIsAnsweredFromWhatIsKept) {
 TEST(LedgerMachine, TheSessionUsedLongestAgoMakesRoom) {
   Harness harness;
   std::vector<uint64_t> sessions;
-  for (uint64_t client = 1; client <= kClientSessionsMax; ++client)
+  for (uint64_t client = 1; client <= kClientSessions; ++client)
     sessions.push_back(static_cast<uint64_t>(harness.run(kRegister, registration(client)).numbers[0]));
   const auto ask = [&](Uint128 client, uint64_t session, uint32_t request) {
     return refusal(harness.run(kCreateAccounts, payload<Account>(caller(client, session, request, 1), {{}})));
   };
   EXPECT_EQ(ask(1, sessions[0], 1), 0U);  // used: the second is now the oldest
   EXPECT_EQ(refusal(harness.run(kRegister, registration(1000))), 0U);
-  EXPECT_EQ(harness.machine().sessions().size(), kClientSessionsMax);
+  EXPECT_EQ(harness.machine().sessions().size(), kClientSessions);
   EXPECT_EQ(ask(1, sessions[0], 2), 0U);
   EXPECT_EQ(ask(2, sessions[1], 1), 1U);
   EXPECT_EQ(ask(3, sessions[2], 1), 0U);
@@ -398,23 +398,6 @@ TEST(LedgerMachine, AFullBatchIsLoggedAsItCame) {
   EXPECT_EQ(static_cast<uint64_t>(harness.ledger().find_account(1)->debits_posted), 8189U);
   transfers.push_back(transfer(9000, 1));
   EXPECT_EQ(refusal(harness.run(kCreateTransfers, payload<Transfer>({}, {transfers}))), 5U);
-}
-
-TEST(LedgerMachine, ThePortChecksMovesAndChains) {
-  Harness harness;
-  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
-  LedgerPort& port = harness.machine();
-  EXPECT_EQ(port.check(transfer(1, 10), 5), TransferStatus::created);
-  EXPECT_EQ(harness.ledger().transfers().size(), 0U);
-  EXPECT_EQ(port.transfer(transfer(1, 10), 5).status, static_cast<uint32_t>(TransferStatus::created));
-  Transfer lost = transfer(3, 1);
-  lost.credit_account_id = 99;
-  const std::vector<Transfer> both{transfer(2, 4), lost};
-  const std::vector<CreateResult> results = port.chain(both, 6);
-  EXPECT_EQ(results[0].status, static_cast<uint32_t>(TransferStatus::linked_event_failed));
-  EXPECT_EQ(results[1].status, static_cast<uint32_t>(TransferStatus::credit_account_not_found));
-  EXPECT_EQ(static_cast<uint64_t>(port.account(1)->debits_posted), 10U);
-  EXPECT_EQ(port.account(99), nullptr);
 }
 
 class Memory final : public SnapshotWriter, public SnapshotReader {

@@ -33,6 +33,10 @@ Uint128 load_id(const std::byte* at) {
   return id;
 }
 
+void note(Denials::Row& row, Uint128 event, Uint128 account) {
+  if (row.count++ == 0) row = {1, event, account};
+}
+
 constexpr Uint128 room(Uint128 limit, Uint128 used) { return limit > used ? limit - used : 0; }
 
 // What a plain transfer moves: a balancing one no more than the balance of its account.
@@ -183,6 +187,10 @@ CreateResult Ledger::create_account(const Account& account, const BatchFacts& ba
   }
   status = first_failure<kAccountChecks, Stage::fields>(at);
   if (status != created) return result_of(status, event_time);
+  if (!access_.may_use(account.id)) {
+    note(denials_.reserved, account.id, account.id);
+    return result_of(exists_with_different_flags, event_time);  // somebody else's, as far as anybody can say
+  }
   if (at.imported()) {
     at.last_account = accounts_.empty() ? 0 : accounts_.back().timestamp;
     at.transfer_at_time = transfers_.has_timestamp(account.timestamp);
@@ -190,6 +198,7 @@ CreateResult Ledger::create_account(const Account& account, const BatchFacts& ba
   status = first_failure<kAccountChecks, Stage::related>(at);
   if (status != created) return result_of(status, event_time);
   Account stored = account;
+  stored.reserved = access_.machine;
   if (!at.imported()) stored.timestamp = event_time;
   add_account(stored);
   return result_of(created, stored.timestamp);
@@ -208,8 +217,9 @@ CreateResult Ledger::create_transfer(const Transfer& transfer, const BatchFacts&
 
   const uint32_t number = transfer_number(transfer.id);
   if (number != kNone && (number & kFailedBit) == 0) return judge_existing(at, number);
-  at.failed_before = number != kNone;
+  at.failed_before = number != kNone || !access_.may_use(transfer.id);
   status = first_failure<kTransferChecks, Stage::fields>(at);
+  if (status == id_already_failed && number == kNone) note(denials_.reserved, transfer.id, transfer.id);
   if (status != created) return result_of(status, event_time);
 
   Transfer pending;
@@ -233,7 +243,9 @@ CreateResult Ledger::create_transfer(const Transfer& transfer, const BatchFacts&
     at.last_transfer = transfers_.last_timestamp();
     at.account_at_time = has_account_at(transfer.timestamp);
   }
+  const TransferStatus hidden = hide(at);
   status = first_failure<kTransferChecks, Stage::related>(at);
+  if (status != created && status == hidden) deny(status, at);
   if (status != created) return result_of(status, event_time);
   if (!at.resolves()) at.amount = plain_amount(at);
   status = first_failure<kTransferChecks, Stage::balances>(at);
@@ -244,6 +256,34 @@ CreateResult Ledger::create_transfer(const Transfer& transfer, const BatchFacts&
   else
     move(at, sides);
   return result_of(created, at.time);
+}
+
+// Takes away what the one who acts may not touch. Returns the status that says so; `created`: it is all there.
+TransferStatus Ledger::hide(TransferCase& at) const {
+  using enum TransferStatus;
+  if (at.resolves()) {
+    if (at.pending == nullptr || access_.may_resolve(*at.pending, *at.debit)) return created;
+    at.pending = nullptr;
+    return pending_transfer_not_found;
+  }
+  if (at.debit != nullptr && !access_.may_debit(*at.debit, at.t.has(transfer_flags::kClosingDebit))) {
+    at.debit = nullptr;
+    return debit_account_not_found;
+  }
+  if (at.credit != nullptr && !access_.may_credit(*at.credit, at.t.has(transfer_flags::kClosingCredit))) {
+    at.credit = nullptr;
+    return credit_account_not_found;
+  }
+  return created;
+}
+
+void Ledger::deny(TransferStatus status, const TransferCase& at) {
+  using enum TransferStatus;
+  if (status == credit_account_not_found) return note(denials_.owned, at.t.id, at.t.credit_account_id);
+  const bool resolving = status == pending_transfer_not_found;
+  const bool of_machine = resolving ? !access_.may_use(at.t.pending_id) : at.t.has(transfer_flags::kClosingDebit);
+  note(access_.withdraw || of_machine ? denials_.owned : denials_.withdraw, at.t.id,
+       resolving ? at.t.pending_id : at.t.debit_account_id);
 }
 
 CreateResult Ledger::judge_existing(TransferCase& at, uint32_t number) const {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernel/base/bytes.h"
+#include "modules/fintech/domain/ledger/access.h"
 #include "modules/fintech/domain/ledger/chunks.h"
 #include "modules/fintech/domain/ledger/id_index.h"
 #include "modules/fintech/domain/ledger/number_lists.h"
@@ -39,6 +40,13 @@ class Ledger {
   // Makes room for `events` timestamps: the clock becomes the later of `now` and clock + events, and is returned. The
   // events that follow get clock - events + 1 to clock.
   uint64_t advance(uint64_t now, uint64_t events);
+
+  // On whose behalf the next events are created: nothing of it is state. Forgets what was denied.
+  void act_as(const Access& access) {
+    access_ = access;
+    denials_ = {};
+  }
+  const Denials& denials() const { return denials_; }
 
   // Whole events of 128 bytes; the last one gets `timestamp`. Appends one result for each.
   void create_accounts(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results);
@@ -132,6 +140,8 @@ class Ledger {
 
   CreateResult create_account(const Account& account, const BatchFacts& batch, uint64_t event_time);
   CreateResult create_transfer(const Transfer& transfer, const BatchFacts& batch, uint64_t event_time);
+  TransferStatus hide(TransferCase& at) const;
+  void deny(TransferStatus status, const TransferCase& at);
   CreateResult judge_existing(TransferCase& at, uint32_t number) const;
   void move(const TransferCase& at, Sides sides);
   void resolve(const TransferCase& at, uint32_t pending_number, Sides sides);
@@ -168,6 +178,9 @@ class Ledger {
   Chunks<Uint128> failed_;                            // ids that a transient failure used up
   std::set<std::pair<uint64_t, uint32_t>> expiries_;  // when, and the pending transfer's number
   Totals totals_;
+
+  Access access_;
+  Denials denials_;
 
   // What look_ahead() has found for the events that come next, and for the one that is being looked at: hints.
   static constexpr size_t kNear = 12;

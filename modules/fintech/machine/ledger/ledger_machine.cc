@@ -1,6 +1,7 @@
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "kernel/base/assert.h"
@@ -45,6 +46,19 @@ T load(Bytes bytes) {
 }
 
 constexpr size_t kNoteMarginBytes = 64;  // what the entry holds beside a note
+
+// Configuration that was never logged is empty: logs from before it was there mean what they did.
+size_t sessions_most(std::string_view text) {
+  size_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool whole = error == std::errc() && end == text.data() + text.size() && number > 0;
+  return whole ? std::min(number, kClientSessionsLimit) : kClientSessions;
+}
+
+Access access_of(const Caller& caller) {
+  return {0, (caller.rights & kMayWithdraw) != 0, (caller.rights & kKeepsRanges) != 0};
+}
+
 constexpr std::byte kNothing[] = {static_cast<std::byte>(NoteForm::nothing)};
 
 }  // namespace
@@ -61,7 +75,9 @@ void LedgerMachine::apply_one(const Command& command, Effects& effects) {
   switch (command.type) {
     case kExpire: return apply_expire(command, effects);
     case kPutAsset: return apply_asset(command, effects);
-    case kTransferAll: return apply_transfer_all(command, effects);
+    case kTransferAll:
+    case kTransferAllOutside:
+    case kTransferAllWithdrawing: return apply_transfer_all(command, effects);
     case kGuardBalance: return apply_guard(command, effects);
     default: break;
   }
@@ -89,7 +105,7 @@ void LedgerMachine::apply_register(const Command& command, Effects& effects) {
   session.timestamp = ledger_.advance(ledger_time(command.time), 1);
   own_.last_commit = command.sequence;
   effects.reply(static_cast<int64_t>(session.number), static_cast<int64_t>(session.timestamp));
-  sessions_.put(caller.client, std::move(session));
+  sessions_.add(caller.client, std::move(session), sessions_most(effects.config(kClientSessionsKey)));
 }
 
 LedgerMachine::Judgement LedgerMachine::judge(const Caller& caller) const {
@@ -118,6 +134,7 @@ void LedgerMachine::apply_create(const Command& command, const OperationRow& row
   const std::optional<MultiBatch> batches = parse_body(row, command.payload.subspan(Caller::kBytes));
   if (!batches) return refuse(effects, LedgerRefusal::invalid_body, message_of(LedgerRefusal::invalid_body));
 
+  ledger_.act_as(access_of(caller));
   const std::vector<std::byte> body = create(row, *batches, command.time);
   const uint64_t timestamp = ledger_.clock();
   own_.last_commit = command.sequence;
@@ -131,7 +148,7 @@ void LedgerMachine::apply_create(const Command& command, const OperationRow& row
     sessions_.put(caller.client, std::move(session));
   }
   rearm(command.time, effects);
-  if (!tell(command.sequence, effects)) return;
+  if (!audit(command, effects) || !tell(command.sequence, effects)) return;
   effects.reply(body, static_cast<int64_t>(command.sequence), static_cast<int64_t>(timestamp));
 }
 
@@ -208,32 +225,6 @@ void LedgerMachine::expect(const Command& command) const {
   ledger_.expect_transfers(body.first(std::min(body.size(), kAhead)));
 }
 
-// The port.
-
-TransferStatus LedgerMachine::check(const Transfer& transfer, int64_t now) {
-  ledger_.open_scope();
-  const CreateResult result = this->transfer(transfer, now);
-  ledger_.close_scope(false);
-  return static_cast<TransferStatus>(result.status);
-}
-
-CreateResult LedgerMachine::transfer(const Transfer& transfer, int64_t now) { return chain({&transfer, 1}, now)[0]; }
-
-std::vector<CreateResult> LedgerMachine::chain(std::span<const Transfer> transfers, int64_t now) {
-  std::vector<Transfer> linked(transfers.begin(), transfers.end());
-  for (Transfer& transfer : linked) {
-    HEPTANE_ASSERT(transfer.timeout == 0, "a transfer with a time-out needs the ledger's own command");
-    transfer.flags |= transfer_flags::kLinked;
-  }
-  std::vector<CreateResult> results;
-  if (linked.empty()) return results;
-  linked.back().flags &= static_cast<uint16_t>(~transfer_flags::kLinked);
-  const Bytes events{reinterpret_cast<const std::byte*>(linked.data()), linked.size() * sizeof(Transfer)};
-  ledger_.create_transfers(ledger_.advance(ledger_time(now), linked.size()), events, results);
-  files_.end_if_unreadable();
-  return results;
-}
-
 // Queries.
 
 void LedgerMachine::query(const Query& query, Reply& reply) const {
@@ -255,14 +246,15 @@ void LedgerMachine::query_one(const Query& query, Reply& reply) const {
     return;
   }
   if (query.payload.size() < Caller::kBytes) return refuse_query(LedgerRefusal::invalid_body);
-  const Judgement judgement = judge(Caller::read(query.payload.data()));
+  const Caller caller = Caller::read(query.payload.data());
+  const Judgement judgement = judge(caller);
   if (judgement.standing == Standing::refused) return refuse_query(judgement.refusal);
   if (judgement.standing == Standing::repeat) return refuse_query(LedgerRefusal::dropped);
   const std::optional<MultiBatch> batches = parse_body(*row, query.payload.subspan(Caller::kBytes));
   if (!batches) return refuse_query(LedgerRefusal::invalid_body);
   MultiBatchWriter writer(row->result_bytes);
   batches->visit([&](Bytes batch) {
-    answer(*row, batch, writer.out());
+    answer(*row, batch, caller.client == 0, writer.out());
     writer.end_batch();
   });
   reply.payload = Buffer::take(writer.finish());
@@ -270,7 +262,7 @@ void LedgerMachine::query_one(const Query& query, Reply& reply) const {
                    static_cast<int64_t>(std::max<uint64_t>(1, ledger_.clock()))};
 }
 
-void LedgerMachine::answer(const OperationRow& row, Bytes batch, std::vector<std::byte>& out) const {
+void LedgerMachine::answer(const OperationRow& row, Bytes batch, bool owners, std::vector<std::byte>& out) const {
   const auto limit = static_cast<uint32_t>(row.batch_max());
   std::vector<Account> accounts;
   std::vector<Transfer> transfers;
@@ -293,6 +285,8 @@ void LedgerMachine::answer(const OperationRow& row, Bytes batch, std::vector<std
     case Operation::create_accounts:
     case Operation::create_transfers: break;
   }
+  if (!owners)
+    for (Account& account : accounts) account.reserved = 0;
   append_rows(out, accounts);
   append_rows(out, transfers);
   append_rows(out, balances);

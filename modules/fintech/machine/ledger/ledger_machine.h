@@ -1,6 +1,6 @@
 // The ledger as a machine of the shard: commands carry bodies as clients sent them, expiry is a timer, client sessions and
-// their last reply are state. What is created is told in two views (views.h). The ledger's clock is the later of the command's log time and the last timestamp + events.
-// The shard thread's.
+// their last reply are state. What is created is told in two views (views.h). The ledger's clock is the later of the
+// command's log time and the last timestamp + events. Who may touch what: domain/ledger/access.h. The shard thread's.
 #pragma once
 
 #include <algorithm>
@@ -45,9 +45,10 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   bool idle_work() override;
 
   const Account* account(Uint128 id) const override { return ledger_.find_account(id); }
-  TransferStatus check(const Transfer& transfer, int64_t now) override;
-  CreateResult transfer(const Transfer& transfer, int64_t now) override;
-  std::vector<CreateResult> chain(std::span<const Transfer> transfers, int64_t now) override;
+  CreateResult open_account(const Account& account, const PortCall& call) override;
+  TransferStatus check(const Transfer& transfer, const PortCall& call) override;
+  CreateResult transfer(const Transfer& transfer, const PortCall& call) override;
+  std::vector<CreateResult> chain(std::span<const Transfer> transfers, const PortCall& call) override;
 
   const Ledger& ledger() const { return ledger_; }
   const ClientSessions& sessions() const { return sessions_; }
@@ -79,6 +80,9 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   Result<Uint128> amount_of(const Decimal& decimal, uint32_t ledger) const;
   std::vector<std::byte> create(const OperationRow& row, const MultiBatch& batches, LogTime time);
   bool tell(Sequence sequence, Effects& effects);
+  // ledger_port.cc
+  std::vector<CreateResult> move(std::span<const Transfer> transfers, const PortCall& call);
+  bool audit(const Command& command, Effects& effects);
   Judgement judge(const Caller& caller) const;
   void rearm(LogTime now, Effects& effects);
   // A timestamp is at least 1.
@@ -89,9 +93,10 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   void totals(Reply& reply) const;
   void refuse_if_unreadable(Reply& reply) const;
   void query_one(const Query& query, Reply& reply) const;
+  void transfer_place(const Query& query, Reply& reply) const;
   bool recount_step(uint32_t transfers) const;
   void recount_more(Reply& reply) const;
-  void answer(const OperationRow& row, Bytes batch, std::vector<std::byte>& out) const;
+  void answer(const OperationRow& row, Bytes batch, bool owners, std::vector<std::byte>& out) const;
 
   Ledger ledger_;
   LedgerFiles files_{ledger_};

@@ -27,6 +27,7 @@ bool LedgerMachine::query_more(const Query& query, Reply& reply) const {
     case kQueryAssets: reply.payload = encode(assets_.all()); return true;
     case kQueryStatement: statement(query, reply); return true;
     case kQueryTotals: totals(reply); return true;
+    case kQueryTransferPlace: transfer_place(query, reply); return true;
     case kQueryRecount: recount_more(reply); return true;
     default: return false;
   }
@@ -74,6 +75,16 @@ void LedgerMachine::statement(const Query& query, Reply& reply) const {
   }
   reply.payload = Buffer::take(std::move(out));
   reply.numbers = {static_cast<int64_t>(transfers.size()), more ? 1 : 0};
+}
+
+void LedgerMachine::transfer_place(const Query& query, Reply& reply) const {
+  Uint128 id = 0;
+  if (query.payload.size() != sizeof id) return refuse(reply, Errc::invalid_argument, "an id has 16 bytes");
+  std::memcpy(&id, query.payload.data(), sizeof id);
+  Transfer found;
+  if (!ledger_.find_transfer(id, found))
+    return refuse(reply, Errc::not_found, "there is no transfer " + number_text(id));
+  reply.numbers = {ledger_.number_of_transfer(id), ledger_.transfers().size()};
 }
 
 void LedgerMachine::totals(Reply& reply) const {
