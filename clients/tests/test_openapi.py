@@ -56,6 +56,7 @@ EXAMPLES = [
     ("get", "/api/v1/ledger/accounts/{id}/statement", "/api/v1/ledger/accounts/1/statement", None),
     ("get", "/api/v1/ledger/transfers", "/api/v1/ledger/transfers?reversed=true", None),
     ("get", "/api/v1/ledger/transfers/{id}", "/api/v1/ledger/transfers/1", None),
+    ("get", "/api/v1/ledger/transfers/{id}/position", "/api/v1/ledger/transfers/1/position", None),
     ("get", "/api/v1/ledger/totals", "/api/v1/ledger/totals", None),
     ("get", "/api/v1/ledger/recount", "/api/v1/ledger/recount", None),
     ("get", "/livez", "/livez", None),
