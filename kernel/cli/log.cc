@@ -92,12 +92,13 @@ int verify_blobs(const LogArguments& arguments, MakeModules make_modules) {
     std::cerr << "heptane: blobs and row files were not checked: " << report.error().message << "\n";
     return kFailed;
   }
-  if (report->row_files != 0 || report->problems != 0)
-    out << (report->problems == 0 ? "sound" : "NOT sound") << ": " << report->row_files << " row files\n";
-  if (report->blobs == 0) return report->problems == 0 ? kOk : kFailed;
-  out << (report->problems == 0 ? "sound" : "NOT sound") << ": " << report->blobs << " blobs, " << report->bytes
-      << " bytes, " << report->problems << " missing or damaged\n";
-  return report->problems == 0 ? kOk : kFailed;
+  if (report->row_files != 0)
+    out << (report->row_problems == 0 ? "sound" : "NOT sound") << ": " << report->row_files << " row files, "
+        << report->row_problems << " damaged\n";
+  if (report->blobs != 0)
+    out << (report->problems == 0 ? "sound" : "NOT sound") << ": " << report->blobs << " blobs, " << report->bytes
+        << " bytes, " << report->problems << " missing or damaged\n";
+  return report->problems + report->row_problems == 0 ? kOk : kFailed;
 }
 
 int verify(const LogArguments& arguments) {

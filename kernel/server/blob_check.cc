@@ -21,7 +21,7 @@ Result<BlobReport> check_blobs(Disk& disk, const std::string& data_directory, Mo
   std::vector<std::string> problems;
   for (const MachineFiles* files : state.shard().machine_files()) report.row_files += files->verify(problems);
   for (const std::string& problem : problems) out << problem << "\n";
-  report.problems += problems.size();
+  report.row_problems = problems.size();
   return report;
 }
 

@@ -12,7 +12,8 @@ struct BlobReport {
   uint64_t blobs = 0;
   uint64_t bytes = 0;
   uint64_t row_files = 0;
-  uint64_t problems = 0;  // each was printed as a line
+  uint64_t row_problems = 0;  // likewise printed
+  uint64_t problems = 0;      // each was printed as a line
 };
 
 // Errors are those of making the state out of snapshot and log.
