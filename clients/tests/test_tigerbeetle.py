@@ -11,7 +11,7 @@ import socket
 import subprocess
 import unittest
 
-from heptane_testkit import Server
+from heptane_testkit import Server, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCRIPT = os.path.join(HERE, "tigerbeetle_client.js")
@@ -120,7 +120,10 @@ class Pour:
             line = self.process.stdout.readline()
             assert line, "the client ended"
             assert int(line) == self.last + 1, line
-            self.last += 1
+            self.take(line)
+
+    def take(self, line):
+        self.last = int(line)
 
     def close(self):
         if self.process.stdout.closed:
@@ -128,7 +131,7 @@ class Pour:
         self.process.kill()
         for line in self.process.stdout:
             if line.endswith("\n"):
-                self.last = int(line)
+                self.take(line)
         self.process.stdout.close()
         self.process.wait()
 
@@ -161,6 +164,164 @@ class PowerCut(unittest.TestCase):
                     self.assertEqual(after.stop(), 0)
                 finally:
                     after.close()
+
+
+class Mix:
+    """A client with pending transfers, time-outs and chains in flight; what it sent, and what was acknowledged of it."""
+
+    def __init__(self, server, seed):
+        self.process = subprocess.Popen(command(server, "mix", {"seed": seed}), stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True)
+        self.sent = []
+        self.acknowledged = []  # results of each request; the last one sent may have none
+
+    def take(self, text):
+        row = json.loads(text)
+        if "sent" in row:
+            self.sent.append(row["sent"])
+        else:
+            self.acknowledged.append(row["acknowledged"])
+
+    def until(self, requests):
+        while len(self.acknowledged) < requests:
+            text = self.process.stdout.readline()
+            assert text, "the client ended"
+            self.take(text)
+
+    close = Pour.close
+
+
+LINKED, PENDING, POST, VOID = 1, 2, 4, 8
+SIDES = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
+
+
+def balances_of(transfers):
+    """What these transfers, in their order, make of every account once all time-outs have come: the model."""
+    balances = {}
+    pendings = {}
+
+    def move(transfer, side, amount):
+        for account, key in ((transfer["debit_account_id"], "debits_"), (transfer["credit_account_id"], "credits_")):
+            row = balances.setdefault(account, dict.fromkeys(SIDES, 0))
+            row[key + side] += amount
+
+    for transfer in transfers:
+        amount = int(transfer["amount"])
+        if transfer["flags"] & (POST | VOID):
+            move(transfer, "pending", -int(pendings.pop(transfer["pending_id"])["amount"]))
+        if transfer["flags"] & PENDING:
+            pendings[transfer["id"]] = transfer
+            move(transfer, "pending", amount)
+        elif not transfer["flags"] & VOID:
+            move(transfer, "posted", amount)
+    for transfer in pendings.values():
+        if transfer["timeout"]:
+            move(transfer, "pending", -int(transfer["amount"]))
+    return balances
+
+
+class MixedCut(unittest.TestCase):
+    """Pending transfers, chains and time-outs in flight when the power goes."""
+
+    def setUp(self):
+        self.server = Server.with_powercut(args=SMALL_SEGMENTS).use_stable_port("tigerbeetle")
+        self.addCleanup(self.server.close)
+        self.server.start()
+
+    def poured(self, seed):
+        """A client over a kill; and (position, requests acknowledged before it was taken)."""
+        mix = Mix(self.server, seed)
+        self.addCleanup(mix.close)
+        notes = []
+        for number in range(4, 140, 4):
+            mix.until(number)
+            notes.append((self.server.position(), number))
+            if number == 60:
+                self.server.crash_restart()
+        mix.close()
+        self.server.kill()
+        return mix, notes
+
+    def assert_kept(self, after, mix, requests):
+        """Of what was sent a beginning is there, whole requests, and all that was acknowledged, each as it was."""
+        found = run(after, "dump")
+        transfers = found["transfers"]
+        by_id = {transfer["id"]: transfer for transfer in transfers}
+        self.assertEqual(len(by_id), len(transfers), "once each")
+        there = set()
+        for at, (events, results) in enumerate(zip(mix.sent, mix.acknowledged)):
+            made = {event["id"]: result[1] for event, result in zip(events, results) if result[0] == "created"}
+            kept = {key: by_id[key]["timestamp"] for key in made if key in by_id}
+            if at < requests or kept:
+                self.assertEqual(kept, made, f"request {at} of {requests} acknowledged")
+            self.assertFalse({event["id"] for event in events if event["id"] not in made} & by_id.keys(), "refused, and there")
+            there |= kept.keys()
+        if len(mix.sent) > len(mix.acknowledged):  # under way when the client was ended
+            there |= self.assert_chains_whole(mix.sent[-1], by_id)
+        self.assertEqual(by_id.keys(), there, "nothing that was not sent")
+        return found
+
+    def assert_chains_whole(self, events, by_id):
+        kept = {event["id"] for event in events if event["id"] in by_id}
+        for event, following in zip(events, events[1:]):
+            if event["flags"] & LINKED:
+                self.assertEqual(event["id"] in kept, following["id"] in kept, "a chain is whole or not there")
+        return kept
+
+    def assert_balances(self, after):
+        """Time-outs that were in flight give back what they held, once; then the model agrees."""
+        def differences():
+            found = run(after, "dump")
+            model = balances_of(found["transfers"])
+            zero = dict.fromkeys(SIDES, 0)
+            return {a["id"]: a for a in found["accounts"] if {k: int(a[k]) for k in SIDES} != model.get(a["id"], zero)}
+
+        wait_until(lambda: not differences(), "every time-out to give back what it held", 60)
+        verified = after.run("ledger", "verify", "--server", after.admin)
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+    def assert_asked_again(self, after, mix, found):
+        """The same events again are the same transfers, and used-up ids stay so."""
+        by_id = {transfer["id"]: transfer for transfer in found["transfers"]}
+        events, want = [], []
+        for sent, results in zip(mix.sent, mix.acknowledged):
+            if not any(event["id"] in by_id for event in sent):
+                continue
+            for event, (status, timestamp) in zip(sent, results):
+                if status == "created" and not event["flags"] & LINKED:
+                    events.append(event)
+                    want.append(["exists", timestamp])
+                elif status == "credit_account_not_found" and not event["flags"] & LINKED:
+                    events.append(event)
+                    want.append(["id_already_failed", None])
+        results = run(after, "again", events=events)["results"]
+        self.assertEqual([[s, t if s == "exists" else None] for s, t in results], want)
+
+    def test_what_was_in_flight_is_whole_after_cuts(self):
+        mix, notes = self.poured(seed=1)
+        statuses = {status for results in mix.acknowledged for status, _ in results}
+        self.assertLessEqual({"created", "linked_event_failed", "pending_transfer_already_posted", "credit_account_not_found"},
+                             statuses)
+        rng = random.Random(5)
+        with_timeout = 0
+        for seed in range(max(1, round(6 * SCALE))):
+            position, requests = rng.choice(notes)
+            mode = ("reorder", "tear", "lose", "keep")[seed % 4]
+            with self.subTest(seed=seed, mode=mode, position=position):
+                after = self.server.after_cut(seed, mode, at=position)
+                try:
+                    after.start()
+                    found = self.assert_kept(after, mix, requests)
+                    resolved = {transfer["pending_id"] for transfer in found["transfers"]}
+                    with_timeout += sum(t["timeout"] > 0 and t["id"] not in resolved for t in found["transfers"])
+                    self.assert_balances(after)
+                    self.assert_asked_again(after, mix, found)
+                    self.assertEqual(after.stop(), 0)
+                    verified = after.log_verify()
+                    self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+                finally:
+                    after.close()
+        self.assertGreater(with_timeout, 0)
 
 
 if __name__ == "__main__":

@@ -236,7 +236,78 @@ async function reserved (client) {
   assert.deepStrictEqual((await client.lookupTransfers([id, 7n])).map(t => t.id), [7n])
 }
 
-const scripts = { everything, imported, batches, concurrent, pour, count, pending, expired, over, crowd, reserved }
+// Until it is ended: requests with everything in flight that a ledger can have: pending transfers with and without time-outs,
+// posts, voids, chains, balancing. Prints each request when it is sent, and again with its results when it is acknowledged.
+const MIX_ACCOUNTS = 6
+
+function dice (seed) { // the same numbers for the same seed
+  let state = BigInt(seed) * 2862933555777941757n + 3037000493n
+  return sides => {
+    state = (state * 6364136223846793005n + 1442695040888963407n) & (2n ** 64n - 1n)
+    return Number((state >> 33n) % BigInt(sides))
+  }
+}
+
+function mixed (roll, id, pendings) {
+  const from = 1 + roll(MIX_ACCOUNTS)
+  const to = 1 + (from + roll(MIX_ACCOUNTS - 1)) % MIX_ACCOUNTS
+  const amount = BigInt(1 + roll(50))
+  const kind = roll(20)
+  if (kind < 7 && pendings.length > 0) {
+    const pending = pendings[Math.max(0, pendings.length - 1 - roll(8))]
+    return kind < 3 ? resolving(id, pending, 0n, TransferFlags.void_pending_transfer)
+      : resolving(id, pending, kind < 5 ? tb.amount_max : amount, TransferFlags.post_pending_transfer)
+  }
+  if (kind < 13) {
+    pendings.push(id)
+    return transfer(id, BigInt(from), BigInt(to), amount, { flags: TransferFlags.pending, timeout: roll(3) })
+  }
+  if (kind === 13) return transfer(id, BigInt(from), BigInt(to), amount, { flags: TransferFlags.balancing_debit })
+  if (kind === 14) return transfer(id, BigInt(from), 99n, amount)
+  return transfer(id, BigInt(from), BigInt(to), amount)
+}
+
+const said = event => ({ ...event, amount: event.amount === tb.amount_max ? 'max' : event.amount })
+const line = value => process.stdout.write(JSON.stringify(value, (_, v) => typeof v === 'bigint' ? v.toString() : v) + '\n')
+
+async function mix (client, { seed }) {
+  const roll = dice(seed)
+  await client.createAccounts(Array.from({ length: MIX_ACCOUNTS }, (_, i) => account(BigInt(i + 1),
+    { flags: i === 2 ? AccountFlags.debits_must_not_exceed_credits : i % 2 ? AccountFlags.history : 0 })))
+  const pendings = []
+  for (let id = 1n; ;) {
+    const events = Array.from({ length: 1 + roll(6) }, () => mixed(roll, id++, pendings))
+    for (const event of events.slice(0, -1)) if (roll(3) === 0) event.flags |= TransferFlags.linked
+    line({ sent: events.map(said) })
+    const results = await client.createTransfers(events)
+    line({ acknowledged: results.map(r => [CreateTransferStatus[r.status], r.timestamp]) })
+  }
+}
+
+// All that is there.
+async function dump (client) {
+  const any = { user_data_128: 0n, user_data_64: 0n, user_data_32: 0, ledger: 0, code: 0, timestamp_max: 0n, limit: BATCH_MAX, flags: 0 }
+  const transfers = []
+  for (let page, from = 0n; page === undefined || page.length === BATCH_MAX;) {
+    page = await client.queryTransfers({ ...any, timestamp_min: from })
+    transfers.push(...page)
+    if (page.length > 0) from = page[page.length - 1].timestamp + 1n
+  }
+  line({ transfers: transfers.map(said), accounts: await client.queryAccounts({ ...any, timestamp_min: 0n }) })
+  client.destroy()
+  process.exit(0)
+}
+
+// Events once more: what comes of each now.
+async function again (client, { events }) {
+  const event = e => transfer(BigInt(e.id), BigInt(e.debit_account_id), BigInt(e.credit_account_id),
+    e.amount === 'max' ? tb.amount_max : BigInt(e.amount),
+    { pending_id: BigInt(e.pending_id), timeout: e.timeout, ledger: e.ledger, code: e.code, flags: e.flags })
+  const results = await client.createTransfers(events.map(event))
+  return { results: results.map(r => [CreateTransferStatus[r.status], r.timestamp.toString()]) }
+}
+
+const scripts = { everything, imported, batches, concurrent, pour, count, pending, expired, over, crowd, reserved, mix, dump, again }
 
 async function main () {
   const client = connect()
