@@ -8,9 +8,13 @@
 #include <dirent.h>
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
+#include <string_view>
+#include <utility>
 
 #include "kernel/base/disk.h"
 
@@ -29,9 +33,21 @@ Error system_error(const std::string& what, const std::string& path) {
 
 constexpr size_t kScatterMax = 64;  // places of one call
 
+// Once a process. Allocates nothing: a forked child that writes a snapshot may be the one that finds out.
+void tell_refused(const std::string& path) {
+  static std::atomic<bool> told{false};
+  if (told.exchange(true)) return;
+  std::string_view pieces[] = {"heptane: the file system of ", path,
+                               " opens files for writing past the page cache (O_DIRECT) and then refuses to: what it "
+                               "refuses is written through the page cache\n"};
+  iovec parts[std::size(pieces)];
+  for (size_t i = 0; i < std::size(pieces); ++i) parts[i] = {const_cast<char*>(pieces[i].data()), pieces[i].size()};
+  [[maybe_unused]] const ssize_t written = ::writev(STDERR_FILENO, parts, static_cast<int>(std::size(parts)));
+}
+
 class SystemFile final : public File {
  public:
-  SystemFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  SystemFile(int fd, std::string path, bool direct = false) : fd_(fd), path_(std::move(path)), direct_(direct) {}
   ~SystemFile() override { ::close(fd_); }
   SystemFile(const SystemFile&) = delete;
   SystemFile& operator=(const SystemFile&) = delete;
@@ -84,6 +100,7 @@ class SystemFile final : public File {
     while (!bytes.empty()) {
       const ssize_t count = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
       if (count < 0 && errno == EINTR) continue;
+      if (count < 0 && errno == EINVAL && leave_direct()) continue;
       if (count < 0) return system_error("write", path_);
       bytes = bytes.subspan(static_cast<size_t>(count));
       offset += static_cast<uint64_t>(count);
@@ -125,8 +142,22 @@ class SystemFile final : public File {
   int descriptor() const override { return fd_; }
 
  private:
+  // EINVAL of a direct write says that this kind of writing is not for this file system, before anything was written: no
+  // error of the device that a second try would hide. True: the file is written through the page cache from now on.
+  bool leave_direct() {
+    if (!std::exchange(direct_, false)) return false;
+    const int flags = ::fcntl(fd_, F_GETFL);
+    if (flags < 0 || ::fcntl(fd_, F_SETFL, flags & ~O_DIRECT) != 0) {
+      errno = EINVAL;
+      return false;
+    }
+    tell_refused(path_);
+    return true;
+  }
+
   int fd_;
   std::string path_;
+  bool direct_;
 };
 
 class SystemLock final : public DirectoryLock {
@@ -151,10 +182,11 @@ int open_flags(OpenMode mode, OpenHint hint) {
 
 Result<std::unique_ptr<File>> SystemDisk::open(const std::string& path, OpenMode mode, OpenHint hint) {
   int fd = ::open(path.c_str(), open_flags(mode, hint), 0600);
-  if (fd < 0 && errno == EINVAL && hint == OpenHint::direct)
+  bool direct = hint == OpenHint::direct;
+  if (fd < 0 && errno == EINVAL && std::exchange(direct, false))
     fd = ::open(path.c_str(), open_flags(mode, OpenHint::none), 0600);
   if (fd < 0) return system_error("open", path);
-  return std::unique_ptr<File>(new SystemFile(fd, path));
+  return std::unique_ptr<File>(new SystemFile(fd, path, direct));
 }
 
 Result<void> SystemDisk::make_directory(const std::string& path) {

@@ -100,4 +100,12 @@ void QuotaSlot::leave() {
   taken_ = nullptr;
 }
 
+int64_t QuotaPayer::pause_ns() const {
+  const int64_t wait_ns = quotas == nullptr ? 0 : quotas->wait_ns(listener, principal);
+  if (wait_ns <= 0) return 0;
+  const int64_t pause_ns = std::min(wait_ns, Quotas::kPauseMaxNs);
+  quotas->count_throttled(pause_ns);
+  return pause_ns;
+}
+
 }  // namespace heptane::net

@@ -44,6 +44,7 @@ class Quotas {
   static constexpr size_t kPrincipalsMax = 8192;
   static constexpr int64_t kBurstNs = 1'000'000'000;
   static constexpr int64_t kWaitMaxNs = 30'000'000'000;  // nobody is told to wait longer at once
+  static constexpr int64_t kPauseMaxNs = 5'000'000'000;  // who is slowed down is looked at again; below every deadline
 
   explicit Quotas(Clock& clock) : clock_(clock) {}
 
@@ -107,6 +108,19 @@ class QuotaSlot {
 
  private:
   Quotas::Buckets* taken_ = nullptr;
+};
+
+// Who pays for what a connection uses. Without quotas nobody does. Outlived by the quotas.
+struct QuotaPayer {
+  Quotas* quotas = nullptr;
+  std::string listener;
+  std::string principal;
+
+  void use(const QuotaUse& use) const {
+    if (quotas != nullptr) quotas->use(listener, principal, use);
+  }
+  // For how long who cannot be told to wait is read from or written to no more; 0: not at all. Counted as throttled.
+  int64_t pause_ns() const;
 };
 
 }  // namespace heptane::net

@@ -3,12 +3,31 @@
 
 #include "kernel/net/http/fake_context.h"
 #include "kernel/net/http/session.h"
+#include "kernel/net/http/websocket_frames.h"
 #include "sim/sim_clock.h"
 
 namespace heptane::http {
 namespace {
 
 constexpr int64_t kSecondNs = 1'000'000'000;
+
+// Counts what it is given; pushes pieces of 1,000 bytes while there is room.
+class Pieces final : public WebSocketHandler {
+ public:
+  explicit Pieces(int to_send) : to_send_(to_send) {}
+  void on_open(WebSocket& socket) override { push(socket); }
+  void on_text(std::string_view message, WebSocket& socket) override {
+    socket.send_text(std::to_string(message.size()));
+  }
+  void on_binary(Bytes, WebSocket&) override {}
+  void on_writable(WebSocket& socket) override { push(socket); }
+
+ private:
+  void push(WebSocket& socket) {
+    for (; to_send_ > 0 && !socket.output_full(); --to_send_) socket.send_text(std::string(1000, 'p'));
+  }
+  int to_send_;
+};
 
 class QuotaSession : public testing::Test {
  protected:
@@ -31,6 +50,16 @@ class QuotaSession : public testing::Test {
       exchange.start({200, "text/plain", "", {}});
       piece(exchange, 4);
     });
+    service.router.add(Method::get, "/large", [](HttpExchange& exchange) {
+      exchange.start({200, "text/plain", "", {}});
+      exchange.send_piece(std::string(300'000, 'p'), [](HttpExchange& room) {
+        room.send_piece(std::string(1000, 'p'), [](HttpExchange& again) { again.end(""); });
+      });
+    });
+    service.router.add(Method::get, "/socket",
+                       [](HttpExchange& exchange) { exchange.upgrade(std::make_unique<Pieces>(0), {}); });
+    service.router.add(Method::get, "/pushes",
+                       [](HttpExchange& exchange) { exchange.upgrade(std::make_unique<Pieces>(5), {}); });
     service.router.add(Method::put, "/upload", [this](HttpExchange& exchange) { take(exchange); },
                        {.any_content_type = true, .streamed_body_bytes = uint64_t{10} << 20});
     return service;
@@ -55,6 +84,13 @@ class QuotaSession : public testing::Test {
     context_.output.clear();
     context_.send("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
     return context_.output;
+  }
+  void open_socket(const std::string& path) {
+    context_.send("GET " + path +
+                  " HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    EXPECT_TRUE(context_.output.starts_with("HTTP/1.1 101")) << context_.output;
+    context_.output.erase(0, context_.output.find("\r\n\r\n") + 4);
   }
   void pass(int64_t ns) {
     clock_.advance(ns);
@@ -93,6 +129,19 @@ TEST_F(QuotaSession, AnAnswerInPiecesGoesOnAsItIsPaidFor) {
   EXPECT_GT(quotas_.throttled().value(), 0u);
 }
 
+// Pieces above the loop's mark are sent when there is room again; that is no way around the quota.
+TEST_F(QuotaSession, ALargePieceIsPaidForToo) {
+  limit({.bytes_in = 0, .bytes_out = 200'000, .requests = 0, .connections = 0});
+  context_.output_stalls = true;
+  const size_t begun = get("/large").size();
+  context_.drain_output();
+  EXPECT_EQ(context_.output.size(), begun) << "room, and a debt of half a second";
+  pass(kSecondNs);
+  EXPECT_GT(context_.output.size(), begun);
+  for (int i = 0; i < 10; ++i) pass(kSecondNs);
+  EXPECT_TRUE(context_.output.ends_with("0\r\n\r\n"));
+}
+
 TEST_F(QuotaSession, ABodyInPiecesIsReadAsItIsPaidFor) {
   limit({.bytes_in = 300'000, .bytes_out = 0, .requests = 0, .connections = 0});
   context_.send("PUT /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n");
@@ -101,6 +150,39 @@ TEST_F(QuotaSession, ABodyInPiecesIsReadAsItIsPaidFor) {
   EXPECT_GT(context_.kept(), 0u) << "the rest waits outside";
   for (int i = 0; i < 10; ++i) pass(kSecondNs);
   EXPECT_TRUE(context_.output.ends_with("1000000")) << context_.output;
+}
+
+TEST_F(QuotaSession, MessagesOfAWebSocketAreReadAsTheyArePaidFor) {
+  limit({.bytes_in = 1000, .bytes_out = 0, .requests = 0, .connections = 0});
+  open_socket("/socket");
+  const std::string frame = test::client_frame(Opcode::text, std::string(3000, 'x'));
+  context_.send(frame.substr(0, 2000));
+  EXPECT_FALSE(context_.paused()) << "a message that has begun is read to its end";
+  context_.send(frame.substr(2000));
+  EXPECT_TRUE(context_.paused());
+  context_.send(frame);
+  EXPECT_EQ(context_.output.size(), 2 + 4u) << "the second waits outside";
+  EXPECT_EQ(context_.kept(), frame.size());
+  pass(kSecondNs);
+  EXPECT_EQ(context_.output.size(), 2 + 4u) << "too early";
+  // More silence than a ping is answered in: nothing is read, so nothing is missed.
+  for (int i = 0; i < 120; ++i) pass(kSecondNs / 2);
+  EXPECT_FALSE(context_.closed);
+  EXPECT_EQ(context_.kept(), 0u);
+  EXPECT_NE(context_.output.find("3000", 6), std::string::npos);
+  EXPECT_GT(quotas_.throttled().value(), 0u);
+}
+
+TEST_F(QuotaSession, WhatAWebSocketPushesGoesOnAsItIsPaidFor) {
+  limit({.bytes_in = 0, .bytes_out = 1000, .requests = 0, .connections = 0});
+  open_socket("/pushes");
+  const size_t begun = context_.output.size();
+  EXPECT_LT(begun, 3 * 1004u);
+  pass(kSecondNs / 1000);
+  EXPECT_EQ(context_.output.size(), begun) << "too early";
+  for (int i = 0; i < 10; ++i) pass(kSecondNs);
+  EXPECT_EQ(context_.output.size(), 5 * 1004u);
+  EXPECT_FALSE(context_.paused());
 }
 
 TEST_F(QuotaSession, AUsersConnectionsAreCounted) {

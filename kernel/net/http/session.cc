@@ -17,7 +17,6 @@ constexpr size_t kGzipMinBytes = 1024;
 constexpr size_t kGzipMaxBytes = size_t{2} << 20;
 constexpr size_t kBodyPieceBytes = size_t{256} << 10;
 constexpr int64_t kSecondNs = 1'000'000'000;
-constexpr int64_t kPaceMaxNs = 5 * kSecondNs;  // then it is looked at again; below every deadline
 constexpr std::string_view kAllMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 bool changes_state(Method method) {
@@ -186,18 +185,24 @@ std::optional<HttpResponse> HttpSession::quota_refusal() {
   return std::nullopt;
 }
 
+// Who has not said who it is uses its listener's limits alone.
+net::QuotaPayer HttpSession::payer() const {
+  if (!limited()) return {};
+  const bool nobody = service_.gate != nullptr && service_.gate->enabled() && identity_.principal.id == auth::kLocalId;
+  return {service_.quotas, service_.listener, nobody ? std::string() : identity_.name};
+}
+
 void HttpSession::use_quota(const net::QuotaUse& use) {
-  if (limited()) service_.quotas->use(service_.listener, identity_.name, use);
+  if (limited()) payer().use(use);
 }
 
 // True: `then` comes when a part of the debt is paid.
 bool HttpSession::paced(OnWaited then) {
-  const int64_t wait_ns = limited() ? service_.quotas->wait_ns(service_.listener, identity_.name) : 0;
-  if (wait_ns <= 0) return false;
-  service_.quotas->count_throttled(std::min(wait_ns, kPaceMaxNs));
+  const int64_t pause_ns = payer().pause_ns();
+  if (pause_ns <= 0) return false;
   disarm();
   on_waited_ = std::move(then);
-  wait_timer_ = context_->arm(std::min(wait_ns, kPaceMaxNs));
+  wait_timer_ = context_->arm(pause_ns);
   return true;
 }
 
@@ -373,10 +378,12 @@ void HttpSession::upgrade(std::unique_ptr<WebSocketHandler> handler, const WebSo
   disarm();
   std::string head = "HTTP/1.1 101 Switching Protocols\r\n";
   for (const Header& header : std::get<0>(answer)) head += header.name + ": " + header.value + "\r\n";
-  context_->write(Buffer::take(head + "\r\n"));
+  head += "\r\n";
+  use_quota({.bytes_in = 0, .bytes_out = static_cast<int64_t>(head.size()), .requests = 0});
+  context_->write(Buffer::take(std::move(head)));
   request_ = {};
   phase_ = Phase::upgraded;
-  upgraded_ = std::make_unique<WebSocketSession>(std::move(handler), options.limits);
+  upgraded_ = std::make_unique<WebSocketSession>(std::move(handler), options.limits, payer());
   context_->pause_input(false);
   upgraded_->on_open(*context_);
 }
@@ -505,8 +512,10 @@ void HttpSession::on_writable(net::SessionContext& context) {
   context_ = &context;
   if (phase_ == Phase::upgraded) return upgraded_->on_writable(context);
   if (phase_ != Phase::streaming || !on_room_) return;
+  const OnWaited then = std::exchange(on_room_, nullptr);
+  if (paced(then)) return;
   arm(service_.limits.answer_deadline_ns);
-  std::exchange(on_room_, nullptr)(*this);
+  then(*this);
 }
 
 // Deadlines.

@@ -93,6 +93,7 @@ class HttpSession final : public net::Session, private HttpExchange {
   std::optional<HttpResponse> quota_refusal();
   bool limited() const { return service_.quotas != nullptr && route_ != nullptr && !route_->options.needs.open; }
   void use_quota(const net::QuotaUse& use);
+  net::QuotaPayer payer() const;
   bool paced(OnWaited then);
   std::optional<HttpResponse> content_refusal(const RequestHead& head);
   std::optional<HttpResponse> length_refusal(const RequestHead& head) const;

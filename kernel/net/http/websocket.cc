@@ -11,8 +11,9 @@ namespace {
 constexpr size_t kFlushBytes = size_t{64} << 10;
 }  // namespace
 
-WebSocketSession::WebSocketSession(std::unique_ptr<WebSocketHandler> handler, const WebSocketLimits& limits)
-    : handler_(std::move(handler)), limits_(limits) {}
+WebSocketSession::WebSocketSession(std::unique_ptr<WebSocketHandler> handler, const WebSocketLimits& limits,
+                                   net::QuotaPayer payer)
+    : handler_(std::move(handler)), limits_(limits), payer_(std::move(payer)) {}
 
 void WebSocketSession::on_open(net::SessionContext& context) {
   context_ = &context;
@@ -44,8 +45,10 @@ size_t WebSocketSession::on_bytes(Bytes input, net::SessionContext& context) {
       delivered = true;
     }
   }
+  payer_.use({.bytes_in = static_cast<int64_t>(used), .bytes_out = 0, .requests = 0});
   watch_message();
   flush();
+  watch_quota();
   return closed_ ? input.size() : used;
 }
 
@@ -132,14 +135,48 @@ void WebSocketSession::send(Opcode opcode, Bytes payload) {
 
 void WebSocketSession::flush() {
   if (out_.empty() || closed_) return;
-  written_bytes_ += out_.size();
-  context_->write(Buffer::take(std::exchange(out_, {})));
+  write_out();
   watch_reader();
+}
+
+void WebSocketSession::write_out() {
+  written_bytes_ += out_.size();
+  payer_.use({.bytes_in = 0, .bytes_out = static_cast<int64_t>(out_.size()), .requests = 0});
+  context_->write(Buffer::take(std::exchange(out_, {})));
 }
 
 bool WebSocketSession::output_full() {
   flush();
-  return !closed_ && context_->output_full();
+  watch_quota();
+  told_full_ = !closed_ && (quota_timer_ || context_->output_full());
+  return told_full_;
+}
+
+// Quotas.
+
+void WebSocketSession::watch_quota() {
+  if (closed_) return;
+  if (!quota_timer_)
+    if (const int64_t pause_ns = payer_.pause_ns(); pause_ns > 0) quota_timer_ = context_->arm(pause_ns);
+  steer_input();
+}
+
+void WebSocketSession::pause_input(bool paused) {
+  handler_pauses_ = paused;
+  steer_input();
+}
+
+// A message that has begun holds memory and has a deadline: it is read to its end.
+void WebSocketSession::steer_input() {
+  const bool pause = handler_pauses_ || (quota_timer_ && !kind_);
+  if (closed_ || pause == paused_) return;
+  paused_ = pause;
+  context_->pause_input(pause);
+}
+
+void WebSocketSession::go_on_paid() {
+  watch_quota();
+  if (!quota_timer_ && !context_->output_full() && std::exchange(told_full_, false)) handler_->on_writable(*this);
 }
 
 void WebSocketSession::watch_reader() {
@@ -155,9 +192,11 @@ void WebSocketSession::check_reader() {
   watch_reader();
 }
 
-// Silence is followed by a ping, more silence by the end. While output is full nothing is read: that has its own deadline.
+// Silence is followed by a ping, more silence by the end. While output is full or input paused nothing is read: that is no
+// silence, and the pings of a pause only show that the connection is in use.
 void WebSocketSession::keep_alive() {
-  if (heard_ || context_->output_full()) {
+  if (heard_ || paused_ || context_->output_full()) {
+    if (paused_ && !context_->output_full()) send(Opcode::ping, {});
     heard_ = pinged_ = false;
   } else if (pinged_) {
     return end(kCloseGoingAway, "a ping was not answered", net::CloseReason::deadline);
@@ -175,10 +214,10 @@ void WebSocketSession::close(uint16_t code, std::string_view reason) {
 void WebSocketSession::end(uint16_t code, std::string_view reason, net::CloseReason why) {
   if (closed_) return;
   append_frame(out_, Opcode::close, as_bytes(close_payload(code, reason)));
-  context_->write(Buffer::take(std::exchange(out_, {})));
+  write_out();
   closed_ = true;
   message_ = {};
-  for (auto* timer : {&keep_alive_timer_, &message_timer_, &reader_timer_}) cancel(*timer);
+  for (auto* timer : {&keep_alive_timer_, &message_timer_, &reader_timer_, &quota_timer_}) cancel(*timer);
   context_->close(why, reason);
 }
 
@@ -201,6 +240,9 @@ void WebSocketSession::on_timer(net::SessionTimerId timer, net::SessionContext& 
   } else if (reader_timer_ == timer) {
     reader_timer_.reset();
     check_reader();
+  } else if (quota_timer_ == timer) {
+    quota_timer_.reset();
+    go_on_paid();
   } else {
     handler_->on_timer(timer, *this);
   }
@@ -229,6 +271,8 @@ void WebSocketSession::on_writable(net::SessionContext& context) {
   context_ = &context;
   if (closed_) return;
   cancel(reader_timer_);
+  if (quota_timer_) return;  // told when it is paid
+  told_full_ = false;
   handler_->on_writable(*this);
   flush();
 }

@@ -4,6 +4,9 @@
 //
 // A message has a limit before it is kept. Extensions (permessage-deflate) are never agreed on: a compressed message would
 // cost memory that its sender does not pay for. A reader that takes nothing, or lags behind the bound, is closed with 1013.
+//
+// Quotas count the bytes of frames in both directions. Who owes is read from no more between two messages, and its handler
+// is told that output is full, until it is paid back; a message that has begun is read to its end.
 #pragma once
 
 #include <memory>
@@ -12,6 +15,7 @@
 #include <string_view>
 
 #include "kernel/net/http/websocket_frame.h"
+#include "kernel/net/quota.h"
 #include "kernel/net/session.h"
 
 namespace heptane::http {
@@ -36,11 +40,13 @@ struct WebSocketOptions {
 class WebSocket {
  public:
   virtual ~WebSocket() = default;
-  virtual net::SessionContext& context() = 0;  // not for write, close, need
+  virtual net::SessionContext& context() = 0;  // not for write, close, need, pause_input
   virtual void send_text(std::string_view message) = 0;
   virtual void send_binary(Bytes message) = 0;
   // The reader has enough to read: a handler that can, waits for on_writable.
   virtual bool output_full() = 0;
+  // No message is delivered until it is called again with false.
+  virtual void pause_input(bool paused) = 0;
   virtual void close(uint16_t code, std::string_view reason) = 0;
 };
 
@@ -67,7 +73,8 @@ class WebSocketHandler {
 // A connection after its opening handshake.
 class WebSocketSession final : public net::Session, private WebSocket {
  public:
-  WebSocketSession(std::unique_ptr<WebSocketHandler> handler, const WebSocketLimits& limits);
+  WebSocketSession(std::unique_ptr<WebSocketHandler> handler, const WebSocketLimits& limits,
+                   net::QuotaPayer payer = {});
 
   void on_open(net::SessionContext& context) override;
   size_t on_bytes(Bytes input, net::SessionContext& context) override;
@@ -83,6 +90,7 @@ class WebSocketSession final : public net::Session, private WebSocket {
   void send_text(std::string_view message) override { send(Opcode::text, as_bytes(message)); }
   void send_binary(Bytes message) override { send(Opcode::binary, message); }
   bool output_full() override;
+  void pause_input(bool paused) override;
   void close(uint16_t code, std::string_view reason) override;
 
   bool begin_frame(Bytes input, size_t& used);
@@ -93,7 +101,11 @@ class WebSocketSession final : public net::Session, private WebSocket {
   void watch_message();
   void send(Opcode opcode, Bytes payload);
   void flush();
+  void write_out();
   void watch_reader();
+  void watch_quota();
+  void steer_input();
+  void go_on_paid();
   void keep_alive();
   void check_reader();
   void end(uint16_t code, std::string_view reason, net::CloseReason why);
@@ -101,6 +113,7 @@ class WebSocketSession final : public net::Session, private WebSocket {
 
   std::unique_ptr<WebSocketHandler> handler_;
   const WebSocketLimits limits_;
+  const net::QuotaPayer payer_;
   net::SessionContext* context_ = nullptr;
   FrameHeader frame_;
   uint64_t frame_left_ = 0;     // of the payload of a data frame that is being read
@@ -112,10 +125,14 @@ class WebSocketSession final : public net::Session, private WebSocket {
   std::optional<net::SessionTimerId> keep_alive_timer_;
   std::optional<net::SessionTimerId> message_timer_;
   std::optional<net::SessionTimerId> reader_timer_;
+  std::optional<net::SessionTimerId> quota_timer_;  // armed: it owes
   bool in_frame_ = false;
   bool heard_ = false;   // since the last look
   bool pinged_ = false;  // and nothing was heard since
   bool closed_ = false;
+  bool handler_pauses_ = false;
+  bool paused_ = false;     // nothing is read: the handler's wish, or a debt
+  bool told_full_ = false;  // the handler waits for on_writable
 };
 
 }  // namespace heptane::http

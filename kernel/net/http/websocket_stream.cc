@@ -53,7 +53,7 @@ void WebSocketStream::feed() {
   if (closed_) return;
   if (hungry_ && kept_.size() >= message_limit_bytes_) return close(net::CloseReason::limit, "a message is too long");
   // What the session has not seen yet is bounded: one message of the WebSocket.
-  outer().pause_input(paused_ || !(hungry_ || kept_.empty()));
+  socket_->pause_input(paused_ || !(hungry_ || kept_.empty()));
 }
 
 void WebSocketStream::close(net::CloseReason reason, std::string_view why) {

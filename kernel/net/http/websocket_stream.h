@@ -1,6 +1,7 @@
 // A session that takes bytes as from a socket, on a WebSocket: the payloads of binary messages, in order, are its input
 // whatever their borders (MQTT 5.0 §6, subprotocol `mqtt`); each of its writes is one binary message. It keeps what the
 // session does not consume, within the limit of the session's protocol, and shows more of it only while output has room.
+// Quotas count its bytes as the WebSocket's: the session counts requests alone.
 #pragma once
 
 #include <string>
@@ -53,7 +54,7 @@ class WebSocketStream final : public WebSocketHandler, private net::SessionConte
   const net::Address& remote() const override { return outer().remote(); }
   const net::TlsFacts* tls() const override { return outer().tls(); }
   size_t output_bytes() const override { return outer().output_bytes(); }
-  bool output_full() const override { return outer().output_full(); }
+  bool output_full() const override { return socket_->output_full(); }
 
   const std::unique_ptr<net::Session> session_;
   const size_t message_limit_bytes_;

@@ -1,0 +1,67 @@
+// What only the operating system's files do: the rest of the seam is tested with the simulated disk.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string>
+
+#include "kernel/base/aligned_buffer.h"
+#include "kernel/base/disk.h"
+
+namespace heptane {
+namespace {
+
+class SystemDiskTest : public testing::Test {
+ protected:
+  SystemDiskTest() {
+    std::string pattern = "/var/tmp/system_disk_test.XXXXXX";  // on a disk, as a rule: O_DIRECT is known there
+    directory_ = ::mkdtemp(pattern.data());
+  }
+  ~SystemDiskTest() override { std::filesystem::remove_all(directory_); }
+
+  std::string directory_;
+  SystemDisk disk_;
+};
+
+bool is_direct(const File& file) { return (::fcntl(file.descriptor(), F_GETFL) & O_DIRECT) != 0; }
+
+// A file system that opens with O_DIRECT and refuses to write so answers EINVAL, as any does for a size that is none of its
+// blocks.
+TEST_F(SystemDiskTest, ADirectWriteThatIsRefusedGoesThroughThePageCache) {
+  auto file = disk_.open(directory_ + "/f", OpenMode::create, OpenHint::direct);
+  ASSERT_TRUE(file.ok());
+  if (!is_direct(**file)) GTEST_SKIP() << "no O_DIRECT here";
+  AlignedBuffer block(4096);
+  std::memset(block.data(), 'a', 4096);
+  ASSERT_TRUE((*file)->write_at(0, {block.data(), 4096}).ok());
+  EXPECT_TRUE(is_direct(**file)) << "what is taken goes past the page cache";
+  testing::internal::CaptureStderr();
+  Result<void> result;
+  (*file)->write_and_sync(4096, {block.data(), 100}, [&](Result<void> done) { result = std::move(done); });
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_FALSE(is_direct(**file));
+  ASSERT_TRUE((*file)->write_at(4196, {block.data(), 3}).ok());
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_NE(told.find(directory_ + "/f opens files for writing past the page cache"), std::string::npos) << told;
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 1);
+  std::string read(5000, '\0');
+  const Result<size_t> count = (*file)->read_at(0, {reinterpret_cast<std::byte*>(read.data()), read.size()});
+  ASSERT_TRUE(count.ok());
+  EXPECT_EQ(read.substr(0, *count), std::string(4096 + 103, 'a'));
+}
+
+TEST_F(SystemDiskTest, OtherErrorsOfAWriteStay) {
+  auto made = disk_.open(directory_ + "/f", OpenMode::create, OpenHint::none);
+  ASSERT_TRUE(made.ok());
+  auto file = disk_.open(directory_ + "/f", OpenMode::read, OpenHint::none);
+  const std::byte one{1};
+  const Result<void> written = (*file)->write_at(0, {&one, 1});
+  ASSERT_FALSE(written.ok());
+  EXPECT_EQ(written.error().code, Errc::io);
+}
+
+}  // namespace
+}  // namespace heptane
