@@ -24,6 +24,7 @@ CreateResult LedgerMachine::open_account(const Account& account, const PortCall&
   std::vector<CreateResult> results;
   ledger_.create_accounts(ledger_.advance(ledger_time(call.command.time), 1),
                           {reinterpret_cast<const std::byte*>(&single), sizeof single}, results);
+  files_.end_if_unreadable();
   if (results[0].status != static_cast<uint32_t>(AccountStatus::created)) return results[0];
   own_.last_commit = call.command.sequence;
   note_.begin_port(NoteForm::port_accounts);
