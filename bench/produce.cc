@@ -1,15 +1,25 @@
 // Kafka produce, acks=all: one librdkafka producer against the server, which syncs to disk before it answers, and against
-// librdkafka's own mock broker, which keeps nothing: what protocol and client allow. They take turns.
+// librdkafka's own mock broker, which keeps nothing: what protocol and client allow. They take turns. nats-server with a
+// JetStream stream of one replica in files takes the same records from a client of the bench's own (nats_wire.h); no bar, as
+// the one that Debian has cannot sync before it acknowledges.
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
+#include <sys/wait.h>
+
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/benches.h"
 #include "bench/heptane_process.h"
+#include "bench/nats_wire.h"
+#include "bench/peer_process.h"
 #include "bench/report.h"
 
 namespace heptane::bench {
@@ -102,6 +112,64 @@ class MockBroker {
   rd_kafka_mock_cluster_t* cluster_;
 };
 
+// JetStream with a stream of one replica in files. Synced before it acknowledges where the server can (2.10 and newer).
+class NatsServer {
+ public:
+  static constexpr const char* kStream = "bench";
+  static constexpr uint64_t kInFlight = 16'384;
+
+  // Absent: it is not installed.
+  static std::optional<NatsServer> start(const std::string& directory);
+  double produce(size_t record_bytes, uint64_t records) const;
+  const char* durability() const {
+    return syncs_ ? "sync_interval: always, synced before the PubAck"
+                  : "this version has no sync_interval: acknowledged BEFORE it is synced, synced every minute or two";
+  }
+
+ private:
+  NatsServer(std::unique_ptr<PeerProcess> server, uint16_t port, bool syncs)
+      : server_(std::move(server)), port_(port), syncs_(syncs) {}
+
+  std::unique_ptr<PeerProcess> server_;
+  uint16_t port_;
+  bool syncs_;
+};
+
+// The configuration written for it, and whether the server takes it.
+bool configure_nats(const std::string& program, const std::string& file, const std::string& directory, uint16_t port,
+                    bool sync) {
+  std::ofstream(file) << "listen: 127.0.0.1:" << port << "\njetstream {\n  store_dir: \"" << directory << "/js\"\n"
+                      << "  max_file_store: 64GB\n"
+                      << (sync ? "  sync_interval: always\n" : "") << "}\n";
+  const int status = std::system((program + " -t -c '" + file + "' > '" + file + ".check' 2>&1").c_str());
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+std::optional<NatsServer> NatsServer::start(const std::string& directory) {
+  const std::string program = find_program("nats-server");
+  if (program.empty()) return {};
+  std::filesystem::create_directories(directory);
+  const std::string file = std::filesystem::absolute(directory) / "server.conf";
+  const std::string absolute = std::filesystem::absolute(directory);
+  const uint16_t port = free_port();
+  const bool syncs = configure_nats(program, file, absolute, port, true);
+  if (!syncs && !configure_nats(program, file, absolute, port, false))
+    give_up("nats-server refuses its configuration: see " + file + ".check");
+  NatsServer started(std::make_unique<PeerProcess>(directory, std::vector<std::string>{program, "-c", file}, port),
+                     port, syncs);
+  NatsWire(port).create_stream(kStream);
+  return started;
+}
+
+double NatsServer::produce(size_t record_bytes, uint64_t records) const {
+  NatsWire client(port_);
+  const std::string value(record_bytes, 'v');
+  client.publish(kStream, value, 1, 1);
+  const int64_t begin_ns = now_ns();
+  client.publish(kStream, value, records, kInFlight);
+  return static_cast<double>(records) / (static_cast<double>(now_ns() - begin_ns) / 1e9);
+}
+
 }  // namespace
 
 bool bench_produce(const Scratch& scratch) {
@@ -114,20 +182,33 @@ bool bench_produce(const Scratch& scratch) {
   report.setting("producer", std::string("librdkafka ") + rd_kafka_version_str() + ", " + settings);
   report.setting("Heptane", "synced to disk before the answer");
   report.setting("mock broker", "keeps nothing: the ceiling of protocol and client");
+  report.setting("NATS producer",
+                 "a client of the bench's own, one connection, PUB with a reply subject and its PubAck, " +
+                     std::to_string(NatsServer::kInFlight) + " in flight");
+  const char* nats_durability = "not installed";
   report.setting("each round", bytes_text(bytes) + ", " + std::to_string(rounds) + " rounds of each in turn, medians");
   for (const size_t record_bytes : {size_t{200}, size_t{1024}}) {
     std::vector<double> ours;
     std::vector<double> peers;
+    std::vector<double> nats;
     HeptaneProcess server(scratch.below("produce-" + std::to_string(record_bytes)));
     const MockBroker mock;
+    const std::string nats_directory = "produce-nats-" + std::to_string(record_bytes);
+    const std::optional<NatsServer> nats_server = NatsServer::start(scratch.below(nats_directory));
     for (uint64_t round = 0; round < rounds; ++round) {
       peers.push_back(produce(mock.brokers(), record_bytes, bytes / record_bytes));
       ours.push_back(produce(server.kafka(), record_bytes, bytes / record_bytes));
+      if (nats_server) nats.push_back(nats_server->produce(record_bytes, bytes / record_bytes));
     }
     const double share = median(ours) / median(peers);
     report.row({std::to_string(record_bytes) + " B, acks=all", rate(median(ours)), "mock " + rate(median(peers)),
                 ratio(share), ">= 0.70", share >= kRatioBar});
+    if (!nats_server) continue;
+    nats_durability = nats_server->durability();
+    report.row({std::to_string(record_bytes) + " B, JetStream R1", rate(median(ours)), "NATS " + rate(median(nats)),
+                ratio(median(ours) / median(nats)), "", true});
   }
+  report.setting("NATS", nats_durability);
   return report.print();
 }
 

@@ -3,7 +3,7 @@
 #
 #   Threads::Threads fmt::fmt OpenSSL::SSL OpenSSL::Crypto ZLIB::ZLIB Boost::headers GTest::gtest_main
 #   heptane::xxhash heptane::isal heptane::zstd heptane::lz4 heptane::snappy heptane::simdjson heptane::toml
-#   heptane::cli11 heptane::curl heptane::rocksdb heptane::rdkafka
+#   heptane::cli11 heptane::idn heptane::curl heptane::rocksdb heptane::rdkafka
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
@@ -49,6 +49,7 @@ heptane_external(lz4 HEADER lz4frame.h LIBRARY lz4)
 heptane_external(snappy HEADER snappy.h LIBRARY snappy)
 heptane_external(simdjson HEADER simdjson.h LIBRARY simdjson)
 heptane_external(toml HEADER toml++/toml.h)
+heptane_external(idn HEADER stringprep.h LIBRARY idn)
 heptane_external(curl HEADER curl/curl.h LIBRARY curl)
 heptane_external(cli11 HEADER CLI/CLI.hpp)
 heptane_external(rocksdb HEADER rocksdb/db.h LIBRARY rocksdb)

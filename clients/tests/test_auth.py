@@ -17,6 +17,9 @@ from heptane_testkit import kafka
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PASSWORD = "correct horse battery"
+# The same password as it was typed (an accent behind its letter, a soft hyphen, a Roman numeral) and as SASLprep prepares it.
+TYPED = "gro\u0308\u00dfer\u00ad \u2168 \u043f\u0430\u0440\u043e\u043b\u044c"
+PREPARED = "gr\u00f6\u00dfer IX \u043f\u0430\u0440\u043e\u043b\u044c"
 SECONDS = 20
 
 
@@ -257,6 +260,17 @@ class KafkaClients(Guarded):
         self.assertEqual(run("scram-sha-256", "alice", PASSWORD), {"offset": "0", "end": "1"})
         self.assertEqual(run("scram-sha-512", "alice", PASSWORD), {"offset": "1", "end": "2"})
         self.assertIn("SASL", json.dumps(run("scram-sha-256", "alice", "wrong password")))
+        self.admin("PUT", "/api/v1/users/alice/password", {"password": TYPED})
+        self.assertEqual(run("scram-sha-256", "alice", PREPARED), {"offset": "2", "end": "3"})
+
+    def test_a_password_beyond_ascii(self):
+        """SASLprep: these clients do not prepare with SCRAM, so they say what is prepared already."""
+        self.add_user("alice", "writer", password=TYPED)
+        for number, mechanism in enumerate(("SCRAM-SHA-256", "SCRAM-SHA-512")):
+            self.assertIsNone(self.produce("t", [f"{number}"], **sasl("alice", PREPARED, mechanism)))
+        self.assertEqual(self.read("t", "alice", PREPARED), ["0", "1"])
+        for said, status in ((TYPED, 200), (PREPARED, 200), (PREPARED.replace("\u00f6", "o"), 401), (PREPARED.upper(), 401)):
+            self.assertEqual(ask(self.server, "GET", "/api/v1/whoami", authorization=basic("alice", said))[0], status, said)
 
     def test_denied_topics(self):
         self.admin("POST", "/api/v1/roles", {"name": "orders", "permissions": [
@@ -336,6 +350,9 @@ class PlainOnLoopback(Guarded):
         self.assertIsNone(self.produce("t", ["1"], **sasl("alice", PASSWORD, "PLAIN")))
         made = ask(self.server, "POST", "/api/v1/tokens", {"name": "kafka"}, basic("alice", PASSWORD))[1]
         self.assertIsNone(self.produce("t", ["2"], **sasl("token", made["token"], "PLAIN")))
+        self.add_user("bob", "writer", password=TYPED)
+        for said in (TYPED, PREPARED):
+            self.assertIsNone(self.produce("u", ["1"], **sasl("bob", said, "PLAIN")))
         self.assertEqual(self.read("t", "alice", PASSWORD, "PLAIN"), ["1", "2"])
         done = kafka.kcat(self.server.kafka, "-L", "-m", 3, *kcat_sasl("alice", "wrong password", "PLAIN"), accept=None)
         self.assertNotEqual(done.returncode, 0)
@@ -389,6 +406,14 @@ class CommandLine(Guarded):
         self.assertEqual(denied.returncode, 1)
         self.assertIn("wrong user or password", denied.stderr)
         self.assertEqual(self.cli("user", "add", "bob", text="short\n").returncode, 1)
+        self.good("user", "add", "carol", text=TYPED + "\n")
+        self.assertEqual(ask(self.server, "GET", "/api/v1/whoami", authorization=basic("carol", PREPARED))[0], 200)
+        for password, why in (("short", "8 characters at least"), ("with a bell \a", "must not hold"),
+                              ("\u0627\u0628\u0629 mixed 1", "right to left"), ("later \u0221 letter", "Unicode 3.2")):
+            refused = self.cli("user", "passwd", "carol", text=password + "\n")
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("password ", refused.stderr)
+            self.assertIn(why, refused.stderr)
 
     def test_the_log_gives_nothing_away(self):
         self.add_user("alice", "writer")

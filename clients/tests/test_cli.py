@@ -136,6 +136,21 @@ class Explain(Cli):
         self.assertLess(abs(listed["timestamp"] - 1000 * datetime.datetime.fromisoformat(found["time"][:26]).replace(
             tzinfo=datetime.timezone.utc).timestamp()), 60_000)
 
+    def test_commands_of_blobs(self):
+        path = os.path.join(self.server.work, "content")
+        with open(path, "wb") as out:
+            out.write(b"some content")
+        digest = json.loads(self.at_server("blob", "put", path, "--json"))["sha256"]
+        self.at_server("blob", "rm", digest)
+        told = {}
+        for sequence in range(1, 10):
+            done = self.run_heptane("explain", f"0:{sequence}", "--data", self.server.data, "--json")
+            if done.returncode == 0 and "blob" in json.loads(done.stdout):
+                told[json.loads(done.stdout)["what"]] = json.loads(done.stdout)
+        kept, deleted = told["keep a blob, whose bytes are a file already"], told["delete a blob: it stays only for machines that refer to it"]
+        self.assertEqual((kept["blob"], kept["blob_bytes"]), (digest, "12"))
+        self.assertEqual(deleted["blob"], digest)
+
     def test_what_is_no_position(self):
         for position, code in (("x", 2), ("0:", 2), ("0:999", 1)):
             done = self.run_heptane("explain", position, "--data", self.server.data)

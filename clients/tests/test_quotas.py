@@ -1,7 +1,8 @@
-"""Quotas by real clients: Kafka's throttle time as confluent-kafka tells it, 429 with Retry-After over HTTP, connections of a
-user, limits of a listener, and a reload that changes them."""
+"""Quotas by real clients: Kafka's throttle time as confluent-kafka tells it, 429 with Retry-After over HTTP, records over a
+WebSocket, TigerBeetle's own client, connections of a user, limits of a listener, and a reload that changes them."""
 
 import http.client
+import json
 import os
 import signal
 import subprocess
@@ -9,12 +10,14 @@ import unittest
 import urllib.error
 import urllib.request
 
+import websocket
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from heptane_testkit import Server, wait_until
 from heptane_testkit import http as admin
 
 SECONDS = 60
+TIGERBEETLE_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tigerbeetle_client.js")
 
 
 def metric(server, name):
@@ -129,6 +132,22 @@ class Quotas(unittest.TestCase):
             path = answer.headers["Location"]
         with urllib.request.urlopen(f"http://{server.admin}{path}", timeout=SECONDS) as answer:
             self.assertEqual(answer.read(), data)
+        self.assertGreater(metric(server, "heptane_throttled_total"), 0)
+
+    def test_records_over_a_websocket_are_slowed_down_and_all_come(self):
+        server = self.server("listen.admin.bytes_out=300KiB")
+        self.produce(server, 40, 30_000)
+        link = websocket.create_connection(f"ws://{server.admin}/api/v1/streams/t/tail?from=start&limit=40", timeout=SECONDS)
+        self.addCleanup(link.shutdown)
+        self.assertEqual([json.loads(link.recv())["offset"] for _ in range(40)], list(range(40)))
+        self.assertGreater(metric(server, "heptane_throttled_total"), 0)
+
+    def test_tigerbeetles_client_is_slowed_down_and_served(self):
+        server = self.server("listen.tigerbeetle.bytes_in=3MiB")
+        done = subprocess.run(["node", TIGERBEETLE_SCRIPT, server.endpoints["tigerbeetle"], "batches",
+                               json.dumps({"first": 1, "count": 5})], capture_output=True, text=True, timeout=2 * SECONDS)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(json.loads(done.stdout.splitlines()[-1]), {"debits": 5 * 8189})
         self.assertGreater(metric(server, "heptane_throttled_total"), 0)
 
     def test_connections_of_a_user_are_counted(self):

@@ -4,6 +4,15 @@
 
 namespace heptane::admin {
 
+namespace {
+
+http::HttpResponse with_retry(http::HttpResponse response) {
+  if (response.status == 503) response.headers.push_back({"Retry-After", "1"});
+  return response;
+}
+
+}  // namespace
+
 int status_of(Errc code) {
   switch (code) {
     case Errc::invalid_argument: return 400;
@@ -33,13 +42,11 @@ http::HttpResponse refusal_response(const Reply& reply, std::string_view place, 
   if (!place.empty()) out.key(place).number(index);
   if (reply.detail != 0) out.key("detail").number(reply.detail);
   out.end_object().end_object();
-  http::HttpResponse response = http::HttpResponse::json(status_of(code), out.take());
-  if (response.status == 503) response.headers.push_back({"Retry-After", "1"});
-  return response;
+  return with_retry(http::HttpResponse::json(status_of(code), out.take()));
 }
 
 http::HttpResponse error_response(const Error& error) {
-  return http::HttpResponse::error(status_of(error.code), errc_name(error.code), error.message);
+  return with_retry(http::HttpResponse::error(status_of(error.code), errc_name(error.code), error.message));
 }
 
 }  // namespace heptane::admin

@@ -26,7 +26,6 @@ using http::Method;
 constexpr int64_t kLifetimeMaxSeconds = int64_t{10} * 366 * 86'400;
 constexpr int64_t kNsPerSecond = 1'000'000'000;
 constexpr int64_t kNsPerMs = 1'000'000;
-constexpr const char* kBadPassword = "password must be 8 to 256 printable ASCII characters";
 
 using Document = std::unique_ptr<http::JsonDocument>;
 
@@ -116,11 +115,19 @@ void describe_user(HttpExchange& exchange, Gate& gate) {
   exchange.respond(HttpResponse::json(200, out.take()));
 }
 
+// Prepared; empty, and a fault of the fields, when it is none.
+std::string chosen_password(JsonFields& fields, std::string_view password) {
+  Result<std::string> prepared = auth::new_password(password);
+  if (prepared) return std::move(*prepared);
+  fields.fail("password " + prepared.error().message);
+  return {};
+}
+
 // Thousands of hashes, twice: on a worker.
-void with_verifiers(HttpExchange& exchange, Gate& gate, std::string_view password,
+void with_verifiers(HttpExchange& exchange, Gate& gate, std::string password,
                     std::function<void(HttpExchange&, const auth::Verifiers&)> then) {
   auto made = std::make_shared<auth::Verifiers>();
-  exchange.work([made, password = std::string(password), salts = gate.make_salts(),
+  exchange.work([made, password = std::move(password), salts = gate.make_salts(),
                  iterations = gate.options().iterations] { *made = Gate::make_verifiers(password, salts, iterations); },
                 [made, then = std::move(then)](HttpExchange& done) { then(done, *made); });
 }
@@ -131,8 +138,8 @@ void create_user(HttpExchange& exchange, Gate& gate) {
   JsonFields fields((*document)->root(), "");
   auth::CreateUser command;
   command.name = fields.text("name");
-  const std::string_view password = fields.text_or("password", "");
-  if (!password.empty() && !auth::valid_password(password)) fields.fail(kBadPassword);
+  const std::string_view chosen = fields.text_or("password", "");
+  std::string password = chosen.empty() ? std::string() : chosen_password(fields, chosen);
   command.certificate = flag(fields, "certificate");
   const std::optional<JsonValue> roles = fields.array("roles");
   for (auto role = roles ? roles->first() : std::nullopt; role; role = role->next()) {
@@ -142,7 +149,7 @@ void create_user(HttpExchange& exchange, Gate& gate) {
   if (const Result<void> read = fields.finish(); !read) return exchange.respond(error_response(read.error()));
   if (password.empty()) return submit(exchange, auth::kCreateUser, auth::encode(command), 201, named(command.name));
   // The command's texts are the document's.
-  with_verifiers(exchange, gate, password,
+  with_verifiers(exchange, gate, std::move(password),
                  [command, kept = std::make_shared<Document>(std::move(*document))](HttpExchange& done,
                                                                                     const auth::Verifiers& verifiers) {
                    auth::CreateUser whole = command;
@@ -168,10 +175,9 @@ void set_password(HttpExchange& exchange, Gate& gate) {
   const std::optional<Document> document = body_of(exchange);
   if (!document) return;
   JsonFields fields((*document)->root(), "");
-  const std::string_view password = fields.text("password");
-  if (!auth::valid_password(password)) fields.fail(kBadPassword);
+  std::string password = chosen_password(fields, fields.text("password"));
   if (const Result<void> read = fields.finish(); !read) return exchange.respond(error_response(read.error()));
-  with_verifiers(exchange, gate, password, [name](HttpExchange& done, const auth::Verifiers& verifiers) {
+  with_verifiers(exchange, gate, std::move(password), [name](HttpExchange& done, const auth::Verifiers& verifiers) {
     submit(done, auth::kSetPassword, auth::encode(auth::SetPassword{name, verifiers}), 200, named(name));
   });
 }

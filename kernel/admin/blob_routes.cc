@@ -36,6 +36,11 @@ QueryRequest query_of(blobs::BlobQuery type, Buffer payload) {
 
 std::string etag_of(const BlobDigest& digest) { return '"' + blobs::digest_text(digest) + '"'; }
 
+// If-None-Match: any at all, or a list that compares weakly (RFC 9110 §13.1.2).
+bool names_it(std::string_view list, const std::string& etag) {
+  return http::trimmed(list) == "*" || http::list_has(list, etag) || http::list_has(list, "W/" + etag);
+}
+
 // Its members are the worker's while a job runs, else the I/O thread's.
 class BlobGet : public std::enable_shared_from_this<BlobGet> {
  public:
@@ -57,7 +62,7 @@ class BlobGet : public std::enable_shared_from_this<BlobGet> {
   void begin(HttpExchange& exchange, uint64_t bytes) {
     const http::HttpRequest& request = exchange.request();
     const std::string etag = etag_of(digest_);
-    if (http::list_has(request.header("If-None-Match"), etag)) return exchange.respond({304, "", "", {{"ETag", etag}}});
+    if (names_it(request.header("If-None-Match"), etag)) return exchange.respond({304, "", "", {{"ETag", etag}}});
     const std::string_view if_range = request.header("If-Range");
     const bool same = if_range.empty() || if_range == etag;
     range_ = parse_range(same ? request.header("Range") : "", bytes);

@@ -114,6 +114,17 @@ TEST_F(Blobs, TooLongIs413AndTooManyBytesTogetherAre507) {
   EXPECT_EQ(files(), 1u);
 }
 
+TEST_F(Blobs, OneUploadTooManyIsToldWhenToComeBack) {
+  std::vector<std::unique_ptr<blobs::BlobUpload>> others;
+  for (int i = 0; i < 4; ++i) {
+    auto upload = store_.begin_upload(1);
+    others.push_back(std::move(*upload));
+  }
+  const std::string answer = put("/api/v1/blobs", "abc");
+  EXPECT_EQ(status(answer), "503");
+  EXPECT_NE(answer.find("Retry-After: 1\r\n"), std::string::npos) << answer;
+}
+
 TEST_F(Blobs, WhoGoesAwayLeavesNothing) {
   ask("PUT /api/v1/blobs", "Content-Length: 10\r\n", "abc");
   EXPECT_EQ(store_.uploads(), 1u);
@@ -146,7 +157,9 @@ TEST_F(Blobs, AnswerHeadAndConditionalRequestsWithoutBytes) {
   EXPECT_EQ(body(head), "");
   const std::string etag = '"' + blobs::digest_text(known_->digest) + '"';
   EXPECT_NE(head.find("ETag: " + etag), std::string::npos);
-  EXPECT_EQ(status(get("If-None-Match: " + etag + "\r\n")), "304");
+  for (const std::string& same : {etag, "\"other\", " + etag, "W/" + etag, std::string("*")})
+    EXPECT_EQ(status(get("If-None-Match: " + same + "\r\n")), "304") << same;
+  EXPECT_EQ(status(get("If-None-Match: \"other\"\r\n")), "200");
 }
 
 TEST_F(Blobs, GoOutAsTheClientReads) {

@@ -111,11 +111,14 @@ class RecordsRequest : public std::enable_shared_from_this<RecordsRequest> {
     if (wanted_.from_time_ms && record.timestamp_ms < *wanted_.from_time_ms) return;
     wanted_.from_time_ms.reset();
     --left_;
-    bytes_ += record.key.size() + record.value.size();
-    if (!wanted_.lines) return write_record(json_, record);
     JsonWriter line;
     write_record(line, record);
-    lines_ += line.take();
+    const std::string text = line.take();
+    bytes_ += text.size();  // as written: escapes, base64 and headers count
+    if (wanted_.lines)
+      lines_ += text;
+    else
+      json_.raw(std::string_view(text).substr(0, text.size() - 1));  // without its line end
   }
 
   bool full() const { return left_ == 0 || bytes_ >= (wanted_.lines ? kPieceBytes : kJsonBytes); }

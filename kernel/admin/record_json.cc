@@ -1,8 +1,18 @@
 #include "kernel/admin/record_json.h"
 
+#include <algorithm>
+
 namespace heptane::admin {
 
 namespace {
+
+// The same JSON on one line: a line break stands only between its tokens.
+std::string on_one_line(std::string_view json) {
+  std::string line(json);
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return line;
+}
 
 bool is_json_container(std::string_view text) {
   if (text.empty() || (text.front() != '{' && text.front() != '[')) return false;
@@ -12,7 +22,7 @@ bool is_json_container(std::string_view text) {
 void write_bytes(http::JsonWriter& out, const char* name, const char* binary_name, Bytes bytes, bool json) {
   const std::string_view text = as_text(bytes);
   if (json && is_json_container(text))
-    out.key(name).raw(text);
+    out.key(name).raw(on_one_line(text));
   else if (http::valid_utf8(text))
     out.key(name).text(text);
   else

@@ -105,6 +105,25 @@ TEST(ReadRecords, lines_that_fit_one_piece_come_whole) {
   EXPECT_EQ(answer.find("\"offset\":7"), std::string::npos);
 }
 
+TEST(ReadRecords, a_value_of_several_lines_is_one_line) {
+  Server server;
+  server.values = {"{\n  \"a\": [1,\r\n  2]\n}", "two\nlines"};
+  const std::string answer = server.get("records?partition=1", "Accept: application/x-ndjson\r\n");
+  const std::string lines = answer.substr(answer.find("\r\n\r\n") + 4);
+  EXPECT_EQ(lines,
+            "{\"offset\":0,\"timestamp\":0,\"value\":{   \"a\": [1,    2] }}\n"
+            "{\"offset\":1,\"timestamp\":1000,\"value\":\"two\\nlines\"}\n");
+}
+
+TEST(ReadRecords, a_page_is_bounded_by_what_is_written) {
+  Server server;
+  server.values.assign(100, std::string(300'000, '\x01'));  // six bytes each as JSON
+  server.batch_records = 10;                                // one read brings 3 MB
+  const std::string answer = server.get("records?partition=1&limit=100");
+  EXPECT_LT(answer.size(), size_t{11} << 20);
+  EXPECT_NE(answer.find("\"next_offset\":5,"), std::string::npos) << answer.substr(answer.size() - 100);
+}
+
 TEST(ReadRecords, lines_go_on_past_a_page_as_they_are_read) {
   Server server;
   server.values.assign(5000, std::string(1000, 'v'));

@@ -21,14 +21,16 @@ constexpr std::string_view kUsers =
     R"("items":{"$ref":"#/components/schemas/User"}}}})";
 constexpr std::string_view kNewUser =
     R"({"type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"type":"string"},)"
-    R"("password":{"type":"string","minLength":8,"maxLength":256},"certificate":{"type":"boolean"},)"
+    R"("password":{"type":"string","minLength":8,"maxLength":256,)"
+    R"("description":"prepared by SASLprep; at most 256 bytes of UTF-8"},"certificate":{"type":"boolean"},)"
     R"("roles":{"type":"array","items":{"type":"string"}}}})";
 constexpr std::string_view kCertificate =
     R"({"type":"object","required":["certificate"],"additionalProperties":false,"properties":{)"
     R"("certificate":{"type":"boolean"}}})";
 constexpr std::string_view kPassword =
     R"({"type":"object","required":["password"],"additionalProperties":false,"properties":{)"
-    R"("password":{"type":"string","minLength":8,"maxLength":256}}})";
+    R"("password":{"type":"string","minLength":8,"maxLength":256,)"
+    R"("description":"prepared by SASLprep; at most 256 bytes of UTF-8"}}})";
 constexpr std::string_view kGranted =
     R"({"type":"object","required":["role"],"additionalProperties":false,"properties":{"role":{"type":"string"}}})";
 constexpr std::string_view kRoles =

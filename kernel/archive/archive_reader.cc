@@ -68,6 +68,12 @@ void ArchiveReader::remember(Known fresh) {
   }
 }
 
+// Before anything is allocated by it.
+Result<void> ArchiveReader::check_place(const ArchiveSegment& segment, const Row& row) {
+  if (row.begin_at <= row.end_at && row.end_at <= segment.footer.rows_at) return {};
+  return Error{Errc::corrupt, segment.path + ": a row of the index names a place outside the file"};
+}
+
 // Rows, runs and places, which the footer's CRC covers.
 Result<void> ArchiveReader::verify_index(const ArchiveSegment& segment) {
   constexpr size_t kStepBytes = size_t{1} << 20;
@@ -100,6 +106,7 @@ Result<std::optional<Row>> ArchiveReader::find_row(const ArchiveSegment& segment
     HEPTANE_TRY(read_exactly(segment, segment.footer.rows_at + uint64_t{guess} * kRowBytes, bytes));
     const Result<Row> found = decode_row(bytes);
     if (!found) return Error{found.error().code, segment.path + ": " + found.error().message};
+    HEPTANE_TRY(check_place(segment, *found));
     if (found->partition == partition) return std::optional<Row>(*found);
     if (found->partition < partition)
       low = guess + 1;

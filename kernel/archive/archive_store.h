@@ -144,6 +144,7 @@ class ArchiveReader {
     uint64_t bytes = 0;
   };
 
+  static Result<void> check_place(const ArchiveSegment& segment, const Row& row);
   Result<File*> open(const ArchiveSegment& segment);
   Known* known(const ArchiveSegment& segment, PartitionId partition);
   void remember(Known fresh);
@@ -180,6 +181,7 @@ Result<void> ArchiveReader::for_each_row(const ArchiveSegment& segment, Each&& e
     for (uint32_t k = 0; k < count; ++k) {
       const Result<Row> row = decode_row(Bytes(bytes).subspan(k * kRowBytes));
       if (!row) return row.error();
+      HEPTANE_TRY(check_place(segment, *row));
       HEPTANE_TRY(each(*row));
     }
   }

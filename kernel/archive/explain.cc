@@ -6,6 +6,7 @@
 
 #include "kernel/archive/archive_store.h"
 #include "kernel/base/time_text.h"
+#include "kernel/blobs/api.h"
 #include "kernel/log/log_tool_scan.h"
 #include "kernel/shard/kernel_state.h"
 #include "kernel/shard/state_machine.h"
@@ -45,6 +46,11 @@ std::string what_of(const log::EntryHeader& header) {
       case streams::kSetLogStart: return "retention: let old records go";
       default: break;
     }
+  if (header.machine == machine_ids::kBlobs) switch (header.type) {
+      case blobs::kPutBlob: return "keep a blob, whose bytes are a file already";
+      case blobs::kDropBlob: return "delete a blob: it stays only for machines that refer to it";
+      default: break;
+    }
   if (header.machine == machine_ids::kKernel) switch (header.type) {
       case kTransact: return "a transaction of several operations";
       case kFireTimer: return "a timer fires";
@@ -78,6 +84,18 @@ void add_extensions(Bytes extensions, Explanation& out) {
       add("cause", position_text(load_le<uint16_t>(bytes.data()), load_le<uint64_t>(bytes.data() + 8),
                                  load_le<uint32_t>(bytes.data() + 4)));
   });
+}
+
+// What a command of blobs names; its payload is not text.
+void add_blob(const log::EntryView& entry, Explanation& out) {
+  if (entry.header.machine != machine_ids::kBlobs) return;
+  if (const Result<blobs::Blob> blob = blobs::decode_blob(entry.payload);
+      blob && entry.header.type == blobs::kPutBlob) {
+    out.facts.emplace_back("blob", blobs::digest_text(blob->digest));
+    out.facts.emplace_back("blob_bytes", std::to_string(blob->bytes));
+  }
+  if (const auto digest = blobs::decode_digest(entry.payload); digest && entry.header.type == blobs::kDropBlob)
+    out.facts.emplace_back("blob", blobs::digest_text(*digest));
 }
 
 void add_record(const streams::RecordView& record, PartitionId partition, Explanation& out) {
@@ -147,6 +165,7 @@ Result<void> add_command(const log::EntryView& entry, LogTime time, ShardId shar
   out.facts.emplace_back("payload_bytes", std::to_string(entry.header.payload_bytes));
   add_extensions(entry.extensions, out);
   if (entry.header.is_record_batch()) return add_records(entry, out, [](size_t) { return true; });
+  add_blob(entry, out);
   out.facts.emplace_back("payload", is_about_users(entry) ? "not shown: it is about users" : printable(entry.payload));
   return add_views(entry, renderers, out);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernel/auth/saslprep.h"
 #include "kernel/auth/scram.h"
 #include "kernel/base/base64.h"
 #include "kernel/crypto/digest.h"
@@ -57,9 +58,18 @@ class PlainExchange final : public SaslExchange {
 
 }  // namespace
 
-bool valid_password(std::string_view password) {
-  return password.size() >= kPasswordMin && password.size() <= kPasswordMax &&
-         std::all_of(password.begin(), password.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
+Result<std::string> new_password(std::string_view password) {
+  const auto bounds = [] {
+    return Error{Errc::invalid_argument, "has 8 characters at least and 256 bytes of UTF-8 at most", 0};
+  };
+  if (password.size() > kPasswordMax) return bounds();
+  Result<std::string> prepared = saslprep(password, PreparedFor::storing);
+  if (!prepared) return prepared;
+  const auto continues = [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; };
+  const auto characters =
+      prepared->size() - static_cast<size_t>(std::count_if(prepared->begin(), prepared->end(), continues));
+  if (characters < kPasswordMin || prepared->size() > kPasswordMax) return bounds();
+  return prepared;
 }
 
 Gate::Gate(AuthOptions options, Clock& clock, Random& random)
@@ -92,15 +102,17 @@ Result<Identity> Gate::by_password(std::string_view user, std::string_view passw
                                 ? found->verifiers[0]
                                 : made_up_verifier(crypto::Hash::sha256, key_, user, options_.iterations);
   if (password.size() > kPasswordMax) return refused(user, peer, kPlain);
+  const Result<std::string> prepared = saslprep(password, PreparedFor::asking);
+  if (!prepared) return refused(user, peer, "password");
   // Of the verifier too: another password is another entry.
-  const std::string entry = crypto::hmac(crypto::Hash::sha256, key_, verifier.stored_key + std::string(password));
+  const std::string entry = crypto::hmac(crypto::Hash::sha256, key_, verifier.stored_key + *prepared);
   {
     const std::lock_guard lock(mutex_);
     if (remembered_.contains(entry) && found != nullptr)
       return Identity{{found->id, found->version}, std::string(user), {}};
     if (!may_compute()) return Error{Errc::overloaded, "too many passwords are being tried: try again in a second", 0};
   }
-  if (!proves(crypto::Hash::sha256, verifier, password) || found == nullptr) return refused(user, peer, "password");
+  if (!proves(crypto::Hash::sha256, verifier, *prepared) || found == nullptr) return refused(user, peer, "password");
   const std::lock_guard lock(mutex_);
   if (remembered_.size() >= kRememberedLimit) remembered_.clear();
   remembered_.insert(entry);

@@ -24,8 +24,9 @@ struct AuthOptions {
   uint32_t iterations = 4096;      // of new verifiers
 };
 
-// A password: 8 to 256 printable ASCII characters (of which every client's SASLprep makes the same bytes).
-bool valid_password(std::string_view password);
+// A password that somebody chose, prepared (saslprep.h): at least 8 characters, at most 256 bytes. Errc::invalid_argument says
+// what is wrong, as a predicate.
+Result<std::string> new_password(std::string_view password);
 
 class Gate final : public Authenticator {
  public:
@@ -57,7 +58,7 @@ class Gate final : public Authenticator {
   bool sees(const Identity& identity, std::string_view module, std::string_view resource) const override;
   bool may(const Identity& identity, std::string_view module, std::string_view resource, Verb verb) const override;
 
-  // For commands: what is logged of a password, and a new token.
+  // For commands: what is logged of a password (a prepared one), and a new token.
   // Salts are drawn by the I/O thread; what costs is done on any, with nothing of the gate.
   using Salts = std::array<std::string, 2>;
   Salts make_salts();

@@ -7,8 +7,6 @@
 #include <thread>
 #include <vector>
 
-#include "kernel/base/crc32c.h"
-
 namespace heptane::snapshot {
 
 namespace {
@@ -84,18 +82,14 @@ class BulkReader {
     const Result<size_t> read = file_.read_scattered(offset, std::span(places).first(2 * count));
     if (!read) return read.error();
     if (*read != count * kChunkBytes) return Error{Errc::corrupt, "the file ended while it was read"};
-    for (size_t i = 0; i < count; ++i) HEPTANE_TRY(check(piece * kPieceChunks + i, heads[i], places[2 * i + 1]));
+    for (size_t i = 0; i < count; ++i)
+      HEPTANE_TRY(check_chunk(heads[i], places[2 * i + 1], expected(piece * kPieceChunks + i)));
     return {};
   }
 
-  Result<void> check(size_t chunk, Bytes head_bytes, Bytes payload) const {
-    const auto at = [&] { return "at offset " + std::to_string(run_.offset + chunk * kChunkBytes) + ": "; };
-    if (crc32c(payload, crc32c(head_bytes.subspan(4), run_.key)) != load_le<uint32_t>(head_bytes.data()))
-      return Error{Errc::corrupt, at() + "a chunk's CRC is wrong"};
-    const ChunkHead head = load_chunk_head(head_bytes);
-    if (head.payload_bytes != kChunkPayloadBytes || head.section != run_.section || head.number != run_.number + chunk)
-      return Error{Errc::corrupt, at() + "a chunk of another place"};
-    return {};
+  ExpectedChunk expected(size_t chunk) const {
+    const ChunkHead head{kChunkPayloadBytes, run_.section, run_.number + static_cast<uint32_t>(chunk)};
+    return {run_.offset + chunk * kChunkBytes, head, run_.key};
   }
 
   void hand_out(const std::function<void(Bytes)>& in_order) {

@@ -125,11 +125,9 @@ Result<Bytes> SnapshotFileReader::next_payload() {
   const uint64_t payload = std::min<uint64_t>(section_left_, kChunkPayloadBytes);
   const Result<Bytes> stored = view(static_cast<size_t>(stored_chunk_bytes(payload)));
   if (!stored) return stored.error();
-  const Result<ChunkHead> head = open_chunk(*stored, header_.crc);
-  const std::string where = "at offset " + std::to_string(position_) + ": ";
-  if (!head) return Error{head.error().code, where + head.error().message};
-  if (head->payload_bytes != payload || head->section != section_ || head->number != number_)
-    return Error{Errc::corrupt, where + "a chunk of another place"};
+  const ChunkHead head{static_cast<uint32_t>(payload), section_, number_};
+  HEPTANE_TRY(
+      check_chunk(stored->first(kChunkHeadBytes), stored->subspan(kChunkHeadBytes), {position_, head, header_.crc}));
   position_ += stored->size();
   ++number_;
   section_left_ -= payload;

@@ -107,20 +107,15 @@ size_t seal_chunk(const ChunkHead& head, uint32_t key, std::byte* at) {
   return stored;
 }
 
-ChunkHead load_chunk_head(Bytes head) {
-  return {load_le<uint32_t>(head.data() + 4), static_cast<Section>(load_le<uint16_t>(head.data() + 8)),
-          load_le<uint32_t>(head.data() + 12)};
-}
-
-Result<ChunkHead> open_chunk(Bytes input, uint32_t key) {
-  if (input.size() < kBlockBytes) return corrupt("a chunk is cut off");
-  const ChunkHead head = load_chunk_head(input);
-  if (head.payload_bytes == 0 || head.payload_bytes > kChunkPayloadBytes) return corrupt("a chunk's length is wrong");
-  const uint64_t stored = stored_chunk_bytes(head.payload_bytes);
-  if (stored > input.size()) return corrupt("a chunk is cut off");
-  if (crc32c(input.subspan(4, static_cast<size_t>(stored) - 4), key) != load_le<uint32_t>(input.data()))
-    return corrupt("a chunk's CRC is wrong");
-  return head;
+Result<void> check_chunk(Bytes head, Bytes rest, const ExpectedChunk& expected) {
+  const auto at = [&] { return "at offset " + std::to_string(expected.offset) + ": "; };
+  if (crc32c(rest, crc32c(head.subspan(4), expected.key)) != load_le<uint32_t>(head.data()))
+    return corrupt(at() + "a chunk's CRC is wrong");
+  if (load_le<uint32_t>(head.data() + 4) != expected.head.payload_bytes ||
+      load_le<uint16_t>(head.data() + 8) != static_cast<uint16_t>(expected.head.section) ||
+      load_le<uint32_t>(head.data() + 12) != expected.head.number)
+    return corrupt(at() + "a chunk of another place");
+  return {};
 }
 
 uint64_t stored_chunk_bytes(uint64_t payload_bytes) {

@@ -55,10 +55,15 @@ Result<SnapshotFooter> decode_footer(Bytes block, uint32_t key);
 
 // Completes a chunk whose payload lies behind the head: pads, fills in the head; returns the stored bytes.
 size_t seal_chunk(const ChunkHead& head, uint32_t key, std::byte* at);
-// The fields alone, unchecked.
-ChunkHead load_chunk_head(Bytes head);
-// `input` begins at the chunk; payload_bytes then says how much of it is stored.
-Result<ChunkHead> open_chunk(Bytes input, uint32_t key);
+// What a reader knows of the chunk that comes next.
+struct ExpectedChunk {
+  uint64_t offset = 0;  // in the file, for the error
+  ChunkHead head;
+  uint32_t key = 0;
+};
+// The one check of a chunk: `head` are its first kChunkHeadBytes, `rest` what is stored behind them (payload and padding),
+// wherever the two lie. Errc::corrupt, with the place.
+Result<void> check_chunk(Bytes head, Bytes rest, const ExpectedChunk& expected);
 
 // What a section of that many payload bytes takes in the file.
 uint64_t stored_chunk_bytes(uint64_t payload_bytes);

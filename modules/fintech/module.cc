@@ -81,6 +81,7 @@ class FintechModule final : public server::Module {
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
     if (facts.authenticator != nullptr && options_.user.empty()) return {};
     options_.authenticator = facts.authenticator;
+    options_.quotas = facts.quotas;
     tigerbeetle_ = std::make_unique<tigerbeetle::TigerbeetleProtocol>(options_);
     return {{tigerbeetle_.get(), kTigerbeetlePort, true}};
   }

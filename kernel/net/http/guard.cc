@@ -9,7 +9,7 @@ namespace {
 
 HttpResponse unauthenticated(std::string_view why) {
   HttpResponse response = HttpResponse::error(401, "unauthenticated", why);
-  response.headers.push_back({"WWW-Authenticate", R"(Bearer realm="heptane", Basic realm="heptane")"});
+  response.headers.push_back({"WWW-Authenticate", R"(Bearer realm="heptane", Basic realm="heptane", charset="UTF-8")"});
   return response;
 }
 

@@ -57,6 +57,21 @@ struct World {
 
 std::string basic(std::string_view pair) { return "Basic " + base64_encoded(pair); }
 
+TEST(Guard, WhoHasNotProvedItIsNobodysQuota) {
+  World world;
+  net::Quotas quotas(world.clock);
+  net::QuotaConfig config;
+  config.principal.bytes_out = 1;
+  quotas.configure(config);
+  world.service.quotas = &quotas;
+  world.service.listener = "admin";
+  EXPECT_EQ(world.ask("GET /mine", basic("alice:wrong")).substr(0, 3), "401");
+  EXPECT_EQ(quotas.principals(), 0u);
+  EXPECT_EQ(world.ask("GET /mine", basic("alice:correct horse")).substr(0, 3), "200");
+  EXPECT_EQ(quotas.principals(), 1u);
+  EXPECT_GT(quotas.wait_ns("admin", "alice"), 0);
+}
+
 TEST(Guard, CredentialsInEveryForm) {
   World world;
   EXPECT_EQ(world.ask("GET /mine", basic("alice:correct horse")), "200 alice/3");
@@ -65,8 +80,9 @@ TEST(Guard, CredentialsInEveryForm) {
   for (const std::string& wrong : {std::string(), basic("alice:wrong"), basic("alice"), std::string("Basic ?"),
                                    std::string("Bearer hpt_guess"), std::string("Bearer"), std::string("Digest x")}) {
     EXPECT_EQ(world.ask("GET /mine", wrong).substr(0, 3), "401") << wrong;
-    EXPECT_NE(world.output.find("WWW-Authenticate: Bearer realm=\"heptane\", Basic realm=\"heptane\""),
-              std::string::npos);
+    EXPECT_NE(
+        world.output.find("WWW-Authenticate: Bearer realm=\"heptane\", Basic realm=\"heptane\", charset=\"UTF-8\""),
+        std::string::npos);
   }
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "modules/fintech/test/tigerbeetle_talk.h"
+#include "sim/sim_clock.h"
 
 namespace heptane::fintech::test {
 namespace {
@@ -210,6 +211,61 @@ TEST(TigerbeetleSession, AFullServerIsAskedAgain) {
   EXPECT_EQ(talk.world.context().timers(), 0U);
   talk.world.context().deliver();
   EXPECT_NE(talk.world.send(read), "");
+}
+
+net::QuotaConfig limits_of_local(net::QuotaLimits limits) {
+  net::QuotaConfig config;
+  config.principals["local"] = limits;
+  return config;
+}
+
+TEST(TigerbeetleSession, WhoOwesByAQuotaIsReadFromLater) {
+  constexpr int64_t kSecondNs = 1'000'000'000;
+  for (const bool answers : {false, true}) {
+    sim::SimClock clock;
+    net::Quotas quotas(clock);
+    World world(&quotas);
+    Client client;
+    client.request = 1;
+    client.session = 1;
+    const std::string ping = client.ping(5);
+    const auto bytes = static_cast<int64_t>(ping.size());
+    quotas.configure(limits_of_local({.bytes_in = answers ? 0 : bytes, .bytes_out = answers ? bytes : 0}));
+    EXPECT_NE(world.send(ping), "");
+    EXPECT_FALSE(world.context().paused()) << "a second is saved up";
+    EXPECT_NE(world.send(ping), "");
+    EXPECT_TRUE(world.context().paused());
+    EXPECT_EQ(world.send(ping), "");
+    const auto pass = [&](int64_t ns) {
+      clock.advance(ns);
+      world.context().pass_time(ns);
+      return world.context().output;
+    };
+    EXPECT_EQ(pass(kSecondNs / 2), "") << "too early";
+    EXPECT_NE(pass(kSecondNs / 2), "");
+    EXPECT_FALSE(world.closed());
+    EXPECT_GT(quotas.throttled().value(), 0U);
+  }
+}
+
+TEST(TigerbeetleSession, RequestsAndConnectionsCountForTheQuotas) {
+  sim::SimClock clock;
+  net::Quotas quotas(clock);
+  quotas.configure(limits_of_local({.bytes_in = 0, .bytes_out = 0, .requests = 1, .connections = 1}));
+  World world(&quotas);
+  Client client;
+  EXPECT_NE(world.send(client.ping(1) + client.ping(2) + client.ping(3)), "");
+  EXPECT_FALSE(world.context().paused()) << "a ping is no request";
+  client.request = 1;
+  client.session = 1;
+  const std::string request = client.message(140, body_of<Uint128>({{1}}));
+  world.send(request);
+  world.send(request);
+  EXPECT_TRUE(world.context().paused());
+  World other(&quotas);
+  EXPECT_EQ(other.send(client.ping(1)), "");
+  EXPECT_TRUE(other.closed());
+  EXPECT_EQ(quotas.connections_refused().value(), 1U);
 }
 
 }  // namespace

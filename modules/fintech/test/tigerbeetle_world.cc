@@ -9,7 +9,17 @@ namespace heptane::fintech::test {
 
 using namespace tigerbeetle;
 
-World::World() : session_(protocol_.open({})), context_(*session_) {
+namespace {
+
+TigerbeetleOptions options_with(net::Quotas* quotas) {
+  TigerbeetleOptions options;
+  options.quotas = quotas;
+  return options;
+}
+
+}  // namespace
+
+World::World(net::Quotas* quotas) : protocol_(options_with(quotas)), session_(protocol_.open({})), context_(*session_) {
   machines_.add(streams_);
   machines_.add(auth_);
   machines_.add(machine_);

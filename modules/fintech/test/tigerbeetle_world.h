@@ -18,7 +18,7 @@ namespace heptane::fintech::test {
 // One connection; time goes on by 1,000 ns for each command.
 class World {
  public:
-  World();
+  explicit World(net::Quotas* quotas = nullptr);
 
   // Sends bytes and returns what came back.
   std::string send(std::string_view bytes);
@@ -38,7 +38,7 @@ class World {
   KernelState kernel_;
   CommandRun run_{machines_, kernel_};
   Sequence sequence_ = 0;
-  tigerbeetle::TigerbeetleProtocol protocol_{{}};
+  tigerbeetle::TigerbeetleProtocol protocol_;
   std::unique_ptr<net::Session> session_;
   http::test::FakeContext context_;
 };

@@ -61,11 +61,34 @@ size_t TigerbeetleSession::on_bytes(Bytes input, net::SessionContext& context) {
   }
   const Bytes body = input.subspan(kHeaderBytes, frame.size - kHeaderBytes);
   if (!body_is_whole(frame, body)) return close("wrong body checksum", context, input.size());
+  if (!enter(context)) return input.size();
+  const int64_t requests = frame.command == WireCommand::request ? 1 : 0;
+  payer_.use({.bytes_in = static_cast<int64_t>(frame.size), .bytes_out = 0, .requests = requests});
   on_message(header, frame, body, context);
   if (closed_) return input.size();
   context.need(kHeaderBytes);
-  if (in_flight_.size() >= kInFlightMax && !paused_) context.pause_input(paused_ = true);
+  steer_input(context);
   return frame.size;
+}
+
+bool TigerbeetleSession::enter(net::SessionContext& context) {
+  if (payer_.quotas == nullptr || slot_.enter(*payer_.quotas, payer_.principal)) return true;
+  closed_ = true;
+  context.close(net::CloseReason::limit, "more connections than quotas.connections allows");
+  return false;
+}
+
+void TigerbeetleSession::send(Buffer message, net::SessionContext& context) {
+  payer_.use({.bytes_in = 0, .bytes_out = static_cast<int64_t>(message.size()), .requests = 0});
+  context.write(std::move(message));
+}
+
+// Nothing is read while as many requests wait as may, or the client owes.
+void TigerbeetleSession::steer_input(net::SessionContext& context) {
+  if (quota_timer_ == 0)
+    if (const int64_t pause_ns = payer_.pause_ns(); pause_ns > 0) quota_timer_ = context.arm(pause_ns);
+  const bool pause = quota_timer_ != 0 || in_flight_.size() >= kInFlightMax;
+  if (pause != paused_) context.pause_input(paused_ = pause);
 }
 
 void TigerbeetleSession::on_message(Bytes header, const Frame& frame, Bytes body, net::SessionContext& context) {
@@ -75,7 +98,7 @@ void TigerbeetleSession::on_message(Bytes header, const Frame& frame, Bytes body
       close(why, context, 0);
       return;
     }
-    return context.write(write_pong(cluster(), ping));
+    return send(write_pong(cluster(), ping), context);
   }
   if (frame.command != WireCommand::request) {
     close("a message that clients do not send", context, 0);
@@ -162,7 +185,7 @@ void TigerbeetleSession::on_reply(RequestId id, const Reply& reply, net::Session
     timer_ = 0;
   }
   answer(request, reply, context);
-  if (paused_) context.pause_input(paused_ = false);
+  steer_input(context);
 }
 
 void TigerbeetleSession::answer(const Request& request, const Reply& reply, net::SessionContext& context) {
@@ -174,26 +197,31 @@ void TigerbeetleSession::answer(const Request& request, const Reply& reply, net:
   count(protocol_.counters().replies);
   const ReplyFields fields{static_cast<uint64_t>(reply.numbers[0]), static_cast<uint64_t>(reply.numbers[1])};
   if (request.operation != kRegisterOperation)
-    return context.write(write_reply(cluster(), request, fields, reply.payload.view()));
+    return send(write_reply(cluster(), request, fields, reply.payload.view()), context);
   std::array<std::byte, kRegisterResultBytes> result{};
   store_le(result.data(), static_cast<uint32_t>(kBodyBytesMax));
-  context.write(write_reply(cluster(), request, fields, result));
+  send(write_reply(cluster(), request, fields, result), context);
 }
 
 // Requests that the shard has not answered: forgotten, the client asks again.
 void TigerbeetleSession::on_timer(net::SessionTimerId timer, net::SessionContext& context) {
-  if (timer != timer_ || closed_) return;
+  if (closed_) return;
+  if (timer == quota_timer_) {
+    quota_timer_ = 0;
+    return steer_input(context);
+  }
+  if (timer != timer_) return;
   timer_ = 0;
   const int64_t now = context.monotonic_ns();
   const size_t late = std::erase_if(in_flight_, [&](const InFlight& asked) { return asked.deadline_ns <= now; });
   for (size_t i = 0; i < late; ++i) drop();
   if (!in_flight_.empty()) timer_ = context.arm(std::max<int64_t>(0, in_flight_.front().deadline_ns - now));
-  if (paused_ && in_flight_.size() < kInFlightMax) context.pause_input(paused_ = false);
+  steer_input(context);
 }
 
 void TigerbeetleSession::evict(Uint128 client, EvictionReason reason, net::SessionContext& context) {
   count(protocol_.counters().evictions);
-  context.write(write_eviction(cluster(), client, reason));
+  send(write_eviction(cluster(), client, reason), context);
 }
 
 void TigerbeetleSession::drop() { count(protocol_.counters().dropped); }

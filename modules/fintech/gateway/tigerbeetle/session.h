@@ -2,12 +2,14 @@
 // message of this protocol closes it; what a client of this protocol must not send evicts the client; what cannot be
 // answered now is dropped, the client sends it again. Owned by one I/O thread.
 //
-// Limits: kInFlightMax requests wait for the shard, then the session takes no input; a message is at most 1 MiB.
+// Limits: kInFlightMax requests wait for the shard, then the session takes no input; a message is at most 1 MiB. Quotas: this
+// protocol has no words for them, so a client that owes is not read from until it is paid back.
 #pragma once
 
 #include <optional>
 #include <vector>
 
+#include "kernel/net/quota.h"
 #include "kernel/net/session.h"
 #include "modules/fintech/domain/ledger/operations.h"
 #include "modules/fintech/gateway/tigerbeetle/message.h"
@@ -20,7 +22,7 @@ class TigerbeetleSession final : public net::Session {
   static constexpr size_t kInFlightMax = 4;  // a client has one
   static constexpr int64_t kRequestDeadlineNs = 30'000'000'000;
 
-  explicit TigerbeetleSession(TigerbeetleProtocol& protocol) : protocol_(protocol) {}
+  explicit TigerbeetleSession(TigerbeetleProtocol& protocol) : protocol_(protocol), payer_(protocol.payer()) {}
 
   void on_open(net::SessionContext& context) override;
   size_t on_bytes(Bytes input, net::SessionContext& context) override;
@@ -47,11 +49,17 @@ class TigerbeetleSession final : public net::Session {
   void evict(Uint128 client, EvictionReason reason, net::SessionContext& context);
   void drop();
   size_t close(const char* why, net::SessionContext& context, size_t consumed);
+  bool enter(net::SessionContext& context);
+  void send(Buffer message, net::SessionContext& context);
+  void steer_input(net::SessionContext& context);
 
   TigerbeetleProtocol& protocol_;
+  const net::QuotaPayer payer_;
+  net::QuotaSlot slot_;
   std::vector<InFlight> in_flight_;
   RequestId last_id_ = 0;
-  net::SessionTimerId timer_ = 0;  // 0 = not armed
+  net::SessionTimerId timer_ = 0;        // 0 = not armed
+  net::SessionTimerId quota_timer_ = 0;  // armed: it owes
   bool closed_ = false;
   bool paused_ = false;
 };

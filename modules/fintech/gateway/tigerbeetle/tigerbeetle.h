@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kernel/auth/sasl.h"
+#include "kernel/net/quota.h"
 #include "kernel/net/session.h"
 #include "modules/fintech/gateway/tigerbeetle/message.h"
 
@@ -18,6 +19,7 @@ struct TigerbeetleOptions {
   uint16_t listener = 0;                         // origin that is logged with each command
   std::string user;                              // as whom all clients act, while authentication is on
   auth::Authenticator* authenticator = nullptr;  // null: it is off, everybody is `local`
+  net::Quotas* quotas = nullptr;                 // null: no limits. Outlive the protocol
 };
 
 struct TigerbeetleCounters {
@@ -39,6 +41,9 @@ class TigerbeetleProtocol final : public net::Protocol {
   int64_t idle_timeout_ns() const override { return 300'000'000'000; }  // clients ping every 30 s
 
   const TigerbeetleOptions& options() const { return options_; }
+  net::QuotaPayer payer() const {
+    return {options_.quotas, std::string(name()), options_.authenticator == nullptr ? "local" : options_.user};
+  }
   TigerbeetleCounters& counters() { return counters_; }
 
  private:
