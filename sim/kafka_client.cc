@@ -29,7 +29,7 @@ void SimClient::turn() {
 }
 
 void SimClient::connect() {
-  Result<std::unique_ptr<SimStream>> stream = world_.net.connect(world_.port);
+  Result<std::unique_ptr<SimStream>> stream = world_.net.connect(port());
   if (!stream) return reconnect_later("nobody listens");
   stream_ = std::move(*stream);
   output_.clear();
@@ -91,7 +91,6 @@ void SimClient::read() {
   }
 }
 
-// False: the connection is gone.
 bool SimClient::take_frames() {
   size_t at = 0;
   while (stream_ && input_.size() - at >= 4) {

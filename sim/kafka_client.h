@@ -1,4 +1,4 @@
-// Model clients of the simulator: they speak real Kafka bytes over SimNet, written from the protocol's documentation and
+// Model clients of the simulator (the ledger's: ledger_client.h): they speak real Kafka bytes over SimNet, written from the protocol's documentation and
 // not with the gateway's codec, so that both must agree. Each turn writes what it can and reads what has come.
 //
 // A producer keeps its id and numbers over every reconnect and sends again, in order and in the same batches, what was
@@ -53,6 +53,9 @@ class SimClient {
   virtual bool on_answer(int16_t api, ByteReader& body) = 0;
   // Before each turn; a lazy client returns false and does nothing.
   virtual bool awake() { return true; }
+  virtual uint16_t port() const { return world_.port; }
+  // Takes what input_ holds whole; false: the connection is gone. This one takes Kafka's answers.
+  virtual bool take_frames();
 
   ByteWriter& begin_request(int16_t api, int16_t version);
   void end_request();
@@ -68,12 +71,12 @@ class SimClient {
   bool finishing_ = false;
   size_t read_limit_ = 64 << 10;  // of one turn
   bool expects_answers_ = true;   // false: what comes is not looked at
+  std::vector<std::byte> input_;
 
  private:
   void connect();
   void flush();
   void read();
-  bool take_frames();
 
   struct Waiting {
     int16_t api;
@@ -83,7 +86,6 @@ class SimClient {
 
   std::unique_ptr<SimStream> stream_;
   std::vector<std::byte> output_;
-  std::vector<std::byte> input_;
   ByteWriter request_;
   std::deque<Waiting> waiting_;
   int32_t correlation_ = 0;

@@ -38,6 +38,8 @@ struct Totals {
   uint64_t torn_tails = 0;
   uint64_t archived = 0;
   uint64_t rewritten = 0;
+  LedgerWatch::Counts ledger;
+  uint64_t ledger_repeats = 0;
 
   void add(const SimulationResult& run) {
     ++seeds;
@@ -54,6 +56,12 @@ struct Totals {
     torn_tails += run.torn_tails;
     archived += run.archived;
     rewritten += run.rewritten;
+    ledger.acknowledged += run.ledger.acknowledged;
+    ledger.commands += run.ledger.commands;
+    ledger.expired += run.ledger.expired;
+    ledger.audits += run.ledger.audits;
+    ledger.gaps += run.ledger.gaps;
+    ledger_repeats += run.ledger_repeats;
   }
 };
 
@@ -96,10 +104,13 @@ void print_totals(const Totals& totals) {
   std::printf("%" PRIu64 " seeds, %" PRIu64 " steps: %" PRIu64 " starts, %" PRIu64 " power cuts, %" PRIu64
               " ends of the process, %" PRIu64 " fatal errors, %" PRIu64 " torn tails, %" PRIu64
               " damaged logs refused, %" PRIu64 " archive segments made, %" PRIu64 " again; %" PRIu64
-              " records acknowledged, %" PRIu64 " read, %" PRIu64 " of a view; %" PRIu64 " seeds failed\n",
+              " records acknowledged, %" PRIu64 " read, %" PRIu64 " of a view; ledger: %" PRIu64
+              " events acknowledged, %" PRIu64 " requests answered again, %" PRIu64 " transfers expired, %" PRIu64
+              " comparisons with the model over %" PRIu64 " commands, %" PRIu64 " given up; %" PRIu64 " seeds failed\n",
               totals.seeds, totals.steps, totals.starts, totals.power_cuts, totals.kills, totals.fatal_errors,
               totals.torn_tails, totals.refused, totals.archived, totals.rewritten, totals.acknowledged, totals.seen,
-              totals.viewed, totals.failed);
+              totals.viewed, totals.ledger.acknowledged, totals.ledger_repeats, totals.ledger.expired,
+              totals.ledger.audits, totals.ledger.commands, totals.ledger.gaps, totals.failed);
 }
 
 int run_sim(const SimArguments& arguments, cli::MakeModules make_modules) {

@@ -7,6 +7,8 @@ namespace heptane::sim {
 namespace {
 
 constexpr uint16_t kKafkaPort = 9092;
+constexpr uint16_t kTigerbeetlePort = 3001;
+constexpr int64_t kSecondNs = 1'000'000'000;
 constexpr uint64_t kStepsToFinish = 60'000;  // without faults everything comes to its end in far fewer
 constexpr uint64_t kStepsToDrain = 20'000;
 
@@ -38,6 +40,7 @@ Simulation::Simulation(SimulationOptions options)
       topics_(1 + random_.below(3)),
       checker_(topics_),
       view_(options.seed),
+      with_ledger_(options.seed % 2 == 1 && find_ledger(options.make_modules()) != nullptr),
       world_{net_, clock_, client_random_, checker_, [this](const std::string& line) { trace(line); }} {
   clear_faults();
   world_.port = kKafkaPort;
@@ -83,6 +86,12 @@ void Simulation::make_clients() {
     clients_.push_back(std::make_unique<SimConsumer>(world_, i, random_.one_in(3)));
   if (random_.one_in(2)) clients_.push_back(std::make_unique<SimConsumer>(world_, random_.below(topics_), true));
   for (uint64_t i = random_.below(3); i > 0; --i) clients_.push_back(std::make_unique<SimVandal>(world_));
+  if (!with_ledger_) return;
+  for (uint32_t i = static_cast<uint32_t>(1 + random_.below(3)); i > 0; --i) {
+    auto client = std::make_unique<SimLedgerClient>(world_, ledger_watch_, i, kTigerbeetlePort);
+    ledger_clients_.push_back(client.get());
+    clients_.push_back(std::move(client));
+  }
 }
 
 SimulationResult Simulation::run() {
@@ -138,7 +147,10 @@ void Simulation::turn(Role role) {
     case kReader: return (void)server_->reader_turn(0), (void)server_->worker_turn();
     case kDisk: return (void)disk_.step();
     case kClient: return clients_[random_.below(clients_.size())]->turn();
-    case kTime: return clock_.advance(static_cast<int64_t>(random_.below(random_.one_in(8) ? 60'000'000 : 2'000'000)));
+    case kTime:
+      // Time-outs of the ledger are whole seconds.
+      if (with_ledger_ && random_.one_in(12)) return clock_.advance(static_cast<int64_t>(random_.below(kSecondNs)));
+      return clock_.advance(static_cast<int64_t>(random_.below(random_.one_in(8) ? 60'000'000 : 2'000'000)));
   }
 }
 
@@ -164,6 +176,7 @@ void Simulation::shard_turn() {
   view_.turn(*server_);
   (void)server_->shard_turn();
   view_.note(*server_);
+  if (with_ledger_) ledger_watch_.follow(*server_, *ledger_, checker_);
   note_live_hash();
 }
 
@@ -178,9 +191,6 @@ void Simulation::come_to_an_end() {
   if (checker_.lost_tail_allowed()) return kill("damaged: enough");
   trace("no faults from here on");
   for (const auto& client : clients_) client->finish();
-  const auto all_finished = [this] {
-    return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->finished(); });
-  };
   const uint64_t limit = step_ + kStepsToFinish;
   while (!over() && !(server_ && !stopping_ && all_finished())) {
     if (step_ >= limit) {
@@ -196,6 +206,15 @@ void Simulation::come_to_an_end() {
     stop_cleanly();
   else
     come_to_rest();
+}
+
+// Pending transfers too: time passes until nothing is left that has a time-out.
+bool Simulation::all_finished() {
+  const bool finished =
+      std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->finished(); });
+  if (!finished || !with_ledger_ || !server_ || ledger_->ledger().next_expiry() == 0) return finished;
+  clock_.advance(kSecondNs / 10);
+  return false;
 }
 
 // Everything is synced and sealed, and no snapshot was taken for the occasion.
@@ -228,6 +247,7 @@ void Simulation::trace(const std::string& line) {
 
 void Simulation::count_archived() {
   if (!server_ || !server_->recovered()) return;
+  if (ledger_ != nullptr) counts_.recounts += ledger_->recounts_total();
   counts_.archived += server_->archiver().counters().archived_total;
   counts_.rewritten += server_->archiver().counters().rewritten_total;
 }
@@ -242,6 +262,8 @@ SimulationResult Simulation::result() {
   out.acknowledged = checker_.acknowledged_total();
   out.seen = checker_.seen_total();
   out.viewed = view_.audited_total();
+  out.ledger = ledger_watch_.counts();
+  for (const SimLedgerClient* client : ledger_clients_) out.ledger_repeats += client->repeats_total();
   const Hash128 disk = disk_.fingerprint();
   history_.add(disk.low, disk.high);
   out.fingerprint = history_.value();

@@ -1,9 +1,9 @@
-// The whole server in a world of its own: the real recovery, log, shard, streams and Kafka gateway over a simulated disk,
+// The whole server in a world of its own: the real recovery, log, shard, streams, ledger and gateways over a simulated disk,
 // network, clock and generator, on one thread. One seed decides everything: which role takes the next turn, what clients
 // send, when the power fails, which sectors survive. The same seed is the same run, to the last byte (docs/simulator.md).
 //
-// After every restart the log is compared with what was promised to clients (checker.h), and its state with a replay of a
-// copy of the disk. One owner; a simulation runs once.
+// After every restart the log is compared with what was promised to clients (checker.h), the ledger with a model of it
+// (ledger_watch.h), and the state with a replay of a copy of the disk. One owner; a simulation runs once.
 #pragma once
 
 #include <array>
@@ -17,6 +17,9 @@
 #include "kernel/server/server.h"
 #include "sim/checker.h"
 #include "sim/kafka_client.h"
+#include "sim/ledger_client.h"
+#include "sim/ledger_watch.h"
+#include "sim/planted_ledger.h"
 #include "sim/sim_clock.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_net.h"
@@ -52,6 +55,9 @@ struct SimulationResult {
   uint64_t archived = 0;     // archive segments made
   uint64_t rewritten = 0;    // of them, such as were written again without what was dead
   uint64_t past_states = 0;  // states of the past that were made again
+  LedgerWatch::Counts ledger;
+  uint64_t recounts = 0;        // of the ledger, by the server itself
+  uint64_t ledger_repeats = 0;  // requests of the ledger that were answered once more
 };
 
 class Simulation {
@@ -80,6 +86,7 @@ class Simulation {
   void shard_turn();
   void note_live_hash();
   void come_to_an_end();
+  bool all_finished();
   void stop_cleanly();
   void come_to_rest();
   void trace(const std::string& line);
@@ -108,6 +115,7 @@ class Simulation {
   void compare_with_replay(bool after_power_cut);
   void compare_with_past();
   server::ServerOptions server_options() const;
+  server::Modules modules() const { return plant(options_.make_modules(), options_.bug); }
 
   const SimulationOptions options_;
   SeededRandom random_;  // of the schedule
@@ -122,9 +130,13 @@ class Simulation {
   size_t topics_;
   Checker checker_;
   ViewWatch view_;
+  const bool with_ledger_;  // clients of it
+  LedgerWatch ledger_watch_;
   ClientWorld world_;
   std::vector<std::unique_ptr<SimClient>> clients_;
-  std::unique_ptr<server::Server> server_;  // none: the process is down
+  std::vector<SimLedgerClient*> ledger_clients_;
+  std::unique_ptr<server::Server> server_;          // none: the process is down
+  const fintech::LedgerMachine* ledger_ = nullptr;  // of server_
 
   server::ServerOptions server_options_;
   uint64_t fault_every_ = 0;  // steps, on average

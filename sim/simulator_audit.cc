@@ -21,8 +21,11 @@ server::ServerOptions Simulation::server_options() const { return server_options
 void Simulation::start() {
   const uint64_t faults_before = disk_.counters().faults;
   ++counts_.starts;
+  server::Modules modules = options_.make_modules();
+  ledger_ = find_ledger(modules);
+  modules = plant(std::move(modules), options_.bug);
   server_ = std::make_unique<server::Server>(server::Seams{clock_, planted_, server_random_, net_}, server_options(),
-                                             options_.make_modules(), [this](const Error& error) {
+                                             std::move(modules), [this](const Error& error) {
                                                // A second role may fail before the first one's error ends all.
                                                if (!fatal_) fatal_ = error;
                                              });
@@ -48,9 +51,9 @@ void Simulation::compare_with_past() {
   std::advance(then, static_cast<ptrdiff_t>(audit_random_.below(live_hashes_.size())));
   const std::unique_ptr<SimDisk> copy = disk_.clone();
   copy->clear_faults();
-  const auto compared = server::compare_snapshots(*copy, server_options_.data_directory, options_.make_modules());
+  const auto compared = server::compare_snapshots(*copy, server_options_.data_directory, modules());
   if (!compared) return checker_.fail("the newest snapshot is not what replay makes: " + compared.error().message);
-  server::PastState past(*copy, server_options_.data_directory, options_.make_modules());
+  server::PastState past(*copy, server_options_.data_directory, modules());
   server::PastMoment moment;
   moment.sequence = then->first;
   if (const Result<void> reached = past.go_to(moment); !reached) {
@@ -87,6 +90,7 @@ void Simulation::audit() {
   clear_faults();
   for (size_t topic = 0; topic < topics_ && !over(); ++topic) audit_topic(topic);
   if (!over()) view_.audit(*server_, disk_, checker_, damaged_);
+  if (!over() && with_ledger_) ledger_watch_.audit(*server_, *ledger_, checker_, damaged_);
 }
 
 void Simulation::audit_topic(size_t topic) {
@@ -137,7 +141,7 @@ void Simulation::compare_with_replay(bool after_power_cut) {
   SeededRandom random(1);
   SimNet net(random);
   SimClock clock;
-  server::Server other({clock, planted, random, net}, server_options(), options_.make_modules(), [](const Error&) {});
+  server::Server other({clock, planted, random, net}, server_options(), modules(), [](const Error&) {});
   const std::string what = after_power_cut ? "after a power cut right behind a start: " : "a replay of the same log: ";
   if (const Result<void> started = other.start(); !started) {
     if (!damaged_) checker_.fail(what + started.error().message);

@@ -18,9 +18,20 @@ enum class PlantedBug : uint8_t {
   drop_durable_upto,    // batches do not say what was synced before them
   skip_directory_sync,  // a sync of a directory reports success
   believe_page_cache,   // recovery does not write again what it can read
+  // Of the ledger (planted_ledger.h).
+  expiry_gives_nothing_back,      // the command of a time-out leaves what was pending
+  ids_forgotten_by_restart,       // an id that came out of a snapshot may be used again
+  sessions_forgotten_by_restart,  // a repeat of what was answered before a snapshot is a new request
 };
-constexpr std::string_view kBugNames[] = {
-    "none", "ack-before-sync", "sync-does-nothing", "drop-durable-upto", "skip-directory-sync", "believe-page-cache"};
+constexpr std::string_view kBugNames[] = {"none",
+                                          "ack-before-sync",
+                                          "sync-does-nothing",
+                                          "drop-durable-upto",
+                                          "skip-directory-sync",
+                                          "believe-page-cache",
+                                          "expiry-gives-nothing-back",
+                                          "ids-forgotten-by-restart",
+                                          "sessions-forgotten-by-restart"};
 std::optional<PlantedBug> bug_of(std::string_view name);
 
 class PlantedDisk final : public Disk {

@@ -64,7 +64,7 @@ TEST(Checker, FindsEachBrokenPromise) {
 
 TEST(Simulator, ManySeedsKeepEveryPromise) {
   uint64_t acknowledged = 0, seen = 0, power_cuts = 0, fatal_errors = 0, torn_tails = 0, refused = 0, archived = 0;
-  uint64_t past_states = 0, viewed = 0;
+  uint64_t past_states = 0, viewed = 0, events = 0, repeats = 0, expired = 0, audits = 0, gaps = 0, recounts = 0;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     const SimulationResult run = run_seed(seed);
     ASSERT_FALSE(run.failed) << run.trace << "seed " << seed << ", step " << run.step << ": " << run.failure;
@@ -76,6 +76,12 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
     archived += run.archived;
     past_states += run.past_states;
     viewed += run.viewed;
+    events += run.ledger.acknowledged;
+    repeats += run.ledger_repeats;
+    recounts += run.recounts;
+    expired += run.ledger.expired;
+    audits += run.ledger.audits;
+    gaps += run.ledger.gaps;
     refused += run.refused ? 1 : 0;
   }
   // That nothing went wrong means something only when enough happened.
@@ -87,6 +93,12 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_GT(archived, 10u);
   EXPECT_GT(past_states, 50u);
   EXPECT_GT(viewed, 1000u);
+  EXPECT_GT(events, 5'000u);
+  EXPECT_GT(repeats, 100u);
+  EXPECT_GT(recounts, 500u);
+  EXPECT_GT(expired, 500u);
+  EXPECT_GT(audits, 300u);
+  EXPECT_LT(gaps, 10u);
   EXPECT_GT(refused, 5u);
 }
 
@@ -112,7 +124,9 @@ TEST_P(Planted, IsFound) {
 INSTANTIATE_TEST_SUITE_P(Bugs, Planted,
                          testing::Values(PlantedBug::ack_before_sync, PlantedBug::sync_does_nothing,
                                          PlantedBug::drop_durable_upto, PlantedBug::skip_directory_sync,
-                                         PlantedBug::believe_page_cache));
+                                         PlantedBug::believe_page_cache, PlantedBug::expiry_gives_nothing_back,
+                                         PlantedBug::ids_forgotten_by_restart,
+                                         PlantedBug::sessions_forgotten_by_restart));
 
 }  // namespace
 }  // namespace heptane::sim

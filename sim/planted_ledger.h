@@ -1,0 +1,16 @@
+// Planted bugs of the ledger: mistakes that a ledger makes in real life, each as a layer around the ledger's machine, so that
+// the machine under test stays the very one that ships. Without such a bug there is no layer. One owner.
+#pragma once
+
+#include "kernel/server/module.h"
+#include "modules/fintech/machine/ledger/ledger_machine.h"
+#include "sim/simulator_bugs.h"
+
+namespace heptane::sim {
+
+// The ledger among the machines; null: there is none.
+const fintech::LedgerMachine* find_ledger(const server::Modules& modules);
+// The modules with the bug in the ledger; as they are when it is none of the ledger's. find_ledger() comes before.
+server::Modules plant(server::Modules modules, PlantedBug bug);
+
+}  // namespace heptane::sim
