@@ -32,6 +32,8 @@ class PlantedLedger final : public StateMachine {
   bool relieves(CommandType type) const override { return ledger_.relieves(type); }
   RenderView renderer() const override { return ledger_.renderer(); }
   bool idle_work() override { return ledger_.idle_work(); }
+  void snapshot_begun() override { ledger_.snapshot_begun(); }
+  std::optional<std::string> take_alarm() override { return ledger_.take_alarm(); }
   uint32_t newest_version() const override { return ledger_.newest_version(); }
 
  private:

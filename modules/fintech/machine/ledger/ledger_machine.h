@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "kernel/shard/effects.h"
@@ -37,8 +40,10 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   Result<void> restore(SnapshotReader& reader) override;
   bool relieves(CommandType type) const override { return type == kExpire; }
   RenderView renderer() const override { return render_view; }
-  // The recount behind a start: once all that was restored or replayed has been counted again, there is no more.
+  // The recount: behind a start of all that was restored or replayed, at each snapshot of what was made since the last one.
   bool idle_work() override;
+  void snapshot_begun() override { recount_due_ = true; }
+  std::optional<std::string> take_alarm() override { return std::exchange(alarm_, std::nullopt); }
 
   const Account* account(Uint128 id) const override { return ledger_.find_account(id); }
   TransferStatus check(const Transfer& transfer, int64_t now) override;
@@ -82,7 +87,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   bool query_more(const Query& query, Reply& reply) const;
   void statement(const Query& query, Reply& reply) const;
   void totals(Reply& reply) const;
-  bool recount_step(uint32_t transfers) const;
+  void note_recount(const RecountReport& report) const;
   void recount_more(Reply& reply) const;
   void answer(const OperationRow& row, Bytes batch, std::vector<std::byte>& out) const;
 
@@ -94,8 +99,11 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   std::vector<CreateResult> results_;
   ViewNote note_;
   // Not state: nothing that apply() does depends on it.
-  mutable Recount recount_;
+  mutable Recount recount_;  // that somebody asked for, from the first transfer on
+  Recount running_;          // goes on at each snapshot
+  bool recount_due_ = true;
   mutable RecountRow recounted_;
+  mutable std::optional<std::string> alarm_;
   // deterministic: metrics read them, apply() never does
   mutable std::atomic<uint64_t> recounts_total_{0};
   // deterministic: likewise; accounts and ledgers, in the last one

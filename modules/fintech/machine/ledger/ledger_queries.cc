@@ -79,10 +79,7 @@ void LedgerMachine::totals(Reply& reply) const {
   reply.payload = Buffer::take(std::move(out));
 }
 
-// One recount at a time, whoever asks; the answer is the same for all.
-bool LedgerMachine::recount_step(uint32_t transfers) const {
-  RecountReport report;
-  if (!recount_.step(ledger_, transfers, report)) return false;
+void LedgerMachine::note_recount(const RecountReport& report) const {
   RecountRow done;
   done.number = recounted_.number + 1;
   done.transfers = report.transfers;
@@ -94,16 +91,32 @@ bool LedgerMachine::recount_step(uint32_t transfers) const {
   recounted_ = done;
   recounts_total_.fetch_add(1, std::memory_order_relaxed);
   recount_differences_.store(done.differing_accounts + done.differing_ledgers, std::memory_order_relaxed);
-  recount_ = Recount();
-  return true;
+  if (report.agrees()) return;
+  alarm_ = "counted again from " + std::to_string(done.transfers) + " transfers, " +
+           std::to_string(done.differing_accounts) + " accounts and the totals of " +
+           std::to_string(done.differing_ledgers) + " ledgers are others";
+  for (size_t i = 0; i < report.named.size(); ++i) *alarm_ += (i == 0 ? ": accounts " : ", ") + number_text(report.named[i]);
 }
 
+// The shard's own memory is counted, wherever the bodies of transfers lie, so nothing has to be copied or kept for it; and
+// an account's number is compared with the one that answers are given from.
 bool LedgerMachine::idle_work() {
-  return recounted_.number == 0 && !ledger_.in_scope() && !recount_step(kRecountIdleSlice);
+  if (!recount_due_ || ledger_.in_scope()) return false;
+  RecountReport report;
+  if (!running_.step(ledger_, kRecountIdleSlice, report)) return true;
+  recount_due_ = false;
+  note_recount(report);
+  return false;
 }
 
+// One at a time, whoever asks; the answer is the same for all.
 void LedgerMachine::recount_more(Reply& reply) const {
-  const bool done = recount_step(kRecountSlice);
+  RecountReport report;
+  const bool done = recount_.step(ledger_, kRecountSlice, report);
+  if (done) {
+    note_recount(report);
+    recount_ = Recount();
+  }
   reply.numbers = {done ? static_cast<int64_t>(recounted_.transfers) : static_cast<int64_t>(recount_.counted()),
                    done ? 1 : 0};
   std::vector<std::byte> out;
