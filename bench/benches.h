@@ -14,6 +14,7 @@ bool bench_restart(const Scratch& scratch);
 bool bench_idle(const Scratch& scratch);
 bool bench_snapshot(const Scratch& scratch);
 bool bench_transfers(const Scratch& scratch);
+bool bench_history(const Scratch& scratch);
 
 #ifdef HEPTANE_BENCH_RDKAFKA
 bool bench_produce(const Scratch& scratch);

@@ -8,6 +8,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 namespace heptane::bench {
 
@@ -70,6 +71,17 @@ std::string LedgerWire::receive() {
   message.resize(size);
   read_exactly(fd_, message.data() + 256, size - 256);
   return message;
+}
+
+std::vector<fintech::Transfer> LedgerWire::lookup(const std::vector<fintech::Uint128>& ids) {
+  constexpr uint8_t kLookupTransfers = 141;
+  send(kLookupTransfers, fintech::test::body_of<fintech::Uint128>({ids}));
+  const std::string reply = receive();
+  const auto batches = fintech::MultiBatch::parse(as_bytes(reply).subspan(256), sizeof(fintech::Transfer));
+  if (!batches) give_up("an answer that cannot be read");
+  std::vector<fintech::Transfer> found(batches->elements());
+  if (!found.empty()) std::memcpy(found.data(), reply.data() + 256, found.size() * sizeof(fintech::Transfer));
+  return found;
 }
 
 uint64_t LedgerWire::take() {

@@ -23,6 +23,8 @@ class LedgerWire {
     send(operation, fintech::test::body_of<Row>({rows}));
     return take();
   }
+  // Those that are there, in the order of the ids.
+  std::vector<fintech::Transfer> lookup(const std::vector<fintech::Uint128>& ids);
   void send(uint8_t operation, Bytes body);
   uint64_t take();
   int fd() const { return fd_; }

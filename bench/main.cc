@@ -23,6 +23,8 @@ constexpr Bench kBenches[] = {
     {"ledger", &heptane::bench::bench_ledger, "the ledger's apply() alone (BENCH_TRANSFERS)"},
     {"transfers", &heptane::bench::bench_transfers,
      "durable transfers through the server beside PostgreSQL (BENCH_BATCHES, BENCH_TRANSFER_SECONDS)"},
+    {"history", &heptane::bench::bench_history,
+     "many transfers stored: memory for each, restart, the oldest (BENCH_HISTORY_TRANSFERS, BENCH_HISTORY_ACCOUNTS)"},
     {"replay", &heptane::bench::bench_replay, "commands applied again at a start"},
     {"restart", &heptane::bench::bench_restart,
      "a start after a kill under load, beside PostgreSQL (BENCH_STATE_BYTES, BENCH_LOG_BYTES)"},

@@ -225,6 +225,17 @@ async function crowd (client, { clients }) {
   process.exit(0) // this release of the client panics in destroy() once it was evicted
 }
 
+// Ids that belong to machines are nobody's out here.
+async function reserved (client) {
+  const id = (((1n << 48n) - 1n) << 80n) | (0xFF20n << 64n) | 7n
+  await client.createAccounts([account(1n), account(2n)])
+  assert.deepStrictEqual(names(CreateAccountStatus, await client.createAccounts([account(id)])), ['exists_with_different_flags'])
+  assert.deepStrictEqual(names(CreateTransferStatus, await client.createTransfers([
+    transfer(id, 1n, 2n, 5n), transfer(7n, 1n, 2n, 5n), transfer(id, 1n, 2n, 5n)])),
+  ['id_already_failed', 'created', 'id_already_failed'])
+  assert.deepStrictEqual((await client.lookupTransfers([id, 7n])).map(t => t.id), [7n])
+}
+
 // Until it is ended: requests with everything in flight that a ledger can have: pending transfers with and without time-outs,
 // posts, voids, chains, balancing. Prints each request when it is sent, and again with its results when it is acknowledged.
 const MIX_ACCOUNTS = 6
@@ -296,7 +307,7 @@ async function again (client, { events }) {
   return { results: results.map(r => [CreateTransferStatus[r.status], r.timestamp.toString()]) }
 }
 
-const scripts = { everything, imported, batches, concurrent, pour, count, pending, expired, over, crowd, mix, dump, again }
+const scripts = { everything, imported, batches, concurrent, pour, count, pending, expired, over, crowd, reserved, mix, dump, again }
 
 async function main () {
   const client = connect()

@@ -35,11 +35,14 @@ void transact(HttpExchange& exchange, const OperationTable& operations) {
   Result<TransactRequest> parsed = parse_transact(std::move(exchange.request().body), operations);
   if (!parsed) return exchange.respond(error_response(parsed.error()));
   if (auto refusal = transact_refusal(exchange, *parsed)) return exchange.respond(std::move(*refusal));
+  write_rights(exchange, *parsed);
   auto request = std::make_shared<TransactRequest>(std::move(*parsed));
   Submission submission = std::exchange(request->submission, {});
   request->submission.idempotency = submission.idempotency;
   exchange.submit(std::move(submission), [request](HttpExchange& answered, const Reply& reply) {
-    answered.respond(transact_response(*request, reply));
+    Reply said = reply;
+    note_denied(answered, *request, said);
+    answered.respond(transact_response(*request, said));
   });
 }
 

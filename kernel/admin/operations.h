@@ -26,6 +26,14 @@ struct BuiltOperation {
   Buffer payload;
 };
 
+// A right that an operation may use and need not: the command's type says for ever who had it when he was let in.
+struct OptionalRight {
+  http::Needs right;
+  CommandType with = 0;
+  CommandType without = 0;
+  uint32_t denied = 0;  // bit of Reply::detail by which the machine says that somebody may not do that
+};
+
 struct OperationSpec {
   // `path` names the value in error messages: `operations[2].append`.
   std::function<Result<BuiltOperation>(http::JsonValue value, const std::string& path)> build;
@@ -34,6 +42,7 @@ struct OperationSpec {
   bool guard = false;  // changes nothing: stands among `guards`, has no result
   // What it needs of a module; absent: permissions.cc knows by its machine and type.
   std::optional<http::Needs> needs = std::nullopt;
+  std::optional<OptionalRight> optional_right = std::nullopt;
 };
 
 class OperationTable {

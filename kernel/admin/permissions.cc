@@ -1,7 +1,11 @@
 // What the routes of this listener need, as one table, and what each operation of a transaction needs. A route that is not
 // named here is for administrators.
 #include "kernel/admin/permissions.h"
+
+#include <algorithm>
+
 #include "kernel/admin/admin.h"
+#include "kernel/base/crc32c.h"
 #include "kernel/shard/state_machine.h"
 #include "kernel/shard/transact.h"
 #include "kernel/streams/api.h"
@@ -70,6 +74,43 @@ std::optional<http::HttpResponse> transact_refusal(http::HttpExchange& exchange,
       return http::forbidden(exchange.identity().name, needed.module, needed.resource, needed.verb);
   }
   return std::nullopt;
+}
+
+namespace {
+
+// Null: given by machine and type, or there is no such operation.
+const OperationSpec* spec_of(const TransactRequest& request, size_t index) {
+  const size_t guards = request.guard_specs.size();
+  if (index < guards) return request.guard_specs[index];
+  return index - guards < request.specs.size() ? request.specs[index - guards] : nullptr;
+}
+
+}  // namespace
+
+void write_rights(http::HttpExchange& exchange, TransactRequest& request) {
+  const auto optional = [](const OperationSpec* spec) { return spec != nullptr && spec->optional_right; };
+  if (std::none_of(request.specs.begin(), request.specs.end(), optional)) return;
+  Result<std::vector<Operation>> operations = decode_transact(request.submission.payload.view());
+  if (!operations) return;  // the shard refuses it
+  for (size_t i = 0; i < operations->size(); ++i) {
+    const OperationSpec* spec = spec_of(request, i);
+    if (!optional(spec)) continue;
+    const OptionalRight& optional_right = *spec->optional_right;
+    const http::Needs& right = optional_right.right;
+    const std::function<bool()> holds = exchange.standing(right.module, right.resource, right.verb);
+    (*operations)[i].type = !holds || holds() ? optional_right.with : optional_right.without;
+  }
+  Buffer payload = encode_transact(*operations);
+  request.submission.payload_crc = crc32c(payload.view());
+  request.submission.payload = std::move(payload);
+}
+
+void note_denied(http::HttpExchange& exchange, const TransactRequest& request, Reply& reply) {
+  const bool by_operation = !reply.ok() && reply.numbers[1] == 1;
+  const OperationSpec* spec = by_operation ? spec_of(request, static_cast<size_t>(reply.numbers[0])) : nullptr;
+  if (spec == nullptr || !spec->optional_right || (reply.detail & spec->optional_right->denied) == 0) return;
+  reply.detail &= ~spec->optional_right->denied;
+  exchange.denied(spec->optional_right->right.module + ": " + reply.message);
 }
 
 void require_permissions(http::HttpRouter& router) {

@@ -17,4 +17,10 @@ void require_permissions(http::HttpRouter& router);
 // for administrators.
 std::optional<http::HttpResponse> transact_refusal(http::HttpExchange& exchange, const TransactRequest& request);
 
+// Operations with an optional right get the type that says whether the one who asks has it. Behind what makes the
+// transaction's idempotency hash: a repeat is one, whatever was granted meanwhile.
+void write_rights(http::HttpExchange& exchange, TransactRequest& request);
+// Notes for the audit trail what a machine refused because the one who asked may not do it. Takes that bit out of the detail.
+void note_denied(http::HttpExchange& exchange, const TransactRequest& request, Reply& reply);
+
 }  // namespace heptane::admin

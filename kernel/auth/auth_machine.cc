@@ -418,6 +418,20 @@ void AuthMachine::audit(const Command& command, std::string_view action, std::st
   emit(command, by, json + '}', effects);
 }
 
+void AuthMachine::audit_denied(const Command& command, std::string_view on, std::string_view detail, uint64_t count,
+                               Effects& effects) {
+  const std::string by = who(command.principal);
+  std::string json = "{";
+  append_member(json, "action", "request");
+  append_member(json, "by", by);
+  append_member(json, "on", on);
+  append_member(json, "detail", detail);
+  append_member(json, "outcome", "denied");
+  append_member(json, "count", static_cast<int64_t>(count));
+  append_member(json, "time_ms", command.time / kNsPerMs);
+  emit(command, by, json + '}', effects);
+}
+
 void AuthMachine::emit(const Command& command, std::string_view by, const std::string& json, Effects& effects) {
   auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
   effects.emit(Event{streams.ensure_stream(kAuditStream, command.sequence), as_bytes(by), true, as_bytes(json)});

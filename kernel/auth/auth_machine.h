@@ -12,13 +12,14 @@
 
 #include "kernel/auth/api.h"
 #include "kernel/auth/auth_store.h"
+#include "kernel/shard/audit_port.h"
 #include "kernel/shard/effects.h"
 #include "kernel/shard/principal_check.h"
 #include "kernel/shard/state_machine.h"
 
 namespace heptane::auth {
 
-class AuthMachine final : public StateMachine, public PrincipalCheck {
+class AuthMachine final : public StateMachine, public PrincipalCheck, public AuditPort {
  public:
   // After recovery: changes are staged there from now on.
   void publish_to(AuthStore& store) { store_ = &store; }
@@ -38,6 +39,9 @@ class AuthMachine final : public StateMachine, public PrincipalCheck {
     return type == kDeleteUser || type == kSetPassword || type == kRevokeToken || type == kRevoke ||
            type == kDeleteRole || type == kExpireToken;
   }
+
+  void audit_denied(const Command& command, std::string_view on, std::string_view detail, uint64_t count,
+                    Effects& effects) override;
 
   // The shard's question before it applies a command: the principal is there, as it was when it proved who it is.
   bool in_force(const Principal& principal) const override;

@@ -55,8 +55,7 @@ class Gate final : public Authenticator {
   bool allows(const Identity& identity, std::string_view from, std::string_view module, std::string_view resource,
               Verb verb) override;
   bool sees(const Identity& identity, std::string_view module, std::string_view resource) const override;
-  // As allows, not noted.
-  bool may(const Identity& identity, std::string_view module, std::string_view resource, Verb verb) const;
+  bool may(const Identity& identity, std::string_view module, std::string_view resource, Verb verb) const override;
 
   // For commands: what is logged of a password, and a new token.
   // Salts are drawn by the I/O thread; what costs is done on any, with nothing of the gate.

@@ -64,6 +64,11 @@ class Authenticator {
   // False is noted as a denied request; `from` is the remote address.
   virtual bool allows(const Identity& identity, std::string_view from, std::string_view module,
                       std::string_view resource, Verb verb) = 0;
+  // As allows, not noted: for a right that a request may use and need not.
+  virtual bool may(const Identity& identity, std::string_view module, std::string_view resource, Verb verb) const {
+    (void)identity, (void)module, (void)resource, (void)verb;
+    return false;
+  }
   // Any verb. Not noted: what may not be seen is left out of lists.
   virtual bool sees(const Identity& identity, std::string_view module, std::string_view resource) const = 0;
 };

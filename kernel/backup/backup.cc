@@ -119,6 +119,7 @@ class Backup {
   // Opens everything; from then on nothing that the server deletes is lost.
   Result<void> open() {
     HEPTANE_TRY(add_directory(home("snapshots"), ".snap"));
+    HEPTANE_TRY(add_directory(home("rows"), ".rows"));  // those that a snapshot names are there before it
     HEPTANE_TRY(add_directory(home("archive"), ".archive"));
     HEPTANE_TRY(add_log());
     HEPTANE_TRY(add_directory(home("archive"), ".archive"));
@@ -234,7 +235,7 @@ Result<void> sync_directories(Disk& disk, const std::string& top, const Manifest
 }
 
 Result<void> remove_tree(Disk& disk, const std::string& top) {
-  for (const char* part : {"shard-0/log", "shard-0/snapshots", "shard-0/archive", "blobs"}) {
+  for (const char* part : {"shard-0/log", "shard-0/snapshots", "shard-0/archive", "shard-0/rows", "blobs"}) {
     const std::string directory = top + "/" + part;
     const Result<std::vector<std::string>> names = names_in(disk, directory);
     if (!names) return names.error();

@@ -42,6 +42,14 @@ void add_backup(CLI::App& app, Context& context);
 void add_snapshot(CLI::App& app, Context& context);
 void add_blob(CLI::App& app, Context& context);
 void add_explain(CLI::App& app, Context& context);
+// `explain` for a command that has found the position: prints, returns the exit code.
+struct ExplainArguments {
+  std::string data = "heptane-data";
+  std::string server{};  // for the streams' names
+  std::string position{};
+  bool json = false;
+};
+int explain(const ExplainArguments& arguments, const Context& context);
 void add_at(CLI::App& app, Context& context);
 void add_upgrade(CLI::App& app, Context& context);
 

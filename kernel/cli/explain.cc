@@ -16,13 +16,6 @@ namespace heptane::cli {
 
 namespace {
 
-struct ExplainArguments {
-  std::string data = "heptane-data";
-  std::string server = kDefaultServer;
-  std::string position;
-  bool json = false;
-};
-
 struct Place {
   std::string stream;
   uint32_t partition = 0;
@@ -82,6 +75,8 @@ void print_json(const archive::Explanation& found, const Places& names) {
   std::cout << out.take() << "\n";
 }
 
+}  // namespace
+
 int explain(const ExplainArguments& arguments, const Context& context) {
   const std::optional<Position> position = parse_position(arguments.position);
   if (!position) {
@@ -104,10 +99,9 @@ int explain(const ExplainArguments& arguments, const Context& context) {
   return kOk;
 }
 
-}  // namespace
-
 void add_explain(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<ExplainArguments>();
+  arguments->server = kDefaultServer;
   CLI::App* command = app.add_subcommand("explain", "What stands at a position of the log and which records it made.");
   command->add_option("POSITION", arguments->position, "SHARD:SEQUENCE, for example 0:123")->required();
   command->add_option("--data", arguments->data, "Data directory")->capture_default_str();

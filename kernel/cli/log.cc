@@ -81,18 +81,20 @@ void print_json(const log::VerifyReport& report) {
             << ", \"start_would_refuse\": " << (report.start_would_refuse ? "true" : "false") << "}\n";
 }
 
-// Every blob that the state names. Of a log that is not sound there is no state to ask.
+// Every blob and every row file that the state names. Of a log that is not sound there is no state to ask.
 int verify_blobs(const LogArguments& arguments, MakeModules make_modules) {
   SystemDisk disk;
   std::ostream& out = arguments.json ? std::cerr : std::cout;
   const auto report = server::check_blobs(disk, arguments.target.data_directory, make_modules(), out);
   if (!report) {
     const Result<std::vector<std::string>> files = disk.list(arguments.target.data_directory + "/blobs");
-    if (!files || files->empty()) return kOk;
-    std::cerr << "heptane: the blobs were not checked: " << report.error().message << "\n";
+    if ((!files || files->empty()) && report.error().code != Errc::refused) return kOk;
+    std::cerr << "heptane: blobs and row files were not checked: " << report.error().message << "\n";
     return kFailed;
   }
-  if (report->blobs == 0) return kOk;
+  if (report->row_files != 0 || report->problems != 0)
+    out << (report->problems == 0 ? "sound" : "NOT sound") << ": " << report->row_files << " row files\n";
+  if (report->blobs == 0) return report->problems == 0 ? kOk : kFailed;
   out << (report->problems == 0 ? "sound" : "NOT sound") << ": " << report->blobs << " blobs, " << report->bytes
       << " bytes, " << report->problems << " missing or damaged\n";
   return report->problems == 0 ? kOk : kFailed;

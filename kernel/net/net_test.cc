@@ -20,9 +20,9 @@
 #include <vector>
 
 #include "kernel/base/assert.h"
+#include "kernel/base/spsc_ring.h"
 #include "kernel/net/asio_net.h"
 #include "kernel/net/io_loop.h"
-#include "kernel/shard/ring.h"
 
 namespace heptane::net {
 namespace {

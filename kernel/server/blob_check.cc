@@ -2,6 +2,8 @@
 
 #include <ostream>
 
+#include "kernel/shard/machine_files.h"
+
 namespace heptane::server {
 
 Result<BlobReport> check_blobs(Disk& disk, const std::string& data_directory, Modules modules, std::ostream& out) {
@@ -16,6 +18,10 @@ Result<BlobReport> check_blobs(Disk& disk, const std::string& data_directory, Mo
     ++report.problems;
     out << "blob " << blobs::digest_text(blob.digest) << ": " << sound.error().message << "\n";
   }
+  std::vector<std::string> problems;
+  for (const MachineFiles* files : state.shard().machine_files()) report.row_files += files->verify(problems);
+  for (const std::string& problem : problems) out << problem << "\n";
+  report.problems += problems.size();
   return report;
 }
 

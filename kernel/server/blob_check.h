@@ -1,5 +1,5 @@
-// Whether every blob that the state names is there and is what its name says: for `heptane log verify`. Reads only, also
-// beside a running server.
+// Whether every blob and every row file that the state names is there and is what its name says: for `heptane log verify`.
+// Reads only, also beside a running server.
 #pragma once
 
 #include <iosfwd>
@@ -11,6 +11,7 @@ namespace heptane::server {
 struct BlobReport {
   uint64_t blobs = 0;
   uint64_t bytes = 0;
+  uint64_t row_files = 0;
   uint64_t problems = 0;  // each was printed as a line
 };
 

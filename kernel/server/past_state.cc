@@ -4,6 +4,7 @@
 
 #include "kernel/archive/archive_store.h"
 #include "kernel/log/log_tool_scan.h"
+#include "kernel/shard/machine_files.h"
 #include "kernel/snapshot/snapshot_file.h"
 
 namespace heptane::server {
@@ -35,7 +36,12 @@ PastState::PastState(Disk& disk, std::string data_directory, Modules modules)
   shard_.set_streams(streams_);
   for (const std::unique_ptr<Module>& module : modules_)
     for (StateMachine* machine : module->machines()) shard_.add_machine(*machine);
+  for (MachineFiles* files : shard_.machine_files())
+    files->open({&disk_, home_ + "/rows", false, [this](const Error& error) { unreadable_ = error; }});
 }
+
+// What a command needed and could not be read: the state is not what it was.
+Result<void> PastState::readable() const { return unreadable_ ? Result<void>(*unreadable_) : Result<void>(); }
 
 Result<void> PastState::go_to(const PastMoment& moment) {
   Result<log::SegmentListing> listing = log::list_segments(disk_, home_ + "/log");
@@ -96,6 +102,7 @@ Result<bool> PastState::replay_archived(const archive::Item& item, const PastMom
   if (item.frame.sequence != sequence() + 1) return not_kept(sequence() + 1);
   if (item.frame.time > moment.time) return false;
   HEPTANE_TRY(shard_.replay_command(item.entry, item.frame.sequence, item.frame.time));
+  HEPTANE_TRY(readable());
   time_ = std::max(time_, item.frame.time);
   return true;
 }
@@ -130,6 +137,7 @@ Result<void> PastState::replay(log::BatchScanner& scanner, const PastMoment& mom
     if (!last) return {};
     time_ = std::max(time_, view.header().base_time);
     HEPTANE_TRY(shard_.replay(view, (*batch)->place, *last));
+    HEPTANE_TRY(readable());
     if (*last < view.header().last_sequence()) return {};
   }
   if (moment.sequence == UINT64_MAX || sequence() >= moment.sequence) return {};

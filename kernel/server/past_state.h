@@ -55,6 +55,7 @@ class PastState {
   Result<bool> replay_archive(const LogId& id, Sequence log_first, const PastMoment& moment);
   Result<bool> replay_archived(const archive::Item& item, const PastMoment& moment);
   Result<void> replay(log::BatchScanner& scanner, const PastMoment& moment);
+  Result<void> readable() const;
   Error not_kept(Sequence missing) const;
 
   Disk& disk_;
@@ -69,6 +70,7 @@ class PastState {
   blobs::BlobsMachine blobs_;
   Shard shard_;
   snapshot::RestoredSnapshot restored_;
+  std::optional<Error> unreadable_;
   LogTime time_ = 0;
 };
 

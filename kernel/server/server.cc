@@ -9,6 +9,7 @@
 #include "kernel/server/metrics.h"
 #include "kernel/server/safety.h"
 #include "kernel/server/server_keys.h"
+#include "kernel/shard/machine_files.h"
 
 namespace heptane::server {
 
@@ -192,6 +193,7 @@ Result<void> Server::replay_log() {
   if (options_.read_ahead) snapshots.read_ahead = snapshot::kReadAheadBuffers;
   snapshot_store_ = std::make_unique<snapshot::SnapshotStore>(seams_.disk, std::move(snapshots));
   HEPTANE_TRY(snapshot_store_->open());
+  HEPTANE_TRY(open_machine_files());
   const Result<std::optional<LogId>> id = snapshot::peek_log_id(seams_.disk, home + "/log");
   if (!id) return id.error();
   HEPTANE_TRY(archive_->open(*id));
@@ -205,6 +207,11 @@ Result<void> Server::replay_log() {
   Result<log::RecoveryReport> report =
       log_->recover(restored_.from, [&](const log::BatchView& batch, const log::BatchPlace& place) -> Result<void> {
         HEPTANE_TRY(shard_->replay(batch, place));
+        for (bool more = true; more;) {
+          const Result<bool> written = write_machine_files();
+          if (!written) return written.error();
+          more = *written;
+        }
         done += batch.header().padded_bytes();
         return between_steps("replay", done, *total);
       });
@@ -237,6 +244,27 @@ Result<void> Server::replay_log() {
   start_auth();
   start_versions();
   return {};
+}
+
+// Their rows come back by replay, which needs no more memory for it than running does: the files are written on the way.
+Result<void> Server::open_machine_files() {
+  machine_files_ = shard_->machine_files();
+  if (machine_files_.empty()) return {};
+  const std::string directory = options_.data_directory + "/shard-0/rows";
+  HEPTANE_TRY(log::make_durable_directory(seams_.disk, directory));
+  for (MachineFiles* files : machine_files_) files->open({&seams_.disk, directory, true, on_fatal_});
+  return {};
+}
+
+// One file of each machine, if there is one to write. True: there may be more.
+Result<bool> Server::write_machine_files() {
+  bool more = false;
+  for (MachineFiles* files : machine_files_) {
+    const Result<bool> written = files->write_next();
+    if (!written) return written.error();
+    more = *written || more;
+  }
+  return more;
 }
 
 // A new log follows the newest logic; an existing one when its operator says so.
@@ -557,11 +585,14 @@ bool Server::helper_turn() {
     if (more.error().code != Errc::no_space) on_fatal_(more.error());
     return false;
   }
+  const Result<bool> rows = write_machine_files();
+  if (!rows && rows.error().code != Errc::no_space) on_fatal_(rows.error());
+  snapshots_->set_no_room_for_files(!rows);
   const bool snapshot = snapshots_->run_once(committer_->bytes_total(), committer_->watermark());
   // Not while the server stops: what is not finished is begun again by the next start.
   const Result<bool> archive = stopping_ ? Result<bool>(false) : archiver_->run_once(needed_from_, shard_->disk_full());
   if (!archive && archive.error().code != Errc::no_space) on_fatal_(archive.error());
-  return snapshot || *more || (archive && *archive);
+  return snapshot || *more || (rows && *rows) || (archive && *archive);
 }
 
 void Server::request_stop() {

@@ -201,6 +201,8 @@ class Server {
   bool may_note() const;
   Result<void> relieve_disk();
   Result<void> find_needed_log();
+  Result<void> open_machine_files();
+  Result<bool> write_machine_files();
   Result<void> open_blobs();
   bool is_on(const Module& module) const;
   Result<void> open_listener(const ListenerSpec& spec);
@@ -242,6 +244,7 @@ class Server {
   std::vector<Endpoint> endpoints_;
   log::RecoveryReport recovery_;
   std::vector<MachineVersion> upgrades_at_start_;
+  std::vector<MachineFiles*> machine_files_;  // filled before recovery
   std::unique_ptr<snapshot::SnapshotStore> snapshot_store_;
   snapshot::RestoredSnapshot restored_;
   std::unique_ptr<snapshot::SnapshotTaker> snapshots_;

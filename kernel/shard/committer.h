@@ -11,11 +11,11 @@
 #include <vector>
 
 #include "kernel/base/clock.h"
+#include "kernel/base/spsc_ring.h"
 #include "kernel/base/telemetry.h"
 #include "kernel/log/log.h"
 #include "kernel/shard/batch_writer.h"
 #include "kernel/shard/link.h"
-#include "kernel/shard/ring.h"
 
 namespace heptane {
 

@@ -65,6 +65,19 @@ class Effects {
   }
   StateMachine& enlist(MachineId machine);
 
+  // While it lives `machine` runs in place of the one that called its port: timers, results and version are its own.
+  class Turn {
+   public:
+    Turn(Effects& effects, MachineId machine);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Effects& effects_;
+    const MachineId before_;
+  };
+
   // Opens a scope on the machine that is running; close in reverse order.
   void open_scope();
   void close_scope(ScopeOutcome outcome);

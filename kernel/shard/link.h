@@ -10,8 +10,8 @@
 #include <functional>
 #include <variant>
 
+#include "kernel/base/spsc_ring.h"
 #include "kernel/shard/messages.h"
-#include "kernel/shard/ring.h"
 
 namespace heptane {
 

@@ -124,6 +124,9 @@ class Shard {
   const KernelState& kernel() const { return kernel_; }
   const ShardCounters& counters() const { return counters_; }
 
+  // Of all machines that have some.
+  std::vector<MachineFiles*> machine_files() const;
+
   // Canonical state at last_applied(): the kernel's, then every machine's in order of id.
   void save(SnapshotWriter& writer) const;
   Result<void> restore(SnapshotReader& reader, Sequence sequence, LogTime time);
@@ -176,7 +179,8 @@ class Shard {
   bool fire_due_timers();
   bool room_for(uint64_t stored_bytes, LogTime now);
   bool come_to_rest();
-  void hand_over_when_due();
+  bool gathering();
+  bool hand_over_when_due();
   void hand_over_growing(uint16_t flags);
   void seal_when_idle();
   BatchWriter* free_writer();
@@ -214,6 +218,11 @@ class Shard {
   log::BatchPlace last_batch_;  // synced and indexed
   log::ChainValue last_chain_{};
   int64_t last_hand_over_ns_ = 0;
+  // Whoever was answered together asks again together; see gathering().
+  uint32_t gather_target_ = 0;  // commands of the growing batch that are worth waiting for; 0: none
+  uint32_t gathered_ = 0;       // its commands in the last turn
+  uint32_t gather_turns_ = 0;   // since the last batch was synced
+  uint32_t quiet_turns_ = 0;    // since its last command
   int64_t last_relief_ns_ = 0;
   int64_t last_idle_work_ns_ = 0;
   std::vector<Alarm> alarms_;

@@ -152,6 +152,7 @@ Result<void> Shard::run_again(const Command& command, const log::EntryView& entr
 // Before keep(). The digest finds a difference; this names it.
 void Shard::replay_views(const log::EntryView& entry, const Command& command, Epoch epoch,
                          const log::BatchPlace& place) {
+  if (entry.extensions.empty() && !run_.adds_to_entry()) return;
   const auto finish = static_cast<uint32_t>(entry.offset + entry.header.stored_bytes());
   for (const log::ViewRun& run : run_.view_runs()) {
     EntryRun placed = place_of_view(run, command.time, epoch);
@@ -204,6 +205,13 @@ Result<void> Shard::replay_command(const log::EntryView& entry, Sequence sequenc
   keep(command, 0, key, true);
   streams_->settle(sequence);
   return {};
+}
+
+std::vector<MachineFiles*> Shard::machine_files() const {
+  std::vector<MachineFiles*> all;
+  for (const MachineTable::Slot& slot : machines_.all())
+    if (MachineFiles* files = slot.machine->files()) all.push_back(files);
+  return all;
 }
 
 void Shard::save(SnapshotWriter& writer) const {

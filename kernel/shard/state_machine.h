@@ -18,6 +18,7 @@
 namespace heptane {
 
 class Effects;
+class MachineFiles;
 class RecordWriter;
 struct LoggedCommand;
 class SnapshotWriter;
@@ -100,6 +101,9 @@ class StateMachine {
   virtual void snapshot_begun() {}
   // What idle_work() or a query found wrong, each once: for the operator and the audit trail.
   virtual std::optional<std::string> take_alarm() { return std::nullopt; }
+
+  // Files that save() names (machine_files.h); nullptr: it has none. What is in a file and what in memory is no state.
+  virtual MachineFiles* files() { return nullptr; }
 
   // The newest logic version this binary knows; the log's activation decides which one is in force (Effects::version).
   virtual uint32_t newest_version() const { return 1; }

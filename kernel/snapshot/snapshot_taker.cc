@@ -126,6 +126,8 @@ void SnapshotTaker::take(const Shard& shard, const StreamStore& streams, const R
   const int64_t begin_ns = clock_.monotonic_ns();
   header_ = header_at(log_id_, shard_, rest);
   written_ = {};
+  named_files_.clear();
+  for (MachineFiles* files : shard.machine_files()) named_files_.push_back({files, files->named()});
   if (rest.sequence == counters_.last_sequence.load(std::memory_order_relaxed)) {
     taken_ = Taken::needless;
   } else {
@@ -217,6 +219,10 @@ uint64_t SnapshotTaker::reading_allowance() const {
 }
 
 bool SnapshotTaker::verify(Sequence durable) {
+  if (!files_durable()) {
+    if (no_room_for_files_) give_up("the disk has no room for the row files that it names");
+    return false;
+  }
   const uint64_t step = reading_allowance();
   if (step == 0) return false;
   if (!(reader_->header() == header_)) {
@@ -234,6 +240,14 @@ bool SnapshotTaker::verify(Sequence durable) {
   if (durable < header_.sequence) return false;
   publish();
   return false;
+}
+
+// What a snapshot names is there before it has its own name.
+bool SnapshotTaker::files_durable() const {
+  return std::all_of(named_files_.begin(), named_files_.end(), [](const NamedFiles& of) {
+    const std::vector<uint32_t> durable = of.files->durable();
+    return std::equal(durable.begin(), durable.end(), of.named.begin(), of.named.end(), std::greater_equal<>());
+  });
 }
 
 void SnapshotTaker::publish() {

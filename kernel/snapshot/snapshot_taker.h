@@ -13,6 +13,7 @@
 #include <string>
 
 #include "kernel/base/clock.h"
+#include "kernel/shard/machine_files.h"
 #include "kernel/shard/shard.h"
 #include "kernel/snapshot/forked_child.h"
 #include "kernel/snapshot/huge_pages.h"
@@ -78,6 +79,8 @@ class SnapshotTaker {
     options_.free_bytes_reserve = options.free_bytes_reserve;
     options_.child_deadline_ns = options.child_deadline_ns;
   }
+  // Helper: whether files that a snapshot names cannot be written for now; then none waits for them.
+  void set_no_room_for_files(bool none) { no_room_for_files_ = none; }
   // Nothing requested and nothing at work.
   bool idle() const {
     return !requested_.load(std::memory_order_acquire) && phase_.load(std::memory_order_acquire) == Phase::idle;
@@ -108,6 +111,7 @@ class SnapshotTaker {
   bool child_ended();
   void end_stuck_child();
   bool verify(Sequence durable);
+  bool files_durable() const;
   void publish();
   void give_up(const std::string& why);
   void end(bool failed);
@@ -134,6 +138,12 @@ class SnapshotTaker {
   uint64_t answers_ = 0;  // the newest request that the one at work answers
   std::unique_ptr<File> file_;
   SnapshotHeader header_;
+  struct NamedFiles {
+    const MachineFiles* files;
+    std::vector<uint32_t> named;
+  };
+  std::vector<NamedFiles> named_files_;  // by the one at work
+  bool no_room_for_files_ = false;
   Taken taken_ = Taken::needless;
   ForkedChild child_;
   uint64_t child_bytes_ = 0;       // in its file when it was last seen to grow

@@ -30,6 +30,19 @@ const std::vector<config::Binding<tigerbeetle::TigerbeetleOptions>>& tigerbeetle
   return keys;
 }
 
+// What apply() sees when a client registers. With its word it is as if it were not there.
+config::Key sessions_key() {
+  config::Key key{.name = std::string(kClientSessionsKey), .type = config::Type::integer};
+  key.help = "Client sessions that are kept, the one used longest ago makes room; default: 64";
+  key.fallback = int64_t{0};
+  key.min = 1;
+  key.max = kClientSessionsLimit;
+  key.word = "default";
+  key.word_value = 0;
+  key.reloadable = key.logged = true;
+  return key;
+}
+
 // Ids that collide under a key are of no use under another, and nobody outside knows it. Answers do not depend on it.
 uint64_t index_key() {
   uint64_t key = 0;
@@ -38,12 +51,15 @@ uint64_t index_key() {
 
 class FintechModule final : public server::Module {
  public:
+  explicit FintechModule(uint32_t rows_per_file) : ledger_(index_key(), rows_per_file) {}
+
   std::string_view name() const override { return "fintech"; }
 
   std::vector<config::Key> keys() const override {
     std::vector<config::Key> all = server::listener_keys("tigerbeetle", kTigerbeetlePort, true);
     for (config::Key& key : config::keys_of<tigerbeetle::TigerbeetleOptions>(tigerbeetle_keys()))
       all.push_back(std::move(key));
+    all.push_back(sessions_key());
     return all;
   }
 
@@ -77,13 +93,15 @@ class FintechModule final : public server::Module {
   }
 
  private:
-  LedgerMachine ledger_{index_key()};
+  LedgerMachine ledger_;
   tigerbeetle::TigerbeetleOptions options_;
   std::unique_ptr<tigerbeetle::TigerbeetleProtocol> tigerbeetle_;
 };
 
 }  // namespace
 
-std::unique_ptr<server::Module> make_module() { return std::make_unique<FintechModule>(); }
+std::unique_ptr<server::Module> make_module(uint32_t rows_per_file) {
+  return std::make_unique<FintechModule>(rows_per_file);
+}
 
 }  // namespace heptane::fintech

@@ -5,6 +5,7 @@
 
 namespace heptane::fintech {
 
-std::unique_ptr<server::Module> make_module();
+// `rows_per_file`: what a data directory was begun with; tests take small ones.
+std::unique_ptr<server::Module> make_module(uint32_t rows_per_file = 65'536);
 
 }  // namespace heptane::fintech

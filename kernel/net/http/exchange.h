@@ -30,6 +30,8 @@ class HttpExchange {
   // Whether the one who asks is still there and may still do that, for what goes on after the request was let in: asked at
   // any time, also when the exchange is gone. Null: nobody is asked who he is.
   virtual std::function<bool()> standing(std::string module, std::string resource, auth::Verb verb) = 0;
+  // What a machine refused because the one who asks may not do it, for the audit trail.
+  virtual void denied(std::string_view what) = 0;
   // Any verb; not noted: what may not be seen is left out of lists.
   virtual bool sees(std::string_view module, std::string_view resource) = 0;
 

@@ -62,6 +62,10 @@ class HttpSession final : public net::Session, private HttpExchange {
       return gate->may(who, module, resource, verb);
     };
   }
+  void denied(std::string_view what) override {
+    if (service_.gate == nullptr) return;
+    service_.gate->incidents().note(auth::Incident::denied, identity_.name, context_->remote().host, what);
+  }
   bool sees(std::string_view module, std::string_view resource) override {
     return service_.gate == nullptr || service_.gate->sees(identity_, module, resource);
   }

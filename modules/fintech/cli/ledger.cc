@@ -33,6 +33,7 @@ struct LedgerArguments {
   uint32_t timeout = 0;
   uint32_t scale = 0;
   uint32_t limit = 100;
+  std::string data = "heptane-data";
 };
 using Print = void (*)(const JsonValue&);
 using Run = int (*)(const LedgerArguments&);
@@ -186,6 +187,21 @@ int add_asset(const LedgerArguments& arguments) {
   });
 }
 
+// The server says which command made it, the files of the log what that was.
+int explain(const LedgerArguments& arguments, const cli::Context& context) {
+  HttpClient client(arguments.server);
+  Result<std::string> answer =
+      client.call("GET", kRoot + "transfers/" + HttpClient::escaped(arguments.id) + "/position");
+  if (!answer) return failed(answer.error());
+  const auto document = http::JsonDocument::parse(std::move(*answer));
+  if (!document) return failed(document.error());
+  return cli::explain({.data = arguments.data,
+                       .server = arguments.server,
+                       .position = text_of((*document)->root(), "position"),
+                       .json = arguments.json},
+                      context);
+}
+
 std::string list_path(const LedgerArguments& arguments, const char* what) {
   std::string path = std::string(what) + "?limit=" + std::to_string(arguments.limit);
   if (arguments.ledger != 0) path += "&ledger=" + std::to_string(arguments.ledger);
@@ -316,6 +332,12 @@ void add_ledger(CLI::App& app, cli::Context& context) {
       });
   statement->add_option("ID", arguments->id, "The account")->required();
   statement->add_option("--limit", arguments->limit, "At most so many")->capture_default_str();
+  CLI::App* explained = ledger->add_subcommand("explain", "Which command made a transfer, and what else it made.");
+  explained->add_option("ID", arguments->id, "The transfer")->required();
+  explained->add_option("--data", arguments->data, "Data directory of the server")->capture_default_str();
+  explained->add_option("--server", arguments->server, "The admin listener")->capture_default_str();
+  explained->add_flag("--json", arguments->json, "One JSON object");
+  explained->callback([arguments, &context] { context.exit_code = explain(*arguments, context); });
   part(ledger, "totals", "What all accounts of each ledger hold.",
        [](const LedgerArguments& a) { return show(a, "GET", "totals", "", print_totals); });
   part(ledger, "verify", "Count all balances again from the transfers alone; exit code 1 when they differ.", verify);

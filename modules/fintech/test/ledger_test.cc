@@ -13,6 +13,7 @@
 #include "modules/fintech/domain/ledger/account_checks.h"
 #include "modules/fintech/domain/ledger/transfer_checks.h"
 #include "modules/fintech/test/naive_ledger.h"
+#include "sim/sim_disk.h"
 
 namespace heptane::fintech::test {
 namespace {
@@ -165,11 +166,24 @@ class Draw {
   Uint128 next_id_ = 0;
 };
 
-// The two of them and the hits of every status.
+// The two of them and the hits of every status. With small row files most of what the first ledger knows is read from them.
 struct Pair {
+  explicit Pair(uint32_t rows_per_file = kRowsPerFile) : ledger(0, rows_per_file) {
+    EXPECT_TRUE(disk.make_directory("rows"));
+    for (rows::RowStore* store : ledger.stored_transfers().stores()) store->open({&disk, "rows", true});
+  }
+
+  sim::SimDisk disk{sim::SimDiskOptions{.seed = 1, .immediate = true}};
   Ledger ledger;
   NaiveLedger naive;
 
+  void settle() {
+    ledger.settle();
+    for (rows::RowStore* store : ledger.stored_transfers().stores())
+      while (*store->write_next()) continue;
+    ledger.settle();
+    ASSERT_FALSE(ledger.take_damage().has_value());
+  }
   void compare() const {
     const NaiveLedger::State& state = naive.state();
     ASSERT_EQ(ledger.clock(), state.clock);
@@ -305,7 +319,7 @@ TEST(Ledger, AgreesWithANaiveOneStatusForStatus) {
   for (uint64_t seed = 1; done < events; ++seed) {
     SCOPED_TRACE("world " + std::to_string(seed));
     Draw draw(seed);
-    Pair pair;
+    Pair pair(seed % 2 == 0 ? 16 : kRowsPerFile);
     // Some worlds end where timestamps do.
     uint64_t now = seed % 7 == 0 ? kTimestampMax - 20'000'000'000 : 1'700'000'000'000'000'000;
     for (int i = 0; i < 150; ++i) {
@@ -317,6 +331,7 @@ TEST(Ledger, AgreesWithANaiveOneStatusForStatus) {
         pair.ledger.expire(now, limit);
         pair.naive.expire(now, limit);
       }
+      if (draw.random().one_in(2)) pair.settle();
       if (i % 10 == 9) pair.compare();
       if (testing::Test::HasFatalFailure()) return;
     }
@@ -429,11 +444,12 @@ TEST(Ledger, QueriesFindWhatAScanFinds) {
   for (uint64_t seed = 1; seed <= worlds; ++seed) {
     SCOPED_TRACE("world " + std::to_string(seed));
     Draw draw(seed);
-    Pair pair;
+    Pair pair(seed % 2 == 0 ? 32 : kRowsPerFile);
     uint64_t now = 1'700'000'000'000'000'000;
     for (int i = 0; i < 200; ++i) {
       now += draw.random().below(30);
       step(pair, draw, now);
+      if (draw.random().one_in(2)) pair.settle();
       if (i % 4 == 0) query_once(pair, draw);
       if (testing::Test::HasFatalFailure()) return;
     }
@@ -517,9 +533,10 @@ TEST(Amount, IsReadAndWrittenWithItsScale) {
 }
 
 // Ids are erased again where the table is full of neighbours and has grown in between.
-TEST(IdIndex, AgreesWithAMap) {
+template <class Index>
+void agrees_with_a_map() {
   SeededRandom random(3);
-  IdIndex index;
+  Index index;
   std::map<Uint128, uint32_t> model;
   std::vector<Uint128> ids(1);
   const auto find = [&](Uint128 id) { return index.find(id, [&](uint32_t number) { return ids[number] == id; }); };
@@ -527,7 +544,7 @@ TEST(IdIndex, AgreesWithAMap) {
     const Uint128 id = random.one_in(2) ? random.below(20'000) + 1 : (Uint128{random.below(200)} << 64) + 1;
     const auto at = model.find(id);
     if (at == model.end()) {
-      ASSERT_EQ(find(id), IdIndex::kNone);
+      ASSERT_EQ(find(id), Index::kNone);
       ids.push_back(id);
       index.insert(id, static_cast<uint32_t>(ids.size() - 1));
       model[id] = static_cast<uint32_t>(ids.size() - 1);
@@ -539,6 +556,25 @@ TEST(IdIndex, AgreesWithAMap) {
     }
   }
   for (const auto& [id, number] : model) ASSERT_EQ(find(id), number);
+}
+TEST(IdIndex, AgreesWithAMap) { agrees_with_a_map<IdIndex>(); }
+TEST(TransferIds, AgreesWithAMap) { agrees_with_a_map<TransferIds>(); }
+
+// The bound of all indexes together is 32 bytes a transfer; wrong candidates would be reads of the disk.
+TEST(TransferIds, AreSmallAndHardlyEverWrong) {
+  TransferIds ids(5);
+  const auto count = static_cast<uint32_t>(scaled(3'000'000));
+  for (uint32_t number = 0; number < count; ++number) ids.insert(Uint128{number} + 1, number);
+  if (count >= 1'000'000) {
+    EXPECT_LE(ids.memory_bytes(), uint64_t{count} * 14 + (uint64_t{1} << 20));
+  }
+  uint32_t wrong = 0;
+  for (uint32_t number = 0; number < count; ++number)
+    ids.find(Uint128{number} + count + 1, [&](uint32_t) {
+      ++wrong;
+      return false;
+    });
+  EXPECT_LE(wrong, 3U);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ using namespace tigerbeetle;
 
 World::World() : session_(protocol_.open({})), context_(*session_) {
   machines_.add(streams_);
+  machines_.add(auth_);
   machines_.add(machine_);
   run_.set_streams(&streams_);
   context_.on_submit = [this](const Submission& submission) { return submit(submission); };

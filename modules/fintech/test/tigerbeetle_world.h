@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/auth/auth_machine.h"
 #include "kernel/net/http/fake_context.h"
 #include "kernel/shard/command_run.h"
 #include "kernel/streams/streams_machine.h"
@@ -31,6 +32,7 @@ class World {
   Reply query(const QueryRequest& query) const;
 
   streams::StreamsMachine streams_;
+  auth::AuthMachine auth_;  // keeps the audit trail
   LedgerMachine machine_;
   MachineTable machines_;
   KernelState kernel_;

@@ -33,6 +33,10 @@ Uint128 load_id(const std::byte* at) {
   return id;
 }
 
+void note(Denials::Row& row, Uint128 event, Uint128 account) {
+  if (row.count++ == 0) row = {1, event, account};
+}
+
 constexpr Uint128 room(Uint128 limit, Uint128 used) { return limit > used ? limit - used : 0; }
 
 // What a plain transfer moves: a balancing one no more than the balance of its account.
@@ -183,6 +187,10 @@ CreateResult Ledger::create_account(const Account& account, const BatchFacts& ba
   }
   status = first_failure<kAccountChecks, Stage::fields>(at);
   if (status != created) return result_of(status, event_time);
+  if (!access_.may_use(account.id)) {
+    note(denials_.reserved, account.id, account.id);
+    return result_of(exists_with_different_flags, event_time);  // somebody else's, as far as anybody can say
+  }
   if (at.imported()) {
     at.last_account = accounts_.empty() ? 0 : accounts_.back().timestamp;
     at.transfer_at_time = transfers_.has_timestamp(account.timestamp);
@@ -190,6 +198,7 @@ CreateResult Ledger::create_account(const Account& account, const BatchFacts& ba
   status = first_failure<kAccountChecks, Stage::related>(at);
   if (status != created) return result_of(status, event_time);
   Account stored = account;
+  stored.reserved = access_.machine;
   if (!at.imported()) stored.timestamp = event_time;
   add_account(stored);
   return result_of(created, stored.timestamp);
@@ -208,8 +217,9 @@ CreateResult Ledger::create_transfer(const Transfer& transfer, const BatchFacts&
 
   const uint32_t number = transfer_number(transfer.id);
   if (number != kNone && (number & kFailedBit) == 0) return judge_existing(at, number);
-  at.failed_before = number != kNone;
+  at.failed_before = number != kNone || !access_.may_use(transfer.id);
   status = first_failure<kTransferChecks, Stage::fields>(at);
+  if (status == id_already_failed && number == kNone) note(denials_.reserved, transfer.id, transfer.id);
   if (status != created) return result_of(status, event_time);
 
   Transfer pending;
@@ -233,7 +243,9 @@ CreateResult Ledger::create_transfer(const Transfer& transfer, const BatchFacts&
     at.last_transfer = transfers_.last_timestamp();
     at.account_at_time = has_account_at(transfer.timestamp);
   }
+  const TransferStatus hidden = hide(at);
   status = first_failure<kTransferChecks, Stage::related>(at);
+  if (status != created && status == hidden) deny(status, at);
   if (status != created) return result_of(status, event_time);
   if (!at.resolves()) at.amount = plain_amount(at);
   status = first_failure<kTransferChecks, Stage::balances>(at);
@@ -244,6 +256,34 @@ CreateResult Ledger::create_transfer(const Transfer& transfer, const BatchFacts&
   else
     move(at, sides);
   return result_of(created, at.time);
+}
+
+// Takes away what the one who acts may not touch. Returns the status that says so; `created`: it is all there.
+TransferStatus Ledger::hide(TransferCase& at) const {
+  using enum TransferStatus;
+  if (at.resolves()) {
+    if (at.pending == nullptr || access_.may_resolve(*at.pending, *at.debit)) return created;
+    at.pending = nullptr;
+    return pending_transfer_not_found;
+  }
+  if (at.debit != nullptr && !access_.may_debit(*at.debit, at.t.has(transfer_flags::kClosingDebit))) {
+    at.debit = nullptr;
+    return debit_account_not_found;
+  }
+  if (at.credit != nullptr && !access_.may_credit(*at.credit, at.t.has(transfer_flags::kClosingCredit))) {
+    at.credit = nullptr;
+    return credit_account_not_found;
+  }
+  return created;
+}
+
+void Ledger::deny(TransferStatus status, const TransferCase& at) {
+  using enum TransferStatus;
+  if (status == credit_account_not_found) return note(denials_.owned, at.t.id, at.t.credit_account_id);
+  const bool resolving = status == pending_transfer_not_found;
+  const bool of_machine = resolving ? !access_.may_use(at.t.pending_id) : at.t.has(transfer_flags::kClosingDebit);
+  note(access_.withdraw || of_machine ? denials_.owned : denials_.withdraw, at.t.id,
+       resolving ? at.t.pending_id : at.t.debit_account_id);
 }
 
 CreateResult Ledger::judge_existing(TransferCase& at, uint32_t number) const {
@@ -282,7 +322,7 @@ void Ledger::resolve(const TransferCase& at, uint32_t pending_number, Sides side
   Account& credit = accounts_[sides.credit];
   const bool post = at.t.has(transfer_flags::kPost);
   release(*at.pending, debit, credit, !post);
-  set_status(pending_number, post ? PendingStatus::posted : PendingStatus::voided);
+  set_status(pending_number, post ? PendingStatus::posted : PendingStatus::voided, *at.pending);
   if (post) {
     debit.debits_posted += at.amount;
     credit.credits_posted += at.amount;
@@ -319,7 +359,7 @@ uint32_t Ledger::expire(uint64_t now, uint32_t limit, std::vector<Transfer>* clo
     const Transfer pending = transfers_.body(number);
     const Sides sides = sides_of(pending);
     release(pending, accounts_[sides.debit], accounts_[sides.credit], true);
-    set_status(number, PendingStatus::expired);
+    set_status(number, PendingStatus::expired, pending);
     if (closing != nullptr && pending.has(transfer_flags::kClosingDebit | transfer_flags::kClosingCredit))
       closing->push_back(pending);
     ++expired;
@@ -347,7 +387,7 @@ void Ledger::add_account(const Account& account) {
 }
 
 uint32_t Ledger::add_transfer(const Transfer& transfer, PendingStatus status, Sides sides) {
-  const uint32_t number = transfers_.append(transfer, status);
+  const uint32_t number = transfers_.append(transfer, status, sides.debit, sides.credit, histories_of(sides));
   HEPTANE_ASSERT(number < kFailedBit, "2^31 transfers are stored");
   transfer_index_.insert(transfer.id, number);
   transfers_of_.append(sides.debit, number);
@@ -360,22 +400,18 @@ uint32_t Ledger::add_transfer(const Transfer& transfer, PendingStatus status, Si
 void Ledger::add_history(uint32_t transfer, const Account& debit, const Account& credit, uint64_t timestamp) {
   for (const Account* account : {&debit, &credit}) {
     if (!account->has(account_flags::kHistory)) continue;
-    history_.push_back({transfer,
-                        account == &credit,
-                        {account->debits_pending,
-                         account->debits_posted,
-                         account->credits_pending,
-                         account->credits_posted,
-                         timestamp,
-                         {}}});
+    transfers_.append_balance({account->debits_pending, account->debits_posted, account->credits_pending,
+                               account->credits_posted, timestamp, transfer, account == &credit ? 1U : 0U});
     if (recording()) undo_.push_back({Undo::Kind::history_added});
   }
 }
 
-void Ledger::set_status(uint32_t number, PendingStatus status) {
-  const Transfer pending = transfers_.body(number);
-  if (recording()) undo_.push_back({Undo::Kind::status, transfers_.status(number), number});
-  transfers_.set_status(number, status);
+void Ledger::set_status(uint32_t number, PendingStatus status, const Transfer& pending) {
+  if (recording()) {
+    undo_.push_back({Undo::Kind::status, transfers_.status(number), number});
+    resolved_.push_back(pending);
+  }
+  transfers_.set_status(number, status, pending);
   if (pending.timeout == 0) return;
   if (status == PendingStatus::pending)
     expiries_.emplace(pending.expires_at(), number);
@@ -401,6 +437,7 @@ void Ledger::close_scope(bool keep) {
   if (!marks_.empty()) return;
   undo_.clear();
   before_.clear();
+  resolved_.clear();
 }
 
 void Ledger::undo_last() {
@@ -439,8 +476,11 @@ void Ledger::undo_last() {
       transfer_index_.erase(failed_.back(), (failed_.size() - 1) | kFailedBit);
       failed_.pop_back();
       return;
-    case Undo::Kind::status: set_status(undo.number, undo.status); return;
-    case Undo::Kind::history_added: history_.pop_back(); return;
+    case Undo::Kind::status:
+      set_status(undo.number, undo.status, resolved_.back());
+      resolved_.pop_back();
+      return;
+    case Undo::Kind::history_added: transfers_.pop_balance(); return;
   }
 }
 
@@ -452,7 +492,7 @@ uint32_t Ledger::account_number(Uint128 id) const {
 
 uint32_t Ledger::transfer_number(Uint128 id) const {
   return transfer_index_.find(id, [&](uint32_t number) {
-    return (number & kFailedBit) != 0 ? failed_[number & ~kFailedBit] == id : transfers_.id(number) == id;
+    return (number & kFailedBit) != 0 ? failed_[number & ~kFailedBit] == id : transfers_.has_id(number, id);
   });
 }
 
@@ -491,7 +531,26 @@ void Ledger::expect_transfers(Bytes events) const {
 
 // Snapshots.
 
-void Ledger::clear() { *this = Ledger(account_index_.key()); }
+void Ledger::settle() {
+  if (in_scope()) return;
+  for (rows::RowStore* store : transfers_.stores()) store->settle();
+}
+
+void Ledger::clear() {
+  clock_ = 0;
+  accounts_.clear();
+  transfers_of_ = NumberLists();
+  account_index_.clear();
+  transfers_.clear();
+  transfer_index_.clear();
+  failed_.clear();
+  expiries_.clear();
+  totals_ = Totals();
+  undo_.clear();
+  before_.clear();
+  resolved_.clear();
+  marks_.clear();
+}
 
 bool Ledger::restore_account(const Account& account) {
   if (account_number(account.id) != kNone) return false;
@@ -515,10 +574,42 @@ bool Ledger::restore_failed(Uint128 id) {
   return true;
 }
 
-bool Ledger::restore_history(const HistoryRow& row) {
+bool Ledger::restore_history(const BalanceRow& row) {
   if (row.transfer >= transfers_.size()) return false;
-  if (!history_.empty() && history_.back().transfer > row.transfer) return false;
-  history_.push_back(row);
+  if (!history().empty() && history().back().transfer > row.transfer) return false;
+  transfers_.append_balance(row);
+  return history().size() <= transfers_.balances_due();
+}
+
+// Memory is slower than the rest: what a later row will touch is asked for ahead.
+bool Ledger::restore_rows() {
+  constexpr uint32_t kAhead = 16;
+  const uint32_t size = transfers_.size();
+  uint64_t last = 0;
+  for (uint32_t number = 0; number < size; ++number) {
+    if (number + kAhead < size) {
+      const TransferKey ahead = transfers_.key(number + kAhead);
+      transfer_index_.prefetch(ahead.id);
+      if (std::max(ahead.debit, ahead.credit) < accounts_.size()) {
+        transfers_of_.prefetch(ahead.debit);
+        transfers_of_.prefetch(ahead.credit);
+      }
+    }
+    const TransferKey key = transfers_.key(number);
+    if (key.timestamp <= last || std::max(key.debit, key.credit) >= accounts_.size()) return false;
+    last = key.timestamp;
+    transfers_.restore_mark(number, key.timestamp, histories_of({key.debit, key.credit}));
+    transfer_index_.insert(key.id, number);
+    transfers_of_.append(key.debit, number);
+    transfers_of_.append(key.credit, number);
+  }
+  return history().size() == transfers_.balances_due();
+}
+
+bool Ledger::restore_status(uint32_t number, PendingStatus status, const Transfer& pending) {
+  if (number >= transfers_.size() || status == PendingStatus::none || status > PendingStatus::expired) return false;
+  transfers_.set_status(number, status, pending);
+  if (status == PendingStatus::pending && pending.timeout != 0) expiries_.emplace(pending.expires_at(), number);
   return true;
 }
 
@@ -526,7 +617,7 @@ uint64_t Ledger::memory_bytes() const {
   constexpr uint64_t kSetNode = 64;
   return accounts_.memory_bytes() + transfers_of_.memory_bytes() + account_index_.memory_bytes() +
          transfers_.memory_bytes() + transfer_index_.memory_bytes() + failed_.memory_bytes() +
-         expiries_.size() * kSetNode + history_.memory_bytes();
+         expiries_.size() * kSetNode;
 }
 
 }  // namespace heptane::fintech

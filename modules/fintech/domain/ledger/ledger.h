@@ -8,16 +8,19 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "kernel/base/bytes.h"
+#include "modules/fintech/domain/ledger/access.h"
 #include "modules/fintech/domain/ledger/chunks.h"
 #include "modules/fintech/domain/ledger/id_index.h"
 #include "modules/fintech/domain/ledger/number_lists.h"
 #include "modules/fintech/domain/ledger/status.h"
 #include "modules/fintech/domain/ledger/totals.h"
+#include "modules/fintech/domain/ledger/transfer_ids.h"
 #include "modules/fintech/domain/ledger/transfer_store.h"
 #include "modules/fintech/domain/ledger/types.h"
 
@@ -29,13 +32,21 @@ struct TransferCase;
 class Ledger {
  public:
   // The key of the fingerprints in the indexes: answers do not depend on it.
-  explicit Ledger(uint64_t index_key = 0) : account_index_(index_key), transfer_index_(~index_key) {}
+  explicit Ledger(uint64_t index_key = 0, uint32_t rows_per_file = kRowsPerFile)
+      : account_index_(index_key), transfers_(rows_per_file), transfer_index_(~index_key) {}
 
   // The last timestamp given out. Never goes back.
   uint64_t clock() const { return clock_; }
   // Makes room for `events` timestamps: the clock becomes the later of `now` and clock + events, and is returned. The
   // events that follow get clock - events + 1 to clock.
   uint64_t advance(uint64_t now, uint64_t events);
+
+  // On whose behalf the next events are created: nothing of it is state. Forgets what was denied.
+  void act_as(const Access& access) {
+    access_ = access;
+    denials_ = {};
+  }
+  const Denials& denials() const { return denials_; }
 
   // Whole events of 128 bytes; the last one gets `timestamp`. Appends one result for each.
   void create_accounts(uint64_t timestamp, Bytes events, std::vector<CreateResult>& results);
@@ -72,23 +83,27 @@ class Ledger {
   uint32_t number_of_account(Uint128 id) const { return account_number(id); }
   uint32_t number_of_transfer(Uint128 id) const { return transfer_number(id); }
 
+  // Between two commands, outside of scopes: what is old enough goes to row files (kernel/rows).
+  void settle();
+  // The first read of a row file that failed since the last call: what was answered meanwhile is not to be believed.
+  std::optional<Error> take_damage() const { return transfers_.take_damage(); }
+
   // All there is, in its order, for snapshots: what restore_* takes in the same order gives an equal ledger. False: it
   // cannot be.
-  struct HistoryRow {
-    uint32_t transfer;
-    bool credit_side;
-    AccountBalance balance;
-  };
   const Chunks<Account>& accounts() const { return accounts_; }
   const TransferStore& transfers() const { return transfers_; }
   const Chunks<Uint128>& failed_ids() const { return failed_; }
-  const Chunks<HistoryRow>& history() const { return history_; }
+  const rows::Rows<BalanceRow>& history() const { return transfers_.balances(); }
   void clear();
   void restore_clock(uint64_t clock) { clock_ = clock; }
   bool restore_account(const Account& account);
   bool restore_transfer(const Transfer& transfer, PendingStatus status);
   bool restore_failed(Uint128 id);
-  bool restore_history(const HistoryRow& row);
+  bool restore_history(const BalanceRow& row);
+  // Of row files: when the rows of all stores are there again; then what became of the pending ones, in their order.
+  TransferStore& stored_transfers() { return transfers_; }
+  bool restore_rows();
+  bool restore_status(uint32_t number, PendingStatus status, const Transfer& pending);
 
   uint64_t memory_bytes() const;
 
@@ -125,6 +140,8 @@ class Ledger {
 
   CreateResult create_account(const Account& account, const BatchFacts& batch, uint64_t event_time);
   CreateResult create_transfer(const Transfer& transfer, const BatchFacts& batch, uint64_t event_time);
+  TransferStatus hide(TransferCase& at) const;
+  void deny(TransferStatus status, const TransferCase& at);
   CreateResult judge_existing(TransferCase& at, uint32_t number) const;
   void move(const TransferCase& at, Sides sides);
   void resolve(const TransferCase& at, uint32_t pending_number, Sides sides);
@@ -134,7 +151,10 @@ class Ledger {
   void add_account(const Account& account);
   uint32_t add_transfer(const Transfer& transfer, PendingStatus status, Sides sides);
   void add_history(uint32_t transfer, const Account& debit, const Account& credit, uint64_t timestamp);
-  void set_status(uint32_t number, PendingStatus status);
+  void set_status(uint32_t number, PendingStatus status, const Transfer& pending);
+  TransferStore::Histories histories_of(Sides sides) const {
+    return {accounts_[sides.debit].has(account_flags::kHistory), accounts_[sides.credit].has(account_flags::kHistory)};
+  }
 
   bool recording() const { return !marks_.empty(); }
   void remember(const Account& account);
@@ -146,19 +166,21 @@ class Ledger {
   void look_ahead(Bytes events, size_t index);
   void expect_ids(const std::byte* event) const;
   uint32_t expect_account(Uint128 id) const;
-  template <class Visit>
-  void visit_account_transfers(const AccountFilter& filter, Visit visit) const;
+  template <class Expect, class Visit>
+  void visit_account_transfers(const AccountFilter& filter, Expect expect, Visit visit) const;
 
   uint64_t clock_ = 0;
   Chunks<Account> accounts_;
   NumberLists transfers_of_;  // of each account, in their order
   IdIndex account_index_;
   TransferStore transfers_;
-  IdIndex transfer_index_;
+  TransferIds transfer_index_;
   Chunks<Uint128> failed_;                            // ids that a transient failure used up
   std::set<std::pair<uint64_t, uint32_t>> expiries_;  // when, and the pending transfer's number
-  Chunks<HistoryRow> history_;                        // in the order of transfers
   Totals totals_;
+
+  Access access_;
+  Denials denials_;
 
   // What look_ahead() has found for the events that come next, and for the one that is being looked at: hints.
   static constexpr size_t kNear = 12;
@@ -166,7 +188,8 @@ class Ledger {
   Sides expected_;
 
   std::vector<Undo> undo_;
-  std::vector<Account> before_;  // of Undo::Kind::account, in their order
+  std::vector<Account> before_;     // of Undo::Kind::account, in their order
+  std::vector<Transfer> resolved_;  // of Undo::Kind::status: they may be in files by now
   std::vector<size_t> marks_;
 };
 

@@ -56,6 +56,8 @@ bool fields_match(const Filter& filter, const Row& row) {
          matches(filter.user_data_32, row.user_data_32) && matches(filter.code, row.code);
 }
 
+constexpr uint32_t kAskedAhead = 256;  // rows
+
 // Calls `visit(number)` for first..last - 1 in either order until it returns false.
 template <class Visit>
 void visit_numbers(uint32_t first, uint32_t last, bool reversed, Visit visit) {
@@ -80,26 +82,38 @@ uint32_t first_at(uint32_t size, uint64_t timestamp, TimeOf time_of) {
 }  // namespace
 
 // Calls `visit(number, body)` for each transfer that the filter means, until it returns false.
-template <class Visit>
-void Ledger::visit_account_transfers(const AccountFilter& filter, Visit visit) const {
+template <class Expect, class Visit>
+void Ledger::visit_account_transfers(const AccountFilter& filter, Expect expect, Visit visit) const {
   if (!valid(filter)) return;
   const uint32_t account = account_number(filter.account_id);
   if (account == kNone) return;
   const NumberLists::View numbers(transfers_of_, account);
   const TimeRange range = range_of(filter);
-  const auto time_of = [&](uint32_t i) { return transfers_.timestamp(numbers[i]); };
-  visit_numbers(first_at(numbers.size(), range.min, time_of), first_at(numbers.size(), range.max + 1, time_of),
-                (filter.flags & filter_flags::kReversed) != 0, [&](uint32_t i) {
-                  const Transfer body = transfers_.body(numbers[i]);
-                  const bool debits = body.debit_account_id == filter.account_id;
-                  if ((filter.flags & (debits ? filter_flags::kDebits : filter_flags::kCredits)) == 0) return true;
-                  return !fields_match(filter, body) || visit(numbers[i], body);
-                });
+  const auto number_of = [&](uint32_t i) { return uint64_t{numbers[i]}; };
+  const uint32_t first = first_at(numbers.size(), transfers_.lower_bound(range.min), number_of);
+  const uint32_t last = first_at(numbers.size(), transfers_.lower_bound(range.max + 1), number_of);
+  const bool reversed = (filter.flags & filter_flags::kReversed) != 0;
+  const uint32_t at_once = std::min(filter.limit, kAskedAhead);
+  uint32_t visited = 0;
+  visit_numbers(first, last, reversed, [&](uint32_t i) {
+    // They lie anywhere: many are asked for at once, so that they come together.
+    if (visited++ % at_once == 0)
+      visit_numbers(reversed ? i - std::min(i - first, at_once - 1) : i,
+                    reversed ? i + 1 : i + std::min(last - i, at_once), reversed, [&](uint32_t ahead) {
+                      expect(numbers[ahead]);
+                      return true;
+                    });
+    const Transfer body = transfers_.body(numbers[i]);
+    const bool debits = body.debit_account_id == filter.account_id;
+    if ((filter.flags & (debits ? filter_flags::kDebits : filter_flags::kCredits)) == 0) return true;
+    return !fields_match(filter, body) || visit(numbers[i], body);
+  });
 }
 
 void Ledger::account_transfers(const AccountFilter& filter, uint32_t limit, std::vector<Transfer>& found) const {
   const size_t end = found.size() + std::min(limit, filter.limit);
-  visit_account_transfers(filter, [&](uint32_t, const Transfer& body) {
+  const auto expect = [this](uint32_t number) { transfers_.expect(number); };
+  visit_account_transfers(filter, expect, [&](uint32_t, const Transfer& body) {
     found.push_back(body);
     return found.size() < end;
   });
@@ -109,12 +123,12 @@ void Ledger::account_balances(const AccountFilter& filter, uint32_t limit, std::
   const Account* account = find_account(filter.account_id);
   if (account == nullptr || !account->has(account_flags::kHistory)) return;
   const size_t end = found.size() + std::min(limit, filter.limit);
-  visit_account_transfers(filter, [&](uint32_t number, const Transfer& body) {
-    const bool credit_side = body.credit_account_id == filter.account_id;
-    // The row of the debited account comes first where both have one.
-    uint32_t row = first_at(history_.size(), number, [&](uint32_t i) { return uint64_t{history_[i].transfer}; });
-    if (history_[row].credit_side != credit_side) ++row;
-    found.push_back(history_[row].balance);
+  const auto expect = [this](uint32_t number) {
+    transfers_.expect(number);
+    transfers_.expect_balance(number);
+  };
+  visit_account_transfers(filter, expect, [&](uint32_t number, const Transfer& body) {
+    found.push_back(transfers_.balance(number, body.credit_account_id == filter.account_id).balance());
     return found.size() < end;
   });
 }

@@ -39,6 +39,7 @@ template <class Change>
 void Recount::change(const Ledger& ledger, const Transfer& transfer, Change change) {
   const uint32_t debit = ledger.number_of_account(transfer.debit_account_id);
   const uint32_t credit = ledger.number_of_account(transfer.credit_account_id);
+  if (debit >= counted_.size() || credit >= counted_.size()) return;  // a body that cannot be read: the ledger says so
   Balances& sums = totals_[ledger.accounts()[debit].ledger].balances;
   change(counted_[debit], counted_[credit]);
   change(sums, sums);

@@ -1,64 +1,135 @@
 // Where the bodies of transfers live, and the answers about what became of pending ones. Numbered in the order of their
-// creation, which is that of their timestamps. Bodies are in memory for now: who uses the store gets copies and cannot
-// tell.
+// creation, which is that of their timestamps. The newest are in memory, the others in row files (kernel/rows); so are the
+// balances that accounts with history keep. Who uses the store gets copies and cannot tell, but by the time it takes.
+//
+// In memory for each transfer: a byte (what became of it, whose balances it left) and a quarter (a waypoint for every 64). The
+// bodies of pending transfers that nothing has resolved are always there: apply() reads files for an id that exists alone.
 #pragma once
 
-#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
 
-#include "kernel/base/prefetch.h"
+#include "kernel/base/result.h"
+#include "kernel/rows/rows.h"
 #include "modules/fintech/domain/ledger/chunks.h"
 #include "modules/fintech/domain/ledger/types.h"
 
 namespace heptane::fintech {
 
+constexpr uint32_t kRowsPerFile = 65'536;  // of every log that there is: snapshots count in them
+
+// What a start reads of a transfer.
+struct TransferKey {
+  Uint128 id;
+  uint64_t timestamp;
+  uint32_t debit;  // numbers of the accounts
+  uint32_t credit;
+};
+static_assert(kWireLayout<TransferKey, 32>);
+
+// Of an account with history, behind a transfer. That of the debited account comes first.
+struct BalanceRow {
+  Uint128 debits_pending;
+  Uint128 debits_posted;
+  Uint128 credits_pending;
+  Uint128 credits_posted;
+  uint64_t timestamp;
+  uint32_t transfer;
+  uint32_t credit_side;  // 0, 1
+
+  AccountBalance balance() const {
+    return {debits_pending, debits_posted, credits_pending, credits_posted, timestamp, {}};
+  }
+};
+static_assert(kWireLayout<BalanceRow, 80>);
+
 class TransferStore {
  public:
+  struct Histories {  // which of its accounts keep balances
+    bool debit = false;
+    bool credit = false;
+  };
+
+  explicit TransferStore(uint32_t rows_per_file = kRowsPerFile);
+
   uint32_t size() const { return bodies_.size(); }
-  Transfer body(uint32_t number) const { return bodies_[number]; }
-  Uint128 id(uint32_t number) const { return bodies_[number].id; }
-  uint64_t timestamp(uint32_t number) const { return bodies_[number].timestamp; }
-  uint64_t last_timestamp() const { return bodies_.empty() ? 0 : bodies_.back().timestamp; }
+  Transfer body(uint32_t number) const;
+  Uint128 id(uint32_t number) const { return keys_[number].id; }
+  // Reads a file only when it says yes, or once in very many times.
+  bool has_id(uint32_t number, Uint128 id) const;
+  uint64_t timestamp(uint32_t number) const { return keys_[number].timestamp; }
+  TransferKey key(uint32_t number) const { return keys_[number]; }
+  uint64_t last_timestamp() const { return size() == 0 ? 0 : timestamp(size() - 1); }
 
-  uint32_t append(const Transfer& transfer, PendingStatus status) {
-    bodies_.push_back(transfer);
-    statuses_.push_back(status);
-    return bodies_.size() - 1;
-  }
-  void pop() {
-    bodies_.pop_back();
-    statuses_.pop_back();
-  }
+  uint32_t append(const Transfer& transfer, PendingStatus status, uint32_t debit, uint32_t credit, Histories keep);
+  // The last one; its balances first.
+  void pop();
 
-  PendingStatus status(uint32_t number) const { return statuses_[number]; }
-  void set_status(uint32_t number, PendingStatus status) { statuses_[number] = status; }
+  PendingStatus status(uint32_t number) const { return static_cast<PendingStatus>(marks_[number] & kStatusBits); }
+  // `body` is the transfer's.
+  void set_status(uint32_t number, PendingStatus status, const Transfer& body);
 
-  // The first with a timestamp not below this one; size() when there is none.
-  uint32_t lower_bound(uint64_t timestamp) const {
-    uint32_t low = 0;
-    for (uint32_t high = size(); low < high;) {
-      const uint32_t middle = low + (high - low) / 2;
-      if (bodies_[middle].timestamp < timestamp)
-        low = middle + 1;
-      else
-        high = middle;
-    }
-    return low;
-  }
+  // The first with a timestamp not below this one; size() when there is none. Reads two blocks of a file at most.
+  uint32_t lower_bound(uint64_t timestamp) const;
   bool has_timestamp(uint64_t timestamp) const {
     const uint32_t at = lower_bound(timestamp);
-    return at < size() && bodies_[at].timestamp == timestamp;
+    return at < size() && this->timestamp(at) == timestamp;
   }
 
-  void prefetch(uint32_t number) const { prefetch_line(&bodies_[number]); }
-  void clear() {
-    bodies_.clear();
-    statuses_.clear();
+  const rows::Rows<BalanceRow>& balances() const { return balances_; }
+  void append_balance(const BalanceRow& row) { balances_.push_back(row); }
+  void pop_balance() { balances_.pop_back(); }
+  // Of an account that keeps balances.
+  BalanceRow balance(uint32_t transfer, bool credit_side) const {
+    return balances_[balance_row(transfer, credit_side)];
   }
-  uint64_t memory_bytes() const { return bodies_.memory_bytes() + statuses_.memory_bytes(); }
+  // How many rows the transfers say there are.
+  uint32_t balances_due() const { return balances_due_; }
+
+  // It will be read soon.
+  void expect(uint32_t number) const { bodies_.store().expect(number); }
+  void expect_balance(uint32_t transfer) const { balances_.store().expect(balance_row(transfer, false)); }
+  std::optional<Error> take_damage() const;
+
+  // All kinds of rows, for the machine that saves, restores and writes them: bodies, keys, balances.
+  std::vector<rows::RowStore*> stores() { return {&bodies_.store(), &keys_.store(), &balances_.store()}; }
+  std::vector<const rows::RowStore*> stores() const { return {&bodies_.store(), &keys_.store(), &balances_.store()}; }
+  bool in_files() const { return full_chunk(bodies_.store()) || full_chunk(balances_.store()); }
+  void clear();
+  // Rows of bodies and keys are there again: what is known of each, in their order.
+  void restore_mark(uint32_t number, uint64_t timestamp, Histories keep);
+
+  uint64_t memory_bytes() const;
 
  private:
-  Chunks<Transfer> bodies_;
-  Chunks<PendingStatus> statuses_;
+  static constexpr uint8_t kStatusBits = 0x07;
+  static constexpr uint8_t kDebitBalance = 0x08;
+  static constexpr uint8_t kCreditBalance = 0x10;
+  static constexpr uint32_t kPerWaypoint = 64;
+  struct Waypoint {  // at every 64th transfer
+    uint64_t timestamp;
+    uint32_t balances;  // rows before its own
+    uint32_t reserved;
+  };
+
+  static bool full_chunk(const rows::RowStore& store) { return store.full_chunks() != 0; }
+  static uint32_t rows_of(uint8_t mark) { return (mark & kDebitBalance ? 1 : 0) + (mark & kCreditBalance ? 1 : 0); }
+  void mark_status(uint32_t number, PendingStatus status) {
+    marks_[number] = static_cast<uint8_t>((marks_[number] & ~kStatusBits) | static_cast<uint8_t>(status));
+  }
+  const Transfer* kept_pending(uint32_t number) const;
+  uint32_t balance_row(uint32_t transfer, bool credit_side) const;
+  void keep_pending(uint32_t first, uint32_t count);
+
+  rows::Rows<Transfer> bodies_;
+  rows::Rows<TransferKey> keys_;
+  rows::Rows<BalanceRow> balances_;
+  Chunks<uint8_t> marks_;
+  Chunks<Waypoint> waypoints_;
+  uint32_t balances_due_ = 0;
+  std::map<uint32_t, Transfer> pending_;  // unresolved, whose bodies are in files
 };
 
 }  // namespace heptane::fintech

@@ -31,16 +31,17 @@ constexpr std::string_view kNewTransfers =
     R"({"type":"object","required":["transfers"],"additionalProperties":false,"properties":{"transfers":{)"
     R"("type":"array","minItems":1,"maxItems":8189,"items":{"type":"object","required":["id"]}}}})";
 
-Result<void> add_key(const http::HttpRequest& request, Submission& submission) {
+// The hash is of what was sent alone: a repeat is one, whatever was granted meanwhile.
+Result<std::optional<IdempotencyKey>> key_of(const http::HttpRequest& request, Bytes sent) {
   const std::string_view key = request.header("Idempotency-Key");
   if (key.size() > admin::kIdempotencyKeyLimitBytes) return admin::invalid("Idempotency-Key is longer than 256 bytes");
-  if (key.empty()) return {};
+  if (key.empty()) return std::optional<IdempotencyKey>();
   const Hash128 id = hash128(as_bytes(key));
-  submission.idempotency.emplace();
-  store_le(submission.idempotency->id.data(), id.low);
-  store_le(submission.idempotency->id.data() + 8, id.high);
-  submission.idempotency->request_hash = hash128(submission.payload.view()).low;
-  return {};
+  IdempotencyKey found;
+  store_le(found.id.data(), id.low);
+  store_le(found.id.data() + 8, id.high);
+  found.request_hash = hash128(sent).low;
+  return std::optional(found);
 }
 
 // What went wrong first, when something did. That it exists already, just so, is what a repeat gives.
@@ -113,9 +114,16 @@ Result<std::vector<Row>> parse_list(std::string body, std::string_view name, Par
 template <class Status, class Row>
 void submit(HttpExchange& exchange, CommandType type, const Result<std::vector<Row>>& rows, std::string_view what) {
   if (!rows) return exchange.respond(admin::error_response(rows.error()));
-  Submission submission = streams::make_command(kLedgerMachineId, type, batch_payload(*rows));
-  const Result<void> key = add_key(exchange.request(), submission);
+  std::vector<std::byte> payload = batch_bytes(*rows);
+  const Result<std::optional<IdempotencyKey>> key = key_of(exchange.request(), payload);
   if (!key) return exchange.respond(admin::error_response(key.error()));
+  const std::function<bool()> withdraws =
+      exchange.standing("ledger", std::string(kWithdrawResource), auth::Verb::create);
+  Caller caller;
+  caller.rights = rights_of(!withdraws || withdraws());
+  caller.write(payload.data());
+  Submission submission = streams::make_command(kLedgerMachineId, type, Buffer::take(std::move(payload)));
+  submission.idempotency = *key;
   const bool keyed = submission.idempotency.has_value();
   exchange.submit(std::move(submission), [keyed, what](HttpExchange& answered, const Reply& reply) {
     answered.respond(created<Status>(reply, what, keyed));
@@ -205,6 +213,7 @@ void add_create_routes(http::HttpRouter& router) {
 void add_routes(http::HttpRouter& router) {
   add_create_routes(router);
   add_read_routes(router);
+  add_position_route(router);
 }
 
 }  // namespace heptane::fintech::ledger_http

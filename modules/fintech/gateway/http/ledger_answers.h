@@ -17,7 +17,7 @@ namespace heptane::fintech::ledger_http {
 
 // The body of a TigerBeetle operation without a session: one batch.
 template <class Row>
-Buffer batch_payload(const std::vector<Row>& rows) {
+std::vector<std::byte> batch_bytes(const std::vector<Row>& rows) {
   MultiBatchWriter writer(sizeof(Row));
   const auto* bytes = reinterpret_cast<const std::byte*>(rows.data());
   writer.out().assign(bytes, bytes + rows.size() * sizeof(Row));
@@ -25,7 +25,11 @@ Buffer batch_payload(const std::vector<Row>& rows) {
   const std::vector<std::byte> body = writer.finish();
   std::vector<std::byte> payload(Caller::kBytes);
   payload.insert(payload.end(), body.begin(), body.end());
-  return Buffer::take(std::move(payload));
+  return payload;
+}
+template <class Row>
+Buffer batch_payload(const std::vector<Row>& rows) {
+  return Buffer::take(batch_bytes(rows));
 }
 
 // The elements of a reply of batches.
@@ -73,7 +77,7 @@ inline constexpr std::string_view kAccountSchema =
     R"("credits_posted","timestamp"],"properties":{"id":{"type":"string"},"ledger":{"type":"integer"},)"
     R"("asset":{"type":"string"},"code":{"type":"integer"},"flags":{"type":"array","items":{"type":"string"}},)"
     R"("debits_pending":{"type":"string"},"debits_posted":{"type":"string"},"credits_pending":{"type":"string"},)"
-    R"("credits_posted":{"type":"string"},"timestamp":{"type":"string"}}})";
+    R"("credits_posted":{"type":"string"},"timestamp":{"type":"string"},"owner":{"type":"integer"}}})";
 inline constexpr std::string_view kTransferSchema =
     R"({"type":"object","required":["id","debit_account_id","credit_account_id","amount","amount_raw","ledger","code",)"
     R"("flags","timestamp"],"properties":{"id":{"type":"string"},"debit_account_id":{"type":"string"},)"

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "modules/fintech/domain/ledger/access.h"
+
 namespace heptane::fintech::ledger_http {
 
 namespace {
@@ -213,6 +215,7 @@ void write(JsonWriter& out, const Account& account, const AssetTable& assets) {
   write_amount(out, "credits_pending", account.credits_pending, asset);
   write_amount(out, "credits_posted", account.credits_posted, asset);
   write_user_data(out, account);
+  if (const MachineId owner = owner_of(account)) out.key("owner").unsigned_number(owner);
   out.end_object();
 }
 

@@ -50,8 +50,11 @@ http::Needs of(std::string resource, auth::Verb verb) { return {"ledger", std::m
 }  // namespace
 
 void add_operations(admin::OperationTable& operations) {
-  operations.add("transfer", {build_transfer, {"transfers", "timestamp"}, false, of("transfers", auth::Verb::create)});
-  operations.add("balance", {build_balance, {}, true, of("accounts", auth::Verb::read)});
+  const admin::OptionalRight withdraw{of(std::string(kWithdrawResource), auth::Verb::create), kTransferAllWithdrawing,
+                                      kTransferAllOutside, kDeniedDetail};
+  operations.add("transfer",
+                 {build_transfer, {"transfers", "timestamp"}, false, of("transfers", auth::Verb::create), withdraw});
+  operations.add("balance", {build_balance, {}, true, of("accounts", auth::Verb::read), {}});
 }
 
 }  // namespace heptane::fintech::ledger_http

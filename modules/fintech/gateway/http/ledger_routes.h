@@ -8,8 +8,9 @@ namespace heptane::fintech::ledger_http {
 
 void add_routes(http::HttpRouter& router);
 
-// The two parts.
+// Its parts.
 void add_create_routes(http::HttpRouter& router);
 void add_read_routes(http::HttpRouter& router);
+void add_position_route(http::HttpRouter& router);
 
 }  // namespace heptane::fintech::ledger_http

@@ -11,9 +11,10 @@ namespace {
 
 void count(std::atomic<uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
 
-Buffer payload_of(const Request& request, Bytes body) {
+Buffer payload_of(const Request& request, Bytes body, uint8_t rights) {
   std::vector<std::byte> payload(Caller::kBytes + body.size());
-  Caller{request.client, request.checksum, request.session, request.request, request.release}.write(payload.data());
+  Caller{request.client, request.checksum, request.session, request.request, request.release, rights}.write(
+      payload.data());
   if (!body.empty()) std::memcpy(payload.data() + Caller::kBytes, body.data(), body.size());
   return Buffer::take(std::move(payload));
 }
@@ -101,42 +102,46 @@ void TigerbeetleSession::on_request(const Request& request, Bytes body, net::Ses
     if (row == nullptr) return evict(request.client, invalid_request_operation, context);
     if (!parse_body(*row, body)) return evict(request.client, invalid_request_body, context);
   }
-  const std::optional<Principal> principal = admit(request, context);
-  if (!principal) {
+  const std::optional<Admitted> admitted = admit(request, context);
+  if (!admitted) {
     close("the listener's user may not do this", context, 0);
     return;
   }
   const bool under_way = std::any_of(in_flight_.begin(), in_flight_.end(), [&](const InFlight& asked) {
     return asked.request.checksum == request.checksum && asked.request.client == request.client;
   });
-  if (under_way || !ask(request, body, *principal, context)) drop();
+  if (under_way || !ask(request, body, *admitted, context)) drop();
 }
 
 // Looked at for every request: what was allowed may be revoked.
-std::optional<Principal> TigerbeetleSession::admit(const Request& request, net::SessionContext& context) const {
+std::optional<TigerbeetleSession::Admitted> TigerbeetleSession::admit(const Request& request,
+                                                                      net::SessionContext& context) const {
   auth::Authenticator* authenticator = protocol_.options().authenticator;
-  if (authenticator == nullptr) return Principal{};
+  if (authenticator == nullptr) return Admitted{};
   const std::optional<auth::Identity> identity = authenticator->by_configuration(protocol_.options().user);
   if (!identity) return std::nullopt;
   const Needed needed = needed_of(request.operation);
   if (!authenticator->allows(*identity, context.remote().host, "ledger", needed.resource, needed.verb))
     return std::nullopt;
-  return identity->principal;
+  return Admitted{identity->principal, authenticator->may(*identity, "ledger", kWithdrawResource, auth::Verb::create)};
 }
 
-bool TigerbeetleSession::ask(const Request& request, Bytes body, Principal principal, net::SessionContext& context) {
+bool TigerbeetleSession::ask(const Request& request, Bytes body, const Admitted& admitted,
+                             net::SessionContext& context) {
   const OperationRow* row = find_operation(request.operation);
   const RequestId id = ++last_id_;
   bool asked = false;
   if (row != nullptr && !row->creates) {
-    asked = context.query(id, QueryRequest{kLedgerMachineId, request.operation, payload_of(request, body), principal});
+    asked = context.query(
+        id, QueryRequest{kLedgerMachineId, request.operation, payload_of(request, body, 0), admitted.principal});
   } else {
     Submission submission;
     submission.machine = kLedgerMachineId;
     submission.type = row == nullptr ? CommandType{kRegister} : CommandType{request.operation};
-    submission.payload = payload_of(request, row == nullptr ? Bytes{} : body);
+    submission.payload =
+        row == nullptr ? payload_of(request, {}, 0) : payload_of(request, body, rights_of(admitted.may_withdraw));
     submission.payload_crc = crc32c(submission.payload.view());
-    submission.principal = principal;
+    submission.principal = admitted.principal;
     submission.listener = protocol_.options().listener;
     submission.received_utc_ns = context.utc_ns();
     asked = context.submit(id, std::move(submission));

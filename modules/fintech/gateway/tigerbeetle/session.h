@@ -36,8 +36,12 @@ class TigerbeetleSession final : public net::Session {
 
   void on_message(Bytes header, const Frame& frame, Bytes body, net::SessionContext& context);
   void on_request(const Request& request, Bytes body, net::SessionContext& context);
-  std::optional<Principal> admit(const Request& request, net::SessionContext& context) const;
-  bool ask(const Request& request, Bytes body, Principal principal, net::SessionContext& context);
+  struct Admitted {
+    Principal principal;
+    bool may_withdraw = true;
+  };
+  std::optional<Admitted> admit(const Request& request, net::SessionContext& context) const;
+  bool ask(const Request& request, Bytes body, const Admitted& admitted, net::SessionContext& context);
   Uint128 cluster() const { return static_cast<Uint128>(protocol_.options().cluster); }
   void answer(const Request& request, const Reply& reply, net::SessionContext& context);
   void evict(Uint128 client, EvictionReason reason, net::SessionContext& context);

@@ -26,7 +26,7 @@ void Caller::write(std::byte* at) const {
   std::memcpy(at + 16, &checksum, 16);
   store_le(at + 32, session);
   store_le(at + 40, request);
-  store_le(at + 44, release);
+  store_le(at + 44, release | uint32_t{rights} << kRightsShift);
 }
 
 Caller Caller::read(const std::byte* at) {
@@ -35,7 +35,9 @@ Caller Caller::read(const std::byte* at) {
   std::memcpy(&caller.checksum, at + 16, 16);
   caller.session = load_le<uint64_t>(at + 32);
   caller.request = load_le<uint32_t>(at + 40);
-  caller.release = load_le<uint32_t>(at + 44);
+  const auto release = load_le<uint32_t>(at + 44);
+  caller.release = release & ((uint32_t{1} << kRightsShift) - 1);
+  caller.rights = static_cast<uint8_t>(release >> kRightsShift);
   return caller;
 }
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "kernel/shard/state_machine.h"
@@ -14,8 +14,10 @@
 namespace heptane::fintech {
 
 constexpr MachineId kLedgerMachineId = machine_ids::kFirstModule + 1;
-constexpr size_t kClientSessionsMax = 64;
-constexpr uint32_t kExpireMax = 8189;  // pending transfers in one command
+constexpr size_t kClientSessions = 64;                                           // where the log does not say it
+constexpr size_t kClientSessionsLimit = 1024;                                    // each may keep a reply of 128 KiB
+constexpr std::string_view kClientSessionsKey = "fintech.tigerbeetle.sessions";  // logged configuration
+constexpr uint32_t kExpireMax = 8189;                                            // pending transfers in one command
 
 enum LedgerCommand : CommandType {
   kRegister = 1,  // payload Caller; reply numbers: session, timestamp. Refused: dropped
@@ -25,6 +27,9 @@ enum LedgerCommand : CommandType {
   // Payload: encode(vector<ScaledTransfer>). All are created, as one chain, or the command is refused and leaves nothing, not
   // even used-up ids: for transactions. Reply numbers: how many, the last one's timestamp. Refused: detail = the status.
   kTransferAll = 4,
+  // As kTransferAll, of a program that knows of owners and reserved ids; the second one for somebody who may withdraw.
+  kTransferAllOutside = 6,
+  kTransferAllWithdrawing = 7,
   // Payload: encode(BalanceGuard). Changes nothing; refused (Errc::refused) when the balance is not within the bounds.
   kGuardBalance = 5,
   kCreateAccounts = static_cast<CommandType>(Operation::create_accounts),
@@ -35,11 +40,19 @@ enum LedgerCommand : CommandType {
 
 // Queries are the other Operations. Reply payload: results as batches; numbers: the last commit, timestamp.
 
+constexpr bool is_transfer_all(CommandType type) {
+  return type == kTransferAll || type == kTransferAllOutside || type == kTransferAllWithdrawing;
+}
+// Of Reply::detail of a refused kTransferAll...: the status is what somebody who may not touch something is told.
+constexpr uint32_t kDeniedDetail = uint32_t{1} << 31;
+
 // And those that the protocol does not have.
 enum LedgerQuery : uint16_t {
   kQueryAssets = 200,     // reply payload: encode(vector<Asset>)
   kQueryStatement = 201,  // payload: StatementQuery; reply payload: StatementRows; not_found: no such account
   kQueryTotals = 202,     // reply payload: LedgerTotalsRow of every ledger
+  // Payload: id of a transfer. Reply numbers: its place among all, from 0; how many there are. not_found
+  kQueryTransferPlace = 204,
   kQueryRecount = 203,  // counts a slice more; reply numbers: transfers counted, 1 when at the end; payload: RecountRow
 };
 
@@ -116,13 +129,24 @@ enum class LedgerRefusal : uint32_t {
   dropped = 100,  // an older request, or one that a client in order never sends: no answer
 };
 
+// Whoever wrote the command knew of owners and reserved ids: what the principal might do when it was let in. Older commands
+// say neither, and mean what they did.
+enum CallerRights : uint8_t { kKeepsRanges = 1, kMayWithdraw = 2 };
+constexpr uint8_t rights_of(bool may_withdraw) {
+  return static_cast<uint8_t>(kKeepsRanges | (may_withdraw ? kMayWithdraw : 0));
+}
+// `create` on it lets a principal debit accounts that belong to machines.
+constexpr std::string_view kWithdrawResource = "withdraw";
+
 struct Caller {
   static constexpr size_t kBytes = 48;
-  Uint128 client = 0;  // 0: without a session (HTTP); then the rest is 0 as well
+  static constexpr uint32_t kRightsShift = 30;  // in the release, which is below 2^30
+  Uint128 client = 0;                           // 0: without a session (HTTP); then the rest is 0 as well
   Uint128 checksum = 0;
   uint64_t session = 0;  // 0 when it registers
   uint32_t request = 0;
   uint32_t release = 0;
+  uint8_t rights = 0;
 
   void write(std::byte* at) const;
   static Caller read(const std::byte* at);

@@ -23,13 +23,17 @@ const ClientSession* ClientSessions::find(Uint128 client) const {
   return found == sessions_.end() ? nullptr : &found->second;
 }
 
-void ClientSessions::put(Uint128 client, ClientSession session) {
-  if (!sessions_.contains(client) && sessions_.size() >= most_) {
+void ClientSessions::add(Uint128 client, ClientSession session, size_t most) {
+  while (!sessions_.empty() && sessions_.size() >= most) {
     const auto oldest = std::min_element(sessions_.begin(), sessions_.end(),
                                          [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
     remember(oldest->first);
     sessions_.erase(oldest);
   }
+  put(client, std::move(session));
+}
+
+void ClientSessions::put(Uint128 client, ClientSession session) {
   remember(client);
   sessions_[client] = std::move(session);
 }

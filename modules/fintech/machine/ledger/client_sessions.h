@@ -24,9 +24,9 @@ struct ClientSession {
 
 class ClientSessions {
  public:
-  explicit ClientSessions(size_t most = kClientSessionsMax) : most_(most) {}
-
   const ClientSession* find(Uint128 client) const;
+  // A new one, of at most `most`.
+  void add(Uint128 client, ClientSession session, size_t most);
   void put(Uint128 client, ClientSession session);
   size_t size() const { return sessions_.size(); }
 
@@ -40,7 +40,6 @@ class ClientSessions {
  private:
   void remember(Uint128 client);
 
-  size_t most_;
   std::map<Uint128, ClientSession> sessions_;
   std::vector<std::function<void()>> undo_;
   std::vector<size_t> marks_;

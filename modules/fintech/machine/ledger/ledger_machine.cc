@@ -1,6 +1,7 @@
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "kernel/base/assert.h"
@@ -28,6 +29,8 @@ const char* message_of(LedgerRefusal why) {
 
 // Of the first number of a snapshot: assets stand at its end. Snapshots from before there were assets have none.
 constexpr uint64_t kAssetsFollow = uint64_t{1} << 63;
+// Likewise: there are more transfers or balances than one row file holds, and their rows stand as LedgerFiles saves them.
+constexpr uint64_t kRowFiles = uint64_t{1} << 62;
 
 template <class Row>
 void append_rows(std::vector<std::byte>& out, const std::vector<Row>& rows) {
@@ -43,6 +46,19 @@ T load(Bytes bytes) {
 }
 
 constexpr size_t kNoteMarginBytes = 64;  // what the entry holds beside a note
+
+// Configuration that was never logged is empty: logs from before it was there mean what they did.
+size_t sessions_most(std::string_view text) {
+  size_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool whole = error == std::errc() && end == text.data() + text.size() && number > 0;
+  return whole ? std::min(number, kClientSessionsLimit) : kClientSessions;
+}
+
+Access access_of(const Caller& caller) {
+  return {0, (caller.rights & kMayWithdraw) != 0, (caller.rights & kKeepsRanges) != 0};
+}
+
 constexpr std::byte kNothing[] = {static_cast<std::byte>(NoteForm::nothing)};
 
 }  // namespace
@@ -50,10 +66,18 @@ constexpr std::byte kNothing[] = {static_cast<std::byte>(NoteForm::nothing)};
 // Commands.
 
 void LedgerMachine::apply(const Command& command, Effects& effects) {
+  ledger_.settle();  // what the commands before it made is final
+  apply_one(command, effects);
+  files_.end_if_unreadable();
+}
+
+void LedgerMachine::apply_one(const Command& command, Effects& effects) {
   switch (command.type) {
     case kExpire: return apply_expire(command, effects);
     case kPutAsset: return apply_asset(command, effects);
-    case kTransferAll: return apply_transfer_all(command, effects);
+    case kTransferAll:
+    case kTransferAllOutside:
+    case kTransferAllWithdrawing: return apply_transfer_all(command, effects);
     case kGuardBalance: return apply_guard(command, effects);
     default: break;
   }
@@ -81,7 +105,7 @@ void LedgerMachine::apply_register(const Command& command, Effects& effects) {
   session.timestamp = ledger_.advance(ledger_time(command.time), 1);
   own_.last_commit = command.sequence;
   effects.reply(static_cast<int64_t>(session.number), static_cast<int64_t>(session.timestamp));
-  sessions_.put(caller.client, std::move(session));
+  sessions_.add(caller.client, std::move(session), sessions_most(effects.config(kClientSessionsKey)));
 }
 
 LedgerMachine::Judgement LedgerMachine::judge(const Caller& caller) const {
@@ -110,6 +134,7 @@ void LedgerMachine::apply_create(const Command& command, const OperationRow& row
   const std::optional<MultiBatch> batches = parse_body(row, command.payload.subspan(Caller::kBytes));
   if (!batches) return refuse(effects, LedgerRefusal::invalid_body, message_of(LedgerRefusal::invalid_body));
 
+  ledger_.act_as(access_of(caller));
   const std::vector<std::byte> body = create(row, *batches, command.time);
   const uint64_t timestamp = ledger_.clock();
   own_.last_commit = command.sequence;
@@ -123,7 +148,7 @@ void LedgerMachine::apply_create(const Command& command, const OperationRow& row
     sessions_.put(caller.client, std::move(session));
   }
   rearm(command.time, effects);
-  if (!tell(command.sequence, effects)) return;
+  if (!audit(command, effects) || !tell(command.sequence, effects)) return;
   effects.reply(body, static_cast<int64_t>(command.sequence), static_cast<int64_t>(timestamp));
 }
 
@@ -200,34 +225,14 @@ void LedgerMachine::expect(const Command& command) const {
   ledger_.expect_transfers(body.first(std::min(body.size(), kAhead)));
 }
 
-// The port.
-
-TransferStatus LedgerMachine::check(const Transfer& transfer, int64_t now) {
-  ledger_.open_scope();
-  const CreateResult result = this->transfer(transfer, now);
-  ledger_.close_scope(false);
-  return static_cast<TransferStatus>(result.status);
-}
-
-CreateResult LedgerMachine::transfer(const Transfer& transfer, int64_t now) { return chain({&transfer, 1}, now)[0]; }
-
-std::vector<CreateResult> LedgerMachine::chain(std::span<const Transfer> transfers, int64_t now) {
-  std::vector<Transfer> linked(transfers.begin(), transfers.end());
-  for (Transfer& transfer : linked) {
-    HEPTANE_ASSERT(transfer.timeout == 0, "a transfer with a time-out needs the ledger's own command");
-    transfer.flags |= transfer_flags::kLinked;
-  }
-  std::vector<CreateResult> results;
-  if (linked.empty()) return results;
-  linked.back().flags &= static_cast<uint16_t>(~transfer_flags::kLinked);
-  const Bytes events{reinterpret_cast<const std::byte*>(linked.data()), linked.size() * sizeof(Transfer)};
-  ledger_.create_transfers(ledger_.advance(ledger_time(now), linked.size()), events, results);
-  return results;
-}
-
 // Queries.
 
 void LedgerMachine::query(const Query& query, Reply& reply) const {
+  query_one(query, reply);
+  refuse_if_unreadable(reply);
+}
+
+void LedgerMachine::query_one(const Query& query, Reply& reply) const {
   const auto refuse_query = [&](LedgerRefusal why) {
     reply.error = why == LedgerRefusal::invalid_body ? Errc::invalid_argument : Errc::stale;
     reply.detail = static_cast<uint32_t>(why);
@@ -241,14 +246,15 @@ void LedgerMachine::query(const Query& query, Reply& reply) const {
     return;
   }
   if (query.payload.size() < Caller::kBytes) return refuse_query(LedgerRefusal::invalid_body);
-  const Judgement judgement = judge(Caller::read(query.payload.data()));
+  const Caller caller = Caller::read(query.payload.data());
+  const Judgement judgement = judge(caller);
   if (judgement.standing == Standing::refused) return refuse_query(judgement.refusal);
   if (judgement.standing == Standing::repeat) return refuse_query(LedgerRefusal::dropped);
   const std::optional<MultiBatch> batches = parse_body(*row, query.payload.subspan(Caller::kBytes));
   if (!batches) return refuse_query(LedgerRefusal::invalid_body);
   MultiBatchWriter writer(row->result_bytes);
   batches->visit([&](Bytes batch) {
-    answer(*row, batch, writer.out());
+    answer(*row, batch, caller.client == 0, writer.out());
     writer.end_batch();
   });
   reply.payload = Buffer::take(writer.finish());
@@ -256,7 +262,7 @@ void LedgerMachine::query(const Query& query, Reply& reply) const {
                    static_cast<int64_t>(std::max<uint64_t>(1, ledger_.clock()))};
 }
 
-void LedgerMachine::answer(const OperationRow& row, Bytes batch, std::vector<std::byte>& out) const {
+void LedgerMachine::answer(const OperationRow& row, Bytes batch, bool owners, std::vector<std::byte>& out) const {
   const auto limit = static_cast<uint32_t>(row.batch_max());
   std::vector<Account> accounts;
   std::vector<Transfer> transfers;
@@ -279,6 +285,8 @@ void LedgerMachine::answer(const OperationRow& row, Bytes batch, std::vector<std
     case Operation::create_accounts:
     case Operation::create_transfers: break;
   }
+  if (!owners)
+    for (Account& account : accounts) account.reserved = 0;
   append_rows(out, accounts);
   append_rows(out, transfers);
   append_rows(out, balances);
@@ -304,28 +312,36 @@ void LedgerMachine::close_scope(ScopeOutcome outcome) {
 
 void LedgerMachine::save(SnapshotWriter& writer) const {
   const auto row = [&](const auto& value) { writer.write({reinterpret_cast<const std::byte*>(&value), sizeof value}); };
-  writer.le(own_.last_commit | (assets_.empty() ? 0 : kAssetsFollow));
+  const bool in_files = ledger_.transfers().in_files();
+  writer.le(own_.last_commit | (assets_.empty() ? 0 : kAssetsFollow) | (in_files ? kRowFiles : 0));
   writer.le<uint64_t>(own_.timer);
   writer.le(own_.timer_due);
   writer.le(ledger_.clock());
   const auto& accounts = ledger_.accounts();
   writer.le(accounts.size());
   for (uint32_t i = 0; i < accounts.size(); ++i) row(accounts[i]);
-  const TransferStore& transfers = ledger_.transfers();
-  writer.le(transfers.size());
-  for (uint32_t i = 0; i < transfers.size(); ++i) {
-    row(transfers.body(i));
-    writer.le(static_cast<uint8_t>(transfers.status(i)));
+  if (in_files) {
+    files_.save_rows(writer);
+  } else {
+    const TransferStore& transfers = ledger_.transfers();
+    writer.le(transfers.size());
+    for (uint32_t i = 0; i < transfers.size(); ++i) {
+      row(transfers.body(i));
+      writer.le(static_cast<uint8_t>(transfers.status(i)));
+    }
   }
   const auto& failed = ledger_.failed_ids();
   writer.le(failed.size());
   for (uint32_t i = 0; i < failed.size(); ++i) row(failed[i]);
-  const auto& history = ledger_.history();
-  writer.le(history.size());
-  for (uint32_t i = 0; i < history.size(); ++i) {
-    writer.le(history[i].transfer);
-    writer.le(static_cast<uint8_t>(history[i].credit_side ? 1 : 0));
-    row(history[i].balance);
+  if (!in_files) {
+    const auto& history = ledger_.history();
+    writer.le(history.size());
+    for (uint32_t i = 0; i < history.size(); ++i) {
+      const BalanceRow kept = history[i];
+      writer.le(kept.transfer);
+      writer.le(static_cast<uint8_t>(kept.credit_side));
+      row(kept.balance());
+    }
   }
   sessions_.save(writer);
   if (!assets_.empty()) assets_.save(writer);
@@ -345,7 +361,8 @@ Result<void> LedgerMachine::restore(SnapshotReader& reader) {
   recount_due_ = true;
   recounted_ = {};
   const auto head = reader.le<uint64_t>();
-  own_.last_commit = head & ~kAssetsFollow;
+  own_.last_commit = head & ~(kAssetsFollow | kRowFiles);
+  const bool in_files = (head & kRowFiles) != 0;
   own_.timer = reader.le<uint64_t>();
   own_.timer_due = reader.le<uint64_t>();
   ledger_.restore_clock(reader.le<uint64_t>());
@@ -354,26 +371,34 @@ Result<void> LedgerMachine::restore(SnapshotReader& reader) {
     row(account);
     return !reader.failed() && ledger_.restore_account(account);
   });
-  rows([&] {
-    Transfer transfer{};
-    row(transfer);
-    const auto status = reader.le<uint8_t>();
-    return !reader.failed() && status <= static_cast<uint8_t>(PendingStatus::expired) &&
-           ledger_.restore_transfer(transfer, static_cast<PendingStatus>(status));
-  });
+  if (in_files)
+    HEPTANE_TRY(files_.restore_rows(reader));
+  else
+    rows([&] {
+      Transfer transfer{};
+      row(transfer);
+      const auto status = reader.le<uint8_t>();
+      return !reader.failed() && status <= static_cast<uint8_t>(PendingStatus::expired) &&
+             ledger_.restore_transfer(transfer, static_cast<PendingStatus>(status));
+    });
   rows([&] {
     Uint128 id = 0;
     row(id);
     return !reader.failed() && ledger_.restore_failed(id);
   });
-  rows([&] {
-    Ledger::HistoryRow history{};
-    history.transfer = reader.le<uint32_t>();
-    history.credit_side = reader.le<uint8_t>() != 0;
-    row(history.balance);
-    return !reader.failed() && ledger_.restore_history(history);
-  });
-  const bool whole = sessions_.restore(reader) && ((head & kAssetsFollow) == 0 || assets_.restore(reader));
+  if (!in_files)
+    rows([&] {
+      const auto transfer = reader.le<uint32_t>();
+      const auto side = reader.le<uint8_t>();
+      AccountBalance balance{};
+      row(balance);
+      return !reader.failed() && side <= 1 &&
+             ledger_.restore_history({balance.debits_pending, balance.debits_posted, balance.credits_pending,
+                                      balance.credits_posted, balance.timestamp, transfer, side});
+    });
+  if (ledger_.history().size() != ledger_.transfers().balances_due()) reader.fail();
+  const bool whole =
+      !reader.failed() && sessions_.restore(reader) && ((head & kAssetsFollow) == 0 || assets_.restore(reader));
   if (!whole) return Error{Errc::corrupt, "the snapshot's ledger does not read back"};
   return {};
 }

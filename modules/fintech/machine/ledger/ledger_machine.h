@@ -1,6 +1,6 @@
 // The ledger as a machine of the shard: commands carry bodies as clients sent them, expiry is a timer, client sessions and
-// their last reply are state. What is created is told in two views (views.h). The ledger's clock is the later of the command's log time and the last timestamp + events.
-// The shard thread's.
+// their last reply are state. What is created is told in two views (views.h). The ledger's clock is the later of the
+// command's log time and the last timestamp + events. Who may touch what: domain/ledger/access.h. The shard thread's.
 #pragma once
 
 #include <algorithm>
@@ -19,6 +19,7 @@
 #include "modules/fintech/machine/ledger/api.h"
 #include "modules/fintech/machine/ledger/assets.h"
 #include "modules/fintech/machine/ledger/client_sessions.h"
+#include "modules/fintech/machine/ledger/ledger_files.h"
 #include "modules/fintech/machine/ledger/views.h"
 
 namespace heptane::fintech {
@@ -26,7 +27,8 @@ namespace heptane::fintech {
 class LedgerMachine final : public StateMachine, public LedgerPort {
  public:
   // The key of its indexes: nothing that anybody can see depends on it.
-  explicit LedgerMachine(uint64_t index_key = 0) : ledger_(index_key) {}
+  explicit LedgerMachine(uint64_t index_key = 0, uint32_t rows_per_file = kRowsPerFile)
+      : ledger_(index_key, rows_per_file) {}
 
   MachineId id() const override { return kLedgerMachineId; }
   std::string_view name() const override { return "ledger"; }
@@ -40,15 +42,17 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   Result<void> restore(SnapshotReader& reader) override;
   bool relieves(CommandType type) const override { return type == kExpire; }
   RenderView renderer() const override { return render_view; }
+  MachineFiles* files() override { return &files_; }
   // The recount: behind a start of all that was restored or replayed, at each snapshot of what was made since the last one.
   bool idle_work() override;
   void snapshot_begun() override { recount_due_ = true; }
   std::optional<std::string> take_alarm() override { return std::exchange(alarm_, std::nullopt); }
 
   const Account* account(Uint128 id) const override { return ledger_.find_account(id); }
-  TransferStatus check(const Transfer& transfer, int64_t now) override;
-  CreateResult transfer(const Transfer& transfer, int64_t now) override;
-  std::vector<CreateResult> chain(std::span<const Transfer> transfers, int64_t now) override;
+  CreateResult open_account(const Account& account, const PortCall& call) override;
+  TransferStatus check(const Transfer& transfer, const PortCall& call) override;
+  CreateResult transfer(const Transfer& transfer, const PortCall& call) override;
+  std::vector<CreateResult> chain(std::span<const Transfer> transfers, const PortCall& call) override;
 
   const Ledger& ledger() const { return ledger_; }
   const ClientSessions& sessions() const { return sessions_; }
@@ -69,6 +73,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
     LedgerRefusal refusal = LedgerRefusal::dropped;
   };
 
+  void apply_one(const Command& command, Effects& effects);
   void apply_register(const Command& command, Effects& effects);
   void apply_create(const Command& command, const OperationRow& row, Effects& effects);
   void apply_expire(const Command& command, Effects& effects);
@@ -79,6 +84,9 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   Result<Uint128> amount_of(const Decimal& decimal, uint32_t ledger) const;
   std::vector<std::byte> create(const OperationRow& row, const MultiBatch& batches, LogTime time);
   bool tell(Sequence sequence, Effects& effects);
+  // ledger_port.cc
+  std::vector<CreateResult> move(std::span<const Transfer> transfers, const PortCall& call);
+  bool audit(const Command& command, Effects& effects);
   Judgement judge(const Caller& caller) const;
   void rearm(LogTime now, Effects& effects);
   // A timestamp is at least 1.
@@ -87,11 +95,15 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   bool query_more(const Query& query, Reply& reply) const;
   void statement(const Query& query, Reply& reply) const;
   void totals(Reply& reply) const;
-  void note_recount(const RecountReport& report) const;
+  void refuse_if_unreadable(Reply& reply) const;
+  void query_one(const Query& query, Reply& reply) const;
+  void transfer_place(const Query& query, Reply& reply) const;
+  bool recount_step(Recount& recount, uint32_t work) const;
   void recount_more(Reply& reply) const;
-  void answer(const OperationRow& row, Bytes batch, std::vector<std::byte>& out) const;
+  void answer(const OperationRow& row, Bytes batch, bool owners, std::vector<std::byte>& out) const;
 
   Ledger ledger_;
+  LedgerFiles files_{ledger_};
   ClientSessions sessions_;
   Assets assets_;
   Own own_;
@@ -104,6 +116,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   bool recount_due_ = true;
   mutable RecountRow recounted_;
   mutable std::optional<std::string> alarm_;
+  mutable std::string recount_damage_;  // what the last one could not read; it found nothing out
   // deterministic: metrics read them, apply() never does
   mutable std::atomic<uint64_t> recounts_total_{0};
   // deterministic: likewise; accounts and ledgers, in the last one

@@ -51,6 +51,7 @@ void LedgerMachine::apply_transfer_all(const Command& command, Effects& effects)
     chain.back().amount = *amount;
   }
 
+  ledger_.act_as({0, command.type == kTransferAllWithdrawing, command.type != kTransferAll});
   effects.open_scope();
   results_.clear();
   const Bytes events{reinterpret_cast<const std::byte*>(chain.data()), chain.size() * sizeof(Transfer)};
@@ -59,7 +60,7 @@ void LedgerMachine::apply_transfer_all(const Command& command, Effects& effects)
     const auto status = static_cast<TransferStatus>(results_[i].status);
     if (status == TransferStatus::created || status == TransferStatus::linked_event_failed) continue;
     effects.close_scope(ScopeOutcome::roll_back);
-    return effects.refuse(Errc::refused, results_[i].status,
+    return effects.refuse(Errc::refused, results_[i].status | (ledger_.denials().any() ? kDeniedDetail : 0),
                           "transfers[" + std::to_string(i) + "]: " + std::string(status_name(status)));
   }
   effects.close_scope(ScopeOutcome::keep);

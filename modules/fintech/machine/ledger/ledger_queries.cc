@@ -27,9 +27,18 @@ bool LedgerMachine::query_more(const Query& query, Reply& reply) const {
     case kQueryAssets: reply.payload = encode(assets_.all()); return true;
     case kQueryStatement: statement(query, reply); return true;
     case kQueryTotals: totals(reply); return true;
+    case kQueryTransferPlace: transfer_place(query, reply); return true;
     case kQueryRecount: recount_more(reply); return true;
     default: return false;
   }
+}
+
+// A file that cannot be read costs the answer; what it would have been nobody knows.
+void LedgerMachine::refuse_if_unreadable(Reply& reply) const {
+  const std::optional<Error> damage = ledger_.take_damage();
+  if (!damage) return;
+  reply = Reply{};
+  refuse(reply, damage->code, damage->message);
 }
 
 // Walks back from what is posted now, or was where the last page ended. Only posting moves what is posted: pending and
@@ -68,6 +77,16 @@ void LedgerMachine::statement(const Query& query, Reply& reply) const {
   reply.numbers = {static_cast<int64_t>(transfers.size()), more ? 1 : 0};
 }
 
+void LedgerMachine::transfer_place(const Query& query, Reply& reply) const {
+  Uint128 id = 0;
+  if (query.payload.size() != sizeof id) return refuse(reply, Errc::invalid_argument, "an id has 16 bytes");
+  std::memcpy(&id, query.payload.data(), sizeof id);
+  Transfer found;
+  if (!ledger_.find_transfer(id, found))
+    return refuse(reply, Errc::not_found, "there is no transfer " + number_text(id));
+  reply.numbers = {ledger_.number_of_transfer(id), ledger_.transfers().size()};
+}
+
 void LedgerMachine::totals(Reply& reply) const {
   std::vector<std::byte> out;
   for (const auto& [ledger, totals] : ledger_.totals().rows()) {
@@ -79,7 +98,17 @@ void LedgerMachine::totals(Reply& reply) const {
   reply.payload = Buffer::take(std::move(out));
 }
 
-void LedgerMachine::note_recount(const RecountReport& report) const {
+// What cannot be read costs the recount: it begins again when it is due or asked for.
+bool LedgerMachine::recount_step(Recount& recount, uint32_t work) const {
+  RecountReport report;
+  const bool at_end = recount.step(ledger_, work, report);
+  if (const std::optional<Error> damage = ledger_.take_damage()) {
+    recount = Recount();
+    recount_differences_.store(1, std::memory_order_relaxed);
+    alarm_ = recount_damage_ = damage->message;
+    return true;
+  }
+  if (!at_end) return false;
   RecountRow done;
   done.number = recounted_.number + 1;
   done.transfers = report.transfers;
@@ -91,32 +120,29 @@ void LedgerMachine::note_recount(const RecountReport& report) const {
   recounted_ = done;
   recounts_total_.fetch_add(1, std::memory_order_relaxed);
   recount_differences_.store(done.differing_accounts + done.differing_ledgers, std::memory_order_relaxed);
-  if (report.agrees()) return;
+  if (report.agrees()) return true;
   alarm_ = "counted again from " + std::to_string(done.transfers) + " transfers, " +
            std::to_string(done.differing_accounts) + " accounts and the totals of " +
            std::to_string(done.differing_ledgers) + " ledgers are others";
   for (size_t i = 0; i < report.named.size(); ++i) *alarm_ += (i == 0 ? ": accounts " : ", ") + number_text(report.named[i]);
+  return true;
 }
 
 // The shard's own memory is counted, wherever the bodies of transfers lie, so nothing has to be copied or kept for it; and
 // an account's number is compared with the one that answers are given from.
 bool LedgerMachine::idle_work() {
+  ledger_.settle();
   if (!recount_due_ || ledger_.in_scope()) return false;
-  RecountReport report;
-  if (!running_.step(ledger_, kRecountIdleSlice, report)) return true;
-  recount_due_ = false;
-  note_recount(report);
-  return false;
+  recount_due_ = !recount_step(running_, kRecountIdleSlice);
+  return recount_due_;
 }
 
 // One at a time, whoever asks; the answer is the same for all.
 void LedgerMachine::recount_more(Reply& reply) const {
-  RecountReport report;
-  const bool done = recount_.step(ledger_, kRecountSlice, report);
-  if (done) {
-    note_recount(report);
-    recount_ = Recount();
-  }
+  recount_damage_.clear();
+  const bool done = recount_step(recount_, kRecountSlice);
+  if (!recount_damage_.empty()) return refuse(reply, Errc::corrupt, recount_damage_);
+  if (done) recount_ = Recount();
   reply.numbers = {done ? static_cast<int64_t>(recounted_.transfers) : static_cast<int64_t>(recount_.counted()),
                    done ? 1 : 0};
   std::vector<std::byte> out;

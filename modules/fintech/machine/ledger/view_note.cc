@@ -43,14 +43,19 @@ void ViewNote::begin(const OperationRow& row, uint64_t first_timestamp, size_t e
 
 void ViewNote::begin_chain(uint64_t first_timestamp, size_t events) { begin(NoteForm::chain, first_timestamp, events); }
 
-void ViewNote::begin(NoteForm form, uint64_t first_timestamp, size_t events) {
+void ViewNote::begin(NoteForm form) {
   form_ = form;
   transfers_ = accounts_ = 0;
   index_ = 0;
-  created_.assign((events + 7) / 8, std::byte{0});
+  created_.clear();
   head_.clear();
   taken_.clear();
   head_.u8(static_cast<uint8_t>(form_));
+}
+
+void ViewNote::begin(NoteForm form, uint64_t first_timestamp, size_t events) {
+  begin(form);
+  created_.assign((events + 7) / 8, std::byte{0});
   head_.le(first_timestamp);
   head_.varint(events);
 }
@@ -91,13 +96,7 @@ void ViewNote::add_transfer(const Transfer& sent, const Ledger& ledger) {
   Transfer stored;
   const bool found = ledger.find_transfer(sent.id, stored);
   HEPTANE_ASSERT(found, "a created transfer is not there");
-  uint16_t took = taken_of(sent, stored);
-  Transfer pending;
-  if (sent.has(transfer_flags::kVoid) && ledger.find_transfer(sent.pending_id, pending)) {
-    if (pending.has(transfer_flags::kClosingDebit)) took |= kReopenedDebit;
-    if (pending.has(transfer_flags::kClosingCredit)) took |= kReopenedCredit;
-    accounts_ += sides(pending.flags);
-  }
+  const auto took = static_cast<uint16_t>(taken_of(sent, stored) | reopened_by(sent, ledger));
   taken_.varint(took);
   if ((took & kTookAmount) != 0) put_number(taken_, stored.amount);
   if ((took & kTookDebit) != 0) put_number(taken_, stored.debit_account_id);
@@ -109,13 +108,47 @@ void ViewNote::add_transfer(const Transfer& sent, const Ledger& ledger) {
   if ((took & kTookUserData32) != 0) taken_.varint(stored.user_data_32);
 }
 
+// Took, and counts those accounts.
+uint16_t ViewNote::reopened_by(const Transfer& sent, const Ledger& ledger) {
+  Transfer pending;
+  if (!sent.has(transfer_flags::kVoid) || !ledger.find_transfer(sent.pending_id, pending)) return 0;
+  uint16_t took = 0;
+  if (pending.has(transfer_flags::kClosingDebit)) took |= kReopenedDebit;
+  if (pending.has(transfer_flags::kClosingCredit)) took |= kReopenedCredit;
+  accounts_ += sides(pending.flags);
+  return took;
+}
+
+void ViewNote::begin_port(NoteForm form) { begin(form); }
+
+void ViewNote::add_port(const Transfer& sent, const Ledger& ledger) {
+  Transfer stored;
+  const bool found = ledger.find_transfer(sent.id, stored);
+  HEPTANE_ASSERT(found, "a created transfer is not there");
+  ++transfers_;
+  accounts_ += sides(stored.flags);
+  taken_.varint(reopened_by(sent, ledger));
+  for (const Uint128 number : {stored.id, stored.debit_account_id, stored.credit_account_id, stored.amount,
+                               stored.pending_id, stored.user_data_128})
+    put_number(taken_, number);
+  for (const uint64_t number : {stored.user_data_64, uint64_t{stored.user_data_32}, uint64_t{stored.timeout},
+                                uint64_t{stored.ledger}, uint64_t{stored.code}, uint64_t{stored.flags}})
+    taken_.varint(number);
+  taken_.le(stored.timestamp);
+}
+
+void ViewNote::add_port(const Account& stored) {
+  ++accounts_;
+  put_number(taken_, stored.id);
+  put_number(taken_, stored.user_data_128);
+  for (const uint64_t number : {stored.user_data_64, uint64_t{stored.user_data_32}, uint64_t{stored.reserved},
+                                uint64_t{stored.ledger}, uint64_t{stored.code}, uint64_t{stored.flags}})
+    taken_.varint(number);
+  taken_.le(stored.timestamp);
+}
+
 void ViewNote::begin_expiry(uint64_t timestamp) {
-  form_ = NoteForm::expiry;
-  transfers_ = accounts_ = 0;
-  created_.clear();
-  taken_.clear();
-  head_.clear();
-  head_.u8(static_cast<uint8_t>(form_));
+  begin(NoteForm::expiry);
   head_.le(timestamp);
 }
 

@@ -108,6 +108,46 @@ class Rendering {
     }
   }
 
+  // What another machine made: the note says it all.
+  void port_transfers(ByteReader& note) {
+    while (note.remaining() > 0 && !out_.full()) {
+      Transfer t{};
+      const auto took = static_cast<uint16_t>(note.varint());
+      t.id = get_number(note);
+      t.debit_account_id = get_number(note);
+      t.credit_account_id = get_number(note);
+      t.amount = get_number(note);
+      t.pending_id = get_number(note);
+      t.user_data_128 = get_number(note);
+      t.user_data_64 = note.varint();
+      t.user_data_32 = static_cast<uint32_t>(note.varint());
+      t.timeout = static_cast<uint32_t>(note.varint());
+      t.ledger = static_cast<uint32_t>(note.varint());
+      t.code = static_cast<uint16_t>(note.varint());
+      t.flags = static_cast<uint16_t>(note.varint());
+      t.timestamp = note.le<uint64_t>();
+      if (note.failed()) return;
+      records_of(t, took);
+    }
+  }
+
+  void port_accounts(ByteReader& note) {
+    while (note.remaining() > 0 && !out_.full()) {
+      Account a{};
+      a.id = get_number(note);
+      a.user_data_128 = get_number(note);
+      a.user_data_64 = note.varint();
+      a.user_data_32 = static_cast<uint32_t>(note.varint());
+      a.reserved = static_cast<uint32_t>(note.varint());
+      a.ledger = static_cast<uint32_t>(note.varint());
+      a.code = static_cast<uint16_t>(note.varint());
+      a.flags = static_cast<uint16_t>(note.varint());
+      a.timestamp = note.le<uint64_t>();
+      if (note.failed()) return;
+      account_record(a);
+    }
+  }
+
   void expiry(ByteReader& note) {
     const auto timestamp = note.le<uint64_t>();
     while (note.remaining() > 0 && !note.failed() && !out_.full()) {
@@ -132,9 +172,14 @@ class Rendering {
   }
 
   void account(const std::byte* event, uint64_t timestamp) {
-    if (of_transfers() || !wanted()) return;
     Account sent;
     std::memcpy(&sent, event, sizeof sent);
+    if (!sent.has(account_flags::kImported)) sent.timestamp = timestamp;
+    account_record(sent);
+  }
+
+  void account_record(const Account& sent) {
+    if (of_transfers() || !wanted()) return;
     json_.begin();
     json_.text("event", "created");
     json_.wide("id", sent.id);
@@ -144,7 +189,8 @@ class Rendering {
     json_.number("ledger", sent.ledger);
     json_.number("code", sent.code);
     json_.flags("flags", sent.flags, kAccountFlags);
-    json_.wide("timestamp", sent.has(account_flags::kImported) ? sent.timestamp : timestamp);
+    json_.wide("timestamp", sent.timestamp);
+    if (sent.reserved != 0) json_.number("owner", sent.reserved);
     put(sent.id);
   }
 
@@ -167,14 +213,19 @@ class Rendering {
     constexpr uint16_t kTakes = transfer_flags::kPost | transfer_flags::kVoid | transfer_flags::kBalancingDebit |
                                 transfer_flags::kBalancingCredit;
     if (form == NoteForm::chain || stored.has(kTakes)) take(note, taken);
+    records_of(stored, taken.took);
+  }
+
+  // Of one transfer: itself, or what became of its accounts.
+  void records_of(const Transfer& stored, uint16_t took) {
     if (of_transfers()) return transfer_record(stored);
     const auto turn = [&](bool when, std::string_view what, Uint128 account) {
       if (when) turned(what, account, stored.id, stored.timestamp);
     };
     turn(stored.has(transfer_flags::kClosingDebit), "closed", stored.debit_account_id);
     turn(stored.has(transfer_flags::kClosingCredit), "closed", stored.credit_account_id);
-    turn((taken.took & kReopenedDebit) != 0, "reopened", stored.debit_account_id);
-    turn((taken.took & kReopenedCredit) != 0, "reopened", stored.credit_account_id);
+    turn((took & kReopenedDebit) != 0, "reopened", stored.debit_account_id);
+    turn((took & kReopenedCredit) != 0, "reopened", stored.credit_account_id);
   }
 
   void transfer_record(const Transfer& stored) {
@@ -229,7 +280,7 @@ Body body_of_chain(Bytes payload) {
 std::vector<Body> created_bodies(const LoggedCommand& logged) {
   std::vector<Body> bodies;
   for (const Command& command : commands_for(logged.command, kLedgerMachineId)) {
-    if (command.type == kTransferAll) {
+    if (is_transfer_all(command.type)) {
       bodies.push_back(body_of_chain(command.payload));
       continue;
     }
@@ -253,6 +304,10 @@ void render_view(const LoggedCommand& logged, uint16_t number, RecordWriter& out
     const auto form = static_cast<NoteForm>(note.u8());
     if (form == NoteForm::expiry) {
       rendering.expiry(note);
+      continue;
+    }
+    if (form == NoteForm::port_transfers || form == NoteForm::port_accounts) {
+      form == NoteForm::port_transfers ? rendering.port_transfers(note) : rendering.port_accounts(note);
       continue;
     }
     if (next == bodies.size()) return;

@@ -8,8 +8,12 @@
 // Note, little-endian: form u8. nothing: no more. accounts, transfers: first timestamp u64, events varint, then a bit for
 // each event, 1 = created; of transfers then, for each created one that resolves or balances: Took varint and what it says
 // was taken, in order of the bits. chain: as transfers, for the transfers of a transaction's operation, with Took for each
-// of them: its amount may have been said in decimals of an asset. expiry: timestamp u64, then until the end, for each pending transfer that had closed an
-// account: id, sides u8 (1 debit, 2 credit), the id of the account of each side that is set.
+// of them: its amount may have been said in decimals of an asset. expiry: timestamp u64, then until the end, for each pending
+// transfer that had closed an account: id, sides u8 (1 debit, 2 credit), the id of the account of each side that is set.
+// port_transfers, port_accounts, what another machine made in its own command, which the ledger cannot read: until the end,
+// the stored ones whole: of a transfer Took varint (what was opened again), id, both accounts, amount, pending id, user data
+// 128 as numbers; user data 64 and 32, time-out, ledger, code, flags as varints; timestamp u64. Of an account its id, user
+// data 128; user data 64 and 32, owner, ledger, code, flags; timestamp.
 // Numbers of 128 bits: their count of bytes u8, then those.
 #pragma once
 
@@ -30,7 +34,15 @@ constexpr std::string_view kTransfersStream = "fintech.transfers";
 constexpr std::string_view kAccountsStream = "fintech.accounts";
 
 // How a note begins.
-enum class NoteForm : uint8_t { nothing = 0, accounts = 1, transfers = 2, expiry = 3, chain = 4 };
+enum class NoteForm : uint8_t {
+  nothing = 0,
+  accounts = 1,
+  transfers = 2,
+  expiry = 3,
+  chain = 4,
+  port_transfers = 5,
+  port_accounts = 6,
+};
 
 // What the stored transfer has other than the sent one; and the accounts that voiding opened again.
 enum Took : uint16_t {
@@ -55,6 +67,10 @@ class ViewNote {
   // Transfers that were all created, as they were sent.
   void begin_chain(uint64_t first_timestamp, size_t events);
   void add_chain(std::span<const Transfer> sent, const Ledger& ledger);
+  // What another machine created.
+  void begin_port(NoteForm form);
+  void add_port(const Transfer& sent, const Ledger& ledger);
+  void add_port(const Account& stored);
   void begin_expiry(uint64_t timestamp);
   // Pending transfers with a closing flag, whose accounts their expiry opened again.
   void add_expired(std::span<const Transfer> closing);
@@ -64,7 +80,9 @@ class ViewNote {
   Bytes finish();  // valid until the next begin
 
  private:
+  void begin(NoteForm form);
   void begin(NoteForm form, uint64_t first_timestamp, size_t events);
+  uint16_t reopened_by(const Transfer& sent, const Ledger& ledger);
   void add_transfer(const Transfer& sent, const Ledger& ledger);
 
   NoteForm form_ = NoteForm::nothing;

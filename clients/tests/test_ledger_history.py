@@ -1,0 +1,140 @@
+"""The ledger's history in row files: over kill -9, snapshots and restarts, in backups and in looks at the past; what a missing
+or damaged file costs.
+"""
+
+import os
+import shutil
+import tempfile
+import unittest
+
+from heptane_testkit import Refused, Server, http, wait_until
+
+BATCH = 8189
+BATCHES = 9  # 73,701: one file of transfers is full, two of balances
+SEGMENTS = ("--segment-mib", 16)
+
+
+class History(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        """One server stores them; each test goes on from a copy of its directory."""
+        cls.server = Server(args=SEGMENTS)
+        cls.addClassCleanup(cls.server.close)
+        cls.server.start()
+        rows = [{"id": str(n), "ledger": 1, "code": 1, "flags": ["history"]} for n in (1, 2)]
+        cls.post("accounts", rows)
+        cls.last = 0
+        for _ in range(BATCHES):
+            cls.store(cls.server, BATCH)
+        done = cls.server.run("snapshot", "--server", cls.server.admin)
+        assert done.returncode == 0, done.stderr
+        cls.store(cls.server, 100)  # behind the snapshot
+        cls.server.kill()
+
+    @classmethod
+    def post(cls, what, rows):
+        status, answer = http.call(cls.server, "POST", "/api/v1/ledger/" + what, {what: rows}, seconds=60)
+        assert status == 200, answer
+
+    @classmethod
+    def store(cls, server, count):
+        rows = [{"id": str(cls.last + n), "debit_account_id": "1", "credit_account_id": "2", "amount_raw": str(cls.last + n),
+                 "ledger": 1, "code": 1} for n in range(1, count + 1)]
+        cls.post("transfers", rows)
+        cls.last += count
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.data = os.path.join(self.directory, "data")
+        shutil.copytree(self.server.data, self.data)
+        self.rows = os.path.join(self.data, "shard-0", "rows")
+
+    def open(self, data=None):
+        server = Server(data=data or self.data, args=SEGMENTS)
+        self.addCleanup(server.close)
+        server.start()
+        return server
+
+    def get(self, server, path, expect=200):
+        status, answer = http.call(server, "GET", "/api/v1/ledger/" + path, seconds=60)
+        self.assertEqual(status, expect, answer)
+        return answer
+
+    def check_all(self, server):
+        for number in (1, 2, 40_000, 65_536, 65_537, self.last):
+            self.assertEqual(self.get(server, f"transfers/{number}")["amount_raw"], str(number))
+        oldest = self.get(server, "accounts/1/transfers?limit=3")["transfers"]
+        self.assertEqual([row["id"] for row in oldest], ["1", "2", "3"])
+        newest = self.get(server, "accounts/2/transfers?limit=2&reversed=true")["transfers"]
+        self.assertEqual([row["id"] for row in newest], [str(self.last), str(self.last - 1)])
+        balances = self.get(server, "accounts/2/balances?limit=3")["balances"]
+        self.assertEqual([row["credits_posted_raw"] for row in balances], ["1", "3", "6"])
+        self.assertEqual([t["id"] for t in self.get(server, "transfers?ledger=1&limit=1")["transfers"]], ["1"])
+        wait_until(lambda: "heptane_ledger_recounts_total 1\n" in http.text(server, "/metrics"), "the recount", 60)
+        self.assertIn("heptane_ledger_recount_differences 0\n", http.text(server, "/metrics"))
+
+    def test_a_start_behind_kill_9_finds_the_oldest_and_the_newest(self):
+        names = sorted(name.rsplit("-", 1)[0] for name in os.listdir(self.rows) if name.endswith(".rows"))
+        self.assertEqual(names, ["ledger-balances"] * 2 + ["ledger-keys", "ledger-transfers"])
+        (snapshot,) = [name for name in os.listdir(os.path.join(self.data, "shard-0", "snapshots"))]
+        size = os.path.getsize(os.path.join(self.data, "shard-0", "snapshots", snapshot))
+        self.assertLess(size, 4 << 20)  # the rows are 25 MB
+        server = self.open()
+        self.check_all(server)
+        # An id that exists, in a file and in memory.
+        again = {"id": "5", "debit_account_id": "1", "credit_account_id": "2", "amount_raw": "6", "ledger": 1, "code": 1}
+        status, answer = http.call(server, "POST", "/api/v1/ledger/transfers", {"transfers": [again]})
+        self.assertEqual((status, answer["error"]["code"]), (409, "exists_with_different_amount"))
+        status, answer = http.call(server, "POST", "/api/v1/ledger/transfers", {"transfers": [{**again, "amount_raw": "5"}]})
+        self.assertEqual((status, answer["results"][0]["status"]), (200, "exists"))
+        server.stop()
+        verified = server.log_verify()
+        self.assertEqual(verified.returncode, 0, verified.stderr)
+        self.assertIn("sound: 4 row files", verified.stdout)
+        compared = server.run("log", "compare", "--data", self.data)
+        self.assertEqual(compared.returncode, 0, compared.stdout + compared.stderr)
+        past = server.run("at", "0:3", "ledger", "balances", "--data", self.data)
+        self.assertEqual(past.returncode, 0, past.stderr)
+
+    def test_a_backup_takes_them_along(self):
+        server = self.open()
+        backup = os.path.join(self.directory, "backup")
+        done = server.run("backup", backup, "--data", self.data)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        server.stop()
+        restored = os.path.join(self.directory, "restored")
+        done = server.run("restore", backup, "--data", restored)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.check_all(self.open(restored))
+
+    def test_a_missing_file_refuses_the_start_and_names_the_way_out(self):
+        path = os.path.join(self.rows, "ledger-keys-0000000000.rows")
+        kept = path + ".kept"
+        os.rename(path, kept)
+        with self.assertRaises(Refused) as refused:
+            self.open()
+        self.assertIn("ledger-keys-0000000000.rows is missing", refused.exception.stderr)
+        self.assertIn("backup", refused.exception.stderr)
+        # The other way out: the log reaches back to its first command.
+        shutil.rmtree(os.path.join(self.data, "shard-0", "snapshots"))
+        self.check_all(self.open())
+
+    def test_rot_is_no_answer_and_verify_names_it(self):
+        path = os.path.join(self.rows, "ledger-transfers-0000000000.rows")
+        with open(path, "r+b") as file:
+            file.seek(4096 + 300)
+            file.write(b"rot")
+        server = self.open()
+        status, answer = http.call(server, "GET", "/api/v1/ledger/transfers/3")
+        self.assertNotEqual(status, 200)
+        self.assertIn("block 0 is damaged", answer["error"]["message"])
+        self.assertEqual(self.get(server, f"transfers/{self.last}")["amount_raw"], str(self.last))
+        server.stop()
+        verified = server.log_verify()
+        self.assertEqual(verified.returncode, 1, verified.stdout)
+        self.assertIn("ledger-transfers-0000000000.rows: block 0 is damaged", verified.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

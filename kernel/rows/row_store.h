@@ -1,0 +1,139 @@
+// A growing sequence of rows of one size, whose beginning lies in files (row_file.h) and whose end lies in memory: what is
+// kept of a long history without holding it. A full chunk of rows is handed to the helper, which writes its file; when that is
+// synced, the chunk leaves memory. Which rows are in files is never state: answers and save() do not depend on it.
+//
+// A snapshot names all full chunks by their hashes and holds the rows behind them. Files that it does not name are written
+// again when their rows are there again: nothing that a start finds is believed for its name alone.
+// Threads: the shard's, but for write_next (the helper's) and durable (any). Without open() all rows stay in memory.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/base/assert.h"
+#include "kernel/base/huge_allocator.h"
+#include "kernel/base/spsc_ring.h"
+#include "kernel/rows/row_file.h"
+
+namespace heptane::rows {
+
+// Where files are. Not writable: rows behind those of a snapshot stay in memory (beside a running server, looks at the past).
+struct RowPlace {
+  Disk* disk = nullptr;
+  std::string directory;
+  bool writable = false;
+};
+
+class RowStore {
+ public:
+  explicit RowStore(RowShape shape);
+  RowStore(const RowStore&) = delete;
+  RowStore& operator=(const RowStore&) = delete;
+
+  void open(const RowPlace& place) { place_ = place; }
+  // Told of a chunk before it leaves memory.
+  void set_on_leave(std::function<void(uint32_t first, uint32_t count)> told) { on_leave_ = std::move(told); }
+  const RowShape& shape() const { return shape_; }
+
+  uint32_t size() const { return size_; }
+  void append(const void* row) {
+    if ((size_ & mask_) == 0) add_chunk();
+    std::memcpy(newest_ + size_t{size_ & mask_} * shape_.row_bytes, row, shape_.row_bytes);
+    ++size_;
+  }
+  // The last row; since the last settle() it was appended.
+  void pop();
+  // Null: it is in a file.
+  const std::byte* in_memory(uint32_t number) const {
+    const std::byte* chunk = chunks_[number >> shift_].get();
+    return chunk == nullptr ? nullptr : chunk + size_t{number & mask_} * shape_.row_bytes;
+  }
+  // Valid until the next call of row(). What cannot be read is zeros, and take_damage() says why.
+  const std::byte* row(uint32_t number) const {
+    const std::byte* found = in_memory(number);
+    return found != nullptr ? found : in_file(number);
+  }
+  // The system may begin to fetch it.
+  void expect(uint32_t number) const;
+  // The first read since the last call that failed.
+  std::optional<Error> take_damage() const { return std::exchange(damage_, std::nullopt); }
+
+  // Between two commands, outside of scopes: hands full chunks to the helper, drops those whose files are synced.
+  void settle();
+  // Helper: the next file, if there is one to write. True: there may be more. Errc::no_space: later again.
+  Result<bool> write_next();
+  uint32_t full_chunks() const { return size_ >> shift_; }
+  uint32_t durable() const { return durable_.load(std::memory_order_acquire); }
+
+  // What save() says of the full chunk: equal rows, equal hashes. Also in a forked child.
+  Hash128 hash_of(uint32_t chunk) const;
+  // The rows behind the full chunks.
+  Bytes tail() const;
+  void clear();
+  // After clear(): chunks in files, which are looked at; then append() the tail. Errc::refused names the file.
+  Result<void> restore(const std::vector<Hash128>& hashes);
+  // Reads every file in full; a line for each problem. How many files.
+  uint32_t verify(std::vector<std::string>& problems) const;
+
+  uint64_t memory_bytes() const { return chunks_in_memory_ * shape_.bytes_of_rows() + blocks_.size() * kBlockBytes; }
+
+ private:
+  static constexpr size_t kWaitingMax = 64;  // chunks at the helper
+  static constexpr size_t kOpenFiles = 64;
+  static constexpr size_t kCachedBlocks = 16;
+  static constexpr size_t kSpareChunks = 2;
+
+  using Chunk = std::shared_ptr<std::byte[]>;
+  struct Job {
+    uint32_t number = 0;
+    Chunk chunk;
+  };
+  struct Written {
+    uint32_t number = 0;
+    Hash128 hash;
+  };
+  struct OpenFile {
+    uint32_t number = 0;
+    std::unique_ptr<RowFile> file;
+  };
+  struct CachedBlock {
+    uint32_t file = UINT32_MAX;
+    uint32_t block = 0;
+    std::array<std::byte, kBlockBytes> bytes;
+  };
+
+  void add_chunk();
+  Chunk make_chunk() const;
+  void leave(const Written& written);
+  const std::byte* in_file(uint32_t number) const;
+  RowFile* file_of(uint32_t chunk) const;
+
+  const RowShape shape_;
+  const uint32_t shift_;
+  const uint32_t mask_;
+  RowPlace place_;
+  std::function<void(uint32_t, uint32_t)> on_leave_;
+  std::vector<Chunk> chunks_;    // null: in a file
+  std::vector<Hash128> hashes_;  // of those in files
+  std::vector<Chunk> spare_;
+  std::byte* newest_ = nullptr;
+  uint32_t size_ = 0;
+  uint32_t handed_over_ = 0;  // chunks
+  size_t chunks_in_memory_ = 0;
+
+  SpscRing<Job> to_write_{kWaitingMax};
+  SpscRing<Written> written_{kWaitingMax};
+  std::atomic<uint32_t> durable_{0};
+
+  // A look at files changes nothing.
+  mutable std::vector<OpenFile> files_{kOpenFiles};
+  mutable std::vector<CachedBlock> blocks_;
+  mutable std::optional<Error> damage_;
+};
+
+}  // namespace heptane::rows

@@ -1,0 +1,38 @@
+// The immutable files of a machine that keeps its history out of memory (kernel/rows): its snapshots name them instead of
+// holding what is in them. The helper writes them; a snapshot is published when every file that it names is synced.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kernel/base/disk.h"
+#include "kernel/base/result.h"
+
+namespace heptane {
+
+struct FilePlace {
+  Disk* disk = nullptr;
+  std::string directory;  // DATA/shard-N/rows; exists when writable
+  bool writable = false;  // false: nothing is written, beside a running server
+  // The process must end: apply() could not read what it needs.
+  std::function<void(const Error&)> on_fatal{};
+};
+
+class MachineFiles {
+ public:
+  virtual ~MachineFiles() = default;
+  // Before the state is restored.
+  virtual void open(const FilePlace& place) = 0;
+  // The shard's, between two commands: how many files of each kind a snapshot of this moment names. They will be written.
+  virtual std::vector<uint32_t> named() = 0;
+  // Any thread: how many of each kind are synced.
+  virtual std::vector<uint32_t> durable() const = 0;
+  // Helper: writes one. True: there may be more. Errc::no_space: later again; any other error ends the process.
+  virtual Result<bool> write_next() = 0;
+  // Reads in full every file that the state names; a line for each problem. How many files.
+  virtual uint32_t verify(std::vector<std::string>& problems) const = 0;
+};
+
+}  // namespace heptane

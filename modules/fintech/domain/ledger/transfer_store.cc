@@ -1,0 +1,118 @@
+#include "modules/fintech/domain/ledger/transfer_store.h"
+
+#include <algorithm>
+
+namespace heptane::fintech {
+
+TransferStore::TransferStore(uint32_t rows_per_file)
+    : bodies_("ledger-transfers", rows_per_file),
+      keys_("ledger-keys", rows_per_file),
+      balances_("ledger-balances", rows_per_file) {
+  bodies_.store().set_on_leave([this](uint32_t first, uint32_t count) { keep_pending(first, count); });
+}
+
+Transfer TransferStore::body(uint32_t number) const {
+  if (const Transfer* kept = kept_pending(number)) return *kept;
+  return bodies_[number];
+}
+
+bool TransferStore::has_id(uint32_t number, Uint128 id) const {
+  if (const Transfer* kept = kept_pending(number)) return kept->id == id;
+  return this->id(number) == id;
+}
+
+// Null: it is in memory anyway, or not pending.
+const Transfer* TransferStore::kept_pending(uint32_t number) const {
+  if (status(number) != PendingStatus::pending || bodies_.store().in_memory(number) != nullptr) return nullptr;
+  const auto found = pending_.find(number);
+  return found == pending_.end() ? nullptr : &found->second;
+}
+
+uint32_t TransferStore::append(const Transfer& transfer, PendingStatus status, uint32_t debit, uint32_t credit,
+                               Histories keep) {
+  const uint32_t number = size();
+  bodies_.push_back(transfer);
+  keys_.push_back({transfer.id, transfer.timestamp, debit, credit});
+  restore_mark(number, transfer.timestamp, keep);
+  mark_status(number, status);
+  return number;
+}
+
+void TransferStore::restore_mark(uint32_t number, uint64_t timestamp, Histories keep) {
+  if (number % kPerWaypoint == 0) waypoints_.push_back({timestamp, balances_due_, 0});
+  const auto mark = static_cast<uint8_t>((keep.debit ? kDebitBalance : 0) | (keep.credit ? kCreditBalance : 0));
+  marks_.push_back(mark);
+  balances_due_ += rows_of(mark);
+}
+
+void TransferStore::pop() {
+  const uint32_t number = size() - 1;
+  balances_due_ -= rows_of(marks_.back());
+  if (number % kPerWaypoint == 0) waypoints_.pop_back();
+  marks_.pop_back();
+  bodies_.pop_back();
+  keys_.pop_back();
+}
+
+void TransferStore::set_status(uint32_t number, PendingStatus status, const Transfer& body) {
+  mark_status(number, status);
+  if (status != PendingStatus::pending)
+    pending_.erase(number);
+  else if (bodies_.store().in_memory(number) == nullptr)
+    pending_.emplace(number, body);
+}
+
+// A post or void, or an expiry, will want them.
+void TransferStore::keep_pending(uint32_t first, uint32_t count) {
+  for (uint32_t number = first; number < first + count; ++number)
+    if (status(number) == PendingStatus::pending) pending_.emplace(number, bodies_[number]);
+}
+
+uint32_t TransferStore::lower_bound(uint64_t timestamp) const {
+  const auto first_at = [timestamp](uint32_t low, uint32_t high, auto time_of) {
+    while (low < high) {
+      const uint32_t middle = low + (high - low) / 2;
+      if (time_of(middle) < timestamp)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    return low;
+  };
+  // Behind the last waypoint that is below, and not behind the next.
+  const uint32_t next = first_at(0, waypoints_.size(), [this](uint32_t at) { return waypoints_[at].timestamp; });
+  if (next == 0) return 0;
+  return first_at((next - 1) * kPerWaypoint + 1, std::min(next * kPerWaypoint, size()),
+                  [this](uint32_t at) { return this->timestamp(at); });
+}
+
+uint32_t TransferStore::balance_row(uint32_t transfer, bool credit_side) const {
+  uint32_t row = waypoints_[transfer / kPerWaypoint].balances;
+  for (uint32_t number = transfer / kPerWaypoint * kPerWaypoint; number < transfer; ++number)
+    row += rows_of(marks_[number]);
+  return credit_side && (marks_[transfer] & kDebitBalance) != 0 ? row + 1 : row;
+}
+
+std::optional<Error> TransferStore::take_damage() const {
+  std::optional<Error> damage;
+  for (const rows::RowStore* store : stores())
+    if (std::optional<Error> found = store->take_damage(); found && !damage) damage = std::move(found);
+  return damage;
+}
+
+void TransferStore::clear() {
+  for (rows::RowStore* store : stores()) store->clear();
+  marks_.clear();
+  waypoints_.clear();
+  balances_due_ = 0;
+  pending_.clear();
+}
+
+uint64_t TransferStore::memory_bytes() const {
+  constexpr uint64_t kMapNode = 48 + sizeof(Transfer);
+  uint64_t bytes = marks_.memory_bytes() + waypoints_.memory_bytes() + pending_.size() * kMapNode;
+  for (const rows::RowStore* store : stores()) bytes += store->memory_bytes();
+  return bytes;
+}
+
+}  // namespace heptane::fintech

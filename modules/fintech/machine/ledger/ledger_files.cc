@@ -1,0 +1,123 @@
+#include "modules/fintech/machine/ledger/ledger_files.h"
+
+#include "kernel/base/assert.h"
+
+namespace heptane::fintech {
+
+namespace {
+
+Error damaged() { return {Errc::corrupt, "the snapshot's ledger does not read back"}; }
+
+template <class Row>
+void put(SnapshotWriter& writer, const Row& row) {
+  writer.write({reinterpret_cast<const std::byte*>(&row), sizeof row});
+}
+
+template <class Row>
+Row get(SnapshotReader& reader) {
+  Row row{};
+  if (reader.failed() || !reader.read({reinterpret_cast<std::byte*>(&row), sizeof row})) reader.fail();
+  return row;
+}
+
+void save_store(const rows::RowStore& store, SnapshotWriter& writer) {
+  writer.le(store.size());
+  for (uint32_t chunk = 0; chunk < store.full_chunks(); ++chunk) {
+    const Hash128 hash = store.hash_of(chunk);
+    writer.le(hash.low);
+    writer.le(hash.high);
+  }
+  writer.write(store.tail());
+}
+
+Result<void> restore_store(rows::RowStore& store, SnapshotReader& reader) {
+  const auto size = reader.le<uint32_t>();
+  std::vector<Hash128> hashes;
+  for (uint32_t chunk = 0; chunk < size / store.shape().rows_per_file && !reader.failed(); ++chunk) {
+    const auto low = reader.le<uint64_t>();
+    hashes.push_back({low, reader.le<uint64_t>()});
+  }
+  if (reader.failed()) return damaged();
+  HEPTANE_TRY(store.restore(hashes));
+  std::vector<std::byte> row(store.shape().row_bytes);
+  while (store.size() < size) {
+    if (!reader.read(row)) return damaged();
+    store.append(row.data());
+  }
+  return {};
+}
+
+}  // namespace
+
+void LedgerFiles::open(const FilePlace& place) {
+  on_fatal_ = place.on_fatal;
+  for (rows::RowStore* store : transfers().stores()) store->open({place.disk, place.directory, place.writable});
+}
+
+std::vector<uint32_t> LedgerFiles::named() {
+  ledger_.settle();
+  std::vector<uint32_t> files;
+  for (const rows::RowStore* store : transfers().stores()) files.push_back(store->full_chunks());
+  return files;
+}
+
+std::vector<uint32_t> LedgerFiles::durable() const {
+  std::vector<uint32_t> files;
+  for (const rows::RowStore* store : ledger_.transfers().stores()) files.push_back(store->durable());
+  return files;
+}
+
+Result<bool> LedgerFiles::write_next() {
+  for (rows::RowStore* store : transfers().stores()) {
+    const Result<bool> written = store->write_next();
+    if (!written || *written) return written;
+  }
+  return false;
+}
+
+uint32_t LedgerFiles::verify(std::vector<std::string>& problems) const {
+  uint32_t files = 0;
+  for (const rows::RowStore* store : ledger_.transfers().stores()) files += store->verify(problems);
+  return files;
+}
+
+void LedgerFiles::end_if_unreadable() const {
+  const std::optional<Error> damage = ledger_.take_damage();
+  if (!damage) return;
+  HEPTANE_ASSERT(on_fatal_ != nullptr, damage->message.c_str());
+  on_fatal_(*damage);
+}
+
+void LedgerFiles::save_rows(SnapshotWriter& writer) const {
+  const TransferStore& transfers = ledger_.transfers();
+  for (const rows::RowStore* store : transfers.stores()) save_store(*store, writer);
+  uint32_t marked = 0;
+  for (uint32_t number = 0; number < transfers.size(); ++number)
+    if (transfers.status(number) != PendingStatus::none) ++marked;
+  writer.le(marked);
+  for (uint32_t number = 0; number < transfers.size(); ++number) {
+    const PendingStatus status = transfers.status(number);
+    if (status == PendingStatus::none) continue;
+    writer.le(number);
+    writer.le(static_cast<uint8_t>(status));
+    if (status == PendingStatus::pending) put(writer, transfers.body(number));
+  }
+}
+
+Result<void> LedgerFiles::restore_rows(SnapshotReader& reader) {
+  for (rows::RowStore* store : transfers().stores()) HEPTANE_TRY(restore_store(*store, reader));
+  const auto stores = transfers().stores();
+  if (stores[0]->size() != stores[1]->size()) return damaged();
+  const bool whole = ledger_.restore_rows();
+  if (std::optional<Error> damage = ledger_.take_damage()) return Error{Errc::refused, damage->message};
+  if (!whole) return damaged();
+  for (auto marked = reader.le<uint32_t>(); marked > 0 && !reader.failed(); --marked) {
+    const auto number = reader.le<uint32_t>();
+    const auto status = static_cast<PendingStatus>(reader.le<uint8_t>());
+    const Transfer body = status == PendingStatus::pending ? get<Transfer>(reader) : Transfer{};
+    if (reader.failed() || !ledger_.restore_status(number, status, body)) return damaged();
+  }
+  return reader.failed() ? Result<void>(damaged()) : Result<void>();
+}
+
+}  // namespace heptane::fintech

@@ -1,0 +1,37 @@
+// The row files of the ledger (kernel/rows) and the part of its snapshots that names them. A ledger with less than one file of
+// everything is saved as it always was: every row.
+#pragma once
+
+#include "kernel/shard/machine_files.h"
+#include "kernel/shard/snapshot_io.h"
+#include "modules/fintech/domain/ledger/ledger.h"
+
+namespace heptane::fintech {
+
+class LedgerFiles final : public MachineFiles {
+ public:
+  explicit LedgerFiles(Ledger& ledger) : ledger_(ledger) {}
+
+  void open(const FilePlace& place) override;
+  std::vector<uint32_t> named() override;
+  std::vector<uint32_t> durable() const override;
+  Result<bool> write_next() override;
+  uint32_t verify(std::vector<std::string>& problems) const override;
+
+  // Behind a command: ends the process when what the command read of the files was not there.
+  void end_if_unreadable() const;
+
+  // Rows: of each store how many, the hashes of its full files and the rows behind them; then number, status and (of those
+  // still pending) body of every transfer that is or was pending.
+  void save_rows(SnapshotWriter& writer) const;
+  // Errc::refused names a file that is not there; Errc::corrupt.
+  Result<void> restore_rows(SnapshotReader& reader);
+
+ private:
+  TransferStore& transfers() { return ledger_.stored_transfers(); }
+
+  Ledger& ledger_;
+  std::function<void(const Error&)> on_fatal_;
+};
+
+}  // namespace heptane::fintech

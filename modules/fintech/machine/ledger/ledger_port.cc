@@ -1,0 +1,96 @@
+// The ledger's port for other machines, and what becomes of refusals to those outside.
+#include "kernel/base/assert.h"
+#include "kernel/shard/audit_port.h"
+#include "modules/fintech/machine/ledger/ledger_machine.h"
+
+namespace heptane::fintech {
+
+namespace {
+
+constexpr size_t kAuditBytesMax = size_t{3} * 1024;  // of three events
+
+Bytes bytes_of(std::span<const Transfer> transfers) {
+  return {reinterpret_cast<const std::byte*>(transfers.data()), transfers.size_bytes()};
+}
+
+}  // namespace
+
+CreateResult LedgerMachine::open_account(const Account& account, const PortCall& call) {
+  const Effects::Turn turn(call.effects, kLedgerMachineId);
+  call.effects.enlist(kLedgerMachineId);
+  ledger_.act_as({call.command.machine, false, true});
+  Account single = account;
+  single.flags &= static_cast<uint16_t>(~account_flags::kLinked);
+  std::vector<CreateResult> results;
+  ledger_.create_accounts(ledger_.advance(ledger_time(call.command.time), 1),
+                          {reinterpret_cast<const std::byte*>(&single), sizeof single}, results);
+  if (results[0].status != static_cast<uint32_t>(AccountStatus::created)) return results[0];
+  own_.last_commit = call.command.sequence;
+  note_.begin_port(NoteForm::port_accounts);
+  note_.add_port(*ledger_.find_account(account.id));
+  tell(call.command.sequence, call.effects);
+  return results[0];
+}
+
+TransferStatus LedgerMachine::check(const Transfer& transfer, const PortCall& call) {
+  ledger_.open_scope();
+  const CreateResult result = move({&transfer, 1}, call)[0];
+  ledger_.close_scope(false);
+  return static_cast<TransferStatus>(result.status);
+}
+
+CreateResult LedgerMachine::transfer(const Transfer& transfer, const PortCall& call) {
+  return chain({&transfer, 1}, call)[0];
+}
+
+std::vector<CreateResult> LedgerMachine::chain(std::span<const Transfer> transfers, const PortCall& call) {
+  if (transfers.empty()) return {};
+  const Effects::Turn turn(call.effects, kLedgerMachineId);
+  call.effects.enlist(kLedgerMachineId);
+  std::vector<CreateResult> results = move(transfers, call);
+  note_.begin_port(NoteForm::port_transfers);
+  for (size_t i = 0; i < results.size(); ++i)
+    if (results[i].status == static_cast<uint32_t>(TransferStatus::created)) note_.add_port(transfers[i], ledger_);
+  if (note_.transfers() == 0) return results;
+  own_.last_commit = call.command.sequence;
+  rearm(call.command.time, call.effects);
+  tell(call.command.sequence, call.effects);
+  return results;
+}
+
+std::vector<CreateResult> LedgerMachine::move(std::span<const Transfer> transfers, const PortCall& call) {
+  ledger_.act_as({call.command.machine, false, true});
+  std::vector<Transfer> linked(transfers.begin(), transfers.end());
+  for (Transfer& transfer : linked) transfer.flags |= transfer_flags::kLinked;
+  linked.back().flags &= static_cast<uint16_t>(~transfer_flags::kLinked);
+  std::vector<CreateResult> results;
+  ledger_.create_transfers(ledger_.advance(ledger_time(call.command.time), linked.size()), bytes_of(linked), results);
+  files_.end_if_unreadable();
+  return results;
+}
+
+// One event for each kind of refusal in a command, however many events it has. False: a transaction makes more records than
+// one command may, and is refused whole.
+bool LedgerMachine::audit(const Command& command, Effects& effects) {
+  const Denials& denials = ledger_.denials();
+  if (!denials.any()) return true;
+  if (!effects.room_for(3, kAuditBytesMax)) {
+    effects.refuse(Errc::invalid_argument, static_cast<uint32_t>(LedgerRefusal::invalid_body),
+                   "one transaction makes at most 65,536 records");
+    return false;
+  }
+  auto* users = dynamic_cast<AuditPort*>(&effects.enlist(machine_ids::kAuth));
+  HEPTANE_ASSERT(users != nullptr, "the machine of users keeps the audit trail");
+  const auto say = [&](const Denials::Row& row, const char* on, const char* what) {
+    if (row.count == 0) return;
+    std::string detail = what + number_text(row.account);
+    if (row.event != row.account) detail += ", transfer " + number_text(row.event);
+    users->audit_denied(command, on, detail, row.count, effects);
+  };
+  say(denials.withdraw, "ledger:withdraw create", "account or pending transfer ");
+  say(denials.owned, "ledger:owned alter", "account or pending transfer ");
+  say(denials.reserved, "ledger:reserved create", "id ");
+  return true;
+}
+
+}  // namespace heptane::fintech
