@@ -93,10 +93,10 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_GT(archived, 10u);
   EXPECT_GT(past_states, 50u);
   EXPECT_GT(viewed, 1000u);
-  EXPECT_GT(events, 5'000u);
-  EXPECT_GT(repeats, 100u);
-  EXPECT_GT(recounts, 500u);
-  EXPECT_GT(expired, 500u);
+  EXPECT_GT(events, 3'000u);
+  EXPECT_GT(repeats, 50u);
+  EXPECT_GT(recounts, 200u);
+  EXPECT_GT(expired, 100u);
   EXPECT_GT(audits, 300u);
   EXPECT_LT(gaps, 10u);
   EXPECT_GT(refused, 5u);
