@@ -31,7 +31,10 @@ class PlantedLedger final : public StateMachine {
   void make_fresh() override { ledger_.make_fresh(); }
   bool relieves(CommandType type) const override { return ledger_.relieves(type); }
   RenderView renderer() const override { return ledger_.renderer(); }
+  MachineFiles* files() override { return ledger_.files(); }
   bool idle_work() override { return ledger_.idle_work(); }
+  void snapshot_begun() override { ledger_.snapshot_begun(); }
+  std::optional<std::string> take_alarm() override { return ledger_.take_alarm(); }
   uint32_t newest_version() const override { return ledger_.newest_version(); }
 
  private:

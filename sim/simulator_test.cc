@@ -95,7 +95,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_GT(viewed, 1000u);
   EXPECT_GT(events, 3'000u);
   EXPECT_GT(repeats, 50u);
-  EXPECT_GT(recounts, 50u);
+  EXPECT_GT(recounts, 200u);
   EXPECT_GT(expired, 100u);
   EXPECT_GT(audits, 300u);
   EXPECT_LT(gaps, 10u);

@@ -448,22 +448,41 @@ bool Server::shard_turn() {
   }
   if (shard_->disk_full()) oldest_live_segment_.store(streams_.oldest_live_segment(), std::memory_order_relaxed);
   if (snapshots_->wants_state() && !shard_->rest_awaited())
-    shard_->when_at_rest([this](const RestPoint& rest) { snapshots_->take(*shard_, streams_, rest); });
+    shard_->when_at_rest([this](const RestPoint& rest) {
+      snapshots_->take(*shard_, streams_, rest);
+      shard_->snapshot_begun();
+    });
   archiver_->shard_turn(*shard_, streams_);
   blob_collector_->shard_turn(shard_->last_applied());
   auth_turn();
   note_snapshot_check();
-  return shard_->run_once();
+  const bool more = shard_->run_once();
+  note_alarms();
+  return more;
 }
 
 // Not while older programs can still go on with this log: they know no such event.
+bool Server::may_note() const {
+  const std::vector<MachineVersion> versions = shard_->versions();
+  return !stopping_ &&
+         std::none_of(versions.begin(), versions.end(), [](const MachineVersion& v) { return v.upgradable(); });
+}
+
 void Server::note_snapshot_check() {
   const std::optional<SnapshotCheck::Finding> finding = snapshot_check_->take_finding();
-  if (!finding || stopping_) return;
-  const std::vector<MachineVersion> versions = shard_->versions();
-  if (std::any_of(versions.begin(), versions.end(), [](const MachineVersion& v) { return v.upgradable(); })) return;
+  if (!finding || !may_note()) return;
   const std::string text = finding->text.substr(0, auth::kReportTextLimitBytes);
   note({"snapshot.compare", "snapshots", text, finding->same ? "done" : "failed"});
+}
+
+// A machine whose state is not what it must be: the operator decides.
+void Server::note_alarms() {
+  for (const Shard::Alarm& alarm : shard_->take_alarms()) {
+    std::fprintf(stderr, "heptane: THE STATE OF %s IS WRONG: %s\n", alarm.machine.c_str(), alarm.text.c_str());
+    if (!may_note()) continue;
+    const std::string text = alarm.text.substr(0, auth::kReportTextLimitBytes);
+    note({"state.check", alarm.machine, text, "failed"});
+  }
 }
 
 // What was replayed is synced: the I/O side may believe it.

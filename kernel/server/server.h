@@ -197,6 +197,8 @@ class Server {
   void auth_turn();
   Result<void> check_free_space();
   void note_snapshot_check();
+  void note_alarms();
+  bool may_note() const;
   Result<void> relieve_disk();
   Result<void> find_needed_log();
   Result<void> open_machine_files();

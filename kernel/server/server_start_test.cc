@@ -29,6 +29,35 @@ class KeyedModule final : public Module {
   bool own = false;
 };
 
+// Finds itself wrong at the first snapshot.
+class AlarmedMachine final : public StateMachine {
+ public:
+  MachineId id() const override { return machine_ids::kFirstModule; }
+  std::string_view name() const override { return "alarmed"; }
+  void apply(const Command&, Effects&) override {}
+  void query(const Query&, Reply&) const override {}
+  void open_scope() override {}
+  void close_scope(ScopeOutcome) override {}
+  uint64_t memory_bytes() const override { return 0; }
+  void save(SnapshotWriter&) const override {}
+  Result<void> restore(SnapshotReader&) override { return {}; }
+  void snapshot_begun() override { alarm_ = "one is two"; }
+  std::optional<std::string> take_alarm() override { return std::exchange(alarm_, std::nullopt); }
+
+ private:
+  std::optional<std::string> alarm_;
+};
+
+class AlarmedModule final : public Module {
+ public:
+  std::string_view name() const override { return "alarmed"; }
+  std::vector<StateMachine*> machines() override { return {&machine_}; }
+  std::vector<ListenerSpec> listeners(const ServerFacts&) override { return {}; }
+
+ private:
+  AlarmedMachine machine_;
+};
+
 // An HTTP client that notes every answer.
 class Client {
  public:
@@ -100,6 +129,7 @@ class ServerStart : public testing::Test {
     auto module = std::make_unique<KeyedModule>();
     module_ = module.get();
     modules.push_back(std::move(module));
+    if (alarmed_) modules.push_back(std::make_unique<AlarmedModule>());
     server_ = std::make_unique<Server>(Seams{clock_, disk_, random_, net_}, options_, std::move(modules),
                                        [](const Error& error) { FAIL() << error.message; });
   }
@@ -154,6 +184,7 @@ class ServerStart : public testing::Test {
   sim::SimNet net_;
   ServerOptions options_;
   KeyedModule* module_ = nullptr;
+  bool alarmed_ = false;
   std::unique_ptr<Server> server_;
 };
 
@@ -225,6 +256,19 @@ TEST_F(ServerStart, AComparisonOfSnapshotsIsAnEventAndChangesNoReadiness) {
   while (server_->snapshot_check().counters().differing_total == 0) turns(1);
   turns(20);
   EXPECT_TRUE(server_->readiness().ready);
+  const std::optional<PartitionId> audit = server_->streams().find_partition("audit", 0);
+  ASSERT_TRUE(audit.has_value());
+  EXPECT_EQ(server_->streams().next_offset(*audit), 1);
+}
+
+TEST_F(ServerStart, WhatAMachineFindsWrongAtASnapshotIsAnEvent) {
+  alarmed_ = true;
+  start();
+  turns();
+  EXPECT_FALSE(server_->streams().find_partition("audit", 0).has_value());
+  const uint64_t request = server_->snapshots().request();
+  while (server_->snapshots().counters().answered < request) turns(1);
+  turns(20);
   const std::optional<PartitionId> audit = server_->streams().find_partition("audit", 0);
   ASSERT_TRUE(audit.has_value());
   EXPECT_EQ(server_->streams().next_offset(*audit), 1);

@@ -137,13 +137,26 @@ bool Shard::run_once() {
   const bool requests = take_requests();
   const bool gathers = hand_over_when_due();
   seal_when_idle();
-  return timers || requests || gathers || idle_work();
+  const bool busy = timers || requests || gathers;
+  return idle_work(busy) || busy;
 }
 
-bool Shard::idle_work() {
+// Under load too, a slice now and then: what is due comes to its end.
+bool Shard::idle_work(bool busy) {
+  const int64_t now_ns = clock_.monotonic_ns();
+  if (busy && now_ns - last_idle_work_ns_ < kIdleWorkEveryNs) return true;
+  last_idle_work_ns_ = now_ns;
   bool more = false;
-  for (const MachineTable::Slot& slot : machines_.all()) more = slot.machine->idle_work() || more;
+  for (const MachineTable::Slot& slot : machines_.all()) {
+    more = slot.machine->idle_work() || more;
+    if (std::optional<std::string> alarm = slot.machine->take_alarm())
+      alarms_.push_back({std::string(slot.machine->name()), std::move(*alarm)});
+  }
   return more;
+}
+
+void Shard::snapshot_begun() {
+  for (const MachineTable::Slot& slot : machines_.all()) slot.machine->snapshot_begun();
 }
 
 int64_t Shard::next_deadline_ns() const {

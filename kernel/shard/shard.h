@@ -99,6 +99,15 @@ class Shard {
   void request_stop() { stopping_ = true; }
   bool drained() const;
 
+  // A snapshot was begun at this state. The shard's thread, as the next one.
+  void snapshot_begun();
+  // What machines found wrong in themselves since the last call.
+  struct Alarm {
+    std::string machine;
+    std::string text;
+  };
+  std::vector<Alarm> take_alarms() { return std::exchange(alarms_, {}); }
+
   // Above it new state is refused.
   void set_machine_memory_budget(uint64_t bytes) { options_.machine_memory_budget_bytes = bytes; }
 
@@ -133,7 +142,7 @@ class Shard {
   enum class Taken : uint8_t { yes, stalled };
 
   void take_completions();
-  bool idle_work();
+  bool idle_work(bool busy);
   void on_durable(const Completed& completed);
   bool take_requests();
   Taken take(ShardLink& link, ShardRequest& request);
@@ -215,6 +224,8 @@ class Shard {
   uint32_t gather_turns_ = 0;   // since the last batch was synced
   uint32_t quiet_turns_ = 0;    // since its last command
   int64_t last_relief_ns_ = 0;
+  int64_t last_idle_work_ns_ = 0;
+  std::vector<Alarm> alarms_;
   size_t next_link_ = 0;
   std::map<PartitionId, std::vector<Waiting>> waiting_;
   std::map<std::pair<ShardLink*, uint64_t>, PartitionId> subscriptions_;

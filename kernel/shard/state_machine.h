@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "kernel/base/bytes.h"
@@ -50,6 +52,8 @@ struct Query {
   Principal principal;
 };
 
+constexpr int64_t kIdleWorkEveryNs = 20'000'000;
+
 enum class ScopeOutcome : uint8_t { keep, roll_back };
 
 // Makes the records of the machine's view `number` that a command made (kernel/shard/views.h). Any thread.
@@ -91,8 +95,12 @@ class StateMachine {
   // Renders the machine's views; nullptr: it has none.
   virtual RenderView renderer() const { return nullptr; }
   // Work that changes no state (a check of it), a slice of a millisecond at a time, between commands and when there is
-  // nothing else to do; never in replay. True: there is more.
+  // nothing else to do, or nothing was done for kIdleWorkEveryNs; never in replay. True: there is more.
   virtual bool idle_work() { return false; }
+  // A snapshot was begun, between two commands: what is checked at snapshots is due.
+  virtual void snapshot_begun() {}
+  // What idle_work() or a query found wrong, each once: for the operator and the audit trail.
+  virtual std::optional<std::string> take_alarm() { return std::nullopt; }
 
   // Files that save() names (machine_files.h); nullptr: it has none. What is in a file and what in memory is no state.
   virtual MachineFiles* files() { return nullptr; }

@@ -742,6 +742,54 @@ TEST(LedgerMachine, AStartIsFollowedByARecount) {
   EXPECT_EQ(harness.machine().recounts_total(), 1U);
 }
 
+// At a snapshot what was made since the last recount is counted, and the accounts that it touched are compared.
+TEST(LedgerMachine, ASnapshotIsFollowedByARecountOfWhatIsNew) {
+  SeededRandom random(7);
+  Harness harness;
+  Uint128 next_id = 0;
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  for (int round = 0; round < 20; ++round) {
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
+    harness.clock().advance(700'000'000);  // some expire between two recounts
+    const uint64_t before = harness.machine().recounts_total();
+    harness.shard().snapshot_begun();
+    harness.settle();
+    ASSERT_EQ(harness.machine().recounts_total(), before + 1);
+    ASSERT_EQ(harness.machine().recount_differences(), 0U);
+  }
+  EXPECT_TRUE(harness.shard().take_alarms().empty());
+
+  // A bit of memory flips.
+  const_cast<Account&>(harness.ledger().accounts()[0]).debits_posted ^= 1;
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
+  harness.shard().snapshot_begun();
+  harness.settle();
+  EXPECT_EQ(harness.machine().recount_differences(), 1U);
+  const std::vector<Shard::Alarm> alarms = harness.shard().take_alarms();
+  ASSERT_EQ(alarms.size(), 1U);
+  EXPECT_EQ(alarms[0].machine, "ledger");
+  EXPECT_NE(alarms[0].text.find("1 accounts and the totals of 0 ledgers are others: accounts 1"), std::string::npos)
+      << alarms[0].text;
+  harness.settle();
+  EXPECT_TRUE(harness.shard().take_alarms().empty()) << "each is told once";
+}
+
+TEST(LedgerMachine, TheRecountComesToItsEndUnderLoadToo) {
+  SeededRandom random(8);
+  Harness harness;
+  Uint128 next_id = 0;
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
+  const uint64_t before = harness.machine().recounts_total();
+  harness.shard().snapshot_begun();
+  for (int i = 0; i < 3; ++i) {  // every turn has something to do
+    harness.clock().advance(kIdleWorkEveryNs);
+    harness.submit(kCreateTransfers, draw_transfers(random, next_id));
+    EXPECT_TRUE(harness.shard().run_once());
+  }
+  EXPECT_EQ(harness.machine().recounts_total(), before + 1);
+}
+
 TEST(LedgerMachine, TheRecountComesToItsEndASliceAtATime) {
   SeededRandom random(5);
   Harness harness;

@@ -117,8 +117,8 @@ struct RecountRow {
   uint64_t named = 0;
   std::array<Uint128, kNamedMost> differing{};
 };
-constexpr uint32_t kRecountSlice = 50'000;      // transfers of one query
-constexpr uint32_t kRecountIdleSlice = 10'000;  // when there is nothing else to do
+constexpr uint32_t kRecountSlice = 50'000;     // transfers and accounts of one query
+constexpr uint32_t kRecountIdleSlice = 5'000;  // of one turn of the shard
 
 // Reply::detail of a refusal. Up to 8 they are the protocol's reasons for an eviction.
 enum class LedgerRefusal : uint32_t {

@@ -357,7 +357,8 @@ Result<void> LedgerMachine::restore(SnapshotReader& reader) {
   };
   ledger_.clear();
   assets_.clear();
-  recount_ = Recount();
+  recount_ = running_ = Recount();
+  recount_due_ = true;
   recounted_ = {};
   const auto head = reader.le<uint64_t>();
   own_.last_commit = head & ~(kAssetsFollow | kRowFiles);

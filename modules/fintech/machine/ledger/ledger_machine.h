@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernel/shard/effects.h"
@@ -41,8 +43,10 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   bool relieves(CommandType type) const override { return type == kExpire; }
   RenderView renderer() const override { return render_view; }
   MachineFiles* files() override { return &files_; }
-  // The recount behind a start: once all that was restored or replayed has been counted again, there is no more.
+  // The recount: behind a start of all that was restored or replayed, at each snapshot of what was made since the last one.
   bool idle_work() override;
+  void snapshot_begun() override { recount_due_ = true; }
+  std::optional<std::string> take_alarm() override { return std::exchange(alarm_, std::nullopt); }
 
   const Account* account(Uint128 id) const override { return ledger_.find_account(id); }
   CreateResult open_account(const Account& account, const PortCall& call) override;
@@ -94,7 +98,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   void refuse_if_unreadable(Reply& reply) const;
   void query_one(const Query& query, Reply& reply) const;
   void transfer_place(const Query& query, Reply& reply) const;
-  bool recount_step(uint32_t transfers) const;
+  bool recount_step(Recount& recount, uint32_t work) const;
   void recount_more(Reply& reply) const;
   void answer(const OperationRow& row, Bytes batch, bool owners, std::vector<std::byte>& out) const;
 
@@ -107,8 +111,11 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   std::vector<CreateResult> results_;
   ViewNote note_;
   // Not state: nothing that apply() does depends on it.
-  mutable Recount recount_;
+  mutable Recount recount_;  // that somebody asked for, from the first transfer on
+  Recount running_;          // goes on at each snapshot
+  bool recount_due_ = true;
   mutable RecountRow recounted_;
+  mutable std::optional<std::string> alarm_;
   mutable std::string recount_damage_;  // what the last one could not read; it found nothing out
   // deterministic: metrics read them, apply() never does
   mutable std::atomic<uint64_t> recounts_total_{0};

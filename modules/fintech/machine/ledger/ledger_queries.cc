@@ -98,14 +98,14 @@ void LedgerMachine::totals(Reply& reply) const {
   reply.payload = Buffer::take(std::move(out));
 }
 
-// One recount at a time, whoever asks; the answer is the same for all.
-bool LedgerMachine::recount_step(uint32_t transfers) const {
+// What cannot be read costs the recount: it begins again when it is due or asked for.
+bool LedgerMachine::recount_step(Recount& recount, uint32_t work) const {
   RecountReport report;
-  const bool at_end = recount_.step(ledger_, transfers, report);
+  const bool at_end = recount.step(ledger_, work, report);
   if (const std::optional<Error> damage = ledger_.take_damage()) {
-    recount_ = Recount();
+    recount = Recount();
     recount_differences_.store(1, std::memory_order_relaxed);
-    recount_damage_ = damage->message;
+    alarm_ = recount_damage_ = damage->message;
     return true;
   }
   if (!at_end) return false;
@@ -120,19 +120,29 @@ bool LedgerMachine::recount_step(uint32_t transfers) const {
   recounted_ = done;
   recounts_total_.fetch_add(1, std::memory_order_relaxed);
   recount_differences_.store(done.differing_accounts + done.differing_ledgers, std::memory_order_relaxed);
-  recount_ = Recount();
+  if (report.agrees()) return true;
+  alarm_ = "counted again from " + std::to_string(done.transfers) + " transfers, " +
+           std::to_string(done.differing_accounts) + " accounts and the totals of " +
+           std::to_string(done.differing_ledgers) + " ledgers are others";
+  for (size_t i = 0; i < report.named.size(); ++i) *alarm_ += (i == 0 ? ": accounts " : ", ") + number_text(report.named[i]);
   return true;
 }
 
+// The shard's own memory is counted, wherever the bodies of transfers lie, so nothing has to be copied or kept for it; and
+// an account's number is compared with the one that answers are given from.
 bool LedgerMachine::idle_work() {
   ledger_.settle();
-  return recounted_.number == 0 && recount_damage_.empty() && !ledger_.in_scope() && !recount_step(kRecountIdleSlice);
+  if (!recount_due_ || ledger_.in_scope()) return false;
+  recount_due_ = !recount_step(running_, kRecountIdleSlice);
+  return recount_due_;
 }
 
+// One at a time, whoever asks; the answer is the same for all.
 void LedgerMachine::recount_more(Reply& reply) const {
   recount_damage_.clear();
-  const bool done = recount_step(kRecountSlice);
+  const bool done = recount_step(recount_, kRecountSlice);
   if (!recount_damage_.empty()) return refuse(reply, Errc::corrupt, recount_damage_);
+  if (done) recount_ = Recount();
   reply.numbers = {done ? static_cast<int64_t>(recounted_.transfers) : static_cast<int64_t>(recount_.counted()),
                    done ? 1 : 0};
   std::vector<std::byte> out;
