@@ -28,9 +28,9 @@ struct SnapshotStatus {
   uint64_t request = 0;      // the number of the one that was just asked for; 0: none was
   uint64_t answered = 0;     // requests up to this number have been dealt with
   bool last_failed = false;  // the newest attempt
-  uint64_t taken = 0;   // since the start
-  uint64_t failed = 0;  // since the start
-  uint64_t bytes = 0;   // of the last one
+  uint64_t taken = 0;        // since the start
+  uint64_t failed = 0;       // since the start
+  uint64_t bytes = 0;        // of the last one
   Sequence sequence = 0;
 };
 
