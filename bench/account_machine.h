@@ -66,10 +66,10 @@ class AccountMachine final : public StateMachine {
   void expect(const Command& command) const override {
     if (command.payload.size() != kTransferBytes || accounts_.empty()) return;
     const std::byte* at = command.payload.data();
-    const Account& from = accounts_[row_of(load_le<uint32_t>(at))];
-    __builtin_prefetch(&from, 1);
-    __builtin_prefetch(reinterpret_cast<const std::byte*>(&from) + 64, 1);  // the rest of its note
-    __builtin_prefetch(&accounts_[row_of(load_le<uint32_t>(at + 4))], 1);
+    __builtin_prefetch(&accounts_[row_of(load_le<uint32_t>(at))], 1);
+    const Account& to = accounts_[row_of(load_le<uint32_t>(at + 4))];
+    __builtin_prefetch(&to, 1);
+    __builtin_prefetch(reinterpret_cast<const std::byte*>(&to) + 64, 1);  // the rest of its note
   }
 
   void query(const Query& query, Reply& reply) const override {

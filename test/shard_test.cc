@@ -183,6 +183,48 @@ TEST(Shard, RepliesWaitForTheSync) {
   EXPECT_GE(answer->gate, put->gate);
 }
 
+// Each client asks again when it is answered, the first at once and the others a little later: one sync serves all.
+TEST(Shard, ClientsThatAskAgainTogetherShareASync) {
+  constexpr RequestId kClients = 8;
+  ShardHarness harness;
+  harness.settle();
+  const auto ask = [&](RequestId client) {
+    harness.submit(kKvId, kKvPut, kv_payload("key" + std::to_string(client), "value"), client);
+  };
+  const auto rounds = [&](uint32_t count) {
+    const uint64_t before = harness.committer().batches_total();
+    for (uint32_t round = 0; round < count; ++round) {
+      while (harness.committer().run_once()) {
+      }
+      harness.shard().run_once();
+      std::vector<RequestId> answered;
+      while (std::optional<ShardReply> reply = harness.reply()) answered.push_back(reply->request);
+      EXPECT_EQ(answered.size(), kClients) << "round " << round;
+      for (const RequestId client : answered) {
+        ask(client);
+        (void)harness.shard().run_once();
+        EXPECT_EQ(harness.shard().run_once(), client != answered.back()) << "held open until the last one is there";
+      }
+    }
+    return harness.committer().batches_total() - before;
+  };
+  for (RequestId client = 1; client <= kClients; ++client) ask(client);
+  (void)harness.shard().run_once();
+  EXPECT_EQ(rounds(20), 20u);
+  // Half of them stay away: nobody waits for them for ever, and the rest is expected alone from then on.
+  while (harness.committer().run_once()) {
+  }
+  harness.shard().run_once();
+  while (harness.reply()) {
+  }
+  for (RequestId client = 1; client <= kClients / 2; ++client) ask(client);
+  uint32_t turns = 0;
+  while (harness.shard().run_once()) ++turns;
+  EXPECT_GT(turns, 4u);
+  EXPECT_LT(turns, 64u);
+  EXPECT_TRUE(harness.committer().run_once());
+}
+
 TEST(Shard, AFailedSyncAcknowledgesNothingEver) {
   ShardHarness harness;
   harness.settle();

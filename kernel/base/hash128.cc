@@ -18,13 +18,6 @@ std::string to_hex(const Hash128& hash) {
   return text;
 }
 
-void DigestAccumulator::add(uint64_t a, uint64_t b) noexcept {
-  // One multiply-and-fold per lane; the lanes see the words with different keys, so both words reach all 128 bits.
-  state_.low = XXH3_mul128_fold64(state_.low ^ a ^ 0xA0761D6478BD642FULL, b ^ 0xE7037ED1A0B428DBULL) + state_.high;
-  state_.high = XXH3_mul128_fold64(state_.high ^ b ^ 0x8EBC6AF09C88C6E3ULL, a ^ 0x589965CC75374CC3ULL) ^
-                (state_.low << 1 | state_.low >> 63);
-}
-
 void DigestAccumulator::add(Bytes bytes) noexcept {
   const Hash128 hash = hash128(bytes);
   add(hash.low, hash.high);

@@ -191,12 +191,18 @@ Result<void> BatchView::for_each_entry(Each&& each) const {
   uint32_t commands = 0;
   while (at < bytes_.size()) {
     const Bytes input = bytes_.subspan(at);
-    Result<EntryView> entry = entries_checked_ ? Result<EntryView>(decode_checked_entry(input)) : decode_entry(input);
-    if (!entry) return std::move(entry.error());
-    entry->offset = static_cast<uint32_t>(at);
-    if (entry->header.is_command()) ++commands;
-    HEPTANE_TRY(each(*entry, header_.first_sequence + commands - 1));
-    at += entry->header.stored_bytes();
+    EntryView entry;
+    if (entries_checked_) {
+      entry = decode_checked_entry(input);
+    } else {
+      const Result<EntryView> decoded = decode_entry(input);
+      if (!decoded) return decoded.error();
+      entry = *decoded;
+    }
+    entry.offset = static_cast<uint32_t>(at);
+    if (entry.header.is_command()) ++commands;
+    HEPTANE_TRY(each(entry, header_.first_sequence + commands - 1));
+    at += entry.header.stored_bytes();
   }
   if (commands != header_.command_count)
     return Error{Errc::corrupt, "the batch holds another number of commands than its header says"};

@@ -60,7 +60,8 @@ class Recovery {
     HEPTANE_TRY(scan(scanner));
     HEPTANE_TRY(refuse_corruption(scanner));
     out_.end = scanner.end();
-    HEPTANE_TRY(clear_torn_tail(scanner));
+    HEPTANE_TRY(clear_torn_tail());
+    HEPTANE_TRY(complete_segments(scanner));
     HEPTANE_TRY(rewrite_unproven(scanner));
     finish_report();
     return {};
@@ -142,7 +143,10 @@ class Recovery {
     for (;;) {
       Result<std::optional<BatchScanner::Scanned>> batch = scanner.next();
       if (!batch) return std::move(batch.error());
-      if (!*batch) return {};
+      if (!*batch) {
+        look_behind(scanner);
+        return {};
+      }
       note((*batch)->view.header(), (*batch)->place);
       HEPTANE_TRY(visit_((*batch)->view, (*batch)->place));
     }
@@ -160,7 +164,10 @@ class Recovery {
     ReadAhead<ReadBatch> batches(options_.read_ahead, [&](ReadBatch& into) {
       if (failed) return false;
       Result<std::optional<BatchScanner::Scanned>> batch = scanner.next();
-      if (batch && !*batch) return false;
+      if (batch && !*batch) {
+        look_behind(scanner);
+        return false;
+      }
       if (batch) {
         const Bytes bytes = (*batch)->view.bytes();
         into.memory.assign(bytes.begin(), bytes.end());
@@ -182,6 +189,12 @@ class Recovery {
     return {};
   }
 
+  // What lies behind the last batch: up to a segment, mostly zeros. Read while the last batches are still being visited.
+  void look_behind(BatchScanner& scanner) {
+    evidence_ = scanner.find_evidence();
+    if (evidence_ && !*evidence_) remains_ = scanner.find_remains();
+  }
+
   void note(const BatchHeader& header, const BatchPlace& place) {
     if (out_.used.empty() || out_.used.back().number != place.segment)
       out_.used.push_back({place.segment, begin_of(header)});
@@ -198,10 +211,9 @@ class Recovery {
   Result<void> refuse_corruption(BatchScanner& scanner) {
     const Sequence bad = scanner.position().next_sequence;
     const std::string where = scanner.path() + " offset " + std::to_string(scanner.position().offset);
-    Result<std::optional<Evidence>> evidence = scanner.find_evidence();
-    if (!evidence) return std::move(evidence.error());
-    if (*evidence) {
-      const Evidence& found = **evidence;
+    if (!evidence_) return std::move(evidence_.error());
+    if (*evidence_) {
+      const Evidence& found = **evidence_;
       return Error{Errc::corrupt,
                    where + ": acknowledged data is corrupt from " + position_text(options_.shard, bad) + " on (" +
                        scanner.why_ended() + "); " + segment_name(found.place.segment) + " offset " +
@@ -218,10 +230,9 @@ class Recovery {
     return {};
   }
 
-  Result<void> clear_torn_tail(BatchScanner& scanner) {
-    Result<std::vector<BatchScanner::Remains>> remains = scanner.find_remains();
-    if (!remains) return std::move(remains.error());
-    for (const BatchScanner::Remains& part : *remains) {
+  Result<void> clear_torn_tail() {
+    if (!remains_) return std::move(remains_.error());
+    for (const BatchScanner::Remains& part : *remains_) {
       const std::string path = segment_path(options_.directory, part.segment);
       Result<std::string> kept = quarantine_copy(
           disk_, options_.quarantine_directory, remains_name(part.segment, part.offset), path, part.offset, part.bytes);
@@ -229,8 +240,12 @@ class Recovery {
       if (out_.report.quarantined.empty()) out_.report.quarantined = *kept;
       out_.report.torn_bytes += part.bytes;
     }
-    for (const BatchScanner::Remains& part : *remains)
+    for (const BatchScanner::Remains& part : *remains_)
       HEPTANE_TRY(zero_range(disk_, segment_path(options_.directory, part.segment), part.offset, part.bytes, 0));
+    return {};
+  }
+
+  Result<void> complete_segments(BatchScanner& scanner) {
     for (const SegmentFile& segment : scanner.segments())
       if (segment.number >= out_.end.segment && segment.file_bytes < segment.header->segment_bytes)
         HEPTANE_TRY(zero_range(disk_, segment.path, 0, 0, segment.header->segment_bytes));
@@ -290,6 +305,8 @@ class Recovery {
   const BatchVisitor& visit_;
   Recovered out_;
   std::vector<Unproven> unproven_;
+  Result<std::optional<Evidence>> evidence_{std::optional<Evidence>()};
+  Result<std::vector<BatchScanner::Remains>> remains_{std::vector<BatchScanner::Remains>()};
 };
 
 }  // namespace

@@ -1,14 +1,10 @@
 #include "kernel/shard/command_run.h"
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 namespace heptane {
-
-MachineTable::Slot* MachineTable::find(MachineId id) {
-  for (Slot& slot : machines_)
-    if (slot.id == id) return &slot;
-  return nullptr;
-}
 
 void CommandRun::begin(Sequence sequence, LogTime time) {
   sequence_ = sequence;
@@ -20,7 +16,7 @@ void CommandRun::begin(Sequence sequence, LogTime time) {
   views_.clear();
   view_records_ = 0;
   results_.clear();
-  arena_.clear();
+  arena_bytes_ = 0;
   armed_.clear();
   cancelled_.clear();
   next_timer_ = kernel_.next_timer;
@@ -63,7 +59,7 @@ void CommandRun::open_missing_scopes(MachineTable::Slot& slot) {
 
 void CommandRun::open_scope() {
   marks_.push_back(
-      {events_.size(), arena_.size(), armed_.size(), cancelled_.size(), views_.size(), results_.size(), next_timer_});
+      {events_.size(), arena_bytes_, armed_.size(), cancelled_.size(), views_.size(), results_.size(), next_timer_});
   // The machine that runs takes part at once; others at their first call.
   if (MachineTable::Slot* slot = machines_.find(running_)) open_missing_scopes(*slot);
 }
@@ -82,7 +78,7 @@ void CommandRun::close_scope(ScopeOutcome outcome) {
   events_.resize(mark.events);
   views_.resize(mark.views);
   results_.resize(mark.results);
-  arena_.resize(mark.arena);
+  arena_bytes_ = mark.arena;
   armed_.resize(mark.armed);
   cancelled_.resize(mark.cancelled);
   next_timer_ = mark.next_timer;
@@ -106,31 +102,40 @@ uint32_t& CommandRun::staged_count(PartitionId partition) {
 
 bool CommandRun::room_for(uint64_t records, uint64_t bytes) const {
   return events_.size() + view_records_ + records <= kEventsLimit &&
-         arena_.size() + results_.size() + bytes <= kEventBytesLimit;
+         arena_bytes_ + results_.size() + bytes <= kEventBytesLimit;
+}
+
+// Where they begin in the arena.
+uint32_t CommandRun::store(Bytes bytes) {
+  const size_t begin = arena_bytes_;
+  arena_bytes_ += bytes.size();
+  if (arena_bytes_ > arena_.size()) arena_.resize(std::max(arena_bytes_, 2 * arena_.size()));
+  if (!bytes.empty()) std::memcpy(arena_.data() + begin, bytes.data(), bytes.size());
+  return static_cast<uint32_t>(begin);
+}
+
+const PartitionHead* CommandRun::head_of(PartitionId partition) const {
+  return streams_ == nullptr ? nullptr : std::as_const(*streams_).head(partition);
 }
 
 Offset CommandRun::emit(const Event& event) {
-  HEPTANE_ASSERT(streams_ != nullptr && streams_->has_partition(event.partition), "an event for no partition");
-  HEPTANE_ASSERT(!streams_->view_of(event.partition).is_view(), "the records of a view are only counted");
+  const PartitionHead* head = head_of(event.partition);
+  HEPTANE_ASSERT(head != nullptr, "an event for no partition");
+  HEPTANE_ASSERT(!head->view.is_view(), "the records of a view are only counted");
   HEPTANE_ASSERT(room_for(1, event.key.size() + event.value.size()), "a command emits more than one entry may hold");
-  StagedEvent staged_event{event.partition, event.has_key, 0, 0, 0, 0};
-  const auto store = [&](Bytes from, uint32_t& begin, uint32_t& size) {
-    begin = static_cast<uint32_t>(arena_.size());
-    size = static_cast<uint32_t>(from.size());
-    arena_.insert(arena_.end(), from.begin(), from.end());
-  };
-  store(event.key, staged_event.key_begin, staged_event.key_bytes);
-  store(event.value, staged_event.value_begin, staged_event.value_bytes);
-  events_.push_back(staged_event);
-  return streams_->next_offset(event.partition) + staged_count(event.partition)++;
+  const uint32_t key_begin = store(event.key);
+  const uint32_t value_begin = store(event.value);
+  events_.push_back({event.partition, event.has_key, key_begin, static_cast<uint32_t>(event.key.size()), value_begin,
+                     static_cast<uint32_t>(event.value.size())});
+  return head->next_offset + staged_count(event.partition)++;
 }
 
 Offset CommandRun::emit_view(PartitionId partition, uint32_t count) {
-  HEPTANE_ASSERT(streams_ != nullptr && streams_->has_partition(partition) && streams_->view_of(partition).is_view(),
-                 "records of a view for what is none");
+  const PartitionHead* head = head_of(partition);
+  HEPTANE_ASSERT(head != nullptr && head->view.is_view(), "records of a view for what is none");
   HEPTANE_ASSERT(room_for(count, 0), "a command emits more than one entry may hold");
   uint32_t& staged = staged_count(partition);
-  const Offset first = streams_->next_offset(partition) + staged;
+  const Offset first = head->next_offset + staged;
   if (count == 0) return first;
   views_.emplace_back(partition, count);
   view_records_ += count;
@@ -143,8 +148,7 @@ void CommandRun::log_result(Bytes bytes) {
   log::add_result(results_, running_, bytes);
 }
 
-const std::vector<log::ViewRun>& CommandRun::view_runs() {
-  view_runs_.clear();
+void CommandRun::find_view_runs() {
   for (const auto& [partition, count] : views_) {
     const auto found = std::find_if(view_runs_.begin(), view_runs_.end(),
                                     [id = partition](const log::ViewRun& run) { return run.partition == id; });
@@ -152,11 +156,10 @@ const std::vector<log::ViewRun>& CommandRun::view_runs() {
       found->count += count;
       continue;
     }
-    const ViewId view = streams_->view_of(partition);
-    view_runs_.push_back({streams_->next_offset(partition), count, partition, kernel_.version_of(view.machine),
-                          view.machine, view.number});
+    const PartitionHead& head = *head_of(partition);
+    view_runs_.push_back({head.next_offset, count, partition, kernel_.version_of(head.view.machine), head.view.machine,
+                          head.view.number});
   }
-  return view_runs_;
 }
 
 void CommandRun::append_additions(ByteWriter& extensions, ShardId shard, Epoch epoch) {
@@ -167,7 +170,7 @@ void CommandRun::append_additions(ByteWriter& extensions, ShardId shard, Epoch e
 Offset CommandRun::next_offset(PartitionId partition) const {
   const auto count =
       std::find_if(emitted_.begin(), emitted_.end(), [&](const auto& entry) { return entry.first == partition; });
-  return streams_->next_offset(partition) + (count == emitted_.end() ? 0 : count->second);
+  return head_of(partition)->next_offset + (count == emitted_.end() ? 0 : count->second);
 }
 
 TimerId CommandRun::arm(LogTime due, CommandType type, Bytes payload) {
@@ -186,34 +189,39 @@ bool CommandRun::cancel(TimerId timer) {
 }
 
 Event CommandRun::staged(const StagedEvent& event) const {
-  const Bytes arena = arena_;
+  const Bytes arena(arena_.data(), arena_bytes_);
   return Event{event.partition, arena.subspan(event.key_begin, event.key_bytes), event.has_key,
                arena.subspan(event.value_begin, event.value_bytes)};
+}
+
+void CommandRun::keep_events(uint32_t command_delta, bool replaying, DigestAccumulator& digest) {
+  Ordinal ordinal = 0;
+  for (const StagedEvent& staged_event : events_) {
+    const Event event = staged(staged_event);
+    PartitionHead& head = *streams_->head(event.partition);
+    digest.add(event.partition, static_cast<uint64_t>(head.next_offset));
+    if (event.has_key) digest.add(event.key);
+    const Hash128 value_hash = hash128(event.value);
+    digest.add(value_hash.low, value_hash.high);
+    ++ordinal;
+    if (replaying) {  // its bytes are in the log already
+      replayed_.push_back({sequence_, ordinal, event.partition, head.next_offset, value_hash});
+      ++head.next_offset;
+    } else {
+      streams_->pack(event, time_, command_delta, ordinal);
+    }
+  }
 }
 
 void CommandRun::keep(const Command& command, uint32_t command_delta, bool replaying, DigestAccumulator& digest) {
   digest.add(command.sequence, (uint64_t{command.machine} << 16) | command.type);
   digest.add(static_cast<uint64_t>(reply_.numbers[0]), static_cast<uint64_t>(reply_.numbers[1]));
   if (!reply_.payload.empty()) digest.add(reply_.payload.view());
-  Ordinal ordinal = 0;
-  for (const StagedEvent& staged_event : events_) {
-    const Event event = staged(staged_event);
-    digest.add(event.partition, static_cast<uint64_t>(streams_->next_offset(event.partition)));
-    if (event.has_key) digest.add(event.key);
-    const Hash128 value_hash = hash128(event.value);
-    digest.add(value_hash.low, value_hash.high);
-    ++ordinal;
-    if (replaying) {
-      replayed_.push_back({sequence_, ordinal, event.partition, streams_->next_offset(event.partition), value_hash});
-      streams_->take_offsets(event.partition, 1);
-    } else {
-      streams_->pack(event, time_, command_delta, ordinal);
-    }
-  }
+  keep_events(command_delta, replaying, digest);
   for (const log::ViewRun& run : view_runs()) {
     digest.add(run.partition, static_cast<uint64_t>(run.first));
     digest.add(run.count, run.version);
-    streams_->take_offsets(run.partition, run.count);
+    streams_->head(run.partition)->next_offset += run.count;
   }
   if (!results_.empty()) digest.add(results_);
   for (auto& [id, timer] : armed_) {

@@ -35,7 +35,11 @@ class MachineTable {
     uint32_t open_scopes = 0;
     MachineId id = 0;  // the machine's, without a call
   };
-  Slot* find(MachineId id);
+  Slot* find(MachineId id) {
+    for (Slot& slot : machines_)
+      if (slot.id == id) return &slot;
+    return nullptr;
+  }
   const Slot* find(MachineId id) const { return const_cast<MachineTable*>(this)->find(id); }
   std::vector<Slot>& all() { return machines_; }
   const std::vector<Slot>& all() const { return machines_; }
@@ -60,7 +64,11 @@ class CommandRun {
   // The command is kept: packs events (replay: only counts them), arms and cancels timers, extends the digest.
   void keep(const Command& command, uint32_t command_delta, bool replaying, DigestAccumulator& digest);
   // Records of views that the command made so far, at the offsets they get when it is kept now: before keep().
-  const std::vector<log::ViewRun>& view_runs();
+  const std::vector<log::ViewRun>& view_runs() {
+    view_runs_.clear();
+    if (!views_.empty()) find_view_runs();
+    return view_runs_;
+  }
   // There is something to say in its entry; append_additions says it.
   bool adds_to_entry() const { return !views_.empty() || !results_.empty(); }
   void append_additions(ByteWriter& extensions, ShardId shard, Epoch epoch);
@@ -89,6 +97,10 @@ class CommandRun {
   };
 
   void reset_reply();
+  void find_view_runs();
+  const PartitionHead* head_of(PartitionId partition) const;
+  void keep_events(uint32_t command_delta, bool replaying, DigestAccumulator& digest);
+  uint32_t store(Bytes bytes);
   StateMachine& enlist(MachineId id);
   void open_missing_scopes(MachineTable::Slot& slot);
   uint32_t& staged_count(PartitionId partition);
@@ -118,7 +130,8 @@ class CommandRun {
   uint64_t view_records_ = 0;
   std::vector<std::byte> results_;
   std::vector<log::ViewRun> view_runs_;
-  std::vector<std::byte> arena_;
+  std::vector<std::byte> arena_;  // grows and never shrinks: of it
+  size_t arena_bytes_ = 0;        // hold keys and values of the staged events
   std::vector<std::pair<TimerId, Timer>> armed_;
   std::vector<TimerId> cancelled_;
   TimerId next_timer_ = 0;

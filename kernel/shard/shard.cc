@@ -135,9 +135,9 @@ bool Shard::run_once() {
   relieve_memory();
   const bool timers = fire_due_timers();
   const bool requests = take_requests();
-  hand_over_when_due();
+  const bool gathers = hand_over_when_due();
   seal_when_idle();
-  return timers || requests || idle_work();
+  return timers || requests || gathers || idle_work();
 }
 
 bool Shard::idle_work() {
@@ -170,11 +170,17 @@ bool Shard::submit_internal(Submission submission) {
 
 void Shard::take_completions() {
   Completed completed;
+  uint32_t commands = 0;
   while (committer_.take_completed(completed)) {
+    commands += completed.writer->command_count();
     on_durable(completed);
     completed.writer->release_pages();
     free_.push_back(completed.writer);
   }
+  if (commands == 0) return;
+  const uint32_t waiting = growing_ == nullptr ? 0 : growing_->command_count();
+  gather_target_ = commands > 1 && 2 * waiting < commands ? commands : 0;
+  gathered_ = gather_turns_ = quiet_turns_ = 0;
 }
 
 void Shard::on_durable(const Completed& completed) {
@@ -579,7 +585,7 @@ bool Shard::come_to_rest() {
     if (growing_->command_count() > 0)
       hand_over_growing(0);
     else
-      hand_over_when_due();
+      (void)hand_over_when_due();
   }
   if (growing_ != nullptr || committer_.outstanding() > 0 || last_batch_.segment == 0) return false;
   const auto then = std::exchange(at_rest_, nullptr);
@@ -587,14 +593,32 @@ bool Shard::come_to_rest() {
   return true;
 }
 
-void Shard::hand_over_when_due() {
-  if (growing_ == nullptr || committer_.outstanding() > 0) return;
+// Clients that wait for each answer all come back once a batch is synced. The first of them must not take the disk alone and
+// make the others wait for a second sync: for as many commands as were just answered the batch is held open, while they
+// keep coming. Counted in turns of the loop, a few microseconds each, and not in time: who is alone is never held up, nor is
+// a steady stream, whose next batch has grown as large by then.
+bool Shard::gathering() {
+  constexpr uint32_t kQuietTurns = 16;
+  constexpr uint32_t kGatherTurns = 512;
+  const uint32_t commands = growing_->command_count();
+  quiet_turns_ = commands == gathered_ ? quiet_turns_ + 1 : 0;
+  gathered_ = commands;
+  if (commands >= gather_target_ || quiet_turns_ >= kQuietTurns || ++gather_turns_ >= kGatherTurns || stopping_)
+    gather_target_ = 0;
+  return gather_target_ > 0;
+}
+
+// True: the batch is held open, and another turn should come at once.
+bool Shard::hand_over_when_due() {
+  if (growing_ == nullptr || committer_.outstanding() > 0) return false;
   if (growing_->command_count() == 0 && growing_->empty()) {
     free_.push_back(growing_);  // all its commands were refused
     growing_ = nullptr;
-    return;
+    return false;
   }
+  if (gather_target_ > 0 && gathering()) return true;
   hand_over_growing(0);
+  return false;
 }
 
 void Shard::hand_over_growing(uint16_t flags) {

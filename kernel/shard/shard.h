@@ -167,7 +167,8 @@ class Shard {
   bool fire_due_timers();
   bool room_for(uint64_t stored_bytes, LogTime now);
   bool come_to_rest();
-  void hand_over_when_due();
+  bool gathering();
+  bool hand_over_when_due();
   void hand_over_growing(uint16_t flags);
   void seal_when_idle();
   BatchWriter* free_writer();
@@ -205,6 +206,11 @@ class Shard {
   log::BatchPlace last_batch_;  // synced and indexed
   log::ChainValue last_chain_{};
   int64_t last_hand_over_ns_ = 0;
+  // Whoever was answered together asks again together; see gathering().
+  uint32_t gather_target_ = 0;  // commands of the growing batch that are worth waiting for; 0: none
+  uint32_t gathered_ = 0;       // its commands in the last turn
+  uint32_t gather_turns_ = 0;   // since the last batch was synced
+  uint32_t quiet_turns_ = 0;    // since its last command
   int64_t last_relief_ns_ = 0;
   size_t next_link_ = 0;
   std::map<PartitionId, std::vector<Waiting>> waiting_;

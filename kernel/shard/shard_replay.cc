@@ -152,6 +152,7 @@ Result<void> Shard::run_again(const Command& command, const log::EntryView& entr
 // Before keep(). The digest finds a difference; this names it.
 void Shard::replay_views(const log::EntryView& entry, const Command& command, Epoch epoch,
                          const log::BatchPlace& place) {
+  if (entry.extensions.empty() && !run_.adds_to_entry()) return;
   const auto finish = static_cast<uint32_t>(entry.offset + entry.header.stored_bytes());
   for (const log::ViewRun& run : run_.view_runs()) {
     EntryRun placed = place_of_view(run, command.time, epoch);

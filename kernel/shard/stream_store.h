@@ -31,11 +31,19 @@ inline EntryRun place_of_view(const log::ViewRun& run, LogTime time, Epoch epoch
   return {run.partition, run.first, run.end(), 0, 0, time / kNsPerMs, epoch};
 }
 
+// What an event must know of its partition.
+struct PartitionHead {
+  Offset next_offset = 0;
+  ViewId view{};  // whose view it is, if any
+};
+
 class StreamStore {
  public:
   virtual ~StreamStore() = default;
-  virtual bool has_partition(PartitionId partition) const = 0;
-  virtual Offset next_offset(PartitionId partition) const = 0;
+  // nullptr: it is not there. The running command's; only keeping a command moves next_offset on.
+  virtual PartitionHead* head(PartitionId partition) = 0;
+  const PartitionHead* head(PartitionId partition) const { return const_cast<StreamStore*>(this)->head(partition); }
+  bool has_partition(PartitionId partition) const { return head(partition) != nullptr; }
 
   // Packs an event of a kept command; its offset is next_offset(partition), which moves on.
   virtual void pack(const Event& event, LogTime time, uint32_t command_delta, Ordinal ordinal) = 0;
@@ -44,10 +52,6 @@ class StreamStore {
   // Writes the packed events of one partition (before a record batch of its own) or of all (when the batch closes).
   virtual void flush(PartitionId partition, BatchWriter& out) = 0;
   virtual void flush_all(BatchWriter& out) = 0;
-  // Offsets are taken by records that nobody packs: a view's, or in replay an event whose bytes are in the log already.
-  virtual void take_offsets(PartitionId partition, uint32_t count) = 0;
-  // Whose view the partition is.
-  virtual ViewId view_of(PartitionId partition) const = 0;
 
   // A kept record batch command: writes base offset (the reply's) and leader epoch into the batch's bytes.
   virtual EntryRun place_batch(PartitionId partition, Offset base_offset, std::byte* batch, Epoch epoch) = 0;

@@ -141,7 +141,7 @@ StreamsMachine::Stream& StreamsMachine::add_stream(std::string_view name, uint32
   store_le(stream.uuid.data() + 8, hash.high);
   for (uint32_t i = 0; i < partitions; ++i) {
     stream.partitions.push_back(static_cast<PartitionId>(partitions_.size()));
-    partitions_.push_back({true, 0, 0, {}});
+    partitions_.emplace_back().alive = true;
   }
   undoable([this, name = std::string(name), partitions] {
     streams_.erase(name);
@@ -176,7 +176,7 @@ void StreamsMachine::grow(const Command& command, Effects& effects) {
     return effects.refuse(Errc::invalid_argument, 1, "a stream has 1 to 1024 partitions");
   while (partitions.size() < grow->partitions) {
     partitions.push_back(static_cast<PartitionId>(partitions_.size()));
-    partitions_.push_back({true, 0, 0, {}});
+    partitions_.emplace_back().alive = true;
   }
   undoable([this, name = found->first, before] {
     PartitionList& grown = streams_.find(name)->second.partitions;
@@ -335,18 +335,8 @@ ReadReply StreamsMachine::locate(const ReadRequest& request) const {
 
 // What the shard needs.
 
-bool StreamsMachine::has_partition(PartitionId partition) const {
-  return partition < partitions_.size() && partitions_[partition].alive;
-}
-
-Offset StreamsMachine::next_offset(PartitionId partition) const { return partitions_[partition].next_offset; }
-
 void StreamsMachine::pack(const Event& event, LogTime time, uint32_t command_delta, Ordinal ordinal) {
   packer_.pack(event, partitions_[event.partition].next_offset++, time, command_delta, ordinal);
-}
-
-void StreamsMachine::take_offsets(PartitionId partition, uint32_t count) {
-  partitions_[partition].next_offset += count;
 }
 
 EntryRun StreamsMachine::place_batch(PartitionId partition, Offset base_offset, std::byte* batch, Epoch epoch) {

@@ -44,14 +44,16 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   uint32_t newest_version() const override { return 2; }
   bool relieves(CommandType type) const override { return type == kDeleteStream || type == kSetLogStart; }
 
-  bool has_partition(PartitionId partition) const override;
-  Offset next_offset(PartitionId partition) const override;
+  PartitionHead* head(PartitionId partition) override {
+    return partition < partitions_.size() && partitions_[partition].alive ? &partitions_[partition] : nullptr;
+  }
+  using StreamStore::head;
+  Offset next_offset(PartitionId partition) const { return partitions_[partition].next_offset; }
   void pack(const Event& event, LogTime time, uint32_t command_delta, Ordinal ordinal) override;
   uint64_t packed_bytes() const override { return packer_.packed_bytes(); }
   void flush(PartitionId partition, BatchWriter& out) override { packer_.flush(partition, out); }
   void flush_all(BatchWriter& out) override { packer_.flush_all(out); }
-  void take_offsets(PartitionId partition, uint32_t count) override;
-  ViewId view_of(PartitionId partition) const override { return partitions_[partition].view; }
+  ViewId view_of(PartitionId partition) const { return partitions_[partition].view; }
   EntryRun place_batch(PartitionId partition, Offset base_offset, std::byte* batch, Epoch epoch) override;
   EntryRun read_run(PartitionId partition, Bytes batch, uint32_t begin, uint32_t finish) const override;
   void for_each_packed(Bytes batch, const std::function<void(Offset, Bytes)>& each) const override;
@@ -81,11 +83,9 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   size_t stream_count() const { return streams_.size(); }
 
  private:
-  struct Partition {
+  struct Partition : PartitionHead {
     bool alive = false;
-    Offset next_offset = 0;
     Offset log_start = 0;
-    ViewId view{};  // its stream's
   };
   struct Stream {
     StreamConfig config;
