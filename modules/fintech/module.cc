@@ -87,7 +87,8 @@ class FintechModule final : public server::Module {
   }
 
   void register_metrics(Telemetry& telemetry) override {
-    telemetry.counter("heptane_ledger_recounts_total", "Recounts that came to their end: of all balances, or at a snapshot of those that changed",
+    telemetry.counter("heptane_ledger_recounts_total",
+                      "Recounts that came to their end: of all balances, or at a snapshot of those that changed",
                       [this] { return static_cast<double>(ledger_.recounts_total()); });
     telemetry.gauge("heptane_ledger_recount_differences", "Accounts and ledgers that the last recount found wrong",
                     [this] { return static_cast<double>(ledger_.recount_differences()); });

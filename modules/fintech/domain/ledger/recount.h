@@ -44,8 +44,8 @@ class Recount {
   template <class Change>
   void change(const Ledger& ledger, const Transfer& transfer, Change change);
 
-  uint32_t accounts_ = 0;  // so far
-  uint32_t next_ = 0;      // transfer
+  uint32_t accounts_ = 0;          // so far
+  uint32_t next_ = 0;              // transfer
   std::vector<Balances> counted_;  // by the number of the account
   std::map<uint32_t, LedgerTotals> totals_;
   Open open_;  // pending transfers with a time-out that nothing counted so far has resolved

@@ -124,7 +124,8 @@ bool LedgerMachine::recount_step(Recount& recount, uint32_t work) const {
   alarm_ = "counted again from " + std::to_string(done.transfers) + " transfers, " +
            std::to_string(done.differing_accounts) + " accounts and the totals of " +
            std::to_string(done.differing_ledgers) + " ledgers are others";
-  for (size_t i = 0; i < report.named.size(); ++i) *alarm_ += (i == 0 ? ": accounts " : ", ") + number_text(report.named[i]);
+  for (size_t i = 0; i < report.named.size(); ++i)
+    *alarm_ += (i == 0 ? ": accounts " : ", ") + number_text(report.named[i]);
   return true;
 }
 
