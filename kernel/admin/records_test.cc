@@ -112,7 +112,7 @@ TEST(ReadRecords, a_value_of_several_lines_is_one_line) {
   const std::string lines = answer.substr(answer.find("\r\n\r\n") + 4);
   EXPECT_EQ(lines,
             "{\"offset\":0,\"timestamp\":0,\"value\":{   \"a\": [1,    2] }}\n"
-            "{\"offset\":1,\"timestamp\":1000,\"value\":\"two\\nlines\"}\n");
+            "{\"offset\":1,\"timestamp\":1000,\"value\":\"two\\u000alines\"}\n");
 }
 
 TEST(ReadRecords, a_page_is_bounded_by_what_is_written) {

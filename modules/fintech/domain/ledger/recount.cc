@@ -73,13 +73,11 @@ void Recount::count(const Ledger& ledger, uint32_t number) {
 }
 
 // An expiry is no transfer: what has expired is known by its status alone, and by then the ledger's clock is not before it.
+// The ledger lets them expire in this very order: behind the first that has not, none has.
 bool Recount::take_back_expired(const Ledger& ledger, uint32_t& work) {
   for (auto at = open_.begin(); at != open_.end() && at->first <= ledger.clock(); --work) {
+    if (ledger.transfers().status(at->second) != PendingStatus::expired) return true;
     if (work == 0) return false;
-    if (ledger.transfers().status(at->second) != PendingStatus::expired) {
-      ++at;
-      continue;
-    }
     const Transfer expired = ledger.transfers().body(at->second);
     change(ledger, expired, [&](Balances& debit, Balances& credit) {
       debit.debits_pending -= expired.amount;
