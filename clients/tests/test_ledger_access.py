@@ -134,15 +134,6 @@ class Explain(test_ledger.OneServer):
         missing = self.explain(99)
         self.assertEqual((missing.returncode, missing.stderr.strip()), (1, "heptane: there is no transfer 99"))
 
-    def test_the_stream_of_transfers_began_later_than_the_ledger(self):
-        self.bank()
-        self.create("transfers", *(self.transfer(number, "1.00") for number in range(10, 20)))
-        http.call(self.server, "DELETE", "/api/v1/streams/fintech.transfers")
-        position = self.create("transfers", self.transfer(20, "2.50"), self.transfer(21, "0.50"))["position"]
-        self.create("transfers", self.transfer(22, "2.50"))
-        self.assertEqual(self.get("transfers/21/position")["position"], position)
-        self.assertIn("made before there was such a stream", self.get("transfers/10/position", expect=404)["error"]["message"])
-
 
 if __name__ == "__main__":
     unittest.main()
