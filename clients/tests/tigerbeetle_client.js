@@ -268,7 +268,7 @@ function mixed (roll, id, pendings) {
 }
 
 const said = event => ({ ...event, amount: event.amount === tb.amount_max ? 'max' : event.amount })
-const line = value => process.stdout.write(JSON.stringify(value, (_, v) => typeof v === 'bigint' ? v.toString() : v) + '\n')
+const line = (value, written) => process.stdout.write(JSON.stringify(value, (_, v) => typeof v === 'bigint' ? v.toString() : v) + '\n', written)
 
 async function mix (client, { seed }) {
   const roll = dice(seed)
@@ -293,7 +293,8 @@ async function dump (client) {
     transfers.push(...page)
     if (page.length > 0) from = page[page.length - 1].timestamp + 1n
   }
-  line({ transfers: transfers.map(said), accounts: await client.queryAccounts({ ...any, timestamp_min: 0n }) })
+  const accounts = await client.queryAccounts({ ...any, timestamp_min: 0n })
+  await new Promise(resolve => line({ transfers: transfers.map(said), accounts }, resolve)) // more than a pipe takes at once
   client.destroy()
   process.exit(0)
 }
