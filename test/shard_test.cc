@@ -470,6 +470,34 @@ TEST(Shard, ACommandThatCrashedOnceIsRefused) {
   ::rmdir(directory.c_str());
 }
 
+// What a machine could not read is not the command's fault, and nothing it made by guessing reaches the log.
+TEST(Shard, AMachineThatCannotGoOnHaltsItsShard) {
+  ShardHarness harness;
+  std::atomic<uint64_t> word{0};
+  harness.shard().set_guard({&word, {}});
+  ASSERT_TRUE(harness.run(kKvId, kKvPut, kv_payload("a", "1")).ok());
+  const Sequence durable = harness.committer().watermark();
+  uint64_t at_work = 0;
+  harness.kv().on_crash([&] {
+    at_work = word.load();
+    harness.shard().halt();
+  });
+  harness.submit(streams::make_command(kKvId, kKvPut, kv_payload("b", "1")), 1);
+  harness.submit(streams::make_command(kKvId, kKvCrash, kv_payload("c", "")), 2);
+  harness.submit(streams::make_command(kKvId, kKvPut, kv_payload("d", "1")), 3);
+  for (int turn = 0; turn < 10; ++turn) {
+    harness.shard().run_once();
+    harness.committer().run_once();
+  }
+  EXPECT_NE(at_work, 0u);
+  EXPECT_EQ(word.load(), 0u) << "it would be denied at the next start";
+  EXPECT_EQ(harness.committer().watermark(), durable);
+  EXPECT_FALSE(harness.reply().has_value());
+  harness.crash_and_recover();
+  ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
+  EXPECT_EQ(harness.shard().last_applied(), durable);
+}
+
 // One batch of many commands, replayed to each of them, is the state of a shard that stopped there.
 TEST(Shard, ReplayEndsBehindAnyCommand) {
   constexpr int kCommands = 300;

@@ -61,6 +61,16 @@ class History(unittest.TestCase):
         self.assertEqual(status, expect, answer)
         return answer
 
+    @staticmethod
+    def read(path):
+        with open(path, "rb") as file:
+            return file.read()
+
+    @staticmethod
+    def write(path, content):
+        with open(path, "wb") as file:
+            file.write(content)
+
     def check_all(self, server):
         for number in (1, 2, 40_000, 65_536, 65_537, self.last):
             self.assertEqual(self.get(server, f"transfers/{number}")["amount_raw"], str(number))
@@ -122,9 +132,8 @@ class History(unittest.TestCase):
 
     def test_rot_is_no_answer_and_verify_names_it(self):
         path = os.path.join(self.rows, "ledger-transfers-0000000000.rows")
-        with open(path, "r+b") as file:
-            file.seek(4096 + 300)
-            file.write(b"rot")
+        sound = self.read(path)
+        self.write(path, sound[:4096 + 300] + b"rot" + sound[4096 + 303:])
         server = self.open()
         status, answer = http.call(server, "GET", "/api/v1/ledger/transfers/3")
         self.assertNotEqual(status, 200)
@@ -134,6 +143,17 @@ class History(unittest.TestCase):
         verified = server.log_verify()
         self.assertEqual(verified.returncode, 1, verified.stdout)
         self.assertIn("ledger-transfers-0000000000.rows: block 0 is damaged", verified.stdout)
+        # A command that needs it ends the server before anything is logged, and is not held responsible.
+        server.start()
+        again = {"id": "3", "debit_account_id": "1", "credit_account_id": "2", "amount_raw": "3", "ledger": 1, "code": 1}
+        with self.assertRaises(OSError):
+            http.call(server, "POST", "/api/v1/ledger/transfers", {"transfers": [again]})
+        self.assertEqual(server.wait(), 74)
+        self.assertIn("ledger-transfers-0000000000.rows", server.stderr())
+        self.write(path, sound)
+        server.start()
+        status, answer = http.call(server, "POST", "/api/v1/ledger/transfers", {"transfers": [again]})
+        self.assertEqual((status, answer["results"][0]["status"]), (200, "exists"))
 
 
 if __name__ == "__main__":

@@ -252,7 +252,11 @@ Result<void> Server::open_machine_files() {
   if (machine_files_.empty()) return {};
   const std::string directory = options_.data_directory + "/shard-0/rows";
   HEPTANE_TRY(log::make_durable_directory(seams_.disk, directory));
-  for (MachineFiles* files : machine_files_) files->open({&seams_.disk, directory, true, on_fatal_});
+  const auto end = [this](const Error& error) {
+    shard_->halt();
+    on_fatal_(error);
+  };
+  for (MachineFiles* files : machine_files_) files->open({&seams_.disk, directory, true, end});
   return {};
 }
 
@@ -475,10 +479,10 @@ void Server::note_snapshot_check() {
   note({"snapshot.compare", "snapshots", text, finding->same ? "done" : "failed"});
 }
 
-// A machine whose state is not what it must be: the operator decides.
+// A machine whose state is not what it must be, or cannot be checked: the operator decides.
 void Server::note_alarms() {
   for (const Shard::Alarm& alarm : shard_->take_alarms()) {
-    std::fprintf(stderr, "heptane: THE STATE OF %s IS WRONG: %s\n", alarm.machine.c_str(), alarm.text.c_str());
+    std::fprintf(stderr, "heptane: THE STATE OF %s IS IN DOUBT: %s\n", alarm.machine.c_str(), alarm.text.c_str());
     if (!may_note()) continue;
     const std::string text = alarm.text.substr(0, auth::kReportTextLimitBytes);
     note({"state.check", alarm.machine, text, "failed"});

@@ -128,7 +128,7 @@ std::vector<MachineVersion> Shard::versions() const {
 }
 
 bool Shard::run_once() {
-  if (!started_ || committer_.failed()) return false;
+  if (!started_ || halted_ || committer_.failed()) return false;
   stamp_serves_ = 0;
   take_completions();
   if (at_rest_ && !come_to_rest()) return false;  // a completion wakes this thread
@@ -153,6 +153,11 @@ bool Shard::idle_work(bool busy) {
       alarms_.push_back({std::string(slot.machine->name()), std::move(*alarm)});
   }
   return more;
+}
+
+void Shard::halt() {
+  halted_ = true;
+  if (guard_.word != nullptr) guard_.word->store(0, std::memory_order_relaxed);
 }
 
 void Shard::snapshot_begun() {
@@ -278,6 +283,7 @@ bool Shard::take_requests() {
 }
 
 Shard::Taken Shard::take(ShardLink& link, ShardRequest& request) {
+  if (halted_) return Taken::stalled;
   if (const auto* submission = std::get_if<Submission>(&request.body))
     return take_submission(&link, request.session, request.request, *submission);
   if (const auto* question = std::get_if<QueryRequest>(&request.body)) {
@@ -390,6 +396,7 @@ bool Shard::answer_without_log(ShardLink* link, SessionId session, RequestId req
 
 Shard::Taken Shard::take_submission(ShardLink* link, SessionId session, RequestId request,
                                     const Submission& submission) {
+  if (halted_) return Taken::stalled;
   if (answer_without_log(link, session, request, submission)) return Taken::yes;
   extensions_.clear();
   append_extensions(extensions_, submission, session);
@@ -623,7 +630,7 @@ bool Shard::gathering() {
 
 // True: the batch is held open, and another turn should come at once.
 bool Shard::hand_over_when_due() {
-  if (growing_ == nullptr || committer_.outstanding() > 0) return false;
+  if (halted_ || growing_ == nullptr || committer_.outstanding() > 0) return false;
   if (growing_->command_count() == 0 && growing_->empty()) {
     free_.push_back(growing_);  // all its commands were refused
     growing_ = nullptr;

@@ -99,6 +99,11 @@ class Shard {
   void request_stop() { stopping_ = true; }
   bool drained() const;
 
+  // A machine could not read what the running command needs: what the command made is not what it must make. Nothing more
+  // is handed to the commit, this command included; the process must end. Not the command's fault: it is not denied later.
+  // The shard's thread, from within apply().
+  void halt();
+
   // A snapshot was begun at this state. The shard's thread, as the next one.
   void snapshot_begun();
   // What machines found wrong in themselves since the last call.
@@ -205,6 +210,7 @@ class Shard {
   Sequence accepted_divergence_ = 0;
   bool started_ = false;
   bool stopping_ = false;
+  bool halted_ = false;
   std::atomic<bool> disk_full_{false};
 
   std::vector<std::unique_ptr<BatchWriter>> writers_;

@@ -70,7 +70,11 @@ void KvMachine::apply(const Command& command, Effects& effects) {
       if ((found == values_.end() ? std::string_view{} : std::string_view{found->second}) != value)
         return effects.refuse(Errc::stale, 3, "another value");
       return effects.reply(0);
-    case kKvCrash: __builtin_trap();
+    case kKvCrash:
+      if (!on_crash_) __builtin_trap();
+      on_crash_();
+      put(key, "", command.sequence, effects);
+      return effects.reply(0);
     default: return effects.refuse(Errc::unsupported, 0, "no such command");
   }
 }

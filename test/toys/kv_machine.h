@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernel/shard/effects.h"
+#include "kernel/shard/machine_files.h"
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/shard/state_machine.h"
 
@@ -31,6 +32,10 @@ class KvMachine final : public StateMachine {
 
   // Events get another text: what a changed apply() without an activation would do.
   void plant_divergence(bool on) { diverges_ = on; }
+  // kKvCrash calls this instead of ending the process, and puts its key without a value.
+  void on_crash(std::function<void()> instead) { on_crash_ = std::move(instead); }
+  // As if its history lay in these files.
+  void keep_history_in(MachineFiles& files) { files_ = &files; }
 
   MachineId id() const override { return kKvId; }
   std::string_view name() const override { return "toy_kv"; }
@@ -44,6 +49,7 @@ class KvMachine final : public StateMachine {
   uint32_t newest_version() const override { return newest_; }  // 2: puts emit the old value as well
   // As an older program.
   void know_versions_upto(uint32_t version) { newest_ = version; }
+  MachineFiles* files() override { return files_; }
 
  private:
   using Values = std::map<std::string, std::string, std::less<>>;
@@ -51,6 +57,8 @@ class KvMachine final : public StateMachine {
   void remember_absent(std::string_view key);
 
   bool diverges_ = false;
+  std::function<void()> on_crash_;
+  MachineFiles* files_ = nullptr;
   uint32_t newest_ = 2;
   Values values_;
   std::string event_;  // of the command at work; kept for its memory
