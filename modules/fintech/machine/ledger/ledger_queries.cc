@@ -104,8 +104,8 @@ bool LedgerMachine::recount_step(Recount& recount, uint32_t work) const {
   const bool at_end = recount.step(ledger_, work, report);
   if (const std::optional<Error> damage = ledger_.take_damage()) {
     recount = Recount();
-    recount_differences_.store(1, std::memory_order_relaxed);
-    alarm_ = recount_damage_ = damage->message;
+    recount_damage_ = damage->message;
+    alarm_ = "a recount could not be made: " + damage->message;
     return true;
   }
   if (!at_end) return false;
