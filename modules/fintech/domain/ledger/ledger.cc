@@ -233,6 +233,8 @@ CreateResult Ledger::create_transfer(const Transfer& transfer, const BatchFacts&
       at.pending_status = transfers_.status(pending_number);
       at.amount = resolved_amount(transfer, pending);
       sides = sides_of(pending);
+      // Of no account: it could not be read, and whoever applies this ends the process (take_damage).
+      if (std::max(sides.debit, sides.credit) == kNone) return result_of(pending_transfer_not_found, event_time);
     }
   } else {
     sides = expected_sides_of(transfer);
@@ -290,8 +292,10 @@ CreateResult Ledger::judge_existing(TransferCase& at, uint32_t number) const {
   const Transfer existing = transfers_.body(number);
   at.existing = &existing;
   Transfer pending{};
-  // Looked at only when both resolve the same one.
-  if (existing.resolves()) pending = transfers_.body(transfer_number(existing.pending_id));
+  // Looked at only when both resolve the same one. Found, unless its file cannot be read (take_damage).
+  if (existing.resolves())
+    if (const uint32_t resolved = transfer_number(existing.pending_id); resolved != kNone)
+      pending = transfers_.body(resolved);
   at.pending = &pending;
   const TransferStatus status = first_failure<kTransferChecks, Stage::existing>(at);
   return result_of(status, status == TransferStatus::exists ? existing.timestamp : at.event_time);

@@ -59,6 +59,7 @@ void Recount::count(const Ledger& ledger, uint32_t number) {
   Uint128 released = 0;
   if (transfer.resolves()) {
     const uint32_t resolved = ledger.number_of_transfer(transfer.pending_id);
+    if (resolved >= number) return;  // its file cannot be read: the ledger says so
     const Transfer pending = ledger.transfers().body(resolved);
     released = pending.amount;
     if (pending.timeout != 0) open_.erase({pending.expires_at(), resolved});
