@@ -103,6 +103,7 @@ class Node {
   Hash128 hash() const { return shard_->state_hash(); }
   Sequence sequence() const { return shard_->last_applied(); }
   Shard& shard() { return *shard_; }
+  KvMachine& kv() { return *kv_; }
   SnapshotStore& store() { return store_; }
   SnapshotTaker& taker() { return taker_; }
   sim::SimClock& clock() { return clock_; }
@@ -629,6 +630,55 @@ TEST_F(SnapshotOnDisk, EveryRequestIsAnswered) {
   EXPECT_EQ(counters.answered, third);
   EXPECT_EQ(counters.taken_total, 1u);
   EXPECT_FALSE(counters.last_failed);
+}
+
+// Files of two kinds; the test says what is synced.
+class ToldFiles final : public MachineFiles {
+ public:
+  void open(const FilePlace&) override {}
+  std::vector<uint32_t> named() override { return named_; }
+  std::vector<uint32_t> durable() const override { return durable_; }
+  Result<bool> write_next() override { return false; }
+  uint32_t verify(std::vector<std::string>&) const override { return 0; }
+
+  std::vector<uint32_t> named_{3, 1};
+  std::vector<uint32_t> durable_{3, 0};
+};
+
+TEST_F(SnapshotOnDisk, IsPublishedWhenTheFilesThatItNamesAreSynced) {
+  ToldFiles files;
+  Node node(disk_, data_, unpaced(SnapshotMethod::in_place));
+  node.kv().keep_history_in(files);
+  ASSERT_TRUE(node.work(0, 20));
+  node.prepare_snapshot();
+  node.settle();
+  const auto turns = [&node] {
+    for (int turn = 0; turn < 1000; ++turn) (void)node.helper_turn();
+  };
+  turns();
+  EXPECT_TRUE(node.store().list()->empty());
+  EXPECT_FALSE(node.taker().idle());
+  files.named_ = {9, 9};  // what comes later concerns the next one
+  files.durable_ = {2, 1};
+  turns();
+  EXPECT_TRUE(node.store().list()->empty()) << "every kind has its own count";
+  files.durable_ = {3, 1};
+  node.finish_snapshot();
+  EXPECT_EQ(node.store().list()->size(), 1u);
+  EXPECT_FALSE(node.taker().counters().last_failed);
+}
+
+TEST_F(SnapshotOnDisk, IsGivenUpWhenTheDiskHasNoRoomForItsFiles) {
+  ToldFiles files;
+  Node node(disk_, data_, unpaced(SnapshotMethod::in_place));
+  node.kv().keep_history_in(files);
+  ASSERT_TRUE(node.work(0, 20));
+  node.taker().set_no_room_for_files(true);
+  node.snapshot();
+  EXPECT_TRUE(node.store().list()->empty());
+  EXPECT_TRUE(node.taker().counters().last_failed);
+  ASSERT_EQ(node.reports().size(), 1u);
+  EXPECT_NE(node.reports()[0].find("row files"), std::string::npos) << node.reports()[0];
 }
 
 // The roles on threads, as in the server: for the thread sanitizer.
