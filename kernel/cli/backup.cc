@@ -7,6 +7,7 @@
 
 #include "kernel/cli/command.h"
 #include "kernel/cli/progress.h"
+#include "kernel/net/asio_net.h"
 
 namespace heptane::cli {
 
@@ -35,6 +36,7 @@ int print(const char* what, const Result<backup::Manifest>& manifest, const Back
 }
 
 int make(const BackupArguments& arguments) {
+  net::raise_open_file_limit();  // it holds every file open until it is copied
   SystemDisk disk;
   Result<backup::Manifest> manifest = Error{};
   {
