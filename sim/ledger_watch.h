@@ -8,6 +8,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -57,6 +58,7 @@ class LedgerWatch {
   void forget_behind(Sequence last, Checker& checker);
   void run(const Logged& command, Checker& checker);
   void run_create(const Logged& command, Checker& checker);
+  static std::optional<Error> unreadable(const fintech::Ledger& ledger);
   void compare(const fintech::Ledger& ledger, Checker& checker);
   void compare_accounts(const fintech::Ledger& ledger, Checker& checker) const;
   void compare_transfers(const fintech::Ledger& ledger, Checker& checker) const;

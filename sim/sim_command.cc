@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "sim/simulated_modules.h"
 #include "sim/simulator.h"
 
 namespace heptane::sim {
@@ -113,7 +114,7 @@ void print_totals(const Totals& totals) {
               totals.ledger.audits, totals.ledger.commands, totals.ledger.gaps, totals.failed);
 }
 
-int run_sim(const SimArguments& arguments, cli::MakeModules make_modules) {
+int run_sim(const SimArguments& arguments) {
   const std::optional<PlantedBug> bug = bug_of(arguments.bug);
   if (!bug) {
     std::fprintf(stderr, "heptane: --bug %s: there is no such bug\n", arguments.bug.c_str());
@@ -123,7 +124,7 @@ int run_sim(const SimArguments& arguments, cli::MakeModules make_modules) {
   const int64_t end = seconds_now() + static_cast<int64_t>(arguments.seconds);
   Totals totals;
   for (uint64_t i = 0; arguments.seconds > 0 ? seconds_now() < end : i < arguments.seeds; ++i) {
-    const SimulationOptions options{arguments.seed + i, arguments.steps, *bug, make_modules};
+    const SimulationOptions options{arguments.seed + i, arguments.steps, *bug, simulated_modules};
     note_seed(options);
     const SimulationResult run = simulate(options);
     totals.add(run);
@@ -149,7 +150,7 @@ void add_sim(CLI::App& app, cli::Context& context) {
   command->add_option("--bug", arguments->bug, "Plant this bug; the run should fail")
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(kBugNames), std::end(kBugNames))));
   command->add_flag("--json", arguments->json, "One line of JSON for each seed");
-  command->callback([arguments, &context] { context.exit_code = run_sim(*arguments, context.make_modules); });
+  command->callback([arguments, &context] { context.exit_code = run_sim(*arguments); });
 }
 
 }  // namespace heptane::sim

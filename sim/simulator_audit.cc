@@ -73,7 +73,8 @@ void Simulation::start_failed(const Error& error, uint64_t faults_before) {
   if (disk_.crashed()) return power_cut("during a start");
   const bool by_fault = disk_.counters().faults != faults_before;
   const bool disk_full = error.code == Errc::no_space && squeezed_until_ != 0;
-  if (damaged_ && error.code == Errc::corrupt) {
+  // Of a row file: refused, with the way out.
+  if (damaged_ && (error.code == Errc::corrupt || error.code == Errc::refused)) {
     refused_ = true;
     return;
   }

@@ -3,21 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include "modules/data/module.h"
-#include "modules/fintech/module.h"
+#include "sim/simulated_modules.h"
 
 namespace heptane::sim {
 namespace {
 
-server::Modules make_modules() {
-  server::Modules modules;
-  modules.push_back(data::make_module());
-  modules.push_back(fintech::make_module());
-  return modules;
-}
-
 SimulationResult run_seed(uint64_t seed, PlantedBug bug = PlantedBug::none, uint64_t steps = 2000) {
-  return simulate({seed, steps, bug, make_modules});
+  return simulate({seed, steps, bug, simulated_modules});
 }
 
 TEST(Checker, NamesOfRecordsDecideTheirBytes) {
