@@ -22,6 +22,7 @@ class PlantedLedger final : public StateMachine {
   void apply(const Command& command, Effects& effects) override;
   void expect(const Command& command) const override { ledger_.expect(command); }
   void query(const Query& query, Reply& reply) const override { ledger_.query(query, reply); }
+  std::unique_ptr<QueryInSlices> begin_query(const Query& query) const override { return ledger_.begin_query(query); }
   void open_scope() override { ledger_.open_scope(); }
   void close_scope(ScopeOutcome outcome) override { ledger_.close_scope(outcome); }
   uint64_t memory_bytes() const override { return ledger_.memory_bytes(); }

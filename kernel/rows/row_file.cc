@@ -114,8 +114,21 @@ Result<std::unique_ptr<RowFile>> RowFile::open(Disk& disk, const std::string& di
 Result<void> RowFile::read_block(uint32_t block, MutableBytes into) const {
   const Result<size_t> count = file_->read_at((uint64_t{block} + 1) * kBlockBytes, into.first(kBlockBytes));
   if (!count) return Error{count.error().code, path_ + ": " + count.error().message};
-  if (*count == kBlockBytes && load_le<uint32_t>(into.data() + sizeof(uint32_t)) == block &&
-      load_le<uint32_t>(into.data()) == block_crc(into.first(kBlockBytes), key_))
+  return check(block, into, *count);
+}
+
+Result<bool> RowFile::try_read_block(uint32_t block, MutableBytes into) const {
+  const Result<std::optional<size_t>> count =
+      file_->try_read_at((uint64_t{block} + 1) * kBlockBytes, into.first(kBlockBytes));
+  if (!count) return Error{count.error().code, path_ + ": " + count.error().message};
+  if (!count->has_value()) return false;
+  HEPTANE_TRY(check(block, into, **count));
+  return true;
+}
+
+Result<void> RowFile::check(uint32_t block, Bytes bytes, size_t count) const {
+  if (count == kBlockBytes && load_le<uint32_t>(bytes.data() + sizeof(uint32_t)) == block &&
+      load_le<uint32_t>(bytes.data()) == block_crc(bytes.first(kBlockBytes), key_))
     return {};
   return Error{Errc::corrupt, path_ + ": block " + std::to_string(block) +
                                   " is damaged: put the file back from a backup of this data directory"};

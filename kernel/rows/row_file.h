@@ -41,12 +41,15 @@ class RowFile {
 
   // A checked block; rows begin at kBlockHeadBytes. Errc::corrupt names file and block.
   Result<void> read_block(uint32_t block, MutableBytes into) const;
+  // The same out of the system's memory alone. False: it would wait for the disk.
+  Result<bool> try_read_block(uint32_t block, MutableBytes into) const;
   // It will be read soon.
   void expect(uint32_t block) const { file_->expect((uint64_t{block} + 1) * kBlockBytes, kBlockBytes); }
   // Reads all of it.
   Result<void> verify() const;
 
  private:
+  Result<void> check(uint32_t block, Bytes bytes, size_t count) const;
   RowFile(std::unique_ptr<File> file, std::string path, const RowShape& shape, uint32_t key, const Hash128& hash)
       : file_(std::move(file)), path_(std::move(path)), shape_(shape), key_(key), hash_(hash) {}
 

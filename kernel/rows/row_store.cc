@@ -139,26 +139,59 @@ RowFile* RowStore::file_of(uint32_t chunk) const {
   return open.file.get();
 }
 
-const std::byte* RowStore::in_file(uint32_t number) const {
+RowStore::CachedBlock& RowStore::slot_of(const Place& place) const {
   if (blocks_.empty()) blocks_.resize(kCachedBlocks);
-  const uint32_t chunk = number >> shift_;
-  const uint32_t row = number & mask_;
-  const uint32_t block = row / shape_.rows_per_block();
-  CachedBlock& cached = blocks_[(chunk * 7 + block) % kCachedBlocks];
-  if (cached.file != chunk || cached.block != block) {
-    const RowFile* file = file_of(chunk);
-    const Result<void> read = file == nullptr ? Result<void>() : file->read_block(block, cached.bytes);
-    if (!read && !damage_) damage_ = read.error();
-    cached.file = file != nullptr && read ? chunk : UINT32_MAX;
-    cached.block = block;
-    if (cached.file == UINT32_MAX) cached.bytes.fill(std::byte{0});
-  }
-  return cached.bytes.data() + RowShape::kBlockHeadBytes + size_t{row % shape_.rows_per_block()} * shape_.row_bytes;
+  return blocks_[(place.file * 7 + place.block) % kCachedBlocks];
 }
 
-void RowStore::expect(uint32_t number) const {
-  if (in_memory(number) != nullptr) return;
-  if (const RowFile* file = file_of(number >> shift_)) file->expect((number & mask_) / shape_.rows_per_block());
+void RowStore::keep(CachedBlock& slot, const Place& place, const Result<void>& read) const {
+  ++blocks_read_;
+  if (!read && !damage_) damage_ = read.error();
+  slot.file = read ? place.file : UINT32_MAX;
+  slot.block = place.block;
+  if (!read) slot.bytes.fill(std::byte{0});
+}
+
+const std::byte* RowStore::in_file(uint32_t number) const {
+  const Place place = place_of(number);
+  CachedBlock& slot = slot_of(place);
+  if (slot.file != place.file || slot.block != place.block) {
+    const RowFile* file = file_of(place.file);
+    if (file == nullptr) {
+      slot.file = UINT32_MAX;
+      slot.bytes.fill(std::byte{0});
+    } else {
+      keep(slot, place, file->read_block(place.block, slot.bytes));
+    }
+  }
+  const uint32_t row = (number & mask_) % shape_.rows_per_block();
+  return slot.bytes.data() + RowShape::kBlockHeadBytes + size_t{row} * shape_.row_bytes;
+}
+
+bool RowStore::ready(uint32_t number) const {
+  if (in_memory(number) != nullptr) return true;
+  const Place place = place_of(number);
+  CachedBlock& slot = slot_of(place);
+  if (slot.file == place.file && slot.block == place.block) return true;
+  const RowFile* file = file_of(place.file);
+  if (file == nullptr) return true;  // row() finds the same
+  slot.file = UINT32_MAX;
+  const Result<bool> read = file->try_read_block(place.block, slot.bytes);
+  if (read && !*read) return patience_.ends();
+  patience_.answered();
+  keep(slot, place, read ? Result<void>() : Result<void>(read.error()));
+  return true;
+}
+
+void RowStore::expect(std::span<const uint32_t> numbers) const {
+  Place last{UINT32_MAX, 0};
+  for (const uint32_t number : numbers) {
+    if (in_memory(number) != nullptr) continue;
+    const Place place = place_of(number);
+    if (place.file == last.file && place.block == last.block) continue;
+    last = place;
+    if (const RowFile* file = file_of(place.file)) file->expect(place.block);
+  }
 }
 
 }  // namespace heptane::rows

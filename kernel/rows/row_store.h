@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,24 @@
 #include "kernel/rows/row_file.h"
 
 namespace heptane::rows {
+
+// How often a block is asked for that the system does not have in memory before it is waited for. A system that never yet had
+// one cannot say what it has (simulated disks, some file systems).
+class Patience {
+ public:
+  // It was not there. True: it is to be waited for.
+  bool ends() { return ++tries_ > (answered_ ? kTries : kTriesInDoubt) && ((tries_ = 0), true); }
+  void answered() {
+    answered_ = true;
+    tries_ = 0;
+  }
+
+ private:
+  static constexpr uint32_t kTries = 400;
+  static constexpr uint32_t kTriesInDoubt = 2;
+  uint32_t tries_ = 0;
+  bool answered_ = false;
+};
 
 // Where files are. Not writable: rows behind those of a snapshot stay in memory (beside a running server, looks at the past).
 struct RowPlace {
@@ -58,8 +77,13 @@ class RowStore {
     const std::byte* found = in_memory(number);
     return found != nullptr ? found : in_file(number);
   }
-  // The system may begin to fetch it.
-  void expect(uint32_t number) const;
+  // For who must not wait for the disk. False: the row cannot be had yet; expect() it and ask again in a little while. True:
+  // row() has it at once; a disk that does not answer for long is waited for after all.
+  bool ready(uint32_t number) const;
+  // The system may begin to fetch them.
+  void expect(std::span<const uint32_t> numbers) const;
+  // Of all files, ever: who must not take long counts with it.
+  uint64_t blocks_read() const { return blocks_read_; }
   // The first read since the last call that failed.
   std::optional<Error> take_damage() const { return std::exchange(damage_, std::nullopt); }
 
@@ -110,6 +134,13 @@ class RowStore {
   void add_chunk();
   Chunk make_chunk() const;
   void leave(const Written& written);
+  struct Place {
+    uint32_t file;
+    uint32_t block;
+  };
+  Place place_of(uint32_t number) const { return {number >> shift_, (number & mask_) / shape_.rows_per_block()}; }
+  CachedBlock& slot_of(const Place& place) const;
+  void keep(CachedBlock& slot, const Place& place, const Result<void>& read) const;
   const std::byte* in_file(uint32_t number) const;
   RowFile* file_of(uint32_t chunk) const;
 
@@ -133,6 +164,8 @@ class RowStore {
   // A look at files changes nothing.
   mutable std::vector<OpenFile> files_{kOpenFiles};
   mutable std::vector<CachedBlock> blocks_;
+  mutable uint64_t blocks_read_ = 0;
+  mutable Patience patience_;
   mutable std::optional<Error> damage_;
 };
 

@@ -61,7 +61,17 @@ void append_extensions(ByteWriter& out, const Submission& submission, SessionId 
 }  // namespace
 
 Shard::Shard(ShardOptions options, Clock& clock, Committer& committer)
-    : options_(options), clock_(clock), committer_(committer), log_clock_(clock), run_(machines_, kernel_) {
+    : options_(options),
+      clock_(clock),
+      committer_(committer),
+      log_clock_(clock),
+      run_(machines_, kernel_),
+      queries_(
+          clock, [this](const QueryRequest& query) { return begin_query(query); },
+          [this](const RunningQueries::Asked& asked, Reply reply) {
+            answer(asked.link, last_applied_, asked.session, asked.request, std::move(reply));
+            if (asked.link->wake_io) asked.link->wake_io();
+          }) {
   const auto memory = std::make_shared<BatchMemoryPool>();
   for (int i = 0; i < 3; ++i) {
     writers_.push_back(std::make_unique<BatchWriter>(memory));
@@ -137,7 +147,8 @@ bool Shard::run_once() {
   const bool requests = take_requests();
   const bool gathers = hand_over_when_due();
   seal_when_idle();
-  const bool busy = timers || requests || gathers;
+  const bool queries = queries_.run_once(stopping_);
+  const bool busy = timers || requests || gathers || queries;
   return idle_work(busy) || busy;
 }
 
@@ -165,7 +176,7 @@ void Shard::snapshot_begun() {
 }
 
 int64_t Shard::next_deadline_ns() const {
-  int64_t deadline_ns = std::numeric_limits<int64_t>::max();
+  int64_t deadline_ns = queries_.next_deadline_ns();
   if (!sealed_ && committer_.outstanding() == 0) deadline_ns = last_hand_over_ns_ + options_.seal_after_idle_ns;
   LogTime due_at = 0;
   if (kernel_.first_due(due_at) != 0)
@@ -174,7 +185,7 @@ int64_t Shard::next_deadline_ns() const {
 }
 
 bool Shard::drained() const {
-  return growing_ == nullptr && committer_.outstanding() == 0 && sealed_ && internal_.empty();
+  return growing_ == nullptr && committer_.outstanding() == 0 && sealed_ && internal_.empty() && queries_.empty();
 }
 
 bool Shard::submit_internal(Submission submission) {
@@ -286,7 +297,7 @@ Shard::Taken Shard::take(ShardLink& link, ShardRequest& request) {
   if (halted_) return Taken::stalled;
   if (const auto* submission = std::get_if<Submission>(&request.body))
     return take_submission(&link, request.session, request.request, *submission);
-  if (const auto* question = std::get_if<QueryRequest>(&request.body)) {
+  if (auto* question = std::get_if<QueryRequest>(&request.body)) {
     query(link, request.session, request.request, *question);
   } else if (const auto* read = std::get_if<ReadRequest>(&request.body)) {
     count_alone(counters_.reads_total);
@@ -300,8 +311,10 @@ Shard::Taken Shard::take(ShardLink& link, ShardRequest& request) {
   return Taken::yes;
 }
 
-void Shard::query(ShardLink& link, SessionId session, RequestId request, const QueryRequest& question) {
+void Shard::query(ShardLink& link, SessionId session, RequestId request, QueryRequest& question) {
   count_alone(counters_.queries_total);
+  if (std::unique_ptr<QueryInSlices> slices = begin_query(question))
+    return queries_.take({&link, session, request, std::move(question)}, std::move(slices));
   Reply reply;
   if (MachineTable::Slot* slot = machines_.find(question.machine))
     slot->machine->query(Query{question.type, question.payload.view(), question.principal}, reply);
@@ -310,6 +323,12 @@ void Shard::query(ShardLink& link, SessionId session, RequestId request, const Q
   else
     reply = refusal(Errc::not_found, "no such module is switched on");
   answer(&link, last_applied_, session, request, std::move(reply));
+}
+
+std::unique_ptr<QueryInSlices> Shard::begin_query(const QueryRequest& question) {
+  MachineTable::Slot* slot = machines_.find(question.machine);
+  if (slot == nullptr) return nullptr;
+  return slot->machine->begin_query(Query{question.type, question.payload.view(), question.principal});
 }
 
 void Shard::answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply reply) {

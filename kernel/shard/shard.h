@@ -17,6 +17,7 @@
 #include "kernel/shard/committer.h"
 #include "kernel/shard/log_clock.h"
 #include "kernel/shard/principal_check.h"
+#include "kernel/shard/running_queries.h"
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/shard/versions.h"
 
@@ -172,7 +173,8 @@ class Shard {
   std::string first_difference(const log::BatchView& batch);
   void replay_views(const log::EntryView& entry, const Command& command, Epoch epoch, const log::BatchPlace& place);
   void answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply reply);
-  void query(ShardLink& link, SessionId session, RequestId request, const QueryRequest& query);
+  void query(ShardLink& link, SessionId session, RequestId request, QueryRequest& query);
+  std::unique_ptr<QueryInSlices> begin_query(const QueryRequest& query);
   void subscribe(ShardLink& link, SessionId session, const SubscribeRequest& request);
   void unsubscribe(ShardLink& link, uint64_t subscription);
   void notify(PartitionId partition);
@@ -233,6 +235,7 @@ class Shard {
   int64_t last_idle_work_ns_ = 0;
   std::vector<Alarm> alarms_;
   size_t next_link_ = 0;
+  RunningQueries queries_;
   std::map<PartitionId, std::vector<Waiting>> waiting_;
   std::map<std::pair<ShardLink*, uint64_t>, PartitionId> subscriptions_;
 };

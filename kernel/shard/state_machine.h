@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "kernel/base/ids.h"
 #include "kernel/base/result.h"
 #include "kernel/shard/messages.h"
+#include "kernel/shard/query_slices.h"
 
 namespace heptane {
 
@@ -71,6 +73,11 @@ class StateMachine {
   virtual void expect(const Command& command) const { (void)command; }
   // Fills the reply; gated like one. Pages its answer: at most 1 MiB.
   virtual void query(const Query& query, Reply& reply) const = 0;
+  // The same for a query that may look at more than a millisecond can; null: query() answers it at once.
+  virtual std::unique_ptr<QueryInSlices> begin_query(const Query& query) const {
+    (void)query;
+    return nullptr;
+  }
 
   // Invariant 7: between open and close(roll_back) every change is undone. Scopes nest.
   virtual void open_scope() = 0;

@@ -56,12 +56,16 @@ class Harness {
         link_->requests.try_push(ShardRequest{1, ++request_, streams::make_command(machine, type, std::move(payload))});
     HEPTANE_ASSERT(pushed, "the test submits more than the ring holds");
   }
-  std::optional<Reply> reply() {
+  std::optional<ShardReply> any_reply() {
     ShardReply* front = link_->gated.front();
     if (front == nullptr || front->gate > link_->watermark.load()) return std::nullopt;
-    Reply taken = std::move(std::get<Reply>(front->body));
+    ShardReply taken = std::move(*front);
     link_->gated.pop();
     return taken;
+  }
+  std::optional<Reply> reply() {
+    std::optional<ShardReply> taken = any_reply();
+    return taken ? std::optional(std::get<Reply>(std::move(taken->body))) : std::nullopt;
   }
   Reply run(CommandType type, Buffer payload, MachineId machine = kLedgerMachineId) {
     submit(type, std::move(payload), machine);
@@ -72,6 +76,8 @@ class Harness {
   }
 
   Shard& shard() { return *shard_; }
+  ShardLink& link() { return *link_; }
+  Committer& committer() { return *committer_; }
   log::MemoryLog& log() { return log_; }
   sim::SimClock& clock() { return clock_; }
   LedgerMachine& machine() { return *machine_; }

@@ -711,5 +711,66 @@ TEST(LedgerMachine, TheRecountComesToItsEndASliceAtATime) {
   EXPECT_EQ(done.differing_accounts + done.differing_ledgers, 0U);
 }
 
+// Counted in turns: a search through everything, while a command comes in every turn and is answered in the next ones.
+TEST(LedgerMachine, ALongQueryLetsCommandsThrough) {
+  constexpr uint32_t kRows = 1024;
+  Harness harness(1, kRows, Harness::Rows::in_files);
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  Uint128 next_id = 0;
+  for (int i = 0; i < 16; ++i) {
+    std::vector<Transfer> transfers;
+    for (int n = 0; n < 4096; ++n) transfers.push_back(transfer(++next_id, 1));
+    ASSERT_TRUE(harness.run(kCreateTransfers, payload<Transfer>({}, {transfers})).ok());
+    harness.write_files();
+  }
+  harness.settle();
+  const Uint128 stored = next_id;
+  QueryFilter filter{};
+  filter.limit = 8000;
+  filter.code = 7;  // none has it
+  const auto ask_everything = [&](RequestId id) {
+    const bool pushed = harness.link().requests.try_push(
+        ShardRequest{1, id,
+                     QueryRequest{kLedgerMachineId,
+                                  static_cast<uint16_t>(fintech::Operation::query_transfers),
+                                  payload<QueryFilter>({}, {{filter}}),
+                                  {}}});
+    ASSERT_TRUE(pushed);
+  };
+  ask_everything(1'000'000);
+  int answered = 0;
+  int turns = 0;
+  std::optional<Reply> found;
+  while (!found) {
+    ASSERT_LT(++turns, 100'000);
+    harness.submit(kCreateTransfers, payload<Transfer>({}, {{transfer(++next_id, 1)}}));
+    harness.clock().advance(RunningQueries::kDiskEveryNs);
+    harness.shard().run_once();
+    while (harness.committer().run_once()) continue;
+    harness.shard().run_once();
+    while (std::optional<ShardReply> reply = harness.any_reply()) {
+      if (reply->request == 1'000'000)
+        found = std::get<Reply>(reply->body);
+      else
+        ++answered;
+    }
+  }
+  EXPECT_TRUE(found->ok()) << found->message;
+  EXPECT_EQ(found->payload.size(), sizeof(Transfer));  // the trailer
+  // The search reads all blocks, with at most kWork of them in a turn.
+  const auto rows_per_slice = Slice::kWork / (31 + Slice::kBlockCost) * 31;
+  EXPECT_GE(turns, static_cast<int64_t>(stored) / rows_per_slice / 2);
+  EXPECT_GE(answered, turns - 2);
+  // Who waits behind it is not forgotten when the server stops.
+  ask_everything(1'000'001);
+  harness.shard().run_once();
+  harness.shard().request_stop();
+  harness.settle();
+  std::optional<Errc> refused;
+  while (std::optional<ShardReply> reply = harness.any_reply())
+    if (reply->request == 1'000'001) refused = std::get<Reply>(reply->body).error;
+  EXPECT_EQ(refused, Errc::closed);
+}
+
 }  // namespace
 }  // namespace heptane::fintech::test

@@ -3,10 +3,12 @@
 #include "modules/fintech/domain/ledger/ledger.h"
 #include "modules/fintech/domain/ledger/amount.h"
 #include "modules/fintech/domain/ledger/recount.h"
+#include "modules/fintech/domain/ledger/scan.h"
 
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <functional>
 #include <map>
 
 #include "kernel/base/random.h"
@@ -393,6 +395,17 @@ Filter draw_filter(Draw& draw, const Pair& pair) {
   return filter;
 }
 
+// In slices of any size, between which `meanwhile` does what it likes.
+template <class Scan, class Step>
+void in_slices(
+    SeededRandom& random, Scan& scan, Step step, const std::function<void()>& meanwhile = [] {}) {
+  for (bool more = true; more; more = more && (meanwhile(), true)) {
+    Slice slice;
+    slice.left = static_cast<int64_t>(1 + random.below(60));
+    more = step(scan, slice) != Scanned::done;
+  }
+}
+
 void query_once(const Pair& pair, Draw& draw) {
   SeededRandom& random = draw.random();
   const NaiveLedger::State& state = pair.naive.state();
@@ -414,10 +427,23 @@ void query_once(const Pair& pair, Draw& draw) {
     }
   const bool reversed = (filter.flags & 4) != 0;
   std::vector<Transfer> transfers;
-  pair.ledger.account_transfers(filter, 500, transfers);
+  const auto search = [&](TransferScan scan) {
+    transfers.clear();
+    in_slices(random, scan, [&](TransferScan& running, Slice& slice) {
+      return running.step(slice, [&](uint32_t, const Transfer& body) { transfers.push_back(body); });
+    });
+  };
+  const uint32_t end = pair.ledger.transfers().size();
+  search(TransferScan(pair.ledger, filter, 500, end));
   expect_rows(transfers, ordered(moved, reversed, std::min<uint32_t>(500, filter.limit)));
   std::vector<AccountBalance> found;
-  pair.ledger.account_balances(filter, 500, found);
+  TransferScan balance_scan(pair.ledger, filter, 500, end, true);
+  in_slices(random, balance_scan, [&](TransferScan& running, Slice& slice) {
+    return running.step(slice, [&](uint32_t number, const Transfer& body) {
+      const bool credit_side = body.credit_account_id == filter.account_id;
+      found.push_back(pair.ledger.transfers().balance(number, credit_side).balance());
+    });
+  });
   expect_rows(found, ordered(balances, reversed, std::min<uint32_t>(500, filter.limit)));
 
   auto query = draw_filter<QueryFilter>(draw, pair);
@@ -431,9 +457,16 @@ void query_once(const Pair& pair, Draw& draw) {
     for (const auto& [id, a] : state.accounts)
       if (row_matches(query, a) && (query.ledger == 0 || query.ledger == a.ledger)) accounts[a.timestamp] = a;
   }
-  transfers.clear();
-  pair.ledger.query_transfers(query, 500, transfers);
+  search(TransferScan(pair.ledger, query, 500, end));
   expect_rows(transfers, ordered(some, query.flags != 0, std::min<uint32_t>(500, query.limit)));
+  std::vector<Uint128> ids;
+  std::vector<Transfer> known;
+  for (int i = 0; i < 5; ++i) {
+    ids.push_back(draw.transfer_id());
+    if (const auto at = state.transfers.find(ids.back()); at != state.transfers.end()) known.push_back(at->second);
+  }
+  search(TransferScan(pair.ledger, ids, end));
+  expect_rows(transfers, known);
   std::vector<Account> got;
   pair.ledger.query_accounts(query, 500, got);
   expect_rows(got, ordered(accounts, query.flags != 0, std::min<uint32_t>(500, query.limit)));
@@ -451,6 +484,57 @@ TEST(Ledger, QueriesFindWhatAScanFinds) {
       step(pair, draw, now);
       if (draw.random().one_in(2)) pair.settle();
       if (i % 4 == 0) query_once(pair, draw);
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  }
+}
+
+// Whatever is created between the slices: transfers are those of the first, accounts those of the last.
+TEST(Ledger, ASearchInSlicesShowsOneMoment) {
+  for (uint64_t seed = 1; seed <= scaled(40); ++seed) {
+    SCOPED_TRACE("world " + std::to_string(seed));
+    Draw draw(seed);
+    SeededRandom& random = draw.random();
+    Pair pair(seed % 2 == 0 ? 32 : kRowsPerFile);
+    uint64_t now = 1'700'000'000'000'000'000;
+    const auto go_on = [&] {
+      now += random.below(30);
+      step(pair, draw, now);
+      if (random.one_in(2)) pair.settle();
+    };
+    for (int i = 0; i < 100; ++i) go_on();
+    for (int i = 0; i < 20; ++i) {
+      auto of_account = draw_filter<AccountFilter>(draw, pair);
+      of_account.account_id = draw.account_id();
+      of_account.flags = static_cast<uint32_t>(1 + random.below(7));
+      auto query = draw_filter<QueryFilter>(draw, pair);
+      query.flags = static_cast<uint32_t>(random.below(2));
+      const auto search = [&](TransferScan scan, const std::vector<Transfer>& want) {
+        std::vector<Transfer> got;
+        in_slices(
+            random, scan,
+            [&](TransferScan& running, Slice& slice) {
+              return running.step(slice, [&](uint32_t, const Transfer& body) { got.push_back(body); });
+            },
+            go_on);
+        expect_rows(got, want);
+      };
+      std::vector<Transfer> want;
+      pair.ledger.account_transfers(of_account, 500, want);
+      search(TransferScan(pair.ledger, of_account, 500, pair.ledger.transfers().size()), want);
+      want.clear();
+      pair.ledger.query_transfers(query, 500, want);
+      search(TransferScan(pair.ledger, query, 500, pair.ledger.transfers().size()), want);
+      AccountScan accounts(pair.ledger, query, 500);
+      for (Slice slice; accounts.step(slice) != Scanned::done; go_on())
+        slice.left = 1 + static_cast<int64_t>(random.below(5));
+      go_on();  // one that had come to its end looks at what is new
+      for (Slice slice; accounts.step(slice) != Scanned::done;) slice = {};
+      std::vector<Account> got;
+      accounts.append_to(got);
+      std::vector<Account> all;
+      pair.ledger.query_accounts(query, 500, all);
+      expect_rows(got, all);
       if (testing::Test::HasFatalFailure()) return;
     }
   }

@@ -68,11 +68,16 @@ class Ledger {
   bool find_transfer(Uint128 id, Transfer& found) const;
   PendingStatus pending_status(Uint128 id) const;
 
-  // An invalid filter finds nothing. At most `limit` answers, and at most the filter's own limit.
+  // An invalid filter finds nothing. At most `limit` answers, and at most the filter's own limit. In slices: scan.h.
   void account_transfers(const AccountFilter& filter, uint32_t limit, std::vector<Transfer>& found) const;
   void account_balances(const AccountFilter& filter, uint32_t limit, std::vector<AccountBalance>& found) const;
   void query_accounts(const QueryFilter& filter, uint32_t limit, std::vector<Account>& found) const;
   void query_transfers(const QueryFilter& filter, uint32_t limit, std::vector<Transfer>& found) const;
+
+  // For searches. The numbers of an account's transfers, in their order.
+  NumberLists::View list_of(uint32_t account) const { return {transfers_of_, account}; }
+  // By the id's fingerprint alone, from memory: the one with the number may have another. NumberLists::kNone: there is none.
+  uint32_t expected_number(Uint128 id) const;
 
   // Asks the processor for what these events will touch.
   void expect_transfers(Bytes events) const;
@@ -166,8 +171,6 @@ class Ledger {
   void look_ahead(Bytes events, size_t index);
   void expect_ids(const std::byte* event) const;
   uint32_t expect_account(Uint128 id) const;
-  template <class Expect, class Visit>
-  void visit_account_transfers(const AccountFilter& filter, Expect expect, Visit visit) const;
 
   uint64_t clock_ = 0;
   Chunks<Account> accounts_;

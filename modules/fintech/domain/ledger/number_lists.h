@@ -5,7 +5,7 @@
 
 #include <array>
 #include <cstdint>
-#include <vector>
+#include <span>
 
 #include "kernel/base/assert.h"
 #include "kernel/base/prefetch.h"
@@ -14,8 +14,11 @@
 namespace heptane::fintech {
 
 class NumberLists {
+ public:
   static constexpr uint32_t kPerBlock = 14;
   static constexpr uint32_t kNone = 0xFFFFFFFF;
+
+ private:
   using Numbers = std::array<uint32_t, kPerBlock>;
   struct alignas(64) List {
     uint32_t full;  // the newest full block
@@ -52,24 +55,27 @@ class NumberLists {
     blocks_.pop_back();
   }
 
-  // A view of one list for random access; found block by block, from the end.
+  // One list as it is now, to be read from its end: what is appended later does not show, and what is in it stays.
   class View {
    public:
-    View(const NumberLists& lists, uint32_t list) : lists_(lists), list_(lists.lists_[list]) {
-      full_.resize(list_.size == 0 ? 0 : (list_.size - 1) / kPerBlock);
-      uint32_t block = list_.full;
-      for (size_t i = full_.size(); i > 0; --i, block = lists.blocks_[block].previous) full_[i - 1] = block;
+    View() = default;
+    View(const NumberLists& lists, uint32_t list)
+        : lists_(&lists), size_(lists.lists_[list].size), full_(lists.lists_[list].full) {
+      newest_ = lists.lists_[list].newest;
     }
-    uint32_t size() const { return list_.size; }
-    uint32_t operator[](uint32_t i) const {
-      const uint32_t block = i / kPerBlock;
-      return (block < full_.size() ? lists_.blocks_[full_[block]].numbers : list_.newest)[i % kPerBlock];
-    }
+    uint32_t size() const { return size_; }
+    // The newest numbers, up to kPerBlock of them.
+    std::span<const uint32_t> newest() const { return {newest_.data(), size_ == 0 ? 0 : (size_ - 1) % kPerBlock + 1}; }
+    // The block before those, and before each block; kNone: there is none.
+    uint32_t full() const { return full_; }
+    uint32_t before(uint32_t block) const { return lists_->blocks_[block].previous; }
+    std::span<const uint32_t> block(uint32_t block) const { return lists_->blocks_[block].numbers; }
 
    private:
-    const NumberLists& lists_;
-    const List& list_;
-    std::vector<uint32_t> full_;
+    const NumberLists* lists_ = nullptr;
+    uint32_t size_ = 0;
+    uint32_t full_ = kNone;
+    Numbers newest_{};
   };
 
   // Brings in what append() will touch.

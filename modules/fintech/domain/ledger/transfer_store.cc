@@ -86,6 +86,29 @@ uint32_t TransferStore::lower_bound(uint64_t timestamp) const {
                   [this](uint32_t at) { return this->timestamp(at); });
 }
 
+TransferStore::Numbers TransferStore::around(uint64_t timestamp_min, uint64_t timestamp_max) const {
+  const auto behind = [this](uint64_t timestamp) {  // waypoints that are not later
+    uint32_t low = 0;
+    for (uint32_t high = waypoints_.size(); low < high;) {
+      const uint32_t middle = low + (high - low) / 2;
+      if (waypoints_[middle].timestamp <= timestamp)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    return low;
+  };
+  const uint32_t first = behind(timestamp_min);
+  return {first == 0 ? 0 : (first - 1) * kPerWaypoint, std::min(behind(timestamp_max) * kPerWaypoint, size())};
+}
+
+void TransferStore::expect_balances(std::span<const uint32_t> transfers) const {
+  std::vector<uint32_t> rows;
+  rows.reserve(transfers.size());
+  for (const uint32_t transfer : transfers) rows.push_back(balance_row(transfer, false));
+  balances_.store().expect(rows);
+}
+
 uint32_t TransferStore::balance_row(uint32_t transfer, bool credit_side) const {
   uint32_t row = waypoints_[transfer / kPerWaypoint].balances;
   for (uint32_t number = transfer / kPerWaypoint * kPerWaypoint; number < transfer; ++number)

@@ -8,6 +8,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -88,9 +89,22 @@ class TransferStore {
   // How many rows the transfers say there are.
   uint32_t balances_due() const { return balances_due_; }
 
-  // It will be read soon.
-  void expect(uint32_t number) const { bodies_.store().expect(number); }
-  void expect_balance(uint32_t transfer) const { balances_.store().expect(balance_row(transfer, false)); }
+  // Between which numbers those of a range of time lie, up to a waypoint more on both sides; from memory.
+  struct Numbers {
+    uint32_t first;
+    uint32_t last;  // one behind
+  };
+  Numbers around(uint64_t timestamp_min, uint64_t timestamp_max) const;
+
+  // For who must not wait for the disk, see RowStore::ready.
+  bool ready(uint32_t number) const { return kept_pending(number) != nullptr || bodies_.store().ready(number); }
+  bool balance_ready(uint32_t transfer, bool credit_side) const {
+    return balances_.store().ready(balance_row(transfer, credit_side));
+  }
+  void expect(std::span<const uint32_t> numbers) const { bodies_.store().expect(numbers); }
+  void expect_balances(std::span<const uint32_t> transfers) const;
+  // Of all files.
+  uint64_t blocks_read() const { return bodies_.store().blocks_read() + balances_.store().blocks_read(); }
   std::optional<Error> take_damage() const;
 
   // All kinds of rows, for the machine that saves, restores and writes them: bodies, keys, balances.

@@ -92,4 +92,15 @@ Result<BalanceGuard> decode_guard(Bytes payload) {
   return guard;
 }
 
+const char* ledger_refusal_text(LedgerRefusal why) {
+  switch (why) {
+    case LedgerRefusal::no_session: return "the client has no session: it must register";
+    case LedgerRefusal::invalid_body: return "the body is not what the operation wants";
+    case LedgerRefusal::session_too_low: return "the client registered again since";
+    case LedgerRefusal::release_mismatch: return "the client registered with another release";
+    case LedgerRefusal::dropped: return "an older request, or one out of order";
+  }
+  return "";
+}
+
 }  // namespace heptane::fintech

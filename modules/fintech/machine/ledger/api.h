@@ -118,7 +118,7 @@ struct RecountRow {
   std::array<Uint128, kNamedMost> differing{};
 };
 constexpr uint32_t kRecountSlice = 50'000;     // transfers and accounts of one query
-constexpr uint32_t kRecountIdleSlice = 5'000;  // of one turn of the shard
+constexpr uint32_t kRecountIdleSlice = 5'000;  // of one turn of the shard, also of a query's
 
 // Reply::detail of a refusal. Up to 8 they are the protocol's reasons for an eviction.
 enum class LedgerRefusal : uint32_t {
@@ -128,6 +128,8 @@ enum class LedgerRefusal : uint32_t {
   release_mismatch = 8,
   dropped = 100,  // an older request, or one that a client in order never sends: no answer
 };
+
+const char* ledger_refusal_text(LedgerRefusal why);
 
 // Whoever wrote the command knew of owners and reserved ids: what the principal might do when it was let in. Older commands
 // say neither, and mean what they did.

@@ -16,17 +16,6 @@ void refuse(Effects& effects, LedgerRefusal why, const char* message) {
                  message);
 }
 
-const char* message_of(LedgerRefusal why) {
-  switch (why) {
-    case LedgerRefusal::no_session: return "the client has no session: it must register";
-    case LedgerRefusal::invalid_body: return "the body is not what the operation wants";
-    case LedgerRefusal::session_too_low: return "the client registered again since";
-    case LedgerRefusal::release_mismatch: return "the client registered with another release";
-    case LedgerRefusal::dropped: return "an older request, or one out of order";
-  }
-  return "";
-}
-
 // Of the first number of a snapshot: assets stand at its end. Snapshots from before there were assets have none.
 constexpr uint64_t kAssetsFollow = uint64_t{1} << 63;
 // Likewise: there are more transfers or balances than one row file holds, and their rows stand as LedgerFiles saves them.
@@ -36,13 +25,6 @@ template <class Row>
 void append_rows(std::vector<std::byte>& out, const std::vector<Row>& rows) {
   const auto* bytes = reinterpret_cast<const std::byte*>(rows.data());
   out.insert(out.end(), bytes, bytes + rows.size() * sizeof(Row));
-}
-
-template <class T>
-T load(Bytes bytes) {
-  T value;
-  std::memcpy(&value, bytes.data(), sizeof value);
-  return value;
 }
 
 constexpr size_t kNoteMarginBytes = 64;  // what the entry holds beside a note
@@ -95,7 +77,7 @@ void LedgerMachine::apply_register(const Command& command, Effects& effects) {
   if (caller.client == 0) return refuse(effects, LedgerRefusal::dropped, "a client's id is not 0");
   if (const ClientSession* known = sessions_.find(caller.client)) {
     if (known->request != 0 || known->checksum != caller.checksum)
-      return refuse(effects, LedgerRefusal::dropped, message_of(LedgerRefusal::dropped));
+      return refuse(effects, LedgerRefusal::dropped, ledger_refusal_text(LedgerRefusal::dropped));
     return effects.unchanged(static_cast<int64_t>(known->number), static_cast<int64_t>(known->timestamp));
   }
   ClientSession session;
@@ -124,7 +106,8 @@ LedgerMachine::Judgement LedgerMachine::judge(const Caller& caller) const {
 void LedgerMachine::apply_create(const Command& command, const OperationRow& row, Effects& effects) {
   const Caller caller = Caller::read(command.payload.data());
   const Judgement judgement = judge(caller);
-  if (judgement.standing == Standing::refused) return refuse(effects, judgement.refusal, message_of(judgement.refusal));
+  if (judgement.standing == Standing::refused)
+    return refuse(effects, judgement.refusal, ledger_refusal_text(judgement.refusal));
   if (judgement.standing == Standing::repeat) {
     const ClientSession& known = *sessions_.find(caller.client);
     effects.reply(known.reply.view());
@@ -132,7 +115,7 @@ void LedgerMachine::apply_create(const Command& command, const OperationRow& row
     return effects.unchanged(static_cast<int64_t>(known.used), static_cast<int64_t>(known.timestamp));
   }
   const std::optional<MultiBatch> batches = parse_body(row, command.payload.subspan(Caller::kBytes));
-  if (!batches) return refuse(effects, LedgerRefusal::invalid_body, message_of(LedgerRefusal::invalid_body));
+  if (!batches) return refuse(effects, LedgerRefusal::invalid_body, ledger_refusal_text(LedgerRefusal::invalid_body));
 
   ledger_.act_as(access_of(caller));
   const std::vector<std::byte> body = create(row, *batches, command.time);
@@ -223,73 +206,6 @@ void LedgerMachine::expect(const Command& command) const {
   constexpr size_t kAhead = size_t{64} * sizeof(Transfer);
   const Bytes body = command.payload.subspan(Caller::kBytes);
   ledger_.expect_transfers(body.first(std::min(body.size(), kAhead)));
-}
-
-// Queries.
-
-void LedgerMachine::query(const Query& query, Reply& reply) const {
-  query_one(query, reply);
-  refuse_if_unreadable(reply);
-}
-
-void LedgerMachine::query_one(const Query& query, Reply& reply) const {
-  const auto refuse_query = [&](LedgerRefusal why) {
-    reply.error = why == LedgerRefusal::invalid_body ? Errc::invalid_argument : Errc::stale;
-    reply.detail = static_cast<uint32_t>(why);
-    reply.message = message_of(why);
-  };
-  if (query_more(query, reply)) return;
-  const OperationRow* row = find_operation(query.type);
-  if (row == nullptr || row->creates) {
-    reply.error = Errc::unsupported;
-    reply.message = "the ledger has no such query";
-    return;
-  }
-  if (query.payload.size() < Caller::kBytes) return refuse_query(LedgerRefusal::invalid_body);
-  const Caller caller = Caller::read(query.payload.data());
-  const Judgement judgement = judge(caller);
-  if (judgement.standing == Standing::refused) return refuse_query(judgement.refusal);
-  if (judgement.standing == Standing::repeat) return refuse_query(LedgerRefusal::dropped);
-  const std::optional<MultiBatch> batches = parse_body(*row, query.payload.subspan(Caller::kBytes));
-  if (!batches) return refuse_query(LedgerRefusal::invalid_body);
-  MultiBatchWriter writer(row->result_bytes);
-  batches->visit([&](Bytes batch) {
-    answer(*row, batch, caller.client == 0, writer.out());
-    writer.end_batch();
-  });
-  reply.payload = Buffer::take(writer.finish());
-  reply.numbers = {static_cast<int64_t>(own_.last_commit),
-                   static_cast<int64_t>(std::max<uint64_t>(1, ledger_.clock()))};
-}
-
-void LedgerMachine::answer(const OperationRow& row, Bytes batch, bool owners, std::vector<std::byte>& out) const {
-  const auto limit = static_cast<uint32_t>(row.batch_max());
-  std::vector<Account> accounts;
-  std::vector<Transfer> transfers;
-  std::vector<AccountBalance> balances;
-  switch (row.operation) {
-    case Operation::lookup_accounts:
-      for (; !batch.empty(); batch = batch.subspan(sizeof(Uint128)))
-        if (const Account* found = ledger_.find_account(load<Uint128>(batch))) accounts.push_back(*found);
-      break;
-    case Operation::lookup_transfers:
-      for (Transfer found; !batch.empty(); batch = batch.subspan(sizeof(Uint128)))
-        if (ledger_.find_transfer(load<Uint128>(batch), found)) transfers.push_back(found);
-      break;
-    case Operation::get_account_transfers:
-      ledger_.account_transfers(load<AccountFilter>(batch), limit, transfers);
-      break;
-    case Operation::get_account_balances: ledger_.account_balances(load<AccountFilter>(batch), limit, balances); break;
-    case Operation::query_accounts: ledger_.query_accounts(load<QueryFilter>(batch), limit, accounts); break;
-    case Operation::query_transfers: ledger_.query_transfers(load<QueryFilter>(batch), limit, transfers); break;
-    case Operation::create_accounts:
-    case Operation::create_transfers: break;
-  }
-  if (!owners)
-    for (Account& account : accounts) account.reserved = 0;
-  append_rows(out, accounts);
-  append_rows(out, transfers);
-  append_rows(out, balances);
 }
 
 // Scopes, snapshots.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "modules/fintech/machine/ledger/assets.h"
 #include "modules/fintech/machine/ledger/client_sessions.h"
 #include "modules/fintech/machine/ledger/ledger_files.h"
+#include "modules/fintech/machine/ledger/query_slices.h"
 #include "modules/fintech/machine/ledger/views.h"
 
 namespace heptane::fintech {
@@ -35,6 +37,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   void apply(const Command& command, Effects& effects) override;
   void expect(const Command& command) const override;
   void query(const Query& query, Reply& reply) const override;
+  std::unique_ptr<QueryInSlices> begin_query(const Query& query) const override { return slices_of(query, false); }
   void open_scope() override;
   void close_scope(ScopeOutcome outcome) override;
   uint64_t memory_bytes() const override { return ledger_.memory_bytes() + sessions_.memory_bytes(); }
@@ -92,15 +95,13 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   // A timestamp is at least 1.
   static uint64_t ledger_time(LogTime time) { return static_cast<uint64_t>(std::max<LogTime>(1, time)); }
   // ledger_queries.cc
-  bool query_more(const Query& query, Reply& reply) const;
-  void statement(const Query& query, Reply& reply) const;
+  class RecountSlices;
+  std::optional<LedgerRefusal> refusal_of(const OperationRow& row, const Query& query) const;
+  std::unique_ptr<QueryInSlices> slices_of(const Query& query, bool may_wait) const;
+  void query_now(const Query& query, Reply& reply) const;
+  void lookup_accounts(const MultiBatch& batches, bool owners, Reply& reply) const;
   void totals(Reply& reply) const;
-  void refuse_if_unreadable(Reply& reply) const;
-  void query_one(const Query& query, Reply& reply) const;
-  void transfer_place(const Query& query, Reply& reply) const;
   bool recount_step(Recount& recount, uint32_t work) const;
-  void recount_more(Reply& reply) const;
-  void answer(const OperationRow& row, Bytes batch, bool owners, std::vector<std::byte>& out) const;
 
   Ledger ledger_;
   LedgerFiles files_{ledger_};

@@ -22,69 +22,116 @@ void refuse(Reply& reply, Errc code, std::string message) {
 
 }  // namespace
 
-bool LedgerMachine::query_more(const Query& query, Reply& reply) const {
-  switch (query.type) {
-    case kQueryAssets: reply.payload = encode(assets_.all()); return true;
-    case kQueryStatement: statement(query, reply); return true;
-    case kQueryTotals: totals(reply); return true;
-    case kQueryTransferPlace: transfer_place(query, reply); return true;
-    case kQueryRecount: recount_more(reply); return true;
-    default: return false;
-  }
-}
+// One recount at a time, whoever asks; the answer is the same for all.
+class LedgerMachine::RecountSlices final : public QueryInSlices {
+ public:
+  explicit RecountSlices(const LedgerMachine& machine) : machine_(machine) {}
 
-// A file that cannot be read costs the answer; what it would have been nobody knows.
-void LedgerMachine::refuse_if_unreadable(Reply& reply) const {
-  const std::optional<Error> damage = ledger_.take_damage();
-  if (!damage) return;
-  reply = Reply{};
-  refuse(reply, damage->code, damage->message);
-}
-
-// Walks back from what is posted now, or was where the last page ended. Only posting moves what is posted: pending and
-// voiding transfers stand in the statement and change nothing.
-void LedgerMachine::statement(const Query& query, Reply& reply) const {
-  StatementQuery asked;
-  if (query.payload.size() != sizeof asked)
-    return refuse(reply, Errc::invalid_argument, "a statement's query has another size");
-  std::memcpy(&asked, query.payload.data(), sizeof asked);
-  const Account* account = ledger_.find_account(asked.account_id);
-  if (account == nullptr) return refuse(reply, Errc::not_found, "there is no account " + number_text(asked.account_id));
-  const uint32_t limit = std::clamp<uint32_t>(asked.limit, 1, kStatementMax);
-  AccountFilter filter{};
-  filter.account_id = asked.account_id;
-  filter.timestamp_max = asked.before == 0 ? 0 : asked.before - 1;
-  filter.limit = limit + 1;
-  filter.flags = filter_flags::kDebits | filter_flags::kCredits | filter_flags::kReversed;
-  std::vector<Transfer> transfers;
-  if (asked.before != 1) ledger_.account_transfers(filter, limit + 1, transfers);
-  const bool more = transfers.size() > limit;
-  if (more) transfers.pop_back();
-
-  std::vector<std::byte> out;
-  out.reserve(sizeof(Account) + transfers.size() * sizeof(StatementRow));
-  append(out, *account);
-  StatementRow row;
-  row.debits_posted = asked.before == 0 ? account->debits_posted : asked.debits_posted;
-  row.credits_posted = asked.before == 0 ? account->credits_posted : asked.credits_posted;
-  for (const Transfer& transfer : transfers) {
-    row.transfer = transfer;
+  Step step(Reply& reply) override {
+    machine_.recount_damage_.clear();
+    const bool done = machine_.recount_step(machine_.recount_, kRecountIdleSlice);
+    left_ -= kRecountIdleSlice;
+    if (!machine_.recount_damage_.empty()) {
+      refuse(reply, Errc::corrupt, machine_.recount_damage_);
+      return Step::done;
+    }
+    if (!done && left_ > 0) return Step::more;
+    if (done) machine_.recount_ = Recount();
+    const RecountRow& row = machine_.recounted_;
+    reply.numbers = {done ? static_cast<int64_t>(row.transfers) : static_cast<int64_t>(machine_.recount_.counted()),
+                     done ? 1 : 0};
+    std::vector<std::byte> out;
     append(out, row);
-    if (transfer.has(transfer_flags::kPending | transfer_flags::kVoid)) continue;
-    (transfer.debit_account_id == asked.account_id ? row.debits_posted : row.credits_posted) -= transfer.amount;
+    reply.payload = Buffer::take(std::move(out));
+    return Step::done;
   }
-  reply.payload = Buffer::take(std::move(out));
-  reply.numbers = {static_cast<int64_t>(transfers.size()), more ? 1 : 0};
+
+ private:
+  const LedgerMachine& machine_;
+  int64_t left_ = kRecountSlice;
+};
+
+// None: it may be asked.
+std::optional<LedgerRefusal> LedgerMachine::refusal_of(const OperationRow& row, const Query& query) const {
+  if (query.payload.size() < Caller::kBytes) return LedgerRefusal::invalid_body;
+  const Judgement judgement = judge(Caller::read(query.payload.data()));
+  if (judgement.standing == Standing::refused) return judgement.refusal;
+  if (judgement.standing == Standing::repeat) return LedgerRefusal::dropped;
+  if (!parse_body(row, query.payload.subspan(Caller::kBytes))) return LedgerRefusal::invalid_body;
+  return std::nullopt;
 }
 
-void LedgerMachine::transfer_place(const Query& query, Reply& reply) const {
-  Uint128 id = 0;
-  if (query.payload.size() != sizeof id) return refuse(reply, Errc::invalid_argument, "an id has 16 bytes");
-  std::memcpy(&id, query.payload.data(), sizeof id);
-  Transfer found;
-  if (!ledger_.find_transfer(id, found))
-    return refuse(reply, Errc::not_found, "there is no transfer " + number_text(id));
-  reply.numbers = {ledger_.number_of_transfer(id), ledger_.transfers().size()};
+// Null: query_now() answers it.
+std::unique_ptr<QueryInSlices> LedgerMachine::slices_of(const Query& query, bool may_wait) const {
+  if (query.type == kQueryRecount) return std::make_unique<RecountSlices>(*this);
+  if (query.type == kQueryStatement) {
+    StatementQuery asked;
+    if (query.payload.size() != sizeof asked) return nullptr;
+    std::memcpy(&asked, query.payload.data(), sizeof asked);
+    if (ledger_.find_account(asked.account_id) == nullptr) return nullptr;
+    return make_statement_slices(ledger_, asked, may_wait);
+  }
+  if (query.type == kQueryTransferPlace) {
+    Uint128 id = 0;
+    if (query.payload.size() != sizeof id) return nullptr;
+    std::memcpy(&id, query.payload.data(), sizeof id);
+    return make_place_slices(ledger_, id, may_wait);
+  }
+  const OperationRow* row = find_operation(query.type);
+  if (row == nullptr || row->creates || refusal_of(*row, query)) return nullptr;
+  const bool owners = Caller::read(query.payload.data()).client == 0;
+  const Bytes body = query.payload.subspan(Caller::kBytes);
+  return make_operation_slices({ledger_, *row, own_.last_commit, body, owners}, may_wait);
+}
+
+// All of its slices, one after the other.
+void LedgerMachine::query(const Query& query, Reply& reply) const {
+  const std::unique_ptr<QueryInSlices> slices = slices_of(query, true);
+  if (slices == nullptr) return query_now(query, reply);
+  while (slices->step(reply) != QueryInSlices::Step::done) continue;
+}
+
+void LedgerMachine::query_now(const Query& query, Reply& reply) const {
+  switch (query.type) {
+    case kQueryAssets: reply.payload = encode(assets_.all()); return;
+    case kQueryTotals: return totals(reply);
+    case kQueryTransferPlace: return refuse(reply, Errc::invalid_argument, "an id has 16 bytes");
+    case kQueryStatement: {
+      StatementQuery asked;
+      if (query.payload.size() != sizeof asked)
+        return refuse(reply, Errc::invalid_argument, "a statement's query has another size");
+      std::memcpy(&asked, query.payload.data(), sizeof asked);
+      return refuse(reply, Errc::not_found, "there is no account " + number_text(asked.account_id));
+    }
+    default: break;
+  }
+  const OperationRow* row = find_operation(query.type);
+  if (row == nullptr || row->creates) return refuse(reply, Errc::unsupported, "the ledger has no such query");
+  if (const std::optional<LedgerRefusal> why = refusal_of(*row, query)) {
+    refuse(reply, *why == LedgerRefusal::invalid_body ? Errc::invalid_argument : Errc::stale,
+           ledger_refusal_text(*why));
+    reply.detail = static_cast<uint32_t>(*why);
+    return;
+  }
+  const Caller caller = Caller::read(query.payload.data());
+  lookup_accounts(*parse_body(*row, query.payload.subspan(Caller::kBytes)), caller.client == 0, reply);
+}
+
+void LedgerMachine::lookup_accounts(const MultiBatch& batches, bool owners, Reply& reply) const {
+  MultiBatchWriter writer(sizeof(Account));
+  batches.visit([&](Bytes batch) {
+    for (; !batch.empty(); batch = batch.subspan(sizeof(Uint128))) {
+      const Account* found = ledger_.find_account(load_le<Uint128>(batch.data()));
+      if (found == nullptr) continue;
+      Account account = *found;
+      if (!owners) account.reserved = 0;
+      append(writer.out(), account);
+    }
+    writer.end_batch();
+  });
+  reply.payload = Buffer::take(writer.finish());
+  reply.numbers = {static_cast<int64_t>(own_.last_commit),
+                   static_cast<int64_t>(std::max<uint64_t>(1, ledger_.clock()))};
 }
 
 void LedgerMachine::totals(Reply& reply) const {
@@ -136,19 +183,6 @@ bool LedgerMachine::idle_work() {
   if (!recount_due_ || ledger_.in_scope()) return false;
   recount_due_ = !recount_step(running_, kRecountIdleSlice);
   return recount_due_;
-}
-
-// One at a time, whoever asks; the answer is the same for all.
-void LedgerMachine::recount_more(Reply& reply) const {
-  recount_damage_.clear();
-  const bool done = recount_step(recount_, kRecountSlice);
-  if (!recount_damage_.empty()) return refuse(reply, Errc::corrupt, recount_damage_);
-  if (done) recount_ = Recount();
-  reply.numbers = {done ? static_cast<int64_t>(recounted_.transfers) : static_cast<int64_t>(recount_.counted()),
-                   done ? 1 : 0};
-  std::vector<std::byte> out;
-  append(out, recounted_);
-  reply.payload = Buffer::take(std::move(out));
 }
 
 }  // namespace heptane::fintech

@@ -1,0 +1,311 @@
+#include "modules/fintech/domain/ledger/scan.h"
+
+#include <algorithm>
+
+namespace heptane::fintech {
+
+namespace {
+
+constexpr uint32_t kAhead = 256;        // rows that lie anywhere: asked of the disk at once
+constexpr uint32_t kAheadInRow = 2048;  // one behind the other
+constexpr int64_t kBlockOfListCost = 4;
+
+template <class Filter>
+bool range_valid(const Filter& filter) {
+  if (filter.timestamp_min != 0 && !timestamp_valid(filter.timestamp_min)) return false;
+  if (filter.timestamp_max == 0) return true;
+  return timestamp_valid(filter.timestamp_max) && filter.timestamp_min <= filter.timestamp_max;
+}
+
+template <class Filter>
+bool reserved_clear(const Filter& filter) {
+  return std::all_of(filter.reserved.begin(), filter.reserved.end(), [](std::byte b) { return b == std::byte{0}; });
+}
+
+bool valid(const AccountFilter& filter) {
+  using namespace filter_flags;
+  return filter.account_id != 0 && filter.account_id != kUint128Max && range_valid(filter) && filter.limit != 0 &&
+         (filter.flags & (kDebits | kCredits)) != 0 && (filter.flags & ~(kDebits | kCredits | kReversed)) == 0 &&
+         reserved_clear(filter);
+}
+
+bool valid(const QueryFilter& filter) {
+  return range_valid(filter) && filter.limit != 0 && (filter.flags & ~filter_flags::kQueryReversed) == 0 &&
+         reserved_clear(filter);
+}
+
+template <class T>
+bool equal_or_any(T wanted, T value) {
+  return wanted == 0 || wanted == value;
+}
+
+// Fields that filters have for both kinds of rows.
+template <class Wanted, class Row>
+bool fields_match(const Wanted& wanted, const Row& row) {
+  return equal_or_any(wanted.user_data_128, row.user_data_128) && equal_or_any(wanted.user_data_64, row.user_data_64) &&
+         equal_or_any(wanted.user_data_32, row.user_data_32) && equal_or_any(wanted.ledger, row.ledger) &&
+         equal_or_any(wanted.code, row.code);
+}
+
+template <class Filter>
+uint64_t time_min(const Filter& filter) {
+  return filter.timestamp_min == 0 ? kTimestampMin : filter.timestamp_min;
+}
+template <class Filter>
+uint64_t time_max(const Filter& filter) {
+  return filter.timestamp_max == 0 ? kTimestampMax : filter.timestamp_max;
+}
+
+}  // namespace
+
+// Transfers.
+
+template <class Filter>
+void TransferScan::take(const Filter& filter, uint32_t limit, uint32_t end) {
+  wanted_.user_data_128 = filter.user_data_128;
+  wanted_.user_data_64 = filter.user_data_64;
+  wanted_.user_data_32 = filter.user_data_32;
+  wanted_.code = filter.code;
+  wanted_.timestamp_min = time_min(filter);
+  wanted_.timestamp_max = time_max(filter);
+  left_ = std::min(limit, filter.limit);
+  range_ = ledger_.transfers().around(wanted_.timestamp_min, wanted_.timestamp_max);
+  range_.last = std::min(range_.last, end);
+  range_.first = std::min(range_.first, range_.last);
+}
+
+TransferScan::TransferScan(const Ledger& ledger, const QueryFilter& filter, uint32_t limit, uint32_t end)
+    : ledger_(ledger) {
+  if (!valid(filter)) return;
+  source_ = Source::range;
+  wanted_.ledger = filter.ledger;
+  reversed_ = (filter.flags & filter_flags::kQueryReversed) != 0;
+  take(filter, limit, end);
+}
+
+TransferScan::TransferScan(const Ledger& ledger, const AccountFilter& filter, uint32_t limit, uint32_t end,
+                           bool balances)
+    : ledger_(ledger), balances_(balances) {
+  if (!valid(filter)) return;
+  const Account* account = ledger.find_account(filter.account_id);
+  if (account == nullptr || (balances && !account->has(account_flags::kHistory))) return;
+  source_ = Source::account;
+  wanted_.account = filter.account_id;
+  wanted_.debits = (filter.flags & filter_flags::kDebits) != 0;
+  wanted_.credits = (filter.flags & filter_flags::kCredits) != 0;
+  reversed_ = (filter.flags & filter_flags::kReversed) != 0;
+  take(filter, limit, end);
+  list_ = ledger.list_of(ledger.number_of_account(filter.account_id));
+  block_ = list_.full();
+}
+
+TransferScan::TransferScan(const Ledger& ledger, std::vector<Uint128> ids, uint32_t end)
+    : ledger_(ledger),
+      source_(Source::ids),
+      left_(static_cast<uint32_t>(ids.size())),
+      range_{0, end},
+      ids_(std::move(ids)) {}
+
+bool TransferScan::matches(const Transfer& body) const {
+  if (body.timestamp < wanted_.timestamp_min || body.timestamp > wanted_.timestamp_max) return false;
+  if (wanted_.account != 0) {
+    const bool debits = body.debit_account_id == wanted_.account;
+    if (!(debits ? wanted_.debits : wanted_.credits)) return false;
+  }
+  return fields_match(wanted_, body);
+}
+
+Scanned TransferScan::step(Slice& slice, const Found& found) {
+  const TransferStore& transfers = ledger_.transfers();
+  while (left_ > 0) {
+    if (at_ == batch_.size()) {
+      if (slice.over()) return Scanned::more;
+      batch_.clear();
+      batch_ids_.clear();
+      at_ = 0;
+      expected_ = false;
+      if (!fill(slice)) return Scanned::done;
+      continue;
+    }
+    if (slice.over()) return Scanned::more;
+    const uint64_t blocks = transfers.blocks_read();
+    const bool is_ready = ready(slice);
+    if (is_ready) look_at(batch_[at_++], found);
+    slice.left -= 1 + Slice::kBlockCost * static_cast<int64_t>(transfers.blocks_read() - blocks);
+    if (!is_ready) return Scanned::waits;
+  }
+  return Scanned::done;
+}
+
+void TransferScan::look_at(uint32_t number, const Found& found) {
+  const Transfer body = ledger_.transfers().body(number);
+  if (source_ != Source::ids) {
+    if (!matches(body)) return;
+    --left_;
+    return found(number, body);
+  }
+  // The number was found by the id's fingerprint alone.
+  const Uint128 id = batch_ids_[at_ - 1];
+  if (body.id == id) {
+    if (number < range_.last) found(number, body);
+  } else if (Transfer other; ledger_.find_transfer(id, other)) {
+    if (const uint32_t right = ledger_.number_of_transfer(id); right < range_.last) found(right, other);
+  }
+}
+
+// What the next number needs; what those behind it need is on its way as soon as one has to wait.
+bool TransferScan::ready(Slice& slice) {
+  const TransferStore& transfers = ledger_.transfers();
+  const uint32_t number = batch_[at_];
+  bool is_ready = slice.may_wait || transfers.ready(number);
+  if (is_ready && balances_ && !slice.may_wait) {
+    const Transfer body = transfers.body(number);
+    is_ready = !matches(body) || transfers.balance_ready(number, body.credit_account_id == wanted_.account);
+  }
+  if (is_ready || expected_) return is_ready;
+  expected_ = true;
+  const auto rest = std::span<const uint32_t>(batch_).subspan(at_);
+  transfers.expect(rest);
+  if (balances_) transfers.expect_balances(rest);
+  return false;
+}
+
+// False: there are no more numbers. The batch may have got none.
+bool TransferScan::fill(Slice& slice) {
+  switch (source_) {
+    case Source::nothing: return false;
+    case Source::range: return fill_from_range();
+    case Source::account: return fill_from_account(slice);
+    case Source::ids: return fill_from_ids();
+  }
+  return false;
+}
+
+// Who wants few rows asks the disk for few, unless they are hard to find.
+size_t TransferScan::look_ahead(size_t most) {
+  ahead_ = std::min<size_t>(ahead_ == 0 ? left_ : ahead_ * 2, most);
+  return ahead_;
+}
+
+bool TransferScan::fill_from_range() {
+  const size_t ahead = look_ahead(kAheadInRow);
+  while (range_.first < range_.last && batch_.size() < ahead)
+    batch_.push_back(reversed_ ? --range_.last : range_.first++);
+  return !batch_.empty();
+}
+
+// Of a block of the list, those in the range.
+void TransferScan::add_numbers(std::span<const uint32_t> numbers) {
+  const auto add = [&](uint32_t number) {
+    if (number >= range_.first && number < range_.last) batch_.push_back(number);
+  };
+  if (reversed_)
+    std::for_each(numbers.rbegin(), numbers.rend(), add);
+  else
+    std::for_each(numbers.begin(), numbers.end(), add);
+}
+
+bool TransferScan::fill_from_account(Slice& slice) {
+  if (!reversed_ && !gathered_) return gather_blocks(slice);
+  if (reversed_ && !newest_taken_) {
+    newest_taken_ = true;
+    add_numbers(list_.newest());
+    return true;
+  }
+  const size_t ahead = look_ahead(kAhead);
+  if (reversed_) {
+    while (block_ != NumberLists::kNone && batch_.size() < ahead && !slice.over()) {
+      const std::span<const uint32_t> numbers = list_.block(block_);
+      add_numbers(numbers);
+      block_ = numbers.front() < range_.first ? NumberLists::kNone : list_.before(block_);
+      slice.left -= kBlockOfListCost;
+    }
+    return block_ != NumberLists::kNone || !batch_.empty();
+  }
+  for (; !blocks_.empty() && batch_.size() < ahead; blocks_.pop_back()) add_numbers(list_.block(blocks_.back()));
+  if (blocks_.empty() && !newest_taken_) {
+    newest_taken_ = true;
+    add_numbers(list_.newest());
+    return true;
+  }
+  return !batch_.empty();
+}
+
+// The list is linked backwards.
+bool TransferScan::gather_blocks(Slice& slice) {
+  for (; block_ != NumberLists::kNone && !slice.over(); slice.left -= kBlockOfListCost) {
+    const std::span<const uint32_t> numbers = list_.block(block_);
+    if (numbers.front() < range_.last && numbers.back() >= range_.first) blocks_.push_back(block_);
+    block_ = numbers.front() < range_.first ? NumberLists::kNone : list_.before(block_);
+  }
+  gathered_ = block_ == NumberLists::kNone;
+  return true;
+}
+
+bool TransferScan::fill_from_ids() {
+  for (; next_id_ < ids_.size() && batch_.size() < kAhead; ++next_id_)
+    if (const uint32_t number = ledger_.expected_number(ids_[next_id_]); number != NumberLists::kNone) {
+      batch_.push_back(number);
+      batch_ids_.push_back(ids_[next_id_]);
+    }
+  return !batch_.empty() || next_id_ < ids_.size();
+}
+
+// Accounts.
+
+AccountScan::AccountScan(const Ledger& ledger, const QueryFilter& filter, uint32_t limit)
+    : ledger_(ledger), filter_(filter) {
+  if (!valid(filter)) return;
+  limit_ = std::min(limit, filter.limit);
+  reversed_ = (filter.flags & filter_flags::kQueryReversed) != 0;
+  first_ = first_not_before(time_min(filter));
+  below_ = std::max(first_, first_not_before(time_max(filter) + 1));
+  next_ = reversed_ ? ledger.accounts().size() : first_;
+}
+
+uint32_t AccountScan::first_not_before(uint64_t timestamp) const {
+  const Chunks<Account>& accounts = ledger_.accounts();
+  uint32_t low = 0;
+  for (uint32_t high = accounts.size(); low < high;) {
+    const uint32_t middle = low + (high - low) / 2;
+    if (accounts[middle].timestamp < timestamp)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+bool AccountScan::matches(const Account& account) const {
+  return account.timestamp >= time_min(filter_) && account.timestamp <= time_max(filter_) &&
+         fields_match(filter_, account);
+}
+
+Scanned AccountScan::step(Slice& slice) {
+  const Chunks<Account>& accounts = ledger_.accounts();
+  for (; reversed_ && below_ > first_ && found_.size() < limit_; --below_, --slice.left) {
+    if (slice.over()) return Scanned::more;
+    if (matches(accounts[below_ - 1])) found_.push_back(below_ - 1);
+  }
+  for (; next_ < accounts.size() && (reversed_ || found_.size() < limit_); ++next_, --slice.left) {
+    if (accounts[next_].timestamp > time_max(filter_)) return Scanned::done;
+    if (slice.over()) return Scanned::more;
+    if (!matches(accounts[next_])) continue;
+    if (!reversed_) {
+      found_.push_back(next_);
+      continue;
+    }
+    newer_.push_back(next_);
+    if (newer_.size() > limit_) newer_.pop_front();
+  }
+  return Scanned::done;
+}
+
+void AccountScan::append_to(std::vector<Account>& found) const {
+  const Chunks<Account>& accounts = ledger_.accounts();
+  const size_t end = found.size() + limit_;
+  for (size_t i = newer_.size(); i > 0 && found.size() < end; --i) found.push_back(accounts[newer_[i - 1]]);
+  for (size_t i = 0; i < found_.size() && found.size() < end; ++i) found.push_back(accounts[found_[i]]);
+}
+
+}  // namespace heptane::fintech
