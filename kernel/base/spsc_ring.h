@@ -1,10 +1,12 @@
 // A bounded single-producer, single-consumer ring. One interface for both forms of use: between two threads, and (in the
-// simulator and the merged loop) within one. Capacity is rounded up to a power of two.
+// simulator and the merged loop) within one. Capacity is rounded up to a power of two. An item lives from its push to its pop,
+// and memory that no item has been in is not touched.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <utility>
 
 namespace heptane {
@@ -15,9 +17,15 @@ class SpscRing {
   explicit SpscRing(size_t capacity) {
     size_t rounded = 1;
     while (rounded < capacity) rounded *= 2;
-    slots_ = std::make_unique<T[]>(rounded);
+    slots_ = std::allocator<T>().allocate(rounded);
     mask_ = rounded - 1;
   }
+  ~SpscRing() {
+    while (front() != nullptr) pop();
+    std::allocator<T>().deallocate(slots_, capacity());
+  }
+  SpscRing(const SpscRing&) = delete;
+  SpscRing& operator=(const SpscRing&) = delete;
 
   // Producer. False when full; `item` is then untouched.
   bool try_push(T&& item) {
@@ -26,7 +34,7 @@ class SpscRing {
       head_seen_ = head_.load(std::memory_order_acquire);
       if (tail - head_seen_ > mask_) return false;
     }
-    slots_[tail & mask_] = std::move(item);
+    std::construct_at(slots_ + (tail & mask_), std::move(item));
     tail_.store(tail + 1, std::memory_order_release);
     return true;
   }
@@ -38,12 +46,12 @@ class SpscRing {
       tail_seen_ = tail_.load(std::memory_order_acquire);
       if (head == tail_seen_) return nullptr;
     }
-    return &slots_[head & mask_];
+    return slots_ + (head & mask_);
   }
-  // Consumer; front() was not nullptr. Destroys the item's content at once.
+  // Consumer; front() was not nullptr. Destroys the item at once.
   void pop() {
     const size_t head = head_.load(std::memory_order_relaxed);
-    slots_[head & mask_] = T{};
+    std::destroy_at(slots_ + (head & mask_));
     head_.store(head + 1, std::memory_order_release);
   }
 
@@ -53,7 +61,7 @@ class SpscRing {
   bool empty() const { return size() == 0; }
 
  private:
-  std::unique_ptr<T[]> slots_;
+  T* slots_ = nullptr;
   size_t mask_ = 0;
   alignas(64) std::atomic<size_t> head_{0};
   size_t tail_seen_ = 0;  // consumer's
