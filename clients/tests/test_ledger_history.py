@@ -39,9 +39,15 @@ class History(unittest.TestCase):
     @classmethod
     def store(cls, server, count):
         rows = [{"id": str(cls.last + n), "debit_account_id": "1", "credit_account_id": "2", "amount_raw": str(cls.last + n),
-                 "ledger": 1, "code": 1} for n in range(1, count + 1)]
+                 "ledger": 1, "code": 1, **cls.marks(cls.last + n)} for n in range(1, count + 1)]
         cls.post("transfers", rows)
         cls.last += count
+
+    @staticmethod
+    def marks(number):
+        """Few have each of the first, one each of the second; the file of transfers ends between the first two of the third."""
+        return {"user_data_64": str(number // 3 + 1), "user_data_128": str(number << 80),
+                "user_data_32": "77" if number in (5, 65_536, 65_537, 73_800) else "0"}
 
     def setUp(self):
         self.directory = tempfile.mkdtemp()
@@ -81,8 +87,47 @@ class History(unittest.TestCase):
         balances = self.get(server, "accounts/2/balances?limit=3")["balances"]
         self.assertEqual([row["credits_posted_raw"] for row in balances], ["1", "3", "6"])
         self.assertEqual([t["id"] for t in self.get(server, "transfers?ledger=1&limit=1")["transfers"]], ["1"])
+        self.check_queries(server)
+        wait_until(lambda: os.path.exists(self.runs(server)), "the sorted runs", 60)
+        self.check_queries(server)
         wait_until(lambda: "heptane_ledger_recounts_total 1\n" in http.text(server, "/metrics"), "the recount", 60)
         self.assertIn("heptane_ledger_recount_differences 0\n", http.text(server, "/metrics"))
+
+    @staticmethod
+    def runs(server):
+        return os.path.join(server.data, "shard-0", "rows", "ledger-transfers-0000000000.runs")
+
+    def check_queries(self, server):
+        def ids(query):
+            return [int(row["id"]) for row in self.get(server, "transfers?limit=100&" + query)["transfers"]]
+
+        self.assertEqual(ids("user_data_64=1001"), [3000, 3001, 3002])
+        self.assertEqual(ids("user_data_64=21846"), [65_535, 65_536, 65_537])
+        self.assertEqual(ids("user_data_64=21846&reversed=true"), [65_537, 65_536, 65_535])
+        self.assertEqual(ids(f"user_data_128={65_536 << 80}"), [65_536])
+        self.assertEqual(ids("user_data_32=77"), [5, 65_536, 65_537, 73_800])
+        self.assertEqual(ids("user_data_32=77&user_data_64=21846&code=1&ledger=1"), [65_536, 65_537])
+        self.assertEqual(ids("user_data_64=99999999"), [])
+        self.assertEqual(ids("code=2"), [])
+
+    def test_damaged_runs_cost_no_answer_and_are_made_again(self):
+        server = self.open()
+        wait_until(lambda: os.path.exists(self.runs(server)), "the sorted runs", 60)
+        server.stop()
+        sound = self.read(self.runs(server))
+        self.assertGreater(len(sound), 500_000)
+        self.write(self.runs(server), sound[:4096 + 300] + b"rot" + sound[4096 + 303:-300] + b"rot" + sound[-297:])
+        verified = server.log_verify()
+        self.assertEqual(verified.returncode, 1, verified.stdout)
+        self.assertIn("ledger-transfers-0000000000.runs is damaged", verified.stdout)
+        server.start()
+        self.check_all(server)
+        for number in range(1, 65_536, 400):  # one of them meets the damaged blocks
+            found = self.get(server, f"transfers?user_data_64={number // 3 + 1}&user_data_128={number << 80}")["transfers"]
+            self.assertEqual([row["id"] for row in found], [str(number)])
+            found = self.get(server, f"transfers?user_data_64={number // 3 + 1}")["transfers"]
+            self.assertIn(str(number), [row["id"] for row in found])
+        wait_until(lambda: self.read(self.runs(server)) == sound, "the runs to be made again", 60)
 
     def test_a_start_behind_kill_9_finds_the_oldest_and_the_newest(self):
         names = sorted(name.rsplit("-", 1)[0] for name in os.listdir(self.rows) if name.endswith(".rows"))
@@ -93,7 +138,8 @@ class History(unittest.TestCase):
         server = self.open()
         self.check_all(server)
         # An id that exists, in a file and in memory.
-        again = {"id": "5", "debit_account_id": "1", "credit_account_id": "2", "amount_raw": "6", "ledger": 1, "code": 1}
+        again = {"id": "5", "debit_account_id": "1", "credit_account_id": "2", "amount_raw": "6", "ledger": 1, "code": 1,
+                 **self.marks(5)}
         status, answer = http.call(server, "POST", "/api/v1/ledger/transfers", {"transfers": [again]})
         self.assertEqual((status, answer["error"]["code"]), (409, "exists_with_different_amount"))
         status, answer = http.call(server, "POST", "/api/v1/ledger/transfers", {"transfers": [{**again, "amount_raw": "5"}]})
@@ -145,7 +191,8 @@ class History(unittest.TestCase):
         self.assertIn("ledger-transfers-0000000000.rows: block 0 is damaged", verified.stdout)
         # A command that needs it ends the server before anything is logged, and is not held responsible.
         server.start()
-        again = {"id": "3", "debit_account_id": "1", "credit_account_id": "2", "amount_raw": "3", "ledger": 1, "code": 1}
+        again = {"id": "3", "debit_account_id": "1", "credit_account_id": "2", "amount_raw": "3", "ledger": 1, "code": 1,
+                 **self.marks(3)}
         with self.assertRaises(OSError):
             http.call(server, "POST", "/api/v1/ledger/transfers", {"transfers": [again]})
         self.assertEqual(server.wait(), 74)

@@ -92,6 +92,8 @@ class RowStore {
   // Helper: the next file, if there is one to write. True: there may be more. Errc::no_space: later again.
   Result<bool> write_next();
   uint32_t full_chunks() const { return size_ >> shift_; }
+  // Chunks that are in files alone.
+  uint32_t files() const { return static_cast<uint32_t>(hashes_.size()); }
   uint32_t durable() const { return durable_.load(std::memory_order_acquire); }
 
   // What save() says of the full chunk: equal rows, equal hashes. Also in a forked child.

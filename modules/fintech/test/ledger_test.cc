@@ -173,6 +173,7 @@ struct Pair {
   explicit Pair(uint32_t rows_per_file = kRowsPerFile) : ledger(0, rows_per_file) {
     EXPECT_TRUE(disk.make_directory("rows"));
     for (rows::RowStore* store : ledger.stored_transfers().stores()) store->open({&disk, "rows", true});
+    ledger.stored_transfers().runs().open({&disk, "rows", true});
   }
 
   sim::SimDisk disk{sim::SimDiskOptions{.seed = 1, .immediate = true}};
@@ -184,6 +185,9 @@ struct Pair {
     for (rows::RowStore* store : ledger.stored_transfers().stores())
       while (*store->write_next()) continue;
     ledger.settle();
+    ledger.stored_transfers().settle_runs();
+    while (*ledger.stored_transfers().runs().write_next()) continue;
+    ledger.stored_transfers().settle_runs();
     ASSERT_FALSE(ledger.take_damage().has_value());
   }
   void compare() const {
@@ -401,7 +405,7 @@ void in_slices(
     SeededRandom& random, Scan& scan, Step step, const std::function<void()>& meanwhile = [] {}) {
   for (bool more = true; more; more = more && (meanwhile(), true)) {
     Slice slice;
-    slice.left = static_cast<int64_t>(1 + random.below(60));
+    slice.left = static_cast<int64_t>(1 + random.below(work_most));
     more = step(scan, slice) != Scanned::done;
   }
 }
@@ -487,6 +491,108 @@ TEST(Ledger, QueriesFindWhatAScanFinds) {
       if (testing::Test::HasFatalFailure()) return;
     }
   }
+}
+
+// With files large enough that many blocks of runs are read, fields that few transfers have and fields that many have.
+TEST(Ledger, QueriesByEveryFieldFindTheSameWithAndWithoutRuns) {
+  for (uint64_t seed = 1; seed <= scaled(4); ++seed) {
+    SCOPED_TRACE("world " + std::to_string(seed));
+    SeededRandom random(seed);
+    Pair pair(seed % 2 == 0 ? 64 : 2048);
+    std::vector<Account> accounts(2);
+    for (Account& account : accounts) {
+      account.id = static_cast<Uint128>(&account - accounts.data() + 1);
+      account.ledger = account.code = 1;
+    }
+    std::vector<CreateResult> results;
+    pair.ledger.create_accounts(pair.ledger.advance(1000, 2), bytes_of(accounts), results);
+    std::vector<Transfer> all;
+    while (all.size() < 10'000) {
+      std::vector<Transfer> batch(1 + random.below(2000));
+      for (Transfer& t : batch) {
+        t = {};
+        t.id = all.size() + static_cast<size_t>(&t - batch.data()) + 1;
+        t.debit_account_id = 1;
+        t.credit_account_id = 2;
+        t.amount = t.ledger = 1;
+        t.code = static_cast<uint16_t>(random.one_in(50) ? 2 + random.below(3) : 1);
+        t.user_data_128 = random.one_in(3) ? Uint128{random.below(40'000)} << 70 : 0;
+        t.user_data_64 = random.one_in(2) ? random.below(300) : random.below(30'000);
+        t.user_data_32 = static_cast<uint32_t>(random.below(3));
+      }
+      const uint64_t last = pair.ledger.advance(1, batch.size());
+      pair.ledger.create_transfers(last, bytes_of(batch), results);
+      for (Transfer& t : batch) t.timestamp = last - batch.size() + static_cast<size_t>(&t - batch.data()) + 1;
+      all.insert(all.end(), batch.begin(), batch.end());
+      if (all.size() < 7'000 || random.one_in(2)) pair.settle();
+    }
+    ASSERT_EQ(pair.ledger.transfers().size(), all.size());
+    EXPECT_GT(pair.ledger.transfers().runs().files(), 2U);
+    for (int i = 0; i < 150; ++i) {
+      const Transfer& like = all[random.below(all.size())];
+      QueryFilter filter{};
+      for (bool asked = false; !asked;) {
+        if (random.one_in(3)) asked = true, filter.user_data_128 = like.user_data_128;
+        if (random.one_in(3)) asked = true, filter.user_data_64 = like.user_data_64;
+        if (random.one_in(6)) asked = true, filter.user_data_32 = like.user_data_32;
+        if (random.one_in(6)) asked = true, filter.code = like.code;
+        if (random.one_in(6)) asked = true, filter.ledger = like.ledger;
+      }
+      if (random.one_in(20)) filter.user_data_64 += 70'000;  // nobody has it
+      if (random.one_in(3)) filter.timestamp_min = all[random.below(all.size())].timestamp;
+      if (random.one_in(3)) filter.timestamp_max = filter.timestamp_min + random.below(8'000);
+      filter.limit = random.one_in(3) ? 1 + static_cast<uint32_t>(random.below(5)) : 8000;
+      filter.flags = static_cast<uint32_t>(random.below(2));
+      std::map<uint64_t, Transfer> want;
+      if (filter.timestamp_max == 0 || filter.timestamp_min <= filter.timestamp_max)
+        for (const Transfer& t : all)
+          if (row_matches(filter, t) && (filter.ledger == 0 || t.ledger == filter.ledger)) want[t.timestamp] = t;
+      TransferScan scan(pair.ledger, filter, 8000, pair.ledger.transfers().size());
+      std::vector<Transfer> got;
+      in_slices(
+          random, scan,
+          [&](TransferScan& running, Slice& slice) {
+            return running.step(slice, [&](uint32_t, const Transfer& body) { got.push_back(body); });
+          },
+          [] {}, 1000);
+      expect_rows(got, ordered(want, filter.flags != 0, filter.limit));
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  }
+}
+
+// A value that few have, among many files: what is looked at is a block of each file's runs, and their own rows.
+TEST(Ledger, ASearchForARareValueReadsFewBlocks) {
+  Pair pair(1024);
+  std::vector<Account> accounts(2);
+  accounts[0].id = 1;
+  accounts[1].id = 2;
+  for (Account& account : accounts) account.ledger = account.code = 1;
+  std::vector<CreateResult> results;
+  pair.ledger.create_accounts(pair.ledger.advance(1000, 2), bytes_of(accounts), results);
+  constexpr uint64_t kTransfers = uint64_t{1024} * 40;
+  for (uint64_t id = 1; id <= kTransfers; id += 1024) {
+    std::vector<Transfer> batch(1024);
+    for (Transfer& t : batch) {
+      t.id = id + static_cast<size_t>(&t - batch.data());
+      t.debit_account_id = 1;
+      t.credit_account_id = 2;
+      t.amount = t.ledger = t.code = 1;
+      t.user_data_64 = static_cast<uint64_t>(t.id) / 2;  // two have each
+    }
+    pair.ledger.create_transfers(pair.ledger.advance(1, batch.size()), bytes_of(batch), results);
+  }
+  pair.settle();
+  ASSERT_EQ(pair.ledger.transfers().runs().files(), 40U);
+  QueryFilter filter{};
+  filter.user_data_64 = 5000;
+  filter.ledger = 1;
+  filter.limit = 100;
+  std::vector<Transfer> found;
+  const uint64_t before = pair.ledger.transfers().blocks_read();
+  pair.ledger.query_transfers(filter, 100, found);
+  EXPECT_EQ(found.size(), 2U);
+  EXPECT_LE(pair.ledger.transfers().blocks_read() - before, 40U * 2 + 1);
 }
 
 // Whatever is created between the slices: transfers are those of the first, accounts those of the last.

@@ -8,7 +8,9 @@ namespace {
 
 constexpr uint32_t kAhead = 256;        // rows that lie anywhere: asked of the disk at once
 constexpr uint32_t kAheadInRow = 2048;  // one behind the other
+constexpr uint32_t kFilesAhead = 48;    // blocks of runs asked of the disk at once; that many files may stay open
 constexpr int64_t kBlockOfListCost = 4;
+constexpr int64_t kFileCost = 16;  // whose runs are looked at
 
 template <class Filter>
 bool range_valid(const Filter& filter) {
@@ -81,6 +83,8 @@ TransferScan::TransferScan(const Ledger& ledger, const QueryFilter& filter, uint
   wanted_.ledger = filter.ledger;
   reversed_ = (filter.flags & filter_flags::kQueryReversed) != 0;
   take(filter, limit, end);
+  keys_ = transfer_keys(filter);
+  keyed_ = std::ranges::any_of(keys_, [](const auto& key) { return key.has_value(); });
 }
 
 TransferScan::TransferScan(const Ledger& ledger, const AccountFilter& filter, uint32_t limit, uint32_t end,
@@ -124,7 +128,7 @@ Scanned TransferScan::step(Slice& slice, const Found& found) {
       batch_ids_.clear();
       at_ = 0;
       expected_ = false;
-      if (!fill(slice)) return Scanned::done;
+      if (const Scanned filled = fill(slice); filled != Scanned::more) return filled;
       continue;
     }
     if (slice.over()) return Scanned::more;
@@ -170,15 +174,15 @@ bool TransferScan::ready(Slice& slice) {
   return false;
 }
 
-// False: there are no more numbers. The batch may have got none.
-bool TransferScan::fill(Slice& slice) {
+// done: there are no more numbers. Otherwise the batch may have got none.
+Scanned TransferScan::fill(Slice& slice) {
   switch (source_) {
-    case Source::nothing: return false;
-    case Source::range: return fill_from_range();
+    case Source::nothing: return Scanned::done;
+    case Source::range: return fill_from_range(slice);
     case Source::account: return fill_from_account(slice);
     case Source::ids: return fill_from_ids();
   }
-  return false;
+  return Scanned::done;
 }
 
 // Who wants few rows asks the disk for few, unless they are hard to find.
@@ -187,11 +191,86 @@ size_t TransferScan::look_ahead(size_t most) {
   return ahead_;
 }
 
-bool TransferScan::fill_from_range() {
-  const size_t ahead = look_ahead(kAheadInRow);
-  while (range_.first < range_.last && batch_.size() < ahead)
-    batch_.push_back(reversed_ ? --range_.last : range_.first++);
-  return !batch_.empty();
+Scanned TransferScan::fill_from_range(Slice& slice) {
+  if (range_.first >= range_.last) return Scanned::done;
+  if (keyed_) {
+    const Scanned filled = fill_from_runs(slice);
+    if (filled != Scanned::done) return filled;
+  }
+  const TransferStore::Numbers piece = keyed_ ? next_piece() : range_;
+  const auto count = static_cast<uint32_t>(std::min<size_t>(piece.last - piece.first, look_ahead(kAheadInRow)));
+  for (uint32_t i = 0; i < count; ++i) batch_.push_back(reversed_ ? piece.last - 1 - i : piece.first + i);
+  if (reversed_)
+    range_.last -= count;
+  else
+    range_.first += count;
+  return Scanned::more;
+}
+
+// What of the range lies in the next file.
+TransferStore::Numbers TransferScan::next_piece() const {
+  const uint32_t rows = ledger_.transfers().rows_per_file();
+  const uint64_t begin = uint64_t{(reversed_ ? range_.last - 1 : range_.first) / rows} * rows;
+  return {static_cast<uint32_t>(std::max<uint64_t>(range_.first, begin)),
+          static_cast<uint32_t>(std::min<uint64_t>(range_.last, begin + rows))};
+}
+
+void TransferScan::pass(const TransferStore::Numbers& piece) {
+  (reversed_ ? range_.last : range_.first) = reversed_ ? piece.first : piece.last;
+  if (runs_expected_ > 0) --runs_expected_;
+}
+
+// That whose rows are found with the fewest blocks; none: all rows have to be looked at.
+std::optional<uint32_t> TransferScan::best_field(uint32_t file) const {
+  std::optional<uint32_t> best;
+  uint32_t fewest = 0;
+  for (uint32_t field = 0; field < kTransferFields; ++field) {
+    if (!keys_[field]) continue;
+    const std::optional<uint32_t> blocks = ledger_.transfers().runs().blocks_of(file, field, *keys_[field]);
+    if (!blocks || (best && *blocks >= fewest)) continue;
+    best = field;
+    fewest = *blocks;
+  }
+  return best;
+}
+
+// File after file, as far as they have runs. done: the next one has none.
+Scanned TransferScan::fill_from_runs(Slice& slice) {
+  using Found = rows::RunStore::Found;
+  const TransferStore& transfers = ledger_.transfers();
+  const size_t ahead = look_ahead(kAhead);
+  std::vector<uint32_t> rows;
+  while (range_.first < range_.last && batch_.size() < ahead && !slice.over()) {
+    const TransferStore::Numbers piece = next_piece();
+    const uint32_t file = piece.first / transfers.rows_per_file();
+    const std::optional<uint32_t> field = best_field(file);
+    rows.clear();
+    const uint64_t blocks = transfers.blocks_read();
+    const Found found =
+        field ? transfers.runs().find(file, *field, *keys_[*field], slice.may_wait, rows) : Found::no_runs;
+    slice.left -= kFileCost + Slice::kBlockCost * static_cast<int64_t>(transfers.blocks_read() - blocks);
+    if (found == Found::no_runs) return batch_.empty() ? Scanned::done : Scanned::more;
+    if (found == Found::not_yet) {
+      expect_runs(file);
+      return batch_.empty() ? Scanned::waits : Scanned::more;
+    }
+    for (uint32_t& row : rows) row += file * transfers.rows_per_file();
+    add_numbers(rows);
+    pass(piece);
+  }
+  return Scanned::more;
+}
+
+void TransferScan::expect_runs(uint32_t file) {
+  if (runs_expected_ > 0) return;
+  const uint32_t rows = ledger_.transfers().rows_per_file();
+  const uint32_t first = range_.first / rows;
+  const uint32_t last = (range_.last - 1) / rows;
+  for (; runs_expected_ < kFilesAhead && file >= first && file <= last; file += reversed_ ? UINT32_MAX : 1) {
+    if (const std::optional<uint32_t> field = best_field(file))
+      ledger_.transfers().runs().expect(file, *field, *keys_[*field]);
+    ++runs_expected_;
+  }
 }
 
 // Of a block of the list, those in the range.
@@ -205,12 +284,12 @@ void TransferScan::add_numbers(std::span<const uint32_t> numbers) {
     std::for_each(numbers.begin(), numbers.end(), add);
 }
 
-bool TransferScan::fill_from_account(Slice& slice) {
+Scanned TransferScan::fill_from_account(Slice& slice) {
   if (!reversed_ && !gathered_) return gather_blocks(slice);
   if (reversed_ && !newest_taken_) {
     newest_taken_ = true;
     add_numbers(list_.newest());
-    return true;
+    return Scanned::more;
   }
   const size_t ahead = look_ahead(kAhead);
   if (reversed_) {
@@ -220,35 +299,35 @@ bool TransferScan::fill_from_account(Slice& slice) {
       block_ = numbers.front() < range_.first ? NumberLists::kNone : list_.before(block_);
       slice.left -= kBlockOfListCost;
     }
-    return block_ != NumberLists::kNone || !batch_.empty();
+    return block_ != NumberLists::kNone || !batch_.empty() ? Scanned::more : Scanned::done;
   }
   for (; !blocks_.empty() && batch_.size() < ahead; blocks_.pop_back()) add_numbers(list_.block(blocks_.back()));
   if (blocks_.empty() && !newest_taken_) {
     newest_taken_ = true;
     add_numbers(list_.newest());
-    return true;
+    return Scanned::more;
   }
-  return !batch_.empty();
+  return batch_.empty() ? Scanned::done : Scanned::more;
 }
 
 // The list is linked backwards.
-bool TransferScan::gather_blocks(Slice& slice) {
+Scanned TransferScan::gather_blocks(Slice& slice) {
   for (; block_ != NumberLists::kNone && !slice.over(); slice.left -= kBlockOfListCost) {
     const std::span<const uint32_t> numbers = list_.block(block_);
     if (numbers.front() < range_.last && numbers.back() >= range_.first) blocks_.push_back(block_);
     block_ = numbers.front() < range_.first ? NumberLists::kNone : list_.before(block_);
   }
   gathered_ = block_ == NumberLists::kNone;
-  return true;
+  return Scanned::more;
 }
 
-bool TransferScan::fill_from_ids() {
+Scanned TransferScan::fill_from_ids() {
   for (; next_id_ < ids_.size() && batch_.size() < kAhead; ++next_id_)
     if (const uint32_t number = ledger_.expected_number(ids_[next_id_]); number != NumberLists::kNone) {
       batch_.push_back(number);
       batch_ids_.push_back(ids_[next_id_]);
     }
-  return !batch_.empty() || next_id_ < ids_.size();
+  return batch_.empty() && next_id_ == ids_.size() ? Scanned::done : Scanned::more;
 }
 
 // Accounts.

@@ -1,6 +1,8 @@
 // The reads of the ledger in slices: filters over what is stored, in the order of timestamps. Between two slices commands may
 // be applied, so that a search through a long history holds up none.
 //
+// A search for values of fields looks at the rows that the sorted runs name, file by file; where there are none, at all of them.
+//
 // Transfers and balances never change: their searches show what there was at their first slice. Accounts do: theirs show
 // what there is at the last. A filter that is invalid finds nothing. Not state; the ledger outlives them; its thread.
 #pragma once
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "modules/fintech/domain/ledger/ledger.h"
+#include "modules/fintech/domain/ledger/transfer_fields.h"
 
 namespace heptane::fintech {
 
@@ -61,12 +64,17 @@ class TransferScan {
   bool matches(const Transfer& body) const;
   void look_at(uint32_t number, const Found& found);
   bool ready(Slice& slice);
-  bool fill(Slice& slice);
+  Scanned fill(Slice& slice);
   size_t look_ahead(size_t most);
-  bool fill_from_range();
-  bool fill_from_account(Slice& slice);
-  bool fill_from_ids();
-  bool gather_blocks(Slice& slice);
+  Scanned fill_from_range(Slice& slice);
+  Scanned fill_from_runs(Slice& slice);
+  Scanned fill_from_account(Slice& slice);
+  Scanned fill_from_ids();
+  Scanned gather_blocks(Slice& slice);
+  TransferStore::Numbers next_piece() const;
+  void pass(const TransferStore::Numbers& piece);
+  std::optional<uint32_t> best_field(uint32_t file) const;
+  void expect_runs(uint32_t file);
   void add_numbers(std::span<const uint32_t> numbers);
 
   const Ledger& ledger_;
@@ -82,6 +90,10 @@ class TransferScan {
   size_t at_ = 0;
   size_t ahead_ = 0;       // how many at once
   bool expected_ = false;  // the files of the batch
+
+  TransferKeys keys_;           // of the fields asked for
+  bool keyed_ = false;          // there is one
+  uint32_t runs_expected_ = 0;  // files whose blocks are on their way, from the next piece on
 
   NumberLists::View list_;
   bool newest_taken_ = false;

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
+#include "modules/fintech/domain/ledger/transfer_fields.h"
+
 namespace heptane::fintech {
 
 TransferStore::TransferStore(uint32_t rows_per_file)
     : bodies_("ledger-transfers", rows_per_file),
       keys_("ledger-keys", rows_per_file),
-      balances_("ledger-balances", rows_per_file) {
+      balances_("ledger-balances", rows_per_file),
+      runs_(bodies_.store().shape(), kTransferFields, keys_of_transfer) {
   bodies_.store().set_on_leave([this](uint32_t first, uint32_t count) { keep_pending(first, count); });
 }
 
@@ -125,6 +128,7 @@ std::optional<Error> TransferStore::take_damage() const {
 
 void TransferStore::clear() {
   for (rows::RowStore* store : stores()) store->clear();
+  runs_.clear();
   marks_.clear();
   waypoints_.clear();
   balances_due_ = 0;
@@ -133,7 +137,8 @@ void TransferStore::clear() {
 
 uint64_t TransferStore::memory_bytes() const {
   constexpr uint64_t kMapNode = 48 + sizeof(Transfer);
-  uint64_t bytes = marks_.memory_bytes() + waypoints_.memory_bytes() + pending_.size() * kMapNode;
+  uint64_t bytes =
+      runs_.memory_bytes() + marks_.memory_bytes() + waypoints_.memory_bytes() + pending_.size() * kMapNode;
   for (const rows::RowStore* store : stores()) bytes += store->memory_bytes();
   return bytes;
 }

@@ -2,6 +2,7 @@
 // creation, which is that of their timestamps. The newest are in memory, the others in row files (kernel/rows); so are the
 // balances that accounts with history keep. Who uses the store gets copies and cannot tell, but by the time it takes.
 //
+// Beside the files of bodies lie sorted runs of the fields that queries name (kernel/rows/run_store.h).
 // In memory for each transfer: a byte (what became of it, whose balances it left) and a quarter (a waypoint for every 64). The
 // bodies of pending transfers that nothing has resolved are always there: apply() reads files for an id that exists alone.
 #pragma once
@@ -14,6 +15,7 @@
 
 #include "kernel/base/result.h"
 #include "kernel/rows/rows.h"
+#include "kernel/rows/run_store.h"
 #include "modules/fintech/domain/ledger/chunks.h"
 #include "modules/fintech/domain/ledger/types.h"
 
@@ -104,7 +106,16 @@ class TransferStore {
   void expect(std::span<const uint32_t> numbers) const { bodies_.store().expect(numbers); }
   void expect_balances(std::span<const uint32_t> transfers) const;
   // Of all files.
-  uint64_t blocks_read() const { return bodies_.store().blocks_read() + balances_.store().blocks_read(); }
+  uint64_t blocks_read() const {
+    return bodies_.store().blocks_read() + balances_.store().blocks_read() + runs_.blocks_read();
+  }
+  // Which bodies in files have a value in a field; numbers of rows and files as in bodies.
+  const rows::RunStore& runs() const { return runs_; }
+  rows::RunStore& runs() { return runs_; }
+  uint32_t rows_per_file() const { return bodies_.store().shape().rows_per_file; }
+  // Between two commands, never in replay.
+  void settle_runs() { runs_.settle(bodies_.store()); }
+  void verify_runs(std::vector<std::string>& problems) const { runs_.verify(bodies_.store(), problems); }
   std::optional<Error> take_damage() const;
 
   // All kinds of rows, for the machine that saves, restores and writes them: bodies, keys, balances.
@@ -140,6 +151,7 @@ class TransferStore {
   rows::Rows<Transfer> bodies_;
   rows::Rows<TransferKey> keys_;
   rows::Rows<BalanceRow> balances_;
+  rows::RunStore runs_;
   Chunks<uint8_t> marks_;
   Chunks<Waypoint> waypoints_;
   uint32_t balances_due_ = 0;

@@ -52,6 +52,7 @@ Result<void> restore_store(rows::RowStore& store, SnapshotReader& reader) {
 void LedgerFiles::open(const FilePlace& place) {
   on_fatal_ = place.on_fatal;
   for (rows::RowStore* store : transfers().stores()) store->open({place.disk, place.directory, place.writable});
+  transfers().runs().open({place.disk, place.directory, place.writable});
 }
 
 std::vector<uint32_t> LedgerFiles::named() {
@@ -72,12 +73,13 @@ Result<bool> LedgerFiles::write_next() {
     const Result<bool> written = store->write_next();
     if (!written || *written) return written;
   }
-  return false;
+  return transfers().runs().write_next();
 }
 
 uint32_t LedgerFiles::verify(std::vector<std::string>& problems) const {
   uint32_t files = 0;
   for (const rows::RowStore* store : ledger_.transfers().stores()) files += store->verify(problems);
+  ledger_.transfers().verify_runs(problems);
   return files;
 }
 

@@ -180,6 +180,7 @@ bool LedgerMachine::recount_step(Recount& recount, uint32_t work) const {
 // an account's number is compared with the one that answers are given from.
 bool LedgerMachine::idle_work() {
   ledger_.settle();
+  ledger_.stored_transfers().settle_runs();
   if (!recount_due_ || ledger_.in_scope()) return false;
   recount_due_ = !recount_step(running_, kRecountIdleSlice);
   return recount_due_;
