@@ -3,6 +3,7 @@
 #include "modules/data/module.h"
 #include "modules/fintech/cli/ledger.h"
 #include "modules/fintech/module.h"
+#include "modules/iot/module.h"
 #include "sim/sim_command.h"
 
 namespace {
@@ -11,6 +12,7 @@ heptane::server::Modules make_modules() {
   heptane::server::Modules modules;
   modules.push_back(heptane::data::make_module());
   modules.push_back(heptane::fintech::make_module());
+  modules.push_back(heptane::iot::make_module());
   return modules;
 }
 

@@ -308,9 +308,10 @@ void Connection::begin_close(CloseReason reason, std::string_view why) {
   if (phase_ != Phase::open && phase_ != Phase::handshake) return;
   phase_ = Phase::closing;
   reason_ = reason;
-  core_.counters.closed[static_cast<size_t>(reason)].add();
+  if (!listener_.resident) core_.counters.closed[static_cast<size_t>(reason)].add();
   if (listener_.outbound != nullptr) listener_.why_closed = why.empty() ? "the connection broke off" : why;
-  if (core_.config.on_closed) core_.config.on_closed(listener_.protocol.name(), remote(), reason, why);
+  if (core_.config.on_closed && !listener_.resident)
+    core_.config.on_closed(listener_.protocol.name(), remote(), reason, why);
   core_.queue_dirty(*this);
 }
 

@@ -12,6 +12,30 @@ namespace {
 constexpr size_t kAdvancesPerTurn = 4096;
 constexpr size_t kEvictionsPerTurn = 16;
 
+// The stream of a resident session: nothing ever comes, what is written is gone.
+class NoPeer final : public Stream {
+ public:
+  void set_events(StreamEvents* events) override { (void)events; }
+  IoResult read_some(MutableBytes into) override {
+    (void)into;
+    return {closing_ ? IoStatus::closed : IoStatus::would_block, 0};
+  }
+  IoResult write_some(std::span<const Bytes> pieces) override {
+    IoResult taken;
+    for (const Bytes piece : pieces) taken.bytes += piece.size();
+    return taken;
+  }
+  void want_read() override {}
+  void want_write() override {}
+  void shutdown_write() override { closing_ = true; }
+  const Address& local() const override { return nowhere_; }
+  const Address& remote() const override { return nowhere_; }
+
+ private:
+  Address nowhere_;
+  bool closing_ = false;
+};
+
 int64_t earlier(int64_t one, int64_t other) {
   if (one < 0 || other < 0) return std::max(one, other);
   return std::min(one, other);
@@ -66,6 +90,14 @@ void IoLoop::stop_outbound(SessionId outbound) {
     if (&connection->listener() == &state) connection->close(CloseReason::session_closed, "it is not wanted any more");
 }
 
+void IoLoop::add_resident(Protocol& protocol) {
+  auto state = std::make_unique<ListenerState>(protocol, next_index_++, ListenerOptions{});
+  state->resident = true;
+  ListenerState& listener = *state;
+  listeners_.push_back(std::move(state));
+  adopt(listener, std::make_unique<NoPeer>());
+}
+
 Result<uint16_t> IoLoop::add_datagrams(DatagramProtocol& protocol, const Address& address) {
   Result<std::unique_ptr<DatagramSocket>> socket = net_.datagrams(address);
   if (!socket) return std::move(socket.error());
@@ -109,7 +141,7 @@ void IoLoop::adopt(ListenerState& listener, std::unique_ptr<Stream> stream) {
   auto connection = std::make_unique<Connection>(core_, listener, id, std::move(stream));
   Connection& opened = *connection;
   connections_.emplace(id, std::move(connection));
-  core_.counters.open.add();
+  if (!listener.resident) core_.counters.open.add();
   listener.count(opened.remote().host);
   opened.open();
 }
@@ -320,8 +352,8 @@ void IoLoop::settle() {
   for (Connection* connection : round_) {
     connection->settle();
     if (!connection->dead()) continue;
-    core_.counters.open.subtract();
     ListenerState& listener = connection->listener();
+    if (!listener.resident) core_.counters.open.subtract();
     const bool was_open = connection->was_open();
     listener.discount(connection->remote().host);
     connections_.erase(connection->id());

@@ -35,6 +35,10 @@ class IoLoop {
   SessionId add_outbound(Protocol& protocol, OutboundOptions options);
   void stop_outbound(SessionId outbound);
 
+  // One session without a peer, until shutdown: for what outlives the connections of a protocol. It has everything of a
+  // SessionContext but input; what it writes goes nowhere. Not counted among the connections.
+  void add_resident(Protocol& protocol);
+
   // Serves the protocol's datagrams there; returns the port.
   Result<uint16_t> add_datagrams(DatagramProtocol& protocol, const Address& address);
 

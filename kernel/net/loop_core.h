@@ -90,6 +90,7 @@ struct ListenerState {
   ListenerOptions options;
   bool encrypted;
   Outbound* outbound = nullptr;  // it makes the connections; there is no listener
+  bool resident = false;         // its one connection is the server's own and has no peer
   std::string why_closed;        // an outbound one's last connection
   std::unique_ptr<Listener> listener;
   ActivityList activity;

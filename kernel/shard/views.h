@@ -11,6 +11,8 @@
 // find a batch's header: this one costs 48 bytes for each command that makes any.
 #pragma once
 
+#include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,10 +40,15 @@ LoggedCommand logged_command(const log::EntryView& entry, const log::EntryViews&
 // The commands for `machine` in it: itself, or the operations of a transaction.
 std::vector<Command> commands_for(const Command& command, MachineId machine);
 
+struct ViewHeader {
+  std::string_view key;
+  Bytes value;
+};
 struct ViewRecord {
   Bytes key;
   bool has_key = false;
   Bytes value;
+  std::span<const ViewHeader> headers{};  // behind the position, which every record has
 };
 
 // Where renderings go. Every record is passed by skip() or add(), in order, until full().

@@ -238,9 +238,11 @@ PartitionId StreamsMachine::ensure_stream(std::string_view name, Sequence sequen
   return partition ? *partition : add_stream(name, 1, sequence).partitions.front();
 }
 
-std::optional<PartitionId> StreamsMachine::ensure_view(std::string_view name, ViewId view, Sequence sequence) {
+std::optional<PartitionId> StreamsMachine::ensure_view(std::string_view name, ViewId view, Sequence sequence,
+                                                       StreamConfig config) {
   const auto found = streams_.find(name);
   Stream& stream = found != streams_.end() ? found->second : add_stream(name, 1, sequence);
+  if (found == streams_.end()) stream.config = config;
   if (stream.view == view) return stream.partitions.front();
   if (stream.view.is_view()) return std::nullopt;
   // Made by a client that came before the first record, or just now.

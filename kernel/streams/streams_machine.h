@@ -29,7 +29,9 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   std::optional<PartitionId> find_partition(std::string_view name, uint32_t index) const;
   // The view's partition. Its stream is created when it is not there, and one without records becomes it; nullopt: there is
   // a stream of that name that is something else.
-  std::optional<PartitionId> ensure_view(std::string_view name, ViewId view, Sequence sequence);
+  // `config`: of a stream that this makes.
+  std::optional<PartitionId> ensure_view(std::string_view name, ViewId view, Sequence sequence,
+                                         StreamConfig config = {});
 
   MachineId id() const override { return machine_ids::kStreams; }
   std::string_view name() const override { return "streams"; }

@@ -8,7 +8,20 @@ namespace {
 
 constexpr int64_t kNsPerMs = 1'000'000;
 constexpr size_t kRecordOverheadBytes = 64;  // lengths, deltas and the position's header, at most
-constexpr uint32_t kHeaders = 1;
+constexpr size_t kHeaderOverheadBytes = 10;  // lengths, at most
+
+size_t bytes_of(std::span<const ViewHeader> headers) {
+  size_t bytes = 0;
+  for (const ViewHeader& header : headers) bytes += header.key.size() + header.value.size() + kHeaderOverheadBytes;
+  return bytes;
+}
+
+void put_header(ByteWriter& out, std::string_view key, Bytes value) {
+  out.zigzag(static_cast<int64_t>(key.size()));
+  out.append(key);
+  out.zigzag(static_cast<int64_t>(value.size()));
+  out.append(value);
+}
 
 }  // namespace
 
@@ -62,7 +75,7 @@ Result<bool> ViewBatches::add(const log::EntryView& entry, const log::EntryViews
 }
 
 bool ViewBatches::put(const log::EntryViews& views, Offset offset, const ViewRecord& record) {
-  const size_t bytes = record.key.size() + record.value.size() + kRecordOverheadBytes;
+  const size_t bytes = record.key.size() + record.value.size() + bytes_of(record.headers) + kRecordOverheadBytes;
   const size_t open_bytes = open_.count() == 0 ? kRecordBatchHeaderBytes : open_.size_bytes();
   const bool any = open_.count() > 0 || !batches_.empty();
   if (any && bytes_ + open_bytes + bytes > limits_.total_bytes) return false;
@@ -77,13 +90,18 @@ bool ViewBatches::put(const log::EntryViews& views, Offset offset, const ViewRec
   if (position_of_ != views.sequence) {
     const std::string position = position_text(views.shard, views.sequence);
     headers_.clear();
-    for (const std::string_view text : {kPositionHeader, std::string_view(position)}) {
-      headers_.zigzag(static_cast<int64_t>(text.size()));
-      headers_.append(text);
-    }
+    put_header(headers_, kPositionHeader, as_bytes(position));
     position_of_ = views.sequence;
   }
-  open_.add(timestamp_ms, record.has_key, record.key, true, record.value, headers_.view(), kHeaders);
+  Bytes headers = headers_.view();
+  if (!record.headers.empty()) {
+    own_headers_.clear();
+    own_headers_.append(headers);
+    for (const ViewHeader& header : record.headers) put_header(own_headers_, header.key, header.value);
+    headers = own_headers_.view();
+  }
+  const auto count = static_cast<uint32_t>(1 + record.headers.size());
+  open_.add(timestamp_ms, record.has_key, record.key, true, record.value, headers, count);
   return true;
 }
 

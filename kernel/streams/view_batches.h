@@ -43,6 +43,7 @@ class ViewBatches {
   Epoch open_epoch_ = 0;
   Sequence position_of_ = 0;  // what headers_ says
   ByteWriter headers_;
+  ByteWriter own_headers_;  // those, and the record's
 };
 
 }  // namespace heptane::streams

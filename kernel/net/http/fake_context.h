@@ -22,6 +22,7 @@ class FakeContext final : public net::SessionContext {
   std::function<net::RecordsRead(const ReadRequest&)> on_read;
   bool queue_full = false;
   bool hold_answers = false;
+  SessionId session_id = 1;
   bool output_stalls = false;  // nobody reads: output_bytes() counts, full above kOutputHighBytes
   static constexpr size_t kOutputHighBytes = size_t{256} << 10;
 
@@ -137,7 +138,7 @@ class FakeContext final : public net::SessionContext {
   void cancel(net::SessionTimerId timer) override { timers_.erase(timer); }
   int64_t monotonic_ns() const override { return now_ns_; }
   int64_t utc_ns() const override { return int64_t{1'700'000'000} * 1'000'000'000 + now_ns_; }
-  SessionId id() const override { return 1; }
+  SessionId id() const override { return session_id; }
   const net::Address& local() const override { return address_; }
   const net::Address& remote() const override { return address_; }
   size_t output_bytes() const override { return output_stalls ? output.size() - drained_ : 0; }

@@ -66,9 +66,10 @@ bool valid_filter(std::string_view filter) {
 }
 
 bool within_limits(std::string_view text) {
-  if (text.size() > kTopicLimitBytes) return false;
-  return static_cast<size_t>(std::count(text.begin(), text.end(), '/')) < kTopicLimitLevels;
+  return text.size() <= kTopicLimitBytes && levels_of(text) <= kTopicLimitLevels;
 }
+
+size_t levels_of(std::string_view text) { return 1 + static_cast<size_t>(std::count(text.begin(), text.end(), '/')); }
 
 bool is_shared(std::string_view filter) { return filter.starts_with(kShare) || filter == "$share"; }
 

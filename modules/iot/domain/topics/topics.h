@@ -32,6 +32,8 @@ bool is_shared(std::string_view filter);
 // nullopt: it begins like one and is none.
 std::optional<SharedFilter> parse_shared(std::string_view filter);
 
+size_t levels_of(std::string_view topic_or_filter);
+
 // Level by level; the tree (topic_tree.h) says the same for many filters at once.
 bool matches(std::string_view filter, std::string_view topic);
 

@@ -1,0 +1,99 @@
+#include "modules/iot/machine/api.h"
+
+#include "modules/iot/domain/topics/topics.h"
+
+namespace heptane::iot {
+
+namespace {
+
+constexpr uint8_t kRetain = 4;
+constexpr uint8_t kExpires = 8;
+constexpr size_t kHeadBytes = 17;
+
+constexpr const char* kNoQuery = "a query for retained messages is a filter and a topic";
+
+void write_short(ByteWriter& out, std::string_view text) {
+  out.le<uint16_t>(static_cast<uint16_t>(text.size()));
+  out.append(text);
+}
+
+std::string_view read_short(ByteReader& in) { return as_text(in.take(in.le<uint16_t>())); }
+
+}  // namespace
+
+void append_message(ByteWriter& out, const MessageView& message) {
+  const int flags = message.qos | (message.retain ? kRetain : 0) | (message.expiry_s ? kExpires : 0);
+  out.u8(static_cast<uint8_t>(flags));
+  out.le<uint32_t>(message.expiry_s.value_or(0));
+  out.le<uint16_t>(static_cast<uint16_t>(message.topic.size()));
+  out.le<uint16_t>(static_cast<uint16_t>(message.client.size()));
+  out.le<uint32_t>(static_cast<uint32_t>(message.properties.size()));
+  out.le<uint32_t>(static_cast<uint32_t>(message.payload.size()));
+  out.append(message.topic);
+  out.append(message.client);
+  out.append(message.properties);
+  out.append(message.payload);
+}
+
+MessageView read_message(ByteReader& in) {
+  MessageView message;
+  const uint8_t flags = in.u8();
+  message.qos = flags & 3;
+  message.retain = (flags & kRetain) != 0;
+  const auto expiry_s = in.le<uint32_t>();
+  if ((flags & kExpires) != 0) message.expiry_s = expiry_s;
+  const auto topic = in.le<uint16_t>();
+  const auto client = in.le<uint16_t>();
+  const auto properties = in.le<uint32_t>();
+  const auto payload = in.le<uint32_t>();
+  message.topic = as_text(in.take(topic));
+  message.client = as_text(in.take(client));
+  message.properties = as_text(in.take(properties));
+  message.payload = as_text(in.take(payload));
+  const bool topic_is_one = valid_topic(message.topic) && within_limits(message.topic) && valid_text(message.topic);
+  if (message.qos == 3 || !topic_is_one || message.client.size() > kClientLimitBytes) in.fail();
+  return message;
+}
+
+std::optional<std::vector<MessageView>> decode_publishes(Bytes payload) {
+  ByteReader in(payload);
+  const auto count = in.le<uint16_t>();
+  if (count == 0 || count > kPublishesMax || !in.fits(count, kHeadBytes)) return std::nullopt;
+  std::vector<MessageView> messages;
+  messages.reserve(count);
+  for (uint16_t i = 0; i < count && !in.failed(); ++i) messages.push_back(read_message(in));
+  if (!in.complete()) return std::nullopt;
+  return messages;
+}
+
+Buffer encode(const RetainedQuery& query) {
+  ByteWriter out;
+  write_short(out, query.filter);
+  write_short(out, query.after);
+  return Buffer::take(out.release());
+}
+
+Result<RetainedQuery> decode_retained_query(Bytes payload) {
+  ByteReader in(payload);
+  RetainedQuery query;
+  query.filter = read_short(in);
+  query.after = read_short(in);
+  if (!in.complete() || !valid_filter(query.filter)) return Error{Errc::invalid_argument, kNoQuery};
+  return query;
+}
+
+Result<RetainedPage> decode_retained_page(Bytes payload) {
+  ByteReader in(payload);
+  RetainedPage page;
+  page.last = read_short(in);
+  while (in.remaining() > 0 && !in.failed()) {
+    RetainedPage::Item item;
+    item.stored = in.le<LogTime>();
+    item.message = read_message(in);
+    page.items.push_back(item);
+  }
+  if (in.failed()) return Error{Errc::corrupt, "a page of retained messages is cut off"};
+  return page;
+}
+
+}  // namespace heptane::iot
