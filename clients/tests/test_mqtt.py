@@ -298,6 +298,16 @@ class PowerCuts(unittest.TestCase):
 
 
 class BadInput(unittest.TestCase):
+    def test_a_flood_at_qos_2_without_pubrel_ends(self):
+        with Server() as server, Connection(server.address("mqtt")).open("flood", 5) as connection:
+            for identifier in range(1, 1026):  # one above Receive Maximum
+                connection.send(packet(0x34, string("t") + identifier.to_bytes(2, "big") + b"\0x"))
+            answers = []
+            while (answer := connection.read()) is not None:
+                answers.append(answer)
+            self.assertEqual(answers[-1], packet(0xE0, b"\x93"))
+            self.assertLessEqual(len(answers), 1025)
+
     def test_a_stranger_gets_nothing(self):
         with Server() as server:
             address = server.address("mqtt")
