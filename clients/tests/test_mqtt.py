@@ -184,6 +184,23 @@ class Rights(Guarded):
         mosquitto_pub(address, "-u", "token", "-P", self.token, "-t", "any/thing", "-m", "x", "-q", 2)
 
 
+    def test_a_revoked_user_gets_nothing_more(self):
+        address = self.server.address("mqtt")
+        self.admin("POST", "/api/v1/roles", {"name": "plant", "permissions": [
+            {"module": "mqtt", "pattern": "plant/*", "verbs": ["read", "write"]}]})
+        self.add_user("alice", "plant")
+        with Connection(address) as connection:
+            self.assertEqual(self.log_in(connection, "alice"), 0)
+            connection.send(packet(0x82, b"\0\x08\0" + string("plant/#") + b"\1"))
+            self.assertEqual(connection.read(), packet(0x90, b"\0\x08\0\x01"))
+            self.admin("DELETE", "/api/v1/users/alice", {})
+            mosquitto_pub(address, "-u", "token", "-P", self.token, "-t", "plant/1", "-m", "secret", "-q", 1)
+            self.assertEqual(connection.read(), packet(0xE0, b"\x98"))
+            self.assertIsNone(connection.read())
+            with Connection(address) as again:
+                self.assertEqual(self.log_in(again, "alice"), 0x86)
+
+
 class Encrypted(unittest.TestCase):
     def test_over_tls(self):
         authority = Authority()
@@ -298,6 +315,16 @@ class PowerCuts(unittest.TestCase):
 
 
 class BadInput(unittest.TestCase):
+    def test_a_flood_at_qos_2_without_pubrel_ends(self):
+        with Server() as server, Connection(server.address("mqtt")).open("flood", 5) as connection:
+            for identifier in range(1, 1026):  # one above Receive Maximum
+                connection.send(packet(0x34, string("t") + identifier.to_bytes(2, "big") + b"\0x"))
+            answers = []
+            while (answer := connection.read()) is not None:
+                answers.append(answer)
+            self.assertEqual(answers[-1], packet(0xE0, b"\x93"))
+            self.assertLessEqual(len(answers), 1025)
+
     def test_a_stranger_gets_nothing(self):
         with Server() as server:
             address = server.address("mqtt")

@@ -95,8 +95,24 @@ void MqttSession::on_close(net::CloseReason reason) {
 
 void MqttSession::deliver(const MessagePtr& message, const Delivery& delivery) {
   if (closed_) return;
-  outbox_.push(message, delivery);
-  touched();
+  if (in_force()) {
+    outbox_.push(message, delivery);
+    return touched();
+  }
+  revoke();
+  if (delivery.group) broker_.deliver_again(delivery.group, message);
+}
+
+bool MqttSession::in_force() const {
+  const auth::Authenticator* authenticator = broker_.options().authenticator;
+  return authenticator == nullptr || authenticator->in_force(identity_);
+}
+
+// Its user or token is gone or has other rights: it is told before it gets anything more. Its will was the old one's.
+void MqttSession::revoke() {
+  will_.reset();
+  if (five()) write_reason(PacketType::disconnect, Reason::administrative_action);
+  end(net::CloseReason::session_closed, "what proved who it is does not count any more", true);
 }
 
 void MqttSession::published(uint64_t ticket, Reason reason) {

@@ -118,6 +118,8 @@ class MqttSession final : public net::Session, public Subscriber {
   void end(net::CloseReason reason, const char* why, bool with_will);
   void leave(bool with_will);
   void touched();
+  bool in_force() const;
+  void revoke();
 
   Broker& broker_;
   const bool framed_;

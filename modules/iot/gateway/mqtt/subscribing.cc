@@ -125,6 +125,7 @@ bool MqttSession::ask_retained() {
 }
 
 void MqttSession::take_retained(const Reply& reply) {
+  if (!in_force()) return revoke();
   if (pending_) {
     Pending pending = std::move(*pending_);
     pending_.reset();
