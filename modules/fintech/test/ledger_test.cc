@@ -500,8 +500,9 @@ TEST(Ledger, QueriesByEveryFieldFindTheSameWithAndWithoutRuns) {
     SeededRandom random(seed);
     Pair pair(seed % 2 == 0 ? 64 : 2048);
     std::vector<Account> accounts(2);
+    Uint128 id = 0;
     for (Account& account : accounts) {
-      account.id = static_cast<Uint128>(&account - accounts.data() + 1);
+      account.id = ++id;
       account.ledger = account.code = 1;
     }
     std::vector<CreateResult> results;
