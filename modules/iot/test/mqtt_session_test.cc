@@ -98,6 +98,20 @@ TEST(MqttSession, AQueueIsBoundedAndWhatItLosesIsCounted) {
   EXPECT_EQ(world.broker().counters().sent.value(), 15U);
 }
 
+TEST(MqttSession, WhoNeverAcknowledgesHoldsABoundedNumberOfBytes) {
+  World world;
+  world.send("s", bytes_of("10 r14 s4 'MQTT' 05 02 k0 00 s1 's'"));  // Receive Maximum 65,535
+  world.send("s", bytes_of("82 r7 m1 00 s1 't' 01"));
+  world.send("a", connect("a"));
+  const std::string payload(500'000, 'x');
+  for (int id = 1; id <= 40; ++id) world.send("a", bytes_of("32 r500005 s1 't' m" + std::to_string(id)) + payload);
+  EXPECT_EQ(world.broker().counters().sent.value(), 33U) << "16 MiB";
+  EXPECT_EQ(world.broker().counters().dropped_queue.value(), 7U);
+  world.send("s", bytes_of("40 02 m1"));
+  world.send("a", bytes_of("32 r500005 s1 't' m50") + payload);
+  EXPECT_EQ(world.broker().counters().sent.value(), 34U) << "an acknowledgement makes room";
+}
+
 TEST(MqttSession, AReaderThatStallsLosesQosZeroAndKeepsTheRest) {
   World world;
   world.send("s", connect("s"));

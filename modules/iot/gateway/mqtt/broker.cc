@@ -27,6 +27,14 @@ Reason reason_of(PublishStatus status) {
   return status == PublishStatus::kept ? Reason::success : Reason::quota_exceeded;
 }
 
+// A message that waits for a slow subscriber must not keep the much larger command in memory that it came with.
+void own_bytes(Message& message, Bytes encoded) {
+  if (encoded.size() > message.bytes.size() / 2) return;
+  message.bytes = Buffer::copy_of(encoded);
+  ByteReader in(message.bytes.view());
+  message.view = read_message(in);
+}
+
 bool same(const Principal& one, const Principal& other) { return one.id == other.id && one.version == other.version; }
 
 }  // namespace
@@ -228,8 +236,10 @@ void Broker::release(const InFlight& batch, const Reply& reply) {
   for (size_t i = 0; i < batch.waiting.size(); ++i) {
     const Waiting& waiting = batch.waiting[i];
     auto message = std::make_shared<Message>();
+    const Bytes rest = in.rest();
     message->bytes = batch.payload;
     message->view = read_message(in);
+    own_bytes(*message, rest.first(rest.size() - in.remaining()));
     message->from = waiting.session;
     message->received_ns = waiting.received_ns;
     const Reason reason = i < statuses.size() ? reason_of(static_cast<PublishStatus>(statuses[i])) : Reason::success;

@@ -4,7 +4,7 @@
 // publisher is told. Answers come in the log's order, so that is the order of what everybody sees.
 //
 // It outlives connections: a publisher that is gone does not take its message with it. Its own way to the shard is a session
-// without a peer (resident.h). Bounds: kWaitingBytesMax and kWaitingMax of what is not acknowledged; at half of it
+// without a peer (mqtt.h). Bounds: kWaitingBytesMax and kWaitingMax of what is not acknowledged; at half of it
 // publishers are not read any more. The I/O thread's.
 #pragma once
 

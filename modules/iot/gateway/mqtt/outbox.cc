@@ -30,10 +30,9 @@ void Outbox::push(const MessagePtr& message, const Delivery& delivery) {
     send(item, 0);
     return;
   }
-  const size_t bytes = message->view.payload.size();
-  if (queue_.size() >= limits_.queue_max || queue_bytes_ + bytes > kQueueBytesMax)
-    return counters_->dropped_queue.add();
-  queue_bytes_ += bytes;
+  const size_t bytes = bytes_of(item);
+  if (queue_.size() >= limits_.queue_max || held_bytes_ + bytes > kHeldBytesMax) return counters_->dropped_queue.add();
+  held_bytes_ += bytes;
   queue_.push_back(std::move(item));
   pump();
 }
@@ -42,13 +41,26 @@ void Outbox::pump() {
   while (!queue_.empty() && sent_.size() < limits_.window && !context_->output_full()) {
     Item item = std::move(queue_.front());
     queue_.pop_front();
-    queue_bytes_ -= item.message->view.payload.size();
     const PacketId id = take_id();
-    if (!send(item, id)) continue;
+    if (!send(item, id)) {
+      held_bytes_ -= bytes_of(item);
+      continue;
+    }
     item.number = ++sent_count_;
     item.wants = item.delivery.qos == 1 ? Wants::puback : Wants::pubrec;
     sent_.emplace(id, std::move(item));
   }
+}
+
+size_t Outbox::bytes_of(const Item& item) {
+  constexpr size_t kOwnBytes = 256;  // of the item, the map's node, the message's own
+  const MessageView& view = item.message->view;
+  return kOwnBytes + view.topic.size() + view.properties.size() + view.payload.size();
+}
+
+void Outbox::forget(std::map<PacketId, Item>::iterator sent) {
+  held_bytes_ -= bytes_of(sent->second);
+  sent_.erase(sent);
 }
 
 // The window is smaller than the number of identifiers, so there is a free one.
@@ -141,7 +153,7 @@ Fault Outbox::on_puback(PacketId id) {
   const auto found = sent_.find(id);
   if (found == sent_.end()) return {};  // of another life of the client
   if (found->second.wants != Wants::puback) return kWrongAck;
-  sent_.erase(found);
+  forget(found);
   pump();
   return {};
 }
@@ -154,7 +166,7 @@ Fault Outbox::on_pubrec(PacketId id, Reason reason) {
   }
   if (found->second.wants == Wants::puback) return kWrongAck;
   if (static_cast<uint8_t>(reason) >= 0x80) {
-    sent_.erase(found);
+    forget(found);
     pump();
     return {};
   }
@@ -167,7 +179,7 @@ Fault Outbox::on_pubcomp(PacketId id) {
   const auto found = sent_.find(id);
   if (found == sent_.end()) return {};
   if (found->second.wants != Wants::pubcomp) return kWrongAck;
-  sent_.erase(found);
+  forget(found);
   pump();
   return {};
 }
@@ -192,7 +204,7 @@ std::vector<std::pair<std::shared_ptr<SharedGroup>, MessagePtr>> Outbox::take_sh
   }
   sent_.clear();
   queue_.clear();
-  queue_bytes_ = 0;
+  held_bytes_ = 0;
   return shared;
 }
 

@@ -1,6 +1,7 @@
 // What goes to one client: PUBLISH packets with their identifiers, the window of those it has not acknowledged, and the queue
 // of those that wait for it (MQTT 5.0 §4.3, §4.4, §4.9). QoS 0 goes out at once or is dropped, counted; QoS 1 and 2 wait, up to
-// `queue_max` messages and kQueueBytesMax, what comes then is dropped, counted. One connection's; the I/O thread's.
+// `queue_max` messages. Those and the unacknowledged ones hold kHeldBytesMax together, because a client of MQTT 5 may leave 65,535
+// without an answer; what comes then is dropped, counted. One connection's; the I/O thread's.
 #pragma once
 
 #include <deque>
@@ -14,7 +15,7 @@ namespace heptane::iot::mqtt {
 
 class Outbox {
  public:
-  static constexpr size_t kQueueBytesMax = size_t{16} << 20;
+  static constexpr size_t kHeldBytesMax = size_t{16} << 20;
 
   struct Limits {
     Version version = Version::v311;
@@ -51,6 +52,8 @@ class Outbox {
     Wants wants = Wants::puback;
   };
 
+  static size_t bytes_of(const Item& item);
+  void forget(std::map<PacketId, Item>::iterator sent);
   bool send(Item& item, PacketId id);
   bool expired(const Message& message, uint32_t& left_s) const;
   void write_properties(ByteWriter& out, const Item& item, uint32_t expiry_left_s, std::string_view& topic);
@@ -61,7 +64,7 @@ class Outbox {
   MqttCounters* counters_ = nullptr;
   net::SessionContext* context_ = nullptr;
   std::deque<Item> queue_;
-  size_t queue_bytes_ = 0;
+  size_t held_bytes_ = 0;  // of queue_ and sent_
   std::map<PacketId, Item> sent_;
   uint64_t sent_count_ = 0;
   PacketId last_id_ = 0;
