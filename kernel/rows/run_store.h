@@ -39,7 +39,7 @@ class RunStore {
 
   // How many blocks a search reads; nullopt: all rows have to be looked at.
   std::optional<uint32_t> blocks_of(uint32_t file, uint32_t field, uint32_t key) const;
-  // Appends the rows of the file that have the key (and some others never), in their order.
+  // Appends the rows of the file that have the key, in their order.
   Found find(uint32_t file, uint32_t field, uint32_t key, bool may_wait, std::vector<uint32_t>& rows) const;
   void expect(uint32_t file, uint32_t field, uint32_t key) const;
   uint64_t blocks_read() const { return blocks_read_; }
