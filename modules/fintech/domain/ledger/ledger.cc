@@ -517,7 +517,7 @@ PendingStatus Ledger::pending_status(Uint128 id) const {
   return number == kNone || (number & kFailedBit) != 0 ? PendingStatus::none : transfers_.status(number);
 }
 
-bool Ledger::has_account_at(uint64_t timestamp) const {
+uint32_t Ledger::first_account_not_before(uint64_t timestamp) const {
   uint32_t low = 0;
   for (uint32_t high = accounts_.size(); low < high;) {
     const uint32_t middle = low + (high - low) / 2;
@@ -526,7 +526,12 @@ bool Ledger::has_account_at(uint64_t timestamp) const {
     else
       high = middle;
   }
-  return low < accounts_.size() && accounts_[low].timestamp == timestamp;
+  return low;
+}
+
+bool Ledger::has_account_at(uint64_t timestamp) const {
+  const uint32_t number = first_account_not_before(timestamp);
+  return number < accounts_.size() && accounts_[number].timestamp == timestamp;
 }
 
 void Ledger::expect_transfers(Bytes events) const {

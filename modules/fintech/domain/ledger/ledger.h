@@ -96,6 +96,8 @@ class Ledger {
   // All there is, in its order, for snapshots: what restore_* takes in the same order gives an equal ledger. False: it
   // cannot be.
   const Chunks<Account>& accounts() const { return accounts_; }
+  // The number of accounts when there is none.
+  uint32_t first_account_not_before(uint64_t timestamp) const;
   const TransferStore& transfers() const { return transfers_; }
   const Chunks<Uint128>& failed_ids() const { return failed_; }
   const rows::Rows<BalanceRow>& history() const { return transfers_.balances(); }

@@ -337,22 +337,9 @@ AccountScan::AccountScan(const Ledger& ledger, const QueryFilter& filter, uint32
   if (!valid(filter)) return;
   limit_ = std::min(limit, filter.limit);
   reversed_ = (filter.flags & filter_flags::kQueryReversed) != 0;
-  first_ = first_not_before(time_min(filter));
-  below_ = std::max(first_, first_not_before(time_max(filter) + 1));
+  first_ = ledger.first_account_not_before(time_min(filter));
+  below_ = std::max(first_, ledger.first_account_not_before(time_max(filter) + 1));
   next_ = reversed_ ? ledger.accounts().size() : first_;
-}
-
-uint32_t AccountScan::first_not_before(uint64_t timestamp) const {
-  const Chunks<Account>& accounts = ledger_.accounts();
-  uint32_t low = 0;
-  for (uint32_t high = accounts.size(); low < high;) {
-    const uint32_t middle = low + (high - low) / 2;
-    if (accounts[middle].timestamp < timestamp)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
 }
 
 bool AccountScan::matches(const Account& account) const {

@@ -116,7 +116,6 @@ class AccountScan {
 
  private:
   bool matches(const Account& account) const;
-  uint32_t first_not_before(uint64_t timestamp) const;
 
   const Ledger& ledger_;
   const QueryFilter filter_;
