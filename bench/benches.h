@@ -15,6 +15,8 @@ bool bench_idle(const Scratch& scratch);
 bool bench_snapshot(const Scratch& scratch);
 bool bench_transfers(const Scratch& scratch);
 bool bench_history(const Scratch& scratch);
+bool bench_lookups(const Scratch& scratch);
+bool bench_mqtt(const Scratch& scratch);
 
 #ifdef HEPTANE_BENCH_RDKAFKA
 bool bench_produce(const Scratch& scratch);

@@ -30,12 +30,16 @@ std::string binary() {
   std::exit(1);
 }
 
-// The value of a listener in the endpoints file.
-std::string endpoint_in(const std::string& path, const std::string& listener) {
+std::string content_of(const std::string& path) {
   std::ifstream file(path);
   std::ostringstream text;
   text << file.rdbuf();
-  const std::string endpoints = text.str();
+  return text.str();
+}
+
+// The value of a listener in the endpoints file.
+std::string endpoint_in(const std::string& path, const std::string& listener) {
+  const std::string endpoints = content_of(path);
   const size_t name = endpoints.find('"' + listener + '"');
   const size_t begin = name == std::string::npos ? name : endpoints.find('"', endpoints.find(':', name));
   if (begin == std::string::npos) give_up("the server names no endpoint " + listener + ": " + endpoints);
@@ -44,11 +48,17 @@ std::string endpoint_in(const std::string& path, const std::string& listener) {
 
 }  // namespace
 
-HeptaneProcess::HeptaneProcess(std::string directory) : directory_(std::move(directory)) {
+HeptaneProcess::HeptaneProcess(std::string directory, const std::vector<std::string>& more_arguments)
+    : directory_(std::move(directory)) {
   std::filesystem::create_directories(directory_);
   const std::string program = binary();
-  const std::string data = directory_ + "/data";
   const std::string endpoints = directory_ + "/endpoints.json";
+  std::vector<std::string> command = {
+      program, "serve", "--data", directory_ + "/data", "--ephemeral-ports", "--endpoints-file", endpoints};
+  command.insert(command.end(), more_arguments.begin(), more_arguments.end());
+  std::vector<char*> arguments;
+  for (std::string& part : command) arguments.push_back(part.data());
+  arguments.push_back(nullptr);
   const std::string output = directory_ + "/output";
   std::filesystem::remove(endpoints);  // of the one before
   pid_ = ::fork();
@@ -57,8 +67,7 @@ HeptaneProcess::HeptaneProcess(std::string directory) : directory_(std::move(dir
     const int fd = ::open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
     ::dup2(fd, 1);
     ::dup2(fd, 2);
-    ::execl(program.c_str(), program.c_str(), "serve", "--data", data.c_str(), "--ephemeral-ports", "--endpoints-file",
-            endpoints.c_str(), static_cast<char*>(nullptr));
+    ::execv(program.c_str(), arguments.data());
     ::_exit(127);
   }
   const int64_t end_ns = now_ns() + kStartLimitNs;
@@ -73,6 +82,8 @@ HeptaneProcess::HeptaneProcess(std::string directory) : directory_(std::move(dir
 std::string HeptaneProcess::endpoint(const std::string& listener) const {
   return endpoint_in(directory_ + "/endpoints.json", listener);
 }
+
+std::string HeptaneProcess::output() const { return content_of(directory_ + "/output"); }
 
 HeptaneProcess::~HeptaneProcess() {
   ::kill(pid_, SIGTERM);

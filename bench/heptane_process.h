@@ -4,13 +4,14 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 namespace heptane::bench {
 
 class HeptaneProcess {
  public:
   // Returns when it listens; ends the bench with the reason when it does not.
-  explicit HeptaneProcess(std::string directory);
+  explicit HeptaneProcess(std::string directory, const std::vector<std::string>& more_arguments = {});
   ~HeptaneProcess();  // SIGTERM, and waits
   HeptaneProcess(const HeptaneProcess&) = delete;
   HeptaneProcess& operator=(const HeptaneProcess&) = delete;
@@ -18,6 +19,7 @@ class HeptaneProcess {
   pid_t pid() const { return pid_; }
   const std::string& kafka() const { return kafka_; }  // host:port
   std::string endpoint(const std::string& listener) const;
+  std::string output() const;  // what it has printed
 
  private:
   std::string directory_;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -13,7 +12,7 @@
 #include "bench/heptane_process.h"
 #include "bench/ledger_wire.h"
 #include "bench/report.h"
-#include "kernel/base/random.h"
+#include "bench/stored_ledger.h"
 
 namespace heptane::bench {
 
@@ -21,9 +20,6 @@ namespace {
 
 using namespace fintech;
 
-constexpr uint64_t kBatch = 8189;
-constexpr uint8_t kAccounts = 146;
-constexpr uint8_t kTransfers = 147;
 constexpr double kBarBytes = 32;
 // What a server under load holds whatever it has stored: batches on their way, the rows that are no full file yet.
 constexpr uint64_t kFixedBytes = uint64_t{128} << 20;
@@ -45,46 +41,6 @@ uint64_t newest_snapshot_bytes(const std::string& data) {
   return newest.empty() ? 0 : std::filesystem::file_size(newest);
 }
 
-void must(bool good, const char* what) {
-  if (good) return;
-  std::fprintf(stderr, "bench: %s\n", what);
-  std::exit(1);
-}
-
-void create_accounts(LedgerWire& wire, uint64_t accounts) {
-  for (uint64_t done = 0; done < accounts;) {
-    std::vector<Account> batch(std::min(kBatch, accounts - done));
-    for (Account& account : batch) {
-      account = {};
-      account.id = ++done;
-      account.ledger = account.code = 1;
-    }
-    must(wire.create(kAccounts, batch) == batch.size(), "an account was not created");
-  }
-}
-
-// Milliseconds of each batch.
-std::vector<double> store(LedgerWire& wire, uint64_t accounts, uint64_t transfers) {
-  SeededRandom random(11);
-  std::vector<double> took;
-  for (uint64_t id = 0; id < transfers;) {
-    std::vector<Transfer> batch(std::min(kBatch, transfers - id));
-    for (Transfer& transfer : batch) {
-      transfer = {};
-      transfer.id = ++id;
-      transfer.debit_account_id = 1 + random.below(accounts);
-      transfer.credit_account_id =
-          1 + (static_cast<uint64_t>(transfer.debit_account_id) + random.below(accounts - 1)) % accounts;
-      transfer.amount = id;
-      transfer.ledger = transfer.code = 1;
-    }
-    const int64_t begin_ns = now_ns();
-    must(wire.create(kTransfers, batch) == batch.size(), "a transfer was not created");
-    took.push_back(static_cast<double>(now_ns() - begin_ns) / 1e6);
-  }
-  return took;
-}
-
 bool finds_ends(LedgerWire& wire, uint64_t transfers) {
   const std::vector<Transfer> found = wire.lookup({1, transfers / 2, transfers});
   return found.size() == 3 && found[0].amount == 1 && found[1].amount == transfers / 2 && found[2].amount == transfers;
@@ -104,9 +60,9 @@ bool bench_history(const Scratch& scratch) {
   {
     HeptaneProcess server(directory);
     LedgerWire wire(server.endpoint("tigerbeetle"), 1);
-    create_accounts(wire, accounts);
+    store_accounts(wire, accounts);
     const uint64_t before = resident_bytes(server.pid());
-    std::vector<double> took = store(wire, accounts, transfers);
+    std::vector<double> took = store_transfers(wire, accounts, transfers);
     const auto per_transfer = [&] {
       const uint64_t now = resident_bytes(server.pid());
       return static_cast<double>(now - std::min(now, before + kFixedBytes)) / static_cast<double>(transfers);

@@ -76,6 +76,10 @@ std::string LedgerWire::receive() {
 std::vector<fintech::Transfer> LedgerWire::lookup(const std::vector<fintech::Uint128>& ids) {
   constexpr uint8_t kLookupTransfers = 141;
   send(kLookupTransfers, fintech::test::body_of<fintech::Uint128>({ids}));
+  return take_transfers();
+}
+
+std::vector<fintech::Transfer> LedgerWire::take_transfers() {
   const std::string reply = receive();
   const auto batches = fintech::MultiBatch::parse(as_bytes(reply).subspan(256), sizeof(fintech::Transfer));
   if (!batches) give_up("an answer that cannot be read");

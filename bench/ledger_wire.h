@@ -25,12 +25,19 @@ class LedgerWire {
   }
   // Those that are there, in the order of the ids.
   std::vector<fintech::Transfer> lookup(const std::vector<fintech::Uint128>& ids);
+  // Transfers that a filter finds: get_account_transfers, query_transfers.
+  template <class Filter>
+  std::vector<fintech::Transfer> find(uint8_t operation, const Filter& filter) {
+    send(operation, fintech::test::body_of<Filter>({{filter}}));
+    return take_transfers();
+  }
   void send(uint8_t operation, Bytes body);
   uint64_t take();
   int fd() const { return fd_; }
 
  private:
   std::string receive();
+  std::vector<fintech::Transfer> take_transfers();
 
   int fd_ = -1;
   fintech::test::Client client_;

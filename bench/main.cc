@@ -25,6 +25,8 @@ constexpr Bench kBenches[] = {
      "durable transfers through the server beside PostgreSQL (BENCH_BATCHES, BENCH_TRANSFER_SECONDS)"},
     {"history", &heptane::bench::bench_history,
      "many transfers stored: memory for each, restart, the oldest (BENCH_HISTORY_TRANSFERS, BENCH_HISTORY_ACCOUNTS)"},
+    {"lookups", &heptane::bench::bench_lookups,
+     "looking into very many transfers beside PostgreSQL, cold and warm (BENCH_LOOKUP_TRANSFERS, BENCH_LOOKUP_ROUNDS)"},
     {"replay", &heptane::bench::bench_replay, "commands applied again at a start"},
     {"restart", &heptane::bench::bench_restart,
      "a start after a kill under load, beside PostgreSQL (BENCH_STATE_BYTES, BENCH_LOG_BYTES)"},
@@ -32,6 +34,8 @@ constexpr Bench kBenches[] = {
      "commits while a snapshot is written, and without (BENCH_STATE_BYTES)"},
     {"idle", &heptane::bench::bench_idle,
      "start to ready, idle memory beside Redis, idle connections beside NATS (BENCH_CONNECTIONS)"},
+    {"mqtt", &heptane::bench::bench_mqtt,
+     "the MQTT broker beside mosquitto (BENCH_MQTT_ROWS, BENCH_MQTT_PAIRS, BENCH_MQTT_MS)"},
 #ifdef HEPTANE_BENCH_RDKAFKA
     {"produce", &heptane::bench::bench_produce,
      "librdkafka's producer, acks=all, beside its mock broker (BENCH_PRODUCE_BYTES, BENCH_PRODUCE_ROUNDS)"},

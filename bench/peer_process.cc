@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "bench/report.h"
 
@@ -78,6 +79,20 @@ uint64_t resident_bytes(pid_t pid) {
     return kib << 10;
   }
   return 0;
+}
+
+double cpu_seconds(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  std::istringstream fields(text.substr(text.rfind(')') + 1));  // the name before may hold anything
+  constexpr int kBefore = 11;                                   // utime and stime follow
+  std::string skipped;
+  for (int i = 0; i < kBefore; ++i) fields >> skipped;
+  uint64_t user = 0;
+  uint64_t system = 0;
+  fields >> user >> system;
+  return static_cast<double>(user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
 PeerProcess::PeerProcess(const std::string& directory, std::vector<std::string> command, uint16_t port) {

@@ -17,6 +17,8 @@ uint16_t free_port();
 
 // Of /proc/PID/status.
 uint64_t resident_bytes(pid_t pid);
+// Of all its threads, user and system.
+double cpu_seconds(pid_t pid);
 
 class PeerProcess {
  public:

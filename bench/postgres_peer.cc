@@ -69,7 +69,7 @@ PostgresPeer::~PostgresPeer() {
 void PostgresPeer::start() {
   run(as_postgres(std::string(kBin) + "pg_ctl -D " + directory_ + "/data -w -t 600 -l " + directory_ + "/log -o '-p " +
                   std::to_string(port_) + " -c listen_addresses=127.0.0.1 -c unix_socket_directories=" + directory_ +
-                  "' start"));
+                  options_ + "' start"));
 }
 
 std::string PostgresPeer::query(const std::string& sql) const {
@@ -167,14 +167,21 @@ double PostgresPeer::script(const std::string& sql) const {
 }
 
 double PostgresPeer::clients(const std::string& script, uint64_t count, uint64_t seconds) const {
+  return pgbench(script, "-c " + std::to_string(count) + " -j 2 -T " + std::to_string(seconds));
+}
+
+double PostgresPeer::times(const std::string& script, uint64_t count) const {
+  return pgbench(script, "-c 1 -t " + std::to_string(count));
+}
+
+double PostgresPeer::pgbench(const std::string& script, const std::string& how) const {
   const std::string path = directory_ + "/clients.sql";
   std::FILE* file = std::fopen(path.c_str(), "w");
   std::fwrite(script.data(), 1, script.size(), file);
   std::fclose(file);
   ::chmod(path.c_str(), 0644);
   const std::string command = as_postgres(std::string(kBin) + "pgbench -n -M prepared -h " + directory_ + " -p " +
-                                          std::to_string(port_) + " -U postgres -c " + std::to_string(count) +
-                                          " -j 2 -T " + std::to_string(seconds) + " -f " + path + " postgres") +
+                                          std::to_string(port_) + " -U postgres " + how + " -f " + path + " postgres") +
                               " 2>/dev/null";
   std::FILE* pipe = ::popen(command.c_str(), "r");
   double rate = 0;
@@ -186,6 +193,12 @@ double PostgresPeer::clients(const std::string& script, uint64_t count, uint64_t
     std::exit(1);
   }
   return rate;
+}
+
+void PostgresPeer::restart(const std::function<void(const std::string&)>& between) {
+  run(as_postgres(std::string(kBin) + "pg_ctl -D " + directory_ + "/data -w -t 600 -m fast stop"));
+  between(directory_ + "/data");
+  start();
 }
 
 std::string PostgresPeer::settings() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -30,18 +31,26 @@ class PostgresPeer {
   double script(const std::string& sql) const;
   // Transactions a second of `count` clients that run the script of pgbench with prepared statements.
   double clients(const std::string& script, uint64_t count, uint64_t seconds) const;
+  // Likewise of one client that runs it so many times.
+  double times(const std::string& script, uint64_t count) const;
+  // Stops it in order and starts it again: its own memory holds nothing then. `between` is told its directory of files.
+  void restart(const std::function<void(const std::string&)>& between);
+  // Behind the next start; `name=value`.
+  void set(const std::string& setting) { options_ += " -c " + setting; }
+  std::string query(const std::string& sql) const;
 
   uint64_t table_bytes() const { return table_bytes_; }
   uint64_t log_bytes() const { return log_bytes_; }
   std::string settings() const;
 
  private:
-  std::string query(const std::string& sql) const;
+  double pgbench(const std::string& script, const std::string& how) const;
   void start();
   void kill();
 
   std::string directory_;
   uint16_t port_;
+  std::string options_;
   uint64_t table_bytes_ = 0;
   uint64_t log_bytes_ = 0;
 };

@@ -8,6 +8,7 @@
 #include "bench/ledger_wire.h"
 #include "bench/postgres_peer.h"
 #include "bench/report.h"
+#include "bench/stored_ledger.h"
 #include "kernel/base/random.h"
 
 namespace heptane::bench {
@@ -16,8 +17,6 @@ namespace {
 
 using namespace fintech;
 
-constexpr uint64_t kBatch = 8189;
-constexpr uint8_t kAccounts = 146;
 constexpr uint8_t kTransfers = 147;
 constexpr uint64_t kClients = 64;
 
@@ -86,35 +85,21 @@ std::vector<Transfer> draw(SeededRandom& random, uint64_t accounts, uint64_t cou
   return batch;
 }
 
-void must(bool good, const char* what) {
-  if (good) return;
-  std::fprintf(stderr, "bench: %s\n", what);
-  std::exit(1);
-}
-
 class Ours {
  public:
   Ours(const std::string& directory, uint64_t accounts) : accounts_(accounts), server_(directory) {
     LedgerWire wire(server_.endpoint("tigerbeetle"), 1);
-    for (uint64_t done = 0; done < accounts;) {
-      std::vector<Account> batch(std::min(kBatch, accounts - done));
-      for (Account& account : batch) {
-        account = {};
-        account.id = ++done;
-        account.ledger = account.code = 1;
-      }
-      must(wire.create(kAccounts, batch) == batch.size(), "an account was not created");
-    }
+    store_accounts(wire, accounts);
   }
   // Transfers a second.
   double batches(uint64_t count) {
     LedgerWire wire(server_.endpoint("tigerbeetle"), 2);
     std::vector<std::vector<Transfer>> drawn;
-    for (uint64_t i = 0; i < count; ++i) drawn.push_back(draw(random_, accounts_, kBatch, id_));
+    for (uint64_t i = 0; i < count; ++i) drawn.push_back(draw(random_, accounts_, kLedgerBatch, id_));
     const int64_t begin_ns = now_ns();
     for (const std::vector<Transfer>& batch : drawn)
-      must(wire.create(kTransfers, batch) == kBatch, "a transfer failed");
-    return static_cast<double>(count * kBatch) / static_cast<double>(now_ns() - begin_ns) * 1e9;
+      must(wire.create(kTransfers, batch) == kLedgerBatch, "a transfer failed");
+    return static_cast<double>(count * kLedgerBatch) / static_cast<double>(now_ns() - begin_ns) * 1e9;
   }
   double singles(int64_t duration_ns) {
     std::vector<std::unique_ptr<LedgerWire>> wires;
@@ -158,10 +143,10 @@ class Theirs {
   }
   double batches(const std::string& function, uint64_t count) {
     std::string sql;
-    for (uint64_t i = 0; i < count; ++i, next_ += kBatch)
-      sql += "select " + function + "(" + std::to_string(next_) + ", " + std::to_string(kBatch) + ", " +
+    for (uint64_t i = 0; i < count; ++i, next_ += kLedgerBatch)
+      sql += "select " + function + "(" + std::to_string(next_) + ", " + std::to_string(kLedgerBatch) + ", " +
              std::to_string(accounts_) + ");\n";
-    return static_cast<double>(count * kBatch) / peer_.script(sql);
+    return static_cast<double>(count * kLedgerBatch) / peer_.script(sql);
   }
   // Each client's ids are its own.
   double singles(uint64_t seconds) {

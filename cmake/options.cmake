@@ -25,7 +25,9 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
 endif()
 
 if(HEPTANE_SANITIZE STREQUAL "address")
-  set(HEPTANE_SANITIZER_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  # A null pointer ends the program without a check of its own at every use, which takes a fifth of the compile time.
+  set(HEPTANE_SANITIZER_FLAGS -fsanitize=address,undefined -fno-sanitize=null -fno-sanitize-recover=all
+      -fno-omit-frame-pointer)
 elseif(HEPTANE_SANITIZE STREQUAL "thread")
   set(HEPTANE_SANITIZER_FLAGS -fsanitize=thread -fno-omit-frame-pointer)
 elseif(NOT HEPTANE_SANITIZE STREQUAL "")

@@ -15,6 +15,7 @@ constexpr size_t kAnswerBytesMax = size_t{32} << 20;
 std::string topic_name(size_t topic) { return "topic-" + std::to_string(topic); }
 
 void SimClient::turn() {
+  if (left_ && world_.random.one_in(40)) left_.reset();
   if (!awake()) return;
   if (!stream_) {
     if (may_connect()) connect();

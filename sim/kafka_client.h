@@ -40,6 +40,8 @@ class SimClient {
   void turn();
   // The machine or the path to it went down: the next turn connects again.
   void disconnect() { stream_.reset(); }
+  // The next turn connects again while the server still has this connection.
+  void leave_open() { left_ = std::move(stream_); }
   // No faults any more: nothing to do but to come to an end.
   virtual void finish() { finishing_ = true; }
   virtual bool finished() const { return true; }
@@ -85,6 +87,7 @@ class SimClient {
   };
 
   std::unique_ptr<SimStream> stream_;
+  std::unique_ptr<SimStream> left_;
   std::vector<std::byte> output_;
   ByteWriter request_;
   std::deque<Waiting> waiting_;

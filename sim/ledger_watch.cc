@@ -47,7 +47,7 @@ Result<void> LedgerWatch::read(server::Server& server, Sequence upto) {
       server.log().read(read_ + 1, upto, [&](const log::BatchView& batch, const log::BatchPlace&) -> Result<void> {
         HEPTANE_TRY(batch.for_each_entry([&](const log::EntryView& entry, Sequence sequence) -> Result<void> {
           if (!entry.header.is_command() || sequence <= read_) return {};
-          // No other machine of a simulation has timers.
+          // No other machine's timers come due in a simulation: sessions of the broker live for a week.
           const bool timer = entry.header.machine == machine_ids::kKernel && entry.header.type == kFireTimer;
           if (entry.header.machine != kLedgerMachineId && !timer) return {};
           log_.push_back({sequence,
@@ -93,7 +93,7 @@ void LedgerWatch::audit(server::Server& server, const LedgerMachine& ledger, Che
 std::optional<Error> LedgerWatch::unreadable(const Ledger& ledger) {
   for (uint32_t number = 0; number < ledger.transfers().size(); ++number) {
     (void)ledger.transfers().body(number);
-    (void)ledger.transfers().key(number);
+    (void)ledger.transfers().id(number);
   }
   for (uint32_t number = 0; number < ledger.history().size(); ++number) (void)ledger.history()[number];
   return ledger.take_damage();

@@ -41,6 +41,7 @@ struct Totals {
   uint64_t rewritten = 0;
   LedgerWatch::Counts ledger;
   uint64_t ledger_repeats = 0;
+  MqttWatch mqtt;
 
   void add(const SimulationResult& run) {
     ++seeds;
@@ -63,6 +64,16 @@ struct Totals {
     ledger.audits += run.ledger.audits;
     ledger.gaps += run.ledger.gaps;
     ledger_repeats += run.ledger_repeats;
+    mqtt.acknowledged += run.mqtt.acknowledged;
+    mqtt.delivered += run.mqtt.delivered;
+    mqtt.again += run.mqtt.again;
+    mqtt.resumed += run.mqtt.resumed;
+    mqtt.shared += run.mqtt.shared;
+    mqtt.appended += run.mqtt.appended;
+    mqtt.taken_over += run.mqtt.taken_over;
+    mqtt.wills_total += run.mqtt.wills_total;
+    mqtt.read_back += run.mqtt.read_back;
+    mqtt.gaps += run.mqtt.gaps;
   }
 };
 
@@ -107,11 +118,16 @@ void print_totals(const Totals& totals) {
               " damaged logs refused, %" PRIu64 " archive segments made, %" PRIu64 " again; %" PRIu64
               " records acknowledged, %" PRIu64 " read, %" PRIu64 " of a view; ledger: %" PRIu64
               " events acknowledged, %" PRIu64 " requests answered again, %" PRIu64 " transfers expired, %" PRIu64
-              " comparisons with the model over %" PRIu64 " commands, %" PRIu64 " given up; %" PRIu64 " seeds failed\n",
+              " comparisons with the model over %" PRIu64 " commands, %" PRIu64 " given up; MQTT: %" PRIu64
+              " messages acknowledged, %" PRIu64 " delivered, %" PRIu64 " to groups, %" PRIu64 " again, %" PRIu64
+              " sessions resumed, %" PRIu64 " taken over, %" PRIu64 " wills, %" PRIu64 " appended, %" PRIu64
+              " read out of streams, %" PRIu64 " given up; %" PRIu64 " seeds failed\n",
               totals.seeds, totals.steps, totals.starts, totals.power_cuts, totals.kills, totals.fatal_errors,
               totals.torn_tails, totals.refused, totals.archived, totals.rewritten, totals.acknowledged, totals.seen,
               totals.viewed, totals.ledger.acknowledged, totals.ledger_repeats, totals.ledger.expired,
-              totals.ledger.audits, totals.ledger.commands, totals.ledger.gaps, totals.failed);
+              totals.ledger.audits, totals.ledger.commands, totals.ledger.gaps, totals.mqtt.acknowledged,
+              totals.mqtt.delivered, totals.mqtt.shared, totals.mqtt.again, totals.mqtt.resumed, totals.mqtt.taken_over,
+              totals.mqtt.wills_total, totals.mqtt.appended, totals.mqtt.read_back, totals.mqtt.gaps, totals.failed);
 }
 
 int run_sim(const SimArguments& arguments) {

@@ -2,6 +2,7 @@
 
 #include "modules/data/module.h"
 #include "modules/fintech/module.h"
+#include "modules/iot/module.h"
 
 namespace heptane::sim {
 
@@ -10,6 +11,7 @@ server::Modules simulated_modules() {
   server::Modules modules;
   modules.push_back(data::make_module());
   modules.push_back(fintech::make_module(kRowsPerFile));
+  modules.push_back(iot::make_module());
   return modules;
 }
 

@@ -41,6 +41,7 @@ Simulation::Simulation(SimulationOptions options)
       checker_(topics_),
       view_(options.seed),
       with_ledger_(options.seed % 2 == 1 && find_ledger(options.make_modules()) != nullptr),
+      with_mqtt_(options.seed % 3 == 0 && find_broker(options.make_modules()) != nullptr),
       world_{net_, clock_, client_random_, checker_, [this](const std::string& line) { trace(line); }} {
   clear_faults();
   world_.port = kKafkaPort;
@@ -86,6 +87,7 @@ void Simulation::make_clients() {
     clients_.push_back(std::make_unique<SimConsumer>(world_, i, random_.one_in(3)));
   if (random_.one_in(2)) clients_.push_back(std::make_unique<SimConsumer>(world_, random_.below(topics_), true));
   for (uint64_t i = random_.below(3); i > 0; --i) clients_.push_back(std::make_unique<SimVandal>(world_));
+  if (with_mqtt_) make_mqtt_clients();
   if (!with_ledger_) return;
   for (uint32_t i = static_cast<uint32_t>(1 + random_.below(3)); i > 0; --i) {
     auto client = std::make_unique<SimLedgerClient>(world_, ledger_watch_, i, kTigerbeetlePort);
@@ -117,6 +119,7 @@ void Simulation::step(bool with_faults) {
   ++step_;
   if (with_faults) maybe_fault();
   if (over()) return;
+  mqtt_watch_.server_stops = stopping_ || !server_;
   if (!server_) {
     if (random_.one_in(6))
       start();
@@ -146,18 +149,24 @@ void Simulation::turn(Role role) {
     case kHelper: return (void)server_->helper_turn();
     case kReader: return (void)server_->reader_turn(0), (void)server_->worker_turn();
     case kDisk: return (void)disk_.step();
-    case kClient: return clients_[random_.below(clients_.size())]->turn();
+    case kClient: return clients_turn();
     case kTime:
-      // Time-outs of the ledger are whole seconds.
-      if (with_ledger_ && random_.one_in(12)) return clock_.advance(static_cast<int64_t>(random_.below(kSecondNs)));
+      // Time-outs of the ledger are whole seconds, and so are delays of wills.
+      if ((with_ledger_ || with_mortals_) && random_.one_in(12))
+        return clock_.advance(static_cast<int64_t>(random_.below(kSecondNs)));
       return clock_.advance(static_cast<int64_t>(random_.below(random_.one_in(8) ? 60'000'000 : 2'000'000)));
   }
+}
+
+// Where there are many, several.
+void Simulation::clients_turn() {
+  for (size_t i = 0; i <= clients_.size() / 6; ++i) clients_[random_.below(clients_.size())]->turn();
 }
 
 // What was on its way when the process ended still arrives.
 void Simulation::turn_while_down() {
   net_.run_once(0);
-  clients_[random_.below(clients_.size())]->turn();
+  clients_turn();
   clock_.advance(static_cast<int64_t>(random_.below(3'000'000)));
 }
 
@@ -177,6 +186,7 @@ void Simulation::shard_turn() {
   (void)server_->shard_turn();
   view_.note(*server_);
   if (with_ledger_) ledger_watch_.follow(*server_, *ledger_, checker_);
+  if (with_mqtt_) mqtt_log_.follow(*server_, *broker_, checker_);
   note_live_hash();
 }
 
@@ -197,6 +207,7 @@ void Simulation::come_to_an_end() {
       std::string states;
       for (const auto& client : clients_)
         if (!client->finished()) states += "; " + client->state();
+      if (!mqtt_watch_.log_is_known) states += mqtt_log_.awaited();
       return checker_.fail("no faults, and yet it does not come to an end" + states);
     }
     step(false);
@@ -208,11 +219,13 @@ void Simulation::come_to_an_end() {
     come_to_rest();
 }
 
-// Pending transfers too: time passes until nothing is left that has a time-out.
+// Pending transfers and wills too: time passes until nothing is left that has a time-out.
 bool Simulation::all_finished() {
   const bool finished =
       std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->finished(); });
-  if (!finished || !with_ledger_ || !server_ || ledger_->ledger().next_expiry() == 0) return finished;
+  if (!finished || !server_) return finished;
+  const bool pending = with_ledger_ && ledger_->ledger().next_expiry() != 0;
+  if (!pending && mqtt_has_ended()) return true;
   clock_.advance(kSecondNs / 10);
   return false;
 }
@@ -263,6 +276,7 @@ SimulationResult Simulation::result() {
   out.seen = checker_.seen_total();
   out.viewed = view_.audited_total();
   out.ledger = ledger_watch_.counts();
+  out.mqtt = mqtt_watch_;
   for (const SimLedgerClient* client : ledger_clients_) out.ledger_repeats += client->repeats_total();
   const Hash128 disk = disk_.fingerprint();
   history_.add(disk.low, disk.high);

@@ -19,6 +19,8 @@
 #include "sim/kafka_client.h"
 #include "sim/ledger_client.h"
 #include "sim/ledger_watch.h"
+#include "sim/mqtt_log.h"
+#include "sim/mqtt_watch.h"
 #include "sim/planted_ledger.h"
 #include "sim/sim_clock.h"
 #include "sim/sim_disk.h"
@@ -56,7 +58,8 @@ struct SimulationResult {
   uint64_t rewritten = 0;    // of them, such as were written again without what was dead
   uint64_t past_states = 0;  // states of the past that were made again
   LedgerWatch::Counts ledger;
-  uint64_t recounts = 0;        // of the ledger, by the server itself
+  uint64_t recounts = 0;  // of the ledger, by the server itself
+  MqttWatch mqtt;
   uint64_t ledger_repeats = 0;  // requests of the ledger that were answered once more
 };
 
@@ -82,6 +85,7 @@ class Simulation {
   Role next_role();
   void turn(Role role);
   void turn_while_down();
+  void clients_turn();
   void after_turn();
   void shard_turn();
   void note_live_hash();
@@ -91,6 +95,12 @@ class Simulation {
   void come_to_rest();
   void trace(const std::string& line);
   SimulationResult result();
+
+  // MQTT (simulator_mqtt.cc).
+  void make_mqtt_clients();
+  void make_mqtt_group(SeededRandom& chance);
+  void make_mqtt_mortals(SeededRandom& chance);
+  bool mqtt_has_ended();
 
   // What goes wrong (simulator_faults.cc).
   void maybe_fault();
@@ -132,11 +142,16 @@ class Simulation {
   ViewWatch view_;
   const bool with_ledger_;  // clients of it
   LedgerWatch ledger_watch_;
+  const bool with_mqtt_;  // clients of it
+  bool with_mortals_ = false;
+  MqttWatch mqtt_watch_;
+  MqttLog mqtt_log_{mqtt_watch_};
   ClientWorld world_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   std::vector<SimLedgerClient*> ledger_clients_;
   std::unique_ptr<server::Server> server_;          // none: the process is down
   const fintech::LedgerMachine* ledger_ = nullptr;  // of server_
+  const iot::BrokerMachine* broker_ = nullptr;      // likewise
 
   server::ServerOptions server_options_;
   uint64_t fault_every_ = 0;  // steps, on average

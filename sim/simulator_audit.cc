@@ -21,8 +21,10 @@ server::ServerOptions Simulation::server_options() const { return server_options
 void Simulation::start() {
   const uint64_t faults_before = disk_.counters().faults;
   ++counts_.starts;
+  mqtt_watch_.server_starts();
   server::Modules modules = options_.make_modules();
   ledger_ = find_ledger(modules);
+  broker_ = find_broker(modules);
   modules = plant(std::move(modules), options_.bug);
   server_ = std::make_unique<server::Server>(server::Seams{clock_, planted_, server_random_, net_}, server_options(),
                                              std::move(modules), [this](const Error& error) {
@@ -92,6 +94,7 @@ void Simulation::audit() {
   for (size_t topic = 0; topic < topics_ && !over(); ++topic) audit_topic(topic);
   if (!over()) view_.audit(*server_, disk_, checker_, damaged_);
   if (!over() && with_ledger_) ledger_watch_.audit(*server_, *ledger_, checker_, damaged_);
+  if (!over() && with_mqtt_) mqtt_log_.audit(*server_, *broker_, disk_, checker_, damaged_);
 }
 
 void Simulation::audit_topic(size_t topic) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "sim/mqtt_messages.h"
 #include "sim/simulated_modules.h"
 
 namespace heptane::sim {
@@ -54,9 +55,34 @@ TEST(Checker, FindsEachBrokenPromise) {
   EXPECT_TRUE(audit(told, {{1, 0}}));
 }
 
+TEST(SimMqtt, FiltersMatchWhatTheSpecificationSays) {
+  EXPECT_TRUE(filter_matches("sim/#", "sim/0/1"));
+  EXPECT_TRUE(filter_matches("sim/#", "sim"));
+  EXPECT_TRUE(filter_matches("sim/+/1", "sim/0/1"));
+  EXPECT_TRUE(filter_matches("app/1", "app/1"));
+  EXPECT_FALSE(filter_matches("sim/+", "sim/0/1"));
+  EXPECT_FALSE(filter_matches("sim/+/1", "sim/0"));
+  EXPECT_FALSE(filter_matches("app/1", "app/11"));
+  EXPECT_FALSE(filter_matches("sim/0/#", "simulator"));
+}
+
+TEST(SimMqtt, MessagesSayWhichTheyAre) {
+  for (uint32_t number = 1; number < 100; ++number) {
+    const SimMessage message = message_of({2, number}, false);
+    const auto expected = message.payload.empty() ? std::nullopt : std::optional(MessageName{2, number});
+    EXPECT_EQ(name_of(message.payload), expected);
+  }
+  EXPECT_EQ(name_of(will_of({1, 7}).payload), (MessageName{1, 7}));
+  EXPECT_EQ(name_of("m1;"), std::nullopt);
+  const uint32_t next = next_number(1, false, 10, "sim/+/1");
+  EXPECT_EQ(message_of({1, next}, false).topic, "sim/1/1");
+}
+
 TEST(Simulator, ManySeedsKeepEveryPromise) {
   uint64_t acknowledged = 0, seen = 0, power_cuts = 0, fatal_errors = 0, torn_tails = 0, refused = 0, archived = 0;
   uint64_t past_states = 0, viewed = 0, events = 0, repeats = 0, expired = 0, audits = 0, gaps = 0, recounts = 0;
+  uint64_t delivered = 0, again = 0, resumed = 0;
+  MqttWatch mqtt;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     const SimulationResult run = run_seed(seed);
     ASSERT_FALSE(run.failed) << run.trace << "seed " << seed << ", step " << run.step << ": " << run.failure;
@@ -74,6 +100,15 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
     expired += run.ledger.expired;
     audits += run.ledger.audits;
     gaps += run.ledger.gaps;
+    delivered += run.mqtt.delivered;
+    again += run.mqtt.again;
+    resumed += run.mqtt.resumed;
+    mqtt.shared += run.mqtt.shared;
+    mqtt.appended += run.mqtt.appended;
+    mqtt.taken_over += run.mqtt.taken_over;
+    mqtt.wills_total += run.mqtt.wills_total;
+    mqtt.read_back += run.mqtt.read_back;
+    mqtt.gaps += run.mqtt.gaps;
     refused += run.refused ? 1 : 0;
   }
   // That nothing went wrong means something only when enough happened.
@@ -87,6 +122,15 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_GT(viewed, 1000u);
   EXPECT_GT(events, 3'000u);
   EXPECT_GT(repeats, 50u);
+  EXPECT_GT(delivered, 600u);
+  EXPECT_GT(again, 100u);
+  EXPECT_GT(resumed, 200u);
+  EXPECT_GT(mqtt.shared, 200u);
+  EXPECT_GT(mqtt.appended, 50u);
+  EXPECT_GT(mqtt.taken_over, 25u);
+  EXPECT_GT(mqtt.wills_total, 35u);
+  EXPECT_GT(mqtt.read_back, 2'000u);
+  EXPECT_LT(mqtt.gaps, 5u);
   EXPECT_GT(recounts, 200u);
   EXPECT_GT(expired, 100u);
   EXPECT_GT(audits, 300u);

@@ -393,6 +393,23 @@ TEST(Shard, AdmissionRefusesWhatDoesNotRelieve) {
   EXPECT_EQ(harness.run(0xFFFE, 1, Buffer{}).error, Errc::not_found);
 }
 
+TEST(Shard, NothingOvertakesWhatWasRefusedForNow) {
+  ShardHarness harness;
+  const auto put = [](uint32_t chain) {
+    Submission submission = streams::make_command(kKvId, kKvPut, kv_payload("a", "1"));
+    submission.chain = chain;
+    return submission;
+  };
+  harness.shard().set_disk_full(true);
+  EXPECT_EQ(harness.run(put(7)).error, Errc::no_space);
+  harness.shard().set_disk_full(false);
+  EXPECT_EQ(harness.run(put(7)).error, Errc::overloaded) << "sent before its sender knew";
+  EXPECT_TRUE(harness.run(put(0)).ok()) << "of the same session, and stands alone";
+  EXPECT_EQ(harness.run(put(7)).error, Errc::overloaded);
+  EXPECT_TRUE(harness.run(put(8)).ok());
+  EXPECT_TRUE(harness.run(put(8)).ok());
+}
+
 TEST(Shard, ActivationChangesApplyFromItsPlaceOn) {
   ShardHarness harness;
   ASSERT_TRUE(harness.run(kKvId, kKvPut, kv_payload("a", "1")).ok());

@@ -1,26 +1,12 @@
 // Logic versions: what a log has activated decides what apply() does, whatever program replays it.
 #include <gtest/gtest.h>
 
+#include "kernel/shard/memory_snapshot.h"
 #include "kernel/shard/transact.h"
 #include "test/shard_harness.h"
 
 namespace heptane::test {
 namespace {
-
-class MemorySnapshot final : public SnapshotWriter, public SnapshotReader {
- public:
-  void write(Bytes bytes) override { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
-  bool read(MutableBytes into) override {
-    if (bytes_.size() - at_ < into.size()) return false;
-    std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(at_), into.size(), into.begin());
-    at_ += into.size();
-    return true;
-  }
-
- private:
-  std::vector<std::byte> bytes_;
-  size_t at_ = 0;
-};
 
 Buffer append_at(Offset expected, size_t records, std::string_view stream = "s") {
   streams::AppendEvents append;

@@ -125,7 +125,8 @@ class Explain(Cli):
         self.assertEqual([record["stream"] for record in found["records"]], ["orders", "payments"])
 
     def test_a_produced_batch(self):
-        subprocess.run(kafka.kcat_command(self.server.kafka, "-P", "-t", "t"), input="a\nb\n", text=True, check=True)
+        one_batch = ("-X", "linger.ms=1000")
+        subprocess.run(kafka.kcat_command(self.server.kafka, "-P", "-t", "t", *one_batch), input="a\nb\n", text=True, check=True)
         for sequence in range(1, 10):
             found = json.loads(self.at_server("explain", f"0:{sequence}", "--data", self.server.data, "--json"))
             if "record batch" in found["what"]:

@@ -8,6 +8,7 @@ import unittest
 
 from heptane_testkit import Server, wait_until
 from heptane_testkit import http, kafka
+from heptane_testkit.mqtt import Connection, mosquitto_sub, packet, string
 
 DISK = "400m"
 
@@ -51,3 +52,32 @@ class DiskFull(unittest.TestCase):
         self.assertEqual(self.server.log_verify().returncode, 0)
         self.server.start()
         self.assertEqual(kafka.kcat_consume(self.server.kafka, "more"), ["it goes on"])
+
+    def publish(self, text):
+        """To `kept` at QoS 1, MQTT 5; the reason in its PUBACK."""
+        with Connection(self.server.address("mqtt")).open("p", 5) as connection:
+            connection.send(packet(0x32, string("kept") + b"\0\1\0" + text.encode()))
+            answer = connection.read()
+            self.assertEqual(answer[:1] + answer[2:4], b"\x40\0\1")
+            return answer[4:5] or b"\0"
+
+    def test_mqtt_3_waits_for_room(self):
+        self.fill("big")
+        with Connection(self.server.address("mqtt")).open("p", 4) as connection:
+            for number in (1, 2, 3):
+                connection.send(packet(0x32, string("kept") + bytes([0, number]) + str(number).encode()))
+            self.assertEqual(http.call(self.server, "DELETE", "/api/v1/streams/big")[0], 200)
+            self.assertEqual([connection.read() for _ in range(3)], [bytes([0x40, 2, 0, n]) for n in (1, 2, 3)])
+        self.assertEqual(kafka.kcat_consume(self.server.kafka, "iot.messages"), ["1", "2", "3"])
+
+    def test_mqtt_refuses_and_keeps_what_it_acknowledged(self):
+        subscriber = ("-c", "-i", "s", "-q", 1, "-t", "kept")
+        mosquitto_sub(self.server.address("mqtt"), *subscriber, "-E")
+        self.assertEqual([self.publish(f"before {i}") for i in range(5)], [b"\0"] * 5)
+        self.fill("big")
+        self.assertEqual([self.publish(f"full {i}") for i in range(5)], [b"\x97"] * 5)
+        self.assertEqual(http.call(self.server, "DELETE", "/api/v1/streams/big")[0], 200)
+        wait_until(lambda: self.publish("after") == b"\0", "room for a message", seconds=60)
+        self.server.crash_restart()
+        got = mosquitto_sub(self.server.address("mqtt"), *subscriber, "-C", 6)
+        self.assertEqual(got, [f"before {i}" for i in range(5)] + ["after"])

@@ -134,6 +134,32 @@ class Explain(test_ledger.OneServer):
         missing = self.explain(99)
         self.assertEqual((missing.returncode, missing.stderr.strip()), (1, "heptane: there is no transfer 99"))
 
+    def test_a_stream_that_began_later_than_the_ledger(self):
+        """Until somebody else's stream of that name is deleted, the ledger tells nothing."""
+        http.create(self.server, "fintech.transfers")
+        records = "/api/v1/streams/fintech.transfers"
+        status, answer = http.call(self.server, "POST", records + "/records", {"records": [{"value": "somebody else's"}]})
+        self.assertEqual(status, 200, answer)
+        self.bank()
+        self.create("transfers", *(self.transfer(number, "1.00") for number in range(10, 20)))
+        status, answer = http.call(self.server, "DELETE", records)
+        self.assertEqual(status, 200, answer)
+        # Transfer 22 is the thirteenth, and the third that is told.
+        position = self.create("transfers", *(self.transfer(number, "1.00") for number in range(20, 50)))["position"]
+        for _ in range(2):
+            self.assertEqual(self.get("transfers/22/position"),
+                             {"id": "22", "position": position, "stream": "fintech.transfers", "offset": 2})
+            for number, offset in ((20, 0), (22, 2), (49, 29)):
+                told = self.explain(number)
+                self.assertEqual(told.returncode, 0, told.stderr)
+                self.assertTrue(told.stdout.startswith(position + "  "), told.stdout)
+                self.assertIn(f'fintech.transfers/0 offset {offset}  {number} = ', told.stdout)
+            for number in (10, 19):
+                early = self.explain(number)
+                self.assertEqual(early.returncode, 1, early.stdout)
+                self.assertIn(f"the record of transfer {number} is not in fintech.transfers: it was made before", early.stderr)
+            self.server.crash_restart()
+
 
 if __name__ == "__main__":
     unittest.main()

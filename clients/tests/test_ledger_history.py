@@ -22,7 +22,7 @@ class History(unittest.TestCase):
         cls.addClassCleanup(cls.server.close)
         cls.server.start()
         rows = [{"id": str(n), "ledger": 1, "code": 1, "flags": ["history"]} for n in (1, 2)]
-        cls.post("accounts", rows)
+        cls.post(cls.server, "accounts", rows)
         cls.last = 0
         for _ in range(BATCHES):
             cls.store(cls.server, BATCH)
@@ -32,15 +32,15 @@ class History(unittest.TestCase):
         cls.server.kill()
 
     @classmethod
-    def post(cls, what, rows):
-        status, answer = http.call(cls.server, "POST", "/api/v1/ledger/" + what, {what: rows}, seconds=60)
+    def post(cls, server, what, rows):
+        status, answer = http.call(server, "POST", "/api/v1/ledger/" + what, {what: rows}, seconds=60)
         assert status == 200, answer
 
     @classmethod
     def store(cls, server, count):
         rows = [{"id": str(cls.last + n), "debit_account_id": "1", "credit_account_id": "2", "amount_raw": str(cls.last + n),
                  "ledger": 1, "code": 1, **cls.marks(cls.last + n)} for n in range(1, count + 1)]
-        cls.post("transfers", rows)
+        cls.post(server, "transfers", rows)
         cls.last += count
 
     @staticmethod
@@ -175,6 +175,31 @@ class History(unittest.TestCase):
         # The other way out: the log reaches back to its first command.
         shutil.rmtree(os.path.join(self.data, "shard-0", "snapshots"))
         self.check_all(self.open())
+
+    def test_a_file_that_only_the_newest_snapshot_names_is_made_again(self):
+        server = self.open()
+        self.addCleanup(setattr, History, "last", self.last)
+        for _ in range(8):  # 139,313: two files of transfers
+            self.store(server, BATCH)
+        done = server.run("snapshot", "--server", server.admin)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.store(server, 100)
+        server.kill()
+        path = os.path.join(self.rows, "ledger-keys-0000000001.rows")
+        sound = self.read(path)
+        for spoil in (os.remove, lambda there: self.write(there, sound[:8192 + 300] + b"rot" + sound[8192 + 303:])):
+            spoil(path)
+            server.start()
+            self.assertIn("the snapshot before this one is used", server.stdout())
+            self.assertIn("ledger-keys-0000000001.rows", server.stdout())
+            self.assertEqual(self.read(path), sound)
+            self.check_all(server)
+            server.kill()
+        # What both name is needed.
+        os.remove(os.path.join(self.rows, "ledger-keys-0000000000.rows"))
+        with self.assertRaises(Refused) as refused:
+            server.start()
+        self.assertIn("ledger-keys-0000000000.rows is missing", refused.exception.stderr)
 
     def test_rot_is_no_answer_and_verify_names_it(self):
         path = os.path.join(self.rows, "ledger-transfers-0000000000.rows")

@@ -59,12 +59,28 @@ EXAMPLES = [
     ("get", "/api/v1/ledger/transfers/{id}/position", "/api/v1/ledger/transfers/1/position", None),
     ("get", "/api/v1/ledger/totals", "/api/v1/ledger/totals", None),
     ("get", "/api/v1/ledger/recount", "/api/v1/ledger/recount", None),
+    ("post", "/api/v1/mqtt/streams", "/api/v1/mqtt/streams", {"name": "temps", "filter": "plant/+/temp"}),
+    ("get", "/api/v1/mqtt/streams", "/api/v1/mqtt/streams", None),
+    ("delete", "/api/v1/mqtt/streams/{name}", "/api/v1/mqtt/streams/temps", {}),
+    ("get", "/api/v1/mqtt/clients", "/api/v1/mqtt/clients", None),
+    ("get", "/api/v1/mqtt/sessions", "/api/v1/mqtt/sessions", None),
+    ("get", "/api/v1/mqtt/subscriptions", "/api/v1/mqtt/subscriptions?topic=a", None),
+    ("get", "/api/v1/mqtt/groups", "/api/v1/mqtt/groups", None),
+    ("get", "/api/v1/mqtt/retained", "/api/v1/mqtt/retained?payload=true", None),
+    ("delete", "/api/v1/mqtt/retained", "/api/v1/mqtt/retained?filter=a/%23", {}),
     ("get", "/livez", "/livez", None),
     ("get", "/readyz", "/readyz", None),
     ("get", "/metrics", "/metrics", None),
     ("get", "/api/v1/openapi.json", "/api/v1/openapi.json", None),
 ]
-WITHOUT_SUCCESS = {("get", "/api/v1/streams/{name}/tail")}  # succeeds with 101: test_websocket.py
+WITHOUT_SUCCESS = {
+    ("get", "/api/v1/streams/{name}/tail"),  # succeeds with 101: test_websocket.py
+    # Of a client that is there: test_mqtt_operate.py.
+    ("get", "/api/v1/mqtt/clients/{id}"), ("delete", "/api/v1/mqtt/clients/{id}"),
+    ("get", "/api/v1/mqtt/clients/{id}/trace"),
+    ("get", "/api/v1/mqtt/sessions/{id}"), ("delete", "/api/v1/mqtt/sessions/{id}"),
+    ("delete", "/api/v1/mqtt/retained/{topic}"),
+}
 
 
 class OpenApi(unittest.TestCase):
@@ -140,7 +156,7 @@ class OpenApi(unittest.TestCase):
                     target = path.replace("{", "absent-").replace("}", "")
                     answer = self.ask(method, target, None if method == "get" else {})
                     self.check(operation, *answer)
-                    if path.startswith(("/api/v1/streams", "/api/v1/ledger")) and (method, path) not in WITHOUT_SUCCESS:
+                    if path.startswith(("/api/v1/streams", "/api/v1/ledger", "/api/v1/mqtt")) and (method, path) not in WITHOUT_SUCCESS:
                         self.assertIn((method, path), shown, "has no example above")
 
     def test_lines_are_as_described(self):

@@ -6,9 +6,11 @@ HEPTANE_TEST_SCALE multiplies the number of cuts.
 
 import json
 import os
+import queue
 import random
 import socket
 import subprocess
+import threading
 import unittest
 
 from heptane_testkit import Server, wait_until
@@ -107,17 +109,37 @@ class Kill(OneServer):
         self.assert_sound_end()
 
 
+class Lines:
+    """What a process prints, read as it comes: what waits for a full pipe when the process is killed is lost."""
+
+    def __init__(self, process):
+        self.process = process
+        self.read = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self.take_all, daemon=True)
+        self.thread.start()
+
+    def take_all(self):
+        for line in self.process.stdout:
+            self.read.put(line)
+        self.read.put("")
+
+    def next(self):
+        """Empty: it has ended."""
+        return self.read.get()
+
+
 class Pour:
     """A client that makes transfers one after another, numbered from 1."""
 
     def __init__(self, server):
         self.process = subprocess.Popen(command(server, "pour", {"first": 1}), stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True)
+        self.lines = Lines(self.process)
         self.last = 0
 
     def until(self, number):
         while self.last < number:
-            line = self.process.stdout.readline()
+            line = self.lines.next()
             assert line, "the client ended"
             assert int(line) == self.last + 1, line
             self.take(line)
@@ -129,9 +151,10 @@ class Pour:
         if self.process.stdout.closed:
             return
         self.process.kill()
-        for line in self.process.stdout:
+        while line := self.lines.next():
             if line.endswith("\n"):
                 self.take(line)
+        self.lines.thread.join()
         self.process.stdout.close()
         self.process.wait()
 
@@ -172,6 +195,7 @@ class Mix:
     def __init__(self, server, seed):
         self.process = subprocess.Popen(command(server, "mix", {"seed": seed}), stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, text=True)
+        self.lines = Lines(self.process)
         self.sent = []
         self.acknowledged = []  # results of each request; the last one sent may have none
 
@@ -184,7 +208,7 @@ class Mix:
 
     def until(self, requests):
         while len(self.acknowledged) < requests:
-            text = self.process.stdout.readline()
+            text = self.lines.next()
             assert text, "the client ended"
             self.take(text)
 

@@ -5,6 +5,7 @@ import subprocess
 import unittest
 
 from heptane_testkit import Server, default_binary, http, kafka
+from heptane_testkit.mqtt import mosquitto_pub, mosquitto_sub
 
 
 def run_heptane(*arguments):
@@ -71,6 +72,33 @@ class Upgrade(unittest.TestCase):
         self.good(server, "upgrade", "activate")
         self.assertEqual(self.versions(server)[1], 0)
         self.assertRegex(http.text(server, "/metrics"), r"(?m)^heptane_upgrades_available 0$")
+
+    def test_a_broker_of_before_tells_and_queues_when_it_is_activated(self):
+        server = self.old_log("--set", "mqtt.queue_max=2").start()
+        self.assertEqual(self.versions(server)[0]["broker"], (1, 5))
+
+        def member(client, topic, *arguments):
+            return mosquitto_sub(server.address("mqtt"), "-c", "-i", client, "-q", 1, "-t", topic, *arguments)
+
+        def publish(*texts):
+            for text in texts:
+                mosquitto_pub(server.address("mqtt"), "-q", 1, "-t", "t", "-m", text)
+
+        member("alone", "t", "-E")
+        member("crew", "$share/crew/t", "-E")
+        publish(1, 2, 3)
+        server.crash_restart()
+        self.assertNotIn("iot.events", self.good(server, "stream", "ls"))
+        self.assertIn("broker: logic version 5, was 1", self.good(server, "upgrade", "activate", "broker"))
+        publish(4)
+        gap, = map(json.loads, kafka.kcat_consume(server.kafka, "iot.events"))
+        self.assertEqual((gap["client"], gap["reason"], gap["count"]), ("alone", "drop_oldest", 1))
+        # The group's queue begins when its member is back.
+        member("crew", "$share/crew/t", "-E")
+        publish(5)
+        server.crash_restart()
+        self.assertEqual(member("crew", "$share/crew/t", "-C", 1), ["5"])
+        self.assertEqual(member("alone", "t", "-C", 2), ["4", "5"])
 
     def test_a_start_activates_when_it_is_told_to(self):
         server = self.old_log()

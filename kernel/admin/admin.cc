@@ -99,9 +99,9 @@ http::HttpService make_service(AdminOptions options) {
   add_transact_route(service.router, std::move(options.operations));
   if (options.snapshot) add_snapshot_routes(service.router, std::move(options.snapshot));
   add_upgrade_routes(service.router);
-  add_stream_routes(service.router);
+  add_stream_routes(service.router, options.view_inputs);
   add_read_route(service.router);
-  add_append_route(service.router);
+  add_append_route(service.router, options.view_inputs);
   add_tail_route(service.router);
   if (options.blobs != nullptr) add_blob_routes(service.router, *options.blobs);
   if (options.gate != nullptr) add_auth_routes(service.router, *options.gate);

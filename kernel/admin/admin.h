@@ -12,6 +12,7 @@
 #include "kernel/blobs/blob_store.h"
 #include "kernel/net/http/listener_words.h"
 #include "kernel/net/http/session.h"
+#include "kernel/streams/view_input.h"
 
 namespace heptane::admin {
 
@@ -46,6 +47,7 @@ struct AdminOptions {
   blobs::BlobStore* blobs = nullptr;  // outlives the protocol, opened before the first request; absent: no routes
   auth::Gate* gate = nullptr;     // outlives the protocol; absent: nobody is asked who he is, and there are no users
   net::Quotas* quotas = nullptr;  // outlives the protocol; absent: no limits
+  const streams::ViewInputs* view_inputs = nullptr;   // outlive the protocol; absent: nobody appends to views
   std::function<void(http::HttpRouter&)> add_routes;  // the modules' endpoints; may be absent
 };
 
@@ -68,11 +70,11 @@ class AdminProtocol final : public net::Protocol {
 void add_health_routes(http::HttpRouter& router, std::function<Readiness()> readiness, const Telemetry* telemetry);
 void add_transact_route(http::HttpRouter& router, std::shared_ptr<const OperationTable> operations);
 void add_snapshot_routes(http::HttpRouter& router, std::function<SnapshotStatus(bool)> snapshot);
-void add_stream_routes(http::HttpRouter& router);
+void add_stream_routes(http::HttpRouter& router, const streams::ViewInputs* view_inputs = nullptr);
 void add_auth_routes(http::HttpRouter& router, auth::Gate& gate);
 void add_upgrade_routes(http::HttpRouter& router);
 void add_read_route(http::HttpRouter& router);
-void add_append_route(http::HttpRouter& router);
+void add_append_route(http::HttpRouter& router, const streams::ViewInputs* view_inputs = nullptr);
 void add_tail_route(http::HttpRouter& router);
 // The OpenAPI document of the routes that are there, its own included: the last to be added.
 void add_openapi_route(http::HttpRouter& router);

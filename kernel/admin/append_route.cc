@@ -176,11 +176,31 @@ void append_batch(HttpExchange& exchange, const ParsedAppend& append, const std:
                  });
 }
 
-void append_records(HttpExchange& exchange) {
+// A module makes the records of the stream out of these.
+void append_to_view(HttpExchange& exchange, streams::ViewInput& view, const ParsedAppend& append,
+                    const std::optional<IdempotencyKey>& key) {
+  if (append.command.expected_offset >= 0)
+    return exchange.respond(error_response(invalid("expected_offset does not go with a stream that publishes")));
+  const Result<Buffer> batch = record_batch_of(append, exchange.context().utc_ns() / kNsPerMs);
+  if (!batch) return exchange.respond(error_response(batch.error()));
+  const auto may = [&exchange](std::string_view module, std::string_view resource) {
+    return exchange.allowed(module, resource, auth::Verb::write);
+  };
+  const bool said = exchange.request().query_value("partition").has_value();
+  const auto partition = said ? std::optional(append.command.partition) : std::nullopt;
+  Result<Submission> submission = view.make_append(append.command.stream, partition, batch->view(), may);
+  if (!submission) return exchange.respond(error_response(submission.error()));
+  submission->idempotency = key;
+  submit(exchange, std::move(*submission), append.command.records.size());
+}
+
+void append_records(HttpExchange& exchange, const streams::ViewInputs* view_inputs) {
   ParsedAppend append;  // stays where it is: its records are views into it
   if (const Result<void> parsed = parse_append(exchange.request(), append); !parsed)
     return exchange.respond(error_response(parsed.error()));
   const std::string_view key = exchange.request().header("Idempotency-Key");
+  streams::ViewInput* view = view_inputs == nullptr ? nullptr : view_inputs->find(append.command.stream);
+  if (view != nullptr) return append_to_view(exchange, *view, append, key_of(key, append.request_hash));
   if (append.any_extras()) return append_batch(exchange, append, key_of(key, append.request_hash));
   Submission submission = streams::make_command(machine_ids::kStreams, streams::kAppendEvents, encode(append.command));
   submission.idempotency = key_of(key, hash128(submission.payload.view()).low);
@@ -206,8 +226,9 @@ http::RouteDoc doc() {
 
 }  // namespace
 
-void add_append_route(http::HttpRouter& router) {
-  router.add(http::Method::post, "/api/v1/streams/{name}/records", append_records, {.doc = doc()});
+void add_append_route(http::HttpRouter& router, const streams::ViewInputs* view_inputs) {
+  router.add(http::Method::post, "/api/v1/streams/{name}/records",
+             [view_inputs](HttpExchange& exchange) { append_records(exchange, view_inputs); }, {.doc = doc()});
 }
 
 }  // namespace heptane::admin

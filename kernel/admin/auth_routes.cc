@@ -99,7 +99,8 @@ void whoami(HttpExchange& exchange, Gate& gate) {
 void list_users(HttpExchange& exchange, Gate& gate) {
   JsonWriter out;
   out.begin_object().key("users").begin_array();
-  for (const auto& [name, user] : gate.view()->users) write_user(out, name, *user);
+  const auth::AuthStore::View view = gate.view();
+  for (const auto& [name, user] : view->users) write_user(out, name, *user);
   out.end_array().end_object();
   exchange.respond(HttpResponse::json(200, out.take()));
 }
@@ -221,7 +222,8 @@ void list_roles(HttpExchange& exchange, Gate& gate) {
   out.begin_object().key("roles").begin_array();
   for (const std::string_view name : {"admin", "reader", "writer"})
     write_role(out, name, *auth::built_in_role(name), true);
-  for (const auto& [name, role] : gate.view()->roles) write_role(out, name, *role, false);
+  const auth::AuthStore::View view = gate.view();
+  for (const auto& [name, role] : view->roles) write_role(out, name, *role, false);
   out.end_array().end_object();
   exchange.respond(HttpResponse::json(200, out.take()));
 }

@@ -115,8 +115,10 @@ void create_stream(HttpExchange& exchange) {
 }
 
 // Replaces the configuration: what is not named is for ever again.
-void alter_stream(HttpExchange& exchange) {
+void alter_stream(HttpExchange& exchange, const streams::ViewInputs* view_inputs) {
   const std::string name(exchange.request().param("name"));
+  const std::string why = view_inputs == nullptr ? std::string() : view_inputs->why_not_altered(name);
+  if (!why.empty()) return exchange.respond(error_response(Error{Errc::refused, why}));
   auto document = http::JsonDocument::parse(std::move(exchange.request().body));
   if (!document) return exchange.respond(error_response(document.error()));
   http::JsonFields fields((*document)->root(), "");
@@ -177,7 +179,7 @@ constexpr std::string_view kNewStreamSchema = R"({"$ref":"#/components/schemas/N
 
 }  // namespace
 
-void add_stream_routes(http::HttpRouter& router) {
+void add_stream_routes(http::HttpRouter& router, const streams::ViewInputs* view_inputs) {
   using http::Method;
   router.add(Method::get, "/api/v1/streams", list_streams,
              {.doc = {"Every stream with its partitions and their offsets",
@@ -190,9 +192,11 @@ void add_stream_routes(http::HttpRouter& router) {
       {.doc = {"Create a stream", "", {}, {{kNewStreamSchema}}, {{201, "created and synced", {{kChangedSchema}}}}}});
   router.add(Method::get, "/api/v1/streams/{name}", describe_stream,
              {.doc = {"One stream", "", {}, {}, {{200, "the stream", {{kStreamSchema}}}}}});
-  router.add(Method::put, "/api/v1/streams/{name}", alter_stream,
+  router.add(Method::put, "/api/v1/streams/{name}",
+             [view_inputs](HttpExchange& exchange) { alter_stream(exchange, view_inputs); },
              {.doc = {"Replace the configuration of a stream",
-                      "What is not named is kept for ever again.",
+                      "What is not named is kept for ever again. That of a stream over a topic filter is its "
+                      "declaration's: 409.",
                       {},
                       {{kRetentionSchema}},
                       {{200, "changed and synced", {{kChangedSchema}}}}}});

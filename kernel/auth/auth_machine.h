@@ -42,6 +42,10 @@ class AuthMachine final : public StateMachine, public PrincipalCheck, public Aud
 
   void audit_denied(const Command& command, std::string_view on, std::string_view detail, uint64_t count,
                     Effects& effects) override;
+  void audit_done(const Command& command, std::string_view action, std::string_view on, std::string_view detail,
+                  Effects& effects) override {
+    audit(command, action, on, effects, detail);
+  }
 
   // The shard's question before it applies a command: the principal is there, as it was when it proved who it is.
   bool in_force(const Principal& principal) const override;

@@ -94,7 +94,52 @@ bool Gate::may_compute() {
   return computed_++ < kComputedPerSecond;
 }
 
+// Holds a copy of all that run() needs.
+class Gate::Proof final : public PasswordProof {
+ public:
+  Proof(Gate& gate, std::optional<Identity> identity, std::string_view user, Peer peer, Verifier verifier,
+        std::string prepared, std::string entry)
+      : gate_(gate),
+        identity_(std::move(identity)),
+        user_(user),
+        peer_(std::move(peer)),
+        verifier_(std::move(verifier)),
+        prepared_(std::move(prepared)),
+        entry_(std::move(entry)) {}
+
+  void run() override { right_ = proves(crypto::Hash::sha256, verifier_, prepared_); }
+  bool may_run_here() override {
+    const std::lock_guard lock(gate_.mutex_);
+    return gate_.may_compute();
+  }
+  Result<Identity> finish() override {
+    if (!right_ || !identity_) return gate_.refused(user_, peer_, "password");
+    gate_.remember(std::move(entry_));
+    return std::move(*identity_);
+  }
+
+ private:
+  Gate& gate_;
+  std::optional<Identity> identity_;
+  const std::string user_;
+  const Peer peer_;
+  const Verifier verifier_;
+  const std::string prepared_;
+  std::string entry_;
+  bool right_ = false;
+};
+
 Result<Identity> Gate::by_password(std::string_view user, std::string_view password, const Peer& peer) {
+  Proving proving = prove(user, password, peer);
+  if (auto* known = std::get_if<Result<Identity>>(&proving)) return std::move(*known);
+  PasswordProof& proof = *std::get<std::unique_ptr<PasswordProof>>(proving);
+  if (!proof.may_run_here())
+    return Error{Errc::overloaded, "too many passwords are being tried: try again in a second", 0};
+  proof.run();
+  return proof.finish();
+}
+
+Proving Gate::prove(std::string_view user, std::string_view password, const Peer& peer) {
   if (user == kTokenUser) return by_token(password, peer);
   const AuthStore::View directory = view();
   const User* found = directory->user(user);
@@ -102,21 +147,25 @@ Result<Identity> Gate::by_password(std::string_view user, std::string_view passw
                                 ? found->verifiers[0]
                                 : made_up_verifier(crypto::Hash::sha256, key_, user, options_.iterations);
   if (password.size() > kPasswordMax) return refused(user, peer, kPlain);
-  const Result<std::string> prepared = saslprep(password, PreparedFor::asking);
+  Result<std::string> prepared = saslprep(password, PreparedFor::asking);
   if (!prepared) return refused(user, peer, "password");
+  std::optional<Identity> identity;
+  if (found != nullptr) identity = Identity{{found->id, found->version}, std::string(user), {}};
   // Of the verifier too: another password is another entry.
-  const std::string entry = crypto::hmac(crypto::Hash::sha256, key_, verifier.stored_key + *prepared);
+  std::string entry = crypto::hmac(crypto::Hash::sha256, key_, verifier.stored_key + *prepared);
   {
     const std::lock_guard lock(mutex_);
-    if (remembered_.contains(entry) && found != nullptr)
-      return Identity{{found->id, found->version}, std::string(user), {}};
-    if (!may_compute()) return Error{Errc::overloaded, "too many passwords are being tried: try again in a second", 0};
+    if (identity && remembered_.contains(entry)) return std::move(*identity);
   }
-  if (!proves(crypto::Hash::sha256, verifier, *prepared) || found == nullptr) return refused(user, peer, "password");
+  return std::make_unique<Proof>(*this, std::move(identity), user, peer, verifier, std::move(*prepared),
+                                 std::move(entry));
+}
+
+// When there is no room any one goes: entries are in no order that means anything.
+void Gate::remember(std::string entry) {
   const std::lock_guard lock(mutex_);
-  if (remembered_.size() >= kRememberedLimit) remembered_.clear();
-  remembered_.insert(entry);
-  return Identity{{found->id, found->version}, std::string(user), {}};
+  if (remembered_.size() >= kRememberedLimit) remembered_.erase(remembered_.begin());
+  remembered_.insert(std::move(entry));
 }
 
 Result<Identity> Gate::by_token(std::string_view secret, const Peer& peer) {

@@ -1,8 +1,9 @@
 // What gateways ask: who is this, is it still so, may they do that. Answers come from what is synced (AuthStore). While
 // authentication is off everybody is `local`, who may do everything. What is refused is noted for the audit trail.
 //
-// A password costs thousands of hashes: one that was right is remembered under a key of this process, and those that must
-// be computed are limited in number. The I/O threads' (one mutex around what is remembered).
+// A password costs thousands of hashes: one that was right is remembered under a key of this process; what must be computed is
+// handed to a worker by protocols that can wait (prove), and limited in number where it is not. The I/O threads' (one mutex around
+// what is remembered).
 #pragma once
 
 #include <array>
@@ -30,8 +31,8 @@ Result<std::string> new_password(std::string_view password);
 
 class Gate final : public Authenticator {
  public:
-  static constexpr size_t kRememberedLimit = 4096;
-  static constexpr uint32_t kComputedPerSecond = 50;  // passwords
+  static constexpr size_t kRememberedLimit = 32'768;
+  static constexpr uint32_t kComputedPerSecond = 50;  // passwords, on I/O threads
 
   Gate(AuthOptions options, Clock& clock, Random& random);
 
@@ -44,6 +45,7 @@ class Gate final : public Authenticator {
 
   // Errc::unauthorised (the message does not say what was wrong), overloaded (too many at once). Wrong ones are noted.
   Result<Identity> by_password(std::string_view user, std::string_view password, const Peer& peer);
+  Proving prove(std::string_view user, std::string_view password, const Peer& peer) override;
   Result<Identity> by_token(std::string_view secret, const Peer& peer);
   std::optional<Identity> by_certificate(const Peer& peer) override;
 
@@ -74,10 +76,12 @@ class Gate final : public Authenticator {
   std::string random_bytes(size_t count);
 
  private:
+  class Proof;
   const User* user_of(const Directory& directory, const Identity& identity) const;
   std::unique_ptr<SaslExchange> begin_scram(size_t which, const Peer& peer);
   Error refused(std::string_view who, const Peer& peer, std::string_view how);
   bool may_compute();
+  void remember(std::string entry);
 
   const AuthOptions options_;
   Clock& clock_;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "kernel/base/base64.h"
 #include "sim/sim_clock.h"
 
@@ -51,6 +53,28 @@ TEST(Gate, Passwords) {
   EXPECT_EQ(wrong.error().message, nobody.error().message);
   EXPECT_FALSE(world.gate.by_password("device", "", world.near).ok()) << "no password is no empty password";
   EXPECT_EQ(world.gate.incidents().failed_total(), 3u);
+}
+
+TEST(Gate, APasswordIsProvedInHalvesOfWhichTheCostlyOneIsAnyThreads) {
+  World world;
+  for (const bool right : {true, false}) {
+    Proving proving = world.gate.prove("alice", right ? "correct horse" : "battery staple", world.far);
+    auto* proof = std::get_if<std::unique_ptr<PasswordProof>>(&proving);
+    ASSERT_NE(proof, nullptr);
+    std::thread([&] { (*proof)->run(); }).join();
+    EXPECT_EQ((*proof)->finish().ok(), right);
+  }
+  Proving again = world.gate.prove("alice", "correct horse", world.far);
+  ASSERT_NE(std::get_if<Result<Identity>>(&again), nullptr) << "from memory";
+  Proving unrun = world.gate.prove("alice", "horse correct", world.far);
+  EXPECT_FALSE(std::get<std::unique_ptr<PasswordProof>>(unrun)->finish().ok()) << "what was not run proves nothing";
+  Proving nobody = world.gate.prove("nobody", "correct horse", world.far);
+  auto& proof = std::get<std::unique_ptr<PasswordProof>>(nobody);
+  proof->run();
+  EXPECT_FALSE(proof->finish().ok());
+  Proving token = world.gate.prove("token", world.secret.secret, world.far);
+  ASSERT_NE(std::get_if<Result<Identity>>(&token), nullptr) << "one hash";
+  EXPECT_TRUE(std::get<Result<Identity>>(token).ok());
 }
 
 TEST(Gate, PasswordsBeyondAsciiArePrepared) {

@@ -6,10 +6,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "kernel/auth/directory.h"
 #include "kernel/base/bytes.h"
+#include "kernel/base/result.h"
 #include "kernel/shard/messages.h"
 
 namespace heptane::auth {
@@ -45,6 +47,18 @@ class SaslExchange {
   virtual SaslStep step(Bytes message) = 0;
 };
 
+// A password that costs thousands of hashes to be checked, in halves, so that another thread may do what costs.
+class PasswordProof {
+ public:
+  virtual ~PasswordProof() = default;
+  virtual void run() = 0;  // once, on any thread: touches nothing but the proof
+  // The I/O threads' again. Errors as in Authenticator::prove.
+  virtual bool may_run_here() = 0;        // one more in this second does not hold up an I/O thread for too long
+  virtual Result<Identity> finish() = 0;  // after run()
+};
+// Known at once (a token, a password that is remembered, a refusal), or what must be run first.
+using Proving = std::variant<Result<Identity>, std::unique_ptr<PasswordProof>>;
+
 class Authenticator {
  public:
   virtual ~Authenticator() = default;
@@ -52,6 +66,11 @@ class Authenticator {
   virtual std::vector<std::string_view> mechanisms(const Peer& peer) const = 0;
   // `mechanism` is one of them.
   virtual std::unique_ptr<SaslExchange> begin(std::string_view mechanism, const Peer& peer) = 0;
+  // What PLAIN carries. Errc::unauthorised, without saying what was wrong; overloaded.
+  virtual Proving prove(std::string_view user, std::string_view password, const Peer& peer) {
+    (void)user, (void)password, (void)peer;
+    return Error{Errc::unauthorised, "passwords are not taken here", 0};
+  }
   // The user of the client's certificate, when it has one that counts.
   virtual std::optional<Identity> by_certificate(const Peer& peer) = 0;
   // A user whom the configuration names, for a listener whose clients cannot say who they are: nothing proves it.

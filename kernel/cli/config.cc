@@ -19,17 +19,39 @@ struct Arguments {
   bool example = false;
 };
 
-std::string mistakes_json(const std::vector<LocatedMistake>& mistakes) {
-  http::JsonWriter out;
-  out.begin_object().key("ok").boolean(mistakes.empty()).key("mistakes").begin_array();
+void write_mistakes(http::JsonWriter& out, const std::vector<LocatedMistake>& mistakes) {
   for (const LocatedMistake& located : mistakes) {
     const config::Mistake& mistake = located.mistake;
     out.begin_object().key("file").text(located.file).key("key").text(mistake.key);
     out.key("line").unsigned_number(mistake.place.line).key("column").unsigned_number(mistake.place.column);
     out.key("message").text(mistake.message).end_object();
   }
-  out.end_array().end_object();
+}
+
+std::string mistakes_json(const std::vector<LocatedMistake>& mistakes, const std::vector<LocatedMistake>& warnings) {
+  http::JsonWriter out;
+  out.begin_object().key("ok").boolean(mistakes.empty()).key("mistakes").begin_array();
+  write_mistakes(out, mistakes);
+  out.end_array();
+  if (!warnings.empty()) {
+    out.key("warnings").begin_array();
+    write_mistakes(out, warnings);
+    out.end_array();
+  }
+  out.end_object();
   return out.take();
+}
+
+// What a start takes, and what its owner may not have meant.
+std::vector<LocatedMistake> warnings_of(const config::Settings& settings, const std::string& file) {
+  std::vector<LocatedMistake> warnings;
+  for (const config::Key& key : settings.table().all()) {
+    if (key.warnings == nullptr) continue;
+    const auto& texts = std::get<std::vector<std::string>>(settings.value(key.name));
+    for (std::string& warning : key.warnings(texts))
+      warnings.push_back({file, {key.name, settings.place(key.name), "warning: " + std::move(warning)}});
+  }
+  return warnings;
 }
 
 // The files are read as a start would read them.
@@ -57,8 +79,11 @@ void check_safety(Loaded& loaded, const std::string& file) {
 int check(const Arguments& arguments, const server::Modules& modules) {
   Loaded loaded = load_config(arguments.source, server::key_table(modules));
   if (loaded.mistakes.empty()) check_safety(loaded, arguments.source.file);
+  std::vector<LocatedMistake> warnings;
+  if (loaded.mistakes.empty()) warnings = warnings_of(loaded.settings, arguments.source.file);
+  if (!arguments.json && !warnings.empty()) std::fputs(mistakes_text(warnings).c_str(), stderr);
   if (arguments.json)
-    std::fputs(mistakes_json(loaded.mistakes).c_str(), stdout);
+    std::fputs(mistakes_json(loaded.mistakes, warnings).c_str(), stdout);
   else if (loaded.mistakes.empty())
     std::printf("%s: no mistakes\n", arguments.source.file.c_str());
   else

@@ -198,8 +198,12 @@ void complete_options(server::ServerOptions& options) {
       "/proc/self/exe", "log", "compare", "--data", options.data_directory, "--child-of", std::to_string(::getpid())};
   options.stop_wanted = [] { return stop_requested.load(); };
   const size_t open_files = net::raise_open_file_limit();
+  // A look at random rows of a long history touches all of its files; a quarter of what may be open is theirs at most.
+  constexpr size_t kRowKinds = 4;
+  options.row_files_open = std::clamp<size_t>(open_files / (4 * kRowKinds), options.row_files_open, 4096);
+  const size_t others = kOtherFiles + kRowKinds * options.row_files_open;
   options.io.max_connections =
-      std::min(options.io.max_connections, open_files > 2 * kOtherFiles ? open_files - kOtherFiles : kOtherFiles);
+      std::min(options.io.max_connections, open_files > 2 * others ? open_files - others : open_files / 2);
 }
 
 // False when it was refused; stderr says why.

@@ -157,6 +157,45 @@ TEST(Config, AMistakeNamesTheKeyThePlaceAndWhatWouldBeRight) {
   EXPECT_EQ(wrong("[data.more]\nx = 1\n"), "f:1:1: data: this is a table: say a string\n");
 }
 
+// A list of tables arrives as texts of lines, printed and read again the same.
+TEST(Config, ListsOfTables) {
+  auto table = std::make_shared<KeyTable>();
+  const auto wrong_item = [](const std::string& text) {
+    return text.find("name=") == std::string::npos ? std::string("a stream has a name") : std::string();
+  };
+  const auto together = [](const std::vector<std::string>& texts) {
+    return texts.size() > 2 ? std::string("at most two") : std::string();
+  };
+  table->add({{.name = "mqtt.streams",
+               .type = Type::tables,
+               .help = "Streams",
+               .fallback = std::vector<std::string>{},
+               .wrong = wrong_item,
+               .wrong_together = together}});
+  const auto mistake = [&](std::string_view text) {
+    Settings settings(table);
+    return mistakes_text("f", read_settings(text, settings));
+  };
+  Settings settings(table);
+  const std::string text = "[[mqtt.streams]]\nname = \"a b\"\ncount = 3\n[[mqtt.streams]]\non = true\nname = \"=\"\n";
+  EXPECT_EQ(mistakes_text("f", read_settings(text, settings)), "");
+  const std::vector<std::string> read = {"count=3\nname=a b\n", "name==\non=true\n"};
+  EXPECT_EQ(std::get<std::vector<std::string>>(settings.value("mqtt.streams")), read);
+  Settings again(table);
+  EXPECT_EQ(mistakes_text("f", read_settings(print_settings(settings, PrintStyle::effective), again)), "");
+  EXPECT_EQ(std::get<std::vector<std::string>>(again.value("mqtt.streams")), read);
+  Settings given(table);
+  EXPECT_TRUE(given.give_text("mqtt.streams", "[{name = \"x\"}]").empty());
+  EXPECT_EQ(std::get<std::vector<std::string>>(given.value("mqtt.streams")), std::vector<std::string>{"name=x\n"});
+  EXPECT_EQ(mistake("mqtt.streams = []\n"), "");
+  EXPECT_NE(mistake("mqtt.streams = [\"name=x\"]\n").find("say a list of tables"), std::string::npos);
+  EXPECT_NE(mistake("[[mqtt.streams]]\nnome = \"x\"\n").find("a stream has a name"), std::string::npos);
+  EXPECT_NE(mistake("[[mqtt.streams]]\nname = 1.5\n").find("`name` is a number with a point"), std::string::npos);
+  EXPECT_NE(mistake("[[mqtt.streams]]\nname = \"a\\nb\"\n"), "");
+  EXPECT_NE(mistake("mqtt.streams = [{name = \"1\"}, {name = \"2\"}, {name = \"3\"}]\n").find("at most two"),
+            std::string::npos);
+}
+
 TEST(Config, SyntaxAndDuplicatesNameTheirPlace) {
   EXPECT_EQ(wrong("data = \n").substr(0, 4), "f:1:");
   EXPECT_EQ(wrong("limits.count = 1\nlimits.count = 2\n").substr(0, 4), "f:2:");

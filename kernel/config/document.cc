@@ -80,6 +80,7 @@ class Flattener {
   }
 
   static bool list(const toml::array& array, Entry& entry) {
+    if (!array.empty() && array.is_homogeneous(toml::node_type::table)) return tables(array, entry);
     std::vector<std::string> texts;
     for (const toml::node& node : array) {
       const auto* text = node.as_string();
@@ -91,6 +92,36 @@ class Flattener {
     }
     entry.value = std::move(texts);
     return true;
+  }
+
+  // Each as its lines.
+  static bool tables(const toml::array& array, Entry& entry) {
+    entry.kind_name = "a list with a table in it";
+    std::vector<std::string> texts;
+    for (const toml::node& node : array) {
+      std::string lines;
+      for (const auto& [key, value] : *node.as_table()) {
+        const std::optional<std::string> text = text_of(value);
+        if (!text || !is_bare(key.str())) {
+          entry.kind_name = "a list of tables in which `" + std::string(key.str()) + "` is " + kind_name(value.type());
+          return false;
+        }
+        lines += std::string(key.str()) + '=' + *text + '\n';
+      }
+      texts.push_back(std::move(lines));
+    }
+    entry.tables = true;
+    entry.value = std::move(texts);
+    return true;
+  }
+
+  // Of a value in a table; nullopt: it is none that may stand there.
+  static std::optional<std::string> text_of(const toml::node& value) {
+    if (const auto* number = value.as_integer()) return std::to_string(number->get());
+    if (const auto* flag = value.as_boolean()) return flag->get() ? "true" : "false";
+    const auto* text = value.as_string();
+    if (text == nullptr || text->get().find('\n') != std::string::npos) return std::nullopt;
+    return text->get();
   }
 
   Document& out_;
@@ -113,6 +144,13 @@ std::variant<Document, Mistake> parse_document(std::string_view text) {
   if (!Flattener(document).table(parsed.table(), {}))
     return Mistake{{}, {}, "more than " + std::to_string(kEntriesLimit) + " keys"};
   return document;
+}
+
+std::optional<Entry> parse_value(std::string_view text) {
+  const std::variant<Document, Mistake> parsed = parse_document("value = " + std::string(text));
+  const auto* document = std::get_if<Document>(&parsed);
+  if (document == nullptr || document->entries.size() != 1) return std::nullopt;
+  return document->entries.front();
 }
 
 Result<std::string> read_config_file(const std::string& path) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -29,6 +30,7 @@ struct Entry {
   Kind kind = Kind::value;
   Value value;
   std::string kind_name;  // `a date`, as messages say it
+  bool tables = false;    // the value is a list of tables (Type::tables)
 };
 
 struct Mistake {
@@ -43,6 +45,9 @@ struct Document {
 
 // A mistake of syntax, or a duplicate: the first one alone, because what follows it cannot be told apart.
 std::variant<Document, Mistake> parse_document(std::string_view text);
+
+// The value of one key, as a file has it behind the `=`; nullopt: it is none.
+std::optional<Entry> parse_value(std::string_view text);
 
 // Refuses a file that is longer than the limit before it is read, and what is no file.
 Result<std::string> read_config_file(const std::string& path);

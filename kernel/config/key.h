@@ -26,6 +26,7 @@ enum class Type : uint8_t {
   address,  // "HOST:PORT" with a numeric host, "unix:/path", or one of `choices`
   peer,     // "HOST:PORT" with any host, or one of `choices`
   texts,    // a list of strings
+  tables,   // a list of tables, [[name]] in the file: each a text of lines `key=value`, in the order of the keys
 };
 
 using Value = std::variant<bool, int64_t, std::string, std::vector<std::string>>;
@@ -40,10 +41,12 @@ struct Key {
   std::string word{};      // a number that has a name: `forever`
   int64_t word_value = 0;  // what it means
   std::vector<std::string> choices{};
-  std::string (*wrong)(const std::string& text) = nullptr;  // of each of `texts`: what is wrong with it; empty: nothing
-  bool reloadable = false;                                  // SIGHUP applies it
-  bool logged = false;                                      // apply() may see it: a change is a command in the log
-  bool several = false;                                     // of an address: a list of them is a value too
+  std::string (*wrong)(const std::string& text) = nullptr;  // of each of a list: what is wrong with it; empty: nothing
+  std::string (*wrong_together)(const std::vector<std::string>& texts) = nullptr;         // of the whole list
+  std::vector<std::string> (*warnings)(const std::vector<std::string>& texts) = nullptr;  // what is allowed, and odd
+  bool reloadable = false;                                                                // SIGHUP applies it
+  bool logged = false;     // apply() may see it: a change is a command in the log
+  bool several = false;    // of an address: a list of them is a value too
   bool shorthand = false;  // a plain value of the section stands for this key: listen.kafka = "..."
 };
 

@@ -33,6 +33,23 @@ std::string list_text(const std::vector<std::string>& texts) {
   return out + "]";
 }
 
+// Inline: a key's value stays in its section.
+std::string tables_text(const std::vector<std::string>& tables) {
+  std::string out = "[";
+  for (const std::string& table : tables) {
+    std::string inner;
+    for (std::string_view rest = table; !rest.empty();) {
+      const std::string_view line = rest.substr(0, rest.find('\n'));
+      const size_t equals = line.find('=');
+      inner +=
+          (inner.empty() ? "" : ", ") + std::string(line.substr(0, equals)) + " = " + quoted(line.substr(equals + 1));
+      rest.remove_prefix(line.size() + 1);
+    }
+    out += (out.size() > 1 ? ", {" : "{") + inner + '}';
+  }
+  return out + "]";
+}
+
 std::string comment(const Key& key) {
   std::string out = key.help;
   const bool number = key.type == Type::integer || key.type == Type::size || key.type == Type::duration;
@@ -61,7 +78,8 @@ std::vector<std::string> sections(const KeyTable& table) {
 
 std::string value_text(const Key& key, const Value& value) {
   if (const bool* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
-  if (const auto* texts = std::get_if<std::vector<std::string>>(&value)) return list_text(*texts);
+  if (const auto* texts = std::get_if<std::vector<std::string>>(&value))
+    return key.type == Type::tables ? tables_text(*texts) : list_text(*texts);
   if (const auto* text = std::get_if<std::string>(&value)) return quoted(*text);
   const int64_t number = std::get<int64_t>(value);
   if (!key.word.empty() && number == key.word_value) return quoted(key.word);

@@ -140,9 +140,10 @@ class Checker {
       case Type::choice:
       case Type::address:
       case Type::peer:
-        if (key_.several && holds<std::vector<std::string>>()) return addresses();
+        if (key_.several && is_list() && !entry_.tables) return addresses();
         return holds<std::string>() ? word() : wrong_type();
-      case Type::texts: return holds<std::vector<std::string>>() ? texts() : wrong_type();
+      case Type::texts: return is_list() && !entry_.tables ? texts() : wrong_type();
+      case Type::tables: return is_list() && (entry_.tables || is_empty()) ? texts() : wrong_type();
     }
     return wrong_type();
   }
@@ -153,6 +154,8 @@ class Checker {
   bool holds() const {
     return std::holds_alternative<T>(entry_.value);
   }
+  bool is_list() const { return holds<std::vector<std::string>>(); }
+  bool is_empty() const { return std::get<std::vector<std::string>>(entry_.value).empty(); }
   Checked accept() { return std::move(entry_.value); }
   Checked wrong_type() const { return "this is " + entry_.kind_name + ": say " + expectation(key_); }
 
@@ -193,7 +196,11 @@ class Checker {
       if (!key_.choices.empty() && std::find(key_.choices.begin(), key_.choices.end(), text) == key_.choices.end())
         return "\"" + shown(text) + "\" is not known here: say " + expectation(key_);
       const std::string wrong = key_.wrong == nullptr ? std::string() : key_.wrong(text);
-      if (!wrong.empty()) return "\"" + shown(text) + "\": " + wrong;
+      if (!wrong.empty()) return entry_.tables ? wrong : "\"" + shown(text) + "\": " + wrong;
+    }
+    if (key_.wrong_together != nullptr) {
+      std::string wrong = key_.wrong_together(std::get<std::vector<std::string>>(entry_.value));
+      if (!wrong.empty()) return wrong;
     }
     return accept();
   }
@@ -272,7 +279,16 @@ Value value_of_text(const Key& key, std::string_view text) {
 std::vector<Mistake> Settings::give_text(std::string_view name, std::string_view text) {
   std::vector<Mistake> mistakes;
   Entry entry{std::string(name), {}, Entry::Kind::value, std::string(text), "a string"};
-  if (const Key* key = table_->find_for_value(name)) entry.value = value_of_text(*key, text);
+  const Key* key = table_->find_for_value(name);
+  if (key != nullptr && key->type == Type::tables) {
+    if (std::optional<Entry> value = parse_value(text)) {
+      value->name = name;
+      value->place = {};
+      entry = std::move(*value);
+    }
+  } else if (key != nullptr) {
+    entry.value = value_of_text(*key, text);
+  }
   std::string_view skipped;
   take(entry, *this, mistakes, skipped);
   return mistakes;
@@ -322,6 +338,7 @@ std::string expectation(const Key& key) {
              (key.choices.empty() ? std::string() : ", or " + choices_text(key));
     case Type::texts:
       return key.choices.empty() ? "a list of strings, such as [\"a\", \"b\"]" : "a list of " + choices_text(key);
+    case Type::tables: return "a list of tables: [[" + key.name + "]] and their keys";
   }
   return {};
 }

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "kernel/net/resolver.h"
+#include "kernel/net/stream_poll.h"
 #include "kernel/net/system_address.h"
 
 namespace heptane::net {
@@ -42,10 +43,12 @@ constexpr int64_t kAcceptPauseNs = 100'000'000;  // after a lack of descriptors 
 
 int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
-// Small messages are not kept back. Other sockets than TCP's have no such option.
+// Small messages are not kept back. Urgent bytes are bytes as all others, so that a short read means that there is no more.
+// Other sockets than TCP's have no such options.
 void send_at_once(int fd) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
 }
 
 // Takes the descriptor over; closes it and returns false when the system cannot watch one more.
@@ -61,83 +64,80 @@ IoStatus status_of(int error) {
   return IoStatus::reset;
 }
 
-// The part of a stream that a pending wait may outlive the stream with.
-struct StreamState : Counted<StreamState> {
-  StreamState(Descriptor&& opened, Address local_address, Address remote_address)
-      : descriptor(std::move(opened)), local(std::move(local_address)), remote(std::move(remote_address)) {}
-
-  Descriptor descriptor;
-  StreamEvents* events = nullptr;  // nullptr: nobody listens, or the stream is gone
-  Address local;
-  Address remote;
-};
-
-template <void (StreamEvents::*kEvent)()>
-struct WaitDone {
-  boost::intrusive_ptr<StreamState> state;
-  void operator()(const boost::system::error_code& error) const {
-    if (error == asio::error::operation_aborted || state->events == nullptr) return;
-    (state->events->*kEvent)();
-  }
-};
-
-class AsioStream final : public Stream {
+class SocketStream final : public Stream {
  public:
-  AsioStream(Descriptor&& descriptor, Address local, Address remote)
-      : state_(new StreamState(std::move(descriptor), std::move(local), std::move(remote))) {}
-  ~AsioStream() override {
-    state_->events = nullptr;
-    boost::system::error_code ignored;
-    state_->descriptor.close(ignored);
-  }
-  AsioStream(const AsioStream&) = delete;
-  AsioStream& operator=(const AsioStream&) = delete;
+  // The socket is watched.
+  SocketStream(StreamPoll& poll, PolledSocketPtr socket, Address local, Address remote)
+      : poll_(poll), socket_(std::move(socket)), local_(std::move(local)), remote_(std::move(remote)) {}
+  ~SocketStream() override { poll_.close(std::move(socket_)); }
+  SocketStream(const SocketStream&) = delete;
+  SocketStream& operator=(const SocketStream&) = delete;
 
-  void set_events(StreamEvents* events) override { state_->events = events; }
+  void set_events(StreamEvents* events) override { socket_->events = events; }
 
   IoResult read_some(MutableBytes into) override {
     const ssize_t count = recv(fd(), into.data(), into.size(), 0);
+    if (count < static_cast<ssize_t>(into.size())) StreamPoll::found_empty(*socket_);
     if (count > 0) return {IoStatus::ok, static_cast<size_t>(count)};
     if (count == 0) return {into.empty() ? IoStatus::ok : IoStatus::closed, 0};
     return {status_of(errno), 0};
   }
 
   IoResult write_some(std::span<const Bytes> pieces) override {
+    if (pieces.size() == 1)
+      return result_of(send(fd(), pieces[0].data(), pieces[0].size(), MSG_NOSIGNAL), pieces[0].size());
     std::array<iovec, kPiecesPerWrite> vectors;
     const size_t count = std::min(pieces.size(), vectors.size());
-    for (size_t i = 0; i < count; ++i) vectors[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; ++i) {
+      vectors[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
+      bytes += pieces[i].size();
+    }
     msghdr message{};
     message.msg_iov = vectors.data();
     message.msg_iovlen = count;
-    const ssize_t written = sendmsg(fd(), &message, MSG_NOSIGNAL);
+    return result_of(sendmsg(fd(), &message, MSG_NOSIGNAL), bytes);
+  }
+
+  void want_read() override { poll_.want_read(*socket_); }
+  void want_write() override { poll_.want_write(*socket_); }
+  void shutdown_write() override { ::shutdown(fd(), SHUT_WR); }
+  const Address& local() const override { return local_; }
+  const Address& remote() const override { return remote_; }
+  std::optional<uint32_t> peer_uid() const override {
+    return local_.is_unix() || remote_.is_unix() ? net::peer_uid(fd()) : std::nullopt;
+  }
+
+ private:
+  int fd() const { return socket_->fd; }
+  IoResult result_of(ssize_t written, size_t asked) {
+    if (written < static_cast<ssize_t>(asked)) StreamPoll::found_full(*socket_);
     if (written >= 0) return {IoStatus::ok, static_cast<size_t>(written)};
     return {status_of(errno), 0};
   }
 
-  void want_read() override {
-    state_->descriptor.async_wait(Descriptor::wait_read, WaitDone<&StreamEvents::on_readable>{state_});
-  }
-  void want_write() override {
-    state_->descriptor.async_wait(Descriptor::wait_write, WaitDone<&StreamEvents::on_writable>{state_});
-  }
-  void shutdown_write() override { ::shutdown(fd(), SHUT_WR); }
-  const Address& local() const override { return state_->local; }
-  const Address& remote() const override { return state_->remote; }
-  std::optional<uint32_t> peer_uid() const override {
-    return state_->local.is_unix() || state_->remote.is_unix() ? net::peer_uid(fd()) : std::nullopt;
-  }
-
- private:
-  int fd() const { return state_->descriptor.native_handle(); }
-
-  boost::intrusive_ptr<StreamState> state_;
+  StreamPoll& poll_;
+  PolledSocketPtr socket_;
+  Address local_;
+  Address remote_;
 };
+
+// A stream for a connected socket, which it owns. Null: the system cannot watch one more; it is closed.
+std::unique_ptr<Stream> make_stream(StreamPoll& poll, int fd, Address remote) {
+  Address local = local_address(fd);
+  PolledSocketPtr socket(new PolledSocket(fd));
+  if (!poll.watch(*socket)) {
+    ::close(fd);
+    return nullptr;
+  }
+  return std::make_unique<SocketStream>(poll, std::move(socket), std::move(local), std::move(remote));
+}
 
 // A listening socket. Armed again at the start of a turn, never inside one: a flood of connections cannot hold the loop.
 class Acceptor : public Counted<Acceptor> {
  public:
-  Acceptor(Context& context, Descriptor&& descriptor, const Address& address, AcceptHandler on_accept)
-      : context_(context),
+  Acceptor(StreamPoll& poll, Descriptor&& descriptor, const Address& address, AcceptHandler on_accept)
+      : poll_(poll),
         descriptor_(std::move(descriptor)),
         port_(local_address(descriptor_.native_handle()).port),
         name_(address),
@@ -178,17 +178,16 @@ class Acceptor : public Counted<Acceptor> {
         return;
       }
       send_at_once(fd);
-      Address local = local_address(fd);
-      Descriptor descriptor(context_);
-      if (!watch(descriptor, fd)) {
+      std::unique_ptr<Stream> stream = make_stream(poll_, fd, from_system(remote));
+      if (!stream) {
         resume_ns_ = now_ns() + kAcceptPauseNs;
         return;
       }
-      on_accept_(std::make_unique<AsioStream>(std::move(descriptor), std::move(local), from_system(remote)));
+      on_accept_(std::move(stream));
     }
   }
 
-  Context& context_;
+  StreamPoll& poll_;
   Descriptor descriptor_;
   uint16_t port_;
   UnixName name_;
@@ -214,8 +213,8 @@ class AsioListener final : public Listener {
 
 // A connection being made. Its wait may outlive whoever wanted it.
 struct ConnectState : Counted<ConnectState> {
-  ConnectState(Context& context, Address to, ConnectHandler handler)
-      : descriptor(context), address(std::move(to)), on_done(std::move(handler)) {}
+  ConnectState(Context& context, StreamPoll& streams, Address to, ConnectHandler handler)
+      : poll(streams), descriptor(context), address(std::move(to)), on_done(std::move(handler)) {}
 
   void begin() {
     Result<SystemAddress> system_address = to_system(address);
@@ -245,10 +244,12 @@ struct ConnectState : Counted<ConnectState> {
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     if (error != 0) return done(connect_error(error, address));
     send_at_once(fd);
-    Address local = local_address(fd);
-    done(std::unique_ptr<Stream>(new AsioStream(std::move(descriptor), std::move(local), address)));
+    std::unique_ptr<Stream> stream = make_stream(poll, descriptor.release(), address);
+    if (!stream) return done(Error{Errc::io, "the system cannot watch one more socket"});
+    done(std::move(stream));
   }
 
+  StreamPoll& poll;
   Descriptor descriptor;
   Address address;
   ConnectHandler on_done;  // empty: called, or given up
@@ -382,7 +383,8 @@ class AsioDatagrams final : public DatagramSocket {
 
 class AsioNet final : public Net {
  public:
-  AsioNet() : work_(context_.get_executor()), wake_(context_) {
+  AsioNet() : work_(context_.get_executor()), wake_(context_), poll_wait_(context_) {
+    HEPTANE_ASSERT(watch(poll_wait_, poll_.fd()), "no epoll: is the limit of open files reached?");
     wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     HEPTANE_ASSERT(wake_fd_ >= 0 && watch(wake_, wake_fd_), "no eventfd: is the limit of open files reached?");
   }
@@ -395,14 +397,13 @@ class AsioNet final : public Net {
     if (!fd) return std::move(fd.error());
     Descriptor descriptor(context_);
     if (!watch(descriptor, *fd)) return Error{Errc::io, "the system cannot watch one more socket"};
-    boost::intrusive_ptr<Acceptor> acceptor(
-        new Acceptor(context_, std::move(descriptor), address, std::move(on_accept)));
+    boost::intrusive_ptr<Acceptor> acceptor(new Acceptor(poll_, std::move(descriptor), address, std::move(on_accept)));
     acceptors_.push_back(acceptor);
     return std::unique_ptr<Listener>(new AsioListener(std::move(acceptor)));
   }
 
   std::unique_ptr<Pending> connect(const Address& address, ConnectHandler on_done) override {
-    boost::intrusive_ptr<ConnectState> state(new ConnectState(context_, address, std::move(on_done)));
+    boost::intrusive_ptr<ConnectState> state(new ConnectState(context_, poll_, address, std::move(on_done)));
     state->begin();
     return std::make_unique<AsioConnecting>(std::move(state));
   }
@@ -431,6 +432,10 @@ class AsioNet final : public Net {
 
   void run_once(int64_t deadline_ns) override {
     deadline_ns = arm_all(deadline_ns);
+    if (poll_.any_due()) {
+      poll_.run_due();
+      deadline_ns = 0;
+    }
     if (deadline_ns < 0)
       context_.run_one();
     else
@@ -466,6 +471,13 @@ class AsioNet final : public Net {
         wake_sent_.exchange(false, std::memory_order_acq_rel);
       });
     }
+    if (!poll_armed_) {
+      poll_armed_ = true;
+      poll_wait_.async_wait(Descriptor::wait_read, [this](const auto& error) {
+        poll_armed_ = false;
+        if (error != asio::error::operation_aborted) poll_.dispatch();
+      });
+    }
     return deadline_ns;
   }
 
@@ -475,6 +487,9 @@ class AsioNet final : public Net {
   int wake_fd_ = -1;
   Descriptor wake_;
   bool wake_armed_ = false;
+  StreamPoll poll_;
+  Descriptor poll_wait_;
+  bool poll_armed_ = false;
   std::atomic<bool> wake_sent_{false};
   std::vector<boost::intrusive_ptr<Acceptor>> acceptors_;
   boost::intrusive_ptr<ResolveState> resolving_{new ResolveState([this] { wake(); })};

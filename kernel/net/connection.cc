@@ -233,6 +233,16 @@ Buffer Connection::keep(Bytes part) {
 void Connection::write(Buffer bytes) {
   if (phase_ != Phase::open || bytes.empty()) return;
   output_.push(std::move(bytes), core_.spares);
+  wrote();
+}
+
+void Connection::write_copy(Bytes bytes) {
+  if (phase_ != Phase::open || bytes.empty()) return;
+  output_.append(bytes, core_.spares);
+  wrote();
+}
+
+void Connection::wrote() {
   if (!above_mark_ && output_.cost() > core_.config.output_high_bytes) {
     above_mark_ = true;
     arm_stall_timer();
@@ -240,14 +250,20 @@ void Connection::write(Buffer bytes) {
   if (!write_armed_) core_.queue_dirty(*this);
 }
 
+// Room for many pieces costs something to make, and most who write have one.
+template <size_t kPiecesMax>
+IoResult Connection::offer(size_t& offered) {
+  std::array<Bytes, kPiecesMax> pieces;
+  const size_t count = output_.gather(pieces);
+  for (size_t i = 0; i < count; ++i) offered += pieces[i].size();
+  return stream_->write_some({pieces.data(), count});
+}
+
 // One gathered write; more only while the system takes everything.
 void Connection::flush() {
   while (!output_.empty() && !write_armed_) {
-    std::array<Bytes, kPiecesPerWrite> pieces;
-    const size_t count = output_.gather(pieces);
     size_t offered = 0;
-    for (size_t i = 0; i < count; ++i) offered += pieces[i].size();
-    const IoResult result = stream_->write_some({pieces.data(), count});
+    const IoResult result = output_.one_piece() ? offer<1>(offered) : offer<kPiecesPerWrite>(offered);
     if (result.status != IoStatus::ok && result.status != IoStatus::would_block) return abort(CloseReason::peer_reset);
     if (result.status == IoStatus::ok && result.bytes > 0) {
       output_.consume(result.bytes, core_.spares);
@@ -287,12 +303,20 @@ void Connection::settle() {
   resume_input();
   if (phase_ == Phase::open && nothing_pending()) {
     if (peer_eof_) begin_close(CloseReason::peer_closed, "the peer closed");
-    if (core_.draining) begin_close(CloseReason::shutdown, "the server stops");
+    // What connections leave to a resident session is done before that ends.
+    const bool stays = listener_.resident && !core_.residents_end;
+    if (core_.draining && !stays) stop();
   }
   if (phase_ == Phase::closing) finish_closing();
 }
 
 // The end.
+
+void Connection::stop() {
+  if (phase_ != Phase::open) return;
+  session_->on_stop(*this);
+  begin_close(CloseReason::shutdown, "the server stops");
+}
 
 void Connection::close(CloseReason reason, std::string_view why) { begin_close(reason, why); }
 
@@ -413,7 +437,12 @@ bool Connection::submit(RequestId request, Submission submission) {
   if (phase_ != Phase::open) return false;
   submission.listener = listener_.index;
   if (submission.received_utc_ns == 0) submission.received_utc_ns = utc_ns();
-  return count_sent(core_.send_gated({id_, request, std::move(submission)}));
+  const AnswerWatches::Told* told = core_.answer_watches.of(submission);
+  Buffer payload = told != nullptr ? submission.payload : Buffer();
+  const bool sent = count_sent(core_.send_gated({id_, request, std::move(submission)}));
+  if (sent && told != nullptr)
+    core_.answer_watches.under_way.insert_or_assign({id_, request}, AnswerWatches::UnderWay{told, std::move(payload)});
+  return sent;
 }
 
 bool Connection::query(RequestId request, QueryRequest query) {

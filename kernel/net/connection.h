@@ -44,6 +44,7 @@ class Connection final : public SessionContext, public StreamEvents {
 
   // SessionContext
   void write(Buffer bytes) override;
+  void write_copy(Bytes bytes) override;
   Buffer keep(Bytes part) override;
   void close(CloseReason reason, std::string_view why) override;
   void need(size_t bytes) override;
@@ -85,8 +86,12 @@ class Connection final : public SessionContext, public StreamEvents {
   bool input_blocked() const;
   void resume_input();
 
+  void wrote();
+  template <size_t kPiecesMax>
+  IoResult offer(size_t& offered);
   void flush();
   void begin_close(CloseReason reason, std::string_view why);
+  void stop();
   void finish_closing();
   void end_session();
   void die();

@@ -242,12 +242,27 @@ void IoLoop::dispatch(ShardReply& reply) {
   if (auto* read = std::get_if<ReadReply>(&reply.body)) return dispatch_read(reply, *read);
   HEPTANE_ASSERT(core_.gated_unanswered > 0, "the shard answered what nobody asked");
   --core_.gated_unanswered;
+  if (!core_.answer_watches.under_way.empty()) tell_watch(reply);
   if (Connection* connection = find(reply.session))
     connection->deliver(reply.request, std::get<Reply>(reply.body));
   else if (const auto found = datagrams_.find(reply.session); found != datagrams_.end())
     found->second->deliver(reply.request, std::get<Reply>(reply.body));
   else
     core_.counters.replies_dropped.add();
+}
+
+void IoLoop::watch_answers(MachineId machine, CommandType type,
+                           std::function<void(const Buffer& payload, const Reply& reply)> told) {
+  core_.answer_watches.watches.emplace(std::pair(machine, type), std::move(told));
+}
+
+void IoLoop::tell_watch(const ShardReply& reply) {
+  auto& under_way = core_.answer_watches.under_way;
+  const auto found = under_way.find({reply.session, reply.request});
+  if (found == under_way.end()) return;
+  const AnswerWatches::UnderWay asked = std::move(found->second);
+  under_way.erase(found);
+  (*asked.told)(asked.payload, std::get<Reply>(reply.body));
 }
 
 void IoLoop::dispatch_read(const ShardReply& reply, ReadReply& read) {
@@ -349,6 +364,7 @@ void IoLoop::cut_off() {
 
 void IoLoop::settle() {
   core_.take_dirty(round_);
+  core_.residents_end = core_.counters.open.value() == 0;
   for (Connection* connection : round_) {
     connection->settle();
     if (!connection->dead()) continue;
@@ -358,8 +374,15 @@ void IoLoop::settle() {
     listener.discount(connection->remote().host);
     connections_.erase(connection->id());
     if (listener.outbound != nullptr) listener.outbound->on_closed(was_open, listener.why_closed);
+    if (core_.draining && core_.counters.open.value() == 0) end_residents();
   }
   round_.clear();
+}
+
+// They end behind all others.
+void IoLoop::end_residents() {
+  for (const auto& [id, connection] : connections_)
+    if (connection->listener().resident) core_.queue_dirty(*connection);
 }
 
 }  // namespace heptane::net

@@ -38,6 +38,10 @@ class IoLoop {
   // One session without a peer, until shutdown: for what outlives the connections of a protocol. It has everything of a
   // SessionContext but input; what it writes goes nowhere. Not counted among the connections.
   void add_resident(Protocol& protocol);
+  // `told` hears of the answer to every such command that a session sends from now on, in the order of all answers, before that
+  // session does and also when it is gone. One for each kind of command; before any was sent.
+  void watch_answers(MachineId machine, CommandType type,
+                     std::function<void(const Buffer& payload, const Reply& reply)> told);
 
   // Serves the protocol's datagrams there; returns the port.
   Result<uint16_t> add_datagrams(DatagramProtocol& protocol, const Address& address);
@@ -69,6 +73,7 @@ class IoLoop {
   void drain_gated();
   void drain_open();
   void dispatch(ShardReply& reply);
+  void tell_watch(const ShardReply& reply);
   void dispatch_read(const ShardReply& reply, ReadReply& read);
   void answer_read(SessionId session, RequestId request, const RecordsRead& records);
   void submit_held();
@@ -79,6 +84,7 @@ class IoLoop {
   void close_idle();
   void cut_off();
   void settle();
+  void end_residents();
   bool has_work() const;
 
   Net& net_;

@@ -52,9 +52,19 @@ void LoopCore::take_dirty(std::vector<Connection*>& into) {
   for (Connection* connection : into) connection->dirty_queued_ = false;
 }
 
+namespace {
+
+// Who dies in its turn was queued last.
+void drop_last(std::vector<Connection*>& queue, Connection& connection) {
+  const auto found = std::find(queue.rbegin(), queue.rend(), &connection);
+  if (found != queue.rend()) queue.erase(std::next(found).base());
+}
+
+}  // namespace
+
 void LoopCore::forget(Connection& connection) {
-  if (connection.ready_queued_) std::erase(ready, &connection);
-  if (connection.dirty_queued_) std::erase(dirty, &connection);
+  if (connection.ready_queued_) drop_last(ready, connection);
+  if (connection.dirty_queued_) drop_last(dirty, connection);
 }
 
 }  // namespace heptane::net

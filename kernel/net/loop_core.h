@@ -7,9 +7,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "kernel/base/clock.h"
@@ -100,6 +102,24 @@ struct ListenerState {
 
 constexpr size_t kReadBytes = 64 << 10;  // asked of a socket at once
 
+// Commands whose answers somebody hears of besides who sent them (IoLoop::watch_answers).
+struct AnswerWatches {
+  using Told = std::function<void(const Buffer& payload, const Reply& reply)>;
+  struct UnderWay {
+    const Told* told = nullptr;
+    Buffer payload;
+  };
+  std::map<std::pair<MachineId, CommandType>, Told> watches;  // none is taken out
+  std::map<std::pair<SessionId, RequestId>, UnderWay> under_way;
+
+  // Who wants to hear; null: nobody.
+  const Told* of(const Submission& submission) const {
+    if (watches.empty()) return nullptr;
+    const auto found = watches.find({submission.machine, submission.type});
+    return found == watches.end() ? nullptr : &found->second;
+  }
+};
+
 struct LoopCore {
   LoopCore(Clock& loop_clock, ShardLink& shard_link, IoLoopConfig loop_config)
       : clock(loop_clock),
@@ -150,6 +170,7 @@ struct LoopCore {
   const IoLoopConfig config;
   IoCounters counters;
   LoopTimers timers;
+  bool residents_end = false;  // while draining: no other connection was left when this round of settle() began
   Subscriptions subscriptions;
   SparePieces spares;
   std::unique_ptr<std::byte[]> read_buffer;  // 2 * kReadBytes: an unfinished message and what follows
@@ -162,6 +183,7 @@ struct LoopCore {
   uint64_t next_link_id = 1;
   size_t kept_bytes = 0;  // of unfinished messages
   size_t gated_unanswered = 0;
+  AnswerWatches answer_watches;
   size_t reads_unanswered = 0;
   size_t evictions_left = 0;  // of watches in this turn: the shard may already have sent their news
   bool wake_wanted = false;

@@ -61,6 +61,8 @@ class SessionContext {
 
   // Queues bytes for the peer. Never blocks; the loop writes once per turn.
   virtual void write(Buffer bytes) = 0;
+  // The same of bytes that stay the caller's. Small ones are put together, which costs less than a buffer for each.
+  virtual void write_copy(Bytes bytes) { write(Buffer::copy_of(bytes)); }
   // A part of the input of this on_bytes as a buffer that outlives it: without a copy where it is large and the connection
   // has it in memory of its own.
   virtual Buffer keep(Bytes part) { return Buffer::copy_of(part); }
@@ -121,6 +123,8 @@ class Session {
   }
   virtual void on_writable(SessionContext& context) { (void)context; }  // output fell below its low mark
   virtual void on_timer(SessionTimerId timer, SessionContext& context) { (void)timer, (void)context; }
+  // The server stops and nothing is under way: a last word may be written. on_close follows.
+  virtual void on_stop(SessionContext& context) { (void)context; }
   virtual void on_close(CloseReason reason) { (void)reason; }
 };
 

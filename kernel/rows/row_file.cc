@@ -126,6 +126,22 @@ Result<bool> RowFile::try_read_block(uint32_t block, MutableBytes into) const {
   return true;
 }
 
+Result<bool> RowFile::try_read_row(uint32_t block, uint32_t row, MutableBytes into) const {
+  const uint64_t offset =
+      (uint64_t{block} + 1) * kBlockBytes + RowShape::kBlockHeadBytes + uint64_t{row} * shape_.row_bytes;
+  const Result<std::optional<size_t>> count = file_->try_read_at(offset, into.first(shape_.row_bytes));
+  if (!count) return Error{count.error().code, path_ + ": " + count.error().message};
+  return count->has_value() && **count == shape_.row_bytes;
+}
+
+Result<void> RowFile::read_blocks(uint32_t first, MutableBytes into) const {
+  const Result<size_t> count = file_->read_at((uint64_t{first} + 1) * kBlockBytes, into);
+  if (!count) return Error{count.error().code, path_ + ": " + count.error().message};
+  for (size_t at = 0; at < into.size(); at += kBlockBytes, ++first)
+    HEPTANE_TRY(check(first, into.subspan(at, kBlockBytes), std::min(kBlockBytes, *count - std::min(*count, at))));
+  return {};
+}
+
 Result<void> RowFile::check(uint32_t block, Bytes bytes, size_t count) const {
   if (count == kBlockBytes && load_le<uint32_t>(bytes.data() + sizeof(uint32_t)) == block &&
       load_le<uint32_t>(bytes.data()) == block_crc(bytes.first(kBlockBytes), key_))

@@ -43,8 +43,14 @@ class RowFile {
   Result<void> read_block(uint32_t block, MutableBytes into) const;
   // The same out of the system's memory alone. False: it would wait for the disk.
   Result<bool> try_read_block(uint32_t block, MutableBytes into) const;
+  // One row of a block, likewise, and not checked: for who knows what it must be. False also when the file is too short.
+  Result<bool> try_read_row(uint32_t block, uint32_t row, MutableBytes into) const;
+  // Several, one behind the other: `into` is whole blocks.
+  Result<void> read_blocks(uint32_t first, MutableBytes into) const;
   // It will be read soon.
   void expect(uint32_t block) const { file_->expect((uint64_t{block} + 1) * kBlockBytes, kBlockBytes); }
+  // All of it will be.
+  void expect_all() const { file_->expect(0, shape_.file_bytes()); }
   // Reads all of it.
   Result<void> verify() const;
 

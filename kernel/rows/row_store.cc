@@ -8,8 +8,24 @@ namespace heptane::rows {
 RowStore::RowStore(RowShape shape)
     : shape_(std::move(shape)),
       shift_(static_cast<uint32_t>(std::countr_zero(shape_.rows_per_file))),
-      mask_(shape_.rows_per_file - 1) {
+      mask_(shape_.rows_per_file - 1),
+      alone_bytes_(shape_.row_bytes),
+      replacement_(kBlockBytes) {
   HEPTANE_ASSERT(std::has_single_bit(shape_.rows_per_file) && shape_.rows_per_block() > 0, "rows that fit no file");
+}
+
+Result<void> RowStore::open(const RowPlace& place) {
+  constexpr size_t kSlotBytes = kBlockBytes + sizeof(Tag);
+  if (place.cached_blocks > SIZE_MAX / kSlotBytes) return Error{Errc::refused, "no memory has so many blocks"};
+  Result<LazyMemory> cache = LazyMemory::map(place.cached_blocks * kSlotBytes);
+  if (!cache) return cache.error();
+  cache_ = std::move(*cache);
+  blocks_used_ = 0;
+  checks_.clear();
+  checks_.set_most_bytes(place.check_bytes);
+  place_ = place;
+  files_ = std::vector<OpenFile>(place.open_files);
+  return {};
 }
 
 // The first chunk of a small store is not to cost a huge page.
@@ -98,7 +114,10 @@ void RowStore::clear() {
   chunks_in_memory_ = 0;
   durable_.store(0, std::memory_order_release);
   for (OpenFile& open : files_) open.file.reset();
-  blocks_.clear();
+  cache_.clear();
+  blocks_used_ = 0;
+  checks_.clear();
+  alone_ = UINT32_MAX;
   damage_.reset();
 }
 
@@ -127,10 +146,50 @@ uint32_t RowStore::verify(std::vector<std::string>& problems) const {
   return static_cast<uint32_t>(hashes_.size());
 }
 
+// The file behind the one that is read is on its way meanwhile.
+Result<bool> RowStore::scan(const Take& take) const {
+  constexpr size_t kBlocksAtOnce = 64;
+  std::vector<std::byte> blocks(kBlocksAtOnce * kBlockBytes);
+  std::unique_ptr<RowFile> file;
+  for (uint32_t chunk = 0; chunk < chunks_.size(); ++chunk) {
+    const uint32_t first = chunk << shift_;
+    if (chunks_[chunk] != nullptr) {
+      const size_t rows = std::min(size_ - first, shape_.rows_per_file);
+      if (!take(first, {chunks_[chunk].get(), rows * shape_.row_bytes})) return false;
+      continue;
+    }
+    Result<std::unique_ptr<RowFile>> opened = file == nullptr ? open_file(chunk) : std::move(file);
+    if (!opened) return opened.error();
+    if (chunk + 1 < hashes_.size()) {
+      Result<std::unique_ptr<RowFile>> next = open_file(chunk + 1);
+      if (!next) return next.error();
+      file = std::move(*next);
+      file->expect_all();
+    }
+    const Result<bool> taken = scan_file(**opened, first, blocks, take);
+    if (!taken || !*taken) return taken;
+  }
+  return true;
+}
+
+Result<bool> RowStore::scan_file(const RowFile& file, uint32_t first, MutableBytes blocks, const Take& take) const {
+  for (uint32_t block = 0; block < shape_.blocks();) {
+    const auto count = std::min(shape_.blocks() - block, static_cast<uint32_t>(blocks.size() / kBlockBytes));
+    HEPTANE_TRY(file.read_blocks(block, blocks.first(count * kBlockBytes)));
+    for (uint32_t i = 0; i < count; ++i, ++block) {
+      const uint32_t row = block * shape_.rows_per_block();
+      const size_t rows = std::min(shape_.rows_per_block(), shape_.rows_per_file - row);
+      const Bytes own = Bytes(blocks).subspan(i * kBlockBytes + RowShape::kBlockHeadBytes, rows * shape_.row_bytes);
+      if (!take(first + row, own)) return false;
+    }
+  }
+  return true;
+}
+
 RowFile* RowStore::file_of(uint32_t chunk) const {
-  OpenFile& open = files_[chunk % kOpenFiles];
+  OpenFile& open = files_[chunk % files_.size()];
   if (open.file != nullptr && open.number == chunk) return open.file.get();
-  Result<std::unique_ptr<RowFile>> file = RowFile::open(*place_.disk, place_.directory, shape_, chunk, hashes_[chunk]);
+  Result<std::unique_ptr<RowFile>> file = open_file(chunk);
   if (!file) {
     if (!damage_) damage_ = file.error();
     return nullptr;
@@ -139,48 +198,101 @@ RowFile* RowStore::file_of(uint32_t chunk) const {
   return open.file.get();
 }
 
-RowStore::CachedBlock& RowStore::slot_of(const Place& place) const {
-  if (blocks_.empty()) blocks_.resize(kCachedBlocks);
-  return blocks_[(place.file * 7 + place.block) % kCachedBlocks];
+// Where a block comes to, in place of the one that was there.
+std::byte* RowStore::begin_read(size_t slot) const {
+  if (tag(slot).file == 0) ++blocks_used_;
+  tag(slot).file = 0;
+  return block(slot);
 }
 
-void RowStore::keep(CachedBlock& slot, const Place& place, const Result<void>& read) const {
+void RowStore::keep(size_t slot, const Place& place, const Result<void>& read) const {
   ++blocks_read_;
   if (!read && !damage_) damage_ = read.error();
-  slot.file = read ? place.file : UINT32_MAX;
-  slot.block = place.block;
-  if (!read) slot.bytes.fill(std::byte{0});
+  if (read) {
+    tag(slot) = {place.file + 1, place.block};
+    return;
+  }
+  std::fill_n(block(slot), kBlockBytes, std::byte{0});
+  --blocks_used_;
 }
 
 const std::byte* RowStore::in_file(uint32_t number) const {
+  if (alone_ == number) return alone_bytes_.data();
   const Place place = place_of(number);
-  CachedBlock& slot = slot_of(place);
-  if (slot.file != place.file || slot.block != place.block) {
+  const size_t slot = slot_of(place);
+  if (!cached(slot, place)) {
     const RowFile* file = file_of(place.file);
+    std::byte* into = begin_read(slot);
     if (file == nullptr) {
-      slot.file = UINT32_MAX;
-      slot.bytes.fill(std::byte{0});
+      std::fill_n(into, kBlockBytes, std::byte{0});
+      --blocks_used_;
     } else {
-      keep(slot, place, file->read_block(place.block, slot.bytes));
+      keep(slot, place, file->read_block(place.block, {into, kBlockBytes}));
     }
   }
   const uint32_t row = (number & mask_) % shape_.rows_per_block();
-  return slot.bytes.data() + RowShape::kBlockHeadBytes + size_t{row} * shape_.row_bytes;
+  return block(slot) + RowShape::kBlockHeadBytes + size_t{row} * shape_.row_bytes;
+}
+
+void RowStore::prefetch(uint32_t number) const {
+  if (in_memory(number) != nullptr) return;
+  checks_.prefetch(number);
+  const size_t slot = slot_of(place_of(number));
+  prefetch_line(&tag(slot));
+  const uint32_t row = (number & mask_) % shape_.rows_per_block();
+  const std::byte* at = block(slot) + RowShape::kBlockHeadBytes + size_t{row} * shape_.row_bytes;
+  for (size_t line = 0; line < shape_.row_bytes; line += 64) prefetch_line(at + line);
 }
 
 bool RowStore::ready(uint32_t number) const {
-  if (in_memory(number) != nullptr) return true;
+  if (in_memory(number) != nullptr || alone_ == number) return true;
   const Place place = place_of(number);
-  CachedBlock& slot = slot_of(place);
-  if (slot.file == place.file && slot.block == place.block) return true;
+  const size_t slot = slot_of(place);
+  if (cached(slot, place)) return true;
   const RowFile* file = file_of(place.file);
   if (file == nullptr) return true;  // row() finds the same
-  slot.file = UINT32_MAX;
-  const Result<bool> read = file->try_read_block(place.block, slot.bytes);
+  const Alone alone = read_alone(*file, place, number);
+  if (alone == Alone::read) return true;
+  if (alone == Alone::not_yet) return patience_.ends();
+  // The one that is there stays until this one has come: some of it may.
+  const Result<bool> read = file->try_read_block(place.block, replacement_);
   if (read && !*read) return patience_.ends();
   patience_.answered();
+  std::memcpy(begin_read(slot), replacement_.data(), kBlockBytes);
   keep(slot, place, read ? Result<void>() : Result<void>(read.error()));
+  if (read) learn(replacement_, place);
   return true;
+}
+
+// Of rows that lie beside each other the block is read.
+RowStore::Alone RowStore::read_alone(const RowFile& file, const Place& place, uint32_t number) const {
+  if (!checks_.knows(number) || std::exchange(last_read_, place) == place) return Alone::no;
+  alone_ = UINT32_MAX;
+  const Result<bool> read = file.try_read_row(place.block, (number & mask_) % shape_.rows_per_block(), alone_bytes_);
+  if (!read) return Alone::no;  // the block says what is wrong
+  if (!*read) {
+    last_read_.file = UINT32_MAX;
+    return Alone::not_yet;
+  }
+  ++rows_read_;
+  patience_.answered();
+  if (!checks_.agrees(number, alone_bytes_)) {
+    checks_.forget(number);  // one of the two is damaged, and the block says whether it is the row
+    return Alone::no;
+  }
+  alone_ = number;
+  return Alone::read;
+}
+
+// Unless the block beside it was the last one: who goes through all rows does not come back.
+void RowStore::learn(Bytes block, const Place& place) const {
+  const Place last = std::exchange(last_read_, place);
+  if (last.file == place.file && last.block + 1 >= place.block && place.block + 1 >= last.block) return;
+  const uint32_t first = place.block * shape_.rows_per_block();
+  const uint32_t count = std::min(shape_.rows_per_block(), shape_.rows_per_file - first);
+  const Bytes rows = block.subspan(RowShape::kBlockHeadBytes, size_t{count} * shape_.row_bytes);
+  for (uint32_t i = 0; i < count; ++i)
+    checks_.learn((place.file << shift_) + first + i, rows.subspan(size_t{i} * shape_.row_bytes, shape_.row_bytes));
 }
 
 void RowStore::expect(std::span<const uint32_t> numbers) const {

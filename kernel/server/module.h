@@ -16,6 +16,7 @@
 #include "kernel/net/quota.h"
 #include "kernel/net/session.h"
 #include "kernel/shard/state_machine.h"
+#include "kernel/streams/view_input.h"
 
 namespace heptane::server {
 
@@ -23,8 +24,9 @@ namespace heptane::server {
 struct ServerFacts {
   LogId log_id{};
   Epoch epoch = 0;
-  auth::Authenticator* authenticator = nullptr;  // null: authentication is off. Outlives the modules' listeners
-  net::Quotas* quotas = nullptr;                 // what clients may use; outlives the modules' listeners
+  auth::Authenticator* authenticator = nullptr;      // null: authentication is off. Outlives the modules' listeners
+  net::Quotas* quotas = nullptr;                     // what clients may use; outlives the modules' listeners
+  const streams::ViewInputs* view_inputs = nullptr;  // views that clients may append to; likewise
 };
 
 struct ListenerSpec {
@@ -33,6 +35,12 @@ struct ListenerSpec {
   bool loopback_only = false;  // its protocol cannot say who its clients are: nothing makes it reachable from elsewhere
   net::Protocol* resident =
       nullptr;  // opens one session without a peer, also when there is no listener (IoLoop::add_resident)
+};
+
+struct AnswerWatch {
+  MachineId machine = 0;
+  CommandType command = 0;
+  std::function<void(const Buffer& payload, const Reply& reply)> heard;
 };
 
 // What `heptane at MOMENT GROUP NAME` shows of the module's machines, which hold the state as it was.
@@ -56,6 +64,10 @@ class Module {
   virtual std::vector<StateMachine*> machines() { return {}; }
   // Called once, after recovery. The protocols live as long as the module.
   virtual std::vector<ListenerSpec> listeners(const ServerFacts& facts) = 0;
+  // Once, after listeners(): the way to append to its views; nullptr: there is none.
+  virtual streams::ViewInput* view_input() { return nullptr; }
+  // Once, after listeners(): commands whose answers the module hears of, whoever sent them, in the order of the log.
+  virtual std::vector<AnswerWatch> answer_watches() { return {}; }
   // Once, before recovery: endpoints of the admin listener, with what they need and what they say of themselves; and what
   // a transaction may hold of this module.
   virtual void add_routes(http::HttpRouter& router) { (void)router; }

@@ -126,6 +126,7 @@ Result<void> Server::open_admin() {
   const auto operations = std::make_shared<admin::OperationTable>();
   for (const std::unique_ptr<Module>& module : modules_) module->add_operations(*operations);
   admin_options.operations = operations;
+  admin_options.view_inputs = &view_inputs_;
   admin_options.add_routes = [this](http::HttpRouter& router) {
     for (const std::unique_ptr<Module>& module : modules_) module->add_routes(router);
   };
@@ -256,7 +257,9 @@ Result<void> Server::open_machine_files() {
     shard_->halt();
     on_fatal_(error);
   };
-  for (MachineFiles* files : machine_files_) files->open({&seams_.disk, directory, true, end});
+  const auto progress = [this](uint64_t done, uint64_t total) { return between_steps("rows", done, total).ok(); };
+  for (MachineFiles* files : machine_files_)
+    files->open({&seams_.disk, directory, true, end, options_.row_files_open, progress});
   return {};
 }
 
@@ -314,11 +317,22 @@ Result<uint64_t> Server::log_bytes_behind(uint32_t segment, uint64_t offset) {
   return bytes;
 }
 
+void Server::add_view_input(streams::ViewInput& input) {
+  view_inputs_.add(input);
+  for (const CommandType command : input.commands())
+    io_->watch_answers(input.machine(), command, [&input, command](const Buffer& payload, const Reply& reply) {
+      input.on_answer(command, payload, reply);
+    });
+}
+
 Result<void> Server::open_listeners() {
-  const ServerFacts facts{log_->id(), shard_->epoch(), gate_.enabled() ? &gate_ : nullptr, &quotas_};
+  const ServerFacts facts{log_->id(), shard_->epoch(), gate_.enabled() ? &gate_ : nullptr, &quotas_, &view_inputs_};
   for (const std::unique_ptr<Module>& module : modules_) {
     if (!is_on(*module)) continue;
     for (const ListenerSpec& spec : module->listeners(facts)) HEPTANE_TRY(open_listener(spec));
+    if (streams::ViewInput* input = module->view_input()) add_view_input(*input);
+    for (AnswerWatch& watch : module->answer_watches())
+      io_->watch_answers(watch.machine, watch.command, std::move(watch.heard));
     module->register_metrics(telemetry_);
   }
   register_metrics(*this, telemetry_);
@@ -446,6 +460,8 @@ Result<void> Server::check_free_space() {
 }
 
 bool Server::shard_turn() {
+  // Connections that end may have a last command: it is taken before the shard takes no more.
+  if (stopping_ && io_->stopped() && link_->requests.empty()) shard_->request_stop();
   if (stopping_ && !last_snapshot_requested_ && io_->stopped() && shard_->drained()) {
     last_snapshot_requested_ = true;
     snapshots_->request_last();
@@ -604,7 +620,7 @@ void Server::request_stop() {
   if (stopping_) return;
   stopping_ = true;
   io_->shutdown(seams_.clock.monotonic_ns() + options_.drain_limit_ns);
-  shard_->request_stop();
+  shard_->refuse_queries();
 }
 
 bool Server::drained() const {

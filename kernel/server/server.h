@@ -38,6 +38,7 @@
 #include "kernel/shard/shard.h"
 #include "kernel/snapshot/snapshot_taker.h"
 #include "kernel/streams/streams_machine.h"
+#include "kernel/streams/view_input.h"
 
 namespace heptane::server {
 
@@ -70,6 +71,7 @@ struct ServerOptions {
   std::optional<std::vector<std::string>> modules_on;  // of the other modules no listener opens; absent: all are on
   size_t readers = 1;                                  // threads for reads of the log that would wait for the disk
   bool auto_activate = false;  // a start activates the newest logic versions of an existing log, too
+  size_t row_files_open = 64;  // of each kind of row files, at once
   bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
   bool process_metrics = false;       // what the system says of the process (not in the simulator)
@@ -189,6 +191,7 @@ class Server {
   Result<void> recover();
   Result<void> replay_log();
   void make_readers();
+  void add_view_input(streams::ViewInput& input);
   Result<void> open_listeners();
   void start_auth();
   void start_versions();
@@ -227,7 +230,8 @@ class Server {
   std::unique_ptr<blobs::BlobStore> blob_store_;
   std::unique_ptr<blobs::BlobCollector> blob_collector_;
   auth::Gate gate_;
-  net::Quotas quotas_;          // the sessions' places are in it
+  net::Quotas quotas_;  // the sessions' places are in it
+  streams::ViewInputs view_inputs_;
   std::string one_time_token_;  // until it is announced
   std::unique_ptr<Shard> shard_;
   WorkQueue work_;  // what its jobs keep may end in the blob store

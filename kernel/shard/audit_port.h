@@ -16,6 +16,9 @@ class AuditPort {
   // command. Takes room like any (Effects::room_for): at most 512 bytes beside `on` and `detail`.
   virtual void audit_denied(const Command& command, std::string_view on, std::string_view detail, uint64_t count,
                             Effects& effects) = 0;
+  // What the sender of the command did with it: an event of that command. Room as above.
+  virtual void audit_done(const Command& command, std::string_view action, std::string_view on, std::string_view detail,
+                          Effects& effects) = 0;
 };
 
 }  // namespace heptane

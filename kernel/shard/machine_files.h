@@ -18,6 +18,9 @@ struct FilePlace {
   bool writable = false;  // false: nothing is written, beside a running server
   // The process must end: apply() could not read what it needs.
   std::function<void(const Error&)> on_fatal{};
+  size_t open_files = 64;  // held open at once, of each kind
+  // Restoring a state reads files, too: how far it is, in bytes of them. False: it is to end, with Errc::closed.
+  std::function<bool(uint64_t done, uint64_t total)> on_progress{};
 };
 
 class MachineFiles {

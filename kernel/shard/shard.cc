@@ -147,7 +147,7 @@ bool Shard::run_once() {
   const bool requests = take_requests();
   const bool gathers = hand_over_when_due();
   seal_when_idle();
-  const bool queries = queries_.run_once(stopping_);
+  const bool queries = queries_.run_once(stopping_ || queries_refused_);
   const bool busy = timers || requests || gathers || queries;
   return idle_work(busy) || busy;
 }
@@ -397,6 +397,14 @@ std::optional<Reply> Shard::repeated_reply(const Submission& submission) const {
   return reply;
 }
 
+std::optional<Reply> Shard::chain_refusal(const ShardLink* link, SessionId session, uint32_t chain) {
+  const auto broken = broken_chains_.find({link, session});
+  if (broken == broken_chains_.end()) return std::nullopt;
+  if (broken->second == chain) return refusal(Errc::overloaded, "what stands before it was refused: send both again");
+  broken_chains_.erase(broken);
+  return std::nullopt;
+}
+
 bool Shard::denied(const Submission& submission) const {
   return !guard_.denied.empty() &&
          std::find(guard_.denied.begin(), guard_.denied.end(), command_digest(submission)) != guard_.denied.end();
@@ -404,11 +412,14 @@ bool Shard::denied(const Submission& submission) const {
 
 bool Shard::answer_without_log(ShardLink* link, SessionId session, RequestId request, const Submission& submission) {
   std::optional<Reply> reply = repeated_reply(submission);
+  if (!reply && submission.chain != 0) reply = chain_refusal(link, session, submission.chain);
   if (!reply) reply = admission_refusal(submission);
   if (!reply && denied(submission))
     reply = refusal(Errc::internal, "this command ended the server once before and is refused");
   if (!reply) return false;
   if (reply->error) count_alone(counters_.refused_total);
+  const bool for_now = reply->error == Errc::overloaded || reply->error == Errc::no_space;
+  if (submission.chain != 0 && for_now) broken_chains_.insert_or_assign({link, session}, submission.chain);
   answer(link, last_applied_, session, request, std::move(*reply));
   return true;
 }

@@ -98,6 +98,8 @@ class Shard {
 
   // No further commands from links are taken (answered `closed`); then drained() becomes true: all synced and sealed.
   void request_stop() { stopping_ = true; }
+  // Before that: whoever waits for a query that takes long is told that the server stops; commands are still taken.
+  void refuse_queries() { queries_refused_ = true; }
   bool drained() const;
 
   // A machine could not read what the running command needs: what the command made is not what it must make. Nothing more
@@ -158,6 +160,7 @@ class Shard {
   std::optional<Reply> machine_refusal(MachineId machine, CommandType type) const;
   std::optional<Reply> admission_refusal(const Submission& submission) const;
   std::optional<Reply> repeated_reply(const Submission& submission) const;
+  std::optional<Reply> chain_refusal(const ShardLink* link, SessionId session, uint32_t chain);
   void run_live(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
   void run_command(const Command& command);
   void fire_timer(const Command& command);
@@ -221,6 +224,7 @@ class Shard {
   DigestAccumulator digest_;
   ByteWriter extensions_;
   std::deque<Submission> internal_;
+  std::map<std::pair<const ShardLink*, SessionId>, uint32_t> broken_chains_;  // one at most of a session that has any
   bool sealed_ = false;  // the last batch handed over was a seal and everything before it is synced
   std::function<void(const RestPoint&)> at_rest_;
   log::BatchPlace last_batch_;  // synced and indexed
@@ -236,6 +240,7 @@ class Shard {
   std::vector<Alarm> alarms_;
   size_t next_link_ = 0;
   RunningQueries queries_;
+  bool queries_refused_ = false;
   std::map<PartitionId, std::vector<Waiting>> waiting_;
   std::map<std::pair<ShardLink*, uint64_t>, PartitionId> subscriptions_;
 };

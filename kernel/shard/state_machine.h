@@ -85,7 +85,7 @@ class StateMachine {
 
   virtual uint64_t memory_bytes() const = 0;
   virtual void save(SnapshotWriter& writer) const = 0;
-  // Replaces all state. After a failure it is called again, with another snapshot or with what save() wrote when fresh.
+  // Replaces all state; after a failure once more, by an older snapshot or what save() wrote when fresh. Errc::refused: a file is amiss.
   virtual Result<void> restore(SnapshotReader& reader) = 0;
 
   // As it was made. Such a machine is left out of snapshots, so that one that a program learns later changes no hash of a

@@ -5,6 +5,7 @@
 
 #include "kernel/log/quarantine.h"
 #include "kernel/log/segment.h"
+#include "kernel/shard/memory_snapshot.h"
 
 namespace heptane::snapshot {
 
@@ -32,22 +33,6 @@ bool parse_name(const std::string& name, Sequence& sequence) {
   }
   return true;
 }
-
-class MemorySnapshot final : public SnapshotWriter, public SnapshotReader {
- public:
-  void write(Bytes bytes) override { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
-  bool read(MutableBytes into) override {
-    if (bytes_.size() - at_ < into.size()) return false;
-    std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(at_), into.size(), into.begin());
-    at_ += into.size();
-    return true;
-  }
-  void rewind() { at_ = 0; }
-
- private:
-  std::vector<std::byte> bytes_;
-  size_t at_ = 0;
-};
 
 // The header alone: it still proves what was synced when the rest of its file is damaged.
 std::optional<SnapshotHeader> header_of(Disk& disk, const std::string& path) {
@@ -149,9 +134,9 @@ Result<void> SnapshotStore::load(const std::string& path, Shard& shard, StreamSt
   return {};
 }
 
-// A damaged one is told of and passed over; what is no damage ends the start.
+// One that is damaged, or whose files are not there (`lacking`), is told of and passed over; anything else ends the start.
 Result<void> SnapshotStore::consider(const SnapshotName& name, const std::optional<LogId>& log_id, Shard& shard,
-                                     StreamStore& streams, RestoredSnapshot& out) {
+                                     StreamStore& streams, RestoredSnapshot& out, std::optional<Error>& lacking) {
   if (const std::optional<SnapshotHeader> header = header_of(disk_, name.path)) {
     HEPTANE_TRY(check_owner(name, *header, log_id));
     out.from.durable_evidence = std::max(out.from.durable_evidence, header->sequence);
@@ -161,7 +146,11 @@ Result<void> SnapshotStore::consider(const SnapshotName& name, const std::option
   if (loaded) return loaded;
   if (!damage && (damage.error().code == Errc::corrupt || damage.error().code == Errc::io))
     return pass_over(name, damage.error(), out);
-  return Error{loaded.error().code, name.path + ": " + loaded.error().message};
+  const Error error{loaded.error().code, name.path + ": " + loaded.error().message};
+  if (error.code != Errc::refused) return error;
+  out.reports.push_back("the snapshot before this one is used: " + error.message);
+  if (!lacking) lacking = error;
+  return {};
 }
 
 Result<void> SnapshotStore::pass_over(const SnapshotName& name, const Error& damage, RestoredSnapshot& out) {
@@ -186,14 +175,17 @@ Result<RestoredSnapshot> SnapshotStore::restore(Shard& shard, StreamStore& strea
   shard.save(fresh_state);
   MemorySnapshot fresh_index;
   streams.save_index(fresh_index);
-  for (const SnapshotName& name : *names) {
-    HEPTANE_TRY(consider(name, log_id, shard, streams, out));
+  std::optional<Error> lacking;
+  for (size_t i = 0; i < names->size(); ++i) {
+    if (lacking && i >= options_.kept) break;  // the log need not reach back to those before
+    HEPTANE_TRY(consider((*names)[i], log_id, shard, streams, out, lacking));
     if (out.any) return out;
     fresh_state.rewind();
     HEPTANE_TRY(shard.restore(fresh_state, 0, 0));
     fresh_index.rewind();
     HEPTANE_TRY(streams.restore_index(fresh_index));
   }
+  if (lacking) return *lacking;  // nobody wants everything made again without having been asked
   return out;
 }
 

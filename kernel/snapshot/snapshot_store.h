@@ -68,8 +68,9 @@ class SnapshotStore {
   // Newest first.
   Result<std::vector<SnapshotName>> list() const;
 
-  // Into a fresh shard: the newest one that is right in every byte; when none is, the shard is fresh again. Errc::refused
-  // for one of another log, Errc::unsupported for another format or a machine that is not there.
+  // Into a fresh shard: the newest one that is right in every byte, and whose files are there; when none is right, the shard is
+  // fresh again. Errc::refused for one of another log, and when files are missing of all that are right (it names the newest's);
+  // Errc::unsupported for another format or a machine that is not there.
   Result<RestoredSnapshot> restore(Shard& shard, StreamStore& streams, const std::optional<LogId>& log_id);
   // The newest within the limit, and nothing is changed on disk: beside a running server. Errc::corrupt names a damaged one.
   Result<RestoredSnapshot> look(Shard& shard, StreamStore& streams, const LogId& log_id,
@@ -90,7 +91,7 @@ class SnapshotStore {
 
  private:
   Result<void> consider(const SnapshotName& name, const std::optional<LogId>& log_id, Shard& shard,
-                        StreamStore& streams, RestoredSnapshot& out);
+                        StreamStore& streams, RestoredSnapshot& out, std::optional<Error>& lacking);
   Result<void> load(const std::string& path, Shard& shard, StreamStore& streams, RestoredSnapshot& out,
                     Result<void>& damage) const;
   Result<void> pass_over(const SnapshotName& name, const Error& damage, RestoredSnapshot& out);

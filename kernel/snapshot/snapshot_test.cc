@@ -2,9 +2,11 @@
 #include "kernel/snapshot/snapshot_taker.h"
 
 #include <gtest/gtest.h>
+
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <set>
 
 #include <filesystem>
 #include <thread>
@@ -104,6 +106,7 @@ class Node {
   Sequence sequence() const { return shard_->last_applied(); }
   Shard& shard() { return *shard_; }
   KvMachine& kv() { return *kv_; }
+  streams::StreamsMachine& streams() { return *streams_; }
   SnapshotStore& store() { return store_; }
   SnapshotTaker& taker() { return taker_; }
   sim::SimClock& clock() { return clock_; }
@@ -493,6 +496,27 @@ TEST_F(History, IsKeptForTheWishedTimeAndInTheWishedBytes) {
   EXPECT_TRUE(*node_->store().forget_history());
   EXPECT_EQ(sequences(), (std::vector<Sequence>{6, 5}));
   EXPECT_FALSE(*node_->store().forget_history());
+}
+
+// The log reaches below the second one and no further: an older one could not be gone on from.
+TEST_F(History, IsNotFallenBackToWhenFilesAreMissing) {
+  ASSERT_EQ(kept_after(4, {kAllBytes, -1}), (std::vector<Sequence>{4, 3, 2, 1}));
+  // Behind each snapshot that lacks a file the machines are made fresh again, by a restore of their own.
+  std::set<int> lacking;
+  int restores = 0;
+  node_->kv().lack_files([&] { return lacking.contains(restores++); });
+  const auto restore = [&](std::set<int> at) {
+    lacking = std::move(at);
+    restores = 0;
+    return node_->store().restore(node_->shard(), node_->streams(), {});
+  };
+  const Result<RestoredSnapshot> second = restore({0});
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->header.sequence, 3U);
+  const Result<RestoredSnapshot> none = restore({0, 2});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, Errc::refused);
+  EXPECT_NE(none.error().message.find(node_->store().list()->front().path), std::string::npos) << none.error().message;
 }
 
 TEST_F(History, TheOldGo) {

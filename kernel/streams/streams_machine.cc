@@ -48,25 +48,35 @@ void StreamsMachine::append(const Command& command, Effects& effects) {
   if (view_of(command.partition).is_view()) return refuse(Errc::refused, AppendRefusal::view, kIsView);
   const Result<RecordBatchInfo> batch = decode_record_batch_header(command.payload);
   if (!batch) return effects.refuse(batch.error().code, 0, batch.error().message);
-  if (batch->producer_id >= 0) {
-    const ProducerTable::Verdict verdict = producers_.judge(command.partition, *batch);
-    switch (verdict.refusal) {
-      case AppendRefusal::none: break;
-      case AppendRefusal::fenced_producer:
-        return refuse(Errc::stale, verdict.refusal, "a newer epoch of this producer is known");
-      case AppendRefusal::duplicate_sequence:
-        return refuse(Errc::stale, verdict.refusal, "older than the producer's last five batches");
-      case AppendRefusal::out_of_order_sequence:
-        return refuse(Errc::stale, verdict.refusal, "not the producer's next sequence number");
-      default: return refuse(Errc::not_found, verdict.refusal, "this producer id is not known here");
-    }
-    if (verdict.repeated) return effects.unchanged(verdict.first_base_offset, -1);
-  }
+  if (!judge_producer(command.partition, *batch, effects)) return;
   Partition& partition = partitions_[command.partition];
   const Offset base_offset = partition.next_offset;
   partition.next_offset += batch->record_count;
-  if (batch->producer_id >= 0) producers_.record(command.partition, *batch, base_offset, command.sequence);
+  record_producer(command.partition, *batch, base_offset, command.sequence);
   effects.reply(base_offset, command.time / kNsPerMs);
+}
+
+bool StreamsMachine::judge_producer(PartitionId partition, const RecordBatchInfo& batch, Effects& effects) const {
+  if (batch.producer_id < 0) return true;
+  const ProducerTable::Verdict verdict = producers_.judge(partition, batch);
+  const auto refuse = [&](Errc code, const char* why) {
+    effects.refuse(code, static_cast<uint32_t>(verdict.refusal), why);
+    return false;
+  };
+  switch (verdict.refusal) {
+    case AppendRefusal::none: break;
+    case AppendRefusal::fenced_producer: return refuse(Errc::stale, "a newer epoch of this producer is known");
+    case AppendRefusal::duplicate_sequence: return refuse(Errc::stale, "older than the producer's last five batches");
+    case AppendRefusal::out_of_order_sequence: return refuse(Errc::stale, "not the producer's next sequence number");
+    default: return refuse(Errc::not_found, "this producer id is not known here");
+  }
+  if (verdict.repeated) effects.unchanged(verdict.first_base_offset, -1);
+  return !verdict.repeated;
+}
+
+void StreamsMachine::record_producer(PartitionId partition, const RecordBatchInfo& batch, Offset first,
+                                     Sequence sequence) {
+  if (batch.producer_id >= 0) producers_.record(partition, batch, first, sequence);
 }
 
 void StreamsMachine::append_events(const Command& command, Effects& effects) {
@@ -107,13 +117,13 @@ int64_t configured(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() && number >= 0 ? number : -1;
 }
 
-StreamConfig with_defaults(StreamConfig config, const Effects& effects) {
+}  // namespace
+
+StreamConfig StreamsMachine::with_defaults(StreamConfig config, const Effects& effects) {
   if (config.retention_ms < 0) config.retention_ms = configured(effects.config(kDefaultRetentionMs));
   if (config.retention_bytes < 0) config.retention_bytes = configured(effects.config(kDefaultRetentionBytes));
   return config;
 }
-
-}  // namespace
 
 void StreamsMachine::create(const Command& command, Effects& effects) {
   const Result<CreateStream> create = decode_create_stream(command.payload);
@@ -212,13 +222,17 @@ void StreamsMachine::remove(const Command& command, Effects& effects) {
   const auto found = streams_.find(target->name);
   if (found == streams_.end()) return effects.refuse(Errc::not_found, 0, "there is no stream of that name");
   if (found->second.view.is_view()) return effects.refuse(Errc::refused, 0, kIsView);
-  for (const PartitionId partition : found->second.partitions) {
-    partitions_[partition] = Partition{};
-    producers_.forget_partition(partition);
-    unsettled_.push_back({command.sequence, partition, true, 0});
-  }
+  drop_partitions(found->second, command.sequence);
   streams_.erase(found);
   effects.reply(0);
+}
+
+void StreamsMachine::drop_partitions(const Stream& stream, Sequence sequence) {
+  for (const PartitionId partition : stream.partitions) {
+    partitions_[partition] = Partition{};
+    producers_.forget_partition(partition);
+    unsettled_.push_back({sequence, partition, true, 0});
+  }
 }
 
 void StreamsMachine::init_producer(const Command& command, Effects& effects) {
@@ -236,26 +250,6 @@ void StreamsMachine::init_producer(const Command& command, Effects& effects) {
 PartitionId StreamsMachine::ensure_stream(std::string_view name, Sequence sequence) {
   const std::optional<PartitionId> partition = find_partition(name, 0);
   return partition ? *partition : add_stream(name, 1, sequence).partitions.front();
-}
-
-std::optional<PartitionId> StreamsMachine::ensure_view(std::string_view name, ViewId view, Sequence sequence,
-                                                       StreamConfig config) {
-  const auto found = streams_.find(name);
-  Stream& stream = found != streams_.end() ? found->second : add_stream(name, 1, sequence);
-  if (found == streams_.end()) stream.config = config;
-  if (stream.view == view) return stream.partitions.front();
-  if (stream.view.is_view()) return std::nullopt;
-  // Made by a client that came before the first record, or just now.
-  for (const PartitionId partition : stream.partitions)
-    if (partitions_[partition].next_offset != 0) return std::nullopt;
-  make_view(stream, view);
-  undoable([this, name = std::string(name)] { make_view(streams_.find(name)->second, ViewId{}); });
-  return stream.partitions.front();
-}
-
-void StreamsMachine::make_view(Stream& stream, ViewId view) {
-  stream.view = view;
-  for (const PartitionId partition : stream.partitions) partitions_[partition].view = view;
 }
 
 std::optional<PartitionId> StreamsMachine::find_partition(std::string_view name, uint32_t index) const {

@@ -32,6 +32,19 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   // `config`: of a stream that this makes.
   std::optional<PartitionId> ensure_view(std::string_view name, ViewId view, Sequence sequence,
                                          StreamConfig config = {});
+  // The same of a view with several partitions, which have numbers of their own from `first` on (view_streams.cc).
+  std::optional<std::vector<PartitionId>> ensure_views(std::string_view name, ViewId first, uint32_t partitions,
+                                                       Sequence sequence, StreamConfig config);
+  // The view's retention; nothing where it is not there.
+  void configure_view(std::string_view name, ViewId first, StreamConfig config);
+  // Deletes the view with its records, in no scope. False: it is not there.
+  bool drop_view(std::string_view name, ViewId first, Sequence sequence);
+  // Of what a numbered producer appends to a view, as of any append: false: refused, or answered as a repeat. A producer id of
+  // -1 is none.
+  bool judge_producer(PartitionId partition, const RecordBatchInfo& batch, Effects& effects) const;
+  void record_producer(PartitionId partition, const RecordBatchInfo& batch, Offset first, Sequence sequence);
+  // What is not said as logged configuration has it.
+  static StreamConfig with_defaults(StreamConfig config, const Effects& effects);
 
   MachineId id() const override { return machine_ids::kStreams; }
   std::string_view name() const override { return "streams"; }
@@ -104,7 +117,11 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   void set_log_start(const Command& command, Effects& effects);
   void remove(const Command& command, Effects& effects);
   void init_producer(const Command& command, Effects& effects);
-  void make_view(Stream& stream, ViewId view);
+  void make_view(Stream& stream, ViewId first);
+  Stream* ensure_view_stream(std::string_view name, ViewId first, uint32_t partitions, Sequence sequence,
+                             StreamConfig config);
+  Stream* find_view(std::string_view name, ViewId first);
+  void drop_partitions(const Stream& stream, Sequence sequence);
   Stream& add_stream(std::string_view name, uint32_t partitions, Sequence sequence);
   void undoable(std::function<void()> undo);
   void query_epoch_end(const Query& query, Reply& reply) const;

@@ -122,6 +122,7 @@ class DataModule final : public server::Module {
     options_.leader_epoch = static_cast<int32_t>(facts.epoch);
     options_.authenticator = facts.authenticator;
     options_.quotas = facts.quotas;
+    options_.view_inputs = facts.view_inputs;
     kafka_ = std::make_unique<kafka::KafkaProtocol>(options_);
     return {{kafka_.get(), kKafkaPort}};
   }

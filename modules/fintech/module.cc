@@ -30,6 +30,23 @@ const std::vector<config::Binding<tigerbeetle::TigerbeetleOptions>>& tigerbeetle
   return keys;
 }
 
+struct LedgerOptions {
+  uint64_t cache_bytes = uint64_t{64} << 20;
+};
+
+const std::vector<config::Binding<LedgerOptions>>& ledger_keys() {
+  static const std::vector<config::Binding<LedgerOptions>> keys = {
+      config::bind<&LedgerOptions::cache_bytes>({.name = "fintech.ledger.cache_bytes",
+                                                 .type = config::Type::size,
+                                                 .help = "Memory for transfers that were looked up and lie in files, "
+                                                         "used when they are; those beyond it are read "
+                                                         "of the system's memory of files again",
+                                                 .min = 64 << 10,
+                                                 .max = int64_t{1} << 40}),
+  };
+  return keys;
+}
+
 // What apply() sees when a client registers. With its word it is as if it were not there.
 config::Key sessions_key() {
   config::Key key{.name = std::string(kClientSessionsKey), .type = config::Type::integer};
@@ -60,11 +77,15 @@ class FintechModule final : public server::Module {
     for (config::Key& key : config::keys_of<tigerbeetle::TigerbeetleOptions>(tigerbeetle_keys()))
       all.push_back(std::move(key));
     all.push_back(sessions_key());
+    for (config::Key& key : config::keys_of<LedgerOptions>(ledger_keys())) all.push_back(std::move(key));
     return all;
   }
 
   void configure(const config::Settings& settings) override {
     settings.land<tigerbeetle::TigerbeetleOptions>(tigerbeetle_keys(), options_);
+    LedgerOptions ledger;
+    settings.land<LedgerOptions>(ledger_keys(), ledger);
+    ledger_.set_cache_bytes(ledger.cache_bytes);
   }
 
   void add_routes(http::HttpRouter& router) override { ledger_http::add_routes(router); }
@@ -92,6 +113,8 @@ class FintechModule final : public server::Module {
                       [this] { return static_cast<double>(ledger_.recounts_total()); });
     telemetry.gauge("heptane_ledger_recount_differences", "Accounts and ledgers that the last recount found wrong",
                     [this] { return static_cast<double>(ledger_.recount_differences()); });
+    telemetry.gauge("heptane_ledger_cache_bytes", "Memory of what queries have read and may read again; no state",
+                    [this] { return static_cast<double>(ledger_.ledger().cache_bytes()); });
   }
 
  private:

@@ -1,12 +1,21 @@
 #include "modules/iot/module.h"
 
+#include <cstdio>
+
 #include "kernel/admin/answers.h"
 #include "kernel/net/http/exchange.h"
 #include "kernel/net/http/websocket_stream.h"
 #include "kernel/server/server_keys.h"
+#include "modules/iot/device_keys.h"
+#include "modules/iot/gateway/http/device_routes.h"
+#include "modules/iot/gateway/http/mqtt_routes.h"
+#include "modules/iot/gateway/http/stream_routes.h"
 #include "modules/iot/gateway/mqtt/mqtt.h"
 #include "modules/iot/gateway/mqtt/session.h"
+#include "modules/iot/gateway/mqtt/stream_settings.h"
+#include "modules/iot/gateway/mqtt/view_publisher.h"
 #include "modules/iot/machine/broker_machine.h"
+#include "modules/iot/machine/devices/devices_machine.h"
 
 namespace heptane::iot {
 
@@ -54,11 +63,72 @@ const Keys& mqtt_keys() {
                                         .max = 65'534}),
       bind<&MqttOptions::queue_max>({.name = "mqtt.queue_max",
                                      .type = Type::integer,
-                                     .help =
-                                         "Messages at QoS 1 and 2 that wait for one client's acknowledgements; what "
-                                         "comes then is dropped and counted",
+                                     .help = "Messages at QoS 1 and 2 that wait for one client, connected or not",
                                      .min = 1,
                                      .max = 100'000}),
+      bind<&MqttOptions::queue_full>({.name = "mqtt.queue_full",
+                                      .type = Type::choice,
+                                      .help = "What becomes of a message for a durable session whose queue is full; "
+                                              "`refuse`: its publisher is told, and keeps it",
+                                      .choices = {"drop_oldest", "drop_newest", "refuse"}}),
+      bind<&MqttOptions::shared>({.name = "mqtt.shared",
+                                  .type = Type::choice,
+                                  .help =
+                                      "Which member of a shared group gets a message: `round_robin`: one with room, in "
+                                      "turn; `by_topic`: always the same one of a topic, which keeps their order",
+                                  .choices = {"round_robin", "by_topic"}}),
+      bind<&MqttOptions::max_session_expiry_s>(
+          {.name = "mqtt.max_session_expiry_seconds",
+           .type = Type::integer,
+           .help = "A session outlives its connection at most so long; 0: none does",
+           .min = 0,
+           .max = 365 * 24 * 3600}),
+      bind<&MqttOptions::max_messages_per_second>(
+          {.name = "mqtt.max_messages_per_second",
+           .type = Type::integer,
+           .help = "A client that publishes more is not read until it is within it; 0: as many as it likes",
+           .min = 0,
+           .max = 1'000'000'000}),
+      bind<&MqttOptions::max_bytes_per_second>(
+          {.name = "mqtt.max_bytes_per_second",
+           .type = Type::size,
+           .help = "A client that sends more is not read until it is within it; 0: as many as it likes",
+           .min = 0,
+           .max = int64_t{1} << 40}),
+      bind<&MqttOptions::filter_deliveries>(
+          {.name = "mqtt.filter_deliveries",
+           .type = Type::boolean,
+           .help =
+               "A topic filter that reaches beyond what its client may read is taken, and each message is looked at; "
+               "else the filter is refused"}),
+      bind<&MqttOptions::presence>({.name = "mqtt.presence",
+                                    .type = Type::choice,
+                                    .help =
+                                        "Whose connections the stream iot.presence tells: nobody's, those of clients "
+                                        "that proved who they are, everybody's",
+                                    .choices = {"off", "users", "all"}}),
+      bind<&MqttOptions::sys_interval_s>({.name = "mqtt.sys_interval_seconds",
+                                          .type = Type::integer,
+                                          .help = "How often what has changed below $SYS/broker/ goes to its "
+                                                  "subscribers; 0: there is no $SYS",
+                                          .min = 0,
+                                          .max = 3600}),
+      bind<&MqttOptions::restart_grace_s>({.name = "mqtt.restart_grace_seconds",
+                                           .type = Type::integer,
+                                           .help =
+                                               "After a start of the server the wills of durable sessions wait so long "
+                                               "for their clients to be back",
+                                           .min = 0,
+                                           .max = 3600}),
+      bind<&MqttOptions::streams>({.name = "mqtt.streams",
+                                   .type = Type::tables,
+                                   .help = "Streams over topic filters: tables with name, filter and, where wanted, "
+                                           "retention_ms, retention_bytes, partitions, qos0, publish; one that is "
+                                           "taken out stays until it is dropped over HTTP",
+                                   .wrong = mqtt::wrong_stream_table,
+                                   .wrong_together = mqtt::wrong_stream_tables,
+                                   .warnings = mqtt::overlapping_streams,
+                                   .reloadable = true}),
   };
   return keys;
 }
@@ -76,6 +146,14 @@ void register_mqtt(const MqttCounters& counters, Telemetry& telemetry) {
   telemetry.counter("heptane_mqtt_refused_total", "Messages of clients that were not taken",
                     value_of(counters.refused));
   telemetry.counter("heptane_mqtt_wills_total", "Wills published", value_of(counters.wills));
+  telemetry.counter("heptane_mqtt_slowed_total", "How often a client was not read because it sent more than it may",
+                    value_of(counters.slowed));
+  telemetry.counter("heptane_mqtt_presence_dropped_total", "What the stream iot.presence was not told",
+                    value_of(counters.presence_dropped));
+  telemetry.counter("heptane_devices_presence_dropped_total", "Connections of devices that the registry was not told",
+                    value_of(counters.things_dropped));
+  telemetry.counter("heptane_mqtt_events_dropped_total", "What the stream iot.events was not told of clients",
+                    value_of(counters.events_dropped));
   const auto dropped = [&](const char* reason, const net::Counter& counter) {
     telemetry.counter("heptane_mqtt_dropped_total", "Messages that one subscriber did not get, by reason",
                       value_of(counter), {{"reason", reason}});
@@ -84,6 +162,7 @@ void register_mqtt(const MqttCounters& counters, Telemetry& telemetry) {
   dropped("queue_full", counters.dropped_queue);
   dropped("too_large", counters.dropped_size);
   dropped("expired", counters.dropped_expired);
+  dropped("not_allowed", counters.dropped_denied);
   const auto closed = [&](const char* reason, const net::Counter& counter) {
     telemetry.counter("heptane_mqtt_closed_total", "Connections that the broker closed, by reason", value_of(counter),
                       {{"reason", reason}});
@@ -114,31 +193,72 @@ class IotModule final : public server::Module {
   std::vector<config::Key> keys() const override {
     std::vector<config::Key> keys = server::listener_keys("mqtt", kMqttPort);
     for (config::Key& key : config::keys_of<MqttOptions>(mqtt_keys())) keys.push_back(std::move(key));
+    for (config::Key& key : device_keys()) keys.push_back(std::move(key));
     return keys;
   }
 
-  // Fixed at start: clients were told.
+  // Fixed at start, but for the streams: clients were told.
   void configure(const config::Settings& settings) override {
-    if (broker_ == nullptr) settings.land<MqttOptions>(mqtt_keys(), options_);
+    if (broker_ == nullptr) return settings.land<MqttOptions>(mqtt_keys(), options_);
+    MqttOptions wanted;
+    settings.land<MqttOptions>(mqtt_keys(), wanted);
+    if (wanted.streams == options_.streams) return;
+    options_.streams = wanted.streams;
+    broker_->declared().want(mqtt::streams_of_tables(options_.streams));
   }
 
   // Open: CONNECT says who the client is.
   void add_routes(http::HttpRouter& router) override {
     router.add(http::Method::get, "/mqtt", [this](http::HttpExchange& exchange) { open_websocket(exchange); },
                {.needs = {"", "", auth::Verb::read, true, false}, .doc = websocket_doc()});
+    mqtt_http::add_routes(router, [this] { return broker_.get(); });
+    add_stream_routes(router);
+    devices::add_device_routes(router);
+    devices::add_shadow_routes(router);
   }
 
-  std::vector<StateMachine*> machines() override { return {&machine_}; }
+  std::vector<StateMachine*> machines() override { return {&machine_, &devices_}; }
 
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
     options_.authenticator = facts.authenticator;
+    if (facts.authenticator != nullptr) rules_ = auth::rules_of(*facts.authenticator);
+    options_.rules = rules_.get();
+    options_.report = [](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); };
     broker_ = std::make_unique<mqtt::Broker>(options_);
+    broker_->sys().set_kept([this] {
+      return mqtt::SysTopics::Kept{machine_.sessions_count(), machine_.references_count(), machine_.retained_count()};
+    });
+    broker_->things().set_count([this] { return devices_.things_count(); });
+    broker_->declared().take(machine_.declared().list().view());
+    broker_->declared().want(mqtt::streams_of_tables(options_.streams));
     mqtt_ = std::make_unique<mqtt::MqttProtocol>(*broker_);
     resident_ = std::make_unique<mqtt::ResidentProtocol>(*broker_);
+    publisher_ = std::make_unique<mqtt::ViewPublisher>(*broker_);
     return {{mqtt_.get(), kMqttPort, false, resident_.get()}};
   }
 
-  void register_metrics(Telemetry& telemetry) override { register_mqtt(broker_->counters(), telemetry); }
+  streams::ViewInput* view_input() override { return publisher_.get(); }
+
+  std::vector<server::AnswerWatch> answer_watches() override {
+    return {{devices::kDevicesMachineId, devices::kShadowRequest,
+             [this](const Buffer&, const Reply& reply) { broker_->shadows().deliver(reply); }},
+            {devices::kDevicesMachineId, devices::kCreateThings,
+             [this](const Buffer& payload, const Reply& reply) { broker_->things().created(payload, reply); }}};
+  }
+
+  void register_metrics(Telemetry& telemetry) override {
+    register_mqtt(broker_->counters(), telemetry);
+    telemetry.gauge("heptane_mqtt_sessions", "Sessions that outlive their connections",
+                    [this] { return static_cast<double>(machine_.sessions_count()); });
+    telemetry.gauge("heptane_devices", "Devices in the registry",
+                    [this] { return static_cast<double>(devices_.things_count()); });
+    telemetry.gauge("heptane_mqtt_queued", "Messages in the queues of durable sessions",
+                    [this] { return static_cast<double>(machine_.references_count()); });
+    telemetry.counter("heptane_mqtt_session_lost_total",
+                      "Messages that durable sessions and shared groups lost: a full queue, a trimmed or expired "
+                      "message, a session's end",
+                      [this] { return static_cast<double>(machine_.lost_count()); });
+  }
 
  private:
   void open_websocket(http::HttpExchange& exchange) {
@@ -153,10 +273,13 @@ class IotModule final : public server::Module {
   }
 
   BrokerMachine machine_;
+  devices::DevicesMachine devices_;
   MqttOptions options_;
+  std::unique_ptr<auth::Rules> rules_;
   std::unique_ptr<mqtt::Broker> broker_;
   std::unique_ptr<mqtt::MqttProtocol> mqtt_;
   std::unique_ptr<mqtt::ResidentProtocol> resident_;
+  std::unique_ptr<mqtt::ViewPublisher> publisher_;
 };
 
 }  // namespace

@@ -110,6 +110,7 @@ Result<void> KvMachine::restore(SnapshotReader& reader) {
     values_[std::move(key)] = reader.text(kValueLimitBytes);
   }
   if (reader.failed()) return Error{Errc::corrupt, "toy_kv does not read back"};
+  if (lacks_ && lacks_()) return Error{Errc::refused, "a file is missing"};
   return {};
 }
 

@@ -36,6 +36,8 @@ class KvMachine final : public StateMachine {
   void on_crash(std::function<void()> instead) { on_crash_ = std::move(instead); }
   // As if its history lay in these files.
   void keep_history_in(MachineFiles& files) { files_ = &files; }
+  // Asked at each restore: as if one of those files were missing.
+  void lack_files(std::function<bool()> lacks) { lacks_ = std::move(lacks); }
 
   MachineId id() const override { return kKvId; }
   std::string_view name() const override { return "toy_kv"; }
@@ -59,6 +61,7 @@ class KvMachine final : public StateMachine {
   bool diverges_ = false;
   std::function<void()> on_crash_;
   MachineFiles* files_ = nullptr;
+  std::function<bool()> lacks_;
   uint32_t newest_ = 2;
   Values values_;
   std::string event_;  // of the command at work; kept for its memory

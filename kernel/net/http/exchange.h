@@ -53,6 +53,9 @@ class HttpExchange {
   // At most the answer's deadline; when there is no room for another that waits, as if the time were over.
   virtual void wait(PartitionId partition, Offset from, int64_t limit_ns, OnWaited then) = 0;
 
+  // For so long, also between the pieces of a response.
+  virtual void pause(int64_t delay_ns, OnWaited then) = 0;
+
   virtual void respond(HttpResponse response) = 0;
 
   // A response of unknown length, never held whole: start, pieces, end. `then` comes when the client has room for the next

@@ -12,7 +12,7 @@
 
 namespace heptane::http::test {
 
-class FakeContext final : public net::SessionContext {
+class FakeContext : public net::SessionContext {
  public:
   explicit FakeContext(net::Session& session) : session_(session) {}
 

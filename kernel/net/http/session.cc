@@ -305,6 +305,7 @@ void HttpSession::work(std::function<void()> job, OnWaited then) {
 
 void HttpSession::on_worked(RequestId request, net::SessionContext& context) {
   context_ = &context;
+  if (phase_ == Phase::upgraded) return upgraded_->on_worked(request, context);
   if (!asking() || request != last_request_ || !on_worked_) return;
   std::exchange(on_worked_, nullptr)(*this);
 }
@@ -313,6 +314,11 @@ void HttpSession::wait(PartitionId partition, Offset from, int64_t limit_ns, OnW
   on_waited_ = std::move(then);
   subscription_ = context_->subscribe(partition, from);
   wait_timer_ = context_->arm(subscription_ == 0 ? 0 : limit_ns);
+}
+
+void HttpSession::pause(int64_t delay_ns, OnWaited then) {
+  on_waited_ = std::move(then);
+  wait_timer_ = context_->arm(delay_ns);
 }
 
 void HttpSession::end_wait() {
@@ -516,6 +522,11 @@ void HttpSession::on_writable(net::SessionContext& context) {
   if (paced(then)) return;
   arm(service_.limits.answer_deadline_ns);
   then(*this);
+}
+
+void HttpSession::on_stop(net::SessionContext& context) {
+  context_ = &context;
+  if (phase_ == Phase::upgraded) upgraded_->on_stop(context);
 }
 
 // Deadlines.

@@ -43,6 +43,7 @@ class HttpSession final : public net::Session, private HttpExchange {
   void on_worked(RequestId request, net::SessionContext& context) override;
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) override;
   void on_writable(net::SessionContext& context) override;
+  void on_stop(net::SessionContext& context) override;
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;
 
@@ -75,6 +76,7 @@ class HttpSession final : public net::Session, private HttpExchange {
   void work(std::function<void()> job, OnWaited then) override;
   void receive(OnPiece then) override;
   void wait(PartitionId partition, Offset from, int64_t limit_ns, OnWaited then) override;
+  void pause(int64_t delay_ns, OnWaited then) override;
   void respond(HttpResponse response) override;
   void start(HttpResponse head) override;
   void send_piece(std::string piece, OnWaited then) override;

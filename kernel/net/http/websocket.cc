@@ -261,6 +261,12 @@ void WebSocketSession::on_records(RequestId request, const net::RecordsRead& rec
   flush();
 }
 
+void WebSocketSession::on_worked(RequestId request, net::SessionContext& context) {
+  context_ = &context;
+  if (!closed_) handler_->on_worked(request, *this);
+  flush();
+}
+
 void WebSocketSession::on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) {
   context_ = &context;
   if (!closed_) handler_->on_advanced(subscription, durable_end, *this);
@@ -275,6 +281,13 @@ void WebSocketSession::on_writable(net::SessionContext& context) {
   told_full_ = false;
   handler_->on_writable(*this);
   flush();
+}
+
+void WebSocketSession::on_stop(net::SessionContext& context) {
+  context_ = &context;
+  if (closed_) return;
+  handler_->on_stop(*this);
+  end(kCloseGoingAway, "the server stops", net::CloseReason::shutdown);
 }
 
 void WebSocketSession::on_close(net::CloseReason reason) {

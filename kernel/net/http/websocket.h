@@ -62,11 +62,13 @@ class WebSocketHandler {
   virtual void on_records(RequestId request, const net::RecordsRead& records, WebSocket& socket) {
     (void)request, (void)records, (void)socket;
   }
+  virtual void on_worked(RequestId request, WebSocket& socket) { (void)request, (void)socket; }
   virtual void on_advanced(net::SubscriptionId subscription, Offset durable_end, WebSocket& socket) {
     (void)subscription, (void)durable_end, (void)socket;
   }
   virtual void on_writable(WebSocket& socket) { (void)socket; }
   virtual void on_timer(net::SessionTimerId timer, WebSocket& socket) { (void)timer, (void)socket; }
+  virtual void on_stop(WebSocket& socket) { (void)socket; }  // the server stops: a last message may be sent
   virtual void on_close(net::CloseReason reason) { (void)reason; }
 };
 
@@ -80,9 +82,11 @@ class WebSocketSession final : public net::Session, private WebSocket {
   size_t on_bytes(Bytes input, net::SessionContext& context) override;
   void on_reply(RequestId request, const Reply& reply, net::SessionContext& context) override;
   void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext& context) override;
+  void on_worked(RequestId request, net::SessionContext& context) override;
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) override;
   void on_writable(net::SessionContext& context) override;
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
+  void on_stop(net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;
 
  private:

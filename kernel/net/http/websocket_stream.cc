@@ -80,6 +80,12 @@ void WebSocketStream::on_records(RequestId request, const net::RecordsRead& reco
   feed();
 }
 
+void WebSocketStream::on_worked(RequestId request, WebSocket& socket) {
+  socket_ = &socket;
+  session_->on_worked(request, *this);
+  feed();
+}
+
 void WebSocketStream::on_advanced(net::SubscriptionId subscription, Offset durable_end, WebSocket& socket) {
   socket_ = &socket;
   session_->on_advanced(subscription, durable_end, *this);
@@ -90,6 +96,11 @@ void WebSocketStream::on_writable(WebSocket& socket) {
   socket_ = &socket;
   session_->on_writable(*this);
   feed();
+}
+
+void WebSocketStream::on_stop(WebSocket& socket) {
+  socket_ = &socket;
+  session_->on_stop(*this);
 }
 
 void WebSocketStream::on_timer(net::SessionTimerId timer, WebSocket& socket) {

@@ -21,9 +21,11 @@ class WebSocketStream final : public WebSocketHandler, private net::SessionConte
   void on_binary(Bytes message, WebSocket& socket) override;
   void on_reply(RequestId request, const Reply& reply, WebSocket& socket) override;
   void on_records(RequestId request, const net::RecordsRead& records, WebSocket& socket) override;
+  void on_worked(RequestId request, WebSocket& socket) override;
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, WebSocket& socket) override;
   void on_writable(WebSocket& socket) override;
   void on_timer(net::SessionTimerId timer, WebSocket& socket) override;
+  void on_stop(WebSocket& socket) override;
   void on_close(net::CloseReason reason) override { session_->on_close(reason); }
 
  private:
@@ -41,6 +43,7 @@ class WebSocketStream final : public WebSocketHandler, private net::SessionConte
   }
   bool query(RequestId request, QueryRequest query) override { return outer().query(request, std::move(query)); }
   bool read(RequestId request, ReadRequest read) override { return outer().read(request, read); }
+  bool work(RequestId request, std::function<void()> job) override { return outer().work(request, std::move(job)); }
   net::SubscriptionId subscribe(PartitionId partition, Offset from) override {
     return outer().subscribe(partition, from);
   }

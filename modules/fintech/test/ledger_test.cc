@@ -172,7 +172,7 @@ class Draw {
 struct Pair {
   explicit Pair(uint32_t rows_per_file = kRowsPerFile) : ledger(0, rows_per_file) {
     EXPECT_TRUE(disk.make_directory("rows"));
-    for (rows::RowStore* store : ledger.stored_transfers().stores()) store->open({&disk, "rows", true});
+    for (rows::RowStore* store : ledger.stored_transfers().stores()) EXPECT_TRUE(store->open({&disk, "rows", true}));
     ledger.stored_transfers().runs().open({&disk, "rows", true});
   }
 
@@ -750,6 +750,32 @@ void agrees_with_a_map() {
 }
 TEST(IdIndex, AgreesWithAMap) { agrees_with_a_map<IdIndex>(); }
 TEST(TransferIds, AgreesWithAMap) { agrees_with_a_map<TransferIds>(); }
+
+// A start enters them so: what is there before and behind is found as well.
+TEST(TransferIds, EnteredInBulkAreFoundAsEnteredOneByOne) {
+  const auto none = [](uint32_t) { return true; };
+  for (const uint64_t full : {uint64_t{0}, uint64_t{1}, uint64_t{3'000}, uint64_t{5'000'000}}) {
+    const auto count = static_cast<uint32_t>(full < 10'000 ? full : scaled(full));
+    TransferIds ids(7);
+    ids.insert(1, 5);
+    {
+      TransferIds::Bulk bulk(ids, 10, count);
+      for (uint32_t i = 0; i < count; ++i) bulk.add((Uint128{i} << 64) + 2);
+      bulk.finish();
+    }
+    ids.insert(3, 6);
+    EXPECT_EQ(ids.find(1, none), 5U);
+    EXPECT_EQ(ids.find(3, none), 6U);
+    EXPECT_EQ(ids.find(4, none), TransferIds::kNone);
+    for (uint32_t i = 0; i < count; ++i)
+      ASSERT_EQ(ids.find((Uint128{i} << 64) + 2, [&](uint32_t number) { return number == 10 + i; }), 10 + i);
+    if (count >= 4'000'000) {
+      EXPECT_LE(ids.memory_bytes(), uint64_t{count} * 14 + (uint64_t{1} << 20));
+    }
+    if (count > 10) ids.erase((Uint128{10} << 64) + 2, 20);
+    EXPECT_EQ(ids.find((Uint128{10} << 64) + 2, none), TransferIds::kNone);
+  }
+}
 
 // The bound of all indexes together is 32 bytes a transfer; wrong candidates would be reads of the disk.
 TEST(TransferIds, AreSmallAndHardlyEverWrong) {

@@ -1,6 +1,8 @@
 #include "modules/iot/machine/api.h"
 
+#include "kernel/base/crc32c.h"
 #include "modules/iot/domain/topics/topics.h"
+#include "modules/iot/machine/texts.h"
 
 namespace heptane::iot {
 
@@ -8,21 +10,20 @@ namespace {
 
 constexpr uint8_t kRetain = 4;
 constexpr uint8_t kExpires = 8;
+constexpr uint8_t kHasSender = 16;
 constexpr size_t kHeadBytes = 17;
 
 constexpr const char* kNoQuery = "a query for retained messages is a filter and a topic";
 
-void write_short(ByteWriter& out, std::string_view text) {
-  out.le<uint16_t>(static_cast<uint16_t>(text.size()));
-  out.append(text);
-}
-
-std::string_view read_short(ByteReader& in) { return as_text(in.take(in.le<uint16_t>())); }
-
 }  // namespace
 
+uint64_t content_of(std::string_view topic, std::string_view payload) {
+  return uint64_t{crc32c(as_bytes(topic))} << 32 | crc32c(as_bytes(payload));
+}
+
 void append_message(ByteWriter& out, const MessageView& message) {
-  const int flags = message.qos | (message.retain ? kRetain : 0) | (message.expiry_s ? kExpires : 0);
+  const int flags = message.qos | (message.retain ? kRetain : 0) | (message.expiry_s ? kExpires : 0) |
+                    (message.sender ? kHasSender : 0);
   out.u8(static_cast<uint8_t>(flags));
   out.le<uint32_t>(message.expiry_s.value_or(0));
   out.le<uint16_t>(static_cast<uint16_t>(message.topic.size()));
@@ -33,6 +34,10 @@ void append_message(ByteWriter& out, const MessageView& message) {
   out.append(message.client);
   out.append(message.properties);
   out.append(message.payload);
+  if (!message.sender) return;
+  out.le<uint64_t>(message.sender->session);
+  out.le<uint64_t>(message.sender->epoch);
+  out.le<PacketNumber>(message.sender->id);
 }
 
 MessageView read_message(ByteReader& in) {
@@ -50,6 +55,12 @@ MessageView read_message(ByteReader& in) {
   message.client = as_text(in.take(client));
   message.properties = as_text(in.take(properties));
   message.payload = as_text(in.take(payload));
+  if ((flags & kHasSender) != 0) {
+    Sender& sender = message.sender.emplace();
+    sender.session = in.le<uint64_t>();
+    sender.epoch = in.le<uint64_t>();
+    sender.id = in.le<PacketNumber>();
+  }
   const bool topic_is_one = valid_topic(message.topic) && within_limits(message.topic) && valid_text(message.topic);
   if (message.qos == 3 || !topic_is_one || message.client.size() > kClientLimitBytes) in.fail();
   return message;
@@ -68,16 +79,16 @@ std::optional<std::vector<MessageView>> decode_publishes(Bytes payload) {
 
 Buffer encode(const RetainedQuery& query) {
   ByteWriter out;
-  write_short(out, query.filter);
-  write_short(out, query.after);
+  put_text(out, query.filter);
+  put_text(out, query.after);
   return Buffer::take(out.release());
 }
 
 Result<RetainedQuery> decode_retained_query(Bytes payload) {
   ByteReader in(payload);
   RetainedQuery query;
-  query.filter = read_short(in);
-  query.after = read_short(in);
+  query.filter = get_text(in);
+  query.after = get_text(in);
   if (!in.complete() || !valid_filter(query.filter)) return Error{Errc::invalid_argument, kNoQuery};
   return query;
 }
@@ -85,7 +96,7 @@ Result<RetainedQuery> decode_retained_query(Bytes payload) {
 Result<RetainedPage> decode_retained_page(Bytes payload) {
   ByteReader in(payload);
   RetainedPage page;
-  page.last = read_short(in);
+  page.last = get_text(in);
   while (in.remaining() > 0 && !in.failed()) {
     RetainedPage::Item item;
     item.stored = in.le<LogTime>();

@@ -74,8 +74,31 @@ void RetainedMessages::page(const RetainedQuery& query, Reply& reply) const {
   reply.numbers = {static_cast<int64_t>(count), more ? 1 : 0};
 }
 
-void RetainedMessages::save(SnapshotWriter& writer) const {
-  writer.le<uint64_t>(messages_.size());
+RetainedMessages::Found RetainedMessages::find_all(const RetainedQuery& query, size_t most) const {
+  const std::string_view prefix = literal_prefix(query.filter);
+  Found found;
+  if (prefix.size() == query.filter.size()) {  // one topic: nothing under it is looked at
+    found.last = query.filter;
+    if (query.after < prefix && messages_.find(prefix) != messages_.end()) found.topics.push_back(found.last);
+    return found;
+  }
+  found.last = query.after;
+  size_t visits = 0;
+  auto at = query.after.empty() ? messages_.lower_bound(prefix) : messages_.upper_bound(query.after);
+  for (; at != messages_.end() && at->first.starts_with(prefix); ++at) {
+    if (found.topics.size() == most || visits == kPageVisits) {
+      found.more = true;
+      return found;
+    }
+    ++visits;
+    found.last = at->first;
+    if (matches(query.filter, at->first)) found.topics.push_back(at->first);
+  }
+  return found;
+}
+
+void RetainedMessages::save(SnapshotWriter& writer, uint64_t marks) const {
+  writer.le<uint64_t>(messages_.size() | marks);
   for (const auto& [topic, message] : messages_) {
     writer.text(topic);
     writer.le<uint8_t>(message.qos);
@@ -89,10 +112,9 @@ void RetainedMessages::save(SnapshotWriter& writer) const {
   }
 }
 
-Result<void> RetainedMessages::restore(SnapshotReader& reader) {
+Result<void> RetainedMessages::restore(SnapshotReader& reader, uint64_t count) {
   messages_.clear();
   bytes_ = 0;
-  const auto count = reader.le<uint64_t>();
   for (uint64_t i = 0; i < count && !reader.failed(); ++i) {
     const std::string topic = reader.text(kTopicLimitBytes);
     RetainedMessage message;

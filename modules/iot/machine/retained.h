@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernel/shard/effects.h"
 #include "kernel/shard/snapshot_io.h"
@@ -39,11 +40,19 @@ class RetainedMessages {
 
   size_t size() const { return messages_.size(); }
   size_t bytes() const { return bytes_; }
+  // Topics that the filter matches, in order, at most `most`, behind the query's; `last` was looked at last.
+  struct Found {
+    std::vector<std::string> topics;
+    std::string last;
+    bool more = false;
+  };
+  Found find_all(const RetainedQuery& query, size_t most) const;
   // Fills the reply of a kQueryRetained.
   void page(const RetainedQuery& query, Reply& reply) const;
 
-  void save(SnapshotWriter& writer) const;
-  Result<void> restore(SnapshotReader& reader);
+  // `marks` stand in the count beside it.
+  void save(SnapshotWriter& writer, uint64_t marks) const;
+  Result<void> restore(SnapshotReader& reader, uint64_t count);
 
  private:
   Map messages_;

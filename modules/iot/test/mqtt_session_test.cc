@@ -6,9 +6,13 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
+#include "kernel/shard/memory_snapshot.h"
+#include "modules/iot/gateway/mqtt/session.h"
 #include "modules/iot/test/mqtt_world.h"
+#include "modules/iot/test/one_users_rights.h"
 
 namespace heptane::iot::test {
 namespace {
@@ -74,13 +78,83 @@ TEST(MqttSession, WhatTheShardRefusesIsNotAcknowledged) {
   world.refuse_next(Errc::no_space);
   world.send("a", bytes_of("32 r7 s1 't' m7 00 'x'"));
   EXPECT_EQ(hex_of(world.take_output("a")), "4003000797");
-  // MQTT 3 has no word for it.
+}
+
+// MQTT 3 has no word for it: it waits, and so does what its client sent behind it before it could be told.
+class RefusedForNow : public testing::Test {
+ protected:
+  static constexpr int64_t kAgainNs = 100'000'000;
+  RefusedForNow() {
+    world_.send("s", connect("s"));
+    world_.send("s", bytes_of("82 r6 m1 s1 't' 01"));
+    world_.send("b", connect("b"));
+    world_.take_output("s");
+    world_.take_output("b");
+    world_.hold(true);
+    world_.refuse_next(Errc::no_space);
+    world_.send("b", bytes_of("32 r6 s1 't' m7 'x'"));
+    world_.send("b", bytes_of("32 r6 s1 't' m8 'y'"));
+    world_.hold(false);
+    world_.settle();
+    world_.send("b", bytes_of("32 r6 s1 't' m9 'z'"));
+  }
+  World world_;
+};
+
+TEST_F(RefusedForNow, IsTriedAgainInItsOrder) {
+  EXPECT_EQ(world_.take_output("b"), "");
+  EXPECT_EQ(world_.take_output("s"), "");
+  EXPECT_TRUE(world_.client("b").context->paused());
+  world_.pass_time(kAgainNs);
+  EXPECT_EQ(hex_of(world_.take_output("b")), "400200074002000840020009");
+  EXPECT_EQ(hex_of(world_.take_output("s")),
+            hex_of(bytes_of("32 r6 s1 't' m1 'x' 32 r6 s1 't' m2 'y' 32 r6 s1 't' m3 'z'")));
+  EXPECT_FALSE(world_.client("b").context->paused());
+}
+
+TEST_F(RefusedForNow, MayBeRefusedAgain) {
+  world_.refuse_next(Errc::overloaded);
+  world_.pass_time(kAgainNs);
+  EXPECT_EQ(world_.take_output("b"), "");
+  EXPECT_TRUE(world_.client("b").context->paused());
+  world_.pass_time(kAgainNs);
+  EXPECT_EQ(hex_of(world_.take_output("b")), "400200074002000840020009");
+}
+
+TEST_F(RefusedForNow, HoldsNobodyElseUp) {
+  world_.send("a", connect("a"));
+  world_.take_output("a");
+  world_.send("a", bytes_of("32 r6 s1 't' m1 'a'"));
+  EXPECT_EQ(hex_of(world_.take_output("a")), "40020001");
+}
+
+TEST_F(RefusedForNow, EndsWithItsConnection) {
+  world_.break_off("b");
+  const size_t commands = world_.commands();
+  world_.pass_time(kAgainNs);
+  EXPECT_EQ(world_.commands(), commands) << "its client sends it again itself";
+}
+
+TEST_F(RefusedForNow, ClosesTheConnectionInTheEnd) {
+  for (int64_t ns = 0; ns < mqtt::MqttSession::kNoRoomNs && !world_.client("b").context->closed; ns += kAgainNs) {
+    world_.refuse_next(Errc::no_space);
+    world_.pass_time(kAgainNs);
+  }
+  EXPECT_TRUE(world_.client("b").context->closed);
+  EXPECT_EQ(world_.take_output("b"), "");
+  EXPECT_EQ(world_.take_output("s"), "");
+}
+
+TEST(MqttSession, AClientOfMqtt5IsToldThatTheServerStops) {
+  World world;
+  world.send("a", bytes_of("10 r14 s4 'MQTT' 05 02 k0 00 s1 'a'"));
   world.send("b", connect("b"));
-  world.take_output("b");
-  world.refuse_next(Errc::no_space);
-  world.send("b", bytes_of("32 r6 s1 't' m7 'x'"));
+  for (const char* name : {"a", "b"}) {
+    world.take_output(name);
+    world.client(name).session->on_stop(*world.client(name).context);
+  }
+  EXPECT_EQ(hex_of(world.take_output("a")), "E0018B");
   EXPECT_EQ(world.take_output("b"), "");
-  EXPECT_TRUE(world.client("b").context->closed);
 }
 
 TEST(MqttSession, AQueueIsBoundedAndWhatItLosesIsCounted) {
@@ -145,25 +219,484 @@ TEST(MqttSession, ManyRetainedMessagesComeInPagesAsTheClientTakesThem) {
   EXPECT_EQ(world.broker().counters().dropped_queue.value(), 0U);
 }
 
-class Kept final : public SnapshotWriter {
- public:
-  void write(Bytes bytes) override { text += as_text(bytes); }
-  std::string text;
-};
+const char* const kDurable = "10 r13 s4 'MQTT' 04 00 k0 s1 's'";
 
-class FromKept final : public SnapshotReader {
- public:
-  explicit FromKept(std::string_view text) : rest_(text) {}
-  bool read(MutableBytes into) override {
-    if (rest_.size() < into.size()) return false;
-    std::memcpy(into.data(), rest_.data(), into.size());
-    rest_.remove_prefix(into.size());
-    return true;
+TEST(MqttSession, AReleasedMessageIsFinishedWhenTheLogHasForgottenIt) {
+  World world;
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of("82 r6 m1 s1 't' 02"));
+  world.send("p", connect("p"));
+  world.send("p", bytes_of("32 r6 s1 't' m1 'x'"));
+  world.send("p", bytes_of("34 r6 s1 't' m2 'y'"));
+  world.send("s", bytes_of("50 02 m2"));
+  EXPECT_TRUE(world.take_output("s").ends_with(bytes_of("62 02 m2")));
+  world.crash();
+  world.trim(2);
+  world.send("s", bytes_of(kDurable));
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("20 02 01 00 62 02 m2")));
+  world.send("s", bytes_of("70 02 m2"));
+  world.pass_time(1'000'000'000);
+  EXPECT_EQ(world.machine().sessions().references(), 0U);
+  EXPECT_EQ(world.machine().sessions().lost(), 1U);
+}
+
+TEST(MqttSession, AFullQueueLosesNothingThatWasSentAndNotAcknowledged) {
+  mqtt::MqttOptions options;
+  options.queue_max = 16;
+  World world(options);
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of("82 r6 m1 s1 't' 02"));
+  world.send("p", connect("p"));
+  world.take_output("s");
+  for (int id = 1; id <= 40; ++id) world.send("p", bytes_of("32 r6 s1 't' m" + std::to_string(id) + " 'x'"));
+  std::string sent;
+  for (int id = 1; id <= 16; ++id) sent += bytes_of("32 r6 s1 't' m" + std::to_string(id) + " 'x'");
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(sent));
+  EXPECT_EQ(world.machine().sessions().all().begin()->second.queue.first_number(), 0U);
+  EXPECT_EQ(world.machine().sessions().lost(), 24U);
+  for (int id = 1; id <= 16; ++id) world.send("s", bytes_of("40 02 m" + std::to_string(id)));
+  world.pass_time(1'000'000'000);
+  EXPECT_EQ(world.machine().sessions().references(), 0U);
+}
+
+TEST(MqttSession, WhatIsRetainedIsReadBehindADurableSubscription) {
+  mqtt::MqttOptions options;
+  options.queue_max = 600;
+  World world(options);
+  world.send("p", connect("p"));
+  for (int i = 0; i < 700; ++i) world.send("p", bytes_of("33 r10 s5 'r/" + std::to_string(100 + i) + "' m1 'x'"));
+  world.send("p", bytes_of("31 r4 s1 'b' 'x'"));
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of("82 r8 m1 s3 'r/#' 01"));
+  // Two pages of three are there, more has no room. The next page is asked for, then comes another SUBSCRIBE.
+  std::string acks;
+  for (int id = 49'152; id < 49'152 + 400; ++id) acks += bytes_of("40 02 m" + std::to_string(id));
+  world.hold(true);
+  world.send("s", acks + bytes_of("82 r6 m2 s1 'b' 00"));
+  world.take_output("s");
+  world.client("s").context->deliver();
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("90 03 m2 00 31 r4 s1 'b' 'x'")));
+}
+
+namespace {
+
+// What came to the client of messages at QoS 1 under topics of five bytes; it acknowledges as many of them as it may.
+std::vector<std::string> take_topics(World& world, const std::string& name, size_t acknowledges) {
+  std::vector<std::string> topics;
+  for (bool more = true; more;) {
+    const std::string output = world.take_output(name);
+    std::string acks;
+    for (size_t at = 0; at + 2 <= output.size(); at += 2 + static_cast<uint8_t>(output[at + 1])) {
+      if ((output[at] & 0xF0) != 0x30) continue;
+      topics.push_back(output.substr(at + 4, 5));
+      if (topics.size() <= acknowledges) acks += bytes_of("40 02") + output.substr(at + 9, 2);
+    }
+    more = !acks.empty();
+    if (more) world.send(name, acks);
   }
+  return topics;
+}
 
- private:
-  std::string_view rest_;
-};
+constexpr int kRetained = 700;
+
+void retain_many(World& world) {
+  world.send("p", connect("p"));
+  for (int i = 0; i < kRetained; ++i) world.send("p", bytes_of("33 r10 s5 'r/" + std::to_string(100 + i) + "' m1 'x'"));
+}
+
+}  // namespace
+
+TEST(MqttSession, WhatASubscribeBringsGoesOnWhereItsClientLeft) {
+  World world;
+  retain_many(world);
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of("82 r8 m1 s3 'r/#' 01"));
+  EXPECT_EQ(take_topics(world, "s", 300).size(), 400U) << "and a window";
+  world.break_off("s");
+  world.send("s", bytes_of(kDurable));
+  const std::vector<std::string> rest = take_topics(world, "s", 1'000);
+  ASSERT_EQ(rest.size(), 400U);
+  EXPECT_EQ(rest.front(), "r/400");
+  EXPECT_EQ(rest.back(), "r/799");
+  EXPECT_TRUE(std::is_sorted(rest.begin(), rest.end()));
+  world.break_off("s");
+  world.send("s", bytes_of(kDurable));
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("20 02 01 00"))) << "it has them all";
+}
+
+TEST(MqttSession, WhatASubscribeBringsIsNotDroppedForAShortQueue) {
+  mqtt::MqttOptions options;
+  options.queue_max = 10;
+  World world(options);
+  retain_many(world);
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of("82 r8 m1 s3 'r/#' 01"));
+  EXPECT_EQ(take_topics(world, "s", 1'000).size(), static_cast<size_t>(kRetained));
+}
+
+TEST(MqttSession, AfterACrashAPageOfWhatASubscribeBringsMayComeAgain) {
+  World world;
+  retain_many(world);
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of("82 r8 m1 s3 'r/#' 01"));
+  take_topics(world, "s", 300);
+  world.pass_time(1'000'000'000);
+  world.crash();
+  world.send("s", bytes_of(kDurable));
+  const std::vector<std::string> rest = take_topics(world, "s", 10);
+  ASSERT_FALSE(rest.empty());
+  EXPECT_EQ(rest.front(), "r/356") << "behind the first page";
+  // Another SUBSCRIBE begins anew; none goes on without the subscription.
+  world.send("s", bytes_of("82 r8 m1 s3 'r/#' 01"));
+  world.break_off("s");
+  world.send("s", bytes_of(kDurable));
+  EXPECT_EQ(take_topics(world, "s", 5).front(), "r/100");
+  world.send("s", bytes_of("A2 r7 m9 s3 'r/#'"));
+  world.break_off("s");
+  world.send("s", bytes_of(kDurable));
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("20 02 01 00")));
+}
+
+TEST(MqttSession, WhoMayReadLessGetsWhatItsFiltersStillMatch) {
+  OneUsersRights rights;
+  rights.reads = {"a/+", "b"};
+  mqtt::MqttOptions options;
+  options.authenticator = &rights;
+  options.rules = &rights;
+  World world(options);
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of("82 r8 m1 s3 'a/+' 01"));
+  world.send("s", bytes_of("82 r6 m2 s1 'b' 01"));
+  world.send("p", connect("p"));
+  world.break_off("s");
+  world.send("p", bytes_of("32 r6 s1 'b' m1 '1'"));
+  world.send("p", bytes_of("32 r8 s3 'a/1' m2 '2'"));
+  rights.reads = {"a/+", "c"};
+  world.hold(true);
+  world.send("s", bytes_of(kDurable));
+  world.send("p", bytes_of("32 r6 s1 'b' m3 '3'"));
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("20 02 01 00 32 r8 s3 'a/1' m2 '2'")));
+  world.send("s", bytes_of("82 r6 m3 s1 'c' 01"));
+  world.send("p", bytes_of("32 r6 s1 'c' m4 '4'"));
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("90 03 m3 01 32 r6 s1 'c' m4 '4'")));
+}
+
+TEST(MqttSession, WhoIsRevokedWhileItsSessionIsOpenedLosesNothingOfIt) {
+  OneUsersRights rights;
+  rights.reads = {"b"};
+  mqtt::MqttOptions options;
+  options.authenticator = &rights;
+  options.rules = &rights;
+  World world(options);
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of("82 r6 m2 s1 'b' 01"));
+  world.break_off("s");
+  world.hold(true);
+  world.send("s", bytes_of(kDurable));
+  rights.counts = false;
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(hex_of(world.take_output("s")), "20020005");
+  EXPECT_TRUE(world.client("s").context->closed);
+  const KeptSession& session = world.machine().sessions().all().begin()->second;
+  EXPECT_FALSE(session.connected);
+  EXPECT_EQ(session.subscriptions.size(), 1U);
+}
+
+TEST(MqttSession, AMessageThatWasSentIsSentAgainWhenItsTimeIsOver) {
+  World world;
+  world.send("s", bytes_of("10 r19 s4 'MQTT' 05 00 k0 05 11 L60 s1 's'"));
+  world.send("s", bytes_of("82 r7 m1 00 s1 't' 02"));
+  world.take_output("s");
+  world.send("p", bytes_of("10 r14 s4 'MQTT' 05 02 k0 00 s1 'p'"));
+  world.send("p", bytes_of("34 r12 s1 't' m1 v5 02 L5 'x'"));
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("34 r12 s1 't' m1 v5 02 L5 'x'")));
+  world.break_off("s");
+  world.send("p", bytes_of("34 r12 s1 't' m2 v5 02 L5 'y'"));
+  world.pass_time(6'000'000'000);
+  world.send("s", bytes_of("10 r19 s4 'MQTT' 05 00 k0 05 11 L60 s1 's'"));
+  EXPECT_TRUE(world.take_output("s").ends_with(bytes_of("21 H1024 3C r12 s1 't' m1 v5 02 L0 'x'")));
+}
+
+const char* const kDurableMember = "82 r15 m1 s10 '$share/g/t' 02";
+
+// At QoS 2 nothing leaves before the choice is in the log.
+TEST(MqttSession, AChoiceThatTheLogDoesNotTakeIsMadeAgain) {
+  World world;
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of(kDurableMember));
+  world.send("p", connect("p"));
+  world.take_output("s");
+  world.hold(true);
+  world.send("p", bytes_of("34 r6 s1 't' m1 'x'"));
+  world.refuse_next(Errc::overloaded);
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(world.take_output("s"), "");
+  world.pass_time(200'000'000);
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("34 r6 s1 't' m1 'x'")));
+}
+
+// Both have room for two; what they do not acknowledge stays with them, and what they do makes room.
+TEST(MqttSession, AGroupsQueueWaitsForMembersThatHaveRoomAndReadsTheLog) {
+  mqtt::MqttOptions options;
+  options.max_inflight = 2;
+  options.queue_max = 10'000;
+  World world(options);
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of(kDurableMember));
+  world.send("s", bytes_of("E0 00"));
+  world.send("p", connect("p"));
+  const int many = 5'000;  // more than is at hand
+  for (int i = 1; i <= many; ++i)
+    world.send("p", bytes_of("32 r8 s1 't' m" + std::to_string(i) + " H" + std::to_string(i) + " 'x'"));
+  world.break_off("s");
+  world.send("s", bytes_of(kDurable));
+  world.send("v", connect("v"));
+  world.send("v", bytes_of("82 r15 m1 s10 '$share/g/t' 01"));
+  std::multiset<int> got;
+  for (int round = 0; round < many; ++round) {
+    for (const std::string client : {"s", "v"}) {
+      const std::string output = world.take_output(client);
+      std::string acks;
+      for (size_t at = 0; at + 2 <= output.size(); at += 2 + static_cast<uint8_t>(output[at + 1])) {
+        if (output[at] != 0x32) continue;
+        acks += bytes_of("40 02") + output.substr(at + 5, 2);
+        got.insert(static_cast<uint8_t>(output[at + 7]) << 8 | static_cast<uint8_t>(output[at + 8]));
+      }
+      if (!acks.empty()) world.send(client, acks);
+    }
+    if (got.size() == static_cast<size_t>(many)) break;
+  }
+  EXPECT_EQ(got.size(), static_cast<size_t>(many));
+  EXPECT_EQ(std::set<int>(got.begin(), got.end()).size(), static_cast<size_t>(many)) << "each once";
+  world.pass_time(1'000'000'000);
+  EXPECT_EQ(world.machine().sessions().references(), 0U);
+  EXPECT_EQ(world.machine().sessions().lost(), 0U);
+}
+
+// Their messages lie between one another: what one of them reads is what the others are about to ask for.
+TEST(MqttSession, SessionsThatComeBackAtOnceReadTheLogTogether) {
+  World world;
+  const std::vector<std::string> clients = {"a", "b", "c", "d", "e"};
+  const auto durable = [](const std::string& client) {
+    return bytes_of("10 r13 s4 'MQTT' 04 00 0000 s1 '" + client + "'");
+  };
+  for (const std::string& client : clients) {
+    world.send(client, durable(client));
+    world.send(client, bytes_of("82 r6 m1 s1 '" + client + "' 01"));
+    world.break_off(client);
+  }
+  world.send("p", connect("p"));
+  constexpr int kMessages = 50;
+  for (int i = 1; i <= kMessages; ++i)
+    for (const std::string& client : clients)
+      world.send("p", bytes_of("32 r7 s1 '" + client + "' m1 H" + std::to_string(i)));
+  world.crash();  // nothing is at hand any more
+  const size_t before = world.reads();
+  world.read_in_turn();
+  world.hold(true);
+  for (const std::string& client : clients) world.send(client, durable(client));
+  world.hold(false);
+  world.break_off("c");
+  world.settle();
+  for (const std::string& client : clients) {
+    if (client == "c") continue;
+    const std::string output = world.take_output(client).substr(4);
+    std::string expected;
+    for (int i = 1; i <= kMessages; ++i)
+      expected += bytes_of("32 r7 s1 '" + client + "' m" + std::to_string(i) + " H" + std::to_string(i));
+    EXPECT_EQ(hex_of(output), hex_of(expected)) << client;
+  }
+  // Ten records a read, two of them for each: alone they would need 25 reads each.
+  EXPECT_LE(world.reads() - before, 50U);
+}
+
+// Takes what `client` is sent and answers it; the payloads, each one byte.
+std::string take_messages(World& world, const std::string& client) {
+  std::string payloads;
+  for (std::string output = world.take_output(client); !output.empty(); output = world.take_output(client))
+    for (size_t at = 0; at + 2 <= output.size(); at += 2 + static_cast<uint8_t>(output[at + 1])) {
+      if (output[at] == 0x62) world.send(client, bytes_of("70 02") + output.substr(at + 2, 2));
+      if (output[at] != 0x32 && output[at] != 0x34) continue;
+      world.send(client, bytes_of(output[at] == 0x32 ? "40 02" : "50 02") + output.substr(at + 5, 2));
+      payloads += output[at + 7];
+    }
+  return payloads;
+}
+
+TEST(MqttSession, AGroupThatEndedAndBeganAgainIsServedOutOfItsNewQueue) {
+  World world;
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of(kDurableMember));
+  world.send("v", connect("v"));
+  world.send("v", bytes_of("82 r15 m1 s10 '$share/g/t' 01"));
+  world.send("p", connect("p"));
+  world.send("p", bytes_of("32 r6 s1 't' m1 '1'"));
+  world.send("s", bytes_of("A2 r14 m9 s10 '$share/g/t'"));
+  world.send("s", bytes_of(kDurableMember));
+  for (const char* const message : {"32 r6 s1 't' m2 '2'", "34 r6 s1 't' m3 '3'", "32 r6 s1 't' m4 '4'"})
+    world.send("p", bytes_of(message));
+  std::string got;
+  for (int i = 0; i < 3; ++i) got += take_messages(world, "s") + take_messages(world, "v");
+  std::sort(got.begin(), got.end());
+  EXPECT_TRUE(got == "234" || got == "1234") << got;
+  world.pass_time(1'000'000'000);
+  EXPECT_EQ(world.machine().sessions().references(), 0U);
+}
+
+TEST(MqttSession, AGroupGoesOnWhoseLastMemberLeftItWithAMessage) {
+  mqtt::MqttOptions options;
+  options.queue_max = 16;
+  World world(options);
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of(kDurableMember));
+  world.send("s", bytes_of("E0 00"));
+  world.send("v", connect("v"));
+  world.send("v", bytes_of("82 r15 m1 s10 '$share/g/t' 01"));
+  world.send("p", connect("p"));
+  world.send("p", bytes_of("32 r6 s1 't' m1 '1'"));
+  world.send("v", bytes_of("A2 r14 m9 s10 '$share/g/t'"));
+  world.send("w", connect("w"));
+  world.send("w", bytes_of("82 r15 m1 s10 '$share/g/t' 01"));
+  world.take_output("w");
+  std::string got;
+  for (int i = 2; i <= 40; ++i) {
+    world.send("p", bytes_of("32 r6 s1 't' m" + std::to_string(i) + " 'x'"));
+    got += take_messages(world, "w");
+    world.pass_time(200'000'000);
+  }
+  EXPECT_EQ(got, std::string(39, 'x')) << "without the one that is another's";
+  world.send("v", bytes_of("40 02 m1"));
+  world.pass_time(1'000'000'000);
+  EXPECT_EQ(world.machine().sessions().references(), 0U);
+}
+
+// The queue does not have it any more when its member has gone before it was told.
+TEST(MqttSession, AChoiceOfOneWhoIsGoneMeanwhileIsAnothers) {
+  World world;
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of(kDurableMember));
+  world.send("s", bytes_of("E0 00"));
+  for (const std::string client : {"v", "w"}) {
+    world.send(client, connect(client));
+    world.send(client, bytes_of(kDurableMember));
+    world.take_output(client);
+  }
+  world.send("p", connect("p"));
+  world.hold_after(kAssignShared);
+  world.send("p", bytes_of("34 r6 s1 't' m1 'x'"));
+  world.break_off("v");
+  EXPECT_EQ(world.take_output("w"), "");
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(take_messages(world, "w"), "x");
+}
+
+TEST(MqttSession, ChoicesUnderWayTakeTheRoomOfTheirMember) {
+  mqtt::MqttOptions options;
+  options.max_inflight = 2;
+  options.queue_max = 4;
+  World world(options);
+  world.send("s", bytes_of(kDurable));
+  world.send("v", connect("v"));
+  for (const std::string client : {"s", "v"})
+    for (const std::string group : {"g", "h"})
+      world.send(client, bytes_of("82 r15 m1 s10 '$share/" + group + "/t' 02"));
+  world.send("s", bytes_of("E0 00"));
+  world.take_output("v");
+  world.send("p", connect("p"));
+  std::string messages;
+  for (int i = 1; i <= 4; ++i) messages += bytes_of("34 r6 s1 't' m" + std::to_string(i) + " 'x'");
+  world.send("p", messages);
+  std::string got;
+  for (int i = 0; i < 10; ++i) {
+    got += take_messages(world, "v");
+    world.pass_time(200'000'000);
+  }
+  EXPECT_EQ(got, "xxxxxxxx");
+  EXPECT_EQ(world.broker().counters().dropped_queue.value(), 0U);
+  EXPECT_EQ(world.machine().sessions().references(), 0U);
+}
+
+TEST(MqttSession, AGroupsGapsAreToldUnderItsName) {
+  mqtt::MqttOptions options;
+  options.queue_max = 16;
+  World world(options);
+  world.send("s", bytes_of(kDurable));
+  world.send("s", bytes_of(kDurableMember));
+  world.send("s", bytes_of("E0 00"));
+  world.send("p", connect("p"));
+  for (int i = 1; i <= 17; ++i) world.send("p", bytes_of("32 r6 s1 't' m" + std::to_string(i) + " 'x'"));
+  world.crash();
+  world.trim(2);
+  world.send("s", bytes_of(kDurable));
+  world.pass_time(1'000'000'000);
+  const std::vector<std::string> events = world.events();
+  ASSERT_EQ(events.size(), 3U);
+  EXPECT_EQ(
+      events[1],
+      "{\"event\":\"gap\",\"session\":\"2\",\"group\":\"g\",\"filter\":\"t\",\"reason\":\"drop_oldest\",\"first\":"
+      "\"4\",\"last\":\"4\",\"count\":1}");
+  EXPECT_EQ(events[2],
+            "{\"event\":\"gap\",\"session\":\"2\",\"group\":\"g\",\"filter\":\"t\",\"reason\":\"trimmed\",\"first\":"
+            "\"0\",\"last\":\"1\",\"count\":2}");
+}
+
+// CONNECT with expiry 60, will at QoS 1 with delay 20.
+std::string with_will(bool clean) {
+  return bytes_of(std::string("10 r32 s4 'MQTT' 05 ") + (clean ? "0E" : "0C") +
+                  " k0 05 11 L60 s1 'a' 05 18 L20 s1 'w' s2 'a!'");
+}
+
+TEST(MqttSession, AWillThatIsDueLaterIsRememberedOnceHoweverOftenItsClientComes) {
+  World world;
+  for (int i = 0; i < 50; ++i) {
+    world.send("a", with_will(i % 10 == 0));
+    world.break_off("a");
+  }
+  EXPECT_EQ(world.broker().keeper().wills(), 1U);
+  world.send("a", with_will(false));
+  EXPECT_EQ(world.broker().keeper().wills(), 0U);
+  world.break_off("a");
+  world.pass_time(int64_t{21} * 1'000'000'000);
+  EXPECT_EQ(world.broker().keeper().wills(), 0U);
+  EXPECT_EQ(world.broker().counters().wills.value(), 5U) << "four sessions that were discarded, and the last one";
+}
+
+// The log's time stands while nothing is logged, and does not follow a clock that is wrong.
+TEST(MqttSession, AWillIsAskedForOnceASecondWhileTheLogIsBehind) {
+  World world;
+  world.send("a", with_will(false));
+  world.break_off("a");
+  world.log_runs_late(int64_t{30} * 1'000'000'000);
+  const size_t before = world.commands();
+  for (int i = 0; i < 2'400; ++i) world.pass_time(10'000'000);
+  EXPECT_LE(world.commands() - before, 6U);
+  EXPECT_EQ(world.broker().counters().wills.value(), 0U);
+  world.log_runs_late(0);
+  for (int i = 0; i < 60; ++i) world.pass_time(1'000'000'000);
+  EXPECT_EQ(world.broker().counters().wills.value(), 1U);
+}
+
+TEST(MqttSession, WhatAConnectionAloneKnowsHasIdentifiersThatTheLastOneDidNotUse) {
+  World world;
+  world.send("p", connect("p"));
+  world.send("p", bytes_of("33 r6 s1 'b' m1 'x'"));
+  for (int id : {49'152, 50'173, 51'194}) {
+    world.send("s", bytes_of(kDurable));
+    world.take_output("s");
+    world.send("s", bytes_of("82 r6 m2 s1 'b' 01"));
+    EXPECT_EQ(hex_of(world.take_output("s")),
+              hex_of(bytes_of("90 03 m2 01 33 r6 s1 'b' m" + std::to_string(id) + " 'x'")));
+    world.send("s", bytes_of("40 02 m" + std::to_string(id)));
+    world.break_off("s");
+  }
+}
 
 TEST(MqttSession, TheMachineComesBackFromItsSnapshotAndFromAScope) {
   World world;
@@ -173,29 +706,29 @@ TEST(MqttSession, TheMachineComesBackFromItsSnapshotAndFromAScope) {
   world.send("a", bytes_of("31 r5 s1 'u' 00 'y'"));
   ASSERT_EQ(world.machine().retained().size(), 2U);
   EXPECT_FALSE(world.machine().fresh());
-  Kept before;
+  MemorySnapshot before;
   world.machine().save(before);
 
   world.machine().open_scope();
   world.send("a", bytes_of("31 r4 s1 'u' 00"));
   world.send("a", bytes_of("31 r5 s1 't' 00 'z'"));
   world.send("a", bytes_of("31 r5 s1 'v' 00 'z'"));
-  Kept between;
+  MemorySnapshot between;
   world.machine().save(between);
-  EXPECT_NE(between.text, before.text);
+  EXPECT_NE(as_text(between.bytes()), as_text(before.bytes()));
   world.machine().close_scope(ScopeOutcome::roll_back);
-  Kept after;
+  MemorySnapshot after;
   world.machine().save(after);
-  EXPECT_EQ(after.text, before.text);
+  EXPECT_EQ(as_text(after.bytes()), as_text(before.bytes()));
 
   BrokerMachine other;
-  FromKept reader(before.text);
-  ASSERT_TRUE(other.restore(reader));
-  Kept again;
+  ASSERT_TRUE(other.restore(before));
+  MemorySnapshot again;
   other.save(again);
-  EXPECT_EQ(again.text, before.text);
+  EXPECT_EQ(as_text(again.bytes()), as_text(before.bytes()));
   EXPECT_EQ(other.memory_bytes(), world.machine().memory_bytes());
-  FromKept half(std::string_view(before.text).substr(0, before.text.size() / 2));
+  MemorySnapshot half;
+  half.write(before.bytes().first(before.bytes().size() / 2));
   EXPECT_FALSE(other.restore(half));
 }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <set>
 #include <string>
@@ -111,6 +112,30 @@ TEST(TopicTreeProperty, AgreesWithMatchingOneByOne) {
     for (const auto& [filter, value] : all) tree.remove(filter, [v = value](int other) { return other == v; });
     EXPECT_TRUE(tree.empty());
   }
+}
+
+// Every pair of short filters, against all topics that could tell them apart.
+TEST(Topics, FiltersOverlapWhereATopicMatchesBoth) {
+  const auto paths = [](const std::vector<std::string>& levels, size_t depth) {
+    std::vector<std::string> all = levels;
+    for (size_t begin = 0, round = 1; round < depth; ++round) {
+      const size_t end = all.size();
+      for (; begin < end; ++begin)
+        for (const std::string& level : levels) all.push_back(std::string(all[begin]).append("/").append(level));
+    }
+    return all;
+  };
+  std::vector<std::string> filters;
+  for (const std::string& path : paths({"a", "b", "$x", "+", "#"}, 3))
+    if (valid_filter(path)) filters.push_back(path);
+  const std::vector<std::string> topics = paths({"a", "b", "c", "$x"}, 4);
+  for (const std::string& one : filters)
+    for (const std::string& other : filters) {
+      const bool both = std::any_of(topics.begin(), topics.end(), [&](const std::string& topic) {
+        return matches(one, topic) && matches(other, topic);
+      });
+      ASSERT_EQ(overlap(one, other), both) << one << " " << other;
+    }
 }
 
 }  // namespace

@@ -172,6 +172,12 @@ class Alter final : public PartedRequest {
       result.error = ErrorCode::unknown_topic_or_partition;
       return;
     }
+    const streams::ViewInputs* inputs = session_.options().view_inputs;
+    if (inputs != nullptr) result.message = inputs->why_not_altered(resource.resource_name);
+    if (!result.message.empty()) {
+      result.error = ErrorCode::policy_violation;
+      return;
+    }
     if constexpr (kIncremental) result.config = info->config;
     for (const auto& config : resource.configs) {
       result.message = set(result.config, config);

@@ -11,6 +11,7 @@
 #include "kernel/auth/sasl.h"
 #include "kernel/net/quota.h"
 #include "kernel/net/session.h"
+#include "kernel/streams/view_input.h"
 #include "modules/data/gateway/kafka/api.h"
 
 namespace heptane::data::kafka {
@@ -26,7 +27,8 @@ struct KafkaOptions {
   uint16_t listener = 0;                         // origin that is logged with each command
   auth::Authenticator* authenticator = nullptr;  // null: clients need not say who they are. Outlives the protocol
   net::Quotas* quotas = nullptr;                 // null: no limits. Outlive the protocol
-  int64_t default_retention_ms = -1;             // streams.retention_ms, for who asks
+  const streams::ViewInputs* view_inputs = nullptr;  // null: nobody appends to views. Outlive the protocol
+  int64_t default_retention_ms = -1;                 // streams.retention_ms, for who asks
   int64_t default_retention_bytes = -1;
   int64_t idle_timeout_ns = 600'000'000'000;
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernel/streams/record_batch.h"
+#include "kernel/streams/view_input.h"
 #include "modules/data/gateway/kafka/messages.h"
 #include "modules/data/gateway/kafka/session.h"
 
@@ -23,6 +24,8 @@ ErrorCode error_of_check(Errc code) {
     case Errc::too_large: return ErrorCode::message_too_large;
     case Errc::unsupported: return ErrorCode::unsupported_for_message_format;
     case Errc::corrupt: return ErrorCode::corrupt_message;
+    case Errc::unauthorised: return ErrorCode::topic_authorization_failed;
+    case Errc::refused: return ErrorCode::policy_violation;
     default: return ErrorCode::invalid_record;
   }
 }
@@ -123,9 +126,26 @@ class Produce final : public Request {
       return ErrorCode::unsupported_compression_type;
     const streams::PartitionInfo* partition = session_.find(topic.name, slot.answer.index);
     if (partition == nullptr) return ErrorCode::unknown_topic_or_partition;
+    if (streams::ViewInput* view = input_of(topic.name)) return append_to_view(index, *view, topic.name, batch);
     const auto at = static_cast<size_t>(batch.data() - frame_.data());
     Submission submission = streams::make_append(partition->id, frame_.slice(at, batch.size()), info->crc);
     return session_.submit(*this, index, std::move(submission)) ? ErrorCode::none : ErrorCode::not_enough_replicas;
+  }
+
+  streams::ViewInput* input_of(std::string_view topic) const {
+    const streams::ViewInputs* inputs = session_.options().view_inputs;
+    return inputs == nullptr ? nullptr : inputs->find(topic);
+  }
+
+  // A module makes the records of the stream out of these.
+  ErrorCode append_to_view(uint32_t index, streams::ViewInput& view, std::string_view topic, Bytes batch) {
+    const auto may = [this](std::string_view module, std::string_view resource) {
+      return session_.may_write(module, resource);
+    };
+    const auto partition = static_cast<uint32_t>(slots_[index].answer.index);  // which is there
+    Result<Submission> submission = view.make_append(topic, partition, batch, may);
+    if (!submission) return error_of_check(submission.error().code);
+    return session_.submit(*this, index, std::move(*submission)) ? ErrorCode::none : ErrorCode::not_enough_replicas;
   }
 
   void settle(Slot& slot, const Reply& reply) {

@@ -54,6 +54,9 @@ class KafkaSession final : public net::Session {
   // What this connection's principal may do; a refusal is noted for the audit trail. Without an authenticator: everything.
   bool may(auth::Verb verb, std::string_view topic) const { return allowed("streams", topic, verb); }
   bool may_group(auth::Verb verb, std::string_view group) const { return allowed("groups", group, verb); }
+  bool may_write(std::string_view module, std::string_view resource) const {
+    return allowed(module, resource, auth::Verb::write);
+  }
   bool may_cluster(auth::Verb verb) const { return allowed("cluster", "cluster", verb); }
   // Whoever may do anything with a thing may know of it. Not noted: lists leave out what may not be seen.
   bool sees(std::string_view module, std::string_view name) const;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstring>
 #include <optional>
+#include <span>
 
 #include "kernel/base/assert.h"
 #include "kernel/base/prefetch.h"
@@ -17,6 +18,7 @@ namespace {
 constexpr size_t kEventBytes = 128;
 
 constexpr bool transient(uint32_t status) {
+  if (status == static_cast<uint32_t>(TransferStatus::created)) return false;  // mostly
   for (const auto& check : kTransferChecks)
     if (static_cast<uint32_t>(check.status) == status) return check.transient;
   return false;
@@ -462,6 +464,7 @@ void Ledger::undo_last() {
       --totals_.of(accounts_.back().ledger).accounts;
       account_index_.erase(accounts_.back().id, accounts_.size() - 1);
       accounts_.pop_back();
+      account_keys_.forget_from(accounts_.size());
       transfers_of_.pop_list();
       return;
     case Undo::Kind::transfer_added: {
@@ -550,6 +553,7 @@ void Ledger::clear() {
   accounts_.clear();
   transfers_of_ = NumberLists();
   account_index_.clear();
+  account_keys_.clear();
   transfers_.clear();
   transfer_index_.clear();
   failed_.clear();
@@ -590,28 +594,41 @@ bool Ledger::restore_history(const BalanceRow& row) {
   return history().size() <= transfers_.balances_due();
 }
 
-// Memory is slower than the rest: what a later row will touch is asked for ahead.
-bool Ledger::restore_rows() {
-  constexpr uint32_t kAhead = 16;
-  const uint32_t size = transfers_.size();
+// Keys of some transfers at a time. What costs is memory out of the cache: accounts' lists are asked for ahead, ids entered part
+// by part, and which accounts keep balances is brought together.
+Result<bool> Ledger::restore_rows(const Progress& progress) {
+  constexpr uint32_t kTellEvery = 16'384;
+  std::vector<uint8_t> keeps(accounts_.size());  // balances
+  for (uint32_t account = 0; account < accounts_.size(); ++account)
+    keeps[account] = accounts_[account].has(account_flags::kHistory) ? 1 : 0;
+  TransferIds::Bulk ids(transfer_index_, 0, transfers_.size());
   uint64_t last = 0;
-  for (uint32_t number = 0; number < size; ++number) {
-    if (number + kAhead < size) {
-      const TransferKey ahead = transfers_.key(number + kAhead);
-      transfer_index_.prefetch(ahead.id);
-      if (std::max(ahead.debit, ahead.credit) < accounts_.size()) {
-        transfers_of_.prefetch(ahead.debit);
-        transfers_of_.prefetch(ahead.credit);
-      }
+  uint32_t told = 0;
+  bool ended = false;
+  const auto take = [&](uint32_t number, std::span<const TransferKey> keys) {
+    if (progress && number - told >= kTellEvery) {
+      told = number;
+      ended = !progress(uint64_t{number} * sizeof(TransferKey), uint64_t{transfers_.size()} * sizeof(TransferKey));
+      if (ended) return false;
     }
-    const TransferKey key = transfers_.key(number);
-    if (key.timestamp <= last || std::max(key.debit, key.credit) >= accounts_.size()) return false;
-    last = key.timestamp;
-    transfers_.restore_mark(number, key.timestamp, histories_of({key.debit, key.credit}));
-    transfer_index_.insert(key.id, number);
-    transfers_of_.append(key.debit, number);
-    transfers_of_.append(key.credit, number);
-  }
+    for (const TransferKey& key : keys) {
+      if (key.timestamp <= last || std::max(key.debit, key.credit) >= keeps.size()) return false;
+      last = key.timestamp;
+      transfers_of_.prefetch(key.debit);
+      transfers_of_.prefetch(key.credit);
+    }
+    for (const TransferKey& key : keys) {
+      transfers_.restore_mark(number, key.timestamp, {keeps[key.debit] != 0, keeps[key.credit] != 0});
+      ids.add(key.id);
+      transfers_of_.append(key.debit, number);
+      transfers_of_.append(key.credit, number++);
+    }
+    return true;
+  };
+  const Result<bool> whole = transfers_.scan_keys(take);
+  if (ended) return Error{Errc::closed, "stopped before all rows were read; nothing was changed"};
+  if (!whole || !*whole) return whole;
+  ids.finish();
   return history().size() == transfers_.balances_due();
 }
 

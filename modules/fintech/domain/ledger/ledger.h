@@ -6,14 +6,17 @@
 // changes nothing, except that a transient failure uses up the transfer's id. Deterministic; one owner, no threads.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "kernel/base/bytes.h"
+#include "kernel/base/result.h"
 #include "modules/fintech/domain/ledger/access.h"
 #include "modules/fintech/domain/ledger/chunks.h"
 #include "modules/fintech/domain/ledger/id_index.h"
@@ -33,7 +36,10 @@ class Ledger {
  public:
   // The key of the fingerprints in the indexes: answers do not depend on it.
   explicit Ledger(uint64_t index_key = 0, uint32_t rows_per_file = kRowsPerFile)
-      : account_index_(index_key), transfers_(rows_per_file), transfer_index_(~index_key) {}
+      : account_index_(index_key),
+        account_keys_(std::min(rows_per_file, kAccountsSorted), FieldKeys::Full::are_sorted),
+        transfers_(rows_per_file),
+        transfer_index_(~index_key) {}
 
   // The last timestamp given out. Never goes back.
   uint64_t clock() const { return clock_; }
@@ -76,9 +82,13 @@ class Ledger {
 
   // For searches. The numbers of an account's transfers, in their order.
   NumberLists::View list_of(uint32_t account) const { return {transfers_of_, account}; }
+  // Of accounts, by their numbers. Whoever asks makes it.
+  FieldKeys& account_keys() const { return account_keys_; }
   // By the id's fingerprint alone, from memory: the one with the number may have another. NumberLists::kNone: there is none.
   uint32_t expected_number(Uint128 id) const;
 
+  // Asks the processor for where expected_number() looks.
+  void prefetch_transfer(Uint128 id) const { transfer_index_.prefetch(id); }
   // Asks the processor for what these events will touch.
   void expect_transfers(Bytes events) const;
 
@@ -109,14 +119,21 @@ class Ledger {
   bool restore_history(const BalanceRow& row);
   // Of row files: when the rows of all stores are there again; then what became of the pending ones, in their order.
   TransferStore& stored_transfers() { return transfers_; }
-  bool restore_rows();
+  // False: they are no ledger's; an error names the file that cannot be read. `progress`, if there is one, is called every few
+  // milliseconds with the bytes read of how many, and ends it with Errc::closed when it says false.
+  using Progress = std::function<bool(uint64_t done, uint64_t total)>;
+  Result<bool> restore_rows(const Progress& progress = nullptr);
   bool restore_status(uint32_t number, PendingStatus status, const Transfer& pending);
 
+  // Of the state. Readers add nothing to it.
   uint64_t memory_bytes() const;
+  // What readers have it keep: blocks and checks of row files, up to a limit, and keys, in proportion to the rows in memory.
+  uint64_t cache_bytes() const { return account_keys_.memory_bytes() + transfers_.cache_bytes(); }
 
  private:
   static constexpr uint32_t kNone = IdIndex::kNone;
-  static constexpr uint32_t kFailedBit = 0x80000000;  // of a number in transfer_index_: it is one of failed_
+  static constexpr uint32_t kAccountsSorted = 16'384;  // at once, in less than a millisecond
+  static constexpr uint32_t kFailedBit = 0x80000000;   // of a number in transfer_index_: it is one of failed_
 
   struct Undo {
     enum class Kind : uint8_t { clock, account, account_added, transfer_added, failed_added, status, history_added };
@@ -178,6 +195,7 @@ class Ledger {
   Chunks<Account> accounts_;
   NumberLists transfers_of_;  // of each account, in their order
   IdIndex account_index_;
+  mutable FieldKeys account_keys_;  // no state
   TransferStore transfers_;
   TransferIds transfer_index_;
   Chunks<Uint128> failed_;                            // ids that a transient failure used up

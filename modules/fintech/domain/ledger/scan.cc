@@ -1,6 +1,7 @@
 #include "modules/fintech/domain/ledger/scan.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace heptane::fintech {
 
@@ -9,6 +10,7 @@ namespace {
 constexpr uint32_t kAhead = 256;        // rows that lie anywhere: asked of the disk at once
 constexpr uint32_t kAheadInRow = 2048;  // one behind the other
 constexpr uint32_t kFilesAhead = 48;    // blocks of runs asked of the disk at once; that many files may stay open
+constexpr uint32_t kAccountsAtOnce = 256;
 constexpr int64_t kBlockOfListCost = 4;
 constexpr int64_t kFileCost = 16;  // whose runs are looked at
 
@@ -84,7 +86,7 @@ TransferScan::TransferScan(const Ledger& ledger, const QueryFilter& filter, uint
   reversed_ = (filter.flags & filter_flags::kQueryReversed) != 0;
   take(filter, limit, end);
   keys_ = transfer_keys(filter);
-  keyed_ = std::ranges::any_of(keys_, [](const auto& key) { return key.has_value(); });
+  keyed_ = any_asked(keys_);
 }
 
 TransferScan::TransferScan(const Ledger& ledger, const AccountFilter& filter, uint32_t limit, uint32_t end,
@@ -133,9 +135,11 @@ Scanned TransferScan::step(Slice& slice, const Found& found) {
     }
     if (slice.over()) return Scanned::more;
     const uint64_t blocks = transfers.blocks_read();
+    const uint64_t rows = transfers.rows_read();
     const bool is_ready = ready(slice);
     if (is_ready) look_at(batch_[at_++], found);
-    slice.left -= 1 + Slice::kBlockCost * static_cast<int64_t>(transfers.blocks_read() - blocks);
+    slice.left -= 1 + Slice::kBlockCost * static_cast<int64_t>(transfers.blocks_read() - blocks) +
+                  Slice::kRowCost * static_cast<int64_t>(transfers.rows_read() - rows);
     if (!is_ready) return Scanned::waits;
   }
   return Scanned::done;
@@ -195,24 +199,43 @@ Scanned TransferScan::fill_from_range(Slice& slice) {
   if (range_.first >= range_.last) return Scanned::done;
   if (keyed_) {
     const Scanned filled = fill_from_runs(slice);
-    if (filled != Scanned::done) return filled;
+    return filled == Scanned::done ? fill_from_keys(slice) : filled;
   }
-  const TransferStore::Numbers piece = keyed_ ? next_piece() : range_;
-  const auto count = static_cast<uint32_t>(std::min<size_t>(piece.last - piece.first, look_ahead(kAheadInRow)));
-  for (uint32_t i = 0; i < count; ++i) batch_.push_back(reversed_ ? piece.last - 1 - i : piece.first + i);
-  if (reversed_)
-    range_.last -= count;
-  else
-    range_.first += count;
+  for (size_t ahead = look_ahead(kAheadInRow); ahead > 0 && range_.first < range_.last; --ahead)
+    batch_.push_back(reversed_ ? --range_.last : range_.first++);
   return Scanned::more;
 }
 
-// What of the range lies in the next file.
-TransferStore::Numbers TransferScan::next_piece() const {
-  const uint32_t rows = ledger_.transfers().rows_per_file();
-  const uint64_t begin = uint64_t{(reversed_ ? range_.last - 1 : range_.first) / rows} * rows;
+// Of a file that has no runs, or common values: what its keys in memory name, or each of its rows.
+Scanned TransferScan::fill_from_keys(Slice& slice) {
+  const TransferStore& transfers = ledger_.transfers();
+  const uint32_t file = next_file();
+  TransferStore::Numbers piece = piece_in({0, file});
+  const uint32_t known = transfers.field_keys().reach(
+      file, keys_, piece.last, slice.left, [&](uint32_t number) { return transfers.keys_in_memory(number); });
+  const size_t ahead = look_ahead(kAheadInRow);
+  if (reversed_ ? known >= piece.last : known > piece.first) {
+    FieldKeys::Search search{piece.first, std::min(piece.last, known), reversed_, ahead};
+    transfers.field_keys().find(file, keys_, search, batch_, slice.left);
+    (reversed_ ? range_.last : range_.first) = reversed_ ? search.last : search.first;
+    return Scanned::more;
+  }
+  for (size_t left = ahead; left > 0 && piece.first < piece.last && !slice.over(); --left)
+    batch_.push_back(reversed_ ? --piece.last : piece.first++);
+  (reversed_ ? range_.last : range_.first) = reversed_ ? piece.last : piece.first;
+  return Scanned::more;
+}
+
+uint32_t TransferScan::next_file() const {
+  return (reversed_ ? range_.last - 1 : range_.first) / ledger_.transfers().rows_per_file();
+}
+
+// What of the range lies in the files of a place.
+TransferStore::Numbers TransferScan::piece_in(rows::RunPlace place) const {
+  const uint64_t rows = ledger_.transfers().rows_per_file();
+  const uint64_t begin = place.first_file() * rows;
   return {static_cast<uint32_t>(std::max<uint64_t>(range_.first, begin)),
-          static_cast<uint32_t>(std::min<uint64_t>(range_.last, begin + rows))};
+          static_cast<uint32_t>(std::min<uint64_t>(range_.last, begin + place.files() * rows))};
 }
 
 void TransferScan::pass(const TransferStore::Numbers& piece) {
@@ -220,56 +243,44 @@ void TransferScan::pass(const TransferStore::Numbers& piece) {
   if (runs_expected_ > 0) --runs_expected_;
 }
 
-// That whose rows are found with the fewest blocks; none: all rows have to be looked at.
-std::optional<uint32_t> TransferScan::best_field(uint32_t file) const {
-  std::optional<uint32_t> best;
-  uint32_t fewest = 0;
-  for (uint32_t field = 0; field < kTransferFields; ++field) {
-    if (!keys_[field]) continue;
-    const std::optional<uint32_t> blocks = ledger_.transfers().runs().blocks_of(file, field, *keys_[field]);
-    if (!blocks || (best && *blocks >= fewest)) continue;
-    best = field;
-    fewest = *blocks;
-  }
-  return best;
-}
-
-// File after file, as far as they have runs. done: the next one has none.
+// File after file, or as many at once as have runs together, as far as they have any. done: the next one has none.
 Scanned TransferScan::fill_from_runs(Slice& slice) {
   using Found = rows::RunStore::Found;
   const TransferStore& transfers = ledger_.transfers();
   const size_t ahead = look_ahead(kAhead);
   std::vector<uint32_t> rows;
   while (range_.first < range_.last && batch_.size() < ahead && !slice.over()) {
-    const TransferStore::Numbers piece = next_piece();
-    const uint32_t file = piece.first / transfers.rows_per_file();
-    const std::optional<uint32_t> field = best_field(file);
+    const uint32_t file = next_file();
+    const std::optional<rows::RunStore::Choice> choice = transfers.runs().choose(file, keys_);
+    if (!choice) return batch_.empty() ? Scanned::done : Scanned::more;
     rows.clear();
     const uint64_t blocks = transfers.blocks_read();
     const Found found =
-        field ? transfers.runs().find(file, *field, *keys_[*field], slice.may_wait, rows) : Found::no_runs;
+        transfers.runs().find(choice->place, choice->field, *keys_[choice->field], slice.may_wait, rows);
     slice.left -= kFileCost + Slice::kBlockCost * static_cast<int64_t>(transfers.blocks_read() - blocks);
-    if (found == Found::no_runs) return batch_.empty() ? Scanned::done : Scanned::more;
+    if (found == Found::no_runs) continue;  // damaged, and not chosen again
     if (found == Found::not_yet) {
       expect_runs(file);
       return batch_.empty() ? Scanned::waits : Scanned::more;
     }
-    for (uint32_t& row : rows) row += file * transfers.rows_per_file();
+    for (uint32_t& row : rows) row += choice->place.first_file() * transfers.rows_per_file();
     add_numbers(rows);
-    pass(piece);
+    pass(piece_in(choice->place));
   }
   return Scanned::more;
 }
 
 void TransferScan::expect_runs(uint32_t file) {
   if (runs_expected_ > 0) return;
+  const rows::RunStore& runs = ledger_.transfers().runs();
   const uint32_t rows = ledger_.transfers().rows_per_file();
   const uint32_t first = range_.first / rows;
   const uint32_t last = (range_.last - 1) / rows;
-  for (; runs_expected_ < kFilesAhead && file >= first && file <= last; file += reversed_ ? UINT32_MAX : 1) {
-    if (const std::optional<uint32_t> field = best_field(file))
-      ledger_.transfers().runs().expect(file, *field, *keys_[*field]);
-    ++runs_expected_;
+  for (; runs_expected_ < kFilesAhead && file >= first && file <= last; ++runs_expected_) {
+    const std::optional<rows::RunStore::Choice> choice = runs.choose(file, keys_);
+    const rows::RunPlace place = choice ? choice->place : rows::RunPlace{0, file};
+    if (choice) runs.expect(place, choice->field, *keys_[choice->field]);
+    file = reversed_ ? place.first_file() - 1 : place.first_file() + place.files();
   }
 }
 
@@ -321,9 +332,13 @@ Scanned TransferScan::gather_blocks(Slice& slice) {
   return Scanned::more;
 }
 
+// What is looked at in memory for each lies anywhere: it is asked for ahead.
 Scanned TransferScan::fill_from_ids() {
+  for (size_t at = next_id_; at < std::min<size_t>(ids_.size(), next_id_ + kAhead); ++at)
+    ledger_.prefetch_transfer(ids_[at]);
   for (; next_id_ < ids_.size() && batch_.size() < kAhead; ++next_id_)
     if (const uint32_t number = ledger_.expected_number(ids_[next_id_]); number != NumberLists::kNone) {
+      ledger_.transfers().prefetch(number);
       batch_.push_back(number);
       batch_ids_.push_back(ids_[next_id_]);
     }
@@ -337,6 +352,8 @@ AccountScan::AccountScan(const Ledger& ledger, const QueryFilter& filter, uint32
   if (!valid(filter)) return;
   limit_ = std::min(limit, filter.limit);
   reversed_ = (filter.flags & filter_flags::kQueryReversed) != 0;
+  keys_ = transfer_keys(filter);
+  keyed_ = any_asked(keys_);
   first_ = ledger.first_account_not_before(time_min(filter));
   below_ = std::max(first_, ledger.first_account_not_before(time_max(filter) + 1));
   next_ = reversed_ ? ledger.accounts().size() : first_;
@@ -348,23 +365,50 @@ bool AccountScan::matches(const Account& account) const {
 }
 
 Scanned AccountScan::step(Slice& slice) {
-  const Chunks<Account>& accounts = ledger_.accounts();
-  for (; reversed_ && below_ > first_ && found_.size() < limit_; --below_, --slice.left) {
+  while (reversed_ && below_ > first_ && found_.size() < limit_) {
     if (slice.over()) return Scanned::more;
-    if (matches(accounts[below_ - 1])) found_.push_back(below_ - 1);
+    look_at(first_, below_, slice);
   }
-  for (; next_ < accounts.size() && (reversed_ || found_.size() < limit_); ++next_, --slice.left) {
-    if (accounts[next_].timestamp > time_max(filter_)) return Scanned::done;
+  const Chunks<Account>& accounts = ledger_.accounts();
+  uint32_t end = std::max(next_, ledger_.first_account_not_before(time_max(filter_) + 1));
+  while (!reversed_ && next_ < end && found_.size() < limit_) {
     if (slice.over()) return Scanned::more;
-    if (!matches(accounts[next_])) continue;
-    if (!reversed_) {
-      found_.push_back(next_);
-      continue;
-    }
-    newer_.push_back(next_);
+    look_at(next_, end, slice);
+  }
+  for (; reversed_ && next_ < end; ++next_, --slice.left) {
+    if (slice.over()) return Scanned::more;
+    if (matches(accounts[next_])) newer_.push_back(next_);
     if (newer_.size() > limit_) newer_.pop_front();
   }
   return Scanned::done;
+}
+
+// Some of those between, from the end that the answer begins with.
+void AccountScan::look_at(uint32_t& first, uint32_t& last, Slice& slice) {
+  candidates_.clear();
+  candidates(first, last, slice);
+  for (const uint32_t number : candidates_)
+    if (matches(ledger_.accounts()[number])) found_.push_back(number);
+  slice.left -= static_cast<int64_t>(candidates_.size());
+}
+
+void AccountScan::candidates(uint32_t& first, uint32_t& last, Slice& slice) {
+  const size_t most = std::min<size_t>(kAccountsAtOnce, limit_ - found_.size());
+  if (!keyed_) {
+    while (candidates_.size() < most && first < last) candidates_.push_back(reversed_ ? --last : first++);
+    return;
+  }
+  FieldKeys& keys = ledger_.account_keys();
+  const uint32_t piece = keys.piece_of(reversed_ ? last - 1 : first);
+  const uint32_t begin = std::max(first, keys.first_of(piece));
+  const uint32_t end = std::min(last, keys.first_of(piece + 1));
+  const uint32_t known = keys.reach(piece, keys_, end, slice.left, [&](uint32_t number) {
+    return std::optional(transfer_keys(ledger_.accounts()[number]));
+  });
+  if (reversed_ ? known < end : known <= begin) return;  // goes on in the next slice
+  FieldKeys::Search search{begin, std::min(end, known), reversed_, most};
+  keys.find(piece, keys_, search, candidates_, slice.left);
+  (reversed_ ? last : first) = reversed_ ? search.last : search.first;
 }
 
 void AccountScan::append_to(std::vector<Account>& found) const {

@@ -1,7 +1,8 @@
 // The reads of the ledger in slices: filters over what is stored, in the order of timestamps. Between two slices commands may
 // be applied, so that a search through a long history holds up none.
 //
-// A search for values of fields looks at the rows that the sorted runs name, file by file; where there are none, at all of them.
+// A search for values of fields looks at the rows that the sorted runs name, file by file; where there are none, at those that
+// their keys in memory name (field_keys.h), or at all of them.
 //
 // Transfers and balances never change: their searches show what there was at their first slice. Accounts do: theirs show
 // what there is at the last. A filter that is invalid finds nothing. Not state; the ledger outlives them; its thread.
@@ -20,6 +21,7 @@ namespace heptane::fintech {
 // What one slice may do: rows looked at, and blocks read of files, which cost more.
 struct Slice {
   static constexpr int64_t kBlockCost = 32;
+  static constexpr int64_t kRowCost = 8;  // one that is read alone
   static constexpr int64_t kWork = 8192;  // less than a millisecond, where files are in the system's memory
 
   int64_t left = kWork;
@@ -68,12 +70,13 @@ class TransferScan {
   size_t look_ahead(size_t most);
   Scanned fill_from_range(Slice& slice);
   Scanned fill_from_runs(Slice& slice);
+  Scanned fill_from_keys(Slice& slice);
   Scanned fill_from_account(Slice& slice);
   Scanned fill_from_ids();
   Scanned gather_blocks(Slice& slice);
-  TransferStore::Numbers next_piece() const;
+  uint32_t next_file() const;
+  TransferStore::Numbers piece_in(rows::RunPlace place) const;
   void pass(const TransferStore::Numbers& piece);
-  std::optional<uint32_t> best_field(uint32_t file) const;
   void expect_runs(uint32_t file);
   void add_numbers(std::span<const uint32_t> numbers);
 
@@ -116,16 +119,21 @@ class AccountScan {
 
  private:
   bool matches(const Account& account) const;
+  void look_at(uint32_t& first, uint32_t& last, Slice& slice);
+  void candidates(uint32_t& first, uint32_t& last, Slice& slice);
 
   const Ledger& ledger_;
   const QueryFilter filter_;
+  TransferKeys keys_;  // of the fields asked for
+  bool keyed_ = false;
   size_t limit_ = 0;
   bool reversed_ = false;
   uint32_t next_ = 0;            // upwards from here; in reverse what has come since the beginning
   uint32_t below_ = 0;           // in reverse: downwards, those before it
   uint32_t first_ = 0;           // of the range
   std::vector<uint32_t> found_;  // in reverse: from below, newest first
-  std::deque<uint32_t> newer_;   // in reverse: since the beginning, oldest first
+  std::vector<uint32_t> candidates_;
+  std::deque<uint32_t> newer_;  // in reverse: since the beginning, oldest first
 };
 
 }  // namespace heptane::fintech

@@ -1,4 +1,4 @@
-// The fields of a transfer that a query may name, and the keys under which the sorted runs beside its row files have them
+// The fields of a transfer or an account that a query may name, and the keys under which the sorted runs beside its row files have them
 // (kernel/rows/run_file.h). Different values may have one key: whoever finds a row looks at it. 0 is no value: a filter
 // cannot ask for it. Part of the files' format.
 #pragma once
@@ -21,7 +21,11 @@ constexpr uint32_t wide_key(Uint128 value) {
   return static_cast<uint32_t>(mixed >> 32);
 }
 
-// Of transfers and filters alike.
+inline bool any_asked(const TransferKeys& keys) {
+  return std::any_of(keys.begin(), keys.end(), [](const auto& key) { return key.has_value(); });
+}
+
+// Of transfers, accounts and filters alike.
 template <class Row>
 TransferKeys transfer_keys(const Row& row) {
   const auto key = [](Uint128 value, uint32_t as) { return value == 0 ? std::nullopt : std::optional(as); };

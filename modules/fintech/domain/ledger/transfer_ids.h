@@ -1,21 +1,24 @@
 // From the 128-bit id of a transfer to its 32-bit number, for very many: 11 to 14 bytes an entry at any size, and a wrong
 // candidate about once in 2^46 / size searches, because looking at one may mean a read of the disk.
 //
-// Hashes of 46 bits: 14 choose one of 16,384 parts, 32 are kept in its table, an open addressing one in the order of the
-// prints. A part that is three quarters full grows by a quarter, by itself: a few thousand entries move, never all. The hash
-// is keyed, so that nobody can choose ids that collide; answers never depend on the key, and the order is never shown.
+// Hashes of 46 bits: 14 choose one of 16,384 parts, 32 are kept in its slots, an open addressing table in the order of the
+// prints. All parts are of one size and lie one behind another in one sequence of slots in huge pages: a search costs one miss
+// of the address translation at most, and what is asked for ahead does not wait for one. When the table is three quarters full
+// it grows by a quarter in place: part by part, the last one first, each moves up to where it will be, a little with every
+// insertion. The hash is keyed, so that nobody can choose ids that collide; answers never depend on the key, and the order is
+// never shown.
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
-#include <new>
 #include <utility>
 #include <vector>
 
 #include "kernel/base/assert.h"
+#include "kernel/base/huge_allocator.h"
 #include "kernel/base/prefetch.h"
+#include "kernel/base/zeroed_table.h"
 #include "modules/fintech/domain/ledger/types.h"
 
 namespace heptane::fintech {
@@ -24,93 +27,101 @@ class TransferIds {
  public:
   static constexpr uint32_t kNone = 0xFFFFFFFF;
 
-  explicit TransferIds(uint64_t key = 0) : key_(key), parts_(kParts) {}
+  explicit TransferIds(uint64_t key = 0) : key_(key) {}
 
   // `is_it(number)` says whether the entry with this number has the id.
   template <class IsIt>
   uint32_t find(Uint128 id, IsIt is_it) const {
     const Place place = place_of(id);
-    const Part& part = parts_[place.part];
-    if (part.used == 0) return kNone;
-    for (uint32_t at = part.home(place.print);; at = part.next(at)) {
-      const Slot& slot = part.slots[at];
+    const Part part = part_of(place.part);
+    uint32_t at = part.home(place.print);
+    for (uint32_t looked = 0; looked < part.size; ++looked, at = part.next(at)) {
+      const Slot& slot = slots_[part.first + at];
       if (slot.entry == 0) return kNone;
       if (slot.print == place.print && is_it(slot.entry - 1)) return slot.entry - 1;
     }
+    return kNone;
   }
 
   // The id must not be there; the number is below 2^32 - 1.
   void insert(Uint128 id, uint32_t number) {
+    if (growing())
+      move_on();
+    else if ((entries_ + 1) * 4 > kParts * part_size_ * 3)
+      begin_growth();
     const Place place = place_of(id);
-    Part& part = parts_[place.part];
-    if ((part.used + 1) * 4 > part.size * 3) grow(part);
-    part.place({place.print, number + 1});
-    ++part.used;
+    while (!put(part_of(place.part), {place.print, number + 1})) grow_now();
+    ++entries_;
   }
 
   // The entry must be there.
   void erase(Uint128 id, uint32_t number) {
     const Place place = place_of(id);
-    Part& part = parts_[place.part];
-    const bool found = part.used != 0 && part.erase(place.print, number + 1);
+    const bool found = take(part_of(place.part), {place.print, number + 1});
     HEPTANE_ASSERT(found, "an id is erased that is not there");
-    --part.used;
+    --entries_;
   }
 
   // Brings the line into the cache that a search begins at.
   void prefetch(Uint128 id) const {
     const Place place = place_of(id);
-    const Part& part = parts_[place.part];
-    if (part.size != 0) prefetch_line(&part.slots[part.home(place.print)]);
+    const Part part = part_of(place.part);
+    if (part.size != 0) prefetch_line(&slots_[part.first + part.home(place.print)]);
   }
 
+  // Enters very many, in an order that keeps to one part after the other: alone, each costs a miss of the cache.
+  class Bulk;
+
   void clear() {
-    parts_.clear();
-    parts_.resize(kParts);
-    slots_ = 0;
+    slots_ = Slots();
+    part_size_ = next_size_ = unmoved_ = credit_ = 0;
+    entries_ = 0;
   }
-  uint64_t memory_bytes() const { return slots_ * sizeof(Slot) + kParts * sizeof(Part); }
+  // Of what is touched.
+  uint64_t memory_bytes() const { return kParts * std::max(part_size_, next_size_) * sizeof(Slot); }
 
  private:
   static constexpr uint32_t kPartBits = 14;
-  static constexpr size_t kParts = size_t{1} << kPartBits;
-  static constexpr size_t kLineBytes = 64;
+  static constexpr uint64_t kParts = uint64_t{1} << kPartBits;
+  static constexpr uint32_t kSlotsOfLine = 8;
+  // Of the old size, for each insertion: all have moved before two thirds of the insertions until the next growth.
+  static constexpr uint32_t kMovedAtOnce = 8;
 
   struct Slot {
     uint32_t print;
     uint32_t entry;  // number + 1; 0 = nothing
   };
-  static constexpr uint32_t kSlotsOfLine = kLineBytes / sizeof(Slot);
+  static_assert(kSlotsOfLine * sizeof(Slot) == 64);
 
-  struct Free {
-    void operator()(Slot* slots) const { std::free(slots); }
+  // Slots by their position; they never move when there come to be more. The first piece is small pages: few ledgers are
+  // large, and a huge page is cleared whole.
+  class Slots {
+   public:
+    Slot& operator[](uint64_t at) { return pieces_[at >> kPieceBits][at & (kPiece - 1)]; }
+    const Slot& operator[](uint64_t at) const { return pieces_[at >> kPieceBits][at & (kPiece - 1)]; }
+    void reach(uint64_t size) {
+      while (pieces_.size() * kPiece < size) {
+        Memory& memory = memory_.emplace_back(pieces_.empty() ? kPiece : 2 * kPiece);
+        for (size_t first = 0; first < memory.size(); first += kPiece) pieces_.push_back(&memory[first]);
+      }
+    }
+
+   private:
+    using Memory = ZeroedTable<Slot>;
+    static constexpr uint32_t kPieceBits = 18;
+    static constexpr uint64_t kPiece = uint64_t{1} << kPieceBits;  // 2 MiB
+
+    std::vector<Memory> memory_;
+    std::vector<Slot*> pieces_;
   };
+
   struct Part {
-    std::unique_ptr<Slot[], Free> slots;
-    uint32_t size = 0;
-    uint32_t used = 0;
+    uint64_t first;
+    uint32_t size;
 
     uint32_t home(uint32_t print) const { return static_cast<uint32_t>(uint64_t{print} * size >> 32); }
     uint32_t next(uint32_t at) const { return at + 1 == size ? 0 : at + 1; }
     uint32_t distance(uint32_t from, uint32_t to) const { return to >= from ? to - from : to + size - from; }
-    void place(Slot slot) {
-      uint32_t at = home(slot.print);
-      while (slots[at].entry != 0) at = next(at);
-      slots[at] = slot;
-    }
-    bool erase(uint32_t print, uint32_t entry) {
-      uint32_t hole = home(print);
-      while (slots[hole].entry != 0 && slots[hole].entry != entry) hole = next(hole);
-      if (slots[hole].entry == 0) return false;
-      // Entries behind the hole move up unless that would put them before their home.
-      for (uint32_t at = next(hole); slots[at].entry != 0; at = next(at)) {
-        if (distance(home(slots[at].print), at) < distance(hole, at)) continue;
-        slots[hole] = slots[at];
-        hole = at;
-      }
-      slots[hole] = Slot{};
-      return true;
-    }
   };
   struct Place {
     uint32_t part;
@@ -128,25 +139,144 @@ class TransferIds {
     const uint64_t hash = fold(mixed ^ key_, 0xBF58476D1CE4E5B9ULL);
     return {static_cast<uint32_t>(hash >> 32 & (kParts - 1)), static_cast<uint32_t>(hash)};
   }
+  Part part_of(uint32_t part) const {
+    const uint32_t size = part < unmoved_ || !growing() ? part_size_ : next_size_;
+    return {uint64_t{part} * size, size};
+  }
 
-  void grow(Part& part) {
-    const uint32_t wanted = part.size + part.size / 4 + 1;
-    const uint32_t size = (wanted + kSlotsOfLine - 1) / kSlotsOfLine * kSlotsOfLine;
-    Part larger;
-    larger.slots.reset(static_cast<Slot*>(std::aligned_alloc(kLineBytes, size * sizeof(Slot))));
-    if (larger.slots == nullptr) throw std::bad_alloc();  // deterministic: as every container does without memory
-    std::fill_n(larger.slots.get(), size, Slot{});
-    larger.size = size;
-    larger.used = part.used;
-    for (uint32_t at = 0; at < part.size; ++at)
-      if (part.slots[at].entry != 0) larger.place(part.slots[at]);
-    slots_ += size - part.size;
-    part = std::move(larger);
+  // False: the part is full.
+  bool put(const Part& part, Slot slot) {
+    uint32_t at = part.home(slot.print);
+    for (uint32_t looked = 0; looked < part.size; ++looked, at = part.next(at)) {
+      Slot& to = slots_[part.first + at];
+      if (to.entry != 0) continue;
+      to = slot;
+      return true;
+    }
+    return false;
+  }
+  bool take(const Part& part, Slot slot) {
+    const auto slot_at = [&](uint32_t at) -> Slot& { return slots_[part.first + at]; };
+    if (part.size == 0) return false;
+    const uint32_t home = part.home(slot.print);
+    uint32_t hole = home;
+    while (slot_at(hole).entry != slot.entry) {
+      if (slot_at(hole).entry == 0) return false;
+      hole = part.next(hole);
+      if (hole == home) return false;
+    }
+    // Entries behind the hole move up unless that would put them before their home.
+    for (uint32_t at = part.next(hole); slot_at(at).entry != 0 && at != hole; at = part.next(at)) {
+      if (part.distance(part.home(slot_at(at).print), at) < part.distance(hole, at)) continue;
+      slot_at(hole) = slot_at(at);
+      hole = at;
+    }
+    slot_at(hole) = Slot{};
+    return true;
+  }
+
+  bool growing() const { return next_size_ != 0; }
+  void begin_growth() {
+    const uint32_t wanted = part_size_ + part_size_ / 4 + 1;
+    next_size_ = (wanted + kSlotsOfLine - 1) / kSlotsOfLine * kSlotsOfLine;
+    slots_.reach(kParts * next_size_);
+    unmoved_ = kParts;
+    credit_ = 0;
+    if (part_size_ == 0) end_growth();
+  }
+  void end_growth() {
+    part_size_ = next_size_;
+    next_size_ = 0;
+  }
+  void move_on() {
+    for (credit_ += kMovedAtOnce; growing() && credit_ >= part_size_; credit_ -= part_size_) move_part();
+  }
+  // A part is full before the others, as happens while they are small.
+  void grow_now() {
+    if (!growing()) begin_growth();
+    while (growing()) move_part();
+  }
+  // The last one that has not moved. Where it will be, nothing lies but itself: those behind it have gone.
+  void move_part() {
+    const auto number = static_cast<uint32_t>(--unmoved_);
+    const uint64_t from = uint64_t{number} * part_size_;
+    const Part to{uint64_t{number} * next_size_, next_size_};
+    moving_.clear();
+    for (uint64_t at = from; at < from + part_size_; ++at) {
+      Slot& slot = slots_[at];
+      if (slot.entry == 0) continue;
+      moving_.push_back(slot);
+      slot = Slot{};
+    }
+    for (const Slot& slot : moving_) (void)put(to, slot);  // it is larger
+    if (unmoved_ == 0) end_growth();
   }
 
   uint64_t key_;
-  std::vector<Part> parts_;
-  uint64_t slots_ = 0;
+  Slots slots_;
+  uint32_t part_size_ = 0;  // slots of a part; 0: there is none yet
+  uint32_t next_size_ = 0;  // of those that have moved; 0: it does not grow
+  uint64_t unmoved_ = 0;    // parts
+  uint32_t credit_ = 0;     // slots to be moved
+  uint64_t entries_ = 0;
+  std::vector<Slot> moving_;
+};
+
+// Numbers follow each other; the ids must not be there. All are there when finish() has returned.
+class TransferIds::Bulk {
+ public:
+  Bulk(TransferIds& ids, uint32_t first, uint32_t count) : ids_(ids), next_(first), begins_(kParts) {
+    make_room(count);
+    places_.reserve(std::min(count, kAtOnce));
+  }
+
+  void add(Uint128 id) {
+    if (places_.size() == kAtOnce) finish();
+    places_.push_back(ids_.place_of(id));
+  }
+  void finish() {
+    sort_by_part();
+    uint32_t begin = 0;
+    for (uint32_t part = 0; part < kParts; begin = begins_[part++])
+      for (uint32_t at = begin; at < begins_[part]; ++at)
+        while (!ids_.put(ids_.part_of(part), sorted_[at])) ids_.grow_now();
+    ids_.entries_ += places_.size();
+    next_ += static_cast<uint32_t>(places_.size());
+    places_.clear();
+  }
+
+ private:
+  static constexpr uint32_t kAtOnce = 1 << 22;
+  static constexpr uint64_t kFewInPart = 256;
+
+  // At once where they are many: so much that hardly a part is full before the others.
+  void make_room(uint32_t count) {
+    const uint64_t mean = (count + kParts - 1) / kParts;
+    if (ids_.part_size_ == 0 && mean >= kFewInPart) {
+      const auto wanted = static_cast<uint32_t>((mean + mean / 16 + 48) * 4 / 3);
+      ids_.next_size_ = (wanted + kSlotsOfLine - 1) / kSlotsOfLine * kSlotsOfLine;
+      ids_.slots_.reach(kParts * ids_.next_size_);
+      ids_.end_growth();
+    }
+    while (ids_.growing() || (ids_.entries_ + count) * 4 > kParts * ids_.part_size_ * 3) ids_.grow_now();
+  }
+
+  // Behind it begins_ says where each part's ends.
+  void sort_by_part() {
+    std::fill(begins_.begin(), begins_.end(), 0);
+    for (const Place& place : places_) ++begins_[place.part];
+    uint32_t begin = 0;
+    for (uint32_t& count : begins_) begin += std::exchange(count, begin);
+    sorted_.resize(places_.size());
+    uint32_t number = next_;
+    for (const Place& place : places_) sorted_[begins_[place.part]++] = {place.print, ++number};
+  }
+
+  TransferIds& ids_;
+  uint32_t next_;  // number of the first of places_
+  std::vector<Place, HugeAllocator<Place>> places_;
+  std::vector<Slot, HugeAllocator<Slot>> sorted_;
+  std::vector<uint32_t> begins_;
 };
 
 }  // namespace heptane::fintech

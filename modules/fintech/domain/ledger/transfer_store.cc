@@ -10,7 +10,8 @@ TransferStore::TransferStore(uint32_t rows_per_file)
     : bodies_("ledger-transfers", rows_per_file),
       keys_("ledger-keys", rows_per_file),
       balances_("ledger-balances", rows_per_file),
-      runs_(bodies_.store().shape(), kTransferFields, keys_of_transfer) {
+      runs_(bodies_.store().shape(), kTransferFields, keys_of_transfer),
+      field_keys_(rows_per_file, FieldKeys::Full::stay_columns) {
   bodies_.store().set_on_leave([this](uint32_t first, uint32_t count) { keep_pending(first, count); });
 }
 
@@ -55,6 +56,21 @@ void TransferStore::pop() {
   marks_.pop_back();
   bodies_.pop_back();
   keys_.pop_back();
+  field_keys_.forget_from(number);
+}
+
+std::optional<TransferKeys> TransferStore::keys_in_memory(uint32_t number) const {
+  const std::byte* row = bodies_.store().in_memory(number);
+  if (row == nullptr) return std::nullopt;
+  TransferKeys keys;
+  keys_of_transfer(row, keys.data());
+  return keys;
+}
+
+// The keys of rows in memory serve until their file has runs, or cannot have any.
+void TransferStore::settle_runs() {
+  runs_.settle(bodies_.store());
+  field_keys_.drop_if([this](uint32_t file) { return runs_.answered(file); });
 }
 
 void TransferStore::set_status(uint32_t number, PendingStatus status, const Transfer& body) {
@@ -129,6 +145,7 @@ std::optional<Error> TransferStore::take_damage() const {
 void TransferStore::clear() {
   for (rows::RowStore* store : stores()) store->clear();
   runs_.clear();
+  field_keys_.clear();
   marks_.clear();
   waypoints_.clear();
   balances_due_ = 0;
@@ -140,6 +157,12 @@ uint64_t TransferStore::memory_bytes() const {
   uint64_t bytes =
       runs_.memory_bytes() + marks_.memory_bytes() + waypoints_.memory_bytes() + pending_.size() * kMapNode;
   for (const rows::RowStore* store : stores()) bytes += store->memory_bytes();
+  return bytes;
+}
+
+uint64_t TransferStore::cache_bytes() const {
+  uint64_t bytes = field_keys_.memory_bytes();
+  for (const rows::RowStore* store : stores()) bytes += store->cache_bytes();
   return bytes;
 }
 

@@ -2,7 +2,8 @@
 // creation, which is that of their timestamps. The newest are in memory, the others in row files (kernel/rows); so are the
 // balances that accounts with history keep. Who uses the store gets copies and cannot tell, but by the time it takes.
 //
-// Beside the files of bodies lie sorted runs of the fields that queries name (kernel/rows/run_store.h).
+// Beside the files of bodies lie sorted runs of the fields that queries name (kernel/rows/run_store.h); of rows without runs
+// their keys are in memory once somebody has asked for them (field_keys.h).
 // In memory for each transfer: a byte (what became of it, whose balances it left) and a quarter (a waypoint for every 64). The
 // bodies of pending transfers that nothing has resolved are always there: apply() reads files for an id that exists alone.
 #pragma once
@@ -13,10 +14,12 @@
 #include <string>
 #include <vector>
 
+#include "kernel/base/prefetch.h"
 #include "kernel/base/result.h"
 #include "kernel/rows/rows.h"
 #include "kernel/rows/run_store.h"
 #include "modules/fintech/domain/ledger/chunks.h"
+#include "modules/fintech/domain/ledger/field_keys.h"
 #include "modules/fintech/domain/ledger/types.h"
 
 namespace heptane::fintech {
@@ -63,7 +66,11 @@ class TransferStore {
   // Reads a file only when it says yes, or once in very many times.
   bool has_id(uint32_t number, Uint128 id) const;
   uint64_t timestamp(uint32_t number) const { return keys_[number].timestamp; }
-  TransferKey key(uint32_t number) const { return keys_[number]; }
+  // Of all transfers, some at a time, in their order: `take(first, keys)`, see RowStore::scan.
+  template <class Take>
+  Result<bool> scan_keys(Take take) const {
+    return keys_.scan(take);
+  }
   uint64_t last_timestamp() const { return size() == 0 ? 0 : timestamp(size() - 1); }
 
   uint32_t append(const Transfer& transfer, PendingStatus status, uint32_t debit, uint32_t credit, Histories keep);
@@ -109,12 +116,23 @@ class TransferStore {
   uint64_t blocks_read() const {
     return bodies_.store().blocks_read() + balances_.store().blocks_read() + runs_.blocks_read();
   }
+  // Likewise, rows that were read alone.
+  uint64_t rows_read() const { return bodies_.store().rows_read() + balances_.store().rows_read(); }
+  // Brings into the cache what ready() and body() look at in memory.
+  void prefetch(uint32_t number) const {
+    prefetch_line(&marks_[number]);
+    bodies_.store().prefetch(number);
+  }
   // Which bodies in files have a value in a field; numbers of rows and files as in bodies.
   const rows::RunStore& runs() const { return runs_; }
   rows::RunStore& runs() { return runs_; }
   uint32_t rows_per_file() const { return bodies_.store().shape().rows_per_file; }
+  // Of rows that no runs know; their pieces are files. Whoever asks makes it.
+  FieldKeys& field_keys() const { return field_keys_; }
+  // Nullopt: it is in a file.
+  std::optional<TransferKeys> keys_in_memory(uint32_t number) const;
   // Between two commands, never in replay.
-  void settle_runs() { runs_.settle(bodies_.store()); }
+  void settle_runs();
   void verify_runs(std::vector<std::string>& problems) const { runs_.verify(bodies_.store(), problems); }
   std::optional<Error> take_damage() const;
 
@@ -126,7 +144,10 @@ class TransferStore {
   // Rows of bodies and keys are there again: what is known of each, in their order.
   void restore_mark(uint32_t number, uint64_t timestamp, Histories keep);
 
+  // What has come by commands alone: a budget of it refuses commands.
   uint64_t memory_bytes() const;
+  // What was read stays in, and keys that were asked for.
+  uint64_t cache_bytes() const;
 
  private:
   static constexpr uint8_t kStatusBits = 0x07;
@@ -152,6 +173,7 @@ class TransferStore {
   rows::Rows<TransferKey> keys_;
   rows::Rows<BalanceRow> balances_;
   rows::RunStore runs_;
+  mutable FieldKeys field_keys_;  // no state
   Chunks<uint8_t> marks_;
   Chunks<Waypoint> waypoints_;
   uint32_t balances_due_ = 0;

@@ -1,10 +1,15 @@
 #include "modules/fintech/machine/ledger/ledger_files.h"
 
+#include <algorithm>
+
 #include "kernel/base/assert.h"
 
 namespace heptane::fintech {
 
 namespace {
+
+// As many times the memory of blocks, at most, for checks of single rows.
+constexpr uint64_t kCheckShare = 4;
 
 Error damaged() { return {Errc::corrupt, "the snapshot's ledger does not read back"}; }
 
@@ -51,8 +56,21 @@ Result<void> restore_store(rows::RowStore& store, SnapshotReader& reader) {
 
 void LedgerFiles::open(const FilePlace& place) {
   on_fatal_ = place.on_fatal;
-  for (rows::RowStore* store : transfers().stores()) store->open({place.disk, place.directory, place.writable});
-  transfers().runs().open({place.disk, place.directory, place.writable});
+  on_progress_ = place.on_progress;
+  rows::RowPlace rows{
+      .disk = place.disk, .directory = place.directory, .writable = place.writable, .open_files = place.open_files};
+  for (rows::RowStore* store : transfers().stores()) open_store(*store, rows);
+  transfers().runs().open(rows);
+  rows.cached_blocks = std::max<size_t>(rows.cached_blocks, cache_bytes_ / rows::kBlockBytes);
+  rows.check_bytes = std::max<uint64_t>(rows.check_bytes, kCheckShare * cache_bytes_);
+  open_store(*transfers().stores().front(), rows);
+}
+
+void LedgerFiles::open_store(rows::RowStore& store, const rows::RowPlace& place) const {
+  const Result<void> opened = store.open(place);
+  if (opened) return;
+  HEPTANE_ASSERT(on_fatal_ != nullptr, opened.error().message.c_str());
+  on_fatal_({opened.error().code, opened.error().message + ": make fintech.ledger.cache_bytes smaller"});
 }
 
 std::vector<uint32_t> LedgerFiles::named() {
@@ -110,9 +128,10 @@ Result<void> LedgerFiles::restore_rows(SnapshotReader& reader) {
   for (rows::RowStore* store : transfers().stores()) HEPTANE_TRY(restore_store(*store, reader));
   const auto stores = transfers().stores();
   if (stores[0]->size() != stores[1]->size()) return damaged();
-  const bool whole = ledger_.restore_rows();
-  if (std::optional<Error> damage = ledger_.take_damage()) return Error{Errc::refused, damage->message};
-  if (!whole) return damaged();
+  const Result<bool> whole = ledger_.restore_rows(on_progress_);
+  if (!whole && whole.error().code == Errc::closed) return whole.error();
+  if (!whole) return Error{Errc::refused, whole.error().message};
+  if (!*whole) return damaged();
   for (auto marked = reader.le<uint32_t>(); marked > 0 && !reader.failed(); --marked) {
     const auto number = reader.le<uint32_t>();
     const auto status = static_cast<PendingStatus>(reader.le<uint8_t>());

@@ -12,6 +12,8 @@ class LedgerFiles final : public MachineFiles {
  public:
   explicit LedgerFiles(Ledger& ledger) : ledger_(ledger) {}
 
+  // Before open(): how much memory may hold of blocks with bodies of transfers that were read.
+  void set_cache_bytes(uint64_t bytes) { cache_bytes_ = bytes; }
   void open(const FilePlace& place) override;
   std::vector<uint32_t> named() override;
   std::vector<uint32_t> durable() const override;
@@ -24,14 +26,17 @@ class LedgerFiles final : public MachineFiles {
   // Rows: of each store how many, the hashes of its full files and the rows behind them; then number, status and (of those
   // still pending) body of every transfer that is or was pending.
   void save_rows(SnapshotWriter& writer) const;
-  // Errc::refused names a file that is not there; Errc::corrupt.
+  // Errc::refused names a file that is not there; Errc::corrupt; Errc::closed: it was to end.
   Result<void> restore_rows(SnapshotReader& reader);
 
  private:
+  void open_store(rows::RowStore& store, const rows::RowPlace& place) const;
   TransferStore& transfers() { return ledger_.stored_transfers(); }
 
   Ledger& ledger_;
+  uint64_t cache_bytes_ = 0;
   std::function<void(const Error&)> on_fatal_;
+  std::function<bool(uint64_t done, uint64_t total)> on_progress_;
 };
 
 }  // namespace heptane::fintech

@@ -46,6 +46,8 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   bool relieves(CommandType type) const override { return type == kExpire; }
   RenderView renderer() const override { return render_view; }
   MachineFiles* files() override { return &files_; }
+  // See LedgerFiles.
+  void set_cache_bytes(uint64_t bytes) { files_.set_cache_bytes(bytes); }
   // The recount: behind a start of all that was restored or replayed, at each snapshot of what was made since the last one.
   bool idle_work() override;
   void snapshot_begun() override { recount_due_ = true; }

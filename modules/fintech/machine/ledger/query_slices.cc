@@ -61,6 +61,9 @@ class TransferSlices final : public LedgerSlices {
                  static_cast<int64_t>(std::max<uint64_t>(1, query.ledger.clock()))},
         writer_(query.row.result_bytes) {
     batches.visit([this](Bytes batch) { batches_.emplace_back(batch.begin(), batch.end()); });
+    if (operation_ != Operation::lookup_transfers) return;
+    writer_.out().reserve(batches.elements() * sizeof(Transfer) +
+                          multi_batch_trailer_bytes(batches.batches(), sizeof(Transfer)));
   }
 
  private:

@@ -71,10 +71,16 @@ void encode(const Publish& packet, Version version, ByteWriter& out) {
 }
 
 void encode(PacketType type, const Ack& packet, Version version, ByteWriter& out) {
+  const uint8_t flags = type == PacketType::pubrel ? 2 : 0;
+  if (version != Version::v5 || (packet.reason == Reason::success && bare(packet.properties))) {
+    out.u8(static_cast<uint8_t>(static_cast<uint8_t>(type) << 4 | flags));
+    out.u8(sizeof packet.id);
+    return out.be<uint16_t>(packet.id);
+  }
   ByteWriter body;
   body.be<uint16_t>(packet.id);
   write_reason(body, version, packet.reason, packet.properties);
-  write_packet(type, type == PacketType::pubrel ? 2 : 0, body, out);
+  write_packet(type, flags, body, out);
 }
 
 void encode(const Subscribe& packet, Version version, ByteWriter& out) {

@@ -31,6 +31,7 @@ enum class Reason : uint8_t {
   not_authorised = 0x87,
   server_unavailable = 0x88,
   server_busy = 0x89,
+  server_shutting_down = 0x8B,
   bad_authentication_method = 0x8C,
   keep_alive_timeout = 0x8D,
   session_taken_over = 0x8E,

@@ -21,9 +21,10 @@ class TopicTree {
     Node* node = &root_;
     Levels levels(filter);
     while (const auto level = levels.next()) {
-      auto found = node->below.find(*level);
-      if (found == node->below.end()) found = node->below.emplace(std::string(*level), std::make_unique<Node>()).first;
-      node = found->second.get();
+      if (!node->below) node->below = std::make_unique<Below>();
+      const auto found = node->below->find(*level);
+      node =
+          found != node->below->end() ? &found->second : &node->below->try_emplace(std::string(*level)).first->second;
     }
     node->values.push_back(std::move(value));
     ++size_;
@@ -42,9 +43,8 @@ class TopicTree {
     Node* node = &root_;
     Levels levels(filter);
     while (const auto level = levels.next()) {
-      const auto found = node->below.find(*level);
-      if (found == node->below.end()) return nullptr;
-      node = found->second.get();
+      node = child(*node, *level);
+      if (node == nullptr) return nullptr;
     }
     return &node->values;
   }
@@ -56,18 +56,23 @@ class TopicTree {
   }
 
   size_t size() const { return size_; }
-  bool empty() const { return size_ == 0 && root_.below.empty(); }
+  bool empty() const { return size_ == 0 && !root_.below; }
 
  private:
+  struct Node;
+  using Below = std::map<std::string, Node, std::less<>>;
+  // Most have one level below them, or none.
   struct Node {
-    std::map<std::string, std::unique_ptr<Node>, std::less<>> below;
+    std::unique_ptr<Below> below;  // null: nothing
     std::vector<Value> values;
-    bool bare() const { return below.empty() && values.empty(); }
+    bool bare() const { return !below && values.empty(); }
   };
 
-  static const Node* child(const Node& node, std::string_view level) {
-    const auto found = node.below.find(level);
-    return found == node.below.end() ? nullptr : found->second.get();
+  template <class AnyNode>
+  static AnyNode* child(AnyNode& node, std::string_view level) {
+    if (!node.below) return nullptr;
+    const auto found = node.below->find(level);
+    return found == node.below->end() ? nullptr : &found->second;
   }
 
   template <class Is>
@@ -79,9 +84,10 @@ class TopicTree {
       node.values.erase(found);
       return true;
     }
-    const auto below = node.below.find(*level);
-    if (below == node.below.end() || !remove(*below->second, levels, is)) return false;
-    if (below->second->bare()) node.below.erase(below);
+    Node* below = child(node, *level);
+    if (below == nullptr || !remove(*below, levels, is)) return false;
+    if (below->bare()) node.below->erase(node.below->find(*level));
+    if (node.below->empty()) node.below.reset();
     return true;
   }
 

@@ -73,6 +73,15 @@ size_t levels_of(std::string_view text) { return 1 + static_cast<size_t>(std::co
 
 bool is_shared(std::string_view filter) { return filter.starts_with(kShare) || filter == "$share"; }
 
+bool is_servers(std::string_view topic) {
+  return is_over_servers(topic) && !matches("$SYS/broker/connection/+/state", topic);
+}
+
+bool is_over_servers(std::string_view filter) {
+  const std::string_view first = filter.substr(0, filter.find('/'));
+  return first == "$SYS" || first == "$CONTROL" || first == "$share";
+}
+
 std::optional<SharedFilter> parse_shared(std::string_view filter) {
   if (!filter.starts_with(kShare)) return std::nullopt;
   filter.remove_prefix(kShare.size());
@@ -93,6 +102,19 @@ bool matches(std::string_view filter, std::string_view topic) {
     const auto level = levels.next();
     if (!want || !level) return !want && !level;
     if (*want != "+" && *want != *level) return false;
+  }
+}
+
+bool overlap(std::string_view one, std::string_view other) {
+  if (one.starts_with('$') != other.starts_with('$')) return false;
+  Levels ones(one);
+  Levels others(other);
+  while (true) {
+    const auto here = ones.next();
+    const auto there = others.next();
+    if (here == "#" || there == "#") return true;  // the level above it included
+    if (!here || !there) return !here && !there;
+    if (*here != "+" && *there != "+" && *here != *there) return false;
   }
 }
 

@@ -29,6 +29,10 @@ struct SharedFilter {
   std::string_view filter;
 };
 bool is_shared(std::string_view filter);
+// Topics of the server's own, where clients do not publish; and filters that name such a level first. A bridge says its state
+// there, as brokers' bridges do.
+bool is_servers(std::string_view topic);
+bool is_over_servers(std::string_view filter);
 // nullopt: it begins like one and is none.
 std::optional<SharedFilter> parse_shared(std::string_view filter);
 
@@ -36,6 +40,9 @@ size_t levels_of(std::string_view topic_or_filter);
 
 // Level by level; the tree (topic_tree.h) says the same for many filters at once.
 bool matches(std::string_view filter, std::string_view topic);
+
+// Some topic matches both filters.
+bool overlap(std::string_view one, std::string_view other);
 
 // The part of a filter that every topic it matches begins with.
 std::string_view literal_prefix(std::string_view filter);

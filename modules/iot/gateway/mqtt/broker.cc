@@ -4,12 +4,15 @@
 #include <utility>
 
 #include "kernel/base/crc32c.h"
+#include "modules/iot/gateway/mqtt/group_outbox.h"
 
 namespace heptane::iot::mqtt {
 
 namespace {
 
-constexpr int64_t kRetryNs = 1'000'000;  // when the shard's ring is full
+constexpr int64_t kRetryNs = 1'000'000;   // when the shard's ring is full
+constexpr int64_t kHeldNs = 100'000'000;  // when it refused for now
+constexpr int64_t kSecondNs = KeepAliveWheel::kSecondNs;
 constexpr size_t kCountBytes = sizeof(uint16_t);
 
 // What a client is told of a command that the shard refused.
@@ -24,69 +27,52 @@ Reason reason_of(Errc error) {
 }
 
 Reason reason_of(PublishStatus status) {
-  return status == PublishStatus::kept ? Reason::success : Reason::quota_exceeded;
+  switch (status) {
+    case PublishStatus::kept:
+    case PublishStatus::queued:
+    case PublishStatus::fleeting:
+    case PublishStatus::again: return Reason::success;
+    case PublishStatus::stale: return Reason::unspecified;
+    default: return Reason::quota_exceeded;
+  }
 }
 
-// A message that waits for a slow subscriber must not keep the much larger command in memory that it came with.
-void own_bytes(Message& message, Bytes encoded) {
-  if (encoded.size() > message.bytes.size() / 2) return;
-  message.bytes = Buffer::copy_of(encoded);
-  ByteReader in(message.bytes.view());
-  message.view = read_message(in);
+// Gives the message bytes of its own.
+void own_bytes(Message& message) {
+  MessageView& view = message.view;
+  std::vector<std::byte> bytes(view.topic.size() + view.client.size() + view.properties.size() + view.payload.size());
+  std::byte* end = bytes.data();
+  for (std::string_view* part : {&view.topic, &view.client, &view.properties, &view.payload}) {
+    std::copy(part->begin(), part->end(), reinterpret_cast<char*>(end));
+    *part = as_text({end, part->size()});
+    end += part->size();
+  }
+  message.bytes = Buffer::take(std::move(bytes));  // which moves no byte
 }
 
 bool same(const Principal& one, const Principal& other) { return one.id == other.id && one.version == other.version; }
 
 }  // namespace
 
-// Groups.
-
-bool SharedGroup::put(const Subscription& subscription) {
-  for (Subscription& member : members_) {
-    if (member.subscriber != subscription.subscriber) continue;
-    member = subscription;
-    return false;
-  }
-  members_.push_back(subscription);
-  return true;
-}
-
-bool SharedGroup::remove(const Subscriber& subscriber) {
-  return std::erase_if(members_, [&](const Subscription& member) { return member.subscriber == &subscriber; }) > 0;
-}
-
-const Subscription* SharedGroup::next(uint8_t qos) {
-  const Subscription* chosen = nullptr;
-  for (size_t i = 0; i < members_.size() && chosen == nullptr; ++i) {
-    const Subscription& member = members_[(turn_ + i) % members_.size()];
-    if (!member.subscriber->has_window(std::min(qos, member.qos))) continue;
-    chosen = &member;
-    turn_ += i;
-  }
-  if (chosen == nullptr && !members_.empty()) chosen = &members_[turn_ % members_.size()];
-  if (!members_.empty()) turn_ = (turn_ + 1) % members_.size();
-  return chosen;
-}
-
 // Clients.
 
-Broker::Entry Broker::enter(std::string_view client_id, Subscriber& subscriber) {
-  const auto found = clients_.find(client_id);
+Broker::Entry Broker::enter(Subscriber& subscriber) {
+  const auto found = clients_.find(subscriber.client_id());
   if (found != clients_.end()) {
-    Subscriber& before = *found->second;
+    Subscriber& before = **found;
     if (before.identity() != subscriber.identity()) return Entry::refused;
     counters_.taken_over.add();
     before.taken_over();  // it leaves
   }
-  clients_.insert_or_assign(std::string(client_id), &subscriber);
+  clients_.insert(&subscriber);
   sessions_.insert_or_assign(subscriber.session_id(), &subscriber);
   counters_.clients.add();
   return Entry::entered;
 }
 
-void Broker::leave(std::string_view client_id, Subscriber& subscriber) {
-  const auto found = clients_.find(client_id);
-  if (found != clients_.end() && found->second == &subscriber) clients_.erase(found);
+void Broker::leave(Subscriber& subscriber) {
+  const auto found = clients_.find(subscriber.client_id());
+  if (found != clients_.end() && *found == &subscriber) clients_.erase(found);
   sessions_.erase(subscriber.session_id());
   counters_.clients.subtract();
 }
@@ -96,6 +82,28 @@ std::string Broker::make_client_id(SessionId session) const { return "auto-" + s
 Subscriber* Broker::find(SessionId session) const {
   const auto found = sessions_.find(session);
   return found == sessions_.end() ? nullptr : found->second;
+}
+
+Subscriber* Broker::find(std::string_view client_id) const {
+  const auto found = clients_.find(client_id);
+  return found == clients_.end() ? nullptr : *found;
+}
+
+void Broker::watch_keep_alive(SessionId session, int64_t due_ns) {
+  if (context_ == nullptr) return;
+  keep_alives_.put(session, context_->monotonic_ns(), due_ns);
+  if (keep_alive_timer_ == 0) arm_keep_alives();
+}
+
+void Broker::check_keep_alives() {
+  const int64_t now_ns = context_->monotonic_ns();
+  for (const SessionId session : keep_alives_.take_due(now_ns))
+    if (Subscriber* subscriber = find(session)) subscriber->check_keep_alive(now_ns);
+  if (keep_alive_timer_ == 0 && !keep_alives_.empty()) arm_keep_alives();
+}
+
+void Broker::arm_keep_alives() {
+  keep_alive_timer_ = context_->arm(std::min(keep_alives_.next_due_ns() - context_->monotonic_ns(), kSecondNs));
 }
 
 // Subscriptions.
@@ -108,16 +116,27 @@ SharedGroup* Broker::find_group(std::string_view name, std::string_view filter) 
   return nullptr;
 }
 
+// One whose members are gone goes on: what one of them still has is not another's, too.
+SharedGroup* Broker::find_or_add_group(std::string_view name, std::string_view filter) {
+  if (SharedGroup* group = find_group(name, filter)) return group;
+  std::shared_ptr<SharedGroup> group = group_queues_.find(name, filter);
+  if (group)
+    group->outbox()->wake();
+  else
+    group = std::make_shared<SharedGroup>(std::string(name), std::string(filter), options_.shared == "by_topic");
+  groups_.insert(filter, group);
+  return group.get();
+}
+
 bool Broker::subscribe(std::string_view filter, const Subscription& subscription) {
   if (const auto shared = parse_shared(filter)) {
-    SharedGroup* group = find_group(shared->group, shared->filter);
-    if (group == nullptr) {
-      auto made = std::make_shared<SharedGroup>(std::string(shared->group), std::string(shared->filter));
-      group = made.get();
-      groups_.insert(shared->filter, std::move(made));
-    }
+    SharedGroup* group = find_or_add_group(shared->group, shared->filter);
     const bool added = group->put(subscription);
     if (added) counters_.subscriptions.add();
+    if (group->outbox() != nullptr)
+      group_queues_.stall(*group->outbox());  // a member with room
+    else if (!keeper_.none())
+      ask_for_queue(*group);
     return added;
   }
   if (auto* there = subscriptions_.at(filter))
@@ -131,11 +150,42 @@ bool Broker::subscribe(std::string_view filter, const Subscription& subscription
   return true;
 }
 
+const SharedGroup* Broker::group_of(std::string_view shared) {
+  const auto parts = parse_shared(shared);
+  return parts ? find_group(parts->group, parts->filter) : nullptr;
+}
+
+void Broker::ask_for_queue(std::string_view shared) {
+  const auto parts = parse_shared(shared);
+  SharedGroup* group = parts ? find_group(parts->group, parts->filter) : nullptr;
+  if (group != nullptr && group->outbox() == nullptr) ask_for_queue(*group);
+}
+
+// Returns the outbox that it had.
+std::unique_ptr<GroupOutbox> Broker::ask_for_queue(SharedGroup& group) {
+  auto outbox = std::make_unique<GroupOutbox>(*this, group);
+  keeper_.find_group(outbox->key(), "$share/" + group.name() + "/" + group.filter());
+  return group.set_outbox(std::move(outbox));
+}
+
+// What is at hand of the old one is in the new one, or goes to who is connected when there is none.
+void Broker::renew_queue(const std::shared_ptr<SharedGroup>& group) {
+  const std::unique_ptr<GroupOutbox> ended = ask_for_queue(*group);
+  for (const MessagePtr& message : ended->leftovers()) group->outbox()->publish(message);
+}
+
+void Broker::make_volatile(const std::shared_ptr<SharedGroup>& group) {
+  const std::unique_ptr<GroupOutbox> ended = group->set_outbox(nullptr);
+  for (const MessagePtr& message : ended->leftovers()) deliver_again(group, message);
+}
+
 bool Broker::unsubscribe(std::string_view filter, const Subscriber& subscriber) {
   bool removed = false;
   if (const auto shared = parse_shared(filter)) {
     SharedGroup* group = find_group(shared->group, shared->filter);
     removed = group != nullptr && group->remove(subscriber);
+    // Whoever comes next reads the queue from its beginning: what was acknowledged is out of it by then.
+    if (removed && group->empty() && group->outbox() != nullptr) keeper_.flush();
     if (removed && group->empty()) groups_.remove(shared->filter, [&](const auto& one) { return one.get() == group; });
   } else {
     removed = subscriptions_.remove(filter, [&](const Subscription& one) { return one.subscriber == &subscriber; });
@@ -146,22 +196,24 @@ bool Broker::unsubscribe(std::string_view filter, const Subscriber& subscriber) 
 
 // Messages.
 
-size_t Broker::publish_volatile(const MessageView& message, const Publisher& publisher) {
-  ByteWriter bytes;
-  append_message(bytes, message);
+std::shared_ptr<Message> Broker::make_message(const MessageView& message, const Publisher& publisher) {
   auto made = std::make_shared<Message>();
-  made->bytes = Buffer::take(bytes.release());
-  ByteReader in(made->bytes.view());
-  made->view = read_message(in);
+  made->view = message;
+  own_bytes(*made);
   made->from = publisher.session;
   made->received_ns = publisher.now_ns;
-  return deliver(made);
+  return made;
+}
+
+size_t Broker::publish_volatile(const MessageView& message, const Publisher& publisher) {
+  return deliver(make_message(message, publisher));
 }
 
 bool Broker::publish_logged(const MessageView& message, const Publisher& publisher) {
   if (context_ == nullptr || waiting_ >= kWaitingMax || waiting_bytes_ >= kWaitingBytesMax) return false;
   if (!batch_.waiting.empty() && !same(batch_.principal, publisher.principal)) close_batch();
   batch_.principal = publisher.principal;
+  batch_.chain = chain_;
   const size_t before = batch_.bytes.size();
   append_message(batch_.bytes, message);
   batch_.waiting.push_back({publisher.session, publisher.ticket, publisher.now_ns});
@@ -174,7 +226,7 @@ bool Broker::publish_logged(const MessageView& message, const Publisher& publish
 
 void Broker::publish_will(const MessageView& message, const Publisher& publisher) {
   counters_.wills.add();
-  if (message.qos == 0 && !message.retain)
+  if (message.qos == 0 && !message.retain && !is_captured(message.topic))
     publish_volatile(message, publisher);
   else if (!publish_logged(message, publisher))
     counters_.refused.add();
@@ -185,10 +237,52 @@ void Broker::wake_later(int64_t delay_ns) {
 }
 
 void Broker::on_timer(net::SessionTimerId timer) {
+  if (keeper_.on_timer(timer) || group_queues_.on_timer(timer) || declared_.on_timer(timer)) return;
+  if (things_.on_timer(timer) || shadows_.on_timer(timer)) return;
+  if (presence_.on_timer(timer) || sys_.on_timer(timer) || proofs_.on_timer(timer)) return;
+  if (telling_.on_timer(timer) || history_.on_timer(timer)) return;
+  if (timer == held_timer_) {
+    held_timer_ = 0;
+    return try_again();
+  }
+  if (timer == keep_alive_timer_) {
+    keep_alive_timer_ = 0;
+    return check_keep_alives();
+  }
   if (timer != timer_) return;
   timer_ = 0;
   close_batch();
+  group_queues_.send();
   send_batches();
+  if (closed_batches_.empty() && !keeper_.send()) wake_later(kRetryNs);
+}
+
+void Broker::attach(net::SessionContext& context) {
+  context_ = &context;
+  declared_.attach(context);
+  group_queues_.attach(context);
+  keeper_.attach(context);
+  presence_.attach(context);
+  things_.attach(context);
+  shadows_.attach(context);
+  proofs_.attach(context);
+  sys_.attach(context);
+  telling_.attach(context);
+  history_.attach(context);
+}
+
+void Broker::detach() {
+  keeper_.detach();
+  presence_.detach();
+  things_.detach();
+  shadows_.detach();
+  proofs_.detach();
+  sys_.detach();
+  telling_.detach();
+  history_.detach();
+  declared_.detach();
+  group_queues_.detach();
+  context_ = nullptr;
 }
 
 void Broker::close_batch() {
@@ -209,14 +303,28 @@ void Broker::send_batches() {
     submission.payload = Buffer::take(whole.release());
     submission.payload_crc = crc32c(submission.payload.view());
     submission.principal = batch.principal;
+    submission.chain = batch.chain;
     const Buffer payload = submission.payload;
     if (!context_->submit(++last_request_, std::move(submission))) return wake_later(kRetryNs);
-    in_flight_.push_back({last_request_, payload, std::move(batch.waiting)});
+    in_flight_.push_back({last_request_, batch.principal, batch.chain, payload, std::move(batch.waiting)});
     closed_batches_.pop_front();
   }
 }
 
+// Whose an answer is says its number: no two have the same ones.
+static_assert(2 * Presence::kRequests <= Telling::kRequests && 2 * Telling::kRequests <= History::kRequests &&
+              2 * History::kRequests <= ThingPresence::kRequests &&
+              2 * ThingPresence::kRequests <= ShadowService::kRequests);
+
 void Broker::on_reply(RequestId request, const Reply& reply) {
+  if (things_.on_reply(request, reply)) return;
+  if (shadows_.on_reply(request, reply)) {
+    if (!crowded()) resume_paused();
+    return;
+  }
+  if (keeper_.on_reply(request, reply) || group_queues_.on_reply(request, reply)) return;
+  if (declared_.on_reply(request, reply) || telling_.on_reply(request, reply)) return;
+  if (history_.on_reply(request) || presence_.on_reply(request, reply)) return;
   if (in_flight_.empty() || in_flight_.front().request != request) return;
   const InFlight batch = std::move(in_flight_.front());
   in_flight_.pop_front();
@@ -227,30 +335,141 @@ void Broker::on_reply(RequestId request, const Reply& reply) {
 }
 
 void Broker::release(const InFlight& batch, const Reply& reply) {
-  if (!reply.ok()) {
-    for (const Waiting& waiting : batch.waiting) tell(waiting, reason_of(*reply.error));
-    return;
-  }
-  ByteReader in(batch.payload.view().subspan(kCountBytes));
-  const Bytes statuses = reply.payload.view();
-  for (size_t i = 0; i < batch.waiting.size(); ++i) {
-    const Waiting& waiting = batch.waiting[i];
+  if (!reply.ok()) return refuse(batch, *reply.error);
+  release_messages(batch.payload.slice(kCountBytes, batch.payload.size() - kCountBytes), batch.waiting, reply);
+}
+
+void Broker::release_foreign(const Buffer& messages, size_t count, const Reply& reply) {
+  const int64_t now_ns = context_ == nullptr ? 0 : context_->monotonic_ns();
+  release_messages(messages, std::vector<Waiting>(count, Waiting{0, 0, now_ns}), reply);
+}
+
+void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>& all, const Reply& reply) {
+  ByteReader in(messages.view());
+  const size_t count = std::min(all.size(), reply.payload.size());
+  const Bytes statuses = reply.payload.view().first(count);
+  ByteReader behind(reply.payload.view().subspan(count));
+  RecordPlace place{behind.le<PartitionId>(), reply.numbers[1]};  // of the next one in iot.messages
+  DeclaredPlaces elsewhere(behind.rest());
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Waiting& waiting = all[i];
     auto message = std::make_shared<Message>();
-    const Bytes rest = in.rest();
-    message->bytes = batch.payload;
+    const size_t before = in.remaining();
+    message->bytes = messages;
     message->view = read_message(in);
-    own_bytes(*message, rest.first(rest.size() - in.remaining()));
+    // A message that waits for a slow subscriber must not keep the much larger command in memory that it came with.
+    if (before - in.remaining() <= messages.size() / 2) own_bytes(*message);
     message->from = waiting.session;
     message->received_ns = waiting.received_ns;
-    const Reason reason = i < statuses.size() ? reason_of(static_cast<PublishStatus>(statuses[i])) : Reason::success;
-    if (reason != Reason::success) {
-      tell(waiting, reason);
+    const PublishStatus status = i < count ? static_cast<PublishStatus>(statuses[i]) : PublishStatus::kept;
+    if (status == PublishStatus::fleeting) {
+      tell(waiting, deliver(message) == 0 ? Reason::no_matching_subscribers : Reason::success);
+      continue;
+    }
+    if (!became_a_record(status)) {
+      tell(waiting, reason_of(status));
       continue;
     }
     counters_.logged.add();
+    message->sequence = reply.sequence;
+    if (const auto declared = elsewhere.of(i))
+      message->place = {declared->partition, declared->offset};
+    else
+      message->place = {place.partition, place.offset++};
+    if (status == PublishStatus::queued) remember(message);
     const size_t receivers = deliver(message);
-    tell(waiting, receivers == 0 ? Reason::no_matching_subscribers : Reason::success);
+    const bool nobody = receivers == 0 && status != PublishStatus::queued;
+    tell(waiting, nobody ? Reason::no_matching_subscribers : Reason::success);
   }
+}
+
+void Broker::refuse(const InFlight& batch, Errc error) {
+  const bool for_now = error == Errc::overloaded || error == Errc::no_space;
+  Batch held;
+  held.principal = batch.principal;
+  ByteReader in(batch.messages());
+  for (const Waiting& waiting : batch.waiting) {
+    const size_t begin = in.position();
+    read_message(in);
+    Subscriber* publisher = find(waiting.session);
+    const bool unasked = waiting.ticket == 0;  // QoS 0: nobody waits
+    if (!for_now || unasked || publisher == nullptr || !publisher->hold()) {
+      tell(waiting, reason_of(error));
+      continue;
+    }
+    held.bytes.append(batch.messages().subspan(begin, in.position() - begin));
+    held.waiting.push_back(waiting);
+  }
+  if (!for_now) return;
+  if (batch.chain == chain_) {
+    close_batch();  // what is in it stands behind what was refused
+    ++chain_;
+  }
+  if (held.waiting.empty()) return;
+  waiting_ += held.waiting.size();
+  waiting_bytes_ += held.bytes.size();
+  held_.push_back(std::move(held));
+  if (held_timer_ == 0) held_timer_ = context_->arm(kHeldNs);
+}
+
+// When all that stands behind it in the old chain was refused as well. Who is gone sends it again itself.
+void Broker::try_again() {
+  const bool old = (!in_flight_.empty() && in_flight_.front().chain != chain_) ||
+                   (!closed_batches_.empty() && closed_batches_.front().chain != chain_);
+  if (old) {
+    held_timer_ = context_->arm(kHeldNs);
+    return;
+  }
+  std::deque<Batch> again;
+  for (Batch& held : std::exchange(held_, {})) {
+    Batch left;
+    left.principal = held.principal;
+    left.chain = chain_;
+    ByteReader in(held.bytes.view());
+    for (const Waiting& waiting : held.waiting) {
+      const size_t begin = in.position();
+      read_message(in);
+      if (find(waiting.session) == nullptr) continue;
+      left.bytes.append(held.bytes.view().subspan(begin, in.position() - begin));
+      left.waiting.push_back(waiting);
+    }
+    waiting_ -= held.waiting.size() - left.waiting.size();
+    waiting_bytes_ -= std::min(waiting_bytes_, held.bytes.size() - left.bytes.size());
+    if (!left.waiting.empty()) again.push_back(std::move(left));
+  }
+  closed_batches_.insert(closed_batches_.begin(), std::make_move_iterator(again.begin()),
+                         std::make_move_iterator(again.end()));
+  send_batches();
+  if (!crowded()) resume_paused();
+}
+
+// What durable sessions will ask for soon, so that they need not read it.
+void Broker::remember(const MessagePtr& message) {
+  const PlaceKey key{message->place.partition, message->place.offset};
+  recent_.insert_or_assign(key, message);
+  recent_order_.push_back(key);
+  recent_bytes_ += message->bytes.size();
+  while (recent_.size() > kRecentMax || recent_bytes_ > kRecentBytesMax) {
+    const auto oldest = recent_.find(recent_order_.front());
+    recent_bytes_ -= oldest->second->bytes.size();
+    recent_.erase(oldest);
+    recent_order_.pop_front();
+  }
+}
+
+MessagePtr Broker::recent(const RecordPlace& place) const {
+  const auto found = recent_.find({place.partition, place.offset});
+  return found == recent_.end() ? nullptr : found->second;
+}
+
+void Broker::deliver_will(const Buffer& bytes, const MessageView& message, uint64_t sequence) {
+  counters_.wills.add();
+  auto made = std::make_shared<Message>();
+  made->bytes = bytes;
+  made->view = message;
+  made->received_ns = context_ == nullptr ? 0 : context_->monotonic_ns();
+  made->sequence = sequence;
+  deliver(made);
 }
 
 void Broker::tell(const Waiting& waiting, Reason reason) {
@@ -266,27 +485,41 @@ void Broker::resume_paused() {
 
 // Overlapping subscriptions of a client are one delivery, at the highest QoS, with all identifiers.
 size_t Broker::deliver(const MessagePtr& message) {
-  collect(message);
+  const size_t queued = collect(message);
   // Deliveries may come back here (a group's member that is gone): the list is taken along.
   std::vector<Target> targets = std::exchange(targets_, {});
+  message->many = targets.size() > 1;
   for (const Target& target : targets) target.subscriber->deliver(message, target.delivery);
-  const size_t receivers = targets.size();
+  const size_t receivers = targets.size() + queued;
   targets.clear();
   if (targets_.empty()) targets_ = std::move(targets);  // its memory serves the next message
   return receivers;
 }
 
-void Broker::collect(const MessagePtr& message) {
+// Returns how many groups have it in their queues.
+size_t Broker::collect(const MessagePtr& message) {
+  size_t queued = 0;
   ++round_;
   targets_.clear();
   subscriptions_.match(message->view.topic, [&](const Subscription& one) { add_target(*message, one); });
   groups_.match(message->view.topic, [&](const std::shared_ptr<SharedGroup>& group) {
-    const Subscription* member = group->next(message->view.qos);
-    if (member == nullptr) return;
-    Delivery delivery{std::min(message->view.qos, member->qos), false, {}, group};
-    if (member->id != 0) delivery.subscription_ids.push_back(member->id);
-    targets_.push_back({member->subscriber, std::move(delivery)});
+    if (message->view.qos > 0 && group->outbox() != nullptr) {
+      ++queued;
+      return group->outbox()->publish(message);
+    }
+    const Subscription* member = group->next(message->view.qos, message->view.topic);
+    if (member == nullptr) return counters_.dropped_denied.add();
+    targets_.push_back({member->subscriber, delivery_of(group, *member, message->view)});
   });
+  return queued;
+}
+
+Delivery Broker::delivery_of(const std::shared_ptr<SharedGroup>& group, const Subscription& member,
+                             const MessageView& message) {
+  Delivery delivery{std::min(message.qos, member.qos), false, {}, group};
+  if (member.id != 0) delivery.subscription_ids.push_back(member.id);
+  if (delivery.qos > 0) delivery.hold = group->hold(message.topic, member);
+  return delivery;
 }
 
 void Broker::add_target(const Message& message, const Subscription& subscription) {
@@ -304,11 +537,19 @@ void Broker::add_target(const Message& message, const Subscription& subscription
   if (subscription.id != 0) delivery.subscription_ids.push_back(subscription.id);
 }
 
-void Broker::deliver_again(const std::shared_ptr<SharedGroup>& group, const MessagePtr& message) {
-  const Subscription* member = group->next(message->view.qos);
+void Broker::give_back(const Delivery& delivery, const MessagePtr& message) {
+  GroupOutbox* outbox = delivery.group->outbox();
+  const bool its = delivery.number && outbox != nullptr && outbox->key() == delivery.queue;
+  if (its) return outbox->give_back(*delivery.number, delivery.chosen);
+  deliver_again(delivery.group, message, delivery.chosen);
+}
+
+void Broker::deliver_again(const std::shared_ptr<SharedGroup>& group, const MessagePtr& message, bool chosen) {
+  const Subscription* member = group->next(message->view.qos, message->view.topic);
+  if (member == nullptr && !group->empty()) counters_.dropped_denied.add();
   if (member == nullptr) return;
-  Delivery delivery{std::min(message->view.qos, member->qos), false, {}, group};
-  if (member->id != 0) delivery.subscription_ids.push_back(member->id);
+  Delivery delivery = delivery_of(group, *member, message->view);
+  delivery.chosen = chosen;
   member->subscriber->deliver(message, delivery);
 }
 

@@ -10,6 +10,8 @@ namespace heptane::iot::mqtt {
 namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
+constexpr size_t kCredentialsBytesMax = 1022;  // user and password
+constexpr Fault kWrongPassword{Reason::bad_user_or_password, "authentication failed"};
 
 // The raw part behind write_properties' length.
 std::string without_length(const ByteWriter& out) {
@@ -17,6 +19,12 @@ std::string without_length(const ByteWriter& out) {
   uint32_t length = 0;
   (void)read_variable(in, length);
   return std::string(as_text(in.rest()));
+}
+
+// Nothing is dropped from the head of a queue of the other kinds: there the machine need not hear what is sent.
+uint32_t ahead_of(const MqttOptions& options) {
+  if (queue_full_of(options) != QueueFull::drop_oldest) return UINT32_MAX;
+  return std::max<uint32_t>(1, static_cast<uint32_t>(options.queue_max) / 4);
 }
 
 }  // namespace
@@ -38,9 +46,37 @@ void MqttSession::take_connect(const Frame& frame) {
   Connect packet;
   ConnectStage stage{};
   Fault fault = decode_connect(frame, packet, stage);
+  if (!fault && broker_.traces().active()) trace_connect(packet, frame);
   if (!fault) fault = check_connect(packet);
+  if (!fault) fault = authenticate(packet, frame);
+  if (closed_ || connected_ || entered_) return;  // its proof was taken at once
   if (fault) return refuse_connect(stage, packet.version, fault);
+  if (!proving()) admit(packet);
+}
+
+// Whoever it is has proved it.
+void MqttSession::admit(const Connect& packet) {
+  client_id_ = std::string(packet.client_id);
+  hold_rights();
+  const Fault fault = packet.will ? check_will(*packet.will) : Fault{};
+  if (fault) return refuse_connect(ConnectStage::known, packet.version, fault);
   begin(packet);
+}
+
+void MqttSession::hold_rights() {
+  auth::Rules* rules = broker_.options().rules;
+  if (rules == nullptr) return;
+  rights_ = std::make_unique<HeldRights>(broker_.rights().hold(*rules, identity_, client_id_));
+}
+
+// Without what is in it: a password may be.
+void MqttSession::trace_connect(const Connect& packet, const Frame& frame) {
+  version_ = packet.version;
+  broker_.traces().connecting(packet.client_id, context_->id());
+  ByteWriter head;
+  head.u8(static_cast<uint8_t>(static_cast<int>(PacketType::connect) << 4));
+  write_variable(head, static_cast<uint32_t>(frame.body.size()));
+  trace(false, head.view());
 }
 
 // MQTT 3 has words for some refusals alone; what is malformed is closed without any.
@@ -68,17 +104,16 @@ Fault MqttSession::check_connect(const Connect& packet) {
   const bool assigns = packet.version == Version::v5 || (packet.version == Version::v311 && packet.clean_start);
   if (packet.client_id.empty() && !assigns)
     return {Reason::invalid_client_id, "a client without an identifier asks for a session to be kept"};
-  if (const Fault fault = authenticate(packet)) return fault;
-  return packet.will ? check_will(*packet.will) : Fault{};
+  return {};
 }
 
 // By certificate, or by user and password, where a token is a password too.
-Fault MqttSession::authenticate(const Connect& packet) {
+Fault MqttSession::authenticate(const Connect& packet, const Frame& frame) {
   auth::Authenticator* authenticator = broker_.options().authenticator;
   if (authenticator == nullptr) return {};
-  constexpr Fault kRefused{Reason::bad_user_or_password, "authentication failed"};
   const auth::Peer peer = net::peer_of(*context_, "mqtt");
-  if (!packet.user) {
+  const bool by_sdk_alone = packet.user && !packet.user->empty() && user_without_sdk(*packet.user).empty();
+  if (!packet.user || by_sdk_alone) {
     const auto identity = authenticator->by_certificate(peer);
     if (!identity) return {Reason::not_authorised, "a client must say who it is"};
     identity_ = *identity;
@@ -87,75 +122,292 @@ Fault MqttSession::authenticate(const Connect& packet) {
   const std::vector<std::string_view> mechanisms = authenticator->mechanisms(peer);
   if (std::find(mechanisms.begin(), mechanisms.end(), "PLAIN") == mechanisms.end())
     return {Reason::not_authorised, "passwords are not taken without TLS"};
-  std::string message(1, '\0');
-  message += *packet.user;
-  message += '\0';
-  message += packet.password.value_or("");
-  const auth::SaslStep step = authenticator->begin("PLAIN", peer)->step(as_bytes(message));
-  if (step.outcome != auth::SaslStep::Outcome::done) return kRefused;
-  identity_ = step.identity;
-  return {};
+  return prove(packet, frame);
+}
+
+// What must be computed is not computed here: nothing more is read until it is, and CONNECT's deadline goes on.
+Fault MqttSession::prove(const Connect& packet, const Frame& frame) {
+  const std::string_view password = packet.password.value_or("");
+  const std::string_view user = user_without_sdk(*packet.user);
+  if (user.size() + password.size() > kCredentialsBytesMax) return kWrongPassword;
+  auth::Proving proving = broker_.options().authenticator->prove(user, password, net::peer_of(*context_, "mqtt"));
+  if (auto* known = std::get_if<Result<auth::Identity>>(&proving)) {
+    if (!*known) return kWrongPassword;
+    identity_ = std::move(**known);
+    return {};
+  }
+  auto& work = std::get<std::unique_ptr<auth::PasswordProof>>(proving);
+  const auto start = [this] {
+    return context_->work(Proof::kRequest, [job = greeting_->proof->job()] { job->run(); });
+  };
+  greeting_ = std::make_unique<Greeting>();
+  greeting_->proof = std::make_unique<Proof>(broker_.proofs(), std::move(work), std::string(as_text(frame.body)),
+                                             Proof::Calls{start, [this] { prove_here_later(); }});
+  context_->pause_input(paused_ = true);
+  if (broker_.proofs().enter(*greeting_->proof)) return {};
+  greeting_.reset();
+  return {Reason::server_busy, "too many passwords are being checked"};
+}
+
+// Its turn comes by the end of another connection: its own may have begun to close, and hears of nothing any more then.
+void MqttSession::prove_here_later() { greeting_->here = context_->arm(0); }
+
+void MqttSession::prove_here() {
+  const bool may = greeting_->proof->proof().may_run_here();
+  if (may) greeting_->proof->proof().run();
+  take_proof(may);
+}
+
+void MqttSession::on_worked(RequestId request, net::SessionContext&) {
+  if (!closed_ && proving() && request == Proof::kRequest) take_proof(true);
+}
+
+// CONNECT goes on where it stopped.
+void MqttSession::take_proof(bool ran) {
+  const std::unique_ptr<Proof> taken = std::move(greeting_->proof);
+  Result<auth::Identity> identity = ran ? taken->proof().finish() : Error{Errc::overloaded, "", 0};
+  Frame frame;
+  frame.type = PacketType::connect;
+  frame.body = as_bytes(taken->packet());
+  Connect packet;
+  ConnectStage stage{};
+  const Fault fault = decode_connect(frame, packet, stage);
+  if (fault) return refuse_connect(stage, packet.version, fault);  // it was well-formed before
+  if (!ran) return refuse_connect(stage, packet.version, {Reason::server_busy, "too many passwords are being checked"});
+  if (!identity) return refuse_connect(stage, packet.version, kWrongPassword);
+  taken->was_right();
+  identity_ = std::move(*identity);
+  if (!in_force()) return refuse_connect(stage, packet.version, kWrongPassword);  // since it was asked
+  admit(packet);
+  if (!closed_ && framed_ && flush_timer_ == 0) flush_timer_ = context_->arm(0);
 }
 
 Fault MqttSession::check_will(const Will& will) {
   if (!within_limits(will.topic)) return {Reason::topic_name_invalid, "the will's topic is too long"};
-  if (!may_publish(will.topic)) return {Reason::not_authorised, "the will's topic is not this client's to publish to"};
-  OwnWill& own = will_.emplace();
+  const bool reserved = is_reserved(will.topic);
+  if (reserved || !may(auth::Verb::write, will.topic)) {
+    tell_denied(ToldKind::denied_will, will.topic, reserved);
+    return {Reason::not_authorised, "the will's topic is not this client's to publish to"};
+  }
+  will_ = std::make_unique<OwnWill>();
+  OwnWill& own = *will_;
   own.topic = will.topic;
   own.payload = will.payload;
   own.properties = message_properties(will.properties);
   own.expiry_s = will.properties.message_expiry_s;
   own.qos = will.qos;
   own.retain = will.retain;
+  own.delay_s = will.properties.will_delay_s.value_or(0);
   return {};
 }
 
 void MqttSession::begin(const Connect& packet) {
-  const bool assigned = packet.client_id.empty();
-  client_id_ = assigned ? broker_.make_client_id(context_->id()) : std::string(packet.client_id);
-  if (broker_.enter(client_id_, *this) == Broker::Entry::refused)
+  greeting_ = std::make_unique<Greeting>(greeting_of(packet));
+  if (greeting_->assigned) {
+    client_id_ = broker_.make_client_id(context_->id());
+    // One that is kept must be nobody's of an earlier run either.
+    if (greeting_->expiry_s > 0) client_id_ += "-" + std::to_string(context_->utc_ns());
+    greeting_->clean = true;
+    hold_rights();
+  }
+  if (broker_.enter(*this) == Broker::Entry::refused)
     return refuse_connect(ConnectStage::known, version_,
                           {Reason::not_authorised, "somebody else has this client identifier"});
   entered_ = true;
-  connected_ = true;
-  kept_asked_ = packet.properties.session_expiry_s.value_or(0) > 0;
-  Outbox::Limits limits;
+  broker_.traces().entered(client_id_, context_->id());
+  kept_asked_ = greeting_->asked_expiry_s.value_or(0) > 0;
+  if (greeting_->expiry_s == 0 && (greeting_->assigned || broker_.keeper().none())) return begin_volatile();
+  context_->pause_input(paused_ = opening_ = true);
+  if (greeting_->expiry_s > 0) return open_kept();
+  broker_.keeper().find(context_->id(), client_id_);
+}
+
+Greeting MqttSession::greeting_of(const Connect& packet) const {
+  const MqttOptions& options = broker_.options();
+  Greeting greeting;
+  greeting.clean = packet.clean_start;
+  greeting.assigned = packet.client_id.empty();
+  greeting.asked_expiry_s = packet.properties.session_expiry_s;
+  const uint32_t asked_s = five() ? greeting.asked_expiry_s.value_or(0) : packet.clean_start ? 0 : UINT32_MAX;
+  greeting.expiry_s = std::min(asked_s, static_cast<uint32_t>(options.max_session_expiry_s));
+  greeting.keep_alive_s = packet.keep_alive_s;
+  greeting.packet_bytes_max = packet.properties.maximum_packet_size.value_or(UINT32_MAX);
+  Outbox::Limits& limits = greeting.limits;
   limits.version = version_;
-  limits.window = packet.properties.receive_maximum.value_or(
-      five() ? UINT16_MAX : static_cast<uint16_t>(broker_.options().max_inflight));
-  limits.window = std::min<size_t>(limits.window, UINT16_MAX - 1);
-  limits.queue_max = static_cast<size_t>(broker_.options().queue_max);
-  limits.packet_bytes_max = packet.properties.maximum_packet_size.value_or(UINT32_MAX);
-  limits.alias_max = packet.properties.topic_alias_maximum.value_or(0);
+  limits.window =
+      packet.properties.receive_maximum.value_or(five() ? UINT16_MAX : static_cast<uint16_t>(options.max_inflight));
+  limits.window = std::min<uint32_t>(limits.window, UINT16_MAX - 1);
+  limits.queue_max = static_cast<uint32_t>(options.queue_max);
+  limits.packet_bytes_max = greeting.packet_bytes_max;
   constexpr uint16_t kAliasesMax = 64;  // each is a topic that is remembered
-  limits.alias_max = std::min(limits.alias_max, kAliasesMax);
-  outbox_.begin(limits, broker_.counters(), *context_);
-  write_connack(packet, assigned);
+  limits.alias_max = std::min(packet.properties.topic_alias_maximum.value_or(0), kAliasesMax);
+  return greeting;
+}
+
+void MqttSession::begin_volatile() {
+  opening_ = false;
+  connected_ = true;
+  outbox_.begin(greeting_->limits, broker_, *context_);
+  write_connack(false);
+  resume();
+}
+
+void MqttSession::open_kept() {
+  const MqttOptions& options = broker_.options();
+  OpenSession open;
+  open.client = client_id_;
+  open.owner = identity_.name;
+  open.clean = greeting_->clean;
+  open.queue_full = queue_full_of(options);
+  open.expiry_s = greeting_->expiry_s;
+  open.queue_max = static_cast<uint32_t>(options.queue_max);
+  open.ahead = ahead_of(options);
+  if (will_) {
+    WillView& will = open.will.emplace();
+    will.delay_s = will_->delay_s;
+    will.message.qos = will_->qos;
+    will.message.retain = will_->retain;
+    will.message.expiry_s = will_->expiry_s;
+    will.message.topic = will_->topic;
+    will.message.client = client_id_;
+    will.message.properties = will_->properties;
+    will.message.payload = will_->payload;
+  }
+  broker_.keeper().open(context_->id(), open, identity_.principal);
+}
+
+void MqttSession::take_opened(const Reply& reply) {
+  opening_ = false;
+  const Result<OpenedSession> opened =
+      reply.ok() ? decode_opened(reply.payload.view()) : Error{*reply.error, reply.message};
+  if (!opened) {
+    const bool others = opened.error().code == Errc::unauthorised || opened.error().code == Errc::stale;
+    will_.reset();
+    return refuse_connect(ConnectStage::known, version_,
+                          {others ? Reason::not_authorised : Reason::server_unavailable, "there is no session for it"});
+  }
+  const auto session = static_cast<uint64_t>(reply.numbers[0]);
+  const auto epoch = static_cast<uint64_t>(reply.numbers[1]);
+  if (!in_force()) {
+    broker_.keeper().close({session, epoch, false, {}, opened->sent_upto});
+    will_.reset();
+    return refuse_connect(ConnectStage::known, version_,
+                          {Reason::not_authorised, "what proved who it is does not count any more"});
+  }
+  connected_ = true;
+  // Its own identifiers lie above those of the session's queue. What the client holds of an earlier connection's is not used
+  // again at once.
+  constexpr uint64_t kFreshEach = 1'021;
+  greeting_->limits.first_id = KeptOutbox::kIds + 1;
+  greeting_->limits.skipped_ids =
+      static_cast<PacketId>((epoch - 1) * kFreshEach % (uint64_t{UINT16_MAX} - KeptOutbox::kIds));
+  greeting_->limits.window = std::min<uint32_t>(greeting_->limits.window, UINT16_MAX - greeting_->limits.first_id);
+  outbox_.begin(greeting_->limits, broker_, *context_);
+  KeptOutbox::Start start;
+  start.session = session;
+  start.epoch = epoch;
+  start.sent_upto = opened->sent_upto;
+  start.ahead = ahead_of(broker_.options());
+  start.tells = opened->tells;
+  start.flush_each = std::max<size_t>(1, static_cast<size_t>(broker_.options().queue_max) / 8);
+  for (const OpenedSession::Received& one : opened->received) inbox_.remember(one.id, one.content);
+  ChangeFilters lost{session, epoch, {}};
+  ChangeFilters changed{session, epoch, {}};
+  adopt(*opened, lost, changed);
+  if (!lost.wishes.empty()) broker_.keeper().change(0, kUnsubscribe, lost, {});
+  if (!changed.wishes.empty()) broker_.keeper().change(0, kSubscribe, changed, identity_.principal);
+  if (readable_ || broker_.options().filter_deliveries)
+    start.may_receive = [this](std::string_view topic) { return may_receive(topic) && still_reads(topic); };
+  kept_ = std::make_unique<KeptOutbox>(broker_, outbox_);
+  broker_.counters().durable_clients.add();
+  kept_->begin(std::move(start), *context_);
+  if (opened->keeps_walks) kept_walks_ = std::make_unique<KeptWalks>();
+  write_connack(opened->present);
+  if (closed_) return;
+  resume();
+  kept_->wake();
+  resume_walks(*opened);
+  touched();
+  broker_.groups().pump();
+}
+
+// Subscriptions go on, as far as their client may still have them. What of others is in the queue, or comes until the machine has
+// heard of it, is not the client's any more.
+void MqttSession::adopt(const OpenedSession& opened, ChangeFilters& lost, ChangeFilters& changed) {
+  std::map<std::string, uint16_t> readable;
+  for (const OpenedSession::Subscribed& one : opened.subscriptions) {
+    const auto shared = parse_shared(one.filter);
+    const std::string_view own = shared ? shared->filter : one.filter;
+    if (!may_subscribe(own)) {
+      lost.wishes.push_back({one.filter, {}});
+      continue;
+    }
+    KeptSubscription now = one.subscription;
+    now.levels_min = levels_min_of(own);
+    if (now != one.subscription) changed.wishes.push_back({one.filter, now});
+    readable.insert_or_assign(std::string(own), now.levels_min);
+    Subscription subscription;
+    subscription.subscriber = this;
+    subscription.qos = one.subscription.qos;
+    subscription.no_local = one.subscription.no_local;
+    subscription.retain_as_published = one.subscription.retain_as_published;
+    subscription.id = one.subscription.id;
+    subscription.levels_min = now.levels_min;
+    broker_.subscribe(one.filter, subscription);
+    subscriptions_.insert_or_assign(std::string(one.filter), subscription);
+  }
+  if (!lost.wishes.empty() || !changed.wishes.empty())
+    readable_ = std::make_unique<std::map<std::string, uint16_t>>(std::move(readable));
+}
+
+bool MqttSession::still_reads(std::string_view topic) const {
+  if (!readable_) return true;
+  const size_t levels = levels_of(topic);
+  return std::any_of(readable_->begin(), readable_->end(),
+                     [&](const auto& one) { return levels >= one.second && matches(one.first, topic); });
 }
 
 // Limits, and else what differs from what the client asked for.
-void MqttSession::write_connack(const Connect& packet, bool assigned) {
+void MqttSession::write_connack(bool present) {
   const MqttOptions& options = broker_.options();
   Connack answer;
+  answer.session_present = present && version_ != Version::v31;
   Properties& say = answer.properties;
   say.topic_alias_maximum = static_cast<uint16_t>(options.topic_alias_maximum);
   say.maximum_packet_size = static_cast<uint32_t>(options.maximum_packet_size);
   say.receive_maximum = static_cast<uint16_t>(options.receive_maximum);
-  if (assigned) say.assigned_client_id = client_id_;
-  if (kept_asked_) say.session_expiry_s = 0;  // it ends with the connection
-  int64_t keep_alive_s = packet.keep_alive_s;
+  if (greeting_->assigned) say.assigned_client_id = client_id_;
+  if (kept_asked_ && greeting_->expiry_s != *greeting_->asked_expiry_s) say.session_expiry_s = greeting_->expiry_s;
+  int64_t keep_alive_s = greeting_->keep_alive_s;
   const int64_t longest_s = options.max_keep_alive_s;
   if (five() && longest_s > 0 && (keep_alive_s == 0 || keep_alive_s > longest_s)) {
     keep_alive_s = longest_s;
     say.server_keep_alive_s = static_cast<uint16_t>(longest_s);
   }
-  keep_alive_ns_ = keep_alive_s * kNsPerSecond * 3 / 2;  // §3.1.2.10
+  keep_alive_s_ = static_cast<uint16_t>(keep_alive_s);
   ByteWriter out;
   encode(answer, version_, out);
-  if (out.size() > packet.properties.maximum_packet_size.value_or(UINT32_MAX))
+  if (out.size() > greeting_->packet_bytes_max)
     return end(net::CloseReason::protocol_error, "the client takes no packet as large as CONNACK", false);
   write(out);
+  greeting_.reset();
+  connected_s_ = static_cast<uint32_t>(context_->utc_ns() / kNsPerSecond);
+  broker_.counters().connects.add();
+  broker_.presence().connected(facts());
+  broker_.history().connected(facts());
+  tell_thing(true);
   start_keep_alive();
+  take_rate();
+}
+
+// What it owes of an earlier connection.
+void MqttSession::take_rate() {
+  const MqttOptions& options = broker_.options();
+  if (options.max_messages_per_second == 0 && options.max_bytes_per_second == 0) return;
+  const auto rate = broker_.rates().take(identity_.name, client_id_, context_->monotonic_ns());
+  if (!rate) return;
+  outbox_.numbers().rate = *rate;
+  if (pause_while_owing()) broker_.counters().slowed.add();
 }
 
 void MqttSession::take_disconnect(const Frame& frame) {
@@ -163,24 +415,23 @@ void MqttSession::take_disconnect(const Frame& frame) {
   if (const Fault fault = decode_disconnect(frame, version_, packet)) return fail(fault);
   if (packet.properties.session_expiry_s.value_or(0) > 0 && !kept_asked_)
     return fail({Reason::protocol_error, "a session that was not to be kept cannot be kept now"});
+  if (packet.properties.session_expiry_s)
+    last_expiry_s_ =
+        std::min(*packet.properties.session_expiry_s, static_cast<uint32_t>(broker_.options().max_session_expiry_s));
   if (packet.reason == Reason::success) will_.reset();
-  end(net::CloseReason::session_closed, "the client said good-bye", true);
+  end(net::CloseReason::session_closed, kGoodBye, true);
 }
 
 void MqttSession::start_keep_alive() {
   if (timer_ != 0) context_->cancel(std::exchange(timer_, 0));
-  if (keep_alive_ns_ > 0) timer_ = context_->arm(keep_alive_ns_);
+  if (keep_alive_s_ > 0) broker_.watch_keep_alive(context_->id(), context_->monotonic_ns() + keep_alive_ns());
 }
 
 // A connection that is not read is not blamed for silence.
-void MqttSession::check_keep_alive() {
-  const int64_t now = context_->monotonic_ns();
-  if (paused_) heard_ns_ = now;
-  const int64_t left = heard_ns_ + keep_alive_ns_ - now;
-  if (left > 0) {
-    timer_ = context_->arm(left);
-    return;
-  }
+void MqttSession::check_keep_alive(int64_t now_ns) {
+  if (paused_ || slowed()) heard_ns_ = now_ns;
+  const int64_t due_ns = heard_ns_ + keep_alive_ns();
+  if (due_ns > now_ns) return broker_.watch_keep_alive(context_->id(), due_ns);
   broker_.counters().keep_alive.add();
   if (five()) write_reason(PacketType::disconnect, Reason::keep_alive_timeout);
   end(net::CloseReason::deadline, "nothing came for one and a half times the keep-alive", true);

@@ -1,42 +1,42 @@
 #include "modules/iot/gateway/mqtt/inbox.h"
 
-#include <functional>
+#include "modules/iot/machine/api.h"
 
 namespace heptane::iot::mqtt {
 
 uint64_t Inbox::expect(PacketId id, uint8_t qos) {
-  expected_.push_back({id, qos, false, Reason::success});
-  if (qos == 1) ++open_qos1_;
-  return first_ticket_ + expected_.size() - 1;
+  State& mine = state();
+  mine.expected.push_back({id, qos, false, Reason::success});
+  if (qos == 1) ++mine.open_qos1;
+  return mine.first_ticket + mine.expected.size() - 1;
 }
 
 void Inbox::complete(uint64_t ticket, Reason reason) {
-  if (ticket < first_ticket_ || ticket - first_ticket_ >= expected_.size()) return;
-  Expected& expected = expected_[ticket - first_ticket_];
+  if (!state_ || ticket < state_->first_ticket || ticket - state_->first_ticket >= state_->expected.size()) return;
+  Expected& expected = state_->expected[ticket - state_->first_ticket];
   expected.done = true;
   expected.reason = reason;
 }
 
 bool Inbox::take_due(Due& due) {
-  if (expected_.empty() || !expected_.front().done) return false;
-  const Expected first = expected_.front();
-  expected_.pop_front();
-  ++first_ticket_;
-  if (first.qos == 1) --open_qos1_;
+  if (!state_ || state_->expected.empty() || !state_->expected.front().done) return false;
+  const Expected first = state_->expected.front();
+  state_->expected.pop_front();
+  ++state_->first_ticket;
+  if (first.qos == 1) --state_->open_qos1;
   due = {first.qos == 1 ? PacketType::puback : PacketType::pubrec, first.id, first.reason};
   // That nobody listens is told by PUBACK alone, as other brokers do.
   if (first.qos == 2 && first.reason == Reason::no_matching_subscribers) due.reason = Reason::success;
-  if (first.qos == 2 && static_cast<uint8_t>(due.reason) >= 0x80) received_.erase(first.id);
+  if (first.qos == 2 && static_cast<uint8_t>(due.reason) >= 0x80) state_->received.erase(first.id);
   return true;
 }
 
-Inbox::Arrival Inbox::receive(PacketId id, const Publish& publish) {
+Inbox::Arrival Inbox::receive(PacketId id, std::string_view topic, const Publish& publish) {
   constexpr uint32_t kRepeatsMax = 1;
-  const std::hash<std::string_view> hash;
-  const size_t content = hash(publish.topic) * 31 + hash(publish.payload);
-  const auto [at, fresh] = received_.try_emplace(id, Received{content, 0});
+  const uint64_t content = content_of(topic, publish.payload);
+  const auto [at, fresh] = state().received.try_emplace(id, Received{content, 0});
   if (fresh) return Arrival::fresh;
-  if (at->second.hash != content) {
+  if (at->second.content != content) {
     at->second = {content, 0};
     return Arrival::fresh;
   }
@@ -48,8 +48,9 @@ Fault Inbox::resolve(const Publish& publish, uint16_t alias_max, std::string_vie
   if (!publish.properties.topic_alias) return {};
   const uint16_t alias = *publish.properties.topic_alias;
   if (alias == 0 || alias > alias_max) return {Reason::topic_alias_invalid, "a topic alias beyond the maximum"};
-  if (aliases_.size() < alias) aliases_.resize(alias);
-  std::string& known = aliases_[alias - 1];
+  std::vector<std::string>& aliases = state().aliases;
+  if (aliases.size() < alias) aliases.resize(alias);
+  std::string& known = aliases[alias - 1];
   if (!publish.topic.empty())
     known = publish.topic;
   else if (known.empty())

@@ -14,7 +14,17 @@ class ResidentSession final : public net::Session {
   void on_reply(RequestId request, const Reply& reply, net::SessionContext&) override {
     broker_.on_reply(request, reply);
   }
+  void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext&) override {
+    broker_.on_records(request, records);
+  }
   void on_timer(net::SessionTimerId timer, net::SessionContext&) override { broker_.on_timer(timer); }
+  void on_stop(net::SessionContext&) override {
+    broker_.things().flush();
+    broker_.presence().flush();
+    broker_.telling().flush();
+    broker_.history().flush();
+    broker_.keeper().stop();
+  }
   void on_close(net::CloseReason) override { broker_.detach(); }
 
  private:

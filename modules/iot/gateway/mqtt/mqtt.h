@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <string_view>
 
 #include "kernel/net/session.h"
 #include "modules/iot/gateway/mqtt/broker.h"
@@ -15,8 +17,11 @@ class MqttProtocol final : public net::Protocol {
   std::string_view name() const override { return "mqtt"; }
   std::unique_ptr<net::Session> open(const net::Address& remote) override;
   size_t message_limit_bytes() const override { return static_cast<size_t>(broker_.options().maximum_packet_size); }
+  // `mqtt` is registered (IANA), the other one is what AWS IoT's SDKs ask for.
+  std::span<const std::string_view> alpn() const override { return kAlpn; }
 
  private:
+  static constexpr std::string_view kAlpn[] = {"mqtt", "x-amzn-mqtt-ca"};
   Broker& broker_;
 };
 

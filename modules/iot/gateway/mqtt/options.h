@@ -3,9 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
 
+#include "kernel/auth/rules.h"
 #include "kernel/auth/sasl.h"
 #include "kernel/net/io_counters.h"
+#include "modules/iot/machine/kept_sessions.h"
+#include "modules/iot/machine/stream_api.h"
 
 namespace heptane::iot::mqtt {
 
@@ -16,8 +22,26 @@ struct MqttOptions {
   int64_t max_keep_alive_s = 0;                  // 0: whatever the client says
   int64_t max_inflight = 100;                    // to a client that does not say (MQTT 3)
   int64_t queue_max = 1000;                      // QoS 1 and 2 that wait for a client's acknowledgements
-  auth::Authenticator* authenticator = nullptr;  // null: authentication is off, everybody is `local`
+  int64_t max_session_expiry_s = 7 * 24 * 3600;  // of a session that outlives its connection; 0: none does
+  int64_t restart_grace_s = 30;                  // a will of before a start of the server waits as long for its client
+  std::string queue_full = "drop_oldest";        // what becomes of a message for a full durable session
+  int64_t max_messages_per_second = 0;           // of a client; 0: any
+  int64_t max_bytes_per_second = 0;              // of a client; 0: any
+  int64_t sys_interval_s = 10;                   // of $SYS; 0: there is none
+  std::string shared = "round_robin";            // which member of a group gets a message
+  std::string presence = "users";                // whose connections `iot.presence` tells
+  bool filter_deliveries =
+      false;  // a filter that is not inside what its client may read is taken, as far as it meets it
+  std::vector<std::string> streams{};                // over topic filters, as the configuration has them
+  std::function<void(const std::string&)> report{};  // what of the configuration the machine refuses
+  auth::Authenticator* authenticator = nullptr;      // null: authentication is off, everybody is `local`
+  auth::Rules* rules = nullptr;                      // with it: without them nobody may anything
 };
+
+inline QueueFull queue_full_of(const MqttOptions& options) {
+  if (options.queue_full == "refuse") return QueueFull::refuse;
+  return options.queue_full == "drop_newest" ? QueueFull::drop_newest : QueueFull::drop_oldest;
+}
 
 struct MqttCounters {
   net::Counter clients;          // connected now
@@ -30,10 +54,21 @@ struct MqttCounters {
   net::Counter dropped_queue;    // QoS 1 and 2 to a client whose queue was full
   net::Counter dropped_size;     // larger than the client takes
   net::Counter dropped_expired;  // message expiry
+  net::Counter dropped_denied;   // not its to receive, where a filter reaches beyond what is
   net::Counter malformed;        // connections closed for what they sent
   net::Counter keep_alive;       // connections closed for silence
   net::Counter taken_over;       // connections closed because the client came again
   net::Counter wills;            // published
+  net::Counter slowed;           // how often a client was not read because it sent more than it may
+  net::Counter connects;         // of clients, since the start
+  net::Counter durable_clients;  // of those connected now, with a durable session
+  net::Counter packets_in;       // of any type
+  net::Counter packets_out;
+  net::Counter bytes_in;
+  net::Counter bytes_out;
+  net::Counter presence_dropped;  // entries and commands that `iot.presence` did not get
+  net::Counter events_dropped;    // likewise of what the gateway tells in `iot.events`
+  net::Counter things_dropped;    // beginnings and ends of connections that the registry was not told
 };
 
 }  // namespace heptane::iot::mqtt

@@ -1,29 +1,50 @@
 // What a client publishes, and the acknowledgements both ways.
 
+#include "modules/iot/domain/devices/shadow.h"
 #include "modules/iot/gateway/mqtt/session.h"
 
 namespace heptane::iot::mqtt {
 
 namespace {
 
-// Topics of the server's own, where clients do not publish. A bridge says its state there, as brokers' bridges do.
-bool is_servers(std::string_view topic) {
-  if (!topic.starts_with('$')) return false;
-  if (matches("$SYS/broker/connection/+/state", topic)) return false;
-  return topic.starts_with("$SYS/") || topic.starts_with("$CONTROL/") || topic.starts_with("$share/") ||
-         topic == "$SYS" || topic == "$CONTROL" || topic == "$share";
-}
+constexpr size_t kAckBytes = 8;
 
 }  // namespace
 
-bool MqttSession::may(auth::Verb verb, std::string_view topic) {
-  auth::Authenticator* authenticator = broker_.options().authenticator;
-  if (authenticator == nullptr) return true;
-  return authenticator->in_force(identity_) &&
-         authenticator->allows(identity_, context_->remote().host, "mqtt", topic, verb);
+bool is_reserved(std::string_view topic) { return is_servers(topic) || devices::is_service_topic(topic); }
+
+// Not noted.
+bool MqttSession::has_right(auth::Verb verb, std::string_view topic) const {
+  if (broker_.options().authenticator == nullptr || is_own_thing(topic)) return true;
+  return rights_ && rights_->rights->may(verb, topic);
 }
 
-bool MqttSession::may_publish(std::string_view topic) { return !is_servers(topic) && may(auth::Verb::write, topic); }
+bool MqttSession::may(auth::Verb verb, std::string_view topic) {
+  if (!in_force()) return false;
+  if (has_right(verb, topic)) return true;
+  if (auth::Rules* rules = broker_.options().rules)
+    rules->note_denied(identity_, context_->remote().host, "mqtt", topic, verb);
+  return false;
+}
+
+bool MqttSession::may_publish(std::string_view topic) {
+  const bool reserved = is_reserved(topic);
+  if (!reserved && may(auth::Verb::write, topic)) return true;
+  tell_denied(ToldKind::denied_publish, topic, reserved);
+  return false;
+}
+
+void MqttSession::tell_denied(ToldKind kind, std::string_view subject, bool reserved) {
+  const std::string address = net::to_text(context_->remote());
+  ToldEvent event;
+  event.kind = kind;
+  event.reason = reserved ? DeniedReason::reserved : DeniedReason::not_authorised;
+  event.client = client_id_;
+  event.user = identity_.name;
+  event.address = address;
+  event.subject = subject;
+  broker_.telling().denied(event);
+}
 
 void MqttSession::take_publish(const Frame& frame) {
   Publish packet;
@@ -35,7 +56,8 @@ void MqttSession::take_publish(const Frame& frame) {
   if (const Fault fault = inbox_.resolve(packet, alias_max, topic)) return fail(fault);
   if (!within_limits(topic)) return fail({Reason::topic_name_invalid, "a topic has at most 1,024 bytes and 32 levels"});
   broker_.counters().received.add();
-  const std::string properties = message_properties(packet.properties);
+  outbox_.numbers().came(frame.size);
+  const std::string properties = five() ? message_properties(packet.properties) : std::string();
   MessageView message;
   message.qos = packet.qos;
   message.retain = packet.retain;
@@ -53,11 +75,16 @@ void MqttSession::take_publish(const Frame& frame) {
 
 // QoS 0: whatever becomes of it, nobody is told.
 void MqttSession::publish_once(const Publish& packet, const MessageView& message) {
-  const Broker::Publisher publisher{context_->id(), 0, identity_.principal, context_->monotonic_ns()};
-  const bool taken = may_publish(message.topic) && (!packet.retain || broker_.publish_logged(message, publisher));
+  if (devices::is_service_topic(message.topic)) {
+    if (use_service(message, 0) != Reason::success) broker_.counters().refused.add();
+    return;
+  }
+  const Broker::Publisher publisher{context_->id(), 0, identity_.principal, heard_ns_};
+  const bool logged = packet.retain || broker_.is_captured(message.topic);
+  const bool taken = may_publish(message.topic) && (!logged || broker_.publish_logged(message, publisher));
   if (!taken)
     broker_.counters().refused.add();
-  else if (!packet.retain)
+  else if (!logged)
     broker_.publish_volatile(message, publisher);
 }
 
@@ -67,15 +94,19 @@ Fault MqttSession::check_open() const {
   return {Reason::receive_maximum_exceeded, "more messages without their acknowledgement than Receive Maximum"};
 }
 
-void MqttSession::publish_with_answer(const Publish& packet, const MessageView& message) {
+void MqttSession::publish_with_answer(const Publish& packet, MessageView& message) {
   const uint64_t ticket = inbox_.expect(packet.id, packet.qos);
-  const Inbox::Arrival arrival = packet.qos == 2 ? inbox_.receive(packet.id, packet) : Inbox::Arrival::fresh;
+  const Inbox::Arrival arrival =
+      packet.qos == 2 ? inbox_.receive(packet.id, message.topic, packet) : Inbox::Arrival::fresh;
   if (arrival == Inbox::Arrival::too_often)
     return fail({Reason::protocol_error, "a message under an identifier that waits for PUBREL"});
   if (const Fault fault = check_open()) return fail(fault);
-  const Broker::Publisher publisher{context_->id(), ticket, identity_.principal, context_->monotonic_ns()};
+  if (kept_ && packet.qos == 2) message.sender = Sender{kept_->session(), kept_->epoch(), packet.id};
+  const Broker::Publisher publisher{context_->id(), ticket, identity_.principal, heard_ns_};
   if (arrival == Inbox::Arrival::again)
     inbox_.complete(ticket, Reason::success);
+  else if (devices::is_service_topic(message.topic))
+    refuse_service(ticket, use_service(message, ticket));
   else if (!may_publish(message.topic))
     inbox_.complete(ticket, Reason::not_authorised);
   else if (!broker_.publish_logged(message, publisher))
@@ -86,40 +117,70 @@ void MqttSession::publish_with_answer(const Publish& packet, const MessageView& 
 // MQTT 3 has no acknowledgement that says no: the connection closes, and the client keeps the message.
 void MqttSession::write_acks() {
   ByteWriter out;
+  out.reserve(kAckBytes);
   Inbox::Due due;
+  size_t packets = 0;
   while (inbox_.take_due(due)) {
+    if (static_cast<uint8_t>(due.reason) >= 0x80) note_refused(due.reason);
     if (!five() && static_cast<uint8_t>(due.reason) >= 0x80) {
-      if (out.size() > 0) write(out);
+      if (out.size() > 0) write(out, packets);
       return end(net::CloseReason::protocol_error, "a message could not be taken", true);
     }
     encode(due.type, Ack{due.id, due.reason, {}}, version_, out);
+    ++packets;
   }
-  if (out.size() > 0) write(out);
+  if (out.size() > 0) write(out, packets);
+}
+
+void MqttSession::note_refused(Reason reason) {
+  static constexpr char kDigits[] = "0123456789ABCDEF";
+  const auto code = static_cast<uint8_t>(reason);
+  std::string what = "a message was refused: 0x";
+  what += kDigits[code >> 4];
+  what += kDigits[code & 15];
+  note_error(what);
 }
 
 void MqttSession::take_ack(const Frame& frame) {
   Ack packet;
   Fault fault = decode_ack(frame, version_, packet);
   if (fault) return fail(fault);
-  if (frame.type == PacketType::pubrel) {
-    const bool known = inbox_.release(packet.id);
-    ByteWriter out;
-    const Reason reason = known ? Reason::success : Reason::packet_id_not_found;
-    encode(PacketType::pubcomp, Ack{packet.id, reason, {}}, version_, out);
-    return write(out);
-  }
-  if (frame.type == PacketType::puback) fault = outbox_.on_puback(packet.id);
-  if (frame.type == PacketType::pubrec) fault = outbox_.on_pubrec(packet.id, packet.reason);
-  if (frame.type == PacketType::pubcomp) fault = outbox_.on_pubcomp(packet.id);
+  if (frame.type == PacketType::pubrel) return take_pubrel(packet.id);
+  const bool kept = kept_ && KeptOutbox::owns(packet.id);
+  if (frame.type == PacketType::puback) fault = kept ? kept_->on_puback(packet.id) : outbox_.on_puback(packet.id);
+  if (frame.type == PacketType::pubrec)
+    fault = kept ? kept_->on_pubrec(packet.id, packet.reason) : outbox_.on_pubrec(packet.id, packet.reason);
+  if (frame.type == PacketType::pubcomp) fault = kept ? kept_->on_pubcomp(packet.id) : outbox_.on_pubcomp(packet.id);
   if (fault) return fail(fault);
+  pump();
+  tell_walked(false);
   walk();
+}
+
+// In a durable session the identifier is free when the log says so.
+void MqttSession::take_pubrel(PacketId id) {
+  if (kept_ && inbox_.knows(id))
+    return broker_.keeper().settle_now(context_->id(), {kept_->session(), kept_->epoch(), id, Settlement::released});
+  const bool known = inbox_.release(id);
+  write_ack(PacketType::pubcomp, id, known ? Reason::success : Reason::packet_id_not_found);
 }
 
 void MqttSession::wait_for_room() {
   if (paused_) return;
-  context_->pause_input(paused_ = true);
   broker_.wait_for_room(*this);
-  pause_timer_ = context_->arm(kNoRoomNs);
+  stop_reading();
+}
+
+bool MqttSession::hold() {
+  if (five()) return false;
+  held_ = true;
+  stop_reading();
+  return true;
+}
+
+void MqttSession::stop_reading() {
+  context_->pause_input(paused_ = true);
+  if (pause_timer_ == 0) pause_timer_ = context_->arm(kNoRoomNs);
 }
 
 }  // namespace heptane::iot::mqtt

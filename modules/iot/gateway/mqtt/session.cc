@@ -31,12 +31,36 @@ size_t MqttSession::on_bytes(Bytes input, net::SessionContext& context) {
     context.need(frame.needed);
     return 0;
   }
+  // A CONNECT says first whose it is.
+  if (broker_.traces().active() && frame.type != PacketType::connect) trace(false, input.first(frame.size));
+  broker_.counters().packets_in.add();
+  broker_.counters().bytes_in.add(frame.size);
   take(frame);
+  if (connected_ && !closed_) slow_down(frame);
   return closed_ ? input.size() : frame.size;
+}
+
+void MqttSession::slow_down(const Frame& frame) {
+  const MqttOptions& options = broker_.options();
+  if (options.max_messages_per_second == 0 && options.max_bytes_per_second == 0) return;
+  const int64_t messages = frame.type == PacketType::publish ? 1 : 0;
+  outbox_.numbers().rate.use(messages, options.max_messages_per_second, static_cast<int64_t>(frame.size),
+                             options.max_bytes_per_second, heard_ns_);
+  if (!slowed() && pause_while_owing()) broker_.counters().slowed.add();
+}
+
+bool MqttSession::pause_while_owing() {
+  RateLimit& rate = outbox_.numbers().rate;
+  const int64_t pause_ns = rate.pause_ns(context_->monotonic_ns());
+  if (pause_ns == 0) return false;
+  rate.timer = context_->arm(pause_ns);
+  context_->pause_input(true);
+  return true;
 }
 
 void MqttSession::take(const Frame& frame) {
   constexpr Fault kServersOnly{Reason::protocol_error, "a packet that only a server sends"};
+  if (connected_ && !in_force()) return revoke();
   switch (frame.type) {
     case PacketType::connect:
       return connected_ ? fail({Reason::protocol_error, "a second CONNECT"}) : take_connect(frame);
@@ -61,54 +85,147 @@ void MqttSession::take(const Frame& frame) {
 }
 
 void MqttSession::on_reply(RequestId request, const Reply& reply, net::SessionContext&) {
-  if (closed_ || request != asked_) return;
+  if (closed_) return;
+  if (kept_ && request >= KeptOutbox::kRequests) {
+    if (!in_force()) return revoke();
+    kept_->take_reply(request, reply);
+    return check_kept();
+  }
+  if (request != asked_) return;
   asked_ = 0;
   take_retained(reply);
 }
 
+void MqttSession::on_records(RequestId request, const net::RecordsRead& records, net::SessionContext&) {
+  if (closed_ || !kept_) return;
+  if (!in_force()) return revoke();
+  kept_->take_records(request, records);
+  check_kept();
+}
+
+// What it has for its client cannot be had: the client is told to come again, and nothing of it is lost.
+void MqttSession::check_kept() {
+  if (closed_ || !kept_ || !kept_->broken()) return;
+  if (five()) write_reason(PacketType::disconnect, Reason::implementation_specific);
+  end(net::CloseReason::limit, "the session's messages cannot be read", true);
+}
+
 void MqttSession::on_writable(net::SessionContext&) {
   if (closed_ || !connected_) return;
-  outbox_.pump();
+  if (!in_force()) return revoke();
+  pump();
+  tell_walked(false);
   walk();
+}
+
+// What is fetched on purpose first, then the session's queue, in one window.
+void MqttSession::pump() {
+  outbox_.pump();
+  if (kept_) kept_->pump();
+  broker_.groups().pump();
 }
 
 void MqttSession::on_timer(net::SessionTimerId timer, net::SessionContext&) {
   if (timer == flush_timer_) flush_timer_ = 0;  // what was written leaves at the end of this call
   if (closed_) return;
+  if (kept_ && kept_->take_timer(timer)) return check_kept();
+  if (proving() && timer == greeting_->here) return prove_here();
+  if (read_again_ && timer == read_again_->timer) {
+    read_again_->timer = 0;
+    if (walks_.empty()) read_again_.reset();
+    return walk();
+  }
   if (timer == timer_) {
     timer_ = 0;
-    if (!connected_) return end(net::CloseReason::deadline, "no CONNECT came in time", false);
-    return check_keep_alive();
+    return end(net::CloseReason::deadline, "no CONNECT came in time", false);
+  }
+  if (slowed() && timer == outbox_.numbers().rate.timer) {
+    outbox_.numbers().rate.timer = 0;
+    if (!pause_while_owing()) context_->pause_input(paused_);
+    return;
   }
   if (timer == pause_timer_) {
     pause_timer_ = 0;
-    if (!paused_ || pending_) return;
+    if (!paused_ || (pending_ && !held_)) return;
     if (five()) write_reason(PacketType::disconnect, Reason::quota_exceeded);
     end(net::CloseReason::limit, "there was no room for its messages", true);
   }
 }
 
+void MqttSession::on_stop(net::SessionContext&) {
+  if (!closed_ && connected_ && five()) write_reason(PacketType::disconnect, Reason::server_shutting_down);
+  broker_.things().flush();
+  broker_.presence().flush();  // while there is a way to the log
+}
+
 void MqttSession::on_close(net::CloseReason reason) {
+  if (entered_ && !closed_) {
+    const bool stops = reason == net::CloseReason::shutdown;
+    note_error("the connection broke");
+    if (connected_s_ != 0) broker_.history().disconnected(facts(), stops ? "the server stops" : "the connection broke");
+    if (connected_s_ != 0 && !stops) {
+      broker_.presence().disconnected(facts(), "the connection broke");
+      tell_thing(false);
+    }
+  }
+  if (!closed_) broker_.traces().closed(context_->id(), "the connection broke", context_->utc_ns());
   closed_ = true;
-  leave(reason != net::CloseReason::shutdown);
+  if (greeting_) greeting_->proof.reset();
+  stopping_ = reason == net::CloseReason::shutdown;
+  leave(!stopping_);
 }
 
 void MqttSession::deliver(const MessagePtr& message, const Delivery& delivery) {
-  if (closed_) return;
-  if (in_force()) {
-    outbox_.push(message, delivery);
-    return touched();
+  if (closed_) return give_back(message, delivery);
+  if (!in_force()) {
+    revoke();
+    return give_back(message, delivery);
   }
-  revoke();
-  if (delivery.group) broker_.deliver_again(delivery.group, message);
+  const bool in_queue = kept_ && delivery.qos > 0 && !delivery.group;
+  if (!in_queue && !may_receive(message->view.topic)) {
+    if (!delivery.group) outbox_.pass_over();
+    return give_back(message, delivery);  // its rights changed since it was chosen
+  }
+  if (in_queue)
+    kept_->wake();
+  else
+    outbox_.push(message, delivery);
+  touched();
 }
 
-bool MqttSession::in_force() const {
+void MqttSession::give_back(const MessagePtr& message, const Delivery& delivery) {
+  if (delivery.group) broker_.give_back(delivery, message);
+}
+
+Subscriber::Durable MqttSession::durable() const {
+  return kept_ ? Durable{kept_->session(), kept_->epoch()} : Durable{};
+}
+
+void MqttSession::wake_kept() {
+  if (closed_ || !kept_) return;
+  kept_->wake();
+  touched();
+}
+
+void MqttSession::pump_kept() {
+  if (closed_ || !kept_) return;
+  if (!in_force()) return revoke();
+  kept_->pump();
+  check_kept();
+  touched();
+}
+
+// Rights that its subscriptions and its will do not need may come and go.
+bool MqttSession::in_force() {
   const auth::Authenticator* authenticator = broker_.options().authenticator;
-  return authenticator == nullptr || authenticator->in_force(identity_);
+  if (authenticator == nullptr) return true;
+  if (revoked_ || !authenticator->in_force(identity_)) return false;
+  if (!rights_ || !broker_.rights().renew(*broker_.options().rules, identity_, client_id_, *rights_)) return true;
+  revoked_ = !keeps_its_rights();
+  return !revoked_;
 }
 
-// Its user or token is gone or has other rights: it is told before it gets anything more. Its will was the old one's.
+// Its user or token is gone or lost rights that it uses: it is told before it gets anything more. Its will was the old one's.
 void MqttSession::revoke() {
   will_.reset();
   if (five()) write_reason(PacketType::disconnect, Reason::administrative_action);
@@ -119,22 +236,31 @@ void MqttSession::published(uint64_t ticket, Reason reason) {
   if (closed_) return;
   inbox_.complete(ticket, reason);
   write_acks();
+  if (held_ && !closed_ && inbox_.unacknowledged() == 0) {
+    held_ = false;
+    resume();
+  }
   touched();
 }
 
 void MqttSession::taken_over() {
-  if (five()) write_reason(PacketType::disconnect, Reason::session_taken_over);
+  if (connected_ && five()) write_reason(PacketType::disconnect, Reason::session_taken_over);
   end(net::CloseReason::session_closed, "the client connected again", true);
 }
 
 void MqttSession::resume() {
-  if (!paused_ || pending_ || closed_) return;
+  if (!paused_ || held_ || pending_ || opening_ || closed_) return;
   if (pause_timer_ != 0) context_->cancel(std::exchange(pause_timer_, 0));
-  context_->pause_input(paused_ = false);
+  paused_ = false;
+  context_->pause_input(slowed());
   touched();
 }
 
-void MqttSession::write(const ByteWriter& out) { context_->write(Buffer::copy_of(out.view())); }
+void MqttSession::write_ack(PacketType type, PacketId id, Reason reason) {
+  ByteWriter out;
+  encode(type, Ack{id, reason, {}}, version_, out);
+  write(out);
+}
 
 void MqttSession::write_reason(PacketType type, Reason reason) {
   ByteWriter out;
@@ -151,6 +277,14 @@ void MqttSession::fail(const Fault& fault) {
 
 void MqttSession::end(net::CloseReason reason, const char* why, bool with_will) {
   if (std::exchange(closed_, true)) return;
+  if (greeting_) greeting_->proof.reset();
+  if (entered_ && std::string_view(why) != kGoodBye) note_error(why);
+  if (entered_ && connected_s_ != 0) {
+    broker_.presence().disconnected(facts(), why);
+    broker_.history().disconnected(facts(), why);
+    tell_thing(false);
+  }
+  broker_.traces().closed(context_->id(), why, context_->utc_ns());
   leave(with_will);
   context_->close(reason, why);
 }
@@ -158,12 +292,22 @@ void MqttSession::end(net::CloseReason reason, const char* why, bool with_will) 
 // The session is over: nobody is subscribed here any more, what others can still have goes to them.
 void MqttSession::leave(bool with_will) {
   if (!std::exchange(entered_, false)) return;
+  const bool has_will = with_will && !stopping_ && in_force();  // what was promised to one whose rights are gone is not
   for (const auto& [filter, subscription] : subscriptions_) broker_.unsubscribe(filter, *this);
   subscriptions_.clear();
-  broker_.leave(client_id_, *this);
+  broker_.leave(*this);
+  if (const ClientNumbers* numbers = outbox_.known_numbers())
+    broker_.rates().put(identity_.name, client_id_, numbers->rate, context_->monotonic_ns());
+  if (kept_) {
+    broker_.counters().durable_clients.subtract();
+    leave_kept(has_will);
+  }
+  const auto shared = outbox_.take_shared();
+  if (stopping_) return keep_shared(shared);
   if (!with_will) return;
-  for (const auto& [group, message] : outbox_.take_shared()) broker_.deliver_again(group, message);
-  if (!will_) return;
+  for (const auto& [delivery, message] : shared) broker_.give_back(delivery, message);
+  broker_.groups().pump();
+  if (!has_will || !will_ || kept_ || !connected_) return;
   MessageView message;
   message.qos = will_->qos;
   message.retain = will_->retain;
@@ -173,6 +317,82 @@ void MqttSession::leave(bool with_will) {
   message.properties = will_->properties;
   message.payload = will_->payload;
   broker_.publish_will(message, {0, 0, identity_.principal, context_->monotonic_ns()});
+}
+
+// The server stops: what was chosen for it and never left is another's after the next start, and what it settled is in the log.
+void MqttSession::keep_shared(const std::vector<std::pair<Delivery, MessagePtr>>& shared) {
+  for (const auto& [delivery, message] : shared)
+    if (delivery.chosen && delivery.number) broker_.give_back(delivery, message);
+  broker_.keeper().stop();
+}
+
+// The machine has the will. When the server stops the session stays as it is: the next start ends it.
+void MqttSession::leave_kept(bool with_will) {
+  tell_walked(true);
+  if (stopping_) return broker_.keeper().stop();
+  CloseSession close;
+  close.session = kept_->session();
+  close.epoch = kept_->epoch();
+  close.with_will = with_will && will_ != nullptr;
+  close.expiry_s = last_expiry_s_;
+  close.sent_upto = kept_->sent_upto();
+  broker_.keeper().close(close);
+}
+
+void MqttSession::kept_answer(Keeper::Kind kind, const Reply& reply) {
+  if (closed_) return;
+  if (kind == Keeper::Kind::change) return take_changed(reply);
+  if (kind == Keeper::Kind::open) return take_opened(reply);
+  if (reply.numbers[0] != 0) return open_kept();
+  begin_volatile();
+}
+
+void MqttSession::settled(const Settled& settled) {
+  if (closed_ || !kept_ || settled.session != kept_->session() || settled.epoch != kept_->epoch()) return;
+  if (settled.kind == Settlement::received) kept_->received(settled.value);
+  if (settled.kind == Settlement::sent) {
+    if (!in_force()) return revoke();
+    kept_->told_sent(settled.value);
+    check_kept();
+  }
+  if (settled.kind == Settlement::released) {
+    const auto id = static_cast<PacketId>(settled.value);
+    inbox_.release(id);
+    write_ack(PacketType::pubcomp, id, Reason::success);
+  }
+  touched();
+}
+
+// For operators.
+
+ClientFacts MqttSession::facts() const {
+  ClientFacts facts;
+  facts.client = client_id_;
+  facts.user = identity_.name;
+  facts.known_user = identity_.principal.id != auth::kLocalId;
+  facts.remote = &context_->remote();
+  facts.version = version_;
+  facts.keep_alive_s = keep_alive_s_;
+  facts.connected_s = connected_s_;
+  facts.heard_ms = (context_->utc_ns() - (context_->monotonic_ns() - heard_ns_)) / 1'000'000;
+  facts.session = kept_ ? kept_->session() : 0;
+  facts.subscriptions = subscriptions_.size();
+  facts.queued = outbox_.queued();
+  facts.in_flight = outbox_.in_flight() + (kept_ ? kept_->in_flight() : 0);
+  if (const ClientNumbers* numbers = outbox_.known_numbers()) facts.numbers = *numbers;
+  return facts;
+}
+
+void MqttSession::each_subscription(const std::function<void(std::string_view, const Subscription&)>& each) const {
+  for (const auto& [filter, subscription] : subscriptions_) each(filter, subscription);
+}
+
+// Its durable session stays; what it had of its groups goes to their other members, with its will and without.
+void MqttSession::kick(bool with_will) {
+  if (closed_) return;
+  if (!with_will) will_.reset();
+  if (connected_ && five()) write_reason(PacketType::disconnect, Reason::administrative_action);
+  end(net::CloseReason::session_closed, "an operator ended the connection", true);
 }
 
 void MqttSession::touched() {

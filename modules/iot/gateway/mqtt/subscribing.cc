@@ -1,5 +1,6 @@
 // SUBSCRIBE and UNSUBSCRIBE, and the retained messages that a subscription begins with. The subscription is in force from the
-// place in the log at which the first of them were read: what came before is among them, what comes later arrives live.
+// place in the log at which the first of them were read: what came before is among them, what comes later arrives live. One of
+// a durable session is in force from its own place in the log, and what is retained is read behind it.
 
 #include <algorithm>
 
@@ -25,24 +26,71 @@ void MqttSession::take_subscribe(const Frame& frame) {
   Pending pending;
   pending.id = packet.id;
   const uint32_t id = packet.properties.subscription_ids.empty() ? 0 : packet.properties.subscription_ids.front();
-  std::deque<Walk> older;
+  std::vector<Walk> older;
   older.swap(walks_);
   for (const Filter& filter : packet.filters) pending.codes.push_back(judge(filter, id, pending));
-  if (walks_.empty()) {
+  const bool kept = kept_ && !pending.wanted.empty();
+  if (!kept && walks_.empty()) {
     walks_ = std::move(older);
     return activate(pending);
   }
-  if (asked_ == 0 && !ask_retained()) {
+  if (!kept && asked_ == 0 && !ask_retained()) {
     // The shard has no room: nothing is subscribed to.
     walks_ = std::move(older);
-    pending.wanted.clear();
-    for (uint8_t& code : pending.codes)
-      if (code < kRefused3) code = five() ? static_cast<uint8_t>(Reason::quota_exceeded) : kRefused3;
+    withdraw(pending);
     return activate(pending);
   }
   for (Walk& walk : older) walks_.push_back(std::move(walk));
-  pending_ = std::move(pending);
+  if (kept) return ask_kept(kSubscribe, std::move(pending));
+  pending_ = std::make_unique<Pending>(std::move(pending));
   context_->pause_input(paused_ = true);
+}
+
+void MqttSession::withdraw(Pending& pending) {
+  pending.wanted.clear();
+  for (uint8_t& code : pending.codes)
+    if (code < kRefused3) code = five() ? static_cast<uint8_t>(Reason::quota_exceeded) : kRefused3;
+}
+
+// The log first: the client hears of it when it is synced.
+void MqttSession::ask_kept(uint16_t type, Pending pending) {
+  ChangeFilters change;
+  change.session = kept_->session();
+  change.epoch = kept_->epoch();
+  for (const Wanted& wanted : pending.wanted) {
+    const Subscription& of = wanted.subscription;
+    const KeptSubscription kept{of.id, of.levels_min, of.qos, of.no_local, of.retain_as_published, false};
+    change.wishes.push_back({wanted.filter, kept, wanted.walk});
+  }
+  broker_.keeper().change(context_->id(), type, change, type == kSubscribe ? identity_.principal : Principal{});
+  pending_ = std::make_unique<Pending>(std::move(pending));
+  context_->pause_input(paused_ = true);
+}
+
+void MqttSession::take_changed(const Reply& reply) {
+  if (!in_force()) return revoke();
+  Pending pending = std::move(*pending_);
+  pending_.reset();
+  if (!reply.ok()) {
+    for (const Wanted& wanted : pending.wanted) forget_walk(wanted);
+    withdraw(pending);
+  }
+  activate(pending);
+  resume();
+  kept_->wake();
+  walk();
+  touched();
+}
+
+// Its SUBSCRIBE was refused: an earlier one's goes on.
+void MqttSession::forget_walk(const Wanted& wanted) {
+  std::erase_if(walks_, [&](const Walk& walk) { return walk.filter == wanted.filter && walk.kept == wanted.walk; });
+  if (wanted.walk == 0) return;
+  kept_walks_->forget(wanted.filter);
+  const auto older =
+      std::find_if(walks_.begin(), walks_.end(), [&](const Walk& walk) { return walk.filter == wanted.filter; });
+  const Walk* walk = older != walks_.end() ? &*older : walking_.get();
+  if (walk != nullptr && walk->filter == wanted.filter) kept_walks_->resume(walk->filter, walk->kept);
 }
 
 // The code for SUBACK; what is granted is put down in `pending`, what is retained for it in walks_.
@@ -52,7 +100,10 @@ uint8_t MqttSession::judge(const Filter& filter, uint32_t subscription_id, Pendi
   if (!within_limits(filter.filter) || (shared && !parse_shared(filter.filter)))
     return refused(Reason::topic_filter_invalid);
   const std::string_view own = own_filter(filter.filter);
-  if (!may(auth::Verb::read, own)) return refused(Reason::not_authorised);
+  if (!may_subscribe(own)) {
+    tell_denied(ToldKind::denied_subscribe, filter.filter, false);
+    return refused(Reason::not_authorised);
+  }
   const bool known = subscriptions_.find(filter.filter) != subscriptions_.end();
   if (!known && subscriptions_.size() + pending.wanted.size() >= kSubscriptionsMax)
     return refused(Reason::quota_exceeded);
@@ -62,52 +113,130 @@ uint8_t MqttSession::judge(const Filter& filter, uint32_t subscription_id, Pendi
   subscription.no_local = filter.no_local;
   subscription.retain_as_published = filter.retain_as_published;
   subscription.id = subscription_id;
-  auth::Authenticator* authenticator = broker_.options().authenticator;
-  if (authenticator != nullptr && own.ends_with("/#")) {
-    const std::string_view parent = own.substr(0, own.size() - 2);
-    if (!authenticator->sees(identity_, "mqtt", parent) || !may(auth::Verb::read, parent))
-      subscription.levels_min = static_cast<uint16_t>(levels_of(own));
-  }
-  pending.wanted.push_back({std::string(filter.filter), subscription});
+  subscription.levels_min = levels_min_of(own);
+  if (readable_) readable_->insert_or_assign(std::string(own), subscription.levels_min);
   const bool fetches = !shared && (filter.retain_handling == 0 || (filter.retain_handling == 1 && !known));
-  if (fetches) walks_.push_back({std::string(filter.filter), {}, filter.qos, subscription_id, subscription.levels_min});
+  const uint64_t walk = fetches && kept_walks_ ? kept_walks_->begin(filter.filter) : 0;
+  pending.wanted.push_back({std::string(filter.filter), subscription, walk});
+  if (fetches)
+    walks_.push_back({std::string(filter.filter), {}, filter.qos, subscription_id, subscription.levels_min, walk});
   return filter.qos;
+}
+
+// What reaches beyond what the client may read, and meets it, is taken where deliveries are filtered.
+bool MqttSession::may_subscribe(std::string_view own) {
+  if (!in_force()) return false;
+  if (!is_met(own)) return may(auth::Verb::read, own);
+  filters_ = true;
+  return true;
+}
+
+bool MqttSession::is_met(std::string_view own) const {
+  if (!rights_ || !broker_.options().filter_deliveries || has_right(auth::Verb::read, own)) return false;
+  return rights_->rights->may_meet(own);
+}
+
+// Of plant/# the topic plant is its own right. Where each message is looked at that says so.
+uint16_t MqttSession::levels_min_of(std::string_view own) const {
+  if (!rights_ || !own.ends_with("/#") || is_met(own)) return 0;
+  if (has_right(auth::Verb::read, own.substr(0, own.size() - 2))) return 0;
+  return static_cast<uint16_t>(levels_of(own));
+}
+
+bool MqttSession::still_holds(std::string_view filter, const Subscription& subscription) const {
+  const std::string_view own = own_filter(filter);
+  if (filters_ && broker_.options().filter_deliveries) return is_met(own) || has_right(auth::Verb::read, own);
+  return has_right(auth::Verb::read, own) && levels_min_of(own) <= subscription.levels_min;
+}
+
+// The roles say something else than before: whether it may still have what it has.
+bool MqttSession::keeps_its_rights() const {
+  if (will_ && !has_right(auth::Verb::write, will_->topic)) return false;
+  for (const auto& [filter, subscription] : subscriptions_)
+    if (!still_holds(filter, subscription)) return false;
+  if (!pending_) return true;
+  return std::all_of(pending_->wanted.begin(), pending_->wanted.end(), [this](const Wanted& wanted) {
+    return !pending_->subscribes || still_holds(wanted.filter, wanted.subscription);
+  });
+}
+
+bool MqttSession::wants(const Walk& walk, std::string_view topic) const {
+  return levels_of(topic) >= walk.levels_min && may_receive(topic);
+}
+
+void MqttSession::tell_subscribed(const Wanted& wanted) {
+  const std::string address = net::to_text(context_->remote());
+  ToldEvent event;
+  event.kind = ToldKind::subscribed;
+  event.qos = wanted.subscription.qos;
+  event.client = client_id_;
+  event.user = identity_.name;
+  event.address = address;
+  event.subject = wanted.filter;
+  broker_.telling().subscribed(event, identity_.principal.id != auth::kLocalId);
 }
 
 void MqttSession::activate(Pending& pending) {
   for (const Wanted& wanted : pending.wanted) {
+    if (!pending.subscribes) {
+      forget_filter(wanted.filter);
+      continue;
+    }
     broker_.subscribe(wanted.filter, wanted.subscription);
     subscriptions_.insert_or_assign(wanted.filter, wanted.subscription);
+    if (!kept_) tell_subscribed(wanted);
   }
   ByteWriter out;
-  encode(PacketType::suback, FilterAck{pending.id, {}, std::move(pending.codes)}, version_, out);
+  const PacketType type = pending.subscribes ? PacketType::suback : PacketType::unsuback;
+  encode(type, FilterAck{pending.id, {}, std::move(pending.codes)}, version_, out);
   write(out);
+  broker_.groups().pump();
+}
+
+void MqttSession::forget_filter(std::string_view filter) {
+  const auto found = subscriptions_.find(filter);
+  if (found == subscriptions_.end()) return;
+  broker_.unsubscribe(filter, *this);
+  subscriptions_.erase(found);
 }
 
 void MqttSession::take_unsubscribe(const Frame& frame) {
   Unsubscribe packet;
   if (const Fault fault = decode_unsubscribe(frame, version_, packet)) return fail(fault);
-  FilterAck answer;
-  answer.id = packet.id;
+  Pending pending;
+  pending.id = packet.id;
+  pending.subscribes = false;
   for (const std::string_view filter : packet.filters) {
-    const auto found = subscriptions_.find(filter);
-    const bool known = found != subscriptions_.end();
-    if (known) {
-      broker_.unsubscribe(filter, *this);
-      subscriptions_.erase(found);
-    }
+    const bool known = subscriptions_.find(filter) != subscriptions_.end();
+    if (known) pending.wanted.push_back({std::string(filter), {}, 0});
+    if (kept_walks_) kept_walks_->forget(filter);
     std::erase_if(walks_, [&](const Walk& walk) { return walk.filter == filter; });
-    answer.codes.push_back(static_cast<uint8_t>(known ? Reason::success : Reason::no_subscription_existed));
+    pending.codes.push_back(static_cast<uint8_t>(known ? Reason::success : Reason::no_subscription_existed));
   }
-  ByteWriter out;
-  encode(PacketType::unsuback, answer, version_, out);
-  write(out);
+  if (kept_ && !pending.wanted.empty()) return ask_kept(kUnsubscribe, std::move(pending));
+  activate(pending);
 }
 
-// Goes on with what is retained, while the client takes it.
+// Goes on with what is retained, while the client takes it. Of a durable session's SUBSCRIBE it is read when the subscription is
+// in force.
 void MqttSession::walk() {
+  if (kept_ && pending_) return;
   if (closed_ || walks_.empty() || asked_ != 0 || !outbox_.has_room()) return;
-  ask_retained();
+  if (read_again_ && read_again_->timer != 0) return;
+  if (!ask_retained()) read_again_later();
+}
+
+// A client that waits in vain comes again: what is retained is then fetched anew.
+void MqttSession::read_again_later() {
+  const int64_t now_ns = context_->monotonic_ns();
+  if (!read_again_) read_again_ = std::make_unique<ReadAgain>(ReadAgain{0, kReadAgainNs, now_ns});
+  if (now_ns - read_again_->since_ns >= kReadWithinNs) {
+    if (five()) write_reason(PacketType::disconnect, Reason::implementation_specific);
+    return end(net::CloseReason::limit, "what is retained cannot be read", true);
+  }
+  if (read_again_->timer != 0) return;
+  read_again_->timer = context_->arm(read_again_->delay_ns);
+  read_again_->delay_ns = std::min(2 * read_again_->delay_ns, kReadAgainMostNs);
 }
 
 bool MqttSession::ask_retained() {
@@ -119,42 +248,98 @@ bool MqttSession::ask_retained() {
   query.principal = identity_.principal;
   if (!context_->query(last_request_ + 1, std::move(query))) return false;
   asked_ = ++last_request_;
-  walking_ = std::move(walks_.front());
-  walks_.pop_front();
+  walking_ = std::make_unique<Walk>(std::move(walks_.front()));
+  walks_.erase(walks_.begin());
   return true;
 }
 
 void MqttSession::take_retained(const Reply& reply) {
   if (!in_force()) return revoke();
-  if (pending_) {
+  if (pending_ && !kept_) {
     Pending pending = std::move(*pending_);
     pending_.reset();
     activate(pending);
     resume();
   }
-  const bool still = subscriptions_.find(walking_.filter) != subscriptions_.end();
-  if (reply.ok() && still) {
-    push_retained(reply);
-    if (reply.numbers[1] != 0) walks_.push_front(std::move(walking_));
+  const std::unique_ptr<Walk> walking = std::move(walking_);
+  const bool still = subscriptions_.find(walking->filter) != subscriptions_.end();
+  if (!reply.ok() && still) {
+    walks_.insert(walks_.begin(), std::move(*walking));
+    return read_again_later();
+  }
+  if (reply.ok()) read_again_.reset();
+  if (still) {
+    push_retained(reply, *walking);
+    tell_walked(false);
+    if (reply.numbers[1] != 0) walks_.insert(walks_.begin(), std::move(*walking));
   }
   walk();
 }
 
-void MqttSession::push_retained(const Reply& reply) {
+void MqttSession::push_retained(const Reply& reply, Walk& walk) {
   const Result<RetainedPage> page = decode_retained_page(reply.payload.view());
   if (!page) return;
   const int64_t now = context_->monotonic_ns();
   const int64_t utc = context_->utc_ns();
+  PageMark mark;
+  if (walk.kept != 0) mark.page = mark_page(*page, walk, reply.numbers[1] == 0);
   for (const RetainedPage::Item& item : page->items) {
     auto message = std::make_shared<Message>();
     message->bytes = reply.payload;
     message->view = item.message;
     message->received_ns = now - std::max<int64_t>(0, utc - item.stored);
-    Delivery delivery{std::min(item.message.qos, walking_.qos), true, {}, {}};
-    if (walking_.subscription_id != 0) delivery.subscription_ids.push_back(walking_.subscription_id);
-    if (levels_of(item.message.topic) >= walking_.levels_min) outbox_.push(message, delivery);
+    Delivery delivery{std::min(item.message.qos, walk.qos), true, {}, {}};
+    if (walk.subscription_id != 0) delivery.subscription_ids.push_back(walk.subscription_id);
+    if (!wants(walk, item.message.topic)) {
+      if (!may_receive(item.message.topic)) outbox_.pass_over();
+      continue;
+    }
+    delivery.mark = mark;
+    ++mark.place;
+    outbox_.push(message, delivery);
   }
-  walking_.after = page->last;
+  const bool first = walk.after.empty();
+  walk.after = page->last;
+  if (first && walk.filter.starts_with("$SYS/")) push_sys(walk);
+}
+
+// What the broker says of itself is as if it were retained.
+void MqttSession::push_sys(const Walk& walk) {
+  Delivery delivery{0, true, {}, {}};
+  if (walk.subscription_id != 0) delivery.subscription_ids.push_back(walk.subscription_id);
+  broker_.sys().each(walk.filter, [&](std::string_view topic, std::string_view value) {
+    MessageView message;
+    message.retain = true;
+    message.topic = topic;
+    message.payload = value;
+    if (wants(walk, topic)) outbox_.push(Broker::make_message(message, {0, 0, {}, context_->monotonic_ns()}), delivery);
+  });
+}
+
+uint64_t MqttSession::mark_page(const RetainedPage& page, const Walk& walk, bool end) {
+  std::vector<std::string> topics;
+  for (const RetainedPage::Item& item : page.items)
+    if (wants(walk, item.message.topic)) topics.emplace_back(item.message.topic);
+  return kept_walks_->add_page(walk.kept, walk.filter, std::move(topics), page.last, end);
+}
+
+void MqttSession::tell_walked(bool leaves) {
+  if (!kept_walks_) return;
+  for (const PageMark& mark : outbox_.take_done()) kept_walks_->done(mark);
+  for (Walked& walked : kept_walks_->take_progress(leaves))
+    broker_.keeper().walked({kept_->session(), kept_->epoch(), std::move(walked)});
+}
+
+// What an earlier connection did not get done.
+void MqttSession::resume_walks(const OpenedSession& opened) {
+  for (const OpenedSession::Walk& one : opened.walks) {
+    const auto found = subscriptions_.find(one.filter);
+    if (found == subscriptions_.end()) continue;
+    const Subscription& of = found->second;
+    walks_.push_back({std::string(one.filter), std::string(one.after), of.qos, of.id, of.levels_min,
+                      kept_walks_->resume(one.filter, one.number)});
+  }
+  walk();
 }
 
 }  // namespace heptane::iot::mqtt

@@ -1,0 +1,130 @@
+#include "bench/mqtt_brokers.h"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "bench/mqtt_tls.h"
+#include "bench/report.h"
+
+namespace heptane::bench {
+
+namespace {
+
+constexpr const char* kPassword = "correct horse battery";
+
+[[noreturn]] void give_up(const std::string& why) {
+  std::fprintf(stderr, "bench: %s\n", why.c_str());
+  std::exit(1);
+}
+
+uint16_t port_of(const std::string& endpoint) {
+  return static_cast<uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1)));
+}
+
+// One HTTP request on a connection of its own; ends the bench when the answer is an error.
+std::string ask(uint16_t port, const std::string& method_and_path, const std::string& token, const std::string& body) {
+  const int fd = open_mqtt_socket(port);
+  std::string request = method_and_path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+  if (!token.empty()) request += "Authorization: Bearer " + token + "\r\n";
+  if (!body.empty()) request += "Content-Type: application/json\r\n";
+  request += "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  send_all(fd, as_bytes(request));
+  std::string answer;
+  char piece[4096];
+  for (ssize_t count = 0; (count = ::recv(fd, piece, sizeof piece, 0)) > 0;)
+    answer.append(piece, static_cast<size_t>(count));
+  ::close(fd);
+  if (!answer.starts_with("HTTP/1.1 20")) give_up(method_and_path + ": " + answer);
+  return answer;
+}
+
+std::vector<std::string> arguments_of(const std::string& directory, Security security) {
+  std::vector<std::string> arguments = {"--set", "mqtt.max_inflight=1000", "--set", "limits.connections=19000"};
+  if (security == Security::passwords) arguments.insert(arguments.end(), {"--auth", "--plain-on-loopback"});
+  if (security == Security::tls) {
+    const std::string files = std::filesystem::absolute(directory + "-tls");
+    std::filesystem::create_directories(files);
+    make_tls_files(files);
+    const std::vector<std::string> settings = {"tls.listeners=mqtt", "tls.certificate=" + files + "/tls.crt",
+                                               "tls.key=" + files + "/tls.key"};
+    for (const std::string& setting : settings) arguments.insert(arguments.end(), {"--set", setting});
+  }
+  return arguments;
+}
+
+std::string token_in(const std::string& text) {
+  constexpr size_t kTokenBytes = 52;
+  const size_t at = text.find("hpt_");
+  return at == std::string::npos ? "" : text.substr(at, kTokenBytes);
+}
+
+}  // namespace
+
+HeptaneBroker::HeptaneBroker(const std::string& directory, Security security)
+    : process_(directory, arguments_of(directory, security)) {
+  if (security == Security::passwords) make_user();
+}
+
+uint16_t HeptaneBroker::port() const { return port_of(process_.endpoint("mqtt")); }
+
+// The one-time token that a first start prints makes one that lasts.
+void HeptaneBroker::make_user() {
+  constexpr int64_t kLimitNs = 10'000'000'000;
+  std::string first;
+  for (const int64_t end_ns = now_ns() + kLimitNs; first.empty(); ::usleep(1000)) {
+    if (now_ns() > end_ns) give_up("Heptane prints no token");
+    first = token_in(process_.output());
+  }
+  const uint16_t admin = port_of(process_.endpoint("admin"));
+  token_ = token_in(ask(admin, "POST /api/v1/tokens", first, R"({"name":"bench"})"));
+  password_ = kPassword;
+  ask(admin, "POST /api/v1/roles", token_,
+      R"({"name":"bench","permissions":[{"module":"mqtt","pattern":"*","verbs":["read","write"]}]})");
+  ask(admin, "POST /api/v1/users", token_, R"({"name":"bench","password":")" + password_ + R"(","roles":["bench"]})");
+}
+
+double HeptaneBroker::metric(const std::string& name) const {
+  const std::string text = ask(port_of(process_.endpoint("admin")), "GET /metrics", token_, "");
+  const size_t at = text.find("\n" + name + " ");
+  return at == std::string::npos ? 0 : std::strtod(text.c_str() + at + name.size() + 2, nullptr);
+}
+
+std::unique_ptr<MosquittoBroker> MosquittoBroker::start(const std::string& directory, Security security) {
+  const std::string program = find_program("mosquitto");
+  if (program.empty()) return nullptr;
+  std::filesystem::create_directories(directory);
+  const std::string absolute = std::filesystem::absolute(directory);
+  const uint16_t port = free_port();
+  std::ofstream file(absolute + "/mosquitto.conf");
+  file << "listener " << port << " 127.0.0.1\npersistence false\nset_tcp_nodelay true\nmax_inflight_messages 0\n"
+       << "max_queued_messages 0\nlog_dest none\nlog_type error\nconnection_messages false\n";
+  if (::geteuid() == 0) file << "user root\n";  // else it becomes another user, who cannot read here
+  if (security == Security::passwords) {
+    const std::string users = absolute + "/passwords";
+    const std::string command = "mosquitto_passwd -b -c '" + users + "' bench '" + kPassword + "' > /dev/null";
+    const int status = std::system(command.c_str());
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) give_up("mosquitto_passwd makes no password file");
+    file << "password_file " << users << "\n";
+  } else {
+    file << "allow_anonymous true\n";
+  }
+  if (security == Security::tls) {
+    make_tls_files(absolute);
+    file << "certfile " << absolute << "/tls.crt\nkeyfile " << absolute << "/tls.key\n";
+  }
+  file.close();
+  auto process = std::make_unique<PeerProcess>(
+      absolute, std::vector<std::string>{program, "-c", absolute + "/mosquitto.conf"}, port);
+  return std::unique_ptr<MosquittoBroker>(new MosquittoBroker(std::move(process), port));
+}
+
+MqttLogin MosquittoBroker::user() const { return {"", "bench", kPassword}; }
+
+}  // namespace heptane::bench

@@ -1,0 +1,60 @@
+// The two brokers that are measured, each started for it: Heptane as served, mosquitto with everything in memory and nothing
+// dropped. Both send small packets at once (TCP_NODELAY) and hold as much for a client as the loads have in flight.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "bench/heptane_process.h"
+#include "bench/mqtt_wire.h"
+#include "bench/peer_process.h"
+
+namespace heptane::bench {
+
+constexpr const char* kMosquittoSettings =
+    "persistence false, set_tcp_nodelay true, max_inflight_messages 0 and max_queued_messages 0 (no limit), log_type "
+    "error";
+constexpr const char* kHeptaneMqttSettings =
+    "mqtt.max_inflight=1000, limits.connections=19000; a PUBACK is synced; QoS 0 passes no log";
+
+enum class Security : uint8_t { none, passwords, tls };
+
+class HeptaneBroker {
+ public:
+  HeptaneBroker(const std::string& directory, Security security);
+
+  pid_t pid() const { return process_.pid(); }
+  uint16_t port() const;
+  double metric(const std::string& name) const;
+  // With passwords: a user who may do everything, and a token.
+  MqttLogin user() const { return {"", "bench", password_}; }
+  MqttLogin token() const { return {"", "token", token_}; }
+
+ private:
+  void make_user();
+
+  HeptaneProcess process_;
+  std::string password_;
+  std::string token_;
+};
+
+class MosquittoBroker {
+ public:
+  // Null: it is not installed.
+  static std::unique_ptr<MosquittoBroker> start(const std::string& directory, Security security);
+
+  pid_t pid() const { return process_->pid(); }
+  uint16_t port() const { return port_; }
+  MqttLogin user() const;
+
+ private:
+  MosquittoBroker(std::unique_ptr<PeerProcess> process, uint16_t port) : process_(std::move(process)), port_(port) {}
+
+  std::unique_ptr<PeerProcess> process_;
+  uint16_t port_;
+};
+
+}  // namespace heptane::bench

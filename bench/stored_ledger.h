@@ -1,0 +1,22 @@
+// A ledger of very many transfers, stored through its wire: what the benches of its history look into.
+#pragma once
+
+#include <vector>
+
+#include "bench/ledger_wire.h"
+
+namespace heptane::bench {
+
+constexpr uint64_t kLedgerBatch = 8189;
+// So many transfers share a value of user_data_64, anywhere among all.
+constexpr uint64_t kSharingUserData = 10;
+
+// Ends the bench with the reason.
+void must(bool good, const char* what);
+
+// Ids 1 to `accounts`.
+void store_accounts(LedgerWire& wire, uint64_t accounts);
+// Ids 1 to `transfers`, between random accounts, each of the amount that its id is. Milliseconds of each batch.
+std::vector<double> store_transfers(LedgerWire& wire, uint64_t accounts, uint64_t transfers);
+
+}  // namespace heptane::bench

@@ -1,0 +1,32 @@
+#include "modules/iot/device_keys.h"
+
+#include "modules/iot/machine/devices/device_api.h"
+
+namespace heptane::iot {
+
+namespace {
+
+// With its word it is as if it were not there.
+config::Key limit(std::string_view name, config::Type type, const char* help, int64_t max) {
+  config::Key key{.name = std::string(name), .type = type};
+  key.help = help;
+  key.fallback = int64_t{-1};
+  key.min = 1;
+  key.max = max;
+  key.word = "default";
+  key.word_value = -1;
+  key.reloadable = key.logged = true;
+  return key;
+}
+
+}  // namespace
+
+std::vector<config::Key> device_keys() {
+  using config::Type;
+  return {
+      limit(devices::kMaxThings, Type::integer, "Devices in the registry; default: 1000000", devices::kThingsCeiling),
+      limit(devices::kMaxAttributes, Type::integer, "Attributes of a device; default: 50", devices::kAttributesCeiling),
+      limit(devices::kMaxThingBytes, Type::size, "All texts of a device; default: 8 KiB", devices::kThingBytesCeiling)};
+}
+
+}  // namespace heptane::iot

@@ -1,0 +1,48 @@
+// What a connection publishes to topics of AWS IoT's services: requests, which no subscriber sees.
+
+#include "modules/iot/domain/devices/shadow.h"
+#include "modules/iot/gateway/mqtt/session.h"
+
+namespace heptane::iot::mqtt {
+
+// Success: an answer follows, or nobody waits for one.
+Reason MqttSession::use_service(const MessageView& message, uint64_t ticket) {
+  const auto topic = devices::parse_shadow_topic(message.topic);
+  if (!topic || !may(auth::Verb::write, message.topic)) {
+    tell_denied(ToldKind::denied_publish, message.topic, !topic);
+    return Reason::not_authorised;
+  }
+  const bool taken = broker_.shadows().request(*topic, message.payload, context_->id(), ticket, identity_.principal);
+  return taken ? Reason::success : Reason::quota_exceeded;
+}
+
+void MqttSession::refuse_service(uint64_t ticket, Reason reason) {
+  if (reason != Reason::success) inbox_.complete(ticket, reason);
+}
+
+// The thing whose user this is. What AWS's SDKs append to a user is not part of it.
+bool MqttSession::is_own_thing(std::string_view topic) const {
+  return identity_.principal.id != auth::kLocalId && devices::is_of_thing(topic, identity_.name);
+}
+
+// Which thing is connected here: the client's, where nobody is asked who he is or a role lets it speak for that thing; else the
+// user's.
+bool MqttSession::is_thing_by_client() const {
+  if (broker_.options().authenticator == nullptr || client_id_ == identity_.name) return true;
+  if (!devices::valid_name(client_id_)) return false;
+  return has_right(auth::Verb::write, "$aws/things/" + client_id_ + "/shadow/update");
+}
+
+void MqttSession::tell_thing(bool connected) {
+  ThingPresence& things = broker_.things();
+  if (connected) {
+    thing_by_client_ = is_thing_by_client();
+    thing_connection_ = things.next_number();
+  }
+  if (!thing_by_client_) things.note_user(identity_.name, thing_connection_, connected);
+  things.tell(thing_by_client_ ? client_id_ : identity_.name, thing_connection_, connected);
+}
+
+std::string_view user_without_sdk(std::string_view user) { return user.substr(0, user.find("?SDK=")); }
+
+}  // namespace heptane::iot::mqtt

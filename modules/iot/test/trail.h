@@ -1,0 +1,35 @@
+// The machine of users as far as the broker needs it: it remembers what it was told for the audit trail. Test support.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernel/shard/audit_port.h"
+#include "kernel/shard/effects.h"
+
+namespace heptane::iot::test {
+
+class Trail final : public StateMachine, public AuditPort {
+ public:
+  MachineId id() const override { return machine_ids::kAuth; }
+  std::string_view name() const override { return "auth"; }
+  void apply(const Command&, Effects&) override {}
+  void query(const Query&, Reply&) const override {}
+  void open_scope() override {}
+  void close_scope(ScopeOutcome) override {}
+  uint64_t memory_bytes() const override { return 0; }
+  void save(SnapshotWriter&) const override {}
+  Result<void> restore(SnapshotReader&) override { return {}; }
+
+  void audit_denied(const Command&, std::string_view on, std::string_view, uint64_t, Effects&) override {
+    told.push_back("denied " + std::string(on));
+  }
+  void audit_done(const Command&, std::string_view action, std::string_view on, std::string_view detail,
+                  Effects&) override {
+    told.push_back(std::string(action) + ' ' + std::string(on) + ": " + std::string(detail));
+  }
+
+  std::vector<std::string> told;
+};
+
+}  // namespace heptane::iot::test

@@ -1,0 +1,62 @@
+// MQTT in a simulation: who takes part, and its end.
+#include "sim/mqtt_client.h"
+#include "sim/mqtt_members.h"
+#include "sim/mqtt_operator.h"
+#include "sim/simulator.h"
+
+namespace heptane::sim {
+
+namespace {
+
+constexpr uint16_t kMqttPort = 1883;
+constexpr uint16_t kAdminPort = 7070;
+
+}  // namespace
+
+// In a third of the seeds.
+void Simulation::make_mqtt_clients() {
+  SeededRandom chance(SeededRandom(options_.seed * 1'000'003 + 11).next());
+  const auto publishers = static_cast<uint32_t>(1 + chance.below(3));
+  for (uint32_t i = 0; i < publishers; ++i)
+    clients_.push_back(std::make_unique<SimMqttPublisher>(world_, mqtt_watch_, i, kMqttPort));
+  const bool operates = !chance.one_in(3);
+  if (operates) clients_.push_back(std::make_unique<SimMqttOperator>(world_, mqtt_watch_, kAdminPort));
+  static constexpr const char* kFilters[] = {"sim/#", "sim/+/1", "app/#", "sim/0/+"};
+  for (uint32_t i = static_cast<uint32_t>(1 + chance.below(2)); i > 0; --i) {
+    const char* filter = i == 1 ? kFilters[0] : kFilters[chance.below(std::size(kFilters))];
+    clients_.push_back(std::make_unique<SimMqttSubscriber>(world_, mqtt_watch_, i, kMqttPort, filter));
+  }
+  if (!chance.one_in(3)) make_mqtt_group(chance);
+  if (chance.one_in(2)) clients_.push_back(std::make_unique<SimMqttKeeper>(world_, mqtt_watch_, 0, kMqttPort, false));
+  clients_.push_back(std::make_unique<SimMqttKeeper>(world_, mqtt_watch_, 1, kMqttPort, true));
+  // Timers of their sessions' expiry are none of the ledger's.
+  if (!with_ledger_) make_mqtt_mortals(chance);
+}
+
+void Simulation::make_mqtt_group(SeededRandom& chance) {
+  static constexpr const char* kFilters[] = {"sim/#", "sim/+/0", "app/#", "sim/+/+"};
+  mqtt_watch_.groups.push_back({"g", kFilters[chance.below(std::size(kFilters))]});
+  const size_t group = mqtt_watch_.groups.size() - 1;
+  const uint64_t durable = 1 + chance.below(2);
+  const uint64_t members = durable + chance.below(3);
+  for (uint32_t i = 0; i < members; ++i)
+    clients_.push_back(std::make_unique<SimMqttMember>(world_, mqtt_watch_, group, i, kMqttPort, i < durable));
+}
+
+void Simulation::make_mqtt_mortals(SeededRandom& chance) {
+  with_mortals_ = true;
+  clients_.push_back(std::make_unique<SimMqttHeir>(world_, mqtt_watch_, kMqttPort));
+  for (uint32_t i = static_cast<uint32_t>(1 + chance.below(2)); i > 0; --i) {
+    const auto expiry_s = static_cast<uint32_t>(chance.one_in(4) ? 0 : 2 + chance.below(8));
+    clients_.push_back(std::make_unique<SimMqttMortal>(world_, mqtt_watch_, i, kMqttPort, expiry_s));
+  }
+}
+
+// Everybody has: wills come, then the newcomer looks at what is retained.
+bool Simulation::mqtt_has_ended() {
+  if (!with_mqtt_ || mqtt_watch_.log_is_known) return true;
+  (void)mqtt_log_.learn(*server_, checker_);
+  return false;
+}
+
+}  // namespace heptane::sim
