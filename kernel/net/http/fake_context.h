@@ -54,6 +54,13 @@ class FakeContext : public net::SessionContext {
     pump();
   }
 
+  // The first of what is held back.
+  void deliver_one() {
+    const auto answer = std::move(answers_.front());
+    answers_.pop_front();
+    answer();
+  }
+
   void take_output(size_t bytes) { drained_ += bytes; }  // the peer reads, and output may stay full
   void drain_output() {
     const bool was_full = output_full();

@@ -128,6 +128,48 @@ TEST_F(RefusedForNow, HoldsNobodyElseUp) {
   EXPECT_EQ(hex_of(world_.take_output("a")), "40020001");
 }
 
+// What stands behind the refusal of another client's message is on its way to be refused when more comes.
+TEST(MqttSession, WhatFollowsARefusalThatIsNotKnownYetWaitsBehindIt) {
+  World world;
+  world.send("s", connect("s"));
+  world.send("s", bytes_of("82 r6 m1 s1 't' 01"));
+  world.send("a", connect("a"));
+  world.send("b", connect("b"));
+  world.take_output("s");
+  world.take_output("b");
+  world.hold(true);
+  world.refuse_next(Errc::no_space);
+  world.send("a", bytes_of("32 r6 s1 't' m1 'a'"));
+  world.send("b", bytes_of("32 r6 s1 't' m7 'x'"));
+  world.deliver_one();
+  world.send("b", bytes_of("32 r6 s1 't' m8 'y'"));
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(world.take_output("b"), "");
+  world.pass_time(100'000'000);
+  EXPECT_EQ(hex_of(world.take_output("b")), "4002000740020008");
+  EXPECT_EQ(hex_of(world.take_output("s")),
+            hex_of(bytes_of("32 r6 s1 't' m1 'a' 32 r6 s1 't' m2 'x' 32 r6 s1 't' m3 'y'")));
+}
+
+// It goes on its way when the refusals are in, and before what is held.
+TEST(MqttSession, ARefusalHoldsAnotherClientUpForItsOwnTimeOnly) {
+  World world;
+  world.send("a", connect("a"));
+  world.send("b", connect("b"));
+  world.send("c", connect("c"));
+  world.take_output("c");
+  world.hold(true);
+  world.refuse_next(Errc::no_space);
+  world.send("a", bytes_of("32 r6 s1 't' m1 'a'"));
+  world.send("b", bytes_of("32 r6 s1 't' m7 'x'"));
+  world.deliver_one();
+  world.send("c", bytes_of("32 r6 s1 't' m3 'z'"));
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(hex_of(world.take_output("c")), "40020003");
+}
+
 TEST_F(RefusedForNow, EndsWithItsConnection) {
   world_.break_off("b");
   const size_t commands = world_.commands();

@@ -42,6 +42,8 @@ class World {
   void break_off(const std::string& name);
   void pass_time(int64_t ns);
   void hold(bool held) { held_ = held; }
+  // One of what the gateway is not told; the rest stays held.
+  void deliver_one() { gateway_->context->deliver_one(); }
   // Once the machine has such a command its answer and what comes behind it are kept back.
   void hold_after(CommandType type) { hold_after_ = type; }
   // Reads of the log come back one of each client at a time, as out of a pool of readers.

@@ -293,6 +293,7 @@ void Broker::close_batch() {
 void Broker::send_batches() {
   while (!closed_batches_.empty() && context_ != nullptr) {
     Batch& batch = closed_batches_.front();
+    if (!in_flight_.empty() && in_flight_.back().chain != batch.chain) return;
     ByteWriter whole;
     whole.reserve(kCountBytes + batch.bytes.size());
     whole.le<uint16_t>(static_cast<uint16_t>(batch.waiting.size()));
@@ -331,6 +332,7 @@ void Broker::on_reply(RequestId request, const Reply& reply) {
   waiting_ -= batch.waiting.size();
   waiting_bytes_ -= std::min(waiting_bytes_, batch.payload.size() - kCountBytes);
   release(batch, reply);
+  if (!closed_batches_.empty() && in_flight_.empty()) wake_later(0);
   if (!crowded()) resume_paused();
 }
 
@@ -386,6 +388,7 @@ void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>
 void Broker::refuse(const InFlight& batch, Errc error) {
   const bool for_now = error == Errc::overloaded || error == Errc::no_space;
   Batch held;
+  std::set<SessionId> holds;
   held.principal = batch.principal;
   ByteReader in(batch.messages());
   for (const Waiting& waiting : batch.waiting) {
@@ -399,6 +402,7 @@ void Broker::refuse(const InFlight& batch, Errc error) {
     }
     held.bytes.append(batch.messages().subspan(begin, in.position() - begin));
     held.waiting.push_back(waiting);
+    holds.insert(waiting.session);
   }
   if (!for_now) return;
   if (batch.chain == chain_) {
@@ -408,8 +412,29 @@ void Broker::refuse(const InFlight& batch, Errc error) {
   if (held.waiting.empty()) return;
   waiting_ += held.waiting.size();
   waiting_bytes_ += held.bytes.size();
+  // What they sent since the chain broke, which the shard would take.
+  for (Batch& later : closed_batches_)
+    if (later.chain == chain_) hold_of(later, holds, held);
+  std::erase_if(closed_batches_, [](const Batch& one) { return one.waiting.empty(); });
+  hold_of(batch_, holds, held);
   held_.push_back(std::move(held));
   if (held_timer_ == 0) held_timer_ = context_->arm(kHeldNs);
+}
+
+// Moves their messages.
+void Broker::hold_of(Batch& batch, const std::set<SessionId>& publishers, Batch& held) {
+  Batch left;
+  left.principal = batch.principal;
+  left.chain = batch.chain;
+  ByteReader in(batch.bytes.view());
+  for (const Waiting& waiting : batch.waiting) {
+    const size_t begin = in.position();
+    read_message(in);
+    Batch& to = publishers.contains(waiting.session) ? held : left;
+    to.bytes.append(batch.bytes.view().subspan(begin, in.position() - begin));
+    to.waiting.push_back(waiting);
+  }
+  batch = std::move(left);
 }
 
 // When all that stands behind it in the old chain was refused as well. Who is gone sends it again itself.

@@ -6,7 +6,8 @@
 // What a durable session gets at QoS 1 and 2 comes out of its queue in the machine; a message here only wakes it (kept_outbox.h).
 //
 // What is refused for now (a full disk) and cannot be told to its publisher (MQTT 3) is tried again, in its order: everything that
-// was sent behind it is refused by the shard as well (Submission::chain), and its publisher is not read meanwhile.
+// was sent behind it is refused by the shard as well (Submission::chain), its publisher is not read meanwhile, and what came after
+// the refusal of another waits until all that was sent before is answered: some of it may stand behind what is held by then.
 //
 // It outlives connections: a publisher that is gone does not take its message with it. Its own way to the shard is a session
 // without a peer (mqtt.h). Bounds: kWaitingBytesMax and kWaitingMax of what is not acknowledged; at half of it, or
@@ -264,6 +265,7 @@ class Broker {
   void release(const InFlight& batch, const Reply& reply);
   void release_messages(const Buffer& messages, const std::vector<Waiting>& waiting, const Reply& reply);
   void refuse(const InFlight& batch, Errc error);
+  static void hold_of(Batch& batch, const std::set<SessionId>& publishers, Batch& held);
   void try_again();
   void tell(const Waiting& waiting, Reason reason);
   size_t deliver(const MessagePtr& message);
