@@ -250,6 +250,7 @@ bool MqttSession::ask_retained() {
   asked_ = ++last_request_;
   walking_ = std::make_unique<Walk>(std::move(walks_.front()));
   walks_.erase(walks_.begin());
+  if (walks_.empty()) walks_.shrink_to_fit();  // most clients subscribe once
   return true;
 }
 
