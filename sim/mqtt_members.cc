@@ -150,7 +150,8 @@ bool SimMqttMortal::awake() {
   if (finishing_) {
     if (watch_.server_stops) return true;
     dead_ = fresh_;
-    if (dead_) watch_.deaths[number_] = {connection_, expiry_s_ > 0};
+    // A will that no log has is gone with its server, whose end this client may not have noticed.
+    if (dead_ && (expiry_s_ > 0 || met_ == watch_.starts)) watch_.deaths[number_] = {connection_, expiry_s_ > 0};
     reconnect_later(dead_ ? "dies for good" : "comes once more");
     return false;
   }
@@ -172,6 +173,7 @@ void SimMqttMortal::on_session(bool present) {
   SimMqttReceiver::on_session(present);
   watch_.present[{number_, connection_}] = present;
   fresh_ = finishing_ && !watch_.server_stops;
+  met_ = watch_.starts;
   if (!present) got_.clear();
 }
 

@@ -80,6 +80,7 @@ class SimMqttMortal final : public SimMqttReceiver {
   int64_t away_until_ns_ = 0;
   bool dead_ = false;
   bool fresh_ = false;         // the server that has its connection will be there to see it die
+  uint32_t met_ = 0;           // that server, by its number
   bool leaving_ = false;       // DISCONNECT is on its way
   std::vector<uint32_t> got_;  // of each publisher, in this session
 };

@@ -51,7 +51,9 @@ struct MqttWatch {
     bool has_session = false;
   };
   std::map<uint32_t, Death> deaths;
+  uint32_t starts = 0;
   void server_starts() {
+    ++starts;
     std::erase_if(deaths, [](const auto& one) { return !one.second.has_session; });
   }
   // As the log has them (MqttLog), when everybody else has come to an end.
