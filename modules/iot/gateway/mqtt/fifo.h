@@ -14,6 +14,10 @@ class Fifo {
   size_t size() const { return items_.size() - head_; }
   T& operator[](size_t at) { return items_[head_ + at]; }
   T& front() { return items_[head_]; }
+  const T& front() const { return items_[head_]; }
+  T& back() { return items_.back(); }
+  auto begin() { return items_.begin() + static_cast<std::ptrdiff_t>(head_); }
+  auto end() { return items_.end(); }
   auto begin() const { return items_.begin() + static_cast<std::ptrdiff_t>(head_); }
   auto end() const { return items_.end(); }
 

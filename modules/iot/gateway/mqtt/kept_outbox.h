@@ -3,7 +3,6 @@
 // for PUBREC, which is synced before PUBREL answers it. Of what was sent the numbers are held. One connection's; the I/O thread's.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 
@@ -65,7 +64,7 @@ class KeptOutbox final : public QueueReader {
   std::function<bool(std::string_view)> may_receive_;
   bool tells_ = false;
   std::map<PacketId, Sent> sent_;
-  std::deque<uint64_t> order_;  // numbers in sent_, and some that are not any more
+  Fifo<uint64_t> order_;  // numbers in sent_, and some that are not any more
   RequestId last_request_ = kRequests;
 };
 

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <string>
 #include <string_view>
@@ -47,7 +46,7 @@ class KeptWalks {
   };
 
   std::map<std::string, uint64_t> current_;  // walks by their filters
-  std::deque<Page> pages_;
+  std::vector<Page> pages_;
   uint64_t last_walk_ = 0;
   uint64_t last_mark_ = 0;
 };

@@ -6,11 +6,11 @@
 // known to know (Settlement::sent). At most kItemsMax references and kLoadedBytesMax of messages are held. The I/O thread's.
 #pragma once
 
-#include <deque>
 #include <vector>
 
 #include "kernel/net/session.h"
 #include "modules/iot/gateway/mqtt/broker.h"
+#include "modules/iot/gateway/mqtt/fifo.h"
 #include "modules/iot/machine/session_api.h"
 
 namespace heptane::iot::mqtt {
@@ -82,7 +82,7 @@ class QueueReader {
 
   Broker& broker_;
   net::SessionContext* context_ = nullptr;  // null: there is no way to the shard any more
-  std::deque<Item> items_;
+  Fifo<Item> items_;
   bool broken_ = false;
   bool stale_ = false;
   Queue queue_;
