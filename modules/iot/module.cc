@@ -123,7 +123,7 @@ const Keys& mqtt_keys() {
       bind<&MqttOptions::streams>({.name = "mqtt.streams",
                                    .type = Type::tables,
                                    .help = "Streams over topic filters: tables with name, filter and, where wanted, "
-                                           "retention_ms, retention_bytes, partitions, qos0, publish; one that is "
+                                           "retention_ms, retention_bytes, partitions, qos0, publish, relaxed; one "
                                            "taken out stays until it is dropped over HTTP",
                                    .wrong = mqtt::wrong_stream_table,
                                    .wrong_together = mqtt::wrong_stream_tables,

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "modules/iot/domain/topics/topics.h"
@@ -99,7 +100,11 @@ class Roles final : public auth::Authenticator, public auth::Rules {
   std::vector<std::string_view> mechanisms(const auth::Peer&) const override { return {}; }
   std::unique_ptr<auth::SaslExchange> begin(std::string_view, const auth::Peer&) override { return nullptr; }
   std::optional<auth::Identity> by_certificate(const auth::Peer&) override { return auth::Identity{{16, 1}, who, {}}; }
-  bool in_force(const auth::Identity& identity) const override { return of.contains(identity.name); }
+  bool in_force(const auth::Identity& identity) const override {
+    const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+    lowest_frame = std::min(lowest_frame, here);
+    return of.contains(identity.name);
+  }
   std::optional<auth::Role> grants(const auth::Identity& identity, std::string_view) const override {
     ++asked;
     return of.at(identity.name);
@@ -123,6 +128,7 @@ class Roles final : public auth::Authenticator, public auth::Rules {
   uint64_t changes = 1;
   int denied = 0;
   mutable int asked = 0;
+  mutable uintptr_t lowest_frame = UINTPTR_MAX;
 };
 
 class RightsWorld : public testing::Test {
@@ -318,6 +324,60 @@ TEST_F(RightsWorld, WhatOneMemberOfAGroupMayNotReadIsAnothers) {
     EXPECT_EQ(topics("s"), Topics{"plant/5"}) << durable;
     world_.reset();
   }
+}
+
+TEST_F(RightsWorld, WhatAGroupsMemberMayReadSinceItsLastPacketIsIts) {
+  for (const bool durable : {false, true}) {
+    start(true);
+    if (durable)
+      connect_durable("s", "plant");
+    else
+      connect("s", "plant");
+    ASSERT_EQ(subscribe("s", "$share/g/#"), 1);
+    roles_.set("plant", {{"mqtt", "other/*", kRead}});
+    for (const int qos : {0, 1}) publish("other/" + std::to_string(qos), qos);
+    EXPECT_EQ(topics("s"), (Topics{"other/0", "other/1"})) << durable;
+    EXPECT_EQ(passed_over(), 0U) << durable;
+    EXPECT_EQ(world_->machine().lost_count(), 0U) << durable;
+    world_.reset();
+  }
+}
+
+// It was subscribed to when they came, and has the right to them no more.
+TEST_F(RightsWorld, ADurableSessionIsNotSentWhatItMayNotReadAnyMore) {
+  start();
+  roles_.set("s", {{"mqtt", "plant/*", kRead}, {"mqtt", "more/*", kRead}});
+  connect("s", "s", "", "00", "08 11 L600 21 H1");
+  ASSERT_EQ(subscribe("s", "more/#"), 1);
+  for (int i = 0; i < 3; ++i) publish("more/" + std::to_string(i), 1);
+  const std::string first = world_->take_output("s");
+  world_->send("s", whole("A2", "m9 00 " + text("more/#")));
+  roles_.set("s", {{"mqtt", "plant/*", kRead}});
+  EXPECT_EQ(topics("s", first), Topics{"more/0"});
+  pass_seconds(1);
+  EXPECT_EQ(topics("s"), Topics{});
+  EXPECT_FALSE(world_->client("s").context->closed) << "it uses nothing that it lost";
+  EXPECT_EQ(world_->machine().references_count(), 0U);
+  EXPECT_EQ(world_->machine().lost_count(), 0U);
+  EXPECT_EQ(passed_over(), 2U);
+}
+
+// However many they are: the stack does not grow with them.
+TEST_F(RightsWorld, AGroupWhoseMembersAllLoseTheirRightsIsClosedOneByOne) {
+  constexpr int kMembers = 300;
+  constexpr uintptr_t kStackMost = 64 << 10;
+  start();
+  for (int i = 0; i < kMembers; ++i) {
+    const std::string name = "m" + std::to_string(i);
+    ASSERT_EQ(connect(name, "plant"), 0);
+    ASSERT_EQ(subscribe(name, "$share/g/plant/#"), 1);
+  }
+  roles_.set("plant", {});
+  roles_.lowest_frame = UINTPTR_MAX;
+  publish("plant/1", 1);
+  for (int i = 0; i < kMembers; ++i)
+    ASSERT_TRUE(world_->client("m" + std::to_string(i)).context->closed) << i << " was not told";
+  EXPECT_LT(reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) - roles_.lowest_frame, kStackMost);
 }
 
 // iot.events.
