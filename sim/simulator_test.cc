@@ -107,6 +107,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
     mqtt.appended += run.mqtt.appended;
     mqtt.taken_over += run.mqtt.taken_over;
     mqtt.wills_total += run.mqtt.wills_total;
+    mqtt.lost += run.mqtt.lost;
     mqtt.read_back += run.mqtt.read_back;
     mqtt.gaps += run.mqtt.gaps;
     refused += run.refused ? 1 : 0;
