@@ -275,7 +275,7 @@ void MqttLog::run_open(const Logged& command, Checker& checker) {
   const bool over = ended(mortal) + static_cast<LogTime>(mortal.expiry_s) * kNsPerSecond <= command.time;
   const bool made = !mortal.there || open->clean || (!here && over);
   // The server's end was not the client's.
-  const bool with_server = mortal.connected || mortal.ended == booted_;
+  const bool with_server = mortal.connected || mortal.ended_by_boot;
   const bool is_due = due(mortal) <= command.time;
   const bool must = mortal.there && mortal.will && !here && (made ? !with_server || is_due : !with_server && is_due);
   const MessageName before{name->from, mortal.connection};

@@ -409,7 +409,10 @@ void MqttSession::write_connack(bool present) {
 void MqttSession::take_rate() {
   const MqttOptions& options = broker_.options();
   if (options.max_messages_per_second == 0 && options.max_bytes_per_second == 0) return;
-  const auto rate = broker_.rates().take(identity_.name, client_id_, context_->monotonic_ns());
+  const bool known_user = identity_.principal.id != auth::kLocalId;
+  const int64_t now_ns = context_->monotonic_ns();
+  const auto rate = known_user ? broker_.rates().take_of_user(identity_.name, client_id_, now_ns)
+                               : broker_.rates().take(identity_.name, client_id_, now_ns);
   if (!rate) return;
   outbox_.numbers().rate = *rate;
   if (pause_while_owing()) broker_.counters().slowed.add();
