@@ -53,7 +53,8 @@ std::vector<Gap> gaps_of(const std::string& client, const std::vector<std::strin
 }
 
 // The payloads by their numbers; nullopt: more were never queued than there are.
-std::optional<std::vector<std::string>> numbered(const std::vector<std::string>& matched, const std::vector<Gap>& gaps) {
+std::optional<std::vector<std::string>> numbered(const std::vector<std::string>& matched,
+                                                 const std::vector<Gap>& gaps) {
   std::map<uint64_t, uint64_t> passed;  // before each number
   for (const Gap& gap : gaps)
     if (!gap.queued) passed[gap.first] += gap.count;

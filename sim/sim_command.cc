@@ -128,8 +128,8 @@ void print_totals(const Totals& totals) {
               totals.viewed, totals.ledger.acknowledged, totals.ledger_repeats, totals.ledger.expired,
               totals.ledger.audits, totals.ledger.commands, totals.ledger.gaps, totals.mqtt.acknowledged,
               totals.mqtt.delivered, totals.mqtt.shared, totals.mqtt.again, totals.mqtt.resumed, totals.mqtt.taken_over,
-              totals.mqtt.wills_total, totals.mqtt.appended, totals.mqtt.lost, totals.mqtt.read_back,
-              totals.mqtt.gaps, totals.failed);
+              totals.mqtt.wills_total, totals.mqtt.appended, totals.mqtt.lost, totals.mqtt.read_back, totals.mqtt.gaps,
+              totals.failed);
 }
 
 int run_sim(const SimArguments& arguments) {

@@ -61,8 +61,8 @@ void append_declaration(ByteWriter& out, const StreamDeclaration& declaration) {
   out.le<int64_t>(declaration.retention_ms);
   out.le<int64_t>(declaration.retention_bytes);
   out.le<uint32_t>(declaration.partitions);
-  const int flags = (declaration.qos0 ? kQos0 : 0) | (declaration.publish ? kPublishes : 0) |
-                    (declaration.relaxed ? kRelaxed : 0);
+  const int flags =
+      (declaration.qos0 ? kQos0 : 0) | (declaration.publish ? kPublishes : 0) | (declaration.relaxed ? kRelaxed : 0);
   out.u8(static_cast<uint8_t>(flags));
 }
 

@@ -60,7 +60,8 @@ void BrokerMachine::apply_declare_stream(const Command& command, Effects& effect
   if (version_ < kLogicReturns && said->publish && said->partitions != 1)
     return effects.refuse(Errc::invalid_argument, 0, "a stream with publish = true has one partition");
   if (version_ < kLogicRelaxed && said->relaxed)
-    return effects.refuse(Errc::invalid_argument, 0, "relaxed streams need the broker's logic 6: heptane upgrade activate");
+    return effects.refuse(Errc::invalid_argument, 0,
+                          "relaxed streams need the broker's logic 6: heptane upgrade activate");
   if (!room_to_audit(said->name, detail_of(*said), effects))
     return effects.refuse(Errc::overloaded, 0, "there is no room for the audit trail");
   const DeclaredStream* there = declared_.find(said->name);

@@ -232,14 +232,6 @@ TEST_F(ProofQueue, OneNetworkDoesNotTakeAllTheMemory) {
   proofs_.clear();
 }
 
-TEST(ConnectProofNetworks, AreWhatOnePartyHasAtWill) {
-  EXPECT_EQ(mqtt::network_of("10.0.0.1"), "10.0.0.1");
-  EXPECT_EQ(mqtt::network_of("::ffff:10.0.0.1"), "::ffff:10.0.0.1");
-  EXPECT_EQ(mqtt::network_of("2001:db8::1"), mqtt::network_of("2001:db8::ffff:0:0:1"));
-  EXPECT_NE(mqtt::network_of("2001:db8::1"), mqtt::network_of("2001:db8:0:1::1"));
-  EXPECT_EQ(mqtt::network_of("unix:/run/x"), "unix:/run/x");
-}
-
 TEST_F(ConnectProof, WhoIsRevokedMeanwhileDoesNotGetIn) {
   world_->hold(true);
   world_->send("a", connect("a", "u", "right"));

@@ -134,7 +134,8 @@ http::RouteDoc declare_doc() {
       .text =
           "From this position on every message at QoS 1 or 2, and every retained one, whose topic matches the filter "
           "is a record of this stream (of each such stream) instead of `iot.messages`; with `qos0` those at QoS 0 as "
-          "well, which with `relaxed` reach subscribers before they are synced. A repeat with other values changes the stream, except for its partitions; that needs `alter` on it. "
+          "well, which with `relaxed` reach subscribers before they are synced. A repeat with other values changes the "
+          "stream, except for its partitions; that needs `alter` on it. "
           "Of retention, -1 (or nothing) is the server's default and -2 is for ever.",
       .parameters = {},
       .bodies = {{kNewStream}},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernel/net/network.h"
 #include "kernel/net/peer.h"
 #include "modules/iot/gateway/mqtt/session.h"
 
@@ -142,7 +143,7 @@ Fault MqttSession::prove(const Connect& packet, const Frame& frame) {
   };
   greeting_ = std::make_unique<Greeting>();
   greeting_->proof =
-      std::make_unique<Proof>(broker_.proofs(), std::move(work), network_of(context_->remote().host),
+      std::make_unique<Proof>(broker_.proofs(), std::move(work), net::network_of(context_->remote()),
                               std::string(as_text(frame.body)), Proof::Calls{start, [this] { prove_here_later(); }});
   context_->pause_input(paused_ = true);
   if (broker_.proofs().enter(*greeting_->proof)) return {};

@@ -1,9 +1,5 @@
 #include "modules/iot/gateway/mqtt/proofs.h"
 
-#include <arpa/inet.h>
-
-#include <array>
-#include <cstring>
 #include <utility>
 
 namespace heptane::iot::mqtt {
@@ -15,18 +11,6 @@ constexpr int64_t kLookAgainNs = 20'000'000;  // while somebody waits
 
 Proof::~Proof() {
   if (ticket_ != 0) proofs_.leave(*this);
-}
-
-std::string network_of(std::string_view host) {
-  constexpr size_t kNetworkBytes = 8;
-  in6_addr address{};
-  const std::string text(host);
-  const bool v6 = inet_pton(AF_INET6, text.c_str(), &address) == 1;
-  if (!v6 || IN6_IS_ADDR_V4MAPPED(&address)) return text;
-  std::memset(address.s6_addr + kNetworkBytes, 0, sizeof address - kNetworkBytes);
-  std::array<char, INET6_ADDRSTRLEN> out{};
-  inet_ntop(AF_INET6, &address, out.data(), out.size());
-  return std::string(out.data()) + "/64";
 }
 
 bool Proofs::enter(Proof& proof) {

@@ -1,6 +1,6 @@
 // Passwords of clients that connect, on a worker: at most kAtOnce at the same time, so that other jobs have their turn, those
 // among them whose client hung up; and no more once kWrongPerSecond of a second proved nothing, so that nobody guesses faster.
-// Who comes then waits, as long as CONNECT may take: the networks that they come from (network_of) take turns, so that a flood out
+// Who comes then waits, as long as CONNECT may take: the networks that they come from (kernel/net/network.h) take turns, so that a flood out
 // of one stands in nobody's way out of another; of one network in the order of arrival. Their packets are kept, kWaitingBytesMax
 // together and kNetworkBytesMax of one network. Where there is no worker they are computed here, as many a second as the authenticator allows. The I/O thread's.
 #pragma once
@@ -12,7 +12,6 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "kernel/auth/sasl.h"
@@ -21,9 +20,6 @@
 namespace heptane::iot::mqtt {
 
 class Proofs;
-
-// Addresses that one party has at will: those that share 64 bits in IPv6, one in IPv4. `host`: numeric.
-std::string network_of(std::string_view host);
 
 // What a worker is given. One that nobody waits for any more is not computed.
 class ProofJob {
