@@ -130,6 +130,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_GT(mqtt.appended, 50u);
   EXPECT_GT(mqtt.taken_over, 25u);
   EXPECT_GT(mqtt.wills_total, 35u);
+  EXPECT_GT(mqtt.lost, 50u);
   EXPECT_GT(mqtt.read_back, 2'000u);
   EXPECT_LT(mqtt.gaps, 5u);
   EXPECT_GT(recounts, 200u);
