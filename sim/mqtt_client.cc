@@ -18,7 +18,6 @@ enum Packet : uint8_t {
   kSuback = 0x90,
   kDisconnect = 0xE0,
 };
-constexpr size_t kWindow = 8;
 constexpr uint32_t kNumbersMax = 250;  // of all publishers together below what a session's queue holds
 constexpr uint16_t kIds = 1'000;
 constexpr uint32_t kBodyMax = 1 << 20;
@@ -156,7 +155,7 @@ void SimMqttPublisher::send_open(Open& open, bool again) {
 void SimMqttPublisher::go_on() {
   if (!ready()) return;
   const bool more = !finishing_ && watch_.all_subscribed() && next_ <= kNumbersMax;
-  if (!more || open_.size() >= kWindow || !world_.random.one_in(3)) return;
+  if (!more || open_.size() >= watch_.window || !world_.random.one_in(3)) return;
   open_.push_back({next_++, false, false});
   send_open(open_.back(), false);
 }
@@ -270,7 +269,7 @@ bool SimMqttReceiver::on_publish(uint8_t flags, Bytes body) {
   message.retain = (flags & 1) != 0;
   message.again = (flags & 8) != 0;
   message.topic = as_text(in.take(in.be<uint16_t>()));
-  const auto id = message.qos > 0 ? in.be<uint16_t>() : uint16_t{0};
+  const auto id = message.id = message.qos > 0 ? in.be<uint16_t>() : uint16_t{0};
   if (five()) skip_properties(in);
   if (in.failed() || message.qos > wish_.qos) return false;
   message.payload = as_text(in.rest());

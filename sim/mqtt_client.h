@@ -106,6 +106,7 @@ class SimMqttReceiver : public SimMqttClient {
     int qos = 0;
     bool retain = false;
     bool again = false;  // DUP
+    uint16_t id = 0;     // of the packet; 0: at QoS 0
   };
   // A message, at QoS 2 once. False: it should not have come.
   virtual bool on_message(const Arrived& message) = 0;

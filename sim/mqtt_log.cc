@@ -10,6 +10,7 @@
 #include "modules/iot/machine/record_notes.h"
 #include "modules/iot/machine/session_api.h"
 #include "modules/iot/machine/stream_api.h"
+#include "sim/mqtt_losses.h"
 
 namespace heptane::sim {
 
@@ -57,7 +58,9 @@ const BrokerMachine* find_broker(const server::Modules& modules) {
 // Reading.
 
 void MqttLog::follow(server::Server& server, const BrokerMachine& broker, Checker& checker) {
-  if (!server.recovered() || blind_) return;
+  if (!server.recovered()) return;
+  note_queues(broker);
+  if (blind_) return;
   note_sessions(broker);
   const Sequence durable = server.committer().watermark();
   if (durable >= read_ + kBehindMost) catch_up(server, durable, checker, true);
@@ -68,6 +71,14 @@ void MqttLog::note_sessions(const BrokerMachine& broker) {
   for (const auto& [number, session] : broker.sessions().all())
     if (const auto name = session.will ? name_of(session.will->payload) : std::nullopt)
       sessions_[{number, session.epoch}] = *name;
+}
+
+// What small queues still have for their clients.
+void MqttLog::note_queues(const BrokerMachine& broker) {
+  for (MqttWatch::Crammed& client : watch_.crammed) {
+    const KeptSession* session = broker.sessions().find(client.name);
+    client.waits = session != nullptr && session->queue.waiting() > 0;
+  }
 }
 
 Result<void> MqttLog::read(server::Server& server, Sequence upto) {
@@ -130,13 +141,14 @@ void MqttLog::audit(server::Server& server, const BrokerMachine& broker, Disk& d
   compare_streams(server, disk, checker, damaged);
 }
 
-bool MqttLog::learn(server::Server& server, Checker& checker) {
+bool MqttLog::learn(server::Server& server, Disk& disk, Checker& checker) {
   if (!blind_) catch_up(server, server.committer().watermark(), checker, false);
   if (checker.failed()) return false;
   if (!blind_) {
     if (!awaited().empty()) return false;
     compare_acknowledged(checker);
     compare_present(checker);
+    compare_losses(server, disk, checker);
     watch_.wills = wills_;
     watch_.retained = retained_;
   }
@@ -263,7 +275,7 @@ void MqttLog::run_open(const Logged& command, Checker& checker) {
   const bool over = ended(mortal) + static_cast<LogTime>(mortal.expiry_s) * kNsPerSecond <= command.time;
   const bool made = !mortal.there || open->clean || (!here && over);
   // The server's end was not the client's.
-  const bool with_server = mortal.connected || mortal.ended == booted_;
+  const bool with_server = mortal.connected || mortal.ended_by_boot;
   const bool is_due = due(mortal) <= command.time;
   const bool must = mortal.there && mortal.will && !here && (made ? !with_server || is_due : !with_server && is_due);
   const MessageName before{name->from, mortal.connection};
@@ -352,6 +364,18 @@ void MqttLog::compare_present(Checker& checker) {
       checker.fail("client " + std::to_string(at->first.from) + " was told at connection " +
                    std::to_string(at->first.number) + " that there was " + (at->second ? "a" : "no") + " session");
     at = watch_.present.erase(at);
+  }
+}
+
+void MqttLog::compare_losses(server::Server& server, Disk& disk, Checker& checker) {
+  if (watch_.crammed.empty()) return;
+  const std::vector<std::string> events = read_events(server, disk, checker);
+  for (const MqttWatch::Crammed& client : watch_.crammed) {
+    std::vector<std::string> matched;
+    for (const Message& message : messages_)
+      if (filter_matches(client.filter, message.topic)) matched.push_back(message.payload);
+    sim::compare_losses(client, matched, events, checker);
+    watch_.lost += lost_of(client.name, events);
   }
 }
 

@@ -31,7 +31,7 @@ class MqttLog {
   // After a start. `damaged`: bytes at rest were changed.
   void audit(server::Server& server, const iot::BrokerMachine& broker, Disk& disk, Checker& checker, bool damaged);
   // Everybody else has come to an end: reads all; true when no will is awaited any more, and then the watch knows.
-  bool learn(server::Server& server, Checker& checker);
+  bool learn(server::Server& server, Disk& disk, Checker& checker);
   // What is awaited then, as a text.
   std::string awaited() const;
 
@@ -68,6 +68,7 @@ class MqttLog {
   Result<void> read(server::Server& server, Sequence upto);
   bool catch_up(server::Server& server, Sequence upto, Checker& checker, bool damaged);
   void note_sessions(const iot::BrokerMachine& broker);
+  void note_queues(const iot::BrokerMachine& broker);
   void run(const Logged& command, Checker& checker);
   void run_publish(const Logged& command, Checker& checker);
   void run_open(const Logged& command, Checker& checker);
@@ -87,6 +88,7 @@ class MqttLog {
   void compare_acknowledged(Checker& checker) const;
   void compare_retained(const iot::BrokerMachine& broker, Checker& checker) const;
   void compare_present(Checker& checker);
+  void compare_losses(server::Server& server, Disk& disk, Checker& checker);
   void compare_streams(server::Server& server, Disk& disk, Checker& checker, bool damaged);
   void compare_partition(server::Server& server, Disk& disk, const std::string& name, uint32_t partition,
                          const std::vector<size_t>& expected, Checker& checker, bool damaged);

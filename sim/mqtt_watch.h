@@ -41,6 +41,20 @@ struct MqttWatch {
   // What was acknowledged to publishers is delivered.
   bool is_complete(Group& group) const;
 
+  // Small queues (mqtt_losses.h): of all sessions, and what becomes of a message for a full one; 0: they are not small.
+  int64_t queue_max = 0;
+  std::string queue_full;
+  // How many messages a publisher has open: where one is refused, those behind it would be in the log before it.
+  size_t window = 8;
+  struct Crammed {
+    std::string name;
+    std::string filter;
+    std::map<uint64_t, std::string> got{};  // payloads by their numbers
+    bool waits = true;                      // its queue is not empty
+    std::string policy{};
+  };
+  std::vector<Crammed> crammed;
+
   // The server is down or about to be.
   bool server_stops = false;
   // Whether CONNACK said that there was a session, of a client's connections by their numbers.
@@ -75,6 +89,7 @@ struct MqttWatch {
   uint64_t taken_over = 0;
   uint64_t appended = 0;
   uint64_t wills_total = 0;
+  uint64_t lost = 0;       // by sessions with small queues, all told
   uint64_t read_back = 0;  // records of streams, compared with the log
   uint64_t gaps = 0;       // the log was history before it was read: nothing is compared from there on
 };

@@ -98,6 +98,8 @@ class Simulation {
 
   // MQTT (simulator_mqtt.cc).
   void make_mqtt_clients();
+  void make_mqtt_crammed(SeededRandom& chance);
+  void configure_mqtt(server::Modules& modules) const;
   void make_mqtt_group(SeededRandom& chance);
   void make_mqtt_mortals(SeededRandom& chance);
   bool mqtt_has_ended();

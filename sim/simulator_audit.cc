@@ -23,6 +23,7 @@ void Simulation::start() {
   ++counts_.starts;
   mqtt_watch_.server_starts();
   server::Modules modules = options_.make_modules();
+  configure_mqtt(modules);
   ledger_ = find_ledger(modules);
   broker_ = find_broker(modules);
   modules = plant(std::move(modules), options_.bug);

@@ -1,5 +1,7 @@
 // MQTT in a simulation: who takes part, and its end.
+#include "kernel/config/settings.h"
 #include "sim/mqtt_client.h"
+#include "sim/mqtt_losses.h"
 #include "sim/mqtt_members.h"
 #include "sim/mqtt_operator.h"
 #include "sim/simulator.h"
@@ -10,6 +12,9 @@ namespace {
 
 constexpr uint16_t kMqttPort = 1883;
 constexpr uint16_t kAdminPort = 7070;
+// In a quarter of the seeds with MQTT all queues are small, and nobody takes part who must get everything.
+constexpr uint64_t kSmallQueuesEach = 12;
+constexpr uint64_t kSmallQueues = 9;
 
 }  // namespace
 
@@ -21,6 +26,7 @@ void Simulation::make_mqtt_clients() {
     clients_.push_back(std::make_unique<SimMqttPublisher>(world_, mqtt_watch_, i, kMqttPort));
   const bool operates = !chance.one_in(3);
   if (operates) clients_.push_back(std::make_unique<SimMqttOperator>(world_, mqtt_watch_, kAdminPort));
+  if (options_.seed % kSmallQueuesEach == kSmallQueues) return make_mqtt_crammed(chance);
   static constexpr const char* kFilters[] = {"sim/#", "sim/+/1", "app/#", "sim/0/+"};
   for (uint32_t i = static_cast<uint32_t>(1 + chance.below(2)); i > 0; --i) {
     const char* filter = i == 1 ? kFilters[0] : kFilters[chance.below(std::size(kFilters))];
@@ -31,6 +37,34 @@ void Simulation::make_mqtt_clients() {
   clients_.push_back(std::make_unique<SimMqttKeeper>(world_, mqtt_watch_, 1, kMqttPort, true));
   // Timers of their sessions' expiry are none of the ledger's.
   if (!with_ledger_) make_mqtt_mortals(chance);
+}
+
+void Simulation::make_mqtt_crammed(SeededRandom& chance) {
+  static constexpr const char* kPolicies[] = {"drop_oldest", "drop_newest", "refuse"};
+  static constexpr const char* kFilters[] = {"sim/#", "sim/+/1", "sim/0/+"};
+  mqtt_watch_.queue_max = static_cast<int64_t>(1 + chance.below(8));
+  mqtt_watch_.queue_full = kPolicies[chance.below(std::size(kPolicies))];
+  if (mqtt_watch_.queue_full == "refuse") mqtt_watch_.window = 1;
+  for (uint32_t i = static_cast<uint32_t>(1 + chance.below(3)); i > 0; --i) {
+    const char* filter = i == 1 ? kFilters[0] : kFilters[chance.below(std::size(kFilters))];
+    const auto qos = static_cast<uint8_t>(1 + chance.below(2));
+    clients_.push_back(
+        std::make_unique<SimMqttCrammed>(world_, mqtt_watch_, i, kMqttPort, SimMqttReceiver::Wish{filter, qos, true}));
+  }
+}
+
+// As the configuration would.
+void Simulation::configure_mqtt(server::Modules& modules) const {
+  if (mqtt_watch_.queue_max == 0) return;
+  for (const auto& module : modules) {
+    auto table = std::make_shared<config::KeyTable>();
+    table->add(module->keys());
+    if (table->find("mqtt.queue_max") == nullptr) continue;
+    config::Settings settings(table);
+    settings.give("mqtt.queue_max", mqtt_watch_.queue_max);
+    settings.give("mqtt.queue_full", mqtt_watch_.queue_full);
+    module->configure(settings);
+  }
 }
 
 void Simulation::make_mqtt_group(SeededRandom& chance) {
@@ -55,7 +89,7 @@ void Simulation::make_mqtt_mortals(SeededRandom& chance) {
 // Everybody has: wills come, then the newcomer looks at what is retained.
 bool Simulation::mqtt_has_ended() {
   if (!with_mqtt_ || mqtt_watch_.log_is_known) return true;
-  (void)mqtt_log_.learn(*server_, checker_);
+  (void)mqtt_log_.learn(*server_, disk_, checker_);
   return false;
 }
 

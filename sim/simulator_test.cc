@@ -107,6 +107,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
     mqtt.appended += run.mqtt.appended;
     mqtt.taken_over += run.mqtt.taken_over;
     mqtt.wills_total += run.mqtt.wills_total;
+    mqtt.lost += run.mqtt.lost;
     mqtt.read_back += run.mqtt.read_back;
     mqtt.gaps += run.mqtt.gaps;
     refused += run.refused ? 1 : 0;
@@ -129,6 +130,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_GT(mqtt.appended, 50u);
   EXPECT_GT(mqtt.taken_over, 25u);
   EXPECT_GT(mqtt.wills_total, 35u);
+  EXPECT_GT(mqtt.lost, 50u);
   EXPECT_GT(mqtt.read_back, 2'000u);
   EXPECT_LT(mqtt.gaps, 5u);
   EXPECT_GT(recounts, 200u);

@@ -74,7 +74,8 @@ class Streams(unittest.TestCase):
         self.assertEqual([(one["key"], one["value"]) for one in records["records"]][:1], [("plant/a/temp", "21")])
         _, listed = http.call(self.server, "GET", STREAMS)
         self.assertEqual(listed["streams"], [{"name": "plant-temp", "filter": "plant/+/temp", "partitions": 1,
-                                              "retention_ms": 7 * 86_400_000, "qos0": False, "publish": False}])
+                                              "retention_ms": 7 * 86_400_000, "qos0": False, "publish": False,
+                                              "relaxed": False}])
         # What the configuration says again is nothing new; a change is, without a restart.
         self.assertEqual([event["action"] for event in self.audit()].count("mqtt.stream.declare"), 1)
         self.write(TOML.replace("plant/+/temp", "plant/+/rpm") + '[[mqtt.streams]]\nname = "all"\nfilter = "#"\n')
@@ -172,6 +173,18 @@ class Streams(unittest.TestCase):
         self.pub("fast/2", "last", qos=1)
         self.assertEqual(read(self.server, "fast")[-2:], ["fast/2 after", "fast/2 last"])
         self.assertEqual(kafka.stream_end(self.server.kafka, "iot.messages"), 0)
+
+    def test_qos_zero_of_a_relaxed_stream(self):
+        self.start(TOML + '[[mqtt.streams]]\nname = "fast"\nfilter = "fast/#"\nqos0 = true\nrelaxed = true\n')
+        subscriber = Subscriber(self.server.address("mqtt"), "-t", "fast/#", "-C", 20, "-v")
+        self.addCleanup(subscriber.close)
+        wanted = [f"fast/1 {i}" for i in range(20)]
+        for i in range(20):
+            self.pub("fast/1", i, qos=0)
+        self.assertEqual(subscriber.lines(), wanted)
+        wait_until(lambda: read(self.server, "fast") == wanted, "they are records")
+        self.assertEqual([one["relaxed"] for one in http.call(self.server, "GET", STREAMS)[1]["streams"]], [True, False])
+        self.assertEqual(http.call(self.server, "POST", STREAMS, {"name": "x", "filter": "x", "relaxed": True})[0], 400)
 
     def test_published_from_kafka_and_http(self):
         self.start(TOML + '[[mqtt.streams]]\nname = "commands"\nfilter = "cmd/#"\npublish = true\n')

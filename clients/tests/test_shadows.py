@@ -175,6 +175,27 @@ class Kept(Shadowed):
         self.assertEqual(json.loads(done.stdout)["version"], 1, done.stderr)
 
 
+class Past(Shadowed):
+    def test_a_twin_as_it_was(self):
+        positions = []
+        for pressure in (1, 2):
+            self.assertEqual(self.http("POST", "", {"state": {"reported": {"bar": pressure}}})[0], 200)
+            status, made = http.call(self.server, "POST", "/api/v1/devices", {"name": f"later-{pressure}"})
+            self.assertEqual(status, 201, made)
+            positions.append(made["position"])
+        self.assertEqual(self.http("DELETE", "")[0], 200)
+        for pressure, position in enumerate(positions, 1):
+            done = self.server.run("at", position, "devices", "shadows", "--data", self.server.data, "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            shadow, = json.loads(done.stdout)["shadows"]
+            self.assertEqual((shadow["thing"], shadow["name"]), ("pump-1", ""))
+            self.assertEqual(shadow["document"]["state"], {"reported": {"bar": pressure}})
+            self.assertEqual(shadow["document"]["version"], pressure)
+            done = self.server.run("at", position, "devices", "things", "--data", self.server.data)
+            names = [line.split()[0] for line in done.stdout.splitlines()]
+            self.assertEqual(names, [f"later-{i}" for i in range(1, pressure + 1)] + ["pump-1"])
+
+
 class Http(Shadowed):
     def test_what_http_changes_subscribers_hear(self):
         device = self.connect("pump-1", SHADOW + "#")

@@ -23,6 +23,7 @@
 #include "kernel/base/spsc_ring.h"
 #include "kernel/net/asio_net.h"
 #include "kernel/net/io_loop.h"
+#include "kernel/net/network.h"
 
 namespace heptane::net {
 namespace {
@@ -378,6 +379,16 @@ TEST(AsioNet, RaisesTheLimitOfOpenFiles) {
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &now), 0);
   EXPECT_EQ(now.rlim_cur, now.rlim_max);
   EXPECT_EQ(limit, now.rlim_cur);
+}
+
+TEST(Network, IsWhatOnePartyHasAtWill) {
+  const auto of = [](const std::string& host) { return network_of({host, 7070}); };
+  EXPECT_EQ(of("10.0.0.1"), "10.0.0.1");
+  EXPECT_EQ(of("::ffff:10.0.0.1"), "::ffff:10.0.0.1");
+  EXPECT_EQ(of("2001:db8::1"), "2001:db8::/64");
+  EXPECT_EQ(of("2001:db8::ffff:0:0:1"), of("2001:db8::1"));
+  EXPECT_NE(of("2001:db8:0:1::1"), of("2001:db8::1"));
+  EXPECT_EQ(of("unix:/run/x"), "unix:/run/x");
 }
 
 TEST(SpscRing, KeepsOrderBetweenTwoThreads) {

@@ -9,6 +9,7 @@
 #include "modules/iot/device_keys.h"
 #include "modules/iot/gateway/http/device_routes.h"
 #include "modules/iot/gateway/http/mqtt_routes.h"
+#include "modules/iot/gateway/http/past_devices.h"
 #include "modules/iot/gateway/http/stream_routes.h"
 #include "modules/iot/gateway/mqtt/mqtt.h"
 #include "modules/iot/gateway/mqtt/session.h"
@@ -123,7 +124,7 @@ const Keys& mqtt_keys() {
       bind<&MqttOptions::streams>({.name = "mqtt.streams",
                                    .type = Type::tables,
                                    .help = "Streams over topic filters: tables with name, filter and, where wanted, "
-                                           "retention_ms, retention_bytes, partitions, qos0, publish; one that is "
+                                           "retention_ms, retention_bytes, partitions, qos0, publish, relaxed; one "
                                            "taken out stays until it is dropped over HTTP",
                                    .wrong = mqtt::wrong_stream_table,
                                    .wrong_together = mqtt::wrong_stream_tables,
@@ -215,6 +216,12 @@ class IotModule final : public server::Module {
     add_stream_routes(router);
     devices::add_device_routes(router);
     devices::add_shadow_routes(router);
+  }
+
+  std::vector<server::PastView> past_views() const override {
+    return {{"devices", "things", "Every thing.", [this](bool json) { return devices::past_things(devices_, json); }},
+            {"devices", "shadows", "Every shadow's document.",
+             [this](bool json) { return devices::past_shadows(devices_, json); }}};
   }
 
   std::vector<StateMachine*> machines() override { return {&machine_, &devices_}; }

@@ -250,6 +250,7 @@ void BrokerMachine::query(const Query& query, Reply& reply) const {
     }
     case kQueryQueue: return query_queue(query, reply);
     case kQueryWills: return query_wills(query, reply);
+    case kQueryWill: return query_will(query, reply);
     case kQueryGroup: return query_group(query, reply);
     case kQueryGroups: return query_groups(query, reply);
     case kQueryCounts:

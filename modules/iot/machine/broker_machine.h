@@ -40,6 +40,7 @@ class BrokerMachine final : public StateMachine {
   static constexpr uint32_t kLogicGroups = 3;
   static constexpr uint32_t kLogicWalks = 4;
   static constexpr uint32_t kLogicReturns = 5;
+  static constexpr uint32_t kLogicRelaxed = 6;
 
   MachineId id() const override { return kBrokerMachineId; }
   std::string_view name() const override { return "broker"; }
@@ -61,7 +62,8 @@ class BrokerMachine final : public StateMachine {
   // 2: what sessions lose and subscribe to is told in `iot.events`. 3: groups with durable members have a queue.
   // 4: sessions know how far their clients have what is retained.
   // 5: a group gets back what a member did not get, and tells what it cannot give to another.
-  uint32_t newest_version() const override { return kLogicReturns; }
+  // 6: streams may be relaxed; wills may be dropped when they are due; a will of a session that a start ended waits over the next start, too.
+  uint32_t newest_version() const override { return kLogicRelaxed; }
 
   // For other machines (announce.cc): what one publishes with its command, `messages` one behind the other (append_message), at
   // QoS 1, from no client; their records are that machine's, from `first` on. They reach durable sessions as any message does, and
@@ -145,9 +147,11 @@ class BrokerMachine final : public StateMachine {
   bool ends_soon(const KeptSession& session) const;
   LogTime will_due(const KeptSession& session) const;
   LogTime end_of_run(const KeptSession& session) const;
+  bool ended_with_server(const KeptSession& session) const;
   void expire_later(KeptSession& session, LogTime now, Effects& effects, Loss reason = Loss::session_ended);
   void end_session(KeptSession& session, LogTime now, Effects& effects, Loss reason);
   void lose(KeptSession& session, const Settled& settled, Loss reason);
+  void drop_will(KeptSession& session);
   void publish_will(KeptSession& session, const Command& command, Effects& effects, WillOut& out);
   void settle(KeptSession& session, const Settled& settled);
   bool knows(const Sender& sender, const MessageView& message) const;
@@ -164,6 +168,7 @@ class BrokerMachine final : public StateMachine {
   Result<void> restore_sessions(SnapshotReader& reader);
   void query_queue(const Query& query, Reply& reply) const;
   void query_wills(const Query& query, Reply& reply) const;
+  void query_will(const Query& query, Reply& reply) const;
 
   // shared_groups.cc
   void join(KeptSession& session, std::string_view filter);

@@ -8,6 +8,8 @@ namespace {
 
 constexpr uint64_t kStreamBytes = 512;  // of one, besides its texts
 constexpr size_t kNameLimit = 249;
+constexpr uint8_t kQos0 = 1;  // in a snapshot
+constexpr uint8_t kRelaxed = 2;
 
 uint64_t bytes_of(const DeclaredStream& stream) {
   const StreamDeclaration& said = stream.declaration;
@@ -98,7 +100,7 @@ void DeclaredStreams::save(SnapshotWriter& writer) const {
     writer.text(said.filter);
     writer.le<int64_t>(said.retention_ms);
     writer.le<int64_t>(said.retention_bytes);
-    writer.le<uint8_t>(said.qos0 ? 1 : 0);
+    writer.le<uint8_t>(static_cast<uint8_t>((said.qos0 ? kQos0 : 0) | (said.relaxed ? kRelaxed : 0)));
     writer.le<uint8_t>(said.publish ? 1 : 0);
     writer.le<uint16_t>(stream.first_view);
     writer.le<uint32_t>(said.partitions);
@@ -115,7 +117,9 @@ Result<void> DeclaredStreams::restore(SnapshotReader& reader) {
     said.filter = reader.text(kTopicLimitBytes);
     said.retention_ms = reader.le<int64_t>();
     said.retention_bytes = reader.le<int64_t>();
-    said.qos0 = reader.le<uint8_t>() != 0;
+    const auto fleeting = reader.le<uint8_t>();
+    said.qos0 = (fleeting & kQos0) != 0;
+    said.relaxed = (fleeting & kRelaxed) != 0;
     said.publish = reader.le<uint8_t>() != 0;
     stream.first_view = reader.le<uint16_t>();
     said.partitions = reader.le<uint32_t>();

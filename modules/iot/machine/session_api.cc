@@ -329,6 +329,24 @@ Result<QueuePage> decode_queue_page(Bytes payload) {
   return page;
 }
 
+Buffer encode(const WillFacts& facts) {
+  ByteWriter out;
+  put_text(out, facts.owner);
+  put_text(out, facts.client);
+  put_text(out, facts.topic);
+  return Buffer::take(out.release());
+}
+
+std::optional<WillFacts> decode_will_facts(Bytes payload) {
+  ByteReader in(payload);
+  WillFacts facts;
+  facts.owner = get_text(in);
+  facts.client = get_text(in);
+  facts.topic = get_text(in);
+  if (!in.complete()) return std::nullopt;
+  return facts;
+}
+
 Result<std::vector<DueWill>> decode_due_wills(Bytes payload) {
   ByteReader in(payload);
   std::vector<DueWill> wills;

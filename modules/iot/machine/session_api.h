@@ -164,6 +164,15 @@ struct DueWill {
 };
 Result<std::vector<DueWill>> decode_due_wills(Bytes payload);
 
+// kQueryWill: whose a will is, and where it goes.
+struct WillFacts {
+  std::string_view owner;
+  std::string_view client;
+  std::string_view topic;
+};
+Buffer encode(const WillFacts& facts);
+std::optional<WillFacts> decode_will_facts(Bytes payload);
+
 // The wills at the beginning of a reply.
 std::vector<MessageView> read_wills(ByteReader& in);
 

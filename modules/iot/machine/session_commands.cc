@@ -91,6 +91,15 @@ LogTime BrokerMachine::end_of_run(const KeptSession& session) const {
   return booted_ + static_cast<LogTime>(delay_s) * kNsPerSecond;
 }
 
+// Its end was not the client's, who was connected when a run of the server ended: then its will is due later than it said, by
+// the grace.
+bool BrokerMachine::ended_with_server(const KeptSession& session) const {
+  if (session.connected || session.ended == booted_) return true;
+  if (version_ < kLogicRelaxed || !session.will) return false;
+  const uint32_t delay_s = std::min(session.will->delay_s, session.expiry_s);
+  return session.will_due > session.ended + static_cast<LogTime>(delay_s) * kNsPerSecond;
+}
+
 // Opening and closing.
 
 void BrokerMachine::apply_open(const Command& command, Effects& effects) {
@@ -109,8 +118,8 @@ void BrokerMachine::apply_open(const Command& command, Effects& effects) {
     epoch = there->epoch;
     const LogTime expires = ended(*there) + static_cast<LogTime>(there->expiry_s) * kNsPerSecond;
     made = open->clean || (!is_connected(*there) && expires <= command.time);
-    // The server's end was not the client's: who is back after it has no will to be published.
-    const bool with_server = there->connected || there->ended == booted_;
+    // Who is back after the server's end has no will to be published.
+    const bool with_server = ended_with_server(*there);
     const LogTime due = will_due(*there);
     const bool missed = !with_server && due != 0 && due <= command.time;  // before it was asked for
     const bool left = there->will && !is_connected(*there) && !(with_server && due > command.time);
@@ -232,18 +241,27 @@ void BrokerMachine::apply_publish_will(const Command& command, Effects& effects)
   ByteReader in(command.payload);
   const auto number = in.le<uint64_t>();
   const auto epoch = in.le<uint64_t>();
+  const bool drops = version_ >= kLogicRelaxed && in.remaining() > 0 && in.u8() == 1;
   if (!in.complete()) return effects.refuse(Errc::invalid_argument, 0, "the command is no will");
   WillOut will;
   KeptSession* session = current(number, epoch);
   const LogTime due = session == nullptr ? 0 : will_due(*session);
   if (due != 0 && due <= command.time) {
-    publish_will(*session, command, effects, will);
+    if (drops)
+      drop_will(*session);
+    else
+      publish_will(*session, command, effects, will);
     if (session->expiry_s == 0 && !session->connected)
       end_session(*session, command.time, effects, Loss::session_ended);
   }
   ByteWriter out;
   will.write(out);
   effects.reply(out.view(), will.published ? 1 : 0, due);
+}
+
+void BrokerMachine::drop_will(KeptSession& session) {
+  sessions_.set_will(session, std::nullopt);
+  session.will_due = 0;
 }
 
 void BrokerMachine::WillOut::write(ByteWriter& out) const {
@@ -256,8 +274,7 @@ void BrokerMachine::WillOut::write(ByteWriter& out) const {
 void BrokerMachine::publish_will(KeptSession& session, const Command& command, Effects& effects, WillOut& out) {
   const KeptWill will = *session.will;
   const std::string client = session.client;
-  sessions_.set_will(session, std::nullopt);
-  session.will_due = 0;
+  drop_will(session);
   const MessageView message = view_of(will, client);
   ByteWriter bytes;
   append_message(bytes, message);
@@ -536,6 +553,14 @@ void BrokerMachine::query_wills(const Query& query, Reply& reply) const {
   }
   reply.payload = Buffer::take(out.release());
   reply.numbers = {static_cast<int64_t>(last), more ? 1 : 0};
+}
+
+void BrokerMachine::query_will(const Query& query, Reply& reply) const {
+  ByteReader in(query.payload);
+  const KeptSession* session = sessions_.find(in.le<uint64_t>());
+  const auto epoch = in.le<uint64_t>();
+  if (session == nullptr || session->epoch != epoch || !session->will) return;
+  reply.payload = encode(WillFacts{session->owner, session->client, session->will->topic});
 }
 
 // Snapshots.

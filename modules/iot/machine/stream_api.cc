@@ -9,6 +9,7 @@ namespace {
 
 constexpr uint8_t kQos0 = 1;
 constexpr uint8_t kPublishes = 2;
+constexpr uint8_t kRelaxed = 4;
 constexpr int kPlaceBytes = 14;
 
 void write_short(ByteWriter& out, std::string_view text) {
@@ -26,6 +27,7 @@ StreamDeclaration read_declaration(ByteReader& in) {
   const uint8_t flags = in.u8();
   read.qos0 = (flags & kQos0) != 0;
   read.publish = (flags & kPublishes) != 0;
+  read.relaxed = (flags & kRelaxed) != 0;
   return read;
 }
 
@@ -48,6 +50,8 @@ std::string wrong_declaration(const StreamDeclaration& declaration) {
     return "retention_ms and retention_bytes are -1 (the server's default), -2 (for ever), 0 or more";
   if (declaration.partitions < 1 || declaration.partitions > kDeclaredPartitionsMax)
     return "a stream over a topic filter has 1 to " + std::to_string(kDeclaredPartitionsMax) + " partitions";
+  if (declaration.relaxed && !declaration.qos0)
+    return "relaxed is about messages at QoS 0, which a stream without qos0 = true does not have";
   return {};
 }
 
@@ -57,7 +61,8 @@ void append_declaration(ByteWriter& out, const StreamDeclaration& declaration) {
   out.le<int64_t>(declaration.retention_ms);
   out.le<int64_t>(declaration.retention_bytes);
   out.le<uint32_t>(declaration.partitions);
-  const int flags = (declaration.qos0 ? kQos0 : 0) | (declaration.publish ? kPublishes : 0);
+  const int flags =
+      (declaration.qos0 ? kQos0 : 0) | (declaration.publish ? kPublishes : 0) | (declaration.relaxed ? kRelaxed : 0);
   out.u8(static_cast<uint8_t>(flags));
 }
 

@@ -29,6 +29,8 @@ struct StreamDeclaration {
   uint32_t partitions = 1;  // a topic is in one of them: partition_of(). Fixed while the stream is there
   bool qos0 = false;        // messages at QoS 0 as well
   bool publish = false;     // what Kafka and HTTP clients append becomes messages (publish_records.h)
+  bool relaxed =
+      false;  // with qos0: those reach subscribers before they are synced, and a crash may forget their records
   friend bool operator==(const StreamDeclaration&, const StreamDeclaration&) = default;
 };
 

@@ -26,6 +26,7 @@ std::string detail_of(const StreamDeclaration& declaration) {
   if (declaration.retention_bytes != -1) text += ", retention_bytes " + retention_text(declaration.retention_bytes);
   if (declaration.qos0) text += ", qos0";
   if (declaration.publish) text += ", publish";
+  if (declaration.relaxed) text += ", relaxed";
   return text;
 }
 
@@ -58,6 +59,9 @@ void BrokerMachine::apply_declare_stream(const Command& command, Effects& effect
   if (!wrong.empty()) return effects.refuse(Errc::invalid_argument, 0, wrong);
   if (version_ < kLogicReturns && said->publish && said->partitions != 1)
     return effects.refuse(Errc::invalid_argument, 0, "a stream with publish = true has one partition");
+  if (version_ < kLogicRelaxed && said->relaxed)
+    return effects.refuse(Errc::invalid_argument, 0,
+                          "relaxed streams need the broker's logic 6: heptane upgrade activate");
   if (!room_to_audit(said->name, detail_of(*said), effects))
     return effects.refuse(Errc::overloaded, 0, "there is no room for the audit trail");
   const DeclaredStream* there = declared_.find(said->name);

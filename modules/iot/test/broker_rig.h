@@ -113,7 +113,7 @@ class MachineRig {
 // Keeps what iot.events tells.
 class Rig : public MachineRig {
  public:
-  explicit Rig(uint32_t version = BrokerMachine::kLogicReturns) : MachineRig(version) {}
+  explicit Rig(uint32_t version = BrokerMachine::kLogicRelaxed) : MachineRig(version) {}
 
   std::pair<uint64_t, uint64_t> open(std::string_view client, OpenSession open = {}) {
     open.client = client;

@@ -187,6 +187,51 @@ TEST_F(ConnectProof, NobodyGuessesFasterThanSoManyASecond) {
   EXPECT_EQ(first("a"), "2000");
 }
 
+// Passwords that wait, out of networks; a job that is started has ended.
+class ProofQueue : public testing::Test {
+ protected:
+  bool enter(const std::string& network, size_t bytes = 100) {
+    const size_t at = proofs_.size();
+    const auto start = [this, network, at] {
+      started_.push_back(network);
+      proofs_[at]->job()->run();
+      return true;
+    };
+    proofs_.push_back(std::make_unique<mqtt::Proof>(queue_, std::make_unique<Passwords::Proof>(passwords_, false),
+                                                    network, std::string(bytes, 'x'),
+                                                    mqtt::Proof::Calls{start, [] {}}));
+    return queue_.enter(*proofs_[at]);
+  }
+
+  Passwords passwords_;
+  mqtt::Proofs queue_;
+  std::vector<std::string> started_;
+  std::vector<std::unique_ptr<mqtt::Proof>> proofs_;
+};
+
+TEST_F(ProofQueue, NetworksTakeTurnsSoThatAFloodStandsInNobodysWay) {
+  for (size_t i = 0; i < mqtt::Proofs::kAtOnce + 1'000; ++i) ASSERT_TRUE(enter("flood"));
+  ASSERT_TRUE(enter("newcomer"));
+  ASSERT_TRUE(enter("another"));
+  for (size_t i = 0; i < 3; ++i) proofs_[i].reset();
+  const std::vector<std::string> behind(started_.begin() + mqtt::Proofs::kAtOnce, started_.end());
+  EXPECT_EQ(behind, (std::vector<std::string>{"newcomer", "another", "flood"}));
+  // Who goes while it waits leaves the others their turns.
+  for (size_t i = 3; i < 900; ++i) proofs_[i].reset();
+  proofs_.clear();
+  EXPECT_EQ(queue_.waiting() + queue_.running(), 0U);
+}
+
+TEST_F(ProofQueue, OneNetworkDoesNotTakeAllTheMemory) {
+  constexpr size_t kPacket = size_t{1} << 20;
+  for (size_t i = 0; i < mqtt::Proofs::kNetworkBytesMax / kPacket; ++i) ASSERT_TRUE(enter("flood", kPacket));
+  EXPECT_FALSE(enter("flood", kPacket));
+  EXPECT_TRUE(enter("newcomer", kPacket));
+  proofs_.clear();
+  EXPECT_TRUE(enter("flood", kPacket));
+  proofs_.clear();
+}
+
 TEST_F(ConnectProof, WhoIsRevokedMeanwhileDoesNotGetIn) {
   world_->hold(true);
   world_->send("a", connect("a", "u", "right"));

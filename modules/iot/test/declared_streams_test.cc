@@ -162,6 +162,20 @@ TEST(DeclaredStreams, QosZeroIsForStreamsThatWantItAlone) {
   EXPECT_EQ(rig.lines("plain"), Texts({"t/1 b", "t/1 c"}));
 }
 
+TEST(DeclaredStreams, ARelaxedStreamIsOneOfQosZeroAndNothingOlderLogicKnows) {
+  StreamDeclaration said = over("fast", "t/#");
+  said.relaxed = true;
+  EXPECT_EQ(StreamsRig().declare(said).error, Errc::invalid_argument) << "there is nothing that could be pushed early";
+  said.qos0 = true;
+  EXPECT_EQ(StreamsRig(BrokerMachine::kLogicReturns).declare(said).error, Errc::invalid_argument);
+  StreamsRig rig;
+  ASSERT_TRUE(rig.declare(said).ok());
+  EXPECT_TRUE(rig.declare(said).repeated);
+  EXPECT_EQ(rig.trail.told, Texts({"mqtt.stream.declare fast: t/#, partitions 1, qos0, relaxed"}));
+  rig.publish({{"t/1", 0, false, "a"}});
+  EXPECT_EQ(rig.lines("fast"), Texts({"t/1 a"}));
+}
+
 TEST(DeclaredStreams, ATopicIsInOnePartitionAsKafkasClientsPlaceIt) {
   // Of Kafka's own tests of its hash, cut to a positive number.
   const std::map<std::string, int32_t> known = {{"21", -973932308},
@@ -569,6 +583,7 @@ class RandomRun {
   void declare() {
     StreamDeclaration said = over("s" + std::to_string(below(6)), filter(), 1 + below(3));
     said.qos0 = below(3) == 0;
+    said.relaxed = said.qos0 && below(2) == 0;
     const auto there = declared_.find(said.name);
     const bool changes_partitions = there != declared_.end() && there->second.partitions != said.partitions;
     const Reply reply = rig_.declare(said);

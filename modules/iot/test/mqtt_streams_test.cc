@@ -13,6 +13,7 @@
 namespace heptane::iot::test {
 namespace {
 
+using Capture = mqtt::Declared::Capture;
 using Texts = std::vector<std::string>;
 
 std::string connect(const std::string& id) { return bytes_of("10 r13 s4 'MQTT' 04 02 k0 s1 '" + id + "'"); }
@@ -49,6 +50,57 @@ TEST(MqttStreams, QosZeroWaitsForTheLogWhereAStreamWantsIt) {
   const size_t before = world.commands();
   world.send("p", bytes_of("30 r6 s3 't/1' 'x'"));
   EXPECT_EQ(world.commands(), before);
+}
+
+TEST(MqttStreams, QosZeroOfARelaxedStreamIsPushedBeforeItIsSyncedAndOnce) {
+  World world;
+  StreamDeclaration relaxed = over("fast", "t/#", true);
+  relaxed.relaxed = true;
+  ASSERT_TRUE(world.declare(relaxed).ok());
+  world.send("s", connect("s"));
+  world.send("s", bytes_of("82 r6 m1 s1 '#' 01"));
+  world.take_output("s");
+  world.send("p", connect("p"));
+  world.hold(true);
+  world.send("p", bytes_of("30 r6 s3 't/1' 'x' 31 r6 s3 't/1' 'r'"));
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("30 r6 s3 't/1' 'x'"))) << "what is retained waits";
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("30 r6 s3 't/1' 'r'")));
+  EXPECT_EQ(world.records("fast"), Texts({"t/1 x", "t/1 r"}));
+  // It reaches subscribers also where the log has no room; a will likewise.
+  world.refuse_next(Errc::no_space);
+  world.send("p", bytes_of("30 r6 s3 't/1' 'y'"));
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("30 r6 s3 't/1' 'y'")));
+  world.send("w", bytes_of("10 r21 s4 'MQTT' 04 06 k0 s1 'w' s3 't/w' s1 'z'"));
+  world.hold(true);
+  world.break_off("w");
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("30 r6 s3 't/w' 'z'")));
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(world.take_output("s"), "");
+  EXPECT_EQ(world.records("fast"), Texts({"t/1 x", "t/1 r", "t/w z"}));
+}
+
+TEST(MqttStreams, AStrictStreamMakesQosZeroOfARelaxedOneWait) {
+  World world;
+  StreamDeclaration relaxed = over("fast", "t/#", true);
+  relaxed.relaxed = true;
+  ASSERT_TRUE(world.declare(relaxed).ok());
+  ASSERT_TRUE(world.declare(over("sure", "t/1", true)).ok());
+  EXPECT_EQ(world.broker().declared().capture_of("t/1"), Capture::strict);
+  EXPECT_EQ(world.broker().declared().capture_of("t/2"), Capture::relaxed);
+  world.send("s", connect("s"));
+  world.send("s", bytes_of("82 r6 m1 s1 '#' 01"));
+  world.take_output("s");
+  world.send("p", connect("p"));
+  world.hold(true);
+  world.send("p", bytes_of("30 r6 s3 't/1' 'x'"));
+  EXPECT_EQ(world.take_output("s"), "");
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("30 r6 s3 't/1' 'x'")));
+  EXPECT_EQ(world.records("fast"), world.records("sure"));
 }
 
 TEST(MqttStreams, ADurableSessionGetsWhatLiesInManyStreamsInItsOrder) {
@@ -96,13 +148,13 @@ TEST(MqttStreams, TheConfigurationIsToldTheMachineAndWhatItRefusesIsReported) {
   EXPECT_EQ(world.machine().declared().size(), 2U);
   ASSERT_EQ(told.size(), 1U);
   EXPECT_NE(told[0].find("mqtt.streams: iot.x: "), std::string::npos);
-  EXPECT_TRUE(world.broker().is_captured("a/1"));
-  EXPECT_FALSE(world.broker().is_captured("b"));
+  EXPECT_EQ(world.broker().declared().capture_of("a/1"), Capture::strict);
+  EXPECT_EQ(world.broker().declared().capture_of("b"), Capture::none);
   // What is not named any more stays.
   world.broker().declared().want({over("one", "a/#")});
   world.settle();
   EXPECT_EQ(world.machine().declared().size(), 2U);
-  EXPECT_FALSE(world.broker().is_captured("a/1"));
+  EXPECT_EQ(world.broker().declared().capture_of("a/1"), Capture::none);
 }
 
 // A Kafka or HTTP client's batch on its way.
@@ -165,16 +217,16 @@ TEST(MqttStreams, TheGatewayHearsOfStreamsThatOthersDeclareAndDrop) {
   Appender others(world);
   EXPECT_TRUE(others.hears(kDeclareStream) && others.hears(kDropStream));
   ASSERT_TRUE(others.send(kDeclareStream, encode(over("fast", "t/#", true))).ok());
-  EXPECT_TRUE(world.broker().is_captured("t/1"));
+  EXPECT_EQ(world.broker().declared().capture_of("t/1"), Capture::strict);
   EXPECT_TRUE(others.send(kDropStream, Buffer::copy_of("fast")).ok());
-  EXPECT_FALSE(world.broker().is_captured("t/1"));
+  EXPECT_EQ(world.broker().declared().capture_of("t/1"), Capture::none);
   // One that missed the answer has all streams of that to a repeat.
   ASSERT_TRUE(others.send(kDeclareStream, encode(over("fast", "t/#", true))).ok());
   world.broker().declared().take({});
   EXPECT_TRUE(others.send(kDeclareStream, encode(over("fast", "t/#", true))).repeated);
-  EXPECT_TRUE(world.broker().is_captured("t/1"));
+  EXPECT_EQ(world.broker().declared().capture_of("t/1"), Capture::strict);
   EXPECT_FALSE(others.send(kDropStream, Buffer::copy_of("none")).ok());
-  EXPECT_TRUE(world.broker().is_captured("t/1"));
+  EXPECT_EQ(world.broker().declared().capture_of("t/1"), Capture::strict);
 }
 
 TEST(MqttStreams, QosZeroWhoseStreamIsDroppedOnItsWayReachesSubscribersAlone) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "modules/iot/domain/topics/topics.h"
@@ -99,7 +100,15 @@ class Roles final : public auth::Authenticator, public auth::Rules {
   std::vector<std::string_view> mechanisms(const auth::Peer&) const override { return {}; }
   std::unique_ptr<auth::SaslExchange> begin(std::string_view, const auth::Peer&) override { return nullptr; }
   std::optional<auth::Identity> by_certificate(const auth::Peer&) override { return auth::Identity{{16, 1}, who, {}}; }
-  bool in_force(const auth::Identity& identity) const override { return of.contains(identity.name); }
+  std::optional<auth::Identity> by_configuration(std::string_view user) const override {
+    if (!of.contains(std::string(user))) return std::nullopt;
+    return auth::Identity{{16, 1}, std::string(user), {}};
+  }
+  bool in_force(const auth::Identity& identity) const override {
+    const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+    lowest_frame = std::min(lowest_frame, here);
+    return of.contains(identity.name);
+  }
   std::optional<auth::Role> grants(const auth::Identity& identity, std::string_view) const override {
     ++asked;
     return of.at(identity.name);
@@ -123,6 +132,7 @@ class Roles final : public auth::Authenticator, public auth::Rules {
   uint64_t changes = 1;
   int denied = 0;
   mutable int asked = 0;
+  mutable uintptr_t lowest_frame = UINTPTR_MAX;
 };
 
 class RightsWorld : public testing::Test {
@@ -320,6 +330,110 @@ TEST_F(RightsWorld, WhatOneMemberOfAGroupMayNotReadIsAnothers) {
   }
 }
 
+TEST_F(RightsWorld, WhatAGroupsMemberMayReadSinceItsLastPacketIsIts) {
+  for (const bool durable : {false, true}) {
+    start(true);
+    if (durable)
+      connect_durable("s", "plant");
+    else
+      connect("s", "plant");
+    ASSERT_EQ(subscribe("s", "$share/g/#"), 1);
+    roles_.set("plant", {{"mqtt", "other/*", kRead}});
+    for (const int qos : {0, 1}) publish("other/" + std::to_string(qos), qos);
+    EXPECT_EQ(topics("s"), (Topics{"other/0", "other/1"})) << durable;
+    EXPECT_EQ(passed_over(), 0U) << durable;
+    EXPECT_EQ(world_->machine().lost_count(), 0U) << durable;
+    world_.reset();
+  }
+}
+
+// It was subscribed to when they came, and has the right to them no more.
+TEST_F(RightsWorld, ADurableSessionIsNotSentWhatItMayNotReadAnyMore) {
+  start();
+  roles_.set("s", {{"mqtt", "plant/*", kRead}, {"mqtt", "more/*", kRead}});
+  connect("s", "s", "", "00", "08 11 L600 21 H1");
+  ASSERT_EQ(subscribe("s", "more/#"), 1);
+  for (int i = 0; i < 3; ++i) publish("more/" + std::to_string(i), 1);
+  const std::string first = world_->take_output("s");
+  world_->send("s", whole("A2", "m9 00 " + text("more/#")));
+  roles_.set("s", {{"mqtt", "plant/*", kRead}});
+  EXPECT_EQ(topics("s", first), Topics{"more/0"});
+  pass_seconds(1);
+  EXPECT_EQ(topics("s"), Topics{});
+  EXPECT_FALSE(world_->client("s").context->closed) << "it uses nothing that it lost";
+  EXPECT_EQ(world_->machine().references_count(), 0U);
+  EXPECT_EQ(world_->machine().lost_count(), 0U);
+  EXPECT_EQ(passed_over(), 2U);
+}
+
+// However many they are: the stack does not grow with them.
+TEST_F(RightsWorld, AGroupWhoseMembersAllLoseTheirRightsIsClosedOneByOne) {
+  constexpr int kMembers = 300;
+  constexpr uintptr_t kStackMost = 64 << 10;
+  start();
+  for (int i = 0; i < kMembers; ++i) {
+    const std::string name = "m" + std::to_string(i);
+    ASSERT_EQ(connect(name, "plant"), 0);
+    ASSERT_EQ(subscribe(name, "$share/g/plant/#"), 1);
+  }
+  roles_.set("plant", {});
+  roles_.lowest_frame = UINTPTR_MAX;
+  publish("plant/1", 1);
+  for (int i = 0; i < kMembers; ++i)
+    ASSERT_TRUE(world_->client("m" + std::to_string(i)).context->closed) << i << " was not told";
+  EXPECT_LT(reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) - roles_.lowest_frame, kStackMost);
+}
+
+TEST_F(RightsWorld, WhoHasNoRoleMayNothing) {
+  start();
+  roles_.set("nobody", {});
+  ASSERT_EQ(connect("s", "nobody"), 0);
+  for (const char* filter : {"plant/1", "#", "+", "$SYS/#", "$share/g/plant/1"})
+    EXPECT_EQ(subscribe("s", filter), 0x87);
+  publish("plant/1", 1, false, "s");
+  EXPECT_TRUE(hex_of(world_->take_output("s")).ends_with("87"));
+  EXPECT_EQ(connect("t", "nobody", "00 " + text("plant/will") + "s1 'x'", "06"), 0x87);
+}
+
+// With a delay, and after a crash: its client is not there to be told.
+TEST_F(RightsWorld, AWillWhoseRightIsGoneIsNotPublishedWhenItIsDue) {
+  for (const bool may : {true, false}) {
+    for (const bool crash : {false, true}) {
+      start();
+      connect("reader", "all");
+      ASSERT_EQ(subscribe("reader", "plant/#"), 1);
+      ASSERT_EQ(connect("w", "plant", "05 18 L5 " + text("plant/will") + "s1 'x'", "0C", "05 11 L600"), 0);
+      if (crash)
+        world_->crash();
+      else
+        world_->break_off("w");
+      if (!may) roles_.set("plant", {{"mqtt", "other/*", kWrite}});
+      if (crash) {
+        connect("reader", "all");
+        ASSERT_EQ(subscribe("reader", "plant/#"), 1);
+      }
+      for (int i = 0; i < 40; ++i) pass_seconds(1);
+      EXPECT_EQ(topics("reader"), may ? Topics{"plant/will"} : Topics{}) << crash;
+      EXPECT_EQ(passed_over(), may ? 0U : 1U);
+      EXPECT_EQ(world_->broker().keeper().wills(), 0U);
+      world_.reset();
+    }
+  }
+}
+
+// What is retained was asked for with a right, and is read without it.
+TEST_F(RightsWorld, WhatIsRetainedIsNotSentWhenTheRightIsGoneMeanwhile) {
+  start();
+  publish("plant/kept", 1, true);
+  connect("s", "plant");
+  world_->hold(true);
+  world_->send("s", whole("82", "m9 00 " + text("plant/#") + "01"));
+  roles_.set("plant", {});
+  world_->hold(false);
+  world_->settle();
+  EXPECT_EQ(hex_of(world_->take_output("s")), "E00198");
+}
+
 // iot.events.
 
 TEST_F(RightsWorld, WhatIsDeniedIsToldOnceASecondWithACountOfTheOthers) {
@@ -407,6 +521,22 @@ TEST(MqttRates, OutliveTheConnectionAndAreForgottenWhenNothingIsOwed) {
   EXPECT_EQ(world.broker().rates().size(), 0U);
 }
 
+TEST_F(RightsWorld, ANewIdentifierIsNoNewRate) {
+  options_.max_messages_per_second = 10;
+  start();
+  const auto received = [&] { return world_->broker().counters().received.value(); };
+  for (const char* name : {"a", "b", "c"}) {
+    connect(name, "plant");
+    for (int i = 0; i < 30; ++i) publish("plant/1", 0, false, name);
+    EXPECT_EQ(received(), 11U) << name;
+    world_->break_off(name);
+  }
+  connect("other", "all");
+  publish("plant/1", 0, false, "other");
+  EXPECT_EQ(received(), 12U) << "another user has his own";
+  EXPECT_EQ(world_->broker().rates().size(), 1U);
+}
+
 TEST(MqttRates, OnesTableIsBounded) {
   mqtt::RateTable table;
   mqtt::RateLimit rate;
@@ -416,6 +546,9 @@ TEST(MqttRates, OnesTableIsBounded) {
   EXPECT_TRUE(table.take("u", "0", 1'000'000'000)) << "nobody who owes is dropped";
   EXPECT_FALSE(table.take("u", "0", 1'000'000'000));
   EXPECT_FALSE(table.take("other", "1", 1'000'000'000));
+  EXPECT_FALSE(table.take_of_user("v", "1", 1'000'000'000));
+  EXPECT_TRUE(table.take_of_user("u", "unknown", 1'000'000'000));
+  EXPECT_EQ(table.size(), mqtt::RateTable::kEntriesMax - 2);
   EXPECT_FALSE(table.take("u", "1", 10'000'000'000));
   EXPECT_EQ(table.size(), 0U);
 }

@@ -23,16 +23,16 @@ using http::HttpResponse;
 using http::JsonWriter;
 
 constexpr std::string_view kStreamSchema =
-    R"({"type":"object","required":["name","filter","partitions","qos0","publish"],"additionalProperties":false,)"
+    R"({"type":"object","required":["name","filter","partitions","qos0","publish","relaxed"],"additionalProperties":false,)"
     R"("properties":{"name":{"type":"string"},"filter":{"type":"string"},"retention_ms":{"type":"integer","minimum":-2},)"
     R"("retention_bytes":{"type":"integer","minimum":-2},"partitions":{"type":"integer","minimum":1,"maximum":64},)"
-    R"("qos0":{"type":"boolean"},"publish":{"type":"boolean"}}})";
+    R"("qos0":{"type":"boolean"},"publish":{"type":"boolean"},"relaxed":{"type":"boolean"}}})";
 constexpr std::string_view kNewStream =
     R"({"type":"object","required":["name","filter"],"additionalProperties":false,"properties":{)"
     R"("name":{"type":"string","maxLength":249},"filter":{"type":"string","maxLength":1024},)"
     R"("retention_ms":{"type":"integer","minimum":-2},"retention_bytes":{"type":"integer","minimum":-2},)"
     R"("partitions":{"type":"integer","minimum":1,"maximum":64,"default":1},"qos0":{"type":"boolean","default":false},)"
-    R"("publish":{"type":"boolean","default":false}}})";
+    R"("publish":{"type":"boolean","default":false},"relaxed":{"type":"boolean","default":false}}})";
 constexpr std::string_view kDone =
     R"({"type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"type":"string"},)"
     R"("position":{"$ref":"#/components/schemas/Position"}}})";
@@ -57,6 +57,7 @@ Result<StreamDeclaration> parse(std::string body) {
   read.partitions = static_cast<uint32_t>(fields.integer_or("partitions", 1, 1, kDeclaredPartitionsMax));
   read.qos0 = flag_or_false(fields, "qos0");
   read.publish = flag_or_false(fields, "publish");
+  read.relaxed = flag_or_false(fields, "relaxed");
   HEPTANE_TRY(fields.finish());
   std::string wrong = wrong_declaration(read);
   if (!wrong.empty()) return Error{Errc::invalid_argument, std::move(wrong)};
@@ -106,7 +107,8 @@ void write(JsonWriter& out, const StreamDeclaration& stream) {
   if (stream.retention_ms != -1) out.key("retention_ms").number(stream.retention_ms);
   if (stream.retention_bytes != -1) out.key("retention_bytes").number(stream.retention_bytes);
   out.key("partitions").number(stream.partitions);
-  out.key("qos0").boolean(stream.qos0).key("publish").boolean(stream.publish).end_object();
+  out.key("qos0").boolean(stream.qos0).key("publish").boolean(stream.publish);
+  out.key("relaxed").boolean(stream.relaxed).end_object();
 }
 
 void list(HttpExchange& exchange) {
@@ -132,7 +134,8 @@ http::RouteDoc declare_doc() {
       .text =
           "From this position on every message at QoS 1 or 2, and every retained one, whose topic matches the filter "
           "is a record of this stream (of each such stream) instead of `iot.messages`; with `qos0` those at QoS 0 as "
-          "well. A repeat with other values changes the stream, except for its partitions; that needs `alter` on it. "
+          "well, which with `relaxed` reach subscribers before they are synced. A repeat with other values changes the "
+          "stream, except for its partitions; that needs `alter` on it. "
           "Of retention, -1 (or nothing) is the server's default and -2 is for ever.",
       .parameters = {},
       .bodies = {{kNewStream}},

@@ -205,6 +205,14 @@ std::shared_ptr<Message> Broker::make_message(const MessageView& message, const 
   return made;
 }
 
+void Broker::publish_once(const MessageView& message, const Publisher& publisher) {
+  const Declared::Capture capture = declared_.capture_of(message.topic);
+  Publisher by = publisher;
+  by.pushed = capture != Declared::Capture::strict;
+  if (by.pushed) publish_volatile(message, publisher);
+  if (capture != Declared::Capture::none && !publish_logged(message, by)) counters_.refused.add();
+}
+
 size_t Broker::publish_volatile(const MessageView& message, const Publisher& publisher) {
   return deliver(make_message(message, publisher));
 }
@@ -216,7 +224,7 @@ bool Broker::publish_logged(const MessageView& message, const Publisher& publish
   batch_.chain = chain_;
   const size_t before = batch_.bytes.size();
   append_message(batch_.bytes, message);
-  batch_.waiting.push_back({publisher.session, publisher.ticket, publisher.now_ns});
+  batch_.waiting.push_back({publisher.session, publisher.ticket, publisher.now_ns, publisher.pushed});
   ++waiting_;
   waiting_bytes_ += batch_.bytes.size() - before;
   if (batch_.waiting.size() >= kPublishesMax || batch_.bytes.size() >= kPublishBytesTarget) close_batch();
@@ -226,8 +234,8 @@ bool Broker::publish_logged(const MessageView& message, const Publisher& publish
 
 void Broker::publish_will(const MessageView& message, const Publisher& publisher) {
   counters_.wills.add();
-  if (message.qos == 0 && !message.retain && !is_captured(message.topic))
-    publish_volatile(message, publisher);
+  if (message.qos == 0 && !message.retain)
+    publish_once(message, publisher);
   else if (!publish_logged(message, publisher))
     counters_.refused.add();
 }
@@ -364,6 +372,7 @@ void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>
     message->from = waiting.session;
     message->received_ns = waiting.received_ns;
     const PublishStatus status = i < count ? static_cast<PublishStatus>(statuses[i]) : PublishStatus::kept;
+    if (waiting.pushed && !became_a_record(status)) continue;  // its stream is gone
     if (status == PublishStatus::fleeting) {
       tell(waiting, deliver(message) == 0 ? Reason::no_matching_subscribers : Reason::success);
       continue;
@@ -378,6 +387,7 @@ void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>
       message->place = {declared->partition, declared->offset};
     else
       message->place = {place.partition, place.offset++};
+    if (waiting.pushed) continue;
     if (status == PublishStatus::queued) remember(message);
     const size_t receivers = deliver(message);
     const bool nobody = receivers == 0 && status != PublishStatus::queued;
@@ -569,13 +579,26 @@ void Broker::give_back(const Delivery& delivery, const MessagePtr& message) {
   deliver_again(delivery.group, message, delivery.chosen);
 }
 
+// Whoever is given it may give it back at once, with all that it had: that waits here for its turn.
 void Broker::deliver_again(const std::shared_ptr<SharedGroup>& group, const MessagePtr& message, bool chosen) {
-  const Subscription* member = group->next(message->view.qos, message->view.topic);
-  if (member == nullptr && !group->empty()) counters_.dropped_denied.add();
+  again_.push_back({group, message, chosen});
+  if (std::exchange(delivers_again_, true)) return;
+  while (!again_.empty()) {
+    const Again again = std::move(again_.front());
+    again_.pop_front();
+    deliver_to_another(again);
+  }
+  delivers_again_ = false;
+}
+
+void Broker::deliver_to_another(const Again& again) {
+  const Message& message = *again.message;
+  const Subscription* member = again.group->next(message.view.qos, message.view.topic);
+  if (member == nullptr && !again.group->empty()) counters_.dropped_denied.add();
   if (member == nullptr) return;
-  Delivery delivery = delivery_of(group, *member, message->view);
-  delivery.chosen = chosen;
-  member->subscriber->deliver(message, delivery);
+  Delivery delivery = delivery_of(again.group, *member, message.view);
+  delivery.chosen = again.chosen;
+  member->subscriber->deliver(again.message, delivery);
 }
 
 }  // namespace heptane::iot::mqtt

@@ -96,8 +96,8 @@ class Subscriber {
   virtual void deliver(const MessagePtr& message, const Delivery& delivery) = 0;
   // It would send a message of this QoS now.
   virtual bool has_window(uint8_t qos) const = 0;
-  // Where its filters reach beyond what it may read: a message of this topic is its. Elsewhere it is always.
-  virtual bool may_receive(std::string_view topic) const = 0;
+  // Where its filters reach beyond what it may read now: a message of this topic is its. Elsewhere it is always.
+  virtual bool may_receive(std::string_view topic) = 0;
   // What it published under this ticket is done.
   virtual void published(uint64_t ticket, Reason reason) = 0;
   virtual void taken_over() = 0;
@@ -199,11 +199,13 @@ class Broker {
     uint64_t ticket = 0;
     Principal principal;
     int64_t now_ns = 0;
+    bool pushed = false;  // subscribers have it already
   };
   // One of its own, which is not logged.
   static std::shared_ptr<Message> make_message(const MessageView& message, const Publisher& publisher);
-  // At QoS 0 and not retained, and nevertheless for the log.
-  bool is_captured(std::string_view topic) const { return declared_.captures(topic); }
+  // At QoS 0 and not retained. Not for the log, or of relaxed streams alone: to subscribers at once. Of another stream: when it
+  // is synced. What finds no room in the log is counted, and dropped where it waits for it.
+  void publish_once(const MessageView& message, const Publisher& publisher);
   // Not logged: at once. Returns how many get it.
   size_t publish_volatile(const MessageView& message, const Publisher& publisher);
   // Logged; Subscriber::published follows. False: there is no room, nothing was taken.
@@ -239,6 +241,7 @@ class Broker {
     SessionId session = 0;
     uint64_t ticket = 0;
     int64_t received_ns = 0;
+    bool pushed = false;
   };
   struct Batch {
     Principal principal;
@@ -278,6 +281,12 @@ class Broker {
   SharedGroup* find_group(std::string_view name, std::string_view filter);
   SharedGroup* find_or_add_group(std::string_view name, std::string_view filter);
   std::unique_ptr<GroupOutbox> ask_for_queue(SharedGroup& group);
+  struct Again {
+    std::shared_ptr<SharedGroup> group;
+    MessagePtr message;
+    bool chosen = false;
+  };
+  void deliver_to_another(const Again& again);
   static Delivery delivery_of(const std::shared_ptr<SharedGroup>& group, const Subscription& member,
                               const MessageView& message);
 
@@ -324,6 +333,8 @@ class Broker {
   size_t recent_bytes_ = 0;
   std::vector<SessionId> paused_;
   std::vector<Target> targets_;
+  std::deque<Again> again_;  // what is given to one member after the other, however many give it back
+  bool delivers_again_ = false;
   uint64_t round_ = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernel/net/network.h"
 #include "kernel/net/peer.h"
 #include "modules/iot/gateway/mqtt/session.h"
 
@@ -141,8 +142,9 @@ Fault MqttSession::prove(const Connect& packet, const Frame& frame) {
     return context_->work(Proof::kRequest, [job = greeting_->proof->job()] { job->run(); });
   };
   greeting_ = std::make_unique<Greeting>();
-  greeting_->proof = std::make_unique<Proof>(broker_.proofs(), std::move(work), std::string(as_text(frame.body)),
-                                             Proof::Calls{start, [this] { prove_here_later(); }});
+  greeting_->proof =
+      std::make_unique<Proof>(broker_.proofs(), std::move(work), net::network_of(context_->remote()),
+                              std::string(as_text(frame.body)), Proof::Calls{start, [this] { prove_here_later(); }});
   context_->pause_input(paused_ = true);
   if (broker_.proofs().enter(*greeting_->proof)) return {};
   greeting_.reset();
@@ -316,8 +318,7 @@ void MqttSession::take_opened(const Reply& reply) {
   adopt(*opened, lost, changed);
   if (!lost.wishes.empty()) broker_.keeper().change(0, kUnsubscribe, lost, {});
   if (!changed.wishes.empty()) broker_.keeper().change(0, kSubscribe, changed, identity_.principal);
-  if (readable_ || broker_.options().filter_deliveries)
-    start.may_receive = [this](std::string_view topic) { return may_receive(topic) && still_reads(topic); };
+  if (rights_) start.may_receive = [this](std::string_view topic) { return reads(topic) && still_reads(topic); };
   kept_ = std::make_unique<KeptOutbox>(broker_, outbox_);
   broker_.counters().durable_clients.add();
   kept_->begin(std::move(start), *context_);
@@ -358,6 +359,11 @@ void MqttSession::adopt(const OpenedSession& opened, ChangeFilters& lost, Change
   }
   if (!lost.wishes.empty() || !changed.wishes.empty())
     readable_ = std::make_unique<std::map<std::string, uint16_t>>(std::move(readable));
+}
+
+// As its rights are, whatever it was subscribed to when the message came.
+bool MqttSession::reads(std::string_view topic) const {
+  return !rights_ || is_own_thing(topic) || rights_->rights->may_receive(topic);
 }
 
 bool MqttSession::still_reads(std::string_view topic) const {
@@ -404,7 +410,10 @@ void MqttSession::write_connack(bool present) {
 void MqttSession::take_rate() {
   const MqttOptions& options = broker_.options();
   if (options.max_messages_per_second == 0 && options.max_bytes_per_second == 0) return;
-  const auto rate = broker_.rates().take(identity_.name, client_id_, context_->monotonic_ns());
+  const bool known_user = identity_.principal.id != auth::kLocalId;
+  const int64_t now_ns = context_->monotonic_ns();
+  const auto rate = known_user ? broker_.rates().take_of_user(identity_.name, client_id_, now_ns)
+                               : broker_.rates().take(identity_.name, client_id_, now_ns);
   if (!rate) return;
   outbox_.numbers().rate = *rate;
   if (pause_while_owing()) broker_.counters().slowed.add();

@@ -1,5 +1,6 @@
 #include "modules/iot/gateway/mqtt/declared.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "kernel/base/crc32c.h"
@@ -14,11 +15,10 @@ bool comes_again(Errc error) { return error == Errc::overloaded || error == Errc
 
 }  // namespace
 
-bool Declared::captures(std::string_view topic) const {
-  if (qos0_.empty()) return false;
-  bool any = false;
-  qos0_.match(topic, [&](bool) { any = true; });
-  return any;
+Declared::Capture Declared::capture_of(std::string_view topic) const {
+  Capture most = Capture::none;
+  if (!qos0_.empty()) qos0_.match(topic, [&](Capture one) { most = std::max(most, one); });
+  return most;
 }
 
 const StreamDeclaration* Declared::taking(std::string_view stream) const {
@@ -34,7 +34,7 @@ void Declared::take(Bytes list) {
   names_.clear();
   for (const StreamDeclaration& stream : *streams) {
     names_.insert(stream.name);
-    if (stream.qos0) qos0_.insert(stream.filter, true);
+    if (stream.qos0) qos0_.insert(stream.filter, stream.relaxed ? Capture::relaxed : Capture::strict);
     if (stream.publish) taking_.emplace(stream.name, stream);
   }
 }

@@ -26,8 +26,9 @@ class Declared {
 
   explicit Declared(const std::function<void(const std::string&)>& report) : report_(report) {}
 
-  // A message at QoS 0 with this topic is a record.
-  bool captures(std::string_view topic) const;
+  // A message at QoS 0 with this topic is a record: of relaxed streams alone, or of another one too.
+  enum class Capture : uint8_t { none, relaxed, strict };
+  Capture capture_of(std::string_view topic) const;
   // The stream, where clients of other protocols may append to it; until the next change.
   const StreamDeclaration* taking(std::string_view stream) const;
   bool is_declared(std::string_view stream) const { return names_.find(stream) != names_.end(); }
@@ -47,7 +48,7 @@ class Declared {
 
   const std::function<void(const std::string&)>& report_;
   net::SessionContext* context_ = nullptr;
-  TopicTree<bool> qos0_;
+  TopicTree<Capture> qos0_;
   std::map<std::string, StreamDeclaration, std::less<>> taking_;
   std::set<std::string, std::less<>> names_;
   std::deque<StreamDeclaration> wanted_;

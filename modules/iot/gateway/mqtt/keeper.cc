@@ -19,7 +19,7 @@ Buffer numbers(std::initializer_list<uint64_t> values) {
 
 bool is_query(Keeper::Kind kind) {
   return kind == Keeper::Kind::find || kind == Keeper::Kind::counts || kind == Keeper::Kind::wills ||
-         kind == Keeper::Kind::group;
+         kind == Keeper::Kind::group || kind == Keeper::Kind::will_facts;
 }
 
 bool is_loss(Settlement kind) {
@@ -44,7 +44,8 @@ std::set<std::pair<uint64_t, uint64_t>> kept_of(const Reply& settled) {
 bool must_be_taken(Keeper::Kind kind) {
   return kind == Keeper::Kind::close || kind == Keeper::Kind::settle || kind == Keeper::Kind::boot ||
          kind == Keeper::Kind::end_connections || kind == Keeper::Kind::will || kind == Keeper::Kind::counts ||
-         kind == Keeper::Kind::wills || kind == Keeper::Kind::group || kind == Keeper::Kind::walked;
+         kind == Keeper::Kind::wills || kind == Keeper::Kind::will_facts || kind == Keeper::Kind::group ||
+         kind == Keeper::Kind::walked;
 }
 
 }  // namespace
@@ -241,6 +242,7 @@ void Keeper::answer(Ask& ask, const Reply& reply) {
       if (reply.numbers[1] != 0) return end_connections(static_cast<uint64_t>(reply.numbers[0]));
       return ask_wills(0);
     case Kind::wills: return take_wills(reply);
+    case Kind::will_facts: return take_will_facts(ask, reply);
     case Kind::open: return take_opened(ask, reply);
     case Kind::settle: return tell_settled(ask, reply);
     case Kind::will:
@@ -345,20 +347,54 @@ void Keeper::arm_wills() {
   will_timer_ = context_->arm(std::max(kShortestNs, wills_due_.begin()->first - context_->monotonic_ns()));
 }
 
-// The machine decides whether it is time, and whether the client is back.
+// The machine decides whether it is time, and whether the client is back. Where there are rights its user's are asked for first.
 void Keeper::publish_wills() {
   const int64_t now = context_->monotonic_ns();
   while (!wills_due_.empty() && wills_due_.begin()->first <= now) {
     const uint64_t session = wills_due_.begin()->second;
     const uint64_t epoch = wills_.at(session).epoch;
     forget_will(session);
+    if (broker_.options().authenticator == nullptr) {
+      ask_for_will(session, epoch, false);
+      continue;
+    }
     Ask made;
-    made.kind = Kind::will;
-    made.type = kPublishWill;
+    made.kind = Kind::will_facts;
+    made.type = kQueryWill;
     made.payload = numbers({session, epoch});
     ask(std::move(made));
   }
   arm_wills();
+}
+
+void Keeper::ask_for_will(uint64_t session, uint64_t epoch, bool drops) {
+  ByteWriter out;
+  out.le<uint64_t>(session);
+  out.le<uint64_t>(epoch);
+  if (drops) out.u8(1);
+  Ask made;
+  made.kind = Kind::will;
+  made.type = kPublishWill;
+  made.payload = Buffer::take(out.release());
+  ask(std::move(made));
+}
+
+void Keeper::take_will_facts(const Ask& ask, const Reply& reply) {
+  const auto will = reply.ok() ? decode_will_facts(reply.payload.view()) : std::nullopt;
+  if (!will) return;  // its client is back, and has another one
+  ByteReader in(ask.payload.view());
+  const auto session = in.le<uint64_t>();
+  const auto epoch = in.le<uint64_t>();
+  const bool may = may_publish(*will);
+  if (!may) broker_.counters().dropped_denied.add();
+  ask_for_will(session, epoch, !may);
+}
+
+bool Keeper::may_publish(const WillFacts& will) const {
+  auth::Rules* rules = broker_.options().rules;
+  const std::optional<auth::Identity> user = broker_.options().authenticator->by_configuration(will.owner);
+  if (rules == nullptr || !user) return false;
+  return broker_.rights().hold(*rules, *user, will.client).rights->may(auth::Verb::write, will.topic);
 }
 
 // To those who are connected; durable sessions have it in their queues.

@@ -1,7 +1,7 @@
 // The broker's way to the sessions that outlive their connections (machine/session_api.h). What connections ask of them goes to
 // the shard in the order in which it was asked, behind what was published before; acknowledgements go along lazily, all
 // connections' in one command each kLazyNs or when kLazyMax have come together. Wills that are due later are published when
-// their time has come, whatever has become of the client.
+// their time has come, whatever has become of the client; dropped where its user may not publish there any more.
 //
 // At its start, where there are sessions, it tells the machine that the last run's connections are over; until that is
 // answered what is asked waits. Bounds: a connection has at most one request under way and leaves one behind. The I/O thread's.
@@ -36,6 +36,7 @@ class Keeper {
     change,
     settle,
     will,
+    will_facts,
     boot,
     end_connections,
     counts,
@@ -107,6 +108,9 @@ class Keeper {
   void forget_will_of(const Reply& opened);
   void arm_wills();
   void publish_wills();
+  void ask_for_will(uint64_t session, uint64_t epoch, bool drops);
+  void take_will_facts(const Ask& ask, const Reply& reply);
+  bool may_publish(const WillFacts& will) const;
   bool deliver_will(const Reply& reply);
   void take_will(const Ask& ask, const Reply& reply);
   void take_opened(const Ask& ask, const Reply& reply);

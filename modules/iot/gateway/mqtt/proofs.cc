@@ -1,5 +1,7 @@
 #include "modules/iot/gateway/mqtt/proofs.h"
 
+#include <utility>
+
 namespace heptane::iot::mqtt {
 
 namespace {
@@ -12,17 +14,40 @@ Proof::~Proof() {
 }
 
 bool Proofs::enter(Proof& proof) {
-  if (bytes_ + proof.packet().size() > kWaitingBytesMax) return false;
-  bytes_ += proof.packet().size();
+  const size_t bytes = proof.packet().size();
+  Network& network = networks_[proof.network_];
+  if (bytes_ + bytes > kWaitingBytesMax || network.bytes + bytes > kNetworkBytesMax) {
+    if (network.bytes == 0) networks_.erase(proof.network_);
+    return false;
+  }
+  bytes_ += bytes;
+  network.bytes += bytes;
   proof.ticket_ = ++last_ticket_;
-  waiting_.emplace(proof.ticket_, &proof);
+  network.waiting.emplace(proof.ticket_, &proof);
+  ++waiting_count_;
   go_on();
   return true;
 }
 
+void Proofs::stop_waiting(Proof& proof) { waiting_count_ -= networks_.at(proof.network_).waiting.erase(proof.ticket_); }
+
+// Of the network whose turn it is.
+Proof* Proofs::next() const {
+  auto at = networks_.upper_bound(last_);
+  for (size_t i = 0; i < networks_.size(); ++i) {
+    if (at == networks_.end()) at = networks_.begin();
+    if (!at->second.waiting.empty()) return at->second.waiting.begin()->second;
+    ++at;
+  }
+  return nullptr;
+}
+
 void Proofs::leave(Proof& proof) {
+  stop_waiting(proof);
+  const auto network = networks_.find(proof.network_);
   bytes_ -= proof.packet().size();
-  waiting_.erase(proof.ticket_);
+  network->second.bytes -= proof.packet().size();
+  if (network->second.bytes == 0) networks_.erase(network);
   if (running_.erase(proof.ticket_) > 0 && proof.on_worker_ && !proof.right_) ++wrong_;
   if (proof.on_worker_ && !proof.job_->ended()) {
     proof.job_->drop();
@@ -65,19 +90,20 @@ bool Proofs::may_compute() {
 // One that finds no room for its job waits until one of those before it is done. Nobody tells of jobs whose clients are gone.
 void Proofs::go_on() {
   if (std::exchange(going_on_, true)) return;
-  while (!waiting_.empty() && has_room() && may_compute()) {
-    const auto [ticket, proof] = *waiting_.begin();
+  while (waiting_count_ > 0 && has_room() && may_compute()) {
+    Proof* proof = next();
     const bool started = proof->on_worker_ = proof->calls_.start();
     if (!started && running_.size() + left_.size() > 0) break;
-    waiting_.erase(ticket);
-    running_.insert(ticket);
+    last_ = proof->network_;
+    stop_waiting(*proof);
+    running_.insert(proof->ticket_);
     if (!started) {
       const std::function<void()> here = proof->calls_.here;  // outlives it
       here();
     }
   }
   going_on_ = false;
-  if (!waiting_.empty() && timer_ == 0 && context_ != nullptr) timer_ = context_->arm(kLookAgainNs);
+  if (waiting_count_ > 0 && timer_ == 0 && context_ != nullptr) timer_ = context_->arm(kLookAgainNs);
 }
 
 }  // namespace heptane::iot::mqtt

@@ -1,7 +1,8 @@
 // Passwords of clients that connect, on a worker: at most kAtOnce at the same time, so that other jobs have their turn, those
 // among them whose client hung up; and no more once kWrongPerSecond of a second proved nothing, so that nobody guesses faster.
-// Who comes then waits in the order of arrival, as long as CONNECT may take. Their packets, kWaitingBytesMax together, are kept.
-// Where there is no worker they are computed here, as many a second as the authenticator allows. The I/O thread's.
+// Who comes then waits, as long as CONNECT may take: the networks that they come from (kernel/net/network.h) take turns, so that a flood out
+// of one stands in nobody's way out of another; of one network in the order of arrival. Their packets are kept, kWaitingBytesMax
+// together and kNetworkBytesMax of one network. Where there is no worker they are computed here, as many a second as the authenticator allows. The I/O thread's.
 #pragma once
 
 #include <atomic>
@@ -50,8 +51,10 @@ class Proof {
     std::function<void()> here;   // no worker will do it. The proof may be gone when this returns
   };
 
-  Proof(Proofs& proofs, std::unique_ptr<auth::PasswordProof> proof, std::string packet, Calls calls)
+  Proof(Proofs& proofs, std::unique_ptr<auth::PasswordProof> proof, std::string network, std::string packet,
+        Calls calls)
       : proofs_(proofs),
+        network_(std::move(network)),
         job_(std::make_shared<ProofJob>(std::move(proof))),
         packet_(std::move(packet)),
         calls_(std::move(calls)) {}
@@ -67,6 +70,7 @@ class Proof {
  private:
   friend class Proofs;
   Proofs& proofs_;
+  const std::string network_;
   const std::shared_ptr<ProofJob> job_;  // the worker's, too
   const std::string packet_;
   const Calls calls_;
@@ -79,6 +83,7 @@ class Proofs {
  public:
   static constexpr size_t kAtOnce = 16;
   static constexpr size_t kWaitingBytesMax = size_t{64} << 20;
+  static constexpr size_t kNetworkBytesMax = size_t{16} << 20;
   static constexpr size_t kWrongPerSecond = 50;
 
   void attach(net::SessionContext& context) { context_ = &context; }
@@ -86,17 +91,26 @@ class Proofs {
   bool on_timer(net::SessionTimerId timer);
   // Its turn may come before this returns. False: no memory for another.
   bool enter(Proof& proof);
-  size_t waiting() const { return waiting_.size(); }
+  size_t waiting() const { return waiting_count_; }
   size_t running() const { return running_.size(); }
 
  private:
   friend class Proof;
+  struct Network {
+    std::map<uint64_t, Proof*> waiting;  // by ticket
+    size_t bytes = 0;                    // of all that has a place
+  };
+
   void leave(Proof& proof);
+  void stop_waiting(Proof& proof);
+  Proof* next() const;
   void go_on();
   bool has_room();
   bool may_compute();
 
-  std::map<uint64_t, Proof*> waiting_;  // by ticket
+  std::map<std::string, Network> networks_;  // of those that have a place
+  std::string last_;                         // whose turn was
+  size_t waiting_count_ = 0;
   std::set<uint64_t> running_;
   std::vector<std::weak_ptr<ProofJob>> left_;  // jobs whose clients are gone, until the worker is done with them
   uint64_t last_ticket_ = 0;

@@ -80,12 +80,9 @@ void MqttSession::publish_once(const Publish& packet, const MessageView& message
     return;
   }
   const Broker::Publisher publisher{context_->id(), 0, identity_.principal, heard_ns_};
-  const bool logged = packet.retain || broker_.is_captured(message.topic);
-  const bool taken = may_publish(message.topic) && (!logged || broker_.publish_logged(message, publisher));
-  if (!taken)
-    broker_.counters().refused.add();
-  else if (!logged)
-    broker_.publish_volatile(message, publisher);
+  if (!may_publish(message.topic)) return broker_.counters().refused.add();
+  if (!packet.retain) return broker_.publish_once(message, publisher);
+  if (!broker_.publish_logged(message, publisher)) broker_.counters().refused.add();
 }
 
 Fault MqttSession::check_open() const {

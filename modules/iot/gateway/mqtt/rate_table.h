@@ -1,6 +1,7 @@
 // What clients that are away owe of their rates, so that whoever connects again does not begin with a full bucket. By user and
-// client identifier; an entry is dropped only when its bucket is full again. Bound: kEntriesMax; who leaves while there are as
-// many is not remembered. The I/O thread's.
+// client identifier; a user's client that was not here takes over what another one of his owes, so that a new identifier is no new
+// bucket. An entry is dropped only when its bucket is full again. Bound: kEntriesMax; who leaves while there are as many is not
+// remembered. The I/O thread's.
 #pragma once
 
 #include <map>
@@ -38,6 +39,14 @@ class RateTable {
     full_.erase({rate.full_at_ns(), found->first});
     entries_.erase(found);
     return rate;
+  }
+  // Likewise; where it is not known, another client's of the user.
+  std::optional<RateLimit> take_of_user(std::string_view user, std::string_view client, int64_t now_ns) {
+    if (const std::optional<RateLimit> own = take(user, client, now_ns)) return own;
+    const auto first = entries_.lower_bound(key_of(user, ""));
+    if (first == entries_.end() || first->first.first != user) return std::nullopt;
+    const std::string other = first->first.second;
+    return take(user, other, now_ns);
   }
   size_t size() const { return entries_.size(); }
 

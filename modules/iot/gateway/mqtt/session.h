@@ -106,9 +106,8 @@ class MqttSession final : public net::Session, public Subscriber {
   uint64_t thing_connection() const override { return thing_by_client_ ? thing_connection_ : 0; }
   void deliver(const MessagePtr& message, const Delivery& delivery) override;
   bool has_window(uint8_t qos) const override { return outbox_.has_window(qos, choices); }
-  bool may_receive(std::string_view topic) const override {
-    return !filters_ || is_own_thing(topic) || rights_->rights->may_receive(topic);
-  }
+  // One whose rights are gone is told so when it is given something.
+  bool may_receive(std::string_view topic) override { return !filters_ || !in_force() || reads(topic); }
   void published(uint64_t ticket, Reason reason) override;
   void taken_over() override;
   void resume() override;
@@ -146,6 +145,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void open_kept();
   void take_opened(const Reply& reply);
   void adopt(const OpenedSession& opened, ChangeFilters& lost, ChangeFilters& changed);
+  bool reads(std::string_view topic) const;
   bool still_reads(std::string_view topic) const;
   void begin_volatile();
   void take_rate();
@@ -184,7 +184,7 @@ class MqttSession final : public net::Session, public Subscriber {
   bool still_holds(std::string_view filter, const Subscription& subscription) const;
   bool keeps_its_rights() const;
   uint16_t levels_min_of(std::string_view own) const;
-  bool wants(const Walk& walk, std::string_view topic) const;
+  bool wants(const Walk& walk, std::string_view topic);
   void tell_subscribed(const Wanted& wanted);
   void take_unsubscribe(const Frame& frame);
   void ask_kept(uint16_t type, Pending pending);

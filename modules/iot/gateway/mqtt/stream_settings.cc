@@ -12,7 +12,7 @@ namespace heptane::iot::mqtt {
 namespace {
 
 constexpr int64_t kNsPerMs = 1'000'000;
-constexpr const char* kKeys = "name, filter, retention_ms, retention_bytes, partitions, qos0, publish";
+constexpr const char* kKeys = "name, filter, retention_ms, retention_bytes, partitions, qos0, publish, relaxed";
 
 std::optional<int64_t> whole(std::string_view text) {
   int64_t number = 0;
@@ -60,6 +60,7 @@ std::string take(std::string_view key, std::string_view value, StreamDeclaration
   }
   if (key == "qos0") return put(flag(value), out.qos0) ? std::string() : "say true or false";
   if (key == "publish") return put(flag(value), out.publish) ? std::string() : "say true or false";
+  if (key == "relaxed") return put(flag(value), out.relaxed) ? std::string() : "say true or false";
   return std::string("there is no such key: the keys of a stream are ") + kKeys;
 }
 

@@ -160,7 +160,7 @@ bool MqttSession::keeps_its_rights() const {
   });
 }
 
-bool MqttSession::wants(const Walk& walk, std::string_view topic) const {
+bool MqttSession::wants(const Walk& walk, std::string_view topic) {
   return levels_of(topic) >= walk.levels_min && may_receive(topic);
 }
 
