@@ -22,7 +22,8 @@ heptane::server::Modules make_modules() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  static constexpr heptane::cli::AddCommand kMoreCommands[] = {heptane::fintech::add_ledger, heptane::iot::add_devices, heptane::iot::add_jobs,
-                                                               heptane::iot::add_mqtt, heptane::sim::add_sim};
+  static constexpr heptane::cli::AddCommand kMoreCommands[] = {heptane::fintech::add_ledger, heptane::iot::add_devices,
+                                                               heptane::iot::add_jobs, heptane::iot::add_mqtt,
+                                                               heptane::sim::add_sim};
   return heptane::cli::run(argc, argv, make_modules, kMoreCommands);
 }

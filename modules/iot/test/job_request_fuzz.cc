@@ -14,9 +14,7 @@ namespace {
 using namespace heptane;
 using namespace heptane::iot::devices;
 
-void check_json(const std::string& text) {
-  HEPTANE_ASSERT(http::JsonDocument::parse(text).ok(), "an answer is JSON");
-}
+void check_json(const std::string& text) { HEPTANE_ASSERT(http::JsonDocument::parse(text).ok(), "an answer is JSON"); }
 
 void ask(JobOperation operation, std::string_view job, std::string_view payload) {
   const Buffer command = encode(read_job_request(JobTopic{"thing", job, operation}, payload));

@@ -9,7 +9,8 @@ namespace heptane::iot::test {
 namespace {
 
 std::string connect(const std::string& id) {
-  return bytes_of("10 r" + std::to_string(12 + id.size()) + " s4 'MQTT' 04 02 k0 s" + std::to_string(id.size()) + " '" + id + "'");
+  return bytes_of("10 r" + std::to_string(12 + id.size()) + " s4 'MQTT' 04 02 k0 s" + std::to_string(id.size()) + " '" +
+                  id + "'");
 }
 
 // At QoS 0.
@@ -26,7 +27,8 @@ std::string publish(const std::string& topic, std::string_view payload) {
 }
 
 std::string subscribe(const std::string& filter) {
-  return bytes_of("82 r" + std::to_string(5 + filter.size()) + " m1 s" + std::to_string(filter.size()) + " '" + filter + "' 00");
+  return bytes_of("82 r" + std::to_string(5 + filter.size()) + " m1 s" + std::to_string(filter.size()) + " '" + filter +
+                  "' 00");
 }
 
 void create_job(World& world, const std::string& id, const std::string& thing) {

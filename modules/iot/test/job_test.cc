@@ -115,7 +115,8 @@ TEST(JobPlan, OfJson) {
   EXPECT_NE(why_not(R"({"id":"j","document":{"image":1},"image":{"url":"https://h"},"things":["a"]})"), "");
   EXPECT_NE(why_not(R"({"id":"j","image":{"url":"https://h","blob":"x"},"things":["a"]})"), "");
   EXPECT_EQ(why_not(R"({"id":"j","image":{"url":"https://h"},"things":["a"]})"), "");
-  const std::string large = R"({"id":"j","document":{"x":")" + std::string(kDocumentBytesMax, 'x') + R"("},"things":["a"]})";
+  const std::string large =
+      R"({"id":"j","document":{"x":")" + std::string(kDocumentBytesMax, 'x') + R"("},"things":["a"]})";
   EXPECT_NE(why_not(large), "");
 }
 

@@ -187,7 +187,9 @@ class Model {
     std::erase(open[thing], id);
     if (to == JobStatus::queued) open[thing].push_back(id);
   }
-  void set_in_progress(const std::string& id, const std::string& thing) { jobs[id].things[thing] = JobStatus::in_progress; }
+  void set_in_progress(const std::string& id, const std::string& thing) {
+    jobs[id].things[thing] = JobStatus::in_progress;
+  }
 
   std::string next(const std::string& thing) {
     for (const std::string& id : open[thing])
@@ -199,8 +201,8 @@ class Model {
     ModelJob& job = jobs[id];
     job.state = JobState::canceled;
     for (const auto& [thing, status] : std::map(job.things)) {
-      const bool goes = status == JobStatus::waiting || status == JobStatus::queued ||
-                        (force && status == JobStatus::in_progress);
+      const bool goes =
+          status == JobStatus::waiting || status == JobStatus::queued || (force && status == JobStatus::in_progress);
       if (goes) move(id, thing, JobStatus::canceled);
     }
   }
@@ -212,7 +214,8 @@ class Model {
     while (job.state == JobState::in_progress) {
       const size_t executed = job.in({succeeded, failed, timed_out, rejected});
       const size_t bad = job.in({failed, timed_out, rejected});
-      if (job.plan.abort_percent != 0 && executed >= job.plan.abort_minimum && bad * 100 >= job.plan.abort_percent * executed)
+      if (job.plan.abort_percent != 0 && executed >= job.plan.abort_minimum &&
+          bad * 100 >= job.plan.abort_percent * executed)
         return stop(id, false);
       if (job.in({waiting, queued, in_progress}) == 0) {
         job.state = JobState::completed;

@@ -148,7 +148,7 @@ class JobsRig {
   LogTime now = 1'700'000'000 * kSecond;
   CommandOutcome outcome = CommandOutcome::kept;
   size_t commands = 0;
-  size_t notes_max = 0;  // bytes that a command noted
+  size_t notes_max = 0;                                      // bytes that a command noted
   std::vector<std::pair<std::string, std::string>> records;  // of iot.jobs: topic, payload
 
  private:

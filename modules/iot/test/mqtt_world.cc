@@ -376,7 +376,8 @@ Reply World::query(const QueryRequest& asked) const {
     reply.error = Errc::overloaded;
     return reply;
   }
-  const StateMachine& machine = asked.machine == devices::kJobsMachineId ? static_cast<const StateMachine&>(jobs_) : machine_;
+  const StateMachine& machine =
+      asked.machine == devices::kJobsMachineId ? static_cast<const StateMachine&>(jobs_) : machine_;
   machine.query({asked.type, asked.payload.view(), {}}, reply);
   return reply;
 }

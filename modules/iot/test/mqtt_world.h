@@ -129,7 +129,7 @@ class World {
   uint32_t broken_chain_ = 0;
   mqtt::MqttOptions options_;
   std::unique_ptr<Gateway> gateway_;
-  size_t told_jobs_ = 0;  // records of iot.jobs that the gateway knows are there
+  size_t told_jobs_ = 0;                                // records of iot.jobs that the gateway knows are there
   std::map<PartitionId, std::vector<Buffer>> records_;  // each a batch of its own, by offset
   Offset log_start_ = 0;
   SessionId last_session_ = 1;

@@ -32,8 +32,8 @@ struct JobPlan {
   std::string blob;                 // digest of a stored blob that it names; empty: none
   std::vector<std::string> things;  // in order, none twice
   std::vector<std::string> groups;
-  uint32_t per_minute = 0;       // 0: as fast as can be
-  std::vector<uint8_t> stages;   // percentages that grow, to 100; empty: one stage
+  uint32_t per_minute = 0;      // 0: as fast as can be
+  std::vector<uint8_t> stages;  // percentages that grow, to 100; empty: one stage
   uint8_t advance_percent = 100;
   uint8_t abort_percent = 0;     // so many of those at their end failed, timed out or rejected it; 0: never
   uint32_t abort_minimum = 1;    // of those at their end

@@ -48,7 +48,8 @@ std::optional<JobStatus> status_of(std::string_view text) {
 bool valid_details(const JobDetails& details) {
   if (details.size() > kDetailsMax) return false;
   return std::all_of(details.begin(), details.end(), [](const auto& one) {
-    const bool value = one.second.size() <= kDetailValueBytesMax && std::none_of(one.second.begin(), one.second.end(), is_control);
+    const bool value =
+        one.second.size() <= kDetailValueBytesMax && std::none_of(one.second.begin(), one.second.end(), is_control);
     return valid_name(one.first) && value;
   });
 }

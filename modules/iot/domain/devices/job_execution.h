@@ -104,7 +104,8 @@ struct ExecutionParts {
   std::string head;
   std::string tail;
 };
-ExecutionParts execution_parts(std::string_view job, std::string_view thing, const JobExecution& execution, LogTime now);
+ExecutionParts execution_parts(std::string_view job, std::string_view thing, const JobExecution& execution,
+                               LogTime now);
 // As lists have it.
 std::string summary_json(std::string_view job, const JobExecution& execution);
 std::string state_json(const JobExecution& execution);

@@ -135,7 +135,8 @@ JobRequest read_job_request(ByteReader& in) {
   const bool known = operation <= static_cast<uint8_t>(JobOperation::update) &&
                      fault <= static_cast<uint8_t>(kLastJobFault) && status < kJobStatuses;
   const bool within = step >= -1 && step <= kTimeOutMinutesMax;
-  if (!known || !within || !valid_name(request.thing) || is_of_a_job(request.operation) == request.job.empty()) in.fail();
+  if (!known || !within || !valid_name(request.thing) || is_of_a_job(request.operation) == request.job.empty())
+    in.fail();
   return request;
 }
 

@@ -12,11 +12,11 @@
 
 namespace heptane::iot::devices {
 
-constexpr std::string_view kNextJob = "$next";     // in place of a job's identifier: the one that is next
-constexpr size_t kTopicJobIdBytesMax = 128;        // longer ones are not answered: the answer's topic must fit
-constexpr size_t kJobRequestBytesMax = 32 << 10;   // of a request
-constexpr size_t kJobTokenBytesMax = 64;           // of a client token
-constexpr size_t kJobsInFlight = 10;               // requests of a thing without their answers
+constexpr std::string_view kNextJob = "$next";    // in place of a job's identifier: the one that is next
+constexpr size_t kTopicJobIdBytesMax = 128;       // longer ones are not answered: the answer's topic must fit
+constexpr size_t kJobRequestBytesMax = 32 << 10;  // of a request
+constexpr size_t kJobTokenBytesMax = 64;          // of a client token
+constexpr size_t kJobsInFlight = 10;              // requests of a thing without their answers
 
 enum class JobOperation : uint8_t { get_pending = 0, start_next = 1, describe = 2, update = 3 };
 
@@ -59,11 +59,11 @@ struct JobRequest {
   JobFault fault = JobFault::none;  // found by who read it
   std::string thing;
   std::string job;
-  std::string client_token;                 // empty: none
+  std::string client_token;                   // empty: none
   JobStatus status = JobStatus::in_progress;  // of an update
   std::optional<JobDetails> details;
   std::optional<uint64_t> expected_version;
-  std::optional<uint64_t> number;      // only if it is this execution
+  std::optional<uint64_t> number;       // only if it is this execution
   std::optional<int64_t> step_minutes;  // -1: the time-out that the thing said is over
   bool include_state = false;
   bool include_document = true;

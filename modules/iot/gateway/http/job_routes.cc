@@ -308,13 +308,14 @@ http::RouteDoc cancel_doc() {
 }
 
 http::RouteDoc remove_doc() {
-  return {"Delete a job",
-          "With its executions; one that is not at its end everywhere only with `force`. `jobs.delete` in the audit trail.",
-          {{"force", "also one that is not at its end", R"({"type":"string","enum":["true","false"]})"}},
-          {},
-          {{200, "it is being deleted, synced", {{kDone}}},
-           {404, "there is no such job", {{kError}}},
-           {409, "it is not at its end", {{kError}}}}};
+  return {
+      "Delete a job",
+      "With its executions; one that is not at its end everywhere only with `force`. `jobs.delete` in the audit trail.",
+      {{"force", "also one that is not at its end", R"({"type":"string","enum":["true","false"]})"}},
+      {},
+      {{200, "it is being deleted, synced", {{kDone}}},
+       {404, "there is no such job", {{kError}}},
+       {409, "it is not at its end", {{kError}}}}};
 }
 
 }  // namespace

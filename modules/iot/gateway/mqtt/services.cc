@@ -16,9 +16,8 @@ Reason MqttSession::use_service(const MessageView& message, uint64_t ticket) {
     return Reason::not_authorised;
   }
   const Principal& principal = identity_.principal;
-  const bool taken = shadow
-                         ? broker_.shadows().request(*shadow, message.payload, context_->id(), ticket, principal)
-                         : broker_.jobs().request(*job, message.payload, context_->id(), ticket, principal);
+  const bool taken = shadow ? broker_.shadows().request(*shadow, message.payload, context_->id(), ticket, principal)
+                            : broker_.jobs().request(*job, message.payload, context_->id(), ticket, principal);
   return taken ? Reason::success : Reason::quota_exceeded;
 }
 

@@ -13,9 +13,8 @@ ShadowService::ShadowService(Broker& broker)
 bool ShadowService::request(const devices::ShadowTopic& topic, std::string_view payload, SessionId from,
                             uint64_t ticket, const Principal& principal) {
   const auto make = [&](bool too_many) {
-    return devices::encode(too_many
-                               ? devices::refused_shadow_request(topic, payload, devices::ShadowFault::too_many)
-                               : devices::read_shadow_request(topic, payload));
+    return devices::encode(too_many ? devices::refused_shadow_request(topic, payload, devices::ShadowFault::too_many)
+                                    : devices::read_shadow_request(topic, payload));
   };
   return ThingRequests::request(topic.thing, make, from, ticket, principal);
 }

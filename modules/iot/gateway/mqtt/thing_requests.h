@@ -78,9 +78,9 @@ class ThingRequests {
   void finish(const Waiting& waiting, Reason reason);
 
   const Kind kind_;
-  std::deque<Waiting> queued_;           // the shard's ring had no room
-  std::deque<Waiting> under_way_;        // answers come in this order
-  RequestId first_request_;              // of under_way_
+  std::deque<Waiting> queued_;     // the shard's ring had no room
+  std::deque<Waiting> under_way_;  // answers come in this order
+  RequestId first_request_;        // of under_way_
   std::map<std::string, OfThing, std::less<>> things_;
   size_t held_ = 0;  // of all things
   size_t bytes_ = 0;

@@ -22,9 +22,9 @@ constexpr MachineId kJobsMachineId = machine_ids::kFirstModule + 6;
 
 // Every reply's payload is a JobPlace: where the records of this command are, or would be.
 enum JobsCommand : CommandType {
-  kCreateJob = 1,   // payload: a JobPlan. Refused: exists, overloaded (kJobsMax), not_found (the blob), invalid_argument
-  kCancelJob = 2,   // payload CancelJob. Refused: not_found, refused (it is at its end)
-  kDeleteJob = 3,   // payload: force u8, the id. Refused: not_found, refused (it is not at its end, and no force)
+  kCreateJob = 1,  // payload: a JobPlan. Refused: exists, overloaded (kJobsMax), not_found (the blob), invalid_argument
+  kCancelJob = 2,  // payload CancelJob. Refused: not_found, refused (it is at its end)
+  kDeleteJob = 3,  // payload: force u8, the id. Refused: not_found, refused (it is not at its end, and no force)
   kJobRequest = 4,  // payload: a JobRequest, of a thing. Always answered. Refused: overloaded
   // The machine's own timers.
   kStepJob = 10,           // payload: the job's number u64: the next slice of its work
@@ -32,19 +32,20 @@ enum JobsCommand : CommandType {
 };
 
 enum JobsQuery : uint16_t {
-  kQueryJob = 1,         // payload: id. Reply payload: a JobRow with its document; numbers: 1, or 0 when there is none
-  kQueryJobs = 2,        // payload JobsPageQuery; reply payload: JobRows without documents; numbers: rows, 1 when there is more
+  kQueryJob = 1,  // payload: id. Reply payload: a JobRow with its document; numbers: 1, or 0 when there is none
+  kQueryJobs =
+      2,  // payload JobsPageQuery; reply payload: JobRows without documents; numbers: rows, 1 when there is more
   kQueryExecutions = 3,  // payload JobsPageQuery with a job; reply payload: the thing that was looked at last,
                          // ExecutionRows; numbers: rows, 1 when there is more. Refused: not_found
   kQueryJobsPlace = 4,   // reply payload: JobPlace; numbers: 1, or 0 when the stream was never used
 };
 
-constexpr size_t kJobsMax = 10'000;              // that are kept
-constexpr size_t kExecutionsMax = 5'000'000;     // of all jobs
-constexpr size_t kOpenOfThing = 50;              // a thing with so many open ones rejects more
-constexpr size_t kPendingShown = 15;             // of each status, to a thing
-constexpr size_t kStepThings = 200;              // executions that one slice of work changes
-constexpr size_t kStepVisits = 4'096;            // what it looks at
+constexpr size_t kJobsMax = 10'000;               // that are kept
+constexpr size_t kExecutionsMax = 5'000'000;      // of all jobs
+constexpr size_t kOpenOfThing = 50;               // a thing with so many open ones rejects more
+constexpr size_t kPendingShown = 15;              // of each status, to a thing
+constexpr size_t kStepThings = 200;               // executions that one slice of work changes
+constexpr size_t kStepVisits = 4'096;             // what it looks at
 constexpr size_t kStepBytes = size_t{256} << 10;  // of messages that it makes
 constexpr size_t kJobRowsMax = 1'000;
 constexpr size_t kJobRowsBytesMax = size_t{512} << 10;

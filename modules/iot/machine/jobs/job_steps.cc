@@ -77,7 +77,8 @@ void JobsMachine::release(Job& job, const Now& now) {
   size_t released = 0;
   size_t visits = 0;
   const auto more = [&] { return job.works() && may_release(job) && released < pace.things; };
-  for (auto at = jobs_.behind(job.number, job.released_upto); at != jobs_.end() && at->first.first == job.number; ++at) {
+  for (auto at = jobs_.behind(job.number, job.released_upto); at != jobs_.end() && at->first.first == job.number;
+       ++at) {
     if (!more() || slice_is_full(released, visits++)) break;
     job.released_upto = at->first.second;
     if (at->second.execution.status != JobStatus::waiting) continue;

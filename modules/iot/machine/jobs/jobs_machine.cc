@@ -67,8 +67,7 @@ bool JobsMachine::begin(Sequence sequence, Effects& effects) {
     return false;
   }
   auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
-  const auto partition =
-      streams.ensure_view(kJobsStream, kJobsView, sequence, {kJobsRetentionMs, kJobsRetentionBytes});
+  const auto partition = streams.ensure_view(kJobsStream, kJobsView, sequence, {kJobsRetentionMs, kJobsRetentionBytes});
   if (!partition) {
     effects.refuse(Errc::exists, 0, "the stream iot.jobs was made by a client and has records: delete it");
     return false;
@@ -143,8 +142,9 @@ void JobsMachine::apply_delete(const Command& command, Effects& effects) {
   if (job == nullptr) return effects.refuse(Errc::not_found, 0, "there is no job " + id);
   const bool ended = job->row.ended != 0 && open_of(job->row.counts) == 0;
   if (job->row.state == JobState::deleting || (!ended && !force))
-    return effects.refuse(Errc::refused, 0, "the job is " + std::string(state_text(job->row.state)) +
-                                                (ended ? "" : " and not at its end everywhere: force deletes it"));
+    return effects.refuse(Errc::refused, 0,
+                          "the job is " + std::string(state_text(job->row.state)) +
+                              (ended ? "" : " and not at its end everywhere: force deletes it"));
   if (!begin(command.sequence, effects)) return;
   const JobPlace before = place(effects);
   job->row.state = JobState::deleting;

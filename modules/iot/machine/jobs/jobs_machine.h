@@ -109,8 +109,8 @@ class JobsMachine final : public StateMachine, public ThingWatch {
   void query_executions(const JobsPageQuery& query, Reply& reply) const;
 
   Jobs jobs_;
-  JobNotes notes_;             // of the running command
-  uint64_t document_of_ = 0;   // the job whose document the notes have once
+  JobNotes notes_;            // of the running command
+  uint64_t document_of_ = 0;  // the job whose document the notes have once
   size_t scopes_ = 0;
   // deterministic: metrics read them, apply() never does
   std::atomic<uint64_t> jobs_count_{0};
