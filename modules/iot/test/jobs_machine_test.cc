@@ -130,6 +130,25 @@ TEST(JobsMachine, AThingWithManyOpenJobsRejectsMore) {
   EXPECT_EQ(rig.job("j0")->state, JobState::completed);
 }
 
+TEST(JobsMachine, WhatADeletedThingHadOpenFitsIntoOneCommand) {
+  JobsRig rig({"pump"});
+  for (size_t i = 0; i < kOpenOfThing; ++i) {
+    const std::string id = "j" + std::to_string(i);
+    ASSERT_TRUE(rig.create(plan(id, {"pump"})).ok());
+    rig.fire();
+    JobRequest update = JobsRig::request(JobOperation::update, "pump", id);
+    update.details.emplace();
+    for (size_t n = 0; n < kDetailsMax; ++n)
+      (*update.details)[std::string(kDetailNameBytesMax - 1, 'n') + std::to_string(n)] =
+          std::string(kDetailValueBytesMax, '"');
+    ASSERT_EQ(rig.ask(update), JobFault::none);
+  }
+  rig.restore();
+  ASSERT_TRUE(rig.apply(rig.devices, kDeleteThing, Buffer::copy_of("pump")).ok());
+  EXPECT_EQ(rig.count("j49", JobStatus::removed), 1U);
+  EXPECT_LT(rig.notes_max, size_t{400} << 10);
+}
+
 TEST(JobsMachine, ABlobStaysAsLongAsTheJob) {
   JobsRig rig({"pump"});
   blobs::Blob blob;

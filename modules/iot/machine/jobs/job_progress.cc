@@ -126,11 +126,13 @@ void JobsMachine::tell_next(std::string_view thing, const Now& now) {
   notes_.add(topic, before + parts.head + job->row.plan.document + parts.tail + "}");
 }
 
+// Without details where there are many of them: a command's notes are bounded, and lists of executions have them.
 void JobsMachine::tell_end(const Job& job, std::string_view thing, const JobExecution& execution, const Now& now) {
   const std::string word = event_word(execution.status);
   JsonObject out;
   out.text("eventType", "JOB_EXECUTION").text("operation", word).text("jobId", job.id()).text("thingName", thing);
-  out.text("status", status_text(execution.status)).raw("statusDetails", details_json(execution.details));
+  out.text("status", status_text(execution.status));
+  if (notes_.bytes() < kStepBytes) out.raw("statusDetails", details_json(execution.details));
   out.number("executionNumber", execution.number).number("versionNumber", execution.version);
   out.number("timestamp", static_cast<uint64_t>(now.seconds()));
   notes_.add(std::string(kExecutionEvents) + job.id() + "/" + word, out.end());

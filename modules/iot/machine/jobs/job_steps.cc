@@ -21,7 +21,7 @@ bool JobsMachine::slice_is_full(size_t changes, size_t visits) const {
 void JobsMachine::apply_step(const Command& command, Effects& effects) {
   ByteReader in(command.payload);
   Job* job = jobs_.find(in.le<uint64_t>());
-  if (!in.complete() || job == nullptr) return effects.refuse(Errc::not_found, 0, "there is no such job");
+  if (!in.complete() || job == nullptr) return effects.reply(0);
   const Now now{command.time, effects};
   job->step = 0;
   if (has_room(effects))
@@ -150,8 +150,7 @@ void JobsMachine::apply_time_out(const Command& command, Effects& effects) {
   Job* job = jobs_.find(number);
   HeldExecution* held = jobs_.find_execution(number, thing);
   const bool its = job != nullptr && held != nullptr && held->execution.number == execution;
-  if (!in.complete() || !its || held->execution.status != JobStatus::in_progress)
-    return effects.refuse(Errc::not_found, 0, "there is no such execution in progress");
+  if (!in.complete() || !its || held->execution.status != JobStatus::in_progress) return effects.reply(0);
   const Now now{command.time, effects};
   held->timer = 0;
   if (has_room(effects)) {
