@@ -300,8 +300,8 @@ class Sdk(unittest.TestCase):
         create("first", end="succeeded")
         device = subprocess.Popen(["node", os.path.join(HERE, "aws_iot_jobs.js"), str(server.address("mqtt")[1]), authority.ca,
                                    authority.directory, "last"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.addCleanup(device.wait)
-        self.addCleanup(device.kill)
+        for end in (device.stdin.close, device.stdout.close, device.wait, device.kill):
+            self.addCleanup(end)
         heard = queue.Queue()
         threading.Thread(target=lambda: [heard.put(json.loads(line)) for line in device.stdout], daemon=True).start()
 
