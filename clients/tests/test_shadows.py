@@ -128,7 +128,7 @@ class Requests(Shadowed):
 
     def test_other_topics_of_the_service_are_refused(self):
         device = self.connect("pump-1")
-        device.send(publish("$aws/things/pump-1/jobs/get", "{}"))
+        device.send(publish("$aws/things/pump-1/tunnels/notify", "{}"))
         self.assertIsNone(device.read())
         device = self.connect("pump-1")
         device.send(publish(SHADOW + "update/accepted", "{}"))

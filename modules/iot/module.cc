@@ -17,6 +17,7 @@
 #include "modules/iot/gateway/mqtt/view_publisher.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
+#include "modules/iot/machine/jobs/jobs_machine.h"
 
 namespace heptane::iot {
 
@@ -189,6 +190,8 @@ http::RouteDoc websocket_doc() {
 
 class IotModule final : public server::Module {
  public:
+  IotModule() { devices_.set_watch(jobs_); }
+
   std::string_view name() const override { return "iot"; }
 
   std::vector<config::Key> keys() const override {
@@ -216,6 +219,7 @@ class IotModule final : public server::Module {
     add_stream_routes(router);
     devices::add_device_routes(router);
     devices::add_shadow_routes(router);
+    devices::add_job_routes(router);
   }
 
   std::vector<server::PastView> past_views() const override {
@@ -224,7 +228,7 @@ class IotModule final : public server::Module {
              [this](bool json) { return devices::past_shadows(devices_, json); }}};
   }
 
-  std::vector<StateMachine*> machines() override { return {&machine_, &devices_}; }
+  std::vector<StateMachine*> machines() override { return {&machine_, &devices_, &jobs_}; }
 
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
     options_.authenticator = facts.authenticator;
@@ -247,7 +251,10 @@ class IotModule final : public server::Module {
   streams::ViewInput* view_input() override { return publisher_.get(); }
 
   std::vector<server::AnswerWatch> answer_watches() override {
-    return {{devices::kDevicesMachineId, devices::kShadowRequest,
+    const auto jobs = [this](const Buffer&, const Reply& reply) { broker_->jobs().heard(reply); };
+    return {{devices::kJobsMachineId, devices::kCreateJob, jobs},
+            {devices::kJobsMachineId, devices::kJobRequest, jobs},
+            {devices::kDevicesMachineId, devices::kShadowRequest,
              [this](const Buffer&, const Reply& reply) { broker_->shadows().deliver(reply); }},
             {devices::kDevicesMachineId, devices::kCreateThings,
              [this](const Buffer& payload, const Reply& reply) { broker_->things().created(payload, reply); }}};
@@ -259,6 +266,9 @@ class IotModule final : public server::Module {
                     [this] { return static_cast<double>(machine_.sessions_count()); });
     telemetry.gauge("heptane_devices", "Devices in the registry",
                     [this] { return static_cast<double>(devices_.things_count()); });
+    telemetry.gauge("heptane_jobs", "Jobs that are kept", [this] { return static_cast<double>(jobs_.jobs_count()); });
+    telemetry.gauge("heptane_job_executions", "Executions of jobs that are kept",
+                    [this] { return static_cast<double>(jobs_.executions_count()); });
     telemetry.gauge("heptane_mqtt_queued", "Messages in the queues of durable sessions",
                     [this] { return static_cast<double>(machine_.references_count()); });
     telemetry.counter("heptane_mqtt_session_lost_total",
@@ -281,6 +291,7 @@ class IotModule final : public server::Module {
 
   BrokerMachine machine_;
   devices::DevicesMachine devices_;
+  devices::JobsMachine jobs_;
   MqttOptions options_;
   std::unique_ptr<auth::Rules> rules_;
   std::unique_ptr<mqtt::Broker> broker_;

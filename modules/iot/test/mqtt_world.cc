@@ -63,6 +63,8 @@ World::World(mqtt::MqttOptions options) : options_(options) {
   machines_.add(streams_);
   machines_.add(machine_);
   machines_.add(devices_);
+  machines_.add(jobs_);
+  devices_.set_watch(jobs_);
   machines_.add(trail_);
   run_.set_streams(&streams_);
   kernel_.versions[kBrokerMachineId] = machine_.newest_version();
@@ -78,6 +80,7 @@ void World::start() {
   gateway_->context->on_read = [this](const ReadRequest& asked) { return read(asked); };
   gateway_->context->pass_time(now_ns_);
   gateway_->broker.things().set_count([this] { return devices_.things_count(); });
+  told_jobs_ = 0;
   gateway_->resident->on_open(*gateway_->context);
   settle();
 }
@@ -147,6 +150,7 @@ void World::settle() {
     gateway_->context->hold_answers = held_;
     gateway_->context->pass_time(0);
     if (held_) return;
+    advance_jobs();
     gateway_->context->deliver();
     for (auto& [name, client] : clients_)
       if (!client.context->closed) client.context->deliver();
@@ -172,7 +176,8 @@ void World::pass_time(int64_t ns) {
 
 Reply World::submit(const Submission& submission) {
   const bool to_devices = submission.machine == devices::kDevicesMachineId;
-  HEPTANE_ASSERT(to_devices || submission.machine == kBrokerMachineId, "a command for another machine");
+  const bool to_jobs = submission.machine == devices::kJobsMachineId;
+  HEPTANE_ASSERT(to_devices || to_jobs || submission.machine == kBrokerMachineId, "a command for another machine");
   Reply refused;
   refused.error = to_devices ? devices_refusal_ : std::exchange(refusal_, std::nullopt);
   if (to_devices && refused.error) return refused;
@@ -188,6 +193,7 @@ Reply World::submit(const Submission& submission) {
   command.type = submission.type;
   command.payload = submission.payload.view();
   Reply reply = apply(command);
+  if (to_jobs) gateway_->broker.jobs().heard(reply);
   if (hold_after_ != 0 && command.type == hold_after_) {
     hold_after_ = 0;
     held_ = gateway_->context->hold_answers = true;
@@ -196,13 +202,25 @@ Reply World::submit(const Submission& submission) {
   return reply;
 }
 
+StateMachine& World::machine_of(MachineId id) {
+  if (id == devices::kDevicesMachineId) return devices_;
+  return id == devices::kJobsMachineId ? static_cast<StateMachine&>(jobs_) : machine_;
+}
+
+// As the shard tells whoever waits for the stream.
+void World::advance_jobs() {
+  const auto found = records_.find(jobs_.jobs().partition());
+  if (found == records_.end() || found->second.size() == told_jobs_) return;
+  told_jobs_ = found->second.size();
+  gateway_->context->advance(found->first, static_cast<Offset>(told_jobs_));
+}
+
 Reply World::apply(const Command& asked) {
   Command command = asked;
   command.sequence = sequence_ + 1;
   command.time = kUtcNs + now_ns_ - late_ns_;
   run_.begin(command.sequence, command.time);
-  const bool to_devices = command.machine == devices::kDevicesMachineId;
-  run_.apply(to_devices ? static_cast<StateMachine&>(devices_) : machine_, command);
+  run_.apply(machine_of(command.machine), command);
   Reply reply = run_.reply();
   reply.time = command.time;
   ++commands_;
@@ -276,6 +294,8 @@ void World::keep_records(const Command& command) {
     Batches out(records, command.time);
     if (run.machine == devices::kDevicesMachineId)
       devices::render_shadows(logged, run.view, out);
+    else if (run.machine == devices::kJobsMachineId)
+      devices::render_jobs(logged, run.view, out);
     else
       render_views(logged, run.view, out);
     HEPTANE_ASSERT(records.size() - before == run.count, "a view has another number of records than was counted");
@@ -356,7 +376,9 @@ Reply World::query(const QueryRequest& asked) const {
     reply.error = Errc::overloaded;
     return reply;
   }
-  machine_.query({asked.type, asked.payload.view(), {}}, reply);
+  const StateMachine& machine =
+      asked.machine == devices::kJobsMachineId ? static_cast<const StateMachine&>(jobs_) : machine_;
+  machine.query({asked.type, asked.payload.view(), {}}, reply);
   return reply;
 }
 

@@ -20,6 +20,7 @@
 #include "modules/iot/gateway/mqtt/mqtt.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
+#include "modules/iot/machine/jobs/jobs_machine.h"
 #include "modules/iot/test/trail.h"
 
 namespace heptane::iot::test {
@@ -57,6 +58,7 @@ class World {
   mqtt::Broker& broker() { return gateway_->broker; }
   BrokerMachine& machine() { return machine_; }
   devices::DevicesMachine& devices() { return devices_; }
+  devices::JobsMachine& jobs() { return jobs_; }
   const std::map<std::string, Client>& clients() const { return clients_; }
   size_t commands() const { return commands_; }
   size_t reads() const { return reads_; }  // of the log
@@ -91,6 +93,8 @@ class World {
   void start();
   std::string step(const std::string& line);
   Reply apply(const Command& command);
+  StateMachine& machine_of(MachineId id);
+  void advance_jobs();
   void fire_timers();
   void keep_records(const Command& command);
   Reply query(const QueryRequest& asked) const;
@@ -99,6 +103,7 @@ class World {
   streams::StreamsMachine streams_;
   BrokerMachine machine_;
   devices::DevicesMachine devices_;
+  devices::JobsMachine jobs_;
   Trail trail_;
   MachineTable machines_;
   KernelState kernel_;
@@ -124,6 +129,7 @@ class World {
   uint32_t broken_chain_ = 0;
   mqtt::MqttOptions options_;
   std::unique_ptr<Gateway> gateway_;
+  size_t told_jobs_ = 0;                                // records of iot.jobs that the gateway knows are there
   std::map<PartitionId, std::vector<Buffer>> records_;  // each a batch of its own, by offset
   Offset log_start_ = 0;
   SessionId last_session_ = 1;

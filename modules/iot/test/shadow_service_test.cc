@@ -192,7 +192,7 @@ TEST_F(Service, WhatTheShardRefusesIsTold) {
 TEST_F(Service, OtherTopicsOfTheServicesAreNobodys) {
   Client& client = connect("a");
   take_output(client);
-  client.context->send(publish5("$aws/things/a/jobs/get", '1', ""));
+  client.context->send(publish5("$aws/things/a/tunnels/get", '1', ""));
   EXPECT_EQ(take_output(client), "4003000987");
   client.context->send(publish5("$aws/things/a/shadow/get/accepted", '0', "{}"));
   EXPECT_EQ(take_output(client), "");

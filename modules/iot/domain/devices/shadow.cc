@@ -1,5 +1,6 @@
 #include "modules/iot/domain/devices/shadow.h"
 
+#include "modules/iot/domain/devices/json_object.h"
 #include "modules/iot/domain/topics/topics.h"
 
 namespace heptane::iot::devices {
@@ -68,35 +69,7 @@ std::string topic_of(const ShadowRequest& request, std::string_view answer) {
   return topic;
 }
 
-// One JSON object, member after member.
-class Document {
- public:
-  Document& key(std::string_view name) {
-    text_ += text_.empty() ? "{\"" : ",\"";
-    text_ += name;
-    text_ += "\":";
-    return *this;
-  }
-  Document& number(std::string_view name, uint64_t value) {
-    key(name).text_ += std::to_string(value);
-    return *this;
-  }
-  Document& raw(std::string_view name, const std::string& json) {
-    key(name).text_ += json;
-    return *this;
-  }
-  Document& text(std::string_view name, std::string_view value) {
-    write_json_text(key(name).text_, value);
-    return *this;
-  }
-  std::string end(std::string_view client_token = {}) {
-    if (!client_token.empty()) text("clientToken", client_token);
-    return text_.empty() ? "{}" : text_ + "}";
-  }
-
- private:
-  std::string text_;
-};
+using Document = JsonObject;
 
 std::string json_of(const JsonTree& tree) {
   std::string out;

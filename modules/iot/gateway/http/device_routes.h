@@ -8,5 +8,6 @@ namespace heptane::iot::devices {
 
 void add_device_routes(http::HttpRouter& router);
 void add_shadow_routes(http::HttpRouter& router);
+void add_job_routes(http::HttpRouter& router);
 
 }  // namespace heptane::iot::devices

@@ -246,7 +246,7 @@ void Broker::wake_later(int64_t delay_ns) {
 
 void Broker::on_timer(net::SessionTimerId timer) {
   if (keeper_.on_timer(timer) || group_queues_.on_timer(timer) || declared_.on_timer(timer)) return;
-  if (things_.on_timer(timer) || shadows_.on_timer(timer)) return;
+  if (things_.on_timer(timer) || shadows_.on_timer(timer) || jobs_.on_timer(timer)) return;
   if (presence_.on_timer(timer) || sys_.on_timer(timer) || proofs_.on_timer(timer)) return;
   if (telling_.on_timer(timer) || history_.on_timer(timer)) return;
   if (timer == held_timer_) {
@@ -273,6 +273,7 @@ void Broker::attach(net::SessionContext& context) {
   presence_.attach(context);
   things_.attach(context);
   shadows_.attach(context);
+  jobs_.attach(context);
   proofs_.attach(context);
   sys_.attach(context);
   telling_.attach(context);
@@ -284,6 +285,7 @@ void Broker::detach() {
   presence_.detach();
   things_.detach();
   shadows_.detach();
+  jobs_.detach();
   proofs_.detach();
   sys_.detach();
   telling_.detach();
@@ -323,11 +325,12 @@ void Broker::send_batches() {
 // Whose an answer is says its number: no two have the same ones.
 static_assert(2 * Presence::kRequests <= Telling::kRequests && 2 * Telling::kRequests <= History::kRequests &&
               2 * History::kRequests <= ThingPresence::kRequests &&
-              2 * ThingPresence::kRequests <= ShadowService::kRequests);
+              2 * ThingPresence::kRequests <= ShadowService::kRequests &&
+              2 * ShadowService::kRequests <= JobService::kRequests && 2 * JobService::kRequests <= JobService::kReads);
 
 void Broker::on_reply(RequestId request, const Reply& reply) {
   if (things_.on_reply(request, reply)) return;
-  if (shadows_.on_reply(request, reply)) {
+  if (shadows_.on_reply(request, reply) || jobs_.on_reply(request, reply)) {
     if (!crowded()) resume_paused();
     return;
   }
@@ -495,6 +498,14 @@ void Broker::remember(const MessagePtr& message) {
 MessagePtr Broker::recent(const RecordPlace& place) const {
   const auto found = recent_.find({place.partition, place.offset});
   return found == recent_.end() ? nullptr : found->second;
+}
+
+void Broker::deliver_stored(const MessagePtr& message, const RecordPlace& place) {
+  auto placed = std::make_shared<Message>(*message);
+  placed->place = place;
+  counters_.logged.add();
+  if (!keeper_.none()) remember(placed);
+  deliver(placed);
 }
 
 void Broker::deliver_will(const Buffer& bytes, const MessageView& message, uint64_t sequence) {

@@ -33,6 +33,7 @@
 #include "modules/iot/gateway/mqtt/declared.h"
 #include "modules/iot/gateway/mqtt/group_queues.h"
 #include "modules/iot/gateway/mqtt/history.h"
+#include "modules/iot/gateway/mqtt/job_service.h"
 #include "modules/iot/gateway/mqtt/keep_alive.h"
 #include "modules/iot/gateway/mqtt/keeper.h"
 #include "modules/iot/gateway/mqtt/options.h"
@@ -179,6 +180,7 @@ class Broker {
   RateTable& rates() { return rates_; }
   ThingPresence& things() { return things_; }
   ShadowService& shadows() { return shadows_; }
+  JobService& jobs() { return jobs_; }
   SysTopics& sys() { return sys_; }
 
   // Subscriptions. True: it is a new one.
@@ -213,7 +215,8 @@ class Broker {
   // A will, when its connection ended. Dropped when there is no way to the log any more.
   void publish_will(const MessageView& message, const Publisher& publisher);
   bool crowded() const {
-    return waiting_ >= kWaitingMax / 2 || waiting_bytes_ >= kWaitingBytesMax / 2 || shadows_.crowded();
+    return waiting_ >= kWaitingMax / 2 || waiting_bytes_ >= kWaitingBytesMax / 2 || shadows_.crowded() ||
+           jobs_.crowded();
   }
   void wait_for_room(Subscriber& subscriber) { paused_.push_back(subscriber.session_id()); }
   // A shared message whose member is gone without having acknowledged it.
@@ -222,6 +225,8 @@ class Broker {
   void give_back(const Delivery& delivery, const MessagePtr& message);
   // What others had the machine publish, in the order of the answers: messages one behind the other, the answer of a publish.
   void release_foreign(const Buffer& messages, size_t count, const Reply& reply);
+  // What another machine published, out of the log, in its order.
+  void deliver_stored(const MessagePtr& message, const RecordPlace& place);
   // A will that the machine published.
   void deliver_will(const Buffer& bytes, const MessageView& message, uint64_t sequence);
   // One of those that were logged last; null: it is not at hand.
@@ -233,7 +238,9 @@ class Broker {
   void detach();
   void wake() { wake_later(0); }
   void on_reply(RequestId request, const Reply& reply);
-  void on_records(RequestId request, const net::RecordsRead& records) { group_queues_.on_records(request, records); }
+  void on_records(RequestId request, const net::RecordsRead& records) {
+    if (!jobs_.on_records(request, records)) group_queues_.on_records(request, records);
+  }
   void on_timer(net::SessionTimerId timer);
 
  private:
@@ -306,6 +313,7 @@ class Broker {
   RateTable rates_;
   ThingPresence things_{*this};
   ShadowService shadows_{*this};
+  JobService jobs_{*this};
   SysTopics sys_{*this};
   Keeper keeper_{*this};
   Declared declared_{options_.report};

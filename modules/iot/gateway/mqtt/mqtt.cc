@@ -17,6 +17,9 @@ class ResidentSession final : public net::Session {
   void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext&) override {
     broker_.on_records(request, records);
   }
+  void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext&) override {
+    broker_.jobs().on_advanced(subscription, durable_end);
+  }
   void on_timer(net::SessionTimerId timer, net::SessionContext&) override { broker_.on_timer(timer); }
   void on_stop(net::SessionContext&) override {
     broker_.things().flush();

@@ -1,5 +1,6 @@
 // What a connection publishes to topics of AWS IoT's services: requests, which no subscriber sees.
 
+#include "modules/iot/domain/devices/job_request.h"
 #include "modules/iot/domain/devices/shadow.h"
 #include "modules/iot/gateway/mqtt/session.h"
 
@@ -7,12 +8,16 @@ namespace heptane::iot::mqtt {
 
 // Success: an answer follows, or nobody waits for one.
 Reason MqttSession::use_service(const MessageView& message, uint64_t ticket) {
-  const auto topic = devices::parse_shadow_topic(message.topic);
-  if (!topic || !may(auth::Verb::write, message.topic)) {
-    tell_denied(ToldKind::denied_publish, message.topic, !topic);
+  const auto shadow = devices::parse_shadow_topic(message.topic);
+  const auto job = devices::parse_job_topic(message.topic);
+  const bool known = shadow || job;
+  if (!known || !may(auth::Verb::write, message.topic)) {
+    tell_denied(ToldKind::denied_publish, message.topic, !known);
     return Reason::not_authorised;
   }
-  const bool taken = broker_.shadows().request(*topic, message.payload, context_->id(), ticket, identity_.principal);
+  const Principal& principal = identity_.principal;
+  const bool taken = shadow ? broker_.shadows().request(*shadow, message.payload, context_->id(), ticket, principal)
+                            : broker_.jobs().request(*job, message.payload, context_->id(), ticket, principal);
   return taken ? Reason::success : Reason::quota_exceeded;
 }
 

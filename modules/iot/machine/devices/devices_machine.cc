@@ -104,6 +104,10 @@ void DevicesMachine::apply_delete(const Command& command, Effects& effects) {
   const std::string_view name = as_text(command.payload);
   if (!registry_.remove(name)) return effects.refuse(Errc::not_found, 0, "there is no such thing");
   for (const TimerId timer : shadows_.forget_all(name)) effects.cancel(timer);
+  if (watch_ != nullptr) {
+    effects.enlist(watch_->watch_id());
+    watch_->thing_gone(name, command, effects);
+  }
   audit(command, "devices.delete", name, "", effects);
   effects.reply(0);
 }

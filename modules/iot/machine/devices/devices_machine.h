@@ -17,6 +17,15 @@
 
 namespace heptane::iot::devices {
 
+// A machine that hears of things that go.
+class ThingWatch {
+ public:
+  virtual ~ThingWatch() = default;
+  virtual MachineId watch_id() const = 0;
+  // By the running command. Replies nothing.
+  virtual void thing_gone(std::string_view thing, const Command& command, Effects& effects) = 0;
+};
+
 class DevicesMachine final : public StateMachine {
  public:
   MachineId id() const override { return kDevicesMachineId; }
@@ -35,6 +44,9 @@ class DevicesMachine final : public StateMachine {
     return type == kDeleteThing || type == kForgetShadow || type == kConnections || type == kStarted;
   }
   RenderView renderer() const override { return render_shadows; }
+
+  // Before the first command.
+  void set_watch(ThingWatch& watch) { watch_ = &watch; }
 
   const Registry& registry() const { return registry_; }
   const Shadows& shadows() const { return shadows_; }
@@ -56,6 +68,7 @@ class DevicesMachine final : public StateMachine {
   void query_shadow_names(const Query& query, Reply& reply) const;
   void count() { things_count_.store(registry_.size(), std::memory_order_relaxed); }
 
+  ThingWatch* watch_ = nullptr;
   Registry registry_;
   Shadows shadows_;
   size_t scopes_ = 0;

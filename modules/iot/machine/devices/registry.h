@@ -22,6 +22,8 @@ class Registry {
   // Its row; nullopt: it is not there.
   std::optional<ThingRow> find(std::string_view name) const;
   bool has(std::string_view name) const { return things_.find(name) != things_.end(); }
+  // A thing is in it.
+  bool has_group(std::string_view group) const { return groups_.contains(group); }
   // The thing becomes this, which is another state of it. Returns its version.
   uint64_t replace(const Thing& thing, LogTime now);
   bool remove(std::string_view name);

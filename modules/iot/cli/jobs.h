@@ -1,0 +1,10 @@
+// `heptane jobs ...`: jobs of a running server, over the admin listener. Main thread.
+#pragma once
+
+#include "kernel/cli/command.h"
+
+namespace heptane::iot {
+
+void add_jobs(CLI::App& app, cli::Context& context);
+
+}  // namespace heptane::iot
