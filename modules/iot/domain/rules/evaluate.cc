@@ -226,7 +226,7 @@ Result<Value> Expression::evaluate(const Message& message, const Row& row) const
   return Evaluation(nodes_, message, row).of(root_);
 }
 
-Result<std::optional<Row>> Query::run(const Message& message) const {
+Result<std::optional<Row>> Select::run(const Message& message) const {
   if (condition_) {
     const Result<Value> wanted = condition_->evaluate(message, {});
     if (!wanted) return wanted.error();

@@ -76,12 +76,12 @@ Result<Expression> Expression::compile(std::string_view text, const std::vector<
   return made;
 }
 
-Result<Query> Query::compile(std::string_view sql) {
+Result<Select> Select::compile(std::string_view sql) {
   Result<Parser> parsed = parser_of(sql);
   if (!parsed) return parsed.error();
   Parser& parser = *parsed;
   if (!parser.pass_keyword("SELECT")) return wrong_at(parser.word(), "a rule begins with SELECT");
-  Query query;
+  Select query;
   const auto expression = [&]() -> Result<Expression> {
     Result<Nodes> nodes = parser.expression({});
     if (!nodes) return nodes.error();

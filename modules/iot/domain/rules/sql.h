@@ -68,7 +68,7 @@ class Expression {
   Result<Value> evaluate(const Message& message, const Row& row) const;
 
  private:
-  friend class Query;
+  friend class Select;
   Nodes nodes_;
   size_t root_ = 0;
 };
@@ -78,9 +78,9 @@ struct Source {
   std::string name;
 };
 
-class Query {
+class Select {
  public:
-  static Result<Query> compile(std::string_view sql);
+  static Result<Select> compile(std::string_view sql);
 
   const Source& source() const { return source_; }
   const std::vector<std::string>& columns() const { return columns_; }

@@ -95,7 +95,7 @@ Result<void> compile_part(const Part& part, const std::vector<std::string>& colu
 std::string capture_name(std::string_view rule) { return "rule." + std::string(rule); }
 
 Result<void> check_rule(RuleDefinition& rule) {
-  const Result<Query> query = Query::compile(rule.sql);
+  const Result<Select> query = Select::compile(rule.sql);
   if (!query) return Error{query.error().code, "sql: " + query.error().message};
   rule.source = query->source().is_topics ? capture_name(rule.name) : query->source().name;
   if (std::string why = wrong_definition(rule); !why.empty()) return wrong(std::move(why));
@@ -107,7 +107,7 @@ Result<void> check_rule(RuleDefinition& rule) {
 Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
   CompiledRule made;
   made.rule_ = rule;
-  Result<Query> query = Query::compile(rule.sql);
+  Result<Select> query = Select::compile(rule.sql);
   if (!query) return Error{query.error().code, "sql: " + query.error().message};
   made.query_ = std::move(*query);
   std::vector<Part> parts;
@@ -164,14 +164,14 @@ Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int
                            Offset offset) const {
   Trial trial;
   const auto fault = [&](const std::string& why) {
-    trial = {};
-    trial.wanted = true;
+    trial = {.wanted = true, .is_json = trial.is_json, .fault = {}, .row = {}};
     trial.fault = why.substr(0, kFaultBytesMax);
     return trial;
   };
   if (payload.size() > kInputPayloadMax) return fault("the payload is longer than 64 KiB");
   const auto document = http::JsonDocument::parse(std::string(payload));
   devices::JsonTree tree;
+  trial.is_json = document.ok();
   if (document) tree = devices::tree_of((*document)->root());
   const Message message{topic, payload, document ? &tree : nullptr, timestamp_ms, offset};
   const Result<std::optional<Row>> row = query_.run(message);
@@ -194,6 +194,7 @@ bool CompiledRule::append_input_of(const streams::RecordView& record, ByteWriter
   input.offset = record.offset;
   input.topic = topic;
   if (payload.size() <= kInputPayloadMax) input.payload = payload;
+  input.is_json = trial.is_json;
   input.position = position_of(record);
   input.fault = trial.fault;
   if (trial.fault.empty()) {

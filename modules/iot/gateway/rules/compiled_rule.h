@@ -23,6 +23,7 @@ Result<void> check_rule(RuleDefinition& rule);
 // A record as a rule sees it, and what it made of it: for a dry run.
 struct Trial {
   bool wanted = false;  // by the condition
+  bool is_json = false;
   std::string fault;    // why it would be a dead letter
   std::string row;      // JSON
   std::optional<RuleInput::Move> transfer{};
@@ -44,7 +45,7 @@ class CompiledRule {
   Result<RuleInput::Move> move_of(const Message& message, const Row& row, std::string& key) const;
 
   RuleDefinition rule_;
-  Query query_;
+  Select query_;
   std::optional<Expression> debit_;
   std::optional<Expression> credit_;
   std::optional<Expression> amount_;

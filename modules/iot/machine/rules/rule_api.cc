@@ -14,6 +14,7 @@ constexpr uint8_t kHasTransfer = 1;
 constexpr uint8_t kHasAppend = 2;
 constexpr uint8_t kHasPublish = 4;
 constexpr uint8_t kEarliest = 8;
+constexpr uint8_t kIsJson = 16;
 constexpr size_t kInputBytesLeast = 8;
 
 void put_long(ByteWriter& out, std::string_view text) {
@@ -201,7 +202,7 @@ void append_input(ByteWriter& out, const RuleInput& input) {
   put_text(out, input.position);
   put_text(out, input.fault);
   out.u8(static_cast<uint8_t>((input.transfer ? kHasTransfer : 0) | (input.appends ? kHasAppend : 0) |
-                              (input.publish_topic.empty() ? 0 : kHasPublish)));
+                              (input.publish_topic.empty() ? 0 : kHasPublish) | (input.is_json ? kIsJson : 0)));
   if (input.transfer) {
     put_number(out, input.transfer->debit);
     put_number(out, input.transfer->credit);
@@ -223,6 +224,7 @@ RuleInput read_input(ByteReader& in) {
   input.position = get_text(in);
   input.fault = get_text(in);
   const uint8_t flags = in.u8();
+  input.is_json = (flags & kIsJson) != 0;
   if ((flags & kHasTransfer) != 0) {
     RuleInput::Move& move = input.transfer.emplace();
     move.debit = get_wide(in);

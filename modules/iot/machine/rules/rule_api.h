@@ -128,6 +128,7 @@ struct RuleInput {
   Offset offset = 0;
   std::string_view topic;
   std::string_view payload;
+  bool is_json = false;       // what reads the payload has found so
   std::string_view position;  // where it stands in the log; empty: its stream does not say
   std::string_view fault;     // why there are no effects: a dead letter
   std::optional<Move> transfer{};

@@ -40,7 +40,9 @@ bool is_shown(std::string_view payload) {
 void show_input(JsonObject& object, const RuleCommit& commit, const RuleRow& row, const RuleInput& input) {
   const std::string_view shown = input.payload.substr(0, kShownPayloadBytes);
   const bool whole = shown.size() == input.payload.size();
-  if (whole && is_shown(shown))
+  if (whole && input.is_json)
+    object.raw("payload", shown);
+  else if (whole && is_shown(shown))
     object.text("payload", shown);
   else
     object.text("payload_base64", base64_encoded(shown));
@@ -138,9 +140,9 @@ void RuleEffects::tell(std::string_view topic, std::string_view payload) {
 
 void RuleEffects::tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated) {
   JsonObject object(repeated ? "repeated" : "transfer");
+  show_input(object, commit_, row_, input);
   object.text("transfer", wide_text(id));
   object.text("amount", wide_text(input.transfer->amount));
-  show_input(object, commit_, row_, input);
   object.text("debit", wide_text(input.transfer->debit));
   object.text("credit", wide_text(input.transfer->credit));
   tell(std::string(kRulesTopics) + row_.definition.name + "/transfer", object.end());
@@ -150,8 +152,8 @@ void RuleEffects::dead_letter(const RuleInput& input, std::string_view why, fint
   ++counted_.dead_letters;
   JsonObject object("dead_letter");
   object.text("why", why);
-  if (id != 0) object.text("transfer", wide_text(id));
   show_input(object, commit_, row_, input);
+  if (id != 0) object.text("transfer", wide_text(id));
   tell(std::string(kRulesTopics) + row_.definition.name + "/dead_letter", object.end());
 }
 
