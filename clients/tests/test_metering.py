@@ -8,7 +8,7 @@ import threading
 import unittest
 from decimal import ROUND_HALF_UP, Decimal
 
-import paho.mqtt.client as paho
+from paho.mqtt import client as paho
 
 from heptane_testkit import Server, wait_until
 from heptane_testkit import http, kafka
@@ -89,8 +89,7 @@ class Meter:
         self.client = None
 
     def connect(self):
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"meter-{self.meter}") \
-            if hasattr(paho, "CallbackAPIVersion") else paho.Client(client_id=f"meter-{self.meter}")
+        self.client = paho.Client(f"meter-{self.meter}")
         self.client.on_publish = self.on_publish
         self.client.connect(*self.server.address("mqtt"))
         self.client.loop_start()
@@ -150,7 +149,7 @@ class Journey(Metering):
         mosquitto_pub(self.server.address("mqtt"), "-q", 1, "-t", f"meters/{meter}/reading", "-m", text, *more)
 
     def wait_inputs(self, count):
-        wait_until(lambda: rule(self.server)["inputs"] == count, 30)
+        wait_until(lambda: rule(self.server)["inputs"] == count, f"{count} readings", 30)
 
     def test_a_reading_is_owed_and_explained(self):
         self.pub(1001, {"seq": 1, "kwh": 12.5})
@@ -230,15 +229,16 @@ class Kills(Metering):
                 for meter in meters:
                     meter.read(choice)
             # Some are acknowledged, some are under way, and the rule is somewhere between.
-            wait_until(lambda: sum(len(meter.acknowledged) for meter in meters) > round_ * 180 + 30, 60)
+            wait_until(lambda: sum(len(meter.acknowledged) for meter in meters) > round_ * 180 + 30,
+                       "acknowledgements", 60)
             self.server.kill()
             for meter in meters:
                 meter.close()
             self.server.start()
         for meter in meters:
             meter.connect()
-        wait_until(lambda: all(meter.done() for meter in meters), 60)
-        wait_until(lambda: caught_up(self.server), 60)
+        wait_until(lambda: all(meter.done() for meter in meters), "all acknowledgements", 60)
+        wait_until(lambda: caught_up(self.server), "the rule", 60)
         for meter in meters:
             self.assert_owed_once(self.server, meter)
             self.assertEqual(len(bills(self.server, meter.meter)), len(meter.readings))
@@ -262,7 +262,7 @@ class PowerCuts(Metering):
         for _ in range(30):
             for _ in range(choice.randint(1, 12)):
                 meter.read(choice)
-            wait_until(meter.done, 60)
+            wait_until(meter.done, "acknowledgements", 60)
             notes.append((self.server.position(), set(meter.acknowledged)))
         meter.close()
         self.server.kill()
@@ -273,7 +273,7 @@ class PowerCuts(Metering):
                 after = self.server.after_cut(seed, mode, at=position)
                 try:
                     after.start()
-                    wait_until(lambda: caught_up(after), 60)
+                    wait_until(lambda: caught_up(after), "the rule", 60)
                     at_cut = Meter(after, 1001)
                     at_cut.readings, at_cut.acknowledged = meter.readings, acknowledged
                     self.assert_owed_once(after, at_cut)

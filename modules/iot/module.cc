@@ -144,8 +144,8 @@ const std::vector<config::Binding<RuleOptions>>& rule_keys() {
   static const std::vector<config::Binding<RuleOptions>> keys = {
       bind<&RuleOptions::rules>({.name = "iot.rules",
                                  .type = Type::tables,
-                                 .help = "Rules: tables with name, sql and what becomes of each row (transfer_…, "
-                                         "append_…, publish_topic); one that is taken out stays until it is dropped",
+                                 .help = "Rules: tables with name, sql and what becomes of each row (transfer_*, "
+                                         "append_*, publish_topic); one that is taken out stays until it is dropped",
                                  .wrong = rules::wrong_rule_table,
                                  .wrong_together = rules::wrong_rule_tables,
                                  .reloadable = true}),

@@ -147,7 +147,9 @@ TEST_F(RulesMachineTest, ARunMovesThePositionWithItsEffects) {
   EXPECT_EQ(credited(), 15u);
   EXPECT_EQ(world.end("bills"), 2);
   EXPECT_EQ(world.end("iot.rules"), 2);
-  EXPECT_TRUE(told(done)[0].starts_with(R"($rules/bill/transfer {"event":"transfer","payload":{"kwh":1},"topic":"meters/m1/reading")")) << told(done)[0];
+  EXPECT_TRUE(told(done)[0].starts_with(
+      R"($rules/bill/transfer {"event":"transfer","payload":{"kwh":1},"topic":"meters/m1/reading")"))
+      << told(done)[0];
   const RuleRow row = world.rule("bill");
   EXPECT_EQ(row.counters.inputs, 4u);
   EXPECT_EQ(row.counters.transfers, 2u);
@@ -278,9 +280,9 @@ struct Model {
         ++dead;
         continue;
       }
-      ++appended;
       const std::string name = made.key.empty() ? "@" + std::to_string(made.offset) : made.key;
       const auto [at, is_new] = owed.emplace(name, made.amount);
+      if (is_new) ++appended;
       if (!is_new && at->second != made.amount) ++dead;
     }
   }
@@ -305,8 +307,7 @@ class ExactlyOnce : public RulesMachineTest, public testing::WithParamInterface<
       if (random.below(8) == 0) made.fault = "no field";
       sent.inputs.push_back(made);
     }
-    sent.payload =
-        commit_of(world.rule("bill"), world.partition("readings"), sent.from, sent.upto, sent.inputs);
+    sent.payload = commit_of(world.rule("bill"), world.partition("readings"), sent.from, sent.upto, sent.inputs);
     return sent;
   }
   void send(const Sent& sent) {

@@ -50,7 +50,8 @@ class RulesWorld {
   }
 
   void make_stream(std::string_view name, uint32_t partitions = 1) {
-    const Reply made = run(machine_ids::kStreams, streams::kCreateStream, streams::encode(streams::CreateStream{name, partitions}));
+    const Reply made =
+        run(machine_ids::kStreams, streams::kCreateStream, streams::encode(streams::CreateStream{name, partitions}));
     ASSERT_TRUE(made.ok()) << made.message;
   }
   void append(std::string_view stream, std::string_view value) {
@@ -83,7 +84,9 @@ class RulesWorld {
   PartitionId partition(std::string_view stream, uint32_t index = 0) const {
     return *streams_->find_partition(stream, index);
   }
-  Offset end(std::string_view stream, uint32_t index = 0) const { return streams_->next_offset(partition(stream, index)); }
+  Offset end(std::string_view stream, uint32_t index = 0) const {
+    return streams_->next_offset(partition(stream, index));
+  }
   RuleRow rule(const std::string& name) const { return machine_->rules().at(name); }
   const fintech::Account* account(uint64_t id) const {
     return static_cast<const fintech::LedgerPort&>(*ledger_).account(id);

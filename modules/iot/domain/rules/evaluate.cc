@@ -13,7 +13,8 @@ Error wrong(std::string why) { return {Errc::invalid_argument, std::move(why)}; 
 
 class Evaluation {
  public:
-  Evaluation(const Nodes& nodes, const Message& message, const Row& row) : nodes_(nodes), message_(message), row_(row) {}
+  Evaluation(const Nodes& nodes, const Message& message, const Row& row)
+      : nodes_(nodes), message_(message), row_(row) {}
 
   Result<Value> of(size_t place) const {
     const Node& node = nodes_[place];
@@ -133,7 +134,8 @@ class Evaluation {
 
   static Result<int> compared(const Value& left, const Value& right, const std::string& operation) {
     const bool ordered = operation[0] == '<' || operation[0] == '>';
-    if (left.kind != right.kind || left.is(ValueKind::json) || (left.is(ValueKind::truth) && ordered && operation != "<>"))
+    if (left.kind != right.kind || left.is(ValueKind::json) ||
+        (left.is(ValueKind::truth) && ordered && operation != "<>"))
       return wrong(std::string(kind_name(left.kind)) + " cannot be compared with " + kind_name(right.kind) + " by " +
                    operation);
     if (left.is(ValueKind::number)) return rules::compare(left.number, right.number);
@@ -241,7 +243,8 @@ Result<std::optional<Row>> Select::run(const Message& message) const {
     row.emplace_back(columns_[i], std::move(*value));
   }
   if (!all_) return std::optional(std::move(row));
-  if (message.json == nullptr || !message.json->is_object()) return wrong("the message is no JSON object: * is its members");
+  if (message.json == nullptr || !message.json->is_object())
+    return wrong("the message is no JSON object: * is its members");
   take_payload(*message.json, columns_, row);
   return std::optional(std::move(row));
 }

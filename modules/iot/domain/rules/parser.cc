@@ -10,9 +10,9 @@ namespace heptane::iot::rules {
 
 namespace {
 
-constexpr std::array<std::string_view, 17> kReserved = {"SELECT", "AS",   "FROM", "STREAM", "WHERE", "AND",
-                                                        "OR",     "NOT",  "CASE", "WHEN",   "THEN",  "ELSE",
-                                                        "END",    "IS",   "NULL", "IN",     "TRUE"};
+constexpr std::array<std::string_view, 17> kReserved = {"SELECT", "AS",  "FROM", "STREAM", "WHERE", "AND",
+                                                        "OR",     "NOT", "CASE", "WHEN",   "THEN",  "ELSE",
+                                                        "END",    "IS",  "NULL", "IN",     "TRUE"};
 constexpr std::array<std::string_view, 8> kComparisons = {"=", "<>", "!=", "<", "<=", ">", ">=", "=="};
 constexpr std::array<std::string_view, 3> kSums = {"+", "-", "||"};
 constexpr std::array<std::string_view, 3> kProducts = {"*", "/", "%"};
@@ -111,8 +111,8 @@ Parser::Parsed Parser::comparison() {
   const bool negated = pass_keyword("NOT");
   if (pass_keyword("IN")) return in_list(*left, negated);
   if (negated) return wrong_at(word(), "here stands IN");
-  const bool compares = at.kind == WordKind::sign &&
-                        std::find(kComparisons.begin(), kComparisons.end(), at.text) != kComparisons.end();
+  const bool compares =
+      at.kind == WordKind::sign && std::find(kComparisons.begin(), kComparisons.end(), at.text) != kComparisons.end();
   if (!compares) return left;
   take();
   const Parsed right = sum();
@@ -164,7 +164,8 @@ Parser::Parsed Parser::primary() {
   if (at.kind == WordKind::number || at.kind == WordKind::text || at.is_keyword("TRUE") || at.is_keyword("FALSE") ||
       at.is_keyword("NULL"))
     return literal(at);
-  const bool names = (at.kind == WordKind::quoted_name && !at.text.empty()) || (at.kind == WordKind::name && !is_reserved(at));
+  const bool names =
+      (at.kind == WordKind::quoted_name && !at.text.empty()) || (at.kind == WordKind::name && !is_reserved(at));
   if (!names) return wrong_at(at, "here stands a value: a field, a number, a 'text' or a function");
   if (at.kind == WordKind::name && pass_sign("(")) return call(at);
   return field(at);

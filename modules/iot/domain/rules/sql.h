@@ -28,8 +28,8 @@ constexpr size_t kColumnsMax = 64;
 
 // What a rule looks at.
 struct Message {
-  std::string_view topic;    // the record's key where it comes from a stream that is none of topics
-  std::string_view payload;  // as it came
+  std::string_view topic;                   // the record's key where it comes from a stream that is none of topics
+  std::string_view payload;                 // as it came
   const devices::JsonTree* json = nullptr;  // of the payload; null: it is no JSON
   int64_t timestamp_ms = 0;
   int64_t offset = 0;
@@ -41,7 +41,20 @@ std::string json_of(const Row& row);
 
 struct Function;
 
-enum class NodeKind : uint8_t { literal, field, column, call, negate, binary, logic_not, logic_and, logic_or, is_null, in, choice };
+enum class NodeKind : uint8_t {
+  literal,
+  field,
+  column,
+  call,
+  negate,
+  binary,
+  logic_not,
+  logic_and,
+  logic_or,
+  is_null,
+  in,
+  choice
+};
 struct Node {
   struct Step {
     std::string name;  // of a member; empty: an item is meant

@@ -154,16 +154,17 @@ void show(HttpExchange& exchange) {
                            streams::kDescribe,
                            streams::encode(streams::DescribeQuery{false, {rows->front().definition.source}}),
                            {}};
-    answered.query(std::move(described), [row = std::move(rows->front())](HttpExchange& last, const Reply& streams_reply) {
-      if (!streams_reply.ok()) return last.respond(refusal_response(streams_reply));
-      const auto infos = streams::decode_stream_infos(streams_reply.payload.view());
-      if (!infos) return last.respond(error_response(infos.error()));
-      JsonWriter out;
-      begin_rule(out, row);
-      write_partitions(out, row, *infos);
-      out.end_object();
-      last.respond(HttpResponse::json(200, out.take()));
-    });
+    answered.query(std::move(described),
+                   [row = std::move(rows->front())](HttpExchange& last, const Reply& streams_reply) {
+                     if (!streams_reply.ok()) return last.respond(refusal_response(streams_reply));
+                     const auto infos = streams::decode_stream_infos(streams_reply.payload.view());
+                     if (!infos) return last.respond(error_response(infos.error()));
+                     JsonWriter out;
+                     begin_rule(out, row);
+                     write_partitions(out, row, *infos);
+                     out.end_object();
+                     last.respond(HttpResponse::json(200, out.take()));
+                   });
   });
 }
 
@@ -219,8 +220,9 @@ constexpr std::string_view kSaid =
     R"("sql":{"type":"string","maxLength":8192},"start":{"type":"string","enum":["latest","earliest"]},)";
 
 const std::string& rule_body() {
-  static const std::string schema = R"({"type":"object","required":["sql"],"additionalProperties":false,"properties":{)" +
-                                    std::string(kSaid) + std::string(kActions) + "}}";
+  static const std::string schema =
+      R"({"type":"object","required":["sql"],"additionalProperties":false,"properties":{)" + std::string(kSaid) +
+      std::string(kActions) + "}}";
   return schema;
 }
 

@@ -24,8 +24,8 @@ Result<void> check_rule(RuleDefinition& rule);
 struct Trial {
   bool wanted = false;  // by the condition
   bool is_json = false;
-  std::string fault;    // why it would be a dead letter
-  std::string row;      // JSON
+  std::string fault;  // why it would be a dead letter
+  std::string row;    // JSON
   std::optional<RuleInput::Move> transfer{};
   std::string transfer_key{};
   std::string append_key{};

@@ -58,14 +58,14 @@ class RuleRunner {
   struct Lane {
     uint32_t index = 0;
     PartitionId partition = kNoPartition;
-    Offset next = 0;       // the rule's position
+    Offset next = 0;  // the rule's position
     bool may_skip = false;
-    Offset at = 0;         // looked at up to here: nothing was to be done from `next` on
+    Offset at = 0;  // looked at up to here: nothing was to be done from `next` on
     State state = State::idle;
-    int64_t due_ns = 0;    // when to go on; 0: not by the clock
+    int64_t due_ns = 0;  // when to go on; 0: not by the clock
     size_t inputs_max = kInputsMax;
     std::optional<net::RecordsRead> read{};
-    Buffer run{};          // that is under way or waits for room
+    Buffer run{};  // that is under way or waits for room
     net::SubscriptionId subscription = 0;
     RequestId request = 0;
   };

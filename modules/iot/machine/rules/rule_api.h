@@ -21,26 +21,29 @@ namespace heptane::iot::rules {
 constexpr MachineId kRulesMachineId = machine_ids::kFirstModule + 4;
 
 enum RulesCommand : CommandType {
-  kPutRule = 1,  // payload: a RuleDefinition, then a byte 1 where it may not change a rule that is there. Reply numbers: its version,
-                 // 1 made or 2 changed; `repeated` when it is so already. Refused: invalid_argument, not_found (a stream), refused
-                 // (limits, a circle of rules), unauthorised
+  kPutRule =
+      1,  // payload: a RuleDefinition, then a byte 1 where it may not change a rule that is there. Reply numbers: its version,
+  // 1 made or 2 changed; `repeated` when it is so already. Refused: invalid_argument, not_found (a stream), refused
+  // (limits, a circle of rules), unauthorised
   kDropRule = 2,    // payload: name. Refused: not_found
   kPauseRule = 3,   // payload: name, version u64 (0: any), reason. Refused: not_found, stale
   kResumeRule = 4,  // payload: name. What its stream has lost meanwhile is passed over and counted. Refused: not_found
-  kRuleCommit = 5,  // payload: a RuleCommit. Reply payload: CommitReply; numbers: the first record's offset in the view, the rule's position. Refused:
-                    // not_found, stale (another version, position or partition), refused (paused), overloaded, too_large
+  kRuleCommit =
+      5,  // payload: a RuleCommit. Reply payload: CommitReply; numbers: the first record's offset in the view, the rule's position. Refused:
+          // not_found, stale (another version, position or partition), refused (paused), overloaded, too_large
 };
 
 enum RulesQuery : uint16_t {
-  kQueryRules = 1,  // payload: names behind this one (text), then a byte 1 where it is that name alone. Reply payload: RuleRows;
-                    // numbers: rows, 1 when there is more
+  kQueryRules =
+      1,  // payload: names behind this one (text), then a byte 1 where it is that name alone. Reply payload: RuleRows;
+          // numbers: rows, 1 when there is more
 };
 
 constexpr size_t kRulesMax = 64;
 constexpr size_t kRuleNameBytesMax = 64;
 constexpr size_t kExpressionBytesMax = 1'024;
 constexpr size_t kDefinitionBytesMax = size_t{16} << 10;
-constexpr size_t kChainMax = 8;  // rules one behind the other
+constexpr size_t kChainMax = 8;    // rules one behind the other
 constexpr size_t kInputsMax = 64;  // with effects, in one command
 constexpr size_t kCommitBytesMax = size_t{192} << 10;
 constexpr size_t kIdKeyBytesMax = 512;

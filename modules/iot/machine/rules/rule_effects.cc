@@ -20,7 +20,7 @@ namespace {
 constexpr size_t kShownPayloadBytes = 1'024;  // of an input, in what is told of it
 constexpr size_t kEscapedBytes = 6;           // of one byte in JSON, at most
 constexpr size_t kToldBytes = 2'048;          // of what is told of an input, beside its texts
-constexpr uint64_t kRecordsOfInput = 6;       // a transfer's in both views, a record, a message and what is told of them
+constexpr uint64_t kRecordsOfInput = 6;  // a transfer's in both views, a record, a message and what is told of them
 
 std::string wide_text(fintech::Uint128 number) {
   std::string digits;
@@ -90,7 +90,8 @@ void RuleEffects::run() {
 
 void RuleEffects::act(const RuleInput& input) {
   if (!input.fault.empty()) return dead_letter(input, input.fault, 0);
-  if (input.transfer) transfer(input);
+  // What goes with a debt goes with it once: not with one that was refused, or was there before.
+  if (input.transfer && !transfer(input)) return;
   if (input.appends) append(input);
   if (input.publish_topic.empty()) return;
   tell(input.publish_topic, input.row);
@@ -98,7 +99,7 @@ void RuleEffects::act(const RuleInput& input) {
 }
 
 // As this machine, of accounts that are nobody's. What is there already was owed before: it is told, and nothing more.
-void RuleEffects::transfer(const RuleInput& input) {
+bool RuleEffects::transfer(const RuleInput& input) {
   auto* ledger = dynamic_cast<fintech::LedgerPort*>(&effects_.enlist(fintech::kLedgerMachineId));
   HEPTANE_ASSERT(ledger != nullptr, "the machine of the ledger has its port");
   const RuleInput::Move& move = *input.transfer;
@@ -111,12 +112,15 @@ void RuleEffects::transfer(const RuleInput& input) {
   transfer.ledger = row_.definition.transfer->ledger;
   transfer.code = row_.definition.transfer->code;
   const auto status = static_cast<fintech::TransferStatus>(ledger->transfer(transfer, {command_, effects_}).status);
-  if (effects_.refused()) return;
+  if (effects_.refused()) return false;
   const bool created = status == fintech::TransferStatus::created;
-  if (!created && status != fintech::TransferStatus::exists)
-    return dead_letter(input, fintech::status_name(status), transfer.id);
+  if (!created && status != fintech::TransferStatus::exists) {
+    dead_letter(input, fintech::status_name(status), transfer.id);
+    return false;
+  }
   ++(created ? counted_.transfers : counted_.repeats);
   tell_transfer(input, transfer.id, !created);
+  return created;
 }
 
 void RuleEffects::append(const RuleInput& input) {

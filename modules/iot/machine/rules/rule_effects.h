@@ -31,7 +31,8 @@ class RuleEffects {
 
  private:
   void act(const RuleInput& input);
-  void transfer(const RuleInput& input);
+  // Whether it is there now and was not before.
+  bool transfer(const RuleInput& input);
   void append(const RuleInput& input);
   void tell(std::string_view topic, std::string_view payload);
   void tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated);

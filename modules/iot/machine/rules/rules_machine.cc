@@ -11,8 +11,8 @@ namespace heptane::iot::rules {
 
 namespace {
 
-constexpr size_t kRuleBytes = 512;    // of a row in memory beside its texts
-constexpr size_t kCursorBytes = 64;   // likewise of a cursor
+constexpr size_t kRuleBytes = 512;   // of a row in memory beside its texts
+constexpr size_t kCursorBytes = 64;  // likewise of a cursor
 constexpr size_t kPageBytesMax = size_t{256} << 10;
 constexpr size_t kRowBytesMax = size_t{64} << 10;
 
