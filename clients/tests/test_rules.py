@@ -196,9 +196,9 @@ class Rights(Guarded):
         return ask(self.server, "PUT", "/api/v1/rules/r", rule, basic(name, PASSWORD))[0]
 
     def test_who_declares_may_do_what_the_rule_does(self):
-        rights = {"plain": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create", "write"]), ("mqtt", "#", ["read"])],
-                  "speaks": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create"]), ("mqtt", "#", ["read", "write"])],
-                  "pays": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create"]), ("mqtt", "#", ["read"]),
+        rights = {"plain": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create", "write"]), ("mqtt", "*", ["read"])],
+                  "speaks": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create"]), ("mqtt", "*", ["read", "write"])],
+                  "pays": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create"]), ("mqtt", "*", ["read"]),
                            ("ledger", "transfers", ["create"])],
                   "looks": [("admin", "rules", ["read"])]}
         for role, permissions in rights.items():
