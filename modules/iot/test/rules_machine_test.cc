@@ -138,6 +138,19 @@ TEST_F(RulesMachineTest, NoCirclesAndNoLongChains) {
   EXPECT_EQ(link(0, 9), std::nullopt);
 }
 
+TEST_F(RulesMachineTest, NoCircleThroughTheLedger) {
+  ASSERT_TRUE(world.put(billing()).ok());
+  ASSERT_TRUE(commit(0, 1, {{0, 1}}).ok());
+  RuleDefinition echo = billing();
+  echo.name = "echo";
+  echo.source = "fintech.transfers";
+  EXPECT_EQ(world.put(echo).error, Errc::refused);
+  echo.transfer.reset();
+  EXPECT_EQ(world.put(echo).error, std::nullopt);
+  echo.append = AppendAction{"readings", ""};
+  EXPECT_EQ(world.put(echo).error, Errc::refused);
+}
+
 TEST_F(RulesMachineTest, ARunMovesThePositionWithItsEffects) {
   ASSERT_TRUE(world.put(billing()).ok());
   for (int i = 0; i < 4; ++i) world.append("readings", "x");

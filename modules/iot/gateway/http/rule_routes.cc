@@ -5,6 +5,7 @@
 
 #include "kernel/admin/answers.h"
 #include "kernel/admin/request_parameters.h"
+#include "kernel/admin/stored_records.h"
 #include "kernel/net/http/exchange.h"
 #include "kernel/net/http/guard.h"
 #include "kernel/streams/api.h"
@@ -70,6 +71,19 @@ void put_rule(HttpExchange& exchange, const RuleDefinition& rule) {
 }
 
 // The stream over topics that a rule reads is there before the rule.
+void declare(HttpExchange& exchange, const WantedRule& wanted) {
+  if (wanted.filter.empty()) return put_rule(exchange, wanted.rule);
+  StreamDeclaration stream;
+  stream.name = wanted.rule.source;
+  stream.filter = wanted.filter;
+  exchange.submit(streams::make_command(kBrokerMachineId, kDeclareStream, encode(stream)),
+                  [rule = wanted.rule](HttpExchange& answered, const Reply& reply) {
+                    if (!reply.ok()) return answered.respond(refusal_response(reply));
+                    put_rule(answered, rule);
+                  });
+}
+
+// No stream is made for a rule that has nothing to append to.
 void put(HttpExchange& exchange) {
   const std::string name(exchange.request().param("name"));
   Result<RuleDefinition> said = rule_of_json(std::move(exchange.request().body), name);
@@ -77,15 +91,10 @@ void put(HttpExchange& exchange) {
   const Result<WantedRule> wanted = wanted_rule(std::move(*said));
   if (!wanted) return exchange.respond(error_response(wanted.error()));
   if (!may_all(exchange, *wanted)) return;
-  if (wanted->filter.empty()) return put_rule(exchange, wanted->rule);
-  StreamDeclaration stream;
-  stream.name = wanted->rule.source;
-  stream.filter = wanted->filter;
-  exchange.submit(streams::make_command(kBrokerMachineId, kDeclareStream, encode(stream)),
-                  [rule = wanted->rule](HttpExchange& answered, const Reply& reply) {
-                    if (!reply.ok()) return answered.respond(refusal_response(reply));
-                    put_rule(answered, rule);
-                  });
+  if (!wanted->rule.append) return declare(exchange, *wanted);
+  admin::find_partition(
+      exchange, wanted->rule.append->stream, 0,
+      [wanted = *wanted](HttpExchange& found, const streams::PartitionInfo&) { declare(found, wanted); });
 }
 
 void command_of_name(HttpExchange& exchange, CommandType type) {

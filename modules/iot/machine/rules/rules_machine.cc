@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kRuleBytes = 512;   // of a row in memory beside its texts
 constexpr size_t kCursorBytes = 64;  // likewise of a cursor
+constexpr std::string_view kLedgerStreams = "fintech.";
 constexpr size_t kPageBytesMax = size_t{256} << 10;
 constexpr size_t kRowBytesMax = size_t{64} << 10;
 
@@ -42,6 +43,12 @@ std::string wrong_target(const streams::StreamsMachine& streams, const std::stri
   return streams.view_of(*partition).is_view() ? "the stream " + name + " is a view: nobody appends to it" : "";
 }
 
+// What one makes is what the other reads.
+bool feeds(const RuleDefinition& one, const RuleDefinition& other) {
+  const bool by_ledger = one.transfer && other.source.starts_with(kLedgerStreams);
+  return by_ledger || (one.append && one.append->stream == other.source);
+}
+
 size_t bytes_of(const RuleRow& row) {
   ByteWriter out;
   append_row(out, row);
@@ -60,39 +67,24 @@ void RulesMachine::apply(const Command& command, Effects& effects) {
     case kRuleCommit: return apply_commit(command, effects);
     default: effects.refuse(Errc::unsupported, 0, "the machine of rules has no such command");
   }
-  count_.store(rules_.size(), std::memory_order_relaxed);
+  recount();
 }
 
-size_t RulesMachine::chain_from(std::string_view stream, const RuleDefinition& with, size_t depth) const {
-  if (depth > kChainMax) return depth;
-  size_t longest = 0;
-  const auto look = [&](const RuleDefinition& rule) {
-    if (rule.source != stream) return;
-    longest = std::max(longest, 1 + (rule.append ? chain_from(rule.append->stream, with, depth + 1) : 0));
-  };
-  for (const auto& [name, row] : rules_)
-    if (name != with.name) look(row.definition);
-  look(with);
-  return longest;
-}
-
-size_t RulesMachine::chain_to(std::string_view stream, const RuleDefinition& with, size_t depth) const {
-  if (depth > kChainMax) return depth;
-  size_t longest = 0;
-  for (const auto& [name, row] : rules_) {
-    const RuleDefinition& rule = row.definition;
-    if (name == with.name || !rule.append || rule.append->stream != stream) continue;
-    longest = std::max(longest, 1 + chain_to(rule.source, with, depth + 1));
-  }
-  return longest;
-}
-
+// A rule that every rule feeds into is one further than the furthest of those; in a circle there is no end of it.
 std::string RulesMachine::wrong_chain(const RuleDefinition& rule) const {
-  if (!rule.append) return {};
-  const size_t behind = chain_from(rule.append->stream, rule, 0);
-  if (behind + 1 + chain_to(rule.source, rule, 0) <= kChainMax) return {};
-  return "the rule would close a circle, or be in a chain of more than 8: what it appends to " + rule.append->stream +
-         " is read by other rules";
+  std::vector<const RuleDefinition*> all = {&rule};
+  for (const auto& [name, row] : rules_)
+    if (name != rule.name) all.push_back(&row.definition);
+  std::vector<std::pair<size_t, size_t>> links;
+  for (size_t from = 0; from < all.size(); ++from)
+    for (size_t to = 0; to < all.size(); ++to)
+      if (feeds(*all[from], *all[to])) links.emplace_back(from, to);
+  std::vector<size_t> depth(all.size(), 1);
+  for (size_t round = 0; round < kChainMax; ++round)
+    for (const auto& [from, to] : links) depth[to] = std::max(depth[to], depth[from] + 1);
+  if (*std::max_element(depth.begin(), depth.end()) <= kChainMax) return {};
+  return "the rule would close a circle, or be in a chain of more than 8: what rules append, and the ledger's streams "
+         "where they make transfers, others read";
 }
 
 void RulesMachine::apply_put(const Command& command, Effects& effects) {
@@ -189,10 +181,10 @@ void RulesMachine::query(const Query& query, Reply& reply) const {
   reply.numbers = {rows, !alone && at != rules_.end() ? 1 : 0};
 }
 
-uint64_t RulesMachine::memory_bytes() const {
-  uint64_t bytes = 0;
-  for (const auto& [name, row] : rules_) bytes += bytes_of(row);
-  return bytes;
+void RulesMachine::recount() {
+  bytes_ = 0;
+  for (const auto& [name, row] : rules_) bytes_ += bytes_of(row);
+  count_.store(rules_.size(), std::memory_order_relaxed);
 }
 
 void RulesMachine::save(SnapshotWriter& writer) const {
@@ -215,14 +207,14 @@ Result<void> RulesMachine::restore(SnapshotReader& reader) {
     std::string name = row.definition.name;
     rules_.emplace(std::move(name), std::move(row));
   }
-  count_.store(rules_.size(), std::memory_order_relaxed);
+  recount();
   if (reader.failed()) return Error{Errc::corrupt, "the rules are cut off"};
   return {};
 }
 
 void RulesMachine::make_fresh() {
   rules_.clear();
-  count_.store(0, std::memory_order_relaxed);
+  recount();
 }
 
 }  // namespace heptane::iot::rules

@@ -2,7 +2,7 @@
 //
 // Invariants: a run of inputs is taken only when it begins at the rule's position, and the position moves with its effects in one
 // command: whatever is sent again or comes late changes nothing. A refused transfer, and an input that a rule can make nothing of,
-// is a dead letter in `iot.rules`, and the position goes on. The rules' appends make no circle, and no chain longer than kChainMax.
+// is a dead letter in `iot.rules`, and the position goes on. What rules make that others read is no circle, and no chain longer than kChainMax.
 // Its commands are in no transaction; what rules do to the ledger they do as this machine.
 #pragma once
 
@@ -25,7 +25,7 @@ class RulesMachine final : public StateMachine {
   void query(const Query& query, Reply& reply) const override;
   void open_scope() override { ++scopes_; }
   void close_scope(ScopeOutcome) override { --scopes_; }
-  uint64_t memory_bytes() const override;
+  uint64_t memory_bytes() const override { return bytes_; }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
   bool fresh() const override { return rules_.empty(); }
@@ -46,11 +46,10 @@ class RulesMachine final : public StateMachine {
   void apply_resume(const Command& command, Effects& effects);
   void apply_commit(const Command& command, Effects& effects);
   std::string wrong_chain(const RuleDefinition& rule) const;
-  // The rules that are reached from the stream, one behind the other; more than kChainMax: too many, or a circle.
-  size_t chain_from(std::string_view stream, const RuleDefinition& with, size_t depth) const;
-  size_t chain_to(std::string_view stream, const RuleDefinition& with, size_t depth) const;
+  void recount();
 
   Rules rules_;
+  uint64_t bytes_ = 0;
   size_t scopes_ = 0;
   // deterministic: metrics read it, apply() never does
   std::atomic<uint64_t> count_{0};
