@@ -374,6 +374,7 @@ void RuleRunner::commit(const std::string& name, Running& rule, Lane& lane, cons
   head.partition = lane.partition;
   head.from = lane.next;
   head.upto = run.upto;
+  head.attempt = lane.attempt;
   lane.run = encode(head, run.bytes.view(), run.inputs);
   send_run(name, lane);
 }
@@ -393,6 +394,7 @@ void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane,
   if (reply.ok()) {
     lane.next = reply.numbers[1];
     lane.may_skip = false;
+    lane.attempt = 0;
     lane.inputs_max = std::min(lane.inputs_max * 2, kInputsMax);
     return go_on(name, rule, lane);
   }
@@ -404,6 +406,11 @@ void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane,
   }
   if (*reply.error == Errc::too_large && lane.inputs_max > 1) {
     lane.inputs_max /= 2;
+    return go_on(name, rule, lane);
+  }
+  // The server ended while it was applied. Once that may have been anything; what ends it again and again is the run.
+  if (*reply.error == Errc::internal && lane.attempt < kAttemptsMax) {
+    ++lane.attempt;
     return go_on(name, rule, lane);
   }
   pause(name, rule, reply.message);

@@ -37,6 +37,7 @@ class RuleRunner {
   static constexpr int64_t kLookNs = 5'000'000'000;  // for partitions and streams that are new
   static constexpr int64_t kQuietNs = 1'000'000'000;
   static constexpr Offset kQuietMax = 4'096;
+  static constexpr uint8_t kAttemptsMax = 2;  // beyond the first, of a run during which the server ended
 
   explicit RuleRunner(std::function<void(const std::string&)> report) : report_(std::move(report)) {}
 
@@ -64,6 +65,7 @@ class RuleRunner {
     State state = State::idle;
     int64_t due_ns = 0;  // when to go on; 0: not by the clock
     size_t inputs_max = kInputsMax;
+    uint8_t attempt = 0;
     std::optional<net::RecordsRead> read{};
     Buffer run{};  // that is under way or waits for room
     net::SubscriptionId subscription = 0;

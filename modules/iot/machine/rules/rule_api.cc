@@ -250,6 +250,7 @@ Buffer encode(const RuleCommit& head, Bytes inputs, uint16_t count) {
   out.le<PartitionId>(head.partition);
   out.le<Offset>(head.from);
   out.le<Offset>(head.upto);
+  out.u8(head.attempt);
   out.le<uint16_t>(count);
   out.append(inputs);
   return Buffer::take(out.release());
@@ -264,6 +265,7 @@ std::optional<RuleCommit> decode_commit(Bytes payload) {
   commit.partition = in.le<PartitionId>();
   commit.from = in.le<Offset>();
   commit.upto = in.le<Offset>();
+  commit.attempt = in.u8();
   const auto count = in.le<uint16_t>();
   if (count > kInputsMax || !in.fits(count, kInputBytesLeast) || commit.from < 0 || commit.upto < commit.from)
     return std::nullopt;

@@ -150,6 +150,7 @@ struct RuleCommit {
   PartitionId partition = kNoPartition;
   Offset from = 0;
   Offset upto = 0;
+  uint8_t attempt = 0;            // of the same run; nothing comes of it but another command
   std::vector<RuleInput> inputs;  // those with effects, by offset
 };
 // `inputs`: their bytes (append_input), `count` of them.
