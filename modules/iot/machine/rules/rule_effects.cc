@@ -176,6 +176,18 @@ std::string wrong_begin(const RuleRow& row, const RuleCommit& commit) {
   return "the rule is at offset " + std::to_string(cursor.next);
 }
 
+Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::StreamsMachine& streams) {
+  if (row.version != commit.version) return Error{Errc::stale, "the rule has changed"};
+  if (row.paused) return Error{Errc::refused, "the rule is paused"};
+  if (streams.find_partition(row.definition.source, commit.index) != commit.partition)
+    return Error{Errc::stale, "the stream has no such partition any more"};
+  if (std::string wrong = wrong_begin(row, commit); !wrong.empty()) return Error{Errc::stale, std::move(wrong)};
+  const bool says_so = std::all_of(commit.inputs.begin(), commit.inputs.end(), [&](const RuleInput& input) {
+    return (!input.transfer || row.definition.transfer) && (!input.appends || row.definition.append);
+  });
+  return says_so ? Result<void>() : Error{Errc::invalid_argument, "the run does what the rule does not say"};
+}
+
 void count(const RuleCommit& commit, const RuleCounters& counted, RuleRow& row) {
   RuleCounters& all = row.counters;
   RuleCursor& cursor = row.cursors[commit.index];
@@ -198,16 +210,9 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
   const auto found = rules_.find(commit->rule);
   if (found == rules_.end()) return effects.refuse(Errc::not_found, 0, "there is no such rule");
   RuleRow& row = found->second;
-  if (row.version != commit->version) return effects.refuse(Errc::stale, 0, "the rule has changed");
-  if (row.paused) return effects.refuse(Errc::refused, 0, "the rule is paused");
   const auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
-  if (streams.find_partition(row.definition.source, commit->index) != commit->partition)
-    return effects.refuse(Errc::stale, 0, "the stream has no such partition any more");
-  if (std::string wrong = wrong_begin(row, *commit); !wrong.empty())
-    return effects.refuse(Errc::stale, 0, std::move(wrong));
-  for (const RuleInput& input : commit->inputs)
-    if ((input.transfer && !row.definition.transfer) || (input.appends && !row.definition.append))
-      return effects.refuse(Errc::invalid_argument, 0, "the run does what the rule does not say");
+  if (const Result<void> fits = check(row, *commit, streams); !fits)
+    return effects.refuse(fits.error().code, 0, fits.error().message);
   auto& broker = effects.port<BrokerMachine>(kBrokerMachineId);
   if (!broker.has_room_to_announce())
     return effects.refuse(Errc::overloaded, 0, "too many messages are on their way to durable sessions");
