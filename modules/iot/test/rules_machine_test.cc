@@ -48,7 +48,7 @@ Buffer commit_of(const RuleRow& row, PartitionId partition, Offset from, Offset 
     input.is_json = true;
     input.fault = made.fault;
     if (made.fault.empty()) {
-      input.transfer = RuleInput::Move{kMeter, kUtility, made.amount, made.key};
+      input.transfer = RuleMove{kMeter, kUtility, made.amount, made.key};
       input.appends = appends;
       input.row = R"({"n":1})";
     }
@@ -202,7 +202,7 @@ TEST_F(RulesMachineTest, ARefusedTransferIsADeadLetterAndTheRuleGoesOn) {
   ByteWriter bytes;
   RuleInput input;
   input.payload = R"({"kwh":99})";
-  input.transfer = RuleInput::Move{1'002, kUtility, 5, {}};
+  input.transfer = RuleMove{1'002, kUtility, 5, {}};
   append_input(bytes, input);
   input.offset = 1;
   input.transfer.reset();

@@ -123,8 +123,8 @@ Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
   return made;
 }
 
-Result<RuleInput::Move> CompiledRule::move_of(const Message& message, const Row& row, std::string& key) const {
-  RuleInput::Move move;
+Result<RuleMove> CompiledRule::move_of(const Message& message, const Row& row, std::string& key) const {
+  RuleMove move;
   for (const auto& [what, expression, into] : {std::tuple{"transfer.debit", &debit_, &move.debit},
                                                {"transfer.credit", &credit_, &move.credit},
                                                {"transfer.amount", &amount_, &move.amount}}) {
@@ -141,7 +141,7 @@ Result<RuleInput::Move> CompiledRule::move_of(const Message& message, const Row&
 
 Result<void> CompiledRule::act(const Message& message, const Row& row, Trial& trial) const {
   if (rule_.transfer) {
-    Result<RuleInput::Move> move = move_of(message, row, trial.transfer_key);
+    Result<RuleMove> move = move_of(message, row, trial.transfer_key);
     if (!move) return move.error();
     trial.transfer = *move;
   }

@@ -26,7 +26,7 @@ struct Trial {
   bool is_json = false;
   std::string fault;  // why it would be a dead letter
   std::string row;    // JSON
-  std::optional<RuleInput::Move> transfer{};
+  std::optional<RuleMove> transfer{};
   std::string transfer_key{};
   std::string append_key{};
   std::string topic{};
@@ -42,7 +42,7 @@ class CompiledRule {
 
  private:
   Result<void> act(const Message& message, const Row& row, Trial& trial) const;
-  Result<RuleInput::Move> move_of(const Message& message, const Row& row, std::string& key) const;
+  Result<RuleMove> move_of(const Message& message, const Row& row, std::string& key) const;
 
   RuleDefinition rule_;
   Select query_;

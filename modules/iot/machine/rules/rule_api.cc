@@ -227,7 +227,7 @@ RuleInput read_input(ByteReader& in) {
   const uint8_t flags = in.u8();
   input.is_json = (flags & kIsJson) != 0;
   if ((flags & kHasTransfer) != 0) {
-    RuleInput::Move& move = input.transfer.emplace();
+    RuleMove& move = input.transfer.emplace();
     move.debit = get_wide(in);
     move.credit = get_wide(in);
     move.amount = get_wide(in);

@@ -120,21 +120,22 @@ RuleRow read_row(ByteReader& in);
 Buffer encode_rules_query(std::string_view after, bool alone);
 std::optional<std::vector<RuleRow>> decode_rows(Bytes payload);
 
+// Money that a rule moves.
+struct RuleMove {
+  fintech::Uint128 debit = 0;
+  fintech::Uint128 credit = 0;
+  fintech::Uint128 amount = 0;
+  std::string_view key;  // of the id; empty: by the record's place
+};
 // What a rule makes of one record.
 struct RuleInput {
-  struct Move {
-    fintech::Uint128 debit = 0;
-    fintech::Uint128 credit = 0;
-    fintech::Uint128 amount = 0;
-    std::string_view key;  // of the id; empty: by the record's place
-  };
   Offset offset = 0;
   std::string_view topic;
   std::string_view payload;
   bool is_json = false;       // what reads the payload has found so
   std::string_view position;  // where it stands in the log; empty: its stream does not say
   std::string_view fault;     // why there are no effects: a dead letter
-  std::optional<Move> transfer{};
+  std::optional<RuleMove> transfer{};
   bool appends = false;
   std::string_view append_key{};
   std::string_view publish_topic{};  // empty: it publishes nothing

@@ -102,7 +102,7 @@ void RuleEffects::act(const RuleInput& input) {
 bool RuleEffects::transfer(const RuleInput& input) {
   auto* ledger = dynamic_cast<fintech::LedgerPort*>(&effects_.enlist(fintech::kLedgerMachineId));
   HEPTANE_ASSERT(ledger != nullptr, "the machine of the ledger has its port");
-  const RuleInput::Move& move = *input.transfer;
+  const RuleMove& move = *input.transfer;
   fintech::Transfer transfer{};
   transfer.id = move.key.empty() ? transfer_id(row_.definition.name, commit_.partition, input.offset)
                                  : transfer_id(row_.definition.name, move.key);
