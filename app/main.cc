@@ -6,6 +6,7 @@
 #include "modules/iot/cli/devices.h"
 #include "modules/iot/cli/jobs.h"
 #include "modules/iot/cli/mqtt.h"
+#include "modules/iot/cli/rules.h"
 #include "modules/iot/module.h"
 #include "sim/sim_command.h"
 
@@ -24,6 +25,6 @@ heptane::server::Modules make_modules() {
 int main(int argc, char** argv) {
   static constexpr heptane::cli::AddCommand kMoreCommands[] = {heptane::fintech::add_ledger, heptane::iot::add_devices,
                                                                heptane::iot::add_jobs, heptane::iot::add_mqtt,
-                                                               heptane::sim::add_sim};
+                                                               heptane::iot::add_rules, heptane::sim::add_sim};
   return heptane::cli::run(argc, argv, make_modules, kMoreCommands);
 }

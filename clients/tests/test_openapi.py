@@ -68,6 +68,16 @@ EXAMPLES = [
     ("get", "/api/v1/mqtt/groups", "/api/v1/mqtt/groups", None),
     ("get", "/api/v1/mqtt/retained", "/api/v1/mqtt/retained?payload=true", None),
     ("delete", "/api/v1/mqtt/retained", "/api/v1/mqtt/retained?filter=a/%23", {}),
+    ("put", "/api/v1/rules/{name}", "/api/v1/rules/copy", {
+        "sql": "SELECT * FROM 'plant/#'", "append": {"stream": "a", "key": "topic()"}, "publish": {"topic": "'out'"}}),
+    ("get", "/api/v1/rules", "/api/v1/rules", None),
+    ("get", "/api/v1/rules/{name}", "/api/v1/rules/copy", None),
+    ("post", "/api/v1/rules/{name}/pause", "/api/v1/rules/copy/pause", {}),
+    ("post", "/api/v1/rules/{name}/resume", "/api/v1/rules/copy/resume", {}),
+    ("post", "/api/v1/rules/test", "/api/v1/rules/test", {
+        "sql": "SELECT round(kwh * 28.75) AS cents FROM 'x'", "payload": "{\"kwh\":1.5}",
+        "transfer": {"ledger": 978, "code": 1, "debit": "1", "credit": "2", "amount": "cents", "id": "'a'"}}),
+    ("delete", "/api/v1/rules/{name}", "/api/v1/rules/copy", {}),
     ("get", "/livez", "/livez", None),
     ("get", "/readyz", "/readyz", None),
     ("get", "/metrics", "/metrics", None),

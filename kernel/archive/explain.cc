@@ -20,7 +20,7 @@ namespace heptane::archive {
 
 namespace {
 
-constexpr size_t kTextBytes = 200;
+constexpr size_t kTextBytes = 512;
 constexpr size_t kInflatedBytesMax = size_t{64} << 20;
 
 std::string printable(Bytes bytes) {

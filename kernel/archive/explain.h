@@ -18,7 +18,7 @@ constexpr size_t kExplainedRecords = 1000;
 struct ExplainedRecord {
   PartitionId partition = kNoPartition;
   Offset offset = 0;
-  std::string text;  // key and value, cut to 200 bytes, printable
+  std::string text;  // key and value, cut to 512 bytes, printable
 };
 
 struct Explanation {

@@ -33,8 +33,8 @@ struct ListenerSpec {
   net::Protocol* protocol = nullptr;
   uint16_t default_port = 0;
   bool loopback_only = false;  // its protocol cannot say who its clients are: nothing makes it reachable from elsewhere
-  net::Protocol* resident =
-      nullptr;  // opens one session without a peer, also when there is no listener (IoLoop::add_resident)
+  // Each opens one session without a peer, also when there is no listener (IoLoop::add_resident).
+  std::vector<net::Protocol*> residents{};
 };
 
 struct AnswerWatch {

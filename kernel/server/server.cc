@@ -347,7 +347,7 @@ bool Server::is_on(const Module& module) const {
 }
 
 Result<void> Server::open_listener(const ListenerSpec& spec) {
-  if (spec.resident != nullptr) io_->add_resident(*spec.resident);
+  for (net::Protocol* resident : spec.residents) io_->add_resident(*resident);
   const std::string name(spec.protocol->name());
   if (options_.listen_off.contains(name)) return {};
   const auto chosen = options_.listen.find(name);

@@ -10,14 +10,17 @@
 #include "modules/iot/gateway/http/device_routes.h"
 #include "modules/iot/gateway/http/mqtt_routes.h"
 #include "modules/iot/gateway/http/past_devices.h"
+#include "modules/iot/gateway/http/rule_routes.h"
 #include "modules/iot/gateway/http/stream_routes.h"
 #include "modules/iot/gateway/mqtt/mqtt.h"
 #include "modules/iot/gateway/mqtt/session.h"
 #include "modules/iot/gateway/mqtt/stream_settings.h"
 #include "modules/iot/gateway/mqtt/view_publisher.h"
+#include "modules/iot/gateway/rules/rule_settings.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
+#include "modules/iot/machine/rules/rules_machine.h"
 
 namespace heptane::iot {
 
@@ -135,6 +138,23 @@ const Keys& mqtt_keys() {
   return keys;
 }
 
+struct RuleOptions {
+  std::vector<std::string> rules{};  // as the configuration has them
+};
+
+const std::vector<config::Binding<RuleOptions>>& rule_keys() {
+  static const std::vector<config::Binding<RuleOptions>> keys = {
+      bind<&RuleOptions::rules>({.name = "iot.rules",
+                                 .type = Type::tables,
+                                 .help = "Rules: tables with name, sql and what becomes of each row (transfer_*, "
+                                         "append_*, publish_topic); one that is taken out stays until it is dropped",
+                                 .wrong = rules::wrong_rule_table,
+                                 .wrong_together = rules::wrong_rule_tables,
+                                 .reloadable = true}),
+  };
+  return keys;
+}
+
 Telemetry::Value value_of(const net::Counter& counter) {
   return [&counter] { return static_cast<double>(counter.value()); };
 }
@@ -198,11 +218,13 @@ class IotModule final : public server::Module {
     std::vector<config::Key> keys = server::listener_keys("mqtt", kMqttPort);
     for (config::Key& key : config::keys_of<MqttOptions>(mqtt_keys())) keys.push_back(std::move(key));
     for (config::Key& key : device_keys()) keys.push_back(std::move(key));
+    for (config::Key& key : config::keys_of<RuleOptions>(rule_keys())) keys.push_back(std::move(key));
     return keys;
   }
 
-  // Fixed at start, but for the streams: clients were told.
+  // Fixed at start, but for the streams and rules: clients were told.
   void configure(const config::Settings& settings) override {
+    configure_rules(settings);
     if (broker_ == nullptr) return settings.land<MqttOptions>(mqtt_keys(), options_);
     MqttOptions wanted;
     settings.land<MqttOptions>(mqtt_keys(), wanted);
@@ -220,6 +242,7 @@ class IotModule final : public server::Module {
     devices::add_device_routes(router);
     devices::add_shadow_routes(router);
     devices::add_job_routes(router);
+    rules::add_rule_routes(router);
   }
 
   std::vector<server::PastView> past_views() const override {
@@ -228,7 +251,7 @@ class IotModule final : public server::Module {
              [this](bool json) { return devices::past_shadows(devices_, json); }}};
   }
 
-  std::vector<StateMachine*> machines() override { return {&machine_, &devices_, &jobs_}; }
+  std::vector<StateMachine*> machines() override { return {&machine_, &devices_, &jobs_, &rules_machine_}; }
 
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
     options_.authenticator = facts.authenticator;
@@ -245,15 +268,27 @@ class IotModule final : public server::Module {
     mqtt_ = std::make_unique<mqtt::MqttProtocol>(*broker_);
     resident_ = std::make_unique<mqtt::ResidentProtocol>(*broker_);
     publisher_ = std::make_unique<mqtt::ViewPublisher>(*broker_);
-    return {{mqtt_.get(), kMqttPort, false, resident_.get()}};
+    runner_ = std::make_unique<rules::RuleRunner>(options_.report);
+    runner_->want(rules::rules_of_tables(rule_options_.rules));
+    rule_session_ = std::make_unique<rules::RuleProtocol>(*runner_);
+    return {{mqtt_.get(), kMqttPort, false, {resident_.get(), rule_session_.get()}}};
   }
 
   streams::ViewInput* view_input() override { return publisher_.get(); }
 
   std::vector<server::AnswerWatch> answer_watches() override {
+    const auto changed = [this](const Buffer&, const Reply& reply) {
+      if (reply.ok() && !reply.repeated) runner_->changed();
+    };
     const auto jobs = [this](const Buffer&, const Reply& reply) { broker_->jobs().heard(reply); };
     return {{devices::kJobsMachineId, devices::kCreateJob, jobs},
             {devices::kJobsMachineId, devices::kJobRequest, jobs},
+            {rules::kRulesMachineId, rules::kPutRule, changed},
+            {rules::kRulesMachineId, rules::kDropRule, changed},
+            {rules::kRulesMachineId, rules::kPauseRule, changed},
+            {rules::kRulesMachineId, rules::kResumeRule, changed},
+            {rules::kRulesMachineId, rules::kRuleCommit,
+             [this](const Buffer&, const Reply& reply) { deliver_rules(reply); }},
             {devices::kDevicesMachineId, devices::kShadowRequest,
              [this](const Buffer&, const Reply& reply) { broker_->shadows().deliver(reply); }},
             {devices::kDevicesMachineId, devices::kCreateThings,
@@ -269,6 +304,8 @@ class IotModule final : public server::Module {
     telemetry.gauge("heptane_jobs", "Jobs that are kept", [this] { return static_cast<double>(jobs_.jobs_count()); });
     telemetry.gauge("heptane_job_executions", "Executions of jobs that are kept",
                     [this] { return static_cast<double>(jobs_.executions_count()); });
+    telemetry.gauge("heptane_rules", "Rules that are declared",
+                    [this] { return static_cast<double>(rules_machine_.rules_count()); });
     telemetry.gauge("heptane_mqtt_queued", "Messages in the queues of durable sessions",
                     [this] { return static_cast<double>(machine_.references_count()); });
     telemetry.counter("heptane_mqtt_session_lost_total",
@@ -278,6 +315,30 @@ class IotModule final : public server::Module {
   }
 
  private:
+  void configure_rules(const config::Settings& settings) {
+    RuleOptions wanted;
+    settings.land<RuleOptions>(rule_keys(), wanted);
+    const bool news = wanted.rules != rule_options_.rules;
+    rule_options_ = std::move(wanted);
+    if (news && runner_ != nullptr) runner_->want(rules::rules_of_tables(rule_options_.rules));
+  }
+
+  // What a run of a rule told, as messages to whoever is connected, before the runner hears of it.
+  void deliver_rules(const Reply& reply) {
+    if (!reply.ok()) return;
+    const auto told = rules::decode_commit_reply(reply.payload);
+    if (!told || told->statuses.empty()) return;
+    ByteWriter statuses;
+    for (const PublishStatus status : told->statuses) statuses.u8(static_cast<uint8_t>(status));
+    statuses.le<PartitionId>(told->partition);
+    Reply published;
+    published.sequence = reply.sequence;
+    published.time = reply.time;
+    published.numbers = {static_cast<int64_t>(told->statuses.size()), reply.numbers[0]};
+    published.payload = Buffer::take(statuses.release());
+    broker_->release_foreign(told->messages, told->statuses.size(), published);
+  }
+
   void open_websocket(http::HttpExchange& exchange) {
     if (broker_ == nullptr)
       return exchange.respond(admin::error_response(Error{Errc::not_found, "the module iot is off"}));
@@ -292,12 +353,16 @@ class IotModule final : public server::Module {
   BrokerMachine machine_;
   devices::DevicesMachine devices_;
   devices::JobsMachine jobs_;
+  rules::RulesMachine rules_machine_;
   MqttOptions options_;
+  RuleOptions rule_options_;
   std::unique_ptr<auth::Rules> rules_;
   std::unique_ptr<mqtt::Broker> broker_;
   std::unique_ptr<mqtt::MqttProtocol> mqtt_;
   std::unique_ptr<mqtt::ResidentProtocol> resident_;
   std::unique_ptr<mqtt::ViewPublisher> publisher_;
+  std::unique_ptr<rules::RuleRunner> runner_;
+  std::unique_ptr<rules::RuleProtocol> rule_session_;
 };
 
 }  // namespace

@@ -27,6 +27,11 @@ class JsonObject {
     key(name);
     text_ += value ? "true" : "false";
   }
+  // What is JSON already.
+  void raw(std::string_view name, std::string_view json) {
+    key(name);
+    text_ += json;
+  }
   std::string_view end() { return text_ += '}'; }
 
  private:

@@ -48,6 +48,13 @@ TEST(Topics, WhatIsText) {
   EXPECT_FALSE(valid_text(std::string_view("a\0b", 3)));
 }
 
+TEST(Topics, WhereClientsDoNotPublish) {
+  for (const char* topic : {"$SYS/broker/uptime", "$CONTROL/x", "$share/g/x", "$rules/r/transfer", "$rules"})
+    EXPECT_TRUE(is_servers(topic)) << topic;
+  for (const char* topic : {"a", "$SYS/broker/connection/b/state", "$rulesx/a", "rules/a"})
+    EXPECT_FALSE(is_servers(topic)) << topic;
+}
+
 TEST(Topics, SharedFilters) {
   const auto shared = parse_shared("$share/group/a/+");
   ASSERT_TRUE(shared);

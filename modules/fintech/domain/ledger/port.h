@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "kernel/base/ids.h"
 #include "modules/fintech/domain/ledger/status.h"
 #include "modules/fintech/domain/ledger/types.h"
 
@@ -19,6 +20,8 @@ class Effects;
 }  // namespace heptane
 
 namespace heptane::fintech {
+
+constexpr MachineId kLedgerMachineId = 17;  // behind which the port is, for ever
 
 // The command that the caller is applying: who it is, when it is.
 struct PortCall {

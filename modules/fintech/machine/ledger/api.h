@@ -10,10 +10,11 @@
 #include "kernel/shard/state_machine.h"
 #include "modules/fintech/domain/ledger/amount.h"
 #include "modules/fintech/domain/ledger/operations.h"
+#include "modules/fintech/domain/ledger/port.h"
 
 namespace heptane::fintech {
 
-constexpr MachineId kLedgerMachineId = machine_ids::kFirstModule + 1;
+static_assert(kLedgerMachineId == machine_ids::kFirstModule + 1);
 constexpr size_t kClientSessions = 64;                                           // where the log does not say it
 constexpr size_t kClientSessionsLimit = 1024;                                    // each may keep a reply of 128 KiB
 constexpr std::string_view kClientSessionsKey = "fintech.tigerbeetle.sessions";  // logged configuration

@@ -1,6 +1,7 @@
 #include "modules/iot/gateway/devices/shadow_json.h"
 
 #include "kernel/net/http/json.h"
+#include "modules/iot/gateway/devices/tree_json.h"
 
 namespace heptane::iot::devices {
 
@@ -12,33 +13,6 @@ using http::JsonValue;
 
 // What the reader of JSON says of a value that is deeper than it goes.
 constexpr std::string_view kTooDeep = "nested deeper";
-
-JsonTree tree_of(const JsonValue& value) {
-  JsonTree tree;
-  switch (value.type()) {
-    case JsonType::null: tree.kind = TreeKind::null; return tree;
-    case JsonType::boolean: tree.kind = value.boolean() ? TreeKind::yes : TreeKind::no; return tree;
-    case JsonType::integer:
-    case JsonType::real:
-      tree.kind = TreeKind::number;
-      tree.text = value.raw();
-      return tree;
-    case JsonType::text:
-      tree.kind = TreeKind::text;
-      tree.text = value.text();
-      return tree;
-    case JsonType::array:
-      tree.kind = TreeKind::array;
-      for (auto item = value.first(); item; item = item->next()) tree.items.push_back(tree_of(*item));
-      return tree;
-    case JsonType::object:
-      tree.kind = TreeKind::object;
-      for (auto member = value.first(); member; member = member->next())
-        tree.members.emplace(member->name(), tree_of(*member));
-      return tree;
-  }
-  return tree;
-}
 
 ShadowRequest request_to(const ShadowTopic& topic) {
   ShadowRequest request;

@@ -1,0 +1,220 @@
+"""Rules over HTTP, the command line and the configuration: declared, tried, paused, changed, dropped; streams of Kafka's as their
+input; what they lose and say."""
+
+import json
+import os
+import tempfile
+import unittest
+
+from test_auth import PASSWORD, Guarded, ask, basic
+
+from heptane_testkit import Refused, Server, wait_until
+from heptane_testkit import http, kafka
+from heptane_testkit.mqtt import mosquitto_pub, mosquitto_sub
+
+
+class Rules(unittest.TestCase):
+    args = ()
+
+    def setUp(self):
+        self.server = Server(args=self.args)
+        self.addCleanup(self.server.close)
+        self.server.start()
+
+    def put(self, name, want=201, **rule):
+        status, answer = http.call(self.server, "PUT", f"/api/v1/rules/{name}", rule)
+        self.assertEqual(status, want, answer)
+        return answer
+
+    def rule(self, name):
+        status, answer = http.call(self.server, "GET", f"/api/v1/rules/{name}")
+        self.assertEqual(status, 200, answer)
+        return answer
+
+    def wait(self, name, **wanted):
+        wait_until(lambda: all(self.rule(name)[key] == value for key, value in wanted.items()),
+                   f"rule {name} to have {wanted}", 30)
+
+    def records(self, stream):
+        lines = kafka.kcat_consume(self.server.kafka, stream, "-f", "%k|%s\\n")
+        return [tuple(line.split("|", 1)) for line in lines]
+
+    def pub(self, topic, payload):
+        mosquitto_pub(self.server.address("mqtt"), "-q", 1, "-t", topic, "-m", payload)
+
+    def cli(self, *arguments, code=0):
+        done = self.server.run("rules", *arguments, "--server", self.server.admin)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stdout if code == 0 else done.stderr
+
+
+class Running(Rules):
+    def test_topics_to_a_stream_and_a_topic(self):
+        http.create(self.server, "hot", 3)
+        self.put("hot", sql="SELECT topic(2) AS sensor, t FROM 'plant/+/temp' WHERE t > 100",
+                 append={"stream": "hot", "key": "sensor"}, publish={"topic": "'alarm/' || sensor"})
+        mosquitto_sub(self.server.address("mqtt"), "-c", "-i", "desk", "-q", 1, "-t", "alarm/#", "-E")
+        for sensor, t in (("a", 20), ("a", 120.50), ("b", 99), ("b", 101)):
+            self.pub(f"plant/{sensor}/temp", json.dumps({"t": t}))
+        self.wait("hot", inputs=4, appended=2, published=2)
+        self.assertEqual(sorted((key, json.loads(value)) for key, value in self.records("hot")),
+                         [("a", {"sensor": "a", "t": 120.5}), ("b", {"sensor": "b", "t": 101})])
+        heard = mosquitto_sub(self.server.address("mqtt"), "-c", "-i", "desk", "-q", 1, "-t", "alarm/#", "-C", 2, "-F", "%t")
+        self.assertEqual(heard, ["alarm/a", "alarm/b"])
+        # What it reads is a stream like any.
+        self.assertEqual(len(self.records("rule.hot")), 4)
+        self.server.crash_restart()
+        self.pub("plant/c/temp", '{"t":1000}')
+        self.wait("hot", inputs=5, appended=3)
+        self.assertEqual(len(self.records("hot")), 3)
+
+    def test_records_of_kafka_in_compressed_batches_and_a_chain(self):
+        for name in ("raw", "middle", "end"):
+            http.create(self.server, name, 2 if name == "raw" else 1)
+        lines = "".join(f'{{"n":{n}}}\n' for n in range(500))
+        kafka.kcat_produce(self.server.kafka, "raw", "-z", "gzip", text_in=lines)
+        self.put("first", sql='SELECT n, n * 2 AS m FROM STREAM "raw" WHERE n % 5 = 0', start="earliest", append={"stream": "middle"})
+        self.put("second", sql='SELECT m + 1 AS k FROM STREAM middle', start="earliest", append={"stream": "end"})
+        self.wait("second", appended=100)
+        self.assertEqual(sorted(json.loads(value)["k"] for _, value in self.records("end")), [n * 10 + 1 for n in range(100)])
+        self.wait("first", inputs=500)
+        self.assertEqual([part["lag"] for part in self.rule("first")["partitions"]], [0, 0])
+        answer = self.put("back", 409, sql='SELECT k FROM STREAM "end"', append={"stream": "raw"})
+        self.assertIn("circle", answer["error"]["message"])
+
+    def test_dead_letters_do_not_stop_it(self):
+        http.create(self.server, "out")
+        self.put("r", sql="SELECT a / b AS q FROM 'in'", append={"stream": "out"})
+        for payload in ('{"a":6,"b":3}', '{"a":1,"b":0}', "nonsense", '{"a":"x","b":1}', '{"a":1,"b":4}'):
+            self.pub("in", payload)
+        self.wait("r", inputs=5, appended=2, dead_letters=3)
+        self.assertEqual([value for _, value in self.records("out")], ['{"q":2}', '{"q":0.25}'])
+        letters = [json.loads(value) for key, value in self.records("iot.rules") if key == "$rules/r/dead_letter"]
+        self.assertEqual(["division by 0" in letters[0]["why"], letters[1]["payload"], letters[2]["offset"]], [True, "nonsense", 3])
+
+    def test_pause_resume_change_and_drop(self):
+        http.create(self.server, "out")
+        rule = {"sql": "SELECT n FROM 'in'", "append": {"stream": "out"}}
+        self.put("r", **rule)
+        self.assertNotIn("position", self.put("r", 200, **rule))
+        self.pub("in", '{"n":1}')
+        self.wait("r", inputs=1)
+        self.cli("pause", "r")
+        self.pub("in", '{"n":2}')
+        self.assertEqual([self.rule("r")["state"], self.rule("r")["partitions"][0]["lag"]], ["paused", 1])
+        self.put("r", 200, sql="SELECT n * 10 AS n FROM 'in'", append={"stream": "out"})
+        self.cli("resume", "r")
+        self.wait("r", inputs=2, state="running")
+        self.assertEqual([json.loads(value)["n"] for _, value in self.records("out")], [1, 20])
+        self.cli("drop", "r")
+        self.assertIn("there is no", self.cli("show", "r", code=1))
+        events = [json.loads(value)["action"] for _, value in self.records("audit") if '"rules.' in value]
+        self.assertEqual(events, ["rules.put", "rules.pause", "rules.put", "rules.resume", "rules.drop"])
+
+    def test_a_gap_pauses_it(self):
+        http.create(self.server, "raw")
+        http.create(self.server, "out")
+        self.put("r", sql="SELECT n FROM STREAM raw", append={"stream": "out"})
+        self.cli("pause", "r")
+        kafka.kcat_produce(self.server.kafka, "raw", text_in="".join(f'{{"n":{n}}}\n' for n in range(10)))
+        # As an operator would who changes the rule while records go: it is where it was, and they are not.
+        self.delete_records("raw", 6)
+        self.assertEqual(self.rule("r")["partitions"][0]["lag"], 10)
+        self.server.crash_restart()
+        self.cli("resume", "r")
+        self.wait("r", inputs=4, lost=6, appended=4)
+        # Those who did not say so are told.
+        self.put("s", sql="SELECT n FROM STREAM raw", append={"stream": "out"})
+        self.assertEqual(self.rule("s")["partitions"][0]["lag"], 0)
+
+    def delete_records(self, stream, before):
+        name = kafka.string(stream)
+        body = b"".join([(1).to_bytes(4, "big"), name, (1).to_bytes(4, "big"), (0).to_bytes(4, "big"), before.to_bytes(8, "big"),
+                         (10_000).to_bytes(4, "big")])
+        with kafka.connect(self.server.kafka) as link:
+            link.sendall(kafka.request(21, 0, body))
+            _, answer = kafka.receive_response(link)
+        self.assertEqual(answer[-2:], b"\0\0", answer)
+
+    def test_names_and_wrong_words(self):
+        for path, body, what in (
+                ("a", {"sql": "SELECT a FRM 'x'", "publish": {"topic": "'b'"}}, "at 10, near 'FRM'"),
+                ("a", {"sql": "SELECT a FROM 'x'"}, "does something"),
+                ("a", {"sql": "SELECT a FROM 'x'", "publish": {"topic": "nofun(1)"}}, "publish.topic: at 1, near 'nofun'"),
+                ("a.b", {"sql": "SELECT a FROM 'x'", "publish": {"topic": "'b'"}}, "a rule's name"),
+                ("a", {"sql": "SELECT a FROM 'x'", "shadow": {}}, "shadow"),
+                ("a", {"sql": "SELECT a FROM 'x'", "transfer": {"ledger": 0, "code": 1, "debit": "1", "credit": "2", "amount": "3"}}, "transfer.ledger"),
+        ):
+            with self.subTest(what=what):
+                status, answer = http.call(self.server, "PUT", f"/api/v1/rules/{path}", body)
+                self.assertEqual(status, 400, answer)
+                self.assertIn(what, answer["error"]["message"])
+        status, answer = http.call(self.server, "PUT", "/api/v1/rules/a", {"sql": "SELECT a FROM STREAM nowhere", "publish": {"topic": "'b'"}})
+        self.assertEqual(status, 404, answer)
+
+    def test_a_dry_run_keeps_nothing(self):
+        told = json.loads(self.cli("test", "--sql", "SELECT topic(2) AS m, round(kwh * 28.75) AS cents FROM 'x'", "--topic", "meters/7/r",
+                                   "--payload", '{"kwh": 0.1}', "--ledger", "978", "--debit", "m", "--credit", "900",
+                                   "--amount", "cents", "--id", "m || ':1'"))
+        self.assertEqual((told["row"], told["transfer"]["amount"], told["transfer"]["debit"], told["transfer"]["id_of"]),
+                         ({"m": "7", "cents": 3}, "3", "7", "7:1"))
+        told = json.loads(self.cli("test", "--sql", "SELECT a FROM 'x' WHERE b > 1", "--payload", "{}"))
+        self.assertIn("missing", told["dead_letter"])
+        self.assertEqual(self.cli("list", "--json"), "")
+
+
+class Configured(unittest.TestCase):
+    TABLE = '[[iot.rules]]\nname = "r"\nsql = "{sql}"\npublish_topic = "\'out\'"\n'
+
+    def test_rules_of_the_file_and_of_a_changed_file(self):
+        with tempfile.TemporaryDirectory() as home:
+            path = os.path.join(home, "heptane.toml")
+            with open(path, "w") as file:
+                file.write(self.TABLE.format(sql="SELECT n FROM 'in'"))
+            server = Server(args=("--config", path))
+            self.addCleanup(server.close)
+            server.start()
+
+            def rule():
+                status, answer = http.call(server, "GET", "/api/v1/rules/r")
+                return answer if status == 200 else {}
+
+            wait_until(lambda: rule().get("state") == "running", "the rule", 30)
+            mosquitto_pub(server.address("mqtt"), "-q", 1, "-t", "in", "-m", '{"n":1}')
+            wait_until(lambda: rule()["published"] == 1, "its message", 30)
+            self.assertEqual(server.restart() and rule()["published"], 1)
+            with open(path, "w") as file:
+                file.write(self.TABLE.format(sql="SELECT"))
+            server.stop()
+            with self.assertRaises(Refused) as refused:
+                server.start()
+            self.assertIn("rule r: sql: at 7", str(refused.exception))
+
+
+class Rights(Guarded):
+    def put(self, name, **rule):
+        return ask(self.server, "PUT", "/api/v1/rules/r", rule, basic(name, PASSWORD))[0]
+
+    def test_who_declares_may_do_what_the_rule_does(self):
+        rights = {"plain": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create", "write"]), ("mqtt", "*", ["read"])],
+                  "speaks": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create"]), ("mqtt", "*", ["read", "write"])],
+                  "pays": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create"]), ("mqtt", "*", ["read"]),
+                           ("ledger", "transfers", ["create"])],
+                  "looks": [("admin", "rules", ["read"])]}
+        for role, permissions in rights.items():
+            self.admin("POST", "/api/v1/roles", {"name": role, "permissions": [
+                {"module": module, "pattern": pattern, "verbs": verbs} for module, pattern, verbs in permissions]})
+            self.add_user(role, role)
+        self.admin("POST", "/api/v1/streams", {"name": "out"})
+        sql = "SELECT n FROM 'in'"
+        publish = {"sql": sql, "publish": {"topic": "'out'"}}
+        transfer = {"sql": sql, "transfer": {"ledger": 1, "code": 1, "debit": "1", "credit": "2", "amount": "n"}}
+        append = {"sql": sql, "append": {"stream": "out"}}
+        self.assertEqual([self.put("plain", **rule) for rule in (publish, transfer, append)], [403, 403, 201])
+        self.assertEqual([self.put("speaks", **rule) for rule in (publish, transfer, append)], [200, 403, 403])
+        self.assertEqual([self.put("pays", **rule) for rule in (publish, transfer, append)], [403, 200, 403])
+        self.assertEqual([self.put("looks", **rule) for rule in (publish, transfer, append)], [403, 403, 403])
+
+
+if __name__ == "__main__":
+    unittest.main()

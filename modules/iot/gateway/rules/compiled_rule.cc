@@ -1,0 +1,214 @@
+#include "modules/iot/gateway/rules/compiled_rule.h"
+
+#include <memory>
+
+#include "kernel/net/http/json.h"
+#include "modules/iot/domain/topics/topics.h"
+#include "modules/iot/gateway/devices/tree_json.h"
+
+namespace heptane::iot::rules {
+
+namespace {
+
+constexpr std::string_view kPositionHeader = "heptane.position";
+constexpr size_t kFaultBytesMax = 512;
+
+Error wrong(std::string why) { return {Errc::invalid_argument, std::move(why)}; }
+
+// Decimal digits, below 2^128 - 1.
+std::optional<fintech::Uint128> wide_of(std::string_view digits) {
+  fintech::Uint128 number = 0;
+  if (digits.empty()) return std::nullopt;
+  for (const char c : digits) {
+    if (c < '0' || c > '9') return std::nullopt;
+    const auto digit = static_cast<fintech::Uint128>(c - '0');
+    if (number > (fintech::kUint128Max - digit) / 10) return std::nullopt;
+    number = number * 10 + digit;
+  }
+  return number;
+}
+
+// Of an account or amount: a whole number, or (an account's may have more than 36 digits) a text of digits.
+Result<fintech::Uint128> wide_of(const Value& value, const char* what) {
+  if (value.is_null()) return wrong(std::string("the ") + what + " is NULL: a field that it names is missing");
+  if (value.is(ValueKind::number)) {
+    const auto number = whole(value.number);
+    if (number && *number >= 0) return static_cast<fintech::Uint128>(*number);
+    return wrong(std::string("the ") + what + " is " + to_text(value.number) +
+                 ", no whole number from 0: minor units are rounded by round()");
+  }
+  const auto number = value.is(ValueKind::text) ? wide_of(value.text) : std::nullopt;
+  if (!number) return wrong(std::string("the ") + what + " is " + kind_name(value.kind) + " that is no number");
+  return *number;
+}
+
+Result<std::string> text_of(const Expression& expression, const Message& message, const Row& row, const char* what,
+                            size_t most) {
+  const Result<Value> value = expression.evaluate(message, row);
+  if (!value) return Error{Errc::invalid_argument, std::string(what) + ": " + value.error().message};
+  if (value->is_null()) return wrong(std::string("the ") + what + " is NULL: a field that it names is missing");
+  std::string text = plain_text(*value);
+  if (text.empty() || text.size() > most)
+    return wrong(std::string("the ") + what + " has 1 to " + std::to_string(most) + " bytes");
+  return text;
+}
+
+Result<fintech::Uint128> number_of(const Expression& expression, const Message& message, const Row& row,
+                                   const char* what) {
+  const Result<Value> value = expression.evaluate(message, row);
+  if (!value) return Error{Errc::invalid_argument, std::string(what) + ": " + value.error().message};
+  return wide_of(*value, what);
+}
+
+std::string_view header_text(ByteReader& in) {
+  const int64_t size = in.zigzag();
+  return size < 0 ? std::string_view() : as_text(in.take(static_cast<size_t>(size)));
+}
+
+// Where the record's own command stands, which records of views say.
+std::string_view position_of(const streams::RecordView& record) {
+  ByteReader in(record.headers);
+  for (uint32_t left = record.header_count; left > 0 && !in.failed(); --left) {
+    const std::string_view key = header_text(in);
+    const std::string_view value = header_text(in);
+    if (key == kPositionHeader && !in.failed()) return value;
+  }
+  return {};
+}
+
+struct Part {
+  const char* what;
+  const std::string* text;
+  std::optional<Expression>* into;
+};
+
+Result<void> compile_part(const Part& part, const std::vector<std::string>& columns) {
+  if (part.text->empty()) return {};
+  Result<Expression> made = Expression::compile(*part.text, columns);
+  if (!made) return Error{Errc::invalid_argument, std::string(part.what) + ": " + made.error().message};
+  *part.into = std::move(*made);
+  return {};
+}
+
+}  // namespace
+
+std::string capture_name(std::string_view rule) { return "rule." + std::string(rule); }
+
+Result<void> check_rule(RuleDefinition& rule) {
+  const Result<Select> query = Select::compile(rule.sql);
+  if (!query) return Error{query.error().code, "sql: " + query.error().message};
+  rule.source = query->source().is_topics ? capture_name(rule.name) : query->source().name;
+  if (std::string why = wrong_definition(rule); !why.empty()) return wrong(std::move(why));
+  const Result<CompiledRule> compiled = CompiledRule::compile(rule);
+  if (!compiled) return compiled.error();
+  return {};
+}
+
+Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
+  CompiledRule made;
+  made.rule_ = rule;
+  Result<Select> query = Select::compile(rule.sql);
+  if (!query) return Error{query.error().code, "sql: " + query.error().message};
+  made.query_ = std::move(*query);
+  std::vector<Part> parts;
+  if (rule.transfer) {
+    parts.push_back({"transfer.debit", &rule.transfer->debit, &made.debit_});
+    parts.push_back({"transfer.credit", &rule.transfer->credit, &made.credit_});
+    parts.push_back({"transfer.amount", &rule.transfer->amount, &made.amount_});
+    parts.push_back({"transfer.id", &rule.transfer->id, &made.id_});
+  }
+  if (rule.append) parts.push_back({"append.key", &rule.append->key, &made.append_key_});
+  if (rule.publish) parts.push_back({"publish.topic", &rule.publish->topic, &made.topic_});
+  for (const Part& part : parts) HEPTANE_TRY(compile_part(part, made.query_.columns()));
+  return made;
+}
+
+Result<RuleMove> CompiledRule::move_of(const Message& message, const Row& row, std::string& key) const {
+  RuleMove move;
+  for (const auto& [what, expression, into] : {std::tuple{"transfer.debit", &debit_, &move.debit},
+                                               {"transfer.credit", &credit_, &move.credit},
+                                               {"transfer.amount", &amount_, &move.amount}}) {
+    const Result<fintech::Uint128> number = number_of(**expression, message, row, what);
+    if (!number) return number.error();
+    *into = *number;
+  }
+  if (!id_) return move;
+  Result<std::string> text = text_of(*id_, message, row, "transfer.id", kIdKeyBytesMax);
+  if (!text) return text.error();
+  key = std::move(*text);
+  return move;
+}
+
+Result<void> CompiledRule::act(const Message& message, const Row& row, Trial& trial) const {
+  if (rule_.transfer) {
+    Result<RuleMove> move = move_of(message, row, trial.transfer_key);
+    if (!move) return move.error();
+    trial.transfer = *move;
+  }
+  if (append_key_) {
+    Result<std::string> key = text_of(*append_key_, message, row, "append.key", kInputTopicMax);
+    if (!key) return key.error();
+    trial.append_key = std::move(*key);
+  }
+  if (topic_) {
+    Result<std::string> topic = text_of(*topic_, message, row, "publish.topic", kTopicLimitBytes);
+    if (!topic) return topic.error();
+    if (!valid_text(*topic) || !valid_topic(*topic) || !within_limits(*topic) || topic->starts_with('$'))
+      return wrong("publish.topic: " + *topic + " is no topic that messages are published to");
+    trial.topic = std::move(*topic);
+  }
+  return {};
+}
+
+Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int64_t timestamp_ms,
+                           Offset offset) const {
+  Trial trial;
+  const auto fault = [&](const std::string& why) {
+    trial = {.wanted = true, .is_json = trial.is_json, .fault = {}, .row = {}};
+    trial.fault = why.substr(0, kFaultBytesMax);
+    return trial;
+  };
+  if (payload.size() > kInputPayloadMax) return fault("the payload is longer than 64 KiB");
+  const auto document = http::JsonDocument::parse(std::string(payload));
+  devices::JsonTree tree;
+  trial.is_json = document.ok();
+  if (document) tree = devices::tree_of((*document)->root());
+  const Message message{topic, payload, document ? &tree : nullptr, timestamp_ms, offset};
+  const Result<std::optional<Row>> row = query_.run(message);
+  if (!row) return fault(row.error().message);
+  if (!*row) return trial;
+  trial.wanted = true;
+  const Result<void> done = act(message, **row, trial);
+  if (!done) return fault(done.error().message);
+  trial.row = json_of(**row);
+  if (trial.row.size() > kInputPayloadMax) return fault("what the rule selects is longer than 64 KiB");
+  return trial;
+}
+
+bool CompiledRule::append_input_of(const streams::RecordView& record, ByteWriter& out) const {
+  const std::string_view topic = as_text(record.key).substr(0, kInputTopicMax);
+  const std::string_view payload = as_text(record.value);
+  Trial trial = try_on(topic, payload, record.timestamp_ms, record.offset);
+  if (!trial.wanted) return false;
+  RuleInput input;
+  input.offset = record.offset;
+  input.topic = topic;
+  if (payload.size() <= kInputPayloadMax) input.payload = payload;
+  input.is_json = trial.is_json;
+  input.position = position_of(record);
+  input.fault = trial.fault;
+  if (trial.fault.empty()) {
+    if (trial.transfer) {
+      input.transfer = trial.transfer;
+      input.transfer->key = trial.transfer_key;
+    }
+    input.appends = rule_.append.has_value();
+    input.append_key = trial.append_key;
+    input.publish_topic = trial.topic;
+    input.row = trial.row;
+  }
+  append_input(out, input);
+  return true;
+}
+
+}  // namespace heptane::iot::rules

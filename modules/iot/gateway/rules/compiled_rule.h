@@ -1,0 +1,57 @@
+// A rule ready to run: its SQL and the expressions of its actions, compiled once, and what it makes of a record. What a record
+// lacks, or is wrong with it, is said in the input and becomes a dead letter. Pure; any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "kernel/streams/record_batch.h"
+#include "modules/iot/domain/rules/sql.h"
+#include "modules/iot/machine/rules/rule_api.h"
+
+namespace heptane::iot::rules {
+
+constexpr size_t kInputPayloadMax = size_t{64} << 10;  // a longer one is a dead letter without its payload
+constexpr size_t kInputTopicMax = 1'024;
+
+// The stream that holds what a rule over topics reads.
+std::string capture_name(std::string_view rule);
+// What the SQL reads: sets `source` by it. Error: the SQL, or an action's expression, and where.
+Result<void> check_rule(RuleDefinition& rule);
+
+// A record as a rule sees it, and what it made of it: for a dry run.
+struct Trial {
+  bool wanted = false;  // by the condition
+  bool is_json = false;
+  std::string fault;  // why it would be a dead letter
+  std::string row;    // JSON
+  std::optional<RuleMove> transfer{};
+  std::string transfer_key{};
+  std::string append_key{};
+  std::string topic{};
+};
+
+class CompiledRule {
+ public:
+  static Result<CompiledRule> compile(const RuleDefinition& rule);
+
+  Trial try_on(std::string_view topic, std::string_view payload, int64_t timestamp_ms, Offset offset) const;
+  // False: the rule does nothing with the record. Else its input is appended.
+  bool append_input_of(const streams::RecordView& record, ByteWriter& out) const;
+
+ private:
+  Result<void> act(const Message& message, const Row& row, Trial& trial) const;
+  Result<RuleMove> move_of(const Message& message, const Row& row, std::string& key) const;
+
+  RuleDefinition rule_;
+  Select query_;
+  std::optional<Expression> debit_;
+  std::optional<Expression> credit_;
+  std::optional<Expression> amount_;
+  std::optional<Expression> id_;
+  std::optional<Expression> append_key_;
+  std::optional<Expression> topic_;
+};
+
+}  // namespace heptane::iot::rules

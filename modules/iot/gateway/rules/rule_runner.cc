@@ -1,0 +1,482 @@
+#include "modules/iot/gateway/rules/rule_runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernel/admin/stored_records.h"
+#include "kernel/base/crc32c.h"
+#include "modules/iot/machine/stream_api.h"
+
+namespace heptane::iot::rules {
+
+namespace {
+
+bool comes_again(Errc error) { return error == Errc::overloaded || error == Errc::no_space; }
+bool is_elsewhere(Errc error) { return error == Errc::stale || error == Errc::not_found || error == Errc::refused; }
+
+}  // namespace
+
+bool RuleRunner::submit(RequestId request, MachineId machine, CommandType type, Buffer payload) {
+  return context_->submit(request, streams::make_command(machine, type, std::move(payload)));
+}
+
+void RuleRunner::attach(net::SessionContext& context) {
+  context_ = &context;
+  send_wanted();
+  look();
+}
+
+void RuleRunner::wake_within(int64_t delay_ns) {
+  const int64_t at = context_->monotonic_ns() + delay_ns;
+  if (timer_ != 0 && timer_ns_ <= at) return;
+  if (timer_ != 0) context_->cancel(timer_);
+  timer_ = context_->arm(delay_ns);
+  timer_ns_ = at;
+}
+
+void RuleRunner::detach() {
+  context_ = nullptr;
+  rules_.clear();
+  kept_.clear();
+  asked_.clear();
+  waiting_.clear();
+  look_request_ = describe_request_ = wanted_request_ = 0;
+  timer_ = 0;
+  looking_ = look_again_ = false;
+  looked_at_.clear();
+}
+
+// What the configuration wants.
+
+void RuleRunner::want(std::vector<WantedRule> rules) {
+  wanted_.clear();
+  wanted_request_ = 0;
+  for (const WantedRule& wanted : rules) {
+    if (!wanted.filter.empty()) {
+      StreamDeclaration stream;
+      stream.name = wanted.rule.source;
+      stream.filter = wanted.filter;
+      wanted_.push_back({kBrokerMachineId, kDeclareStream, encode(stream), wanted.rule.name});
+    }
+    wanted_.push_back({kRulesMachineId, kPutRule, encode_put(wanted.rule, true), wanted.rule.name});
+  }
+  if (context_ != nullptr) send_wanted();
+}
+
+// One after the other: a rule's stream is there before the rule.
+void RuleRunner::send_wanted() {
+  if (wanted_.empty() || wanted_request_ != 0) return;
+  const Declaration& first = wanted_.front();
+  const RequestId request = next_request();
+  if (submit(request, first.machine, first.type, first.payload))
+    wanted_request_ = request;
+  else
+    wake_within(kTickNs);
+}
+
+bool RuleRunner::take_wanted(RequestId request, const Reply& reply) {
+  if (request != wanted_request_ || wanted_.empty()) return false;
+  wanted_request_ = 0;
+  if (!reply.ok() && comes_again(*reply.error)) return wake_within(kTickNs), true;
+  if (!reply.ok() && report_) report_("iot.rules: " + wanted_.front().rule + ": " + reply.message);
+  wanted_.pop_front();
+  send_wanted();
+  return true;
+}
+
+// Which rules there are.
+
+void RuleRunner::changed() {
+  if (context_ != nullptr) look();
+}
+
+void RuleRunner::look() {
+  if (look_request_ != 0 || describe_request_ != 0) {
+    look_again_ = true;
+    return;
+  }
+  look_again_ = false;
+  const RequestId request = next_request();
+  if (!context_->query(request, {kRulesMachineId, kQueryRules, encode_rules_query(looked_at_, false), {}}))
+    return look_later(kTickNs);
+  if (!std::exchange(looking_, true)) kept_ = std::exchange(rules_, {});
+  look_request_ = request;
+}
+
+void RuleRunner::look_later(int64_t delay_ns) {
+  next_look_ns_ = context_->monotonic_ns() + delay_ns;
+  wake_within(delay_ns);
+}
+
+void RuleRunner::take_rules(const Reply& reply) {
+  look_request_ = 0;
+  auto rows = reply.ok() ? decode_rows(reply.payload.view()) : std::nullopt;
+  if (!rows) return look_later(kTickNs);
+  for (RuleRow& row : *rows) {
+    looked_at_ = row.definition.name;
+    take_row(std::move(row));
+  }
+  if (reply.numbers[1] != 0) return look();
+  looked_at_.clear();
+  looking_ = false;
+  for (auto& [name, gone] : kept_) close_lanes(gone);
+  kept_.clear();
+  describe();
+}
+
+// One that is as it was goes on; a lane that stopped begins where the machine says.
+void RuleRunner::take_row(RuleRow row) {
+  const std::string name = row.definition.name;
+  const auto before = kept_.find(name);
+  const bool same = before != kept_.end() && before->second.version == row.version && !row.paused;
+  Running running;
+  if (same) {
+    running = std::move(before->second);
+    kept_.erase(before);
+  } else if (!row.paused) {
+    Result<CompiledRule> compiled = CompiledRule::compile(row.definition);
+    if (!compiled) {
+      running.version = row.version;
+      return pause(name, running, compiled.error().message);
+    }
+    running = {row.definition, row.version, std::move(*compiled), {}};
+  }
+  if (row.paused) return;
+  for (const auto& [index, cursor] : row.cursors) {
+    Lane& lane = running.lanes[index];
+    if (lane.state != State::idle || lane.read || lane.due_ns != 0) {
+      if (lane.state != State::stopped) continue;
+    }
+    lane.index = index;
+    if (lane.partition != cursor.partition || lane.next != cursor.next) {
+      lane = {};
+      lane.index = index;
+      lane.partition = cursor.partition;
+      lane.next = lane.at = cursor.next;
+    }
+    lane.state = State::idle;
+    lane.may_skip = cursor.may_skip;
+  }
+  rules_.insert_or_assign(name, std::move(running));
+}
+
+void RuleRunner::close_lanes(Running& running) {
+  for (auto& [index, lane] : running.lanes) {
+    asked_.erase(lane.request);
+    if (lane.subscription == 0) continue;
+    waiting_.erase(lane.subscription);
+    context_->unsubscribe(lane.subscription);
+  }
+}
+
+void RuleRunner::describe() {
+  streams::DescribeQuery query;
+  for (const auto& [name, running] : rules_) query.names.push_back(running.definition.source);
+  if (query.names.empty()) {
+    next_look_ns_ = INT64_MAX;
+    return look_again_ ? look() : void();
+  }
+  std::sort(query.names.begin(), query.names.end());
+  query.names.erase(std::unique(query.names.begin(), query.names.end()), query.names.end());
+  const RequestId request = next_request();
+  if (context_->query(request, {machine_ids::kStreams, streams::kDescribe, streams::encode(query), {}}))
+    describe_request_ = request;
+  else
+    look_later(kTickNs);
+}
+
+void RuleRunner::take_streams(const Reply& reply) {
+  describe_request_ = 0;
+  const auto infos = reply.ok() ? streams::decode_stream_infos(reply.payload.view())
+                                : Result<std::vector<streams::StreamInfo>>(Error{Errc::overloaded, ""});
+  if (!infos) return look_later(kTickNs);
+  look_later(kLookNs);
+  for (auto& [name, running] : rules_)
+    for (const streams::StreamInfo& info : *infos)
+      if (info.name == running.definition.source) take_partitions(running, info);
+  for (auto& [name, running] : rules_)
+    for (auto& [index, lane] : running.lanes)
+      if (lane.state == State::idle) go_on(name, running, lane);
+  if (look_again_) look();
+}
+
+// A partition that the rule has no position of yet begins with what there is of it.
+void RuleRunner::take_partitions(Running& running, const streams::StreamInfo& info) {
+  for (uint32_t index = 0; index < info.partitions.size(); ++index) {
+    const streams::PartitionInfo& partition = info.partitions[index];
+    Lane& lane = running.lanes[index];
+    if (lane.partition == partition.id) continue;
+    Running gone;
+    gone.lanes.emplace(index, std::move(lane));
+    close_lanes(gone);
+    lane = {};
+    lane.index = index;
+    lane.partition = partition.id;
+    lane.next = lane.at = partition.log_start;
+    lane.may_skip = true;
+  }
+  while (!running.lanes.empty() && running.lanes.rbegin()->first >= info.partitions.size()) {
+    Running gone;
+    gone.lanes.insert(running.lanes.extract(std::prev(running.lanes.end())));
+    close_lanes(gone);
+  }
+}
+
+// A lane's turn.
+
+RuleRunner::Lane* RuleRunner::find(const LaneKey& key, Running** rule) {
+  const auto running = rules_.find(key.rule);
+  auto& rules = running != rules_.end() ? rules_ : kept_;
+  const auto found = rules.find(key.rule);
+  if (found == rules.end()) return nullptr;
+  const auto lane = found->second.lanes.find(key.index);
+  if (lane == found->second.lanes.end()) return nullptr;
+  if (rule != nullptr) *rule = &found->second;
+  return &lane->second;
+}
+
+void RuleRunner::later(Lane& lane, int64_t delay_ns) {
+  lane.due_ns = context_->monotonic_ns() + delay_ns;
+  wake_within(delay_ns);
+}
+
+void RuleRunner::go_on(const std::string& name, Running& rule, Lane& lane) {
+  lane.due_ns = 0;
+  if (!lane.run.empty()) return send_run(name, lane);
+  if (!lane.read) return read(name, lane);
+  const Evaluated run = evaluate(rule, lane);
+  lane.at = run.upto;
+  if (!run.full) lane.read.reset();
+  if (run.inputs > 0 || lane.at - lane.next >= kQuietMax) return commit(name, rule, lane, run);
+  read(name, lane);
+}
+
+void RuleRunner::read(const std::string& name, Lane& lane) {
+  ReadRequest request;
+  request.partition = lane.partition;
+  request.offset = lane.at;
+  request.max_bytes = kReadBytes;
+  const RequestId id = next_request();
+  if (!context_->read(id, request)) return later(lane, kTickNs);
+  lane.state = State::reading;
+  lane.request = id;
+  asked_.emplace(id, LaneKey{name, lane.index});
+}
+
+void RuleRunner::on_records(RequestId request, const net::RecordsRead& records) {
+  const auto asked = asked_.find(request);
+  if (asked == asked_.end()) return;
+  const LaneKey key = asked->second;
+  asked_.erase(asked);
+  Running* rule = nullptr;
+  Lane* lane = find(key, &rule);
+  if (lane == nullptr || lane->request != request) return;
+  lane->state = State::idle;
+  take_read(key.rule, *rule, *lane, records);
+}
+
+void RuleRunner::take_read(const std::string& name, Running& rule, Lane& lane, const net::RecordsRead& records) {
+  const bool trimmed = (!records.error || records.error == Errc::invalid_argument) && lane.at < records.log_start;
+  if (trimmed) return met_gap(name, rule, lane, records.log_start);
+  // It was deleted: the next look finds what is there now.
+  if (records.error == Errc::not_found) {
+    lane.state = State::stopped;
+    return;
+  }
+  if (records.error) return later(lane, kTickNs);
+  if (records.batches.empty()) return caught_up(name, lane);
+  lane.read = records;
+  go_on(name, rule, lane);
+}
+
+// Nothing of it was to be done where it had looked at it already.
+void RuleRunner::met_gap(const std::string& name, Running& rule, Lane& lane, Offset log_start) {
+  if (!lane.may_skip)
+    return pause(name, rule,
+                 "the records " + std::to_string(lane.at) + " to " + std::to_string(log_start - 1) + " of partition " +
+                     std::to_string(lane.index) +
+                     " were gone by retention before the rule read them: to resume it passes over them");
+  lane.next = lane.at = log_start;
+  read(name, lane);
+}
+
+void RuleRunner::caught_up(const std::string& name, Lane& lane) {
+  lane.subscription = context_->subscribe(lane.partition, lane.at);
+  if (lane.subscription == 0) return later(lane, kTickNs);
+  lane.state = State::waiting;
+  waiting_.emplace(lane.subscription, LaneKey{name, lane.index});
+  if (lane.at > lane.next) later(lane, kQuietNs);
+}
+
+// By the clock: what found no room, or the position of one that did nothing for a while.
+void RuleRunner::tick(const std::string& name, Running& rule, Lane& lane) {
+  if (lane.state == State::idle) return go_on(name, rule, lane);
+  lane.due_ns = 0;
+  if (lane.state != State::waiting) return;
+  waiting_.erase(lane.subscription);
+  context_->unsubscribe(lane.subscription);
+  lane.subscription = 0;
+  Evaluated quiet;
+  quiet.upto = lane.at;
+  commit(name, rule, lane, quiet);
+}
+
+void RuleRunner::on_advanced(net::SubscriptionId subscription, Offset) {
+  const auto waiting = waiting_.find(subscription);
+  if (waiting == waiting_.end()) return;
+  const LaneKey key = waiting->second;
+  waiting_.erase(waiting);
+  Running* rule = nullptr;
+  Lane* lane = find(key, &rule);
+  if (lane == nullptr) return;
+  lane->subscription = 0;
+  lane->state = State::idle;
+  go_on(key.rule, *rule, *lane);
+}
+
+RuleRunner::Evaluated RuleRunner::evaluate(const Running& rule, const Lane& lane) {
+  Evaluated run;
+  run.upto = lane.at;
+  const auto take = [&](const streams::RecordView& record) {
+    if (run.full || record.offset < lane.at) return;
+    if (run.inputs >= lane.inputs_max || run.bytes.size() >= kCommitBytesMax) {
+      run.full = true;
+      return;
+    }
+    if (rule.compiled.append_input_of(record, run.bytes)) ++run.inputs;
+    run.upto = record.offset + 1;
+  };
+  for (const Buffer& batch : lane.read->batches) {
+    const Result<void> walked = admin::for_each_stored(batch.view(), take);
+    if (!walked && !run.full) pass_over(batch.view(), walked.error().message, run);
+  }
+  return run;
+}
+
+// A batch that cannot be read is one dead letter, and the rest goes on.
+void RuleRunner::pass_over(Bytes batch, const std::string& why, Evaluated& run) {
+  const auto info = streams::decode_record_batch_header(batch);
+  if (!info || info->base_offset + info->last_offset_delta < run.upto) return;
+  const std::string fault = "the record batch cannot be read: " + why;
+  RuleInput input;
+  input.offset = std::max(run.upto, info->base_offset);
+  input.fault = fault;
+  append_input(run.bytes, input);
+  ++run.inputs;
+  run.upto = info->base_offset + info->last_offset_delta + 1;
+}
+
+void RuleRunner::commit(const std::string& name, Running& rule, Lane& lane, const Evaluated& run) {
+  RuleCommit head;
+  head.rule = name;
+  head.version = rule.version;
+  head.index = lane.index;
+  head.partition = lane.partition;
+  head.from = lane.next;
+  head.upto = run.upto;
+  head.attempt = lane.attempt;
+  lane.run = encode(head, run.bytes.view(), run.inputs);
+  send_run(name, lane);
+}
+
+void RuleRunner::send_run(const std::string& name, Lane& lane) {
+  const RequestId request = next_request();
+  if (!submit(request, kRulesMachineId, kRuleCommit, lane.run)) return later(lane, kTickNs);
+  lane.state = State::committing;
+  lane.request = request;
+  asked_.emplace(request, LaneKey{name, lane.index});
+}
+
+void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane, const Reply& reply) {
+  lane.state = State::idle;
+  if (!reply.ok() && comes_again(*reply.error)) return later(lane, kTickNs);
+  lane.run = {};
+  if (reply.ok()) {
+    lane.next = reply.numbers[1];
+    lane.may_skip = false;
+    lane.attempt = 0;
+    lane.inputs_max = std::min(lane.inputs_max * 2, kInputsMax);
+    return go_on(name, rule, lane);
+  }
+  lane.at = lane.next;
+  lane.read.reset();
+  if (is_elsewhere(*reply.error)) {
+    lane.state = State::stopped;
+    return look();
+  }
+  if (*reply.error == Errc::too_large && lane.inputs_max > 1) {
+    lane.inputs_max /= 2;
+    return go_on(name, rule, lane);
+  }
+  // The server ended while it was applied. Once that may have been anything; what ends it again and again is the run.
+  if (*reply.error == Errc::internal && lane.attempt < kAttemptsMax) {
+    ++lane.attempt;
+    return go_on(name, rule, lane);
+  }
+  pause(name, rule, reply.message);
+}
+
+// Its lanes rest until somebody resumes it: a look finds it then.
+void RuleRunner::pause(const std::string& name, Running& rule, const std::string& why) {
+  for (auto& [index, lane] : rule.lanes) lane.state = State::stopped;
+  if (report_) report_("rule " + name + " is paused: " + why);
+  // Where the server has no room for it the next look finds the same again.
+  submit(next_request(), kRulesMachineId, kPauseRule, encode_pause(name, rule.version, why));
+}
+
+void RuleRunner::on_reply(RequestId request, const Reply& reply) {
+  if (take_wanted(request, reply)) return;
+  if (request == look_request_) return take_rules(reply);
+  if (request == describe_request_) return take_streams(reply);
+  const auto asked = asked_.find(request);
+  if (asked == asked_.end()) return;
+  const LaneKey key = asked->second;
+  asked_.erase(asked);
+  Running* rule = nullptr;
+  Lane* lane = find(key, &rule);
+  if (lane != nullptr && lane->request == request) take_commit(key.rule, *rule, *lane, reply);
+}
+
+void RuleRunner::on_timer(net::SessionTimerId timer) {
+  if (timer != timer_) return;
+  timer_ = 0;
+  send_wanted();
+  const int64_t now = context_->monotonic_ns();
+  int64_t next = next_look_ns_;
+  for (auto& [name, rule] : rules_)
+    for (auto& [index, lane] : rule.lanes) {
+      if (lane.due_ns != 0 && lane.due_ns <= now) tick(name, rule, lane);
+      if (lane.due_ns != 0) next = std::min(next, lane.due_ns);
+    }
+  if (now >= next_look_ns_) return look();
+  if (next != INT64_MAX) wake_within(std::max(next - now, kTickNs));
+}
+
+namespace {
+
+class RuleSession final : public net::Session {
+ public:
+  explicit RuleSession(RuleRunner& runner) : runner_(runner) {}
+  void on_open(net::SessionContext& context) override { runner_.attach(context); }
+  size_t on_bytes(Bytes input, net::SessionContext&) override { return input.size(); }
+  void on_reply(RequestId request, const Reply& reply, net::SessionContext&) override {
+    runner_.on_reply(request, reply);
+  }
+  void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext&) override {
+    runner_.on_records(request, records);
+  }
+  void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext&) override {
+    runner_.on_advanced(subscription, durable_end);
+  }
+  void on_timer(net::SessionTimerId timer, net::SessionContext&) override { runner_.on_timer(timer); }
+  void on_close(net::CloseReason) override { runner_.detach(); }
+
+ private:
+  RuleRunner& runner_;
+};
+
+}  // namespace
+
+std::unique_ptr<net::Session> RuleProtocol::open(const net::Address&) { return std::make_unique<RuleSession>(runner_); }
+
+}  // namespace heptane::iot::rules

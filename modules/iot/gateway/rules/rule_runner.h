@@ -1,0 +1,159 @@
+// Runs rules: reads what is synced of their streams, from where each rule is, makes of it what the rule says, and gives it to the
+// machine a run at a time; the machine takes a run only where the rule is, so a run that is sent again or after a restart does
+// nothing twice. What the server has no room for now is sent again; a rule whose records are gone before it read them, or that the
+// machine cannot take, is paused and says why. It never holds what others do.
+//
+// Bounds: of a rule and partition one read of kReadBytes or one run under way (kInputsMax inputs, kCommitBytesMax), whose records are
+// kept until it is answered; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
+// last. The I/O thread's: one session without a peer.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel/net/io_counters.h"
+#include "kernel/net/session.h"
+#include "kernel/streams/api.h"
+#include "modules/iot/gateway/rules/compiled_rule.h"
+
+namespace heptane::iot::rules {
+
+// A rule as the configuration says it: with the stream over topics that it needs.
+struct WantedRule {
+  RuleDefinition rule;
+  std::string filter;  // empty: it reads a stream that is there
+};
+
+class RuleRunner {
+ public:
+  static constexpr uint32_t kReadBytes = 64 << 10;
+  static constexpr int64_t kTickNs = 100'000'000;
+  static constexpr int64_t kLookNs = 5'000'000'000;  // for partitions and streams that are new
+  static constexpr int64_t kQuietNs = 1'000'000'000;
+  static constexpr Offset kQuietMax = 4'096;
+  static constexpr uint8_t kAttemptsMax = 2;  // beyond the first, of a run during which the server ended
+
+  explicit RuleRunner(std::function<void(const std::string&)> report) : report_(std::move(report)) {}
+
+  // What the configuration declares; one that it does not name any more stays.
+  void want(std::vector<WantedRule> rules);
+  // Rules were made, changed, paused, resumed or dropped.
+  void changed();
+
+  void attach(net::SessionContext& context);
+  void detach();
+  void on_reply(RequestId request, const Reply& reply);
+  void on_records(RequestId request, const net::RecordsRead& records);
+  void on_advanced(net::SubscriptionId subscription, Offset durable_end);
+  void on_timer(net::SessionTimerId timer);
+
+ private:
+  enum class State : uint8_t { idle, reading, committing, waiting, stopped };
+  // One partition of one rule's stream.
+  struct Lane {
+    uint32_t index = 0;
+    PartitionId partition = kNoPartition;
+    Offset next = 0;  // the rule's position
+    bool may_skip = false;
+    Offset at = 0;  // looked at up to here: nothing was to be done from `next` on
+    State state = State::idle;
+    int64_t due_ns = 0;  // when to go on; 0: not by the clock
+    size_t inputs_max = kInputsMax;
+    uint8_t attempt = 0;
+    std::optional<net::RecordsRead> read{};
+    Buffer run{};  // that is under way or waits for room
+    net::SubscriptionId subscription = 0;
+    RequestId request = 0;
+  };
+  struct Running {
+    RuleDefinition definition;
+    uint64_t version = 0;
+    CompiledRule compiled;
+    std::map<uint32_t, Lane> lanes;
+  };
+  struct LaneKey {
+    std::string rule;
+    uint32_t index = 0;
+  };
+  struct Evaluated {
+    ByteWriter bytes;
+    uint16_t inputs = 0;
+    Offset upto = 0;
+    bool full = false;
+  };
+
+  void send_wanted();
+  bool take_wanted(RequestId request, const Reply& reply);
+  void look();
+  void look_later(int64_t delay_ns);
+  void take_rules(const Reply& reply);
+  void take_row(RuleRow row);
+  void describe();
+  void take_streams(const Reply& reply);
+  void take_partitions(Running& running, const streams::StreamInfo& info);
+  void close_lanes(Running& running);
+
+  Lane* find(const LaneKey& key, Running** rule = nullptr);
+  void go_on(const std::string& name, Running& rule, Lane& lane);
+  void read(const std::string& name, Lane& lane);
+  void take_read(const std::string& name, Running& rule, Lane& lane, const net::RecordsRead& records);
+  void met_gap(const std::string& name, Running& rule, Lane& lane, Offset log_start);
+  static Evaluated evaluate(const Running& rule, const Lane& lane);
+  static void pass_over(Bytes batch, const std::string& why, Evaluated& run);
+  void commit(const std::string& name, Running& rule, Lane& lane, const Evaluated& run);
+  void send_run(const std::string& name, Lane& lane);
+  void take_commit(const std::string& name, Running& rule, Lane& lane, const Reply& reply);
+  void caught_up(const std::string& name, Lane& lane);
+  void tick(const std::string& name, Running& rule, Lane& lane);
+  void pause(const std::string& name, Running& rule, const std::string& why);
+  void later(Lane& lane, int64_t delay_ns);
+  void wake_within(int64_t delay_ns);
+  RequestId next_request() { return ++last_request_; }
+  bool submit(RequestId request, MachineId machine, CommandType type, Buffer payload);
+
+  std::function<void(const std::string&)> report_;
+  net::SessionContext* context_ = nullptr;
+  std::map<std::string, Running> rules_;
+  std::map<RequestId, LaneKey> asked_;
+  std::map<net::SubscriptionId, LaneKey> waiting_;
+  RequestId last_request_ = 0;
+
+  std::map<std::string, Running> kept_;  // of the last look, while the next one is under way
+  bool looking_ = false;
+  bool look_again_ = false;
+  std::string looked_at_;
+  RequestId look_request_ = 0;
+  RequestId describe_request_ = 0;
+  int64_t next_look_ns_ = 0;
+  net::SessionTimerId timer_ = 0;  // 0: not armed
+  int64_t timer_ns_ = 0;           // when it fires
+
+  struct Declaration {
+    MachineId machine = 0;
+    CommandType type = 0;
+    Buffer payload;
+    std::string rule;
+  };
+  std::deque<Declaration> wanted_;
+  RequestId wanted_request_ = 0;  // of the first one; 0: it is not under way
+};
+
+// The runner's session.
+class RuleProtocol final : public net::Protocol {
+ public:
+  explicit RuleProtocol(RuleRunner& runner) : runner_(runner) {}
+  std::string_view name() const override { return "rules"; }
+  std::unique_ptr<net::Session> open(const net::Address& remote) override;
+  size_t message_limit_bytes() const override { return 1; }
+
+ private:
+  RuleRunner& runner_;
+};
+
+}  // namespace heptane::iot::rules

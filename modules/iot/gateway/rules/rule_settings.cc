@@ -1,0 +1,106 @@
+#include "modules/iot/gateway/rules/rule_settings.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <set>
+
+namespace heptane::iot::rules {
+
+namespace {
+
+constexpr const char* kKeys =
+    "name, sql, start, transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, transfer_id, "
+    "append_stream, append_key, publish_topic";
+
+template <class Number>
+bool put(std::string_view text, Number& into) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool good = error == std::errc() && end == text.data() + text.size() && number >= 1 &&
+                    number <= std::numeric_limits<Number>::max();
+  if (good) into = static_cast<Number>(number);
+  return good;
+}
+
+template <class Action>
+Action& of(std::optional<Action>& action) {
+  return action ? *action : action.emplace();
+}
+
+// What is wrong with the value; empty: nothing.
+std::string take_transfer(std::string_view key, std::string_view value, RuleDefinition& rule) {
+  TransferAction& transfer = of(rule.transfer);
+  if (key == "transfer_ledger") return put(value, transfer.ledger) ? "" : "say a ledger's number, from 1";
+  if (key == "transfer_code") return put(value, transfer.code) ? "" : "say a number from 1 to 65535";
+  if (key == "transfer_debit") return transfer.debit = value, "";
+  if (key == "transfer_credit") return transfer.credit = value, "";
+  if (key == "transfer_amount") return transfer.amount = value, "";
+  if (key == "transfer_id") return transfer.id = value, "";
+  return std::string("there is no such key: the keys of a rule are ") + kKeys;
+}
+
+std::string take(std::string_view key, std::string_view value, RuleDefinition& rule) {
+  if (key == "name") return rule.name = value, "";
+  if (key == "sql") return rule.sql = value, "";
+  if (key == "start") {
+    rule.earliest = value == "earliest";
+    return rule.earliest || value == "latest" ? "" : "say latest or earliest";
+  }
+  if (key == "append_stream") return of(rule.append).stream = value, "";
+  if (key == "append_key") return of(rule.append).key = value, "";
+  if (key == "publish_topic") return of(rule.publish).topic = value, "";
+  return take_transfer(key, value, rule);
+}
+
+Error wrong(const RuleDefinition& rule, const std::string& what) {
+  return {Errc::invalid_argument, (rule.name.empty() ? "a rule" : "rule " + rule.name) + ": " + what};
+}
+
+}  // namespace
+
+Result<WantedRule> wanted_rule(RuleDefinition rule) {
+  HEPTANE_TRY(check_rule(rule));
+  WantedRule wanted{std::move(rule), {}};
+  const Result<Select> query = Select::compile(wanted.rule.sql);
+  if (query->source().is_topics) wanted.filter = query->source().name;
+  return wanted;
+}
+
+Result<WantedRule> rule_of_table(const std::string& table) {
+  RuleDefinition rule;
+  std::string first_wrong;
+  for (std::string_view rest = table; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    const size_t equals = line.find('=');
+    const std::string_view key = line.substr(0, equals);
+    const std::string why = take(key, line.substr(std::min(equals + 1, line.size())), rule);
+    if (!why.empty() && first_wrong.empty()) first_wrong = std::string(key) + ": " + why;
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+  }
+  if (!first_wrong.empty()) return wrong(rule, first_wrong);
+  Result<WantedRule> wanted = wanted_rule(rule);
+  if (!wanted) return wrong(rule, wanted.error().message);
+  return wanted;
+}
+
+std::string wrong_rule_table(const std::string& table) {
+  const auto rule = rule_of_table(table);
+  return rule ? std::string() : rule.error().message;
+}
+
+std::vector<WantedRule> rules_of_tables(const std::vector<std::string>& tables) {
+  std::vector<WantedRule> rules;
+  for (const std::string& table : tables)
+    if (auto rule = rule_of_table(table)) rules.push_back(std::move(*rule));
+  return rules;
+}
+
+std::string wrong_rule_tables(const std::vector<std::string>& tables) {
+  std::set<std::string> names;
+  for (const WantedRule& wanted : rules_of_tables(tables))
+    if (!names.insert(wanted.rule.name).second) return "rule " + wanted.rule.name + " is there twice";
+  return names.size() > kRulesMax ? "more than 64 rules: that is what there can be" : std::string();
+}
+
+}  // namespace heptane::iot::rules

@@ -1,0 +1,334 @@
+#include "modules/iot/machine/rules/rule_api.h"
+
+#include <algorithm>
+
+#include "kernel/crypto/sha256.h"
+#include "kernel/streams/api.h"
+#include "modules/iot/machine/texts.h"
+
+namespace heptane::iot::rules {
+
+namespace {
+
+constexpr uint8_t kHasTransfer = 1;
+constexpr uint8_t kHasAppend = 2;
+constexpr uint8_t kHasPublish = 4;
+constexpr uint8_t kEarliest = 8;
+constexpr uint8_t kIsJson = 16;
+constexpr size_t kInputBytesLeast = 8;
+
+void put_long(ByteWriter& out, std::string_view text) {
+  out.le<uint32_t>(static_cast<uint32_t>(text.size()));
+  out.append(text);
+}
+std::string_view get_long(ByteReader& in) { return as_text(in.take(in.le<uint32_t>())); }
+
+template <class Number>
+void put_number(ByteWriter& out, Number number) {
+  out.append(Bytes{reinterpret_cast<const std::byte*>(&number), sizeof number});
+}
+fintech::Uint128 get_wide(ByteReader& in) {
+  const auto low = in.le<uint64_t>();
+  return fintech::Uint128{in.le<uint64_t>()} << 64 | low;
+}
+
+std::string wrong_expression(std::string_view what, std::string_view text, bool needed) {
+  if (needed && text.empty()) return std::string(what) + " is an expression";
+  if (text.size() > kExpressionBytesMax) return std::string(what) + " has at most 1,024 bytes";
+  return {};
+}
+
+std::string wrong_transfer(const TransferAction& transfer) {
+  if (transfer.ledger == 0) return "transfer.ledger is a number from 1";
+  if (transfer.code == 0) return "transfer.code is a number from 1 to 65535";
+  for (const auto& [what, text] : {std::pair{"transfer.debit", &transfer.debit},
+                                   {"transfer.credit", &transfer.credit},
+                                   {"transfer.amount", &transfer.amount}})
+    if (std::string wrong = wrong_expression(what, *text, true); !wrong.empty()) return wrong;
+  return wrong_expression("transfer.id", transfer.id, false);
+}
+
+// Half of a digest, below every range of ids that is reserved.
+fintech::Uint128 id_of(ByteWriter& named) {
+  crypto::Sha256 hash;
+  hash.add(named.view());
+  const crypto::Sha256Digest digest = hash.finish();
+  const auto low = load_le<uint64_t>(digest.data());
+  const auto high = load_le<uint64_t>(digest.data() + sizeof low) >> 1;
+  const fintech::Uint128 id = fintech::Uint128{high} << 64 | low;
+  return id == 0 ? 1 : id;
+}
+
+}  // namespace
+
+bool valid_rule_name(std::string_view name) {
+  return !name.empty() && name.size() <= kRuleNameBytesMax && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+}
+
+std::string wrong_definition(const RuleDefinition& rule) {
+  if (!valid_rule_name(rule.name)) return "a rule's name is 1 to 64 of a-z A-Z 0-9 _ -";
+  if (!streams::valid_name(rule.source)) return "a rule reads a stream";
+  if (rule.source == kRulesStream || rule.source == "iot.events")
+    return "what rules tell, and what becomes of it, is no rule's input";
+  if (!rule.transfer && !rule.append && !rule.publish) return "a rule does something: transfer, append or publish";
+  std::string wrong = rule.transfer ? wrong_transfer(*rule.transfer) : std::string();
+  if (wrong.empty() && rule.append) {
+    if (!streams::valid_name(rule.append->stream)) return "append.stream is a stream's name";
+    wrong = wrong_expression("append.key", rule.append->key, false);
+  }
+  if (wrong.empty() && rule.publish) wrong = wrong_expression("publish.topic", rule.publish->topic, true);
+  if (!wrong.empty()) return wrong;
+  ByteWriter out;
+  append_definition(out, rule);
+  return out.size() > kDefinitionBytesMax ? "a rule has at most 16 KiB" : "";
+}
+
+void append_definition(ByteWriter& out, const RuleDefinition& rule) {
+  put_text(out, rule.name);
+  put_text(out, rule.sql);
+  put_text(out, rule.source);
+  out.u8(static_cast<uint8_t>((rule.transfer ? kHasTransfer : 0) | (rule.append ? kHasAppend : 0) |
+                              (rule.publish ? kHasPublish : 0) | (rule.earliest ? kEarliest : 0)));
+  if (rule.transfer) {
+    out.le<uint32_t>(rule.transfer->ledger);
+    out.le<uint16_t>(rule.transfer->code);
+    for (const std::string* text :
+         {&rule.transfer->debit, &rule.transfer->credit, &rule.transfer->amount, &rule.transfer->id})
+      put_text(out, *text);
+  }
+  if (rule.append) {
+    put_text(out, rule.append->stream);
+    put_text(out, rule.append->key);
+  }
+  if (rule.publish) put_text(out, rule.publish->topic);
+}
+
+RuleDefinition read_definition(ByteReader& in) {
+  RuleDefinition rule;
+  for (std::string* text : {&rule.name, &rule.sql, &rule.source}) *text = get_text(in);
+  const uint8_t flags = in.u8();
+  if (flags >= 2 * kEarliest) in.fail();
+  rule.earliest = (flags & kEarliest) != 0;
+  if ((flags & kHasTransfer) != 0) {
+    TransferAction& transfer = rule.transfer.emplace();
+    transfer.ledger = in.le<uint32_t>();
+    transfer.code = in.le<uint16_t>();
+    for (std::string* text : {&transfer.debit, &transfer.credit, &transfer.amount, &transfer.id}) *text = get_text(in);
+  }
+  if ((flags & kHasAppend) != 0) {
+    rule.append.emplace().stream = get_text(in);
+    rule.append->key = get_text(in);
+  }
+  if ((flags & kHasPublish) != 0) rule.publish.emplace().topic = get_text(in);
+  return rule;
+}
+
+Buffer encode_put(const RuleDefinition& rule, bool may_change) {
+  ByteWriter out;
+  append_definition(out, rule);
+  if (!may_change) out.u8(1);
+  return Buffer::take(out.release());
+}
+
+Buffer encode_pause(std::string_view name, uint64_t version, std::string_view reason) {
+  ByteWriter out;
+  put_text(out, name);
+  out.le<uint64_t>(version);
+  put_text(out, reason.substr(0, kReasonBytesMax));
+  return Buffer::take(out.release());
+}
+
+void append_row(ByteWriter& out, const RuleRow& row) {
+  append_definition(out, row.definition);
+  out.le<uint64_t>(row.version);
+  out.u8(row.paused ? 1 : 0);
+  put_text(out, row.reason);
+  out.le<LogTime>(row.created);
+  out.le<LogTime>(row.updated);
+  const RuleCounters& counters = row.counters;
+  for (const uint64_t number : {counters.inputs, counters.transfers, counters.repeats, counters.appended,
+                                counters.published, counters.dead_letters, counters.lost})
+    out.le<uint64_t>(number);
+  out.le<uint16_t>(static_cast<uint16_t>(row.cursors.size()));
+  for (const auto& [index, cursor] : row.cursors) {
+    out.le<uint32_t>(index);
+    out.le<PartitionId>(cursor.partition);
+    out.le<Offset>(cursor.next);
+    out.u8(cursor.may_skip ? 1 : 0);
+  }
+}
+
+RuleRow read_row(ByteReader& in) {
+  RuleRow row;
+  row.definition = read_definition(in);
+  row.version = in.le<uint64_t>();
+  row.paused = in.u8() != 0;
+  row.reason = get_text(in);
+  row.created = in.le<LogTime>();
+  row.updated = in.le<LogTime>();
+  RuleCounters& counters = row.counters;
+  for (uint64_t* number : {&counters.inputs, &counters.transfers, &counters.repeats, &counters.appended,
+                           &counters.published, &counters.dead_letters, &counters.lost})
+    *number = in.le<uint64_t>();
+  const auto count = in.le<uint16_t>();
+  for (uint16_t i = 0; i < count && !in.failed(); ++i) {
+    RuleCursor& cursor = row.cursors[in.le<uint32_t>()];
+    cursor.partition = in.le<PartitionId>();
+    cursor.next = in.le<Offset>();
+    cursor.may_skip = in.u8() != 0;
+  }
+  return row;
+}
+
+Buffer encode_rules_query(std::string_view after, bool alone) {
+  ByteWriter out;
+  put_text(out, after);
+  out.u8(alone ? 1 : 0);
+  return Buffer::take(out.release());
+}
+
+std::optional<std::vector<RuleRow>> decode_rows(Bytes payload) {
+  ByteReader in(payload);
+  std::vector<RuleRow> rows;
+  while (in.remaining() > 0 && !in.failed()) rows.push_back(read_row(in));
+  return in.failed() ? std::nullopt : std::optional(std::move(rows));
+}
+
+void append_input(ByteWriter& out, const RuleInput& input) {
+  out.le<Offset>(input.offset);
+  put_text(out, input.topic);
+  put_long(out, input.payload);
+  put_text(out, input.position);
+  put_text(out, input.fault);
+  out.u8(static_cast<uint8_t>((input.transfer ? kHasTransfer : 0) | (input.appends ? kHasAppend : 0) |
+                              (input.publish_topic.empty() ? 0 : kHasPublish) | (input.is_json ? kIsJson : 0)));
+  if (input.transfer) {
+    put_number(out, input.transfer->debit);
+    put_number(out, input.transfer->credit);
+    put_number(out, input.transfer->amount);
+    put_text(out, input.transfer->key);
+  }
+  if (input.appends) put_text(out, input.append_key);
+  if (!input.publish_topic.empty()) put_text(out, input.publish_topic);
+  if (input.appends || !input.publish_topic.empty()) put_long(out, input.row);
+}
+
+namespace {
+
+RuleInput read_input(ByteReader& in) {
+  RuleInput input;
+  input.offset = in.le<Offset>();
+  input.topic = get_text(in);
+  input.payload = get_long(in);
+  input.position = get_text(in);
+  input.fault = get_text(in);
+  const uint8_t flags = in.u8();
+  input.is_json = (flags & kIsJson) != 0;
+  if ((flags & kHasTransfer) != 0) {
+    RuleMove& move = input.transfer.emplace();
+    move.debit = get_wide(in);
+    move.credit = get_wide(in);
+    move.amount = get_wide(in);
+    move.key = get_text(in);
+  }
+  input.appends = (flags & kHasAppend) != 0;
+  if (input.appends) input.append_key = get_text(in);
+  if ((flags & kHasPublish) != 0) input.publish_topic = get_text(in);
+  if ((flags & (kHasAppend | kHasPublish)) != 0) input.row = get_long(in);
+  return input;
+}
+
+}  // namespace
+
+Buffer encode(const RuleCommit& head, Bytes inputs, uint16_t count) {
+  ByteWriter out;
+  put_text(out, head.rule);
+  out.le<uint64_t>(head.version);
+  out.le<uint32_t>(head.index);
+  out.le<PartitionId>(head.partition);
+  out.le<Offset>(head.from);
+  out.le<Offset>(head.upto);
+  out.u8(head.attempt);
+  out.le<uint16_t>(count);
+  out.append(inputs);
+  return Buffer::take(out.release());
+}
+
+std::optional<RuleCommit> decode_commit(Bytes payload) {
+  ByteReader in(payload);
+  RuleCommit commit;
+  commit.rule = get_text(in);
+  commit.version = in.le<uint64_t>();
+  commit.index = in.le<uint32_t>();
+  commit.partition = in.le<PartitionId>();
+  commit.from = in.le<Offset>();
+  commit.upto = in.le<Offset>();
+  commit.attempt = in.u8();
+  const auto count = in.le<uint16_t>();
+  if (count > kInputsMax || !in.fits(count, kInputBytesLeast) || commit.from < 0 || commit.upto < commit.from)
+    return std::nullopt;
+  Offset last = commit.from - 1;
+  for (uint16_t i = 0; i < count && !in.failed(); ++i) {
+    const RuleInput input = read_input(in);
+    if (input.offset <= last || input.offset >= commit.upto) return std::nullopt;
+    last = input.offset;
+    commit.inputs.push_back(input);
+  }
+  return in.complete() ? std::optional(std::move(commit)) : std::nullopt;
+}
+
+fintech::Uint128 transfer_id(std::string_view rule, std::string_view key) {
+  ByteWriter named;
+  named.append("heptane rule key");
+  put_text(named, rule);
+  put_text(named, key);
+  return id_of(named);
+}
+
+fintech::Uint128 transfer_id(std::string_view rule, PartitionId partition, Offset offset) {
+  ByteWriter named;
+  named.append("heptane rule place");
+  put_text(named, rule);
+  named.le<PartitionId>(partition);
+  named.le<Offset>(offset);
+  return id_of(named);
+}
+
+Buffer encode(const CommitReply& reply) {
+  ByteWriter out;
+  out.le<PartitionId>(reply.partition);
+  out.le<uint16_t>(static_cast<uint16_t>(reply.statuses.size()));
+  for (const PublishStatus status : reply.statuses) out.u8(static_cast<uint8_t>(status));
+  out.append(reply.messages.view());
+  return Buffer::take(out.release());
+}
+
+std::optional<CommitReply> decode_commit_reply(const Buffer& payload) {
+  ByteReader in(payload.view());
+  CommitReply reply;
+  reply.partition = in.le<PartitionId>();
+  const auto count = in.le<uint16_t>();
+  for (uint16_t i = 0; i < count && !in.failed(); ++i) reply.statuses.push_back(static_cast<PublishStatus>(in.u8()));
+  if (in.failed()) return std::nullopt;
+  reply.messages = payload.slice(in.position());
+  return reply;
+}
+
+// As the answers of shadows: headers like those of clients' messages, from no client.
+void render_rules(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
+  if (number != kRulesView.number || logged.results.empty()) return;
+  static constexpr std::string_view kQos = "1";
+  const ViewHeader headers[] = {{"mqtt.qos", as_bytes(kQos)}, {"mqtt.client", {}}};
+  ByteReader in(logged.results.front());
+  while (in.remaining() > 0 && !in.failed() && !out.full()) {
+    const MessageView message = read_message(in);
+    if (out.wants())
+      out.add({as_bytes(message.topic), true, as_bytes(message.payload), headers});
+    else
+      out.skip();
+  }
+}
+
+}  // namespace heptane::iot::rules

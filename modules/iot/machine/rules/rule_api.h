@@ -1,0 +1,183 @@
+// Commands and queries of the machine of rules: what rules there are, how far each has read its stream, and what becomes of a run
+// of inputs. Not in transactions. Little-endian; texts: length u16 and bytes, payloads length u32. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel/base/bytes.h"
+#include "kernel/base/result.h"
+#include "kernel/shard/state_machine.h"
+#include "kernel/shard/views.h"
+#include "modules/fintech/domain/ledger/types.h"
+#include "modules/iot/machine/api.h"
+
+namespace heptane::iot::rules {
+
+constexpr MachineId kRulesMachineId = machine_ids::kFirstModule + 4;
+
+enum RulesCommand : CommandType {
+  kPutRule =
+      1,  // payload: a RuleDefinition, then a byte 1 where it may not change a rule that is there. Reply numbers: its version,
+  // 1 made or 2 changed; `repeated` when it is so already. Refused: invalid_argument, not_found (a stream), refused
+  // (limits, a circle of rules), unauthorised
+  kDropRule = 2,    // payload: name. Refused: not_found
+  kPauseRule = 3,   // payload: name, version u64 (0: any), reason. Refused: not_found, stale
+  kResumeRule = 4,  // payload: name. What its stream has lost meanwhile is passed over and counted. Refused: not_found
+  kRuleCommit =
+      5,  // payload: a RuleCommit. Reply payload: CommitReply; numbers: the first record's offset in the view, the rule's position. Refused:
+          // not_found, stale (another version, position or partition), refused (paused), overloaded, too_large
+};
+
+enum RulesQuery : uint16_t {
+  kQueryRules =
+      1,  // payload: names behind this one (text), then a byte 1 where it is that name alone. Reply payload: RuleRows;
+          // numbers: rows, 1 when there is more
+};
+
+constexpr size_t kRulesMax = 64;
+constexpr size_t kRuleNameBytesMax = 64;
+constexpr size_t kExpressionBytesMax = 1'024;
+constexpr size_t kDefinitionBytesMax = size_t{16} << 10;
+constexpr size_t kChainMax = 8;    // rules one behind the other
+constexpr size_t kInputsMax = 64;  // with effects, in one command
+constexpr size_t kCommitBytesMax = size_t{192} << 10;
+constexpr size_t kIdKeyBytesMax = 512;
+constexpr uint32_t kSourcePartitionsMax = 1'024;
+constexpr size_t kReasonBytesMax = 512;
+
+// Expressions of the rules' SQL; they see the columns.
+struct TransferAction {
+  uint32_t ledger = 0;
+  uint16_t code = 0;
+  std::string debit;
+  std::string credit;
+  std::string amount;
+  std::string id;  // what names the debt, for ever and in this rule; empty: the place of the input does
+  friend bool operator==(const TransferAction&, const TransferAction&) = default;
+};
+struct AppendAction {
+  std::string stream;
+  std::string key;  // empty: records have none
+  friend bool operator==(const AppendAction&, const AppendAction&) = default;
+};
+struct PublishAction {
+  std::string topic;
+  friend bool operator==(const PublishAction&, const PublishAction&) = default;
+};
+
+struct RuleDefinition {
+  std::string name;
+  std::string sql;
+  std::string source;     // the stream that it reads
+  bool earliest = false;  // from the stream's first record; else from the declaration on
+  std::optional<TransferAction> transfer{};
+  std::optional<AppendAction> append{};
+  std::optional<PublishAction> publish{};
+  friend bool operator==(const RuleDefinition&, const RuleDefinition&) = default;
+};
+
+// [a-zA-Z0-9_-]{1,64}
+bool valid_rule_name(std::string_view name);
+// What is wrong with its sizes and names; empty: nothing. SQL is for who reads it.
+std::string wrong_definition(const RuleDefinition& definition);
+void append_definition(ByteWriter& out, const RuleDefinition& definition);
+RuleDefinition read_definition(ByteReader& in);
+Buffer encode_put(const RuleDefinition& definition, bool may_change);
+Buffer encode_pause(std::string_view name, uint64_t version, std::string_view reason);
+
+struct RuleCounters {
+  uint64_t inputs = 0;
+  uint64_t transfers = 0;  // created
+  uint64_t repeats = 0;    // transfers that were there already
+  uint64_t appended = 0;
+  uint64_t published = 0;
+  uint64_t dead_letters = 0;
+  uint64_t lost = 0;  // records that were gone before the rule read them
+};
+// Of a partition of its stream: the next record.
+struct RuleCursor {
+  PartitionId partition = kNoPartition;
+  Offset next = 0;
+  bool may_skip = false;  // it was resumed: what is gone is passed over
+};
+struct RuleRow {
+  RuleDefinition definition;
+  uint64_t version = 0;  // the sequence of the command that made it so: none is used again
+  bool paused = false;
+  std::string reason;  // of the pause; empty: somebody said so
+  LogTime created = 0;
+  LogTime updated = 0;
+  RuleCounters counters{};
+  std::map<uint32_t, RuleCursor> cursors{};  // by the partition's index; one that is missing begins with what there is
+};
+void append_row(ByteWriter& out, const RuleRow& row);
+RuleRow read_row(ByteReader& in);
+Buffer encode_rules_query(std::string_view after, bool alone);
+std::optional<std::vector<RuleRow>> decode_rows(Bytes payload);
+
+// Money that a rule moves.
+struct RuleMove {
+  fintech::Uint128 debit = 0;
+  fintech::Uint128 credit = 0;
+  fintech::Uint128 amount = 0;
+  std::string_view key;  // of the id; empty: by the record's place
+};
+// What a rule makes of one record.
+struct RuleInput {
+  Offset offset = 0;
+  std::string_view topic;
+  std::string_view payload;
+  bool is_json = false;       // what reads the payload has found so
+  std::string_view position;  // where it stands in the log; empty: its stream does not say
+  std::string_view fault;     // why there are no effects: a dead letter
+  std::optional<RuleMove> transfer{};
+  bool appends = false;
+  std::string_view append_key{};
+  std::string_view publish_topic{};  // empty: it publishes nothing
+  std::string_view row{};            // what is appended and published
+};
+void append_input(ByteWriter& out, const RuleInput& input);
+
+// A run of records, those without effects too: the position goes from the first to behind the last one, with the effects.
+struct RuleCommit {
+  std::string_view rule;
+  uint64_t version = 0;
+  uint32_t index = 0;
+  PartitionId partition = kNoPartition;
+  Offset from = 0;
+  Offset upto = 0;
+  uint8_t attempt = 0;            // of the same run; nothing comes of it but another command
+  std::vector<RuleInput> inputs;  // those with effects, by offset
+};
+// `inputs`: their bytes (append_input), `count` of them.
+Buffer encode(const RuleCommit& head, Bytes inputs, uint16_t count);
+std::optional<RuleCommit> decode_commit(Bytes payload);
+
+// The id of the transfer that a rule makes of an input, the same for ever: by the key that the rule gives, in its own name, or by
+// the place of the record. Never 0, never in the range of a machine.
+fintech::Uint128 transfer_id(std::string_view rule, std::string_view key);
+fintech::Uint128 transfer_id(std::string_view rule, PartitionId partition, Offset offset);
+
+// For who delivers it: the records of the view that the command made, as messages.
+struct CommitReply {
+  PartitionId partition = kNoPartition;
+  std::vector<PublishStatus> statuses;
+  Buffer messages;
+};
+Buffer encode(const CommitReply& reply);
+std::optional<CommitReply> decode_commit_reply(const Buffer& payload);
+
+// What rules publish, what became of transfers, dead letters: key = topic, value = payload; messages at QoS 1.
+constexpr ViewId kRulesView{kRulesMachineId, 1};
+constexpr std::string_view kRulesStream = "iot.rules";
+constexpr std::string_view kRulesTopics = "$rules/";  // $rules/NAME/transfer, $rules/NAME/dead_letter
+constexpr int64_t kRulesRetentionMs = 7 * 24 * int64_t{3'600'000};
+constexpr int64_t kRulesRetentionBytes = int64_t{1} << 30;
+void render_rules(const LoggedCommand& logged, uint16_t number, RecordWriter& out);
+
+}  // namespace heptane::iot::rules

@@ -1,0 +1,243 @@
+#include "modules/iot/machine/rules/rule_effects.h"
+
+#include <algorithm>
+
+#include "kernel/base/assert.h"
+#include "kernel/base/base64.h"
+#include "kernel/streams/streams_machine.h"
+#include "modules/fintech/domain/ledger/port.h"
+#include "modules/fintech/domain/ledger/status_names.h"
+#include "modules/iot/domain/topics/topics.h"
+#include "modules/iot/machine/broker_machine.h"
+#include "modules/iot/machine/json_object.h"
+#include "modules/iot/machine/rules/rules_machine.h"
+#include "modules/iot/machine/stream_api.h"
+
+namespace heptane::iot::rules {
+
+namespace {
+
+constexpr size_t kShownPayloadBytes = 1'024;  // of an input, in what is told of it
+constexpr size_t kEscapedBytes = 6;           // of one byte in JSON, at most
+constexpr size_t kToldBytes = 2'048;          // of what is told of an input, beside its texts
+constexpr uint64_t kRecordsOfInput = 6;  // a transfer's in both views, a record, a message and what is told of them
+
+std::string wide_text(fintech::Uint128 number) {
+  std::string digits;
+  for (; number > 0 || digits.empty(); number /= 10) digits += static_cast<char>('0' + static_cast<int>(number % 10));
+  std::reverse(digits.begin(), digits.end());
+  return digits;
+}
+
+// Text for a person where it is text, which JSON's white space in it does not change.
+bool is_shown(std::string_view payload) {
+  std::string plain(payload);
+  std::replace_if(
+      plain.begin(), plain.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
+  return plain.empty() || valid_text(plain);
+}
+
+void show_input(JsonObject& object, const RuleCommit& commit, const RuleRow& row, const RuleInput& input) {
+  const std::string_view shown = input.payload.substr(0, kShownPayloadBytes);
+  const bool whole = shown.size() == input.payload.size();
+  if (whole && input.is_json)
+    object.raw("payload", shown);
+  else if (whole && is_shown(shown))
+    object.text("payload", shown);
+  else
+    object.text("payload_base64", base64_encoded(shown));
+  if (!whole) object.number("payload_bytes", static_cast<int64_t>(input.payload.size()));
+  if (is_shown(input.topic)) object.text("topic", input.topic);
+  if (!input.position.empty()) object.text("position", input.position);
+  object.text("stream", row.definition.source);
+  object.number("partition", commit.index);
+  object.number("offset", input.offset);
+  object.number("rule_version", static_cast<int64_t>(row.version));
+}
+
+}  // namespace
+
+RuleEffects::RuleEffects(const RuleRow& row, const RuleCommit& commit, const Command& command, Effects& effects)
+    : row_(row),
+      commit_(commit),
+      command_(command),
+      effects_(effects),
+      streams_(effects.port<streams::StreamsMachine>(machine_ids::kStreams)) {
+  if (!row.definition.append) return;
+  while (target_partitions_ < streams::kPartitionsLimit &&
+         streams_.find_partition(row.definition.append->stream, target_partitions_))
+    ++target_partitions_;
+}
+
+uint64_t RuleEffects::records_max() const { return commit_.inputs.size() * kRecordsOfInput + 1; }
+
+uint64_t RuleEffects::bytes_max() const {
+  uint64_t bytes = 0;
+  for (const RuleInput& input : commit_.inputs) {
+    const size_t shown = std::min(input.payload.size(), kShownPayloadBytes) + input.topic.size() + input.fault.size();
+    bytes += kToldBytes + shown * kEscapedBytes + 2 * input.row.size() + input.append_key.size() +
+             input.publish_topic.size();
+  }
+  return bytes;
+}
+
+void RuleEffects::run() {
+  for (const RuleInput& input : commit_.inputs) {
+    act(input);
+    if (effects_.refused()) return;
+  }
+}
+
+void RuleEffects::act(const RuleInput& input) {
+  if (!input.fault.empty()) return dead_letter(input, input.fault, 0);
+  // What goes with a debt goes with it once: not with one that was refused, or was there before.
+  if (input.transfer && !transfer(input)) return;
+  if (input.appends) append(input);
+  if (input.publish_topic.empty()) return;
+  tell(input.publish_topic, input.row);
+  ++counted_.published;
+}
+
+// As this machine, of accounts that are nobody's. What is there already was owed before: it is told, and nothing more.
+bool RuleEffects::transfer(const RuleInput& input) {
+  auto* ledger = dynamic_cast<fintech::LedgerPort*>(&effects_.enlist(fintech::kLedgerMachineId));
+  HEPTANE_ASSERT(ledger != nullptr, "the machine of the ledger has its port");
+  const RuleMove& move = *input.transfer;
+  fintech::Transfer transfer{};
+  transfer.id = move.key.empty() ? transfer_id(row_.definition.name, commit_.partition, input.offset)
+                                 : transfer_id(row_.definition.name, move.key);
+  transfer.debit_account_id = move.debit;
+  transfer.credit_account_id = move.credit;
+  transfer.amount = move.amount;
+  transfer.ledger = row_.definition.transfer->ledger;
+  transfer.code = row_.definition.transfer->code;
+  const auto status = static_cast<fintech::TransferStatus>(ledger->transfer(transfer, {command_, effects_}).status);
+  if (effects_.refused()) return false;
+  const bool created = status == fintech::TransferStatus::created;
+  if (!created && status != fintech::TransferStatus::exists) {
+    dead_letter(input, fintech::status_name(status), transfer.id);
+    return false;
+  }
+  ++(created ? counted_.transfers : counted_.repeats);
+  tell_transfer(input, transfer.id, !created);
+  return created;
+}
+
+void RuleEffects::append(const RuleInput& input) {
+  const std::string& stream = row_.definition.append->stream;
+  const uint32_t index = target_partitions_ > 1 ? partition_of(input.append_key, target_partitions_) : 0;
+  const auto partition = streams_.find_partition(stream, index);
+  if (!partition) return dead_letter(input, "the stream " + stream + " is not there", 0);
+  if (streams_.view_of(*partition).is_view()) return dead_letter(input, "the stream " + stream + " is a view", 0);
+  effects_.emit({*partition, as_bytes(input.append_key), !row_.definition.append->key.empty(), as_bytes(input.row)});
+  ++counted_.appended;
+}
+
+void RuleEffects::tell(std::string_view topic, std::string_view payload) {
+  MessageView message;
+  message.qos = 1;
+  message.topic = topic;
+  message.payload = payload;
+  append_message(messages_, message);
+  ++messages_count_;
+}
+
+void RuleEffects::tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated) {
+  JsonObject object(repeated ? "repeated" : "transfer");
+  show_input(object, commit_, row_, input);
+  object.text("transfer", wide_text(id));
+  object.text("amount", wide_text(input.transfer->amount));
+  object.text("debit", wide_text(input.transfer->debit));
+  object.text("credit", wide_text(input.transfer->credit));
+  tell(std::string(kRulesTopics) + row_.definition.name + "/transfer", object.end());
+}
+
+void RuleEffects::dead_letter(const RuleInput& input, std::string_view why, fintech::Uint128 id) {
+  ++counted_.dead_letters;
+  JsonObject object("dead_letter");
+  object.text("why", why);
+  show_input(object, commit_, row_, input);
+  if (id != 0) object.text("transfer", wide_text(id));
+  tell(std::string(kRulesTopics) + row_.definition.name + "/dead_letter", object.end());
+}
+
+Buffer RuleEffects::take_messages() { return Buffer::take(messages_.release()); }
+
+// The command.
+
+namespace {
+
+// Why the run does not begin where the rule is; empty: it does.
+std::string wrong_begin(const RuleRow& row, const RuleCommit& commit) {
+  const auto found = row.cursors.find(commit.index);
+  if (found == row.cursors.end() || found->second.partition != commit.partition) return {};
+  const RuleCursor& cursor = found->second;
+  if (commit.from == cursor.next || (cursor.may_skip && commit.from > cursor.next)) return {};
+  return "the rule is at offset " + std::to_string(cursor.next);
+}
+
+Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::StreamsMachine& streams) {
+  if (row.version != commit.version) return Error{Errc::stale, "the rule has changed"};
+  if (row.paused) return Error{Errc::refused, "the rule is paused"};
+  if (streams.find_partition(row.definition.source, commit.index) != commit.partition)
+    return Error{Errc::stale, "the stream has no such partition any more"};
+  if (std::string wrong = wrong_begin(row, commit); !wrong.empty()) return Error{Errc::stale, std::move(wrong)};
+  const bool says_so = std::all_of(commit.inputs.begin(), commit.inputs.end(), [&](const RuleInput& input) {
+    return (!input.transfer || row.definition.transfer) && (!input.appends || row.definition.append);
+  });
+  return says_so ? Result<void>() : Error{Errc::invalid_argument, "the run does what the rule does not say"};
+}
+
+void count(const RuleCommit& commit, const RuleCounters& counted, RuleRow& row) {
+  RuleCounters& all = row.counters;
+  RuleCursor& cursor = row.cursors[commit.index];
+  if (cursor.partition == commit.partition) all.lost += static_cast<uint64_t>(commit.from - cursor.next);
+  cursor = {commit.partition, commit.upto, false};
+  all.inputs += static_cast<uint64_t>(commit.upto - commit.from);
+  all.transfers += counted.transfers;
+  all.repeats += counted.repeats;
+  all.appended += counted.appended;
+  all.published += counted.published;
+  all.dead_letters += counted.dead_letters;
+}
+
+}  // namespace
+
+void RulesMachine::apply_commit(const Command& command, Effects& effects) {
+  const auto commit = decode_commit(command.payload);
+  if (!commit || commit->index >= kSourcePartitionsMax)
+    return effects.refuse(Errc::invalid_argument, 0, "the command is no run of a rule");
+  const auto found = rules_.find(commit->rule);
+  if (found == rules_.end()) return effects.refuse(Errc::not_found, 0, "there is no such rule");
+  RuleRow& row = found->second;
+  const auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
+  if (const Result<void> fits = check(row, *commit, streams); !fits)
+    return effects.refuse(fits.error().code, 0, fits.error().message);
+  auto& broker = effects.port<BrokerMachine>(kBrokerMachineId);
+  if (!broker.has_room_to_announce())
+    return effects.refuse(Errc::overloaded, 0, "too many messages are on their way to durable sessions");
+  RuleEffects run(row, *commit, command, effects);
+  if (!effects.room_for(run.records_max(), run.bytes_max()))
+    return effects.refuse(Errc::too_large, 0, "the run makes more than one command may: send fewer inputs");
+  effects.open_scope();
+  const auto partition =
+      effects.port<streams::StreamsMachine>(machine_ids::kStreams)
+          .ensure_view(kRulesStream, kRulesView, command.sequence, {kRulesRetentionMs, kRulesRetentionBytes});
+  if (partition)
+    run.run();
+  else
+    effects.refuse(Errc::exists, 0, "the stream iot.rules was made by a client and has records: delete it");
+  effects.close_scope(effects.refused() ? ScopeOutcome::roll_back : ScopeOutcome::keep);
+  if (effects.refused()) return;
+  count(*commit, run.counted(), row);
+  CommitReply reply{*partition, {}, run.take_messages()};
+  const Offset first = effects.next_offset(*partition);
+  if (run.messages() > 0) {
+    effects.emit_view(*partition, run.messages());
+    effects.log_result(reply.messages.view());
+    reply.statuses = broker.announce(reply.messages.view(), {*partition, first}, command, effects);
+  }
+  effects.reply(encode(reply).view(), first, commit->upto);
+}
+
+}  // namespace heptane::iot::rules

@@ -1,0 +1,52 @@
+// What one command of a rule does: its transfers, appends and messages, and what is told of them. Made for the command and gone
+// with it; the shard thread's.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "kernel/shard/effects.h"
+#include "modules/iot/machine/rules/rule_api.h"
+
+namespace heptane::streams {
+class StreamsMachine;
+}
+
+namespace heptane::iot::rules {
+
+class RuleEffects {
+ public:
+  RuleEffects(const RuleRow& row, const RuleCommit& commit, const Command& command, Effects& effects);
+
+  // The most that the commit's records may be, for Effects::room_for.
+  uint64_t records_max() const;
+  uint64_t bytes_max() const;
+  // The caller has opened a scope, and looks at Effects::refused afterwards.
+  void run();
+
+  // What is told: messages one behind the other.
+  Buffer take_messages();
+  uint32_t messages() const { return messages_count_; }
+  const RuleCounters& counted() const { return counted_; }
+
+ private:
+  void act(const RuleInput& input);
+  // Whether it is there now and was not before.
+  bool transfer(const RuleInput& input);
+  void append(const RuleInput& input);
+  void tell(std::string_view topic, std::string_view payload);
+  void tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated);
+  void dead_letter(const RuleInput& input, std::string_view why, fintech::Uint128 id);
+
+  const RuleRow& row_;
+  const RuleCommit& commit_;
+  const Command& command_;
+  Effects& effects_;
+  const streams::StreamsMachine& streams_;
+  uint32_t target_partitions_ = 0;  // of the stream that is appended to
+  ByteWriter messages_;
+  uint32_t messages_count_ = 0;
+  RuleCounters counted_{};
+};
+
+}  // namespace heptane::iot::rules

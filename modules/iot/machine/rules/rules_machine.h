@@ -1,0 +1,58 @@
+// The machine of rules (rule_api.h): which rules there are, and for each how far it has read. The shard thread's.
+//
+// Invariants: a run of inputs is taken only when it begins at the rule's position, and the position moves with its effects in one
+// command: whatever is sent again or comes late changes nothing. A refused transfer, and an input that a rule can make nothing of,
+// is a dead letter in `iot.rules`, and the position goes on. What rules make that others read is no circle, and no chain longer than kChainMax.
+// Its commands are in no transaction; what rules do to the ledger they do as this machine.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <string>
+
+#include "kernel/shard/effects.h"
+#include "kernel/shard/snapshot_io.h"
+#include "kernel/shard/state_machine.h"
+#include "modules/iot/machine/rules/rule_api.h"
+
+namespace heptane::iot::rules {
+
+class RulesMachine final : public StateMachine {
+ public:
+  MachineId id() const override { return kRulesMachineId; }
+  std::string_view name() const override { return "rules"; }
+  void apply(const Command& command, Effects& effects) override;
+  void query(const Query& query, Reply& reply) const override;
+  void open_scope() override { ++scopes_; }
+  void close_scope(ScopeOutcome) override { --scopes_; }
+  uint64_t memory_bytes() const override { return bytes_; }
+  void save(SnapshotWriter& writer) const override;
+  Result<void> restore(SnapshotReader& reader) override;
+  bool fresh() const override { return rules_.empty(); }
+  void make_fresh() override;
+  bool relieves(CommandType type) const override { return type == kDropRule || type == kPauseRule; }
+  RenderView renderer() const override { return render_rules; }
+
+  const std::map<std::string, RuleRow, std::less<>>& rules() const { return rules_; }
+  // For metrics and the runner, which looks again when it has changed; any thread.
+  uint64_t rules_count() const { return count_.load(std::memory_order_relaxed); }
+
+ private:
+  using Rules = std::map<std::string, RuleRow, std::less<>>;
+
+  void apply_put(const Command& command, Effects& effects);
+  void apply_drop(const Command& command, Effects& effects);
+  void apply_pause(const Command& command, Effects& effects);
+  void apply_resume(const Command& command, Effects& effects);
+  void apply_commit(const Command& command, Effects& effects);
+  std::string wrong_chain(const RuleDefinition& rule) const;
+  void recount();
+
+  Rules rules_;
+  uint64_t bytes_ = 0;
+  size_t scopes_ = 0;
+  // deterministic: metrics read it, apply() never does
+  std::atomic<uint64_t> count_{0};
+};
+
+}  // namespace heptane::iot::rules

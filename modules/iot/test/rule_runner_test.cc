@@ -1,0 +1,239 @@
+// The runner of rules against answers by hand: what it asks for, what it sends again and as what, and when it pauses a rule.
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "kernel/streams/record_batch.h"
+#include "modules/iot/gateway/rules/rule_runner.h"
+
+namespace heptane::iot::rules {
+namespace {
+
+// Notes what is asked.
+class Asked final : public net::SessionContext {
+ public:
+  void write(Buffer) override {}
+  void close(net::CloseReason, std::string_view) override {}
+  void need(size_t) override {}
+  void pause_input(bool) override {}
+  bool submit(RequestId request, Submission submission) override {
+    if (full) return false;
+    submissions.emplace_back(request, std::move(submission));
+    return true;
+  }
+  bool query(RequestId request, QueryRequest query) override {
+    queries.emplace_back(request, std::move(query));
+    return true;
+  }
+  bool read(RequestId request, ReadRequest read) override {
+    reads.emplace_back(request, read);
+    return true;
+  }
+  net::SubscriptionId subscribe(PartitionId, Offset from) override {
+    subscriptions.push_back(from);
+    return subscriptions.size();
+  }
+  void unsubscribe(net::SubscriptionId) override {}
+  net::SessionTimerId arm(int64_t delay_ns) override {
+    timer_due = now + delay_ns;
+    return ++timer;
+  }
+  void cancel(net::SessionTimerId) override {}
+  int64_t monotonic_ns() const override { return now; }
+  int64_t utc_ns() const override { return now; }
+  SessionId id() const override { return 1; }
+  const net::Address& local() const override { return address; }
+  const net::Address& remote() const override { return address; }
+  size_t output_bytes() const override { return 0; }
+
+  std::deque<std::pair<RequestId, Submission>> submissions;
+  std::deque<std::pair<RequestId, QueryRequest>> queries;
+  std::deque<std::pair<RequestId, ReadRequest>> reads;
+  std::vector<Offset> subscriptions;
+  bool full = false;
+  int64_t now = 0;
+  int64_t timer_due = 0;
+  net::SessionTimerId timer = 0;
+
+ private:
+  net::Address address;
+};
+
+constexpr PartitionId kPartition = 5;
+
+class RuleRunnerTest : public testing::Test {
+ protected:
+  RuleRunnerTest() {
+    row.definition.name = "r";
+    row.definition.sql = "SELECT n FROM STREAM raw WHERE n > 0";
+    row.definition.source = "raw";
+    row.definition.append = AppendAction{"out", ""};
+    row.version = 9;
+    row.cursors[0] = {kPartition, 3, false};
+    runner.attach(asked);
+    answer_look();
+  }
+  // The rule, then its stream.
+  void answer_look() {
+    ByteWriter rows;
+    append_row(rows, row);
+    Reply reply;
+    reply.payload = Buffer::take(rows.release());
+    reply.numbers = {1, 0};
+    answer_query(std::move(reply));
+    streams::StreamInfo info;
+    info.name = "raw";
+    info.partitions.push_back({kPartition, log_start, 10});
+    Reply described;
+    described.payload = streams::encode(std::vector<streams::StreamInfo>{info});
+    answer_query(std::move(described));
+  }
+  void answer_query(Reply reply) {
+    ASSERT_FALSE(asked.queries.empty());
+    const RequestId request = asked.queries.front().first;
+    asked.queries.pop_front();
+    runner.on_reply(request, reply);
+  }
+  void answer_read(const std::vector<std::string>& values, Offset from) {
+    ASSERT_FALSE(asked.reads.empty());
+    net::RecordsRead records;
+    records.partition = kPartition;
+    records.offset = asked.reads.front().second.offset;
+    records.log_start = log_start;
+    records.durable_end = 10;
+    if (!values.empty()) {
+      streams::RecordBatchBuilder builder;
+      builder.begin(1);
+      for (const std::string& value : values) builder.add(1, false, {}, true, as_bytes(value));
+      records.batches.push_back(Buffer::copy_of(builder.finish(from, 0, true)));
+    }
+    const RequestId request = asked.reads.front().first;
+    asked.reads.pop_front();
+    runner.on_records(request, records);
+  }
+  Submission take_submission() {
+    HEPTANE_ASSERT(!asked.submissions.empty(), "nothing was sent");
+    sent = asked.submissions.front().first;
+    Submission submission = std::move(asked.submissions.front().second);
+    asked.submissions.pop_front();
+    return submission;
+  }
+  void answer_sent(std::optional<Errc> error, int64_t position = 0) {
+    Reply reply;
+    reply.error = error;
+    reply.message = "why";
+    reply.numbers = {0, position};
+    runner.on_reply(sent, reply);
+  }
+  void pass(int64_t ns) {
+    asked.now += ns;
+    if (asked.now >= asked.timer_due) runner.on_timer(asked.timer);
+  }
+
+  RuleRow row;
+  Offset log_start = 0;
+  Asked asked;
+  RuleRunner runner{{}};
+  RequestId sent = 0;
+};
+
+TEST_F(RuleRunnerTest, GivesARunAndGoesOnBehindIt) {
+  ASSERT_EQ(asked.reads.front().second.offset, 3);
+  answer_read({R"({"n":1})", R"({"n":0})", R"({"n":2})"}, 3);
+  const Submission run = take_submission();
+  const auto commit = decode_commit(run.payload.view());
+  ASSERT_TRUE(commit);
+  EXPECT_EQ(commit->version, 9u);
+  EXPECT_EQ(commit->from, 3);
+  EXPECT_EQ(commit->upto, 6);
+  ASSERT_EQ(commit->inputs.size(), 2u);
+  EXPECT_EQ(commit->inputs[1].offset, 5);
+  EXPECT_EQ(commit->inputs[1].row, R"({"n":2})");
+  answer_sent(std::nullopt, 6);
+  EXPECT_EQ(asked.reads.front().second.offset, 6);
+  answer_read({}, 6);
+  EXPECT_EQ(asked.subscriptions, std::vector<Offset>{6});
+  runner.on_advanced(1, 7);
+  EXPECT_EQ(asked.reads.front().second.offset, 6);
+}
+
+TEST_F(RuleRunnerTest, WhatFindsNoRoomIsSentAgainAsItWas) {
+  answer_read({R"({"n":1})"}, 3);
+  const Submission first = take_submission();
+  answer_sent(Errc::overloaded);
+  EXPECT_TRUE(asked.submissions.empty());
+  asked.full = true;
+  pass(RuleRunner::kTickNs);
+  asked.full = false;
+  pass(RuleRunner::kTickNs);
+  EXPECT_EQ(as_text(take_submission().payload.view()), as_text(first.payload.view()));
+}
+
+TEST_F(RuleRunnerTest, ARunDuringWhichTheServerEndedIsAnotherCommandUntilItIsTooOften) {
+  for (uint8_t attempt = 0; attempt <= RuleRunner::kAttemptsMax; ++attempt) {
+    answer_read({R"({"n":1})"}, 3);
+    const Submission run = take_submission();
+    ASSERT_EQ(run.type, kRuleCommit);
+    EXPECT_EQ(decode_commit(run.payload.view())->attempt, attempt);
+    answer_sent(Errc::internal);
+  }
+  EXPECT_EQ(take_submission().type, kPauseRule);
+  EXPECT_TRUE(asked.reads.empty());
+}
+
+TEST_F(RuleRunnerTest, WhatIsTooMuchIsHalved) {
+  std::vector<std::string> many(100, R"({"n":1})");
+  answer_read(many, 3);
+  EXPECT_EQ(decode_commit(take_submission().payload.view())->inputs.size(), kInputsMax);
+  answer_sent(Errc::too_large);
+  answer_read(many, 3);
+  const Submission half = take_submission();
+  EXPECT_EQ(decode_commit(half.payload.view())->inputs.size(), kInputsMax / 2);
+  EXPECT_EQ(decode_commit(half.payload.view())->from, 3);
+}
+
+TEST_F(RuleRunnerTest, AGapPausesTheRuleAndSaysWhich) {
+  log_start = 8;
+  answer_read({}, 3);
+  const Submission pause = take_submission();
+  EXPECT_EQ(pause.type, kPauseRule);
+  EXPECT_NE(as_text(pause.payload.view()).find("the records 3 to 7 of partition 0 were gone"), std::string_view::npos);
+  EXPECT_TRUE(asked.reads.empty());
+}
+
+TEST_F(RuleRunnerTest, AResumedRulePassesOverTheGap) {
+  row.cursors[0].may_skip = true;
+  row.version = 10;
+  runner.changed();
+  answer_look();
+  log_start = 8;
+  asked.reads.pop_front();  // of the version before
+  answer_read({}, 3);
+  ASSERT_EQ(asked.reads.front().second.offset, 8);
+  answer_read({R"({"n":1})"}, 8);
+  EXPECT_EQ(decode_commit(take_submission().payload.view())->from, 8);
+}
+
+TEST_F(RuleRunnerTest, RecordsThatItDoesNothingWithMoveItsPositionLater) {
+  answer_read({R"({"n":0})", R"({"n":0})"}, 3);
+  answer_read({}, 5);
+  EXPECT_TRUE(asked.submissions.empty());
+  pass(RuleRunner::kQuietNs);
+  const Submission quiet = take_submission();
+  const auto commit = decode_commit(quiet.payload.view());
+  EXPECT_EQ(commit->from, 3);
+  EXPECT_EQ(commit->upto, 5);
+  EXPECT_TRUE(commit->inputs.empty());
+}
+
+TEST_F(RuleRunnerTest, WhereItIsNotItLooksAgain) {
+  answer_read({R"({"n":1})"}, 3);
+  take_submission();
+  row.cursors[0].next = 7;
+  answer_sent(Errc::stale);
+  answer_look();
+  EXPECT_EQ(asked.reads.front().second.offset, 7);
+}
+
+}  // namespace
+}  // namespace heptane::iot::rules

@@ -1,0 +1,396 @@
+// The machine of rules: what is declared and refused, what becomes of inputs, and that effects happen exactly once whatever comes
+// again, late or out of order, and wherever the server ends.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "modules/iot/test/rules_world.h"
+
+namespace heptane::iot::rules::test {
+namespace {
+
+constexpr uint64_t kMeter = 1'001;
+constexpr uint64_t kUtility = 900;
+
+RuleDefinition billing() {
+  RuleDefinition rule;
+  rule.name = "bill";
+  rule.sql = "SELECT n FROM STREAM readings";
+  rule.source = "readings";
+  rule.transfer = TransferAction{7, 1, "1001", "900", "n", ""};
+  rule.append = AppendAction{"bills", ""};
+  return rule;
+}
+
+// An input as the runner makes it.
+struct Made {
+  Offset offset = 0;
+  uint64_t amount = 0;
+  std::string key{};
+  std::string fault{};
+};
+
+Buffer commit_of(const RuleRow& row, PartitionId partition, Offset from, Offset upto, const std::vector<Made>& inputs,
+                 bool appends = true) {
+  RuleCommit head;
+  head.rule = row.definition.name;
+  head.version = row.version;
+  head.partition = partition;
+  head.from = from;
+  head.upto = upto;
+  ByteWriter bytes;
+  for (const Made& made : inputs) {
+    RuleInput input;
+    input.offset = made.offset;
+    input.topic = "meters/m1/reading";
+    input.payload = R"({"kwh":1})";
+    input.is_json = true;
+    input.fault = made.fault;
+    if (made.fault.empty()) {
+      input.transfer = RuleMove{kMeter, kUtility, made.amount, made.key};
+      input.appends = appends;
+      input.row = R"({"n":1})";
+    }
+    append_input(bytes, input);
+  }
+  return encode(head, bytes.view(), static_cast<uint16_t>(inputs.size()));
+}
+
+class RulesMachineTest : public testing::Test {
+ protected:
+  RulesMachineTest() {
+    world.make_stream("readings");
+    world.make_stream("bills");
+    world.open_account(kMeter);
+    world.open_account(kUtility);
+  }
+  Reply commit(Offset from, Offset upto, const std::vector<Made>& inputs) {
+    return world.run(kRulesMachineId, kRuleCommit,
+                     commit_of(world.rule("bill"), world.partition("readings"), from, upto, inputs));
+  }
+  // What a run told, as `topic payload`.
+  static std::vector<std::string> told(const Reply& reply) {
+    std::vector<std::string> lines;
+    const auto read = decode_commit_reply(reply.payload);
+    if (!read) return lines;
+    ByteReader in(read->messages.view());
+    for (size_t i = 0; i < read->statuses.size(); ++i) {
+      const MessageView message = read_message(in);
+      lines.push_back(std::string(message.topic) + ' ' + std::string(message.payload));
+    }
+    return lines;
+  }
+  uint64_t credited() const { return static_cast<uint64_t>(world.account(kUtility)->credits_posted); }
+
+  RulesWorld world;
+};
+
+TEST_F(RulesMachineTest, DeclaresChangesAndDrops) {
+  const Reply made = world.put(billing());
+  ASSERT_TRUE(made.ok()) << made.message;
+  EXPECT_EQ(made.numbers[1], 1);
+  EXPECT_EQ(world.put(billing()).numbers[0], made.numbers[0]);
+  RuleDefinition other = billing();
+  other.transfer->amount = "n * 2";
+  const Reply changed = world.put(other);
+  ASSERT_TRUE(changed.ok());
+  EXPECT_EQ(changed.numbers[1], 2);
+  EXPECT_GT(world.rule("bill").version, static_cast<uint64_t>(made.numbers[0]));
+  ASSERT_TRUE(world.run(kRulesMachineId, kDropRule, Buffer::copy_of("bill")).ok());
+  EXPECT_EQ(world.run(kRulesMachineId, kDropRule, Buffer::copy_of("bill")).error, Errc::not_found);
+  EXPECT_EQ(world.trail().told.size(), 3u);
+}
+
+TEST_F(RulesMachineTest, RefusesWhatCannotBe) {
+  const auto refused = [&](auto&& change) {
+    RuleDefinition rule = billing();
+    change(rule);
+    const Reply reply = world.put(rule);
+    return reply.ok() ? std::optional<Errc>() : reply.error;
+  };
+  EXPECT_EQ(refused([](RuleDefinition& rule) { rule.name = "a/b"; }), Errc::invalid_argument);
+  EXPECT_EQ(refused([](RuleDefinition& rule) { rule.source = "nowhere"; }), Errc::not_found);
+  EXPECT_EQ(refused([](RuleDefinition& rule) { rule.source = "iot.rules"; }), Errc::invalid_argument);
+  EXPECT_EQ(refused([](RuleDefinition& rule) { rule.append->stream = "nowhere"; }), Errc::not_found);
+  EXPECT_EQ(refused([](RuleDefinition& rule) { rule.append->stream = "readings"; }), Errc::refused);
+  EXPECT_EQ(refused([](RuleDefinition& rule) { rule.transfer->code = 0; }), Errc::invalid_argument);
+  EXPECT_EQ(refused([](RuleDefinition& rule) {
+              rule.transfer.reset();
+              rule.append.reset();
+            }),
+            Errc::invalid_argument);
+}
+
+TEST_F(RulesMachineTest, NoCirclesAndNoLongChains) {
+  for (int i = 0; i < 10; ++i) world.make_stream("s" + std::to_string(i));
+  const auto link = [&](int from, int to) {
+    RuleDefinition rule;
+    rule.name = "r" + std::to_string(from) + "-" + std::to_string(to);
+    rule.sql = "x";
+    rule.source = "s" + std::to_string(from);
+    rule.append = AppendAction{"s" + std::to_string(to), ""};
+    return world.put(rule).error;
+  };
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(link(i, i + 1), std::nullopt) << i;
+  EXPECT_EQ(link(8, 9), Errc::refused);
+  EXPECT_EQ(link(3, 1), Errc::refused);
+  EXPECT_EQ(link(0, 9), std::nullopt);
+}
+
+TEST_F(RulesMachineTest, NoCircleThroughTheLedger) {
+  ASSERT_TRUE(world.put(billing()).ok());
+  ASSERT_TRUE(commit(0, 1, {{0, 1}}).ok());
+  RuleDefinition echo = billing();
+  echo.name = "echo";
+  echo.source = "fintech.transfers";
+  EXPECT_EQ(world.put(echo).error, Errc::refused);
+  echo.transfer.reset();
+  EXPECT_EQ(world.put(echo).error, std::nullopt);
+  echo.append = AppendAction{"readings", ""};
+  EXPECT_EQ(world.put(echo).error, Errc::refused);
+}
+
+TEST_F(RulesMachineTest, ARunMovesThePositionWithItsEffects) {
+  ASSERT_TRUE(world.put(billing()).ok());
+  for (int i = 0; i < 4; ++i) world.append("readings", "x");
+  const Reply done = commit(0, 4, {{0, 10}, {2, 5}});
+  ASSERT_TRUE(done.ok()) << done.message;
+  EXPECT_EQ(done.numbers[1], 4);
+  EXPECT_EQ(credited(), 15u);
+  EXPECT_EQ(world.end("bills"), 2);
+  EXPECT_EQ(world.end("iot.rules"), 2);
+  EXPECT_TRUE(told(done)[0].starts_with(
+      R"($rules/bill/transfer {"event":"transfer","payload":{"kwh":1},"topic":"meters/m1/reading")"))
+      << told(done)[0];
+  const RuleRow row = world.rule("bill");
+  EXPECT_EQ(row.counters.inputs, 4u);
+  EXPECT_EQ(row.counters.transfers, 2u);
+  // Sent again, or from where the rule is not.
+  EXPECT_EQ(commit(0, 4, {{0, 10}, {2, 5}}).error, Errc::stale);
+  EXPECT_EQ(commit(3, 5, {{3, 10}}).error, Errc::stale);
+  EXPECT_EQ(commit(5, 6, {{5, 10}}).error, Errc::stale);
+  EXPECT_EQ(credited(), 15u);
+  EXPECT_EQ(world.end("bills"), 2);
+}
+
+TEST_F(RulesMachineTest, WhatIsOwedUnderAKeyIsOwedOnce) {
+  ASSERT_TRUE(world.put(billing()).ok());
+  const Reply done = commit(0, 5, {{0, 10, "m1:1"}, {1, 10, "m1:1"}, {2, 11, "m1:1"}, {3, 7, "m1:2"}});
+  ASSERT_TRUE(done.ok());
+  EXPECT_EQ(credited(), 17u);
+  const RuleCounters counters = world.rule("bill").counters;
+  EXPECT_EQ(counters.transfers, 2u);
+  EXPECT_EQ(counters.repeats, 1u);
+  EXPECT_EQ(counters.dead_letters, 1u);
+  EXPECT_NE(told(done)[2].find("\"why\":\"exists_with_different_amount\""), std::string::npos) << told(done)[2];
+  // Dropped and declared again it does not owe twice either.
+  ASSERT_TRUE(world.run(kRulesMachineId, kDropRule, Buffer::copy_of("bill")).ok());
+  RuleDefinition again = billing();
+  again.earliest = true;
+  ASSERT_TRUE(world.put(again).ok());
+  ASSERT_TRUE(commit(0, 5, {{0, 10, "m1:1"}, {3, 7, "m1:2"}}).ok());
+  EXPECT_EQ(credited(), 17u);
+}
+
+TEST_F(RulesMachineTest, ARefusedTransferIsADeadLetterAndTheRuleGoesOn) {
+  world.open_account(1'002, fintech::account_flags::kDebitsMustNotExceedCredits);
+  RuleDefinition rule = billing();
+  ASSERT_TRUE(world.put(rule).ok());
+  RuleCommit head;
+  const RuleRow row = world.rule("bill");
+  ByteWriter bytes;
+  RuleInput input;
+  input.payload = R"({"kwh":99})";
+  input.transfer = RuleMove{1'002, kUtility, 5, {}};
+  append_input(bytes, input);
+  input.offset = 1;
+  input.transfer.reset();
+  input.fault = "the amount is NULL";
+  input.payload = std::string_view("\xFF\x00", 2);
+  append_input(bytes, input);
+  head.rule = "bill";
+  head.version = row.version;
+  head.partition = world.partition("readings");
+  head.upto = 2;
+  const Reply done = world.run(kRulesMachineId, kRuleCommit, encode(head, bytes.view(), 2));
+  ASSERT_TRUE(done.ok()) << done.message;
+  EXPECT_EQ(credited(), 0u);
+  EXPECT_EQ(world.rule("bill").counters.dead_letters, 2u);
+  EXPECT_EQ(world.rule("bill").cursors.at(0).next, 2);
+  const std::vector<std::string> lines = told(done);
+  EXPECT_NE(lines[0].find(R"("why":"exceeds_credits")"), std::string::npos) << lines[0];
+  EXPECT_NE(lines[0].find(R"("payload":"{\"kwh\":99}")"), std::string::npos) << lines[0];
+  EXPECT_NE(lines[1].find(R"("why":"the amount is NULL","payload_base64":"/wA=")"), std::string::npos) << lines[1];
+}
+
+TEST_F(RulesMachineTest, APausedRuleTakesNothingAndResumesOverAGap) {
+  ASSERT_TRUE(world.put(billing()).ok());
+  ASSERT_TRUE(commit(0, 2, {{0, 1}}).ok());
+  EXPECT_EQ(world.run(kRulesMachineId, kPauseRule, encode_pause("bill", 1, "")).error, Errc::stale);
+  ASSERT_TRUE(world.run(kRulesMachineId, kPauseRule, encode_pause("bill", 0, "why")).ok());
+  EXPECT_EQ(world.rule("bill").reason, "why");
+  EXPECT_EQ(commit(2, 3, {{2, 1}}).error, Errc::refused);
+  ASSERT_TRUE(world.run(kRulesMachineId, kResumeRule, Buffer::copy_of("bill")).ok());
+  ASSERT_TRUE(commit(5, 6, {{5, 1}}).ok());
+  EXPECT_EQ(world.rule("bill").counters.lost, 3u);
+  EXPECT_EQ(commit(8, 9, {{8, 1}}).error, Errc::stale);
+}
+
+TEST_F(RulesMachineTest, StartsBehindWhatIsThereUnlessItIsToldOtherwise) {
+  world.append("readings", "x");
+  world.append("readings", "x");
+  ASSERT_TRUE(world.put(billing()).ok());
+  EXPECT_EQ(world.rule("bill").cursors.at(0).next, 2);
+  RuleDefinition all = billing();
+  all.name = "all";
+  all.earliest = true;
+  ASSERT_TRUE(world.put(all).ok());
+  EXPECT_TRUE(world.rule("all").cursors.empty());
+}
+
+TEST_F(RulesMachineTest, RefusesCommandsThatDoNotAddUp) {
+  ASSERT_TRUE(world.put(billing()).ok());
+  const Buffer whole = commit_of(world.rule("bill"), world.partition("readings"), 0, 2, {{0, 1, "k"}, {1, 2}});
+  for (size_t size = 0; size < whole.size(); ++size)
+    EXPECT_EQ(world.run(kRulesMachineId, kRuleCommit, Buffer::copy_of(whole.view().first(size))).error,
+              Errc::invalid_argument)
+        << size;
+  EXPECT_EQ(commit(0, 2, {{1, 1}, {0, 1}}).error, Errc::invalid_argument);
+  EXPECT_EQ(commit(0, 2, {{2, 1}}).error, Errc::invalid_argument);
+  EXPECT_EQ(credited(), 0u);
+}
+
+// A commit that was made at some time, to be sent at any.
+struct Sent {
+  Buffer payload;
+  uint64_t version = 0;
+  Offset from = 0;
+  Offset upto = 0;
+  std::vector<Made> inputs;
+};
+
+// The rule by the book: its position, and what it owes by key and by place.
+struct Model {
+  Offset next = 0;
+  bool paused = false;
+  bool may_skip = false;
+  uint64_t version = 0;
+  std::map<std::string, uint64_t> owed;
+  uint64_t appended = 0;
+  uint64_t lost = 0;
+  uint64_t dead = 0;
+
+  bool takes(const Sent& sent) const {
+    return !paused && sent.version == version && (sent.from == next || (may_skip && sent.from > next));
+  }
+  void take(const Sent& sent) {
+    lost += static_cast<uint64_t>(sent.from - next);
+    next = sent.upto;
+    may_skip = false;
+    for (const Made& made : sent.inputs) {
+      if (!made.fault.empty()) {
+        ++dead;
+        continue;
+      }
+      const std::string name = made.key.empty() ? "@" + std::to_string(made.offset) : made.key;
+      const auto [at, is_new] = owed.emplace(name, made.amount);
+      if (is_new) ++appended;
+      if (!is_new && at->second != made.amount) ++dead;
+    }
+  }
+  uint64_t sum() const {
+    uint64_t all = 0;
+    for (const auto& [name, amount] : owed) all += amount;
+    return all;
+  }
+};
+
+class ExactlyOnce : public RulesMachineTest, public testing::WithParamInterface<uint64_t> {
+ protected:
+  Sent make(SeededRandom& random) {
+    Sent sent;
+    sent.version = model.version;
+    sent.from = random.below(4) == 0 ? static_cast<Offset>(random.below(60)) : model.next;
+    sent.upto = sent.from + 1 + static_cast<Offset>(random.below(6));
+    for (Offset offset = sent.from; offset < sent.upto; ++offset) {
+      if (random.below(3) == 0) continue;
+      Made made{offset, 1 + static_cast<uint64_t>(offset % 7), {}, {}};
+      if (random.below(3) == 0) made.key = "seq" + std::to_string(random.below(20));
+      if (random.below(8) == 0) made.fault = "no field";
+      sent.inputs.push_back(made);
+    }
+    sent.payload = commit_of(world.rule("bill"), world.partition("readings"), sent.from, sent.upto, sent.inputs);
+    return sent;
+  }
+  void send(const Sent& sent) {
+    const bool taken = model.takes(sent);
+    const Reply reply = world.run(kRulesMachineId, kRuleCommit, sent.payload);
+    ASSERT_EQ(reply.ok(), taken) << reply.message;
+    if (taken) model.take(sent);
+  }
+  void check() {
+    const RuleRow row = world.rule("bill");
+    ASSERT_EQ(row.cursors.at(0).next, model.next);
+    ASSERT_EQ(row.paused, model.paused);
+    ASSERT_EQ(credited(), model.sum());
+    ASSERT_EQ(world.account(kMeter)->debits_posted, model.sum());
+    ASSERT_EQ(row.counters.transfers, model.owed.size());
+    ASSERT_EQ(row.counters.dead_letters, model.dead);
+    ASSERT_EQ(row.counters.lost, model.lost);
+    ASSERT_EQ(row.counters.appended, model.appended);
+    ASSERT_EQ(world.end("bills"), static_cast<Offset>(model.appended));
+  }
+  void restart() {
+    const std::string before = world.state();
+    world.crash_and_recover();
+    ASSERT_EQ(world.state(), before);
+    MemorySnapshot saved;
+    world.machine().save(saved);
+    ASSERT_TRUE(world.machine().restore(saved).ok());
+    ASSERT_EQ(world.state(), before);
+  }
+  void change(SeededRandom& random) {
+    if (random.below(2) == 0) {
+      RuleDefinition rule = billing();
+      rule.transfer->amount = "n * " + std::to_string(random.next() % 1'000'000);
+      ASSERT_TRUE(world.put(rule).ok());
+      model.version = world.rule("bill").version;
+    } else if (model.paused) {
+      ASSERT_TRUE(world.run(kRulesMachineId, kResumeRule, Buffer::copy_of("bill")).ok());
+      model.paused = false;
+      model.may_skip = true;
+    } else {
+      ASSERT_TRUE(world.run(kRulesMachineId, kPauseRule, encode_pause("bill", 0, "")).ok());
+      model.paused = true;
+    }
+  }
+
+  Model model;
+};
+
+TEST_P(ExactlyOnce, WhateverComesAgainLateOrOutOfOrder) {
+  SeededRandom random(GetParam());
+  ASSERT_TRUE(world.put(billing()).ok());
+  model.version = world.rule("bill").version;
+  std::vector<Sent> made;
+  for (int step = 0; step < 300; ++step) {
+    const uint64_t what = random.below(20);
+    if (what < 10 || made.empty()) {
+      made.push_back(make(random));
+      ASSERT_NO_FATAL_FAILURE(send(made.back()));
+    } else if (what < 16) {
+      ASSERT_NO_FATAL_FAILURE(send(made[random.below(made.size())]));
+    } else if (what < 18) {
+      ASSERT_NO_FATAL_FAILURE(change(random));
+    } else {
+      ASSERT_NO_FATAL_FAILURE(restart());
+    }
+    ASSERT_NO_FATAL_FAILURE(check()) << "step " << step;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ExactlyOnce, testing::Range<uint64_t>(1, 9));
+
+}  // namespace
+}  // namespace heptane::iot::rules::test

@@ -1,0 +1,218 @@
+// The rules' SQL: exact numbers, what is said of wrong SQL and where, what expressions are worth.
+#include <gtest/gtest.h>
+
+#include "kernel/base/random.h"
+#include "kernel/net/http/json.h"
+#include "modules/iot/domain/rules/functions.h"
+#include "modules/iot/domain/rules/sql.h"
+#include "modules/iot/gateway/devices/tree_json.h"
+
+namespace heptane::iot::rules {
+namespace {
+
+std::string text(const std::optional<Decimal>& number) { return number ? to_text(*number) : "none"; }
+Decimal number(std::string_view digits) { return *parse_decimal(digits); }
+
+TEST(RulesDecimal, ReadsNumbersAsTheyAreWritten) {
+  for (const auto& [written, read] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"0", "0"},
+           {"-0", "0"},
+           {"1.50", "1.5"},
+           {"0.000000000000000001", "0.000000000000000001"},
+           {"1e3", "1000"},
+           {"12.5E-1", "1.25"},
+           {"-7", "-7"},
+           {"999999999999999999999999999999999999", "999999999999999999999999999999999999"},
+           {"1000000000000000000000000000000000000", "none"},
+           {"0.0000000000000000001", "none"},
+           {"1.0000000000000000000000000", "1"},
+           {"", "none"},
+           {"1.", "none"},
+           {".5", "none"},
+           {"1e", "none"},
+           {"1e9999", "none"},
+           {"0x1", "none"},
+           {"NaN", "none"}})
+    EXPECT_EQ(text(parse_decimal(written)), read) << written;
+}
+
+TEST(RulesDecimal, ReckonsExactly) {
+  EXPECT_EQ(text(add(number("0.1"), number("0.2"))), "0.3");
+  EXPECT_EQ(text(subtract(number("1"), number("0.9"))), "0.1");
+  EXPECT_EQ(text(multiply(number("12.345"), number("0.2875"))), "3.5491875");
+  EXPECT_EQ(text(multiply(number("1e18"), number("1e18"))), "none");
+  EXPECT_EQ(text(multiply(number("0.0000000001"), number("0.0000000001"))), "none");
+  EXPECT_EQ(text(divide(number("1"), number("3"))), "0.333333333333333333");
+  EXPECT_EQ(text(divide(number("2"), number("3"))), "0.666666666666666667");
+  EXPECT_EQ(text(divide(number("-6"), number("4"))), "-1.5");
+  EXPECT_EQ(text(divide(number("1"), number("0"))), "none");
+  EXPECT_EQ(text(remainder(number("-7.5"), number("2"))), "-1.5");
+  EXPECT_EQ(compare(number("1.10"), number("1.1")), 0);
+  EXPECT_EQ(compare(number("999999999999999999999999999999999999"), number("0.000000000000000001")), 1);
+  EXPECT_EQ(compare(number("-999999999999999999999999999999999999"), number("0.000000000000000001")), -1);
+}
+
+TEST(RulesDecimal, RoundsAsItIsSaid) {
+  const auto all = [](const char* of) {
+    std::string out;
+    for (const Rounding rounding :
+         {Rounding::half_away, Rounding::half_even, Rounding::to_zero, Rounding::down, Rounding::up})
+      out += to_text(rounded(number(of), 0, rounding)) + " ";
+    return out;
+  };
+  EXPECT_EQ(all("2.5"), "3 2 2 2 3 ");
+  EXPECT_EQ(all("-2.5"), "-3 -2 -2 -3 -2 ");
+  EXPECT_EQ(all("3.5"), "4 4 3 3 4 ");
+  EXPECT_EQ(all("2.4999"), "2 2 2 2 3 ");
+  EXPECT_EQ(all("7"), "7 7 7 7 7 ");
+  EXPECT_EQ(to_text(rounded(number("1.005"), 2, Rounding::half_away)), "1.01");
+}
+
+// Against integers of a fixed scale, which cannot be wrong.
+TEST(RulesDecimal, AgreesWithIntegers) {
+  SeededRandom random(7);
+  for (int i = 0; i < 20'000; ++i) {
+    const auto one = static_cast<int64_t>(random.below(2'000'000)) - 1'000'000;
+    const auto other = static_cast<int64_t>(random.below(2'000'000)) - 1'000'000;
+    const Decimal left{one, 3};
+    const Decimal right{other, 3};
+    ASSERT_EQ(compare(*add(left, right), Decimal{one + other, 3}), 0);
+    ASSERT_EQ(compare(*multiply(left, right), Decimal{Int128{one} * other, 6}), 0);
+    ASSERT_EQ(compare(left, right), one < other ? -1 : one > other ? 1 : 0);
+    ASSERT_EQ(compare(*parse_decimal(to_text(left)), left), 0);
+  }
+}
+
+// A message of this payload.
+class RulesSql : public testing::Test {
+ protected:
+  std::string value(const std::string& expression, const std::string& payload = "{}") {
+    const auto compiled = Expression::compile(expression, {});
+    if (!compiled) return compiled.error().message;
+    const auto worth = compiled->evaluate(message(payload), {});
+    if (!worth) return "error " + worth.error().message;
+    std::string out;
+    write_value(out, *worth);
+    return out;
+  }
+  std::string selected(const std::string& sql, const std::string& payload) {
+    const auto compiled = Select::compile(sql);
+    if (!compiled) return compiled.error().message;
+    const auto row = compiled->run(message(payload));
+    if (!row) return "error " + row.error().message;
+    return *row ? json_of(**row) : "no";
+  }
+  Message message(const std::string& payload) {
+    payload_ = payload;
+    const auto document = http::JsonDocument::parse(payload);
+    if (document) tree_ = devices::tree_of((*document)->root());
+    return {"meters/m7/reading", payload_, document ? &tree_ : nullptr, 1'700'000'000'123, 42};
+  }
+
+ private:
+  std::string payload_;
+  devices::JsonTree tree_;
+};
+
+TEST_F(RulesSql, Expressions) {
+  const std::string payload = R"({"kwh":1.23456789012345678,"n":null,"ok":true,"t":"Ab","a":[1,{"b":"c"}],"x y":2})";
+  for (const auto& [expression, worth] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"1 + 2 * 3", "7"},
+           {"(1 + 2) * 3", "9"},
+           {"-2 - -3", "1"},
+           {"7 % 4 / 2", "1.5"},
+           {"kwh * 100", "123.456789012345678"},
+           {"round(kwh * 28.75)", "35"},
+           {"missing + 1", "null"},
+           {"n IS NULL AND missing IS NULL AND ok IS NOT NULL", "true"},
+           {"a[1].b || '-' || a[0]", "\"c-1\""},
+           {"\"x y\"", "2"},
+           {"a", "[1,{\"b\":\"c\"}]"},
+           {"topic(2)", "\"m7\""},
+           {"topic(9)", "null"},
+           {"topic()", "\"meters/m7/reading\""},
+           {"timestamp()", "1700000000123"},
+           {"offset()", "42"},
+           {"CASE WHEN kwh > 10 THEN 'much' WHEN ok THEN 'some' ELSE 'none' END", "\"some\""},
+           {"CASE WHEN FALSE THEN 1 END", "null"},
+           {"t IN ('x', 'Ab')", "true"},
+           {"t NOT IN ('x')", "true"},
+           {"t IN ('x', NULL)", "null"},
+           {"FALSE AND missing", "false"},
+           {"missing OR TRUE", "true"},
+           {"NOT ok", "false"},
+           {"lower(t) || upper(t)", "\"abAB\""},
+           {"substr('grün', 3, 1)", "\"ü\""},
+           {"length('grün')", "4"},
+           {"replace('a-b-c', '-', '+')", "\"a+b+c\""},
+           {"split('a:b', ':', 2)", "\"b\""},
+           {"split('a:b', ':', 3)", "null"},
+           {"starts_with(t, 'A') AND ends_with(t, 'b') AND contains(t, 'Ab')", "true"},
+           {"number('1.50')", "1.5"},
+           {"least(3, 1, 2) + greatest(3, 1, 2)", "4"},
+           {"coalesce(missing, n, 5)", "5"},
+           {"floor(-1.5) || ceil(1.2) || trunc(-1.9) || round_even(2.5)", "\"-22-12\""},
+           {"trim('  x ')", "\"x\""},
+           {"abs(-3)", "3"},
+           {"'it''s'", "\"it's\""}})
+    EXPECT_EQ(value(expression, payload), worth) << expression;
+}
+
+TEST_F(RulesSql, WhatIsWrongWithAMessage) {
+  EXPECT_EQ(value("kwh * 2", R"({"kwh":"5"})"),
+            "error at 5: a text * a number: only numbers are reckoned with (number() reads a text)");
+  EXPECT_EQ(value("1 / n", R"({"n":0})"), "error at 3: a division by 0");
+  EXPECT_EQ(value("a < 1", R"({"a":true})"), "error at 3: a truth cannot be compared with a number by <");
+  EXPECT_EQ(value("kwh", "no json"), "error at 1: the message is no JSON, and has no field kwh");
+  EXPECT_EQ(value("NOT 1"), "error at 1: a number is no condition");
+  EXPECT_EQ(value("1e18"), "at 2, near 'e18': the expression ends before this");
+  EXPECT_EQ(value("1000000000000000000 * 1000000000000000000"),
+            "error at 21: the result has more than 36 digits, or 18 behind the point: round() what goes in");
+}
+
+TEST_F(RulesSql, Rows) {
+  EXPECT_EQ(selected("SELECT topic(2) AS meter, kwh FROM 'meters/+/reading' WHERE kwh > 0", R"({"kwh":2})"),
+            R"({"meter":"m7","kwh":2})");
+  EXPECT_EQ(selected("SELECT kwh FROM 'meters/#' WHERE kwh > 5", R"({"kwh":2})"), "no");
+  EXPECT_EQ(selected("SELECT kwh FROM 'meters/#' WHERE kwh > 5", "{}"),
+            "error the condition is NULL: a field that it names is missing");
+  EXPECT_EQ(selected("SELECT *, 1 AS kwh FROM STREAM \"raw\"", R"({"kwh":2,"b":[3]})"), R"({"kwh":1,"b":[3]})");
+  EXPECT_EQ(selected("select a.b.c from stream raw", R"({"a":{"b":{"c":"d"}}})"), R"({"c":"d"})");
+  EXPECT_EQ(selected("SELECT * FROM STREAM raw", "[1]"), "error the message is no JSON object: * is its members");
+}
+
+TEST_F(RulesSql, WrongSqlIsNamedWithItsPlace) {
+  for (const auto& [sql, why] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"SELEC a FROM 'x'", "at 1, near 'SELEC': a rule begins with SELECT"},
+           {"SELECT a", "at 9: here stands FROM"},
+           {"SELECT a FROM x", "at 15, near 'x': here stands a 'topic/filter', or STREAM and a \"name\""},
+           {"SELECT a FROM 'x/#/y'", "at 15, near 'x/#/y': this is no topic filter"},
+           {"SELECT a + 1 FROM 'x'", "at 8, near 'a': say AS and a name for it"},
+           {"SELECT a AS b, c AS b FROM 'x'", "at 16, near 'c': two columns have the name b"},
+           {"SELECT kw(1) AS a FROM 'x'", "at 8, near 'kw': there is no such function"},
+           {"SELECT round() AS a FROM 'x'", "at 8, near 'round': it takes 1 to 2 arguments, not 0"},
+           {"SELECT 'a FROM 'x'", "at 18, near '': the quote is not closed"},
+           {"SELECT a FROM 'x' WHERE", "at 24: here stands a value: a field, a number, a 'text' or a function"},
+           {"SELECT a FROM 'x' GROUP BY a", "at 19, near 'GROUP': a rule ends before this"},
+           {"SELECT a; FROM 'x'", "at 9, near ';': this is no word of SQL"},
+           {"SELECT CASE a END AS b FROM 'x'", "at 13, near 'a': here stands WHEN"}}) {
+    EXPECT_EQ(selected(sql, "{}"), why) << sql;
+  }
+}
+
+TEST_F(RulesSql, Bounds) {
+  const std::string deep(100, '(');
+  EXPECT_NE(value(deep + "1").find("nested deeper than 32"), std::string::npos);
+  std::string nots;
+  for (int i = 0; i < 100; ++i) nots += "NOT ";
+  EXPECT_NE(value(nots + "TRUE").find("nested deeper than 32"), std::string::npos);
+  std::string many = "1";
+  for (int i = 0; i < 600; ++i) many += "+1";
+  EXPECT_NE(value(many).find("at most 512 parts"), std::string::npos);
+  EXPECT_NE(value(std::string(9'000, ' ') + "1").find("8,192 bytes"), std::string::npos);
+  const std::string half(40'000, 'x');
+  EXPECT_NE(value("a || a", R"({"a":")" + half + "\"}").find("longer than 64 KiB"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace heptane::iot::rules

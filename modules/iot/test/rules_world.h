@@ -1,0 +1,152 @@
+// The machine of rules with the ledger, the broker and streams in a shard on a log in memory. A crash keeps the log and forgets the
+// rest. Test support.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/log/memory_log.h"
+#include "kernel/shard/memory_snapshot.h"
+#include "kernel/shard/shard.h"
+#include "kernel/streams/api.h"
+#include "kernel/streams/streams_machine.h"
+#include "modules/fintech/domain/ledger/multi_batch.h"
+#include "modules/fintech/machine/ledger/ledger_machine.h"
+#include "modules/iot/machine/broker_machine.h"
+#include "modules/iot/machine/rules/rules_machine.h"
+#include "modules/iot/test/trail.h"
+#include "sim/sim_clock.h"
+
+namespace heptane::iot::rules::test {
+
+class RulesWorld {
+ public:
+  RulesWorld() { boot(); }
+
+  void crash_and_recover() {
+    log_.drop();
+    boot();
+  }
+  Reply run(MachineId machine, CommandType type, Buffer payload) {
+    const bool pushed =
+        link_->requests.try_push(ShardRequest{1, ++request_, streams::make_command(machine, type, std::move(payload))});
+    HEPTANE_ASSERT(pushed, "the test submits more than the ring holds");
+    bool more = true;
+    while (more) {
+      more = shard_->run_once();
+      more = committer_->run_once() || more;
+      more = !link_->requests.empty() || more;
+    }
+    shard_->run_once();
+    ShardReply* front = link_->gated.front();
+    HEPTANE_ASSERT(front != nullptr, "no reply");
+    Reply reply = std::get<Reply>(std::move(front->body));
+    link_->gated.pop();
+    return reply;
+  }
+
+  void make_stream(std::string_view name, uint32_t partitions = 1) {
+    const Reply made =
+        run(machine_ids::kStreams, streams::kCreateStream, streams::encode(streams::CreateStream{name, partitions}));
+    ASSERT_TRUE(made.ok()) << made.message;
+  }
+  void append(std::string_view stream, std::string_view value) {
+    streams::AppendEvents append;
+    append.stream = stream;
+    append.records.push_back({false, {}, as_bytes(value)});
+    ASSERT_TRUE(run(machine_ids::kStreams, streams::kAppendEvents, streams::encode(append)).ok());
+  }
+  void open_account(uint64_t id, uint16_t flags = 0) {
+    fintech::Account account{};
+    account.id = id;
+    account.ledger = 7;
+    account.code = 1;
+    account.flags = flags;
+    submit_events(fintech::Operation::create_accounts, {reinterpret_cast<const std::byte*>(&account), sizeof account});
+  }
+  void pay(uint64_t id, uint64_t debit, uint64_t credit, uint64_t amount) {
+    fintech::Transfer transfer{};
+    transfer.id = id;
+    transfer.debit_account_id = debit;
+    transfer.credit_account_id = credit;
+    transfer.amount = amount;
+    transfer.ledger = 7;
+    transfer.code = 1;
+    submit_events(fintech::Operation::create_transfers,
+                  {reinterpret_cast<const std::byte*>(&transfer), sizeof transfer});
+  }
+
+  Reply put(const RuleDefinition& rule) { return run(kRulesMachineId, kPutRule, encode_put(rule, true)); }
+  PartitionId partition(std::string_view stream, uint32_t index = 0) const {
+    return *streams_->find_partition(stream, index);
+  }
+  Offset end(std::string_view stream, uint32_t index = 0) const {
+    return streams_->next_offset(partition(stream, index));
+  }
+  RuleRow rule(const std::string& name) const { return machine_->rules().at(name); }
+  const fintech::Account* account(uint64_t id) const {
+    return static_cast<const fintech::LedgerPort&>(*ledger_).account(id);
+  }
+  RulesMachine& machine() { return *machine_; }
+  iot::test::Trail& trail() { return *trail_; }
+  const Result<log::RecoveryReport>& recovery() const { return recovery_; }
+  std::string state() const {
+    MemorySnapshot snapshot;
+    machine_->save(snapshot);
+    return std::string(as_text(snapshot.bytes()));
+  }
+
+ private:
+  void submit_events(fintech::Operation operation, Bytes event) {
+    fintech::MultiBatchWriter body(event.size());
+    body.out().insert(body.out().end(), event.begin(), event.end());
+    body.end_batch();
+    std::vector<std::byte> bytes(fintech::Caller::kBytes);
+    fintech::Caller{}.write(bytes.data());
+    const std::vector<std::byte> whole = body.finish();
+    bytes.insert(bytes.end(), whole.begin(), whole.end());
+    const Reply reply =
+        run(fintech::kLedgerMachineId, static_cast<CommandType>(operation), Buffer::take(std::move(bytes)));
+    ASSERT_TRUE(reply.ok()) << reply.message;
+  }
+
+  void boot() {
+    committer_ = std::make_unique<Committer>(log_, [](const Error&) {});
+    link_ = std::make_unique<ShardLink>(1 << 10);
+    shard_ = std::make_unique<Shard>(ShardOptions{}, clock_, *committer_);
+    streams_ = std::make_unique<streams::StreamsMachine>();
+    trail_ = std::make_unique<iot::test::Trail>();
+    ledger_ = std::make_unique<fintech::LedgerMachine>(0, fintech::kRowsPerFile);
+    broker_ = std::make_unique<BrokerMachine>();
+    machine_ = std::make_unique<RulesMachine>();
+    for (StateMachine* machine : std::initializer_list<StateMachine*>{streams_.get(), trail_.get(), ledger_.get(),
+                                                                      broker_.get(), machine_.get()})
+      shard_->add_machine(*machine);
+    shard_->set_streams(*streams_);
+    shard_->attach(*link_);
+    recovery_ = log_.recover(
+        {}, [this](const log::BatchView& batch, const log::BatchPlace& place) { return shard_->replay(batch, place); });
+    ASSERT_TRUE(recovery_.ok());
+    shard_->start(recovery_->end);
+  }
+
+  SeededRandom random_{1};
+  sim::SimClock clock_;
+  log::MemoryLog log_{random_};
+  RequestId request_ = 0;
+  std::unique_ptr<Committer> committer_;
+  std::unique_ptr<ShardLink> link_;
+  std::unique_ptr<Shard> shard_;
+  std::unique_ptr<streams::StreamsMachine> streams_;
+  std::unique_ptr<iot::test::Trail> trail_;
+  std::unique_ptr<fintech::LedgerMachine> ledger_;
+  std::unique_ptr<BrokerMachine> broker_;
+  std::unique_ptr<RulesMachine> machine_;
+  Result<log::RecoveryReport> recovery_ = log::RecoveryReport{};
+};
+
+}  // namespace heptane::iot::rules::test
