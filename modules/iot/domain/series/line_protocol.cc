@@ -4,7 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <cstring>
+#include <cstdlib>
 #include <utility>
 
 namespace heptane::iot::series {
@@ -123,8 +123,6 @@ std::optional<bool> boolean_of(std::string_view word) {
   return std::nullopt;
 }
 
-bool has_backslash(std::string_view text) { return std::memchr(text.data(), '\\', text.size()) != nullptr; }
-
 // As the reference encoder does: with an exponent below -4 and from 6 on.
 void append_real(std::string& out, double number) {
   std::array<char, 32> digits{};
@@ -133,14 +131,6 @@ void append_real(std::string& out, double number) {
   const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), number,
                                           plain ? std::chars_format::fixed : std::chars_format::scientific);
   out.append(digits.data(), end);
-}
-
-// A canonical key is made of canonical texts, so that one series has one key.
-void append_tag(std::string& key, std::string_view name, std::string_view value) {
-  key += ',';
-  append_escaped(key, name, Token::key);
-  key += '=';
-  append_escaped(key, value, Token::key);
 }
 
 bool sorted_as_written(const std::vector<Tag>& tags) {
@@ -386,17 +376,15 @@ bool LineReader::read_time(Line& line) {
   return at_end_of_line() ? true : fail("something follows the time");
 }
 
+// A name's written form is its only one, so that order is all there is to bring about.
 std::optional<std::string_view> series_key(const Line& line, std::string& scratch) {
-  if (!has_backslash(line.head) && sorted_as_written(line.tags)) return line.head;
-  std::vector<std::pair<std::string, std::string>> tags;
-  tags.reserve(line.tags.size());
-  for (const Tag& tag : line.tags) tags.emplace_back(unescape(tag.key, Token::key), unescape(tag.value, Token::key));
-  std::sort(tags.begin(), tags.end());
+  if (sorted_as_written(line.tags)) return line.head;
+  std::vector<Tag> tags = line.tags;
+  std::sort(tags.begin(), tags.end(), [](const Tag& a, const Tag& b) { return a.key < b.key; });
   for (size_t i = 1; i < tags.size(); ++i)
-    if (tags[i - 1].first == tags[i].first) return std::nullopt;
-  scratch.clear();
-  append_escaped(scratch, unescape(line.measurement, Token::measurement), Token::measurement);
-  for (const auto& [name, value] : tags) append_tag(scratch, name, value);
+    if (tags[i - 1].key == tags[i].key) return std::nullopt;
+  scratch = line.measurement;
+  for (const Tag& tag : tags) scratch.append(",").append(tag.key).append("=").append(tag.value);
   return scratch;
 }
 

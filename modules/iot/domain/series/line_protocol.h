@@ -55,7 +55,7 @@ struct Line {
 // Where a token stands says which characters a backslash escapes in it.
 enum class Token : uint8_t { measurement, key, string };
 std::string unescape(std::string_view written, Token token);
-// The reverse; canonical: one text has one form.
+// The reverse. What a reader took as a name is the only form of its text.
 void append_escaped(std::string& out, std::string_view text, Token token);
 
 class LineReader {
@@ -94,11 +94,11 @@ class LineReader {
   std::string_view why_;
 };
 
-// The key of the line's series: measurement and tags in canonical form, sorted by key. `scratch` holds it where the line is not
-// written that way; the view lives as long as both. Nullopt: a tag is there twice.
+// The key of the line's series: measurement and tags as written, sorted by key. `scratch` holds it where the line has another
+// order; the view lives as long as both. Nullopt: a tag is there twice.
 std::optional<std::string_view> series_key(const Line& line, std::string& scratch);
 
-// A key's parts, of a canonical one.
+// A key's parts.
 struct SeriesParts {
   std::string measurement;
   std::vector<std::pair<std::string, std::string>> tags;  // sorted by key
