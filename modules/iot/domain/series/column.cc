@@ -21,9 +21,12 @@ void settle(Column& column) {
   column = std::move(sorted);
 }
 
-Column merge(const Column& older, const Column& newer) {
+Column merge(Column older, const Column& newer) {
   if (older.empty()) return newer;
-  if (newer.empty()) return older;
+  if (newer.empty() || older.times.back() < newer.times.front()) {
+    for (size_t i = 0; i < newer.size(); ++i) older.add_from(newer, i);
+    return older;
+  }
   Column out;
   out.type = older.type;
   size_t a = 0;

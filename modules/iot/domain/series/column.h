@@ -45,6 +45,6 @@ struct Column {
 // Sorts by time; of points of one time the last one stays.
 void settle(Column& column);
 // Of two settled columns of one type; where both have a time `newer` holds.
-Column merge(const Column& older, const Column& newer);
+Column merge(Column older, const Column& newer);
 
 }  // namespace heptane::iot::series

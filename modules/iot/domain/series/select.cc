@@ -260,12 +260,15 @@ Result<void> SelectRun::use_raw(const Column& column) {
   return {};
 }
 
+// Where 64 bits end, at the edge.
 int64_t SelectRun::window_of(int64_t time) const {
   if (select_.interval_ns == 0) return 0;
-  const int64_t offset = select_.interval_offset_ns % select_.interval_ns;
-  int64_t behind = (time - offset) % select_.interval_ns;
+  int64_t from_offset = 0;
+  if (__builtin_sub_overflow(time, select_.interval_offset_ns % select_.interval_ns, &from_offset)) return time;
+  int64_t behind = from_offset % select_.interval_ns;
   if (behind < 0) behind += select_.interval_ns;
-  return time - behind;
+  int64_t window = 0;
+  return __builtin_sub_overflow(time, behind, &window) ? time : window;
 }
 
 Result<void> SelectRun::hold(size_t count) {

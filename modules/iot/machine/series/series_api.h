@@ -39,6 +39,7 @@ constexpr size_t kDatabasesMax = 1'000;
 constexpr size_t kLinesBytesMax = 4'000'000;   // of one request, unpacked
 constexpr size_t kTableBytesMax = 128 << 10;   // what a command says beside its lines
 constexpr int64_t kSeriesMax = 1'000'000;      // of all databases, where series.max_series says nothing
+constexpr int64_t kSeriesCeiling = 10'000'000;
 constexpr size_t kFieldsOfAllMax = 1'000'000;  // measurement and field names of all databases
 constexpr size_t kFieldNamesBytesMax = size_t{64} << 20;
 
