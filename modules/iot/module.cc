@@ -277,10 +277,17 @@ class IotModule final : public server::Module {
                                                        static_cast<uint64_t>(series_head_bytes_), options_.report);
     series_resident_ = std::make_unique<series::ProjectionProtocol>(*projection_);
     series_http_ = std::make_unique<http::HttpProtocol>(
-        "series", series::make_series_service(*projection_, facts.gate, facts.quotas, facts.http_hosts));
+        "series",
+        series::make_series_service(*projection_, facts.gate, facts.quotas, series_http_counters_, facts.http_hosts));
   }
 
   void register_series(Telemetry& telemetry) {
+    for (size_t i = 1; i < http::HttpCounters::kClasses; ++i)
+      telemetry.counter("heptane_http_responses_total", "HTTP responses, by class of the status",
+                        [&count = series_http_counters_.responses[i]] {
+                          return static_cast<double>(count.load(std::memory_order_relaxed));
+                        },
+                        {{"class", std::to_string(i) + "xx"}, {"listener", "series"}});
     const series::SeriesStore& store = projection_->store();
     telemetry.gauge("heptane_series", "Series of all databases",
                     [this] { return static_cast<double>(series_.series_count()); });
@@ -317,6 +324,7 @@ class IotModule final : public server::Module {
   int64_t series_head_bytes_ = kSeriesHeadDefault;
   std::unique_ptr<series::Projection> projection_;
   std::unique_ptr<series::ProjectionProtocol> series_resident_;
+  http::HttpCounters series_http_counters_;
   std::unique_ptr<http::HttpProtocol> series_http_;
 };
 

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "modules/iot/domain/series/influxql.h"
-#include "modules/iot/domain/series/time_literal.h"
+#include "modules/iot/gateway/series/influxql.h"
+#include "modules/iot/gateway/series/time_literal.h"
 
 namespace heptane::iot::series {
 namespace {
@@ -26,10 +26,11 @@ bool holds_for(const std::string& where, const std::vector<std::pair<std::string
 }
 
 TEST(InfluxQl, ReadsASelect) {
-  const Select select = one("select MEAN(\"idle\"), percentile(busy, 99.5) as p from db.autogen.\"c p u\" where time >= "
-                            "now() - 1h and time < '2023-11-15' and host =~ /^a\\/b/ group by time(10s, 3s), host, \"zone\" "
-                            "fill(previous) order by time desc limit 5 offset 2")
-                            .select;
+  const Select select =
+      one("select MEAN(\"idle\"), percentile(busy, 99.5) as p from db.autogen.\"c p u\" where time >= "
+          "now() - 1h and time < '2023-11-15' and host =~ /^a\\/b/ group by time(10s, 3s), host, \"zone\" "
+          "fill(previous) order by time desc limit 5 offset 2")
+          .select;
   ASSERT_EQ(select.columns.size(), 2U);
   EXPECT_EQ(select.columns[0].function, Function::mean);
   EXPECT_EQ(select.columns[0].field, "idle");
@@ -91,7 +92,8 @@ TEST(InfluxQl, NamesTheWordThatItDoesNotKnow) {
             "error parsing query: there is no retention policy week: autogen is the only one");
   EXPECT_EQ(refusal("SELECT v, mean(v) FROM m"),
             "error parsing query: mixing aggregate and non-aggregate columns (mean) is not supported");
-  EXPECT_EQ(refusal("SELECT v FROM m GROUP BY time(1s)"), "error parsing query: GROUP BY time needs an aggregate function");
+  EXPECT_EQ(refusal("SELECT v FROM m GROUP BY time(1s)"),
+            "error parsing query: GROUP BY time needs an aggregate function");
   EXPECT_EQ(refusal("SELECT v FROM m WHERE time > 5 OR a='b'"), "error parsing query: time must not stand beside OR");
   EXPECT_EQ(refusal("SELECT v FROM m WHERE a='b' OR time > 5"),
             "error parsing query: time may only be bound beside AND in a SELECT");

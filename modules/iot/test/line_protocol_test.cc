@@ -52,7 +52,8 @@ TEST(LineProtocol, CountsLinesInsideTexts) {
 }
 
 TEST(LineProtocol, HoldsItsLimits) {
-  EXPECT_EQ(refusal("m,t=" + std::string(kKeyBytesMax, 'x') + " v=1"), "measurement and tags are longer than 8,192 bytes");
+  EXPECT_EQ(refusal("m,t=" + std::string(kKeyBytesMax, 'x') + " v=1"),
+            "measurement and tags are longer than 8,192 bytes");
   EXPECT_EQ(refusal("m " + std::string(kFieldNameBytesMax + 1, 'x') + "=1"), "a field's name is longer than 255 bytes");
   EXPECT_EQ(refusal("m v=\"" + std::string(kStringBytesMax + 1, 'x') + "\""), "a text is longer than 65,536 bytes");
   std::string fields = "m f0=1";

@@ -5,7 +5,7 @@
 #include <random>
 #include <set>
 
-#include "modules/iot/domain/series/select.h"
+#include "modules/iot/gateway/series/select.h"
 
 namespace heptane::iot::series {
 namespace {
@@ -30,7 +30,8 @@ class Memory final : public PointSource {
     for (const SeriesEntry& entry : entries_)
       for (const char* field : {"i", "r"})
         for (uint64_t n = random() % 12; n > 0; --n)
-          points_[{entry.key, field}][static_cast<int64_t>(random() % 120) - 20] = static_cast<int64_t>(random() % 40) - 10;
+          points_[{entry.key, field}][static_cast<int64_t>(random() % 120) - 20] =
+              static_cast<int64_t>(random() % 40) - 10;
   }
   std::vector<const SeriesEntry*> series(const std::string& measurement) const override {
     std::vector<const SeriesEntry*> all;
@@ -147,8 +148,8 @@ std::map<std::string, std::vector<const SeriesEntry*>> by_host(const Memory& mem
   return groups;
 }
 
-std::vector<Point> points_of(const Memory& memory, const std::vector<const SeriesEntry*>& series, const std::string& field,
-                             int64_t from, int64_t to) {
+std::vector<Point> points_of(const Memory& memory, const std::vector<const SeriesEntry*>& series,
+                             const std::string& field, int64_t from, int64_t to) {
   std::vector<Point> all;
   for (const SeriesEntry* entry : series)
     for (const Point& point : memory.of(*entry, field))
@@ -168,9 +169,9 @@ TEST(Select, AggregatesAsTheModelDoes) {
     const auto from = static_cast<int64_t>(random() % 60) - 20;
     const int64_t to = from + static_cast<int64_t>(random() % 60);
     const auto interval = static_cast<int64_t>(1 + random() % 20);
-    const std::string query = "SELECT " + function + "(" + field + (function == "percentile" ? ",50" : "") + ") FROM m WHERE time >= " +
-                              std::to_string(from) + " AND time <= " + std::to_string(to) + " GROUP BY time(" +
-                              std::to_string(interval) + "ns)" + (by ? ",host" : "");
+    const std::string query = "SELECT " + function + "(" + field + (function == "percentile" ? ",50" : "") +
+                              ") FROM m WHERE time >= " + std::to_string(from) + " AND time <= " + std::to_string(to) +
+                              " GROUP BY time(" + std::to_string(interval) + "ns)" + (by ? ",host" : "");
     std::string expected;
     for (const auto& [host, series] : by_host(memory, by)) {
       const auto points = points_of(memory, series, field, from, to);
@@ -197,20 +198,23 @@ TEST(Select, RowsAsTheModelDoes) {
     const int64_t to = from + static_cast<int64_t>(random() % 60);
     const uint64_t limit = random() % 6;
     const uint64_t offset = random() % 3;
-    const std::string query = "SELECT i, n, r FROM m WHERE time >= " + std::to_string(from) + " AND time <= " + std::to_string(to) +
-                              (by ? " GROUP BY host" : "") + " ORDER BY time " + (descending ? "DESC" : "ASC") +
-                              (limit > 0 ? " LIMIT " + std::to_string(limit) : "") + " OFFSET " + std::to_string(offset);
+    const std::string query = "SELECT i, n, r FROM m WHERE time >= " + std::to_string(from) +
+                              " AND time <= " + std::to_string(to) + (by ? " GROUP BY host" : "") + " ORDER BY time " +
+                              (descending ? "DESC" : "ASC") + (limit > 0 ? " LIMIT " + std::to_string(limit) : "") +
+                              " OFFSET " + std::to_string(offset);
     std::string expected;
     for (const auto& [host, series] : by_host(memory, by)) {
       std::map<std::pair<int64_t, size_t>, std::string> rows;
       for (size_t i = 0; i < series.size(); ++i) {
         std::map<int64_t, std::map<std::string, int64_t>> both;
         for (const std::string field : {"i", "r"})
-          for (const Point& point : points_of(memory, {series[i]}, field, from, to)) both[point.time][field] = point.number;
+          for (const Point& point : points_of(memory, {series[i]}, field, from, to))
+            both[point.time][field] = point.number;
         for (const auto& [time, fields] : both)
-          rows[{time, i}] = std::to_string(time) + " " + (fields.contains("i") ? std::to_string(fields.at("i")) : "null") +
-                            " " + series[i]->parts.tags[1].second + " " +
-                            (fields.contains("r") ? std::to_string(static_cast<double>(fields.at("r")) / 8) : "null") + " \n";
+          rows[{time, i}] =
+              std::to_string(time) + " " + (fields.contains("i") ? std::to_string(fields.at("i")) : "null") + " " +
+              series[i]->parts.tags[1].second + " " +
+              (fields.contains("r") ? std::to_string(static_cast<double>(fields.at("r")) / 8) : "null") + " \n";
       }
       std::vector<std::string> lines;
       for (const auto& [key, row] : rows) lines.push_back(row);
@@ -264,8 +268,10 @@ TEST(Select, Fills) {
 TEST(Select, Derivatives) {
   const Few few;
   EXPECT_EQ(answer("SELECT derivative(v, 10ns) FROM m", few), "m\n10 20.000000 \n40 10.000000 \n");
-  EXPECT_EQ(answer("SELECT derivative(mean(v), 10ns) FROM m WHERE time >= 0 AND time < 50 GROUP BY time(10ns) fill(linear)", few),
-            "m\n10 20.000000 \n20 10.000000 \n30 10.000000 \n40 10.000000 \n");
+  EXPECT_EQ(
+      answer("SELECT derivative(mean(v), 10ns) FROM m WHERE time >= 0 AND time < 50 GROUP BY time(10ns) fill(linear)",
+             few),
+      "m\n10 20.000000 \n20 10.000000 \n30 10.000000 \n40 10.000000 \n");
 }
 
 TEST(Select, WithoutWindows) {

@@ -4,7 +4,7 @@
 
 #include "kernel/base/assert.h"
 #include "kernel/base/crc32c.h"
-#include "modules/iot/domain/series/chunk.h"
+#include "modules/iot/gateway/series/chunk.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace heptane;

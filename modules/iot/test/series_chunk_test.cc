@@ -5,7 +5,7 @@
 #include <random>
 
 #include "kernel/base/crc32c.h"
-#include "modules/iot/domain/series/chunk.h"
+#include "modules/iot/gateway/series/chunk.h"
 
 namespace heptane::iot::series {
 namespace {

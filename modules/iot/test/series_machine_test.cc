@@ -126,7 +126,9 @@ TEST_F(SeriesMachineTest, AConflictOfTypesDropsTheLine) {
     EXPECT_EQ(reply.numbers[1], 2);
     const auto dropped = decode_dropped(reply.payload.view());
     EXPECT_EQ(dropped->line, 1U);
-    EXPECT_EQ(dropped->why, "field type conflict: input field \"v\" on measurement \"m\" is type integer, already exists as type float");
+    EXPECT_EQ(
+        dropped->why,
+        "field type conflict: input field \"v\" on measurement \"m\" is type integer, already exists as type float");
     EXPECT_EQ(records, (std::vector<std::string>{"db|m v=2 2\nn v=3i 4\n"}));
   }
   const std::string before = state();

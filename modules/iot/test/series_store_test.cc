@@ -25,8 +25,8 @@ Record any_record(Random& random) {
   Record record{random() % 4 == 0 ? "b" : "a", ""};
   if (random() % 60 == 0) return record;
   for (uint64_t i = 1 + random() % 20; i > 0; --i)
-    record.lines += "m,h=" + std::to_string(random() % 5) + " v=" + std::to_string(random() % 100) + ",w=" +
-                    std::to_string(random() % 100) + " " + std::to_string(random() % 300) + "\n";
+    record.lines += "m,h=" + std::to_string(random() % 5) + " v=" + std::to_string(random() % 100) +
+                    ",w=" + std::to_string(random() % 100) + " " + std::to_string(random() % 300) + "\n";
   return record;
 }
 

@@ -4,7 +4,6 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <utility>
 
 namespace heptane::iot::series {
@@ -124,13 +123,31 @@ std::optional<bool> boolean_of(std::string_view word) {
 }
 
 // As the reference encoder does: with an exponent below -4 and from 6 on.
+// deterministic: a number is compared and written
 void append_real(std::string& out, double number) {
   std::array<char, 32> digits{};
-  const double size = std::abs(number);
+  const bool negative = std::signbit(number);
+  // deterministic: as before
+  const double size = negative ? -number : number;
   const bool plain = size == 0 || (size >= 1e-4 && size < 1e6);
   const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), number,
                                           plain ? std::chars_format::fixed : std::chars_format::scientific);
   out.append(digits.data(), end);
+}
+
+// Of a real that no float reaches: whether it is too small, and so zero. Where its first digit above zero stands says so.
+bool is_too_small(std::string_view word) {
+  const size_t mark = std::min(word.find_first_of("eE"), word.size());
+  const std::string_view digits = word.substr(0, mark);
+  const size_t point = std::min(digits.find('.'), digits.size());
+  const size_t first = digits.find_first_of("123456789");
+  if (first == std::string_view::npos) return true;
+  std::string_view exponent = word.substr(std::min(word.size(), mark + 1));
+  if (exponent.starts_with('+')) exponent.remove_prefix(1);
+  int64_t power = 0;
+  const auto [end, error] = std::from_chars(exponent.data(), exponent.data() + exponent.size(), power);
+  if (error == std::errc::result_out_of_range) return exponent.starts_with('-');
+  return static_cast<int64_t>(point) - static_cast<int64_t>(first) + power < 0;
 }
 
 bool sorted_as_written(const std::vector<Tag>& tags) {
@@ -359,9 +376,8 @@ bool LineReader::read_number(std::string_view word, Value& value) {
   if (word.front() == '+') word.remove_prefix(1);
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value.real);
   if (error == std::errc()) return true;
-  // What is too small is zero, what is too large is none.
-  value.real = std::strtod(std::string(word).c_str(), nullptr);
-  return std::isfinite(value.real) ? true : fail("a number that a float of 64 bits does not reach");
+  value.real = word.starts_with('-') ? -0.0 : 0.0;
+  return is_too_small(word) ? true : fail("a number that a float of 64 bits does not reach");
 }
 
 bool LineReader::read_time(Line& line) {
@@ -380,6 +396,7 @@ bool LineReader::read_time(Line& line) {
 std::optional<std::string_view> series_key(const Line& line, std::string& scratch) {
   if (sorted_as_written(line.tags)) return line.head;
   std::vector<Tag> tags = line.tags;
+  // total order: equal keys are refused
   std::sort(tags.begin(), tags.end(), [](const Tag& a, const Tag& b) { return a.key < b.key; });
   for (size_t i = 1; i < tags.size(); ++i)
     if (tags[i - 1].key == tags[i].key) return std::nullopt;
@@ -405,9 +422,10 @@ SeriesParts parts_of(std::string_view series_key) {
 std::optional<int64_t> precision_ns(std::string_view name) {
   constexpr int64_t kSecond = 1'000'000'000;
   constexpr std::pair<std::string_view, int64_t> kUnits[] = {
-      {"n", 1},          {"ns", 1},         {"u", 1'000},   {"us", 1'000},       {"µs", 1'000},
-      {"ms", 1'000'000}, {"s", kSecond},    {"m", 60 * kSecond}, {"h", 3'600 * kSecond}};
-  const auto* found = std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& u) { return u.first == name; });
+      {"n", 1},          {"ns", 1},      {"u", 1'000},        {"us", 1'000},         {"µs", 1'000},
+      {"ms", 1'000'000}, {"s", kSecond}, {"m", 60 * kSecond}, {"h", 3'600 * kSecond}};
+  const auto* found =
+      std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& u) { return u.first == name; });
   return found == std::end(kUnits) ? std::nullopt : std::optional(found->second);
 }
 

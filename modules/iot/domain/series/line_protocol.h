@@ -26,7 +26,7 @@ std::string_view type_name(FieldType type);  // as SHOW FIELD KEYS says it
 
 struct Value {
   FieldType type = FieldType::real;
-  double real = 0;
+  double real = 0;      // deterministic: read and written, never reckoned with
   int64_t integer = 0;  // of a boolean 0 or 1, of an unsigned integer its bits
   std::string_view text;
 };

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "kernel/base/crc32c.h"
-#include "modules/iot/domain/series/chunk.h"
+#include "modules/iot/gateway/series/chunk.h"
 #include "modules/iot/machine/texts.h"
 
 namespace heptane::iot::series {
@@ -21,8 +21,9 @@ constexpr size_t kManifestBytesMax = size_t{64} << 20;
 constexpr uint64_t kIndexBytesMax = uint64_t{4} << 30;
 
 Error damaged(const std::string& path) {
-  return {Errc::corrupt, path + " is damaged: restore the directory from a backup, or delete it while the server is "
-                                "stopped, which builds it again as far as the log reaches"};
+  return {Errc::corrupt, path +
+                             " is damaged: restore the directory from a backup, or delete it while the server is "
+                             "stopped, which builds it again as far as the log reaches"};
 }
 
 Result<std::vector<std::byte>> read_part(File& file, uint64_t offset, uint64_t bytes) {

@@ -1,4 +1,4 @@
-// A file of chunks (domain/series/chunk.h) with the index that finds them, and the manifest that says which files count and up to which
+// A file of chunks (gateway/series/chunk.h) with the index that finds them, and the manifest that says which files count and up to which
 // offset of `iot.lines` they hold everything. A file is written once, synced, and only then named by a manifest, which replaces
 // the one before by rename: whenever the process dies there is the old or the new, whole.
 //
@@ -20,7 +20,7 @@
 
 #include "kernel/base/disk.h"
 #include "kernel/base/ids.h"
-#include "modules/iot/domain/series/column.h"
+#include "modules/iot/gateway/series/column.h"
 
 namespace heptane::iot::series {
 

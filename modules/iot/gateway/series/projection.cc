@@ -91,7 +91,7 @@ void Projection::go_on() {
     return report_("series: " + store_.failed());
   }
   if (more_to_load_) return work(State::loading, [this] { more_to_load_ = store_.load(); });
-  const bool write = store_.is_flushing() && (caught_up_ || store_.flush_due());
+  const bool write = store_.is_flushing() && (caught_up_ || store_.is_full());
   if (write || flush_wanted_)
     return work(State::working, [this, wanted = std::exchange(flush_wanted_, false)] { write_some(store_, wanted); });
   if (!caught_up_) return read();
@@ -109,8 +109,9 @@ void Projection::read() {
 // What the log does not hold any more is in a file, or was never read: then it is said.
 void Projection::on_records(const net::RecordsRead& records) {
   if (records.error && records.log_start > store_.applied()) {
-    report_("series: the log begins at " + std::to_string(records.log_start) + " of iot.lines, the chunk files end at " +
-            std::to_string(store_.applied()) + ": what lies between is not shown");
+    report_("series: the log begins at " + std::to_string(records.log_start) +
+            " of iot.lines, the chunk files end at " + std::to_string(store_.applied()) +
+            ": what lies between is not shown");
     return work(State::working, [this, start = records.log_start] { store_.skip_to(start); });
   }
   if (records.error) return retry_later();

@@ -14,7 +14,8 @@ namespace heptane::iot::series {
 class Projection {
  public:
   static constexpr uint32_t kReadBytes = 2 << 20;
-  static constexpr int64_t kFlushEveryNs = int64_t{3'600} * 1'000'000'000;  // what the log may trim is in files long before
+  static constexpr int64_t kFlushEveryNs =
+      int64_t{3'600} * 1'000'000'000;  // what the log may trim is in files long before
 
   Projection(Disk& disk, std::string directory, uint64_t head_bytes, std::function<void(const std::string&)> report)
       : store_(disk, std::move(directory), head_bytes), report_(std::move(report)) {}

@@ -77,7 +77,8 @@ void done(HttpExchange& exchange, const QueryingPointer& querying, StatementAnsw
   querying->answers.push_back(std::move(answer));
   ++querying->next;
   if (!failed) return run_next(exchange, querying);
-  for (; querying->next < querying->statements.size(); ++querying->next) querying->answers.push_back({"not executed", {}});
+  for (; querying->next < querying->statements.size(); ++querying->next)
+    querying->answers.push_back({"not executed", {}});
   respond(exchange, querying);
 }
 
@@ -95,7 +96,8 @@ void work(HttpExchange& exchange, const QueryingPointer& querying, const std::sh
 }
 
 // Until the projection has all before `end`.
-void wait_for(HttpExchange& exchange, const QueryingPointer& querying, Offset end, int64_t until_ns, std::string database) {
+void wait_for(HttpExchange& exchange, const QueryingPointer& querying, Offset end, int64_t until_ns,
+              std::string database) {
   const Offset applied = querying->shown.store().applied();
   if (applied >= end) {
     const auto run = std::make_shared<StatementRun>(querying->shown.store(), querying->statements[querying->next],
@@ -103,8 +105,9 @@ void wait_for(HttpExchange& exchange, const QueryingPointer& querying, Offset en
     return work(exchange, querying, run);
   }
   if (exchange.context().monotonic_ns() >= until_ns)
-    return fail(exchange, querying, "the points are shown up to " + std::to_string(applied) + " of iot.lines, " +
-                                        std::to_string(end) + " are written: ask again");
+    return fail(exchange, querying,
+                "the points are shown up to " + std::to_string(applied) + " of iot.lines, " + std::to_string(end) +
+                    " are written: ask again");
   exchange.pause(kLookEveryNs, [querying, end, until_ns, database = std::move(database)](HttpExchange& waited) {
     wait_for(waited, querying, end, until_ns, database);
   });
@@ -142,7 +145,8 @@ void look(HttpExchange& exchange, const QueryingPointer& querying, const Reply& 
 
 void change_database(HttpExchange& exchange, const QueryingPointer& querying, bool create) {
   const std::string& name = querying->statements[querying->next].database;
-  if (exchange.request().method != http::Method::post) return fail(exchange, querying, "what changes something needs POST");
+  if (exchange.request().method != http::Method::post)
+    return fail(exchange, querying, "what changes something needs POST");
   if (!may(exchange, name, create ? auth::Verb::create : auth::Verb::remove))
     return fail(exchange, querying, "not allowed to do that with " + name);
   exchange.submit(

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "kernel/net/http/json_writer.h"
-#include "modules/iot/domain/series/time_literal.h"
+#include "modules/iot/gateway/series/time_literal.h"
 
 namespace heptane::iot::series {
 

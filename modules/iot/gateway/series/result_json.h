@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "modules/iot/domain/series/select.h"
+#include "modules/iot/gateway/series/select.h"
 
 namespace heptane::iot::series {
 
@@ -21,8 +21,7 @@ struct AnswerForm {
 
 class ResultWriter {
  public:
-  ResultWriter(std::vector<StatementAnswer> answers, AnswerForm form)
-      : answers_(std::move(answers)), form_(form) {}
+  ResultWriter(std::vector<StatementAnswer> answers, AnswerForm form) : answers_(std::move(answers)), form_(form) {}
   bool done() const { return done_; }
   // Some thousand rows at most.
   std::string next();

@@ -61,17 +61,19 @@ bool may(HttpExchange& exchange, std::string_view database, auth::Verb verb) {
 void add_health_routes(http::HttpRouter& router, const Projection& projection) {
   const http::RouteOptions open{.any_content_type = true, .needs = {.open = true}};
   router.add(http::Method::get, "/ping", ping, open);
-  router.add(http::Method::get, "/health", [&projection](HttpExchange& exchange) { health(exchange, projection); }, open);
+  router.add(
+      http::Method::get, "/health", [&projection](HttpExchange& exchange) { health(exchange, projection); }, open);
 }
 
 http::HttpService make_series_service(Projection& projection, auth::Gate* gate, net::Quotas* quotas,
-                                      std::vector<std::string> hosts) {
+                                      http::HttpCounters& counters, std::vector<std::string> hosts) {
   http::HttpService service;
   service.limits.body_bytes = kLinesBytesMax;
   service.hosts = http::HostCheck(std::move(hosts));
   add_write_routes(service.router);
   add_query_routes(service.router, projection);
   add_health_routes(service.router, projection);
+  service.counters = &counters;
   service.gate = gate;
   service.quotas = quotas;
   service.listener = "series";

@@ -15,8 +15,9 @@ void add_write_routes(http::HttpRouter& router);
 void add_query_routes(http::HttpRouter& router, Projection& projection);
 void add_health_routes(http::HttpRouter& router, const Projection& projection);
 
+// All of them outlive the service.
 http::HttpService make_series_service(Projection& projection, auth::Gate* gate, net::Quotas* quotas,
-                                      std::vector<std::string> hosts);
+                                      http::HttpCounters& counters, std::vector<std::string> hosts);
 
 // Errors as version 1 of the API has them, and version 2.
 http::HttpResponse error_v1(int status, std::string_view message);

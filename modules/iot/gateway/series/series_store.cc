@@ -26,15 +26,10 @@ Column slice(const Column& column, const TimeRange& range) {
   const auto end = std::upper_bound(begin, column.times.end(), range.to);
   Column part;
   part.type = column.type;
-  for (auto i = static_cast<size_t>(begin - column.times.begin()); i < static_cast<size_t>(end - column.times.begin()); ++i)
+  for (auto i = static_cast<size_t>(begin - column.times.begin()); i < static_cast<size_t>(end - column.times.begin());
+       ++i)
     part.add_from(column, i);
   return part;
-}
-
-std::string_view measurement_of(std::string_view key) {
-  size_t at = 0;
-  while (at < key.size() && key[at] != ',') at += key[at] == '\\' ? 2 : 1;
-  return key.substr(0, at);
 }
 
 }  // namespace
@@ -56,14 +51,16 @@ class SeriesStore::Source final : public PointSource {
     const auto found = database_.measurements.find(measurement);
     std::vector<FieldInfo> all;
     if (found == database_.measurements.end()) return all;
-    for (const auto& [written, type] : found->second.fields) all.push_back({unescape(written, Token::key), written, type});
+    for (const auto& [written, type] : found->second.fields)
+      all.push_back({unescape(written, Token::key), written, type});
     std::sort(all.begin(), all.end(), [](const FieldInfo& a, const FieldInfo& b) { return a.name < b.name; });
     return all;
   }
 
   Result<Piece> points(const SeriesEntry& entry, const std::string& field, TimeRange range) const override {
     const auto& fields = static_cast<const Series&>(entry).fields;
-    const auto found = std::find_if(fields.begin(), fields.end(), [&](const FieldData& one) { return one.name == field; });
+    const auto found =
+        std::find_if(fields.begin(), fields.end(), [&](const FieldData& one) { return one.name == field; });
     if (found == fields.end()) return Piece{};
     Piece piece;
     const TimeRange part{range.from, end_of_piece(*found, range)};
@@ -135,12 +132,15 @@ Result<bool> SeriesStore::load_next() {
     std::vector<ChunkPlace> chunks;
   };
   std::vector<Found> found;
-  auto file = ChunkFile::open(disk_, directory_ + "/" + chunk_file_name(named.number), named.bytes, [&](const StoredField& one) {
-    found.push_back({std::string(one.database), std::string(one.key), std::string(one.field), one.type, one.chunks});
-  });
+  auto file = ChunkFile::open(
+      disk_, directory_ + "/" + chunk_file_name(named.number), named.bytes, [&](const StoredField& one) {
+        found.push_back(
+            {std::string(one.database), std::string(one.key), std::string(one.field), one.type, one.chunks});
+      });
   if (!file) return file.error();
   const std::shared_ptr<ChunkFile> shared = std::move(*file);
-  for (const Found& one : found) install({one.database, one.key, one.field, one.type, one.chunks}, named.number, shared);
+  for (const Found& one : found)
+    install({one.database, one.key, one.field, one.type, one.chunks}, named.number, shared);
   return true;
 }
 
@@ -178,8 +178,8 @@ SeriesStore::Series& SeriesStore::find_series(Database& database, std::string_vi
 }
 
 // `hint`: where it probably is: lines of one kind have their fields in one order.
-SeriesStore::FieldData& SeriesStore::find_field(Database& database, Series& series, std::string_view name, FieldType type,
-                                                size_t hint) {
+SeriesStore::FieldData& SeriesStore::find_field(Database& database, Series& series, std::string_view name,
+                                                FieldType type, size_t hint) {
   if (hint < series.fields.size() && series.fields[hint].name == name) return series.fields[hint];
   for (FieldData& field : series.fields)
     if (field.name == name) return field;
@@ -296,7 +296,8 @@ Result<void> SeriesStore::finish_flush() {
     if (!bytes) return bytes.error();
     HEPTANE_TRY(disk_.sync_directory(directory_));
     next.files.push_back({flush.number, *bytes});
-    auto opened = ChunkFile::open(disk_, directory_ + "/" + chunk_file_name(flush.number), *bytes, [](const StoredField&) {});
+    auto opened =
+        ChunkFile::open(disk_, directory_ + "/" + chunk_file_name(flush.number), *bytes, [](const StoredField&) {});
     if (!opened) return opened.error();
     file = std::move(*opened);
   }

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "kernel/base/disk.h"
-#include "modules/iot/domain/series/select.h"
 #include "modules/iot/gateway/series/chunk_file.h"
+#include "modules/iot/gateway/series/select.h"
 
 namespace heptane::iot::series {
 
@@ -35,7 +35,8 @@ class SeriesStore {
   // The records up to here are gone from the log and in no file.
   void skip_to(Offset offset);
 
-  bool flush_due() const { return !flush_ && head_bytes_ >= head_bytes_max_; }
+  bool is_full() const { return head_bytes_ >= head_bytes_max_; }
+  bool flush_due() const { return !flush_ && is_full(); }
   bool is_flushing() const { return flush_ != nullptr; }
   bool has_unwritten() const { return head_bytes_ > 0 || applied() > manifest_.offset; }
   // Writes what there is now. Nothing where it is being done, or has failed.
@@ -65,8 +66,8 @@ class SeriesStore {
   struct FieldData {
     std::string name;  // as written
     FieldType type = FieldType::real;
-    bool dirty = false;   // in dirty_
-    mutable Column head;  // both are settled when they are looked at
+    bool dirty = false;     // in dirty_
+    mutable Column head;    // both are settled when they are looked at
     mutable Column frozen;  // being written
     std::vector<FileChunk> chunks;
   };

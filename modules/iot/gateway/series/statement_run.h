@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "modules/iot/domain/series/select.h"
+#include "modules/iot/gateway/series/select.h"
 #include "modules/iot/gateway/series/series_store.h"
 
 namespace heptane::iot::series {

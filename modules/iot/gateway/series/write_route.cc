@@ -111,12 +111,14 @@ void write(HttpExchange& exchange, std::string database, ErrorForm error) {
     return exchange.respond(error(403, "not allowed to write to " + writing->database));
   const auto precision = exchange.request().query_value("precision");
   const auto unit = precision_ns(precision.value_or("ns").empty() ? "ns" : precision.value_or("ns"));
-  if (!unit) return exchange.respond(error(400, "invalid precision \"" + std::string(*precision) + "\": n, u, ms, s, m or h"));
+  if (!unit)
+    return exchange.respond(error(400, "invalid precision \"" + std::string(*precision) + "\": n, u, ms, s, m or h"));
   writing->unit_ns = *unit;
   writing->now_ns = exchange.context().utc_ns();
   writing->body = std::move(exchange.request().body);
   if (writing->body.size() > kReadHereBytes)
-    return exchange.work([writing] { read_lines(*writing); }, [writing](HttpExchange& worked) { send(worked, writing); });
+    return exchange.work([writing] { read_lines(*writing); },
+                         [writing](HttpExchange& worked) { send(worked, writing); });
   read_lines(*writing);
   send(exchange, writing);
 }
@@ -124,7 +126,8 @@ void write(HttpExchange& exchange, std::string database, ErrorForm error) {
 void write_v1(HttpExchange& exchange) {
   const auto policy = exchange.request().query_value("rp");
   if (policy && !policy->empty() && *policy != "autogen")
-    return exchange.respond(error_v1(400, "there is no retention policy " + std::string(*policy) + ": autogen is the only one"));
+    return exchange.respond(
+        error_v1(400, "there is no retention policy " + std::string(*policy) + ": autogen is the only one"));
   write(exchange, std::string(exchange.request().query_value("db").value_or("")), error_v1);
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
+#include <string_view>
 #include <vector>
 
 #include "kernel/base/hash128.h"
@@ -26,7 +28,9 @@ class KeySet {
   std::vector<Hash128> sorted() const {
     std::vector<Hash128> all;
     all.reserve(size_);
-    std::copy_if(slots_.begin(), slots_.end(), std::back_inserter(all), [](const Hash128& slot) { return slot != Hash128{}; });
+    std::copy_if(slots_.begin(), slots_.end(), std::back_inserter(all),
+                 [](const Hash128& slot) { return slot != Hash128{}; });
+    // total order: no two are equal
     std::sort(all.begin(), all.end(),
               [](const Hash128& a, const Hash128& b) { return a.high != b.high ? a.high < b.high : a.low < b.low; });
     return all;

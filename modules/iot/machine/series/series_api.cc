@@ -196,7 +196,8 @@ void render_lines(const LoggedCommand& logged, uint16_t number, RecordWriter& ou
   Line line;
   for (uint32_t i = 0; reader.next(line); ++i) {
     const bool drop = i / 8 < dropped.size() && (static_cast<uint8_t>(dropped[i / 8]) >> i % 8 & 1) != 0;
-    if (!drop) append_record_line(text, line.head, line.body, line.time ? *line.time * command->unit_ns : command->default_time);
+    if (!drop)
+      append_record_line(text, line.head, line.body, line.time ? *line.time * command->unit_ns : command->default_time);
   }
   out.add({key, true, as_bytes(text)});
 }

@@ -22,23 +22,25 @@ namespace heptane::iot::series {
 constexpr MachineId kSeriesMachineId = machine_ids::kFirstModule + 5;
 
 enum SeriesCommand : CommandType {
-  kWriteLines = 1,      // payload: a LinesCommand. Reply numbers: lines taken, lines dropped; payload: of some dropped, a Dropped.
-                        // Refused with nothing taken: not_found (the database), invalid_argument (field types; detail: the line,
-                        // from 1, among the command's), no_space (series or fields; likewise)
+  kWriteLines =
+      1,  // payload: a LinesCommand. Reply numbers: lines taken, lines dropped; payload: of some dropped, a Dropped.
+          // Refused with nothing taken: not_found (the database), invalid_argument (field types; detail: the line,
+          // from 1, among the command's), no_space (series or fields; likewise)
   kCreateDatabase = 2,  // payload: name. Reply numbers: 1, or 0 when it was there. Refused: invalid_argument, no_space,
                         // exists (a client's stream of the name)
   kDropDatabase = 3,    // payload: name. Reply numbers: 1, or 0 when it was not there
 };
 
 enum SeriesQuery : uint16_t {
-  kQueryDatabases = 1,  // reply payload: names (texts), sorted; numbers: the partition of `iot.lines`, or kNoPartition; its end
+  kQueryDatabases =
+      1,  // reply payload: names (texts), sorted; numbers: the partition of `iot.lines`, or kNoPartition; its end
 };
 
 constexpr size_t kDatabaseNameBytesMax = 64;
 constexpr size_t kDatabasesMax = 1'000;
-constexpr size_t kLinesBytesMax = 4'000'000;   // of one request, unpacked
-constexpr size_t kTableBytesMax = 128 << 10;   // what a command says beside its lines
-constexpr int64_t kSeriesMax = 1'000'000;      // of all databases, where series.max_series says nothing
+constexpr size_t kLinesBytesMax = 4'000'000;  // of one request, unpacked
+constexpr size_t kTableBytesMax = 128 << 10;  // what a command says beside its lines
+constexpr int64_t kSeriesMax = 1'000'000;     // of all databases, where series.max_series says nothing
 constexpr int64_t kSeriesCeiling = 10'000'000;
 constexpr size_t kFieldsOfAllMax = 1'000'000;  // measurement and field names of all databases
 constexpr size_t kFieldNamesBytesMax = size_t{64} << 20;

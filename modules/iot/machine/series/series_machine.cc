@@ -112,7 +112,8 @@ bool SeriesMachine::take_tables(const LinesCommand& lines, Database& database) {
     if (there != database.fields.end() && there->second != place.type) return false;
     if (there != database.fields.end()) continue;
     bytes += key.size();
-    if (const auto [at, added] = fields.emplace(std::move(key), place.type); !added && at->second != place.type) return false;
+    if (const auto [at, added] = fields.emplace(std::move(key), place.type); !added && at->second != place.type)
+      return false;
   }
   if (series_ + series.size() > series_max_ && !series.empty()) return false;
   if (fields_ + fields.size() > kFieldsOfAllMax || field_bytes_ + bytes > kFieldNamesBytesMax) return false;

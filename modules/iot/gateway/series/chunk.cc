@@ -1,4 +1,4 @@
-#include "modules/iot/domain/series/chunk.h"
+#include "modules/iot/gateway/series/chunk.h"
 
 #include <algorithm>
 #include <bit>

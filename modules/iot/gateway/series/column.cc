@@ -1,4 +1,4 @@
-#include "modules/iot/domain/series/column.h"
+#include "modules/iot/gateway/series/column.h"
 
 #include <algorithm>
 #include <numeric>

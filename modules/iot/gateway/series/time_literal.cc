@@ -1,4 +1,4 @@
-#include "modules/iot/domain/series/time_literal.h"
+#include "modules/iot/gateway/series/time_literal.h"
 
 #include <charconv>
 #include <chrono>

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "kernel/base/result.h"
-#include "modules/iot/domain/series/column.h"
-#include "modules/iot/domain/series/influxql.h"
+#include "modules/iot/gateway/series/column.h"
+#include "modules/iot/gateway/series/influxql.h"
 
 namespace heptane::iot::series {
 

@@ -1,27 +1,31 @@
-#include "modules/iot/domain/series/influxql.h"
+#include "modules/iot/gateway/series/influxql.h"
 
 #include <regex.h>
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
 #include <utility>
 
-#include "modules/iot/domain/series/influxql_lexer.h"
-#include "modules/iot/domain/series/time_literal.h"
+#include "modules/iot/gateway/series/influxql_lexer.h"
+#include "modules/iot/gateway/series/time_literal.h"
 
 namespace heptane::iot::series {
 
 namespace {
 
-constexpr std::pair<std::string_view, Function> kFunctions[] = {
-    {"mean", Function::mean},   {"sum", Function::sum},     {"count", Function::count},
-    {"min", Function::min},     {"max", Function::max},     {"first", Function::first},
-    {"last", Function::last},   {"percentile", Function::percentile}, {"derivative", Function::derivative}};
-constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr std::pair<std::string_view, Function> kFunctions[] = {{"mean", Function::mean},
+                                                                {"sum", Function::sum},
+                                                                {"count", Function::count},
+                                                                {"min", Function::min},
+                                                                {"max", Function::max},
+                                                                {"first", Function::first},
+                                                                {"last", Function::last},
+                                                                {"percentile", Function::percentile},
+                                                                {"derivative", Function::derivative}};
 // What ends a name list or begins the next clause; a bare one is no name.
-constexpr std::string_view kKeywords[] = {"select", "from", "where", "group", "by", "order", "limit", "offset", "and", "or",
-                                          "as", "show", "on", "with", "key", "in", "fill", "slimit", "soffset", "into"};
+constexpr std::string_view kKeywords[] = {"select", "from", "where", "group",  "by",      "order", "limit",
+                                          "offset", "and",  "or",    "as",     "show",    "on",    "with",
+                                          "key",    "in",   "fill",  "slimit", "soffset", "into"};
 
 Function function_of(const Word& word) {
   if (word.kind != WordKind::name) return Function::none;
@@ -117,7 +121,10 @@ class Parser {
   bool real_number(double& into) {
     const bool negative = sign("-");
     if (word().kind != WordKind::number) return expected("a number");
-    into = std::strtod(word().text.c_str(), nullptr) * (negative ? -1 : 1);
+    const std::string& text = word().text;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), into);
+    if (error != std::errc() || end != text.data() + text.size()) return expected("a number");
+    if (negative) into = -into;
     lexer_.next();
     return true;
   }
@@ -254,7 +261,8 @@ class Parser {
       std::string tag;
       if (!name(tag, "a tag, time(...) or *")) return false;
       if (plain && word().is_sign("(")) {
-        if (tag != "time" || select.interval_ns > 0) return fail("found " + tag + "(...), expected a tag or one time(...)");
+        if (tag != "time" || select.interval_ns > 0)
+          return fail("found " + tag + "(...), expected a tag or one time(...)");
         if (!windows(select)) return false;
       } else if (select.by_tags.size() == kColumnsMax) {
         return fail("more than 256 tags");

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "kernel/base/bytes.h"
-#include "modules/iot/domain/series/column.h"
+#include "modules/iot/gateway/series/column.h"
 
 namespace heptane::iot::series {
 

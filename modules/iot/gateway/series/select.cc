@@ -1,4 +1,4 @@
-#include "modules/iot/domain/series/select.h"
+#include "modules/iot/gateway/series/select.h"
 
 #include <algorithm>
 #include <cmath>
@@ -280,7 +280,8 @@ Result<void> SelectRun::hold(size_t count) {
 Result<void> SelectRun::use_windows(const Column& column) {
   const Output& output = outputs_[output_at_];
   const Function function = inner_of(output.selected);
-  const bool holding = holds_values(function) || (function == Function::none && output.selected.function != Function::none);
+  const bool holding =
+      holds_values(function) || (function == Function::none && output.selected.function != Function::none);
   if (holding) HEPTANE_TRY(hold(column.size()));
   Windows& windows = windows_[output_at_];
   for (size_t i = 0; i < column.size(); ++i) {
@@ -292,7 +293,8 @@ Result<void> SelectRun::use_windows(const Column& column) {
     if (function == Function::first) choose = choose || time < into.time;
     if (function == Function::last) choose = choose || time >= into.time;
     if (function == Function::min || function == Function::max) {
-      const bool better = function == Function::min ? less(column.type, bits, into.bits) : less(column.type, into.bits, bits);
+      const bool better =
+          function == Function::min ? less(column.type, bits, into.bits) : less(column.type, into.bits, bits);
       const bool same = !better && bits == into.bits;
       choose = choose || better || (same && time < into.time);
     }
@@ -319,10 +321,12 @@ Cell SelectRun::result_of(const Output& output, Accumulator& accumulator) const 
   switch (inner_of(output.selected)) {
     case Function::count: return static_cast<int64_t>(accumulator.count);
     case Function::mean: return accumulator.real_sum / static_cast<double>(accumulator.count);
-    case Function::sum: return output.type == FieldType::real ? Cell(accumulator.real_sum) : typed(accumulator.whole_sum);
+    case Function::sum:
+      return output.type == FieldType::real ? Cell(accumulator.real_sum) : typed(accumulator.whole_sum);
     case Function::percentile: {
       auto& held = accumulator.held;
-      std::stable_sort(held.begin(), held.end(), [&](const Held& a, const Held& b) { return less(output.type, a.bits, b.bits); });
+      std::stable_sort(held.begin(), held.end(),
+                       [&](const Held& a, const Held& b) { return less(output.type, a.bits, b.bits); });
       const double place = std::floor(static_cast<double>(held.size()) * output.selected.percent / 100 + 0.5) - 1;
       if (place < 0 || place >= static_cast<double>(held.size())) return {};
       accumulator.time = held[static_cast<size_t>(place)].time;
@@ -356,7 +360,8 @@ void SelectRun::finish_raw(Table& table) {
     row.emplace_back(key.first);
     for (size_t i = 0; i < cells.size(); ++i) {
       const Output& output = outputs_[i];
-      std::string tag = output.is_tag ? tag_of(*group_->second.series[key.second], output.selected.field) : std::string();
+      std::string tag =
+          output.is_tag ? tag_of(*group_->second.series[key.second], output.selected.field) : std::string();
       row.push_back(tag.empty() ? std::move(cells[i]) : Cell(std::move(tag)));
     }
   }
@@ -424,7 +429,8 @@ void SelectRun::fill_gaps(std::vector<std::vector<Cell>>& rows) const {
         continue;
       }
       if (select_.fill == Fill::null && counts) cell = int64_t{0};
-      if (select_.fill == Fill::number) cell = counts ? Cell(static_cast<int64_t>(select_.fill_number)) : Cell(select_.fill_number);
+      if (select_.fill == Fill::number)
+        cell = counts ? Cell(static_cast<int64_t>(select_.fill_number)) : Cell(select_.fill_number);
       if (select_.fill == Fill::previous && before < i) cell = rows[before][column];
     }
   }

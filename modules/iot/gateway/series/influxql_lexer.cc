@@ -1,4 +1,4 @@
-#include "modules/iot/domain/series/influxql_lexer.h"
+#include "modules/iot/gateway/series/influxql_lexer.h"
 
 #include <algorithm>
 #include <charconv>
@@ -15,10 +15,18 @@ char lower(char at) { return at >= 'A' && at <= 'Z' ? static_cast<char>(at - 'A'
 
 int64_t unit_of(std::string_view name) {
   constexpr int64_t kSecond = 1'000'000'000;
-  constexpr std::pair<std::string_view, int64_t> kUnits[] = {
-      {"ns", 1},          {"u", 1'000},        {"us", 1'000},           {"µ", 1'000},         {"ms", 1'000'000},
-      {"s", kSecond},     {"m", 60 * kSecond}, {"h", 3'600 * kSecond}, {"d", 86'400 * kSecond}, {"w", 604'800 * kSecond}};
-  const auto* found = std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& u) { return u.first == name; });
+  constexpr std::pair<std::string_view, int64_t> kUnits[] = {{"ns", 1},
+                                                             {"u", 1'000},
+                                                             {"us", 1'000},
+                                                             {"µ", 1'000},
+                                                             {"ms", 1'000'000},
+                                                             {"s", kSecond},
+                                                             {"m", 60 * kSecond},
+                                                             {"h", 3'600 * kSecond},
+                                                             {"d", 86'400 * kSecond},
+                                                             {"w", 604'800 * kSecond}};
+  const auto* found =
+      std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& u) { return u.first == name; });
   return found == std::end(kUnits) ? 0 : found->second;
 }
 
@@ -46,7 +54,8 @@ bool parse_duration(std::string_view text, int64_t& ns) {
 }
 
 void Lexer::skip_blank() {
-  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r')) ++at_;
+  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r'))
+    ++at_;
 }
 
 void Lexer::as_pattern() {
@@ -99,7 +108,8 @@ void Lexer::number() {
 
 void Lexer::sign() {
   const std::string_view two = text_.substr(at_, 2);
-  const bool pair = two == "!=" || two == "<=" || two == ">=" || two == "<>" || two == "=~" || two == "!~" || two == "::";
+  const bool pair =
+      two == "!=" || two == "<=" || two == ">=" || two == "<>" || two == "=~" || two == "!~" || two == "::";
   at_ += pair ? 2 : 1;
   finish(WordKind::sign, begin_);
 }
