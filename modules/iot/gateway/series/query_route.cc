@@ -24,6 +24,7 @@ using http::HttpResponse;
 constexpr int64_t kWaitNs = 1'000'000'000;
 constexpr int64_t kLookEveryNs = 1'000'000;
 constexpr size_t kChunkRows = 10'000;
+constexpr size_t kPieceBytes = 64 << 10;  // of the response, at least
 
 struct Querying {
   explicit Querying(Projection& projection) : shown(projection) {}
@@ -55,7 +56,8 @@ std::optional<std::string> parameter(const http::HttpRequest& request, std::stri
 void run_next(HttpExchange& exchange, const QueryingPointer& querying);
 
 void send_pieces(HttpExchange& exchange, const QueryingPointer& querying) {
-  std::string piece = querying->writer->next();
+  std::string piece;
+  while (piece.size() < kPieceBytes && !querying->writer->done()) piece += querying->writer->next();
   if (querying->writer->done()) return exchange.end(std::move(piece));
   exchange.send_piece(std::move(piece), [querying](HttpExchange& room) { send_pieces(room, querying); });
 }
