@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 namespace heptane::iot::series {
@@ -50,9 +51,7 @@ bool chooses(Function function) {
          function == Function::last || function == Function::percentile;
 }
 
-bool holds_values(Function function) { return function == Function::percentile || function == Function::derivative; }
-
-// What is worked out of each window.
+// What is worked out of each window; none: its points themselves (a derivative of them).
 Function inner_of(const Selected& selected) {
   return selected.function == Function::derivative ? selected.inner : selected.function;
 }
@@ -96,10 +95,23 @@ double number_in(const Cell& cell) {
   return 0;
 }
 
+// Towards zero; at its ends where 64 bits end.
+int64_t whole_of(double number) {
+  constexpr double kEnd = 9'223'372'036'854'775'808.0;
+  if (number >= kEnd) return std::numeric_limits<int64_t>::max();
+  return number <= -kEnd ? std::numeric_limits<int64_t>::min() : static_cast<int64_t>(number);
+}
+
+uint64_t natural_of(double number) {
+  constexpr double kEnd = 18'446'744'073'709'551'616.0;
+  if (number >= kEnd) return std::numeric_limits<uint64_t>::max();
+  return number <= 0 ? 0 : static_cast<uint64_t>(number);
+}
+
 // A number in the type that the others of the column have.
 Cell like(const Cell& other, double number) {
-  if (std::holds_alternative<int64_t>(other)) return static_cast<int64_t>(number);
-  if (std::holds_alternative<uint64_t>(other)) return static_cast<uint64_t>(std::max(number, 0.0));
+  if (std::holds_alternative<int64_t>(other)) return whole_of(number);
+  if (std::holds_alternative<uint64_t>(other)) return natural_of(number);
   return number;
 }
 
@@ -107,6 +119,16 @@ bool is_none(const Cell& cell) { return std::holds_alternative<std::monostate>(c
 bool is_numeric(const Cell& cell) {
   return std::holds_alternative<double>(cell) || std::holds_alternative<int64_t>(cell) ||
          std::holds_alternative<uint64_t>(cell);
+}
+
+// Fills a column's rows between two that have values.
+void draw_line(std::vector<std::vector<Cell>>& rows, size_t column, size_t from, size_t to) {
+  const double begin = number_in(rows[from][column]);
+  const double rise = number_in(rows[to][column]) - begin;
+  for (size_t i = from + 1; i < to; ++i) {
+    const double share = static_cast<double>(i - from) / static_cast<double>(to - from);
+    rows[i][column] = like(rows[to][column], begin + rise * share);
+  }
 }
 
 }  // namespace
@@ -277,28 +299,29 @@ Result<void> SelectRun::hold(size_t count) {
   return {};
 }
 
+// Whether this point is the chosen one of its window, of what has come so far.
+bool SelectRun::takes_over(Function function, FieldType type, const Accumulator& before, int64_t time, uint64_t bits) {
+  if (before.count == 0) return true;
+  switch (function) {
+    case Function::first: return time < before.time;
+    case Function::last: return time >= before.time;
+    case Function::min: return less(type, bits, before.bits) || (bits == before.bits && time < before.time);
+    case Function::max: return less(type, before.bits, bits) || (bits == before.bits && time < before.time);
+    default: return false;
+  }
+}
+
 Result<void> SelectRun::use_windows(const Column& column) {
-  const Output& output = outputs_[output_at_];
-  const Function function = inner_of(output.selected);
-  const bool holding =
-      holds_values(function) || (function == Function::none && output.selected.function != Function::none);
+  const Function function = inner_of(outputs_[output_at_].selected);
+  const bool holding = function == Function::percentile || function == Function::none;
   if (holding) HEPTANE_TRY(hold(column.size()));
   Windows& windows = windows_[output_at_];
   for (size_t i = 0; i < column.size(); ++i) {
     const int64_t time = column.times[i];
+    const uint64_t bits = column.is_text() ? 0 : column.bits[i];
     Accumulator& into = windows[window_of(time)];
     if (windows.size() > kCellsMax) return too_much();
-    const uint64_t bits = column.is_text() ? 0 : column.bits[i];
-    bool choose = into.count == 0;
-    if (function == Function::first) choose = choose || time < into.time;
-    if (function == Function::last) choose = choose || time >= into.time;
-    if (function == Function::min || function == Function::max) {
-      const bool better =
-          function == Function::min ? less(column.type, bits, into.bits) : less(column.type, into.bits, bits);
-      const bool same = !better && bits == into.bits;
-      choose = choose || better || (same && time < into.time);
-    }
-    if (choose) {
+    if (takes_over(function, column.type, into, time, bits)) {
       into.time = time;
       into.bits = bits;
       if (column.is_text()) into.text = column.texts[i];
@@ -415,23 +438,19 @@ void SelectRun::finish_filled(Table& table) {
 void SelectRun::fill_gaps(std::vector<std::vector<Cell>>& rows) const {
   for (size_t column = 1; column <= outputs_.size(); ++column) {
     const bool counts = outputs_[column - 1].selected.function == Function::count;
-    size_t before = rows.size();  // the last row with a value
+    std::optional<size_t> before;  // the last row with a value
     for (size_t i = 0; i < rows.size(); ++i) {
       Cell& cell = rows[i][column];
       if (!is_none(cell)) {
-        const bool gap = before < i && i - before > 1 && select_.fill == Fill::linear && is_numeric(cell);
-        for (size_t hole = before + 1; gap && hole < i; ++hole) {
-          const double a = number_in(rows[before][column]);
-          const double share = static_cast<double>(hole - before) / static_cast<double>(i - before);
-          rows[hole][column] = like(cell, a + (number_in(cell) - a) * share);
-        }
+        if (before && select_.fill == Fill::linear && is_numeric(cell)) draw_line(rows, column, *before, i);
         before = i;
-        continue;
+      } else if (select_.fill == Fill::previous && before) {
+        cell = rows[*before][column];
+      } else if (select_.fill == Fill::number) {
+        cell = counts ? Cell(whole_of(select_.fill_number)) : Cell(select_.fill_number);
+      } else if (select_.fill == Fill::null && counts) {
+        cell = int64_t{0};
       }
-      if (select_.fill == Fill::null && counts) cell = int64_t{0};
-      if (select_.fill == Fill::number)
-        cell = counts ? Cell(static_cast<int64_t>(select_.fill_number)) : Cell(select_.fill_number);
-      if (select_.fill == Fill::previous && before < i) cell = rows[before][column];
     }
   }
 }

@@ -2,9 +2,9 @@
 // series. What it answers is bounded (kCellsMax); what would be more is an error that says how to ask for less. Pure; one owner.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -103,6 +103,7 @@ class SelectRun {
   Result<void> use(const Piece& piece);
   Result<void> use_raw(const Column& column);
   Result<void> use_windows(const Column& column);
+  static bool takes_over(Function function, FieldType type, const Accumulator& before, int64_t time, uint64_t bits);
   bool enough() const;
   Result<void> hold(size_t count);
   void finish_group();
