@@ -259,10 +259,15 @@ Result<bool> SelectRun::step() {
   return true;
 }
 
+// With a LIMIT: others are let go.
+uint64_t SelectRun::wanted_rows() const {
+  return std::min(*select_.limit, uint64_t{kCellsMax}) + std::min(select_.offset, uint64_t{kCellsMax});
+}
+
 // All rows that are wanted lie before what comes now.
 bool SelectRun::enough() const {
   if (select_.aggregates() || select_.descending || !select_.limit) return false;
-  return rows_.size() >= *select_.limit + select_.offset && !rows_.empty() && from_ > rows_.rbegin()->first.first;
+  return rows_.size() >= wanted_rows() && from_ > rows_.rbegin()->first.first;
 }
 
 Result<void> SelectRun::use(const Piece& piece) {
@@ -271,12 +276,12 @@ Result<void> SelectRun::use(const Piece& piece) {
 }
 
 Result<void> SelectRun::use_raw(const Column& column) {
-  const uint64_t most = select_.limit ? *select_.limit + std::min(select_.offset, uint64_t{kCellsMax}) : kCellsMax;
   for (size_t i = 0; i < column.size(); ++i) {
     std::vector<Cell>& row = rows_[{column.times[i], series_at_}];
     if (row.empty()) row.resize(outputs_.size());
     row[output_at_] = cell_of(column, i);
-    if (rows_.size() > most) rows_.erase(select_.descending ? rows_.begin() : std::prev(rows_.end()));
+    if (select_.limit && rows_.size() > wanted_rows())
+      rows_.erase(select_.descending ? rows_.begin() : std::prev(rows_.end()));
     if (cells_ + rows_.size() * outputs_.size() > kCellsMax) return too_much();
   }
   return {};

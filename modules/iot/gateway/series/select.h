@@ -105,6 +105,7 @@ class SelectRun {
   Result<void> use_windows(const Column& column);
   static bool takes_over(Function function, FieldType type, const Accumulator& before, int64_t time, uint64_t bits);
   bool enough() const;
+  uint64_t wanted_rows() const;
   Result<void> hold(size_t count);
   void finish_group();
   void finish_raw(Table& table);
