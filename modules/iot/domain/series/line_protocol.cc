@@ -14,6 +14,7 @@ constexpr uint8_t kEndsMeasurement = 1;
 constexpr uint8_t kEndsKey = 2;
 constexpr uint8_t kEndsWord = 4;  // an unquoted value
 constexpr uint8_t kControl = 8;
+constexpr uint8_t kSpecial = 16;  // a backslash, or beyond ASCII
 
 constexpr std::array<uint8_t, 256> make_classes() {
   std::array<uint8_t, 256> classes{};
@@ -22,6 +23,8 @@ constexpr std::array<uint8_t, 256> make_classes() {
   for (const char at : {' ', ','}) classes[static_cast<uint8_t>(at)] = kEndsMeasurement | kEndsKey | kEndsWord;
   for (const char at : {'\n', '\r', '\t'}) classes[static_cast<uint8_t>(at)] |= kEndsWord;
   classes['='] = kEndsKey;
+  classes['\\'] = kSpecial;
+  for (size_t i = 0x80; i < classes.size(); ++i) classes[i] = kSpecial;
   return classes;
 }
 constexpr std::array<uint8_t, 256> kClasses = make_classes();
@@ -267,15 +270,18 @@ bool LineReader::read_line(Line& line) {
 bool LineReader::read_token(Token token, std::string_view& into, std::string_view what) {
   const uint8_t ends = token == Token::measurement ? kEndsMeasurement : kEndsKey;
   const size_t begin = at_;
-  uint8_t all = 0;
-  while (at_ < input_.size() && (class_of(input_[at_]) & ends) == 0) {
-    const bool escape = input_[at_] == '\\' && at_ + 1 < input_.size() && meaning_of(input_[at_ + 1], token) != '\0';
-    all |= static_cast<uint8_t>(input_[at_]);
+  bool beyond_ascii = false;
+  while (true) {
+    while (at_ < input_.size() && (class_of(input_[at_]) & (ends | kSpecial)) == 0) ++at_;
+    if (done() || (class_of(input_[at_]) & ends) != 0) break;
+    const bool backslash = input_[at_] == '\\';
+    const bool escape = backslash && at_ + 1 < input_.size() && meaning_of(input_[at_ + 1], token) != '\0';
+    beyond_ascii = beyond_ascii || !backslash;
     at_ += escape ? 2 : 1;
   }
   into = input_.substr(begin, at_ - begin);
   if (into.empty()) return fail(what);
-  if ((all & 0x80) != 0 && !is_utf8(into)) return fail("a name that is not UTF-8");
+  if (beyond_ascii && !is_utf8(into)) return fail("a name that is not UTF-8");
   return true;
 }
 

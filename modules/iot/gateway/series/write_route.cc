@@ -15,8 +15,8 @@ namespace {
 using http::HttpExchange;
 using http::HttpResponse;
 
-constexpr size_t kReadHereBytes = 64 << 10;  // more is the worker's
-constexpr size_t kShownBytes = 200;          // of a refused line
+constexpr size_t kReadHereBytes = 512 << 10;  // a millisecond or two; more is the worker's
+constexpr size_t kShownBytes = 200;           // of a refused line
 
 using ErrorForm = HttpResponse (*)(int status, std::string_view message);
 

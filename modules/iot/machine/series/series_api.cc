@@ -110,7 +110,7 @@ bool LinesCommandWriter::add(const Line& line, std::string_view key) {
   ++count_;
   if (!fits()) return true;
   note_series(key, offset);
-  note_fields(line, offset, body);
+  if (!has_last_shape(line)) note_fields(line, offset, body);
   return true;
 }
 
@@ -118,6 +118,18 @@ void LinesCommandWriter::note_series(std::string_view key, size_t offset) {
   if (!known_series_.add(key_hash(key))) return;
   series_.push_back({static_cast<uint32_t>(offset), static_cast<uint16_t>(key.size())});
   tables_bytes_ += kPlaceBytes;
+}
+
+// Lines of one kind come together: what is known of one is known of the next.
+bool LinesCommandWriter::has_last_shape(const Line& line) {
+  bool same = line.measurement == last_measurement_ && line.fields.size() == last_fields_.size();
+  for (size_t i = 0; same && i < last_fields_.size(); ++i)
+    same = line.fields[i].name == last_fields_[i].first && line.fields[i].value.type == last_fields_[i].second;
+  if (same) return true;
+  last_measurement_ = line.measurement;
+  last_fields_.clear();
+  for (const Field& field : line.fields) last_fields_.emplace_back(field.name, field.value.type);
+  return false;
 }
 
 // A field is known by its measurement, its name and its type.

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernel/base/bytes.h"
@@ -85,7 +86,7 @@ struct LinesCommand {
 };
 std::optional<LinesCommand> decode_lines(Bytes payload);
 
-// Makes the command of one request, line by line.
+// Makes the command of one request, line by line. Keeps views of the lines.
 class LinesCommandWriter {
  public:
   LinesCommandWriter(std::string_view database, int64_t unit_ns, int64_t default_time, size_t expected_bytes);
@@ -96,6 +97,7 @@ class LinesCommandWriter {
 
  private:
   void note_series(std::string_view key, size_t offset);
+  bool has_last_shape(const Line& line);
   void note_fields(const Line& line, size_t line_offset, size_t body_offset);
   bool fits() const { return tables_bytes_ <= kTableBytesMax; }
 
@@ -108,6 +110,8 @@ class LinesCommandWriter {
   std::string lines_;
   KeySet known_series_;  // what the command has named so far
   KeySet known_fields_;
+  std::string_view last_measurement_;  // of the last line, and what fields it had
+  std::vector<std::pair<std::string_view, FieldType>> last_fields_;
   std::vector<Place> series_;
   std::vector<FieldPlace> fields_;
 };
