@@ -36,6 +36,8 @@ constexpr Bench kBenches[] = {
      "start to ready, idle memory beside Redis, idle connections beside NATS (BENCH_CONNECTIONS)"},
     {"mqtt", &heptane::bench::bench_mqtt,
      "the MQTT broker beside mosquitto (BENCH_MQTT_ROWS, BENCH_MQTT_PAIRS, BENCH_MQTT_MS)"},
+    {"series", &heptane::bench::bench_series,
+     "line protocol, synced, beside influxdb (BENCH_SERIES_REQUESTS, BENCH_SERIES_ROUNDS)"},
 #ifdef HEPTANE_BENCH_RDKAFKA
     {"produce", &heptane::bench::bench_produce,
      "librdkafka's producer, acks=all, beside its mock broker (BENCH_PRODUCE_BYTES, BENCH_PRODUCE_ROUNDS)"},

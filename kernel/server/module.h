@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "kernel/admin/operations.h"
+#include "kernel/auth/gate.h"
 #include "kernel/auth/sasl.h"
+#include "kernel/base/disk.h"
 #include "kernel/base/telemetry.h"
 #include "kernel/config/settings.h"
 #include "kernel/net/http/router.h"
@@ -27,6 +29,10 @@ struct ServerFacts {
   auth::Authenticator* authenticator = nullptr;      // null: authentication is off. Outlives the modules' listeners
   net::Quotas* quotas = nullptr;                     // what clients may use; outlives the modules' listeners
   const streams::ViewInputs* view_inputs = nullptr;  // views that clients may append to; likewise
+  auth::Gate* gate = nullptr;                        // who asks over HTTP, on or off; likewise
+  Disk* disk = nullptr;                              // outlives the modules
+  std::string data_directory{};
+  std::vector<std::string> http_hosts{};  // names besides loopback's that an HTTP listener answers to
 };
 
 struct ListenerSpec {

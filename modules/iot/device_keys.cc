@@ -1,6 +1,7 @@
 #include "modules/iot/device_keys.h"
 
 #include "modules/iot/machine/devices/device_api.h"
+#include "modules/iot/machine/series/series_api.h"
 
 namespace heptane::iot {
 
@@ -27,6 +28,17 @@ std::vector<config::Key> device_keys() {
       limit(devices::kMaxThings, Type::integer, "Devices in the registry; default: 1000000", devices::kThingsCeiling),
       limit(devices::kMaxAttributes, Type::integer, "Attributes of a device; default: 50", devices::kAttributesCeiling),
       limit(devices::kMaxThingBytes, Type::size, "All texts of a device; default: 8 KiB", devices::kThingBytesCeiling)};
+}
+
+std::vector<config::Key> series_keys() {
+  using config::Type;
+  config::Key head{.name = std::string(kSeriesHeadBytes), .type = Type::size};
+  head.help = "Points in memory before they are written to a file; twice as much while they are";
+  head.fallback = kSeriesHeadDefault;
+  head.min = int64_t{1} << 20;
+  head.max = int64_t{4} << 30;
+  return {limit(series::kMaxSeries, Type::integer, "Series of all databases; default: 1000000", series::kSeriesCeiling),
+          head};
 }
 
 }  // namespace heptane::iot

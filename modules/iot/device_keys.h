@@ -1,12 +1,19 @@
-// The registry's configuration: limits that apply() judges by, so a change of one is in the log. Called at start.
+// The configuration of devices and of series: limits that apply() judges by, so a change of one is in the log; and the memory of the
+// points. Called at start.
 #pragma once
 
+#include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "kernel/config/key.h"
 
 namespace heptane::iot {
 
+constexpr std::string_view kSeriesHeadBytes = "series.head_bytes";
+constexpr int64_t kSeriesHeadDefault = int64_t{64} << 20;
+
 std::vector<config::Key> device_keys();
+std::vector<config::Key> series_keys();
 
 }  // namespace heptane::iot

@@ -17,10 +17,12 @@
 #include "modules/iot/gateway/mqtt/stream_settings.h"
 #include "modules/iot/gateway/mqtt/view_publisher.h"
 #include "modules/iot/gateway/rules/rule_settings.h"
+#include "modules/iot/gateway/series/series_http.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
 #include "modules/iot/machine/rules/rules_machine.h"
+#include "modules/iot/machine/series/series_machine.h"
 
 namespace heptane::iot {
 
@@ -32,6 +34,7 @@ using mqtt::MqttCounters;
 using mqtt::MqttOptions;
 
 constexpr uint16_t kMqttPort = 1883;
+constexpr uint16_t kSeriesPort = 8086;
 constexpr int64_t kKiB = 1 << 10;
 constexpr int64_t kMiB = 1 << 20;
 
@@ -219,12 +222,15 @@ class IotModule final : public server::Module {
     for (config::Key& key : config::keys_of<MqttOptions>(mqtt_keys())) keys.push_back(std::move(key));
     for (config::Key& key : device_keys()) keys.push_back(std::move(key));
     for (config::Key& key : config::keys_of<RuleOptions>(rule_keys())) keys.push_back(std::move(key));
+    for (config::Key& key : server::listener_keys("series", kSeriesPort)) keys.push_back(std::move(key));
+    for (config::Key& key : series_keys()) keys.push_back(std::move(key));
     return keys;
   }
 
   // Fixed at start, but for the streams and rules: clients were told.
   void configure(const config::Settings& settings) override {
     configure_rules(settings);
+    series_head_bytes_ = settings.number(kSeriesHeadBytes);
     if (broker_ == nullptr) return settings.land<MqttOptions>(mqtt_keys(), options_);
     MqttOptions wanted;
     settings.land<MqttOptions>(mqtt_keys(), wanted);
@@ -251,7 +257,7 @@ class IotModule final : public server::Module {
              [this](bool json) { return devices::past_shadows(devices_, json); }}};
   }
 
-  std::vector<StateMachine*> machines() override { return {&machine_, &devices_, &jobs_, &rules_machine_}; }
+  std::vector<StateMachine*> machines() override { return {&machine_, &devices_, &jobs_, &rules_machine_, &series_}; }
 
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
     options_.authenticator = facts.authenticator;
@@ -271,7 +277,9 @@ class IotModule final : public server::Module {
     runner_ = std::make_unique<rules::RuleRunner>(options_.report);
     runner_->want(rules::rules_of_tables(rule_options_.rules));
     rule_session_ = std::make_unique<rules::RuleProtocol>(*runner_);
-    return {{mqtt_.get(), kMqttPort, false, {resident_.get(), rule_session_.get()}}};
+    open_series(facts);
+    return {{mqtt_.get(), kMqttPort, false, {resident_.get(), rule_session_.get()}},
+            {series_http_.get(), kSeriesPort, false, {series_resident_.get()}}};
   }
 
   streams::ViewInput* view_input() override { return publisher_.get(); }
@@ -292,11 +300,14 @@ class IotModule final : public server::Module {
             {devices::kDevicesMachineId, devices::kShadowRequest,
              [this](const Buffer&, const Reply& reply) { broker_->shadows().deliver(reply); }},
             {devices::kDevicesMachineId, devices::kCreateThings,
-             [this](const Buffer& payload, const Reply& reply) { broker_->things().created(payload, reply); }}};
+             [this](const Buffer& payload, const Reply& reply) { broker_->things().created(payload, reply); }},
+            {series::kSeriesMachineId, series::kCreateDatabase,
+             [this](const Buffer&, const Reply&) { projection_->poke(); }}};
   }
 
   void register_metrics(Telemetry& telemetry) override {
     register_mqtt(broker_->counters(), telemetry);
+    register_series(telemetry);
     telemetry.gauge("heptane_mqtt_sessions", "Sessions that outlive their connections",
                     [this] { return static_cast<double>(machine_.sessions_count()); });
     telemetry.gauge("heptane_devices", "Devices in the registry",
@@ -339,6 +350,35 @@ class IotModule final : public server::Module {
     broker_->release_foreign(told->messages, told->statuses.size(), published);
   }
 
+  void open_series(const server::ServerFacts& facts) {
+    projection_ = std::make_unique<series::Projection>(*facts.disk, facts.data_directory + "/series",
+                                                       static_cast<uint64_t>(series_head_bytes_), options_.report);
+    series_resident_ = std::make_unique<series::ProjectionProtocol>(*projection_);
+    series_http_ = std::make_unique<http::HttpProtocol>(
+        "series",
+        series::make_series_service(*projection_, facts.gate, facts.quotas, series_http_counters_, facts.http_hosts));
+  }
+
+  void register_series(Telemetry& telemetry) {
+    for (size_t i = 1; i < http::HttpCounters::kClasses; ++i)
+      telemetry.counter("heptane_http_responses_total", "HTTP responses, by class of the status",
+                        [&count = series_http_counters_.responses[i]] {
+                          return static_cast<double>(count.load(std::memory_order_relaxed));
+                        },
+                        {{"class", std::to_string(i) + "xx"}, {"listener", "series"}});
+    const series::SeriesStore& store = projection_->store();
+    telemetry.gauge("heptane_series", "Series of all databases",
+                    [this] { return static_cast<double>(series_.series_count()); });
+    telemetry.gauge("heptane_series_points", "Points that are shown, repeats of a time included",
+                    [&store] { return static_cast<double>(store.points_count()); });
+    telemetry.gauge("heptane_series_shown_offset", "Records of iot.lines that queries see",
+                    [&store] { return static_cast<double>(store.applied()); });
+    telemetry.gauge("heptane_series_head_bytes", "Points that are in memory and in no file",
+                    [&store] { return static_cast<double>(store.head_bytes()); });
+    telemetry.gauge("heptane_series_files", "Chunk files",
+                    [&store] { return static_cast<double>(store.files_count()); });
+  }
+
   void open_websocket(http::HttpExchange& exchange) {
     if (broker_ == nullptr)
       return exchange.respond(admin::error_response(Error{Errc::not_found, "the module iot is off"}));
@@ -354,6 +394,7 @@ class IotModule final : public server::Module {
   devices::DevicesMachine devices_;
   devices::JobsMachine jobs_;
   rules::RulesMachine rules_machine_;
+  series::SeriesMachine series_;
   MqttOptions options_;
   RuleOptions rule_options_;
   std::unique_ptr<auth::Rules> rules_;
@@ -363,6 +404,11 @@ class IotModule final : public server::Module {
   std::unique_ptr<mqtt::ViewPublisher> publisher_;
   std::unique_ptr<rules::RuleRunner> runner_;
   std::unique_ptr<rules::RuleProtocol> rule_session_;
+  int64_t series_head_bytes_ = kSeriesHeadDefault;
+  std::unique_ptr<series::Projection> projection_;
+  std::unique_ptr<series::ProjectionProtocol> series_resident_;
+  http::HttpCounters series_http_counters_;
+  std::unique_ptr<http::HttpProtocol> series_http_;
 };
 
 }  // namespace

@@ -23,10 +23,18 @@ std::optional<std::string_view> after_scheme(std::string_view value, std::string
   return value;
 }
 
+// As clients of InfluxDB say it: a token, or a user and a password with a colon between.
+Result<auth::Identity> by_influx_token(auth::Gate& gate, std::string_view value, const auth::Peer& peer) {
+  const size_t colon = value.find(':');
+  if (colon == std::string_view::npos) return gate.by_token(value, peer);
+  return gate.by_password(value.substr(0, colon), value.substr(colon + 1), peer);
+}
+
 Result<auth::Identity> by_credentials(auth::Gate& gate, std::string_view value, const auth::Peer& peer) {
   if (!peer.encrypted && !peer.loopback)
     return Error{Errc::unauthorised, "passwords and tokens are taken over TLS or from this machine alone", 0};
   if (const auto token = after_scheme(value, "Bearer")) return gate.by_token(*token, peer);
+  if (const auto token = after_scheme(value, "Token")) return by_influx_token(gate, *token, peer);
   const auto basic = after_scheme(value, "Basic");
   const std::optional<std::string> pair = basic ? base64_decoded(*basic) : std::nullopt;
   const size_t colon = pair ? pair->find(':') : std::string::npos;

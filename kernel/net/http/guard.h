@@ -1,5 +1,6 @@
 // Who asks, and may they: looked at after the route is known and before a body is read. Credentials come with every
-// request: `Authorization: Bearer TOKEN`, `Authorization: Basic` (user and password; RFC 7617), or a client certificate.
+// request: `Authorization: Bearer TOKEN` (or `Token TOKEN`), `Authorization: Basic` (user and password; RFC 7617), or a client
+// certificate.
 // Passwords and tokens are taken over TLS or from this machine alone. The I/O threads'.
 #pragma once
 

@@ -1,0 +1,329 @@
+#include "modules/iot/gateway/series/series_store.h"
+
+#include <algorithm>
+#include <bit>
+#include <set>
+#include <utility>
+
+#include "kernel/log/quarantine.h"
+
+namespace heptane::iot::series {
+
+namespace {
+
+constexpr size_t kNumberBytes = 16;  // of a point in the head: its time and its bits
+constexpr size_t kTextBytes = 40;    // beside its bytes
+constexpr size_t kFlushPoints = 256 << 10;
+constexpr size_t kFlushColumns = 2'048;  // of a slice
+
+bool overlaps(const ChunkPlace& place, const TimeRange& range) {
+  return place.last >= range.from && place.first <= range.to;
+}
+
+// Of a settled column.
+Column slice(const Column& column, const TimeRange& range) {
+  const auto begin = std::lower_bound(column.times.begin(), column.times.end(), range.from);
+  const auto end = std::upper_bound(begin, column.times.end(), range.to);
+  Column part;
+  part.type = column.type;
+  for (auto i = static_cast<size_t>(begin - column.times.begin()); i < static_cast<size_t>(end - column.times.begin());
+       ++i)
+    part.add_from(column, i);
+  return part;
+}
+
+}  // namespace
+
+// What one database has.
+class SeriesStore::Source final : public PointSource {
+ public:
+  explicit Source(const Database& database) : database_(database) {}
+
+  std::vector<const SeriesEntry*> series(const std::string& measurement) const override {
+    const auto found = database_.measurements.find(measurement);
+    if (found == database_.measurements.end()) return {};
+    std::vector<const SeriesEntry*> all(found->second.series.begin(), found->second.series.end());
+    std::sort(all.begin(), all.end(), [](const auto* a, const auto* b) { return a->key < b->key; });
+    return all;
+  }
+
+  std::vector<FieldInfo> fields(const std::string& measurement) const override {
+    const auto found = database_.measurements.find(measurement);
+    std::vector<FieldInfo> all;
+    if (found == database_.measurements.end()) return all;
+    for (const auto& [written, type] : found->second.fields)
+      all.push_back({unescape(written, Token::key), written, type});
+    std::sort(all.begin(), all.end(), [](const FieldInfo& a, const FieldInfo& b) { return a.name < b.name; });
+    return all;
+  }
+
+  Result<Piece> points(const SeriesEntry& entry, const std::string& field, TimeRange range) const override {
+    const auto& fields = static_cast<const Series&>(entry).fields;
+    const auto found =
+        std::find_if(fields.begin(), fields.end(), [&](const FieldData& one) { return one.name == field; });
+    if (found == fields.end()) return Piece{};
+    Piece piece;
+    const TimeRange part{range.from, end_of_piece(*found, range)};
+    piece.last = part.to == range.to;
+    piece.next_from = piece.last ? range.to : part.to + 1;
+    piece.column.type = found->type;
+    for (const FileChunk& chunk : found->chunks) {
+      if (!overlaps(chunk.place, part)) continue;
+      const auto column = chunk.file->read(chunk.place);
+      if (!column) return column.error();
+      piece.column = merge(std::move(piece.column), slice(*column, part));
+    }
+    settle(found->frozen);
+    settle(found->head);
+    piece.column = merge(std::move(piece.column), slice(found->frozen, part));
+    piece.column = merge(std::move(piece.column), slice(found->head, part));
+    return piece;
+  }
+
+ private:
+  // Where the chunk that begins first ends: what overlaps it is read with it.
+  static int64_t end_of_piece(const FieldData& field, const TimeRange& range) {
+    const ChunkPlace* first = nullptr;
+    for (const FileChunk& chunk : field.chunks)
+      if (overlaps(chunk.place, range) && (first == nullptr || chunk.place.first < first->first)) first = &chunk.place;
+    return first == nullptr ? range.to : std::min(first->last, range.to);
+  }
+
+  const Database& database_;
+};
+
+void SeriesStore::fail(const Error& error) {
+  failed_ = error.message;
+  flush_.reset();
+}
+
+void SeriesStore::count() {
+  points_count_.store(points_, std::memory_order_relaxed);
+  files_count_.store(manifest_.files.size(), std::memory_order_relaxed);
+  head_bytes_shown_.store(head_bytes_, std::memory_order_relaxed);
+}
+
+bool SeriesStore::load() {
+  const Result<bool> more = load_next();
+  if (!more) fail(more.error());
+  count();
+  return more && *more;
+}
+
+Result<bool> SeriesStore::load_next() {
+  if (!loading_) {
+    HEPTANE_TRY(log::make_durable_directory(disk_, directory_));
+    auto manifest = read_manifest(disk_, directory_);
+    if (!manifest && manifest.error().code != Errc::not_found) return manifest.error();
+    if (manifest) manifest_ = std::move(*manifest);
+    loading_ = 0;
+    HEPTANE_TRY(remove_strays());
+    return true;
+  }
+  if (*loading_ == manifest_.files.size()) {
+    applied_.store(manifest_.offset, std::memory_order_release);
+    return false;
+  }
+  const Manifest::NamedFile& named = manifest_.files[(*loading_)++];
+  next_number_ = std::max(next_number_, named.number + 1);
+  struct Found {
+    std::string database, key, field;
+    FieldType type;
+    std::vector<ChunkPlace> chunks;
+  };
+  std::vector<Found> found;
+  auto file = ChunkFile::open(
+      disk_, directory_ + "/" + chunk_file_name(named.number), named.bytes, [&](const StoredField& one) {
+        found.push_back(
+            {std::string(one.database), std::string(one.key), std::string(one.field), one.type, one.chunks});
+      });
+  if (!file) return file.error();
+  const std::shared_ptr<ChunkFile> shared = std::move(*file);
+  for (const Found& one : found)
+    install({one.database, one.key, one.field, one.type, one.chunks}, named.number, shared);
+  return true;
+}
+
+// What no manifest names was never believed.
+Result<void> SeriesStore::remove_strays() {
+  std::set<std::string> named;
+  for (const Manifest::NamedFile& file : manifest_.files) named.insert(chunk_file_name(file.number));
+  const auto names = disk_.list(directory_);
+  if (!names) return names.error();
+  for (const std::string& name : *names)
+    if (name.ends_with(".chunks") && !named.contains(name)) HEPTANE_TRY(disk_.unlink(directory_ + "/" + name));
+  return {};
+}
+
+void SeriesStore::install(const StoredField& stored, uint64_t number, const std::shared_ptr<ChunkFile>& file) {
+  const auto dropped = manifest_.drops.find(stored.database);
+  if (dropped != manifest_.drops.end() && number <= dropped->second) return;
+  Database& database = databases_[std::string(stored.database)];
+  FieldData& field = find_field(database, find_series(database, stored.key), stored.field, stored.type, 0);
+  if (field.type != stored.type) return;
+  for (const ChunkPlace& place : stored.chunks) {
+    field.chunks.push_back({file, place});
+    points_ += place.points;
+  }
+}
+
+SeriesStore::Series& SeriesStore::find_series(Database& database, std::string_view key) {
+  const auto found = database.series.find(key);
+  if (found != database.series.end()) return found->second;
+  Series& series = database.series[std::string(key)];
+  series.key = key;
+  series.parts = parts_of(key);
+  database.measurements[series.parts.measurement].series.push_back(&series);
+  return series;
+}
+
+// `hint`: where it probably is: lines of one kind have their fields in one order.
+SeriesStore::FieldData& SeriesStore::find_field(Database& database, Series& series, std::string_view name,
+                                                FieldType type, size_t hint) {
+  if (hint < series.fields.size() && series.fields[hint].name == name) return series.fields[hint];
+  for (FieldData& field : series.fields)
+    if (field.name == name) return field;
+  FieldData& field = series.fields.emplace_back();
+  field.name = name;
+  field.type = field.head.type = field.frozen.type = type;
+  database.measurements[series.parts.measurement].fields.emplace(name, type);
+  return field;
+}
+
+void SeriesStore::take(Offset offset, std::string_view database, std::string_view lines) {
+  if (!failed_.empty() || offset < applied()) return;
+  if (lines.empty()) {
+    drop(database);
+  } else {
+    auto found = databases_.find(database);
+    if (found == databases_.end()) found = databases_.emplace(std::string(database), Database{}).first;
+    LineReader reader(lines);
+    while (reader.next(line_))
+      if (reader.refused().empty() && line_.time) take_line(found->first, found->second, line_);
+  }
+  applied_.store(offset + 1, std::memory_order_release);
+  count();
+}
+
+void SeriesStore::skip_to(Offset offset) {
+  if (offset > applied()) applied_.store(offset, std::memory_order_release);
+}
+
+void SeriesStore::take_line(const std::string& name, Database& database, const Line& line) {
+  Series& series = find_series(database, line.head);
+  for (size_t i = 0; i < line.fields.size(); ++i) {
+    const Field& given = line.fields[i];
+    FieldData& field = find_field(database, series, given.name, given.value.type, i);
+    if (field.type != given.value.type) continue;
+    const auto at = static_cast<size_t>(&field - series.fields.data());
+    if (!std::exchange(field.dirty, true)) dirty_.push_back({&name, &series, at});
+    if (given.value.type == FieldType::text) {
+      field.head.add(*line.time, unescape(given.value.text, Token::string));
+      head_bytes_ += kTextBytes + given.value.text.size();
+    } else {
+      field.head.add(*line.time, given.value.type == FieldType::real ? std::bit_cast<uint64_t>(given.value.real)
+                                                                     : static_cast<uint64_t>(given.value.integer));
+      head_bytes_ += kNumberBytes;
+    }
+    ++points_;
+  }
+}
+
+// What is being written would point into it, so that is finished first. The files keep their part until they go.
+void SeriesStore::drop(std::string_view database) {
+  while (flush()) {
+  }
+  const auto found = databases_.find(database);
+  if (!failed_.empty() || found == databases_.end()) return;
+  std::erase_if(dirty_, [&](const Dirty& one) { return one.database == &found->first; });
+  if (!manifest_.files.empty()) manifest_.drops[found->first] = manifest_.files.back().number;
+  databases_.erase(found);
+  ++generation_;
+}
+
+void SeriesStore::begin_flush() {
+  if (flush_ || !failed_.empty() || !has_unwritten()) return;
+  flush_ = std::make_unique<Flush>();
+  flush_->number = next_number_++;
+  flush_->offset = applied();
+  flush_->columns.swap(dirty_);
+  for (const Dirty& one : flush_->columns) {
+    FieldData& field = one.series->fields[one.field];
+    field.dirty = false;
+    std::swap(field.frozen, field.head);
+  }
+  head_bytes_ = 0;
+}
+
+bool SeriesStore::flush() {
+  if (!flush_) return false;
+  const Result<bool> more = flush_some();
+  if (!more) fail(more.error());
+  count();
+  return more && *more;
+}
+
+Result<bool> SeriesStore::flush_some() {
+  Flush& flush = *flush_;
+  if (!flush.writer && !flush.columns.empty()) {
+    auto writer = ChunkFileWriter::create(disk_, directory_ + "/" + chunk_file_name(flush.number));
+    if (!writer) return writer.error();
+    flush.writer = std::move(*writer);
+  }
+  size_t points = 0;
+  const size_t until = std::min(flush.columns.size(), flush.next + kFlushColumns);
+  for (; flush.next < until && points < kFlushPoints; ++flush.next) {
+    const Dirty& one = flush.columns[flush.next];
+    FieldData& field = one.series->fields[one.field];
+    settle(field.frozen);
+    points += field.frozen.size();
+    HEPTANE_TRY(flush.writer->add(*one.database, one.series->key, field.name, field.frozen));
+  }
+  if (flush.next < flush.columns.size()) return true;
+  HEPTANE_TRY(finish_flush());
+  flush_.reset();
+  return false;
+}
+
+// The file, then the manifest that names it; only then does what was in memory go.
+Result<void> SeriesStore::finish_flush() {
+  Flush& flush = *flush_;
+  Manifest next = manifest_;
+  next.offset = flush.offset;
+  std::shared_ptr<ChunkFile> file;
+  if (flush.writer) {
+    const Result<uint64_t> bytes = flush.writer->finish();
+    if (!bytes) return bytes.error();
+    HEPTANE_TRY(disk_.sync_directory(directory_));
+    next.files.push_back({flush.number, *bytes});
+    auto opened =
+        ChunkFile::open(disk_, directory_ + "/" + chunk_file_name(flush.number), *bytes, [](const StoredField&) {});
+    if (!opened) return opened.error();
+    file = std::move(*opened);
+  }
+  HEPTANE_TRY(write_manifest(disk_, directory_, next));
+  manifest_ = std::move(next);
+  for (size_t i = 0; i < flush.columns.size(); ++i) {
+    FieldData& field = flush.columns[i].series->fields[flush.columns[i].field];
+    for (const ChunkPlace& place : flush.writer->places()[i]) field.chunks.push_back({file, place});
+    field.frozen = {};
+    field.frozen.type = field.type;
+  }
+  return {};
+}
+
+std::unique_ptr<PointSource> SeriesStore::source(const std::string& database) const {
+  const auto found = databases_.find(database);
+  if (found == databases_.end()) return nullptr;
+  return std::make_unique<Source>(found->second);
+}
+
+std::vector<std::string> SeriesStore::measurements(const std::string& database) const {
+  std::vector<std::string> names;
+  const auto found = databases_.find(database);
+  if (found == databases_.end()) return names;
+  for (const auto& [name, measurement] : found->second.measurements) names.push_back(name);
+  return names;
+}
+
+}  // namespace heptane::iot::series

@@ -1,0 +1,136 @@
+// The projection of `iot.lines`: points by database, series and field. New ones are in memory (the head); when the head is full it is
+// written to a chunk file, in slices, while the next head fills. What a manifest names is what a restart begins with; the records
+// behind its offset are read from the log again.
+//
+// Invariants: points of one series and time merge by field, the later record wins; `applied` is one past the last record that queries
+// see; of two crashes apart from each other no synced point is lost as long as the log holds what no manifest covers. Bounds: the
+// head (twice while it is written), and what a series costs, whose number the machine bounds.
+//
+// Threads: the worker's, job by job; applied() and the counts any thread's.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "kernel/base/disk.h"
+#include "modules/iot/gateway/series/chunk_file.h"
+#include "modules/iot/gateway/series/select.h"
+
+namespace heptane::iot::series {
+
+class SeriesStore {
+ public:
+  SeriesStore(Disk& disk, std::string directory, uint64_t head_bytes_max)
+      : disk_(disk), directory_(std::move(directory)), head_bytes_max_(head_bytes_max) {}
+
+  // What the manifest names, a file a call. True: there is more.
+  bool load();
+  // A record of `iot.lines`; one that is known is passed over. No value: the database is dropped.
+  void take(Offset offset, std::string_view database, std::string_view lines);
+  // The records up to here are gone from the log and in no file.
+  void skip_to(Offset offset);
+
+  bool is_full() const { return head_bytes_ >= head_bytes_max_; }
+  bool flush_due() const { return !flush_ && is_full(); }
+  bool is_flushing() const { return flush_ != nullptr; }
+  bool has_unwritten() const { return head_bytes_ > 0 || applied() > manifest_.offset; }
+  // Writes what there is now. Nothing where it is being done, or has failed.
+  void begin_flush();
+  // A slice of it. True: there is more.
+  bool flush();
+
+  // Why nothing is taken and answered any more; empty: it is.
+  const std::string& failed() const { return failed_; }
+
+  Offset applied() const { return applied_.load(std::memory_order_acquire); }
+  uint64_t points_count() const { return points_count_.load(std::memory_order_relaxed); }
+  uint64_t files_count() const { return files_count_.load(std::memory_order_relaxed); }
+  uint64_t head_bytes() const { return head_bytes_shown_.load(std::memory_order_relaxed); }
+
+  // Changes when what a source shows is gone: a run over an older one must end.
+  uint64_t generation() const { return generation_; }
+  // Nullptr: there are no points of the database.
+  std::unique_ptr<PointSource> source(const std::string& database) const;
+  std::vector<std::string> measurements(const std::string& database) const;
+
+ private:
+  struct FileChunk {
+    std::shared_ptr<const ChunkFile> file;
+    ChunkPlace place;
+  };
+  struct FieldData {
+    std::string name;  // as written
+    FieldType type = FieldType::real;
+    bool dirty = false;     // in dirty_
+    mutable Column head;    // both are settled when they are looked at
+    mutable Column frozen;  // being written
+    std::vector<FileChunk> chunks;
+  };
+  struct Series : SeriesEntry {
+    std::vector<FieldData> fields;
+  };
+  struct Measurement {
+    std::vector<Series*> series;
+    std::map<std::string, FieldType, std::less<>> fields;  // by name as written
+  };
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+  struct Database {
+    std::unordered_map<std::string, Series, Hash, std::equal_to<>> series;
+    std::map<std::string, Measurement, std::less<>> measurements;
+  };
+  struct Dirty {
+    const std::string* database = nullptr;
+    Series* series = nullptr;
+    size_t field = 0;
+  };
+  struct Flush {
+    std::unique_ptr<ChunkFileWriter> writer;
+    std::vector<Dirty> columns;
+    size_t next = 0;
+    uint64_t number = 0;
+    Offset offset = 0;
+  };
+  class Source;
+
+  Result<bool> load_next();
+  Result<void> remove_strays();
+  void install(const StoredField& stored, uint64_t number, const std::shared_ptr<ChunkFile>& file);
+  void take_line(const std::string& name, Database& database, const Line& line);
+  Series& find_series(Database& database, std::string_view key);
+  FieldData& find_field(Database& database, Series& series, std::string_view name, FieldType type, size_t hint);
+  void drop(std::string_view database);
+  Result<bool> flush_some();
+  Result<void> finish_flush();
+  void fail(const Error& error);
+  void count();
+
+  Disk& disk_;
+  const std::string directory_;
+  const uint64_t head_bytes_max_;
+  std::map<std::string, Database, std::less<>> databases_;
+  std::vector<Dirty> dirty_;
+  uint64_t head_bytes_ = 0;
+  std::unique_ptr<Flush> flush_;
+  Manifest manifest_;
+  std::optional<size_t> loading_;  // the next file; none: not begun
+  uint64_t next_number_ = 1;
+  uint64_t generation_ = 0;
+  uint64_t points_ = 0;
+  std::string failed_;
+  std::string scratch_;
+  Line line_;
+  std::atomic<Offset> applied_{0};
+  std::atomic<uint64_t> points_count_{0};
+  std::atomic<uint64_t> files_count_{0};
+  std::atomic<uint64_t> head_bytes_shown_{0};
+};
+
+}  // namespace heptane::iot::series

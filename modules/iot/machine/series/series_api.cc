@@ -1,0 +1,217 @@
+#include "modules/iot/machine/series/series_api.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "modules/iot/machine/texts.h"
+
+namespace heptane::iot::series {
+
+namespace {
+
+constexpr uint8_t kPlain = 1;
+constexpr uint8_t kHasTables = 2;
+constexpr size_t kPlaceBytes = 6;
+constexpr size_t kFieldPlaceBytes = 2 * kPlaceBytes + 1;
+constexpr size_t kTimeDigitsMax = 21;
+
+void append_place(ByteWriter& out, const Place& place) {
+  out.le<uint32_t>(place.offset);
+  out.le<uint16_t>(place.bytes);
+}
+
+Place read_place(ByteReader& in) {
+  Place place;
+  place.offset = in.le<uint32_t>();
+  place.bytes = in.le<uint16_t>();
+  return place;
+}
+
+bool within(const Place& place, std::string_view lines) {
+  return place.offset <= lines.size() && place.bytes <= lines.size() - place.offset;
+}
+
+bool read_tables(ByteReader& in, LinesCommand& command) {
+  const auto series = in.le<uint32_t>();
+  const auto fields = in.le<uint32_t>();
+  if (!in.fits(series, kPlaceBytes) || !in.fits(fields, kFieldPlaceBytes)) return false;
+  command.series.reserve(series);
+  command.fields.reserve(fields);
+  for (uint32_t i = 0; i < series; ++i) command.series.push_back(read_place(in));
+  for (uint32_t i = 0; i < fields; ++i) {
+    FieldPlace field{read_place(in), read_place(in), FieldType::real};
+    const uint8_t type = in.u8();
+    if (type > static_cast<uint8_t>(FieldType::unsigned_integer)) in.fail();
+    field.type = static_cast<FieldType>(type);
+    command.fields.push_back(field);
+  }
+  return !in.failed();
+}
+
+bool tables_fit(const LinesCommand& command) {
+  const auto right = [&](const Place& place) { return within(place, command.lines); };
+  return std::all_of(command.series.begin(), command.series.end(), right) &&
+         std::all_of(command.fields.begin(), command.fields.end(),
+                     [&](const FieldPlace& field) { return right(field.measurement) && right(field.name); });
+}
+
+}  // namespace
+
+bool valid_database(std::string_view name) {
+  if (name.empty() || name.size() > kDatabaseNameBytesMax || name == "." || name == "..") return false;
+  return std::all_of(name.begin(), name.end(), [](char at) {
+    const bool letter = (at >= 'a' && at <= 'z') || (at >= 'A' && at <= 'Z') || (at >= '0' && at <= '9');
+    return letter || at == '_' || at == '-' || at == '.' || at == ':';
+  });
+}
+
+std::optional<LinesCommand> decode_lines(Bytes payload) {
+  ByteReader in(payload);
+  LinesCommand command;
+  const uint8_t flags = in.u8();
+  command.plain = (flags & kPlain) != 0;
+  command.has_tables = (flags & kHasTables) != 0;
+  command.database = get_text(in);
+  command.unit_ns = in.le<int64_t>();
+  command.default_time = in.le<int64_t>();
+  command.count = in.le<uint32_t>();
+  if (command.has_tables && !read_tables(in, command)) return std::nullopt;
+  command.lines = as_text(in.rest());
+  if (in.failed() || command.unit_ns <= 0 || command.count == 0) return std::nullopt;
+  if (command.lines.size() > kLinesBytesMax + 1 || !tables_fit(command)) return std::nullopt;
+  return command;
+}
+
+LinesCommandWriter::LinesCommandWriter(std::string_view database, int64_t unit_ns, int64_t default_time,
+                                       size_t expected_bytes)
+    : database_(database),
+      unit_ns_(unit_ns),
+      default_time_(default_time - default_time % unit_ns),
+      plain_(unit_ns == 1) {
+  lines_.reserve(expected_bytes + 1);
+}
+
+bool LinesCommandWriter::add(const Line& line, std::string_view key) {
+  int64_t time = 0;
+  if (line.time && __builtin_mul_overflow(*line.time, unit_ns_, &time)) return false;
+  const size_t offset = lines_.size();
+  lines_.append(key).append(" ");
+  const size_t body = lines_.size();
+  lines_.append(line.body);
+  if (line.time) {
+    std::array<char, kTimeDigitsMax> digits{};
+    const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), *line.time);
+    lines_.append(" ").append(digits.data(), end);
+  } else {
+    plain_ = false;
+  }
+  lines_ += '\n';
+  ++count_;
+  if (!fits()) return true;
+  note_series(key, offset);
+  if (!has_last_shape(line)) note_fields(line, offset, body);
+  return true;
+}
+
+void LinesCommandWriter::note_series(std::string_view key, size_t offset) {
+  if (!known_series_.add(key_hash(key))) return;
+  series_.push_back({static_cast<uint32_t>(offset), static_cast<uint16_t>(key.size())});
+  tables_bytes_ += kPlaceBytes;
+}
+
+// Lines of one kind come together: what is known of one is known of the next.
+bool LinesCommandWriter::has_last_shape(const Line& line) {
+  bool same = line.measurement == last_measurement_ && line.fields.size() == last_fields_.size();
+  for (size_t i = 0; same && i < last_fields_.size(); ++i)
+    same = line.fields[i].name == last_fields_[i].first && line.fields[i].value.type == last_fields_[i].second;
+  if (same) return true;
+  last_measurement_ = line.measurement;
+  last_fields_.clear();
+  for (const Field& field : line.fields) last_fields_.emplace_back(field.name, field.value.type);
+  return false;
+}
+
+// A field is known by its measurement, its name and its type.
+void LinesCommandWriter::note_fields(const Line& line, size_t line_offset, size_t body_offset) {
+  const Hash128 measurement = key_hash(line.measurement);
+  for (const Field& field : line.fields) {
+    Hash128 hash = key_hash(field.name);
+    hash.low = hash.low * 31 + measurement.low;
+    hash.high = (hash.high ^ measurement.high) * 8 + static_cast<uint64_t>(field.value.type) + 1;
+    if (!known_fields_.add(hash)) continue;
+    const auto name_offset = static_cast<size_t>(field.name.data() - line.body.data());
+    fields_.push_back({{static_cast<uint32_t>(line_offset), static_cast<uint16_t>(line.measurement.size())},
+                       {static_cast<uint32_t>(body_offset + name_offset), static_cast<uint16_t>(field.name.size())},
+                       field.value.type});
+    tables_bytes_ += kFieldPlaceBytes;
+  }
+}
+
+Buffer LinesCommandWriter::finish() {
+  ByteWriter out;
+  out.u8(static_cast<uint8_t>((plain_ ? kPlain : 0) | (fits() ? kHasTables : 0)));
+  put_text(out, database_);
+  out.le<int64_t>(unit_ns_);
+  out.le<int64_t>(default_time_);
+  out.le<uint32_t>(count_);
+  if (fits()) {
+    out.le<uint32_t>(static_cast<uint32_t>(series_.size()));
+    out.le<uint32_t>(static_cast<uint32_t>(fields_.size()));
+    for (const Place& place : series_) append_place(out, place);
+    for (const FieldPlace& field : fields_) {
+      append_place(out, field.measurement);
+      append_place(out, field.name);
+      out.u8(static_cast<uint8_t>(field.type));
+    }
+  }
+  out.append(lines_);
+  return Buffer::take(out.release());
+}
+
+Buffer encode(const Dropped& dropped) {
+  ByteWriter out;
+  out.le<uint32_t>(dropped.line);
+  out.u8(dropped.no_room ? 1 : 0);
+  out.append(dropped.why);
+  return Buffer::take(out.release());
+}
+
+std::optional<Dropped> decode_dropped(Bytes payload) {
+  ByteReader in(payload);
+  Dropped dropped;
+  dropped.line = in.le<uint32_t>();
+  dropped.no_room = in.u8() != 0;
+  dropped.why = as_text(in.rest());
+  if (in.failed()) return std::nullopt;
+  return dropped;
+}
+
+void append_record_line(std::string& out, std::string_view head, std::string_view body, int64_t time) {
+  std::array<char, kTimeDigitsMax> digits{};
+  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), time);
+  out.append(head).append(" ").append(body).append(" ").append(digits.data(), end).append("\n");
+}
+
+// What was dropped is noted beside the command: a bit a line, the lowest first.
+void render_lines(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
+  if (number != kLinesView.number) return;
+  if (!out.wants()) return out.skip();
+  if (logged.command.type == kDropDatabase) return out.add({logged.command.payload, true, {}});
+  const auto command = decode_lines(logged.command.payload);
+  if (!command) return out.skip();
+  const Bytes key = as_bytes(command->database);
+  if (command->plain && logged.results.empty()) return out.add({key, true, as_bytes(command->lines)});
+  const Bytes dropped = logged.results.empty() ? Bytes{} : logged.results.front();
+  std::string text;
+  LineReader reader(command->lines);
+  Line line;
+  for (uint32_t i = 0; reader.next(line); ++i) {
+    const bool drop = i / 8 < dropped.size() && (static_cast<uint8_t>(dropped[i / 8]) >> i % 8 & 1) != 0;
+    if (!drop)
+      append_record_line(text, line.head, line.body, line.time ? *line.time * command->unit_ns : command->default_time);
+  }
+  out.add({key, true, as_bytes(text)});
+}
+
+}  // namespace heptane::iot::series

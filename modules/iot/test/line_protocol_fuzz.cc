@@ -1,0 +1,35 @@
+// Any bytes as a write request: read, put into a command, taken out of it. Every line that is taken reads again as it was.
+#include <cstddef>
+#include <cstdint>
+
+#include "kernel/base/assert.h"
+#include "modules/iot/machine/series/series_api.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace heptane;
+  using namespace heptane::iot::series;
+  const std::string_view input(reinterpret_cast<const char*>(data), size);
+  LinesCommandWriter out("db", 1'000, 5'000, size);
+  LineReader reader(input);
+  Line line;
+  std::string scratch;
+  while (reader.next(line)) {
+    if (!reader.refused().empty()) continue;
+    const auto key = series_key(line, scratch);
+    if (key) out.add(line, *key);
+  }
+  if (out.count() == 0) return 0;
+  const Buffer payload = out.finish();
+  const auto command = decode_lines(payload.view());
+  HEPTANE_ASSERT(command.has_value(), "a command comes back");
+  LineReader again(command->lines);
+  uint32_t count = 0;
+  for (; again.next(line); ++count) {
+    HEPTANE_ASSERT(again.refused().empty(), "a line that was taken reads again");
+    HEPTANE_ASSERT(series_key(line, scratch) == line.head, "its key is its head");
+    parts_of(line.head);
+  }
+  HEPTANE_ASSERT(count == command->count, "all lines come back");
+  (void)decode_lines(as_bytes(input));
+  return 0;
+}

@@ -1,0 +1,184 @@
+// The store against a map, over restarts, power cuts and drops.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "modules/iot/gateway/series/series_store.h"
+#include "sim/sim_disk.h"
+
+namespace heptane::iot::series {
+namespace {
+
+using Random = std::mt19937_64;
+constexpr uint64_t kHeadBytes = 4'096;
+constexpr const char* kDirectory = "data/series";
+
+struct Record {
+  std::string database;
+  std::string lines;
+};
+
+// What there must be: by database, series, field: values by time.
+using Model = std::map<std::string, std::map<std::pair<std::string, std::string>, std::map<int64_t, double>>>;
+
+Record any_record(Random& random) {
+  Record record{random() % 4 == 0 ? "b" : "a", ""};
+  if (random() % 60 == 0) return record;
+  for (uint64_t i = 1 + random() % 20; i > 0; --i)
+    record.lines += "m,h=" + std::to_string(random() % 5) + " v=" + std::to_string(random() % 100) +
+                    ",w=" + std::to_string(random() % 100) + " " + std::to_string(random() % 300) + "\n";
+  return record;
+}
+
+Model model_of(const std::vector<Record>& records, size_t count) {
+  Model model;
+  for (size_t i = 0; i < count; ++i) {
+    if (records[i].lines.empty()) model.erase(records[i].database);
+    LineReader reader(records[i].lines);
+    Line line;
+    while (reader.next(line))
+      for (const Field& field : line.fields)
+        model[records[i].database][{std::string(line.head), std::string(field.name)}][*line.time] = field.value.real;
+  }
+  return model;
+}
+
+Model content_of(const SeriesStore& store) {
+  Model content;
+  for (const std::string database : {"a", "b"}) {
+    const auto source = store.source(database);
+    if (!source) continue;
+    for (const SeriesEntry* entry : source->series("m"))
+      for (const FieldInfo& field : source->fields("m")) {
+        TimeRange range;
+        for (bool last = false; !last;) {
+          const auto piece = source->points(*entry, field.written, range);
+          EXPECT_TRUE(piece.ok());
+          if (!piece.ok()) return content;
+          auto& values = content[database][{entry->key, field.name}];
+          for (size_t i = 0; i < piece->column.size(); ++i) {
+            EXPECT_TRUE(values.empty() || values.rbegin()->first < piece->column.times[i]);
+            values[piece->column.times[i]] = piece->column.real(i);
+          }
+          last = piece->last;
+          range.from = piece->next_from;
+        }
+      }
+  }
+  return content;
+}
+
+void load(SeriesStore& store) {
+  while (store.load()) {
+  }
+}
+
+// As the projection does; stops where the store has failed.
+void feed(SeriesStore& store, const std::vector<Record>& records, size_t until, Random& random) {
+  for (auto at = static_cast<size_t>(store.applied()); at < until && store.failed().empty(); ++at) {
+    store.take(static_cast<Offset>(at), records[at].database, records[at].lines);
+    if (store.flush_due() || random() % 50 == 0) store.begin_flush();
+    if (random() % 2 == 0) store.flush();
+  }
+}
+
+std::vector<Record> any_records(Random& random, size_t count) {
+  std::vector<Record> records;
+  for (size_t i = 0; i < count; ++i) records.push_back(any_record(random));
+  return records;
+}
+
+TEST(SeriesStore, HoldsWhatAMapHolds) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Random random(seed);
+    sim::SimDisk disk(seed);
+    const std::vector<Record> records = any_records(random, 200);
+    for (size_t until = 40; until <= records.size(); until += 40) {
+      SeriesStore store(disk, kDirectory, kHeadBytes);
+      load(store);
+      feed(store, records, until, random);
+      ASSERT_EQ(store.failed(), "");
+      ASSERT_EQ(content_of(store), model_of(records, until)) << "seed " << seed << " until " << until;
+    }
+  }
+}
+
+// Cut off after any operation: what is there after the restart is what a manifest covers, and the log gives the rest.
+TEST(SeriesStore, LosesNothingInAPowerCut) {
+  const sim::CrashMode modes[] = {sim::CrashMode::lose_all, sim::CrashMode::keep_all, sim::CrashMode::prefix,
+                                  sim::CrashMode::random, sim::CrashMode::hostile};
+  size_t covered = 0;
+  for (uint64_t seed = 1; seed <= 250; ++seed) {
+    Random random(seed);
+    sim::SimDisk disk(seed);
+    const std::vector<Record> records = any_records(random, 120);
+    {
+      SeriesStore store(disk, kDirectory, kHeadBytes);
+      disk.crash_after_operations(random() % 120);
+      load(store);
+      feed(store, records, records.size(), random);
+    }
+    disk.crash(modes[seed % 5], seed);
+    SeriesStore store(disk, kDirectory, kHeadBytes);
+    load(store);
+    ASSERT_EQ(store.failed(), "") << "seed " << seed;
+    const auto begun = static_cast<size_t>(store.applied());
+    covered += begun;
+    ASSERT_EQ(content_of(store), model_of(records, begun)) << "seed " << seed;
+    feed(store, records, records.size(), random);
+    ASSERT_EQ(content_of(store), model_of(records, records.size())) << "seed " << seed;
+  }
+  EXPECT_GT(covered, 1'000U) << "files were believed";
+}
+
+TEST(SeriesStore, ADamagedFileIsSaid) {
+  Random random(5);
+  sim::SimDisk disk(5);
+  std::vector<Record> records = any_records(random, 60);
+  std::erase_if(records, [](const Record& record) { return record.lines.empty(); });
+  {
+    SeriesStore store(disk, kDirectory, kHeadBytes);
+    load(store);
+    feed(store, records, records.size(), random);
+    store.begin_flush();
+    while (store.flush()) {
+    }
+    ASSERT_GT(store.files_count(), 0U);
+  }
+  for (const std::string& file : disk.files()) {
+    const std::unique_ptr<sim::SimDisk> copy = disk.clone();
+    ASSERT_TRUE(copy->flip_bit(file).ok());
+    SeriesStore store(*copy, kDirectory, kHeadBytes);
+    load(store);
+    bool said = !store.failed().empty();
+    for (const std::string database : {"a", "b"}) {
+      const auto source = store.source(database);
+      if (!source) continue;
+      for (const SeriesEntry* entry : source->series("m"))
+        for (const FieldInfo& field : source->fields("m")) {
+          TimeRange range;
+          for (bool last = false; !last && !said;) {
+            const auto piece = source->points(*entry, field.written, range);
+            said = !piece.ok();
+            if (said) break;
+            last = piece->last;
+            range.from = piece->next_from;
+          }
+        }
+    }
+    EXPECT_TRUE(said) << file;
+  }
+}
+
+TEST(SeriesStore, AFullDiskIsSaid) {
+  Random random(6);
+  sim::SimDisk disk(6);
+  SeriesStore store(disk, kDirectory, kHeadBytes);
+  load(store);
+  disk.inject(sim::SimFault::no_space);
+  feed(store, any_records(random, 100), 100, random);
+  EXPECT_NE(store.failed(), "");
+}
+
+}  // namespace
+}  // namespace heptane::iot::series
