@@ -90,6 +90,19 @@ TEST(JobsMachine, RateIsOfLogTime) {
   EXPECT_EQ(rig.count("a", JobStatus::queued), 300U);
 }
 
+TEST(JobsMachine, WhatIsInProgressIsNext) {
+  JobsRig rig({"pump"});
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(rig.create(plan(id, {"pump"})).ok());
+  rig.fire();
+  ASSERT_EQ(rig.update("pump", "b", JobStatus::in_progress), JobFault::none);
+  EXPECT_NE(rig.records.back().second.find(R"("jobId":"b")"), std::string::npos);  // notify-next
+  ASSERT_EQ(rig.start("pump"), JobFault::none);
+  EXPECT_EQ(rig.executions("a")["pump"].status, JobStatus::queued);
+  ASSERT_EQ(rig.update("pump", "b", JobStatus::succeeded), JobFault::none);
+  ASSERT_EQ(rig.start("pump"), JobFault::none);
+  EXPECT_EQ(rig.executions("a")["pump"].status, JobStatus::in_progress);
+}
+
 TEST(JobsMachine, TimeOuts) {
   JobsRig rig({"pump", "tap"});
   JobPlan timed = plan("a", {"pump", "tap"});
@@ -261,7 +274,7 @@ class RandomRun {
   explicit RandomRun(uint32_t seed) : random_(seed), rig_(kThings) {}
 
   void step() {
-    switch (pick(12)) {
+    switch (pick(24)) {
       case 0: return create();
       case 1: return cancel();
       case 2: return remove();
@@ -271,7 +284,12 @@ class RandomRun {
         return;
       case 5: return time_out();
       case 6:
-      case 7: return start();
+      case 7:
+      case 8:
+      case 9:
+      case 10: return start();
+      case 11:
+      case 12: return create();
       default: return update();
     }
   }
