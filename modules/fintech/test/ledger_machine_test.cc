@@ -205,6 +205,34 @@ TEST(LedgerMachine, PendingTransfersExpireByTimerOverACrash) {
   EXPECT_EQ(results_of(refused)[0].status, static_cast<uint32_t>(TransferStatus::pending_transfer_expired));
 }
 
+// Of a caller without a session; logs from before version 2 mean what they did.
+TEST(LedgerMachine, AnAnswerSaysInBriefWhatFailedFirst) {
+  Harness harness;
+  const auto create = [&](std::vector<Account> rows) {
+    return harness.run(kCreateAccounts, payload<Account>({}, {std::move(rows)}));
+  };
+  const Reply before = create({account(1), account(0)});
+  EXPECT_FALSE(is_brief(before.numbers));
+  EXPECT_EQ(before.numbers[0], static_cast<int64_t>(before.sequence));
+  harness.shard().adopt({}, true);
+  harness.settle();
+  const Reply good = create({account(1), account(2)});
+  ASSERT_TRUE(is_brief(good.numbers));
+  EXPECT_FALSE(failure_of(good.numbers).has_value()) << "one that exists just so is no failure";
+  Account linked = account(3);
+  linked.flags |= account_flags::kLinked;
+  const Reply bad = create({account(4), linked, account(0), account(0)});
+  ASSERT_TRUE(is_brief(bad.numbers));
+  const std::optional<FailedEvent> failed = failure_of(bad.numbers);
+  ASSERT_TRUE(failed.has_value());
+  EXPECT_EQ(failed->index, 2U) << "the one before it failed because of it";
+  EXPECT_EQ(failed->status, static_cast<uint32_t>(AccountStatus::id_must_not_be_zero));
+  const Hash128 state = harness.shard().state_hash();
+  harness.crash_and_recover();
+  ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
+  EXPECT_EQ(harness.shard().state_hash(), state);
+}
+
 TEST(LedgerMachine, BatchesOfAMessageHaveTimestampsThatRunOn) {
   Harness harness;
   const Reply reply = harness.run(kCreateAccounts, payload<Account>({}, {{account(1), account(2)}, {}, {account(3)}}));
