@@ -105,7 +105,8 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   void query_now(const Query& query, Reply& reply) const;
   void lookup_accounts(const MultiBatch& batches, bool owners, Reply& reply) const;
   void totals(Reply& reply) const;
-  bool recount_step(Recount& recount, uint32_t work) const;
+  Scanned recount_step(Recount& recount, bool may_wait) const;
+  void tell(const RecountReport& report) const;
 
   Ledger ledger_;
   LedgerFiles files_{ledger_};
