@@ -41,7 +41,9 @@ enum LedgerCommand : CommandType {
   // kLogicBriefs on: they are kept for a repeat when the results are too long to be.
 };
 
-constexpr uint32_t kLogicBriefs = 2;  // logic version of the machine
+// Logic versions of the machine.
+constexpr uint32_t kLogicBriefs = 2;
+constexpr uint32_t kLogicKeptViews = 2;  // its views have no retention, whatever clients gave them
 
 // How many events there are up to the first that failed, negated, and its status; 0: none failed. A commit is above 0.
 constexpr std::array<int64_t, 2> brief_of(const std::optional<FailedEvent>& failure) {

@@ -175,8 +175,10 @@ bool LedgerMachine::tell(Sequence sequence, Effects& effects) {
   auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
   const auto count = [&](std::string_view name, ViewId view, uint32_t records) {
     if (records == 0) return;
-    if (const std::optional<PartitionId> partition = streams.ensure_view(name, view, sequence))
-      effects.emit_view(*partition, records);
+    const std::optional<PartitionId> partition = streams.ensure_view(name, view, sequence);
+    if (!partition) return;
+    if (effects.version() >= kLogicKeptViews) streams.keep_view(name, view);
+    effects.emit_view(*partition, records);
   };
   count(kTransfersStream, kTransfersView, note_.transfers());
   count(kAccountsStream, kAccountsView, note_.accounts());

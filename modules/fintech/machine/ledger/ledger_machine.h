@@ -44,8 +44,8 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
   bool relieves(CommandType type) const override { return type == kExpire; }
-  // 2: the answer to a caller without a session says what failed first in its numbers.
-  uint32_t newest_version() const override { return kLogicBriefs; }
+  // 2: the answer to a caller without a session says what failed first in its numbers; the views are kept for ever.
+  uint32_t newest_version() const override { return kLogicKeptViews; }
   RenderView renderer() const override { return render_view; }
   MachineFiles* files() override { return &files_; }
   // See LedgerFiles.
