@@ -255,7 +255,7 @@ void LedgerWatch::compare_totals(const Ledger& ledger, Checker& checker) const {
     if (!(totals == sums[number])) checker.fail("the totals of ledger " + std::to_string(number) + " are wrong");
   Recount recount;
   RecountReport report;
-  while (!recount.step(ledger, kRecountSlice, report)) {
+  while (recount.step(ledger, kRecountSlice, true, report) != fintech::Scanned::done) {
   }
   if (!report.agrees())
     checker.fail("the recount finds " + std::to_string(report.differing_accounts) + " accounts and " +

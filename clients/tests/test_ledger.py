@@ -149,6 +149,26 @@ class OverHttp(OneServer):
         self.assertEqual(other.exception.code, 422)
         self.assertEqual(self.balance(1), ("1.00", "0.00"))
 
+    def test_a_repeat_fails_as_the_first_one_did_though_its_results_are_not_kept(self):
+        self.bank()
+        def send(key, rows):
+            return http.call(self.server, "POST", "/api/v1/ledger/transfers", {"transfers": rows}, key=key)
+        good = [self.transfer(number, "1.00") for number in range(1, 17)]
+        bad = [self.transfer(number, "1.00") for number in range(21, 37)]
+        bad[5]["credit_account_id"] = "99"
+        bad[9]["amount"] = "0.00"
+        bad[9]["debit_account_id"] = "99"
+        first = {"good": send("good", good), "bad": send("bad", bad)}
+        self.assertEqual((first["good"][0], first["bad"][0]), (200, 409))
+        self.assertEqual(first["bad"][1]["error"]["index"], 5)
+        for again in (None, self.server.crash_restart, self.server.restart):
+            if again:
+                again()
+            for key, rows in (("good", good), ("bad", bad)):
+                status, whole = first[key]
+                self.assertEqual(send(key, rows), (status, {**whole, "repeated": True, "results": None}))
+        self.assertEqual(self.balance(1), ("30.00", "0.00"))
+
     def test_everything_is_there_after_a_restart(self):
         self.bank()
         self.create("transfers", *(self.transfer(number, "1.00") for number in range(1, 1001)))

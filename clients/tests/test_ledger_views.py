@@ -1,14 +1,18 @@
 """The ledger's streams as other clients read them: kcat, HTTP, WebSocket, explain. Nobody writes them; they are what
 TigerBeetle's client made, over restarts, kills and the archive."""
 
+import base64
 import json
 import os
+import struct
 import subprocess
 import tempfile
 import time
 import unittest
 
 import websocket
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource
 from heptane_testkit import Server, pause
 from heptane_testkit import http, kafka
 
@@ -45,6 +49,29 @@ class LedgerViews(unittest.TestCase):
         self.assertEqual([key for _, key, *_ in found], [transfer["id"] for transfer in known])
         self.assertEqual([value for *_, value in found], known)
         return found
+
+    def test_no_retention_trims_them(self):
+        known = node(self.server, "ledger_views_client.js")
+        admin = AdminClient({"bootstrap.servers": self.server.kafka})
+        http.create(self.server, "beside")
+        for stream in (TRANSFERS, ACCOUNTS):
+            path = "/api/v1/streams/" + stream
+            status, answer = http.call(self.server, "PUT", path, {"retention_ms": 1})
+            self.assertEqual((status, answer["error"]["code"]), (409, "refused"), answer)
+            wish = ConfigResource("topic", stream, set_config={"retention.ms": "1"})
+            (altered,) = admin.alter_configs([wish], request_timeout=SECONDS).values()
+            with self.assertRaises(KafkaException) as refused:
+                altered.result(SECONDS)
+            self.assertEqual(refused.exception.args[0].name(), "POLICY_VIOLATION")
+            alter = struct.pack("<H", len(stream)) + stream.encode() + struct.pack("<qq", 1, -1)
+            raw = {"machine": 1, "type": 6, "payload_base64": base64.b64encode(alter).decode()}
+            status, answer = http.transact(self.server, http.append("beside", 1), raw)
+            self.assertEqual(status, 409, answer)
+            self.assertIn("kept for ever", answer["error"]["message"])
+            self.assertNotIn("retention_ms", http.call(self.server, "GET", path)[1])
+        self.server.crash_restart()
+        self.assertEqual(http.call(self.server, "PUT", "/api/v1/streams/" + TRANSFERS, {"retention_bytes": 1})[0], 409)
+        self.expect(known)
 
     def test_every_field_of_every_transfer(self):
         known = node(self.server, "ledger_views_client.js")

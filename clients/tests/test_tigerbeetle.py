@@ -8,6 +8,7 @@ import json
 import os
 import queue
 import random
+import shlex
 import socket
 import subprocess
 import threading
@@ -44,6 +45,20 @@ class OneServer(unittest.TestCase):
         self.assertEqual(self.server.stop(), 0)
         verified = self.server.log_verify()
         self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+
+class Readme(OneServer):
+    def test_its_client_does_what_it_says(self):
+        with open(os.path.join(HERE, "../../modules/fintech/README.md"), encoding="utf-8") as readme:
+            (line,) = [line for line in readme if line.startswith("node -e ")]
+        program = shlex.split(line)[2]
+        self.assertIn("['3001']", program)
+        port = self.server.endpoints["tigerbeetle"].rpartition(":")[2]
+        done = subprocess.run(["node", "-e", program.replace("3001", port)], cwd=os.path.dirname(HERE),
+                              capture_output=True, text=True, timeout=SECONDS)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("debits_posted: 10n", done.stdout)
+        self.assertIn("credits_posted: 10n", done.stdout)
 
 
 class Operations(OneServer):

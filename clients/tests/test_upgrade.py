@@ -100,6 +100,23 @@ class Upgrade(unittest.TestCase):
         self.assertEqual(member("crew", "$share/crew/t", "-C", 1), ["5"])
         self.assertEqual(member("alone", "t", "-C", 2), ["4", "5"])
 
+    def test_a_ledger_of_before_does_not_know_what_failed_first(self):
+        server = self.old_log().start()
+
+        def create(ledger, key):
+            rows = [{"id": str(number), "ledger": ledger, "code": 1} for number in range(1, 17)]
+            return http.call(server, "POST", "/api/v1/ledger/accounts", {"accounts": rows}, key=key)
+
+        self.assertEqual(create(1, "before")[0], 200)
+        self.assertIn("ledger: logic version 2, was 1", self.good(server, "upgrade", "activate", "ledger"))
+        server.crash_restart()
+        status, unknown = create(1, "before")
+        self.assertEqual((status, unknown["error"]["code"]), (409, "results_not_kept"))
+        self.assertEqual(create(2, "behind")[0], 409)
+        status, again = create(2, "behind")
+        self.assertEqual((status, again["error"]["code"], again["error"]["index"], again["repeated"], again["results"]),
+                         (409, "exists_with_different_ledger", 0, True, None))
+
     def test_a_start_activates_when_it_is_told_to(self):
         server = self.old_log()
         config = server.data + ".toml"

@@ -36,6 +36,8 @@ class MachineFiles {
   virtual Result<bool> write_next() = 0;
   // Reads in full every file that the state names; a line for each problem. How many files.
   virtual uint32_t verify(std::vector<std::string>& problems) const = 0;
+  // The shard's: what idle_work() wants next is on its way from the disk. It is called again in a little while.
+  virtual bool waits() const { return false; }
 };
 
 }  // namespace heptane

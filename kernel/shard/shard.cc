@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernel/base/crc32c.h"
+#include "kernel/shard/machine_files.h"
 #include "kernel/shard/transact.h"
 
 namespace heptane {
@@ -156,10 +157,16 @@ bool Shard::run_once() {
 bool Shard::idle_work(bool busy) {
   const int64_t now_ns = clock_.monotonic_ns();
   if (busy && now_ns - last_idle_work_ns_ < kIdleWorkEveryNs) return true;
+  if (now_ns < idle_work_waits_ns_) return false;
   last_idle_work_ns_ = now_ns;
+  idle_work_waits_ns_ = 0;
   bool more = false;
   for (const MachineTable::Slot& slot : machines_.all()) {
-    more = slot.machine->idle_work() || more;
+    const bool works = slot.machine->idle_work();
+    const MachineFiles* files = slot.machine->files();
+    const bool waits = works && files != nullptr && files->waits();
+    if (waits) idle_work_waits_ns_ = now_ns + RunningQueries::kDiskEveryNs;
+    more = more || (works && !waits);
     if (std::optional<std::string> alarm = slot.machine->take_alarm())
       alarms_.push_back({std::string(slot.machine->name()), std::move(*alarm)});
   }
@@ -168,6 +175,7 @@ bool Shard::idle_work(bool busy) {
 
 void Shard::halt() {
   halted_ = true;
+  idle_work_waits_ns_ = 0;
   if (guard_.word != nullptr) guard_.word->store(0, std::memory_order_relaxed);
 }
 
@@ -177,7 +185,9 @@ void Shard::snapshot_begun() {
 
 int64_t Shard::next_deadline_ns() const {
   int64_t deadline_ns = queries_.next_deadline_ns();
-  if (!sealed_ && committer_.outstanding() == 0) deadline_ns = last_hand_over_ns_ + options_.seal_after_idle_ns;
+  if (idle_work_waits_ns_ != 0) deadline_ns = std::min(deadline_ns, idle_work_waits_ns_);
+  if (!sealed_ && committer_.outstanding() == 0)
+    deadline_ns = std::min(deadline_ns, last_hand_over_ns_ + options_.seal_after_idle_ns);
   LogTime due_at = 0;
   if (kernel_.first_due(due_at) != 0)
     deadline_ns = std::min(deadline_ns, clock_.monotonic_ns() + std::max<int64_t>(0, due_at - last_time_));

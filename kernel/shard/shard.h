@@ -237,6 +237,7 @@ class Shard {
   uint32_t quiet_turns_ = 0;    // since its last command
   int64_t last_relief_ns_ = 0;
   int64_t last_idle_work_ns_ = 0;
+  int64_t idle_work_waits_ns_ = 0;  // until then, for the disk; 0: it does not
   std::vector<Alarm> alarms_;
   size_t next_link_ = 0;
   RunningQueries queries_;

@@ -27,7 +27,7 @@ enum StreamCommand : CommandType {
   kDeleteStream = 4,  // payload DeleteStream. Refused: not_found, refused (a view)
   kAppendEvents = 5,  // payload AppendEvents; reply numbers: first offset, count. Refused: not_found, too_large, stale
                       // (the stream goes on elsewhere than expected). With no records it is a guard
-  kAlterStream = 6,   // payload AlterStream. Refused: not_found, invalid_argument
+  kAlterStream = 6,   // payload AlterStream. Refused: not_found, invalid_argument, refused (a kept view)
   kSetLogStart = 7,   // payload SetLogStart: retention, or a client that deletes records. A start never moves back and
                       // never past the end; partitions that are gone are passed over. Refused: unsupported (in a scope)
   kGrowStream = 8,    // payload GrowStream; reply numbers: partitions before and now. Refused: not_found,

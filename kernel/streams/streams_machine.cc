@@ -13,12 +13,14 @@ constexpr uint64_t kBytesPerStream = 256;
 constexpr size_t kDescribeLimit = 10'000;
 constexpr size_t kDescribeLimitBytes = size_t{1} << 20;
 constexpr size_t kDescribedBytes = 64;  // of a stream, besides its name and partitions
-// In the saved count of partitions: a configuration follows, a view's machine and number follow.
+// In the saved count of partitions: a configuration follows, a view's machine and number follow, it is kept.
 constexpr uint32_t kConfigured = 0x8000'0000;
 constexpr uint32_t kView = 0x4000'0000;
+constexpr uint32_t kKept = 0x2000'0000;
 constexpr const char* kBadConfig = "retention_ms and retention_bytes are -1 (for ever) or more";
 
 constexpr const char* kIsView = "the stream is a view: its records come from a module's commands, and from nobody else";
+constexpr const char* kIsKept = "the records of this view are kept for ever: it has no retention";
 
 bool valid_config(const StreamConfig& config) { return config.retention_ms >= -1 && config.retention_bytes >= -1; }
 }  // namespace
@@ -166,6 +168,7 @@ void StreamsMachine::alter(const Command& command, Effects& effects) {
   if (!valid_config(alter->config)) return effects.refuse(Errc::invalid_argument, 2, kBadConfig);
   const auto found = streams_.find(alter->name);
   if (found == streams_.end()) return effects.refuse(Errc::not_found, 0, "there is no stream of that name");
+  if (found->second.kept) return effects.refuse(Errc::refused, 0, kIsKept);
   undoable([this, name = found->first, before = found->second.config] { streams_.find(name)->second.config = before; });
   found->second.config = alter->config;
   effects.reply(0);
@@ -430,7 +433,8 @@ void StreamsMachine::save(SnapshotWriter& writer) const {
     writer.write(stream.uuid);
     const uint32_t configured = stream.config.is_default() ? 0 : kConfigured;
     const uint32_t view = stream.view.is_view() ? kView : 0;
-    writer.le<uint32_t>(static_cast<uint32_t>(stream.partitions.size()) | configured | view);
+    const uint32_t kept = stream.kept ? kKept : 0;
+    writer.le<uint32_t>(static_cast<uint32_t>(stream.partitions.size()) | configured | view | kept);
     if (configured != 0) {
       writer.le<int64_t>(stream.config.retention_ms);
       writer.le<int64_t>(stream.config.retention_bytes);
@@ -468,7 +472,8 @@ Result<void> StreamsMachine::restore(SnapshotReader& reader) {
       view.machine = reader.le<uint16_t>();
       view.number = reader.le<uint16_t>();
     }
-    for (parts &= ~(kConfigured | kView); parts > 0 && !reader.failed(); --parts) {
+    stream.kept = (parts & kKept) != 0;
+    for (parts &= ~(kConfigured | kView | kKept); parts > 0 && !reader.failed(); --parts) {
       stream.partitions.push_back(reader.le<uint32_t>());
       if (stream.partitions[stream.partitions.size() - 1] >= partitions_.size()) reader.fail();
     }

@@ -37,6 +37,8 @@ class StreamsMachine final : public StateMachine, public StreamStore {
                                                        Sequence sequence, StreamConfig config);
   // The view's retention; nothing where it is not there.
   void configure_view(std::string_view name, ViewId first, StreamConfig config);
+  // Its records are kept for ever from now on: it has no retention, and is not given one. Nothing where it is not there.
+  void keep_view(std::string_view name, ViewId first);
   // Deletes the view with its records, in no scope. False: it is not there.
   bool drop_view(std::string_view name, ViewId first, Sequence sequence);
   // Of what a numbered producer appends to a view, as of any append: false: refused, or answered as a repeat. A producer id of
@@ -104,7 +106,8 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   };
   struct Stream {
     StreamConfig config;
-    ViewId view{};  // none: whoever may appends to it
+    ViewId view{};      // none: whoever may appends to it
+    bool kept = false;  // a view without a retention for ever
     std::array<std::byte, 16> uuid{};
     PartitionList partitions;
   };

@@ -56,6 +56,18 @@ void StreamsMachine::configure_view(std::string_view name, ViewId first, StreamC
   if (Stream* stream = find_view(name, first)) stream->config = config;
 }
 
+void StreamsMachine::keep_view(std::string_view name, ViewId first) {
+  Stream* stream = find_view(name, first);
+  if (stream == nullptr || stream->kept) return;
+  undoable([this, name = std::string(name), before = stream->config] {
+    Stream& kept = streams_.find(name)->second;
+    kept.kept = false;
+    kept.config = before;
+  });
+  stream->kept = true;
+  stream->config = {};
+}
+
 bool StreamsMachine::drop_view(std::string_view name, ViewId first, Sequence sequence) {
   HEPTANE_ASSERT(scopes_.empty(), "a view is dropped by a command of its own, not inside a transaction");
   const Stream* stream = find_view(name, first);

@@ -9,6 +9,7 @@
 
 #include "kernel/log/memory_log.h"
 #include "kernel/log/quarantine.h"
+#include "kernel/rows/shy_disk.h"
 #include "kernel/shard/shard.h"
 #include "kernel/streams/api.h"
 #include "kernel/streams/streams_machine.h"
@@ -20,7 +21,7 @@ namespace heptane::fintech::test {
 
 class Harness {
  public:
-  enum class Rows : uint8_t { in_memory, in_files };
+  enum class Rows : uint8_t { in_memory, in_files, in_shy_files };  // the last: shy_disk() says what it has at hand
   explicit Harness(uint64_t seed = 1, uint32_t rows_per_file = kRowsPerFile, Rows rows = Rows::in_memory,
                    ShardOptions options = {})
       : random_(seed), log_(random_), rows_per_file_(rows_per_file), rows_(rows), options_(options) {
@@ -34,12 +35,14 @@ class Harness {
   }
   void open_files(LedgerMachine& machine) {
     if (rows_ == Rows::in_memory) return;
-    machine.files()->open({&disk_, "rows", true, [this](const Error& error) { fatal_ = error; }});
+    Disk& disk = rows_ == Rows::in_shy_files ? static_cast<Disk&>(shy_disk_) : disk_;
+    machine.files()->open({&disk, "rows", true, [this](const Error& error) { fatal_ = error; }});
   }
   void write_files() {
     while (*machine_->files()->write_next()) continue;
   }
   sim::SimDisk& disk() { return disk_; }
+  rows::ShyDisk& shy_disk() { return shy_disk_; }
   const std::optional<Error>& fatal() const { return fatal_; }
   void settle() {
     bool more = true;
@@ -113,6 +116,7 @@ class Harness {
   const Rows rows_;
   const ShardOptions options_;
   sim::SimDisk disk_{sim::SimDiskOptions{.seed = 1, .immediate = true}};
+  rows::ShyDisk shy_disk_{disk_};
   std::optional<Error> fatal_;
   RequestId request_ = 0;
   std::unique_ptr<Committer> committer_;

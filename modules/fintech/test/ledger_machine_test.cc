@@ -17,6 +17,7 @@
 #include "kernel/shard/transact.h"
 #include "kernel/streams/api.h"
 #include "kernel/streams/streams_machine.h"
+#include "modules/fintech/test/ledger_commands.h"
 #include "modules/fintech/test/ledger_harness.h"
 
 namespace heptane::fintech::test {
@@ -26,83 +27,6 @@ uint64_t scaled(uint64_t full) {
   const char* scale = std::getenv("HEPTANE_TEST_SCALE");
   return std::max<uint64_t>(
       1, static_cast<uint64_t>(static_cast<double>(full) * (scale == nullptr ? 1.0 : std::atof(scale))));
-}
-
-template <class Row>
-Buffer payload(const Caller& caller, const std::vector<std::vector<Row>>& batches) {
-  MultiBatchWriter writer(sizeof(Row));
-  for (const auto& batch : batches) {
-    const auto* bytes = reinterpret_cast<const std::byte*>(batch.data());
-    writer.out().insert(writer.out().end(), bytes, bytes + batch.size() * sizeof(Row));
-    writer.end_batch();
-  }
-  const std::vector<std::byte> body = writer.finish();
-  std::vector<std::byte> whole(Caller::kBytes);
-  caller.write(whole.data());
-  whole.insert(whole.end(), body.begin(), body.end());
-  return Buffer::take(std::move(whole));
-}
-
-std::vector<CreateResult> results_of(const Reply& reply) {
-  std::vector<CreateResult> results;
-  const auto batches = MultiBatch::parse(reply.payload.view(), sizeof(CreateResult));
-  EXPECT_TRUE(batches.has_value());
-  if (!batches) return results;
-  results.resize(batches->elements());
-  if (!results.empty()) std::memcpy(results.data(), reply.payload.data(), results.size() * sizeof(CreateResult));
-  return results;
-}
-
-Account account(Uint128 id) {
-  Account a{};
-  a.id = id;
-  a.ledger = 1;
-  a.code = 1;
-  a.flags = account_flags::kHistory;
-  return a;
-}
-
-Transfer transfer(Uint128 id, Uint128 amount, uint16_t flags = 0, uint32_t timeout = 0) {
-  Transfer t{};
-  t.id = id;
-  t.debit_account_id = 1;
-  t.credit_account_id = 2;
-  t.amount = amount;
-  t.ledger = 1;
-  t.code = 1;
-  t.flags = flags;
-  t.timeout = timeout;
-  return t;
-}
-
-Buffer accounts_payload() {
-  std::vector<Account> accounts;
-  for (int id = 1; id <= 8; ++id) accounts.push_back(account(static_cast<Uint128>(id)));
-  return payload<Account>({}, {accounts});
-}
-
-// Transfers between eight accounts: chains, pendings with time-outs, posts and voids, some that fail.
-Buffer draw_transfers(SeededRandom& random, Uint128& next_id) {
-  std::vector<std::vector<Transfer>> batches(1 + random.below(3));
-  for (std::vector<Transfer>& batch : batches)
-    for (uint64_t i = random.below(5); i > 0; --i) {
-      Transfer t = transfer(++next_id, random.below(50));
-      t.debit_account_id = 1 + random.below(9);
-      t.credit_account_id = 1 + random.below(9);
-      if (random.one_in(3)) {
-        t.flags = transfer_flags::kPending;
-        t.timeout = static_cast<uint32_t>(random.below(3));
-      } else if (random.one_in(2)) {
-        t = Transfer{};
-        t.id = next_id;
-        t.pending_id = 1 + random.below(static_cast<uint64_t>(next_id));
-        t.flags = random.one_in(2) ? transfer_flags::kPost : transfer_flags::kVoid;
-        t.amount = t.flags == transfer_flags::kPost ? kUint128Max : 0;
-      }
-      if (random.one_in(5)) t.flags |= transfer_flags::kLinked;
-      batch.push_back(t);
-    }
-  return payload<Transfer>({}, batches);
 }
 
 TEST(LedgerMachine, RefusedTransactionsLeaveNoTrace) {
@@ -203,6 +127,34 @@ TEST(LedgerMachine, PendingTransfersExpireByTimerOverACrash) {
   late.amount = kUint128Max;
   const Reply refused = harness.run(kCreateTransfers, payload<Transfer>({}, {{late}}));
   EXPECT_EQ(results_of(refused)[0].status, static_cast<uint32_t>(TransferStatus::pending_transfer_expired));
+}
+
+// Of a caller without a session; logs from before version 2 mean what they did.
+TEST(LedgerMachine, AnAnswerSaysInBriefWhatFailedFirst) {
+  Harness harness;
+  const auto create = [&](std::vector<Account> rows) {
+    return harness.run(kCreateAccounts, payload<Account>({}, {std::move(rows)}));
+  };
+  const Reply before = create({account(1), account(0)});
+  EXPECT_FALSE(is_brief(before.numbers));
+  EXPECT_EQ(before.numbers[0], static_cast<int64_t>(before.sequence));
+  harness.shard().adopt({}, true);
+  harness.settle();
+  const Reply good = create({account(1), account(2)});
+  ASSERT_TRUE(is_brief(good.numbers));
+  EXPECT_FALSE(failure_of(good.numbers).has_value()) << "one that exists just so is no failure";
+  Account linked = account(3);
+  linked.flags |= account_flags::kLinked;
+  const Reply bad = create({account(4), linked, account(0), account(0)});
+  ASSERT_TRUE(is_brief(bad.numbers));
+  const std::optional<FailedEvent> failed = failure_of(bad.numbers);
+  ASSERT_TRUE(failed.has_value());
+  EXPECT_EQ(failed->index, 2U) << "the one before it failed because of it";
+  EXPECT_EQ(failed->status, static_cast<uint32_t>(AccountStatus::id_must_not_be_zero));
+  const Hash128 state = harness.shard().state_hash();
+  harness.crash_and_recover();
+  ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
+  EXPECT_EQ(harness.shard().state_hash(), state);
 }
 
 TEST(LedgerMachine, BatchesOfAMessageHaveTimestampsThatRunOn) {
@@ -582,14 +534,6 @@ TEST(LedgerMachine, ATransactionMovesMoneyAndAppendsOrDoesNeither) {
   EXPECT_EQ(harness.shard().state_hash(), after);
 }
 
-template <class Row>
-Row row_at(const Reply& reply, size_t offset) {
-  Row row{};
-  EXPECT_LE(offset + sizeof row, reply.payload.size());
-  std::memcpy(&row, reply.payload.data() + offset, sizeof row);
-  return row;
-}
-
 // Page by page, a statement says what was posted behind each transfer: what a second reading of all of them adds up to.
 TEST(LedgerMachine, AStatementRunsBackFromTheBalance) {
   SeededRandom random(4);
@@ -626,89 +570,6 @@ TEST(LedgerMachine, AStatementRunsBackFromTheBalance) {
     ASSERT_TRUE(row->debits_posted == debits && row->credits_posted == credits);
   }
   EXPECT_TRUE(harness.ledger().find_account(3)->debits_posted == debits);
-}
-
-// After a start everything is counted again as soon as there is nothing else to do, and not twice.
-TEST(LedgerMachine, AStartIsFollowedByARecount) {
-  SeededRandom random(6);
-  Harness harness;
-  Uint128 next_id = 0;
-  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
-  for (int i = 0; i < 50; ++i) ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
-  harness.crash_and_recover();
-  EXPECT_EQ(harness.machine().recounts_total(), 0U);
-  harness.settle();
-  EXPECT_EQ(harness.machine().recounts_total(), 1U);
-  EXPECT_EQ(harness.machine().recount_differences(), 0U);
-  ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
-  EXPECT_EQ(harness.machine().recounts_total(), 1U);
-}
-
-// At a snapshot what was made since the last recount is counted, and the accounts that it touched are compared.
-TEST(LedgerMachine, ASnapshotIsFollowedByARecountOfWhatIsNew) {
-  SeededRandom random(7);
-  Harness harness;
-  Uint128 next_id = 0;
-  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
-  for (int round = 0; round < 20; ++round) {
-    for (int i = 0; i < 10; ++i) ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
-    harness.clock().advance(700'000'000);  // some expire between two recounts
-    const uint64_t before = harness.machine().recounts_total();
-    harness.shard().snapshot_begun();
-    harness.settle();
-    ASSERT_EQ(harness.machine().recounts_total(), before + 1);
-    ASSERT_EQ(harness.machine().recount_differences(), 0U);
-  }
-  EXPECT_TRUE(harness.shard().take_alarms().empty());
-
-  // A bit of memory flips.
-  const_cast<Account&>(harness.ledger().accounts()[0]).debits_posted ^= 1;
-  for (int i = 0; i < 10; ++i) ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
-  harness.shard().snapshot_begun();
-  harness.settle();
-  EXPECT_EQ(harness.machine().recount_differences(), 1U);
-  const std::vector<Shard::Alarm> alarms = harness.shard().take_alarms();
-  ASSERT_EQ(alarms.size(), 1U);
-  EXPECT_EQ(alarms[0].machine, "ledger");
-  EXPECT_NE(alarms[0].text.find("1 accounts and the totals of 0 ledgers are others: accounts 1"), std::string::npos)
-      << alarms[0].text;
-  harness.settle();
-  EXPECT_TRUE(harness.shard().take_alarms().empty()) << "each is told once";
-}
-
-TEST(LedgerMachine, TheRecountComesToItsEndUnderLoadToo) {
-  SeededRandom random(8);
-  ShardOptions options;
-  options.requests_per_turn = 1;
-  Harness harness(8, kRowsPerFile, Harness::Rows::in_memory, options);
-  Uint128 next_id = 0;
-  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
-  ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
-  const uint64_t before = harness.machine().recounts_total();
-  harness.shard().snapshot_begun();
-  // One turn takes one of them: there is always more to do.
-  for (int i = 0; i < 4; ++i) harness.submit(kCreateTransfers, draw_transfers(random, next_id));
-  EXPECT_TRUE(harness.shard().run_once());
-  EXPECT_EQ(harness.machine().recounts_total(), before) << "work comes first";
-  harness.clock().advance(kIdleWorkEveryNs);
-  EXPECT_TRUE(harness.shard().run_once());
-  EXPECT_EQ(harness.machine().recounts_total(), before + 1);
-}
-
-TEST(LedgerMachine, TheRecountComesToItsEndASliceAtATime) {
-  SeededRandom random(5);
-  Harness harness;
-  Uint128 next_id = 0;
-  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
-  for (int i = 0; i < 200; ++i) ASSERT_TRUE(harness.run(kCreateTransfers, draw_transfers(random, next_id)).ok());
-  Reply reply;
-  harness.machine().query({kQueryRecount, {}, {}}, reply);
-  ASSERT_EQ(reply.numbers[1], 1);
-  const auto done = row_at<RecountRow>(reply, 0);
-  EXPECT_EQ(done.number, 2U);  // the first one followed the start
-  EXPECT_EQ(done.transfers, harness.ledger().transfers().size());
-  EXPECT_EQ(done.accounts, 8U);
-  EXPECT_EQ(done.differing_accounts + done.differing_ledgers, 0U);
 }
 
 // Counted in turns: a search through everything, while a command comes in every turn and is answered in the next ones.

@@ -223,7 +223,7 @@ struct Pair {
       ASSERT_TRUE(totals == LedgerTotals{} || ledger.totals().rows().contains(number)) << number;
     Recount recount;
     RecountReport report;
-    while (!recount.step(ledger, 7, report)) continue;
+    while (recount.step(ledger, 7, true, report) != Scanned::done) continue;
     ASSERT_TRUE(report.agrees()) << report.differing_accounts << " accounts, " << report.differing_ledgers
                                  << " ledgers";
     ASSERT_EQ(report.transfers, ledger.transfers().size());
@@ -693,7 +693,7 @@ TEST(Recount, FindsABalanceThatIsNotWhatTransfersMake) {
   transfer.timestamp = 4;
   ASSERT_TRUE(ledger.restore_transfer(transfer, PendingStatus::none));
   RecountReport report;
-  ASSERT_TRUE(Recount().step(ledger, 10, report));
+  ASSERT_EQ(Recount().step(ledger, 10, true, report), Scanned::done);
   EXPECT_EQ(report.differing_accounts, 1U);
   EXPECT_TRUE(report.named == std::vector<Uint128>{2});
   EXPECT_EQ(report.differing_ledgers, 1U);

@@ -250,6 +250,37 @@ class LedgerViews : public testing::Test {
   Result<log::RecoveryReport> recovery_ = log::RecoveryReport{};
 };
 
+// Nor by one that a client gave the stream before the first record; a log follows from version 2 on.
+TEST_F(LedgerViews, AreNeverTrimmedByARetention) {
+  const auto accounts = [&](Uint128 id) {
+    Account account{};
+    account.id = id;
+    account.ledger = account.code = 1;
+    return run(kCreateAccounts, payload<Account>({{account}}));
+  };
+  const auto alter = [&](std::string_view name) {
+    return run(streams::kAlterStream, streams::encode(streams::AlterStream{name, {1, -1}}), machine_ids::kStreams);
+  };
+  const std::string early(kAccountsStream);
+  ASSERT_TRUE(
+      run(streams::kCreateStream, streams::encode(streams::CreateStream{early, 1, {1, -1}}), machine_ids::kStreams)
+          .ok());
+  ASSERT_TRUE(accounts(1).ok());
+  EXPECT_EQ(streams_->retained(0).size(), 1U);
+  EXPECT_TRUE(alter(kAccountsStream).ok());
+
+  shard_->adopt({}, true);
+  settle();
+  ASSERT_TRUE(accounts(2).ok());
+  EXPECT_TRUE(streams_->retained(0).empty());
+  EXPECT_EQ(alter(kAccountsStream).error, Errc::refused);
+  EXPECT_TRUE(streams_->retained(0).empty());
+  const Hash128 state = shard_->state_hash();
+  boot();
+  EXPECT_EQ(shard_->state_hash(), state);
+  EXPECT_EQ(alter(kAccountsStream).error, Errc::refused);
+}
+
 TEST_F(LedgerViews, SayWhatTheStateSays) {
   ASSERT_TRUE(run(kPutAsset, encode(Asset{.ledger = 1, .scale = 2, .code = "USD"})).ok());
   uint64_t chains = 0;

@@ -52,6 +52,28 @@ TEST(TigerbeetleSession, EveryOperation) {
   expect_transcript("operations", talk.text);
 }
 
+// As sent; of a post that has none, that of the transfer it posts.
+TEST(TigerbeetleSession, UserData) {
+  Talk talk;
+  const auto noted = [](auto row) {
+    row.user_data_128 = 1001;
+    row.user_data_64 = 1002;
+    row.user_data_32 = 1003;
+    return row;
+  };
+  talk.ask<Account>("create accounts, one with user data", 146, {{noted(account(1)), account(2)}});
+  talk.ask<Transfer>("create a pending transfer with user data, post it", 147,
+                     {{noted(transfer(10, 1, 2, 100, transfer_flags::kPending)),
+                       resolving(11, 10, kUint128Max, transfer_flags::kPost)}});
+  talk.ask("lookup accounts", 140, Bytes(body_of<Uint128>({{1, 2}})));
+  talk.ask("lookup transfers", 141, Bytes(body_of<Uint128>({{10, 11}})));
+  QueryFilter query{};
+  query.user_data_64 = 1002;
+  query.limit = 5;
+  talk.ask<QueryFilter>("query transfers by user data", 145, {{query}});
+  expect_transcript("user_data", talk.text);
+}
+
 TEST(TigerbeetleSession, ImportedEvents) {
   Talk talk;
   Account a = account(1, account_flags::kImported);

@@ -1,5 +1,7 @@
 #include "modules/fintech/test/tigerbeetle_world.h"
 
+#include <algorithm>
+
 #include "kernel/base/aegis128l.h"
 #include "kernel/base/assert.h"
 #include "modules/fintech/domain/ledger/account_checks.h"
@@ -97,21 +99,32 @@ std::string_view status_name(uint32_t status) {
   return status == 0xFFFFFFFF ? "created" : "?";
 }
 
+// What a row may have beside what every row has: so one byte that should be zero fails the transcript.
+std::string field_text(std::string_view name, Uint128 value) {
+  return value == 0 ? std::string() : " " + std::string(name) + " " + number(value);
+}
+template <class Row>
+std::string user_data_text(const Row& row) {
+  return field_text("user_data_128", row.user_data_128) + field_text("user_data_64", row.user_data_64) +
+         field_text("user_data_32", row.user_data_32);
+}
+
 std::string row_text(const Account& a) {
   return "account " + number(a.id) + " debits " + number(a.debits_pending) + "+" + number(a.debits_posted) +
          " credits " + number(a.credits_pending) + "+" + number(a.credits_posted) + " ledger " +
          std::to_string(a.ledger) + " code " + std::to_string(a.code) + " flags " + std::to_string(a.flags) + " at " +
-         std::to_string(a.timestamp);
+         std::to_string(a.timestamp) + user_data_text(a) + field_text("reserved", a.reserved);
 }
 std::string row_text(const Transfer& t) {
   return "transfer " + number(t.id) + " from " + number(t.debit_account_id) + " to " + number(t.credit_account_id) +
          " amount " + number(t.amount) + " pending " + number(t.pending_id) + " timeout " + std::to_string(t.timeout) +
          " ledger " + std::to_string(t.ledger) + " code " + std::to_string(t.code) + " flags " +
-         std::to_string(t.flags) + " at " + std::to_string(t.timestamp);
+         std::to_string(t.flags) + " at " + std::to_string(t.timestamp) + user_data_text(t);
 }
 std::string row_text(const AccountBalance& b) {
   return "balance debits " + number(b.debits_pending) + "+" + number(b.debits_posted) + " credits " +
-         number(b.credits_pending) + "+" + number(b.credits_posted) + " at " + std::to_string(b.timestamp);
+         number(b.credits_pending) + "+" + number(b.credits_posted) + " at " + std::to_string(b.timestamp) +
+         (std::ranges::all_of(b.reserved, [](auto byte) { return byte == decltype(byte){}; }) ? "" : " reserved");
 }
 
 template <class Row, class Text>

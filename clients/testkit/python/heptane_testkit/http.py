@@ -5,10 +5,12 @@ import urllib.error
 import urllib.request
 
 
-def call(server, method, path, body=None, seconds=20.0):
-    """(status, the JSON answered or None). `body` is sent as JSON."""
+def call(server, method, path, body=None, seconds=20.0, key=None):
+    """(status, the JSON answered or None). `body` is sent as JSON, `key` as Idempotency-Key."""
     data = None if body is None else json.dumps(body).encode()
     headers = {} if method == "GET" else {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Idempotency-Key"] = key
     request = urllib.request.Request(f"http://{server.endpoints['admin']}{path}", data, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=seconds) as answer:

@@ -1,24 +1,32 @@
 #include "modules/fintech/domain/ledger/recount.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace heptane::fintech {
 
-bool Recount::step(const Ledger& ledger, uint32_t work, RecountReport& report) {
+namespace {
+
+constexpr uint32_t kAhead = 1024;  // transfers that are asked for together, of which one is not there
+
+}  // namespace
+
+Scanned Recount::step(const Ledger& ledger, uint32_t work, bool may_wait, RecountReport& report) {
+  may_wait_ = may_wait;
   for (; work > 0 && accounts_ < ledger.accounts().size(); --work) add_account(ledger, accounts_++);
-  if (accounts_ < ledger.accounts().size()) return false;
-  for (const uint32_t all = ledger.transfers().size(); next_ < all; --work) {
-    if (work == 0) return false;
-    count(ledger, next_++);
+  if (accounts_ < ledger.accounts().size()) return Scanned::more;
+  for (const uint32_t all = ledger.transfers().size(); next_ < all; --work, ++next_) {
+    if (work == 0) return Scanned::more;
+    if (!count(ledger, next_)) return Scanned::waits;
   }
-  if (!take_back_expired(ledger, work)) return false;
+  if (const Scanned taken = take_back_expired(ledger, work); taken != Scanned::done) return taken;
   for (; !to_compare_.empty(); --work) {
-    if (work == 0) return false;
+    if (work == 0) return Scanned::more;
     compare(ledger, to_compare_.back());
     to_compare_.pop_back();
   }
   report = report_on(ledger);
-  return true;
+  return Scanned::done;
 }
 
 void Recount::add_account(const Ledger& ledger, uint32_t number) {
@@ -47,23 +55,65 @@ void Recount::change(const Ledger& ledger, const Transfer& transfer, Change chan
   touch(credit);
 }
 
-void Recount::count(const Ledger& ledger, uint32_t number) {
-  const Transfer transfer = ledger.transfers().body(number);
+// Nullopt: it is on its way.
+std::optional<Transfer> Recount::body(const Ledger& ledger, uint32_t number) {
+  if (may_wait_ || ledger.transfers().ready(number)) return ledger.transfers().body(number);
+  expect(ledger, number);
+  return std::nullopt;
+}
+
+// Those that are counted next, too. One before them was asked for with others, or is asked for alone.
+void Recount::expect(const Ledger& ledger, uint32_t number) {
+  std::vector<uint32_t> numbers{number};
+  if (number >= expected_ && number == next_) {
+    numbers.resize(std::min(kAhead, ledger.transfers().size() - number));
+    std::iota(numbers.begin(), numbers.end(), number);
+    expected_ = number + static_cast<uint32_t>(numbers.size());
+  }
+  ledger.transfers().expect(numbers);
+}
+
+// The pending transfer, and its number. Its id's fingerprint finds it without a look at the keys in files.
+std::optional<Transfer> Recount::resolved_by(const Ledger& ledger, const Transfer& transfer, uint32_t& number) {
+  number = ledger.expected_number(transfer.pending_id);
+  if (number >= ledger.transfers().size()) return Transfer{};
+  const std::optional<Transfer> expected = body(ledger, number);
+  if (!expected || expected->id == transfer.pending_id) return expected;
+  number = ledger.number_of_transfer(transfer.pending_id);  // once in very many times
+  return number < ledger.transfers().size() ? body(ledger, number) : Transfer{};
+}
+
+// False: what it needs is on its way, and nothing is counted.
+bool Recount::count(const Ledger& ledger, uint32_t number) {
+  const std::optional<Transfer> found = body(ledger, number);
+  if (!found) return false;
+  const Transfer& transfer = *found;
   if (transfer.has(transfer_flags::kPending)) {
-    if (transfer.timeout != 0) open_.emplace(transfer.expires_at(), number);
-    return change(ledger, transfer, [&](Balances& debit, Balances& credit) {
-      debit.debits_pending += transfer.amount;
-      credit.credits_pending += transfer.amount;
-    });
+    count_pending(ledger, transfer, number);
+    return true;
   }
   Uint128 released = 0;
   if (transfer.resolves()) {
-    const uint32_t resolved = ledger.number_of_transfer(transfer.pending_id);
-    if (resolved >= number) return;  // its file cannot be read: the ledger says so
-    const Transfer pending = ledger.transfers().body(resolved);
-    released = pending.amount;
-    if (pending.timeout != 0) open_.erase({pending.expires_at(), resolved});
+    uint32_t resolved = 0;
+    const std::optional<Transfer> pending = resolved_by(ledger, transfer, resolved);
+    if (!pending) return false;
+    if (resolved >= number) return true;  // its file cannot be read: the ledger says so
+    released = pending->amount;
+    if (pending->timeout != 0) open_.erase({pending->expires_at(), resolved});
   }
+  count_posted(ledger, transfer, released);
+  return true;
+}
+
+void Recount::count_pending(const Ledger& ledger, const Transfer& transfer, uint32_t number) {
+  if (transfer.timeout != 0) open_.emplace(transfer.expires_at(), number);
+  change(ledger, transfer, [&](Balances& debit, Balances& credit) {
+    debit.debits_pending += transfer.amount;
+    credit.credits_pending += transfer.amount;
+  });
+}
+
+void Recount::count_posted(const Ledger& ledger, const Transfer& transfer, Uint128 released) {
   const Uint128 posted = transfer.has(transfer_flags::kVoid) ? 0 : transfer.amount;
   change(ledger, transfer, [&](Balances& debit, Balances& credit) {
     debit.debits_pending -= released;
@@ -75,18 +125,19 @@ void Recount::count(const Ledger& ledger, uint32_t number) {
 
 // An expiry is no transfer: what has expired is known by its status alone, and by then the ledger's clock is not before it.
 // The ledger lets them expire in this very order: behind the first that has not, none has.
-bool Recount::take_back_expired(const Ledger& ledger, uint32_t& work) {
+Scanned Recount::take_back_expired(const Ledger& ledger, uint32_t& work) {
   for (auto at = open_.begin(); at != open_.end() && at->first <= ledger.clock(); --work) {
-    if (ledger.transfers().status(at->second) != PendingStatus::expired) return true;
-    if (work == 0) return false;
-    const Transfer expired = ledger.transfers().body(at->second);
-    change(ledger, expired, [&](Balances& debit, Balances& credit) {
-      debit.debits_pending -= expired.amount;
-      credit.credits_pending -= expired.amount;
+    if (ledger.transfers().status(at->second) != PendingStatus::expired) return Scanned::done;
+    if (work == 0) return Scanned::more;
+    const std::optional<Transfer> expired = body(ledger, at->second);
+    if (!expired) return Scanned::waits;
+    change(ledger, *expired, [&](Balances& debit, Balances& credit) {
+      debit.debits_pending -= expired->amount;
+      credit.credits_pending -= expired->amount;
     });
     at = open_.erase(at);
   }
-  return true;
+  return Scanned::done;
 }
 
 void Recount::compare(const Ledger& ledger, uint32_t number) {

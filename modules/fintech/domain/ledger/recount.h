@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "modules/fintech/domain/ledger/ledger.h"
+#include "modules/fintech/domain/ledger/scan.h"
 
 namespace heptane::fintech {
 
@@ -27,23 +29,31 @@ struct RecountReport {
 
 class Recount {
  public:
-  // Counts and compares at most `work` transfers and accounts more, outside of scopes. True: it has come to the end, and
-  // `report` is filled. Accounts are compared when every transfer there is has been counted, so each at a moment of its own.
-  bool step(const Ledger& ledger, uint32_t work, RecountReport& report);
+  // Counts and compares at most `work` transfers and accounts more, outside of scopes. done: it has come to the end, and
+  // `report` is filled; waits: for a transfer that is on its way from the disk, unless it `may_wait` for it here. Accounts are
+  // compared when every transfer there is has been counted, so each at a moment of its own.
+  Scanned step(const Ledger& ledger, uint32_t work, bool may_wait, RecountReport& report);
   uint32_t counted() const { return next_; }
 
  private:
   using Open = std::set<std::pair<uint64_t, uint32_t>>;  // when it expires, and its number
 
   void add_account(const Ledger& ledger, uint32_t number);
-  void count(const Ledger& ledger, uint32_t number);
-  bool take_back_expired(const Ledger& ledger, uint32_t& work);
+  bool count(const Ledger& ledger, uint32_t number);
+  void count_pending(const Ledger& ledger, const Transfer& transfer, uint32_t number);
+  void count_posted(const Ledger& ledger, const Transfer& transfer, Uint128 released);
+  std::optional<Transfer> body(const Ledger& ledger, uint32_t number);
+  std::optional<Transfer> resolved_by(const Ledger& ledger, const Transfer& transfer, uint32_t& number);
+  void expect(const Ledger& ledger, uint32_t number);
+  Scanned take_back_expired(const Ledger& ledger, uint32_t& work);
   void compare(const Ledger& ledger, uint32_t number);
   RecountReport report_on(const Ledger& ledger) const;
   void touch(uint32_t account);
   template <class Change>
   void change(const Ledger& ledger, const Transfer& transfer, Change change);
 
+  bool may_wait_ = false;          // in this step
+  uint32_t expected_ = 0;          // transfers before this one were asked for
   uint32_t accounts_ = 0;          // so far
   uint32_t next_ = 0;              // transfer
   std::vector<Balances> counted_;  // by the number of the account

@@ -1,8 +1,11 @@
 // POST: assets, accounts, transfers.
+#include <span>
+
 #include "kernel/admin/request_parameters.h"
 #include "kernel/admin/transact_request.h"
 #include "kernel/base/hash128.h"
 #include "kernel/streams/api.h"
+#include "modules/fintech/domain/ledger/failed_event.h"
 #include "modules/fintech/domain/ledger/status_names.h"
 #include "modules/fintech/gateway/http/ledger_answers.h"
 #include "modules/fintech/gateway/http/ledger_routes.h"
@@ -31,6 +34,10 @@ constexpr std::string_view kNewTransfers =
     R"({"type":"object","required":["transfers"],"additionalProperties":false,"properties":{"transfers":{)"
     R"("type":"array","minItems":1,"maxItems":8189,"items":{"type":"object","required":["id"]}}}})";
 
+// Of an answer that was given before answers said in brief what failed (kLogicBriefs).
+constexpr std::string_view kResultsNotKept =
+    "this was done before, and whether all of it succeeded is not kept: look up what it creates";
+
 // The hash is of what was sent alone: a repeat is one, whatever was granted meanwhile.
 Result<std::optional<IdempotencyKey>> key_of(const http::HttpRequest& request, Bytes sent) {
   const std::string_view key = request.header("Idempotency-Key");
@@ -44,17 +51,19 @@ Result<std::optional<IdempotencyKey>> key_of(const http::HttpRequest& request, B
   return std::optional(found);
 }
 
-// What went wrong first, when something did. That it exists already, just so, is what a repeat gives.
+// Null: they are not kept.
 template <class Status>
-std::optional<size_t> first_failure_of(const std::vector<CreateResult>& results) {
-  std::optional<size_t> linked;
-  for (size_t i = 0; i < results.size(); ++i) {
-    const auto status = static_cast<Status>(results[i].status);
-    if (status == Status::created || status == Status::exists) continue;
-    if (status != Status::linked_event_failed) return i;
-    if (!linked) linked = i;  // one behind it says why
+void write_results(const std::vector<CreateResult>* results, JsonWriter& out) {
+  if (results == nullptr) {
+    out.null();
+    return;
   }
-  return linked;
+  out.begin_array();
+  for (const CreateResult& result : *results) {
+    out.begin_object().key("status").text(status_name(static_cast<Status>(result.status)));
+    out.key("timestamp").text(number_text(result.timestamp)).end_object();
+  }
+  out.end_array();
 }
 
 template <class Status>
@@ -62,30 +71,23 @@ HttpResponse created(const Reply& reply, std::string_view what, bool keyed) {
   if (keyed && reply.error == Errc::invalid_argument && reply.detail == 0)
     return HttpResponse::error(422, "idempotency_key_reused", reply.message);
   if (!reply.ok()) return admin::refusal_response(reply);
-  const bool known = !reply.payload.empty();  // a repeat's answer may be too long to have been kept
+  const bool known = !reply.payload.empty();  // a repeat's results may be too long to have been kept
+  if (!known && !is_brief(reply.numbers)) return HttpResponse::error(409, "results_not_kept", kResultsNotKept);
   const std::vector<CreateResult> results = batch_rows<CreateResult>(reply.payload.view());
-  const std::optional<size_t> failed = first_failure_of<Status>(results);
+  const std::optional<FailedEvent> failed =
+      known ? first_failed<Status>(std::as_bytes(std::span(results))) : failure_of(reply.numbers);
   JsonWriter out;
   out.begin_object();
   if (failed) {
-    const std::string_view name = status_name(static_cast<Status>(results[*failed].status));
+    const std::string_view name = status_name(static_cast<Status>(failed->status));
     out.key("error").begin_object().key("code").text(name);
-    out.key("message").text(std::string(what) + '[' + std::to_string(*failed) + "]: " + std::string(name));
-    out.key("index").unsigned_number(*failed).end_object();
+    out.key("message").text(std::string(what) + '[' + std::to_string(failed->index) + "]: " + std::string(name));
+    out.key("index").unsigned_number(failed->index).end_object();
   }
   out.key("position").text(position_text(0, reply.sequence));
   if (reply.repeated) out.key("repeated").boolean(true);
   out.key("results");
-  if (known) {
-    out.begin_array();
-    for (const CreateResult& result : results) {
-      out.begin_object().key("status").text(status_name(static_cast<Status>(result.status)));
-      out.key("timestamp").text(number_text(result.timestamp)).end_object();
-    }
-    out.end_array();
-  } else {
-    out.null();
-  }
+  write_results<Status>(known ? &results : nullptr, out);
   out.end_object();
   return HttpResponse::json(failed ? 409 : 200, out.take());
 }
@@ -180,8 +182,9 @@ void create_asset(HttpExchange& exchange) {
 http::RouteDoc create_doc(std::string_view summary, std::string_view text, std::string_view body) {
   return {summary,
           text,
-          {{"Idempotency-Key", "1 to 256 bytes: a repeat within 24 hours returns the first result", http::kTextSchema,
-            http::ParameterPlace::header}},
+          {{"Idempotency-Key",
+            "1 to 256 bytes: a repeat within 24 hours returns the first answer; beyond 14 events without `results`",
+            http::kTextSchema, http::ParameterPlace::header}},
           {{body}},
           {{200, "every one was created, or existed just so; synced", {{kResultsSchema}}},
            {409, "the first failure by TigerBeetle's name, and the results of all", {{kResultsSchema}}}}};

@@ -2,6 +2,7 @@
 // batches of events or filters (domain/ledger/multi_batch.h).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -9,6 +10,7 @@
 
 #include "kernel/shard/state_machine.h"
 #include "modules/fintech/domain/ledger/amount.h"
+#include "modules/fintech/domain/ledger/failed_event.h"
 #include "modules/fintech/domain/ledger/operations.h"
 #include "modules/fintech/domain/ledger/port.h"
 
@@ -36,8 +38,24 @@ enum LedgerCommand : CommandType {
   kCreateAccounts = static_cast<CommandType>(Operation::create_accounts),
   kCreateTransfers = static_cast<CommandType>(Operation::create_transfers),
   // Reply payload: results as batches; numbers: commit, timestamp. A repeat of the client's last one is answered from
-  // what is kept. Refused: LedgerRefusal.
+  // what is kept. Refused: LedgerRefusal. Of a caller without a session the numbers are brief_of() instead, from
+  // kLogicBriefs on: they are kept for a repeat when the results are too long to be.
 };
+
+// Logic versions of the machine.
+constexpr uint32_t kLogicBriefs = 2;
+constexpr uint32_t kLogicKeptViews = 2;  // its views have no retention, whatever clients gave them
+
+// How many events there are up to the first that failed, negated, and its status; 0: none failed. A commit is above 0.
+constexpr std::array<int64_t, 2> brief_of(const std::optional<FailedEvent>& failure) {
+  if (!failure) return {0, 0};
+  return {-static_cast<int64_t>(failure->index) - 1, static_cast<int64_t>(failure->status)};
+}
+constexpr bool is_brief(const std::array<int64_t, 2>& numbers) { return numbers[0] <= 0; }
+constexpr std::optional<FailedEvent> failure_of(const std::array<int64_t, 2>& brief) {
+  if (brief[0] == 0) return std::nullopt;
+  return FailedEvent{static_cast<size_t>(-brief[0] - 1), static_cast<uint32_t>(brief[1])};
+}
 
 // Queries are the other Operations. Reply payload: results as batches; numbers: the last commit, timestamp.
 

@@ -15,6 +15,8 @@ class LedgerFiles final : public MachineFiles {
   // Before open(): how much memory may hold of blocks with bodies of transfers that were read.
   void set_cache_bytes(uint64_t bytes) { cache_bytes_ = bytes; }
   void open(const FilePlace& place) override;
+  void set_waits(bool waits) { waits_ = waits; }
+  bool waits() const override { return waits_; }
   std::vector<uint32_t> named() override;
   std::vector<uint32_t> durable() const override;
   Result<bool> write_next() override;
@@ -35,6 +37,7 @@ class LedgerFiles final : public MachineFiles {
 
   Ledger& ledger_;
   uint64_t cache_bytes_ = 0;
+  bool waits_ = false;
   std::function<void(const Error&)> on_fatal_;
   std::function<bool(uint64_t done, uint64_t total)> on_progress_;
 };

@@ -6,6 +6,7 @@
 
 #include "kernel/base/assert.h"
 #include "kernel/streams/streams_machine.h"
+#include "modules/fintech/domain/ledger/status.h"
 
 namespace heptane::fintech {
 
@@ -132,7 +133,13 @@ void LedgerMachine::apply_create(const Command& command, const OperationRow& row
   }
   rearm(command.time, effects);
   if (!audit(command, effects) || !tell(command.sequence, effects)) return;
-  effects.reply(body, static_cast<int64_t>(command.sequence), static_cast<int64_t>(timestamp));
+  if (caller.client != 0 || effects.version() < kLogicBriefs)
+    return effects.reply(body, static_cast<int64_t>(command.sequence), static_cast<int64_t>(timestamp));
+  const Bytes results = Bytes(body).first(batches->elements() * sizeof(CreateResult));
+  const bool of_accounts = row.operation == Operation::create_accounts;
+  const std::array<int64_t, 2> brief =
+      brief_of(of_accounts ? first_failed<AccountStatus>(results) : first_failed<TransferStatus>(results));
+  effects.reply(body, brief[0], brief[1]);
 }
 
 // A chain never crosses a batch; the timestamps of all batches run on.
@@ -168,8 +175,10 @@ bool LedgerMachine::tell(Sequence sequence, Effects& effects) {
   auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
   const auto count = [&](std::string_view name, ViewId view, uint32_t records) {
     if (records == 0) return;
-    if (const std::optional<PartitionId> partition = streams.ensure_view(name, view, sequence))
-      effects.emit_view(*partition, records);
+    const std::optional<PartitionId> partition = streams.ensure_view(name, view, sequence);
+    if (!partition) return;
+    if (effects.version() >= kLogicKeptViews) streams.keep_view(name, view);
+    effects.emit_view(*partition, records);
   };
   count(kTransfersStream, kTransfersView, note_.transfers());
   count(kAccountsStream, kAccountsView, note_.accounts());

@@ -44,6 +44,8 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
   bool relieves(CommandType type) const override { return type == kExpire; }
+  // 2: the answer to a caller without a session says what failed first in its numbers; the views are kept for ever.
+  uint32_t newest_version() const override { return kLogicKeptViews; }
   RenderView renderer() const override { return render_view; }
   MachineFiles* files() override { return &files_; }
   // See LedgerFiles.
@@ -103,7 +105,8 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   void query_now(const Query& query, Reply& reply) const;
   void lookup_accounts(const MultiBatch& batches, bool owners, Reply& reply) const;
   void totals(Reply& reply) const;
-  bool recount_step(Recount& recount, uint32_t work) const;
+  Scanned recount_step(Recount& recount, bool may_wait) const;
+  void tell(const RecountReport& report) const;
 
   Ledger ledger_;
   LedgerFiles files_{ledger_};

@@ -25,16 +25,18 @@ void refuse(Reply& reply, Errc code, std::string message) {
 // One recount at a time, whoever asks; the answer is the same for all.
 class LedgerMachine::RecountSlices final : public QueryInSlices {
  public:
-  explicit RecountSlices(const LedgerMachine& machine) : machine_(machine) {}
+  RecountSlices(const LedgerMachine& machine, bool may_wait) : machine_(machine), may_wait_(may_wait) {}
 
   Step step(Reply& reply) override {
     machine_.recount_damage_.clear();
-    const bool done = machine_.recount_step(machine_.recount_, kRecountIdleSlice);
-    left_ -= kRecountIdleSlice;
+    const Scanned scanned = machine_.recount_step(machine_.recount_, may_wait_);
     if (!machine_.recount_damage_.empty()) {
       refuse(reply, Errc::corrupt, machine_.recount_damage_);
       return Step::done;
     }
+    if (scanned == Scanned::waits) return Step::waits;
+    const bool done = scanned == Scanned::done;
+    left_ -= kRecountIdleSlice;
     if (!done && left_ > 0) return Step::more;
     if (done) machine_.recount_ = Recount();
     const RecountRow& row = machine_.recounted_;
@@ -48,6 +50,7 @@ class LedgerMachine::RecountSlices final : public QueryInSlices {
 
  private:
   const LedgerMachine& machine_;
+  const bool may_wait_;
   int64_t left_ = kRecountSlice;
 };
 
@@ -63,7 +66,7 @@ std::optional<LedgerRefusal> LedgerMachine::refusal_of(const OperationRow& row, 
 
 // Null: query_now() answers it.
 std::unique_ptr<QueryInSlices> LedgerMachine::slices_of(const Query& query, bool may_wait) const {
-  if (query.type == kQueryRecount) return std::make_unique<RecountSlices>(*this);
+  if (query.type == kQueryRecount) return std::make_unique<RecountSlices>(*this, may_wait);
   if (query.type == kQueryStatement) {
     StatementQuery asked;
     if (query.payload.size() != sizeof asked) return nullptr;
@@ -146,16 +149,20 @@ void LedgerMachine::totals(Reply& reply) const {
 }
 
 // What cannot be read costs the recount: it begins again when it is due or asked for.
-bool LedgerMachine::recount_step(Recount& recount, uint32_t work) const {
+Scanned LedgerMachine::recount_step(Recount& recount, bool may_wait) const {
   RecountReport report;
-  const bool at_end = recount.step(ledger_, work, report);
+  const Scanned scanned = recount.step(ledger_, kRecountIdleSlice, may_wait, report);
   if (const std::optional<Error> damage = ledger_.take_damage()) {
     recount = Recount();
     recount_damage_ = damage->message;
     alarm_ = "a recount could not be made: " + damage->message;
-    return true;
+    return Scanned::done;
   }
-  if (!at_end) return false;
+  if (scanned == Scanned::done) tell(report);
+  return scanned;
+}
+
+void LedgerMachine::tell(const RecountReport& report) const {
   RecountRow done;
   done.number = recounted_.number + 1;
   done.transfers = report.transfers;
@@ -167,13 +174,12 @@ bool LedgerMachine::recount_step(Recount& recount, uint32_t work) const {
   recounted_ = done;
   recounts_total_.fetch_add(1, std::memory_order_relaxed);
   recount_differences_.store(done.differing_accounts + done.differing_ledgers, std::memory_order_relaxed);
-  if (report.agrees()) return true;
+  if (report.agrees()) return;
   alarm_ = "counted again from " + std::to_string(done.transfers) + " transfers, " +
            std::to_string(done.differing_accounts) + " accounts and the totals of " +
            std::to_string(done.differing_ledgers) + " ledgers are others";
   for (size_t i = 0; i < report.named.size(); ++i)
     *alarm_ += (i == 0 ? ": accounts " : ", ") + number_text(report.named[i]);
-  return true;
 }
 
 // The shard's own memory is counted, wherever the bodies of transfers lie, so nothing has to be copied or kept for it; and
@@ -182,7 +188,9 @@ bool LedgerMachine::idle_work() {
   ledger_.settle();
   ledger_.stored_transfers().settle_runs();
   if (!recount_due_ || ledger_.in_scope()) return false;
-  recount_due_ = !recount_step(running_, kRecountIdleSlice);
+  const Scanned scanned = recount_step(running_, false);
+  files_.set_waits(scanned == Scanned::waits);
+  recount_due_ = scanned != Scanned::done;
   return recount_due_;
 }
 
