@@ -177,6 +177,7 @@ struct KeptSession {
   uint32_t queue_max = 0;
   uint32_t expiry_s = 0;  // 0: it ends with its connection (and is here for its will)
   LogTime ended = 0;      // when the connection did
+  bool ended_with_server = false;  // with a run of the server, in the logic that knows (6)
   TimerId timer = 0;      // of its expiry; 0: none
   LogTime will_due = 0;   // 0: not due
   Subscriptions subscriptions;
