@@ -483,8 +483,8 @@ TEST_F(RightsWorld, ByTopicTheOrderOutlivesMembersWhoLoseTheirRightsTogether) {
   ASSERT_EQ(subscribe("s", "$share/g/plant/#"), 1);
   const auto publish_all = [&](int number) {
     for (int topic = 0; topic < kTopics; ++topic)
-      world_->send("p", whole("32", text("plant/" + std::to_string(topic)) + "m" + std::to_string(++last_id_) + " 00 '" +
-                                        std::to_string(number) + "'"));
+      world_->send("p", whole("32", text("plant/" + std::to_string(topic)) + "m" + std::to_string(++last_id_) +
+                                        " 00 '" + std::to_string(number) + "'"));
   };
   for (int number = 0; number < kEach; ++number) publish_all(number);
   roles_.set("plant", {});

@@ -450,7 +450,7 @@ void Broker::hold_of(Batch& batch, const std::set<SessionId>& publishers, Batch&
   batch = std::move(left);
 }
 
-// When all that stands behind it in the old chain was refused as well. Who is gone sends it again itself.
+// When all that stands behind it in the old chain was refused as well. Who is gone sends it again itself, at QoS 1 and 2.
 void Broker::try_again() {
   const bool old = (!in_flight_.empty() && in_flight_.front().chain != chain_) ||
                    (!closed_batches_.empty() && closed_batches_.front().chain != chain_);
@@ -468,7 +468,7 @@ void Broker::try_again() {
       const size_t begin = in.position();
       read_message(in);
       if (find(waiting.session) == nullptr) {
-        if (waiting.pushed) counters_.refused.add();  // its subscribers have it, and nobody sends it again
+        if (waiting.ticket == 0) counters_.refused.add();  // QoS 0: nobody sends it again
         continue;
       }
       left.bytes.append(held.bytes.view().subspan(begin, in.position() - begin));

@@ -421,7 +421,8 @@ void Keeper::take_will(const Ask& ask, const Reply& reply) {
   const auto known = wills_.find(session);
   if (known != wills_.end() && known->second.epoch > epoch) return;
   forget_will(session);
-  const bool dropped = ask.kind == Kind::will && reply.ok() && reply.numbers[0] == static_cast<int64_t>(WillEnd::dropped);
+  const bool dropped =
+      ask.kind == Kind::will && reply.ok() && reply.numbers[0] == static_cast<int64_t>(WillEnd::dropped);
   if (dropped) broker_.counters().dropped_denied.add();
   if (published || dropped || !reply.ok() || reply.numbers[1] == 0) return;
   const int64_t left_ns = reply.numbers[1] - reply.time;
