@@ -37,7 +37,8 @@ enum BrokerCommand : CommandType {
   kUnsubscribe = 7,
   kSettle = 8,
   kBoot = 9,  // the server started: what was connected is not. Payload: restart grace u32 in seconds. Reply: the run
-  // One whose time has come: session u64, epoch u64, and a byte 1 where it is dropped instead (logic 6). Reply payload: wills.
+  // One whose time has come: session u64, epoch u64, and a byte 1 where it is dropped instead (logic 6). Reply payload: wills;
+  // numbers: WillEnd, when it is due or 0.
   kPublishWill = 10,
 
   kEndConnections =
@@ -66,7 +67,8 @@ enum BrokerQuery : uint16_t {
   kQueryWills =
       4,  // payload: sessions behind this one, u64. Reply payload: DueWills; numbers: the last session, 1 when there is more
   kQueryCounts = 5,  // reply numbers: sessions, references
-  kQueryWill = 6,    // payload: session u64, epoch u64. Reply payload: WillFacts; empty: there is none
+  // Payload: session u64, epoch u64. Reply payload: WillFacts; empty: there is none. Numbers: 1 when kPublishWill can drop it.
+  kQueryWill = 6,
 
   kQueryGroup = 20,  // shared_groups.h
 

@@ -21,6 +21,8 @@ constexpr size_t kTextLimitBytes = size_t{1} << 20;  // of anything in a snapsho
 // In a snapshot.
 constexpr uint8_t kNoLocal = 1;
 constexpr uint8_t kJoined = 2;
+constexpr uint8_t kConnected = 1;
+constexpr uint8_t kEndedWithServer = 2;
 constexpr uint8_t kGroup = 0x80;  // beside QueueFull
 constexpr uint8_t kBegan = 0x40;  // likewise
 constexpr uint8_t kRetainAsPublished = 1;
@@ -603,7 +605,8 @@ void KeptSessions::save(SnapshotWriter& writer) const {
     writer.text(session.owner);
     writer.le<uint64_t>(session.epoch);
     writer.le<uint64_t>(session.run);
-    writer.le<uint8_t>(session.connected ? 1 : 0);
+    const int connection = (session.connected ? kConnected : 0) | (session.ended_with_server ? kEndedWithServer : 0);
+    writer.le<uint8_t>(static_cast<uint8_t>(connection));
     const int kind = (session.group ? kGroup : 0) | (session.began != 0 ? kBegan : 0);
     writer.le<uint8_t>(static_cast<uint8_t>(static_cast<int>(session.queue_full) | kind));
     writer.le<uint32_t>(session.queue_max);
@@ -644,7 +647,9 @@ Result<void> KeptSessions::restore(SnapshotReader& reader) {
     bytes_ -= bytes_of(session);
     session.epoch = reader.le<uint64_t>();
     session.run = reader.le<uint64_t>();
-    session.connected = reader.le<uint8_t>() != 0;
+    const auto connection = reader.le<uint8_t>();
+    session.connected = (connection & kConnected) != 0;
+    session.ended_with_server = (connection & kEndedWithServer) != 0;
     const auto kind = reader.le<uint8_t>();
     session.group = (kind & kGroup) != 0;
     (session.group ? by_group_ : by_client_).insert_or_assign(session.client, session.number);

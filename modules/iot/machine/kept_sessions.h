@@ -175,10 +175,11 @@ struct KeptSession {
   bool connected = false;
   QueueFull queue_full = QueueFull::drop_oldest;
   uint32_t queue_max = 0;
-  uint32_t expiry_s = 0;  // 0: it ends with its connection (and is here for its will)
-  LogTime ended = 0;      // when the connection did
-  TimerId timer = 0;      // of its expiry; 0: none
-  LogTime will_due = 0;   // 0: not due
+  uint32_t expiry_s = 0;           // 0: it ends with its connection (and is here for its will)
+  LogTime ended = 0;               // when the connection did
+  bool ended_with_server = false;  // with a run of the server, in the logic that knows (6)
+  TimerId timer = 0;               // of its expiry; 0: none
+  LogTime will_due = 0;            // 0: not due
   Subscriptions subscriptions;
   // Filters whose retained messages the client does not have yet: those up to the topic it has.
   std::map<std::string, KeptWalk, std::less<>> walks;

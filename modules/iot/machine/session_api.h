@@ -164,6 +164,9 @@ struct DueWill {
 };
 Result<std::vector<DueWill>> decode_due_wills(Bytes payload);
 
+// kPublishWill: what became of it. None: it is not due, there is none, or it found no room.
+enum class WillEnd : uint8_t { none = 0, published = 1, dropped = 2 };
+
 // kQueryWill: whose a will is, and where it goes.
 struct WillFacts {
   std::string_view owner;

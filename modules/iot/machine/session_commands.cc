@@ -91,13 +91,9 @@ LogTime BrokerMachine::end_of_run(const KeptSession& session) const {
   return booted_ + static_cast<LogTime>(delay_s) * kNsPerSecond;
 }
 
-// Its end was not the client's, who was connected when a run of the server ended: then its will is due later than it said, by
-// the grace.
+// Its end was not the client's, who was connected when a run of the server ended: the last one, or in the logic of today any.
 bool BrokerMachine::ended_with_server(const KeptSession& session) const {
-  if (session.connected || session.ended == booted_) return true;
-  if (version_ < kLogicRelaxed || !session.will) return false;
-  const uint32_t delay_s = std::min(session.will->delay_s, session.expiry_s);
-  return session.will_due > session.ended + static_cast<LogTime>(delay_s) * kNsPerSecond;
+  return session.connected || session.ended == booted_ || session.ended_with_server;
 }
 
 // Opening and closing.
@@ -133,6 +129,7 @@ void BrokerMachine::apply_open(const Command& command, Effects& effects) {
   session.epoch = epoch + 1;
   session.run = run_;
   session.connected = true;
+  session.ended_with_server = false;
   sessions_.set_queue_full(session, open->queue_full);
   session.queue_max = open->queue_max;
   session.ahead = open->ahead;
@@ -230,6 +227,7 @@ void BrokerMachine::apply_end_connections(const Command& command, Effects& effec
     session.connected = false;
     session.dropped_upto = 0;
     session.ended = booted_;
+    session.ended_with_server = version_ >= kLogicRelaxed;
     expire_later(session, command.time, effects);
   }
   effects.reply(static_cast<int64_t>(after), at != sessions_.all().end() ? 1 : 0);
@@ -244,9 +242,11 @@ void BrokerMachine::apply_publish_will(const Command& command, Effects& effects)
   const bool drops = version_ >= kLogicRelaxed && in.remaining() > 0 && in.u8() == 1;
   if (!in.complete()) return effects.refuse(Errc::invalid_argument, 0, "the command is no will");
   WillOut will;
+  bool dropped = false;
   KeptSession* session = current(number, epoch);
   const LogTime due = session == nullptr ? 0 : will_due(*session);
   if (due != 0 && due <= command.time) {
+    dropped = drops;
     if (drops)
       drop_will(*session);
     else
@@ -256,7 +256,8 @@ void BrokerMachine::apply_publish_will(const Command& command, Effects& effects)
   }
   ByteWriter out;
   will.write(out);
-  effects.reply(out.view(), will.published ? 1 : 0, due);
+  const WillEnd end = dropped ? WillEnd::dropped : will.published ? WillEnd::published : WillEnd::none;
+  effects.reply(out.view(), static_cast<int64_t>(end), due);
 }
 
 void BrokerMachine::drop_will(KeptSession& session) {
@@ -560,6 +561,7 @@ void BrokerMachine::query_will(const Query& query, Reply& reply) const {
   const KeptSession* session = sessions_.find(in.le<uint64_t>());
   const auto epoch = in.le<uint64_t>();
   if (session == nullptr || session->epoch != epoch || !session->will) return;
+  reply.numbers[0] = version_ >= kLogicRelaxed ? 1 : 0;
   reply.payload = encode(WillFacts{session->owner, session->client, session->will->topic});
 }
 

@@ -246,13 +246,14 @@ void start_server(Rig& rig) {
 }
 
 // How many wills there are of a client that was there when the server ended, and is back within the grace of two starts.
-size_t wills_over_two_starts(uint32_t logic, uint32_t expiry_s, bool clean) {
+size_t wills_over_two_starts(uint32_t logic, uint32_t expiry_s, bool clean, uint32_t delay_s = 0) {
   Rig rig(logic);
   const auto [session, epoch] = rig.open("reader");
   rig.subscribe(session, epoch, "w", {.id = 0, .levels_min = 0, .qos = 1});
   OpenSession wish;
   wish.expiry_s = expiry_s;
   wish.will.emplace();
+  wish.will->delay_s = delay_s;
   wish.will->message.qos = 1;
   wish.will->message.topic = "w";
   wish.will->message.payload = "x";
@@ -273,6 +274,8 @@ TEST(KeptSessions, AWillDoesNotCareHowManyStartsThereAreWithinTheGrace) {
   EXPECT_EQ(wills_over_two_starts(BrokerMachine::kLogicRelaxed, kOverBetweenThem, false), 0U);
   EXPECT_EQ(wills_over_two_starts(BrokerMachine::kLogicRelaxed, 100, false), 0U);
   EXPECT_EQ(wills_over_two_starts(BrokerMachine::kLogicRelaxed, 100, true), 0U);
+  constexpr uint32_t kAboveTheGrace = 60;
+  EXPECT_EQ(wills_over_two_starts(BrokerMachine::kLogicRelaxed, 100, true, kAboveTheGrace), 0U);
   EXPECT_EQ(wills_over_two_starts(BrokerMachine::kLogicReturns, kOverBetweenThem, false), 1U) << "older logs stay so";
 }
 

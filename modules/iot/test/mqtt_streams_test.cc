@@ -82,6 +82,31 @@ TEST(MqttStreams, QosZeroOfARelaxedStreamIsPushedBeforeItIsSyncedAndOnce) {
   EXPECT_EQ(world.records("fast"), Texts({"t/1 x", "t/1 r", "t/w z"}));
 }
 
+// It stands behind what is held, and its publisher is gone before that is tried again.
+TEST(MqttStreams, ARecordOfARelaxedStreamThatIsNotTriedAgainIsCounted) {
+  World world;
+  StreamDeclaration relaxed = over("fast", "t/#", true);
+  relaxed.relaxed = true;
+  ASSERT_TRUE(world.declare(relaxed).ok());
+  for (const char* name : {"s", "a", "b"}) world.send(name, connect(name));
+  world.send("s", bytes_of("82 r6 m1 s1 '#' 00"));
+  world.take_output("s");
+  world.hold(true);
+  world.refuse_next(Errc::no_space);
+  world.send("a", bytes_of("32 r6 s1 'u' m1 'a'"));
+  world.send("b", bytes_of("32 r6 s1 'u' m7 'x'"));
+  world.deliver_one();
+  world.send("b", bytes_of("30 r6 s3 't/1' 'y'"));
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("30 r6 s3 't/1' 'y'")));
+  world.hold(false);
+  world.settle();
+  world.break_off("b");
+  const uint64_t before = world.broker().counters().refused.value();
+  world.pass_time(100'000'000);
+  EXPECT_EQ(world.records("fast"), Texts{});
+  EXPECT_EQ(world.broker().counters().refused.value(), before + 1);
+}
+
 TEST(MqttStreams, AStrictStreamMakesQosZeroOfARelaxedOneWait) {
   World world;
   StreamDeclaration relaxed = over("fast", "t/#", true);

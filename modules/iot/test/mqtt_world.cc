@@ -376,6 +376,10 @@ Reply World::query(const QueryRequest& asked) const {
     reply.error = Errc::overloaded;
     return reply;
   }
+  if (refused_query_ && refused_query_->first == asked.type) {
+    reply.error = std::exchange(refused_query_, std::nullopt)->second;
+    return reply;
+  }
   const StateMachine& machine =
       asked.machine == devices::kJobsMachineId ? static_cast<const StateMachine&>(jobs_) : machine_;
   machine.query({asked.type, asked.payload.view(), {}}, reply);

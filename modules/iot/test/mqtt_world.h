@@ -76,6 +76,10 @@ class World {
   void refuse_devices(std::optional<Errc> error) { devices_refusal_ = error; }
   // So many queries of retained messages are refused for now.
   void refuse_reads(int count) { refused_reads_ = count; }
+  // The next query of this kind.
+  void refuse_query(uint16_t type, Errc error) { refused_query_ = {type, error}; }
+  // Of the broker, older than the newest.
+  void set_logic(uint32_t version) { kernel_.versions[kBrokerMachineId] = version; }
 
   // Runs a transcript; the first line that is not so, or empty.
   std::string run(std::string_view transcript);
@@ -126,6 +130,7 @@ class World {
   std::optional<Errc> refusal_;
   std::optional<Errc> devices_refusal_;
   mutable int refused_reads_ = 0;
+  mutable std::optional<std::pair<uint16_t, Errc>> refused_query_;
   uint32_t broken_chain_ = 0;
   mqtt::MqttOptions options_;
   std::unique_ptr<Gateway> gateway_;

@@ -107,6 +107,7 @@ class Roles final : public auth::Authenticator, public auth::Rules {
   bool in_force(const auth::Identity& identity) const override {
     const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
     lowest_frame = std::min(lowest_frame, here);
+    ++looked_up;
     return of.contains(identity.name);
   }
   std::optional<auth::Role> grants(const auth::Identity& identity, std::string_view) const override {
@@ -132,6 +133,7 @@ class Roles final : public auth::Authenticator, public auth::Rules {
   uint64_t changes = 1;
   int denied = 0;
   mutable int asked = 0;
+  mutable int looked_up = 0;
   mutable uintptr_t lowest_frame = UINTPTR_MAX;
 };
 
@@ -347,6 +349,20 @@ TEST_F(RightsWorld, WhatAGroupsMemberMayReadSinceItsLastPacketIsIts) {
   }
 }
 
+TEST_F(RightsWorld, MembersAreNotLookedUpForEachMessage) {
+  constexpr int kMembers = 20;
+  options_.shared = "by_topic";
+  start(true);
+  for (int i = 0; i < kMembers; ++i) {
+    const std::string name = "m" + std::to_string(i);
+    connect(name, "plant");
+    ASSERT_EQ(subscribe(name, "$share/g/#"), 1);
+  }
+  const int before = roles_.looked_up;
+  publish("plant/1");
+  EXPECT_LT(roles_.looked_up - before, kMembers / 2);
+}
+
 // It was subscribed to when they came, and has the right to them no more.
 TEST_F(RightsWorld, ADurableSessionIsNotSentWhatItMayNotReadAnyMore) {
   start();
@@ -418,6 +434,85 @@ TEST_F(RightsWorld, AWillWhoseRightIsGoneIsNotPublishedWhenItIsDue) {
       EXPECT_EQ(world_->broker().keeper().wills(), 0U);
       world_.reset();
     }
+  }
+}
+
+// Older logic cannot drop a will: it is published as before, and its session ends.
+TEST_F(RightsWorld, AWillThatCannotBeDroppedIsPublishedAndItsSessionEnds) {
+  for (const uint32_t logic : {BrokerMachine::kLogicReturns, BrokerMachine::kLogicRelaxed}) {
+    const bool drops = logic >= BrokerMachine::kLogicRelaxed;
+    start();
+    world_->set_logic(logic);
+    connect("reader", "all");
+    ASSERT_EQ(subscribe("reader", "plant/#"), 1);
+    ASSERT_EQ(connect("w", "plant", "05 18 L5 " + text("plant/will") + "s1 'x'", "0C", "05 11 L5"), 0);
+    world_->break_off("w");
+    roles_.set("plant", {});
+    for (int i = 0; i < 10; ++i) pass_seconds(1);
+    EXPECT_EQ(topics("reader"), drops ? Topics{} : Topics{"plant/will"}) << logic;
+    EXPECT_EQ(passed_over(), drops ? 1U : 0U) << logic;
+    EXPECT_EQ(world_->machine().sessions_count(), 0U) << logic;
+    EXPECT_EQ(world_->broker().keeper().wills(), 0U) << logic;
+    world_.reset();
+  }
+}
+
+TEST_F(RightsWorld, AWillIsAskedForAgainWhereItCouldNotBeLookedAt) {
+  start();
+  connect("reader", "all");
+  ASSERT_EQ(subscribe("reader", "plant/#"), 1);
+  ASSERT_EQ(connect("w", "plant", "05 18 L5 " + text("plant/will") + "s1 'x'", "0C", "05 11 L5"), 0);
+  world_->break_off("w");
+  world_->refuse_query(kQueryWill, Errc::unsupported);
+  for (int i = 0; i < 10; ++i) pass_seconds(1);
+  EXPECT_EQ(topics("reader"), Topics{"plant/will"});
+  EXPECT_EQ(world_->machine().sessions_count(), 0U);
+}
+
+// What they had of a topic goes to the survivor in its order, though each gives it to the next one first.
+TEST_F(RightsWorld, ByTopicTheOrderOutlivesMembersWhoLoseTheirRightsTogether) {
+  constexpr int kTopics = 24;
+  constexpr int kEach = 3;
+  options_.shared = "by_topic";
+  start();
+  for (const char* name : {"a", "b", "c"}) {
+    connect(name, "plant");
+    ASSERT_EQ(subscribe(name, "$share/g/plant/#"), 1);
+  }
+  connect("s", "all");
+  ASSERT_EQ(subscribe("s", "$share/g/plant/#"), 1);
+  const auto publish_all = [&](int number) {
+    for (int topic = 0; topic < kTopics; ++topic)
+      world_->send("p", whole("32", text("plant/" + std::to_string(topic)) + "m" + std::to_string(++last_id_) +
+                                        " 00 '" + std::to_string(number) + "'"));
+  };
+  for (int number = 0; number < kEach; ++number) publish_all(number);
+  roles_.set("plant", {});
+  publish_all(kEach);
+  std::map<std::string, std::string> came;
+  const std::string said = world_->take_output("s");
+  for (size_t at = 0; at < said.size(); at += 2 + static_cast<size_t>(said[at + 1]))
+    came[said.substr(at + 4, static_cast<size_t>(said[at + 3]))] += said[at + 1 + static_cast<size_t>(said[at + 1])];
+  EXPECT_EQ(came.size(), static_cast<size_t>(kTopics));
+  for (const auto& [topic, numbers] : came) EXPECT_EQ(numbers, "0123") << topic;
+}
+
+// The log would say that it has them.
+TEST_F(RightsWorld, NothingIsChosenForADurableMemberWhoseRightsAreGone) {
+  for (const char* shared : {"in_turn", "by_topic"}) {
+    options_.shared = shared;
+    start();
+    connect_durable("s", "plant");
+    connect_durable("t", "all");
+    ASSERT_EQ(subscribe("s", "$share/g/plant/#", "02"), 2);
+    ASSERT_EQ(subscribe("t", "$share/g/plant/#", "02"), 2);
+    roles_.set("plant", {});
+    for (int i = 0; i < 8; ++i) publish("plant/" + std::to_string(i), 2);
+    pass_seconds(1);
+    EXPECT_EQ(hex_of(world_->take_output("s")), "E00198") << shared;
+    EXPECT_EQ(topics("t").size(), 8U) << shared;
+    EXPECT_EQ(world_->machine().lost_count(), 0U) << shared;
+    world_.reset();
   }
 }
 
@@ -534,7 +629,21 @@ TEST_F(RightsWorld, ANewIdentifierIsNoNewRate) {
   connect("other", "all");
   publish("plant/1", 0, false, "other");
   EXPECT_EQ(received(), 12U) << "another user has his own";
-  EXPECT_EQ(world_->broker().rates().size(), 1U);
+  EXPECT_EQ(world_->broker().rates().size(), 3U);
+}
+
+TEST_F(RightsWorld, WhoTakesOverWhatAnotherOwesDoesNotFreeHim) {
+  options_.max_messages_per_second = 10;
+  start();
+  const auto received = [&] { return world_->broker().counters().received.value(); };
+  connect("owes", "plant");
+  for (int i = 0; i < 30; ++i) publish("plant/1", 0, false, "owes");
+  EXPECT_EQ(received(), 11U);
+  world_->break_off("owes");
+  connect("innocent", "plant");
+  connect("owes", "plant");
+  for (int i = 0; i < 30; ++i) publish("plant/1", 0, false, "owes");
+  EXPECT_EQ(received(), 11U);
 }
 
 TEST(MqttRates, OnesTableIsBounded) {
@@ -548,7 +657,7 @@ TEST(MqttRates, OnesTableIsBounded) {
   EXPECT_FALSE(table.take("other", "1", 1'000'000'000));
   EXPECT_FALSE(table.take_of_user("v", "1", 1'000'000'000));
   EXPECT_TRUE(table.take_of_user("u", "unknown", 1'000'000'000));
-  EXPECT_EQ(table.size(), mqtt::RateTable::kEntriesMax - 2);
+  EXPECT_EQ(table.size(), mqtt::RateTable::kEntriesMax - 1) << "whose it is still owes it";
   EXPECT_FALSE(table.take("u", "1", 10'000'000'000));
   EXPECT_EQ(table.size(), 0U);
 }

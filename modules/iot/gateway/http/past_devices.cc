@@ -2,6 +2,7 @@
 
 #include <functional>
 
+#include "kernel/base/assert.h"
 #include "kernel/net/http/json_writer.h"
 #include "modules/iot/gateway/http/device_json.h"
 
@@ -17,7 +18,7 @@ void each_thing(const DevicesMachine& machine, const std::function<void(const Th
     reply = {};
     machine.registry().page(query, reply);
     const auto page = decode_things_page(reply.payload.view());
-    if (!page) return;
+    HEPTANE_ASSERT(page, "the registry's own page cannot be read");
     for (const ThingRow& row : page->rows) each(row);
     query.after = page->last;
   } while (reply.numbers[1] != 0);

@@ -450,7 +450,7 @@ void Broker::hold_of(Batch& batch, const std::set<SessionId>& publishers, Batch&
   batch = std::move(left);
 }
 
-// When all that stands behind it in the old chain was refused as well. Who is gone sends it again itself.
+// When all that stands behind it in the old chain was refused as well. Who is gone sends it again itself, at QoS 1 and 2.
 void Broker::try_again() {
   const bool old = (!in_flight_.empty() && in_flight_.front().chain != chain_) ||
                    (!closed_batches_.empty() && closed_batches_.front().chain != chain_);
@@ -467,7 +467,10 @@ void Broker::try_again() {
     for (const Waiting& waiting : held.waiting) {
       const size_t begin = in.position();
       read_message(in);
-      if (find(waiting.session) == nullptr) continue;
+      if (find(waiting.session) == nullptr) {
+        if (waiting.ticket == 0) counters_.refused.add();  // QoS 0: nobody sends it again
+        continue;
+      }
       left.bytes.append(held.bytes.view().subspan(begin, in.position() - begin));
       left.waiting.push_back(waiting);
     }
@@ -590,11 +593,14 @@ void Broker::give_back(const Delivery& delivery, const MessagePtr& message) {
   deliver_again(delivery.group, message, delivery.chosen);
 }
 
-// Whoever is given it may give it back at once, with all that it had: that waits here for its turn.
+// Whoever is given it may give it back at once, with all that it had: that is older than what waits here, and goes before it.
 void Broker::deliver_again(const std::shared_ptr<SharedGroup>& group, const MessagePtr& message, bool chosen) {
-  again_.push_back({group, message, chosen});
+  given_back_.push_back({group, message, chosen});
   if (std::exchange(delivers_again_, true)) return;
-  while (!again_.empty()) {
+  while (!given_back_.empty() || !again_.empty()) {
+    again_.insert(again_.begin(), std::make_move_iterator(given_back_.begin()),
+                  std::make_move_iterator(given_back_.end()));
+    given_back_.clear();
     const Again again = std::move(again_.front());
     again_.pop_front();
     deliver_to_another(again);

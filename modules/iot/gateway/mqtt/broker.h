@@ -117,6 +117,8 @@ class Subscriber {
     uint64_t epoch = 0;
   };
   virtual Durable durable() const = 0;
+  // Its rights are still what its subscriptions need. False: it was told that they are not, and has left.
+  virtual bool is_still_allowed() = 0;
   // The number of the connection of the thing that is called as the client is (thing_presence.h); 0: it is none.
   virtual uint64_t thing_connection() const = 0;
   // There is more in its queue.
@@ -341,7 +343,8 @@ class Broker {
   size_t recent_bytes_ = 0;
   std::vector<SessionId> paused_;
   std::vector<Target> targets_;
-  std::deque<Again> again_;  // what is given to one member after the other, however many give it back
+  std::deque<Again> again_;        // what is given to one member after the other, however many give it back
+  std::vector<Again> given_back_;  // by the one who is being given something
   bool delivers_again_ = false;
   uint64_t round_ = 0;
 };

@@ -47,6 +47,7 @@ bool GroupOutbox::send_from_lanes() {
       continue;
     }
     const Subscription to = *member;
+    if (!may_have(lane->second.begin()->second.item, to)) return true;
     const auto first = lane->second.begin();
     Laned taken = std::move(first->second);
     lane->second.erase(first);

@@ -134,7 +134,7 @@ bool GroupOutbox::hand_out() {
     return false;
   }
   const Subscription to = *member;
-  send(take_first(), to);
+  if (may_have(item, to)) send(take_first(), to);
   return true;
 }
 
@@ -155,6 +155,13 @@ bool GroupOutbox::can_be_sent(Item& item, bool& dropped) {
 bool GroupOutbox::has_room(const Item& item, const Subscription& member) const {
   const auto qos = std::min(static_cast<uint8_t>(item.flags & Reference::kQosMask), member.qos);
   return member.subscriber->has_window(qos) && (qos < 2 || broker_.groups().has_room());
+}
+
+// A choice is in the log before its member is given the message: one whose rights are gone leaves before it is made. What needs no
+// choice he gives back.
+bool GroupOutbox::may_have(const Item& item, const Subscription& member) {
+  const auto qos = std::min(static_cast<uint8_t>(item.flags & Reference::kQosMask), member.qos);
+  return qos < 2 || member.subscriber->is_still_allowed();
 }
 
 GroupOutbox::Item GroupOutbox::take_first() {

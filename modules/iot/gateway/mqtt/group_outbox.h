@@ -79,6 +79,7 @@ class GroupOutbox final : public QueueReader {
   void try_denied_later();
   bool is_over(const Message& message) const;
   bool has_room(const Item& item, const Subscription& member) const;
+  static bool may_have(const Item& item, const Subscription& member);
   void send(Item item, const Subscription& member);
 
   // group_by_topic.cc

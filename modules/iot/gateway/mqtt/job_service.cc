@@ -61,7 +61,7 @@ void JobService::begin_at(PartitionId partition, Offset next) {
 }
 
 bool JobService::on_reply(RequestId request, const Reply& reply) {
-  if (request < kReads) return ThingRequests::on_reply(request, reply);
+  if (!is_read(request)) return ThingRequests::on_reply(request, reply);
   if (request != last_request_) return true;
   under_way_ = false;
   if (partition_ != kNoPartition) return wait(), true;  // heard meanwhile
@@ -87,7 +87,7 @@ void JobService::read() {
 }
 
 bool JobService::on_records(RequestId request, const net::RecordsRead& records) {
-  if (request < kReads) return false;
+  if (!is_read(request)) return false;
   if (request != last_request_) return true;
   under_way_ = false;
   if (records.partition != partition_) return read(), true;

@@ -13,7 +13,7 @@ namespace heptane::iot::mqtt {
 class JobService final : public ThingRequests {
  public:
   static constexpr RequestId kRequests = 1ULL << 47;
-  static constexpr RequestId kReads = 1ULL << 48;  // its queries and reads are from here on
+  static constexpr RequestId kReads = 1ULL << 48;  // its queries and reads are from here to twice of it
 
   explicit JobService(Broker& broker);
 
@@ -33,6 +33,7 @@ class JobService final : public ThingRequests {
   bool on_timer(net::SessionTimerId timer);
 
  private:
+  static bool is_read(RequestId request) { return request >= kReads && request < 2 * kReads; }
   bool may_send() const override { return placed_; }
   void ask();
   void begin_at(PartitionId partition, Offset next);

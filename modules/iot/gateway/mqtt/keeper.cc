@@ -347,7 +347,8 @@ void Keeper::arm_wills() {
   will_timer_ = context_->arm(std::max(kShortestNs, wills_due_.begin()->first - context_->monotonic_ns()));
 }
 
-// The machine decides whether it is time, and whether the client is back. Where there are rights its user's are asked for first.
+// The machine decides whether it is time, and whether the client is back. Where there are rights its user's are asked for first;
+// where its logic cannot drop a will, it is published as before.
 void Keeper::publish_wills() {
   const int64_t now = context_->monotonic_ns();
   while (!wills_due_.empty() && wills_due_.begin()->first <= now) {
@@ -380,14 +381,20 @@ void Keeper::ask_for_will(uint64_t session, uint64_t epoch, bool drops) {
 }
 
 void Keeper::take_will_facts(const Ask& ask, const Reply& reply) {
-  const auto will = reply.ok() ? decode_will_facts(reply.payload.view()) : std::nullopt;
-  if (!will) return;  // its client is back, and has another one
+  if (reply.ok() && reply.payload.empty()) return;  // its client is back, and has another one
   ByteReader in(ask.payload.view());
   const auto session = in.le<uint64_t>();
   const auto epoch = in.le<uint64_t>();
-  const bool may = may_publish(*will);
-  if (!may) broker_.counters().dropped_denied.add();
-  ask_for_will(session, epoch, !may);
+  const auto will = reply.ok() ? decode_will_facts(reply.payload.view()) : std::nullopt;
+  if (!will) return ask_again(session, epoch, kAskAgainNs);
+  const bool can_drop = reply.numbers[0] != 0;
+  ask_for_will(session, epoch, can_drop && !may_publish(*will));
+}
+
+// Unless its client is back, and has another one.
+void Keeper::ask_again(uint64_t session, uint64_t epoch, int64_t delay_ns) {
+  const auto known = wills_.find(session);
+  if (known == wills_.end() || known->second.epoch <= epoch) remember_will(session, epoch, delay_ns);
 }
 
 bool Keeper::may_publish(const WillFacts& will) const {
@@ -414,7 +421,10 @@ void Keeper::take_will(const Ask& ask, const Reply& reply) {
   const auto known = wills_.find(session);
   if (known != wills_.end() && known->second.epoch > epoch) return;
   forget_will(session);
-  if (published || !reply.ok() || reply.numbers[1] == 0) return;
+  const bool dropped =
+      ask.kind == Kind::will && reply.ok() && reply.numbers[0] == static_cast<int64_t>(WillEnd::dropped);
+  if (dropped) broker_.counters().dropped_denied.add();
+  if (published || dropped || !reply.ok() || reply.numbers[1] == 0) return;
   const int64_t left_ns = reply.numbers[1] - reply.time;
   remember_will(session, epoch, ask.kind == Kind::will ? std::max(kAskAgainNs, left_ns) : left_ns);
 }

@@ -109,6 +109,7 @@ class Keeper {
   void arm_wills();
   void publish_wills();
   void ask_for_will(uint64_t session, uint64_t epoch, bool drops);
+  void ask_again(uint64_t session, uint64_t epoch, int64_t delay_ns);
   void take_will_facts(const Ask& ask, const Reply& reply);
   bool may_publish(const WillFacts& will) const;
   bool deliver_will(const Reply& reply);

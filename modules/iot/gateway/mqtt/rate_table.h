@@ -1,6 +1,6 @@
 // What clients that are away owe of their rates, so that whoever connects again does not begin with a full bucket. By user and
-// client identifier; a user's client that was not here takes over what another one of his owes, so that a new identifier is no new
-// bucket. An entry is dropped only when its bucket is full again. Bound: kEntriesMax; who leaves while there are as many is not
+// client identifier; a user's client that was not here owes what another one of his owes, who goes on to owe it, so that a new
+// identifier is no new bucket. An entry is dropped only when its bucket is full again. Bound: kEntriesMax; who leaves while there are as many is not
 // remembered. The I/O thread's.
 #pragma once
 
@@ -40,13 +40,12 @@ class RateTable {
     entries_.erase(found);
     return rate;
   }
-  // Likewise; where it is not known, another client's of the user.
+  // Likewise; where it is not known, a copy of another client's of the user.
   std::optional<RateLimit> take_of_user(std::string_view user, std::string_view client, int64_t now_ns) {
     if (const std::optional<RateLimit> own = take(user, client, now_ns)) return own;
     const auto first = entries_.lower_bound(key_of(user, ""));
     if (first == entries_.end() || first->first.first != user) return std::nullopt;
-    const std::string other = first->first.second;
-    return take(user, other, now_ns);
+    return first->second;
   }
   size_t size() const { return entries_.size(); }
 

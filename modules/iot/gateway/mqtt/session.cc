@@ -225,6 +225,21 @@ bool MqttSession::in_force() {
   return !revoked_;
 }
 
+// One whose rights are gone is told so when it is given something. Each message asks each member of its groups: who it is is looked
+// up where the roles changed alone.
+bool MqttSession::may_receive_now(std::string_view topic) {
+  if (revoked_) return true;
+  const bool same = rights_ && rights_->generation == broker_.options().rules->generation();
+  return (!same && !in_force()) || reads(topic);
+}
+
+bool MqttSession::is_still_allowed() {
+  if (closed_) return false;
+  if (in_force()) return true;
+  revoke();
+  return false;
+}
+
 // Its user or token is gone or lost rights that it uses: it is told before it gets anything more. Its will was the old one's.
 void MqttSession::revoke() {
   will_.reset();

@@ -106,8 +106,8 @@ class MqttSession final : public net::Session, public Subscriber {
   uint64_t thing_connection() const override { return thing_by_client_ ? thing_connection_ : 0; }
   void deliver(const MessagePtr& message, const Delivery& delivery) override;
   bool has_window(uint8_t qos) const override { return outbox_.has_window(qos, choices); }
-  // One whose rights are gone is told so when it is given something.
-  bool may_receive(std::string_view topic) override { return !filters_ || !in_force() || reads(topic); }
+  bool may_receive(std::string_view topic) override { return !filters_ || may_receive_now(topic); }
+  bool is_still_allowed() override;
   void published(uint64_t ticket, Reason reason) override;
   void taken_over() override;
   void resume() override;
@@ -228,6 +228,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void check_kept();
   void touched();
   bool in_force();
+  bool may_receive_now(std::string_view topic);
   void revoke();
   // A client that is silent for longer is gone (§3.1.2.10).
   int64_t keep_alive_ns() const { return int64_t{keep_alive_s_} * 1'500'000'000; }
