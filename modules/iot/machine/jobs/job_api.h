@@ -42,6 +42,7 @@ enum JobsQuery : uint16_t {
 
 constexpr size_t kJobsMax = 10'000;               // that are kept
 constexpr size_t kExecutionsMax = 5'000'000;      // of all jobs
+constexpr size_t kJobsBytesMax = size_t{2} << 30;  // of all state of jobs: a roll-out and statusDetails make no more
 constexpr size_t kOpenOfThing = 50;               // a thing with so many open ones rejects more
 constexpr size_t kPendingShown = 15;              // of each status, to a thing
 constexpr size_t kStepThings = 200;               // executions that one slice of work changes
