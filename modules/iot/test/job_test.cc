@@ -117,8 +117,8 @@ TEST(JobRequest, QuotedNumbersAndFlags) {
   EXPECT_EQ(full.number, 3U);
   EXPECT_EQ(full.step_minutes, -1);
   EXPECT_TRUE(full.include_state && full.include_document);
-  const JobRequest described = read("$aws/things/t/jobs/$next/get",
-                                    R"({"executionNumber":"1","includeJobDocument":"false","clientToken":"t"})");
+  const JobRequest described =
+      read("$aws/things/t/jobs/$next/get", R"({"executionNumber":"1","includeJobDocument":"false","clientToken":"t"})");
   EXPECT_EQ(described.fault, JobFault::none);
   EXPECT_FALSE(described.include_document);
   for (const char* number : {"", " 1", "1 ", "+1", "-1", "0x1", "1.0", "1e1", "18446744073709551616", "true"})

@@ -330,6 +330,36 @@ TEST(JobsMachine, ItIsToldWhenAllIsCanceled) {
   EXPECT_NE(told.front().find(R"("counts":{"CANCELED":500})"), std::string::npos) << told.front();
 }
 
+TEST(JobsMachine, PagesEndWhenManyWereLookedAt) {
+  JobsRig rig(named(kStepVisits + 10));
+  ASSERT_TRUE(rig.create(plan("many", {})).ok());
+  rig.fire();
+  const auto page_of = [&](uint16_t type, uint8_t status, const std::string& after) {
+    JobsPageQuery query;
+    query.job = "many";
+    query.after = after;
+    query.status = status;
+    Reply reply;
+    rig.jobs.query({type, encode(query).view(), {}}, reply);
+    return reply;
+  };
+  Reply reply = page_of(kQueryExecutions, static_cast<uint8_t>(JobStatus::failed), "");
+  EXPECT_EQ(reply.numbers[0], 0);
+  EXPECT_EQ(reply.numbers[1], 1);
+  reply = page_of(kQueryExecutions, static_cast<uint8_t>(JobStatus::failed),
+                  decode_executions_page(reply.payload.view())->last);
+  EXPECT_EQ(reply.numbers[1], 0);
+  for (size_t i = 0; i < kStepVisits; ++i) ASSERT_TRUE(rig.create(plan("j" + std::to_string(i), {"t000000"})).ok());
+  ASSERT_TRUE(rig.remove("many", true).ok());
+  reply = page_of(kQueryJobs, static_cast<uint8_t>(JobState::canceled), "");
+  EXPECT_EQ(reply.numbers[0], 0);
+  EXPECT_EQ(reply.numbers[1], 1);
+  const std::string last = decode_jobs_page(reply.payload.view())->last;
+  reply = page_of(kQueryJobs, static_cast<uint8_t>(JobState::deleting), last);
+  EXPECT_EQ(decode_jobs_page(reply.payload.view())->rows.size(), 1U);
+  EXPECT_EQ(reply.numbers[1], 0);
+}
+
 // The naive model: lists that are looked through from their beginning, everything that follows computed anew.
 
 namespace {

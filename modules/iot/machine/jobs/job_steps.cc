@@ -8,9 +8,9 @@ namespace heptane::iot::devices {
 
 namespace {
 
-constexpr LogTime kAgainNs = 100'000'000;   // the broker has no room
+constexpr LogTime kAgainNs = 100'000'000;    // the broker has no room
 constexpr LogTime kFullNs = 10'000'000'000;  // state is at its bound
-constexpr size_t kFoundEach = 1'000;       // of a group, in a slice
+constexpr size_t kFoundEach = 1'000;         // of a group, in a slice
 constexpr std::string_view kTooManyJobs = "the server keeps no more executions of jobs";
 
 }  // namespace

@@ -151,15 +151,22 @@ uint64_t Jobs::next_of(std::string_view thing) const {
 
 void Jobs::page(const JobsPageQuery& query, Reply& reply) const {
   const size_t most = std::clamp<size_t>(query.limit, 1, kJobRowsMax);
-  ByteWriter out;
+  ByteWriter rows;
   int64_t count = 0;
+  size_t visits = 0;
+  std::string_view last;
   auto at = ids_.upper_bound(query.after);
-  for (; at != ids_.end() && static_cast<size_t>(count) < most && out.size() < kJobRowsBytesMax; ++at) {
+  for (; at != ids_.end() && static_cast<size_t>(count) < most; ++at) {
+    if (visits++ == kStepVisits || rows.size() >= kJobRowsBytesMax) break;
+    last = at->first;
     const JobRow& row = find(at->second)->row;
     if (query.status && static_cast<uint8_t>(row.state) != *query.status) continue;
-    append_row(out, row, false);
+    append_row(rows, row, false);
     ++count;
   }
+  ByteWriter out;
+  append_text(out, last);
+  out.append(rows.view());
   reply.payload = Buffer::take(out.release());
   reply.numbers = {count, at != ids_.end() ? 1 : 0};
 }

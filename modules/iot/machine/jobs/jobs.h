@@ -21,7 +21,7 @@ namespace heptane::iot::devices {
 struct Job {
   uint64_t number = 0;  // in the order in which they were made; never used again
   JobRow row;
-  TimerId step = 0;  // of its next slice of work; 0: it waits for its executions, or for nothing
+  TimerId step = 0;          // of its next slice of work; 0: it waits for its executions, or for nothing
   LogTime next_release = 0;  // its rate lets no more things have it before
   // How far the targets are found: things by name, then group after group over the registry.
   uint32_t things_found = 0;
