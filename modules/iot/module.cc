@@ -177,6 +177,8 @@ void register_mqtt(const MqttCounters& counters, Telemetry& telemetry) {
                     value_of(counters.presence_dropped));
   telemetry.counter("heptane_devices_presence_dropped_total", "Connections of devices that the registry was not told",
                     value_of(counters.things_dropped));
+  telemetry.counter("heptane_mqtt_jobs_dropped_total", "Records of iot.jobs that could not be read for subscribers",
+                    value_of(counters.jobs_dropped));
   telemetry.counter("heptane_mqtt_events_dropped_total", "What the stream iot.events was not told of clients",
                     value_of(counters.events_dropped));
   const auto dropped = [&](const char* reason, const net::Counter& counter) {

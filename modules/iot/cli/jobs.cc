@@ -218,13 +218,17 @@ void add_create_options(CLI::App& command, JobsArguments& arguments) {
   command.add_option("--group", arguments.groups, "Groups whose devices get it, as they are now");
   command.add_option("--description", arguments.description, "For people");
   command.add_option("--per-minute", arguments.per_minute, "At most so many devices a minute get it");
-  command.add_option("--stages", arguments.stages, "Percentages of the devices, one stage behind the other: 1,10,100")
-      ->delimiter(',');
-  command.add_option("--advance-percent", arguments.advance_percent,
-                     "So many percent of those that have it are at their end before the next stage; else all");
-  command.add_option("--abort-percent", arguments.abort_percent,
-                     "Cancel it when so many percent of those at their end did not succeed");
-  command.add_option("--abort-minimum", arguments.abort_minimum, "But not before so many are at their end");
+  CLI::Option* stages = command.add_option("--stages", arguments.stages,
+                                           "Percentages of the devices, one stage behind the other: 1,10,100");
+  stages->delimiter(',');
+  command
+      .add_option("--advance-percent", arguments.advance_percent,
+                  "So many percent of those that have it are at their end before the next stage; else all")
+      ->needs(stages);
+  CLI::Option* abort = command.add_option("--abort-percent", arguments.abort_percent,
+                                          "Cancel it when so many percent of those at their end did not succeed");
+  command.add_option("--abort-minimum", arguments.abort_minimum, "But not before so many are at their end")
+      ->needs(abort);
   command.add_option("--timeout-minutes", arguments.timeout_minutes, "A device that is in progress longer has failed");
 }
 

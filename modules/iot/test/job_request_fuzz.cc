@@ -45,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)decode_job_plan(as_bytes(input));
   (void)decode_cancel_job(as_bytes(input));
   (void)decode_jobs_page_query(as_bytes(input));
-  (void)decode_job_rows(as_bytes(input));
+  (void)decode_jobs_page(as_bytes(input));
   (void)decode_executions_page(as_bytes(input));
   if (const auto topic = parse_job_topic(input)) (void)is_possible(*topic);
   ask(JobOperation::get_pending, "", input);

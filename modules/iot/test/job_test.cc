@@ -83,7 +83,7 @@ TEST(JobRequest, FaultsAreFound) {
   EXPECT_EQ(fault_of(update, R"({"status":"QUEUED"})"), JobFault::invalid_status);
   EXPECT_EQ(fault_of(update, R"({"status":"FAILED","statusDetails":{"a b":"c"}})"), JobFault::invalid_details);
   EXPECT_EQ(fault_of(update, R"({"status":"FAILED","statusDetails":{"a":"\n"}})"), JobFault::invalid_details);
-  EXPECT_EQ(fault_of(update, R"({"status":"FAILED","expectedVersion":"1"})"), JobFault::invalid_version);
+  EXPECT_EQ(fault_of(update, R"({"status":"FAILED","expectedVersion":"1x"})"), JobFault::invalid_version);
   EXPECT_EQ(fault_of(update, R"({"status":"FAILED","jobId":"k"})"), JobFault::invalid_job);
   EXPECT_EQ(fault_of(update, R"({"status":"FAILED","includeJobDocument":1})"), JobFault::invalid_flag);
   EXPECT_EQ(fault_of(update, R"({"status":"IN_PROGRESS","stepTimeoutInMinutes":-1})"), JobFault::none);
@@ -95,6 +95,41 @@ TEST(JobRequest, FaultsAreFound) {
       refused_job_request(*parse_job_topic(update), R"({"clientToken":"c","status":1})", JobFault::throttled);
   EXPECT_EQ(rejection(refused, refused.fault, "", 5),
             R"({"code":"RequestThrottled","message":"Too many requests","timestamp":5,"clientToken":"c"})");
+}
+
+// As AWS IoT's clients in C and C++ write them.
+TEST(JobRequest, QuotedNumbersAndFlags) {
+  const auto read = [](std::string_view topic, std::string_view payload) {
+    return read_job_request(*parse_job_topic(topic), payload);
+  };
+  const std::string update = "$aws/things/t/jobs/j/update";
+  // The library for embedded C.
+  const JobRequest embedded = read(update, R"({"status":"SUCCEEDED","expectedVersion":"2"})");
+  EXPECT_EQ(embedded.fault, JobFault::none);
+  EXPECT_EQ(embedded.expected_version, 2U);
+  // The SDKs for embedded C and C++, with all that they can say.
+  const JobRequest full =
+      read(update, R"({"status":"IN_PROGRESS","statusDetails":{"step":"download"},"expectedVersion":"1",)"
+                   R"("executionNumber":"3","includeJobExecutionState":"true","includeJobDocument":"true",)"
+                   R"("stepTimeoutInMinutes":"-1","clientToken":"t"})");
+  EXPECT_EQ(full.fault, JobFault::none);
+  EXPECT_EQ(full.expected_version, 1U);
+  EXPECT_EQ(full.number, 3U);
+  EXPECT_EQ(full.step_minutes, -1);
+  EXPECT_TRUE(full.include_state && full.include_document);
+  const JobRequest described =
+      read("$aws/things/t/jobs/$next/get", R"({"executionNumber":"1","includeJobDocument":"false","clientToken":"t"})");
+  EXPECT_EQ(described.fault, JobFault::none);
+  EXPECT_FALSE(described.include_document);
+  for (const char* number : {"", " 1", "1 ", "+1", "-1", "0x1", "1.0", "1e1", "18446744073709551616", "true"})
+    EXPECT_EQ(fault_of(update, R"({"status":"FAILED","expectedVersion":")" + std::string(number) + "\"}"),
+              JobFault::invalid_version)
+        << number;
+  for (const char* flag : {"", "TRUE", "1", "yes"})
+    EXPECT_EQ(fault_of(update, R"({"status":"FAILED","includeJobDocument":")" + std::string(flag) + "\"}"),
+              JobFault::invalid_flag)
+        << flag;
+  EXPECT_EQ(fault_of(update, R"({"status":"IN_PROGRESS","stepTimeoutInMinutes":"0"})"), JobFault::invalid_step);
 }
 
 TEST(JobPlan, OfJson) {

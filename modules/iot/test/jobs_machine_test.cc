@@ -191,6 +191,188 @@ TEST(JobsMachine, NothingIsLeftOfWhatIsRefused) {
   EXPECT_EQ(rig.apply(rig.jobs, kCreateJob, Buffer::copy_of("x")).error, Errc::invalid_argument);
 }
 
+TEST(JobsMachine, TheRateHoldsFromStageToStage) {
+  JobsRig rig(named(40));
+  JobPlan slow = plan("a", {});
+  slow.per_minute = 60;
+  slow.stages = {5, 50, 100};
+  ASSERT_TRUE(rig.create(slow).ok());
+  rig.pass(kSecond);
+  ASSERT_EQ(rig.count("a", JobStatus::queued), 2U);
+  rig.restore();
+  for (const char* thing : {"t000000", "t000001"})
+    ASSERT_EQ(rig.update(thing, "a", JobStatus::succeeded), JobFault::none);
+  rig.pass(kSecond - 1);
+  EXPECT_EQ(rig.job("a")->stage, 1);
+  EXPECT_EQ(rig.count("a", JobStatus::queued), 0U);
+  rig.pass(1);
+  EXPECT_EQ(rig.count("a", JobStatus::queued), 1U);
+}
+
+TEST(JobsMachine, TheRateHoldsWhereASliceIsFullEarly) {
+  constexpr size_t kThings = 400;
+  JobsRig rig(named(kThings));
+  for (size_t i = 0; i < kPendingShown; ++i) {
+    ASSERT_TRUE(rig.create(plan("before" + std::to_string(i), {})).ok());
+    rig.fire();
+  }
+  JobPlan rated = plan("a", {});
+  rated.per_minute = 60 * 200;
+  ASSERT_TRUE(rig.create(rated).ok());
+  rig.fire();
+  EXPECT_LT(rig.count("a", JobStatus::queued), 200U);
+  rig.pass(kSecond);
+  EXPECT_GE(rig.count("a", JobStatus::queued), 200U);
+  rig.pass(kSecond);
+  EXPECT_EQ(rig.count("a", JobStatus::queued), kThings);
+}
+
+TEST(JobsMachine, WhatThingsHaveOpenCountsAsWork) {
+  JobsRig rig(named(100));
+  for (size_t i = 0; i < kOpenOfThing; ++i) {
+    ASSERT_TRUE(rig.create(plan("j" + std::to_string(i), {})).ok());
+    rig.fire();
+  }
+  ASSERT_TRUE(rig.create(plan("more", {})).ok());
+  const size_t before = rig.commands;
+  rig.fire();
+  EXPECT_EQ(rig.count("more", JobStatus::rejected), 100U);
+  EXPECT_GE(rig.commands - before, 1 + 100 * (1 + kOpenOfThing) / kStepVisits);
+}
+
+TEST(JobsMachine, AJobThatDoesNotFitLeavesNothing) {
+  JobsRig rig(named(3'000), "all", {.executions = 1'500, .bytes = kJobsBytesMax});
+  ASSERT_TRUE(rig.create(plan("a", {})).ok());
+  rig.fire();
+  EXPECT_EQ(rig.job("a")->state, JobState::canceled);
+  EXPECT_EQ(rig.job("a")->reason, "the server keeps no more executions of jobs");
+  EXPECT_EQ(rig.jobs.jobs().executions_count(), 0U);
+  EXPECT_EQ(payloads(rig, "$aws/events/job/a/canceled").size(), 1U);
+  rig.restore();
+  ASSERT_TRUE(rig.remove("a", false).ok());
+  rig.fire();
+  EXPECT_EQ(rig.jobs.memory_bytes(), 0U);
+}
+
+TEST(JobsMachine, WhereStateIsAtItsBoundThingsCanFinish) {
+  JobsRig rig({"pump", "tap"}, "all", {.executions = kExecutionsMax, .bytes = 8'000});
+  ASSERT_TRUE(rig.create(plan("a", {"pump", "tap"})).ok());
+  rig.fire();
+  JobRequest update = JobsRig::request(JobOperation::update, "pump", "a");
+  update.details = {{"log", std::string(1'000, 'x')}};
+  ASSERT_EQ(rig.ask(update), JobFault::none);
+  for (size_t n = 0; n < kDetailsMax; ++n) (*update.details)["n" + std::to_string(n)] = std::string(900, 'x');
+  update.details->erase("log");
+  EXPECT_TRUE(rig.jobs.relieves(kJobRequest));
+  EXPECT_EQ(rig.ask(update), JobFault::no_room);
+  JobRequest start = JobsRig::request(JobOperation::start_next, "tap");
+  start.details = update.details;
+  EXPECT_EQ(rig.ask(start), JobFault::no_room);
+  EXPECT_EQ(rig.executions("a")["tap"].status, JobStatus::queued);
+  EXPECT_LE(rig.jobs.memory_bytes(), 8'000U);
+  update.details = {{"log", std::string(999, 'y')}};
+  update.status = JobStatus::succeeded;
+  EXPECT_EQ(rig.ask(update), JobFault::none);
+  EXPECT_EQ(rig.update("tap", "a", JobStatus::failed), JobFault::none);
+  EXPECT_EQ(rig.job("a")->state, JobState::completed);
+}
+
+TEST(JobsMachine, WhereStateIsAtItsBoundRollOutsWait) {
+  JobsRig rig(named(3), "all", {.executions = kExecutionsMax, .bytes = 20'000});
+  JobPlan slow = plan("a", {});
+  slow.per_minute = 60;
+  ASSERT_TRUE(rig.create(slow).ok());
+  rig.fire();
+  JobPlan large = plan("large", {"t000000"});
+  large.document = R"({"x":")" + std::string(20'000, 'x') + R"("})";
+  ASSERT_TRUE(rig.create(large).ok());
+  rig.pass(kMinute);
+  EXPECT_EQ(rig.job("large")->state, JobState::canceled);
+  EXPECT_EQ(rig.count("a", JobStatus::queued), 1U);
+  ASSERT_TRUE(rig.remove("large", false).ok());
+  rig.pass(kMinute);
+  EXPECT_EQ(rig.count("a", JobStatus::queued), 3U);
+}
+
+TEST(JobsMachine, AThingOfTheSameNameIsAnotherThing) {
+  JobsRig rig({"a", "b", "c"});
+  const auto replace = [&](const std::string& thing) {
+    ASSERT_TRUE(rig.apply(rig.devices, kDeleteThing, Buffer::copy_of(thing)).ok());
+    ++rig.now;
+    rig.add_thing(thing);
+  };
+  JobPlan slow = plan("slow", {});
+  slow.per_minute = 1;
+  ASSERT_TRUE(rig.create(slow).ok());
+  rig.fire();
+  replace("b");
+  ASSERT_TRUE(rig.create(plan("late", {"b", "c"})).ok());
+  replace("c");
+  rig.pass(3 * kMinute);
+  EXPECT_EQ(rig.executions("slow")["a"].status, JobStatus::queued);
+  EXPECT_EQ(rig.executions("slow")["b"].status, JobStatus::removed);
+  EXPECT_EQ(rig.executions("slow")["c"].status, JobStatus::removed);
+  EXPECT_EQ(rig.executions("late")["b"].status, JobStatus::queued);
+  EXPECT_FALSE(rig.executions("late").contains("c"));
+}
+
+TEST(JobsMachine, AnAbortedJobKeepsItsReason) {
+  JobsRig rig({"a", "b"});
+  JobPlan aborted = plan("j", {});
+  aborted.abort_percent = 1;
+  ASSERT_TRUE(rig.create(aborted).ok());
+  rig.fire();
+  ASSERT_EQ(rig.start("b"), JobFault::none);
+  ASSERT_EQ(rig.update("a", "j", JobStatus::failed), JobFault::none);
+  rig.fire();
+  ASSERT_TRUE(rig.cancel("j", true).ok());
+  rig.fire();
+  EXPECT_EQ(rig.job("j")->reason, "abort threshold");
+  EXPECT_EQ(rig.executions("j")["b"].status, JobStatus::canceled);
+}
+
+TEST(JobsMachine, ItIsToldWhenAllIsCanceled) {
+  JobsRig rig(named(500));
+  ASSERT_TRUE(rig.create(plan("a", {})).ok());
+  rig.fire();
+  ASSERT_TRUE(rig.cancel("a", false).ok());
+  EXPECT_TRUE(payloads(rig, "$aws/events/job/a/canceled").empty());
+  rig.fire();
+  const std::vector<std::string> told = payloads(rig, "$aws/events/job/a/canceled");
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_NE(told.front().find(R"("counts":{"CANCELED":500})"), std::string::npos) << told.front();
+}
+
+TEST(JobsMachine, PagesEndWhenManyWereLookedAt) {
+  JobsRig rig(named(kStepVisits + 10));
+  ASSERT_TRUE(rig.create(plan("many", {})).ok());
+  rig.fire();
+  const auto page_of = [&](uint16_t type, uint8_t status, const std::string& after) {
+    JobsPageQuery query;
+    query.job = "many";
+    query.after = after;
+    query.status = status;
+    Reply reply;
+    rig.jobs.query({type, encode(query).view(), {}}, reply);
+    return reply;
+  };
+  Reply reply = page_of(kQueryExecutions, static_cast<uint8_t>(JobStatus::failed), "");
+  EXPECT_EQ(reply.numbers[0], 0);
+  EXPECT_EQ(reply.numbers[1], 1);
+  reply = page_of(kQueryExecutions, static_cast<uint8_t>(JobStatus::failed),
+                  decode_executions_page(reply.payload.view())->last);
+  EXPECT_EQ(reply.numbers[1], 0);
+  for (size_t i = 0; i < kStepVisits; ++i) ASSERT_TRUE(rig.create(plan("j" + std::to_string(i), {"t000000"})).ok());
+  ASSERT_TRUE(rig.remove("many", true).ok());
+  reply = page_of(kQueryJobs, static_cast<uint8_t>(JobState::canceled), "");
+  EXPECT_EQ(reply.numbers[0], 0);
+  EXPECT_EQ(reply.numbers[1], 1);
+  const std::string last = decode_jobs_page(reply.payload.view())->last;
+  reply = page_of(kQueryJobs, static_cast<uint8_t>(JobState::deleting), last);
+  EXPECT_EQ(decode_jobs_page(reply.payload.view())->rows.size(), 1U);
+  EXPECT_EQ(reply.numbers[1], 0);
+}
+
 // The naive model: lists that are looked through from their beginning, everything that follows computed anew.
 
 namespace {
@@ -200,6 +382,7 @@ struct ModelJob {
   JobState state = JobState::in_progress;
   size_t stage = 0;
   std::map<std::string, JobStatus> things;
+  size_t made = 0;
 
   size_t in(std::initializer_list<JobStatus> statuses) const {
     size_t count = 0;
@@ -213,6 +396,8 @@ class Model {
  public:
   std::map<std::string, ModelJob> jobs;
   std::map<std::string, std::vector<std::string>> open;  // by thing, as they came
+  std::map<std::string, size_t> born;                    // things, on the model's own clock
+  size_t clock = 0;
 
   void move(const std::string& id, const std::string& thing, JobStatus to) {
     jobs[id].things[thing] = to;
@@ -258,7 +443,7 @@ class Model {
       if (have * 100 < percent * job.things.size()) {
         const auto one = std::find_if(job.things.begin(), job.things.end(),
                                       [](const auto& of) { return of.second == JobStatus::waiting; });
-        move(id, one->first, JobStatus::queued);
+        move(id, one->first, born[one->first] > job.made ? removed : queued);
         continue;
       }
       const size_t ended = have - job.in({queued, in_progress});
@@ -329,6 +514,7 @@ class RandomRun {
     if (!made) return;
     ModelJob& in_model = model_.jobs[job.id];
     in_model.plan = job;
+    in_model.made = ++model_.clock;
     for (const std::string& thing : things.empty() ? std::vector(things_.begin(), things_.end()) : things)
       in_model.things[thing] = JobStatus::waiting;
     model_.settle(job.id);
@@ -362,7 +548,9 @@ class RandomRun {
     if (things_.empty()) return;
     const std::string thing = *std::next(things_.begin(), static_cast<std::ptrdiff_t>(pick(things_.size())));
     ASSERT_TRUE(rig_.apply(rig_.devices, kDeleteThing, Buffer::copy_of(thing)).ok());
+    ++rig_.now;
     rig_.add_thing(thing);
+    model_.born[thing] = ++model_.clock;
     for (const std::string& id : std::vector(model_.open[thing])) {
       model_.move(id, thing, JobStatus::removed);
       model_.settle(id);

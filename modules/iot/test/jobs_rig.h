@@ -22,7 +22,8 @@ constexpr LogTime kMinute = 60 * kSecond;
 
 class JobsRig {
  public:
-  explicit JobsRig(const std::vector<std::string>& things, const std::string& group = "all") {
+  explicit JobsRig(const std::vector<std::string>& things, const std::string& group = "all", JobsLimits limits = {})
+      : jobs(limits) {
     devices.set_watch(jobs);
     kernel.versions[kBrokerMachineId] = broker.newest_version();
     for (StateMachine* machine :

@@ -62,10 +62,6 @@ constexpr bool moves(JobStatus from, JobStatus to, Mover mover) {
 // The thing knows of it and it is not at its end.
 constexpr bool is_open(JobStatus status) { return status == JobStatus::queued || status == JobStatus::in_progress; }
 constexpr bool is_ended(JobStatus status) { return status > JobStatus::in_progress; }
-// Counts against a job's abort threshold.
-constexpr bool is_bad(JobStatus status) {
-  return status == JobStatus::failed || status == JobStatus::timed_out || status == JobStatus::rejected;
-}
 
 using JobDetails = std::map<std::string, std::string, std::less<>>;
 // At most kDetailsMax; names of a-z A-Z 0-9 : _ -, values without control characters.

@@ -35,6 +35,7 @@ constexpr FaultRow kFaults[] = {
     {JobFault::terminal, "TerminalStateReached", "The job execution is at its end"},
     {JobFault::throttled, "RequestThrottled", "Too many requests"},
     {JobFault::invalid_job, "InvalidRequest", "jobId must be the one of the topic"},
+    {JobFault::no_room, "RequestThrottled", "The server keeps no more statusDetails: send fewer, or none"},
 };
 
 const FaultRow& row_of(JobFault fault) {

@@ -40,8 +40,9 @@ enum class JobFault : uint8_t {
   terminal = 15,
   throttled = 16,
   invalid_job = 17,
+  no_room = 18,
 };
-constexpr JobFault kLastJobFault = JobFault::invalid_job;
+constexpr JobFault kLastJobFault = JobFault::no_room;
 
 // `$aws/things/THING/jobs/get`, `…/start-next`, `…/JOB/get`, `…/JOB/update`
 struct JobTopic {

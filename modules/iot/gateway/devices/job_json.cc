@@ -1,6 +1,8 @@
 #include "modules/iot/gateway/devices/job_json.h"
 
 #include <algorithm>
+#include <charconv>
+#include <system_error>
 
 #include "kernel/base/result.h"
 #include "kernel/net/http/json.h"
@@ -44,10 +46,28 @@ JobFault read_token(const JsonValue& root, JobRequest& request) {
   return JobFault::none;
 }
 
+// AWS IoT's clients in C and C++ write numbers and booleans as texts: `"1"`, `"true"`. A text that is anything else is none.
+std::optional<int64_t> number_of(const JsonValue& value) {
+  if (value.type() != JsonType::text) return value.integer();
+  const std::string_view text = value.text();
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  if (!whole) return std::nullopt;
+  return number;
+}
+
+std::optional<bool> flag_of(const JsonValue& value) {
+  if (value.type() == JsonType::boolean) return value.boolean();
+  if (value.text() == "true") return true;
+  if (value.text() == "false") return false;
+  return std::nullopt;
+}
+
 JobFault read_number(const JsonValue& root, std::string_view name, JobFault fault, std::optional<uint64_t>& into) {
   const auto value = member(root, name);
   if (!value) return JobFault::none;
-  const auto number = value->integer();
+  const auto number = number_of(*value);
   if (!number || *number < 0) return fault;
   into = static_cast<uint64_t>(*number);
   return JobFault::none;
@@ -56,8 +76,9 @@ JobFault read_number(const JsonValue& root, std::string_view name, JobFault faul
 JobFault read_flag(const JsonValue& root, std::string_view name, bool& into) {
   const auto value = member(root, name);
   if (!value) return JobFault::none;
-  if (value->type() != JsonType::boolean) return JobFault::invalid_flag;
-  into = value->boolean();
+  const auto flag = flag_of(*value);
+  if (!flag) return JobFault::invalid_flag;
+  into = *flag;
   return JobFault::none;
 }
 
@@ -87,7 +108,7 @@ JobFault read_details(const JsonValue& root, JobRequest& request) {
 JobFault read_step(const JsonValue& root, JobRequest& request) {
   const auto value = member(root, "stepTimeoutInMinutes");
   if (!value) return JobFault::none;
-  const auto minutes = value->integer();
+  const auto minutes = number_of(*value);
   const bool over = minutes == -1 && request.operation == JobOperation::update;
   const bool within = minutes && *minutes >= 1 && *minutes <= kTimeOutMinutesMax;
   if (!over && !within) return JobFault::invalid_step;

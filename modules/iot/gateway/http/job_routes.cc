@@ -190,13 +190,13 @@ void list(HttpExchange& exchange) {
   if (!query) return exchange.respond(error_response(query.error()));
   exchange.query(question(kQueryJobs, encode(*query)), [](HttpExchange& answered, const Reply& reply) {
     if (!reply.ok()) return answered.respond(refusal_response(reply));
-    const auto rows = decode_job_rows(reply.payload.view());
-    if (!rows) return answered.respond(error_response({Errc::corrupt, "a page of jobs is cut off", 0}));
+    const auto page = decode_jobs_page(reply.payload.view());
+    if (!page) return answered.respond(error_response({Errc::corrupt, "a page of jobs is cut off", 0}));
     JsonWriter out;
     out.begin_object().key("jobs").begin_array();
-    for (const JobRow& row : *rows) write_job(out, row);
+    for (const JobRow& row : page->rows) write_job(out, row);
     out.end_array();
-    if (reply.numbers[1] != 0 && !rows->empty()) out.key("next").text(rows->back().plan.id);
+    if (reply.numbers[1] != 0) out.key("next").text(page->last);
     out.end_object();
     answered.respond(HttpResponse::json(200, out.take()));
   });

@@ -58,6 +58,7 @@ void JobService::begin_at(PartitionId partition, Offset next) {
   next_ = next;
   placed_ = true;
   if (!under_way_) wait();
+  send();
 }
 
 bool JobService::on_reply(RequestId request, const Reply& reply) {
@@ -103,9 +104,9 @@ bool JobService::on_records(RequestId request, const net::RecordsRead& records) 
 }
 
 void JobService::take(const net::RecordsRead& records) {
-  // What cannot be read, or is not there any more, is passed over.
-  const bool lost = records.error && *records.error != Errc::overloaded;
-  next_ = std::max(next_, lost ? records.durable_end : records.log_start);
+  // What is not there any more is passed over.
+  const bool gone = records.error == Errc::not_found || records.error == Errc::invalid_argument;
+  next_ = std::max(next_, gone ? records.durable_end : records.log_start);
   const auto wanted = [&](Offset offset) {
     if (offset < next_) return false;
     next_ = offset + 1;
@@ -116,6 +117,10 @@ void JobService::take(const net::RecordsRead& records) {
   };
   for (const Buffer& batch : records.batches)
     for_each_stored(batch, context_->monotonic_ns(), context_->utc_ns(), wanted, each);
+  const bool unreadable = records.error == Errc::corrupt || records.error == Errc::io;
+  if (!unreadable || next_ >= records.durable_end) return;
+  ++next_;  // that one alone: what is behind it may be read
+  broker_.counters().jobs_dropped.add();
 }
 
 void JobService::wait() {

@@ -69,6 +69,7 @@ struct MqttCounters {
   net::Counter presence_dropped;  // entries and commands that `iot.presence` did not get
   net::Counter events_dropped;    // likewise of what the gateway tells in `iot.events`
   net::Counter things_dropped;    // beginnings and ends of connections that the registry was not told
+  net::Counter jobs_dropped;      // records of `iot.jobs` that could not be read for subscribers
 };
 
 }  // namespace heptane::iot::mqtt

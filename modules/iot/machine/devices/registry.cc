@@ -63,6 +63,11 @@ CreateStatus Registry::create(const Thing& thing, const ThingLimits& limits, Log
   return CreateStatus::created;
 }
 
+std::optional<LogTime> Registry::created(std::string_view name) const {
+  const auto found = things_.find(name);
+  return found == things_.end() ? std::nullopt : std::optional(found->second.created);
+}
+
 std::optional<ThingRow> Registry::find(std::string_view name) const {
   const auto found = things_.find(name);
   return found == things_.end() ? std::nullopt : std::optional(row_of(found->second));

@@ -21,6 +21,8 @@ class Registry {
   CreateStatus create(const Thing& thing, const ThingLimits& limits, LogTime now);
   // Its row; nullopt: it is not there.
   std::optional<ThingRow> find(std::string_view name) const;
+  // When it was registered; nullopt: it is not there.
+  std::optional<LogTime> created(std::string_view name) const;
   bool has(std::string_view name) const { return things_.find(name) != things_.end(); }
   // A thing is in it.
   bool has_group(std::string_view group) const { return groups_.contains(group); }

@@ -170,12 +170,13 @@ std::optional<JobsPageQuery> decode_jobs_page_query(Bytes payload) {
   return query;
 }
 
-std::optional<std::vector<JobRow>> decode_job_rows(Bytes payload) {
+std::optional<JobsPage> decode_jobs_page(Bytes payload) {
   ByteReader in(payload);
-  std::vector<JobRow> rows;
-  while (in.remaining() > 0 && !in.failed()) rows.push_back(read_job_row(in));
+  JobsPage page;
+  page.last = read_text(in, kJobIdBytesMax);
+  while (in.remaining() > 0 && !in.failed()) page.rows.push_back(read_job_row(in));
   if (in.failed()) return std::nullopt;
-  return rows;
+  return page;
 }
 
 void append_row(ByteWriter& out, const ExecutionRow& row) {

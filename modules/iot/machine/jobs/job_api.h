@@ -34,19 +34,21 @@ enum JobsCommand : CommandType {
 enum JobsQuery : uint16_t {
   kQueryJob = 1,  // payload: id. Reply payload: a JobRow with its document; numbers: 1, or 0 when there is none
   kQueryJobs =
-      2,  // payload JobsPageQuery; reply payload: JobRows without documents; numbers: rows, 1 when there is more
+      2,  // payload JobsPageQuery; reply payload: the id that was looked at last, JobRows without documents; numbers:
+          // rows, 1 when there is more
   kQueryExecutions = 3,  // payload JobsPageQuery with a job; reply payload: the thing that was looked at last,
                          // ExecutionRows; numbers: rows, 1 when there is more. Refused: not_found
   kQueryJobsPlace = 4,   // reply payload: JobPlace; numbers: 1, or 0 when the stream was never used
 };
 
-constexpr size_t kJobsMax = 10'000;               // that are kept
-constexpr size_t kExecutionsMax = 5'000'000;      // of all jobs
-constexpr size_t kOpenOfThing = 50;               // a thing with so many open ones rejects more
-constexpr size_t kPendingShown = 15;              // of each status, to a thing
-constexpr size_t kStepThings = 200;               // executions that one slice of work changes
-constexpr size_t kStepVisits = 4'096;             // what it looks at
-constexpr size_t kStepBytes = size_t{256} << 10;  // of messages that it makes
+constexpr size_t kJobsMax = 10'000;                // that are kept
+constexpr size_t kExecutionsMax = 5'000'000;       // of all jobs
+constexpr size_t kJobsBytesMax = size_t{2} << 30;  // of all state of jobs: a roll-out and statusDetails make no more
+constexpr size_t kOpenOfThing = 50;                // a thing with so many open ones rejects more
+constexpr size_t kPendingShown = 15;               // of each status, to a thing
+constexpr size_t kStepThings = 200;                // executions that one slice of work changes
+constexpr size_t kStepVisits = 4'096;              // what it looks at
+constexpr size_t kStepBytes = size_t{256} << 10;   // of messages that it makes
 constexpr size_t kJobRowsMax = 1'000;
 constexpr size_t kJobRowsBytesMax = size_t{512} << 10;
 
@@ -106,7 +108,11 @@ struct JobsPageQuery {
 };
 Buffer encode(const JobsPageQuery& query);
 std::optional<JobsPageQuery> decode_jobs_page_query(Bytes payload);
-std::optional<std::vector<JobRow>> decode_job_rows(Bytes payload);
+struct JobsPage {
+  std::string last;
+  std::vector<JobRow> rows;
+};
+std::optional<JobsPage> decode_jobs_page(Bytes payload);
 
 struct ExecutionRow {
   std::string thing;

@@ -1,5 +1,7 @@
 // What follows from a change of an execution: things hear what is open for them, the job goes on, stops or is at its end.
 
+#include <algorithm>
+
 #include "kernel/base/assert.h"
 #include "modules/iot/domain/devices/json_object.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
@@ -40,24 +42,23 @@ void JobsMachine::end_execution(Job& job, const std::string& thing, HeldExecutio
   held.execution.job_due = held.execution.step_due = 0;
   held.execution.updated_s = now.seconds();
   if (is_open(before)) ++held.execution.version;
-  const uint64_t next = jobs_.next_of(thing);
+  const uint64_t next = is_open(before) ? jobs_.next_of(thing) : 0;
   jobs_.set_status(job, thing, held, status);
   if (before == JobStatus::waiting && held.execution.version == 0) return;  // nobody knew of it
   tell_end(job, thing, held.execution, now);
   if (is_open(before) && status != JobStatus::removed) tell_open(thing, next, now);
 }
 
-// No more things get it.
+// No more things get it. It is told when all is canceled.
 void JobsMachine::stop(Job& job, std::string_view reason, bool force, const Now& now) {
   job.row.state = JobState::canceled;
   job.row.forced = job.row.forced || force;
-  job.row.reason = reason;
+  if (!reason.empty()) job.row.reason = reason;
   job.row.updated = now.time;
   if (job.row.ended == 0) job.row.ended = now.time;
   job.sweeping = true;
   job.swept_upto.clear();
   work_at(job, now.time, now);
-  tell_job(job, "canceled", now);
 }
 
 void JobsMachine::advance(Job& job, const Now& now) {
@@ -74,7 +75,7 @@ void JobsMachine::advance(Job& job, const Now& now) {
   if (!waiting || job.step != 0) return;
   const auto is_last = [&] { return static_cast<size_t>(job.row.stage) + 1 >= job.row.plan.stages.size(); };
   while (!may_release(job) && !is_last() && is_stage_over(job.row.plan, counts)) ++job.row.stage;
-  if (may_release(job)) work_at(job, now.time, now);
+  if (may_release(job)) work_at(job, std::max(now.time, job.next_release), now);
 }
 
 bool JobsMachine::may_release(const Job& job) const {

@@ -87,11 +87,24 @@ JobFault JobsMachine::describe(const JobRequest& request, const Now& now) {
   return found.fault;
 }
 
+// Where state is at its bound an execution may go on, but with no more details than it has.
+bool JobsMachine::has_room_for(const HeldExecution& held, const JobRequest& request) const {
+  if (!request.details) return true;
+  const size_t before = Jobs::bytes_of(held.execution.details);
+  const size_t after = Jobs::bytes_of(*request.details);
+  return after <= before || jobs_.bytes() + (after - before) <= limits_.bytes;
+}
+
 // One that is in progress is given again as it is, but for the time that the thing says.
 JobFault JobsMachine::start_next(const JobRequest& request, const Now& now) {
   Job* job = jobs_.find(jobs_.next_of(request.thing));
   HeldExecution* held = job == nullptr ? nullptr : jobs_.find_execution(job->number, request.thing);
-  if (job != nullptr && held->execution.status == JobStatus::queued) {
+  const bool starts = job != nullptr && held->execution.status == JobStatus::queued;
+  if (starts && !has_room_for(*held, request)) {
+    reject(request, JobFault::no_room, nullptr, now);
+    return JobFault::no_room;
+  }
+  if (starts) {
     change(*job, *held, request, JobStatus::in_progress, now);
   } else if (job != nullptr && request.step_minutes) {
     held->execution.step_due = now.time + *request.step_minutes * kNsPerMinute;
@@ -109,6 +122,7 @@ JobFault JobsMachine::update(const JobRequest& request, const Now& now) {
     fault = JobFault::version_mismatch;
   if (fault == JobFault::none && !moves(execution->status, request.status, Mover::device))
     fault = JobFault::invalid_transition;
+  if (fault == JobFault::none && !has_room_for(*found.held, request)) fault = JobFault::no_room;
   if (fault != JobFault::none) {
     reject(request, fault, execution, now);
     return fault;

@@ -8,8 +8,9 @@ namespace heptane::iot::devices {
 
 namespace {
 
-constexpr LogTime kAgainNs = 100'000'000;  // the broker has no room
-constexpr size_t kFoundEach = 1'000;       // of a group, in a slice
+constexpr LogTime kAgainNs = 100'000'000;    // the broker has no room
+constexpr LogTime kFullNs = 10'000'000'000;  // state is at its bound
+constexpr size_t kFoundEach = 1'000;         // of a group, in a slice
 constexpr std::string_view kTooManyJobs = "the server keeps no more executions of jobs";
 
 }  // namespace
@@ -38,6 +39,8 @@ void JobsMachine::step(Job& job, const Now& now) {
   if (!job.works()) return;
   if (!job.row.found)
     find_targets(job, now);
+  else if (jobs_.bytes() > limits_.bytes)
+    return work_at(job, now.time + kFullNs, now);
   else
     release(job, now);
   advance(job, now);
@@ -46,12 +49,20 @@ void JobsMachine::step(Job& job, const Now& now) {
 void JobsMachine::find_targets(Job& job, const Now& now) {
   const JobPlan& plan = job.row.plan;
   const Registry& registry = now.effects.port<DevicesMachine>(kDevicesMachineId).registry();
-  for (; job.things_found < plan.things.size(); ++job.things_found)
-    if (registry.has(plan.things[job.things_found])) jobs_.add_execution(job, plan.things[job.things_found]);
+  for (; job.things_found < plan.things.size(); ++job.things_found) {
+    const std::string& thing = plan.things[job.things_found];
+    if (const auto created = registry.created(thing)) add_target(job, thing, *created);
+  }
   if (job.groups_found < plan.groups.size()) find_of_group(job, now);
-  if (jobs_.executions_count() > kExecutionsMax) return stop(job, kTooManyJobs, false, now);
+  const bool fits = jobs_.executions_count() <= limits_.executions && jobs_.bytes() <= limits_.bytes;
+  if (!fits) return stop(job, kTooManyJobs, false, now);
   job.row.found = job.groups_found == plan.groups.size();
   if (!job.row.found) work_at(job, now.time, now);
+}
+
+// One that was registered behind the job is another thing.
+void JobsMachine::add_target(Job& job, std::string_view thing, LogTime created) {
+  if (created <= job.row.created) jobs_.add_execution(job, thing);
 }
 
 void JobsMachine::find_of_group(Job& job, const Now& now) {
@@ -62,7 +73,7 @@ void JobsMachine::find_of_group(Job& job, const Now& now) {
   Reply reply;
   now.effects.port<DevicesMachine>(kDevicesMachineId).registry().page(query, reply);
   const auto page = decode_things_page(reply.payload.view());
-  for (const ThingRow& row : page->rows) jobs_.add_execution(job, row.thing.name);
+  for (const ThingRow& row : page->rows) add_target(job, row.thing.name, row.created);
   job.found_upto = page->last;
   if (reply.numbers[1] != 0) return;
   job.found_upto.clear();
@@ -79,13 +90,15 @@ void JobsMachine::release(Job& job, const Now& now) {
   const auto more = [&] { return job.works() && may_release(job) && released < pace.things; };
   for (auto at = jobs_.behind(job.number, job.released_upto); at != jobs_.end() && at->first.first == job.number;
        ++at) {
-    if (!more() || slice_is_full(released, visits++)) break;
+    if (!more() || slice_is_full(released, visits)) break;
+    visits += 1 + jobs_.open_of(at->first.second).size();
     job.released_upto = at->first.second;
     if (at->second.execution.status != JobStatus::waiting) continue;
     release_one(job, at->first.second, at->second, now);
     ++released;
   }
-  if (job.works() && may_release(job)) work_at(job, now.time + (released > 0 ? pace.wait : 0), now);
+  job.next_release = now.time + pace.wait * static_cast<LogTime>(released) / pace.things;
+  if (job.works() && may_release(job)) work_at(job, job.next_release, now);
 }
 
 void JobsMachine::release_one(Job& job, const std::string& thing, HeldExecution& held, const Now& now) {
@@ -93,7 +106,8 @@ void JobsMachine::release_one(Job& job, const std::string& thing, HeldExecution&
   execution.number = jobs_.next_execution_number();
   execution.queued_s = execution.updated_s = now.seconds();
   execution.version = 1;
-  if (!now.effects.port<DevicesMachine>(kDevicesMachineId).registry().has(thing))
+  const auto created = now.effects.port<DevicesMachine>(kDevicesMachineId).registry().created(thing);
+  if (!created || *created > job.row.created)  // gone, or another one of that name
     return end_execution(job, thing, held, JobStatus::removed, now);
   if (jobs_.open_of(thing).size() >= kOpenOfThing) {
     jobs_.set_details(held, {{"reason", "50 jobs are open for the thing"}});
@@ -109,25 +123,33 @@ void JobsMachine::sweep_open(Job& job, const Now& now) {
   size_t changes = 0;
   size_t visits = 0;
   auto at = jobs_.behind(job.number, job.swept_upto);
-  for (; at != jobs_.end() && at->first.first == job.number; ++at) {
-    if (slice_is_full(changes, visits++)) return work_at(job, now.time, now);
-    job.swept_upto = at->first.second;
-    const JobStatus status = at->second.execution.status;
+  while (at != jobs_.end() && at->first.first == job.number) {
+    if (slice_is_full(changes, visits)) return work_at(job, now.time, now);
+    const auto one = at++;
+    visits += 1 + jobs_.open_of(one->first.second).size();
+    job.swept_upto = one->first.second;
+    if (!job.row.found) {  // nobody knows of it, and it may be why there is no room
+      jobs_.erase_execution(job, one);
+      continue;
+    }
+    const JobStatus status = one->second.execution.status;
     const bool stays = status == JobStatus::in_progress && !job.row.forced;
     if (stays || !moves(status, JobStatus::canceled, Mover::server)) continue;
     if (is_open(status)) ++changes;
-    end_execution(job, at->first.second, at->second, JobStatus::canceled, now);
+    end_execution(job, one->first.second, one->second, JobStatus::canceled, now);
   }
   job.sweeping = false;
   job.swept_upto.clear();
+  tell_job(job, "canceled", now);
 }
 
 void JobsMachine::sweep_all(Job& job, const Now& now) {
   size_t changes = 0;
   size_t visits = 0;
   for (auto at = jobs_.behind(job.number, ""); at != jobs_.end() && at->first.first == job.number;) {
-    if (slice_is_full(changes, visits++)) return work_at(job, now.time, now);
+    if (slice_is_full(changes, visits)) return work_at(job, now.time, now);
     const std::string thing = at->first.second;
+    visits += 1 + jobs_.open_of(thing).size();
     const uint64_t next = jobs_.next_of(thing);
     const bool open = is_open(at->second.execution.status);
     if (at->second.timer != 0) now.effects.cancel(at->second.timer);

@@ -15,6 +15,7 @@ void append_job(ByteWriter& out, const Job& job) {
   out.le<uint64_t>(job.number);
   append_row(out, job.row);
   out.le<TimerId>(job.step);
+  out.le<LogTime>(job.next_release);
   out.le<uint32_t>(job.things_found);
   out.le<uint32_t>(job.groups_found);
   append_text(out, job.found_upto);
@@ -28,6 +29,7 @@ Job read_job(ByteReader& in) {
   job.number = in.le<uint64_t>();
   job.row = read_job_row(in);
   job.step = in.le<TimerId>();
+  job.next_release = in.le<LogTime>();
   job.things_found = in.le<uint32_t>();
   job.groups_found = in.le<uint32_t>();
   job.found_upto = read_text(in, kNameLimitBytes);
@@ -149,15 +151,22 @@ uint64_t Jobs::next_of(std::string_view thing) const {
 
 void Jobs::page(const JobsPageQuery& query, Reply& reply) const {
   const size_t most = std::clamp<size_t>(query.limit, 1, kJobRowsMax);
-  ByteWriter out;
+  ByteWriter rows;
   int64_t count = 0;
+  size_t visits = 0;
+  std::string_view last;
   auto at = ids_.upper_bound(query.after);
-  for (; at != ids_.end() && static_cast<size_t>(count) < most && out.size() < kJobRowsBytesMax; ++at) {
+  for (; at != ids_.end() && static_cast<size_t>(count) < most; ++at) {
+    if (visits++ == kStepVisits || rows.size() >= kJobRowsBytesMax) break;
+    last = at->first;
     const JobRow& row = find(at->second)->row;
     if (query.status && static_cast<uint8_t>(row.state) != *query.status) continue;
-    append_row(out, row, false);
+    append_row(rows, row, false);
     ++count;
   }
+  ByteWriter out;
+  append_text(out, last);
+  out.append(rows.view());
   reply.payload = Buffer::take(out.release());
   reply.numbers = {count, at != ids_.end() ? 1 : 0};
 }
@@ -245,9 +254,19 @@ void Jobs::restore_open(SnapshotReader& reader) {
   for (uint32_t i = 0; i < count && !reader.failed(); ++i) {
     const auto job = reader.le<uint64_t>();
     const HeldExecution* held = find_execution(job, thing);
-    if (held == nullptr || !is_open(held->execution.status)) return reader.fail();
+    const std::vector<uint64_t>& before = open_of(thing);
+    const bool twice = std::find(before.begin(), before.end(), job) != before.end();
+    if (twice || held == nullptr || !is_open(held->execution.status)) return reader.fail();
     open(thing, job);
   }
+}
+
+// Every execution that is open is among its thing's: those that are there are open, and none twice.
+bool Jobs::all_are_open() const {
+  uint64_t open = 0;
+  for (const auto& [number, job] : jobs_) open += devices::open_of(job.row.counts);
+  for (const auto& [thing, jobs] : open_) open -= jobs.size();
+  return open == 0;
 }
 
 Result<void> Jobs::restore(SnapshotReader& reader) {
@@ -261,6 +280,7 @@ Result<void> Jobs::restore(SnapshotReader& reader) {
   for (uint64_t i = 0; i < executions && !reader.failed(); ++i) restore_execution(reader);
   const auto open = reader.le<uint64_t>();
   for (uint64_t i = 0; i < open && !reader.failed(); ++i) restore_open(reader);
+  if (!all_are_open()) reader.fail();
   if (reader.failed()) return Error{Errc::corrupt, "the jobs are cut off"};
   return {};
 }

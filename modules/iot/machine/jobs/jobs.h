@@ -21,7 +21,8 @@ namespace heptane::iot::devices {
 struct Job {
   uint64_t number = 0;  // in the order in which they were made; never used again
   JobRow row;
-  TimerId step = 0;  // of its next slice of work; 0: it waits for its executions, or for nothing
+  TimerId step = 0;          // of its next slice of work; 0: it waits for its executions, or for nothing
+  LogTime next_release = 0;  // its rate lets no more things have it before
   // How far the targets are found: things by name, then group after group over the registry.
   uint32_t things_found = 0;
   uint32_t groups_found = 0;
@@ -59,6 +60,7 @@ class Jobs {
     return const_cast<Jobs*>(this)->find_execution(job, thing);
   }
   void set_details(HeldExecution& held, JobDetails details);
+  static size_t bytes_of(const JobDetails& details);
   // Counts it there, and opens or closes it for its thing.
   void set_status(Job& job, std::string_view thing, HeldExecution& held, JobStatus status);
   void erase_execution(Job& job, Executions::iterator at);
@@ -96,15 +98,15 @@ class Jobs {
  private:
   static constexpr size_t kExecutionBytes = 256;  // of the map's node and what strings take beside their bytes
   static constexpr size_t kOpenBytes = 120;
-  static constexpr size_t kJobBytes = 640;
+  static constexpr size_t kJobBytes = 2'560;  // also of the longest reason, and of the names that its walks are at
 
   static size_t bytes_of(const Job& job);
-  static size_t bytes_of(const JobDetails& details);
   void open(std::string_view thing, uint64_t job);
   void close(std::string_view thing, uint64_t job);
   void restore_job(SnapshotReader& reader);
   void restore_execution(SnapshotReader& reader);
   void restore_open(SnapshotReader& reader);
+  bool all_are_open() const;
 
   std::map<uint64_t, Job> jobs_;
   std::map<std::string, uint64_t, std::less<>> ids_;

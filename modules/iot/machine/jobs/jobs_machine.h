@@ -14,8 +14,16 @@
 
 namespace heptane::iot::devices {
 
+// What is kept of all jobs. Of the logic, not of the configuration; tests have smaller ones.
+struct JobsLimits {
+  size_t executions = kExecutionsMax;
+  size_t bytes = kJobsBytesMax;
+};
+
 class JobsMachine final : public StateMachine, public ThingWatch {
  public:
+  explicit JobsMachine(JobsLimits limits = {}) : limits_(limits) {}
+
   MachineId id() const override { return kJobsMachineId; }
   std::string_view name() const override { return "jobs"; }
   void apply(const Command& command, Effects& effects) override;
@@ -27,7 +35,10 @@ class JobsMachine final : public StateMachine, public ThingWatch {
   Result<void> restore(SnapshotReader& reader) override;
   bool fresh() const override { return jobs_.fresh(); }
   void make_fresh() override;
-  bool relieves(CommandType type) const override { return type == kDeleteJob || type == kCancelJob; }
+  // What a thing asks as well: it ends what is open. Where state is at its bound it makes none (has_room_for).
+  bool relieves(CommandType type) const override {
+    return type == kDeleteJob || type == kCancelJob || type == kJobRequest;
+  }
   RenderView renderer() const override { return render_jobs; }
 
   MachineId watch_id() const override { return kJobsMachineId; }
@@ -63,6 +74,7 @@ class JobsMachine final : public StateMachine, public ThingWatch {
   void apply_delete(const Command& command, Effects& effects);
   bool begin(Sequence sequence, Effects& effects);
   bool has_room(Effects& effects) const;
+  bool has_room_for(const HeldExecution& held, const JobRequest& request) const;
   void tell(const Command& command, Effects& effects);
   void reply(Effects& effects, JobPlace place, int64_t number);
   JobPlace place(const Effects& effects) const;
@@ -73,6 +85,7 @@ class JobsMachine final : public StateMachine, public ThingWatch {
   void step(Job& job, const Now& now);
   void find_targets(Job& job, const Now& now);
   void find_of_group(Job& job, const Now& now);
+  void add_target(Job& job, std::string_view thing, LogTime created);
   void release(Job& job, const Now& now);
   void release_one(Job& job, const std::string& thing, HeldExecution& held, const Now& now);
   void sweep_open(Job& job, const Now& now);
@@ -108,6 +121,7 @@ class JobsMachine final : public StateMachine, public ThingWatch {
   void query_job(const Query& query, Reply& reply) const;
   void query_executions(const JobsPageQuery& query, Reply& reply) const;
 
+  const JobsLimits limits_;
   Jobs jobs_;
   JobNotes notes_;            // of the running command
   uint64_t document_of_ = 0;  // the job whose document the notes have once
