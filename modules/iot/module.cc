@@ -229,14 +229,9 @@ class IotModule final : public server::Module {
 
   // Fixed at start, but for the streams and rules: clients were told.
   void configure(const config::Settings& settings) override {
-    configure_rules(settings);
     series_head_bytes_ = settings.number(kSeriesHeadBytes);
-    if (broker_ == nullptr) return settings.land<MqttOptions>(mqtt_keys(), options_);
-    MqttOptions wanted;
-    settings.land<MqttOptions>(mqtt_keys(), wanted);
-    if (wanted.streams == options_.streams) return;
-    options_.streams = wanted.streams;
-    broker_->declared().want(mqtt::streams_of_tables(options_.streams));
+    configure_broker(settings);
+    configure_rules(settings);
   }
 
   // Open: CONNECT says who the client is.
@@ -326,6 +321,16 @@ class IotModule final : public server::Module {
   }
 
  private:
+  void configure_broker(const config::Settings& settings) {
+    if (broker_ == nullptr) return settings.land<MqttOptions>(mqtt_keys(), options_);
+    MqttOptions wanted;
+    settings.land<MqttOptions>(mqtt_keys(), wanted);
+    if (wanted.streams == options_.streams) return;
+    options_.streams = wanted.streams;
+    broker_->declared().want(mqtt::streams_of_tables(options_.streams));
+  }
+
+  // Behind the streams, which rules may read.
   void configure_rules(const config::Settings& settings) {
     RuleOptions wanted;
     settings.land<RuleOptions>(rule_keys(), wanted);
