@@ -312,6 +312,10 @@ class IotModule final : public server::Module {
                     [this] { return static_cast<double>(jobs_.executions_count()); });
     telemetry.gauge("heptane_rules", "Rules that are declared",
                     [this] { return static_cast<double>(rules_machine_.rules_count()); });
+    telemetry.gauge("heptane_rules_paused", "Rules that are paused",
+                    [this] { return static_cast<double>(rules_machine_.paused_count()); });
+    telemetry.counter("heptane_rules_dead_letters_total", "What rules could make nothing of, or was refused",
+                      [this] { return static_cast<double>(rules_machine_.dead_letters_count()); });
     telemetry.gauge("heptane_mqtt_queued", "Messages in the queues of durable sessions",
                     [this] { return static_cast<double>(machine_.references_count()); });
     telemetry.counter("heptane_mqtt_session_lost_total",

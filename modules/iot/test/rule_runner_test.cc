@@ -5,6 +5,7 @@
 
 #include "kernel/streams/record_batch.h"
 #include "modules/iot/gateway/rules/rule_runner.h"
+#include "modules/iot/machine/stream_api.h"
 
 namespace heptane::iot::rules {
 namespace {
@@ -359,6 +360,68 @@ TEST_F(RuleRunnerTest, RecordsThatItDoesNothingWithMoveItsPositionLater) {
   EXPECT_EQ(commit->from, 3);
   EXPECT_EQ(commit->upto, 5);
   EXPECT_TRUE(commit->inputs.empty());
+}
+
+// What the configuration wants.
+
+WantedRule hot() {
+  WantedRule wanted;
+  wanted.rule.name = "hot";
+  wanted.rule.sql = "SELECT n FROM 'plant/#'";
+  wanted.rule.source = "rule.hot";
+  wanted.rule.append = AppendAction{"out", ""};
+  wanted.filter = "plant/#";
+  return wanted;
+}
+Reply declared(const std::vector<StreamDeclaration>& streams) {
+  ByteWriter out;
+  for (const StreamDeclaration& stream : streams) append_declaration(out, stream);
+  Reply reply;
+  reply.payload = Buffer::take(out.release());
+  return reply;
+}
+StreamDeclaration over(const std::string& filter) {
+  StreamDeclaration stream;
+  stream.name = "rule.hot";
+  stream.filter = filter;
+  stream.partitions = 3;
+  stream.retention_ms = kForEver;
+  return stream;
+}
+
+TEST_F(RuleRunnerTest, AStreamThatIsThereIsLeftAlone) {
+  runner.want({hot()});
+  answer_query(declared({over("plant/#")}));
+  EXPECT_EQ(take_submission().type, kPutRule);
+}
+
+TEST_F(RuleRunnerTest, AStreamIsGivenTheFilterAndNothingElse) {
+  runner.want({hot()});
+  answer_query(declared({over("other/#")}));
+  const Submission change = take_submission();
+  ASSERT_EQ(change.type, kDeclareStream);
+  EXPECT_EQ(decode_declare(change.payload.view())->stream, over("plant/#"));
+  answer_sent(std::nullopt);
+  EXPECT_EQ(take_submission().type, kPutRule);
+  answer_sent(Errc::refused);
+  const Submission back = take_submission();
+  ASSERT_EQ(back.type, kDeclareStream);
+  EXPECT_EQ(decode_declare(back.payload.view())->stream, over("other/#"));
+}
+
+TEST_F(RuleRunnerTest, NoStreamStaysOfARefusedRuleWhichIsAskedForAgainWhereAStreamIsMissing) {
+  runner.want({hot()});
+  answer_query(declared({}));
+  EXPECT_EQ(take_submission().type, kDeclareStream);
+  answer_sent(std::nullopt);
+  EXPECT_EQ(take_submission().type, kPutRule);
+  answer_sent(Errc::not_found);
+  EXPECT_EQ(take_submission().type, kDropStream);
+  answer_sent(std::nullopt);
+  EXPECT_TRUE(asked.submissions.empty());
+  pass(RuleRunner::kLookNs);
+  ASSERT_FALSE(asked.queries.empty());
+  EXPECT_EQ(asked.queries.front().second.type, kQueryDeclared);
 }
 
 TEST_F(RuleRunnerTest, WhereItIsNotItLooksAgain) {

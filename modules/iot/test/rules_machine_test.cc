@@ -254,7 +254,8 @@ TEST_F(RulesMachineTest, APartitionThatItHasNotBegunBeginsAtItsBeginning) {
   rule.source = "other";
   ASSERT_TRUE(world.put(rule).ok());
   // The stream is deleted and made again: its records are others.
-  ASSERT_TRUE(world.run(machine_ids::kStreams, streams::kDeleteStream, streams::encode(streams::DeleteStream{"other"})).ok());
+  ASSERT_TRUE(
+      world.run(machine_ids::kStreams, streams::kDeleteStream, streams::encode(streams::DeleteStream{"other"})).ok());
   world.make_stream("other");
   world.fill("other", 6);
   const auto commit = [&](Offset from) {
@@ -366,7 +367,8 @@ struct Model {
   uint64_t dead = 0;
 
   bool takes(const Sent& sent) const {
-    return !paused && sent.version == version && (sent.from == next || (may_skip && sent.from > next && sent.from <= log_start));
+    return !paused && sent.version == version &&
+           (sent.from == next || (may_skip && sent.from > next && sent.from <= log_start));
   }
   void take(const Sent& sent) {
     lost += static_cast<uint64_t>(sent.from - next);
@@ -449,7 +451,8 @@ class ExactlyOnce : public RulesMachineTest, public testing::WithParamInterface<
     } else {
       ASSERT_TRUE(world.run(kRulesMachineId, kPauseRule, encode_pause("bill", 0, "")).ok());
       model.paused = true;
-      model.log_start = std::max(model.log_start, std::min(model.next + static_cast<Offset>(random.below(5)) - 2, world.end("readings")));
+      model.log_start = std::max(
+          model.log_start, std::min(model.next + static_cast<Offset>(random.below(5)) - 2, world.end("readings")));
       world.trim("readings", model.log_start);
     }
   }

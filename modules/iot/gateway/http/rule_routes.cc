@@ -85,9 +85,8 @@ struct Put {
 // No stream stays as a refused rule wanted it.
 void take_back(HttpExchange& exchange, const Put& put, const Reply& refused) {
   if (!put.change) return exchange.respond(refusal_response(refused));
-  exchange.submit(put.change->undo(), [refused](HttpExchange& answered, const Reply&) {
-    answered.respond(refusal_response(refused));
-  });
+  exchange.submit(put.change->undo(),
+                  [refused](HttpExchange& answered, const Reply&) { answered.respond(refusal_response(refused)); });
 }
 
 void put_rule(HttpExchange& exchange, const Put& put) {

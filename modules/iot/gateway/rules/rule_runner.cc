@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-
 namespace heptane::iot::rules {
 
 namespace {
 
 // `closed`: the server stops, and the next one goes on.
-bool comes_again(Errc error) {
-  return error == Errc::overloaded || error == Errc::no_space || error == Errc::closed;
-}
+bool comes_again(Errc error) { return error == Errc::overloaded || error == Errc::no_space || error == Errc::closed; }
 bool is_elsewhere(Errc error) { return error == Errc::stale || error == Errc::not_found || error == Errc::refused; }
 
 }  // namespace
@@ -404,8 +401,7 @@ bool RuleRunner::is_over(const Lane& lane, const Evaluated& run) const {
   return full || run.looked_at >= kTurnRecords || (run.looked_at > 0 && context_->monotonic_ns() >= run.until_ns);
 }
 
-void RuleRunner::take_record(const Running& rule, const Lane& lane, const streams::RecordView& record,
-                             Evaluated& run) {
+void RuleRunner::take_record(const Running& rule, const Lane& lane, const streams::RecordView& record, Evaluated& run) {
   run.upto = record.offset + 1;
   if (lane.fault.empty()) {
     if (rule.compiled.append_input_of(record, run.bytes)) ++run.inputs;

@@ -165,7 +165,7 @@ class RuleRunner {
   RequestId look_request_ = 0;
   RequestId describe_request_ = 0;
   int64_t next_look_ns_ = 0;
-  LaneKey served_{};  // the last one whose turn it was
+  LaneKey served_{};               // the last one whose turn it was
   net::SessionTimerId timer_ = 0;  // 0: not armed
   int64_t timer_ns_ = 0;           // when it fires
 

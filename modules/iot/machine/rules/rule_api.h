@@ -29,8 +29,9 @@ enum RulesCommand : CommandType {
   kPauseRule = 3,   // payload: name, version u64 (0: any), reason. Refused: not_found, stale
   kResumeRule = 4,  // payload: name. What its stream has lost meanwhile is passed over and counted. Refused: not_found
   kRuleCommit =
-      5,  // payload: a RuleCommit. Reply payload: CommitReply; numbers: the first record's offset in the view, the rule's position. Refused:
-          // not_found, stale (another version, position or partition), refused (paused), overloaded, too_large, invalid_argument
+      5,  // payload: a RuleCommit. Reply payload: CommitReply; numbers: the first record's offset in the view, the rule's
+          // position. Refused: not_found, stale (another version, position or partition), refused (paused), overloaded,
+          // too_large, invalid_argument
 };
 
 enum RulesQuery : uint16_t {
@@ -47,9 +48,9 @@ constexpr size_t kChainMax = 8;    // rules one behind the other
 constexpr size_t kInputsMax = 64;  // with effects, in one command
 constexpr size_t kCommitBytesMax = size_t{192} << 10;
 constexpr size_t kIdKeyBytesMax = 512;
-constexpr size_t kInputTopicMax = 1'024;   // of what is told of an input
-constexpr size_t kPositionBytesMax = 32;   // likewise
-constexpr size_t kFaultBytesMax = 512;     // likewise
+constexpr size_t kInputTopicMax = 1'024;  // of what is told of an input
+constexpr size_t kPositionBytesMax = 32;  // likewise
+constexpr size_t kFaultBytesMax = 512;    // likewise
 constexpr uint32_t kSourcePartitionsMax = 1'024;
 constexpr size_t kReasonBytesMax = 512;
 

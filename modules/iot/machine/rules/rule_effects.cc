@@ -196,7 +196,8 @@ Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::
   if (streams.find_partition(row.definition.source, commit.index) != commit.partition)
     return Error{Errc::stale, "the stream has no such partition any more"};
   const Offset log_start = streams.log_start(commit.partition);
-  if (std::string wrong = wrong_begin(row, commit, log_start); !wrong.empty()) return Error{Errc::stale, std::move(wrong)};
+  if (std::string wrong = wrong_begin(row, commit, log_start); !wrong.empty())
+    return Error{Errc::stale, std::move(wrong)};
   if (commit.upto > streams.next_offset(commit.partition))
     return Error{Errc::invalid_argument, "the run goes beyond the end of its partition"};
   const bool says_so = std::all_of(commit.inputs.begin(), commit.inputs.end(), [&](const RuleInput& input) {
@@ -246,6 +247,7 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
   effects.close_scope(effects.refused() ? ScopeOutcome::roll_back : ScopeOutcome::keep);
   if (effects.refused()) return;
   count(*commit, run.counted(), row);
+  dead_letters_.fetch_add(run.counted().dead_letters, std::memory_order_relaxed);
   CommitReply reply{*partition, {}, run.take_messages()};
   const Offset first = effects.next_offset(*partition);
   if (run.messages() > 0) {

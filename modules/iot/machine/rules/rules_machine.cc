@@ -196,7 +196,12 @@ void RulesMachine::query(const Query& query, Reply& reply) const {
 
 void RulesMachine::recount() {
   bytes_ = 0;
-  for (const auto& [name, row] : rules_) bytes_ += bytes_of(row);
+  uint64_t paused = 0;
+  for (const auto& [name, row] : rules_) {
+    bytes_ += bytes_of(row);
+    if (row.paused) ++paused;
+  }
+  paused_.store(paused, std::memory_order_relaxed);
   count_.store(rules_.size(), std::memory_order_relaxed);
 }
 
