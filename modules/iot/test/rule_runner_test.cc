@@ -52,7 +52,7 @@ class Asked final : public net::SessionContext {
   std::deque<std::pair<RequestId, ReadRequest>> reads;
   std::vector<Offset> subscriptions;
   bool full = false;
-  int64_t now = 0;
+  int64_t now = 1;
   int64_t timer_due = 0;
   net::SessionTimerId timer = 0;
 

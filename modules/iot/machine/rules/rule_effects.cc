@@ -78,13 +78,14 @@ void RuleEffects::show_input(JsonObject& object, const RuleInput& input) const {
 
 uint64_t RuleEffects::records_max() const { return commit_.inputs.size() * kRecordsOfInput + 1; }
 
+// An input is told of twice where its transfer was made and its record was not. JSON stands there as it is, or in base64.
 uint64_t RuleEffects::bytes_max() const {
   uint64_t bytes = 0;
   for (const RuleInput& input : commit_.inputs) {
-    const size_t shown = std::min(input.payload.size(), kShownPayloadBytes) + input.topic.size() +
-                         input.position.size() + input.fault.size();
-    bytes += kToldBytes + shown * kEscapedBytes + 2 * input.row.size() + input.append_key.size() +
-             input.publish_topic.size();
+    const size_t payload = std::min(input.payload.size(), kShownPayloadBytes) * (input.is_json ? 2 : kEscapedBytes);
+    const size_t shown = payload + (input.topic.size() + input.position.size()) * kEscapedBytes;
+    bytes += kToldBytes + 2 * shown + input.fault.size() * kEscapedBytes + 2 * input.row.size() +
+             input.append_key.size() + input.publish_topic.size();
   }
   return bytes;
 }
