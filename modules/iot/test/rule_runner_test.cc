@@ -409,19 +409,31 @@ TEST_F(RuleRunnerTest, AStreamIsGivenTheFilterAndNothingElse) {
   EXPECT_EQ(decode_declare(back.payload.view())->stream, over("other/#"));
 }
 
-TEST_F(RuleRunnerTest, NoStreamStaysOfARefusedRuleWhichIsAskedForAgainWhereAStreamIsMissing) {
+TEST_F(RuleRunnerTest, NoStreamStaysOfARefusedRule) {
   runner.want({hot()});
   answer_query(declared({}));
   EXPECT_EQ(take_submission().type, kDeclareStream);
   answer_sent(std::nullopt);
   EXPECT_EQ(take_submission().type, kPutRule);
-  answer_sent(Errc::not_found);
+  answer_sent(Errc::refused);
   EXPECT_EQ(take_submission().type, kDropStream);
   answer_sent(std::nullopt);
   EXPECT_TRUE(asked.submissions.empty());
   pass(RuleRunner::kLookNs);
+  EXPECT_EQ(asked.queries.front().second.type, kQueryRules);
+}
+
+TEST_F(RuleRunnerTest, ARuleIsAskedForAgainWhileAStreamIsMissing) {
+  runner.want({hot()});
+  answer_query(declared({over("plant/#")}));
+  EXPECT_EQ(take_submission().type, kPutRule);
+  answer_sent(Errc::not_found);
+  EXPECT_TRUE(asked.submissions.empty());
+  pass(RuleRunner::kLookNs);
   ASSERT_FALSE(asked.queries.empty());
   EXPECT_EQ(asked.queries.front().second.type, kQueryDeclared);
+  answer_query(declared({over("plant/#")}));
+  EXPECT_EQ(take_submission().type, kPutRule);
 }
 
 TEST_F(RuleRunnerTest, WhereItIsNotItLooksAgain) {

@@ -54,7 +54,7 @@ void RuleRunner::want(std::vector<WantedRule> rules) {
 }
 
 void RuleRunner::want_again() {
-  for (WantedRule& wanted : std::exchange(unmet_, {})) wanted_.push_back({std::move(wanted)});
+  for (WantedRule& wanted : std::exchange(unmet_, {})) wanted_.push_back({.wanted = std::move(wanted), .told = true});
   send_wanted();
 }
 
@@ -94,13 +94,16 @@ void RuleRunner::next_step(const Reply& reply) {
   first.step = first.change ? Step::stream : Step::put;
 }
 
-// One whose stream somebody may make yet is not given up.
+// One that reads or appends to what somebody may make yet is not given up, and keeps its own stream.
 void RuleRunner::refused(const Reply& reply) {
   Declaration& first = wanted_.front();
   if (first.step == Step::undo) return wanted_.pop_front();
-  if (report_) report_("iot.rules: " + first.wanted.rule.name + ": " + reply.message);
-  if (first.step == Step::put && *reply.error == Errc::not_found) unmet_.push_back(first.wanted);
-  if (!unmet_.empty() && next_look_ns_ == INT64_MAX && !looking_ && describe_request_ == 0) look_later(kLookNs);
+  if (report_ && !first.told) report_("iot.rules: " + first.wanted.rule.name + ": " + reply.message);
+  if (first.step == Step::put && *reply.error == Errc::not_found) {
+    unmet_.push_back(std::move(first.wanted));
+    if (next_look_ns_ == INT64_MAX && !looking_ && describe_request_ == 0) look_later(kLookNs);
+    return wanted_.pop_front();
+  }
   if (first.step != Step::put || !first.change) return wanted_.pop_front();
   first.step = Step::undo;
 }

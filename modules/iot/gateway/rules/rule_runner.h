@@ -109,6 +109,7 @@ class RuleRunner {
     WantedRule wanted;
     Step step = Step::ask;
     std::optional<StreamChange> change{};
+    bool told = false;  // that it was refused
   };
 
   void send_wanted();
