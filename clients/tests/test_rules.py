@@ -111,7 +111,7 @@ class Running(Rules):
         events = [json.loads(value)["action"] for _, value in self.records("audit") if '"rules.' in value]
         self.assertEqual(events, ["rules.put", "rules.pause", "rules.put", "rules.resume", "rules.drop"])
 
-    def test_a_gap_pauses_it(self):
+    def test_a_resumed_rule_passes_over_what_is_gone_and_nothing_else(self):
         http.create(self.server, "raw")
         http.create(self.server, "out")
         self.put("r", sql="SELECT n FROM STREAM raw", append={"stream": "out"})
@@ -123,6 +123,10 @@ class Running(Rules):
         self.server.crash_restart()
         self.cli("resume", "r")
         self.wait("r", inputs=4, lost=6, appended=4)
+        self.cli("pause", "r")
+        kafka.kcat_produce(self.server.kafka, "raw", text_in='{"n":10}\n{"n":11}\n')
+        self.cli("resume", "r")
+        self.wait("r", inputs=6, lost=6, appended=6)
         # Those who did not say so are told.
         self.put("s", sql="SELECT n FROM STREAM raw", append={"stream": "out"})
         self.assertEqual(self.rule("s")["partitions"][0]["lag"], 0)
