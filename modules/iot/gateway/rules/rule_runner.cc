@@ -441,6 +441,7 @@ void RuleRunner::commit(const std::string& name, Running& rule, Lane& lane, cons
   head.upto = run.upto;
   head.attempt = lane.attempt;
   lane.run_upto = run.upto;
+  lane.run_acts = run.inputs > 0;
   lane.run = encode(head, run.bytes.view(), run.inputs);
   send_run(name, lane);
 }
@@ -484,8 +485,8 @@ void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane,
   if (reply.ok()) {
     lane.next = reply.numbers[1];
     lane.may_skip = false;
-    lane.attempt = 0;
-    lane.fault.clear();
+    if (lane.run_acts) lane.attempt = 0;
+    if (lane.run_acts) lane.fault.clear();
     lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(lane.inputs_max * 2, kInputsMax);
     return go_on(name, rule, lane);
   }

@@ -79,6 +79,7 @@ class RuleRunner {
     std::optional<BatchWalk> walk{};
     Buffer run{};  // that is under way or waits for room
     Offset run_upto = 0;
+    bool run_acts = false;  // it has inputs
     net::SubscriptionId subscription = 0;
     RequestId request = 0;
   };
