@@ -111,7 +111,7 @@ class Running(Rules):
         events = [json.loads(value)["action"] for _, value in self.records("audit") if '"rules.' in value]
         self.assertEqual(events, ["rules.put", "rules.pause", "rules.put", "rules.resume", "rules.drop"])
 
-    def test_a_gap_pauses_it(self):
+    def test_a_resumed_rule_passes_over_what_is_gone_and_nothing_else(self):
         http.create(self.server, "raw")
         http.create(self.server, "out")
         self.put("r", sql="SELECT n FROM STREAM raw", append={"stream": "out"})
@@ -123,9 +123,36 @@ class Running(Rules):
         self.server.crash_restart()
         self.cli("resume", "r")
         self.wait("r", inputs=4, lost=6, appended=4)
+        self.cli("pause", "r")
+        kafka.kcat_produce(self.server.kafka, "raw", text_in='{"n":10}\n{"n":11}\n')
+        self.cli("resume", "r")
+        self.wait("r", inputs=6, lost=6, appended=6)
         # Those who did not say so are told.
         self.put("s", sql="SELECT n FROM STREAM raw", append={"stream": "out"})
         self.assertEqual(self.rule("s")["partitions"][0]["lag"], 0)
+
+    def streams(self):
+        status, answer = http.call(self.server, "GET", "/api/v1/mqtt/streams")
+        self.assertEqual(status, 200, answer)
+        return {stream["name"]: stream for stream in answer["streams"]}
+
+    def test_its_stream_stays_as_it_was_declared(self):
+        http.create(self.server, "out")
+        said = {"name": "rule.r", "filter": "in/#", "partitions": 3, "retention_ms": 3_600_000, "qos0": True}
+        self.assertEqual(http.call(self.server, "POST", "/api/v1/mqtt/streams", said)[0], 201)
+        before = self.streams()["rule.r"]
+        self.put("r", sql="SELECT n FROM 'in/#'", append={"stream": "out"})
+        self.assertEqual(self.streams()["rule.r"], before)
+        self.put("r", 200, sql="SELECT n FROM 'other/#'", append={"stream": "out"})
+        self.assertEqual(self.streams()["rule.r"], {**before, "filter": "other/#"})
+        # A refused rule leaves no stream, nor another filter.
+        self.put("a", sql='SELECT n FROM STREAM out', append={"stream": "rule.x"}, want=404)
+        http.create(self.server, "end")
+        self.put("a", sql="SELECT n FROM STREAM out", append={"stream": "end"})
+        for number in range(62):
+            self.put(f"a{number}", sql="SELECT n FROM STREAM out", append={"stream": "end"})
+        self.put("last", 409, sql="SELECT n FROM 'more/#'", append={"stream": "out"})
+        self.assertEqual(sorted(name for name in self.streams() if name.startswith("rule.")), ["rule.r"])
 
     def delete_records(self, stream, before):
         name = kafka.string(stream)
@@ -135,6 +162,16 @@ class Running(Rules):
             link.sendall(kafka.request(21, 0, body))
             _, answer = kafka.receive_response(link)
         self.assertEqual(answer[-2:], b"\0\0", answer)
+
+    def test_a_producer_writes_what_it_likes(self):
+        http.create(self.server, "raw")
+        http.create(self.server, "out")
+        self.put("r", sql="SELECT n FROM STREAM raw", append={"stream": "out"})
+        for position in ("0:1", "\x01" * 60_000):
+            kafka.kcat_produce(self.server.kafka, "raw", "-H", f"heptane.position={position}", text_in='{"m":1}\nno json\n{"n":1}\n')
+        self.wait("r", inputs=6, dead_letters=2)
+        letters = [json.loads(value) for key, value in self.records("iot.rules") if key == "$rules/r/dead_letter"]
+        self.assertEqual([letter.get("position") for letter in letters], [None, None])
 
     def test_names_and_wrong_words(self):
         for path, body, what in (
@@ -192,8 +229,11 @@ class Configured(unittest.TestCase):
 
 
 class Rights(Guarded):
-    def put(self, name, **rule):
-        return ask(self.server, "PUT", "/api/v1/rules/r", rule, basic(name, PASSWORD))[0]
+    def put(self, name, of=None, **rule):
+        return ask(self.server, "PUT", f"/api/v1/rules/{of or name}", rule, basic(name, PASSWORD))[0]
+
+    def command(self, name, of, what):
+        return ask(self.server, "POST", f"/api/v1/rules/{of}/{what}", None, basic(name, PASSWORD))[0]
 
     def test_who_declares_may_do_what_the_rule_does(self):
         rights = {"plain": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create", "write"]), ("mqtt", "*", ["read"])],
@@ -211,9 +251,16 @@ class Rights(Guarded):
         transfer = {"sql": sql, "transfer": {"ledger": 1, "code": 1, "debit": "1", "credit": "2", "amount": "n"}}
         append = {"sql": sql, "append": {"stream": "out"}}
         self.assertEqual([self.put("plain", **rule) for rule in (publish, transfer, append)], [403, 403, 201])
-        self.assertEqual([self.put("speaks", **rule) for rule in (publish, transfer, append)], [200, 403, 403])
-        self.assertEqual([self.put("pays", **rule) for rule in (publish, transfer, append)], [403, 200, 403])
+        self.assertEqual([self.put("speaks", **rule) for rule in (publish, transfer, append)], [201, 403, 403])
+        self.assertEqual([self.put("pays", **rule) for rule in (publish, transfer, append)], [403, 201, 403])
         self.assertEqual([self.put("looks", **rule) for rule in (publish, transfer, append)], [403, 403, 403])
+        # Nor does one put an end to what it could not begin.
+        self.assertEqual([self.put("plain", "pays", **append), self.put("speaks", "plain", **publish)], [403, 403])
+        self.assertEqual([self.command("plain", "pays", what) for what in ("pause", "resume")], [403, 403])
+        self.assertEqual([self.command("pays", "pays", what) for what in ("pause", "resume")], [200, 200])
+        # Its stream is changed by whom may alter it.
+        self.assertEqual(self.put("plain", sql="SELECT n FROM 'other'", append={"stream": "out"}), 403)
+        self.assertEqual(self.put("plain", sql="SELECT n + 1 AS n FROM 'in'", append={"stream": "out"}), 200)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   }
   using StreamStore::head;
   Offset next_offset(PartitionId partition) const { return partitions_[partition].next_offset; }
+  // As applied: the first one that is kept.
+  Offset log_start(PartitionId partition) const { return partitions_[partition].log_start; }
   void pack(const Event& event, LogTime time, uint32_t command_delta, Ordinal ordinal) override;
   uint64_t packed_bytes() const override { return packer_.packed_bytes(); }
   void flush(PartitionId partition, BatchWriter& out) override { packer_.flush(partition, out); }

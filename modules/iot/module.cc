@@ -231,14 +231,9 @@ class IotModule final : public server::Module {
 
   // Fixed at start, but for the streams and rules: clients were told.
   void configure(const config::Settings& settings) override {
-    configure_rules(settings);
     series_head_bytes_ = settings.number(kSeriesHeadBytes);
-    if (broker_ == nullptr) return settings.land<MqttOptions>(mqtt_keys(), options_);
-    MqttOptions wanted;
-    settings.land<MqttOptions>(mqtt_keys(), wanted);
-    if (wanted.streams == options_.streams) return;
-    options_.streams = wanted.streams;
-    broker_->declared().want(mqtt::streams_of_tables(options_.streams));
+    configure_broker(settings);
+    configure_rules(settings);
   }
 
   // Open: CONNECT says who the client is.
@@ -319,6 +314,10 @@ class IotModule final : public server::Module {
                     [this] { return static_cast<double>(jobs_.executions_count()); });
     telemetry.gauge("heptane_rules", "Rules that are declared",
                     [this] { return static_cast<double>(rules_machine_.rules_count()); });
+    telemetry.gauge("heptane_rules_paused", "Rules that are paused",
+                    [this] { return static_cast<double>(rules_machine_.paused_count()); });
+    telemetry.counter("heptane_rules_dead_letters_total", "What rules could make nothing of, or was refused",
+                      [this] { return static_cast<double>(rules_machine_.dead_letters_count()); });
     telemetry.gauge("heptane_mqtt_queued", "Messages in the queues of durable sessions",
                     [this] { return static_cast<double>(machine_.references_count()); });
     telemetry.counter("heptane_mqtt_session_lost_total",
@@ -328,6 +327,16 @@ class IotModule final : public server::Module {
   }
 
  private:
+  void configure_broker(const config::Settings& settings) {
+    if (broker_ == nullptr) return settings.land<MqttOptions>(mqtt_keys(), options_);
+    MqttOptions wanted;
+    settings.land<MqttOptions>(mqtt_keys(), wanted);
+    if (wanted.streams == options_.streams) return;
+    options_.streams = wanted.streams;
+    broker_->declared().want(mqtt::streams_of_tables(options_.streams));
+  }
+
+  // Behind the streams, which rules may read.
   void configure_rules(const config::Settings& settings) {
     RuleOptions wanted;
     settings.land<RuleOptions>(rule_keys(), wanted);

@@ -1,6 +1,7 @@
 // Texts of the broker's commands: their length as a u16, then their bytes. Pure.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "kernel/base/bytes.h"
@@ -8,7 +9,9 @@
 
 namespace heptane::iot {
 
+// What is longer than the length can say is cut off.
 inline void put_text(ByteWriter& out, std::string_view text) {
+  text = text.substr(0, UINT16_MAX);
   out.le<uint16_t>(static_cast<uint16_t>(text.size()));
   out.append(text);
 }

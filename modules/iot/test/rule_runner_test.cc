@@ -5,6 +5,7 @@
 
 #include "kernel/streams/record_batch.h"
 #include "modules/iot/gateway/rules/rule_runner.h"
+#include "modules/iot/machine/stream_api.h"
 
 namespace heptane::iot::rules {
 namespace {
@@ -51,7 +52,7 @@ class Asked final : public net::SessionContext {
   std::deque<std::pair<RequestId, ReadRequest>> reads;
   std::vector<Offset> subscriptions;
   bool full = false;
-  int64_t now = 0;
+  int64_t now = 1;
   int64_t timer_due = 0;
   net::SessionTimerId timer = 0;
 
@@ -101,6 +102,7 @@ class RuleRunnerTest : public testing::Test {
     records.offset = asked.reads.front().second.offset;
     records.log_start = log_start;
     records.durable_end = 10;
+    if (records.offset < log_start) records.error = Errc::invalid_argument;
     if (!values.empty()) {
       streams::RecordBatchBuilder builder;
       builder.begin(1);
@@ -110,6 +112,38 @@ class RuleRunnerTest : public testing::Test {
     const RequestId request = asked.reads.front().first;
     asked.reads.pop_front();
     runner.on_records(request, records);
+  }
+  // Batches as a producer may have made them.
+  void answer_batches(std::vector<Buffer> batches) {
+    ASSERT_FALSE(asked.reads.empty());
+    net::RecordsRead records;
+    records.partition = kPartition;
+    records.offset = asked.reads.front().second.offset;
+    records.durable_end = 2'000'000;
+    records.batches = std::move(batches);
+    const RequestId request = asked.reads.front().first;
+    asked.reads.pop_front();
+    runner.on_records(request, records);
+  }
+  // One record whose delta is not what the header says.
+  static Buffer misnumbered(Offset base, int32_t last_offset_delta, uint8_t record_delta) {
+    streams::RecordBatchBuilder builder;
+    builder.begin(1);
+    builder.add(1, false, {}, true, as_bytes(std::string_view(R"({"n":1})")));
+    Buffer batch = Buffer::copy_of(builder.finish(base, 0, true));
+    ByteWriter out;
+    out.append(batch.view());
+    std::vector<std::byte> bytes = out.release();
+    bytes[streams::record_batch_layout::kLastOffsetDelta + 2] = static_cast<std::byte>(last_offset_delta >> 8);
+    bytes[streams::record_batch_layout::kLastOffsetDelta + 3] = static_cast<std::byte>(last_offset_delta & 255);
+    bytes[streams::kRecordBatchHeaderBytes + 3] = static_cast<std::byte>(record_delta * 2);
+    return Buffer::take(std::move(bytes));
+  }
+  static Buffer batch_of(Offset base, const std::vector<std::string>& values) {
+    streams::RecordBatchBuilder builder;
+    builder.begin(1);
+    for (const std::string& value : values) builder.add(1, false, {}, true, as_bytes(value));
+    return Buffer::copy_of(builder.finish(base, 0, true));
   }
   Submission take_submission() {
     HEPTANE_ASSERT(!asked.submissions.empty(), "nothing was sent");
@@ -169,16 +203,106 @@ TEST_F(RuleRunnerTest, WhatFindsNoRoomIsSentAgainAsItWas) {
   EXPECT_EQ(as_text(take_submission().payload.view()), as_text(first.payload.view()));
 }
 
-TEST_F(RuleRunnerTest, ARunDuringWhichTheServerEndedIsAnotherCommandUntilItIsTooOften) {
+TEST_F(RuleRunnerTest, AnInputDuringWhichTheServerEndedTooOftenIsADeadLetter) {
+  const std::vector<std::string> two = {R"({"n":1})", R"({"n":2})"};
   for (uint8_t attempt = 0; attempt <= RuleRunner::kAttemptsMax; ++attempt) {
-    answer_read({R"({"n":1})"}, 3);
+    answer_read(two, 3);
     const Submission run = take_submission();
     ASSERT_EQ(run.type, kRuleCommit);
-    EXPECT_EQ(decode_commit(run.payload.view())->attempt, attempt);
+    const auto commit = decode_commit(run.payload.view());
+    EXPECT_EQ(commit->attempt, attempt);
+    // What stands beside it has nothing to do with it.
+    EXPECT_EQ(commit->inputs.size(), attempt == 0 ? 2u : 1u);
     answer_sent(Errc::internal);
   }
+  answer_read(two, 3);
+  const Submission told = take_submission();
+  const auto letter = decode_commit(told.payload.view());
+  ASSERT_EQ(letter->inputs.size(), 1u);
+  EXPECT_EQ(letter->upto, 4);
+  EXPECT_NE(letter->inputs[0].fault.find("the server ended each time"), std::string_view::npos);
+  EXPECT_TRUE(letter->inputs[0].row.empty());
+  answer_sent(std::nullopt, 4);
+  const Submission next = take_submission();
+  EXPECT_EQ(decode_commit(next.payload.view())->inputs[0].row, R"({"n":2})");
+}
+
+TEST_F(RuleRunnerTest, OneInputThatTheServerDoesNotTakeIsADeadLetter) {
+  const std::vector<std::string> two = {R"({"n":1})", R"({"n":2})"};
+  for (size_t inputs = kInputsMax; inputs >= 1; inputs /= 2) {
+    answer_read(two, 3);
+    ASSERT_EQ(decode_commit(take_submission().payload.view())->inputs.size(), std::min<size_t>(inputs, 2));
+    answer_sent(Errc::invalid_argument);
+  }
+  answer_read(two, 3);
+  const Submission told = take_submission();
+  const auto letter = decode_commit(told.payload.view());
+  ASSERT_EQ(letter->inputs.size(), 1u);
+  EXPECT_EQ(letter->inputs[0].fault, "the server does not take it: why");
+  // Not even that: then somebody must look.
+  answer_sent(Errc::invalid_argument);
   EXPECT_EQ(take_submission().type, kPauseRule);
-  EXPECT_TRUE(asked.reads.empty());
+}
+
+TEST_F(RuleRunnerTest, TheServersStopPausesNothing) {
+  answer_read({R"({"n":1})"}, 3);
+  take_submission();
+  answer_sent(Errc::closed);
+  EXPECT_TRUE(asked.submissions.empty());
+}
+
+TEST_F(RuleRunnerTest, ABatchThatNumbersItsRecordsOtherwiseIsOneLetter) {
+  answer_batches({misnumbered(3, 0, 40), batch_of(4, {R"({"n":1})"})});
+  const Submission run = take_submission();
+  const auto commit = decode_commit(run.payload.view());
+  ASSERT_EQ(commit->inputs.size(), 2u);
+  EXPECT_EQ(commit->upto, 5);
+  EXPECT_EQ(commit->inputs[0].offset, 3);
+  EXPECT_TRUE(commit->inputs[0].fault.starts_with("the 1 records from 3 to 3 are one batch, which cannot be read"))
+      << commit->inputs[0].fault;
+  EXPECT_EQ(commit->inputs[1].offset, 4);
+}
+
+TEST_F(RuleRunnerTest, ABatchWithFewerRecordsThanOffsetsIsOneLetterForAll) {
+  answer_batches({misnumbered(3, 999, 0)});
+  const Submission run = take_submission();
+  const auto commit = decode_commit(run.payload.view());
+  ASSERT_EQ(commit->inputs.size(), 1u);
+  EXPECT_EQ(commit->upto, 1'003);
+  EXPECT_TRUE(commit->inputs[0].fault.starts_with("the 1000 records from 3 to 1002")) << commit->inputs[0].fault;
+  answer_sent(std::nullopt, 1'003);
+  EXPECT_EQ(asked.reads.front().second.offset, 1'003);
+}
+
+TEST_F(RuleRunnerTest, NoMoreLettersThanARunHolds) {
+  std::vector<Buffer> batches;
+  for (Offset base = 3; base < 3 + 70; ++base) batches.push_back(misnumbered(base, 0, 7));
+  answer_batches(std::move(batches));
+  const Submission first = take_submission();
+  const auto commit = decode_commit(first.payload.view());
+  ASSERT_TRUE(commit);
+  EXPECT_EQ(commit->inputs.size(), kInputsMax);
+  EXPECT_EQ(commit->upto, 3 + 64);
+  answer_sent(std::nullopt, 3 + 64);
+  const Submission second = take_submission();
+  EXPECT_EQ(decode_commit(second.payload.view())->inputs.size(), 6u);
+  EXPECT_EQ(decode_commit(second.payload.view())->upto, 3 + 70);
+}
+
+TEST_F(RuleRunnerTest, ATurnEndsThoughNothingIsToBeDone) {
+  std::vector<std::string> idle(3 * RuleRunner::kTurnRecords, R"({"n":0})");
+  idle.emplace_back(R"({"n":1})");
+  answer_batches({batch_of(3, idle)});
+  for (int turn = 0; turn < 3; ++turn) {
+    EXPECT_TRUE(asked.submissions.empty()) << turn;
+    EXPECT_TRUE(asked.reads.empty()) << turn;
+    EXPECT_EQ(asked.timer_due, asked.now);
+    pass(0);
+  }
+  const Submission run = take_submission();
+  const auto commit = decode_commit(run.payload.view());
+  ASSERT_EQ(commit->inputs.size(), 1u);
+  EXPECT_EQ(commit->inputs[0].offset, 3 + 3 * static_cast<Offset>(RuleRunner::kTurnRecords));
 }
 
 TEST_F(RuleRunnerTest, WhatIsTooMuchIsHalved) {
@@ -214,6 +338,18 @@ TEST_F(RuleRunnerTest, AResumedRulePassesOverTheGap) {
   EXPECT_EQ(decode_commit(take_submission().payload.view())->from, 8);
 }
 
+TEST_F(RuleRunnerTest, APartitionThatItHasNotBegunIsReadFromItsBeginning) {
+  row.cursors.clear();
+  row.version = 10;
+  log_start = 4;
+  runner.changed();
+  answer_look();
+  asked.reads.pop_front();  // of the version before
+  ASSERT_EQ(asked.reads.front().second.offset, 0);
+  answer_read({}, 0);
+  EXPECT_EQ(take_submission().type, kPauseRule);
+}
+
 TEST_F(RuleRunnerTest, RecordsThatItDoesNothingWithMoveItsPositionLater) {
   answer_read({R"({"n":0})", R"({"n":0})"}, 3);
   answer_read({}, 5);
@@ -224,6 +360,80 @@ TEST_F(RuleRunnerTest, RecordsThatItDoesNothingWithMoveItsPositionLater) {
   EXPECT_EQ(commit->from, 3);
   EXPECT_EQ(commit->upto, 5);
   EXPECT_TRUE(commit->inputs.empty());
+}
+
+// What the configuration wants.
+
+WantedRule hot() {
+  WantedRule wanted;
+  wanted.rule.name = "hot";
+  wanted.rule.sql = "SELECT n FROM 'plant/#'";
+  wanted.rule.source = "rule.hot";
+  wanted.rule.append = AppendAction{"out", ""};
+  wanted.filter = "plant/#";
+  return wanted;
+}
+Reply declared(const std::vector<StreamDeclaration>& streams) {
+  ByteWriter out;
+  for (const StreamDeclaration& stream : streams) append_declaration(out, stream);
+  Reply reply;
+  reply.payload = Buffer::take(out.release());
+  return reply;
+}
+StreamDeclaration over(const std::string& filter) {
+  StreamDeclaration stream;
+  stream.name = "rule.hot";
+  stream.filter = filter;
+  stream.partitions = 3;
+  stream.retention_ms = kForEver;
+  return stream;
+}
+
+TEST_F(RuleRunnerTest, AStreamThatIsThereIsLeftAlone) {
+  runner.want({hot()});
+  answer_query(declared({over("plant/#")}));
+  EXPECT_EQ(take_submission().type, kPutRule);
+}
+
+TEST_F(RuleRunnerTest, AStreamIsGivenTheFilterAndNothingElse) {
+  runner.want({hot()});
+  answer_query(declared({over("other/#")}));
+  const Submission change = take_submission();
+  ASSERT_EQ(change.type, kDeclareStream);
+  EXPECT_EQ(decode_declare(change.payload.view())->stream, over("plant/#"));
+  answer_sent(std::nullopt);
+  EXPECT_EQ(take_submission().type, kPutRule);
+  answer_sent(Errc::refused);
+  const Submission back = take_submission();
+  ASSERT_EQ(back.type, kDeclareStream);
+  EXPECT_EQ(decode_declare(back.payload.view())->stream, over("other/#"));
+}
+
+TEST_F(RuleRunnerTest, NoStreamStaysOfARefusedRule) {
+  runner.want({hot()});
+  answer_query(declared({}));
+  EXPECT_EQ(take_submission().type, kDeclareStream);
+  answer_sent(std::nullopt);
+  EXPECT_EQ(take_submission().type, kPutRule);
+  answer_sent(Errc::refused);
+  EXPECT_EQ(take_submission().type, kDropStream);
+  answer_sent(std::nullopt);
+  EXPECT_TRUE(asked.submissions.empty());
+  pass(RuleRunner::kLookNs);
+  EXPECT_EQ(asked.queries.front().second.type, kQueryRules);
+}
+
+TEST_F(RuleRunnerTest, ARuleIsAskedForAgainWhileAStreamIsMissing) {
+  runner.want({hot()});
+  answer_query(declared({over("plant/#")}));
+  EXPECT_EQ(take_submission().type, kPutRule);
+  answer_sent(Errc::not_found);
+  EXPECT_TRUE(asked.submissions.empty());
+  pass(RuleRunner::kLookNs);
+  ASSERT_FALSE(asked.queries.empty());
+  EXPECT_EQ(asked.queries.front().second.type, kQueryDeclared);
+  answer_query(declared({over("plant/#")}));
+  EXPECT_EQ(take_submission().type, kPutRule);
 }
 
 TEST_F(RuleRunnerTest, WhereItIsNotItLooksAgain) {

@@ -214,5 +214,26 @@ TEST_F(RulesSql, Bounds) {
   EXPECT_NE(value("a || a", R"({"a":")" + half + "\"}").find("longer than 64 KiB"), std::string::npos);
 }
 
+// What costs is what is copied and sought, and of both there is so much and no more.
+TEST_F(RulesSql, AMessageIsMadeIntoSoMuchText) {
+  const std::string payload = R"({"a":")" + std::string(60'000, 'x') + "\"}";
+  std::string lengths = "length(a)";
+  for (int i = 0; i < 15; ++i) lengths += " + length(a)";
+  EXPECT_EQ(value(lengths, payload), std::to_string(16 * 60'000));
+  lengths += " + length(a) + length(a)";
+  EXPECT_NE(value(lengths, payload).find("more than 1 MiB of texts"), std::string::npos);
+  // Of all its columns together.
+  std::string columns = "SELECT length(a) AS c0";
+  for (int i = 1; i < 18; ++i) columns += ", length(a) AS c" + std::to_string(i);
+  EXPECT_NE(selected(columns + " FROM 'x'", payload).find("more than 1 MiB of texts"), std::string::npos);
+}
+
+TEST_F(RulesSql, WhatIsSoughtIsShort) {
+  const std::string payload = R"({"a":")" + std::string(257, 'x') + R"(","b":")" + std::string(256, 'x') + "\"}";
+  for (const char* sought : {"contains(a, a)", "replace(a, a, '')", "split(a, a, 1)"})
+    EXPECT_NE(value(sought, payload).find("at most 256 bytes"), std::string::npos) << sought;
+  EXPECT_EQ(value("contains(a, b)", payload), "true");
+}
+
 }  // namespace
 }  // namespace heptane::iot::rules

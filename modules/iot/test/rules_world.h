@@ -60,6 +60,14 @@ class RulesWorld {
     append.records.push_back({false, {}, as_bytes(value)});
     ASSERT_TRUE(run(machine_ids::kStreams, streams::kAppendEvents, streams::encode(append)).ok());
   }
+  // Until its first partition ends there.
+  void fill(std::string_view stream, Offset upto) {
+    while (end(stream) < upto) append(stream, "x");
+  }
+  void trim(std::string_view stream, Offset upto) {
+    const streams::SetLogStart set{{{partition(stream), upto}}};
+    ASSERT_TRUE(run(machine_ids::kStreams, streams::kSetLogStart, streams::encode(set)).ok());
+  }
   void open_account(uint64_t id, uint16_t flags = 0) {
     fintech::Account account{};
     account.id = id;

@@ -19,12 +19,19 @@ class Evaluation {
   Result<Value> of(size_t place) const {
     const Node& node = nodes_[place];
     Result<Value> value = worth(node);
+    if (value && !has_room(*value)) value = wrong("the rule makes more than 1 MiB of texts of one message");
     if (!value && !value.error().message.starts_with("at "))
       value.error().message = "at " + std::to_string(node.at + 1) + ": " + value.error().message;
     return value;
   }
 
  private:
+  // What it costs to evaluate is what it copies: parts are few.
+  bool has_room(const Value& value) const {
+    message_.made_bytes += value.text.size();
+    return message_.made_bytes <= kMadeBytesMax;
+  }
+
   Result<Value> worth(const Node& node) const {
     switch (node.kind) {
       case NodeKind::literal: return node.literal;

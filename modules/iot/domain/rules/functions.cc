@@ -100,9 +100,17 @@ Result<Value> concat(Arguments arguments, const Message&) {
   return made(std::move(out));
 }
 
+// Of a text that is sought: what it takes to seek it is a product of both.
+Result<std::string_view> sought_at(Arguments arguments, size_t at) {
+  const auto text = text_at(arguments, at);
+  if (!text) return text.error();
+  if (text->size() > kSoughtBytesMax) return wrong("what is sought in a text has at most 256 bytes");
+  return std::string_view(*text);
+}
+
 Result<Value> replace(Arguments arguments, const Message&) {
   const auto text = text_at(arguments, 0);
-  const auto what = text_at(arguments, 1);
+  const auto what = sought_at(arguments, 1);
   const auto by = text_at(arguments, 2);
   for (const auto* part : {&text, &what, &by})
     if (!*part) return part->error();
@@ -131,7 +139,7 @@ Value part_of(std::string_view text, std::string_view by, size_t number) {
 
 Result<Value> split(Arguments arguments, const Message&) {
   const auto text = text_at(arguments, 0);
-  const auto by = text_at(arguments, 1);
+  const auto by = sought_at(arguments, 1);
   const auto number = count_at(arguments, 2, 1, kTextBytesMax);
   if (!text) return text.error();
   if (!by) return by.error();
@@ -150,7 +158,14 @@ Result<Value> tests(Arguments arguments, const Message&) {
 }
 bool starts(std::string_view text, std::string_view part) { return text.starts_with(part); }
 bool ends(std::string_view text, std::string_view part) { return text.ends_with(part); }
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+Result<Value> contains(Arguments arguments, const Message&) {
+  const auto text = text_at(arguments, 0);
+  const auto part = sought_at(arguments, 1);
+  if (!text) return text.error();
+  if (!part) return part.error();
+  return Value::of(text->find(*part) != std::string_view::npos);
+}
 
 Result<Value> absolute(Arguments arguments, const Message&) {
   const auto number = number_at(arguments, 0);
@@ -228,7 +243,7 @@ constexpr Function kFunctions[] = {
     {"split", 3, 3, false, split},
     {"starts_with", 2, 2, false, tests<starts>},
     {"ends_with", 2, 2, false, tests<ends>},
-    {"contains", 2, 2, false, tests<contains>},
+    {"contains", 2, 2, false, contains},
     {"abs", 1, 1, false, absolute},
     {"floor", 1, 2, false, round_to<Rounding::down>},
     {"ceil", 1, 2, false, round_to<Rounding::up>},

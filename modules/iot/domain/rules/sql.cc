@@ -56,6 +56,7 @@ Result<Source> source_of(Parser& parser) {
 std::string json_of(const Row& row) {
   std::string out = "{";
   for (const auto& [name, value] : row) {
+    if (out.size() > kTextBytesMax) break;
     if (out.size() > 1) out += ',';
     devices::write_json_text(out, name);
     out += ':';

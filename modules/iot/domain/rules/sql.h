@@ -7,7 +7,7 @@
 //   functions (functions.h).
 //
 // A field that is not there is NULL, and what is reckoned with NULL is NULL. Bounds: kSqlBytesMax of text, kNodesMax parts, nesting
-// kNestingMax, each part evaluated at most once a message, texts of kTextBytesMax. Pure; any thread.
+// kNestingMax, each part evaluated at most once a message, texts of kTextBytesMax and in all kMadeBytesMax a message. Pure; any thread.
 #pragma once
 
 #include <optional>
@@ -25,6 +25,8 @@ constexpr size_t kSqlBytesMax = 8'192;
 constexpr size_t kNodesMax = 512;
 constexpr uint32_t kNestingMax = 32;
 constexpr size_t kColumnsMax = 64;
+constexpr size_t kMadeBytesMax = size_t{1} << 20;  // of all texts that one message is made into, on the way too
+constexpr size_t kSoughtBytesMax = 256;            // of a text that is sought in another one
 
 // What a rule looks at.
 struct Message {
@@ -33,10 +35,12 @@ struct Message {
   const devices::JsonTree* json = nullptr;  // of the payload; null: it is no JSON
   int64_t timestamp_ms = 0;
   int64_t offset = 0;
+  mutable size_t made_bytes = 0;  // of texts so far, by all expressions over it
 };
 
 // In the order of the columns.
 using Row = std::vector<std::pair<std::string, Value>>;
+// Cut off where it is longer than kTextBytesMax, which is for its caller to refuse.
 std::string json_of(const Row& row);
 
 struct Function;

@@ -1,6 +1,8 @@
 #include "modules/iot/gateway/http/rule_routes.h"
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "kernel/admin/answers.h"
@@ -10,6 +12,7 @@
 #include "kernel/net/http/guard.h"
 #include "kernel/streams/api.h"
 #include "modules/iot/gateway/http/rule_json.h"
+#include "modules/iot/gateway/rules/captured_stream.h"
 #include "modules/iot/gateway/rules/rule_settings.h"
 #include "modules/iot/machine/stream_api.h"
 
@@ -49,60 +52,107 @@ bool may(HttpExchange& exchange, std::string_view module, std::string_view resou
   return false;
 }
 
-// What the rule will do in its own name, the one who declares it may do.
-bool may_all(HttpExchange& exchange, const WantedRule& wanted) {
-  const RuleDefinition& rule = wanted.rule;
-  if (!wanted.filter.empty() && !may(exchange, "streams", rule.source, Verb::create)) return false;
-  if (!wanted.filter.empty() && !may(exchange, "mqtt", wanted.filter, Verb::read)) return false;
-  if (wanted.filter.empty() && !may(exchange, "streams", rule.source, Verb::read)) return false;
+// What the rule does in its own name, the one who declares, replaces or stops it may do.
+bool may_act(HttpExchange& exchange, const RuleDefinition& rule) {
   if (rule.transfer && !may(exchange, "ledger", "transfers", Verb::create)) return false;
   if (rule.append && !may(exchange, "streams", rule.append->stream, Verb::write)) return false;
   return !rule.publish || may(exchange, "mqtt", "#", Verb::write);
 }
 
-// To declare.
+bool may_read(HttpExchange& exchange, const WantedRule& wanted) {
+  if (wanted.filter.empty()) return may(exchange, "streams", wanted.rule.source, Verb::read);
+  return may(exchange, "mqtt", wanted.filter, Verb::read);
+}
 
-void put_rule(HttpExchange& exchange, const RuleDefinition& rule) {
-  exchange.submit(rules_command(kPutRule, encode_put(rule, true)),
-                  [name = rule.name](HttpExchange& answered, const Reply& reply) {
-                    if (!reply.ok()) return answered.respond(refusal_response(reply));
-                    answered.respond(done(!reply.repeated && reply.numbers[1] == 1 ? 201 : 200, name, reply));
+using OnRule = std::function<void(HttpExchange&, const std::optional<RuleRow>&)>;
+
+void find_rule(HttpExchange& exchange, const std::string& name, OnRule then) {
+  exchange.query(rules_query(name, true), [then = std::move(then)](HttpExchange& answered, const Reply& reply) {
+    if (!reply.ok()) return answered.respond(refusal_response(reply));
+    auto rows = decode_rows(reply.payload.view());
+    if (!rows) return answered.respond(error_response({Errc::corrupt, "a rule is cut off", 0}));
+    then(answered, rows->empty() ? std::nullopt : std::optional(std::move(rows->front())));
+  });
+}
+
+// To declare: a rule, and before it the stream over topics that it reads.
+struct Put {
+  WantedRule wanted;
+  bool may_change = false;  // a rule that is there was looked at
+  std::optional<StreamChange> change{};
+};
+
+// No stream stays as a refused rule wanted it.
+void take_back(HttpExchange& exchange, const Put& put, const Reply& refused) {
+  if (!put.change) return exchange.respond(refusal_response(refused));
+  exchange.submit(put.change->undo(),
+                  [refused](HttpExchange& answered, const Reply&) { answered.respond(refusal_response(refused)); });
+}
+
+void put_rule(HttpExchange& exchange, const Put& put) {
+  exchange.submit(rules_command(kPutRule, encode_put(put.wanted.rule, put.may_change)),
+                  [put](HttpExchange& answered, const Reply& reply) {
+                    if (!reply.ok()) return take_back(answered, put, reply);
+                    const bool made = !reply.repeated && reply.numbers[1] == 1;
+                    answered.respond(done(made ? 201 : 200, put.wanted.rule.name, reply));
                   });
 }
 
-// The stream over topics that a rule reads is there before the rule.
-void declare(HttpExchange& exchange, const WantedRule& wanted) {
-  if (wanted.filter.empty()) return put_rule(exchange, wanted.rule);
-  StreamDeclaration stream;
-  stream.name = wanted.rule.source;
-  stream.filter = wanted.filter;
-  exchange.submit(streams::make_command(kBrokerMachineId, kDeclareStream, encode(stream)),
-                  [rule = wanted.rule](HttpExchange& answered, const Reply& reply) {
-                    if (!reply.ok()) return answered.respond(refusal_response(reply));
-                    put_rule(answered, rule);
-                  });
+void put_stream(HttpExchange& exchange, const Put& put) {
+  if (!put.change) {
+    if (may(exchange, "streams", put.wanted.rule.source, Verb::read)) put_rule(exchange, put);
+    return;
+  }
+  const Verb verb = put.change->makes() ? Verb::create : Verb::alter;
+  if (!may(exchange, "streams", put.wanted.rule.source, verb)) return;
+  exchange.submit(put.change->todo(), [put](HttpExchange& answered, const Reply& reply) {
+    if (!reply.ok()) return answered.respond(refusal_response(reply));
+    put_rule(answered, put);
+  });
+}
+
+void declare(HttpExchange& exchange, const Put& put) {
+  if (put.wanted.filter.empty()) return put_rule(exchange, put);
+  exchange.query({kBrokerMachineId, kQueryDeclared, {}, {}}, [put](HttpExchange& answered, const Reply& reply) {
+    if (!reply.ok()) return answered.respond(refusal_response(reply));
+    auto change = stream_change(put.wanted.rule.source, put.wanted.filter, reply.payload.view());
+    if (!change) return answered.respond(error_response(change.error()));
+    Put known = put;
+    known.change = std::move(*change);
+    put_stream(answered, known);
+  });
 }
 
 // No stream is made for a rule that has nothing to append to.
+void declare_where_it_appends(HttpExchange& exchange, const Put& put) {
+  if (!put.wanted.rule.append) return declare(exchange, put);
+  admin::find_partition(exchange, put.wanted.rule.append->stream, 0,
+                        [put](HttpExchange& found, const streams::PartitionInfo&) { declare(found, put); });
+}
+
 void put(HttpExchange& exchange) {
   const std::string name(exchange.request().param("name"));
   Result<RuleDefinition> said = rule_of_json(std::move(exchange.request().body), name);
   if (!said) return exchange.respond(error_response(said.error()));
-  const Result<WantedRule> wanted = wanted_rule(std::move(*said));
+  Result<WantedRule> wanted = wanted_rule(std::move(*said));
   if (!wanted) return exchange.respond(error_response(wanted.error()));
-  if (!may_all(exchange, *wanted)) return;
-  if (!wanted->rule.append) return declare(exchange, *wanted);
-  admin::find_partition(
-      exchange, wanted->rule.append->stream, 0,
-      [wanted = *wanted](HttpExchange& found, const streams::PartitionInfo&) { declare(found, wanted); });
+  if (!may_read(exchange, *wanted) || !may_act(exchange, wanted->rule)) return;
+  find_rule(exchange, name, [wanted = *wanted](HttpExchange& found, const std::optional<RuleRow>& there) {
+    if (there && !may_act(found, there->definition)) return;
+    declare_where_it_appends(found, {wanted, there.has_value()});
+  });
 }
 
 void command_of_name(HttpExchange& exchange, CommandType type) {
   const std::string name(exchange.request().param("name"));
-  Buffer payload = type == kPauseRule ? encode_pause(name, 0, "") : Buffer::copy_of(name);
-  exchange.submit(rules_command(type, std::move(payload)), [name](HttpExchange& answered, const Reply& reply) {
-    if (!reply.ok()) return answered.respond(refusal_response(reply));
-    answered.respond(done(200, name, reply));
+  if (!valid_rule_name(name)) return exchange.respond(error_response({Errc::not_found, "there is no such rule", 0}));
+  find_rule(exchange, name, [name, type](HttpExchange& found, const std::optional<RuleRow>& there) {
+    if (there && !may_act(found, there->definition)) return;
+    Buffer payload = type == kPauseRule ? encode_pause(name, 0, "") : Buffer::copy_of(name);
+    found.submit(rules_command(type, std::move(payload)), [name](HttpExchange& answered, const Reply& reply) {
+      if (!reply.ok()) return answered.respond(refusal_response(reply));
+      answered.respond(done(200, name, reply));
+    });
   });
 }
 

@@ -3,15 +3,13 @@
 #include <memory>
 
 #include "kernel/net/http/json.h"
+#include "kernel/streams/view_batches.h"
 #include "modules/iot/domain/topics/topics.h"
 #include "modules/iot/gateway/devices/tree_json.h"
 
 namespace heptane::iot::rules {
 
 namespace {
-
-constexpr std::string_view kPositionHeader = "heptane.position";
-constexpr size_t kFaultBytesMax = 512;
 
 Error wrong(std::string why) { return {Errc::invalid_argument, std::move(why)}; }
 
@@ -60,18 +58,29 @@ Result<fintech::Uint128> number_of(const Expression& expression, const Message& 
   return wide_of(*value, what);
 }
 
+// Cut off between characters, where it is too long.
+std::string cut(std::string text) {
+  if (text.size() <= kFaultBytesMax) return text;
+  size_t end = kFaultBytesMax;
+  while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) --end;
+  text.resize(end);
+  return text;
+}
+
 std::string_view header_text(ByteReader& in) {
   const int64_t size = in.zigzag();
   return size < 0 ? std::string_view() : as_text(in.take(static_cast<size_t>(size)));
 }
 
-// Where the record's own command stands, which records of views say.
+// Where the record's own command stands, which records of views say. In other streams it is anybody's word, which the machine
+// tells nobody.
 std::string_view position_of(const streams::RecordView& record) {
   ByteReader in(record.headers);
   for (uint32_t left = record.header_count; left > 0 && !in.failed(); --left) {
     const std::string_view key = header_text(in);
     const std::string_view value = header_text(in);
-    if (key == kPositionHeader && !in.failed()) return value;
+    if (key != streams::kPositionHeader || in.failed()) continue;
+    return value.size() <= kPositionBytesMax && valid_text(value) ? value : std::string_view();
   }
   return {};
 }
@@ -165,7 +174,7 @@ Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int
   Trial trial;
   const auto fault = [&](const std::string& why) {
     trial = {.wanted = true, .is_json = trial.is_json, .fault = {}, .row = {}};
-    trial.fault = why.substr(0, kFaultBytesMax);
+    trial.fault = cut(why);
     return trial;
   };
   if (payload.size() > kInputPayloadMax) return fault("the payload is longer than 64 KiB");

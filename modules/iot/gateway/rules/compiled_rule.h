@@ -13,7 +13,6 @@
 namespace heptane::iot::rules {
 
 constexpr size_t kInputPayloadMax = size_t{64} << 10;  // a longer one is a dead letter without its payload
-constexpr size_t kInputTopicMax = 1'024;
 
 // The stream that holds what a rule over topics reads.
 std::string capture_name(std::string_view rule);

@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernel/admin/stored_records.h"
-#include "kernel/base/crc32c.h"
-#include "modules/iot/machine/stream_api.h"
-
 namespace heptane::iot::rules {
 
 namespace {
 
-bool comes_again(Errc error) { return error == Errc::overloaded || error == Errc::no_space; }
+// `closed`: the server stops, and the next one goes on.
+bool comes_again(Errc error) { return error == Errc::overloaded || error == Errc::no_space || error == Errc::closed; }
 bool is_elsewhere(Errc error) { return error == Errc::stale || error == Errc::not_found || error == Errc::refused; }
 
 }  // namespace
@@ -50,36 +47,75 @@ void RuleRunner::detach() {
 
 void RuleRunner::want(std::vector<WantedRule> rules) {
   wanted_.clear();
+  unmet_.clear();
   wanted_request_ = 0;
-  for (const WantedRule& wanted : rules) {
-    if (!wanted.filter.empty()) {
-      StreamDeclaration stream;
-      stream.name = wanted.rule.source;
-      stream.filter = wanted.filter;
-      wanted_.push_back({kBrokerMachineId, kDeclareStream, encode(stream), wanted.rule.name});
-    }
-    wanted_.push_back({kRulesMachineId, kPutRule, encode_put(wanted.rule, true), wanted.rule.name});
-  }
+  for (WantedRule& wanted : rules) wanted_.push_back({std::move(wanted)});
   if (context_ != nullptr) send_wanted();
+}
+
+void RuleRunner::want_again() {
+  for (WantedRule& wanted : std::exchange(unmet_, {})) wanted_.push_back({.wanted = std::move(wanted), .told = true});
+  send_wanted();
 }
 
 // One after the other: a rule's stream is there before the rule.
 void RuleRunner::send_wanted() {
   if (wanted_.empty() || wanted_request_ != 0) return;
-  const Declaration& first = wanted_.front();
+  Declaration& first = wanted_.front();
+  if (first.step == Step::ask && first.wanted.filter.empty()) first.step = Step::put;
   const RequestId request = next_request();
-  if (submit(request, first.machine, first.type, first.payload))
+  if (send_step(request, first))
     wanted_request_ = request;
   else
     wake_within(kTickNs);
+}
+
+bool RuleRunner::send_step(RequestId request, const Declaration& first) {
+  switch (first.step) {
+    case Step::ask: return context_->query(request, {kBrokerMachineId, kQueryDeclared, {}, {}});
+    case Step::stream: return context_->submit(request, first.change->todo());
+    case Step::put: return submit(request, kRulesMachineId, kPutRule, encode_put(first.wanted.rule, true));
+    case Step::undo: return context_->submit(request, first.change->undo());
+  }
+  return false;
+}
+
+void RuleRunner::next_step(const Reply& reply) {
+  Declaration& first = wanted_.front();
+  if (first.step == Step::put || first.step == Step::undo) return wanted_.pop_front();
+  if (first.step == Step::stream) {
+    first.step = Step::put;
+    return;
+  }
+  const WantedRule& wanted = first.wanted;
+  auto change = stream_change(wanted.rule.source, wanted.filter, reply.payload.view());
+  if (!change) return wanted_.pop_front();
+  first.change = std::move(*change);
+  first.step = first.change ? Step::stream : Step::put;
+}
+
+// One that reads or appends to what somebody may make yet is not given up, and keeps its own stream.
+void RuleRunner::refused(const Reply& reply) {
+  Declaration& first = wanted_.front();
+  if (first.step == Step::undo) return wanted_.pop_front();
+  if (report_ && !first.told) report_("iot.rules: " + first.wanted.rule.name + ": " + reply.message);
+  if (first.step == Step::put && *reply.error == Errc::not_found) {
+    unmet_.push_back(std::move(first.wanted));
+    if (next_look_ns_ == INT64_MAX && !looking_ && describe_request_ == 0) look_later(kLookNs);
+    return wanted_.pop_front();
+  }
+  if (first.step != Step::put || !first.change) return wanted_.pop_front();
+  first.step = Step::undo;
 }
 
 bool RuleRunner::take_wanted(RequestId request, const Reply& reply) {
   if (request != wanted_request_ || wanted_.empty()) return false;
   wanted_request_ = 0;
   if (!reply.ok() && comes_again(*reply.error)) return wake_within(kTickNs), true;
-  if (!reply.ok() && report_) report_("iot.rules: " + wanted_.front().rule + ": " + reply.message);
-  wanted_.pop_front();
+  if (reply.ok())
+    next_step(reply);
+  else
+    refused(reply);
   send_wanted();
   return true;
 }
@@ -101,6 +137,7 @@ void RuleRunner::look() {
     return look_later(kTickNs);
   if (!std::exchange(looking_, true)) kept_ = std::exchange(rules_, {});
   look_request_ = request;
+  next_look_ns_ = INT64_MAX;
 }
 
 void RuleRunner::look_later(int64_t delay_ns) {
@@ -173,7 +210,7 @@ void RuleRunner::describe() {
   streams::DescribeQuery query;
   for (const auto& [name, running] : rules_) query.names.push_back(running.definition.source);
   if (query.names.empty()) {
-    next_look_ns_ = INT64_MAX;
+    if (!unmet_.empty()) look_later(kLookNs);
     return look_again_ ? look() : void();
   }
   std::sort(query.names.begin(), query.names.end());
@@ -196,11 +233,12 @@ void RuleRunner::take_streams(const Reply& reply) {
       if (info.name == running.definition.source) take_partitions(running, info);
   for (auto& [name, running] : rules_)
     for (auto& [index, lane] : running.lanes)
-      if (lane.state == State::idle) go_on(name, running, lane);
+      if (lane.state == State::idle && lane.due_ns == 0) go_on(name, running, lane);
+  wake_for_lanes();
   if (look_again_) look();
 }
 
-// A partition that the rule has no position of yet begins with what there is of it.
+// A partition that the rule has no position of yet is read from its beginning.
 void RuleRunner::take_partitions(Running& running, const streams::StreamInfo& info) {
   for (uint32_t index = 0; index < info.partitions.size(); ++index) {
     const streams::PartitionInfo& partition = info.partitions[index];
@@ -212,8 +250,6 @@ void RuleRunner::take_partitions(Running& running, const streams::StreamInfo& in
     lane = {};
     lane.index = index;
     lane.partition = partition.id;
-    lane.next = lane.at = partition.log_start;
-    lane.may_skip = true;
   }
   while (!running.lanes.empty() && running.lanes.rbegin()->first >= info.partitions.size()) {
     Running gone;
@@ -246,8 +282,9 @@ void RuleRunner::go_on(const std::string& name, Running& rule, Lane& lane) {
   if (!lane.read) return read(name, lane);
   const Evaluated run = evaluate(rule, lane);
   lane.at = run.upto;
-  if (!run.full) lane.read.reset();
+  if (!run.over) lane.read.reset();
   if (run.inputs > 0 || lane.at - lane.next >= kQuietMax) return commit(name, rule, lane, run);
+  if (run.over) return later(lane, 0);
   read(name, lane);
 }
 
@@ -286,6 +323,8 @@ void RuleRunner::take_read(const std::string& name, Running& rule, Lane& lane, c
   if (records.error) return later(lane, kTickNs);
   if (records.batches.empty()) return caught_up(name, lane);
   lane.read = records;
+  lane.batch = 0;
+  lane.walk.reset();
   go_on(name, rule, lane);
 }
 
@@ -334,36 +373,62 @@ void RuleRunner::on_advanced(net::SubscriptionId subscription, Offset) {
   go_on(key.rule, *rule, *lane);
 }
 
-RuleRunner::Evaluated RuleRunner::evaluate(const Running& rule, const Lane& lane) {
+RuleRunner::Evaluated RuleRunner::evaluate(const Running& rule, Lane& lane) const {
   Evaluated run;
   run.upto = lane.at;
-  const auto take = [&](const streams::RecordView& record) {
-    if (run.full || record.offset < lane.at) return;
-    if (run.inputs >= lane.inputs_max || run.bytes.size() >= kCommitBytesMax) {
-      run.full = true;
-      return;
-    }
-    if (rule.compiled.append_input_of(record, run.bytes)) ++run.inputs;
-    run.upto = record.offset + 1;
-  };
-  for (const Buffer& batch : lane.read->batches) {
-    const Result<void> walked = admin::for_each_stored(batch.view(), take);
-    if (!walked && !run.full) pass_over(batch.view(), walked.error().message, run);
+  run.until_ns = context_->monotonic_ns() + kTurnNs;
+  for (; lane.batch < lane.read->batches.size(); ++lane.batch) {
+    if (!lane.walk) lane.walk.emplace(lane.read->batches[lane.batch], lane.at);
+    walk_on(rule, lane, run);
+    if (run.over) return run;
+    lane.walk.reset();
   }
   return run;
 }
 
-// A batch that cannot be read is one dead letter, and the rest goes on.
-void RuleRunner::pass_over(Bytes batch, const std::string& why, Evaluated& run) {
-  const auto info = streams::decode_record_batch_header(batch);
-  if (!info || info->base_offset + info->last_offset_delta < run.upto) return;
-  const std::string fault = "the record batch cannot be read: " + why;
+// To the end of the batch, or of the run or turn.
+void RuleRunner::walk_on(const Running& rule, Lane& lane, Evaluated& run) const {
+  while (run.upto < lane.walk->upto()) {
+    run.over = is_over(lane, run);
+    if (run.over) return;
+    ++run.looked_at;
+    if (!lane.walk->fault().empty()) return pass_over(*lane.walk, run);
+    streams::RecordView record;
+    if (!lane.walk->next(record)) return;
+    if (record.offset >= run.upto) take_record(rule, lane, record, run);
+  }
+}
+
+bool RuleRunner::is_over(const Lane& lane, const Evaluated& run) const {
+  const bool full = run.inputs >= lane.inputs_max || run.bytes.size() >= kCommitBytesMax;
+  return full || run.looked_at >= kTurnRecords || (run.looked_at > 0 && context_->monotonic_ns() >= run.until_ns);
+}
+
+void RuleRunner::take_record(const Running& rule, const Lane& lane, const streams::RecordView& record, Evaluated& run) {
+  run.upto = record.offset + 1;
+  if (lane.fault.empty()) {
+    if (rule.compiled.append_input_of(record, run.bytes)) ++run.inputs;
+    return;
+  }
+  ByteWriter refused;
+  if (!rule.compiled.append_input_of(record, refused)) return;
   RuleInput input;
-  input.offset = std::max(run.upto, info->base_offset);
+  input.offset = record.offset;
+  input.topic = as_text(record.key).substr(0, kInputTopicMax);
+  input.fault = lane.fault;
+  append_input(run.bytes, input);
+  ++run.inputs;
+}
+
+// A batch that cannot be read is one dead letter, and the rest goes on.
+void RuleRunner::pass_over(const BatchWalk& walk, Evaluated& run) {
+  RuleInput input;
+  input.offset = std::max(run.upto, walk.first());
+  const std::string fault = walk.fault().substr(0, kFaultBytesMax);
   input.fault = fault;
   append_input(run.bytes, input);
   ++run.inputs;
-  run.upto = info->base_offset + info->last_offset_delta + 1;
+  run.upto = walk.upto();
 }
 
 void RuleRunner::commit(const std::string& name, Running& rule, Lane& lane, const Evaluated& run) {
@@ -375,6 +440,8 @@ void RuleRunner::commit(const std::string& name, Running& rule, Lane& lane, cons
   head.from = lane.next;
   head.upto = run.upto;
   head.attempt = lane.attempt;
+  lane.run_upto = run.upto;
+  lane.run_acts = run.inputs > 0;
   lane.run = encode(head, run.bytes.view(), run.inputs);
   send_run(name, lane);
 }
@@ -387,6 +454,30 @@ void RuleRunner::send_run(const std::string& name, Lane& lane) {
   asked_.emplace(request, LaneKey{name, lane.index});
 }
 
+// From where the rule is.
+void RuleRunner::look_afresh(Lane& lane) {
+  lane.at = lane.next;
+  lane.read.reset();
+  lane.walk.reset();
+}
+
+// What the machine did not take becomes less, and at last one input that is told and passed over. False: it is no less.
+bool RuleRunner::shrink(Lane& lane, Errc error, const std::string& why) {
+  const bool ended = error == Errc::internal;
+  if (!ended && error != Errc::too_large && error != Errc::invalid_argument) return false;
+  if (!lane.fault.empty()) return false;
+  // The server ended while it was applied. Once that may have been anything; what ends it again and again is the input.
+  const bool alone = lane.inputs_max == 1;
+  lane.inputs_max = ended ? 1 : std::max<size_t>(1, lane.inputs_max / 2);
+  if (ended) lane.careful_upto = std::max(lane.careful_upto, lane.run_upto);
+  const bool last = ended ? lane.attempt >= kAttemptsMax : alone;
+  if (ended) ++lane.attempt;
+  if (last)
+    lane.fault = (ended ? "the server ended each time that the rule did this: " : "the server does not take it: ") +
+                 why.substr(0, kFaultBytesMax / 2);
+  return true;
+}
+
 void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane, const Reply& reply) {
   lane.state = State::idle;
   if (!reply.ok() && comes_again(*reply.error)) return later(lane, kTickNs);
@@ -394,25 +485,17 @@ void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane,
   if (reply.ok()) {
     lane.next = reply.numbers[1];
     lane.may_skip = false;
-    lane.attempt = 0;
-    lane.inputs_max = std::min(lane.inputs_max * 2, kInputsMax);
+    if (lane.run_acts) lane.attempt = 0;
+    if (lane.run_acts) lane.fault.clear();
+    lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(lane.inputs_max * 2, kInputsMax);
     return go_on(name, rule, lane);
   }
-  lane.at = lane.next;
-  lane.read.reset();
+  look_afresh(lane);
   if (is_elsewhere(*reply.error)) {
     lane.state = State::stopped;
     return look();
   }
-  if (*reply.error == Errc::too_large && lane.inputs_max > 1) {
-    lane.inputs_max /= 2;
-    return go_on(name, rule, lane);
-  }
-  // The server ended while it was applied. Once that may have been anything; what ends it again and again is the run.
-  if (*reply.error == Errc::internal && lane.attempt < kAttemptsMax) {
-    ++lane.attempt;
-    return go_on(name, rule, lane);
-  }
+  if (shrink(lane, *reply.error, reply.message)) return go_on(name, rule, lane);
   pause(name, rule, reply.message);
 }
 
@@ -437,19 +520,44 @@ void RuleRunner::on_reply(RequestId request, const Reply& reply) {
   if (lane != nullptr && lane->request == request) take_commit(key.rule, *rule, *lane, reply);
 }
 
+// In turn, as long as the loop may wait; then the next ones are due at once.
+void RuleRunner::serve_due() {
+  const int64_t now = context_->monotonic_ns();
+  std::vector<LaneKey> due;
+  for (const auto& [name, rule] : rules_)
+    for (const auto& [index, lane] : rule.lanes)
+      if (lane.due_ns != 0 && lane.due_ns <= now) due.push_back({name, index});
+  std::rotate(due.begin(), std::upper_bound(due.begin(), due.end(), served_), due.end());
+  for (const LaneKey& key : due) {
+    Running* rule = nullptr;
+    Lane* lane = find(key, &rule);
+    if (lane == nullptr) continue;
+    tick(key.rule, *rule, *lane);
+    served_ = key;
+    if (context_->monotonic_ns() - now >= kTurnNs) return;
+  }
+}
+
+void RuleRunner::wake_for_lanes() {
+  int64_t next = INT64_MAX;
+  for (const auto& [name, rule] : rules_)
+    for (const auto& [index, lane] : rule.lanes)
+      if (lane.due_ns != 0) next = std::min(next, lane.due_ns);
+  if (next != INT64_MAX) wake_within(std::max<int64_t>(0, next - context_->monotonic_ns()));
+}
+
 void RuleRunner::on_timer(net::SessionTimerId timer) {
   if (timer != timer_) return;
   timer_ = 0;
   send_wanted();
+  serve_due();
+  wake_for_lanes();
   const int64_t now = context_->monotonic_ns();
-  int64_t next = next_look_ns_;
-  for (auto& [name, rule] : rules_)
-    for (auto& [index, lane] : rule.lanes) {
-      if (lane.due_ns != 0 && lane.due_ns <= now) tick(name, rule, lane);
-      if (lane.due_ns != 0) next = std::min(next, lane.due_ns);
-    }
-  if (now >= next_look_ns_) return look();
-  if (next != INT64_MAX) wake_within(std::max(next - now, kTickNs));
+  if (now >= next_look_ns_) {
+    want_again();
+    return look();
+  }
+  if (next_look_ns_ != INT64_MAX) wake_within(next_look_ns_ - now);
 }
 
 namespace {

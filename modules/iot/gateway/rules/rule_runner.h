@@ -1,10 +1,11 @@
 // Runs rules: reads what is synced of their streams, from where each rule is, makes of it what the rule says, and gives it to the
 // machine a run at a time; the machine takes a run only where the rule is, so a run that is sent again or after a restart does
-// nothing twice. What the server has no room for now is sent again; a rule whose records are gone before it read them, or that the
-// machine cannot take, is paused and says why. It never holds what others do.
+// nothing twice. What the server has no room for now is sent again; what the machine does not take is sent in smaller runs, and an
+// input that it does not take alone is a dead letter; a rule whose records are gone before it read them is paused and says why. It
+// never holds what others do.
 //
-// Bounds: of a rule and partition one read of kReadBytes or one run under way (kInputsMax inputs, kCommitBytesMax), whose records are
-// kept until it is answered; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
+// Bounds: of a rule and partition one read of kReadBytes with one inflated batch, and one run under way (kInputsMax inputs,
+// kCommitBytesMax); a turn on the loop ends with kTurnRecords or kTurnNs; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
 // last. The I/O thread's: one session without a peer.
 #pragma once
 
@@ -20,6 +21,8 @@
 #include "kernel/net/io_counters.h"
 #include "kernel/net/session.h"
 #include "kernel/streams/api.h"
+#include "modules/iot/gateway/rules/batch_walk.h"
+#include "modules/iot/gateway/rules/captured_stream.h"
 #include "modules/iot/gateway/rules/compiled_rule.h"
 
 namespace heptane::iot::rules {
@@ -35,9 +38,12 @@ class RuleRunner {
   static constexpr uint32_t kReadBytes = 64 << 10;
   static constexpr int64_t kTickNs = 100'000'000;
   static constexpr int64_t kLookNs = 5'000'000'000;  // for partitions and streams that are new
+  // Of one lane's turn, and of all that are due: the loop has others to serve.
+  static constexpr uint32_t kTurnRecords = 256;
+  static constexpr int64_t kTurnNs = 1'000'000;
   static constexpr int64_t kQuietNs = 1'000'000'000;
   static constexpr Offset kQuietMax = 4'096;
-  static constexpr uint8_t kAttemptsMax = 2;  // beyond the first, of a run during which the server ended
+  static constexpr uint8_t kAttemptsMax = 2;  // beyond the first, of an input during which the server ended
 
   explicit RuleRunner(std::function<void(const std::string&)> report) : report_(std::move(report)) {}
 
@@ -66,8 +72,14 @@ class RuleRunner {
     int64_t due_ns = 0;  // when to go on; 0: not by the clock
     size_t inputs_max = kInputsMax;
     uint8_t attempt = 0;
+    Offset careful_upto = 0;  // one input at a time up to here: a run of them ended the server
+    std::string fault{};      // what became of the next input, alone: it is a dead letter
     std::optional<net::RecordsRead> read{};
+    size_t batch = 0;  // of those that were read
+    std::optional<BatchWalk> walk{};
     Buffer run{};  // that is under way or waits for room
+    Offset run_upto = 0;
+    bool run_acts = false;  // it has inputs
     net::SubscriptionId subscription = 0;
     RequestId request = 0;
   };
@@ -80,15 +92,32 @@ class RuleRunner {
   struct LaneKey {
     std::string rule;
     uint32_t index = 0;
+    friend auto operator<=>(const LaneKey&, const LaneKey&) = default;
   };
   struct Evaluated {
     ByteWriter bytes;
     uint16_t inputs = 0;
     Offset upto = 0;
-    bool full = false;
+    uint32_t looked_at = 0;
+    int64_t until_ns = 0;
+    bool over = false;  // the run or the turn: there is more
+  };
+
+  // A rule of the configuration on its way: what streams there are, its own one, the rule, and that one taken back where the rule
+  // is refused.
+  enum class Step : uint8_t { ask, stream, put, undo };
+  struct Declaration {
+    WantedRule wanted;
+    Step step = Step::ask;
+    std::optional<StreamChange> change{};
+    bool told = false;  // that it was refused
   };
 
   void send_wanted();
+  bool send_step(RequestId request, const Declaration& first);
+  void want_again();
+  void next_step(const Reply& reply);
+  void refused(const Reply& reply);
   bool take_wanted(RequestId request, const Reply& reply);
   void look();
   void look_later(int64_t delay_ns);
@@ -104,14 +133,21 @@ class RuleRunner {
   void read(const std::string& name, Lane& lane);
   void take_read(const std::string& name, Running& rule, Lane& lane, const net::RecordsRead& records);
   void met_gap(const std::string& name, Running& rule, Lane& lane, Offset log_start);
-  static Evaluated evaluate(const Running& rule, const Lane& lane);
-  static void pass_over(Bytes batch, const std::string& why, Evaluated& run);
+  Evaluated evaluate(const Running& rule, Lane& lane) const;
+  void walk_on(const Running& rule, Lane& lane, Evaluated& run) const;
+  bool is_over(const Lane& lane, const Evaluated& run) const;
+  static void take_record(const Running& rule, const Lane& lane, const streams::RecordView& record, Evaluated& run);
+  static void pass_over(const BatchWalk& walk, Evaluated& run);
+  static void look_afresh(Lane& lane);
   void commit(const std::string& name, Running& rule, Lane& lane, const Evaluated& run);
   void send_run(const std::string& name, Lane& lane);
+  bool shrink(Lane& lane, Errc error, const std::string& why);
   void take_commit(const std::string& name, Running& rule, Lane& lane, const Reply& reply);
   void caught_up(const std::string& name, Lane& lane);
   void tick(const std::string& name, Running& rule, Lane& lane);
   void pause(const std::string& name, Running& rule, const std::string& why);
+  void serve_due();
+  void wake_for_lanes();
   void later(Lane& lane, int64_t delay_ns);
   void wake_within(int64_t delay_ns);
   RequestId next_request() { return ++last_request_; }
@@ -131,17 +167,13 @@ class RuleRunner {
   RequestId look_request_ = 0;
   RequestId describe_request_ = 0;
   int64_t next_look_ns_ = 0;
+  LaneKey served_{};               // the last one whose turn it was
   net::SessionTimerId timer_ = 0;  // 0: not armed
   int64_t timer_ns_ = 0;           // when it fires
 
-  struct Declaration {
-    MachineId machine = 0;
-    CommandType type = 0;
-    Buffer payload;
-    std::string rule;
-  };
   std::deque<Declaration> wanted_;
-  RequestId wanted_request_ = 0;  // of the first one; 0: it is not under way
+  RequestId wanted_request_ = 0;   // of the first one; 0: it is not under way
+  std::vector<WantedRule> unmet_;  // a stream that they name is not there yet: asked for again at each look
 };
 
 // The runner's session.

@@ -217,13 +217,20 @@ void append_input(ByteWriter& out, const RuleInput& input) {
 
 namespace {
 
+// Bytes that become a text only where they are valid ones.
+std::string_view get_bytes(ByteReader& in, size_t most) {
+  const std::string_view bytes = get_text(in);
+  if (bytes.size() > most) in.fail();
+  return bytes;
+}
+
 RuleInput read_input(ByteReader& in) {
   RuleInput input;
   input.offset = in.le<Offset>();
-  input.topic = get_text(in);
+  input.topic = get_bytes(in, kInputTopicMax);
   input.payload = get_long(in);
-  input.position = get_text(in);
-  input.fault = get_text(in);
+  input.position = get_text(in, kPositionBytesMax);
+  input.fault = get_bytes(in, kFaultBytesMax);
   const uint8_t flags = in.u8();
   input.is_json = (flags & kIsJson) != 0;
   if ((flags & kHasTransfer) != 0) {

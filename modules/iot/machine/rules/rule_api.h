@@ -29,8 +29,9 @@ enum RulesCommand : CommandType {
   kPauseRule = 3,   // payload: name, version u64 (0: any), reason. Refused: not_found, stale
   kResumeRule = 4,  // payload: name. What its stream has lost meanwhile is passed over and counted. Refused: not_found
   kRuleCommit =
-      5,  // payload: a RuleCommit. Reply payload: CommitReply; numbers: the first record's offset in the view, the rule's position. Refused:
-          // not_found, stale (another version, position or partition), refused (paused), overloaded, too_large
+      5,  // payload: a RuleCommit. Reply payload: CommitReply; numbers: the first record's offset in the view, the rule's
+          // position. Refused: not_found, stale (another version, position or partition), refused (paused), overloaded,
+          // too_large, invalid_argument
 };
 
 enum RulesQuery : uint16_t {
@@ -47,6 +48,9 @@ constexpr size_t kChainMax = 8;    // rules one behind the other
 constexpr size_t kInputsMax = 64;  // with effects, in one command
 constexpr size_t kCommitBytesMax = size_t{192} << 10;
 constexpr size_t kIdKeyBytesMax = 512;
+constexpr size_t kInputTopicMax = 1'024;  // of what is told of an input
+constexpr size_t kPositionBytesMax = 32;  // likewise
+constexpr size_t kFaultBytesMax = 512;    // likewise
 constexpr uint32_t kSourcePartitionsMax = 1'024;
 constexpr size_t kReasonBytesMax = 512;
 
@@ -103,7 +107,7 @@ struct RuleCounters {
 struct RuleCursor {
   PartitionId partition = kNoPartition;
   Offset next = 0;
-  bool may_skip = false;  // it was resumed: what is gone is passed over
+  bool may_skip = false;  // it was resumed where records were gone: they are passed over
 };
 struct RuleRow {
   RuleDefinition definition;
@@ -113,7 +117,7 @@ struct RuleRow {
   LogTime created = 0;
   LogTime updated = 0;
   RuleCounters counters{};
-  std::map<uint32_t, RuleCursor> cursors{};  // by the partition's index; one that is missing begins with what there is
+  std::map<uint32_t, RuleCursor> cursors{};  // by the partition's index; one that is missing begins at 0
 };
 void append_row(ByteWriter& out, const RuleRow& row);
 RuleRow read_row(ByteReader& in);
@@ -133,7 +137,7 @@ struct RuleInput {
   std::string_view topic;
   std::string_view payload;
   bool is_json = false;       // what reads the payload has found so
-  std::string_view position;  // where it stands in the log; empty: its stream does not say
+  std::string_view position;  // where its command stands in the log; empty: its stream, which is no view, does not say
   std::string_view fault;     // why there are no effects: a dead letter
   std::optional<RuleMove> transfer{};
   bool appends = false;

@@ -37,22 +37,18 @@ bool is_shown(std::string_view payload) {
   return plain.empty() || valid_text(plain);
 }
 
-void show_input(JsonObject& object, const RuleCommit& commit, const RuleRow& row, const RuleInput& input) {
+// Behind what the server says itself.
+void show_payload(JsonObject& object, const RuleInput& input) {
   const std::string_view shown = input.payload.substr(0, kShownPayloadBytes);
   const bool whole = shown.size() == input.payload.size();
+  if (is_shown(input.topic)) object.text("topic", input.topic);
+  if (!whole) object.number("payload_bytes", static_cast<int64_t>(input.payload.size()));
   if (whole && input.is_json)
     object.raw("payload", shown);
   else if (whole && is_shown(shown))
     object.text("payload", shown);
   else
     object.text("payload_base64", base64_encoded(shown));
-  if (!whole) object.number("payload_bytes", static_cast<int64_t>(input.payload.size()));
-  if (is_shown(input.topic)) object.text("topic", input.topic);
-  if (!input.position.empty()) object.text("position", input.position);
-  object.text("stream", row.definition.source);
-  object.number("partition", commit.index);
-  object.number("offset", input.offset);
-  object.number("rule_version", static_cast<int64_t>(row.version));
 }
 
 }  // namespace
@@ -69,14 +65,27 @@ RuleEffects::RuleEffects(const RuleRow& row, const RuleCommit& commit, const Com
     ++target_partitions_;
 }
 
+// What producers of other streams write as a position is their word, and not the server's.
+void RuleEffects::show_input(JsonObject& object, const RuleInput& input) const {
+  const bool is_view = streams_.view_of(commit_.partition).is_view();
+  if (is_view && !input.position.empty()) object.text("position", input.position);
+  object.text("stream", row_.definition.source);
+  object.number("partition", commit_.index);
+  object.number("offset", input.offset);
+  object.number("rule_version", static_cast<int64_t>(row_.version));
+  show_payload(object, input);
+}
+
 uint64_t RuleEffects::records_max() const { return commit_.inputs.size() * kRecordsOfInput + 1; }
 
+// An input is told of twice where its transfer was made and its record was not. JSON stands there as it is, or in base64.
 uint64_t RuleEffects::bytes_max() const {
   uint64_t bytes = 0;
   for (const RuleInput& input : commit_.inputs) {
-    const size_t shown = std::min(input.payload.size(), kShownPayloadBytes) + input.topic.size() + input.fault.size();
-    bytes += kToldBytes + shown * kEscapedBytes + 2 * input.row.size() + input.append_key.size() +
-             input.publish_topic.size();
+    const size_t payload = std::min(input.payload.size(), kShownPayloadBytes) * (input.is_json ? 2 : kEscapedBytes);
+    const size_t shown = payload + (input.topic.size() + input.position.size()) * kEscapedBytes;
+    bytes += kToldBytes + 2 * shown + input.fault.size() * kEscapedBytes + 2 * input.row.size() +
+             input.append_key.size() + input.publish_topic.size();
   }
   return bytes;
 }
@@ -144,11 +153,11 @@ void RuleEffects::tell(std::string_view topic, std::string_view payload) {
 
 void RuleEffects::tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated) {
   JsonObject object(repeated ? "repeated" : "transfer");
-  show_input(object, commit_, row_, input);
   object.text("transfer", wide_text(id));
   object.text("amount", wide_text(input.transfer->amount));
   object.text("debit", wide_text(input.transfer->debit));
   object.text("credit", wide_text(input.transfer->credit));
+  show_input(object, input);
   tell(std::string(kRulesTopics) + row_.definition.name + "/transfer", object.end());
 }
 
@@ -156,8 +165,8 @@ void RuleEffects::dead_letter(const RuleInput& input, std::string_view why, fint
   ++counted_.dead_letters;
   JsonObject object("dead_letter");
   object.text("why", why);
-  show_input(object, commit_, row_, input);
   if (id != 0) object.text("transfer", wide_text(id));
+  show_input(object, input);
   tell(std::string(kRulesTopics) + row_.definition.name + "/dead_letter", object.end());
 }
 
@@ -167,12 +176,18 @@ Buffer RuleEffects::take_messages() { return Buffer::take(messages_.release()); 
 
 namespace {
 
-// Why the run does not begin where the rule is; empty: it does.
-std::string wrong_begin(const RuleRow& row, const RuleCommit& commit) {
+// Where the rule is in a partition: at the beginning of one that it has not begun.
+RuleCursor cursor_of(const RuleRow& row, const RuleCommit& commit) {
   const auto found = row.cursors.find(commit.index);
-  if (found == row.cursors.end() || found->second.partition != commit.partition) return {};
-  const RuleCursor& cursor = found->second;
-  if (commit.from == cursor.next || (cursor.may_skip && commit.from > cursor.next)) return {};
+  const bool begun = found != row.cursors.end() && found->second.partition == commit.partition;
+  return begun ? found->second : RuleCursor{commit.partition, 0, false};
+}
+
+// Why the run does not begin where the rule is; empty: it does.
+std::string wrong_begin(const RuleRow& row, const RuleCommit& commit, Offset log_start) {
+  const RuleCursor cursor = cursor_of(row, commit);
+  const bool over_gap = cursor.may_skip && commit.from > cursor.next && commit.from <= log_start;
+  if (commit.from == cursor.next || over_gap) return {};
   return "the rule is at offset " + std::to_string(cursor.next);
 }
 
@@ -181,7 +196,11 @@ Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::
   if (row.paused) return Error{Errc::refused, "the rule is paused"};
   if (streams.find_partition(row.definition.source, commit.index) != commit.partition)
     return Error{Errc::stale, "the stream has no such partition any more"};
-  if (std::string wrong = wrong_begin(row, commit); !wrong.empty()) return Error{Errc::stale, std::move(wrong)};
+  const Offset log_start = streams.log_start(commit.partition);
+  if (std::string wrong = wrong_begin(row, commit, log_start); !wrong.empty())
+    return Error{Errc::stale, std::move(wrong)};
+  if (commit.upto > streams.next_offset(commit.partition))
+    return Error{Errc::invalid_argument, "the run goes beyond the end of its partition"};
   const bool says_so = std::all_of(commit.inputs.begin(), commit.inputs.end(), [&](const RuleInput& input) {
     return (!input.transfer || row.definition.transfer) && (!input.appends || row.definition.append);
   });
@@ -190,9 +209,8 @@ Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::
 
 void count(const RuleCommit& commit, const RuleCounters& counted, RuleRow& row) {
   RuleCounters& all = row.counters;
-  RuleCursor& cursor = row.cursors[commit.index];
-  if (cursor.partition == commit.partition) all.lost += static_cast<uint64_t>(commit.from - cursor.next);
-  cursor = {commit.partition, commit.upto, false};
+  all.lost += static_cast<uint64_t>(commit.from - cursor_of(row, commit).next);
+  row.cursors[commit.index] = {commit.partition, commit.upto, false};
   all.inputs += static_cast<uint64_t>(commit.upto - commit.from);
   all.transfers += counted.transfers;
   all.repeats += counted.repeats;
@@ -230,6 +248,7 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
   effects.close_scope(effects.refused() ? ScopeOutcome::roll_back : ScopeOutcome::keep);
   if (effects.refused()) return;
   count(*commit, run.counted(), row);
+  dead_letters_.fetch_add(run.counted().dead_letters, std::memory_order_relaxed);
   CommitReply reply{*partition, {}, run.take_messages()};
   const Offset first = effects.next_offset(*partition);
   if (run.messages() > 0) {

@@ -12,6 +12,10 @@ namespace heptane::streams {
 class StreamsMachine;
 }
 
+namespace heptane::iot {
+class JsonObject;
+}
+
 namespace heptane::iot::rules {
 
 class RuleEffects {
@@ -34,6 +38,7 @@ class RuleEffects {
   // Whether it is there now and was not before.
   bool transfer(const RuleInput& input);
   void append(const RuleInput& input);
+  void show_input(JsonObject& object, const RuleInput& input) const;
   void tell(std::string_view topic, std::string_view payload);
   void tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated);
   void dead_letter(const RuleInput& input, std::string_view why, fintech::Uint128 id);

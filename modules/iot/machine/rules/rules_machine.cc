@@ -24,16 +24,29 @@ void audit(const Command& command, std::string_view action, std::string_view on,
   trail->audit_done(command, action, on, detail, effects);
 }
 
-// A rule that reads from now on begins behind what this command leaves.
-std::map<uint32_t, RuleCursor> ends_of(const streams::StreamsMachine& streams, const std::string& stream,
-                                       const Effects& effects) {
+// A rule that reads from now on begins behind what this command leaves, else with what is kept. Partitions that come later it
+// reads from their beginning.
+std::map<uint32_t, RuleCursor> begin_of(const streams::StreamsMachine& streams, const RuleDefinition& rule,
+                                        const Effects& effects) {
   std::map<uint32_t, RuleCursor> cursors;
   for (uint32_t index = 0; index < kSourcePartitionsMax; ++index) {
-    const auto partition = streams.find_partition(stream, index);
+    const auto partition = streams.find_partition(rule.source, index);
     if (!partition) break;
-    cursors.emplace(index, RuleCursor{*partition, effects.next_offset(*partition), false});
+    const Offset next = rule.earliest ? streams.log_start(*partition) : effects.next_offset(*partition);
+    cursors.emplace(index, RuleCursor{*partition, next, false});
   }
   return cursors;
+}
+
+// Where the rule's records are gone it is let past them; where they are there it reads them.
+void let_past_gaps(RuleRow& row, const streams::StreamsMachine& streams) {
+  for (uint32_t index = 0; index < kSourcePartitionsMax; ++index) {
+    const auto partition = streams.find_partition(row.definition.source, index);
+    if (!partition) break;
+    RuleCursor& cursor = row.cursors[index];
+    if (cursor.partition != *partition) cursor = {*partition, 0, false};
+    cursor.may_skip = streams.log_start(*partition) > cursor.next;
+  }
 }
 
 // Why records cannot be appended to it; empty: they can.
@@ -112,7 +125,7 @@ void RulesMachine::apply_put(const Command& command, Effects& effects) {
 
   RuleRow& row = rules_[rule.name];
   if (is_new || row.definition.source != rule.source) {
-    row.cursors = rule.earliest ? std::map<uint32_t, RuleCursor>() : ends_of(streams, rule.source, effects);
+    row.cursors = begin_of(streams, rule, effects);
     row.counters.lost = 0;
   }
   row.version = command.sequence;
@@ -158,7 +171,7 @@ void RulesMachine::apply_resume(const Command& command, Effects& effects) {
   if (!row.paused) return effects.unchanged(static_cast<int64_t>(row.version));
   row.paused = false;
   row.reason.clear();
-  for (auto& [index, cursor] : row.cursors) cursor.may_skip = true;
+  let_past_gaps(row, effects.port<streams::StreamsMachine>(machine_ids::kStreams));
   audit(command, "rules.resume", name, "", effects);
   effects.reply(static_cast<int64_t>(row.version));
 }
@@ -183,7 +196,12 @@ void RulesMachine::query(const Query& query, Reply& reply) const {
 
 void RulesMachine::recount() {
   bytes_ = 0;
-  for (const auto& [name, row] : rules_) bytes_ += bytes_of(row);
+  uint64_t paused = 0;
+  for (const auto& [name, row] : rules_) {
+    bytes_ += bytes_of(row);
+    if (row.paused) ++paused;
+  }
+  paused_.store(paused, std::memory_order_relaxed);
   count_.store(rules_.size(), std::memory_order_relaxed);
 }
 

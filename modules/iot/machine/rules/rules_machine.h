@@ -36,6 +36,9 @@ class RulesMachine final : public StateMachine {
   const std::map<std::string, RuleRow, std::less<>>& rules() const { return rules_; }
   // For metrics and the runner, which looks again when it has changed; any thread.
   uint64_t rules_count() const { return count_.load(std::memory_order_relaxed); }
+  uint64_t paused_count() const { return paused_.load(std::memory_order_relaxed); }
+  // Since the start, what recovery did again included.
+  uint64_t dead_letters_count() const { return dead_letters_.load(std::memory_order_relaxed); }
 
  private:
   using Rules = std::map<std::string, RuleRow, std::less<>>;
@@ -51,8 +54,12 @@ class RulesMachine final : public StateMachine {
   Rules rules_;
   uint64_t bytes_ = 0;
   size_t scopes_ = 0;
-  // deterministic: metrics read it, apply() never does
+  // deterministic: metrics read them, apply() never does
   std::atomic<uint64_t> count_{0};
+  // deterministic: likewise
+  std::atomic<uint64_t> paused_{0};
+  // deterministic: likewise
+  std::atomic<uint64_t> dead_letters_{0};
 };
 
 }  // namespace heptane::iot::rules
