@@ -343,6 +343,32 @@ TEST(JobsMachine, ItIsToldWhenAllIsCanceled) {
   EXPECT_NE(told.front().find(R"("counts":{"CANCELED":500})"), std::string::npos) << told.front();
 }
 
+TEST(JobsMachine, WhatIsOpenMustBeAmongItsThings) {
+  JobsRig rig({"pump"});
+  ASSERT_TRUE(rig.create(plan("a", {"pump"})).ok());
+  rig.fire();
+  MemorySnapshot saved;
+  rig.jobs.save(saved);
+  // Its end: how many things have open ones u64, the thing, its count u32, its job u64.
+  const size_t thing = sizeof(uint32_t) + 4;
+  const size_t one = thing + sizeof(uint32_t) + sizeof(uint64_t);
+  const size_t cut = saved.bytes().size() - one - sizeof(uint64_t);
+  MemorySnapshot none;
+  SnapshotWriter& into_none = none;
+  none.write(saved.bytes().first(cut));
+  into_none.le<uint64_t>(0);
+  JobsMachine restored;
+  EXPECT_FALSE(restored.restore(none).ok());
+  MemorySnapshot twice;
+  SnapshotWriter& into_twice = twice;
+  twice.write(saved.bytes().first(cut + sizeof(uint64_t) + thing));
+  into_twice.le<uint32_t>(2);
+  twice.write(saved.bytes().last(sizeof(uint64_t)));
+  twice.write(saved.bytes().last(sizeof(uint64_t)));
+  EXPECT_FALSE(restored.restore(twice).ok());
+  EXPECT_TRUE(restored.restore(saved).ok());
+}
+
 TEST(JobsMachine, PagesEndWhenManyWereLookedAt) {
   JobsRig rig(named(kStepVisits + 10));
   ASSERT_TRUE(rig.create(plan("many", {})).ok());

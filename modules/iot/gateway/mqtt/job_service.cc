@@ -1,6 +1,7 @@
 #include "modules/iot/gateway/mqtt/job_service.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "modules/iot/gateway/devices/job_json.h"
 #include "modules/iot/gateway/mqtt/broker.h"
@@ -56,9 +57,9 @@ void JobService::heard(const Reply& reply) {
 void JobService::begin_at(PartitionId partition, Offset next) {
   partition_ = partition;
   next_ = next;
-  placed_ = true;
+  const bool waited = !std::exchange(placed_, true);
   if (!under_way_) wait();
-  send();
+  if (waited) send();
 }
 
 bool JobService::on_reply(RequestId request, const Reply& reply) {
