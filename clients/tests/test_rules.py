@@ -3,6 +3,7 @@ input; what they lose and say."""
 
 import json
 import os
+import signal
 import tempfile
 import unittest
 
@@ -226,6 +227,21 @@ class Configured(unittest.TestCase):
             with self.assertRaises(Refused) as refused:
                 server.start()
             self.assertIn("rule r: sql: at 7", str(refused.exception))
+
+    def test_a_signal_brings_a_stream_and_the_rule_over_it(self):
+        with tempfile.TemporaryDirectory() as home:
+            path = os.path.join(home, "heptane.toml")
+            with open(path, "w"):
+                pass
+            server = Server(args=("--config", path))
+            self.addCleanup(server.close)
+            server.start()
+            with open(path, "w") as file:
+                file.write('[[mqtt.streams]]\nname = "line1"\nfilter = "line1/#"\n' + self.TABLE.format(sql="SELECT n FROM STREAM line1"))
+            os.kill(server.pid, signal.SIGHUP)
+            wait_until(lambda: http.call(server, "GET", "/api/v1/rules/r")[0] == 200, "the rule", 30)
+            mosquitto_pub(server.address("mqtt"), "-q", 1, "-t", "line1/a", "-m", '{"n":1}')
+            wait_until(lambda: http.call(server, "GET", "/api/v1/rules/r")[1]["published"] == 1, "its message", 30)
 
 
 class Rights(Guarded):

@@ -141,7 +141,7 @@ class RuleRunner {
   static void look_afresh(Lane& lane);
   void commit(const std::string& name, Running& rule, Lane& lane, const Evaluated& run);
   void send_run(const std::string& name, Lane& lane);
-  bool shrink(Lane& lane, Errc error, const std::string& why);
+  static bool shrink(Lane& lane, Errc error, const std::string& why);
   void take_commit(const std::string& name, Running& rule, Lane& lane, const Reply& reply);
   void caught_up(const std::string& name, Lane& lane);
   void tick(const std::string& name, Running& rule, Lane& lane);
