@@ -290,6 +290,13 @@ TEST(Select, RefusesWhatDoesNotFit) {
   EXPECT_EQ(answer("SELECT v FROM m WHERE s = 'x'", few), "error: conditions on fields are not supported: s");
   EXPECT_EQ(answer("SELECT mean(v) FROM m WHERE time >= 0 AND time < 1h GROUP BY time(1u)", few),
             "error: the answer would be more than 2,000,000 values: ask for less time, fewer series or a LIMIT");
+  EXPECT_EQ(answer("SELECT max(v) FROM m WHERE time >= -9223372036854775807 AND time <= 9223372036854775807 GROUP BY time(1ns)",
+                   few),
+            "error: the answer would be more than 2,000,000 values: ask for less time, fewer series or a LIMIT");
+  EXPECT_EQ(answer("SELECT max(v), min(v), sum(v) FROM m WHERE time >= -9223372036854775807 AND time <= 9223372036854775807 "
+                   "GROUP BY time(1ns)",
+                   few),
+            "error: the answer would be more than 2,000,000 values: ask for less time, fewer series or a LIMIT");
   EXPECT_EQ(answer("SELECT max(v) FROM m WHERE time >= -9223372036854775807 AND time < 50 GROUP BY time(1h)", few),
             "error: the answer would be more than 2,000,000 values: ask for less time, fewer series or a LIMIT");
 }

@@ -140,6 +140,7 @@ Result<std::unique_ptr<SelectRun>> SelectRun::begin(const Select& select, const 
 }
 
 Result<void> SelectRun::plan(int64_t now_ns) {
+  if (select_.where) HEPTANE_TRY(compile_patterns(*select_.where));
   range_ = select_.time;
   if (select_.interval_ns > 0 && !select_.has_upper) range_.to = std::min(range_.to, now_ns);
   const std::vector<FieldInfo> fields = source_.fields(select_.source.measurement);
@@ -421,11 +422,12 @@ void SelectRun::finish_filled(Table& table) {
   const int64_t first = select_.has_lower ? window_of(range_.from) : std::get<int64_t>(table.rows.front().front());
   const int64_t last = window_of(range_.to);
   const auto span = static_cast<uint64_t>(last) - static_cast<uint64_t>(first);
-  const uint64_t count = span / static_cast<uint64_t>(select_.interval_ns) + 1;
-  if (count * table.columns.size() > kCellsMax) {
+  const uint64_t steps = span / static_cast<uint64_t>(select_.interval_ns);
+  if (steps >= kCellsMax / table.columns.size()) {
     cells_ = kCellsMax + 1;
     return;
   }
+  const uint64_t count = steps + 1;
   std::vector<std::vector<Cell>> rows;
   rows.reserve(count);
   size_t at = 0;

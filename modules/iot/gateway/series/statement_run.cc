@@ -39,6 +39,9 @@ bool StatementRun::begin() {
   source_ = store_.source(database_);
   if (!source_) return false;
   if (statement_.kind == Statement::Kind::show) {
+    for (const auto* condition : {&statement_.show.where, &statement_.show.with_key})
+      if (const auto ready = *condition ? compile_patterns(**condition) : Result<void>(); !ready)
+        return fail(ready.error().message);
     show();
     return false;
   }
