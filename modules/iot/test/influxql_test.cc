@@ -13,7 +13,8 @@ Statement one(const std::string& text) {
   const auto parsed = parse_influxql(text, kNow);
   EXPECT_TRUE(parsed.ok()) << text << ": " << (parsed.ok() ? "" : parsed.error().message);
   if (!parsed.ok()) return {};
-  for (const auto& condition : {parsed->front().select.where, parsed->front().show.where, parsed->front().show.with_key})
+  for (const auto& condition :
+       {parsed->front().select.where, parsed->front().show.where, parsed->front().show.with_key})
     EXPECT_TRUE(!condition || compile_patterns(*condition).ok()) << text;
   return parsed->front();
 }

@@ -86,7 +86,8 @@ void send_pieces(HttpExchange& exchange, const QueryingPointer& querying) {
 
 void respond(HttpExchange& exchange, const QueryingPointer& querying) {
   if (const uint64_t gap = querying->shown.store().gap_records(); gap > 0)
-    querying->form.warning = std::to_string(gap) + " records of iot.lines are not shown: the log did not hold them any more";
+    querying->form.warning =
+        std::to_string(gap) + " records of iot.lines are not shown: the log did not hold them any more";
   querying->writer = std::make_unique<ResultWriter>(std::move(querying->answers), querying->form);
   if (querying->form.chunk_rows == 0) {
     std::string first = querying->writer->next();
@@ -140,7 +141,8 @@ void wait_for(HttpExchange& exchange, const QueryingPointer& querying, Offset en
 }
 
 // Waits for a place, then for the projection.
-void enter(HttpExchange& exchange, const QueryingPointer& querying, Offset end, int64_t until_ns, std::string database) {
+void enter(HttpExchange& exchange, const QueryingPointer& querying, Offset end, int64_t until_ns,
+           std::string database) {
   const int64_t now_ns = exchange.context().monotonic_ns();
   querying->has_place = querying->has_place || querying->places->take();
   if (querying->has_place) return wait_for(exchange, querying, end, now_ns + kWaitNs, std::move(database));

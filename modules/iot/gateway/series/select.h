@@ -16,7 +16,8 @@
 
 namespace heptane::iot::series {
 
-constexpr size_t kCellsMax = 2'000'000;  // of the answers to one request, and values that a percentile or a derivative holds
+constexpr size_t kCellsMax =
+    2'000'000;  // of the answers to one request, and values that a percentile or a derivative holds
 constexpr size_t kAnswerBytesMax = size_t{256} << 20;  // in memory: of those answers and of what they are made from
 
 // What the answers to one request may take: charged when a window, a row or a text is made. One owner at a time.

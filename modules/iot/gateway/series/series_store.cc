@@ -180,8 +180,7 @@ Result<void> SeriesStore::remove_strays(bool has_manifest) {
                                       " has chunk files and no MANIFEST: restore it from a backup, or delete the "
                                       "directory while the server is stopped, which builds it again as far as the log "
                                       "reaches"};
-    if (number > manifest_.last_number || removed.contains(number))
-      HEPTANE_TRY(disk_.unlink(directory_ + "/" + name));
+    if (number > manifest_.last_number || removed.contains(number)) HEPTANE_TRY(disk_.unlink(directory_ + "/" + name));
   }
   return {};
 }

@@ -145,7 +145,7 @@ class SeriesStore {
   std::map<uint64_t, Content> contents_;  // by a file's number
   bool dead_files_ = false;               // some have nothing live
   uint64_t log_bytes_ = 0;                // of records since the last flush began
-  std::optional<size_t> loading_;  // the next file; none: not begun
+  std::optional<size_t> loading_;         // the next file; none: not begun
   uint64_t next_number_ = 1;
   uint64_t generation_ = 0;
   uint64_t points_ = 0;
