@@ -160,7 +160,7 @@ class BadInput(Series):
         self.assertEqual(self.rows("SELECT v FROM m"), [[1, 1], [2, 2]])
         answer = self.write("bad", 400, "/api/v2/write?bucket=db")
         self.assertEqual((answer["code"], answer["message"]),
-                         ("invalid", "line 1: unable to parse 'bad': fields are missing dropped=1"))
+                         ("invalid", "partial write: line 1: unable to parse 'bad': fields are missing dropped=1"))
 
     def test_a_conflict_of_types_is_a_partial_write(self):
         self.write("m v=1 1")

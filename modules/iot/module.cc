@@ -362,8 +362,9 @@ class IotModule final : public server::Module {
   }
 
   void open_series(const server::ServerFacts& facts) {
-    projection_ = std::make_unique<series::Projection>(*facts.disk, facts.data_directory + "/series",
-                                                       static_cast<uint64_t>(series_head_bytes_), options_.report);
+    projection_ =
+        std::make_unique<series::Projection>(*facts.disk, facts.data_directory + "/series",
+                                             static_cast<uint64_t>(series_head_bytes_), facts.log_id, options_.report);
     series_resident_ = std::make_unique<series::ProjectionProtocol>(*projection_);
     series_http_ = std::make_unique<http::HttpProtocol>(
         "series",
@@ -386,6 +387,9 @@ class IotModule final : public server::Module {
                     [&store] { return static_cast<double>(store.applied()); });
     telemetry.gauge("heptane_series_head_bytes", "Points that are in memory and in no file",
                     [&store] { return static_cast<double>(store.head_bytes()); });
+    telemetry.gauge("heptane_series_gap_records",
+                    "Records of iot.lines that are not shown: the log did not hold them any more",
+                    [&store] { return static_cast<double>(store.gap_records()); });
     telemetry.gauge("heptane_series_files", "Chunk files",
                     [&store] { return static_cast<double>(store.files_count()); });
   }

@@ -12,7 +12,11 @@ constexpr int64_t kSecond = 1'000'000'000;
 Statement one(const std::string& text) {
   const auto parsed = parse_influxql(text, kNow);
   EXPECT_TRUE(parsed.ok()) << text << ": " << (parsed.ok() ? "" : parsed.error().message);
-  return parsed.ok() ? parsed->front() : Statement{};
+  if (!parsed.ok()) return {};
+  for (const auto& condition :
+       {parsed->front().select.where, parsed->front().show.where, parsed->front().show.with_key})
+    EXPECT_TRUE(!condition || compile_patterns(*condition).ok()) << text;
+  return parsed->front();
 }
 
 std::string refusal(const std::string& text) {
@@ -110,6 +114,20 @@ TEST(InfluxQl, HoldsItsLimits) {
   EXPECT_EQ(refusal("SELECT v FROM m WHERE " + std::string(100, '(') + "a='b'" + std::string(100, ')')),
             "error parsing query: parentheses nest deeper than 32");
   EXPECT_EQ(refusal(std::string(kQueryBytesMax + 1, ' ')), "the query is longer than 16,384 bytes");
+}
+
+// What would cost the compiler or the matcher without bound is refused before it is compiled.
+TEST(InfluxQl, PatternsHaveABoundedCost) {
+  const auto said = [](const std::string& pattern) { return refusal("SELECT v FROM m WHERE a =~ /" + pattern + "/"); };
+  const std::string nested =
+      "error parsing query: a *, + or ? behind another, or behind a group that has one, is not supported in a pattern";
+  EXPECT_EQ(said("((((((((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+"), nested);
+  EXPECT_EQ(said("a++++++++++++++++++++++++++++++"), nested);
+  EXPECT_EQ(said("(a|(b|c*)d)?"), nested);
+  EXPECT_EQ(said("[\\d]"), "error parsing query: a backslash between [ and ] in a pattern is not supported");
+  EXPECT_EQ(said(std::string(kPatternBytesMax + 1, 'x')), "error parsing query: a pattern is longer than 256 bytes");
+  EXPECT_TRUE(holds_for("host =~ /^(a|b)+[]+*]x*(y+|\\(z+\\))$/", {{"host", "ab+(zz)"}}));
+  EXPECT_TRUE(holds_for("host =~ /^[[:alpha:]+]+(c)+$/", {{"host", "a+ac"}}));
 }
 
 TEST(InfluxQl, Times) {

@@ -5,6 +5,23 @@
 #include "kernel/base/assert.h"
 #include "modules/iot/machine/series/series_api.h"
 
+namespace {
+
+std::string key_of(const heptane::iot::series::SeriesParts& parts) {
+  using heptane::iot::series::Token;
+  std::string key;
+  append_escaped(key, parts.measurement, Token::measurement);
+  for (const auto& [name, value] : parts.tags) {
+    key += ',';
+    append_escaped(key, name, Token::key);
+    key += '=';
+    append_escaped(key, value, Token::key);
+  }
+  return key;
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace heptane;
   using namespace heptane::iot::series;
@@ -27,9 +44,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (; again.next(line); ++count) {
     HEPTANE_ASSERT(again.refused().empty(), "a line that was taken reads again");
     HEPTANE_ASSERT(series_key(line, scratch) == line.head, "its key is its head");
-    parts_of(line.head);
+    HEPTANE_ASSERT(key_of(parts_of(line.head)) == line.head, "a key's parts make it again");
   }
   HEPTANE_ASSERT(count == command->count, "all lines come back");
   (void)decode_lines(as_bytes(input));
+  (void)parts_of(input);
   return 0;
 }

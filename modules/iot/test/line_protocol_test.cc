@@ -78,5 +78,28 @@ TEST(LineProtocol, KeysAreCanonical) {
   EXPECT_FALSE(series_key(line, scratch));
 }
 
+// Backslashes that stand for themselves before a comma or an equals sign that one of them escapes.
+TEST(LineProtocol, PartsOfAKeyAreWhatTheReaderTook) {
+  LineReader reader("m,p=C:\\\\,D v=1\nm\\\\,x,a\\\\=b=\\\\\\,c v=1\n");
+  Line line;
+  std::string scratch;
+  ASSERT_TRUE(reader.next(line));
+  ASSERT_EQ(reader.refused(), "");
+  const SeriesParts path = parts_of(*series_key(line, scratch));
+  ASSERT_EQ(path.tags.size(), 1U);
+  EXPECT_EQ(path.tags[0], (std::pair<std::string, std::string>("p", "C:\\,D")));
+  ASSERT_TRUE(reader.next(line));
+  ASSERT_EQ(reader.refused(), "");
+  const SeriesParts odd = parts_of(*series_key(line, scratch));
+  EXPECT_EQ(odd.measurement, "m\\,x");
+  ASSERT_EQ(odd.tags.size(), 1U);
+  EXPECT_EQ(odd.tags[0], (std::pair<std::string, std::string>("a\\=b", "\\\\,c")));
+}
+
+TEST(LineProtocol, PartsOfAnythingAreSome) {
+  for (const std::string text : {"", ",", "m,", "m,a", "m,a,", "m,=", "m,a=\\", "\\", "m,\\=,\\"}) (void)parts_of(text);
+  EXPECT_EQ(parts_of("m,a").tags.front().second, "");
+}
+
 }  // namespace
 }  // namespace heptane::iot::series

@@ -290,8 +290,57 @@ TEST(Select, RefusesWhatDoesNotFit) {
   EXPECT_EQ(answer("SELECT v FROM m WHERE s = 'x'", few), "error: conditions on fields are not supported: s");
   EXPECT_EQ(answer("SELECT mean(v) FROM m WHERE time >= 0 AND time < 1h GROUP BY time(1u)", few),
             "error: the answer would be more than 2,000,000 values: ask for less time, fewer series or a LIMIT");
+  EXPECT_EQ(
+      answer(
+          "SELECT max(v) FROM m WHERE time >= -9223372036854775807 AND time <= 9223372036854775807 GROUP BY time(1ns)",
+          few),
+      "error: the answer would be more than 2,000,000 values: ask for less time, fewer series or a LIMIT");
+  EXPECT_EQ(
+      answer("SELECT max(v), min(v), sum(v) FROM m WHERE time >= -9223372036854775807 AND time <= 9223372036854775807 "
+             "GROUP BY time(1ns)",
+             few),
+      "error: the answer would be more than 2,000,000 values: ask for less time, fewer series or a LIMIT");
   EXPECT_EQ(answer("SELECT max(v) FROM m WHERE time >= -9223372036854775807 AND time < 50 GROUP BY time(1h)", few),
             "error: the answer would be more than 2,000,000 values: ask for less time, fewer series or a LIMIT");
+}
+
+// A long text at 0 and nothing behind it.
+class LongText final : public PointSource {
+ public:
+  std::vector<const SeriesEntry*> series(const std::string&) const override { return {&entry_}; }
+  std::vector<FieldInfo> fields(const std::string&) const override { return {{"s", "s", FieldType::text}}; }
+  Result<Piece> points(const SeriesEntry&, const std::string&, TimeRange) const override {
+    Piece piece;
+    piece.column.type = FieldType::text;
+    piece.column.add(0, std::string(kStringBytesMax, 'x'));
+    return piece;
+  }
+
+ private:
+  SeriesEntry entry_{"m", parts_of("m")};
+};
+
+TEST(Select, TextsAreChargedWhenTheyAreCopied) {
+  EXPECT_EQ(
+      answer("SELECT last(s) FROM m WHERE time >= 0 AND time < 10000 GROUP BY time(1ns) fill(previous)", LongText()),
+      "error: the answer would take more than 256 MiB: ask for less time, fewer series or a LIMIT");
+}
+
+TEST(Select, AnswersToOneRequestShareABudget) {
+  const Few few;
+  const auto budget = std::make_shared<AnswerBudget>(10, size_t{1} << 20);
+  const auto rows = [&](const std::string& text) {
+    auto made = SelectRun::begin(parse_influxql(text, kNow)->front().select, few, kNow, budget);
+    while (true) {
+      const Result<bool> more = (*made)->step();
+      if (!more) return -1;
+      if (!*more) return static_cast<int>((*made)->take().front().rows.size());
+    }
+  };
+  EXPECT_EQ(rows("SELECT v FROM m"), 3);
+  EXPECT_EQ(rows("SELECT v FROM m LIMIT 1"), 1) << "what a LIMIT lets go is given back";
+  EXPECT_EQ(budget->used().cells, 8U);
+  EXPECT_EQ(rows("SELECT v FROM m"), -1);
 }
 
 }  // namespace

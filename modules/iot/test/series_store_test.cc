@@ -180,5 +180,119 @@ TEST(SeriesStore, AFullDiskIsSaid) {
   EXPECT_NE(store.failed(), "");
 }
 
+// Writes all there is to a file.
+void write_out(SeriesStore& store) {
+  store.begin_flush();
+  while (store.flush()) {
+  }
+  ASSERT_EQ(store.failed(), "");
+}
+
+size_t chunk_files(sim::SimDisk& disk) {
+  const auto names = disk.list(kDirectory);
+  if (!names) return 0;
+  return static_cast<size_t>(
+      std::count_if(names->begin(), names->end(), [](const std::string& name) { return name.ends_with(".chunks"); }));
+}
+
+TEST(SeriesStore, AFileGoesWhenAllInItIsDropped) {
+  sim::SimDisk disk(7);
+  Offset at = 0;
+  {
+    SeriesStore store(disk, kDirectory, kHeadBytes);
+    load(store);
+    store.take(at++, "a", "m v=1 1\n");
+    store.take(at++, "b", "m v=1 1\n");
+    write_out(store);
+    store.take(at++, "a", "m v=2 2\n");
+    write_out(store);
+    store.take(at++, "a", "");
+    EXPECT_TRUE(store.flush_due());
+    write_out(store);
+    EXPECT_EQ(chunk_files(disk), 1U) << "b is in the other";
+    EXPECT_EQ(store.files_count(), 1U);
+  }
+  SeriesStore store(disk, kDirectory, kHeadBytes);
+  load(store);
+  EXPECT_EQ(store.source("a"), nullptr);
+  EXPECT_NE(store.source("b"), nullptr);
+  store.take(at++, "b", "");
+  write_out(store);
+  EXPECT_EQ(chunk_files(disk), 0U);
+  store.take(at++, "a", "m v=3 3\n");
+  write_out(store);
+  SeriesStore again(disk, kDirectory, kHeadBytes);
+  load(again);
+  EXPECT_EQ(again.failed(), "");
+  EXPECT_EQ(content_of(again), (Model{{"a", {{{"m", "v"}, {{3, 3.0}}}}}}));
+}
+
+TEST(SeriesStore, ManyFilesAreReadThroughFewOpenOnes) {
+  sim::SimDisk disk(8);
+  SeriesStore store(disk, kDirectory, kHeadBytes);
+  load(store);
+  Model model;
+  for (Offset at = 0; at < 100; ++at) {
+    store.take(at, "a", "m v=" + std::to_string(at) + " " + std::to_string(at) + "\n");
+    model["a"][{"m", "v"}][at] = static_cast<double>(at);
+    write_out(store);
+  }
+  EXPECT_EQ(chunk_files(disk), 100U);
+  EXPECT_EQ(content_of(store), model);
+}
+
+TEST(SeriesStore, AGapIsKept) {
+  sim::SimDisk disk(9);
+  {
+    SeriesStore store(disk, kDirectory, kHeadBytes);
+    load(store);
+    store.take(0, "a", "m v=1 1\n");
+    write_out(store);
+    store.skip_to(11);
+    EXPECT_EQ(store.gap_records(), 10U);
+    store.take(11, "a", "m v=2 2\n");
+    write_out(store);
+  }
+  SeriesStore store(disk, kDirectory, kHeadBytes);
+  load(store);
+  EXPECT_EQ(store.gap_records(), 10U);
+  EXPECT_EQ(store.applied(), 12);
+}
+
+TEST(SeriesStore, AnotherLogIsRefused) {
+  sim::SimDisk disk(10);
+  {
+    SeriesStore store(disk, kDirectory, kHeadBytes, LogId{std::byte{1}});
+    load(store);
+    store.take(0, "a", "m v=1 1\n");
+    write_out(store);
+  }
+  SeriesStore other(disk, kDirectory, kHeadBytes, LogId{std::byte{2}});
+  load(other);
+  EXPECT_NE(other.failed().find("another log"), std::string::npos) << other.failed();
+  SeriesStore store(disk, kDirectory, kHeadBytes, LogId{std::byte{1}});
+  load(store);
+  EXPECT_EQ(store.failed(), "");
+  store.refuse_log(0);
+  EXPECT_NE(store.failed().find("ends at 0"), std::string::npos) << store.failed();
+}
+
+TEST(SeriesStore, FilesWithoutTheirManifestStay) {
+  sim::SimDisk disk(11);
+  {
+    SeriesStore store(disk, kDirectory, kHeadBytes);
+    load(store);
+    for (Offset at = 0; at < 3; ++at) {
+      store.take(at, "a", "m v=1 1\n");
+      write_out(store);
+    }
+  }
+  ASSERT_TRUE(disk.unlink(std::string(kDirectory) + "/MANIFEST").ok());
+  SeriesStore store(disk, kDirectory, kHeadBytes);
+  load(store);
+  EXPECT_NE(store.failed().find("no MANIFEST"), std::string::npos) << store.failed();
+  EXPECT_GE(chunk_files(disk), 2U);
+}
+
 }  // namespace
 }  // namespace heptane::iot::series

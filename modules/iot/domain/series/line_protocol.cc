@@ -159,11 +159,15 @@ bool sorted_as_written(const std::vector<Tag>& tags) {
   return true;
 }
 
-// Up to the first of `ends` that no backslash escapes.
-size_t find_unescaped(std::string_view text, std::string_view ends) {
+// Up to the first of `ends` that no backslash escapes. A backslash escapes what means something behind it in this token, and nothing
+// else, as for the reader.
+size_t find_unescaped(std::string_view text, std::string_view ends, Token token) {
   size_t at = 0;
-  while (at < text.size() && ends.find(text[at]) == std::string_view::npos) at += text[at] == '\\' ? 2 : 1;
-  return std::min(at, text.size());
+  while (at < text.size() && ends.find(text[at]) == std::string_view::npos) {
+    const bool escape = text[at] == '\\' && at + 1 < text.size() && meaning_of(text[at + 1], token) != '\0';
+    at += escape ? 2 : 1;
+  }
+  return at;
 }
 
 }  // namespace
@@ -413,14 +417,15 @@ std::optional<std::string_view> series_key(const Line& line, std::string& scratc
 
 SeriesParts parts_of(std::string_view series_key) {
   SeriesParts parts;
-  size_t end = find_unescaped(series_key, ",");
+  size_t end = find_unescaped(series_key, ",", Token::measurement);
   parts.measurement = unescape(series_key.substr(0, end), Token::measurement);
   while (end < series_key.size()) {
     series_key.remove_prefix(end + 1);
-    const size_t middle = find_unescaped(series_key, "=");
-    end = find_unescaped(series_key, ",");
-    parts.tags.emplace_back(unescape(series_key.substr(0, middle), Token::key),
-                            unescape(series_key.substr(middle + 1, end - middle - 1), Token::key));
+    end = find_unescaped(series_key, ",", Token::key);
+    const std::string_view tag = series_key.substr(0, end);
+    const size_t middle = find_unescaped(tag, "=", Token::key);
+    const std::string_view value = tag.substr(std::min(tag.size(), middle + 1));
+    parts.tags.emplace_back(unescape(tag.substr(0, middle), Token::key), unescape(value, Token::key));
   }
   return parts;
 }

@@ -98,7 +98,7 @@ class LineReader {
 // order; the view lives as long as both. Nullopt: a tag is there twice.
 std::optional<std::string_view> series_key(const Line& line, std::string& scratch);
 
-// A key's parts.
+// A key's parts. Any text has some: what is no key, is cut at its commas.
 struct SeriesParts {
   std::string measurement;
   std::vector<std::pair<std::string, std::string>> tags;  // sorted by key

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "kernel/base/crc32c.h"
 #include "modules/iot/gateway/series/chunk.h"
@@ -13,7 +14,7 @@ namespace {
 
 constexpr std::string_view kFileMagic = "HPTSER01";
 constexpr std::string_view kFooterMagic = "HPSF";
-constexpr std::string_view kManifestMagic = "HPTSMF01";
+constexpr std::string_view kManifestMagic = "HPTSMF02";
 constexpr size_t kFooterBytes = 24;
 constexpr size_t kWriteBytes = size_t{1} << 20;
 constexpr size_t kPlaceBytes = 32;
@@ -77,7 +78,13 @@ bool read_index(Bytes index, uint64_t chunks_end, const std::function<void(const
 
 bool read_body(ByteReader& in, Manifest& manifest) {
   if (as_text(in.take(kManifestMagic.size())) != kManifestMagic) return false;
+  const Bytes id = in.take(manifest.log_id.size());
+  if (id.size() != manifest.log_id.size()) return false;
+  std::memcpy(manifest.log_id.data(), id.data(), id.size());
   manifest.offset = in.le<int64_t>();
+  manifest.gap_from = in.le<int64_t>();
+  manifest.gap_to = in.le<int64_t>();
+  manifest.last_number = in.le<uint64_t>();
   const auto files = in.le<uint32_t>();
   for (uint32_t i = 0; i < files && !in.failed(); ++i) {
     Manifest::NamedFile file;
@@ -85,6 +92,8 @@ bool read_body(ByteReader& in, Manifest& manifest) {
     file.bytes = in.le<uint64_t>();
     manifest.files.push_back(file);
   }
+  const auto removed = in.le<uint32_t>();
+  for (uint32_t i = 0; i < removed && !in.failed(); ++i) manifest.removed.push_back(in.le<uint64_t>());
   const auto drops = in.le<uint32_t>();
   for (uint32_t i = 0; i < drops && !in.failed(); ++i) {
     const std::string_view database = get_text(in);
@@ -183,9 +192,26 @@ Result<uint64_t> ChunkFileWriter::finish() {
   return written_;
 }
 
-Result<std::unique_ptr<ChunkFile>> ChunkFile::open(Disk& disk, const std::string& path, uint64_t bytes,
+Result<std::shared_ptr<File>> OpenFiles::get(const std::string& path) {
+  const auto found = std::find_if(open_.begin(), open_.end(), [&](const Open& one) { return one.path == path; });
+  if (found != open_.end()) {
+    open_.splice(open_.begin(), open_, found);
+    return open_.front().file;
+  }
+  auto file = disk_.open(path, OpenMode::read);
+  if (!file) return file.error();
+  open_.push_front({path, std::move(*file)});
+  if (open_.size() > kMost) open_.pop_back();
+  return open_.front().file;
+}
+
+void OpenFiles::forget(const std::string& path) {
+  std::erase_if(open_, [&](const Open& one) { return one.path == path; });
+}
+
+Result<std::unique_ptr<ChunkFile>> ChunkFile::open(OpenFiles& files, const std::string& path, uint64_t bytes,
                                                    const std::function<void(const StoredField&)>& each) {
-  auto file = disk.open(path, OpenMode::read);
+  const auto file = files.get(path);
   if (!file) return file.error();
   if (bytes < kFileMagic.size() + kFooterBytes) return damaged(path);
   const auto magic = read_part(**file, 0, kFileMagic.size());
@@ -203,11 +229,13 @@ Result<std::unique_ptr<ChunkFile>> ChunkFile::open(Disk& disk, const std::string
   const auto index = read_part(**file, offset, index_bytes);
   if (!index) return index.error();
   if (index->size() != index_bytes || crc32c(*index) != crc || !read_index(*index, offset, each)) return damaged(path);
-  return std::unique_ptr<ChunkFile>(new ChunkFile(std::move(*file), path));
+  return std::unique_ptr<ChunkFile>(new ChunkFile(files, path));
 }
 
 Result<Column> ChunkFile::read(const ChunkPlace& place) const {
-  const auto bytes = read_part(*file_, place.offset, place.bytes);
+  const auto file = files_.get(path_);
+  if (!file) return file.error();
+  const auto bytes = read_part(**file, place.offset, place.bytes);
   if (!bytes) return bytes.error();
   auto column = decode_chunk(*bytes);
   if (!column || column->size() != place.points) return damaged(path_);
@@ -237,12 +265,18 @@ Result<Manifest> read_manifest(Disk& disk, const std::string& directory) {
 Result<void> write_manifest(Disk& disk, const std::string& directory, const Manifest& manifest) {
   ByteWriter out;
   out.append(kManifestMagic);
+  out.append(as_bytes(std::string_view(reinterpret_cast<const char*>(manifest.log_id.data()), manifest.log_id.size())));
   out.le<int64_t>(manifest.offset);
+  out.le<int64_t>(manifest.gap_from);
+  out.le<int64_t>(manifest.gap_to);
+  out.le<uint64_t>(manifest.last_number);
   out.le<uint32_t>(static_cast<uint32_t>(manifest.files.size()));
   for (const Manifest::NamedFile& file : manifest.files) {
     out.le<uint64_t>(file.number);
     out.le<uint64_t>(file.bytes);
   }
+  out.le<uint32_t>(static_cast<uint32_t>(manifest.removed.size()));
+  for (const uint64_t number : manifest.removed) out.le<uint64_t>(number);
   out.le<uint32_t>(static_cast<uint32_t>(manifest.drops.size()));
   for (const auto& [database, number] : manifest.drops) {
     put_text(out, database);

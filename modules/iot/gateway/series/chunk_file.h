@@ -5,13 +5,15 @@
 //   file: "HPTSER01" · chunks · index · footer. index: series u64, for each: database, key, fields u16, for each: name, type u8,
 //   chunks u32, for each: offset u64, bytes u32, points u32, first and last time i64. Texts: length u16 and bytes.
 //   footer: index offset u64, index bytes u64, crc of the index u32, "HPSF".
-//   manifest: "HPTSMF01" · offset i64 · files u32 (number u64, bytes u64) · drops u32 (database, number u64) · crc u32 of all before.
-//   A drop: in files up to this number the database does not count.
+//   manifest: "HPTSMF02" · log id, 16 bytes · offset i64 · gap from, to i64 · last number u64 · files u32 (number u64, bytes u64) ·
+//   removed u32 (number u64) · drops u32 (database, number u64) · crc u32 of all before.
+//   A drop: in files up to this number the database does not count. Removed: what is to be deleted, or is by now.
 //
-// Little-endian. One owner.
+// Little-endian. Few files are open at a time, however many there are (OpenFiles). One owner.
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -69,17 +71,35 @@ struct StoredField {
   std::vector<ChunkPlace> chunks;
 };
 
+// The files that were read last, open.
+class OpenFiles {
+ public:
+  explicit OpenFiles(Disk& disk) : disk_(disk) {}
+  Result<std::shared_ptr<File>> get(const std::string& path);
+  void forget(const std::string& path);
+  Disk& disk() { return disk_; }
+
+ private:
+  static constexpr size_t kMost = 64;
+  struct Open {
+    std::string path;
+    std::shared_ptr<File> file;
+  };
+  Disk& disk_;
+  std::list<Open> open_;  // the last one used first
+};
+
 class ChunkFile {
  public:
-  // Checks the footer and the index, and gives what is in it. Error: corrupt, io, not_found.
-  static Result<std::unique_ptr<ChunkFile>> open(Disk& disk, const std::string& path, uint64_t bytes,
+  // Checks the footer and the index, and gives what is in it. Error: corrupt, io, not_found. `files` outlives it.
+  static Result<std::unique_ptr<ChunkFile>> open(OpenFiles& files, const std::string& path, uint64_t bytes,
                                                  const std::function<void(const StoredField&)>& each);
   // Checked against its CRC.
   Result<Column> read(const ChunkPlace& place) const;
 
  private:
-  ChunkFile(std::unique_ptr<File> file, std::string path) : file_(std::move(file)), path_(std::move(path)) {}
-  std::unique_ptr<File> file_;
+  ChunkFile(OpenFiles& files, std::string path) : files_(files), path_(std::move(path)) {}
+  OpenFiles& files_;
   std::string path_;
 };
 
@@ -88,8 +108,13 @@ struct Manifest {
     uint64_t number = 0;
     uint64_t bytes = 0;
   };
-  Offset offset = 0;  // all before it is in the files
+  LogId log_id{};     // whose offsets these are
+  Offset offset = 0;  // all before it is in the files, but for the gap
+  Offset gap_from = 0;
+  Offset gap_to = 0;         // records from gap_from on are in no file, some or all; equal: none is missing
+  uint64_t last_number = 0;  // that a file ever had
   std::vector<NamedFile> files;
+  std::vector<uint64_t> removed;
   std::map<std::string, uint64_t, std::less<>> drops;
 };
 // Not_found: there is none. Corrupt: the message says what to do.

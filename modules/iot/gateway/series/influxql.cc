@@ -134,7 +134,7 @@ class Parser {
     lexer_.next();
     return true;
   }
-  bool pattern(std::shared_ptr<const Pattern>& into) {
+  bool pattern(std::shared_ptr<Pattern>& into) {
     lexer_.as_pattern();
     if (word().kind != WordKind::pattern) return expected("a pattern between slashes");
     auto made = Pattern::make(word().text);
@@ -384,7 +384,7 @@ class Parser {
   }
 
   // The sign is the word at hand; what follows is read as a pattern.
-  bool pattern_behind_sign(std::shared_ptr<const Pattern>& into) {
+  bool pattern_behind_sign(std::shared_ptr<Pattern>& into) {
     lexer_.next();
     return pattern(into);
   }
@@ -524,25 +524,86 @@ bool holds_by(const Condition& condition, const Test& test) {
   return test(condition);
 }
 
-// Why a pattern is refused; empty: it is not. `\d` is put into what POSIX knows.
-std::string translate(const std::string& text, std::string& out) {
-  for (size_t at = 0; at < text.size(); ++at) {
-    if (text[at] == '{' || text[at] == '\0') return "{ in a pattern is not supported: write it as \\{";
-    if (text[at] != '\\' || at + 1 == text.size()) {
-      out += text[at];
-      continue;
-    }
-    const char letter = text[++at];
-    if (letter >= '0' && letter <= '9') return "a back reference in a pattern is not supported";
-    if (letter == 'd') {
-      out += "[0-9]";
-      continue;
-    }
-    out += '\\';
-    out += letter;
+bool is_quantifier(char at) { return at == '*' || at == '+' || at == '?'; }
+
+// A pattern into what POSIX knows (`\d`), and why it is refused. The compiler copies what a + repeats, each copy with those within
+// it, so that nested ones double its work: none are let through.
+class PatternReader {
+ public:
+  explicit PatternReader(const std::string& text) : text_(text) {}
+
+  // Why it is refused; empty: it is not.
+  std::string run(std::string& out) {
+    while (at_ < text_.size() && why_.empty()) step(out);
+    return why_;
   }
-  return {};
-}
+
+ private:
+  void step(std::string& out) {
+    const char at = text_[at_];
+    if (at == '{' || at == '\0') return refuse("{ in a pattern is not supported: write it as \\{");
+    if (at == '\\' && at_ + 1 < text_.size()) return escape(out);
+    if (at == '[') return bracket(out);
+    if (is_quantifier(at)) return quantifier(out);
+    if (at == '(') groups_.push_back(false);
+    behind_ = Behind::one;
+    if (at == ')' && !groups_.empty()) close();
+    out += text_[at_++];
+  }
+  void refuse(std::string_view why) { why_ = why; }
+
+  void escape(std::string& out) {
+    const char letter = text_[at_ + 1];
+    if (letter >= '0' && letter <= '9') return refuse("a back reference in a pattern is not supported");
+    if (letter == 'd')
+      out += "[0-9]";
+    else
+      out.append("\\").append(1, letter);
+    at_ += 2;
+    behind_ = Behind::one;
+  }
+
+  // A bracket ends at the ] that is not its first; [: :], [. .] and [= =] within are passed over.
+  void bracket(std::string& out) {
+    const size_t begin = at_++;
+    if (at_ < text_.size() && text_[at_] == '^') ++at_;
+    if (at_ < text_.size() && text_[at_] == ']') ++at_;
+    while (at_ < text_.size() && text_[at_] != ']') {
+      if (text_[at_] == '\\') return refuse("a backslash between [ and ] in a pattern is not supported");
+      if (text_[at_] == '\0') return refuse("a zero in a pattern is not supported");
+      const char kind = text_[at_] == '[' && at_ + 1 < text_.size() ? text_[at_ + 1] : '\0';
+      const bool named = kind == ':' || kind == '.' || kind == '=';
+      const size_t end = named ? text_.find(std::string{kind, ']'}, at_ + 2) : std::string::npos;
+      at_ = end == std::string::npos ? at_ + 1 : end + 2;
+    }
+    if (at_ < text_.size()) ++at_;
+    out.append(text_, begin, at_ - begin);
+    behind_ = Behind::one;
+  }
+
+  void quantifier(std::string& out) {
+    if (behind_ == Behind::repeated)
+      return refuse("a *, + or ? behind another, or behind a group that has one, is not supported in a pattern");
+    if (!groups_.empty()) groups_.back() = true;
+    behind_ = Behind::repeated;
+    out += text_[at_++];
+  }
+
+  void close() {
+    const bool repeats = groups_.back();
+    groups_.pop_back();
+    if (repeats && !groups_.empty()) groups_.back() = true;
+    if (repeats) behind_ = Behind::repeated;
+  }
+
+  enum class Behind : uint8_t { one, repeated };  // what a quantifier would be for
+
+  const std::string& text_;
+  size_t at_ = 0;
+  Behind behind_ = Behind::one;
+  std::vector<bool> groups_;  // that are open: whether they have a quantifier
+  std::string why_;
+};
 
 }  // namespace
 
@@ -557,19 +618,31 @@ struct Pattern::Compiled {
 Pattern::Pattern() = default;
 Pattern::~Pattern() = default;
 
-Result<std::shared_ptr<const Pattern>> Pattern::make(const std::string& text) {
-  if (text.size() > kPatternBytesMax) return Error{Errc::invalid_argument, "a pattern is longer than 1,024 bytes"};
-  std::string translated;
-  if (std::string why = translate(text, translated); !why.empty()) return Error{Errc::invalid_argument, std::move(why)};
+Result<std::shared_ptr<Pattern>> Pattern::make(const std::string& text) {
+  if (text.size() > kPatternBytesMax) return Error{Errc::invalid_argument, "a pattern is longer than 256 bytes"};
   std::shared_ptr<Pattern> made(new Pattern);
-  made->compiled_ = std::make_unique<Compiled>();
-  made->compiled_->made = ::regcomp(&made->compiled_->regex, translated.c_str(), REG_EXTENDED | REG_NOSUB) == 0;
-  if (!made->compiled_->made) return Error{Errc::invalid_argument, "invalid pattern /" + text + "/"};
-  return std::shared_ptr<const Pattern>(std::move(made));
+  if (std::string why = PatternReader(text).run(made->text_); !why.empty())
+    return Error{Errc::invalid_argument, std::move(why)};
+  return made;
+}
+
+Result<void> Pattern::compile() {
+  if (compiled_) return {};
+  auto compiled = std::make_unique<Compiled>();
+  compiled->made = ::regcomp(&compiled->regex, text_.c_str(), REG_EXTENDED | REG_NOSUB) == 0;
+  if (!compiled->made) return Error{Errc::invalid_argument, "invalid pattern /" + text_ + "/"};
+  compiled_ = std::move(compiled);
+  return {};
 }
 
 bool Pattern::matches(const std::string& text) const {
-  return ::regexec(&compiled_->regex, text.c_str(), 0, nullptr, 0) == 0;
+  return compiled_ && ::regexec(&compiled_->regex, text.c_str(), 0, nullptr, 0) == 0;
+}
+
+Result<void> compile_patterns(const Condition& condition) {
+  if (condition.pattern) HEPTANE_TRY(condition.pattern->compile());
+  for (const Condition& part : condition.parts) HEPTANE_TRY(compile_patterns(part));
+  return {};
 }
 
 bool holds(const Condition& condition, const std::vector<std::pair<std::string, std::string>>& tags) {

@@ -48,6 +48,16 @@ std::unique_ptr<net::Session> ProjectionProtocol::open(const net::Address&) {
   return std::make_unique<ProjectionSession>(projection_);
 }
 
+// A clean end leaves nothing that only the log has.
+Projection::~Projection() {
+  if (more_to_load_) return;
+  while (store_.flush()) {
+  }
+  store_.begin_flush();
+  while (store_.flush()) {
+  }
+}
+
 void Projection::attach(net::SessionContext& context) {
   context_ = &context;
   ask();
@@ -64,11 +74,13 @@ void Projection::poke() {
 
 void Projection::ask() {
   state_ = State::asking;
+  retry_timer_ = 0;
   if (!context_->query(++last_request_, {kSeriesMachineId, kQueryDatabases, {}, {}})) retry_later();
 }
 
 void Projection::on_reply(const Reply& reply) {
-  if (!reply.ok() || reply.numbers[0] == static_cast<int64_t>(kNoPartition)) {
+  if (!reply.ok()) return retry_later();
+  if (reply.numbers[0] == static_cast<int64_t>(kNoPartition)) {
     state_ = State::idle;
     return;
   }
@@ -82,14 +94,17 @@ void Projection::work(State state, std::function<void()> job) {
   if (!context_->work(++last_request_, std::move(job))) retry_later();
 }
 
+// Nothing else is under way: what begins something forgets the timer.
 void Projection::retry_later() { retry_timer_ = context_->arm(kRetryNs); }
 
 // Nothing is under way.
 void Projection::go_on() {
+  retry_timer_ = 0;
   if (!store_.failed().empty()) {
     state_ = State::failed;
     return report_("series: " + store_.failed());
   }
+  report_files();
   if (more_to_load_) return work(State::loading, [this] { more_to_load_ = store_.load(); });
   const bool write = store_.is_flushing() && (caught_up_ || store_.is_full());
   if (write || flush_wanted_)
@@ -99,6 +114,14 @@ void Projection::go_on() {
   if (subscribed_) return;
   subscribed_ = context_->subscribe(partition_, store_.applied()) != 0;
   if (!subscribed_) retry_later();
+}
+
+void Projection::report_files() {
+  if (said_many_files_ || store_.files_count() < kManyFiles) return;
+  said_many_files_ = true;
+  report_("series: there are " + std::to_string(store_.files_count()) +
+          " chunk files, which are not merged: starts and queries over long times take longer with each; a larger "
+          "series.head_bytes makes fewer");
 }
 
 void Projection::read() {
@@ -111,9 +134,11 @@ void Projection::on_records(const net::RecordsRead& records) {
   if (records.error && records.log_start > store_.applied()) {
     report_("series: the log begins at " + std::to_string(records.log_start) +
             " of iot.lines, the chunk files end at " + std::to_string(store_.applied()) +
-            ": what lies between is not shown");
+            ": what lies between is not shown, and every answer says so");
     return work(State::working, [this, start = records.log_start] { store_.skip_to(start); });
   }
+  if (records.error && records.durable_end < store_.applied())
+    return work(State::working, [this, end = records.durable_end] { store_.refuse_log(end); });
   if (records.error) return retry_later();
   caught_up_ = records.batches.empty();
   if (caught_up_) return go_on();

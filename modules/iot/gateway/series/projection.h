@@ -1,5 +1,6 @@
 // Feeds the store from `iot.lines`: a session without a peer reads behind the watermark and hands what it read to the worker, one job
-// at a time; in between it has the store write what is due. Begins when there is a database. The I/O thread's.
+// at a time; in between it has the store write what is due, and what is left when it ends, which is after the last job. Begins when
+// there is a database. The I/O thread's.
 #pragma once
 
 #include <functional>
@@ -17,8 +18,14 @@ class Projection {
   static constexpr int64_t kFlushEveryNs =
       int64_t{3'600} * 1'000'000'000;  // what the log may trim is in files long before
 
-  Projection(Disk& disk, std::string directory, uint64_t head_bytes, std::function<void(const std::string&)> report)
-      : store_(disk, std::move(directory), head_bytes), report_(std::move(report)) {}
+  static constexpr uint64_t kManyFiles = 4'096;  // are said once
+
+  Projection(Disk& disk, std::string directory, uint64_t head_bytes, LogId log_id,
+             std::function<void(const std::string&)> report)
+      : store_(disk, std::move(directory), head_bytes, log_id), report_(std::move(report)) {}
+  ~Projection();
+  Projection(const Projection&) = delete;
+  Projection& operator=(const Projection&) = delete;
 
   void attach(net::SessionContext& context);
   void detach();
@@ -42,6 +49,7 @@ class Projection {
   void read();
   void work(State state, std::function<void()> job);
   void retry_later();
+  void report_files();
 
   SeriesStore store_;
   std::function<void(const std::string&)> report_;
@@ -55,6 +63,7 @@ class Projection {
   net::SessionTimerId flush_timer_ = 0;
   net::SessionTimerId retry_timer_ = 0;
   bool flush_wanted_ = false;
+  bool said_many_files_ = false;
 };
 
 // Opens the projection's one session.

@@ -1,5 +1,5 @@
 // Queries: statement by statement, in the order sent. What is asked of the points waits until the projection shows what was synced when
-// the question came, a second at most.
+// the question came, a second at most. All answers to a request share one budget, and few requests hold answers at a time.
 
 #include <algorithm>
 #include <charconv>
@@ -25,10 +25,32 @@ constexpr int64_t kWaitNs = 1'000'000'000;
 constexpr int64_t kLookEveryNs = 1'000'000;
 constexpr size_t kChunkRows = 10'000;
 constexpr size_t kPieceBytes = 64 << 10;  // of the response, at least
+constexpr size_t kQueriesMax = 4;         // that hold answers, until they are sent
+constexpr int64_t kQueryWaitNs = 5'000'000'000;
+constexpr int64_t kQueryLookEveryNs = 5'000'000;
+
+// How many hold answers. The I/O thread's.
+class QueryPlaces {
+ public:
+  bool take() { return taken_ < kQueriesMax && ++taken_ > 0; }
+  void give_back() { --taken_; }
+
+ private:
+  size_t taken_ = 0;
+};
 
 struct Querying {
-  explicit Querying(Projection& projection) : shown(projection) {}
+  Querying(Projection& projection, std::shared_ptr<QueryPlaces> all) : shown(projection), places(std::move(all)) {}
+  ~Querying() {
+    if (has_place) places->give_back();
+  }
+  Querying(const Querying&) = delete;
+  Querying& operator=(const Querying&) = delete;
+
   Projection& shown;
+  const std::shared_ptr<QueryPlaces> places;
+  bool has_place = false;
+  const std::shared_ptr<AnswerBudget> budget = std::make_shared<AnswerBudget>();
   std::vector<Statement> statements;
   size_t next = 0;
   std::string database;
@@ -63,6 +85,9 @@ void send_pieces(HttpExchange& exchange, const QueryingPointer& querying) {
 }
 
 void respond(HttpExchange& exchange, const QueryingPointer& querying) {
+  if (const uint64_t gap = querying->shown.store().gap_records(); gap > 0)
+    querying->form.warning =
+        std::to_string(gap) + " records of iot.lines are not shown: the log did not hold them any more";
   querying->writer = std::make_unique<ResultWriter>(std::move(querying->answers), querying->form);
   if (querying->form.chunk_rows == 0) {
     std::string first = querying->writer->next();
@@ -103,7 +128,7 @@ void wait_for(HttpExchange& exchange, const QueryingPointer& querying, Offset en
   const Offset applied = querying->shown.store().applied();
   if (applied >= end) {
     const auto run = std::make_shared<StatementRun>(querying->shown.store(), querying->statements[querying->next],
-                                                    std::move(database), querying->now_ns);
+                                                    std::move(database), querying->now_ns, querying->budget);
     return work(exchange, querying, run);
   }
   if (exchange.context().monotonic_ns() >= until_ns)
@@ -112,6 +137,21 @@ void wait_for(HttpExchange& exchange, const QueryingPointer& querying, Offset en
                     " are written: ask again");
   exchange.pause(kLookEveryNs, [querying, end, until_ns, database = std::move(database)](HttpExchange& waited) {
     wait_for(waited, querying, end, until_ns, database);
+  });
+}
+
+// Waits for a place, then for the projection.
+void enter(HttpExchange& exchange, const QueryingPointer& querying, Offset end, int64_t until_ns,
+           std::string database) {
+  const int64_t now_ns = exchange.context().monotonic_ns();
+  querying->has_place = querying->has_place || querying->places->take();
+  if (querying->has_place) return wait_for(exchange, querying, end, now_ns + kWaitNs, std::move(database));
+  if (now_ns >= until_ns) {
+    const std::string why = std::to_string(kQueriesMax) + " queries are being answered: ask again";
+    return querying->answers.empty() ? exchange.respond(error_v1(503, why)) : fail(exchange, querying, why);
+  }
+  exchange.pause(kQueryLookEveryNs, [querying, end, until_ns, database = std::move(database)](HttpExchange& waited) {
+    enter(waited, querying, end, until_ns, database);
   });
 }
 
@@ -142,7 +182,7 @@ void look(HttpExchange& exchange, const QueryingPointer& querying, const Reply& 
   if (!may(exchange, database, auth::Verb::read)) return fail(exchange, querying, "not allowed to read " + database);
   if (std::find(names.begin(), names.end(), database) == names.end())
     return fail(exchange, querying, "database not found: " + database);
-  wait_for(exchange, querying, reply.numbers[1], exchange.context().monotonic_ns() + kWaitNs, std::move(database));
+  enter(exchange, querying, reply.numbers[1], exchange.context().monotonic_ns() + kQueryWaitNs, std::move(database));
 }
 
 void change_database(HttpExchange& exchange, const QueryingPointer& querying, bool create) {
@@ -185,11 +225,11 @@ std::string read_form(const http::HttpRequest& request, AnswerForm& form) {
   return {};
 }
 
-void query(HttpExchange& exchange, Projection& projection) {
+void query(HttpExchange& exchange, Projection& projection, const std::shared_ptr<QueryPlaces>& places) {
   const http::HttpRequest& request = exchange.request();
   const auto text = parameter(request, "q");
   if (!text || text->empty()) return exchange.respond(error_v1(400, "missing required parameter \"q\""));
-  auto querying = std::make_shared<Querying>(projection);
+  auto querying = std::make_shared<Querying>(projection, places);
   querying->now_ns = exchange.context().utc_ns();
   querying->database = parameter(request, "db").value_or("");
   if (std::string why = read_form(request, querying->form); !why.empty()) return exchange.respond(error_v1(400, why));
@@ -203,7 +243,9 @@ void query(HttpExchange& exchange, Projection& projection) {
 
 void add_query_routes(http::HttpRouter& router, Projection& projection) {
   const http::RouteOptions options{.any_content_type = true, .needs = {.open = false, .in_handler = true}};
-  const auto handler = [&projection](HttpExchange& exchange) { query(exchange, projection); };
+  const auto handler = [&projection, places = std::make_shared<QueryPlaces>()](HttpExchange& exchange) {
+    query(exchange, projection, places);
+  };
   router.add(http::Method::get, "/query", handler, options);
   router.add(http::Method::post, "/query", handler, options);
 }

@@ -14,6 +14,7 @@ namespace heptane::iot::series {
 namespace {
 
 constexpr size_t kPieceRows = 5'000;
+constexpr size_t kPieceBytes = 256 << 10;  // a row more, at most
 
 void append_text(std::string& out, std::string_view text) {
   http::JsonWriter writer;
@@ -83,7 +84,7 @@ size_t ResultWriter::write_series(std::string& out, size_t most, bool partial_wo
   const bool times = table.columns.front() == "time";
   const size_t until = std::min(table.rows.size(), row_ + most);
   const size_t begin = row_;
-  for (; row_ < until; ++row_) {
+  for (; row_ < until && (row_ == begin || out.size() < kPieceBytes); ++row_) {
     if (row_ > (partial_word ? begin : 0)) out += ',';
     out += '[';
     for (size_t i = 0; i < table.rows[row_].size(); ++i) {
@@ -92,6 +93,7 @@ size_t ResultWriter::write_series(std::string& out, size_t most, bool partial_wo
     }
     out += ']';
   }
+  const size_t written = row_ - begin;
   const bool whole = row_ == table.rows.size();
   if (whole || partial_word) out += ']';
   if (partial_word && !whole) out += ",\"partial\":true";
@@ -100,12 +102,17 @@ size_t ResultWriter::write_series(std::string& out, size_t most, bool partial_wo
     ++table_;
     row_ = 0;
   }
-  return until - begin;
+  return written;
 }
 
 void ResultWriter::open_statement(std::string& out) const {
   out += "{\"statement_id\":";
   append_number(out, statement_);
+  if (!form_.warning.empty()) {
+    out += ",\"messages\":[{\"level\":\"warning\",\"text\":";
+    append_text(out, form_.warning);
+    out += "}]";
+  }
   if (!answers_[statement_].error.empty()) {
     out += ",\"error\":";
     append_text(out, answers_[statement_].error);
@@ -138,7 +145,7 @@ std::string ResultWriter::next_chunk() {
 std::string ResultWriter::next_part() {
   std::string out;
   if (!std::exchange(begun_, true)) out += "{\"results\":[";
-  for (size_t rows = 0; rows < kPieceRows && statement_ < answers_.size();) {
+  for (size_t rows = 0; rows < kPieceRows && out.size() < kPieceBytes && statement_ < answers_.size();) {
     const StatementAnswer& answer = answers_[statement_];
     if (table_ == 0 && row_ == 0) {
       if (statement_ > 0) out += ',';

@@ -17,13 +17,14 @@ struct StatementAnswer {
 struct AnswerForm {
   int64_t unit_ns = 0;    // of times; 0: as RFC 3339 says
   size_t chunk_rows = 0;  // 0: not chunked
+  std::string warning;    // said with every result; empty: none
 };
 
 class ResultWriter {
  public:
   ResultWriter(std::vector<StatementAnswer> answers, AnswerForm form) : answers_(std::move(answers)), form_(form) {}
   bool done() const { return done_; }
-  // Some thousand rows at most.
+  // Some thousand rows and 256 KiB at most, but one row.
   std::string next();
 
  private:

@@ -10,11 +10,16 @@ namespace heptane::iot::series {
 namespace {
 
 constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr size_t kNodeBytes = 48;  // of an entry of a map beside what is in it
 
 Error wrong(std::string message) { return {Errc::invalid_argument, std::move(message)}; }
 
 Error too_much() {
   return wrong("the answer would be more than 2,000,000 values: ask for less time, fewer series or a LIMIT");
+}
+
+Error too_large() {
+  return wrong("the answer would take more than 256 MiB: ask for less time, fewer series or a LIMIT");
 }
 
 Cell cell_of(const Column& column, size_t i) {
@@ -133,13 +138,22 @@ void draw_line(std::vector<std::vector<Cell>>& rows, size_t column, size_t from,
 
 }  // namespace
 
-Result<std::unique_ptr<SelectRun>> SelectRun::begin(const Select& select, const PointSource& source, int64_t now_ns) {
-  std::unique_ptr<SelectRun> run(new SelectRun(select, source));
+Result<void> AnswerBudget::charge(size_t cells, size_t bytes) {
+  if (cells > cells_max_ - used_.cells) return too_much();
+  if (bytes > bytes_max_ - used_.bytes) return too_large();
+  used_ = {used_.cells + cells, used_.bytes + bytes};
+  return {};
+}
+
+Result<std::unique_ptr<SelectRun>> SelectRun::begin(const Select& select, const PointSource& source, int64_t now_ns,
+                                                    std::shared_ptr<AnswerBudget> budget) {
+  std::unique_ptr<SelectRun> run(new SelectRun(select, source, std::move(budget)));
   HEPTANE_TRY(run->plan(now_ns));
   return run;
 }
 
 Result<void> SelectRun::plan(int64_t now_ns) {
+  if (select_.where) HEPTANE_TRY(compile_patterns(*select_.where));
   range_ = select_.time;
   if (select_.interval_ns > 0 && !select_.has_upper) range_.to = std::min(range_.to, now_ns);
   const std::vector<FieldInfo> fields = source_.fields(select_.source.measurement);
@@ -215,6 +229,11 @@ Result<void> SelectRun::plan_groups(const std::vector<FieldInfo>& fields) {
     std::vector<std::string> values;
     values.reserve(by.size());
     for (const std::string& key : by) values.push_back(tag_of(*one, key));
+    if (!groups_.contains(values)) {
+      size_t bytes = sizeof(Group) + kNodeBytes;
+      for (size_t i = 0; i < by.size(); ++i) bytes += 3 * sizeof(std::string) + by[i].size() + 2 * values[i].size();
+      HEPTANE_TRY(budget_->charge(0, bytes));
+    }
     Group& group = groups_[values];
     group.series.push_back(one);
     if (!group.tags.empty() || by.empty()) continue;
@@ -224,6 +243,7 @@ Result<void> SelectRun::plan_groups(const std::vector<FieldInfo>& fields) {
 }
 
 void SelectRun::begin_group() {
+  before_group_ = budget_->used();
   series_at_ = 0;
   output_at_ = 0;
   from_ = range_.from;
@@ -252,8 +272,7 @@ Result<bool> SelectRun::step() {
     if (more && enough()) more = false;
   }
   if (more || next_column()) return true;
-  finish_group();
-  if (cells_ > kCellsMax) return too_much();
+  HEPTANE_TRY(finish_group());
   if (++group_ == groups_.end()) return false;
   begin_group();
   return true;
@@ -277,14 +296,24 @@ Result<void> SelectRun::use(const Piece& piece) {
 
 Result<void> SelectRun::use_raw(const Column& column) {
   for (size_t i = 0; i < column.size(); ++i) {
-    std::vector<Cell>& row = rows_[{column.times[i], series_at_}];
-    if (row.empty()) row.resize(outputs_.size());
+    const auto [at, made] = rows_.try_emplace({column.times[i], series_at_});
+    if (made) HEPTANE_TRY(budget_->charge(outputs_.size(), row_bytes() + kNodeBytes));
+    std::vector<Cell>& row = at->second;
+    if (made) row.resize(outputs_.size());
     row[output_at_] = cell_of(column, i);
-    if (select_.limit && rows_.size() > wanted_rows())
-      rows_.erase(select_.descending ? rows_.begin() : std::prev(rows_.end()));
-    if (cells_ + rows_.size() * outputs_.size() > kCellsMax) return too_much();
+    HEPTANE_TRY(budget_->charge(0, bytes_of_text(row[output_at_])));
+    if (select_.limit && rows_.size() > wanted_rows()) let_go();
   }
   return {};
+}
+
+// The row that a LIMIT does not want.
+void SelectRun::let_go() {
+  const auto at = select_.descending ? rows_.begin() : std::prev(rows_.end());
+  size_t bytes = row_bytes() + kNodeBytes;
+  for (const Cell& cell : at->second) bytes += bytes_of_text(cell);
+  budget_->give_back(outputs_.size(), bytes);
+  rows_.erase(at);
 }
 
 // Where 64 bits end, at the edge.
@@ -296,12 +325,6 @@ int64_t SelectRun::window_of(int64_t time) const {
   if (behind < 0) behind += select_.interval_ns;
   int64_t window = 0;
   return __builtin_sub_overflow(time, behind, &window) ? time : window;
-}
-
-Result<void> SelectRun::hold(size_t count) {
-  cells_ += count;
-  if (cells_ > kCellsMax) return too_much();
-  return {};
 }
 
 // Whether this point is the chosen one of its window, of what has come so far.
@@ -316,21 +339,32 @@ bool SelectRun::takes_over(Function function, FieldType type, const Accumulator&
   }
 }
 
+Result<void> SelectRun::take_over(Accumulator& into, const Column& column, size_t i) {
+  into.time = column.times[i];
+  if (!column.is_text()) {
+    into.bits = column.bits[i];
+    return {};
+  }
+  budget_->give_back(0, into.text.size());
+  into.text.clear();
+  HEPTANE_TRY(budget_->charge(0, column.texts[i].size()));
+  into.text = column.texts[i];
+  return {};
+}
+
 Result<void> SelectRun::use_windows(const Column& column) {
   const Function function = inner_of(outputs_[output_at_].selected);
   const bool holding = function == Function::percentile || function == Function::none;
-  if (holding) HEPTANE_TRY(hold(column.size()));
+  if (holding) HEPTANE_TRY(budget_->charge(column.size(), 2 * column.size() * sizeof(Held)));
   Windows& windows = windows_[output_at_];
   for (size_t i = 0; i < column.size(); ++i) {
     const int64_t time = column.times[i];
     const uint64_t bits = column.is_text() ? 0 : column.bits[i];
-    Accumulator& into = windows[window_of(time)];
+    const auto [at, made] = windows.try_emplace(window_of(time));
+    if (made) HEPTANE_TRY(budget_->charge(0, sizeof(Windows::value_type) + kNodeBytes));
     if (windows.size() > kCellsMax) return too_much();
-    if (takes_over(function, column.type, into, time, bits)) {
-      into.time = time;
-      into.bits = bits;
-      if (column.is_text()) into.text = column.texts[i];
-    }
+    Accumulator& into = at->second;
+    if (takes_over(function, column.type, into, time, bits)) HEPTANE_TRY(take_over(into, column, i));
     ++into.count;
     into.whole_sum += bits;
     if (!column.is_text()) into.real_sum += real_of(column.type, bits);
@@ -364,7 +398,8 @@ Cell SelectRun::result_of(const Output& output, Accumulator& accumulator) const 
   }
 }
 
-void SelectRun::finish_group() {
+// What the group was made from goes; what it answers stays charged.
+Result<void> SelectRun::finish_group() {
   Table table;
   table.name = select_.source.measurement;
   table.tags = group_->second.tags;
@@ -372,104 +407,136 @@ void SelectRun::finish_group() {
   for (const Output& output : outputs_) table.columns.push_back(output.selected.column);
   name_apart(table.columns);
   if (!select_.aggregates())
-    finish_raw(table);
+    HEPTANE_TRY(finish_raw(table));
   else if (outputs_.front().selected.function == Function::derivative)
-    finish_derivative(table);
+    HEPTANE_TRY(finish_derivative(table));
   else
-    finish_windows(table);
-  cells_ += table.rows.size() * table.columns.size();
+    HEPTANE_TRY(finish_windows(table));
   finish_rows(table);
+  rows_.clear();
+  windows_.clear();
+  size_t bytes = sizeof(Table) + table.rows.size() * bytes_of_row(table.columns.size());
+  for (const std::vector<Cell>& row : table.rows)
+    for (const Cell& cell : row) bytes += bytes_of_text(cell);
+  budget_->reset(before_group_);
+  HEPTANE_TRY(budget_->charge(table.rows.size() * table.columns.size(), bytes));
   if (!table.rows.empty()) tables_.push_back(std::move(table));
+  return {};
 }
 
-void SelectRun::finish_raw(Table& table) {
-  for (auto& [key, cells] : rows_) {
+Result<void> SelectRun::finish_raw(Table& table) {
+  for (auto at = rows_.begin(); at != rows_.end(); at = rows_.erase(at)) {
     std::vector<Cell>& row = table.rows.emplace_back();
-    row.emplace_back(key.first);
-    for (size_t i = 0; i < cells.size(); ++i) {
+    row.reserve(outputs_.size() + 1);
+    row.emplace_back(at->first.first);
+    for (size_t i = 0; i < outputs_.size(); ++i) {
       const Output& output = outputs_[i];
       std::string tag =
-          output.is_tag ? tag_of(*group_->second.series[key.second], output.selected.field) : std::string();
-      row.push_back(tag.empty() ? std::move(cells[i]) : Cell(std::move(tag)));
+          output.is_tag ? tag_of(*group_->second.series[at->first.second], output.selected.field) : std::string();
+      HEPTANE_TRY(budget_->charge(0, tag.size()));
+      row.push_back(tag.empty() ? std::move(at->second[i]) : Cell(std::move(tag)));
     }
   }
-  rows_.clear();
+  return {};
 }
 
-void SelectRun::finish_windows(Table& table) {
+Result<void> SelectRun::finish_windows(Table& table) {
   std::set<int64_t> times;
   for (const Windows& windows : windows_)
-    for (const auto& [time, accumulator] : windows) times.insert(time);
-  if (times.empty()) return;
+    for (const auto& [time, accumulator] : windows)
+      if (times.insert(time).second) HEPTANE_TRY(budget_->charge(table.columns.size(), kNodeBytes + row_bytes()));
+  if (times.empty()) return {};
+  table.rows.reserve(times.size());
   for (const int64_t time : times) {
     std::vector<Cell>& row = table.rows.emplace_back();
+    row.reserve(table.columns.size());
     row.emplace_back(time);
     for (size_t i = 0; i < outputs_.size(); ++i) {
       const auto found = windows_[i].find(time);
       row.push_back(found == windows_[i].end() ? Cell() : result_of(outputs_[i], found->second));
+      HEPTANE_TRY(budget_->charge(0, bytes_of_text(row.back())));
     }
   }
   if (select_.interval_ns > 0) return finish_filled(table);
   const bool chosen = outputs_.size() == 1 && chooses(outputs_.front().selected.function);
   const int64_t bound = select_.has_lower ? range_.from : 0;
   table.rows.front().front() = chosen ? windows_.front().begin()->second.time : bound;
+  return {};
 }
 
-// Puts the windows in between that no point fell into.
-void SelectRun::finish_filled(Table& table) {
-  if (select_.fill == Fill::none) return;
-  const int64_t first = select_.has_lower ? window_of(range_.from) : std::get<int64_t>(table.rows.front().front());
-  const int64_t last = window_of(range_.to);
-  const auto span = static_cast<uint64_t>(last) - static_cast<uint64_t>(first);
-  const uint64_t count = span / static_cast<uint64_t>(select_.interval_ns) + 1;
-  if (count * table.columns.size() > kCellsMax) {
-    cells_ = kCellsMax + 1;
-    return;
+// Puts the windows in between that no point fell into. What is there is within the range, and its windows among these.
+Result<void> SelectRun::finish_filled(Table& table) {
+  if (select_.fill == Fill::none) return {};
+  const auto time_in = [&](const std::vector<Cell>& row) { return std::get<int64_t>(row.front()); };
+  const int64_t first = select_.has_lower ? window_of(range_.from) : time_in(table.rows.front());
+  const int64_t last = std::max(window_of(range_.to), time_in(table.rows.back()));
+  const uint64_t steps =
+      (static_cast<uint64_t>(last) - static_cast<uint64_t>(first)) / static_cast<uint64_t>(select_.interval_ns);
+  if (steps >= kCellsMax / table.columns.size()) return too_much();
+  const uint64_t count = steps + 1;
+  if (count > table.rows.size()) {
+    const uint64_t more = count - table.rows.size();
+    HEPTANE_TRY(budget_->charge(more * table.columns.size(), more * row_bytes()));
   }
   std::vector<std::vector<Cell>> rows;
   rows.reserve(count);
   size_t at = 0;
   for (uint64_t i = 0; i < count; ++i) {
-    const int64_t time = first + static_cast<int64_t>(i) * select_.interval_ns;
-    const bool there = at < table.rows.size() && std::get<int64_t>(table.rows[at].front()) == time;
+    const auto time =
+        static_cast<int64_t>(static_cast<uint64_t>(first) + i * static_cast<uint64_t>(select_.interval_ns));
+    const bool there = at < table.rows.size() && time_in(table.rows[at]) == time;
     std::vector<Cell> row(there ? std::move(table.rows[at++]) : std::vector<Cell>(table.columns.size()));
     row.front() = time;
     rows.push_back(std::move(row));
   }
   table.rows = std::move(rows);
-  fill_gaps(table.rows);
+  return fill_gaps(table.rows);
 }
 
-void SelectRun::fill_gaps(std::vector<std::vector<Cell>>& rows) const {
+Result<void> SelectRun::fill_gaps(std::vector<std::vector<Cell>>& rows) {
   for (size_t column = 1; column <= outputs_.size(); ++column) {
-    const bool counts = outputs_[column - 1].selected.function == Function::count;
     std::optional<size_t> before;  // the last row with a value
     for (size_t i = 0; i < rows.size(); ++i) {
-      Cell& cell = rows[i][column];
-      if (!is_none(cell)) {
-        if (before && select_.fill == Fill::linear && is_numeric(cell)) draw_line(rows, column, *before, i);
-        before = i;
-      } else if (select_.fill == Fill::previous && before) {
-        cell = rows[*before][column];
-      } else if (select_.fill == Fill::number) {
-        cell = counts ? Cell(whole_of(select_.fill_number)) : Cell(select_.fill_number);
-      } else if (select_.fill == Fill::null && counts) {
-        cell = int64_t{0};
+      const Cell& cell = rows[i][column];
+      if (is_none(cell)) {
+        HEPTANE_TRY(fill_gap(rows, column, i, before));
+        continue;
       }
+      if (before && select_.fill == Fill::linear && is_numeric(cell)) draw_line(rows, column, *before, i);
+      before = i;
     }
   }
+  return {};
 }
 
-void SelectRun::add_derivatives(Table& table, const std::vector<std::pair<int64_t, double>>& points, int64_t unit_ns) {
+Result<void> SelectRun::fill_gap(std::vector<std::vector<Cell>>& rows, size_t column, size_t row,
+                                 std::optional<size_t> before) {
+  const bool counts = outputs_[column - 1].selected.function == Function::count;
+  Cell& cell = rows[row][column];
+  if (select_.fill == Fill::previous && before) {
+    HEPTANE_TRY(budget_->charge(0, bytes_of_text(rows[*before][column])));
+    cell = rows[*before][column];
+  } else if (select_.fill == Fill::number) {
+    cell = counts ? Cell(whole_of(select_.fill_number)) : Cell(select_.fill_number);
+  } else if (select_.fill == Fill::null && counts) {
+    cell = int64_t{0};
+  }
+  return {};
+}
+
+Result<void> SelectRun::add_derivatives(Table& table, const std::vector<std::pair<int64_t, double>>& points,
+                                        int64_t unit_ns) {
   for (size_t i = 1; i < points.size(); ++i) {
     const double elapsed = static_cast<double>(points[i].first) - static_cast<double>(points[i - 1].first);
     if (elapsed <= 0) continue;
     const double change = points[i].second - points[i - 1].second;
+    HEPTANE_TRY(budget_->charge(0, row_bytes()));
     table.rows.push_back({Cell(points[i].first), Cell(change / (elapsed / static_cast<double>(unit_ns)))});
   }
+  return {};
 }
 
-void SelectRun::finish_derivative(Table& table) {
+Result<void> SelectRun::finish_derivative(Table& table) {
   const Output& output = outputs_.front();
   std::vector<std::pair<int64_t, double>> points;
   if (output.selected.inner == Function::none) {
@@ -478,11 +545,11 @@ void SelectRun::finish_derivative(Table& table) {
     std::stable_sort(points.begin(), points.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     return add_derivatives(table, points, output.selected.unit_ns > 0 ? output.selected.unit_ns : kSecondNs);
   }
-  finish_windows(table);
+  HEPTANE_TRY(finish_windows(table));
   for (const std::vector<Cell>& row : table.rows)
     if (is_numeric(row[1])) points.emplace_back(std::get<int64_t>(row.front()), number_in(row[1]));
   table.rows.clear();
-  add_derivatives(table, points, output.selected.unit_ns > 0 ? output.selected.unit_ns : select_.interval_ns);
+  return add_derivatives(table, points, output.selected.unit_ns > 0 ? output.selected.unit_ns : select_.interval_ns);
 }
 
 void SelectRun::finish_rows(Table& table) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <set>
 #include <utility>
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr size_t kNumberBytes = 16;  // of a point in the head: its time and its bits
 constexpr size_t kTextBytes = 40;    // beside its bytes
+constexpr size_t kRecordBytes = 64;  // beside key and value
 constexpr size_t kFlushPoints = 256 << 10;
 constexpr size_t kFlushColumns = 2'048;  // of a slice
 
@@ -100,6 +102,7 @@ void SeriesStore::fail(const Error& error) {
 void SeriesStore::count() {
   points_count_.store(points_, std::memory_order_relaxed);
   files_count_.store(manifest_.files.size(), std::memory_order_relaxed);
+  gap_records_.store(static_cast<uint64_t>(manifest_.gap_to - manifest_.gap_from), std::memory_order_relaxed);
   head_bytes_shown_.store(head_bytes_, std::memory_order_relaxed);
 }
 
@@ -113,51 +116,82 @@ bool SeriesStore::load() {
 Result<bool> SeriesStore::load_next() {
   if (!loading_) {
     HEPTANE_TRY(log::make_durable_directory(disk_, directory_));
-    auto manifest = read_manifest(disk_, directory_);
-    if (!manifest && manifest.error().code != Errc::not_found) return manifest.error();
-    if (manifest) manifest_ = std::move(*manifest);
+    const Result<bool> there = load_manifest();
+    if (!there) return there.error();
+    HEPTANE_TRY(remove_strays(*there));
     loading_ = 0;
-    HEPTANE_TRY(remove_strays());
     return true;
   }
   if (*loading_ == manifest_.files.size()) {
     applied_.store(manifest_.offset, std::memory_order_release);
     return false;
   }
-  const Manifest::NamedFile& named = manifest_.files[(*loading_)++];
-  next_number_ = std::max(next_number_, named.number + 1);
+  HEPTANE_TRY(load_file(manifest_.files[(*loading_)++]));
+  return true;
+}
+
+// False: there is none.
+Result<bool> SeriesStore::load_manifest() {
+  auto manifest = read_manifest(disk_, directory_);
+  if (!manifest && manifest.error().code != Errc::not_found) return manifest.error();
+  if (!manifest) {
+    manifest_.log_id = log_id_;
+    return false;
+  }
+  if (manifest->log_id != log_id_)
+    return Error{Errc::corrupt, directory_ +
+                                    " was made from another log: restore the one that belongs to this, or delete it "
+                                    "while the server is stopped, which builds it again as far as the log reaches"};
+  manifest_ = std::move(*manifest);
+  next_number_ = manifest_.last_number + 1;
+  return true;
+}
+
+Result<void> SeriesStore::load_file(const Manifest::NamedFile& named) {
   struct Found {
     std::string database, key, field;
     FieldType type;
     std::vector<ChunkPlace> chunks;
   };
   std::vector<Found> found;
-  auto file = ChunkFile::open(
-      disk_, directory_ + "/" + chunk_file_name(named.number), named.bytes, [&](const StoredField& one) {
-        found.push_back(
-            {std::string(one.database), std::string(one.key), std::string(one.field), one.type, one.chunks});
-      });
+  auto file = ChunkFile::open(files_, path_of(named.number), named.bytes, [&](const StoredField& one) {
+    found.push_back({std::string(one.database), std::string(one.key), std::string(one.field), one.type, one.chunks});
+  });
   if (!file) return file.error();
   const std::shared_ptr<ChunkFile> shared = std::move(*file);
   for (const Found& one : found)
     install({one.database, one.key, one.field, one.type, one.chunks}, named.number, shared);
-  return true;
+  if (contents_[named.number].live.empty()) dead_files_ = true;
+  return {};
 }
 
-// What no manifest names was never believed.
-Result<void> SeriesStore::remove_strays() {
-  std::set<std::string> named;
-  for (const Manifest::NamedFile& file : manifest_.files) named.insert(chunk_file_name(file.number));
+// What is numbered behind the manifest's last was never believed, what it says is removed is not needed. Without a manifest that may
+// be the first file alone: others mean that it is lost.
+Result<void> SeriesStore::remove_strays(bool has_manifest) {
   const auto names = disk_.list(directory_);
   if (!names) return names.error();
-  for (const std::string& name : *names)
-    if (name.ends_with(".chunks") && !named.contains(name)) HEPTANE_TRY(disk_.unlink(directory_ + "/" + name));
+  const std::set<uint64_t> removed(manifest_.removed.begin(), manifest_.removed.end());
+  for (const std::string& name : *names) {
+    uint64_t number = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (error != std::errc() || name != chunk_file_name(number)) continue;
+    if (!has_manifest && number != 1)
+      return Error{Errc::corrupt, directory_ +
+                                      " has chunk files and no MANIFEST: restore it from a backup, or delete the "
+                                      "directory while the server is stopped, which builds it again as far as the log "
+                                      "reaches"};
+    if (number > manifest_.last_number || removed.contains(number)) HEPTANE_TRY(disk_.unlink(directory_ + "/" + name));
+  }
   return {};
 }
 
 void SeriesStore::install(const StoredField& stored, uint64_t number, const std::shared_ptr<ChunkFile>& file) {
   const auto dropped = manifest_.drops.find(stored.database);
-  if (dropped != manifest_.drops.end() && number <= dropped->second) return;
+  if (dropped != manifest_.drops.end() && number <= dropped->second) {
+    contents_[number].dropped.emplace(stored.database);
+    return;
+  }
+  contents_[number].live.emplace(stored.database);
   Database& database = databases_[std::string(stored.database)];
   FieldData& field = find_field(database, find_series(database, stored.key), stored.field, stored.type, 0);
   if (field.type != stored.type) return;
@@ -192,6 +226,7 @@ SeriesStore::FieldData& SeriesStore::find_field(Database& database, Series& seri
 
 void SeriesStore::take(Offset offset, std::string_view database, std::string_view lines) {
   if (!failed_.empty() || offset < applied()) return;
+  log_bytes_ += kRecordBytes + database.size() + lines.size();
   if (lines.empty()) {
     drop(database);
   } else {
@@ -206,7 +241,18 @@ void SeriesStore::take(Offset offset, std::string_view database, std::string_vie
 }
 
 void SeriesStore::skip_to(Offset offset) {
-  if (offset > applied()) applied_.store(offset, std::memory_order_release);
+  if (offset <= applied()) return;
+  if (manifest_.gap_from == manifest_.gap_to) manifest_.gap_from = applied();
+  manifest_.gap_to = offset;
+  applied_.store(offset, std::memory_order_release);
+  count();
+}
+
+void SeriesStore::refuse_log(Offset end) {
+  fail({Errc::corrupt, directory_ + " shows iot.lines up to " + std::to_string(applied()) + ", which ends at " +
+                           std::to_string(end) +
+                           ": it is of another or a later log; restore the one that belongs to this log, or delete it "
+                           "while the server is stopped"});
 }
 
 void SeriesStore::take_line(const std::string& name, Database& database, const Line& line) {
@@ -229,14 +275,21 @@ void SeriesStore::take_line(const std::string& name, Database& database, const L
   }
 }
 
-// What is being written would point into it, so that is finished first. The files keep their part until they go.
+// What is being written would point into it, so that is finished first. A file goes when nothing in it is live, at the next flush.
 void SeriesStore::drop(std::string_view database) {
   while (flush()) {
   }
   const auto found = databases_.find(database);
   if (!failed_.empty() || found == databases_.end()) return;
   std::erase_if(dirty_, [&](const Dirty& one) { return one.database == &found->first; });
-  if (!manifest_.files.empty()) manifest_.drops[found->first] = manifest_.files.back().number;
+  bool stored = false;
+  for (auto& [number, content] : contents_) {
+    if (content.live.erase(found->first) == 0) continue;
+    content.dropped.insert(found->first);
+    stored = true;
+    if (content.live.empty()) dead_files_ = true;
+  }
+  if (stored) manifest_.drops[found->first] = manifest_.last_number;
   databases_.erase(found);
   ++generation_;
 }
@@ -253,6 +306,7 @@ void SeriesStore::begin_flush() {
     std::swap(field.frozen, field.head);
   }
   head_bytes_ = 0;
+  log_bytes_ = 0;
 }
 
 bool SeriesStore::flush() {
@@ -266,7 +320,7 @@ bool SeriesStore::flush() {
 Result<bool> SeriesStore::flush_some() {
   Flush& flush = *flush_;
   if (!flush.writer && !flush.columns.empty()) {
-    auto writer = ChunkFileWriter::create(disk_, directory_ + "/" + chunk_file_name(flush.number));
+    auto writer = ChunkFileWriter::create(disk_, path_of(flush.number));
     if (!writer) return writer.error();
     flush.writer = std::move(*writer);
   }
@@ -285,10 +339,38 @@ Result<bool> SeriesStore::flush_some() {
   return false;
 }
 
+// Files without anything live are left out, and drops that no file needs.
+Manifest SeriesStore::next_manifest() const {
+  Manifest next = manifest_;
+  next.removed.clear();
+  for (const auto& [number, content] : contents_)
+    if (content.live.empty()) next.removed.push_back(number);
+  const auto gone = [&](uint64_t number) {
+    return std::binary_search(next.removed.begin(), next.removed.end(), number);
+  };
+  std::erase_if(next.files, [&](const Manifest::NamedFile& file) { return gone(file.number); });
+  std::erase_if(next.drops, [&](const auto& drop) {
+    return std::none_of(contents_.begin(), contents_.end(), [&](const auto& content) {
+      return content.first <= drop.second && !gone(content.first) && content.second.dropped.contains(drop.first);
+    });
+  });
+  return next;
+}
+
+Result<void> SeriesStore::remove_files() {
+  for (const uint64_t number : manifest_.removed) {
+    files_.forget(path_of(number));
+    contents_.erase(number);
+    HEPTANE_TRY(disk_.unlink(path_of(number)));
+  }
+  dead_files_ = false;
+  return {};
+}
+
 // The file, then the manifest that names it; only then does what was in memory go.
 Result<void> SeriesStore::finish_flush() {
   Flush& flush = *flush_;
-  Manifest next = manifest_;
+  Manifest next = next_manifest();
   next.offset = flush.offset;
   std::shared_ptr<ChunkFile> file;
   if (flush.writer) {
@@ -296,20 +378,22 @@ Result<void> SeriesStore::finish_flush() {
     if (!bytes) return bytes.error();
     HEPTANE_TRY(disk_.sync_directory(directory_));
     next.files.push_back({flush.number, *bytes});
-    auto opened =
-        ChunkFile::open(disk_, directory_ + "/" + chunk_file_name(flush.number), *bytes, [](const StoredField&) {});
+    next.last_number = flush.number;
+    auto opened = ChunkFile::open(files_, path_of(flush.number), *bytes, [](const StoredField&) {});
     if (!opened) return opened.error();
     file = std::move(*opened);
   }
   HEPTANE_TRY(write_manifest(disk_, directory_, next));
   manifest_ = std::move(next);
   for (size_t i = 0; i < flush.columns.size(); ++i) {
-    FieldData& field = flush.columns[i].series->fields[flush.columns[i].field];
+    const Dirty& one = flush.columns[i];
+    FieldData& field = one.series->fields[one.field];
     for (const ChunkPlace& place : flush.writer->places()[i]) field.chunks.push_back({file, place});
+    contents_[flush.number].live.insert(*one.database);
     field.frozen = {};
     field.frozen.type = field.type;
   }
-  return {};
+  return remove_files();
 }
 
 std::unique_ptr<PointSource> SeriesStore::source(const std::string& database) const {

@@ -3,8 +3,9 @@
 // behind its offset are read from the log again.
 //
 // Invariants: points of one series and time merge by field, the later record wins; `applied` is one past the last record that queries
-// see; of two crashes apart from each other no synced point is lost as long as the log holds what no manifest covers. Bounds: the
-// head (twice while it is written), and what a series costs, whose number the machine bounds.
+// see; of two crashes apart from each other no synced point is lost as long as the log holds what no manifest covers; what it does not
+// hold is a gap, which the manifest keeps. A file goes when all databases in it are dropped. Bounds: the head (twice while it is
+// written), kLogBytesMax of records that no manifest covers, 64 open files, and what a series costs, whose number the machine bounds.
 //
 // Threads: the worker's, job by job; applied() and the counts any thread's.
 #pragma once
@@ -13,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -25,8 +27,12 @@ namespace heptane::iot::series {
 
 class SeriesStore {
  public:
-  SeriesStore(Disk& disk, std::string directory, uint64_t head_bytes_max)
-      : disk_(disk), directory_(std::move(directory)), head_bytes_max_(head_bytes_max) {}
+  // Records are written to files at the latest when there are so many bytes of them: far less than `iot.lines` keeps.
+  static constexpr uint64_t kLogBytesMax = uint64_t{256} << 20;
+
+  // `log_id`: whose records these are.
+  SeriesStore(Disk& disk, std::string directory, uint64_t head_bytes_max, LogId log_id = {})
+      : disk_(disk), files_(disk), directory_(std::move(directory)), head_bytes_max_(head_bytes_max), log_id_(log_id) {}
 
   // What the manifest names, a file a call. True: there is more.
   bool load();
@@ -34,11 +40,13 @@ class SeriesStore {
   void take(Offset offset, std::string_view database, std::string_view lines);
   // The records up to here are gone from the log and in no file.
   void skip_to(Offset offset);
+  // The log ends at `end`, before what the files hold: they are another's. Nothing is taken any more.
+  void refuse_log(Offset end);
 
   bool is_full() const { return head_bytes_ >= head_bytes_max_; }
-  bool flush_due() const { return !flush_ && is_full(); }
+  bool flush_due() const { return !flush_ && (is_full() || log_bytes_ >= kLogBytesMax || dead_files_); }
   bool is_flushing() const { return flush_ != nullptr; }
-  bool has_unwritten() const { return head_bytes_ > 0 || applied() > manifest_.offset; }
+  bool has_unwritten() const { return head_bytes_ > 0 || applied() > manifest_.offset || dead_files_; }
   // Writes what there is now. Nothing where it is being done, or has failed.
   void begin_flush();
   // A slice of it. True: there is more.
@@ -50,6 +58,8 @@ class SeriesStore {
   Offset applied() const { return applied_.load(std::memory_order_acquire); }
   uint64_t points_count() const { return points_count_.load(std::memory_order_relaxed); }
   uint64_t files_count() const { return files_count_.load(std::memory_order_relaxed); }
+  // How many records of `iot.lines` are in no file, at most, because the log did not hold them any more; any thread.
+  uint64_t gap_records() const { return gap_records_.load(std::memory_order_relaxed); }
   uint64_t head_bytes() const { return head_bytes_shown_.load(std::memory_order_relaxed); }
 
   // Changes when what a source shows is gone: a run over an older one must end.
@@ -98,10 +108,20 @@ class SeriesStore {
     uint64_t number = 0;
     Offset offset = 0;
   };
+  // The databases in a file.
+  struct Content {
+    std::set<std::string, std::less<>> live;
+    std::set<std::string, std::less<>> dropped;
+  };
   class Source;
 
+  std::string path_of(uint64_t number) const { return directory_ + "/" + chunk_file_name(number); }
   Result<bool> load_next();
-  Result<void> remove_strays();
+  Result<bool> load_manifest();
+  Result<void> load_file(const Manifest::NamedFile& named);
+  Result<void> remove_strays(bool has_manifest);
+  Manifest next_manifest() const;
+  Result<void> remove_files();
   void install(const StoredField& stored, uint64_t number, const std::shared_ptr<ChunkFile>& file);
   void take_line(const std::string& name, Database& database, const Line& line);
   Series& find_series(Database& database, std::string_view key);
@@ -113,14 +133,19 @@ class SeriesStore {
   void count();
 
   Disk& disk_;
+  OpenFiles files_;
   const std::string directory_;
   const uint64_t head_bytes_max_;
+  const LogId log_id_;
   std::map<std::string, Database, std::less<>> databases_;
   std::vector<Dirty> dirty_;
   uint64_t head_bytes_ = 0;
   std::unique_ptr<Flush> flush_;
   Manifest manifest_;
-  std::optional<size_t> loading_;  // the next file; none: not begun
+  std::map<uint64_t, Content> contents_;  // by a file's number
+  bool dead_files_ = false;               // some have nothing live
+  uint64_t log_bytes_ = 0;                // of records since the last flush began
+  std::optional<size_t> loading_;         // the next file; none: not begun
   uint64_t next_number_ = 1;
   uint64_t generation_ = 0;
   uint64_t points_ = 0;
@@ -130,6 +155,7 @@ class SeriesStore {
   std::atomic<Offset> applied_{0};
   std::atomic<uint64_t> points_count_{0};
   std::atomic<uint64_t> files_count_{0};
+  std::atomic<uint64_t> gap_records_{0};
   std::atomic<uint64_t> head_bytes_shown_{0};
 };
 

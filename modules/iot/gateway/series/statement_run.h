@@ -1,5 +1,5 @@
-// A SELECT or SHOW over the store, in slices, so that the worker serves others in between. Made by the I/O thread, then the worker's
-// until it is done.
+// A SELECT or SHOW over the store, in slices, so that the worker serves others in between (a SHOW is one slice). What it answers is
+// charged to the request's budget. Made by the I/O thread, then the worker's until it is done.
 #pragma once
 
 #include <memory>
@@ -13,8 +13,13 @@ namespace heptane::iot::series {
 
 class StatementRun {
  public:
-  StatementRun(SeriesStore& store, Statement statement, std::string database, int64_t now_ns)
-      : store_(store), statement_(std::move(statement)), database_(std::move(database)), now_ns_(now_ns) {}
+  StatementRun(SeriesStore& store, Statement statement, std::string database, int64_t now_ns,
+               std::shared_ptr<AnswerBudget> budget)
+      : store_(store),
+        statement_(std::move(statement)),
+        database_(std::move(database)),
+        now_ns_(now_ns),
+        budget_(std::move(budget)) {}
 
   // A slice. True: there is more.
   bool run();
@@ -25,24 +30,29 @@ class StatementRun {
  private:
   bool begin();
   bool fail(std::string why);
+  bool compile();
   void show();
   std::vector<std::string> shown_measurements() const;
   std::vector<const SeriesEntry*> shown_series(const std::string& measurement) const;
-  void show_measurements();
-  void show_series();
-  void show_tag_keys(const std::string& measurement);
-  void show_tag_values(const std::string& measurement);
-  void show_field_keys(const std::string& measurement);
+  Result<void> show_some();
+  Result<void> show_measurements();
+  Result<void> show_series();
+  Result<void> show_tag_keys(const std::string& measurement);
+  Result<void> show_tag_values(const std::string& measurement);
+  Result<void> show_field_keys(const std::string& measurement);
+  Result<bool> add(Table& table, std::vector<Cell> row);
   void keep(Table table);
 
   SeriesStore& store_;
   const Statement statement_;
   const std::string database_;
   const int64_t now_ns_;
+  const std::shared_ptr<AnswerBudget> budget_;
   uint64_t generation_ = 0;
   std::unique_ptr<PointSource> source_;
   std::unique_ptr<SelectRun> select_;
   std::vector<Table> tables_;
+  uint64_t passed_ = 0;  // rows of the table at hand that OFFSET leaves out
   std::string error_;
 };
 

@@ -61,11 +61,9 @@ void read_lines(Writing& writing) {
   writing.body = {};
 }
 
-// Some lines were taken, or none.
+// Some lines were taken, or none: clients look for the first words.
 HttpResponse partial(const Writing& writing, size_t dropped, std::string_view dropped_why, bool no_room) {
-  std::string text;
-  if (dropped + writing.refused < writing.numbers.size() + writing.refused) text = "partial write: ";
-  text += writing.first_error;
+  std::string text = "partial write: " + writing.first_error;
   if (!dropped_why.empty() && !writing.first_error.empty()) text += "; ";
   text.append(dropped_why).append(" dropped=").append(std::to_string(dropped + writing.refused));
   return writing.error(no_room ? 422 : 400, text);
