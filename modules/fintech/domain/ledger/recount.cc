@@ -7,7 +7,7 @@ namespace heptane::fintech {
 
 namespace {
 
-constexpr uint32_t kAhead = 1024;  // transfers that are asked for together, of which one is not there
+constexpr uint32_t kRowsAhead = 1024;  // transfers that are asked for together, of which one is not there
 
 }  // namespace
 
@@ -66,7 +66,7 @@ std::optional<Transfer> Recount::body(const Ledger& ledger, uint32_t number) {
 void Recount::expect(const Ledger& ledger, uint32_t number) {
   std::vector<uint32_t> numbers{number};
   if (number >= expected_ && number == next_) {
-    numbers.resize(std::min(kAhead, ledger.transfers().size() - number));
+    numbers.resize(std::min(kRowsAhead, ledger.transfers().size() - number));
     std::iota(numbers.begin(), numbers.end(), number);
     expected_ = number + static_cast<uint32_t>(numbers.size());
   }
