@@ -15,6 +15,12 @@
 
 namespace heptane::sim {
 
+struct SimWill {
+  SimMessage message;
+  uint8_t qos = 1;
+  uint32_t delay_s = 0;
+};
+
 class SimMqttClient : public SimClient {
  public:
   SimMqttClient(ClientWorld& world, MqttWatch& watch, std::string name, uint16_t port)
@@ -22,11 +28,7 @@ class SimMqttClient : public SimClient {
   std::string state() const override { return name_; }
 
  protected:
-  struct Will {
-    SimMessage message;
-    uint8_t qos = 1;
-    uint32_t delay_s = 0;
-  };
+  using Will = SimWill;
   // What CONNECT says; by itself 3.1.1 with Clean Session 0.
   struct Greeting {
     bool five = false;

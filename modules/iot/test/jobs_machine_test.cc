@@ -598,14 +598,14 @@ class RandomRun {
   }
 
   void start() {
-    const std::string thing = kThings[pick(kThings.size())];
+    const std::string& thing = kThings[pick(kThings.size())];
     ASSERT_EQ(rig_.start(thing), JobFault::none);
     const std::string id = model_.next(thing);
     if (!id.empty()) model_.set_in_progress(id, thing);
   }
 
   void update() {
-    const std::string thing = kThings[pick(kThings.size())];
+    const std::string& thing = kThings[pick(kThings.size())];
     const std::string id = pick(2) == 0 ? some_job() : model_.next(thing);
     if (id.empty()) return;
     static constexpr JobStatus kWanted[] = {JobStatus::in_progress, JobStatus::succeeded, JobStatus::succeeded,
