@@ -180,6 +180,22 @@ TEST_F(SeriesMachineTest, ComesBackFromASnapshot) {
   EXPECT_TRUE(again.fresh());
 }
 
+TEST_F(SeriesMachineTest, ASnapshotWithAnUnknownTypeIsRefused) {
+  create("db");
+  write("m value=1 1");
+  std::string saved = state();
+  const size_t name = saved.find("value");
+  ASSERT_NE(name, std::string::npos);
+  char& type = saved[name + 5];
+  ASSERT_EQ(type, 0) << "of a float";
+  for (const char wrong : {char{5}, char{-1}}) {
+    type = wrong;
+    MemorySnapshot snapshot;
+    snapshot.write(as_bytes(saved));
+    EXPECT_FALSE(SeriesMachine().restore(snapshot).ok());
+  }
+}
+
 TEST_F(SeriesMachineTest, RefusesWhatIsNoCommand) {
   create("db");
   const std::string before = state();

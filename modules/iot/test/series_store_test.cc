@@ -103,6 +103,25 @@ TEST(SeriesStore, HoldsWhatAMapHolds) {
   }
 }
 
+// In another order in each line, over files and restarts.
+TEST(SeriesStore, ASeriesHasManyFields) {
+  Random random(7);
+  sim::SimDisk disk(7);
+  std::vector<Record> records;
+  for (int i = 0; i < 40; ++i) {
+    std::string fields;
+    for (uint64_t left = 1 + random() % 30; left > 0; --left)
+      fields += (fields.empty() ? "f" : ",f") + std::to_string(random() % 50) + "=" + std::to_string(random() % 100);
+    records.push_back({"a", "m,h=1 " + fields + " " + std::to_string(random() % 20) + "\n"});
+  }
+  for (const size_t until : {size_t{20}, records.size()}) {
+    SeriesStore store(disk, kDirectory, kHeadBytes);
+    load(store);
+    feed(store, records, until, random);
+    ASSERT_EQ(content_of(store), model_of(records, until)) << until;
+  }
+}
+
 // Cut off after any operation: what is there after the restart is what a manifest covers, and the log gives the rest.
 TEST(SeriesStore, LosesNothingInAPowerCut) {
   const sim::CrashMode modes[] = {sim::CrashMode::lose_all, sim::CrashMode::keep_all, sim::CrashMode::prefix,

@@ -15,6 +15,7 @@ namespace {
 constexpr size_t kNumberBytes = 16;  // of a point in the head: its time and its bits
 constexpr size_t kTextBytes = 40;    // beside its bytes
 constexpr size_t kRecordBytes = 64;  // beside key and value
+constexpr size_t kFewFields = 16;    // of a series: looked through one by one
 constexpr size_t kFlushPoints = 256 << 10;
 constexpr size_t kFlushColumns = 2'048;  // of a slice
 
@@ -60,10 +61,10 @@ class SeriesStore::Source final : public PointSource {
   }
 
   Result<Piece> points(const SeriesEntry& entry, const std::string& field, TimeRange range) const override {
-    const auto& fields = static_cast<const Series&>(entry).fields;
-    const auto found =
-        std::find_if(fields.begin(), fields.end(), [&](const FieldData& one) { return one.name == field; });
-    if (found == fields.end()) return Piece{};
+    const auto& series = static_cast<const Series&>(entry);
+    const auto at = series.find(field);
+    if (!at) return Piece{};
+    const FieldData* found = &series.fields[*at];
     Piece piece;
     const TimeRange part{range.from, end_of_piece(*found, range)};
     piece.last = part.to == range.to;
@@ -211,15 +212,31 @@ SeriesStore::Series& SeriesStore::find_series(Database& database, std::string_vi
   return series;
 }
 
+std::optional<size_t> SeriesStore::Series::find(std::string_view name) const {
+  if (!places.empty()) {
+    const auto found = places.find(name);
+    return found == places.end() ? std::nullopt : std::optional<size_t>(found->second);
+  }
+  for (size_t i = 0; i < fields.size(); ++i)
+    if (fields[i].name == name) return i;
+  return std::nullopt;
+}
+
+SeriesStore::FieldData& SeriesStore::Series::add(std::string_view name, FieldType type) {
+  FieldData& field = fields.emplace_back();
+  field.name = name;
+  field.type = field.head.type = field.frozen.type = type;
+  if (fields.size() <= kFewFields) return field;
+  for (size_t i = places.size(); i < fields.size(); ++i) places.emplace(fields[i].name, i);
+  return field;
+}
+
 // `hint`: where it probably is: lines of one kind have their fields in one order.
 SeriesStore::FieldData& SeriesStore::find_field(Database& database, Series& series, std::string_view name,
                                                 FieldType type, size_t hint) {
   if (hint < series.fields.size() && series.fields[hint].name == name) return series.fields[hint];
-  for (FieldData& field : series.fields)
-    if (field.name == name) return field;
-  FieldData& field = series.fields.emplace_back();
-  field.name = name;
-  field.type = field.head.type = field.frozen.type = type;
+  if (const auto at = series.find(name)) return series.fields[*at];
+  FieldData& field = series.add(name, type);
   database.measurements[series.parts.measurement].fields.emplace(name, type);
   return field;
 }

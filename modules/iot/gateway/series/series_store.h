@@ -81,16 +81,19 @@ class SeriesStore {
     mutable Column frozen;  // being written
     std::vector<FileChunk> chunks;
   };
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
   struct Series : SeriesEntry {
     std::vector<FieldData> fields;
+    std::unordered_map<std::string, size_t, Hash, std::equal_to<>> places;  // of fields, where they are many
+    std::optional<size_t> find(std::string_view name) const;
+    FieldData& add(std::string_view name, FieldType type);
   };
   struct Measurement {
     std::vector<Series*> series;
     std::map<std::string, FieldType, std::less<>> fields;  // by name as written
-  };
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
   struct Database {
     std::unordered_map<std::string, Series, Hash, std::equal_to<>> series;

@@ -218,12 +218,15 @@ Result<void> SeriesMachine::restore(SnapshotReader& reader) {
   partition_ = reader.le<PartitionId>();
   end_ = reader.le<int64_t>();
   const auto databases = reader.le<uint32_t>();
+  if (databases > kDatabasesMax) reader.fail();
   for (uint32_t i = 0; i < databases && !reader.failed(); ++i) {
     Database& database = databases_[reader.text(kDatabaseNameBytesMax)];
     const auto fields = reader.le<uint64_t>();
     for (uint64_t field = 0; field < fields && !reader.failed(); ++field) {
       const std::string key = reader.text(kFieldKeyBytesMax);
-      add_field(database, key, static_cast<FieldType>(reader.le<uint8_t>()));
+      const auto type = reader.le<uint8_t>();
+      if (type > static_cast<uint8_t>(FieldType::unsigned_integer)) reader.fail();
+      add_field(database, key, static_cast<FieldType>(type));
     }
     const auto series = reader.le<uint64_t>();
     for (uint64_t key = 0; key < series && !reader.failed(); ++key) {
