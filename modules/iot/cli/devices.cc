@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "kernel/cli/http_client.h"
+#include "kernel/cli/server_commands.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
 #include "modules/iot/domain/devices/csv.h"
@@ -287,12 +288,7 @@ void add_devices(CLI::App& app, cli::Context& context) {
   auto arguments = std::make_shared<DevicesArguments>();
   CLI::App* devices = app.add_subcommand("devices", "The registry of devices of a running server.");
   devices->require_subcommand(1);
-  const auto part = [&](const char* name, const char* help, Run run) {
-    CLI::App* command = devices->add_subcommand(name, help);
-    command->add_option("--server", arguments->server, "The admin listener")->capture_default_str();
-    command->callback([arguments, run, &context] { context.exit_code = run(*arguments); });
-    return command;
-  };
+  const auto part = cli::server_commands(*devices, arguments, context);
   const auto named = [&](const char* name, const char* help, Run run) {
     CLI::App* command = part(name, help, run);
     command->add_option("NAME", arguments->name, "The device")->required();

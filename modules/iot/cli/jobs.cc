@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "kernel/cli/http_client.h"
+#include "kernel/cli/server_commands.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
 
@@ -238,12 +239,7 @@ void add_jobs(CLI::App& app, cli::Context& context) {
   auto arguments = std::make_shared<JobsArguments>();
   CLI::App* jobs = app.add_subcommand("jobs", "What many devices of a running server are to do.");
   jobs->require_subcommand(1);
-  const auto part = [&](const char* name, const char* help, Run run) {
-    CLI::App* command = jobs->add_subcommand(name, help);
-    command->add_option("--server", arguments->server, "The admin listener")->capture_default_str();
-    command->callback([arguments, run, &context] { context.exit_code = run(*arguments); });
-    return command;
-  };
+  const auto part = cli::server_commands(*jobs, arguments, context);
   const auto named = [&](const char* name, const char* help, Run run) {
     CLI::App* command = part(name, help, run);
     command->add_option("ID", arguments->id, "The job")->required();

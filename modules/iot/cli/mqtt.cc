@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "kernel/cli/http_client.h"
+#include "kernel/cli/server_commands.h"
 #include "kernel/net/http/json.h"
 
 namespace heptane::iot {
@@ -255,12 +256,7 @@ void add_mqtt(CLI::App& app, cli::Context& context) {
   auto arguments = std::make_shared<MqttArguments>();
   CLI::App* mqtt = app.add_subcommand("mqtt", "The MQTT broker of a running server.");
   mqtt->require_subcommand(1);
-  const auto part = [&](const char* name, const char* help, Run run) {
-    CLI::App* command = mqtt->add_subcommand(name, help);
-    command->add_option("--server", arguments->server, "The admin listener")->capture_default_str();
-    command->callback([arguments, run, &context] { context.exit_code = run(*arguments); });
-    return command;
-  };
+  const auto part = cli::server_commands(*mqtt, arguments, context);
   const auto lists = [&](const char* name, const char* help, Run run) {
     CLI::App* command = part(name, help, run);
     command->add_flag("--json", arguments->json, "A JSON object a line");

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "kernel/cli/http_client.h"
+#include "kernel/cli/server_commands.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
 
@@ -164,12 +165,7 @@ void add_rules(CLI::App& app, cli::Context& context) {
   auto arguments = std::make_shared<RulesArguments>();
   CLI::App* rules = app.add_subcommand("rules", "Rules of a running server.");
   rules->require_subcommand(1);
-  const auto part = [&](const char* name, const char* help, Run run) {
-    CLI::App* command = rules->add_subcommand(name, help);
-    command->add_option("--server", arguments->server, "The admin listener")->capture_default_str();
-    command->callback([arguments, run, &context] { context.exit_code = run(*arguments); });
-    return command;
-  };
+  const auto part = cli::server_commands(*rules, arguments, context);
   const auto named = [&](const char* name, const char* help, Run run) {
     CLI::App* command = part(name, help, run);
     command->add_option("NAME", arguments->name, "The rule")->required();
