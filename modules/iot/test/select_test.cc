@@ -305,6 +305,30 @@ TEST(Select, RefusesWhatDoesNotFit) {
 }
 
 // A long text at 0 and nothing behind it.
+// A measurement of so many fields; none has a point.
+class Wide final : public PointSource {
+ public:
+  explicit Wide(size_t fields) : fields_(fields) {}
+  std::vector<const SeriesEntry*> series(const std::string&) const override { return {&entry_}; }
+  std::vector<FieldInfo> fields(const std::string&) const override {
+    std::vector<FieldInfo> all;
+    for (size_t i = 0; i < fields_; ++i)
+      all.push_back({"f" + std::to_string(i), "f" + std::to_string(i), FieldType::real});
+    return all;
+  }
+  Result<Piece> points(const SeriesEntry&, const std::string&, TimeRange) const override { return Piece{}; }
+
+ private:
+  const size_t fields_;
+  SeriesEntry entry_{"m", parts_of("m")};
+};
+
+TEST(Select, AStarIsAsManyColumnsAsMayBeNamed) {
+  const std::string much = "error: * would be more than 256 columns: name those that are wanted";
+  EXPECT_EQ(answer("SELECT * FROM m", Wide(257)), much);
+  EXPECT_NE(answer("SELECT * FROM m", Wide(256)), much);
+}
+
 class LongText final : public PointSource {
  public:
   std::vector<const SeriesEntry*> series(const std::string&) const override { return {&entry_}; }

@@ -164,6 +164,7 @@ Result<void> SelectRun::plan(int64_t now_ns) {
     else
       HEPTANE_TRY(plan_column(selected, fields));
   }
+  if (outputs_.size() > kColumnsMax) return wrong("* would be more than 256 columns: name those that are wanted");
   const bool any = std::any_of(outputs_.begin(), outputs_.end(), [](const Output& one) { return !one.field.empty(); });
   if (any) HEPTANE_TRY(plan_groups(fields));
   group_ = groups_.begin();
