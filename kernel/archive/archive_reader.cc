@@ -22,7 +22,10 @@ Result<File*> ArchiveReader::open(const ArchiveSegment& segment) {
   }
   Result<std::unique_ptr<File>> file = disk_.open(segment.path, OpenMode::read);
   if (!file) return std::move(file.error());
-  if (open_.size() == kOpenFilesMax) open_.pop_back();
+  if (open_.size() == kOpenFilesMax) {
+    disk_.leave(std::move(open_.back().file));
+    open_.pop_back();
+  }
   open_.insert(open_.begin(), OpenFile{segment.path, std::move(*file)});
   return open_.front().file.get();
 }
@@ -33,7 +36,10 @@ void ArchiveReader::close_gone() {
   const auto gone = [&](const auto& item) {
     return std::none_of(catalog->begin(), catalog->end(), [&](const auto& there) { return there->path == item.path; });
   };
-  std::erase_if(open_, gone);
+  const auto closing =
+      std::stable_partition(open_.begin(), open_.end(), [&](const OpenFile& file) { return !gone(file); });
+  for (auto file = closing; file != open_.end(); ++file) disk_.leave(std::move(file->file));
+  open_.erase(closing, open_.end());
   std::erase_if(known_, gone);
   seen_ = std::move(catalog);
 }

@@ -220,6 +220,17 @@ Result<void> SystemDisk::rename(const std::string& from, const std::string& to) 
   return {};
 }
 
+void SystemDisk::leave(std::unique_ptr<File> file) {
+  const std::lock_guard lock(mutex_);
+  if (left_.size() < kLeftMax) left_.push_back(std::move(file));
+}
+
+void SystemDisk::close_left() {
+  std::vector<std::unique_ptr<File>> closing;  // closed when the lock is free again
+  const std::lock_guard lock(mutex_);
+  closing.swap(left_);
+}
+
 Result<void> SystemDisk::unlink(const std::string& path) {
   if (::unlink(path.c_str()) != 0) return system_error("unlink", path);
   return {};

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "kernel/base/aligned_buffer.h"
 #include "kernel/base/disk.h"
@@ -61,6 +62,23 @@ TEST_F(SystemDiskTest, OtherErrorsOfAWriteStay) {
   const Result<void> written = (*file)->write_at(0, {&one, 1});
   ASSERT_FALSE(written.ok());
   EXPECT_EQ(written.error().code, Errc::io);
+}
+
+bool is_open(int descriptor) { return ::fcntl(descriptor, F_GETFD) != -1; }
+
+TEST_F(SystemDiskTest, WhatIsLeftIsClosedByWhoeverMayWait) {
+  ASSERT_TRUE(disk_.open(directory_ + "/f", OpenMode::create).ok());
+  std::vector<int> descriptors;
+  for (int i = 0; i < 65; ++i) {
+    auto file = disk_.open(directory_ + "/f", OpenMode::read);
+    ASSERT_TRUE(file.ok());
+    descriptors.push_back((*file)->descriptor());
+    disk_.leave(std::move(*file));
+    EXPECT_EQ(is_open(descriptors.back()), i < 64) << "no more than 64 are kept";
+  }
+  descriptors.pop_back();
+  disk_.close_left();
+  EXPECT_TRUE(std::none_of(descriptors.begin(), descriptors.end(), is_open));
 }
 
 }  // namespace

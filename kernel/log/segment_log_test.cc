@@ -478,6 +478,40 @@ TEST(SegmentLogTest, CompletesLaterAndFailsForGood) {
   EXPECT_EQ(disk.counters().writes, writes);
 }
 
+size_t deleted_files_open() {
+  size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code error;
+    count += std::filesystem::read_symlink(entry.path(), error).string().ends_with(".seg (deleted)") ? 1 : 0;
+  }
+  return count;
+}
+
+// The last close of a trimmed segment frees its blocks and pages: not on the thread that serves connections.
+TEST(SegmentLogTest, AReaderLeavesTrimmedSegmentsToWhoeverMayWait) {
+  char directory[] = "/tmp/heptane-log-XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  {
+    SystemDisk disk;
+    SystemRandom chance;
+    SeededRandom random(1);
+    Opened opened = open_log(disk, chance, small_options(directory));
+    ASSERT_FALSE(opened.error) << opened.error->message;
+    for (int i = 0; i < 40; ++i) ASSERT_TRUE(append_commands(*opened.log, random, 1, 1, 4000, nullptr));
+    const auto reader = opened.log->reader();
+    std::byte byte[1];
+    ASSERT_TRUE(reader->read(1, 0, byte));
+    ASSERT_TRUE(opened.log->trim(opened.log->next_sequence() - 1));
+    EXPECT_EQ(deleted_files_open(), 1U);
+    reader->close_gone();
+    EXPECT_FALSE(reader->read(1, 0, byte)) << "it is not the reader's any more";
+    EXPECT_EQ(deleted_files_open(), 1U);
+    disk.close_left();
+    EXPECT_EQ(deleted_files_open(), 0U);
+  }
+  std::filesystem::remove_all(directory);
+}
+
 // The operating system's files, and the helper beside the commit (this is what the thread sanitiser looks at).
 TEST(SegmentLogTest, OnTheSystemDiskWithAHelperThread) {
   char directory[] = "/tmp/heptane-log-XXXXXX";

@@ -16,7 +16,10 @@ Result<File*> SegmentReader::open(uint32_t segment) {
   if (File* known = find(segment)) return known;
   Result<std::unique_ptr<File>> file = disk_.open(segment_path(directory_, segment), OpenMode::read);
   if (!file) return std::move(file.error());
-  if (open_.size() == kOpenFilesMax) open_.pop_back();
+  if (open_.size() == kOpenFilesMax) {
+    disk_.leave(std::move(open_.back().file));
+    open_.pop_back();
+  }
   open_.insert(open_.begin(), OpenFile{segment, std::move(*file)});
   return open_.front().file.get();
 }
@@ -44,7 +47,10 @@ Result<bool> SegmentReader::try_read(uint32_t segment, uint64_t offset, MutableB
 
 void SegmentReader::close_gone() {
   const uint32_t oldest = oldest_();
-  std::erase_if(open_, [oldest](const OpenFile& file) { return file.segment < oldest; });
+  const auto kept = [oldest](const OpenFile& file) { return file.segment >= oldest; };
+  const auto gone = std::stable_partition(open_.begin(), open_.end(), kept);
+  for (auto file = gone; file != open_.end(); ++file) disk_.leave(std::move(file->file));
+  open_.erase(gone, open_.end());
 }
 
 void SegmentReader::expect(uint32_t segment, uint64_t offset, uint64_t bytes) {

@@ -596,6 +596,7 @@ void Server::take_new_options() {
 bool Server::helper_turn() {
   if (committer_->failed()) return false;
   take_new_options();
+  seams_.disk.close_left();
   if (const Result<void> checked = check_free_space(); !checked) on_fatal_(checked.error());
   if (const Result<void> found = find_needed_log(); !found) on_fatal_(found.error());
   if (const Result<void> relieved = relieve_disk(); !relieved) on_fatal_(relieved.error());
