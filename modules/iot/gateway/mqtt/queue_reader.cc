@@ -8,7 +8,7 @@ namespace heptane::iot::mqtt {
 
 namespace {
 
-constexpr uint16_t kPageItems = 128;
+constexpr uint16_t kPageItemsMax = 128;
 constexpr uint32_t kReadBytes = 256 << 10;
 constexpr uint32_t kCrowdReadBytes = 1 << 20;
 constexpr uint32_t kSparseReadBytes = 16 << 10;
@@ -36,10 +36,11 @@ void QueueReader::fetch() {
   QueryRequest query;
   query.machine = kBrokerMachineId;
   query.type = kQueryQueue;
-  query.payload = encode(QueueQuery{queue_.session, queue_.epoch, next_, kPageItems});
+  query.payload = encode(QueueQuery{queue_.session, queue_.epoch, next_, page_items_});
   const RequestId request = make_request();
   if (!context_->query(request, std::move(query))) return again_later(kAgainNs);
   asked_ = request;
+  page_items_ = std::min<uint16_t>(2 * page_items_, kPageItemsMax);
   safe_upto_ = known_upto_ + queue_.ahead;
   dirty_ = false;
   page_asked();

@@ -103,6 +103,8 @@ class QueueReader {
   uint64_t safe_upto_ = 0;    // what the page that is asked for names below it stays in the machine's queue
   uint64_t held_from_ = 0;    // not fetched: the machine might drop it; 0: nothing is
   RequestId asked_ = 0;       // 0: no query is under way
+  // Few at first: of a thousand that come back at once nobody waits long for what the others ask for.
+  uint16_t page_items_ = 16;
   RequestId reading_ = 0;     // 0: no read is under way
   RecordPlace read_place_{};  // of the last read
   net::SessionTimerId timer_ = 0;
