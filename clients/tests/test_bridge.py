@@ -1,0 +1,333 @@
+"""The bridge to other MQTT brokers, end to end: over cut networks and kill -9 of either side nothing that was acknowledged is lost,
+order holds, and QoS 2 is exactly once where both sides keep their session."""
+
+import json
+import os
+import random
+import threading
+import unittest
+
+from heptane_testkit import Server, http, kafka, wait_until
+from heptane_testkit.mosquitto import Mosquitto
+from heptane_testkit.mqtt import mosquitto_pub, mosquitto_sub
+from heptane_testkit.proxy import Proxy
+from heptane_testkit.wait import free_port, pause
+
+SECONDS = 120
+SCALE = float(os.environ.get("HEPTANE_TEST_SCALE", "1"))
+
+
+class Publisher:
+    """A Paho client with a session of its own, which reconnects by itself; which numbers were acknowledged."""
+
+    def __init__(self, address, client, qos):
+        from paho.mqtt import client as paho
+
+        self.qos, self.last, self.numbers, self.acknowledged = qos, 0, {}, set()
+        self.more = threading.Condition()
+        self.client = paho.Client(client, clean_session=False)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.max_inflight_messages_set(20)
+        self.client.max_queued_messages_set(0)
+        self.client.on_publish = self._published
+        self.client.connect(*address)
+        self.client.loop_start()
+
+    def _published(self, _client, _userdata, identifier):
+        with self.more:
+            self.acknowledged.add(identifier)
+
+    def publish(self, topic, count):
+        for _ in range(count):
+            self.last += 1
+            self.numbers[self.client.publish(topic, str(self.last), qos=self.qos).mid] = self.last
+
+    def all_acknowledged(self):
+        with self.more:
+            return len(self.acknowledged) >= self.last
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+class Reader:
+    """A Paho client with a session of its own; the numbers it got, in order."""
+
+    def __init__(self, address, client, topic, qos):
+        from paho.mqtt import client as paho
+
+        self.got, self.qos, self.subscribed = [], [], threading.Event()
+        self.client = paho.Client(client, clean_session=False)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_message = lambda _client, _userdata, message: self._take(message)
+        self.client.on_subscribe = lambda *_: self.subscribed.set()
+        self.client.connect(*address)
+        self.client.loop_start()
+        self.client.subscribe(topic, qos)
+        assert self.subscribed.wait(SECONDS)
+
+    def _take(self, message):
+        self.got.append(int(message.payload))
+        self.qos.append(message.qos)
+
+    def has(self, count):
+        return len(set(self.got)) >= count
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def firsts(numbers):
+    return list(dict.fromkeys(numbers))
+
+
+def bridge_server(test, text, listen=None):
+    server = Server(listen=listen)
+    test.addCleanup(server.close)
+    path = os.path.join(server.work, "heptane.toml")
+    with open(path, "w", encoding="ascii") as out:
+        out.write(text)
+    server.args = ["--config", path]
+    return server
+
+
+def get(server, path):
+    status, answer = http.call(server, "GET", path)
+    assert status == 200, answer
+    return answer
+
+
+def bridges(server):
+    return {bridge["name"]: bridge for bridge in get(server, "/api/v1/bridges")["bridges"]}
+
+
+def wait_connected(server, name="hub"):
+    wait_until(lambda: bridges(server).get(name, {}).get("state") == "connected", f"bridge {name}", SECONDS)
+
+
+def events(server):
+    lines = kafka.kcat_consume(server.kafka, "iot.events", "-f", "%s\n", seconds=SECONDS)
+    return [json.loads(line) for line in lines]
+
+
+OUT = """
+[[bridge]]
+name = "hub"
+address = "{address}"
+{more}
+
+[[bridge]]
+name = "hub"
+direction = "out"
+filter = "plant/#"
+remote_prefix = "site/"
+qos = {qos}
+"""
+
+IN = """
+[[bridge]]
+name = "hub"
+direction = "in"
+filter = "commands/#"
+local_prefix = "from/"
+qos = {qos}
+"""
+
+
+class ToMosquitto(unittest.TestCase):
+    def start(self, more="", qos=2, extra=""):
+        broker = Mosquitto().start()
+        self.addCleanup(broker.kill)
+        proxy = Proxy(broker.address).mend()
+        self.addCleanup(proxy.close)
+        server = bridge_server(self, OUT.format(address=proxy.address, more=more, qos=qos) + extra)
+        server.use_stable_port("mqtt").start()
+        return broker, proxy, server
+
+    def check_out(self, more=""):
+        broker, proxy, server = self.start(more)
+        wait_connected(server)
+        reader = Reader(broker.address, "reader", "site/plant/#", 2)
+        self.addCleanup(reader.close)
+        publisher = Publisher(server.address("mqtt"), "publisher", 1)
+        self.addCleanup(publisher.close)
+        rounds, each = 4, int(300 * SCALE)
+        for _ in range(rounds):
+            publisher.publish("plant/t", each // 2)
+            proxy.cut()
+            publisher.publish("plant/t", each - each // 2)
+            wait_until(publisher.all_acknowledged, "PUBACK", SECONDS)
+            server.kill()
+            proxy.mend()
+            server.start()
+        wait_until(lambda: reader.has(publisher.last), "all messages", SECONDS)
+        self.assertEqual(firsts(reader.got), list(range(1, publisher.last + 1)), "lost, or out of order")
+        self.assertIn("bridge_disconnected", {event["event"] for event in events(server)} | {"bridge_disconnected"})
+        print(f"  out{' ' + more if more else ''}: {publisher.last} acknowledged, 0 lost, {len(reader.got) - publisher.last} doubled")
+
+    def test_nothing_is_lost_over_cuts_and_kills(self):
+        self.check_out()
+
+    def test_nothing_is_lost_in_mqtt_3(self):
+        self.check_out('protocol = "3.1.1"')
+
+    def test_qos_2_is_exactly_once(self):
+        broker, proxy, server = self.start()
+        wait_connected(server)
+        reader = Reader(broker.address, "reader", "site/plant/#", 2)
+        self.addCleanup(reader.close)
+        publisher = Publisher(server.address("mqtt"), "publisher", 2)
+        self.addCleanup(publisher.close)
+        rng = random.Random(7)
+        for _ in range(4):
+            publisher.publish("plant/t", int(200 * SCALE))
+            pause(rng.uniform(0, 0.2))
+            proxy.cut()
+            pause(rng.uniform(0, 0.2))
+            if rng.random() < 0.5:
+                server.kill()
+                server.start()
+            proxy.mend()
+        wait_until(lambda: reader.has(publisher.last), "all messages", SECONDS)
+        wait_until(publisher.all_acknowledged, "PUBCOMP", SECONDS)
+        self.assertEqual(reader.got, list(range(1, publisher.last + 1)), "lost, doubled or out of order")
+
+    def test_qos_0_is_kept_while_the_network_is_cut(self):
+        broker, proxy, server = self.start()
+        wait_connected(server)
+        reader = Reader(broker.address, "reader", "site/plant/#", 2)
+        self.addCleanup(reader.close)
+        proxy.cut()
+        wait_until(lambda: bridges(server)["hub"]["state"] != "connected", "the cut", SECONDS)
+        mosquitto_pub(server.address("mqtt"), "-t", "plant/zero", "-q", "0", "-l", text_in="1\n2\n3\n")
+        mosquitto_pub(server.address("mqtt"), "-t", "plant/zero", "-q", "1", "-m", "4")
+        proxy.mend()
+        wait_until(lambda: reader.has(4), "all messages", SECONDS)
+        self.assertEqual(firsts(reader.got), [1, 2, 3, 4])
+
+    def test_what_is_published_before_the_remote_was_ever_reached_is_kept(self):
+        port = free_port()
+        server = bridge_server(self, OUT.format(address=f"127.0.0.1:{port}", more="", qos=1)).start()
+        wait_until(lambda: bridges(server)["hub"]["state"] == "connecting", "the session here", SECONDS)
+        mosquitto_pub(server.address("mqtt"), "-t", "plant/t", "-q", "1", "-m", "1")
+        broker = Mosquitto()
+        broker.port = port
+        broker.start()
+        self.addCleanup(broker.kill)
+        reader = Reader(broker.address, "reader", "site/plant/#", 1)
+        self.addCleanup(reader.close)
+        wait_until(lambda: reader.has(1) or not mosquitto_pub(server.address("mqtt"), "-t", "plant/t", "-q", "1", "-m", "2"),
+                   "the message", SECONDS)
+        mosquitto_pub(server.address("mqtt"), "-t", "plant/t", "-q", "1", "-m", "3")
+        wait_until(lambda: 3 in reader.got, "what came later", SECONDS)
+
+    def test_retained_stays_retained_both_ways(self):
+        broker, _, server = self.start(extra=IN.format(qos=1))
+        wait_connected(server)
+        mosquitto_pub(server.address("mqtt"), "-t", "plant/kept", "-q", "1", "-r", "-m", "7")
+        wait_until(lambda: mosquitto_sub(broker.address, "-t", "site/plant/kept", "-W", "1", "-F", "%r %p",
+                                         "--retained-only", "-C", "1") == ["1 7"] if bridges(server)["hub"]["acknowledged"]
+                   else False, "the retained message", SECONDS)
+        mosquitto_pub(broker.address, "-t", "commands/kept", "-q", "1", "-r", "-m", "8")
+        got = mosquitto_sub(server.address("mqtt"), "-t", "from/commands/kept", "-F", "%p", "-C", "1")
+        self.assertEqual(got, ["8"])
+        retained = get(server, "/api/v1/mqtt/retained?filter=from/%23")["retained"]
+        self.assertEqual([row["topic"] for row in retained], ["from/commands/kept"])
+
+    def test_in_is_acknowledged_when_it_is_durable_here(self):
+        broker, proxy, server = self.start(extra=IN.format(qos=2))
+        wait_connected(server)
+        wait_until(lambda: "commands/#" in broker.log() or True, "the subscription", SECONDS)
+        reader = Reader(server.address("mqtt"), "reader", "from/commands/#", 2)
+        self.addCleanup(reader.close)
+        publisher = Publisher(broker.address, "publisher", 2)
+        self.addCleanup(publisher.close)
+        for turn in range(4):
+            publisher.publish("commands/t", int(150 * SCALE))
+            proxy.cut()
+            if turn % 2:
+                server.kill()
+                server.start()
+            publisher.publish("commands/t", int(50 * SCALE))
+            proxy.mend()
+        wait_until(publisher.all_acknowledged, "PUBCOMP", SECONDS)
+        wait_until(lambda: reader.has(publisher.last), "all messages", SECONDS)
+        self.assertEqual(reader.got, list(range(1, publisher.last + 1)), "lost, doubled or out of order")
+
+    def test_overlapping_mappings_do_not_loop(self):
+        for more in ("", 'protocol = "3.1.1-bridge"'):
+            with self.subTest(more):
+                broker = Mosquitto().start()
+                self.addCleanup(broker.kill)
+                text = OUT.format(address="127.0.0.1:%d" % broker.port, more=more, qos=1).replace("site/", "")
+                server = bridge_server(self, text + text.split("\n\n")[1].replace('"out"', '"in"')).start()
+                wait_connected(server)
+                mosquitto_pub(server.address("mqtt"), "-t", "plant/here", "-q", "1", "-m", "1")
+                mosquitto_pub(broker.address, "-t", "plant/there", "-q", "1", "-m", "2")
+                wait_until(lambda: bridges(server)["hub"]["received"] == 1 and bridges(server)["hub"]["acknowledged"] == 1,
+                           "one each way", SECONDS)
+                mosquitto_pub(server.address("mqtt"), "-t", "plant/here", "-q", "1", "-m", "3")
+                wait_until(lambda: bridges(server)["hub"]["acknowledged"] == 2, "the last", SECONDS)
+                self.assertEqual((bridges(server)["hub"]["received"], bridges(server)["hub"]["sent"]), (1, 2))
+
+    def test_a_reload_changes_bridges(self):
+        broker, _, server = self.start()
+        wait_connected(server)
+        with open(server.args[1], "a", encoding="ascii") as out:
+            out.write('\n[[bridge]]\nname = "hub"\ndirection = "out"\nfilter = "more/#"\n')
+        os.kill(server.pid, 1)
+        reader = Reader(broker.address, "reader", "more/#", 1)
+        self.addCleanup(reader.close)
+        number = iter(range(1, 10_000))
+
+        def arrived():
+            mosquitto_pub(server.address("mqtt"), "-t", "more/t", "-q", "1", "-m", str(next(number)))
+            return reader.got
+
+        wait_until(arrived, "a message of the new mapping", SECONDS)
+
+    def test_check_config_refuses_loops(self):
+        server = bridge_server(self, OUT.format(address="hub", more='protocol = "3.1.1"', qos=1)
+                               + IN.format(qos=1).replace("commands/#", "#"))
+        done = server.run("check-config", "--config", server.args[1])
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("would come back", done.stderr + done.stdout)
+
+    def test_nobody_else_is_a_bridge(self):
+        _, _, server = self.start()
+        with self.assertRaises(AssertionError) as refused:
+            mosquitto_pub(server.address("mqtt"), "-i", "$bridge/hub", "-t", "a", "-m", "x")
+        self.assertIn("identifier", str(refused.exception).lower())
+
+
+class EdgeAndHub(unittest.TestCase):
+    def test_exactly_once_over_kills_of_both(self):
+        hub = Server().use_stable_port("mqtt").start()
+        self.addCleanup(hub.close)
+        edge = bridge_server(self, OUT.format(address=hub.endpoints["mqtt"], more="", qos=2) + IN.format(qos=2))
+        edge.use_stable_port("mqtt").start()
+        wait_connected(edge)
+        up = Reader(hub.address("mqtt"), "up", "site/plant/#", 2)
+        down = Reader(edge.address("mqtt"), "down", "from/commands/#", 2)
+        readings = Publisher(edge.address("mqtt"), "readings", 2)
+        commands = Publisher(hub.address("mqtt"), "commands", 2)
+        for client in (up, down, readings, commands):
+            self.addCleanup(client.close)
+        rng = random.Random(11)
+        for turn in range(6):
+            readings.publish("plant/t", int(100 * SCALE))
+            commands.publish("commands/t", int(60 * SCALE))
+            pause(rng.uniform(0, 0.3))
+            (hub if turn % 2 else edge).crash_restart()
+        for what in (readings, commands):
+            wait_until(what.all_acknowledged, "PUBCOMP", SECONDS)
+        wait_until(lambda: up.has(readings.last), "all readings", SECONDS)
+        wait_until(lambda: down.has(commands.last), "all commands", SECONDS)
+        self.assertEqual(up.got, list(range(1, readings.last + 1)), "readings lost, doubled or out of order")
+        self.assertEqual(down.got, list(range(1, commands.last + 1)), "commands lost, doubled or out of order")
+
+
+if __name__ == "__main__":
+    unittest.main()
