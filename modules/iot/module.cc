@@ -229,8 +229,8 @@ void register_bridges(const bridge::BridgeCounters& counters, Telemetry& telemet
                     value_of(counters.sent));
   telemetry.counter("heptane_bridge_acknowledged_total", "Messages that remote brokers acknowledged",
                     value_of(counters.acknowledged));
-  telemetry.counter("heptane_bridge_received_total", "PUBLISH packets from remote brokers that went on, repeats included",
-                    value_of(counters.received));
+  telemetry.counter("heptane_bridge_received_total",
+                    "PUBLISH packets from remote brokers that went on, repeats included", value_of(counters.received));
   telemetry.counter("heptane_bridge_dead_letters_total", "Messages that a remote broker did not take",
                     value_of(counters.dead_letters));
   const auto dropped = [&](const char* reason, const net::Counter& counter) {
@@ -402,11 +402,10 @@ class IotModule final : public server::Module {
 
   void open_bridges(const server::ServerFacts& facts) {
     net::IoLoop* loop = facts.loop;
-    bridge::Dialer dialer{
-        [loop](net::Protocol& protocol, net::OutboundOptions options) {
-          return loop->add_outbound(protocol, std::move(options));
-        },
-        [loop](SessionId outbound) { loop->stop_outbound(outbound); }};
+    bridge::Dialer dialer{[loop](net::Protocol& protocol, net::OutboundOptions options) {
+                            return loop->add_outbound(protocol, std::move(options));
+                          },
+                          [loop](SessionId outbound) { loop->stop_outbound(outbound); }};
     bridges_ = std::make_unique<bridge::Bridges>(*broker_, std::move(dialer), log_id_text(facts.log_id));
     bridges_->want(bridge::bridges_of_tables(bridge_options_.bridges));
     bridge_session_ = std::make_unique<bridge::BridgesProtocol>(*bridges_);

@@ -181,8 +181,8 @@ struct KeptSession {
   // A bridge's: messages at QoS 0 that are records are in its queue, at QoS 1, and its numbers reach as far as the queue is long,
   // because it sends none while one lies kNumbersMax behind it.
   bool captures = false;
-  TimerId timer = 0;               // of its expiry; 0: none
-  LogTime will_due = 0;            // 0: not due
+  TimerId timer = 0;     // of its expiry; 0: none
+  LogTime will_due = 0;  // 0: not due
   Subscriptions subscriptions;
   // Filters whose retained messages the client does not have yet: those up to the topic it has.
   std::map<std::string, KeptWalk, std::less<>> walks;

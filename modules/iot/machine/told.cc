@@ -18,7 +18,8 @@ ToldEvent read_event(ByteReader& in) {
   ToldEvent event;
   const uint8_t kind = in.u8();
   const uint8_t reason = in.u8();
-  if (kind < static_cast<uint8_t>(ToldKind::denied_publish) || kind > static_cast<uint8_t>(ToldKind::bridge_filter_refused))
+  if (kind < static_cast<uint8_t>(ToldKind::denied_publish) ||
+      kind > static_cast<uint8_t>(ToldKind::bridge_filter_refused))
     in.fail();
   if (reason > static_cast<uint8_t>(DeniedReason::reserved)) in.fail();
   event.kind = static_cast<ToldKind>(kind);

@@ -30,9 +30,9 @@ enum class ToldKind : uint8_t {
   // Of a bridge, whose client is `$bridge/NAME`.
   bridge_connected = 5,
   bridge_disconnected = 6,
-  bridge_session_lost = 7,   // the remote does not know its session any more
-  bridge_dead_letter = 8,    // the topic here
-  bridge_refused = 9,        // the remote's topic: its message is not for here
+  bridge_session_lost = 7,     // the remote does not know its session any more
+  bridge_dead_letter = 8,      // the topic here
+  bridge_refused = 9,          // the remote's topic: its message is not for here
   bridge_filter_refused = 10,  // by the remote
 };
 enum class DeniedReason : uint8_t {
@@ -48,7 +48,7 @@ struct ToldEvent {
   uint32_t others = 0;  // of the client since the last one, of the same kind, which are not told
   int64_t utc_ms = 0;
   std::string_view client;
-  std::string_view user;  // of a bridge: why
+  std::string_view user;     // of a bridge: why
   std::string_view address;  // of a bridge: the remote's
   std::string_view subject;  // a topic; a filter
 };

@@ -90,7 +90,8 @@ class Script {
   }
 
   std::string event(const std::string& wanted) {
-    static constexpr const char* kNames[] = {"", "connected", "session_lost", "dead_letter", "refused", "filter_refused"};
+    static constexpr const char* kNames[] = {"",        "connected",     "session_lost", "dead_letter",
+                                             "refused", "filter_refused"};
     for (Event& one : talk_->take_events()) events_.push_back(std::move(one));
     if (events_.empty()) return "none";
     const Event first = events_.front();

@@ -216,8 +216,9 @@ void Conversation::greet_local() {
   packet.properties.session_expiry_s = UINT32_MAX;
   packet.properties.receive_maximum = static_cast<uint16_t>(kind_ == Kind::prepare ? 1 : window_);
   if (remote_packet_max_ < UINT32_MAX)
-    packet.properties.maximum_packet_size =
-        remote_packet_max_ > 2 * kGrowthBytes ? remote_packet_max_ - static_cast<uint32_t>(kGrowthBytes) : remote_packet_max_;
+    packet.properties.maximum_packet_size = remote_packet_max_ > 2 * kGrowthBytes
+                                                ? remote_packet_max_ - static_cast<uint32_t>(kGrowthBytes)
+                                                : remote_packet_max_;
   to_local_ += encoded([&](ByteWriter& out) { encode(packet, out); });
 }
 

@@ -39,13 +39,13 @@ struct Terms {
   std::optional<std::string> user{};
   std::optional<std::string> password{};
   mqtt::Version version = mqtt::Version::v5;  // v5 or v311
-  bool private_bit = false;                   // MQTT 3.1.1 as other brokers' bridges speak it: what we published does not come back
+  bool private_bit = false;  // MQTT 3.1.1 as other brokers' bridges speak it: what we published does not come back
   uint16_t keep_alive_s = 60;
   uint32_t remote_expiry_s = 7 * 24 * 3600;  // of the session at the remote (MQTT 5)
   std::vector<Mapping> mappings{};
-  int64_t messages_per_second = 0;  // to the remote; 0: any
-  int64_t bytes_per_second = 0;     // likewise
-  std::string via{};                // this server's name in kVia
+  int64_t messages_per_second = 0;      // to the remote; 0: any
+  int64_t bytes_per_second = 0;         // likewise
+  std::string via{};                    // this server's name in kVia
   uint32_t packet_bytes_max = 1 << 20;  // that the broker here takes
   uint16_t receive_maximum = 1024;      // likewise
 };
@@ -78,10 +78,10 @@ struct Tally {
 
 // What outlives a conversation.
 struct Memory {
-  bool remote_known = false;       // the remote should have a session
-  mqtt::PacketId suspect = 0;      // at which the remote closed; 0: none
-  uint32_t closes = 0;             // one behind the other
-  size_t careful = 0;              // so many messages go alone
+  bool remote_known = false;   // the remote should have a session
+  mqtt::PacketId suspect = 0;  // at which the remote closed; 0: none
+  uint32_t closes = 0;         // one behind the other
+  size_t careful = 0;          // so many messages go alone
   TokenBucket bucket{};
   Tally tally{};
 };
@@ -212,9 +212,9 @@ class Conversation {
   int64_t hold_ns_ = kHoldFirstNs;
 
   std::deque<Expected> expected_;
-  size_t open_in_ = 0;                     // of the remote's, unanswered
-  std::set<mqtt::PacketId> open_qos2_;     // likewise, without PUBCOMP
-  std::set<mqtt::PacketId> absorbed_in_;   // at QoS 2, not carried: PUBREL is answered here
+  size_t open_in_ = 0;                    // of the remote's, unanswered
+  std::set<mqtt::PacketId> open_qos2_;    // likewise, without PUBCOMP
+  std::set<mqtt::PacketId> absorbed_in_;  // at QoS 2, not carried: PUBREL is answered here
 
   int64_t deadline_ns_ = INT64_MAX;  // of CONNACK
   int64_t ping_due_ns_ = INT64_MAX;

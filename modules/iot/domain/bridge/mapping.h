@@ -14,10 +14,10 @@ enum class Direction : uint8_t { out, in };  // out: from here to the remote bro
 
 struct Mapping {
   Direction direction = Direction::out;
-  std::string filter;         // behind the prefixes
-  std::string local_prefix;   // texts without wildcards, usually with a slash at their end
+  std::string filter;        // behind the prefixes
+  std::string local_prefix;  // texts without wildcards, usually with a slash at their end
   std::string remote_prefix;
-  uint8_t qos = 1;            // the highest
+  uint8_t qos = 1;  // the highest
   friend bool operator==(const Mapping&, const Mapping&) = default;
 
   std::string local_filter() const { return local_prefix + filter; }

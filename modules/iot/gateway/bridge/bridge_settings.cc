@@ -20,7 +20,8 @@ constexpr int64_t kNsPerMs = 1'000'000;
 constexpr size_t kNameBytesMax = 64;
 constexpr const char* kKeys =
     "name, address, tls, ca_file, cert_file, key_file, server_name, client_id, user, password_file, protocol, "
-    "keep_alive_seconds, messages_per_second, bytes_per_second, max_bytes, max_age; and of a mapping direction, filter, "
+    "keep_alive_seconds, messages_per_second, bytes_per_second, max_bytes, max_age; and of a mapping direction, "
+    "filter, "
     "local_prefix, remote_prefix, qos";
 
 // One table.

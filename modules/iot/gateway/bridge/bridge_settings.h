@@ -20,8 +20,8 @@ struct WantedBridge {
   std::string host;
   uint16_t port = 0;
   bool tls = false;
-  std::string ca_file;      // empty: the system's
-  std::string cert_file;    // shown to the remote; empty: none
+  std::string ca_file;    // empty: the system's
+  std::string cert_file;  // shown to the remote; empty: none
   std::string key_file;
   std::string server_name;  // of the remote's certificate; empty: the host
   std::string password_file;

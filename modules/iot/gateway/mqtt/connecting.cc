@@ -11,7 +11,7 @@ namespace heptane::iot::mqtt {
 namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
-constexpr uint32_t kOwnAhead = 4'096;  // of the server's own clients
+constexpr uint32_t kOwnAhead = 4'096;          // of the server's own clients
 constexpr size_t kCredentialsBytesMax = 1022;  // user and password
 constexpr Fault kWrongPassword{Reason::bad_user_or_password, "authentication failed"};
 

@@ -201,9 +201,8 @@ bool MqttSession::comes_by_queue(const Message& message) const {
   const std::string_view topic = message.view.topic;
   const bool record =
       message.place.partition != kNoPartition || broker_.declared().capture_of(topic) != Declared::Capture::none;
-  return record && std::any_of(subscriptions_.begin(), subscriptions_.end(), [&](const auto& one) {
-    return one.second.qos > 0 && matches(one.first, topic);
-  });
+  return record && std::any_of(subscriptions_.begin(), subscriptions_.end(),
+                               [&](const auto& one) { return one.second.qos > 0 && matches(one.first, topic); });
 }
 
 void MqttSession::give_back(const MessagePtr& message, const Delivery& delivery) {

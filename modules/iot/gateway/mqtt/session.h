@@ -78,7 +78,7 @@ inline constexpr const char* kGoodBye = "the client said good-bye";
 // A client that is the server itself: a bridge's side here. It may everything, nobody proves who it is, and its session is a longer
 // one: of QoS 0, too (KeptSession::captures).
 struct OwnClient {
-  uint32_t expiry_s = 0;   // of its session
+  uint32_t expiry_s = 0;  // of its session
   uint32_t queue_max = 0;
 };
 // Such a client's identifier; no other one has one like it.
@@ -255,7 +255,7 @@ class MqttSession final : public net::Session, public Subscriber {
   net::SessionContext* context_ = nullptr;
   std::string client_id_;
   auth::Identity identity_;
-  std::unique_ptr<HeldRights> rights_;  // null: it may everything, or has not proved who it is
+  std::unique_ptr<HeldRights> rights_;    // null: it may everything, or has not proved who it is
   std::unique_ptr<const OwnClient> own_;  // null: a client like any
   bool connected_ = false;
   bool entered_ = false;
