@@ -1,0 +1,84 @@
+// Sessions that capture: a bridge's.
+
+#include <gtest/gtest.h>
+
+#include "modules/iot/machine/stream_api.h"
+#include "modules/iot/test/broker_rig.h"
+
+namespace heptane::iot::test {
+namespace {
+
+OpenSession capturing(uint32_t queue_max = kCaptureLimit) {
+  OpenSession open;
+  open.captures = true;
+  open.queue_max = queue_max;
+  return open;
+}
+
+void declare(Rig& rig, const std::string& filter) {
+  StreamDeclaration stream;
+  stream.name = "bridge.b.1";
+  stream.filter = filter;
+  stream.qos0 = true;
+  ASSERT_TRUE(rig.apply(kDeclareStream, encode(stream)).ok());
+}
+
+std::vector<int> qos_of(const std::vector<QueuePage::Item>& items) {
+  std::vector<int> out;
+  for (const auto& item : items) out.push_back(item.flags & Reference::kQosMask);
+  return out;
+}
+
+TEST(Captures, WhatIsARecordAtQoS0IsInTheQueueAtQoS1) {
+  Rig rig(BrokerMachine::kLogicCaptures);
+  declare(rig, "a/#");
+  const auto [session, epoch] = rig.open("$bridge/b", capturing());
+  const auto [other, its] = rig.open("s");
+  const auto [quiet, quiets] = rig.open("$bridge/c", capturing());
+  for (const auto& [who, when] : {std::pair(session, epoch), std::pair(other, its)})
+    rig.subscribe(who, when, "#", {.id = 0, .levels_min = 0, .qos = 2});
+  rig.subscribe(quiet, quiets, "#", {.id = 0, .levels_min = 0, .qos = 0});
+  EXPECT_EQ(Rig::status(rig.publish("a/t", 0)), PublishStatus::queued);
+  EXPECT_EQ(Rig::status(rig.publish("b/t", 0)), PublishStatus::fleeting) << "no record";
+  rig.publish("a/t", 2);
+  rig.restore();
+  rig.publish("a/t", 0, {}, true);
+  rig.publish("a/t", 0);
+  EXPECT_EQ(qos_of(rig.queue(session, epoch)), (std::vector<int>{1, 2, 1}));
+  EXPECT_EQ(qos_of(rig.queue(other, its)), (std::vector<int>{2})) << "as ever";
+  EXPECT_TRUE(rig.queue(quiet, quiets).empty());
+}
+
+// Packet identifiers are made of a session's numbers; a bridge waits before it uses one twice.
+TEST(Captures, ItsQueueIsAsLongAsItSays) {
+  Rig rig(BrokerMachine::kLogicCaptures);
+  const auto [session, epoch] = rig.open("$bridge/b", capturing(60'000));
+  const auto [other, its] = rig.open("s", {.client = "", .owner = "", .queue_max = kQueueLimit});
+  for (const auto& [who, when] : {std::pair(session, epoch), std::pair(other, its)})
+    rig.subscribe(who, when, "#", {.id = 0, .levels_min = 0, .qos = 1});
+  for (int i = 0; i < 60'010; ++i) rig.publish("t", 1);
+  EXPECT_EQ(rig.machine.sessions().find(session)->queue.waiting(), 60'000U);
+  EXPECT_EQ(rig.machine.sessions().find(session)->lost, 10U);
+  EXPECT_EQ(rig.machine.sessions().find(other)->queue.waiting(), kNumbersMax);
+}
+
+TEST(Captures, OnlyACapturingSessionIsSoLong) {
+  OpenSession open = capturing();
+  open.client = "c";
+  EXPECT_TRUE(decode_open_session(encode(open).view()));
+  open.captures = false;
+  EXPECT_FALSE(decode_open_session(encode(open).view()));
+}
+
+TEST(Captures, AnOlderLogicKnowsNothingOfIt) {
+  Rig rig(BrokerMachine::kLogicRelaxed);
+  declare(rig, "a/#");
+  const auto [session, epoch] = rig.open("$bridge/b", capturing());
+  rig.subscribe(session, epoch, "#", {.id = 0, .levels_min = 0, .qos = 1});
+  EXPECT_EQ(Rig::status(rig.publish("a/t", 0)), PublishStatus::kept);
+  EXPECT_TRUE(rig.queue(session, epoch).empty());
+  EXPECT_EQ(rig.machine.sessions().find(session)->queue_max, kQueueLimit);
+}
+
+}  // namespace
+}  // namespace heptane::iot::test
