@@ -15,6 +15,7 @@
 // (Kind::prepare) until the session here is there with its subscriptions. Pure: packets in, packets out, time is told; any thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -109,7 +110,7 @@ class Conversation {
   bool wants_local() const { return wants_local_; }
   // What that session is subscribed to; called before its CONNACK is given.
   void know_filters(std::vector<std::string> filters) { known_filters_ = std::move(filters); }
-  bool takes_remote() const { return stage_ == Stage::greeting || (local_connected_ && open_in_ < kOpenMax); }
+  bool takes_remote() const { return stage_ == Stage::greeting || (local_connected_ && open_in_ < open_max()); }
   // The connection takes more.
   void set_writable(bool writable, int64_t now_ns);
   void pass_time(int64_t now_ns);
@@ -148,6 +149,7 @@ class Conversation {
     std::optional<Out> letter{};  // of this message: a dead letter
   };
 
+  size_t open_max() const { return std::min<size_t>(kOpenMax, terms_.receive_maximum); }
   bool five() const { return terms_.version == mqtt::Version::v5; }
   template <class Packet>
   void tell_local(const Packet& packet);

@@ -253,10 +253,11 @@ bool Bridge::carry_from_local() {
 }
 
 void Bridge::to_remote() {
-  const std::string bytes = conversation_->take_remote();
-  if (remote_ == nullptr || bytes.empty()) return;
-  remote_->write_copy(as_bytes(bytes));
-  conversation_->set_writable(!remote_->output_full(), ways_.monotonic_ns());
+  for (std::string bytes = conversation_->take_remote(); !bytes.empty(); bytes = conversation_->take_remote()) {
+    if (remote_ == nullptr) return;
+    remote_->write_copy(as_bytes(bytes));
+    conversation_->set_writable(!remote_->output_full(), ways_.monotonic_ns());
+  }
 }
 
 // It is read while what it sends can go on.
