@@ -212,7 +212,7 @@ class There {
     Reason reason = Reason::success;
     if (!known && random_() % 1'000 < refusals)
       reason = random_() % 2 == 0 ? Reason::quota_exceeded : Reason::not_authorised;
-    if (reason == Reason::quota_exceeded) refused.insert(number);
+    if (reason != Reason::success) refused.insert(number);
     if (reason == Reason::success && !known) got.push_back(number);
     if (reason == Reason::success && packet.qos == 2) ids_.insert(packet.id);
     const bool closes = packet.qos == 1 || reason != Reason::success;
