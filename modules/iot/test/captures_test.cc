@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "modules/iot/machine/stream_api.h"
+#include "modules/iot/machine/told.h"
 #include "modules/iot/test/broker_rig.h"
 
 namespace heptane::iot::test {
@@ -78,6 +79,39 @@ TEST(Captures, AnOlderLogicKnowsNothingOfIt) {
   EXPECT_EQ(Rig::status(rig.publish("a/t", 0)), PublishStatus::kept);
   EXPECT_TRUE(rig.queue(session, epoch).empty());
   EXPECT_EQ(rig.machine.sessions().find(session)->queue_max, kQueueLimit);
+}
+
+Buffer told(ToldEvent event) {
+  event.utc_ms = 5;
+  event.client = "$bridge/b";
+  event.address = "hub:1883";
+  ByteWriter out;
+  out.le<uint16_t>(1);
+  append_told(out, event);
+  return Buffer::take(out.release());
+}
+
+TEST(Captures, WhatBecomesOfABridgeIsAnEvent) {
+  Rig rig(BrokerMachine::kLogicCaptures);
+  ToldEvent event;
+  event.kind = ToldKind::bridge_connected;
+  event.user = "new";
+  ASSERT_TRUE(rig.apply(kTell, told(event)).ok());
+  event.kind = ToldKind::bridge_dead_letter;
+  event.user = "0x87";
+  event.subject = "a/t";
+  event.others = 2;
+  ASSERT_TRUE(rig.apply(kTell, told(event)).ok());
+  event.kind = ToldKind::bridge_filter_refused;
+  event.others = 0;
+  ASSERT_TRUE(rig.apply(kTell, told(event)).ok());
+  const std::string whose = ",\"at_ms\":5,\"client\":\"$bridge/b\",\"address\":\"hub:1883\",";
+  EXPECT_EQ(rig.take_events(),
+            (Events{"bridge_connected\"" + whose + "\"reason\":\"new\"}",
+                    "bridge_dead_letter\"" + whose + "\"topic\":\"a/t\",\"reason\":\"0x87\",\"others\":2}",
+                    "bridge_filter_refused\"" + whose + "\"filter\":\"a/t\",\"reason\":\"0x87\"}"}));
+  event.kind = static_cast<ToldKind>(11);
+  EXPECT_FALSE(rig.apply(kTell, told(event)).ok());
 }
 
 }  // namespace
