@@ -4,10 +4,14 @@ order holds, and QoS 2 is exactly once where both sides keep their session."""
 import json
 import os
 import random
+import subprocess
 import threading
 import unittest
 
+from test_auth import Guarded, ask
+
 from heptane_testkit import Server, http, kafka, wait_until
+from heptane_testkit.certificates import Authority
 from heptane_testkit.mosquitto import Mosquitto
 from heptane_testkit.mqtt import mosquitto_pub, mosquitto_sub
 from heptane_testkit.proxy import Proxy
@@ -83,13 +87,13 @@ def firsts(numbers):
     return list(dict.fromkeys(numbers))
 
 
-def bridge_server(test, text, listen=None):
-    server = Server(listen=listen)
+def bridge_server(test, text, make=Server):
+    server = make()
     test.addCleanup(server.close)
     path = os.path.join(server.work, "heptane.toml")
     with open(path, "w", encoding="ascii") as out:
         out.write(text)
-    server.args = ["--config", path]
+    server.args = [*server.args, "--config", path]
     return server
 
 
@@ -275,7 +279,7 @@ class ToMosquitto(unittest.TestCase):
     def test_a_reload_changes_bridges(self):
         broker, _, server = self.start()
         wait_connected(server)
-        with open(server.args[1], "a", encoding="ascii") as out:
+        with open(server.args[-1], "a", encoding="ascii") as out:
             out.write('\n[[bridge]]\nname = "hub"\ndirection = "out"\nfilter = "more/#"\n')
         os.kill(server.pid, 1)
         reader = Reader(broker.address, "reader", "more/#", 1)
@@ -291,7 +295,7 @@ class ToMosquitto(unittest.TestCase):
     def test_check_config_refuses_loops(self):
         server = bridge_server(self, OUT.format(address="hub", more='protocol = "3.1.1"', qos=1)
                                + IN.format(qos=1).replace("commands/#", "#"))
-        done = server.run("check-config", server.args[1])
+        done = server.run("check-config", server.args[-1])
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("would come back", done.stderr + done.stdout)
 
@@ -300,6 +304,111 @@ class ToMosquitto(unittest.TestCase):
         with self.assertRaises(AssertionError) as refused:
             mosquitto_pub(server.address("mqtt"), "-i", "$bridge/hub", "-t", "a", "-m", "x")
         self.assertIn("identifier", str(refused.exception).lower())
+
+
+class OverTls(unittest.TestCase):
+    """The remote asks who is there, and lets the bridge publish to some topics alone; so does the broker here."""
+
+    def test_a_refused_message_is_a_dead_letter(self):
+        authority = Authority()
+        self.addCleanup(authority.close)
+        authority.issue("localhost")
+        for name, text in (("acl", "user edge\ntopic write site/plant/good/#\n"), ("password", "secret\n")):
+            with open(authority.path(name), "w", encoding="ascii") as out:
+                out.write(text)
+        subprocess.run(["mosquitto_passwd", "-b", "-c", authority.path("users"), "edge", "secret"], check=True,
+                       capture_output=True)
+        subprocess.run(["mosquitto_passwd", "-b", authority.path("users"), "reader", "secret"], check=True,
+                       capture_output=True)
+        with open(authority.path("acl"), "a", encoding="ascii") as out:
+            out.write("user reader\ntopic read #\n")
+        for name in os.listdir(authority.directory):
+            os.chmod(authority.path(name), 0o644)  # mosquitto gives up its rights
+        os.chmod(authority.directory, 0o755)
+        broker = Mosquitto(f"cafile {authority.ca}", f"certfile {authority.path('localhost.pem')}",
+                           f"keyfile {authority.path('localhost.key')}", f"password_file {authority.path('users')}",
+                           f"acl_file {authority.path('acl')}", anonymous=False).start()
+        self.addCleanup(broker.kill)
+        more = f'tls = true\nca_file = "{authority.ca}"\nuser = "edge"\npassword_file = "{authority.path("password")}"'
+        server = bridge_server(self, OUT.format(address=f"localhost:{broker.port}", more=more, qos=1)).start()
+        wait_connected(server)
+        for number, topic in enumerate(("good/1", "bad", "good/2")):
+            mosquitto_pub(server.address("mqtt"), "-t", f"plant/{topic}", "-q", "1", "-m", number)
+        wait_until(lambda: bridges(server)["hub"]["acknowledged"] == 2, "what is taken", SECONDS)
+        wait_until(lambda: bridges(server)["hub"]["dead_letters"] == 1, "the dead letter", SECONDS)
+        letters = kafka.kcat_consume(server.kafka, "iot.messages", "-f", "%k %s %h\n", seconds=SECONDS)
+        self.assertEqual(len(letters), 1)
+        self.assertTrue(letters[0].startswith("$bridge/hub/dead_letter 1 "), letters)
+        for header in ("topic=plant/bad", "remote_topic=site/plant/bad", "reason=0x87"):
+            self.assertIn(header, letters[0])
+        wait_until(lambda: "bridge_dead_letter" in {event["event"] for event in events(server)}, "the event", SECONDS)
+        with self.assertRaises(AssertionError):
+            mosquitto_pub(server.address("mqtt"), "-V", "5", "-q", "1", "-t", "$bridge/hub/dead_letter", "-m", "x")
+        printed = server.run("mqtt", "bridges", "--server", server.admin).stdout
+        self.assertIn("connected", printed)
+
+    def test_a_wrong_certificate_is_no_remote(self):
+        authority, other = Authority(), Authority()
+        self.addCleanup(authority.close)
+        self.addCleanup(other.close)
+        authority.issue("localhost")
+        for name in os.listdir(authority.directory):
+            os.chmod(authority.path(name), 0o644)
+        os.chmod(authority.directory, 0o755)
+        broker = Mosquitto(f"certfile {authority.path('localhost.pem')}", f"keyfile {authority.path('localhost.key')}").start()
+        self.addCleanup(broker.kill)
+        more = f'tls = true\nca_file = "{other.ca}"'
+        server = bridge_server(self, OUT.format(address=f"localhost:{broker.port}", more=more, qos=1)).start()
+        wait_until(lambda: "certificate" in bridges(server)["hub"].get("last_error", ""), "the refusal", SECONDS)
+        self.assertEqual(bridges(server)["hub"]["connects"], 0)
+
+
+class WithAuthentication(Guarded):
+    def make_server(self):
+        self.broker = Mosquitto().start()
+        self.addCleanup(self.broker.kill)
+        text = OUT.format(address="127.0.0.1:%d" % self.broker.port, more="", qos=1) + IN.format(qos=1)
+        return bridge_server(self, text, lambda: Server(args=["--auth"]))
+
+    def bridge(self):
+        status, answer, _ = ask(self.server, "GET", "/api/v1/bridges", authorization=f"Bearer {self.token}")
+        self.assertEqual(status, 200)
+        return answer["bridges"][0] if answer["bridges"] else {}
+
+    def test_a_bridge_needs_no_user_here(self):
+        wait_until(lambda: self.bridge().get("state") == "connected", "the bridge", SECONDS)
+        self.assertEqual(ask(self.server, "GET", "/api/v1/bridges")[0], 401)
+        mosquitto_pub(self.broker.address, "-t", "commands/x", "-q", "1", "-m", "1")
+        wait_until(lambda: self.bridge()["received"] == 1, "the message", SECONDS)
+        mosquitto_pub(self.server.address("mqtt"), "-u", "token", "-P", self.token, "-t", "plant/x", "-q", "1", "-m", "2")
+        wait_until(lambda: self.bridge()["acknowledged"] == 1, "the message", SECONDS)
+
+
+class PowerCuts(unittest.TestCase):
+    def test_nothing_is_lost_over_power_cuts(self):
+        broker = Mosquitto().start()
+        self.addCleanup(broker.kill)
+        proxy = Proxy(broker.address).mend()
+        self.addCleanup(proxy.close)
+        server = bridge_server(self, OUT.format(address=proxy.address, more="", qos=1), Server.with_powercut).start()
+        wait_connected(server)
+        reader = Reader(broker.address, "reader", "site/plant/#", 1)
+        self.addCleanup(reader.close)
+        for number in range(1, 41):
+            if number == 20:
+                proxy.cut()
+            mosquitto_pub(server.address("mqtt"), "-t", "plant/t", "-q", "1", "-m", number)
+        server.kill()
+        proxy.mend()
+        for seed, mode in enumerate(("reorder", "lose", "tear")):
+            reader.got.clear()
+            with self.subTest(mode):
+                after = server.after_cut(seed, mode)
+                self.addCleanup(after.close)
+                after.start()
+                wait_until(lambda: reader.has(21), "what waited", SECONDS)
+                self.assertEqual([number for number in firsts(reader.got) if number >= 20], list(range(20, 41)))
+                self.assertEqual(after.stop(), 0)
 
 
 class EdgeAndHub(unittest.TestCase):

@@ -10,11 +10,11 @@ from .wait import free_port, wait_until
 
 
 class Mosquitto:
-    def __init__(self, *lines):
-        """lines: of its configuration, beside the listener."""
+    def __init__(self, *lines, anonymous=True):
+        """lines: of its configuration, of the listener."""
         self.work = tempfile.mkdtemp(prefix="mosquitto-test-")
         self.port = free_port()
-        self.lines = lines
+        self.lines = [f"allow_anonymous {str(anonymous).lower()}", *lines]
         self.process = None
 
     @property
@@ -31,8 +31,7 @@ class Mosquitto:
     def start(self):
         path = os.path.join(self.work, "mosquitto.conf")
         with open(path, "w", encoding="ascii") as out:
-            out.write("\n".join([f"listener {self.port} 127.0.0.1", "allow_anonymous true", "max_queued_messages 0",
-                                 *self.lines, ""]))
+            out.write("\n".join(["max_queued_messages 0", f"listener {self.port} 127.0.0.1", *self.lines, ""]))
         with open(os.path.join(self.work, "log"), "ab") as log:
             self.process = subprocess.Popen(["mosquitto", "-c", path], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(self._answers, "mosquitto", seconds=30)

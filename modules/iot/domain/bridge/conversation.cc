@@ -407,6 +407,8 @@ void Conversation::carry_out(const Frame& frame, int64_t now_ns) {
   if (out.packet.size() > remote_packet_max_) return bury(std::move(out), hex(Reason::packet_too_large));
   if (packet.properties.user.size() >= mqtt::kUserPropertiesLimit)
     return bury(std::move(out), "there is no room for another user property");
+  // The connection ended before that was done: a remote may close it behind its refusal.
+  if (is_condemned(out)) return bury(std::move(out), std::string(memory_.condemned.at(packet.id).why));
   if (packet.qos > 0 && memory_.suspect == packet.id && memory_.closes >= kClosesMax)
     return bury(std::move(out), "the remote closed the connection at it three times");
   waiting_bytes_ += out.packet.size();
@@ -486,8 +488,14 @@ void Conversation::answered(Out out, Reason reason, PacketType type, int64_t now
   local_ack(type, out.id);
 }
 
+bool Conversation::is_condemned(const Out& out) const {
+  const auto found = memory_.condemned.find(out.id);
+  return out.qos > 0 && found != memory_.condemned.end() && found->second.topic == out.topic;
+}
+
 // A message here says what became of it; when that is synced the session here is told that it is done.
-void Conversation::bury(Out out, std::string why) {
+void Conversation::bury(Out out, const std::string& why) {
+  if (out.qos > 0) memory_.condemned[out.id] = {out.topic, why};
   const std::string topic = dead_letter_topic(terms_.name);
   Frame frame;
   Publish sent;
@@ -507,6 +515,7 @@ void Conversation::bury(Out out, std::string why) {
 void Conversation::buried(const Out& out, Reason reason) {
   if (is_error(reason)) return end("the broker here does not take a dead letter: " + hex(reason));
   ++memory_.tally.dead_letters;
+  memory_.condemned.erase(out.id);
   if (out.id == memory_.suspect) {
     memory_.suspect = 0;
     memory_.closes = 0;

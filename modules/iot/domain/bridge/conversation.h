@@ -79,10 +79,16 @@ struct Tally {
 
 // What outlives a conversation.
 struct Memory {
+  struct Condemned {
+    std::string topic;
+    std::string why;
+  };
   bool remote_known = false;   // the remote should have a session
   mqtt::PacketId suspect = 0;  // at which the remote closed; 0: none
   uint32_t closes = 0;         // one behind the other
   size_t careful = 0;          // so many messages go alone
+  std::map<mqtt::PacketId, Condemned>
+      condemned{};  // what is to be a dead letter, until the session here knows that it is done
   TokenBucket bucket{};
   Tally tally{};
 };
@@ -175,7 +181,8 @@ class Conversation {
   void pump(int64_t now_ns);
   void send_refused_again(int64_t now_ns);
   bool may_send() const { return writable_ && refused_.empty() && (memory_.careful == 0 || flying_.empty()); }
-  void bury(Out out, std::string why);
+  bool is_condemned(const Out& out) const;
+  void bury(Out out, const std::string& why);
 
   // In.
   void carry_in(const mqtt::Frame& frame);
