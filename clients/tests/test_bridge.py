@@ -368,7 +368,7 @@ class WithAuthentication(Guarded):
         self.broker = Mosquitto().start()
         self.addCleanup(self.broker.kill)
         text = OUT.format(address="127.0.0.1:%d" % self.broker.port, more="", qos=1) + IN.format(qos=1)
-        return bridge_server(self, text, lambda: Server(args=["--auth"]))
+        return bridge_server(self, text, lambda: Server(args=["--auth", "--plain-on-loopback"]))
 
     def bridge(self):
         status, answer, _ = ask(self.server, "GET", "/api/v1/bridges", authorization=f"Bearer {self.token}")
