@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernel/base/crc32c.h"
 #include "modules/iot/domain/topics/topics.h"
 
 namespace heptane::iot::bridge {
@@ -20,6 +21,7 @@ using mqtt::Reason;
 using mqtt::Version;
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
+constexpr PacketId kQueueIds = 49'151;       // those of the session's queue; others are the connection's
 constexpr PacketId kSubscribeId = 65'535;    // no message of the session here is as high
 constexpr PacketId kUnsubscribeId = 65'534;  // to the broker here
 constexpr PacketId kLetterId = 65'533;       // likewise; answers come in order
@@ -44,6 +46,12 @@ Properties own_properties(const Properties& of) {
   own.correlation_data = of.correlation_data;
   own.user = of.user;
   return own;
+}
+
+// Of a packet: what it may be here, so that it is not too large behind its way.
+uint32_t less_growth(uint32_t bytes) {
+  constexpr auto kGrowth = static_cast<uint32_t>(Conversation::kGrowthBytes);
+  return bytes > 2 * kGrowth ? bytes - kGrowth : bytes;
 }
 
 template <class Encode>
@@ -88,9 +96,9 @@ void Conversation::remote_gone(bool by_peer, std::string_view why) {
     const auto first = std::min_element(flying_.begin(), flying_.end(), [](const auto& one, const auto& other) {
       return one.second.order < other.second.order;
     });
-    const PacketId id = first->first;
-    memory_.closes = memory_.suspect == id ? memory_.closes + 1 : 1;
-    memory_.suspect = id;
+    const uint64_t key = first->second.key;
+    memory_.closes = memory_.suspect == key ? memory_.closes + 1 : 1;
+    memory_.suspect = key;
     memory_.careful = std::max<size_t>(memory_.careful, flying_.size());
   }
   stage_ = Stage::ended;
@@ -162,7 +170,7 @@ void Conversation::greet_remote(int64_t now_ns) {
   if (terms_.password) packet.password = *terms_.password;
   packet.properties.session_expiry_s = terms_.remote_expiry_s;
   packet.properties.receive_maximum = std::min<uint16_t>(terms_.receive_maximum, kOpenMax);
-  packet.properties.maximum_packet_size = terms_.packet_bytes_max - static_cast<uint32_t>(kGrowthBytes);
+  packet.properties.maximum_packet_size = less_growth(terms_.packet_bytes_max);
   std::string bytes = encoded([&](ByteWriter& out) { encode(packet, out); });
   constexpr size_t kNameBytes = 6;  // of the protocol, before its level
   const size_t at = 1 + mqtt::variable_size(static_cast<uint32_t>(bytes.size() - 2)) + kNameBytes;
@@ -215,10 +223,7 @@ void Conversation::greet_local() {
   packet.client_id = id;
   packet.properties.session_expiry_s = UINT32_MAX;
   packet.properties.receive_maximum = static_cast<uint16_t>(kind_ == Kind::prepare ? 1 : window_);
-  if (remote_packet_max_ < UINT32_MAX)
-    packet.properties.maximum_packet_size = remote_packet_max_ > 2 * kGrowthBytes
-                                                ? remote_packet_max_ - static_cast<uint32_t>(kGrowthBytes)
-                                                : remote_packet_max_;
+  if (remote_packet_max_ < UINT32_MAX) packet.properties.maximum_packet_size = less_growth(remote_packet_max_);
   to_local_ += encoded([&](ByteWriter& out) { encode(packet, out); });
 }
 
@@ -373,6 +378,13 @@ bool Conversation::loops(const Properties& properties, size_t most) const {
   return count > most;
 }
 
+// One of the queue's keeps its identifier; what is retained comes under another one with each connection.
+uint64_t Conversation::key_of(const Publish& packet) {
+  constexpr uint64_t kByContent = uint64_t{1} << 63;
+  const uint64_t content = uint64_t{crc32c(as_bytes(packet.topic))} << 32 | crc32c(as_bytes(packet.payload));
+  return packet.id <= kQueueIds ? content >> 32 << 16 | packet.id : content | kByContent;
+}
+
 std::string Conversation::packet_for_remote(Publish& packet, std::string_view topic) const {
   Publish out;
   out.dup = packet.dup;
@@ -393,6 +405,7 @@ void Conversation::carry_out(const Frame& frame, int64_t now_ns) {
   out.order = ++last_order_;
   out.id = packet.id;
   out.qos = packet.qos;
+  out.key = packet.qos > 0 ? key_of(packet) : 0;
   out.topic = packet.topic;
   if (loops(packet.properties, kViaMax - 1)) {
     ++memory_.tally.looped;
@@ -408,8 +421,9 @@ void Conversation::carry_out(const Frame& frame, int64_t now_ns) {
   if (packet.properties.user.size() >= mqtt::kUserPropertiesLimit)
     return bury(std::move(out), "there is no room for another user property");
   // The connection ended before that was done: a remote may close it behind its refusal.
-  if (is_condemned(out)) return bury(std::move(out), std::string(memory_.condemned.at(packet.id).why));
-  if (packet.qos > 0 && memory_.suspect == packet.id && memory_.closes >= kClosesMax)
+  const auto condemned = memory_.condemned.find(out.key);
+  if (condemned != memory_.condemned.end()) return bury(std::move(out), std::string(condemned->second));
+  if (packet.qos > 0 && memory_.suspect == out.key && memory_.closes >= kClosesMax)
     return bury(std::move(out), "the remote closed the connection at it three times");
   waiting_bytes_ += out.packet.size();
   queue_.push_back(std::move(out));
@@ -488,14 +502,9 @@ void Conversation::answered(Out out, Reason reason, PacketType type, int64_t now
   local_ack(type, out.id);
 }
 
-bool Conversation::is_condemned(const Out& out) const {
-  const auto found = memory_.condemned.find(out.id);
-  return out.qos > 0 && found != memory_.condemned.end() && found->second.topic == out.topic;
-}
-
 // A message here says what became of it; when that is synced the session here is told that it is done.
 void Conversation::bury(Out out, const std::string& why) {
-  if (out.qos > 0) memory_.condemned[out.id] = {out.topic, why};
+  if (out.qos > 0) memory_.condemned[out.key] = why;
   const std::string topic = dead_letter_topic(terms_.name);
   Frame frame;
   Publish sent;
@@ -515,7 +524,7 @@ void Conversation::bury(Out out, const std::string& why) {
 void Conversation::buried(const Out& out, Reason reason) {
   if (is_error(reason)) return end("the broker here does not take a dead letter: " + hex(reason));
   ++memory_.tally.dead_letters;
-  memory_.condemned.erase(out.id);
+  memory_.condemned.erase(out.key);
   if (out.id == memory_.suspect) {
     memory_.suspect = 0;
     memory_.closes = 0;

@@ -79,16 +79,12 @@ struct Tally {
 
 // What outlives a conversation.
 struct Memory {
-  struct Condemned {
-    std::string topic;
-    std::string why;
-  };
-  bool remote_known = false;   // the remote should have a session
-  mqtt::PacketId suspect = 0;  // at which the remote closed; 0: none
-  uint32_t closes = 0;         // one behind the other
-  size_t careful = 0;          // so many messages go alone
-  std::map<mqtt::PacketId, Condemned>
-      condemned{};  // what is to be a dead letter, until the session here knows that it is done
+  bool remote_known = false;  // the remote should have a session
+  uint64_t suspect = 0;       // the message (key_of) at which the remote closed; 0: none
+  uint32_t closes = 0;        // one behind the other
+  size_t careful = 0;         // so many messages go alone
+  // What is to be a dead letter and why, by key_of, until the session here knows that it is done.
+  std::map<uint64_t, std::string> condemned{};
   TokenBucket bucket{};
   Tally tally{};
 };
@@ -143,6 +139,7 @@ class Conversation {
   // A message on its way to the remote.
   struct Out {
     uint64_t order = 0;
+    uint64_t key = 0;  // which it is, in this conversation and the next
     mqtt::PacketId id = 0;
     uint8_t qos = 0;
     std::string topic;   // here
@@ -174,6 +171,7 @@ class Conversation {
 
   // Out.
   void carry_out(const mqtt::Frame& frame, int64_t now_ns);
+  static uint64_t key_of(const mqtt::Publish& packet);
   std::string packet_for_remote(mqtt::Publish& packet, std::string_view topic) const;
   void settle_here(const Out& out, mqtt::Reason reason);
   void take_remote_answer(const mqtt::Frame& frame, int64_t now_ns);
@@ -181,7 +179,6 @@ class Conversation {
   void pump(int64_t now_ns);
   void send_refused_again(int64_t now_ns);
   bool may_send() const { return writable_ && refused_.empty() && (memory_.careful == 0 || flying_.empty()); }
-  bool is_condemned(const Out& out) const;
   void bury(Out out, const std::string& why);
 
   // In.
