@@ -485,7 +485,7 @@ void Conversation::take_remote_answer(const Frame& frame, int64_t now_ns) {
 
 void Conversation::answered(Out out, Reason reason, PacketType type, int64_t now_ns) {
   if (memory_.careful > 0) --memory_.careful;
-  if (out.id == memory_.suspect) {
+  if (out.key == memory_.suspect) {
     memory_.suspect = 0;
     memory_.closes = 0;
   }
@@ -525,7 +525,7 @@ void Conversation::buried(const Out& out, Reason reason) {
   if (is_error(reason)) return end("the broker here does not take a dead letter: " + hex(reason));
   ++memory_.tally.dead_letters;
   memory_.condemned.erase(out.key);
-  if (out.id == memory_.suspect) {
+  if (out.key == memory_.suspect) {
     memory_.suspect = 0;
     memory_.closes = 0;
   }
