@@ -5,9 +5,19 @@
 #include "modules/iot/machine/stream_api.h"
 #include "modules/iot/machine/told.h"
 #include "modules/iot/test/broker_rig.h"
+#include "modules/iot/test/trail.h"
 
 namespace heptane::iot::test {
 namespace {
+
+// Streams can be declared.
+class CaptureRig final : public Rig {
+ public:
+  explicit CaptureRig(uint32_t version = BrokerMachine::kLogicCaptures) : Rig(version) { machines_.add(trail_); }
+
+ private:
+  Trail trail_;
+};
 
 OpenSession capturing(uint32_t queue_max = kCaptureLimit) {
   OpenSession open;
@@ -31,7 +41,7 @@ std::vector<int> qos_of(const std::vector<QueuePage::Item>& items) {
 }
 
 TEST(Captures, WhatIsARecordAtQoS0IsInTheQueueAtQoS1) {
-  Rig rig(BrokerMachine::kLogicCaptures);
+  CaptureRig rig;
   declare(rig, "a/#");
   const auto [session, epoch] = rig.open("$bridge/b", capturing());
   const auto [other, its] = rig.open("s");
@@ -52,7 +62,7 @@ TEST(Captures, WhatIsARecordAtQoS0IsInTheQueueAtQoS1) {
 
 // Packet identifiers are made of a session's numbers; a bridge waits before it uses one twice.
 TEST(Captures, ItsQueueIsAsLongAsItSays) {
-  Rig rig(BrokerMachine::kLogicCaptures);
+  CaptureRig rig;
   const auto [session, epoch] = rig.open("$bridge/b", capturing(60'000));
   const auto [other, its] = rig.open("s", {.client = "", .owner = "", .queue_max = kQueueLimit});
   for (const auto& [who, when] : {std::pair(session, epoch), std::pair(other, its)})
@@ -72,7 +82,7 @@ TEST(Captures, OnlyACapturingSessionIsSoLong) {
 }
 
 TEST(Captures, AnOlderLogicKnowsNothingOfIt) {
-  Rig rig(BrokerMachine::kLogicRelaxed);
+  CaptureRig rig(BrokerMachine::kLogicRelaxed);
   declare(rig, "a/#");
   const auto [session, epoch] = rig.open("$bridge/b", capturing());
   rig.subscribe(session, epoch, "#", {.id = 0, .levels_min = 0, .qos = 1});
@@ -92,7 +102,7 @@ Buffer told(ToldEvent event) {
 }
 
 TEST(Captures, WhatBecomesOfABridgeIsAnEvent) {
-  Rig rig(BrokerMachine::kLogicCaptures);
+  CaptureRig rig;
   ToldEvent event;
   event.kind = ToldKind::bridge_connected;
   event.user = "new";
