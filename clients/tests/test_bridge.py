@@ -214,6 +214,34 @@ class ToMosquitto(unittest.TestCase):
         self.assertEqual(firsts(reader.got), [1, 2, 3, 4])
         wait_until(lambda: "bridge_disconnected" in {event["event"] for event in events(server)}, "the event", SECONDS)
 
+    def test_beyond_its_limit_there_is_a_gap_that_is_told(self):
+        broker = Mosquitto().start()
+        self.addCleanup(broker.kill)
+        proxy = Proxy(broker.address)
+        self.addCleanup(proxy.close)
+        text = OUT.format(address=proxy.address, more='max_bytes = "20KB"', qos=1)
+        server = bridge_server(self, text, lambda: Server(args=["--set", "archive.look_interval=1s"])).start()
+        reader = Reader(broker.address, "reader", "site/plant/#", 1)
+        self.addCleanup(reader.close)
+        wait_until(lambda: "bridge.hub.1" in kafka.topics(server.kafka), "the stream", SECONDS)
+        publisher = Publisher(server.address("mqtt"), "publisher", 1)
+        publisher.publish("plant/t", 1500)
+        wait_until(publisher.all_acknowledged, "PUBACK", SECONDS)
+        wait_until(lambda: kafka.watermarks(server.kafka, "bridge.hub.1")[0] > 0, "the limit", SECONDS)
+        publisher.close()
+        server.crash_restart()  # what is in memory reaches further back
+        proxy.mend()
+        wait_until(lambda: 1500 in reader.got, "the newest", SECONDS)
+        got = firsts(reader.got)
+        self.assertEqual(got, list(range(got[0], 1501)), "what is there is all there, in order")
+        self.assertGreater(got[0], 1)
+
+        def gaps():
+            return [event for event in events(server) if event["event"] == "gap"]
+
+        wait_until(lambda: sum(event["count"] for event in gaps()) == got[0] - 1, "the gap", SECONDS)
+        self.assertEqual({(event["client"], event["reason"]) for event in gaps()}, {("$bridge/hub", "trimmed")})
+
     def test_what_is_published_before_the_remote_was_ever_reached_is_kept(self):
         port = free_port()
         server = bridge_server(self, OUT.format(address=f"127.0.0.1:{port}", more="", qos=1)).start()
