@@ -13,11 +13,13 @@ from test_auth import Guarded, ask
 from heptane_testkit import Server, http, kafka, wait_until
 from heptane_testkit.certificates import Authority
 from heptane_testkit.mosquitto import Mosquitto
-from heptane_testkit.mqtt import Connection, mosquitto_pub, mosquitto_sub, packet, string
+from heptane_testkit.mqtt import Connection, Subscriber, mosquitto_pub, mosquitto_sub, packet, string
 from heptane_testkit.proxy import Proxy
+from heptane_testkit.server import ROOT
 from heptane_testkit.wait import free_port, pause
 
 SECONDS = 120
+EXAMPLE = os.path.join(ROOT, "examples", "edge", "heptane.toml")
 SCALE = float(os.environ.get("HEPTANE_TEST_SCALE", "1"))
 
 
@@ -343,6 +345,34 @@ class ToMosquitto(unittest.TestCase):
         with self.assertRaises(AssertionError) as refused:
             mosquitto_pub(server.address("mqtt"), "-i", "$bridge/hub", "-t", "a", "-m", "x")
         self.assertIn("identifier", str(refused.exception).lower())
+
+
+class Example(unittest.TestCase):
+    def test_the_edge_node_works_while_the_network_is_cut(self):
+        broker = Mosquitto().start()
+        self.addCleanup(broker.kill)
+        proxy = Proxy(broker.address)
+        self.addCleanup(proxy.close)
+        with open(EXAMPLE, encoding="ascii") as text:
+            server = bridge_server(self, text.read().replace("127.0.0.1:1884", proxy.address)).start()
+        hub = Subscriber(broker.address, "-t", "site-7/#", "-q", "2", "-v", "-C", "5", seconds=SECONDS)
+        self.addCleanup(hub.close)
+        here = Subscriber(server.address("mqtt"), "-t", "alarm/#", "-q", "1", "-v", "-C", "2", seconds=SECONDS)
+        self.addCleanup(here.close)
+        for temperature in (20, 121, 122):
+            mosquitto_pub(server.address("mqtt"), "-q", "1", "-t", "plant/a/temp", "-m", json.dumps({"t": temperature}))
+        alarms = ['alarm/a {"sensor":"a","t":121}', 'alarm/a {"sensor":"a","t":122}']
+        self.assertEqual(here.lines(), alarms)
+        proxy.mend()
+        got = hub.lines()
+        readings = [f'site-7/plant/a/temp {{"t": {temperature}}}' for temperature in (20, 121, 122)]
+        self.assertEqual([line for line in got if "plant" in line], readings)
+        self.assertEqual([line for line in got if "alarm" in line], ["site-7/" + alarm for alarm in alarms])
+        wait_connected(server)
+        commands = Subscriber(server.address("mqtt"), "-t", "commands/#", "-v", "-C", "1", seconds=SECONDS)
+        self.addCleanup(commands.close)
+        mosquitto_pub(broker.address, "-q", "1", "-t", "site-7/commands/reboot", "-m", "now")
+        self.assertEqual(commands.lines(), ["commands/reboot now"])
 
 
 class OverTls(unittest.TestCase):
