@@ -89,7 +89,7 @@ class Upgrade(unittest.TestCase):
         publish(1, 2, 3)
         server.crash_restart()
         self.assertNotIn("iot.events", self.good(server, "stream", "ls"))
-        self.assertIn("broker: logic version 6, was 1", self.good(server, "upgrade", "activate", "broker"))
+        self.assertIn("broker: logic version 7, was 1", self.good(server, "upgrade", "activate", "broker"))
         publish(4)
         gap, = map(json.loads, kafka.kcat_consume(server.kafka, "iot.events"))
         self.assertEqual((gap["client"], gap["reason"], gap["count"]), ("alone", "drop_oldest", 1))

@@ -5,8 +5,11 @@
 #include "kernel/admin/answers.h"
 #include "kernel/net/http/exchange.h"
 #include "kernel/net/http/websocket_stream.h"
+#include "kernel/net/io_loop.h"
 #include "kernel/server/server_keys.h"
 #include "modules/iot/device_keys.h"
+#include "modules/iot/gateway/bridge/bridges.h"
+#include "modules/iot/gateway/http/bridge_route.h"
 #include "modules/iot/gateway/http/device_routes.h"
 #include "modules/iot/gateway/http/mqtt_routes.h"
 #include "modules/iot/gateway/http/past_devices.h"
@@ -158,6 +161,24 @@ const std::vector<config::Binding<RuleOptions>>& rule_keys() {
   return keys;
 }
 
+struct BridgeOptions {
+  std::vector<std::string> bridges{};  // as the configuration has them
+};
+
+const std::vector<config::Binding<BridgeOptions>>& bridge_keys() {
+  static const std::vector<config::Binding<BridgeOptions>> keys = {
+      bind<&BridgeOptions::bridges>(
+          {.name = "bridge",
+           .type = Type::tables,
+           .help = "Bridges to other MQTT brokers: a table with name and address, and one with name, direction and "
+                   "filter for each thing it carries; a bridge that is taken out is stopped",
+           .wrong = bridge::wrong_bridge_table,
+           .wrong_together = bridge::wrong_bridge_tables,
+           .reloadable = true}),
+  };
+  return keys;
+}
+
 Telemetry::Value value_of(const net::Counter& counter) {
   return [&counter] { return static_cast<double>(counter.value()); };
 }
@@ -199,6 +220,28 @@ void register_mqtt(const MqttCounters& counters, Telemetry& telemetry) {
   closed("taken_over", counters.taken_over);
 }
 
+void register_bridges(const bridge::BridgeCounters& counters, Telemetry& telemetry) {
+  telemetry.gauge("heptane_bridges_connected", "Bridges that are connected to their remote brokers",
+                  value_of(counters.connected));
+  telemetry.counter("heptane_bridge_connects_total", "Connections of bridges that remote brokers accepted",
+                    value_of(counters.connects));
+  telemetry.counter("heptane_bridge_sent_total", "PUBLISH packets to remote brokers, repeats included",
+                    value_of(counters.sent));
+  telemetry.counter("heptane_bridge_acknowledged_total", "Messages that remote brokers acknowledged",
+                    value_of(counters.acknowledged));
+  telemetry.counter("heptane_bridge_received_total",
+                    "PUBLISH packets from remote brokers that went on, repeats included", value_of(counters.received));
+  telemetry.counter("heptane_bridge_dead_letters_total", "Messages that a remote broker did not take",
+                    value_of(counters.dead_letters));
+  const auto dropped = [&](const char* reason, const net::Counter& counter) {
+    telemetry.counter("heptane_bridge_dropped_total", "Messages that a bridge did not carry, by reason",
+                      value_of(counter), {{"reason", reason}});
+  };
+  dropped("loop", counters.looped);
+  dropped("unmapped", counters.unmapped);
+  dropped("refused", counters.refused);
+}
+
 http::RouteDoc websocket_doc() {
   return {
       .summary = "MQTT over WebSocket",
@@ -224,6 +267,7 @@ class IotModule final : public server::Module {
     for (config::Key& key : config::keys_of<MqttOptions>(mqtt_keys())) keys.push_back(std::move(key));
     for (config::Key& key : device_keys()) keys.push_back(std::move(key));
     for (config::Key& key : config::keys_of<RuleOptions>(rule_keys())) keys.push_back(std::move(key));
+    for (config::Key& key : config::keys_of<BridgeOptions>(bridge_keys())) keys.push_back(std::move(key));
     for (config::Key& key : server::listener_keys("series", kSeriesPort)) keys.push_back(std::move(key));
     for (config::Key& key : series_keys()) keys.push_back(std::move(key));
     return keys;
@@ -232,6 +276,7 @@ class IotModule final : public server::Module {
   // Fixed at start, but for the streams and rules: clients were told.
   void configure(const config::Settings& settings) override {
     series_head_bytes_ = settings.number(kSeriesHeadBytes);
+    configure_bridges(settings);
     configure_broker(settings);
     configure_rules(settings);
   }
@@ -241,6 +286,7 @@ class IotModule final : public server::Module {
     router.add(http::Method::get, "/mqtt", [this](http::HttpExchange& exchange) { open_websocket(exchange); },
                {.needs = {"", "", auth::Verb::read, true, false}, .doc = websocket_doc()});
     mqtt_http::add_routes(router, [this] { return broker_.get(); });
+    bridge::add_bridge_route(router, [this] { return bridges_.get(); });
     add_stream_routes(router);
     devices::add_device_routes(router);
     devices::add_shadow_routes(router);
@@ -267,7 +313,7 @@ class IotModule final : public server::Module {
     });
     broker_->things().set_count([this] { return devices_.things_count(); });
     broker_->declared().take(machine_.declared().list().view());
-    broker_->declared().want(mqtt::streams_of_tables(options_.streams));
+    broker_->declared().want(wanted_streams());
     mqtt_ = std::make_unique<mqtt::MqttProtocol>(*broker_);
     resident_ = std::make_unique<mqtt::ResidentProtocol>(*broker_);
     publisher_ = std::make_unique<mqtt::ViewPublisher>(*broker_);
@@ -275,7 +321,8 @@ class IotModule final : public server::Module {
     runner_->want(rules::rules_of_tables(rule_options_.rules));
     rule_session_ = std::make_unique<rules::RuleProtocol>(*runner_);
     open_series(facts);
-    return {{mqtt_.get(), kMqttPort, false, {resident_.get(), rule_session_.get()}},
+    open_bridges(facts);
+    return {{mqtt_.get(), kMqttPort, false, {resident_.get(), rule_session_.get(), bridge_session_.get()}},
             {series_http_.get(), kSeriesPort, false, {series_resident_.get()}}};
   }
 
@@ -304,6 +351,7 @@ class IotModule final : public server::Module {
 
   void register_metrics(Telemetry& telemetry) override {
     register_mqtt(broker_->counters(), telemetry);
+    register_bridges(bridges_->counters(), telemetry);
     register_series(telemetry);
     telemetry.gauge("heptane_mqtt_sessions", "Sessions that outlive their connections",
                     [this] { return static_cast<double>(machine_.sessions_count()); });
@@ -331,9 +379,36 @@ class IotModule final : public server::Module {
     if (broker_ == nullptr) return settings.land<MqttOptions>(mqtt_keys(), options_);
     MqttOptions wanted;
     settings.land<MqttOptions>(mqtt_keys(), wanted);
-    if (wanted.streams == options_.streams) return;
+    if (wanted.streams == options_.streams && !bridges_changed_) return;
     options_.streams = wanted.streams;
-    broker_->declared().want(mqtt::streams_of_tables(options_.streams));
+    broker_->declared().want(wanted_streams());
+    if (std::exchange(bridges_changed_, false)) bridges_->want(bridge::bridges_of_tables(bridge_options_.bridges));
+  }
+
+  void configure_bridges(const config::Settings& settings) {
+    BridgeOptions wanted;
+    settings.land<BridgeOptions>(bridge_keys(), wanted);
+    bridges_changed_ = bridges_ != nullptr && wanted.bridges != bridge_options_.bridges;
+    bridge_options_ = std::move(wanted);
+  }
+
+  // Those that bridges need behind those that are declared by name, which hold where both are.
+  std::vector<StreamDeclaration> wanted_streams() const {
+    std::vector<StreamDeclaration> streams = mqtt::streams_of_tables(options_.streams);
+    for (StreamDeclaration& stream : bridge::streams_of_bridges(bridge::bridges_of_tables(bridge_options_.bridges)))
+      streams.push_back(std::move(stream));
+    return streams;
+  }
+
+  void open_bridges(const server::ServerFacts& facts) {
+    net::IoLoop* loop = facts.loop;
+    bridge::Dialer dialer{[loop](net::Protocol& protocol, net::OutboundOptions options) {
+                            return loop->add_outbound(protocol, std::move(options));
+                          },
+                          [loop](SessionId outbound) { loop->stop_outbound(outbound); }};
+    bridges_ = std::make_unique<bridge::Bridges>(*broker_, std::move(dialer), log_id_text(facts.log_id));
+    bridges_->want(bridge::bridges_of_tables(bridge_options_.bridges));
+    bridge_session_ = std::make_unique<bridge::BridgesProtocol>(*bridges_);
   }
 
   // Behind the streams, which rules may read.
@@ -412,6 +487,8 @@ class IotModule final : public server::Module {
   series::SeriesMachine series_;
   MqttOptions options_;
   RuleOptions rule_options_;
+  BridgeOptions bridge_options_;
+  bool bridges_changed_ = false;
   std::unique_ptr<auth::Rules> rules_;
   std::unique_ptr<mqtt::Broker> broker_;
   std::unique_ptr<mqtt::MqttProtocol> mqtt_;
@@ -419,6 +496,8 @@ class IotModule final : public server::Module {
   std::unique_ptr<mqtt::ViewPublisher> publisher_;
   std::unique_ptr<rules::RuleRunner> runner_;
   std::unique_ptr<rules::RuleProtocol> rule_session_;
+  std::unique_ptr<bridge::Bridges> bridges_;
+  std::unique_ptr<bridge::BridgesProtocol> bridge_session_;
   int64_t series_head_bytes_ = kSeriesHeadDefault;
   std::unique_ptr<series::Projection> projection_;
   std::unique_ptr<series::ProjectionProtocol> series_resident_;

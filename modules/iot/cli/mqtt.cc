@@ -57,7 +57,7 @@ int list(const MqttArguments& arguments, const std::string& path, std::string_vi
   HttpClient client(arguments.server);
   for (std::string after;;) {
     const std::string page = after.empty() ? path : path + "&after=" + HttpClient::escaped(after);
-    Result<std::string> answer = client.call("GET", kRoot + page);
+    Result<std::string> answer = client.call("GET", page.starts_with('/') ? page : kRoot + page);
     if (!answer) return failed(answer.error());
     const auto document = http::JsonDocument::parse(std::move(*answer));
     if (!document) return failed(document.error());
@@ -143,6 +143,21 @@ int groups(const MqttArguments& arguments) {
   if (!arguments.json)
     std::printf("%-24s %-40s %8s %9s %8s %8s\n", "group", "filter", "durable", "connected", "queued", "lost");
   return list(arguments, "groups?limit=1000", "groups", print_group);
+}
+
+void print_bridge(const JsonValue& bridge) {
+  std::printf("%-20s %-28s %-10s %9s %9s %9s %8s %8s  %s\n", text_of(bridge, "name").c_str(),
+              shown(text_of(bridge, "address")).c_str(), text_of(bridge, "state").c_str(),
+              text_of(bridge, "acknowledged").c_str(), text_of(bridge, "received").c_str(),
+              text_of(bridge, "in_flight").c_str(), text_of(bridge, "refused").c_str(),
+              text_of(bridge, "dead_letters").c_str(), shown(text_of(bridge, "last_error")).c_str());
+}
+
+int bridges(const MqttArguments& arguments) {
+  if (!arguments.json)
+    std::printf("%-20s %-28s %-10s %9s %9s %9s %8s %8s  %s\n", "bridge", "remote", "state", "out", "in", "flying",
+                "refused", "letters", "last error");
+  return list(arguments, "/api/v1/bridges?", "bridges", print_bridge);
 }
 
 void print_subscription(const JsonValue& subscription) {
@@ -266,6 +281,7 @@ void add_mqtt(CLI::App& app, cli::Context& context) {
       ->add_option("CLIENT", arguments->client, "Its identifier; absent: all that are connected");
   lists("sessions", "Durable sessions, of clients that are away too.", sessions);
   lists("groups", "Shared groups that have a queue: those with a durable member.", groups);
+  lists("bridges", "Bridges to other brokers, and how they are.", bridges);
   CLI::App* subscribed = lists("subscriptions", "Subscriptions of clients that are connected.", subscriptions);
   CLI::Option* of = subscribed->add_option("--client", arguments->client, "Only this one's, also of one that is away");
   subscribed->add_option("--topic", arguments->topic, "Only those that match this topic")->excludes(of);

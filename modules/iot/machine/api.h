@@ -102,6 +102,7 @@ constexpr size_t kSessionsMax = 1'000'000;
 constexpr size_t kSubscriptionsOfSession = 1'000;
 constexpr uint64_t kReferencesMax = 10'000'000;  // of all
 constexpr uint32_t kQueueLimit = 100'000;        // of one, whatever it asks for
+constexpr uint32_t kCaptureLimit = 4'000'000;    // of one that captures (a bridge's)
 constexpr uint64_t kNumbersMax = 49'150;         // delivery numbers from the oldest unacknowledged one to the newest
 constexpr size_t kReachedMax = 4'096;            // sessions by one command
 constexpr size_t kSettledMax = 4'096;

@@ -182,13 +182,18 @@ PublishStatus BrokerMachine::take(const MessageView& message, const RecordPlace&
   return fan_out(message, matches, place, now, effects) ? PublishStatus::queued : PublishStatus::kept;
 }
 
+// A session may have it in its queue.
+bool BrokerMachine::reaches_queues(uint8_t qos) const {
+  return !sessions_.empty() && (qos > 0 || sessions_.any_captures());
+}
+
 PublishStatus BrokerMachine::judge(const MessageView& message, std::vector<Match>& matches) {
   if (message.sender) {
     const KeptSession* session = sessions_.find(message.sender->session);
     if (session == nullptr || session->epoch != message.sender->epoch) return PublishStatus::stale;
     if (knows(*message.sender, message)) return PublishStatus::again;
   }
-  if (message.qos == 0 || sessions_.empty()) return PublishStatus::kept;
+  if (!reaches_queues(message.qos)) return PublishStatus::kept;
   if (fan_outs_.size() >= fan_outs_max_) return PublishStatus::queue_full;
   if (is_matched()) matches = sessions_.match(message.topic, message.client, message.qos, message.retain, 0);
   looked_at_ += matches.size();

@@ -41,6 +41,7 @@ class BrokerMachine final : public StateMachine {
   static constexpr uint32_t kLogicWalks = 4;
   static constexpr uint32_t kLogicReturns = 5;
   static constexpr uint32_t kLogicRelaxed = 6;
+  static constexpr uint32_t kLogicCaptures = 7;
 
   MachineId id() const override { return kBrokerMachineId; }
   std::string_view name() const override { return "broker"; }
@@ -63,7 +64,7 @@ class BrokerMachine final : public StateMachine {
   // 4: sessions know how far their clients have what is retained.
   // 5: a group gets back what a member did not get, and tells what it cannot give to another.
   // 6: streams may be relaxed; wills may be dropped when they are due; a will of a session that a start ended waits over the next start, too.
-  uint32_t newest_version() const override { return kLogicRelaxed; }
+  uint32_t newest_version() const override { return kLogicCaptures; }
 
   // For other machines (announce.cc): what one publishes with its command, `messages` one behind the other (append_message), at
   // QoS 1, from no client; their records are that machine's, from `first` on. They reach durable sessions as any message does, and
@@ -157,6 +158,7 @@ class BrokerMachine final : public StateMachine {
   bool knows(const Sender& sender, const MessageView& message) const;
   void remember(const MessageView& message);
   bool waits() const;
+  bool reaches_queues(uint8_t qos) const;
   bool is_matched() const { return !waits() || sessions_.any_refuses(); }
   bool fan_out(const MessageView& message, const std::vector<Match>& matches, const RecordPlace& place, LogTime now,
                Effects& effects);

@@ -23,6 +23,7 @@ constexpr uint8_t kNoLocal = 1;
 constexpr uint8_t kJoined = 2;
 constexpr uint8_t kConnected = 1;
 constexpr uint8_t kEndedWithServer = 2;
+constexpr uint8_t kCaptures = 4;
 constexpr uint8_t kGroup = 0x80;  // beside QueueFull
 constexpr uint8_t kBegan = 0x40;  // likewise
 constexpr uint8_t kRetainAsPublished = 1;
@@ -379,6 +380,7 @@ void KeptSessions::remove(uint64_t number) {
   KeptSession* session = find(number);
   if (session == nullptr) return;
   set_queue_full(*session, QueueFull::drop_oldest);
+  set_captures(*session, false);
   release_all(*session);
   unindex(*session);
   bytes_ -= kHeirBytes * heirs_of(*session).size();
@@ -478,7 +480,8 @@ std::vector<Match> KeptSessions::match(std::string_view topic, std::string_view 
     if (subscription.no_local && entry.session->client == publisher) return;
     Match& match = found[entry.session->number];
     match.session = entry.session;
-    match.qos = std::max(match.qos, std::min(qos, subscription.qos));
+    const uint8_t most = qos == 0 && entry.session->captures ? 1 : qos;
+    match.qos = std::max(match.qos, std::min(most, subscription.qos));
     match.retain = match.retain || (subscription.retain_as_published && retain);
     if (subscription.id != 0) match.ids.push_back(subscription.id);
   });
@@ -495,6 +498,12 @@ void KeptSessions::set_queue_full(KeptSession& session, QueueFull what) {
   if (session.queue_full == QueueFull::refuse) --refusing_;
   session.queue_full = what;
   if (session.queue_full == QueueFull::refuse) ++refusing_;
+}
+
+void KeptSessions::set_captures(KeptSession& session, bool captures) {
+  if (session.captures) --capturing_;
+  session.captures = captures;
+  if (session.captures) ++capturing_;
 }
 
 bool KeptSessions::refuses(const KeptSession& session) const {
@@ -605,7 +614,8 @@ void KeptSessions::save(SnapshotWriter& writer) const {
     writer.text(session.owner);
     writer.le<uint64_t>(session.epoch);
     writer.le<uint64_t>(session.run);
-    const int connection = (session.connected ? kConnected : 0) | (session.ended_with_server ? kEndedWithServer : 0);
+    const int connection = (session.connected ? kConnected : 0) | (session.ended_with_server ? kEndedWithServer : 0) |
+                           (session.captures ? kCaptures : 0);
     writer.le<uint8_t>(static_cast<uint8_t>(connection));
     const int kind = (session.group ? kGroup : 0) | (session.began != 0 ? kBegan : 0);
     writer.le<uint8_t>(static_cast<uint8_t>(static_cast<int>(session.queue_full) | kind));
@@ -650,6 +660,7 @@ Result<void> KeptSessions::restore(SnapshotReader& reader) {
     const auto connection = reader.le<uint8_t>();
     session.connected = (connection & kConnected) != 0;
     session.ended_with_server = (connection & kEndedWithServer) != 0;
+    set_captures(session, (connection & kCaptures) != 0);
     const auto kind = reader.le<uint8_t>();
     session.group = (kind & kGroup) != 0;
     (session.group ? by_group_ : by_client_).insert_or_assign(session.client, session.number);

@@ -178,8 +178,11 @@ struct KeptSession {
   uint32_t expiry_s = 0;           // 0: it ends with its connection (and is here for its will)
   LogTime ended = 0;               // when the connection did
   bool ended_with_server = false;  // with a run of the server, in the logic that knows (6)
-  TimerId timer = 0;               // of its expiry; 0: none
-  LogTime will_due = 0;            // 0: not due
+  // A bridge's: messages at QoS 0 that are records are in its queue, at QoS 1, and its numbers reach as far as the queue is long,
+  // because it sends none while one lies kNumbersMax behind it.
+  bool captures = false;
+  TimerId timer = 0;     // of its expiry; 0: none
+  LogTime will_due = 0;  // 0: not due
   Subscriptions subscriptions;
   // Filters whose retained messages the client does not have yet: those up to the topic it has.
   std::map<std::string, KeptWalk, std::less<>> walks;
@@ -255,6 +258,9 @@ class KeptSessions {
                            uint64_t after) const;
 
   void set_queue_full(KeptSession& session, QueueFull what);
+  void set_captures(KeptSession& session, bool captures);
+  // There are sessions that take messages at QoS 0.
+  bool any_captures() const { return capturing_ > 0; }
   // There are sessions that refuse when they are full.
   bool any_refuses() const { return refusing_ > 0; }
   // A message for it would lose something.
@@ -262,7 +268,9 @@ class KeptSessions {
     return session.queue.waiting() >= session.queue_max || no_number(session) || references_ >= kReferencesMax;
   }
   // Packet identifiers are made of a session's numbers, none of a group's.
-  static bool no_number(const KeptSession& session) { return !session.group && session.queue.size() >= kNumbersMax; }
+  static bool no_number(const KeptSession& session) {
+    return !session.group && !session.captures && session.queue.size() >= kNumbersMax;
+  }
   // A message for it would be refused.
   bool refuses(const KeptSession& session) const;
   // What push did, to be undone.
@@ -314,6 +322,7 @@ class KeptSessions {
   IdSets sets_;
   uint64_t last_number_ = 0;
   uint64_t refusing_ = 0;    // sessions with QueueFull::refuse
+  uint64_t capturing_ = 0;   // sessions that capture
   uint64_t references_ = 0;  // with those that are done and not the oldest
   uint64_t lost_ = 0;        // of all sessions, those that are gone included
   size_t bytes_ = 0;

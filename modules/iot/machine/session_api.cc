@@ -7,6 +7,7 @@ namespace {
 
 constexpr uint8_t kClean = 1;
 constexpr uint8_t kHasWill = 2;
+constexpr uint8_t kCaptures = 4;  // of a session that begins, and of one that is opened
 constexpr uint8_t kWithWill = 1;
 constexpr uint8_t kHasExpiry = 2;
 constexpr uint8_t kPresent = 1;
@@ -50,7 +51,7 @@ Buffer encode(const OpenSession& open) {
   ByteWriter out;
   put_text(out, open.client);
   put_text(out, open.owner);
-  const int flags = (open.clean ? kClean : 0) | (open.will ? kHasWill : 0);
+  const int flags = (open.clean ? kClean : 0) | (open.will ? kHasWill : 0) | (open.captures ? kCaptures : 0);
   out.u8(static_cast<uint8_t>(flags));
   out.u8(static_cast<uint8_t>(open.queue_full));
   out.le<uint32_t>(open.expiry_s);
@@ -70,6 +71,7 @@ std::optional<OpenSession> decode_open_session(Bytes payload) {
   open.owner = get_text(in);
   const uint8_t flags = in.u8();
   open.clean = (flags & kClean) != 0;
+  open.captures = (flags & kCaptures) != 0;
   const uint8_t queue_full = in.u8();
   if (queue_full > static_cast<uint8_t>(QueueFull::refuse)) return std::nullopt;
   open.queue_full = static_cast<QueueFull>(queue_full);
@@ -83,14 +85,14 @@ std::optional<OpenSession> decode_open_session(Bytes payload) {
     if (will.message.payload.size() > UINT16_MAX) in.fail();
   }
   const bool fits = !open.client.empty() && open.client.size() <= kClientLimitBytes && open.queue_max > 0 &&
-                    open.queue_max <= kQueueLimit;
+                    open.queue_max <= (open.captures ? kCaptureLimit : kQueueLimit);
   if (!in.complete() || !fits) return std::nullopt;
   return open;
 }
 
 void append_opened(ByteWriter& out, const KeptSession& session, bool present, bool tells, bool walks,
                    uint64_t replaced) {
-  out.u8(static_cast<uint8_t>((present ? kPresent : 0) | (tells ? kTells : 0)));
+  out.u8(static_cast<uint8_t>((present ? kPresent : 0) | (tells ? kTells : 0) | (session.captures ? kCaptures : 0)));
   out.le<uint64_t>(replaced);
   out.le<uint64_t>(session.queue.first_number());
   out.le<uint64_t>(session.queue.next_number());
@@ -128,6 +130,7 @@ Result<OpenedSession> decode_opened(Bytes payload) {
   const uint8_t flags = in.u8();
   opened.present = (flags & kPresent) != 0;
   opened.tells = (flags & kTells) != 0;
+  opened.captures = (flags & kCaptures) != 0;
   opened.replaced = in.le<uint64_t>();
   opened.first_number = in.le<uint64_t>();
   opened.next_number = in.le<uint64_t>();

@@ -29,6 +29,7 @@ struct OpenSession {
   uint32_t expiry_s = 0;
   uint32_t queue_max = 0;
   uint32_t ahead = 0;  // it sends no number that lies so far above what the machine knows to be sent (Settlement::sent)
+  bool captures = false;  // KeptSession::captures, from logic 7 on
   std::optional<WillView> will{};
 };
 Buffer encode(const OpenSession& open);
@@ -61,6 +62,7 @@ struct OpenedSession {
   };
   std::vector<Walk> walks;
   bool keeps_walks = false;  // the machine's logic knows them
+  bool captures = false;     // KeptSession's
 };
 void append_opened(ByteWriter& out, const KeptSession& session, bool present, bool tells, bool walks,
                    uint64_t replaced);

@@ -131,7 +131,9 @@ void BrokerMachine::apply_open(const Command& command, Effects& effects) {
   session.connected = true;
   session.ended_with_server = false;
   sessions_.set_queue_full(session, open->queue_full);
-  session.queue_max = open->queue_max;
+  const bool captures = open->captures && version_ >= kLogicCaptures;
+  sessions_.set_captures(session, captures);
+  session.queue_max = captures ? open->queue_max : std::min(open->queue_max, kQueueLimit);
   session.ahead = open->ahead;
   session.dropped_upto = 0;
   session.expiry_s = open->expiry_s;
@@ -447,7 +449,7 @@ bool BrokerMachine::waits() const { return reached_ >= kReachedMax || !fan_outs_
 // False: it is for no session. One that waits is not matched now: the work of a command is bounded.
 bool BrokerMachine::fan_out(const MessageView& message, const std::vector<Match>& matches, const RecordPlace& place,
                             LogTime now, Effects& effects) {
-  if (message.qos == 0 || sessions_.empty()) return false;
+  if (!reaches_queues(message.qos)) return false;
   if (is_matched() && matches.empty()) return false;
   FanOut work{place, 0, message.qos, message.retain, std::string(message.topic), std::string(message.client), 0};
   if (version_ >= kLogicReturns) work.sequence = sequence_;

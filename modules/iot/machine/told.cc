@@ -18,7 +18,8 @@ ToldEvent read_event(ByteReader& in) {
   ToldEvent event;
   const uint8_t kind = in.u8();
   const uint8_t reason = in.u8();
-  if (kind < static_cast<uint8_t>(ToldKind::denied_publish) || kind > static_cast<uint8_t>(ToldKind::subscribed))
+  if (kind < static_cast<uint8_t>(ToldKind::denied_publish) ||
+      kind > static_cast<uint8_t>(ToldKind::bridge_filter_refused))
     in.fail();
   if (reason > static_cast<uint8_t>(DeniedReason::reserved)) in.fail();
   event.kind = static_cast<ToldKind>(kind);
@@ -42,8 +43,33 @@ std::string_view action_of(ToldKind kind) {
   return kind == ToldKind::denied_publish ? "publish" : "subscribe";
 }
 
+std::string_view bridge_event_of(ToldKind kind) {
+  switch (kind) {
+    case ToldKind::bridge_connected: return "bridge_connected";
+    case ToldKind::bridge_disconnected: return "bridge_disconnected";
+    case ToldKind::bridge_session_lost: return "bridge_session_lost";
+    case ToldKind::bridge_dead_letter: return "bridge_dead_letter";
+    case ToldKind::bridge_refused: return "bridge_refused";
+    case ToldKind::bridge_filter_refused: return "bridge_filter_refused";
+    default: return {};
+  }
+}
+
+void render_bridge(const ToldEvent& event, RecordWriter& out) {
+  JsonObject object(bridge_event_of(event.kind));
+  object.number("at_ms", event.utc_ms);
+  object.text("client", event.client);
+  object.text("address", event.address);
+  if (!event.subject.empty())
+    object.text(event.kind == ToldKind::bridge_filter_refused ? "filter" : "topic", event.subject);
+  if (!event.user.empty()) object.text("reason", event.user);
+  if (event.others > 0) object.number("others", event.others);
+  out.add({as_bytes(event.client), true, as_bytes(object.end())});
+}
+
 void render(const ToldEvent& event, RecordWriter& out) {
   if (!out.wants()) return out.skip();
+  if (event.kind >= ToldKind::bridge_connected) return render_bridge(event, out);
   const bool denied = event.kind != ToldKind::subscribed;
   const bool filter = !denied || event.kind == ToldKind::denied_subscribe;
   JsonObject object(denied ? "denied" : "subscribed");

@@ -49,7 +49,8 @@ TEST(Topics, WhatIsText) {
 }
 
 TEST(Topics, WhereClientsDoNotPublish) {
-  for (const char* topic : {"$SYS/broker/uptime", "$CONTROL/x", "$share/g/x", "$rules/r/transfer", "$rules"})
+  for (const char* topic :
+       {"$SYS/broker/uptime", "$CONTROL/x", "$share/g/x", "$rules/r/transfer", "$rules", "$bridge/b/dead_letter"})
     EXPECT_TRUE(is_servers(topic)) << topic;
   for (const char* topic : {"a", "$SYS/broker/connection/b/state", "$rulesx/a", "rules/a"})
     EXPECT_FALSE(is_servers(topic)) << topic;

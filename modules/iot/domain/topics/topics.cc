@@ -74,7 +74,8 @@ size_t levels_of(std::string_view text) { return 1 + static_cast<size_t>(std::co
 bool is_shared(std::string_view filter) { return filter.starts_with(kShare) || filter == "$share"; }
 
 bool is_servers(std::string_view topic) {
-  if (topic.substr(0, topic.find('/')) == "$rules") return true;
+  const std::string_view first = topic.substr(0, topic.find('/'));
+  if (first == "$rules" || first == "$bridge") return true;
   return is_over_servers(topic) && !matches("$SYS/broker/connection/+/state", topic);
 }
 

@@ -11,6 +11,7 @@ namespace heptane::iot::mqtt {
 namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
+constexpr uint32_t kOwnAhead = 4'096;          // of the server's own clients
 constexpr size_t kCredentialsBytesMax = 1022;  // user and password
 constexpr Fault kWrongPassword{Reason::bad_user_or_password, "authentication failed"};
 
@@ -66,7 +67,7 @@ void MqttSession::admit(const Connect& packet) {
 
 void MqttSession::hold_rights() {
   auth::Rules* rules = broker_.options().rules;
-  if (rules == nullptr) return;
+  if (rules == nullptr || own_) return;
   rights_ = std::make_unique<HeldRights>(broker_.rights().hold(*rules, identity_, client_id_));
 }
 
@@ -100,6 +101,8 @@ Fault MqttSession::check_connect(const Connect& packet) {
   version_ = packet.version;
   if (packet.properties.authentication_method)
     return {Reason::bad_authentication_method, "enhanced authentication is not offered"};
+  if (!own_ && packet.client_id.starts_with(kOwnClients))
+    return {Reason::invalid_client_id, "client identifiers below $bridge/ are the server's own"};
   if (packet.client_id.size() > kClientIdBytesMax)
     return {Reason::invalid_client_id, "a client identifier has at most 1,024 bytes"};
   const bool assigns = packet.version == Version::v5 || (packet.version == Version::v311 && packet.clean_start);
@@ -110,6 +113,10 @@ Fault MqttSession::check_connect(const Connect& packet) {
 
 // By certificate, or by user and password, where a token is a password too.
 Fault MqttSession::authenticate(const Connect& packet, const Frame& frame) {
+  if (own_) {
+    identity_.name = packet.client_id;
+    return {};
+  }
   auth::Authenticator* authenticator = broker_.options().authenticator;
   if (authenticator == nullptr) return {};
   const auth::Peer peer = net::peer_of(*context_, "mqtt");
@@ -232,6 +239,7 @@ Greeting MqttSession::greeting_of(const Connect& packet) const {
   greeting.asked_expiry_s = packet.properties.session_expiry_s;
   const uint32_t asked_s = five() ? greeting.asked_expiry_s.value_or(0) : packet.clean_start ? 0 : UINT32_MAX;
   greeting.expiry_s = std::min(asked_s, static_cast<uint32_t>(options.max_session_expiry_s));
+  if (own_) greeting.expiry_s = own_->expiry_s;
   greeting.keep_alive_s = packet.keep_alive_s;
   greeting.packet_bytes_max = packet.properties.maximum_packet_size.value_or(UINT32_MAX);
   Outbox::Limits& limits = greeting.limits;
@@ -264,6 +272,12 @@ void MqttSession::open_kept() {
   open.expiry_s = greeting_->expiry_s;
   open.queue_max = static_cast<uint32_t>(options.queue_max);
   open.ahead = ahead_of(options);
+  if (own_) {
+    open.captures = true;
+    open.queue_max = own_->queue_max;
+    open.queue_full = QueueFull::drop_oldest;
+    open.ahead = kOwnAhead;
+  }
   if (will_) {
     WillView& will = open.will.emplace();
     will.delay_s = will_->delay_s;
@@ -309,7 +323,7 @@ void MqttSession::take_opened(const Reply& reply) {
   start.session = session;
   start.epoch = epoch;
   start.sent_upto = opened->sent_upto;
-  start.ahead = ahead_of(broker_.options());
+  start.ahead = own_ ? kOwnAhead : ahead_of(broker_.options());
   start.tells = opened->tells;
   start.flush_each = std::max<size_t>(1, static_cast<size_t>(broker_.options().queue_max) / 8);
   for (const OpenedSession::Received& one : opened->received) inbox_.remember(one.id, one.content);
@@ -319,6 +333,7 @@ void MqttSession::take_opened(const Reply& reply) {
   if (!lost.wishes.empty()) broker_.keeper().change(0, kUnsubscribe, lost, {});
   if (!changed.wishes.empty()) broker_.keeper().change(0, kSubscribe, changed, identity_.principal);
   if (rights_) start.may_receive = [this](std::string_view topic) { return reads(topic) && still_reads(topic); };
+  captures_ = opened->captures;
   kept_ = std::make_unique<KeptOutbox>(broker_, outbox_);
   broker_.counters().durable_clients.add();
   kept_->begin(std::move(start), *context_);
@@ -408,6 +423,7 @@ void MqttSession::write_connack(bool present) {
 
 // What it owes of an earlier connection.
 void MqttSession::take_rate() {
+  if (own_) return;
   const MqttOptions& options = broker_.options();
   if (options.max_messages_per_second == 0 && options.max_bytes_per_second == 0) return;
   const bool known_user = identity_.principal.id != auth::kLocalId;

@@ -15,7 +15,7 @@ bool is_reserved(std::string_view topic) { return is_servers(topic) || devices::
 
 // Not noted.
 bool MqttSession::has_right(auth::Verb verb, std::string_view topic) const {
-  if (broker_.options().authenticator == nullptr || is_own_thing(topic)) return true;
+  if (broker_.options().authenticator == nullptr || own_ || is_own_thing(topic)) return true;
   return rights_ && rights_->rights->may(verb, topic);
 }
 
@@ -28,7 +28,7 @@ bool MqttSession::may(auth::Verb verb, std::string_view topic) {
 }
 
 bool MqttSession::may_publish(std::string_view topic) {
-  const bool reserved = is_reserved(topic);
+  const bool reserved = is_reserved(topic) && !(own_ && topic.starts_with(kOwnClients));
   if (!reserved && may(auth::Verb::write, topic)) return true;
   tell_denied(ToldKind::denied_publish, topic, reserved);
   return false;

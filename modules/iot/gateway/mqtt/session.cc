@@ -1,5 +1,6 @@
 #include "modules/iot/gateway/mqtt/session.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace heptane::iot::mqtt {
@@ -41,6 +42,7 @@ size_t MqttSession::on_bytes(Bytes input, net::SessionContext& context) {
 }
 
 void MqttSession::slow_down(const Frame& frame) {
+  if (own_) return;
   const MqttOptions& options = broker_.options();
   if (options.max_messages_per_second == 0 && options.max_bytes_per_second == 0) return;
   const int64_t messages = frame.type == PacketType::publish ? 1 : 0;
@@ -181,7 +183,7 @@ void MqttSession::deliver(const MessagePtr& message, const Delivery& delivery) {
     revoke();
     return give_back(message, delivery);
   }
-  const bool in_queue = kept_ && delivery.qos > 0 && !delivery.group;
+  const bool in_queue = kept_ && !delivery.group && (delivery.qos > 0 || comes_by_queue(*message));
   if (!in_queue && !may_receive(message->view.topic)) {
     if (!delivery.group) outbox_.pass_over();
     return give_back(message, delivery);  // its rights changed since it was chosen
@@ -191,6 +193,16 @@ void MqttSession::deliver(const MessagePtr& message, const Delivery& delivery) {
   else
     outbox_.push(message, delivery);
   touched();
+}
+
+// A message at QoS 0 that is a record, or becomes one, of a session that captures those.
+bool MqttSession::comes_by_queue(const Message& message) const {
+  if (!captures_) return false;
+  const std::string_view topic = message.view.topic;
+  const bool record =
+      message.place.partition != kNoPartition || broker_.declared().capture_of(topic) != Declared::Capture::none;
+  return record && std::any_of(subscriptions_.begin(), subscriptions_.end(),
+                               [&](const auto& one) { return one.second.qos > 0 && matches(one.first, topic); });
 }
 
 void MqttSession::give_back(const MessagePtr& message, const Delivery& delivery) {
@@ -218,7 +230,7 @@ void MqttSession::pump_kept() {
 // Rights that its subscriptions and its will do not need may come and go.
 bool MqttSession::in_force() {
   const auth::Authenticator* authenticator = broker_.options().authenticator;
-  if (authenticator == nullptr) return true;
+  if (authenticator == nullptr || own_) return true;
   if (revoked_ || !authenticator->in_force(identity_)) return false;
   if (!rights_ || !broker_.rights().renew(*broker_.options().rules, identity_, client_id_, *rights_)) return true;
   revoked_ = !keeps_its_rights();

@@ -75,6 +75,15 @@ struct Pending {
 
 inline constexpr const char* kGoodBye = "the client said good-bye";
 
+// A client that is the server itself: a bridge's side here. It may everything, nobody proves who it is, and its session is a longer
+// one: of QoS 0, too (KeptSession::captures).
+struct OwnClient {
+  uint32_t expiry_s = 0;  // of its session
+  uint32_t queue_max = 0;
+};
+// Such a client's identifier; no other one has one like it.
+inline constexpr std::string_view kOwnClients = "$bridge/";
+
 class MqttSession final : public net::Session, public Subscriber {
  public:
   static constexpr int64_t kConnectWithinNs = 10'000'000'000;
@@ -89,6 +98,8 @@ class MqttSession final : public net::Session, public Subscriber {
 
   // `framed`: what is written outside of its own calls needs a timer to leave (a WebSocket's frames are sent at a call's end).
   MqttSession(Broker& broker, bool framed) : broker_(broker), framed_(framed) {}
+  MqttSession(Broker& broker, const OwnClient& own)
+      : broker_(broker), framed_(false), own_(std::make_unique<const OwnClient>(own)) {}
 
   void on_open(net::SessionContext& context) override;
   size_t on_bytes(Bytes input, net::SessionContext& context) override;
@@ -163,6 +174,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void write_acks();
   void note_refused(Reason reason);
   bool may_publish(std::string_view topic);
+  bool comes_by_queue(const Message& message) const;
   void tell_denied(ToldKind kind, std::string_view subject, bool reserved);
   void wait_for_room();
   void stop_reading();
@@ -236,13 +248,15 @@ class MqttSession final : public net::Session, public Subscriber {
   // Many clients do nothing: what they are lies close together, what few need is made when they do.
   Broker& broker_;
   const bool framed_;
+  bool captures_ = false;  // what it has at QoS 0 is in its queue
   Version version_ = Version::v311;
   uint16_t keep_alive_s_ = 0;
   uint32_t connected_s_ = 0;  // since 1970; 0: CONNACK has not said so
   net::SessionContext* context_ = nullptr;
   std::string client_id_;
   auth::Identity identity_;
-  std::unique_ptr<HeldRights> rights_;  // null: it may everything, or has not proved who it is
+  std::unique_ptr<HeldRights> rights_;    // null: it may everything, or has not proved who it is
+  std::unique_ptr<const OwnClient> own_;  // null: a client like any
   bool connected_ = false;
   bool entered_ = false;
   bool closed_ = false;

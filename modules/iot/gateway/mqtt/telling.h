@@ -1,5 +1,5 @@
-// What the stream `iot.events` is told by the gateway (machine/told.h): what clients were denied, and who without a durable session
-// subscribed to what. Of a client, whichever of its connections it was, kDeniedEach denials a second and kSubscribedEach
+// What the stream `iot.events` is told by the gateway (machine/told.h): what clients were denied, who without a durable session
+// subscribed to what, and what became of bridges. Of a client, whichever of its connections it was, kDeniedEach denials a second and kSubscribedEach
 // subscriptions; the others are counted in one more when the second is over, the last of them. What is told goes to the log in
 // one command each kEachNs at most, which nothing waits for; so no number of clients fills the log faster.
 //
@@ -39,6 +39,7 @@ class Telling {
   void subscribed(const ToldEvent& event, bool known_user) {
     if (options_.presence == "all" || (options_.presence == "users" && known_user)) tell(event, kSubscribedEach);
   }
+  void bridge(const ToldEvent& event) { tell(event, kSubscribedEach); }
   // The server stops: what is known goes now, as far as one command takes it.
   void flush();
 
