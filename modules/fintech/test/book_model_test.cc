@@ -54,15 +54,17 @@ class Draw {
     o.account = random_.below(4);
     o.self_trade = static_cast<SelfTrade>(random_.below(4));
     kind(o, phase);
-    if (random_.one_in(5)) o.display_quantity = 1 + random_.below(4);
-    if (random_.one_in(10)) o.minimum_quantity = 1 + random_.below(10);
-    if (random_.one_in(10)) o.post_only = true;
+    const bool lasting = o.type == OrderType::limit && o.tif <= TimeInForce::gtd;
+    if (lasting ? random_.one_in(4) : random_.one_in(60)) o.display_quantity = 1 + random_.below(4);
+    if (random_.one_in(is_call(phase) ? 60 : 12)) o.minimum_quantity = 1 + random_.below(10);
+    if (lasting && !is_call(phase) ? random_.one_in(10) : random_.one_in(80)) o.post_only = true;
     if ((o.tif == TimeInForce::gtd) != random_.one_in(50)) o.expires_at = 1 + random_.below(40);
     return o;
   }
 
-  Replace replace() {
-    return {some_id(), price(), price(), random_.one_in(40) ? 0 : quantity(), random_.one_in(4) ? 1 + random_.below(3) : 0};
+  Replace replace(uint64_t id) {
+    const uint64_t display = random_.one_in(4) ? 1 + random_.below(3) : 0;
+    return {id, price(), price(), random_.one_in(40) ? 0 : quantity(), display};
   }
 
  private:
@@ -93,10 +95,28 @@ class Draw {
   uint64_t next_id_ = 1;
 };
 
+// What has happened: a comparison that never came to something proves nothing about it.
+struct Seen {
+  uint64_t events[static_cast<size_t>(EventType::outside_band) + 1] = {};
+  uint64_t reasons[static_cast<size_t>(Reason::call_ended) + 1] = {};
+  uint64_t rejects[kRejects] = {};
+  uint64_t call_trades = 0;
+
+  void add(Reject reject, const std::vector<Event>& all) {
+    ++rejects[static_cast<size_t>(reject)];
+    for (const Event& e : all) {
+      ++events[static_cast<size_t>(e.type)];
+      ++reasons[static_cast<size_t>(e.reason)];
+      call_trades += e.type == EventType::trade && e.in_call ? 1 : 0;
+    }
+  }
+};
+
 class Model {
  public:
-  Model(uint64_t seed, const World& world)
-      : config_{world.orders_max, 20, seed}, draw_(seed, world), real_(config_), naive_(config_) {
+  Model(uint64_t seed, const World& world, Seen& seen)
+      : seen_(seen),
+        config_{world.orders_max, 20, seed}, draw_(seed, world), real_(config_), naive_(config_) {
     real_.set_random(&draw_.random(), 40);
   }
 
@@ -108,6 +128,7 @@ class Model {
     const std::vector<Event>& got = real_.events();
     ASSERT_EQ(got.size(), expected.size());
     for (size_t i = 0; i < got.size(); ++i) ASSERT_TRUE(got[i] == expected[i]) << describe(got[i], expected[i]);
+    seen_.add(did, got);
     if (random.one_in(50)) compare();
     if (random.one_in(400)) real_.move();
   }
@@ -152,19 +173,28 @@ class Model {
     return "got " + words(a) + ", expected " + words(b);
   }
 
+  // One that is there, most of the time.
+  uint64_t id() {
+    const std::vector<uint64_t> ids = naive_.ids();
+    SeededRandom& random = draw_.random();
+    return ids.empty() || random.one_in(6) ? draw_.some_id() : ids[random.below(ids.size())];
+  }
+
   std::pair<Reject, Reject> one(SeededRandom& random, std::vector<Event>& expected) {
-    const uint64_t what = random.below(1000);
+    uint64_t what = random.below(1000);
+    const Phase now = real_.book().phase();
+    if ((now == Phase::closed || now == Phase::halted) && random.one_in(5)) what = 985;
     if (what < 620) {
       const NewOrder order = draw_.order(real_.book().phase());
       return {real_.enter(order), naive_.enter(order, expected)};
     }
     if (what < 780) {
-      const uint64_t id = draw_.some_id();
+      const uint64_t order = id();
       const Reason reason = random.one_in(4) ? Reason::expired : Reason::cancelled;
-      return {real_.cancel(id, reason), naive_.cancel(id, reason, expected)};
+      return {real_.cancel(order, reason), naive_.cancel(order, reason, expected)};
     }
     if (what < 960) {
-      const Replace change = draw_.replace();
+      const Replace change = draw_.replace(id());
       return {real_.replace(change), naive_.replace(change, expected)};
     }
     if (what < 970) {
@@ -180,7 +210,7 @@ class Model {
       naive_.set_last_trade(price);
       return {real_.run([&](Book& book, Room) { return book.set_last_trade(price); }), Reject::none};
     }
-    if (what < 990 || !is_call(real_.book().phase())) {
+    if (what < 990) {
       const auto phase = random.one_in(2) ? Phase::continuous : static_cast<Phase>(random.below(kPhases));
       return {real_.set_phase(phase), naive_.set_phase(phase, expected)};
     }
@@ -189,29 +219,45 @@ class Model {
     return {real_.uncross(command), naive_.uncross(command, expected)};
   }
 
+  Seen& seen_;
   Config config_;
   Draw draw_;
   Driver real_;
   NaiveBook naive_;
 };
 
-void agree(const World& world, uint64_t runs, uint64_t steps) {
+Seen agree(const World& world, uint64_t runs, uint64_t steps) {
+  Seen seen;
   for (uint64_t run = 0; run < runs; ++run) {
     const uint64_t seed = first_seed() + run;
     SCOPED_TRACE("HEPTANE_TEST_SEED=" + std::to_string(seed));
-    Model model(seed, world);
+    Model model(seed, world, seen);
     for (uint64_t i = 0; i < steps; ++i) {
       model.step();
-      if (::testing::Test::HasFailure()) return;
+      if (::testing::Test::HasFailure()) return seen;
     }
     model.compare();
   }
+  return seen;
 }
 
 // Crowded: everything happens at few prices, the book is often full.
-TEST(BookModel, AgreesWithANaiveOneAtFewPrices) { agree({6, 4, 24, -3}, scaled(40), 5'000); }
-TEST(BookModel, AgreesWithANaiveOneAtSomePrices) { agree({30, 6, 100, 1'000}, scaled(20), 5'000); }
-TEST(BookModel, AgreesWithANaiveOneAtManyPrices) { agree({400, 3, 300, -200}, scaled(10), 5'000); }
+TEST(BookModel, AgreesWithANaiveOneAtFewPrices) {
+  const Seen seen = agree({6, 4, 24, -3}, scaled(200), 5'000);
+  if (scaled(200) < 200) return;
+  for (size_t i = 0; i < std::size(seen.events); ++i) EXPECT_GT(seen.events[i], 50u) << "event type " << i;
+  for (size_t i = 0; i < std::size(seen.reasons); ++i) EXPECT_GT(seen.reasons[i], 50u) << "reason " << i;
+  for (size_t i = 0; i < kRejects; ++i) {
+    const auto reject = static_cast<Reject>(i);
+    const bool elsewhere = reject == Reject::frozen || reject == Reject::no_room || reject == Reject::bad_enum;
+    if (!elsewhere) {
+      EXPECT_GT(seen.rejects[i], 10u) << text(reject);
+    }
+  }
+  EXPECT_GT(seen.call_trades, 1'000u);
+}
+TEST(BookModel, AgreesWithANaiveOneAtSomePrices) { agree({30, 6, 100, 1'000}, scaled(100), 5'000); }
+TEST(BookModel, AgreesWithANaiveOneAtManyPrices) { agree({400, 3, 300, -200}, scaled(50), 5'000); }
 
 // Levels by the thousand, so that the tree splits, shares and shrinks.
 TEST(BookLadder, AgreesWithAMap) {

@@ -105,10 +105,16 @@ Indication BookState::outcome_of(const CallWalk& walk, int64_t reference) const 
   CallSide more_sells = sells;
   step_to_worse(Side::buy, more_buys);
   step_to_worse(Side::sell, more_sells);
-  // As good as the next level is the reference when no further level lies between them.
-  const bool below = reference >= low && reference <= buys.price && (more_buys.ended || reference > more_buys.price);
-  const bool above = reference <= high && reference >= sells.price && (more_sells.ended || reference < more_sells.price);
-  const int64_t price = below || above ? reference : nearer(buys.price, sells.price, reference);
+  // As much is left over at every price up to the buy level beyond the next one, and to the sell level.
+  const auto as_good = [&](int64_t price) {
+    if (price < low || price > high) return false;
+    if (price <= buys.price) return more_buys.ended || price > more_buys.price;
+    return price >= sells.price && (more_sells.ended || price < more_sells.price);
+  };
+  int64_t price = nearer(buys.price, sells.price, reference);
+  if (as_good(low)) price = nearer(low, price, reference);
+  if (as_good(high)) price = nearer(price, high, reference);
+  if (as_good(reference)) price = reference;
   return {true, true, price, walk.volume, buys.rest, price <= buys.price ? Side::buy : Side::sell};
 }
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "modules/fintech/domain/book/book_state.h"
 #include "modules/fintech/domain/book/saved.h"
 
@@ -30,13 +32,15 @@ SavedOrder saved(const BookState& state, uint32_t number) {
   const Order& o = state.orders[number];
   const Extra& extra = state.extras[number];
   const bool stop = state.is_stop(o);
+  const bool active = o.level == kNone;
   SavedOrder out = {};
   out.id = o.id;
   out.price = state.price_of(number);
   out.stop_price = stop ? extra.stop_price : 0;
   out.quantity = o.quantity;
   out.leaves = o.leaves;
-  out.visible = state.visible_of(number);
+  // Of one that is being matched it is settled when it rests.
+  out.visible = active && o.iceberg ? std::min(extra.display, o.leaves) : state.visible_of(number);
   out.display = o.iceberg ? extra.display : 0;
   out.expires_at = o.tif == TimeInForce::gtd ? extra.expires_at : 0;
   out.account = o.account;
@@ -46,7 +50,6 @@ SavedOrder saved(const BookState& state, uint32_t number) {
   out.type = static_cast<uint8_t>(o.type);
   out.tif = static_cast<uint8_t>(o.tif);
   out.self_trade = static_cast<uint8_t>(o.self_trade);
-  const bool active = o.level == kNone;
   out.ladder = active ? kBids : o.ladder;
   out.flags = static_cast<uint8_t>((o.iceberg ? kSavedIceberg : 0) | (o.post_only ? kSavedPostOnly : 0) |
                                    (active ? kSavedActive : 0));
