@@ -227,7 +227,7 @@ void BookState::end(uint32_t number, Reason reason) {
 uint32_t BookState::after(uint32_t number) const {
   const Order& order = orders[number];
   if (order.next != kNone) return order.next;
-  const uint32_t level = levels[order.level].worse;
+  const uint32_t level = ladders[order.ladder].worse_than(levels[order.level].price);
   return level != kNone ? levels[level].head : first_from(order.ladder + 1u);
 }
 
@@ -287,8 +287,8 @@ bool Book::find(uint64_t order_id, OrderView& found) const noexcept {
 
 size_t Book::depth(Side side, std::span<LevelView> rows) const noexcept {
   size_t count = 0;
-  for (uint32_t i = state_->ladders[side == Side::buy ? kBids : kAsks].best(); i != kNone && count < rows.size();
-       i = state_->levels[i].worse) {
+  const Ladder& ladder = state_->ladders[side == Side::buy ? kBids : kAsks];
+  for (uint32_t i = ladder.best(); i != kNone && count < rows.size(); i = ladder.worse_than(rows[count - 1].price)) {
     const Level& level = state_->levels[i];
     rows[count++] = {level.price, level.visible, level.total, level.orders};
   }

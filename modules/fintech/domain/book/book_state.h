@@ -147,6 +147,7 @@ struct BookState {
   void check_step();
   void match_step();
   void trade(uint32_t resting, Level& level);
+  void pop(Level& level, const Order& first);
   void refresh(uint32_t number, Level& level, uint32_t level_number);
   void finish_active();
   bool self_trade(uint32_t resting);

@@ -14,7 +14,7 @@ uint32_t count_below(const int64_t* keys, uint32_t count, int64_t key) {
   const int64_t* first = keys;
   while (count > 1) {
     const uint32_t half = count / 2;
-    first += first[half - 1] < key ? half : 0;
+    first += half & -static_cast<uint32_t>(first[half - 1] < key);
     count -= half;
   }
   return static_cast<uint32_t>(first - keys) + (count == 1 && *first < key);
@@ -85,52 +85,50 @@ uint32_t Ladder::find(int64_t price) const {
   return at < leaf.count && leaf.keys[at] == key_of(price) ? leaf.children[at] : kNone;
 }
 
+// The level with the greatest key.
+uint32_t Ladder::last_under(uint32_t node, uint32_t depth) const {
+  for (;; ++depth) {
+    const TreeNode& here = (*nodes_)[node];
+    const uint32_t last = here.children[here.count - 1];
+    if (depth == depth_) return last;
+    node = last;
+  }
+}
+
 uint32_t Ladder::worse_than(int64_t price) const {
   if (best_ == kNone) return kNone;
   Path path;
-  const uint32_t depth = descend(key_of(price), path);
+  uint32_t depth = descend(key_of(price), path);
   const TreeNode& leaf = (*nodes_)[path.node[depth]];
-  const uint32_t at = path.at[depth];
-  if (at > 0) return leaf.children[at - 1];
-  // Everything in this leaf is as good or better: what comes before its first level.
-  return (*levels_)[leaf.children[0]].worse;
+  if (path.at[depth] > 0) return leaf.children[path.at[depth] - 1];
+  // Everything in this leaf is as good or better: the last level of the subtree before it.
+  while (depth-- > 0) {
+    if (path.at[depth] == 0) continue;
+    return last_under((*nodes_)[path.node[depth]].children[path.at[depth] - 1], depth + 1);
+  }
+  return kNone;
 }
 
 uint32_t Ladder::make(int64_t price) {
+  Lately& known = lately(price);
+  if (known.level != kNone && known.price == price) return known.level;
   const int64_t key = key_of(price);
   if (root_ == kNone) {
     root_ = nodes_->take();
     (*nodes_)[root_].count = 0;
     depth_ = 0;
-  } else if ((*levels_)[best_].price == price) {
-    return best_;
   }
   Path path;
   const uint32_t depth = descend(key, path);
   const uint32_t at = path.at[depth];
   const TreeNode& leaf = (*nodes_)[path.node[depth]];
-  if (at < leaf.count && leaf.keys[at] == key) return leaf.children[at];
-  const uint32_t level = levels_->take();
-  (*levels_)[level] = {price, 0, 0, kNone, kNone, kNone, kNone, 0};
-  link(level, path.node[depth], at);
+  known.price = price;
+  if (at < leaf.count && leaf.keys[at] == key) return known.level = leaf.children[at];
+  const uint32_t level = known.level = levels_->take();
+  (*levels_)[level] = {price, 0, 0, kNone, kNone, 0};
+  if (best_ == kNone || key > key_of((*levels_)[best_].price)) best_ = level;
   insert_at(path, depth, key, level);
   return level;
-}
-
-// Between its neighbours of the leaf, before it is entered there.
-void Ladder::link(uint32_t level, uint32_t leaf, uint32_t at) {
-  const TreeNode& node = (*nodes_)[leaf];
-  Level& fresh = (*levels_)[level];
-  if (at < node.count) {
-    fresh.better = node.children[at];
-    fresh.worse = (*levels_)[fresh.better].worse;
-  } else if (node.count > 0) {
-    fresh.worse = node.children[at - 1];
-    fresh.better = (*levels_)[fresh.worse].better;
-  }
-  if (fresh.worse != kNone) (*levels_)[fresh.worse].better = level;
-  if (fresh.better != kNone) (*levels_)[fresh.better].worse = level;
-  if (fresh.better == kNone) best_ = level;
 }
 
 void Ladder::insert_at(Path& path, uint32_t depth, int64_t key, uint32_t child) {
@@ -176,11 +174,10 @@ void Ladder::erase(uint32_t level) {
   Path path;
   const uint32_t depth = descend(key_of(gone.price), path);
   must((*nodes_)[path.node[depth]].children[path.at[depth]] == level);
-  if (gone.worse != kNone) (*levels_)[gone.worse].better = gone.better;
-  if (gone.better != kNone) (*levels_)[gone.better].worse = gone.worse;
-  if (best_ == level) best_ = gone.worse;
+  if (lately(gone.price).level == level) lately(gone.price).level = kNone;
   levels_->give_back(level);
   remove_at(path, depth);
+  if (best_ == level) best_ = root_ == kNone ? kNone : last_under(root_, 0);
 }
 
 void Ladder::remove_at(Path& path, uint32_t depth) {
@@ -227,27 +224,27 @@ void Ladder::level_out(uint32_t parent, uint32_t left_at) {
 
 bool Ladder::consistent() const {
   if (root_ == kNone) return best_ == kNone;
-  uint32_t level = kNone;
   int64_t last = INT64_MIN;
-  return consistent(root_, 0, last, level) && level == best_;
+  if (!consistent(root_, 0, last) || best_ != last_under(root_, 0)) return false;
+  for (const Lately& lately : lately_)
+    if (lately.level != kNone && find(lately.price) != lately.level) return false;
+  return true;
 }
 
-// Ascending: `level` is the one before; each must be its neighbour's neighbour.
-bool Ladder::consistent(uint32_t node_number, uint32_t depth, int64_t& last, uint32_t& level) const {
+// Ascending; `last` is the key before.
+bool Ladder::consistent(uint32_t node_number, uint32_t depth, int64_t& last) const {
   const TreeNode& node = (*nodes_)[node_number];
   if (node.count > kFull || (depth > 0 && node.count < kLeast) || (depth == 0 && depth_ > 0 && node.count < 2)) return false;
   for (uint32_t i = 0; i < node.count; ++i) {
+    const bool first = i == 0;
+    if (!first && node.keys[i] <= last) return false;
     if (depth < depth_) {
-      if (i > 0 && (node.keys[i] <= last || node.keys[i] <= node.keys[i - 1])) return false;
-      if (!consistent(node.children[i], depth + 1, last, level)) return false;
-      if (i > 0 && last < node.keys[i]) return false;
-      continue;
+      if (!consistent(node.children[i], depth + 1, last) || (!first && last < node.keys[i])) return false;
+    } else if (key_of((*levels_)[node.children[i]].price) != node.keys[i]) {
+      return false;
+    } else {
+      last = node.keys[i];
     }
-    const Level& found = (*levels_)[node.children[i]];
-    if (key_of(found.price) != node.keys[i] || (level != kNone && node.keys[i] <= last)) return false;
-    if (found.worse != level || (level != kNone && (*levels_)[level].better != node.children[i])) return false;
-    last = node.keys[i];
-    level = node.children[i];
   }
   return true;
 }

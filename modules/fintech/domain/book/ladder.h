@@ -1,6 +1,7 @@
-// The price levels of one side in their order: a B+ tree over prices, whose levels are also linked from the best to the worst.
+// The price levels of one side in their order: a B+ tree over prices.
 // A tree because prices may be anywhere in 64 bits: its memory follows the number of levels, not their distance. The best
-// price is the last entry of the last leaf, so that levels come and go near the touch without moving others.
+// price is the last entry of the last leaf, so that levels come and go near the touch without moving others. A small table of
+// prices that were looked for lately spares most descents where orders crowd at few prices.
 //
 // Invariants: every level has an order (whoever takes the last one erases it); nodes but the root are at least a quarter full,
 // so nodes_for() nodes are always enough.
@@ -18,8 +19,6 @@ struct alignas(16) Level {
   uint64_t visible;  // what of it is shown
   uint32_t head;     // the order whose turn it is
   uint32_t tail;
-  uint32_t better;
-  uint32_t worse;
   uint32_t orders;
 };
 
@@ -44,7 +43,10 @@ class Ladder {
     levels_ = levels, nodes_ = nodes, high_first_ = high_first;
     clear();
   }
-  void clear() { root_ = best_ = kNone, depth_ = 0; }
+  void clear() {
+    root_ = best_ = kNone, depth_ = 0;
+    for (Lately& lately : lately_) lately.level = kNone;
+  }
 
   bool high_first() const { return high_first_; }
   uint32_t best() const { return best_; }
@@ -67,14 +69,21 @@ class Ladder {
     uint32_t at[kDepthMax];  // the child that was taken; in the leaf the first key not below the one looked for
   };
 
+  static constexpr uint32_t kLately = 512;
+  struct Lately {
+    int64_t price;
+    uint32_t level;  // kNone: none
+  };
+
+  Lately& lately(int64_t price) { return lately_[static_cast<uint64_t>(price) % kLately]; }
   // So that the best has the greatest.
   int64_t key_of(int64_t price) const { return high_first_ ? price : ~price; }
   uint32_t descend(int64_t key, Path& path) const;  // the depth of the leaf
+  uint32_t last_under(uint32_t node, uint32_t depth) const;
   void insert_at(Path& path, uint32_t depth, int64_t key, uint32_t child);
-  void link(uint32_t level, uint32_t leaf, uint32_t at);
   void remove_at(Path& path, uint32_t depth);
   void level_out(uint32_t parent, uint32_t left_at);
-  bool consistent(uint32_t node, uint32_t depth, int64_t& last, uint32_t& level) const;
+  bool consistent(uint32_t node, uint32_t depth, int64_t& last) const;
 
   Pool<Level>* levels_ = nullptr;
   Pool<TreeNode>* nodes_ = nullptr;
@@ -82,6 +91,7 @@ class Ladder {
   uint32_t best_ = kNone;
   uint32_t depth_ = 0;  // of the leaves; 0: the root is one
   bool high_first_ = false;
+  Lately lately_[kLately];
 };
 
 }  // namespace heptane::book

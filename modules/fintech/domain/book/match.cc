@@ -41,7 +41,8 @@ void BookState::check_step() {
     if (next == kNone && !over) {
       work.found += work.visible + work.hidden;
       work.visible = work.hidden = 0;
-      next = level.worse == kNone ? kNone : levels[level.worse].head;
+      const uint32_t worse = other_side(active.side).worse_than(level.price);
+      next = worse == kNone ? kNone : levels[worse].head;
     }
     work.cursor = next;
     possible = work.found + work.visible >= work.need;
@@ -97,8 +98,18 @@ void BookState::trade(uint32_t resting_number, Level& level) {
     if (resting.leaves > 0 && extras[resting_number].visible == 0) return refresh(resting_number, level, resting.level);
   }
   if (resting.leaves == 0) {
-    unlink(resting_number);
+    pop(level, resting);
     forget(resting_number);
+  }
+}
+
+// The first of its level, which has nothing left.
+void BookState::pop(Level& level, const Order& first) {
+  level.head = first.next;
+  if (--level.orders == 0) {
+    ladders[first.ladder].erase(first.level);
+  } else {
+    orders[first.next].prev = kNone;
   }
 }
 

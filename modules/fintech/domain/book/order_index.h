@@ -1,4 +1,4 @@
-// From order ids to the numbers of their records: open addressing, half full at most, nothing left behind by what goes.
+// From order ids to the numbers of their records: open addressing, two thirds full at most, nothing left behind by what goes.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ class OrderIndex {
   };
   static constexpr uint32_t places_bits(uint64_t orders) {
     uint32_t bits = 4;
-    while ((uint64_t{1} << bits) < 2 * orders) ++bits;
+    while ((uint64_t{2} << bits) < 3 * orders) ++bits;
     return bits;
   }
 

@@ -230,7 +230,7 @@ bool BookState::consistent() const {
   uint32_t seen = work.active == kNone ? 0 : 1;
   for (uint8_t i = 0; i < kLadders; ++i) {
     if (!ladders[i].consistent()) return false;
-    for (uint32_t level = ladders[i].best(); level != kNone; level = levels[level].worse)
+    for (uint32_t level = ladders[i].best(); level != kNone; level = ladders[i].worse_than(levels[level].price))
       if (!consistent_level(*this, level, static_cast<LadderNumber>(i), seen)) return false;
   }
   return seen == orders.used() && ended_calls(*this);
