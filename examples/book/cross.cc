@@ -14,8 +14,8 @@ namespace {
 void print(std::span<const Event> events) {
   for (const Event& e : events)
     if (e.type == EventType::trade)
-      std::printf("trade %" PRIu64 ": %" PRIu64 " lots at %" PRId64 ", order %" PRIu64 " against %" PRIu64 "\n", e.number,
-                  e.quantity, e.price, e.order_id, e.other_id);
+      std::printf("trade %" PRIu64 ": %" PRIu64 " lots at %" PRId64 ", order %" PRIu64 " against %" PRIu64 "\n",
+                  e.number, e.quantity, e.price, e.order_id, e.other_id);
 }
 
 bool append(void* context, const void* bytes, size_t size) {

@@ -25,7 +25,7 @@ uint64_t first_seed() {
 }
 
 struct World {
-  uint64_t prices;     // how many different ones
+  uint64_t prices;  // how many different ones
   uint64_t owners;
   uint32_t orders_max;
   int64_t base;
@@ -78,8 +78,9 @@ class Draw {
       if (random_.one_in(4)) o.tif = phase == Phase::opening_call ? TimeInForce::at_open : TimeInForce::day;
       if (random_.one_in(4) && phase == Phase::closing_call) o.tif = TimeInForce::at_close;
     } else {
-      static constexpr OrderType kOften[] = {OrderType::limit, OrderType::limit, OrderType::limit, OrderType::limit,
-                                             OrderType::limit, OrderType::market, OrderType::stop, OrderType::stop_limit};
+      static constexpr OrderType kOften[] = {OrderType::limit, OrderType::limit,     OrderType::limit,
+                                             OrderType::limit, OrderType::limit,     OrderType::market,
+                                             OrderType::stop,  OrderType::stop_limit};
       o.type = kOften[random_.below(std::size(kOften))];
       if (o.type == OrderType::stop || o.type == OrderType::stop_limit) {
         o.stop_price = price();
@@ -115,8 +116,7 @@ struct Seen {
 class Model {
  public:
   Model(uint64_t seed, const World& world, Seen& seen)
-      : seen_(seen),
-        config_{world.orders_max, 20, seed}, draw_(seed, world), real_(config_), naive_(config_) {
+      : seen_(seen), config_{world.orders_max, 20, seed}, draw_(seed, world), real_(config_), naive_(config_) {
     real_.set_random(&draw_.random(), 40);
   }
 
@@ -164,11 +164,11 @@ class Model {
  private:
   static std::string describe(const Event& a, const Event& b) {
     const auto words = [](const Event& e) {
-      return "type " + std::to_string(static_cast<int>(e.type)) + " reason " + std::to_string(static_cast<int>(e.reason)) +
-             " side " + std::to_string(static_cast<int>(e.side)) + " " + std::to_string(e.order_id) + "/" +
-             std::to_string(e.other_id) + " at " + std::to_string(e.price) + " qty " + std::to_string(e.quantity) +
-             " leaves " + std::to_string(e.leaves) + "/" + std::to_string(e.other_leaves) + " number " +
-             std::to_string(e.number);
+      return "type " + std::to_string(static_cast<int>(e.type)) + " reason " +
+             std::to_string(static_cast<int>(e.reason)) + " side " + std::to_string(static_cast<int>(e.side)) + " " +
+             std::to_string(e.order_id) + "/" + std::to_string(e.other_id) + " at " + std::to_string(e.price) +
+             " qty " + std::to_string(e.quantity) + " leaves " + std::to_string(e.leaves) + "/" +
+             std::to_string(e.other_leaves) + " number " + std::to_string(e.number);
     };
     return "got " + words(a) + ", expected " + words(b);
   }
@@ -198,7 +198,8 @@ class Model {
       return {real_.replace(change), naive_.replace(change, expected)};
     }
     if (what < 970) {
-      const MassCancel which{random.below(3), static_cast<uint32_t>(random.below(3)), !random.one_in(3), !random.one_in(3)};
+      const MassCancel which{random.below(3), static_cast<uint32_t>(random.below(3)), !random.one_in(3),
+                             !random.one_in(3)};
       return {real_.mass_cancel(which), naive_.mass_cancel(which, expected)};
     }
     if (what < 976) {

@@ -106,7 +106,8 @@ void NaiveBook::place(Order order, std::vector<Event>& out) {
   NewOrder kind = order.asked;
   kind.type = order.type;
   if (at_once(kind)) return end(order, Reason::unfilled, out);
-  order.visible = order.asked.display_quantity > 0 ? std::min(order.asked.display_quantity, order.leaves) : order.leaves;
+  order.visible =
+      order.asked.display_quantity > 0 ? std::min(order.asked.display_quantity, order.leaves) : order.leaves;
   rest(main_of(order.asked.side), order.asked.price, order);
 }
 
@@ -327,7 +328,8 @@ Reject NaiveBook::set_phase(Phase to, std::vector<Event>& out) {
   if (to == Phase::continuous && phase_ == Phase::halted) return Reject::bad_phase;
   if (to == Phase::continuous || to == Phase::closed) {
     if (!first_bids_.empty() || !first_asks_.empty()) return Reject::call_not_ended;
-    if (!bids_.empty() && !asks_.empty() && bids_.rbegin()->first >= asks_.begin()->first) return Reject::call_not_ended;
+    if (!bids_.empty() && !asks_.empty() && bids_.rbegin()->first >= asks_.begin()->first)
+      return Reject::call_not_ended;
   }
   const bool opens = to == Phase::continuous && phase_ != to;
   phase_ = to;

@@ -80,9 +80,7 @@ const char* text(Reject reject) noexcept {
   return number < kRejects ? kTexts[number] : "unknown";
 }
 
-size_t BookState::bytes_for(const Config& config) {
-  return can_be(config) ? pieces_of(config).end + kAlignment : 0;
-}
+size_t BookState::bytes_for(const Config& config) { return can_be(config) ? pieces_of(config).end + kAlignment : 0; }
 
 BookState* BookState::open(const Config& config, std::span<std::byte> memory) {
   if (!can_be(config) || memory.size() < bytes_for(config)) return nullptr;
@@ -150,8 +148,8 @@ void BookState::finish_work() {
 
 Event& BookState::emit(EventType type, const Order& order, int64_t price) {
   Event& e = *event++;
-  e = {type,         Reason::none, order.side,   false, order.owner, order.id, 0, price, order.quantity,
-       order.leaves, 0,            order.number};
+  e = {type, Reason::none, order.side,     false,        order.owner, order.id,
+       0,    price,        order.quantity, order.leaves, 0,           order.number};
   return e;
 }
 
@@ -280,8 +278,12 @@ bool Book::find(uint64_t order_id, OrderView& found) const noexcept {
   if (number == kNone) return false;
   const Order& o = state_->orders[number];
   const int64_t stop_price = state_->is_stop(o) ? state_->extras[number].stop_price : 0;
-  found = {o.id,      state_->price_of(number), stop_price, o.quantity, o.leaves, state_->visible_of(number),
-           o.account, o.number,                 o.owner,    o.side,     o.type,   o.tif};
+  found = {o.id,       state_->price_of(number),
+           stop_price, o.quantity,
+           o.leaves,   state_->visible_of(number),
+           o.account,  o.number,
+           o.owner,    o.side,
+           o.type,     o.tif};
   return true;
 }
 

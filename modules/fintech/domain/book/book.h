@@ -30,36 +30,37 @@ inline constexpr size_t kPhases = 6;
 // Why a call was refused. text() says it in words.
 enum class Reject : uint8_t {
   none,
-  frozen,                // earlier work is not done: proceed()
-  no_room,               // fewer than kEventsMin events or no order a turn
+  frozen,   // earlier work is not done: proceed()
+  no_room,  // fewer than kEventsMin events or no order a turn
   closed,
   halted,
-  not_in_call,           // stops, immediate orders, post-only and minimum quantity
+  not_in_call,  // stops, immediate orders, post-only and minimum quantity
   only_in_opening_call,
   only_in_closing_call,
-  never_rests,           // a market order that would have to wait
-  waits_for_trigger,     // a stop that would have to be immediate
+  never_rests,        // a market order that would have to wait
+  waits_for_trigger,  // a stop that would have to be immediate
   book_full,
-  duplicate_order,       // the id is in the book
+  duplicate_order,  // the id is in the book
   unknown_order,
-  bad_order_id,          // 0
-  bad_quantity,          // 0, or more than Book::quantity_max()
-  bad_enum,              // a value that its type does not have
-  bad_display,           // not below the quantity, too many slices, or not for this kind of order
-  bad_minimum,           // more than the quantity, or not for this kind of order
-  bad_post_only,         // not for this kind of order
-  bad_expiry,            // gtd without a time, or a time without gtd
-  would_take,            // post-only
-  bad_phase,             // the phase does not follow on the present one
-  call_not_ended,        // orders of the call wait or cross: uncross() first
+  bad_order_id,    // 0
+  bad_quantity,    // 0, or more than Book::quantity_max()
+  bad_enum,        // a value that its type does not have
+  bad_display,     // not below the quantity, too many slices, or not for this kind of order
+  bad_minimum,     // more than the quantity, or not for this kind of order
+  bad_post_only,   // not for this kind of order
+  bad_expiry,      // gtd without a time, or a time without gtd
+  would_take,      // post-only
+  bad_phase,       // the phase does not follow on the present one
+  call_not_ended,  // orders of the call wait or cross: uncross() first
   not_a_call,
-  bad_band,              // low above high
+  bad_band,  // low above high
 };
 inline constexpr size_t kRejects = 25;
 const char* text(Reject reject) noexcept;
 
 namespace admission {
-inline constexpr Reject kYes = Reject::none, kShut = Reject::closed, kHalt = Reject::halted, kCall = Reject::not_in_call;
+inline constexpr Reject kYes = Reject::none, kShut = Reject::closed, kHalt = Reject::halted,
+                        kCall = Reject::not_in_call;
 inline constexpr Reject kOpen = Reject::only_in_opening_call, kClose = Reject::only_in_closing_call;
 inline constexpr Reject kRest = Reject::never_rests, kWait = Reject::waits_for_trigger;
 using Row = std::array<Reject, kTimesInForce>;
@@ -105,14 +106,14 @@ constexpr bool is_call(Phase phase) {
 
 struct NewOrder {
   uint64_t order_id = 0;
-  int64_t price = 0;              // the limit; of a market order and a stop the protection price
-  int64_t stop_price = 0;         // of stop and stop_limit
+  int64_t price = 0;       // the limit; of a market order and a stop the protection price
+  int64_t stop_price = 0;  // of stop and stop_limit
   uint64_t quantity = 0;
   uint64_t display_quantity = 0;  // of an iceberg; 0 = all is shown
   uint64_t minimum_quantity = 0;  // judged once, on entry; 0 = none
   uint64_t expires_at = 0;        // of gtd
   uint64_t account = 0;
-  uint32_t owner = 0;             // whose orders do not trade with one another; 0 = nobody's
+  uint32_t owner = 0;  // whose orders do not trade with one another; 0 = nobody's
   Side side = Side::buy;
   OrderType type = OrderType::limit;
   TimeInForce tif = TimeInForce::day;
@@ -124,8 +125,8 @@ struct NewOrder {
 struct Replace {
   uint64_t order_id = 0;
   int64_t price = 0;
-  int64_t stop_price = 0;         // of a stop that waits; otherwise ignored
-  uint64_t quantity = 0;          // the total with what is filled; not more than that ends the order
+  int64_t stop_price = 0;  // of a stop that waits; otherwise ignored
+  uint64_t quantity = 0;   // the total with what is filled; not more than that ends the order
   uint64_t display_quantity = 0;
 };
 
@@ -137,8 +138,8 @@ struct MassCancel {
 };
 
 struct Expire {
-  bool day = false;   // orders for the day
-  uint64_t until = 0; // gtd orders that expire at or before it
+  bool day = false;    // orders for the day
+  uint64_t until = 0;  // gtd orders that expire at or before it
 };
 
 struct Uncross {
@@ -160,13 +161,13 @@ enum class EventType : uint8_t {
 
 enum class Reason : uint8_t {
   none,
-  cancelled,   // cancel()
-  mass,        // mass_cancel()
-  expired,     // expire(), or cancel() that says so
-  reduced,     // replaced by a total that is filled already
-  unfilled,    // what is left of market, stop and ioc orders
-  fok,         // all at once was not possible
-  minimum,     // neither was the minimum quantity
+  cancelled,  // cancel()
+  mass,       // mass_cancel()
+  expired,    // expire(), or cancel() that says so
+  reduced,    // replaced by a total that is filled already
+  unfilled,   // what is left of market, stop and ioc orders
+  fok,        // all at once was not possible
+  minimum,    // neither was the minimum quantity
   self_trade,
   call_ended,  // what is left of market, at_open and at_close orders
 };

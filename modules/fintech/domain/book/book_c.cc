@@ -21,9 +21,7 @@ static_assert(HEPTANE_BOOK_HALTED + 1 == kPhases);
 static_assert(HEPTANE_BOOK_OUTSIDE_BAND == static_cast<int>(EventType::outside_band));
 static_assert(HEPTANE_BOOK_CALL_ENDED == static_cast<int>(Reason::call_ended));
 
-Book book_of(const heptane_book* book) {
-  return Book(reinterpret_cast<BookState*>(const_cast<heptane_book*>(book)));
-}
+Book book_of(const heptane_book* book) { return Book(reinterpret_cast<BookState*>(const_cast<heptane_book*>(book))); }
 
 // Events are written where C reads them: both are the same 64 bytes.
 Room room_of(heptane_book_room room) {
@@ -57,7 +55,8 @@ heptane_book_outcome heptane_book_enter(heptane_book* book, const heptane_book_o
   return outcome_of(book_of(book).enter(std::bit_cast<NewOrder>(copy), room_of(room)));
 }
 
-heptane_book_outcome heptane_book_replace(heptane_book* book, const heptane_book_change* change, heptane_book_room room) {
+heptane_book_outcome heptane_book_replace(heptane_book* book, const heptane_book_change* change,
+                                          heptane_book_room room) {
   return outcome_of(book_of(book).replace(std::bit_cast<Replace>(*change), room_of(room)));
 }
 
@@ -105,13 +104,14 @@ size_t heptane_book_depth(const heptane_book* book, uint8_t side, heptane_book_l
 
 heptane_book_indication heptane_book_indicate(const heptane_book* book, int64_t reference, uint32_t levels_max) {
   const Indication found = book_of(book).indication(reference, levels_max);
-  return {found.crosses, found.complete, static_cast<uint8_t>(found.surplus_side), {}, found.price, found.volume,
-          found.surplus};
+  return {found.crosses, found.complete, static_cast<uint8_t>(found.surplus_side), {}, found.price,
+          found.volume,  found.surplus};
 }
 
 const char* heptane_book_text(uint8_t reject) { return text(static_cast<Reject>(reject)); }
 
-int heptane_book_save(const heptane_book* book, int (*write)(void* context, const void* bytes, size_t size), void* context) {
+int heptane_book_save(const heptane_book* book, int (*write)(void* context, const void* bytes, size_t size),
+                      void* context) {
   Functions functions = {write, nullptr, context};
   const auto forward = [](void* to, const void* bytes, size_t size) {
     const auto& f = *static_cast<Functions*>(to);

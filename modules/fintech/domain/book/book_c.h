@@ -142,7 +142,8 @@ size_t heptane_book_bytes(const heptane_book_config* config);
 heptane_book* heptane_book_open(const heptane_book_config* config, void* memory, size_t bytes);
 
 heptane_book_outcome heptane_book_enter(heptane_book* book, const heptane_book_order* order, heptane_book_room room);
-heptane_book_outcome heptane_book_replace(heptane_book* book, const heptane_book_change* change, heptane_book_room room);
+heptane_book_outcome heptane_book_replace(heptane_book* book, const heptane_book_change* change,
+                                          heptane_book_room room);
 /* expired: 0 cancelled, otherwise expired. */
 heptane_book_outcome heptane_book_cancel(heptane_book* book, uint64_t order_id, int expired, heptane_book_room room);
 /* account, owner: 0 = any. */
@@ -166,7 +167,8 @@ heptane_book_indication heptane_book_indicate(const heptane_book* book, int64_t 
 const char* heptane_book_text(uint8_t reject);
 
 /* write, read: 0 ends it. */
-int heptane_book_save(const heptane_book* book, int (*write)(void* context, const void* bytes, size_t size), void* context);
+int heptane_book_save(const heptane_book* book, int (*write)(void* context, const void* bytes, size_t size),
+                      void* context);
 uint64_t heptane_book_hash(const heptane_book* book);
 /* 0: ok; otherwise RestoreResult's number, and the book is empty. */
 int heptane_book_restore(heptane_book* book, int (*read)(void* context, void* bytes, size_t size), void* context);

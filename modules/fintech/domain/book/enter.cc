@@ -33,8 +33,8 @@ Reject judge_form(const NewOrder& o, const Config& config, uint64_t quantity_max
   if (o.order_id == 0) return Reject::bad_order_id;
   if (o.quantity == 0 || o.quantity > quantity_max) return Reject::bad_quantity;
   if ((o.tif == TimeInForce::gtd) != (o.expires_at != 0)) return Reject::bad_expiry;
-  if (o.display_quantity != 0 && !(lasting_limit(o.type, o.tif) &&
-                                   good_display(o.display_quantity, o.quantity, config.iceberg_slices_max)))
+  if (o.display_quantity != 0 &&
+      !(lasting_limit(o.type, o.tif) && good_display(o.display_quantity, o.quantity, config.iceberg_slices_max)))
     return Reject::bad_display;
   if (o.minimum_quantity != 0 && !good_minimum(o)) return Reject::bad_minimum;
   if (o.post_only && (!lasting_limit(o.type, o.tif) || o.minimum_quantity != 0)) return Reject::bad_post_only;
@@ -67,8 +67,9 @@ uint32_t BookState::record(const NewOrder& o) {
   const uint32_t number = orders.take();
   const bool iceberg = o.display_quantity != 0;
   const bool waits = o.type == OrderType::stop || o.type == OrderType::stop_limit;
-  orders[number] = {o.order_id, o.quantity,   o.quantity, next_number++, o.account,    o.owner, kNone,   kNone,      kNone,
-                    o.side,     o.type,       o.tif,      o.self_trade,  LadderNumber::kBids, iceberg, o.post_only};
+  orders[number] = {o.order_id, o.quantity, o.quantity, next_number++, o.account, o.owner,      kNone,
+                    kNone,      kNone,      o.side,     o.type,        o.tif,     o.self_trade, LadderNumber::kBids,
+                    iceberg,    o.post_only};
   if (iceberg || waits || o.tif == TimeInForce::gtd)
     extras[number] = {o.price, o.stop_price, o.display_quantity, o.display_quantity, o.expires_at};
   index.insert(o.order_id, number);

@@ -234,7 +234,8 @@ bool Ladder::consistent() const {
 // Ascending; `last` is the key before.
 bool Ladder::consistent(uint32_t node_number, uint32_t depth, int64_t& last) const {
   const TreeNode& node = (*nodes_)[node_number];
-  if (node.count > kFull || (depth > 0 && node.count < kLeast) || (depth == 0 && depth_ > 0 && node.count < 2)) return false;
+  if (node.count > kFull || (depth > 0 && node.count < kLeast) || (depth == 0 && depth_ > 0 && node.count < 2))
+    return false;
   for (uint32_t i = 0; i < node.count; ++i) {
     const bool first = i == 0;
     if (!first && node.keys[i] <= last) return false;

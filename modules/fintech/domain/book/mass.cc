@@ -41,7 +41,8 @@ void BookState::mass_step() {
     const uint32_t number = work.cursor;
     --orders_left;
     work.cursor = after(number);
-    const bool goes = work.expiring ? expires(work.expire, orders[number], extras[number]) : wanted(work.filter, orders[number]);
+    const bool goes =
+        work.expiring ? expires(work.expire, orders[number], extras[number]) : wanted(work.filter, orders[number]);
     if (!goes) continue;
     end(number, work.expiring ? Reason::expired : Reason::mass);
     ++work.count;

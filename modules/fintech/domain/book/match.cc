@@ -89,8 +89,8 @@ void BookState::trade(uint32_t resting_number, Level& level) {
   level.total -= quantity;
   level.visible -= quantity;
   Event& e = *event++;
-  e = {EventType::trade, Reason::none,  active.side,    false,        active.owner, active.id, resting.id, price,
-       quantity,         active.leaves, resting.leaves, next_trade++};
+  e = {EventType::trade, Reason::none, active.side, false,         active.owner,   active.id,
+       resting.id,       price,        quantity,    active.leaves, resting.leaves, next_trade++};
   last_price = price;
   has_last = work.judge_stops = true;
   if (resting.iceberg) {

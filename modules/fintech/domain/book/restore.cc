@@ -21,7 +21,8 @@ bool same(const CallWalk& a, const CallWalk& b) {
 
 bool known(const SavedOrder& o) {
   return o.side <= 1 && o.type < kTypes && o.tif < kTimesInForce && o.self_trade <= 3 && o.ladder < kLadders &&
-         o.flags < 2 * kSavedActive && std::all_of(std::begin(o.zeros), std::end(o.zeros), [](uint8_t b) { return b == 0; });
+         o.flags < 2 * kSavedActive &&
+         std::all_of(std::begin(o.zeros), std::end(o.zeros), [](uint8_t b) { return b == 0; });
 }
 
 bool fits_ladder(const SavedOrder& o) {
@@ -39,7 +40,8 @@ bool fits_ladder(const SavedOrder& o) {
 bool good_quantities(const SavedOrder& o, const BookState& state) {
   if (o.quantity > state.quantity_max() || o.leaves == 0 || o.leaves > o.quantity) return false;
   if ((o.flags & kSavedIceberg) == 0) return o.visible == o.leaves && o.display == 0;
-  return o.type == static_cast<uint8_t>(OrderType::limit) && o.visible > 0 && o.visible <= std::min(o.leaves, o.display);
+  return o.type == static_cast<uint8_t>(OrderType::limit) && o.visible > 0 &&
+         o.visible <= std::min(o.leaves, o.display);
 }
 
 // By itself, whatever stands before it.
@@ -126,6 +128,7 @@ bool take_cursor(BookState& state, const SavedBook& saved) {
   work.cursor = state.index.find(saved.cursor, state.orders);
   if (work.cursor == kNone || work.cursor == work.active) return false;
   if (work.stage == Stage::mass) return true;
+  if (work.stage != Stage::check) return false;
   const Order& active = state.orders[work.active];
   return state.orders[work.cursor].ladder == (active.side == Side::buy ? kAsks : kBids);
 }
@@ -164,12 +167,15 @@ bool take_work(BookState& state, const SavedBook& saved) {
 // Only in a call, and where a call was halted, may prices cross and orders of a call wait.
 bool ended_calls(const BookState& state) {
   if (is_call(state.phase) || state.phase == Phase::halted) return true;
-  return state.ladders[kFirstBids].best() == kNone && state.ladders[kFirstAsks].best() == kNone && !state.call_crosses();
+  return state.ladders[kFirstBids].best() == kNone && state.ladders[kFirstAsks].best() == kNone &&
+         !state.call_crosses();
 }
 
 RestoreResult take(BookState& state, Source source) {
+  SavedDigest read;
   SavedBook saved = {};
   if (!source.read(source.context, &saved, sizeof saved)) return RestoreResult::cut_short;
+  read.add(&saved, sizeof saved);
   if (saved.magic != kSavedMagic) return RestoreResult::not_a_book;
   if (saved.version != kSavedVersion) return RestoreResult::other_version;
   if (saved.orders > state.orders.capacity()) return RestoreResult::too_many_orders;
@@ -178,6 +184,7 @@ RestoreResult take(BookState& state, Source source) {
   for (uint32_t i = 0; i < saved.orders; ++i) {
     const SavedOrder before = order;
     if (!source.read(source.context, &order, sizeof order)) return RestoreResult::cut_short;
+    read.add(&order, sizeof order);
     if (!add(state, order, before)) return RestoreResult::inconsistent;
   }
   const uint32_t resting = state.orders.used() - (state.work.active == kNone ? 0 : 1);
@@ -188,7 +195,7 @@ RestoreResult take(BookState& state, Source source) {
   state.save({}, digest);
   uint64_t written = 0;
   if (!source.read(source.context, &written, sizeof written)) return RestoreResult::cut_short;
-  return digest == written ? RestoreResult::ok : RestoreResult::inconsistent;
+  return digest == written && read.value() == written ? RestoreResult::ok : RestoreResult::inconsistent;
 }
 
 }  // namespace
@@ -213,7 +220,8 @@ bool consistent_level(const BookState& state, uint32_t number, LadderNumber ladd
   for (uint32_t i = level.head; i != kNone; i = state.orders[i].next) {
     const Order& order = state.orders[i];
     if (order.prev != before || order.level != number || order.ladder != ladder) return false;
-    if (order.leaves == 0 || order.leaves > order.quantity || state.index.find(order.id, state.orders) != i) return false;
+    if (order.leaves == 0 || order.leaves > order.quantity || state.index.find(order.id, state.orders) != i)
+      return false;
     if (before != kNone && order.number <= state.orders[before].number) return false;
     total += order.leaves;
     visible += state.visible_of(i);
