@@ -52,6 +52,7 @@ class Driver {
 
   // Of the next calls. 0: the most.
   void set_room(size_t events, uint32_t orders) { room_events_ = events, room_orders_ = orders; }
+  void move_between_turns() { always_moves_ = true; }
   // Then each turn's room is drawn, and between turns the book is saved and restored once in `one_in` times.
   void set_random(SeededRandom* random, uint64_t one_in) { random_ = random, restore_one_in_ = one_in; }
 
@@ -64,7 +65,7 @@ class Driver {
       const uint64_t before = book_.hash();
       EXPECT_EQ(book_.cancel(1, {buffer_, 1}).reject, Reject::frozen);
       EXPECT_EQ(book_.hash(), before);
-      if (random_ != nullptr && random_->one_in(restore_one_in_)) move();
+      if (always_moves_ || (random_ != nullptr && random_->one_in(restore_one_in_))) move();
       outcome = turn([](Book& book, Room room) { return book.proceed(room); });
       EXPECT_EQ(outcome.reject, Reject::none);
     }
@@ -132,6 +133,7 @@ class Driver {
   uint32_t room_orders_ = 0;
   SeededRandom* random_ = nullptr;
   uint64_t restore_one_in_ = 1;
+  bool always_moves_ = false;
 };
 
 }  // namespace heptane::book::test

@@ -54,6 +54,7 @@ class Draw {
     o.account = random_.below(4);
     o.self_trade = static_cast<SelfTrade>(random_.below(4));
     kind(o, phase);
+    if (o.tif == TimeInForce::fok && random_.one_in(2)) o.quantity = 1 + random_.below(80);
     const bool lasting = o.type == OrderType::limit && o.tif <= TimeInForce::gtd;
     if (lasting ? random_.one_in(4) : random_.one_in(60)) o.display_quantity = 1 + random_.below(4);
     if (random_.one_in(is_call(phase) ? 60 : 12)) o.minimum_quantity = 1 + random_.below(10);
@@ -117,7 +118,7 @@ class Model {
  public:
   Model(uint64_t seed, const World& world, Seen& seen)
       : seen_(seen), config_{world.orders_max, 20, seed}, draw_(seed, world), real_(config_), naive_(config_) {
-    real_.set_random(&draw_.random(), 40);
+    real_.set_random(&draw_.random(), 8);
   }
 
   void step() {

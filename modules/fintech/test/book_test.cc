@@ -406,6 +406,23 @@ TEST(BookTurns, NoTurnTouchesMoreThanItMay) {
   }
 }
 
+// Between any two turns the book may be saved and go on elsewhere.
+TEST(BookTurns, WorkGoesOnWhereItWasRestored) {
+  for (const SelfTrade rule : {SelfTrade::allow, SelfTrade::cancel_oldest, SelfTrade::cancel_newest}) {
+    Driver driver(Config{.orders_max = 100});
+    driver.set_phase(Phase::continuous);
+    for (uint64_t id = 1; id <= 30; ++id) driver.enter(iceberg(limit(id, kSell, static_cast<int64_t>(id % 4), 3), 1));
+    driver.set_room(kEventsMin, 1);
+    driver.move_between_turns();
+    driver.enter(of_owner(limit(100, kBuy, 3, 90, TimeInForce::fok), 7, rule));
+    uint64_t traded = 0;
+    for (const Event& e : driver.events()) traded += e.type == EventType::trade ? e.quantity : 0;
+    EXPECT_EQ(traded, 90u);
+    driver.enter(of_owner(limit(101, kBuy, 3, 1, TimeInForce::fok), 7, rule));
+    EXPECT_EQ(story(driver.events()), "+101 -101(fok)");
+  }
+}
+
 TEST(BookTurns, ARoomTooSmallIsRefused) {
   Driver driver(Config{.orders_max = 10});
   Event events[kEventsMin];

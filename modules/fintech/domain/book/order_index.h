@@ -52,7 +52,7 @@ class OrderIndex {
   // One that is there: those behind it that were pushed on move up.
   void erase(uint64_t id, uint32_t record) {
     uint32_t gap = home(hash_of(id));
-    while (places_[gap].record_plus_one != record + 1) gap = next(gap);
+    for (; places_[gap].record_plus_one != record + 1; gap = next(gap)) must(places_[gap].record_plus_one != 0);
     for (uint32_t at = next(gap); places_[at].record_plus_one != 0; at = next(at)) {
       if (distance(home(places_[at].hash), at) < distance(gap, at)) continue;
       places_[gap] = places_[at];
