@@ -120,7 +120,9 @@ struct BookState {
   Reject judge(const Replace& change, const Order& order) const;
   uint32_t record(const NewOrder& order);
   void start(uint32_t number, int64_t price, uint64_t minimum);
+  bool stays(uint32_t number, const Replace& change) const;
   void shrink(uint32_t number, uint64_t quantity);
+  void renew(uint32_t number, const Replace& change);
 
   // ---- orders and their places (book.cc)
   // So that no sum over a side overflows 63 bits.
@@ -145,6 +147,7 @@ struct BookState {
 
   // ---- steps (match.cc, mass.cc, call.cc)
   void check_step();
+  bool look_at(const Order& active, uint32_t at);
   void match_step();
   void trade(uint32_t resting, Level& level);
   void pop(Level& level, const Order& first);
@@ -158,6 +161,8 @@ struct BookState {
   void price_step();
   void found_price();
   void pairs_step();
+  bool self_trade_of_call(uint32_t buy, uint32_t sell);
+  void trade_of_call(uint32_t buy, uint32_t sell);
   void call_fill(uint32_t number, uint64_t quantity);
   void end_of_call_step();
   bool best_of_call(Side side, uint32_t& number) const;

@@ -68,27 +68,33 @@ void BookState::pairs_step() {
       return;
     }
     --orders_left;
-    const bool buy_is_newer = orders[buy].number > orders[sell].number;
-    const uint32_t newer = buy_is_newer ? buy : sell;
-    const uint32_t older = buy_is_newer ? sell : buy;
-    const SelfTrade rule = orders[newer].self_trade;
-    if (orders[buy].owner == orders[sell].owner && orders[buy].owner != 0 && rule != SelfTrade::allow) {
-      if (rule != SelfTrade::cancel_newest) end(older, Reason::self_trade);
-      if (rule != SelfTrade::cancel_oldest) end(newer, Reason::self_trade);
-      work.removed = true;
-      continue;
-    }
-    Order& b = orders[buy];
-    Order& s = orders[sell];
-    const uint64_t quantity = std::min(b.leaves, s.leaves);
-    Event& e = *event++;
-    e = {EventType::trade, Reason::none,        Side::buy,           true,        b.owner, b.id, s.id, work.call_price,
-         quantity,         b.leaves - quantity, s.leaves - quantity, next_trade++};
-    last_price = work.call_price;
-    has_last = true;
-    call_fill(buy, quantity);
-    call_fill(sell, quantity);
+    if (!self_trade_of_call(buy, sell)) trade_of_call(buy, sell);
   }
+}
+
+bool BookState::self_trade_of_call(uint32_t buy, uint32_t sell) {
+  const bool buy_is_newer = orders[buy].number > orders[sell].number;
+  const uint32_t newer = buy_is_newer ? buy : sell;
+  const uint32_t older = buy_is_newer ? sell : buy;
+  const SelfTrade rule = orders[newer].self_trade;
+  if (orders[buy].owner != orders[sell].owner || orders[buy].owner == 0 || rule == SelfTrade::allow) return false;
+  if (rule != SelfTrade::cancel_newest) end(older, Reason::self_trade);
+  if (rule != SelfTrade::cancel_oldest) end(newer, Reason::self_trade);
+  work.removed = true;
+  return true;
+}
+
+void BookState::trade_of_call(uint32_t buy, uint32_t sell) {
+  const Order& b = orders[buy];
+  const Order& s = orders[sell];
+  const uint64_t quantity = std::min(b.leaves, s.leaves);
+  Event& e = *event++;
+  e = {EventType::trade, Reason::none,        Side::buy,           true,        b.owner, b.id, s.id, work.call_price,
+       quantity,         b.leaves - quantity, s.leaves - quantity, next_trade++};
+  last_price = work.call_price;
+  has_last = true;
+  call_fill(buy, quantity);
+  call_fill(sell, quantity);
 }
 
 // Hidden quantity goes first, so that nothing has to be shown anew: the order keeps its place.

@@ -119,36 +119,46 @@ Outcome BookState::replace(const Replace& change, Room room) {
   if (const Reject no = begin(room); no != Reject::none) return refused(no);
   const uint32_t number = index.find(change.order_id, orders);
   if (number == kNone) return refused(Reject::unknown_order);
-  Order& order = orders[number];
-  const uint64_t filled = order.quantity - order.leaves;
+  const Order& order = orders[number];
   if (change.quantity == 0) return refused(Reject::bad_quantity);
-  if (change.quantity <= filled) {
+  if (change.quantity <= order.quantity - order.leaves) {
     end(number, Reason::reduced);
     return run();
   }
   if (const Reject no = judge(change, order); no != Reject::none) return refused(no);
-  const int64_t price = price_of(number);
-  const uint64_t display = order.iceberg ? extras[number].display : 0;
-  const bool stays = change.quantity < order.quantity && change.price == price && change.display_quantity == display &&
-                     (!is_stop(order) || change.stop_price == extras[number].stop_price);
-  if (stays) {
+  if (stays(number, change)) {
     shrink(number, change.quantity);
-    emit(EventType::replaced, order, price);
-    return run();
+    emit(EventType::replaced, order, change.price);
+  } else {
+    renew(number, change);
+    emit(EventType::replaced, order, change.price);
+    start(number, change.price, 0);
   }
+  return run();
+}
+
+// Nothing but the quantity changes, and it becomes smaller: the place in the queue stays.
+bool BookState::stays(uint32_t number, const Replace& change) const {
+  const Order& order = orders[number];
+  const uint64_t display = order.iceberg ? extras[number].display : 0;
+  return change.quantity < order.quantity && change.price == price_of(number) && change.display_quantity == display &&
+         (!is_stop(order) || change.stop_price == extras[number].stop_price);
+}
+
+// Out of its level, as it will be from now on.
+void BookState::renew(uint32_t number, const Replace& change) {
+  Order& order = orders[number];
+  Extra& extra = extras[number];
   unlink(number);
+  const uint64_t filled = order.quantity - order.leaves;
   order.quantity = change.quantity;
   order.leaves = change.quantity - filled;
   order.number = next_number++;
   order.iceberg = change.display_quantity != 0;
-  if (order.iceberg || is_stop(order)) {
-    Extra& extra = extras[number];
-    extra = {change.price, change.stop_price, std::min(change.display_quantity, order.leaves), change.display_quantity,
-             order.tif == TimeInForce::gtd ? extra.expires_at : 0};
-  }
-  emit(EventType::replaced, order, change.price);
-  start(number, change.price, 0);
-  return run();
+  if (!order.iceberg && !is_stop(order)) return;
+  const uint64_t expires_at = order.tif == TimeInForce::gtd ? extra.expires_at : 0;
+  extra = {change.price, change.stop_price, std::min(change.display_quantity, order.leaves), change.display_quantity,
+           expires_at};
 }
 
 void BookState::shrink(uint32_t number, uint64_t quantity) {

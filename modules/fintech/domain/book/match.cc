@@ -14,47 +14,47 @@ bool barred(const Order& came, const Order& rests) {
 
 }  // namespace
 
-// One order, or a level where owners do not matter. With cancel_newest and cancel_both nothing behind an own order can be had, and
-// of its level only what is visible before it.
+// One order, or a level where owners do not matter.
 void BookState::check_step() {
-  const Order& active = orders[work.active];
-  const uint32_t at = work.cursor;
-  --orders_left;
-  bool possible = work.found + work.visible >= work.need;
-  bool over = at == kNone || !other_side(active.side).reaches(levels[orders[at].level].price, work.active_price);
-  if (!possible && !over) {
-    const Level& level = levels[orders[at].level];
-    const bool by_level = active.owner == 0 || active.self_trade == SelfTrade::allow;
-    const bool own = barred(active, orders[at]);
-    uint32_t next = orders[at].next;
-    if (by_level) {
-      work.found += level.total;
-      next = kNone;
-    } else if (active.self_trade == SelfTrade::cancel_oldest) {
-      work.found += own ? 0 : orders[at].leaves;
-    } else if (own) {
-      over = true;
-    } else {
-      work.visible += visible_of(at);
-      work.hidden += orders[at].leaves - visible_of(at);
-    }
-    if (next == kNone && !over) {
-      work.found += work.visible + work.hidden;
-      work.visible = work.hidden = 0;
-      const uint32_t worse = other_side(active.side).worse_than(level.price);
-      next = worse == kNone ? kNone : levels[worse].head;
-    }
-    work.cursor = next;
-    possible = work.found + work.visible >= work.need;
-  }
-  if (possible) {
+  if (work.found + work.visible >= work.need) {
     work.stage = Stage::match;
-  } else if (over) {
-    const Reason reason = active.tif == TimeInForce::fok ? Reason::fok : Reason::minimum;
-    end(work.active, reason);
+    return;
+  }
+  const Order& active = orders[work.active];
+  --orders_left;
+  if (work.cursor == kNone || !look_at(active, work.cursor)) {
+    end(work.active, active.tif == TimeInForce::fok ? Reason::fok : Reason::minimum);
     work.active = kNone;
     finish_work();
   }
+}
+
+// Adds what the order at the cursor has, and moves the cursor on; false: nothing more can be had. With cancel_newest and cancel_both
+// nothing behind an own order can, and of its level only what is visible before it.
+bool BookState::look_at(const Order& active, uint32_t at) {
+  const Ladder& other = other_side(active.side);
+  const Level& level = levels[orders[at].level];
+  if (!other.reaches(level.price, work.active_price)) return false;
+  uint32_t next = orders[at].next;
+  if (active.owner == 0 || active.self_trade == SelfTrade::allow) {
+    work.found += level.total;
+    next = kNone;
+  } else if (active.self_trade == SelfTrade::cancel_oldest) {
+    work.found += barred(active, orders[at]) ? 0 : orders[at].leaves;
+  } else if (barred(active, orders[at])) {
+    return false;
+  } else {
+    work.visible += visible_of(at);
+    work.hidden += orders[at].leaves - visible_of(at);
+  }
+  if (next == kNone) {
+    work.found += work.visible + work.hidden;
+    work.visible = work.hidden = 0;
+    const uint32_t worse = other.worse_than(level.price);
+    next = worse == kNone ? kNone : levels[worse].head;
+  }
+  work.cursor = next;
+  return true;
 }
 
 void BookState::match_step() {
