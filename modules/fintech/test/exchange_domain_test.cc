@@ -6,6 +6,7 @@
 
 #include "kernel/base/random.h"
 #include "modules/fintech/domain/exchange/fees.h"
+#include "modules/fintech/domain/exchange/holds.h"
 #include "modules/fintech/domain/exchange/instrument.h"
 
 namespace heptane::fintech::exchange {
@@ -260,6 +261,60 @@ TEST(Fees, AreTheSameHoweverAnOrderFillsAndNeverAboveTheWorstCase) {
     }
     const Uint128 whole = (parts + 999'999) / 1'000'000;
     ASSERT_EQ(charged, paying ? std::max(whole, rates.minimum) : 0);
+  }
+}
+
+TEST(Holds, ABuyHoldsItsLimitAndTheMostFeesASellItsBase) {
+  const Instrument i = bitcoin();
+  OrderFunds buy{book::Side::buy, 50'000, 1'000, {100, 200, 5}, {}};
+  EXPECT_EQ(held(i, buy), 50'010u);  // 500.00 and 200 ppm of it
+  buy.leaves = 100;
+  EXPECT_EQ(held(i, buy), 5'005u);  // 50.00 and the minimum
+  const OrderFunds sell{book::Side::sell, 50'000, 1'000, {100, 200, 5}, {}};
+  EXPECT_EQ(held(i, sell), 100'000'000u);
+}
+
+TEST(Holds, ABetterPriceIsReleased) {
+  const Instrument i = bitcoin();
+  OrderFunds buy{book::Side::buy, 50'000, 1'000, {0, 0, 0}, {}};
+  OrderFunds sell{book::Side::sell, 40'000, 400, {0, 0, 0}, {}};
+  const FillLegs legs = settle(i, 40'000, 400, buy, Liquidity::taker, sell, Liquidity::maker);
+  EXPECT_EQ(legs.principal, 16'000u);
+  EXPECT_EQ(legs.base, 40'000'000u);
+  EXPECT_EQ(legs.released, 4'000u);
+  EXPECT_EQ(held(i, buy), 30'000u);
+  EXPECT_EQ(held(i, sell), 0u);
+}
+
+// Whatever it fills at: what is held is that of what is left, nothing is lost, no fee is above what it is taken from, and the house
+// never pays more rebates than it took.
+TEST(Holds, CoverEveryFillThatCanCome) {
+  const Instrument i = bitcoin();
+  SeededRandom random(9);
+  const auto rates = [&] {
+    return FeeRates{static_cast<int32_t>(random.below(2'000)) - 500, static_cast<int32_t>(500 + random.below(2'000)),
+                    random.below(2) * random.below(5'000)};
+  };
+  for (int round = 0; round < 20'000; ++round) {
+    const int64_t price = 1'000 * static_cast<int64_t>(1 + random.below(500));
+    OrderFunds buy{book::Side::buy, price, 100 * (1 + random.below(50)), rates(), {}};
+    Uint128 held_now = held(i, buy);
+    Uint128 house = 0;
+    while (buy.leaves > 0) {
+      OrderFunds sell{book::Side::sell, 1'000, 100 * (1 + random.below(20)), rates(), {}};
+      const int64_t at = 1'000 * static_cast<int64_t>(1 + random.below(static_cast<uint64_t>(price / 1'000)));
+      const bool buyer_takes = random.one_in(2);
+      const auto buyers = buyer_takes ? Liquidity::taker : Liquidity::maker;
+      const auto sellers = buyer_takes ? Liquidity::maker : Liquidity::taker;
+      const FillLegs legs = settle(i, at, std::min(buy.leaves, sell.leaves), buy, buyers, sell, sellers);
+      held_now -= legs.principal + legs.buyer_fee + legs.released;
+      ASSERT_EQ(held_now, held(i, buy));
+      ASSERT_LE(legs.seller_fee, legs.principal);
+      house += legs.buyer_fee + legs.seller_fee;
+      ASSERT_GE(house, legs.buyer_rebate + legs.seller_rebate);
+      house -= legs.buyer_rebate + legs.seller_rebate;
+    }
+    ASSERT_EQ(held_now, 0u);
   }
 }
 
