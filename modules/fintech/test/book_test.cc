@@ -475,6 +475,10 @@ TEST(BookC, SavesAndRestoresTheSameBook) {
   order.quantity = 5;
   EXPECT_EQ(heptane_book_enter(book, &order, room).events, 1u);
   EXPECT_STREQ(heptane_book_text(heptane_book_enter(book, &order, room).reject), text(Reject::duplicate_order));
+  heptane_book_view view;
+  EXPECT_EQ(heptane_book_find(book, 2, &view), 0);
+  EXPECT_EQ(heptane_book_find(book, 1, &view), 1);
+  EXPECT_EQ(view.leaves, 5u);
   order.order_id = 2;
   order.side = HEPTANE_BOOK_SELL;
   EXPECT_EQ(heptane_book_enter(book, &order, room).events, 2u);

@@ -155,7 +155,7 @@ enum class EventType : uint8_t {
   trade,         // order_id met other_id: price, quantity, leaves and other_leaves after it, number = of the trade
   ended,         // order_id left with `leaves` not done, of `quantity`, for `reason`
   mass_done,     // quantity = orders that ended
-  uncrossed,     // price, quantity = volume, leaves = surplus, on `side`; before its trades
+  uncrossed,     // price, quantity = volume (0: nothing crosses), leaves = surplus, on `side`; before its trades
   outside_band,  // the same, and no trades
 };
 
@@ -261,7 +261,8 @@ class Book {
  public:
   // Bytes of memory that a book needs, of any alignment; it touches them as it fills. 0: the configuration cannot be.
   static size_t bytes_for(const Config& config) noexcept;
-  // A book without orders, closed; valid() is false when the memory is too small or the configuration cannot be.
+  // A book without orders, closed; valid() is false, and nothing else may be called, when the memory is too small or the
+  // configuration cannot be.
   Book(const Config& config, std::span<std::byte> memory) noexcept;
   bool valid() const noexcept { return state_ != nullptr; }
 

@@ -11,6 +11,8 @@ namespace {
 static_assert(sizeof(heptane_book_config) == sizeof(Config) && sizeof(heptane_book_order) == sizeof(NewOrder));
 static_assert(sizeof(heptane_book_change) == sizeof(Replace) && sizeof(heptane_book_event) == sizeof(Event));
 static_assert(sizeof(heptane_book_level) == sizeof(LevelView) && sizeof(heptane_book_outcome) == sizeof(Outcome));
+static_assert(sizeof(heptane_book_view) == sizeof(OrderView) &&
+              offsetof(heptane_book_view, tif) == offsetof(OrderView, tif));
 static_assert(offsetof(heptane_book_order, owner) == offsetof(NewOrder, owner));
 static_assert(offsetof(heptane_book_order, post_only) == offsetof(NewOrder, post_only));
 static_assert(offsetof(heptane_book_event, order_id) == offsetof(Event, order_id));
@@ -96,6 +98,14 @@ uint32_t heptane_book_size(const heptane_book* book) { return book_of(book).size
 uint64_t heptane_book_quantity_max(const heptane_book* book) { return book_of(book).quantity_max(); }
 int heptane_book_last_trade(const heptane_book* book, int64_t* price) {
   return book_of(book).last_trade(*price) ? 1 : 0;
+}
+
+int heptane_book_find(const heptane_book* book, uint64_t order_id, heptane_book_view* found) {
+  OrderView view;
+  if (!book_of(book).find(order_id, view)) return 0;
+  *found = std::bit_cast<heptane_book_view>(view);
+  found->unused = 0;
+  return 1;
 }
 
 size_t heptane_book_depth(const heptane_book* book, uint8_t side, heptane_book_level* rows, size_t count) {

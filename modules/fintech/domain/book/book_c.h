@@ -128,6 +128,22 @@ typedef struct {
 } heptane_book_level;
 
 typedef struct {
+  uint64_t order_id;
+  int64_t price;
+  int64_t stop_price;
+  uint64_t quantity;
+  uint64_t leaves;
+  uint64_t visible;
+  uint64_t account;
+  uint64_t number;
+  uint32_t owner;
+  uint8_t side;
+  uint8_t type;
+  uint8_t tif;
+  uint8_t unused;
+} heptane_book_view;
+
+typedef struct {
   uint8_t crosses;
   uint8_t complete;
   uint8_t surplus_side;
@@ -162,6 +178,8 @@ uint32_t heptane_book_size(const heptane_book* book);
 uint64_t heptane_book_quantity_max(const heptane_book* book);
 /* 0: there was none. */
 int heptane_book_last_trade(const heptane_book* book, int64_t* price);
+/* 0: it is not in the book. */
+int heptane_book_find(const heptane_book* book, uint64_t order_id, heptane_book_view* found);
 size_t heptane_book_depth(const heptane_book* book, uint8_t side, heptane_book_level* rows, size_t count);
 heptane_book_indication heptane_book_indicate(const heptane_book* book, int64_t reference, uint32_t levels_max);
 const char* heptane_book_text(uint8_t reject);
