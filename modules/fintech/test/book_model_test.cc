@@ -261,6 +261,27 @@ TEST(BookModel, AgreesWithANaiveOneAtFewPrices) {
 TEST(BookModel, AgreesWithANaiveOneAtSomePrices) { agree({30, 6, 100, 1'000}, scaled(100), 5'000); }
 TEST(BookModel, AgreesWithANaiveOneAtManyPrices) { agree({400, 3, 300, -200}, scaled(50), 5'000); }
 
+TEST(BookModel, EveryKindInEveryPhase) {
+  for (size_t n = 0; n < kPhases * kTypes * kTimesInForce; ++n) {
+    const auto phase = static_cast<Phase>(n % kPhases);
+    NewOrder order;
+    order.order_id = order.quantity = 1;
+    order.price = order.stop_price = 10;
+    order.type = static_cast<OrderType>(n / kPhases % kTypes);
+    order.tif = static_cast<TimeInForce>(n / kPhases / kTypes);
+    order.expires_at = order.tif == TimeInForce::gtd ? 5 : 0;
+    const Config config{.orders_max = 4};
+    Driver real(config);
+    NaiveBook naive(config);
+    std::vector<Event> events;
+    ASSERT_EQ(real.set_phase(phase), Reject::none);
+    ASSERT_EQ(naive.set_phase(phase, events), Reject::none);
+    const Reject wanted = admitted(phase, order.type, order.tif);
+    EXPECT_EQ(real.enter(order), wanted) << n;
+    EXPECT_EQ(naive.enter(order, events), wanted) << n;
+  }
+}
+
 // Levels by the thousand, so that the tree splits, shares and shrinks.
 TEST(BookLadder, AgreesWithAMap) {
   for (uint64_t run = 0; run < scaled(10); ++run) {
