@@ -258,11 +258,6 @@ Outcome Book::set_last_trade(int64_t price) noexcept {
   return {};
 }
 
-void Book::prefetch(uint64_t order_id) const noexcept {
-  const uint32_t record = state_->index.prefetch(order_id);
-  if (record != kNone) __builtin_prefetch(&state_->orders[record]);
-}
-
 Phase Book::phase() const noexcept { return state_->phase; }
 bool Book::frozen() const noexcept { return state_->work.stage != Stage::idle; }
 uint32_t Book::size() const noexcept { return state_->orders.used(); }

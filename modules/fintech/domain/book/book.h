@@ -2,8 +2,9 @@
 // or allocation. Everything lives in memory that the caller gives at construction; full is an answer (Reject::book_full).
 //
 // Invariants: the same calls give the same events and bytes, whatever the memory, the index key or how the work is cut into
-// turns; no call touches more than Room::orders orders or writes more than Room::events. Work that needs more leaves the book
-// frozen, which means that it refuses everything but proceed(), and goes on where it stopped, also after save and restore.
+// turns; no call touches more than Room::orders orders beside the one that came, or writes more than Room::events. Work that
+// needs more leaves the book frozen: it refuses everything but proceed(), which goes on where it stopped, also after save and
+// restore.
 // What is refused has changed nothing. Outside of calls the best buy is below the best sell. One owner, no threads.
 //
 // Prices are int64 ticks, negative ones too; quantities are lots. Ids, owners, accounts and times are the caller's numbers.
@@ -283,8 +284,6 @@ class Book {
   Outcome proceed(Room room) noexcept;
   // After a trade was taken back, say. Triggers nothing by itself.
   Outcome set_last_trade(int64_t price) noexcept;
-  // Tells the processor which memory an order's cancel, replace or entry will need.
-  void prefetch(uint64_t order_id) const noexcept;
 
   Phase phase() const noexcept;
   bool frozen() const noexcept;

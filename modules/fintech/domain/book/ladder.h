@@ -1,6 +1,5 @@
-// The price levels of one side in their order: a B+ tree over prices.
-// A tree because prices may be anywhere in 64 bits: its memory follows the number of levels, not their distance. The best
-// price is the last entry of the last leaf, so that levels come and go near the touch without moving others. A small table of
+// The price levels of one side in their order: a B+ tree over prices, because they may be anywhere in 64 bits: its memory follows
+// the number of levels, not their distance. The best price is the last entry of the last leaf, so that levels come and go near the touch without moving others. A small table of
 // prices that were looked for lately spares most descents where orders crowd at few prices.
 //
 // Invariants: every level has an order (whoever takes the last one erases it); nodes but the root are at least a quarter full,
@@ -48,7 +47,6 @@ class Ladder {
     for (Lately& lately : lately_) lately.level = kNone;
   }
 
-  bool high_first() const { return high_first_; }
   uint32_t best() const { return best_; }
   // kNone: no level has this price.
   uint32_t find(int64_t price) const;

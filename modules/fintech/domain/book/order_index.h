@@ -60,12 +60,6 @@ class OrderIndex {
     }
     places_[gap] = {0, 0};
   }
-  // Asks for the memory of the id's place; the record that stands there now, or kNone.
-  uint32_t prefetch(uint64_t id) const {
-    const Place& place = places_[home(hash_of(id))];
-    __builtin_prefetch(&place);
-    return place.record_plus_one == 0 ? kNone : place.record_plus_one - 1;
-  }
 
  private:
   uint32_t hash_of(uint64_t id) const { return static_cast<uint32_t>(mixed(id ^ key_) >> 32); }
