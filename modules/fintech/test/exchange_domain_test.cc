@@ -8,6 +8,7 @@
 #include "modules/fintech/domain/exchange/fees.h"
 #include "modules/fintech/domain/exchange/holds.h"
 #include "modules/fintech/domain/exchange/instrument.h"
+#include "modules/fintech/domain/exchange/limits.h"
 
 namespace heptane::fintech::exchange {
 namespace {
@@ -316,6 +317,67 @@ TEST(Holds, CoverEveryFillThatCanCome) {
     }
     ASSERT_EQ(held_now, 0u);
   }
+}
+
+std::string over(const Limits& limits, const Exposure& before, const OrderSize& order) {
+  const std::optional<Error> error = check_limits("account A1", bitcoin(), limits, before, order);
+  return error ? error->message : "";
+}
+
+TEST(Limits, AreNamedWithTheirValueAndTheOrders) {
+  Limits limits;
+  EXPECT_EQ(over(limits, {}, {book::Side::buy, 50'000, 1'000'000}), "");
+  limits = {2'000, 200'000, 5'000, 3'000};
+  EXPECT_EQ(over(limits, {}, {book::Side::buy, 50'000, 2'100}),
+            "an order's quantity of account A1 would be 2.100, its limit is 2.000");
+  EXPECT_EQ(over(limits, {}, {book::Side::buy, 110'000, 2'000}),
+            "an order's notional of account A1 would be 2200.00, its limit is 2000.00");
+  EXPECT_EQ(over(limits, {2'000, 2'000, 0}, {book::Side::buy, 50'000, 1'100}),
+            "worst-case long of account A1 would be 5.100, its limit is 5.000");
+  EXPECT_EQ(over(limits, {-1'000, 9'000, 1'500}, {book::Side::sell, 50'000, 600}),
+            "worst-case short of account A1 would be 3.100, its limit is 3.000");
+}
+
+TEST(Limits, BuysAndSellsAreNotNettedAndLessIsAlwaysLetThrough) {
+  const Limits limits{0, 0, 1'000, 1'000};
+  const Exposure both{0, 1'000, 1'000};
+  EXPECT_NE(over(limits, both, {book::Side::buy, 50'000, 100}), "");
+  EXPECT_NE(over(limits, both, {book::Side::sell, 50'000, 100}), "");
+  const Exposure beyond{5'000, 1'000, 0};
+  EXPECT_EQ(over(limits, beyond, {book::Side::buy, 50'000, 900, 1'000}), "");
+  EXPECT_EQ(over(limits, beyond, {book::Side::sell, 50'000, 6'000}), "");
+  EXPECT_NE(over(limits, beyond, {book::Side::sell, 50'000, 6'100}), "");
+}
+
+TEST(Limits, NoTimeSeesMoreOrdersThanItsShare) {
+  SeededRandom random(4);
+  for (int round = 0; round < 50; ++round) {
+    Limits limits;
+    limits.orders_per_second = 1 + static_cast<uint32_t>(random.below(2'000));
+    limits.orders_at_once = 1 + static_cast<uint32_t>(random.below(20));
+    OrderRate rate;
+    std::vector<int64_t> admitted;
+    int64_t now = 1'000'000'000;
+    for (int order = 0; order < 400; ++order) {
+      if (random.one_in(3)) now += static_cast<int64_t>(random.below(3'000'000'000 / limits.orders_per_second));
+      if (admit(rate, limits, now)) admitted.push_back(now);
+    }
+    for (size_t from = 0; from < admitted.size(); ++from)
+      for (size_t to = from; to < admitted.size(); ++to) {
+        const auto time = static_cast<Uint128>(admitted[to] - admitted[from]);
+        ASSERT_LE((to - from + 1 - limits.orders_at_once) * (to - from + 1 > limits.orders_at_once),
+                  time * limits.orders_per_second / 1'000'000'000);
+      }
+    ASSERT_GE(admitted.size(), limits.orders_at_once);
+  }
+  OrderRate free;
+  EXPECT_TRUE(admit(free, {}, 1));
+  Limits one;
+  one.orders_per_second = 10;
+  OrderRate slow;
+  EXPECT_TRUE(admit(slow, one, 0));
+  EXPECT_FALSE(admit(slow, one, 99'999'999));
+  EXPECT_TRUE(admit(slow, one, 100'000'000));
 }
 
 }  // namespace
