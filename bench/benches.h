@@ -6,6 +6,7 @@
 namespace heptane::bench {
 
 bool bench_append(const Scratch& scratch);
+bool bench_book(const Scratch& scratch);
 bool bench_catchup(const Scratch& scratch);
 bool bench_sync(const Scratch& scratch);
 bool bench_ledger(const Scratch& scratch);

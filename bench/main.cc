@@ -17,6 +17,9 @@ struct Bench {
 
 constexpr Bench kBenches[] = {
     {"append", &heptane::bench::bench_append, "synced small commands beside raw writes and RocksDB (BENCH_BYTES)"},
+    {"book", &heptane::bench::bench_book,
+     "the order book alone beside the standard library's containers (BENCH_BOOK_COMMANDS, BENCH_BOOK_PAIRS, "
+     "BENCH_BOOK_ROW)"},
     {"catchup", &heptane::bench::bench_catchup,
      "streams read from their beginning, cold, beside the disk (BENCH_CATCHUP_BYTES, BENCH_CATCHUP_ROUNDS)"},
     {"sync", &heptane::bench::bench_sync, "one lone synchronous producer beside an fdatasync probe"},
