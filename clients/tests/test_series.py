@@ -283,6 +283,28 @@ class Durability(Series):
         files = [name for name in os.listdir(os.path.join(self.server.data, "series")) if name.endswith(".chunks")]
         self.assertTrue(files, "the head was written to files")
 
+    def test_small_files_become_one_over_kills(self):
+        def merges():
+            lines = http.text(self.server, "/metrics").splitlines()
+            return sum(float(line.split()[-1]) for line in lines if line.startswith("heptane_series_merges_total"))
+
+        def files():
+            return [name for name in os.listdir(os.path.join(self.server.data, "series")) if name.endswith(".chunks")]
+
+        total = 0
+        for round in range(3):
+            for part in range(8):
+                self.write("\n".join(f"m,h={i % 10} v={i} {total + i}" for i in range(70_000)))
+                total += 70_000
+                self.assertEqual(self.rows("SELECT count(v) FROM m"), [[0, total]])
+            self.server.kill()
+            self.server.start()
+            wait_until(lambda: "error" not in self.query("SELECT count(v) FROM m")[0], "the points are shown", seconds=SECONDS)
+            self.assertEqual(self.rows("SELECT count(v) FROM m"), [[0, total]])
+        wait_until(lambda: merges() > 0 or len(files()) < 10, "files become one", seconds=SECONDS)
+        wait_until(lambda: len(files()) < 16, "the old ones go", seconds=SECONDS)
+        self.assertEqual(self.rows("SELECT count(v) FROM m"), [[0, total]])
+
     def test_the_projection_is_built_again(self):
         self.write("\n".join(f"m,h={i % 10} v={i} {i}" for i in range(80_000)))
         wait_until(lambda: os.path.exists(os.path.join(self.server.data, "series", "MANIFEST")), "a file", seconds=SECONDS)

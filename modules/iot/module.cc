@@ -3,7 +3,6 @@
 #include <cstdio>
 
 #include "kernel/admin/answers.h"
-#include "kernel/base/random.h"
 #include "kernel/net/http/exchange.h"
 #include "kernel/net/http/websocket_stream.h"
 #include "kernel/server/server_keys.h"
@@ -19,6 +18,7 @@
 #include "modules/iot/gateway/mqtt/view_publisher.h"
 #include "modules/iot/gateway/rules/rule_settings.h"
 #include "modules/iot/gateway/series/series_http.h"
+#include "modules/iot/gateway/series/table_seed.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
@@ -417,7 +417,7 @@ class IotModule final : public server::Module {
   devices::DevicesMachine devices_;
   devices::JobsMachine jobs_;
   rules::RulesMachine rules_machine_;
-  series::SeriesMachine series_{SystemRandom().u64()};  // clients choose the keys of its tables
+  series::SeriesMachine series_{series::table_seed()};
   MqttOptions options_;
   RuleOptions rule_options_;
   std::unique_ptr<auth::Rules> rules_;

@@ -390,6 +390,22 @@ TEST_F(SeriesMachineTest, JudgedLinesAreThoseThatTheMachineWouldTake) {
   }
 }
 
+TEST_F(SeriesMachineTest, WhatADroppedDatabaseHeldGoesInBlocks) {
+  create("db");
+  for (int part = 0; part < 10; ++part) {
+    std::string lines;
+    for (int i = 0; i < 1'000; ++i) lines += "m,h=" + std::to_string(part * 1'000 + i) + " v=1 1\n";
+    take(lines);
+  }
+  EXPECT_EQ(apply(kDropDatabase, Buffer::copy_of("db")).numbers[0], 1);
+  EXPECT_EQ(machine.series_count(), 0U);
+  EXPECT_EQ(machine.memory_bytes(), 0U);
+  size_t slices = 1;
+  for (; machine.idle_work(); ++slices) {
+  }
+  EXPECT_GT(slices, 20U);
+}
+
 // What another machine does is undone with it.
 TEST_F(SeriesMachineTest, AScopeThatIsRolledBackLeavesNothing) {
   create("db");

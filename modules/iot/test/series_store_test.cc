@@ -128,15 +128,17 @@ TEST(SeriesStore, LosesNothingInAPowerCut) {
   const sim::CrashMode modes[] = {sim::CrashMode::lose_all, sim::CrashMode::keep_all, sim::CrashMode::prefix,
                                   sim::CrashMode::random, sim::CrashMode::hostile};
   size_t covered = 0;
+  uint64_t merges = 0;
   for (uint64_t seed = 1; seed <= 250; ++seed) {
     Random random(seed);
     sim::SimDisk disk(seed);
-    const std::vector<Record> records = any_records(random, 120);
+    const std::vector<Record> records = any_records(random, 160);
     {
       SeriesStore store(disk, kDirectory, kHeadBytes);
-      disk.crash_after_operations(random() % 120);
+      disk.crash_after_operations(random() % 240);
       load(store);
       feed(store, records, records.size(), random);
+      merges += store.merges_count();
     }
     disk.crash(modes[seed % 5], seed);
     SeriesStore store(disk, kDirectory, kHeadBytes);
@@ -149,6 +151,7 @@ TEST(SeriesStore, LosesNothingInAPowerCut) {
     ASSERT_EQ(content_of(store), model_of(records, records.size())) << "seed " << seed;
   }
   EXPECT_GT(covered, 1'000U) << "files were believed";
+  EXPECT_GT(merges, 20U) << "some became one before the cut";
 }
 
 TEST(SeriesStore, ADamagedFileIsSaid) {

@@ -9,10 +9,18 @@ struct NewField {
   FieldType type = FieldType::real;
 };
 
+// What a line names that is not there.
+struct News {
+  Hash128 series;
+  Hash128 measurement;
+  std::vector<NewField> fields;
+  size_t field_bytes = 0;
+};
+
 class LineJudge {
  public:
   LineJudge(const LinesCommand& command, const Fit& fit, uint64_t seed)
-      : fit_(fit), series_(seed), fields_(seed), measurements_(seed) {
+      : fit_(fit), seed_(seed), series_(seed), fields_(seed), measurements_(seed) {
     for (size_t i = 0; i < command.series.size(); ++i)
       if (fit.knows_series[i]) series_.add(key_hash(command.text(command.series[i])));
     for (size_t i = 0; i < command.fields.size(); ++i) {
@@ -25,50 +33,57 @@ class LineJudge {
 
   // Why it does not fit; empty: it does, and counts from now on.
   std::string take(const Line& line, bool& no_room) {
+    News news{key_hash(line.head), key_hash(line.measurement), {}, 0};
+    std::string why = find_news(line, news);
+    no_room = why.empty();
+    if (why.empty()) why = wrong_room(line, news);
+    if (!why.empty()) return why;
     no_room = false;
-    std::vector<NewField> news;
-    size_t bytes = 0;
-    const Hash128 measurement = key_hash(line.measurement);
-    for (const Field& field : line.fields) {
-      const Hash128 hash = field_hash(measurement, field.name);
-      const auto there = type_of(hash, news);
-      if (there && *there != field.value.type)
-        return type_conflict(line.measurement, field.name, field.value.type, *there);
-      if (there) continue;
-      news.push_back({hash, field.value.type});
-      bytes += field_name_bytes(line.measurement, field.name);
-    }
-    const Hash128 series = key_hash(line.head);
-    no_room = true;
-    const bool is_new = !series_.has(series);
-    if (is_new && new_series_ >= fit_.series_room)
-      return "max series exceeded: there are " + std::to_string(fit_.series_max) + " (series.max_series)";
-    uint32_t& count = *measurements_.add(measurement).first;
-    if (count + news.size() > kMeasurementFieldsMax && !news.empty()) return too_many_fields(line.measurement);
-    if (new_fields_ + news.size() > fit_.fields_room || new_bytes_ + bytes > fit_.field_bytes_room)
-      return "max fields exceeded: there are as many of all measurements as there may be";
-    no_room = false;
-    new_series_ += series_.add(series).second ? 1 : 0;
-    for (const NewField& field : news) fields_.add(field.hash, field.type);
-    count += static_cast<uint32_t>(news.size());
-    new_fields_ += news.size();
-    new_bytes_ += bytes;
+    keep(news);
     return {};
   }
 
  private:
-  std::optional<FieldType> type_of(const Hash128& hash, const std::vector<NewField>& news) const {
-    if (const FieldType* known = fields_.find(hash)) return *known;
-    for (const NewField& field : news)
-      if (field.hash == hash) return field.type;
-    return std::nullopt;
+  std::string find_news(const Line& line, News& news) const {
+    KeyTable<FieldType> fresh(seed_);
+    for (const Field& field : line.fields) {
+      const Hash128 hash = field_hash(news.measurement, field.name);
+      const FieldType* known = fields_.find(hash);
+      const auto [there, added] = known != nullptr ? std::pair(*known, false) : first_of(fresh, hash, field.value.type);
+      if (there != field.value.type) return type_conflict(line.measurement, field.name, field.value.type, there);
+      if (!added) continue;
+      news.fields.push_back({hash, field.value.type});
+      news.field_bytes += field_name_bytes(line.measurement, field.name);
+    }
+    return {};
   }
-  static std::string too_many_fields(std::string_view measurement) {
-    return "max fields exceeded: measurement \"" + std::string(measurement) + "\" may have " +
-           std::to_string(kMeasurementFieldsMax);
+  // The type that the line says first, and whether this is it.
+  static std::pair<FieldType, bool> first_of(KeyTable<FieldType>& fresh, const Hash128& hash, FieldType type) {
+    const auto [there, added] = fresh.add(hash, type);
+    return {*there, added};
+  }
+  std::string wrong_room(const Line& line, const News& news) const {
+    if (!series_.has(news.series) && new_series_ >= fit_.series_room)
+      return "max series exceeded: there are " + std::to_string(fit_.series_max) + " (series.max_series)";
+    if (news.fields.empty()) return {};
+    const uint32_t* count = measurements_.find(news.measurement);
+    if ((count == nullptr ? 0 : *count) + news.fields.size() > kMeasurementFieldsMax)
+      return "max fields exceeded: measurement \"" + std::string(line.measurement) + "\" may have " +
+             std::to_string(kMeasurementFieldsMax);
+    if (new_fields_ + news.fields.size() > fit_.fields_room || new_bytes_ + news.field_bytes > fit_.field_bytes_room)
+      return "max fields exceeded: there are as many of all measurements as there may be";
+    return {};
+  }
+  void keep(const News& news) {
+    new_series_ += series_.add(news.series).second ? 1 : 0;
+    for (const NewField& field : news.fields) fields_.add(field.hash, field.type);
+    *measurements_.add(news.measurement).first += static_cast<uint32_t>(news.fields.size());
+    new_fields_ += news.fields.size();
+    new_bytes_ += news.field_bytes;
   }
 
   const Fit& fit_;
+  const uint64_t seed_;
   KeySet series_;
   KeyTable<FieldType> fields_;
   KeyTable<uint32_t> measurements_;  // how many fields each has

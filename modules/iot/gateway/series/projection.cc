@@ -102,7 +102,7 @@ void Projection::go_on() {
   retry_timer_ = 0;
   if (!store_.failed().empty()) {
     state_ = State::failed;
-    failed_ = true;
+    failed_.store(true, std::memory_order_relaxed);
     return report_("series: " + store_.failed());
   }
   report_files();

@@ -3,6 +3,7 @@
 // which is after the last job. Begins when there is a database. The I/O thread's.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -39,8 +40,8 @@ class Projection {
 
   // What a job on the worker may touch; of it this thread asks only what any thread may.
   SeriesStore& store() { return store_; }
-  // It shows nothing new any more: queries are told why.
-  bool failed() const { return failed_; }
+  // It shows nothing new any more: queries are told why. Any thread.
+  bool failed() const { return failed_.load(std::memory_order_relaxed); }
   const SeriesStore& store() const { return store_; }
 
  private:
@@ -67,7 +68,7 @@ class Projection {
   net::SessionTimerId retry_timer_ = 0;
   bool flush_wanted_ = false;
   bool said_many_files_ = false;
-  bool failed_ = false;
+  std::atomic<bool> failed_{false};
 };
 
 // Opens the projection's one session.

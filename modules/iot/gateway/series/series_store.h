@@ -24,6 +24,8 @@
 #include "kernel/base/disk.h"
 #include "modules/iot/gateway/series/chunk_file.h"
 #include "modules/iot/gateway/series/select.h"
+#include "modules/iot/gateway/series/table_seed.h"
+#include "modules/iot/machine/series/key_table.h"
 
 namespace heptane::iot::series {
 
@@ -93,7 +95,7 @@ class SeriesStore {
   };
   struct Hash {
     using is_transparent = void;
-    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+    size_t operator()(std::string_view text) const { return spread(key_hash(text), table_seed()); }
   };
   struct Series : SeriesEntry {
     std::vector<FieldData> fields;
@@ -190,7 +192,8 @@ class SeriesStore {
   bool merge_wanted() const { return !merge_ && !dead_files_ && mergeable_.has_value(); }
   Result<void> begin_merge();
   Result<bool> merge_some();
-  Result<bool> next_to_merge(size_t& looked_at, Series*& series);
+  Series* next_to_merge(size_t& looked_at);
+  Series* next_in(const Measurement& measurement, size_t& looked_at);
   Result<size_t> merge_piece(Series& series);
   Result<void> finish_merge_file();
   void use_merged(const MergedField& merged, const std::vector<ChunkPlace>& places);

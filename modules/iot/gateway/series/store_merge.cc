@@ -82,11 +82,9 @@ Result<bool> SeriesStore::merge_some() {
   }
   size_t points = 0;
   for (size_t looked_at = 0; points < kMergePoints && looked_at < kMergeLooks;) {
-    Series* series = nullptr;
-    const Result<bool> found = next_to_merge(looked_at, series);
-    if (!found) return found.error();
-    if (!*found && looked_at >= kMergeLooks) return true;
-    if (!*found) {
+    Series* series = next_to_merge(looked_at);
+    if (series == nullptr && looked_at >= kMergeLooks) return true;
+    if (series == nullptr) {
       HEPTANE_TRY(finish_merge_file());
       return true;
     }
@@ -97,28 +95,34 @@ Result<bool> SeriesStore::merge_some() {
   return true;
 }
 
-// The field at the cursor, or behind it, that has a chunk in the inputs. False: there is none, or enough was looked at.
-Result<bool> SeriesStore::next_to_merge(size_t& looked_at, Series*& series) {
+// The series whose field is at the cursor, which goes on to the next one that has a chunk in the inputs. Nullptr: there is none, or
+// enough was looked at.
+SeriesStore::Series* SeriesStore::next_to_merge(size_t& looked_at) {
   FieldCursor& at = merge_->at;
   for (auto database = databases_.lower_bound(at.database); database != databases_.end(); ++database) {
     if (database->first != at.database) at = {database->first, {}, 0, 0};
     auto& measurements = database->second.measurements;
     for (auto one = measurements.lower_bound(at.measurement); one != measurements.end(); ++one) {
       if (one->first != at.measurement) at = {database->first, one->first, 0, 0};
-      for (; at.series < one->second.series.size(); ++at.series, at.field = 0) {
-        series = one->second.series[at.series];
-        for (; at.field < series->fields.size(); ++at.field) {
-          const auto& chunks = series->fields[at.field].chunks;
-          const bool has = std::any_of(chunks.begin(), chunks.end(), [&](const FileChunk& chunk) {
-            return merge_->files.contains(chunk.file.get());
-          });
-          if (has) return true;
-          if (++looked_at >= kMergeLooks) return ++at.field, false;
-        }
-      }
+      Series* found = next_in(one->second, looked_at);
+      if (found != nullptr || looked_at >= kMergeLooks) return found;
     }
   }
-  return false;
+  return nullptr;
+}
+
+SeriesStore::Series* SeriesStore::next_in(const Measurement& measurement, size_t& looked_at) {
+  FieldCursor& at = merge_->at;
+  const auto is_input = [&](const FileChunk& chunk) { return merge_->files.contains(chunk.file.get()); };
+  for (; at.series < measurement.series.size(); ++at.series, at.field = 0) {
+    Series* series = measurement.series[at.series];
+    for (; at.field < series->fields.size() && looked_at < kMergeLooks; ++at.field, ++looked_at) {
+      const std::vector<FileChunk>& chunks = series->fields[at.field].chunks;
+      if (std::any_of(chunks.begin(), chunks.end(), is_input)) return series;
+    }
+    if (looked_at >= kMergeLooks) return nullptr;
+  }
+  return nullptr;
 }
 
 // The next piece of the field at hand; behind its last one the cursor goes on. How many points.

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "kernel/admin/answers.h"
-#include "kernel/base/random.h"
 #include "kernel/streams/api.h"
 #include "modules/iot/gateway/series/line_judge.h"
 #include "modules/iot/gateway/series/series_http.h"
+#include "modules/iot/gateway/series/table_seed.h"
 #include "modules/iot/machine/series/series_api.h"
 
 namespace heptane::iot::series {
@@ -21,12 +21,6 @@ using http::HttpResponse;
 constexpr size_t kReadHereBytes = 512 << 10;  // a millisecond or two; more is the worker's
 constexpr size_t kShownBytes = 200;           // of a refused line
 constexpr int kRoundsMax = 5;                 // while others change what there is
-
-// Of the tables by which names are known again.
-uint64_t table_seed() {
-  static const uint64_t seed = SystemRandom().u64();
-  return seed;
-}
 
 // What the projection has, and may have.
 struct Room {

@@ -3,7 +3,7 @@
 //
 // Where a key stands depends on a seed that nobody outside knows, so that keys cannot be chosen to lie together; what the table holds
 // and its sorted order do not depend on it. A large table is made of kParts small ones, so that no addition moves more than one of
-// them, and all of it is freed at once. One owner.
+// them, and it can be freed one by one. One owner.
 #pragma once
 
 #include <algorithm>
@@ -17,6 +17,14 @@
 namespace heptane::iot::series {
 
 struct NoValue {};
+
+// Where a hash stands: both halves of a product of what only the seed's owner can choose.
+inline uint64_t spread(const Hash128& key, uint64_t seed) {
+  __extension__ using Product = unsigned __int128;
+  const Product product =
+      Product{key.low ^ seed ^ 0xA0761D6478BD642FULL} * (key.high ^ (seed << 32 | seed >> 32) ^ 0xE7037ED1A0B428DBULL);
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
 
 template <class Value>
 class KeyTable {
@@ -63,6 +71,12 @@ class KeyTable {
     --part.used;
     --size_;
   }
+  // Lets a block go of a table that nobody asks any more. False: there is none left.
+  bool shed() {
+    if (parts_.empty()) return false;
+    parts_.pop_back();
+    return true;
+  }
   std::vector<Entry> sorted() const {
     std::vector<Entry> all;
     all.reserve(size_);
@@ -91,13 +105,7 @@ class KeyTable {
     size_t used = 0;
   };
 
-  // Both halves of a product of what only the seed's owner can choose.
-  uint64_t mixed(const Hash128& key) const {
-    __extension__ using Product = unsigned __int128;
-    const Product product = Product{key.low ^ seed_ ^ 0xA0761D6478BD642FULL} *
-                            (key.high ^ (seed_ << 32 | seed_ >> 32) ^ 0xE7037ED1A0B428DBULL);
-    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-  }
+  uint64_t mixed(const Hash128& key) const { return spread(key, seed_); }
   const Part& part_of(const Hash128& key) const {
     return parts_[parts_.size() == 1 ? 0 : mixed(key) >> (64 - kPartBits)];
   }

@@ -14,6 +14,7 @@ constexpr uint32_t kSavedForm = 2;
 constexpr uint32_t kFirstForm = 1;  // fields by their texts
 constexpr size_t kFieldKeyBytesMax = kKeyBytesMax + kFieldNameBytesMax + 1;
 constexpr size_t kDatabaseBytes = 256;
+constexpr size_t kShedBlocks = 8;  // of dropped databases, with each command
 
 size_t configured_series(const Effects& effects) {
   const std::string_view text = effects.config(kMaxSeries);
@@ -61,6 +62,7 @@ std::optional<PartitionId> lines_partition(const Command& command, Effects& effe
 }  // namespace
 
 void SeriesMachine::apply(const Command& command, Effects& effects) {
+  (void)shed();
   if (!marks_.empty()) return effects.refuse(Errc::unsupported, 0, "what is done to series is a command of its own");
   switch (command.type) {
     case kWriteLines: apply_write(command, effects); break;
@@ -85,6 +87,15 @@ void SeriesMachine::apply_create(const Command& command, Effects& effects) {
   effects.reply(1);
 }
 
+// True: there is more to let go.
+bool SeriesMachine::shed() {
+  for (size_t i = 0; i < kShedBlocks && !dropped_.empty(); ++i) {
+    Database& gone = dropped_.back();
+    if (!gone.series.shed() && !gone.fields.shed() && !gone.measurements.shed()) dropped_.pop_back();
+  }
+  return !dropped_.empty();
+}
+
 SeriesMachine::Database& SeriesMachine::make_database(std::string_view name) {
   return databases_.emplace(std::string(name), Database(seed_)).first->second;
 }
@@ -95,6 +106,7 @@ void SeriesMachine::apply_drop(const Command& command, Effects& effects) {
   series_ -= found->second.series.size();
   fields_ -= found->second.fields.size();
   field_bytes_ -= found->second.field_bytes;
+  dropped_.push_back(std::move(found->second));
   databases_.erase(found);
   end_ = effects.emit_view(partition_, 1) + 1;
   effects.reply(1);
@@ -432,6 +444,7 @@ void SeriesMachine::restore_field_of_first_form(SnapshotReader& reader, Database
 
 void SeriesMachine::make_fresh() {
   databases_.clear();
+  dropped_.clear();
   series_ = fields_ = field_bytes_ = 0;
   partition_ = kNoPartition;
   end_ = 0;

@@ -4,7 +4,7 @@
 // Invariants: a record holds exactly the lines that were taken; a (database, measurement, field) has one type until its database is
 // dropped; never more series than series.max_series says, nor names than the bounds in series_api.h. What it knows, it knows by hashes.
 // A command costs as much as it names series and fields (kTableBytesMax of them), never as much as its lines: those it does not read,
-// but of older logs (kWriteLines). What a dropped database held goes in blocks.
+// but of older logs (kWriteLines). What a dropped database held goes block by block, with later commands and when there are none.
 #pragma once
 
 #include <atomic>
@@ -35,6 +35,7 @@ class SeriesMachine final : public StateMachine {
   Result<void> restore(SnapshotReader& reader) override;
   bool fresh() const override { return databases_.empty() && partition_ == kNoPartition; }
   void make_fresh() override;
+  bool idle_work() override { return shed(); }
   bool relieves(CommandType type) const override { return type == kDropDatabase; }
   RenderView renderer() const override { return render_lines; }
 
@@ -83,6 +84,7 @@ class SeriesMachine final : public StateMachine {
     std::optional<Dropped> first;
   };
 
+  bool shed();
   void apply_write(const Command& command, Effects& effects);
   void apply_take(const Command& command, Effects& effects);
   void apply_create(const Command& command, Effects& effects);
@@ -106,7 +108,8 @@ class SeriesMachine final : public StateMachine {
 
   const uint64_t seed_;
   std::map<std::string, Database, std::less<>> databases_;
-  size_t series_ = 0;  // of all databases, and so on
+  std::vector<Database> dropped_;  // what is left of those that are gone
+  size_t series_ = 0;              // of all databases, and so on
   size_t fields_ = 0;
   size_t field_bytes_ = 0;
   PartitionId partition_ = kNoPartition;  // of `iot.lines`, from the first database on
