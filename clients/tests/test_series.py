@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import unittest
 import urllib.error
@@ -13,8 +14,9 @@ import urllib.request
 
 from test_auth import Guarded, PASSWORD
 
-from heptane_testkit import Server, wait_until
-from heptane_testkit import http
+from heptane_testkit import Server, default_binary, wait_until
+from heptane_testkit import http, kafka
+from heptane_testkit.mqtt import mosquitto_pub
 
 SECONDS = 60
 
@@ -192,6 +194,58 @@ class BadInput(Series):
         self.assertEqual(self.write("", 204), None)
 
 
+class Limits(Series):
+    args = ("--set", "series.memory_bytes=1MiB")
+
+    def test_a_full_memory_is_said_and_a_drop_helps(self):
+        self.write("\n".join(f"m,h={i} v=1 1" for i in range(2_000)))
+        self.assertEqual(self.rows("SELECT count(v) FROM m"), [[0, 2_000]])
+        self.assertIn("series.memory_bytes", self.write("m,h=1 v=1 2", 503)["error"])
+        self.query("DROP DATABASE db", method="POST")
+        self.query("CREATE DATABASE db", method="POST")
+        wait_until(lambda: request(self.server, "/write?db=db", b"m v=1 1")[0] == 204, "room", seconds=SECONDS)
+
+    def test_a_request_that_names_too_much(self):
+        lines = "\n".join(f"m,h={i} v=1 1" for i in range(25_000))
+        self.assertIn("21,845 series", self.write(lines, 413)["error"])
+        self.assertEqual(self.rows("SHOW SERIES"), [])
+
+    def test_the_fields_of_a_measurement(self):
+        self.write("m " + ",".join(f"f{i}=1" for i in range(1_024)) + " 1")
+        answer = self.write("m f7=2 2\nm other=1 2\nn other=1 2", 422)
+        self.assertEqual(answer["error"], 'partial write: line 2: max fields exceeded: measurement "m" may have 1024 dropped=1')
+        self.assertEqual(self.rows("SELECT f7 FROM m"), [[1, 1], [2, 2]])
+        self.assertEqual(self.rows("SELECT other FROM n"), [[2, 1]])
+
+
+class Slow(Series):
+    args = ("--set", "series.query_seconds=1")
+
+    def test_a_query_that_takes_too_long_says_so(self):
+        for part in range(6):
+            self.write("\n".join(f"m v={i} {part * 150_000 + i}" for i in range(150_000)))
+        answer = self.query("; ".join(["SELECT percentile(v, 50) FROM m"] * 64))
+        self.assertIn("series.query_seconds", " ".join(result.get("error", "") for result in answer))
+
+
+class Damage(Series):
+    args = ("--set", "series.head_bytes=1MiB")
+
+    def test_health_tells_that_points_are_not_shown(self):
+        self.write("\n".join(f"m,h={i % 10} v={i} {i}" for i in range(80_000)))
+        path = os.path.join(self.server.data, "series", "MANIFEST")
+        wait_until(lambda: os.path.exists(path), "a file", seconds=SECONDS)
+        self.server.stop()
+        with open(path, "r+b") as file:
+            file.seek(20)
+            file.write(b"\xff")
+        self.server.start()
+        wait_until(lambda: request(self.server, "/health")[0] == 503, "the damage is found", seconds=SECONDS)
+        self.assertEqual(json.loads(request(self.server, "/health")[1])["status"], "fail")
+        self.assertIn("MANIFEST is damaged", self.error("SELECT count(v) FROM m"))
+        self.write("m v=1 1")
+
+
 class Durability(Series):
     args = ("--set", "series.head_bytes=1MiB")
 
@@ -229,6 +283,28 @@ class Durability(Series):
         files = [name for name in os.listdir(os.path.join(self.server.data, "series")) if name.endswith(".chunks")]
         self.assertTrue(files, "the head was written to files")
 
+    def test_small_files_become_one_over_kills(self):
+        def merges():
+            lines = http.text(self.server, "/metrics").splitlines()
+            return sum(float(line.split()[-1]) for line in lines if line.startswith("heptane_series_merges_total"))
+
+        def files():
+            return [name for name in os.listdir(os.path.join(self.server.data, "series")) if name.endswith(".chunks")]
+
+        total = 0
+        for round in range(3):
+            for part in range(8):
+                self.write("\n".join(f"m,h={i % 10} v={i} {total + i}" for i in range(70_000)))
+                total += 70_000
+                self.assertEqual(self.rows("SELECT count(v) FROM m"), [[0, total]])
+            self.server.kill()
+            self.server.start()
+            wait_until(lambda: "error" not in self.query("SELECT count(v) FROM m")[0], "the points are shown", seconds=SECONDS)
+            self.assertEqual(self.rows("SELECT count(v) FROM m"), [[0, total]])
+        wait_until(lambda: merges() > 0 or len(files()) < 10, "files become one", seconds=SECONDS)
+        wait_until(lambda: len(files()) < 16, "the old ones go", seconds=SECONDS)
+        self.assertEqual(self.rows("SELECT count(v) FROM m"), [[0, total]])
+
     def test_the_projection_is_built_again(self):
         self.write("\n".join(f"m,h={i % 10} v={i} {i}" for i in range(80_000)))
         wait_until(lambda: os.path.exists(os.path.join(self.server.data, "series", "MANIFEST")), "a file", seconds=SECONDS)
@@ -238,6 +314,130 @@ class Durability(Series):
         self.server.start()
         wait_until(lambda: "error" not in self.query("SELECT count(v) FROM m")[0], "the points are shown", seconds=SECONDS)
         self.assertEqual(self.rows("SELECT count(v) FROM m"), [[0, 80_000]])
+
+
+class Mapping(Series):
+    """Messages become points by a rule: each once, whatever happens to the server."""
+
+    RULE = {"sql": "SELECT topic(2) AS site, topic(3) AS device, value, state.on AS \"on\" FROM 'plant/+/+/meter'",
+            "series": {"database": "db", "measurement": "'meter'", "tags": "site, device"}}
+
+    def publish(self, topic, payloads):
+        mosquitto_pub(self.server.address("mqtt"), "-q", 1, "-t", topic, "-l", text_in="".join(payload + "\n" for payload in payloads))
+
+    def rule(self):
+        status, answer = http.call(self.server, "GET", "/api/v1/rules/meters")
+        self.assertEqual(status, 200, answer)
+        return answer
+
+    def test_messages_become_points_once(self):
+        status, answer = http.call(self.server, "PUT", "/api/v1/rules/meters", self.RULE)
+        self.assertEqual(status, 201, answer)
+        sent = 0
+        for round in range(3):
+            self.publish(f"plant/north/p{round}/meter",
+                         [json.dumps({"value": sent + i, "state": {"on": i % 2 == 0}}) for i in range(200)])
+            sent += 200
+            self.server.kill()
+            self.server.start()
+        self.publish("plant/north/p0/meter", ["no json", '{"value": {"a": 1}}', '{"value": "text"}'])
+        wait_until(lambda: self.rule()["dead_letters"] == 3, "dead letters", seconds=SECONDS)
+        wait_until(lambda: self.rule()["appended"] == sent, "points", seconds=SECONDS)
+        self.assertEqual(sorted(value for _, value in self.rows("SELECT value FROM meter")), list(range(sent)))
+        self.assertEqual(self.rows("SHOW SERIES"), [[f"meter,device=p{i},site=north"] for i in range(3)])
+        self.assertEqual(self.rows('SELECT count("on") FROM meter WHERE device = \'p1\''), [[0, 200]])
+
+    def test_what_it_would_write_is_shown(self):
+        body = {**self.RULE, "topic": "plant/north hall/p,1/meter", "payload": '{"value":1.50}', "timestamp_ms": 5}
+        status, answer = http.call(self.server, "POST", "/api/v1/rules/test", body)
+        self.assertEqual(status, 200, answer)
+        self.assertEqual(answer["series"]["line"], "meter,device=p\\,1,site=north\\ hall value=1.5 5000000")
+        status, answer = http.call(self.server, "PUT", "/api/v1/rules/x", {**self.RULE, "series": {"database": "a/b", "measurement": "1"}})
+        self.assertEqual(status, 400, answer)
+
+
+class MappingByOthers(Series):
+    def point(self, topic, payload, measurement, expected):
+        mosquitto_pub(self.server.address("mqtt"), "-q", 1, "-t", topic, "-m", payload)
+        wait_until(lambda: self.rows(f"SELECT * FROM {measurement}") == expected, "the point", seconds=SECONDS)
+
+    def test_by_configuration(self):
+        path = os.path.join(self.server.work, "mapping.toml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("""[[iot.rules]]
+name = "temps"
+sql = "SELECT topic(1) AS room, t, at FROM '+/temp'"
+series_database = "db"
+series_measurement = "'temp'"
+series_tags = "room"
+series_time = "at"
+""")
+        self.server.stop()
+        self.server.args = ["--config", path]
+        self.server.start()
+        wait_until(lambda: http.call(self.server, "GET", "/api/v1/rules/temps")[0] == 200, "the rule", seconds=SECONDS)
+        self.point("hall/temp", '{"t":21.5,"at":1000}', "temp", [[1_000_000_000, 1_000, "hall", 21.5]])
+
+    def test_by_the_command_line(self):
+        done = subprocess.run([default_binary(), "rules", "put", "pumps", "--server", f"http://{self.server.admin}", "--sql",
+                               "SELECT topic(2) AS pump, flow FROM 'pump/+'", "--series", "db", "--measurement", "'pump'", "--tags",
+                               "pump", "--time", "1000 + 500"], capture_output=True, text=True, timeout=SECONDS)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.point("pump/7", '{"flow":2}', "pump", [[1_500_000_000, 2, "7"]])
+
+
+class Backups(Series):
+    args = ("--set", "series.head_bytes=1MiB")
+
+    def test_points_that_the_log_has_not_any_more_are_in_a_backup(self):
+        """Taken while others write, the log trimmed: all that was acknowledged before it is there."""
+        self.write("\n".join(f"m,h={i % 10} v={i} {i}" for i in range(80_000)))
+        wait_until(lambda: os.path.exists(os.path.join(self.server.data, "series", "MANIFEST")), "a file", seconds=SECONDS)
+        self.delete_records("iot.lines", 1)
+        known = set(range(80_000))
+        stop = threading.Event()
+
+        def writer():
+            at = 100_000
+            while not stop.is_set():
+                times = range(at, at + 500)
+                self.write("\n".join(f"m,h={i % 10} v={i} {i}" for i in times))
+                known.update(times)
+                at += 500
+
+        thread = threading.Thread(target=writer)
+        thread.start()
+        try:
+            wait_until(lambda: len(known) > 200_000, "writes", seconds=SECONDS)
+            before = set(known)
+            directory = tempfile.mkdtemp(prefix="heptane-series-")
+            self.addCleanup(shutil.rmtree, directory)
+            self.heptane("backup", os.path.join(directory, "backup"), "--data", self.server.data)
+        finally:
+            stop.set()
+            thread.join()
+        self.heptane("restore", os.path.join(directory, "backup"), "--data", os.path.join(directory, "data"))
+        restored = Server(data=os.path.join(directory, "data"), args=self.args)
+        self.addCleanup(restored.close)
+        restored.start()
+        original, self.server = self.server, restored
+        self.addCleanup(setattr, self, "server", original)
+        wait_until(lambda: "error" not in self.query("SELECT count(v) FROM m")[0], "the points are shown", seconds=SECONDS)
+        shown = {time for time, _ in self.rows("SELECT v FROM m")}
+        self.assertLessEqual(before, shown)
+        self.assertNotIn("messages", self.query("SELECT count(v) FROM m")[0])
+
+    def delete_records(self, stream, before):
+        body = b"".join([(1).to_bytes(4, "big"), kafka.string(stream), (1).to_bytes(4, "big"), (0).to_bytes(4, "big"),
+                         before.to_bytes(8, "big"), (10_000).to_bytes(4, "big")])
+        with kafka.connect(self.server.kafka) as link:
+            link.sendall(kafka.request(21, 0, body))
+            _, answer = kafka.receive_response(link)
+        self.assertEqual(answer[-2:], b"\0\0", answer)
+
+    def heptane(self, *arguments):
+        done = subprocess.run([default_binary(), *arguments], capture_output=True, text=True, timeout=SECONDS)
+        self.assertEqual(done.returncode, 0, done.stderr)
 
 
 class Clients(Series):

@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kStepBytes = size_t{1} << 20;
 constexpr size_t kBlockBytes = log::kBlockBytes;
 constexpr std::string_view kHome = "shard-0";
+constexpr const char* kSeries = "series";  // a projection: MANIFEST names the files that count
+constexpr int kManifestTriesMax = 100;
 
 struct Source {
   std::string path;  // below the data directory
@@ -121,6 +123,7 @@ class Backup {
     HEPTANE_TRY(add_directory(home("snapshots"), ".snap"));
     HEPTANE_TRY(add_directory(home("rows"), ".rows"));  // those that a snapshot names are there before it
     HEPTANE_TRY(add_directory(home("archive"), ".archive"));
+    HEPTANE_TRY(add_projection(kSeries, ".chunks"));  // never ahead of the log
     HEPTANE_TRY(add_log());
     HEPTANE_TRY(add_directory(home("archive"), ".archive"));
     return add_directory("blobs", ".blob");  // a blob is there before the command that names it
@@ -162,6 +165,37 @@ class Backup {
       if (file.ends_with(suffix) && !known) HEPTANE_TRY(add(path, false));
     }
     return {};
+  }
+
+  // A manifest with all files that it names: none of them goes before another manifest takes its place, so when the same one is there
+  // after they were opened, it was all the time. Files that are being written go along and are deleted by who finds them.
+  Result<void> add_projection(const std::string& directory, std::string_view suffix) {
+    const std::string manifest = directory + "/MANIFEST";
+    const size_t begin = sources_.size();
+    for (int tries = 0; tries < kManifestTriesMax; ++tries) {
+      HEPTANE_TRY(add(manifest, false));
+      if (sources_.size() == begin) return {};
+      const Result<std::vector<std::byte>> before = bytes_of(*sources_.back().file);
+      if (!before) return before.error();
+      HEPTANE_TRY(add_directory(directory, suffix));
+      const Result<std::unique_ptr<File>> file = disk_.open(data_ + "/" + manifest, OpenMode::read);
+      if (!file) return file.error();
+      const Result<std::vector<std::byte>> after = bytes_of(**file);
+      if (!after) return after.error();
+      if (*before == *after) return {};
+      sources_.resize(begin);
+    }
+    return Error{Errc::overloaded, data_ + "/" + manifest + " changes all the time: try again"};
+  }
+
+  static Result<std::vector<std::byte>> bytes_of(File& file) {
+    const Result<uint64_t> size = file.size();
+    if (!size) return size.error();
+    std::vector<std::byte> bytes(*size);
+    const Result<size_t> count = file.read_at(0, bytes);
+    if (!count) return count.error();
+    bytes.resize(*count);
+    return bytes;
   }
 
   // The segments with batches; those made ahead hold nothing.
@@ -235,7 +269,7 @@ Result<void> sync_directories(Disk& disk, const std::string& top, const Manifest
 }
 
 Result<void> remove_tree(Disk& disk, const std::string& top) {
-  for (const char* part : {"shard-0/log", "shard-0/snapshots", "shard-0/archive", "shard-0/rows", "blobs"}) {
+  for (const char* part : {"shard-0/log", "shard-0/snapshots", "shard-0/archive", "shard-0/rows", "blobs", kSeries}) {
     const std::string directory = top + "/" + part;
     const Result<std::vector<std::string>> names = names_in(disk, directory);
     if (!names) return names.error();

@@ -4,7 +4,8 @@
 // was acknowledged before the backup began. It needs nothing of the server: snapshots are opened first, the log next, the
 // archive before and after it, so that whatever the server trims or rewrites meanwhile stays readable and nothing is
 // missing; segments that are still written are copied from their end to their beginning, so that a batch is never without
-// the one before it; blobs last. The manifest comes last: without it a directory is no backup.
+// the one before it; blobs last. The chunk files of series go with the MANIFEST that names them, opened before the log, which holds what
+// they do not cover. The manifest comes last: without it a directory is no backup.
 //
 // Layout: DIR/backup.manifest and DIR/data/..., the data directory's own layout. Manifest: lines of text,
 //   heptane-backup 1 | log HEX | position SHARD:SEQUENCE | file BYTES XXH3-128 PATH ... | end XXH3-128 of all before it

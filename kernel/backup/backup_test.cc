@@ -78,6 +78,64 @@ TEST_F(Backups, TakesBlobsAlongAndNoUploads) {
   EXPECT_EQ(disk_.list("/again/blobs").value().size(), 1u);
 }
 
+// A server that replaces a manifest, and deletes a file that the one before named, while a backup looks.
+class ChangingDisk final : public Disk {
+ public:
+  ChangingDisk(Disk& disk, std::function<void()> change) : disk_(disk), change_(std::move(change)) {}
+  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode, OpenHint hint) override {
+    return disk_.open(path, mode, hint);
+  }
+  Result<void> make_directory(const std::string& path) override { return disk_.make_directory(path); }
+  Result<std::vector<std::string>> list(const std::string& directory) override {
+    if (directory.ends_with("/series") && change_) std::exchange(change_, nullptr)();
+    return disk_.list(directory);
+  }
+  Result<bool> exists(const std::string& path) override { return disk_.exists(path); }
+  Result<void> rename(const std::string& from, const std::string& to) override { return disk_.rename(from, to); }
+  Result<void> unlink(const std::string& path) override { return disk_.unlink(path); }
+  Result<void> sync_directory(const std::string& path) override { return disk_.sync_directory(path); }
+  Result<uint64_t> free_bytes(const std::string& path) override { return disk_.free_bytes(path); }
+  Result<std::unique_ptr<DirectoryLock>> lock(const std::string& path) override { return disk_.lock(path); }
+  using Disk::open;
+
+ private:
+  Disk& disk_;
+  std::function<void()> change_;
+};
+
+void put_file(Disk& disk, const std::string& path, std::string_view text) {
+  auto file = disk.open(path + ".new", OpenMode::create);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE((*file)->write_at(0, as_bytes(text)).ok());
+  ASSERT_TRUE((*file)->sync().ok());
+  ASSERT_TRUE(disk.rename(path + ".new", path).ok());
+}
+
+std::string text_of(Disk& disk, const std::string& path) {
+  auto file = disk.open(path, OpenMode::read);
+  if (!file) return "";
+  std::string text((*file)->size().value(), '\0');
+  (void)(*file)->read_at(0, {reinterpret_cast<std::byte*>(text.data()), text.size()});
+  return text;
+}
+
+TEST_F(Backups, TakesChunkFilesWithTheManifestThatNamesThem) {
+  write(5);
+  ASSERT_TRUE(disk_.make_directory("/data/series").ok());
+  put_file(disk_, "/data/series/000000000001.chunks", "one");
+  put_file(disk_, "/data/series/MANIFEST", "names 1");
+  ChangingDisk changing(disk_, [this] {
+    put_file(disk_, "/data/series/000000000002.chunks", "two");
+    put_file(disk_, "/data/series/MANIFEST", "names 2");
+    ASSERT_TRUE(disk_.unlink("/data/series/000000000001.chunks").ok());
+  });
+  ASSERT_TRUE(make_backup(changing, "/data", "/backup", {}).ok());
+  ASSERT_TRUE(restore_backup(disk_, "/backup", "/again", {}).ok());
+  EXPECT_EQ(text_of(disk_, "/again/series/MANIFEST"), "names 2");
+  EXPECT_EQ(text_of(disk_, "/again/series/000000000002.chunks"), "two");
+  EXPECT_EQ(disk_.list("/again/series").value().size(), 2U);
+}
+
 TEST_F(Backups, WritesGoOnMeanwhile) {
   write(60);
   // Between any two files, and between the reading of one and the next MiB of it, the server goes on.

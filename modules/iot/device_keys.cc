@@ -37,8 +37,20 @@ std::vector<config::Key> series_keys() {
   head.fallback = kSeriesHeadDefault;
   head.min = int64_t{1} << 20;
   head.max = int64_t{4} << 30;
+  config::Key memory{.name = std::string(kSeriesMemoryBytes), .type = Type::size};
+  memory.help =
+      "What series, their fields and the places of their points in files may take of memory: beyond it nothing "
+      "is written";
+  memory.fallback = kSeriesMemoryDefault;
+  memory.min = int64_t{1} << 20;
+  memory.max = int64_t{1} << 40;
+  config::Key query{.name = std::string(kSeriesQuerySeconds), .type = Type::integer};
+  query.help = "A query that takes longer is answered with an error";
+  query.fallback = kSeriesQueryDefault;
+  query.min = 1;
+  query.max = 3'600;
   return {limit(series::kMaxSeries, Type::integer, "Series of all databases; default: 1000000", series::kSeriesCeiling),
-          head};
+          head, memory, query};
 }
 
 }  // namespace heptane::iot

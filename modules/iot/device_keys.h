@@ -12,6 +12,10 @@ namespace heptane::iot {
 
 constexpr std::string_view kSeriesHeadBytes = "series.head_bytes";
 constexpr int64_t kSeriesHeadDefault = int64_t{64} << 20;
+constexpr std::string_view kSeriesMemoryBytes = "series.memory_bytes";
+constexpr int64_t kSeriesMemoryDefault = int64_t{4} << 30;
+constexpr std::string_view kSeriesQuerySeconds = "series.query_seconds";
+constexpr int64_t kSeriesQueryDefault = 60;
 
 std::vector<config::Key> device_keys();
 std::vector<config::Key> series_keys();

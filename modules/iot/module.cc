@@ -21,6 +21,7 @@
 #include "modules/iot/gateway/mqtt/view_publisher.h"
 #include "modules/iot/gateway/rules/rule_settings.h"
 #include "modules/iot/gateway/series/series_http.h"
+#include "modules/iot/gateway/series/table_seed.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
@@ -150,13 +151,14 @@ struct RuleOptions {
 
 const std::vector<config::Binding<RuleOptions>>& rule_keys() {
   static const std::vector<config::Binding<RuleOptions>> keys = {
-      bind<&RuleOptions::rules>({.name = "iot.rules",
-                                 .type = Type::tables,
-                                 .help = "Rules: tables with name, sql and what becomes of each row (transfer_*, "
-                                         "append_*, publish_topic); one that is taken out stays until it is dropped",
-                                 .wrong = rules::wrong_rule_table,
-                                 .wrong_together = rules::wrong_rule_tables,
-                                 .reloadable = true}),
+      bind<&RuleOptions::rules>(
+          {.name = "iot.rules",
+           .type = Type::tables,
+           .help = "Rules: tables with name, sql and what becomes of each row (transfer_*, "
+                   "append_*, publish_topic, series_*); one that is taken out stays until it is dropped",
+           .wrong = rules::wrong_rule_table,
+           .wrong_together = rules::wrong_rule_tables,
+           .reloadable = true}),
   };
   return keys;
 }
@@ -277,6 +279,8 @@ class IotModule final : public server::Module {
   void configure(const config::Settings& settings) override {
     series_head_bytes_ = settings.number(kSeriesHeadBytes);
     configure_bridges(settings);
+    series_limits_.memory_bytes = static_cast<uint64_t>(settings.number(kSeriesMemoryBytes));
+    series_limits_.query_ns = settings.number(kSeriesQuerySeconds) * 1'000'000'000;
     configure_broker(settings);
     configure_rules(settings);
   }
@@ -442,8 +446,8 @@ class IotModule final : public server::Module {
                                              static_cast<uint64_t>(series_head_bytes_), facts.log_id, options_.report);
     series_resident_ = std::make_unique<series::ProjectionProtocol>(*projection_);
     series_http_ = std::make_unique<http::HttpProtocol>(
-        "series",
-        series::make_series_service(*projection_, facts.gate, facts.quotas, series_http_counters_, facts.http_hosts));
+        "series", series::make_series_service(*projection_, series_limits_, facts.gate, facts.quotas,
+                                              series_http_counters_, facts.http_hosts));
   }
 
   void register_series(Telemetry& telemetry) {
@@ -467,6 +471,10 @@ class IotModule final : public server::Module {
                     [&store] { return static_cast<double>(store.gap_records()); });
     telemetry.gauge("heptane_series_files", "Chunk files",
                     [&store] { return static_cast<double>(store.files_count()); });
+    telemetry.counter("heptane_series_merges_total", "How often small chunk files became one",
+                      [&store] { return static_cast<double>(store.merges_count()); });
+    telemetry.gauge("heptane_series_memory_bytes", "What series, fields and the places of their chunks take",
+                    [&store] { return static_cast<double>(store.memory_bytes()); });
   }
 
   void open_websocket(http::HttpExchange& exchange) {
@@ -484,7 +492,7 @@ class IotModule final : public server::Module {
   devices::DevicesMachine devices_;
   devices::JobsMachine jobs_;
   rules::RulesMachine rules_machine_;
-  series::SeriesMachine series_;
+  series::SeriesMachine series_{series::table_seed()};
   MqttOptions options_;
   RuleOptions rule_options_;
   BridgeOptions bridge_options_;
@@ -499,6 +507,7 @@ class IotModule final : public server::Module {
   std::unique_ptr<bridge::Bridges> bridges_;
   std::unique_ptr<bridge::BridgesProtocol> bridge_session_;
   int64_t series_head_bytes_ = kSeriesHeadDefault;
+  series::SeriesLimits series_limits_;
   std::unique_ptr<series::Projection> projection_;
   std::unique_ptr<series::ProjectionProtocol> series_resident_;
   http::HttpCounters series_http_counters_;

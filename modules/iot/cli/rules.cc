@@ -39,6 +39,10 @@ struct RulesArguments {
   std::string append;
   std::string key;
   std::string publish;
+  std::string database;
+  std::string measurement;
+  std::string tags;
+  std::string time;
 };
 using Run = int (*)(const RulesArguments&);
 
@@ -113,6 +117,12 @@ void write_rule(JsonWriter& out, const RulesArguments& arguments) {
     out.end_object();
   }
   if (!arguments.publish.empty()) out.key("publish").begin_object().key("topic").text(arguments.publish).end_object();
+  if (arguments.database.empty()) return;
+  out.key("series").begin_object().key("database").text(arguments.database);
+  out.key("measurement").text(arguments.measurement);
+  if (!arguments.tags.empty()) out.key("tags").text(arguments.tags);
+  if (!arguments.time.empty()) out.key("time").text(arguments.time);
+  out.end_object();
 }
 
 int put(const RulesArguments& arguments) {
@@ -157,6 +167,11 @@ void add_rule_options(CLI::App* command, const std::shared_ptr<RulesArguments>& 
   CLI::Option* append = command->add_option("--append", arguments->append, "Append rows to this stream");
   command->add_option("--key", arguments->key, "Expression: their key")->needs(append);
   command->add_option("--publish", arguments->publish, "Expression: publish rows to this topic");
+  CLI::Option* series = command->add_option("--series", arguments->database, "Write rows to this database of series");
+  command->add_option("--measurement", arguments->measurement, "Expression: their measurement")->needs(series);
+  command->add_option("--tags", arguments->tags, "Columns that are tags: a,b; the others are fields")->needs(series);
+  command->add_option("--time", arguments->time, "Expression: milliseconds since 1970; absent: when it came")
+      ->needs(series);
 }
 
 }  // namespace
@@ -178,7 +193,7 @@ void add_rules(CLI::App& app, cli::Context& context) {
   named("resume", "Let a rule go on where it is; what is gone meanwhile is passed over and counted.", resume);
   CLI::App* declared = named("put", "Declare or change a rule.", put);
   add_rule_options(declared, arguments);
-  declared->add_option("--file", arguments->file, "JSON: sql, start, transfer, append, publish");
+  declared->add_option("--file", arguments->file, "JSON: sql, start, transfer, append, publish, series");
   declared->add_flag("--earliest", arguments->earliest, "From the first record of its stream, not from now on");
   CLI::App* tried = part("test", "What a rule would make of a message; nothing is kept.", test);
   add_rule_options(tried, arguments);

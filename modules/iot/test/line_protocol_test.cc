@@ -1,5 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <cstdlib>
+#include <random>
+
 #include "modules/iot/domain/series/line_protocol.h"
 
 namespace heptane::iot::series {
@@ -94,6 +98,52 @@ TEST(LineProtocol, PartsOfAKeyAreWhatTheReaderTook) {
   EXPECT_EQ(odd.measurement, "m\\,x");
   ASSERT_EQ(odd.tags.size(), 1U);
   EXPECT_EQ(odd.tags[0], (std::pair<std::string, std::string>("a\\=b", "\\\\,c")));
+}
+
+// Short numbers are reckoned, others read by the library: both are the nearest float, bit by bit.
+TEST(LineProtocol, NumbersAreTheNearestFloats) {
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 20'000; ++i) {
+    std::string word = random() % 3 == 0 ? "-" : "";
+    for (uint64_t left = random() % 10; left > 0; --left) word += static_cast<char>('0' + random() % 10);
+    word += static_cast<char>('0' + random() % 10);
+    if (random() % 2 == 0) word += '.';
+    for (uint64_t left = word.ends_with('.') ? random() % 9 : 0; left > 0; --left)
+      word += static_cast<char>('0' + random() % 10);
+    const std::string text = "m v=" + word;
+    LineReader right(text);
+    Line line;
+    ASSERT_TRUE(right.next(line));
+    ASSERT_EQ(right.refused(), "") << word;
+    ASSERT_EQ(std::bit_cast<uint64_t>(line.fields[0].value.real),
+              std::bit_cast<uint64_t>(std::strtod(word.c_str(), nullptr)))
+        << word;
+  }
+  for (const char* word : {"-", ".", "-.", "1..2", "1.2.3", "--1", "1-", "1e", "0x1"})
+    EXPECT_NE(refusal(std::string("m v=") + word), "") << word;
+}
+
+// What is in a record is read again without its tags.
+TEST(LineProtocol, PointsAreTheSameWithoutTheirTags) {
+  const std::string text =
+      "m,a=1,b=x\\ y v=1,w=\"a b\\\" c\nd\" 5\nn\\ m\\\\ x,t=\\\\\\ 1 v\\ w=2i,x=t -6\nlast v=-0.25 7\n";
+  LineReader lines(text);
+  LineReader points(text, Reading::points);
+  Line line;
+  Line point;
+  size_t count = 0;
+  while (lines.next(line)) {
+    ASSERT_EQ(lines.refused(), "");
+    ASSERT_TRUE(points.next(point));
+    ASSERT_EQ(points.refused(), "");
+    EXPECT_EQ(point.head, line.head);
+    EXPECT_EQ(point.body, line.body);
+    EXPECT_EQ(point.time, line.time);
+    EXPECT_EQ(point.fields.size(), line.fields.size());
+    ++count;
+  }
+  EXPECT_FALSE(points.next(point));
+  EXPECT_EQ(count, 3U);
 }
 
 TEST(LineProtocol, PartsOfAnythingAreSome) {

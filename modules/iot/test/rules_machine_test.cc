@@ -104,6 +104,68 @@ TEST_F(RulesMachineTest, DeclaresChangesAndDrops) {
   EXPECT_EQ(world.trail().told.size(), 3u);
 }
 
+Buffer lines_of(const RuleRow& row, PartitionId partition, Offset from, const std::vector<std::string>& lines) {
+  RuleCommit head;
+  head.rule = row.definition.name;
+  head.version = row.version;
+  head.partition = partition;
+  head.from = from;
+  head.upto = from + static_cast<Offset>(lines.size());
+  ByteWriter bytes;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    RuleInput input;
+    input.offset = from + static_cast<Offset>(i);
+    input.line = lines[i];
+    append_input(bytes, input);
+  }
+  return encode(head, bytes.view(), static_cast<uint16_t>(lines.size()));
+}
+
+// Points go with the rule's position; what is no point, or does not fit the others, is a dead letter.
+TEST_F(RulesMachineTest, PointsAreTakenOnce) {
+  ASSERT_TRUE(world.run(series::kSeriesMachineId, series::kCreateDatabase, Buffer::copy_of("plant")).ok());
+  RuleDefinition rule;
+  rule.name = "points";
+  rule.sql = "SELECT n FROM STREAM readings";
+  rule.source = "readings";
+  rule.earliest = true;
+  rule.series = SeriesAction{"plant", "'m'", "", ""};
+  ASSERT_TRUE(world.put(rule).ok());
+  world.fill("readings", 5);
+  const Buffer run = lines_of(world.rule("points"), world.partition("readings"), 0,
+                              {"m,a=1 v=1 10", "m,a=1 v=t 20", "m,b=1,a=1 v=1 20", "m v=1", "m v=2 30"});
+  const Reply reply = world.run(kRulesMachineId, kRuleCommit, run);
+  ASSERT_TRUE(reply.ok()) << reply.message;
+  EXPECT_EQ(told(reply).size(), 3U);
+  EXPECT_EQ(world.end("iot.lines"), 1) << "one record for the run";
+  EXPECT_EQ(world.rule("points").counters.appended, 2U);
+  EXPECT_EQ(world.rule("points").counters.dead_letters, 3U);
+  EXPECT_EQ(world.series().series_count(), 2U);
+  EXPECT_EQ(world.run(kRulesMachineId, kRuleCommit, run).error, Errc::stale);
+  EXPECT_EQ(world.end("iot.lines"), 1);
+  world.crash_and_recover();
+  EXPECT_EQ(world.end("iot.lines"), 1);
+  EXPECT_EQ(world.series().series_count(), 2U);
+  EXPECT_EQ(world.rule("points").cursors.at(0).next, 5);
+  EXPECT_EQ(world.rule("points").definition, rule);
+}
+
+TEST_F(RulesMachineTest, PointsOfNoDatabaseAreDeadLetters) {
+  RuleDefinition rule;
+  rule.name = "points";
+  rule.sql = "SELECT n FROM STREAM readings";
+  rule.source = "readings";
+  rule.earliest = true;
+  rule.series = SeriesAction{"plant", "'m'", "", ""};
+  ASSERT_TRUE(world.put(rule).ok());
+  world.fill("readings", 1);
+  const Reply reply = world.run(kRulesMachineId, kRuleCommit,
+                                lines_of(world.rule("points"), world.partition("readings"), 0, {"m v=1 1"}));
+  ASSERT_TRUE(reply.ok()) << reply.message;
+  ASSERT_EQ(told(reply).size(), 1U);
+  EXPECT_NE(told(reply)[0].find("database not found"), std::string::npos) << told(reply)[0];
+}
+
 TEST_F(RulesMachineTest, RefusesWhatCannotBe) {
   const auto refused = [&](auto&& change) {
     RuleDefinition rule = billing();

@@ -18,6 +18,7 @@
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/rules/rules_machine.h"
+#include "modules/iot/machine/series/series_machine.h"
 #include "modules/iot/test/trail.h"
 #include "sim/sim_clock.h"
 
@@ -100,6 +101,7 @@ class RulesWorld {
     return static_cast<const fintech::LedgerPort&>(*ledger_).account(id);
   }
   RulesMachine& machine() { return *machine_; }
+  const series::SeriesMachine& series() const { return *series_; }
   iot::test::Trail& trail() { return *trail_; }
   const Result<log::RecoveryReport>& recovery() const { return recovery_; }
   std::string state() const {
@@ -130,9 +132,10 @@ class RulesWorld {
     trail_ = std::make_unique<iot::test::Trail>();
     ledger_ = std::make_unique<fintech::LedgerMachine>(0, fintech::kRowsPerFile);
     broker_ = std::make_unique<BrokerMachine>();
+    series_ = std::make_unique<series::SeriesMachine>();
     machine_ = std::make_unique<RulesMachine>();
     for (StateMachine* machine : std::initializer_list<StateMachine*>{streams_.get(), trail_.get(), ledger_.get(),
-                                                                      broker_.get(), machine_.get()})
+                                                                      broker_.get(), series_.get(), machine_.get()})
       shard_->add_machine(*machine);
     shard_->set_streams(*streams_);
     shard_->attach(*link_);
@@ -153,6 +156,7 @@ class RulesWorld {
   std::unique_ptr<iot::test::Trail> trail_;
   std::unique_ptr<fintech::LedgerMachine> ledger_;
   std::unique_ptr<BrokerMachine> broker_;
+  std::unique_ptr<series::SeriesMachine> series_;
   std::unique_ptr<RulesMachine> machine_;
   Result<log::RecoveryReport> recovery_ = log::RecoveryReport{};
 };

@@ -79,6 +79,7 @@ void feed(SeriesStore& store, const std::vector<Record>& records, size_t until, 
     store.take(static_cast<Offset>(at), records[at].database, records[at].lines);
     if (store.flush_due() || random() % 50 == 0) store.begin_flush();
     if (random() % 2 == 0) store.flush();
+    if (random() % 2 == 0 && store.upkeep_due()) store.upkeep();
   }
 }
 
@@ -127,15 +128,17 @@ TEST(SeriesStore, LosesNothingInAPowerCut) {
   const sim::CrashMode modes[] = {sim::CrashMode::lose_all, sim::CrashMode::keep_all, sim::CrashMode::prefix,
                                   sim::CrashMode::random, sim::CrashMode::hostile};
   size_t covered = 0;
+  uint64_t merges = 0;
   for (uint64_t seed = 1; seed <= 250; ++seed) {
     Random random(seed);
     sim::SimDisk disk(seed);
-    const std::vector<Record> records = any_records(random, 120);
+    const std::vector<Record> records = any_records(random, 160);
     {
       SeriesStore store(disk, kDirectory, kHeadBytes);
-      disk.crash_after_operations(random() % 120);
+      disk.crash_after_operations(random() % 240);
       load(store);
       feed(store, records, records.size(), random);
+      merges += store.merges_count();
     }
     disk.crash(modes[seed % 5], seed);
     SeriesStore store(disk, kDirectory, kHeadBytes);
@@ -148,6 +151,7 @@ TEST(SeriesStore, LosesNothingInAPowerCut) {
     ASSERT_EQ(content_of(store), model_of(records, records.size())) << "seed " << seed;
   }
   EXPECT_GT(covered, 1'000U) << "files were believed";
+  EXPECT_GT(merges, 20U) << "some became one before the cut";
 }
 
 TEST(SeriesStore, ADamagedFileIsSaid) {
@@ -258,6 +262,86 @@ TEST(SeriesStore, ManyFilesAreReadThroughFewOpenOnes) {
   }
   EXPECT_EQ(chunk_files(disk), 100U);
   EXPECT_EQ(content_of(store), model);
+}
+
+// Their points are those of before at every step, also when a file holds older times than the one before it.
+TEST(SeriesStore, SmallFilesBecomeOne) {
+  sim::SimDisk disk(12);
+  Model model;
+  Random random(12);
+  uint64_t memory = 0;
+  {
+    SeriesStore store(disk, kDirectory, kHeadBytes);
+    load(store);
+    for (Offset at = 0; at < 100; ++at) {
+      const auto time = static_cast<int64_t>(random() % 400);
+      store.take(at, "a", "m v=" + std::to_string(at) + " " + std::to_string(time) + "\n");
+      model["a"][{"m", "v"}][time] = static_cast<double>(at);
+      write_out(store);
+    }
+    memory = store.memory_bytes();
+    ASSERT_TRUE(store.upkeep_due());
+    for (Offset at = 100; store.upkeep_due(); ++at) {
+      store.upkeep();
+      ASSERT_EQ(store.failed(), "");
+      ASSERT_EQ(content_of(store), model);
+      if (at % 2 == 0) continue;
+      store.take(store.applied(), "a", "m v=7 " + std::to_string(at) + "\n");
+      model["a"][{"m", "v"}][at] = 7;
+      if (at < 140) write_out(store);
+    }
+    EXPECT_LT(store.files_count(), 10U);
+    EXPECT_EQ(chunk_files(disk), store.files_count());
+    EXPECT_LT(store.memory_bytes(), memory);
+    write_out(store);
+  }
+  SeriesStore store(disk, kDirectory, kHeadBytes);
+  load(store);
+  EXPECT_EQ(content_of(store), model);
+}
+
+TEST(SeriesStore, ADatabaseIsDroppedWhileFilesBecomeOne) {
+  for (int steps = 0; steps < 6; ++steps) {
+    sim::SimDisk disk(13);
+    SeriesStore store(disk, kDirectory, kHeadBytes);
+    load(store);
+    Offset at = 0;
+    for (int i = 0; i < 10; ++i) {
+      store.take(at++, i % 2 == 0 ? "a" : "b", "m v=1 " + std::to_string(i) + "\n");
+      write_out(store);
+    }
+    for (int i = 0; i < steps; ++i) store.upkeep();
+    store.take(at++, "a", "");
+    ASSERT_EQ(store.failed(), "");
+    EXPECT_EQ(store.source("a"), nullptr);
+    write_out(store);
+    while (store.upkeep_due()) store.upkeep();
+    store.take(at++, "a", "m v=2 2\n");
+    write_out(store);
+    const Model model = content_of(store);
+    EXPECT_EQ(model.at("a"), (Model::mapped_type{{{"m", "v"}, {{2, 2.0}}}}));
+    EXPECT_EQ(model.at("b").begin()->second.size(), 5U);
+    SeriesStore again(disk, kDirectory, kHeadBytes);
+    load(again);
+    EXPECT_EQ(content_of(again), model);
+    EXPECT_EQ(chunk_files(disk), again.files_count()) << "after " << steps;
+  }
+}
+
+TEST(SeriesStore, WhatADroppedDatabaseTookIsFree) {
+  sim::SimDisk disk(14);
+  SeriesStore store(disk, kDirectory, uint64_t{1} << 20);
+  load(store);
+  std::string lines;
+  for (int i = 0; i < 5'000; ++i) lines += "m,h=" + std::to_string(i) + " v=1,w=2 1\n";
+  store.take(0, "a", lines);
+  EXPECT_GT(store.memory_bytes(), 5'000U * 800);
+  store.take(1, "a", "");
+  EXPECT_EQ(store.memory_bytes(), 0U);
+  size_t slices = 0;
+  for (; store.upkeep_due() && slices < 10; ++slices) store.upkeep();
+  EXPECT_GT(slices, 1U);
+  EXPECT_FALSE(store.upkeep_due());
 }
 
 TEST(SeriesStore, AGapIsKept) {

@@ -111,6 +111,33 @@ bool is_real(std::string_view word) {
   return at == word.size();
 }
 
+// Up to 15 digits, a point among them, no exponent: the quotient of two whole numbers that floats hold is as near as any float is.
+// deterministic: one division, rounded as IEEE 754 says
+bool plain_real(std::string_view word, double& value) {
+  // deterministic: likewise
+  static constexpr double kPowers[] = {1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                       1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+  const bool negative = word.front() == '-';
+  uint64_t digits = 0;
+  size_t count = 0;
+  size_t places = 0;
+  bool point = false;
+  for (const char c : word.substr(negative ? 1 : 0)) {
+    const auto digit = static_cast<uint8_t>(c - '0');
+    if (c == '.' ? point : digit > 9) return false;
+    point = point || c == '.';
+    if (c == '.') continue;
+    digits = digits * 10 + digit;
+    places += point ? 1 : 0;
+    if (++count == std::size(kPowers)) return false;
+  }
+  if (count == 0) return false;
+  // deterministic: likewise
+  value = static_cast<double>(digits) / kPowers[places];
+  if (negative) value = -value;
+  return true;
+}
+
 template <class T>
 bool whole_number(std::string_view word, T& into) {
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), into);
@@ -264,7 +291,8 @@ bool LineReader::read_line(Line& line) {
   line.fields.clear();
   line.time.reset();
   const size_t begin = at_;
-  if (!read_measurement(line) || !read_tags(line)) return false;
+  const bool right = reading_ == Reading::points ? read_head(line) : read_measurement(line) && read_tags(line);
+  if (!right) return false;
   line.head = input_.substr(begin, at_ - begin);
   if (line.head.size() > kKeyBytesMax) return fail("measurement and tags are longer than 8,192 bytes");
   skip_spaces();
@@ -286,6 +314,16 @@ bool LineReader::read_token(Token token, std::string_view& into, std::string_vie
   into = input_.substr(begin, at_ - begin);
   if (into.empty()) return fail(what);
   if (beyond_ascii && !is_utf8(into)) return fail("a name that is not UTF-8");
+  return true;
+}
+
+// To the first space that no backslash escapes: in names a backslash before a space does, whatever stands before it.
+bool LineReader::read_head(Line& line) {
+  line.measurement = {};
+  size_t end = input_.find(' ', at_);
+  while (end != std::string_view::npos && end > at_ && input_[end - 1] == '\\') end = input_.find(' ', end + 1);
+  if (end == std::string_view::npos) return fail("fields are missing");
+  at_ = end;
   return true;
 }
 
@@ -345,6 +383,8 @@ bool LineReader::read_value(Value& value) {
   while (at_ < input_.size() && (class_of(input_[at_]) & kEndsWord) == 0) ++at_;
   const std::string_view word = input_.substr(begin, at_ - begin);
   if (word.empty()) return fail("a field's value is missing");
+  const bool number = (word.front() >= '0' && word.front() <= '9') || word.front() == '-';
+  if (number) return read_number(word, value);
   if (const auto is = boolean_of(word)) {
     value.type = FieldType::boolean;
     value.integer = *is ? 1 : 0;
@@ -381,8 +421,9 @@ bool LineReader::read_number(std::string_view word, Value& value) {
     value.integer = static_cast<int64_t>(number);
     return true;
   }
-  if (!is_real(word)) return fail("a value that is no number, boolean or text");
   value.type = FieldType::real;
+  if (plain_real(word, value.real)) return true;
+  if (!is_real(word)) return fail("a value that is no number, boolean or text");
   if (word.front() == '+') word.remove_prefix(1);
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value.real);
   if (error == std::errc()) return true;
@@ -398,6 +439,7 @@ bool LineReader::read_time(Line& line) {
   int64_t time = 0;
   if (!whole_number(input_.substr(begin, at_ - begin), time)) return fail("a time that is no integer of 64 bits");
   line.time = time;
+  line.time_text = input_.substr(begin, at_ - begin);
   skip_spaces();
   return at_end_of_line() ? true : fail("something follows the time");
 }

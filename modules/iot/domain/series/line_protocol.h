@@ -50,6 +50,7 @@ struct Line {
   std::vector<Field> fields;
   std::string_view body;  // fields
   std::optional<int64_t> time;
+  std::string_view time_text;
 };
 
 // Where a token stands says which characters a backslash escapes in it.
@@ -58,9 +59,13 @@ std::string unescape(std::string_view written, Token token);
 // The reverse. What a reader took as a name is the only form of its text.
 void append_escaped(std::string& out, std::string_view text, Token token);
 
+// How much of a line is looked at. `points`: of lines that were read before and are as append_record_line() has them; measurement and
+// tags stay empty.
+enum class Reading : uint8_t { lines, points };
+
 class LineReader {
  public:
-  explicit LineReader(std::string_view input) : input_(input) {}
+  explicit LineReader(std::string_view input, Reading reading = Reading::lines) : input_(input), reading_(reading) {}
 
   // False: no more lines. True: `line` is the next point, or refused() says why it is none; empty lines and comments are passed.
   bool next(Line& line);
@@ -78,6 +83,7 @@ class LineReader {
   bool skip_comment();
   bool read_line(Line& line);
   bool read_token(Token token, std::string_view& into, std::string_view what);
+  bool read_head(Line& line);
   bool read_measurement(Line& line);
   bool read_tags(Line& line);
   bool read_tag(Line& line);
@@ -89,6 +95,7 @@ class LineReader {
   bool read_time(Line& line);
 
   std::string_view input_;
+  Reading reading_;
   size_t at_ = 0;
   size_t line_number_ = 1;  // of at_
   std::string_view why_;

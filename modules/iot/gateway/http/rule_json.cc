@@ -45,6 +45,12 @@ void write_actions(JsonWriter& out, const RuleDefinition& rule) {
     out.end_object();
   }
   if (rule.publish) out.key("publish").begin_object().key("topic").text(rule.publish->topic).end_object();
+  if (!rule.series) return;
+  const SeriesAction& series = *rule.series;
+  out.key("series").begin_object().key("database").text(series.database).key("measurement").text(series.measurement);
+  if (!series.tags.empty()) out.key("tags").text(series.tags);
+  if (!series.time.empty()) out.key("time").text(series.time);
+  out.end_object();
 }
 
 void write_counters(JsonWriter& out, const RuleCounters& counters) {
@@ -75,6 +81,13 @@ RuleDefinition read_rule(JsonFields& fields, std::string_view name) {
   read_object(fields, "append", [&](JsonFields& inner) {
     rule.append.emplace().stream = inner.text("stream");
     rule.append->key = inner.text_or("key", "");
+  });
+  read_object(fields, "series", [&](JsonFields& inner) {
+    SeriesAction& series = rule.series.emplace();
+    series.database = inner.text("database");
+    series.measurement = inner.text("measurement");
+    series.tags = inner.text_or("tags", "");
+    series.time = inner.text_or("time", "");
   });
   read_object(fields, "publish", [&](JsonFields& inner) { rule.publish.emplace().topic = inner.text("topic"); });
   return rule;
@@ -117,6 +130,7 @@ void write_trial(JsonWriter& out, const RuleDefinition& rule, const Trial& trial
     if (!trial.append_key.empty()) out.key("key").text(trial.append_key);
     out.end_object();
   }
+  if (!trial.line.empty()) out.key("series").begin_object().key("line").text(trial.line).end_object();
   if (!trial.topic.empty()) out.key("publish").begin_object().key("topic").text(trial.topic).end_object();
   out.end_object();
 }

@@ -6,10 +6,18 @@
 #include "kernel/streams/view_batches.h"
 #include "modules/iot/domain/topics/topics.h"
 #include "modules/iot/gateway/devices/tree_json.h"
+#include "modules/iot/gateway/rules/series_point.h"
 
 namespace heptane::iot::rules {
 
 namespace {
+
+constexpr int64_t kNsPerMs = 1'000'000;
+
+struct PointTime {
+  int64_t ms = 0;
+  int64_t ns = 0;
+};
 
 Error wrong(std::string why) { return {Errc::invalid_argument, std::move(why)}; }
 
@@ -128,6 +136,10 @@ Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
   }
   if (rule.append) parts.push_back({"append.key", &rule.append->key, &made.append_key_});
   if (rule.publish) parts.push_back({"publish.topic", &rule.publish->topic, &made.topic_});
+  if (rule.series) {
+    parts.push_back({"series.measurement", &rule.series->measurement, &made.measurement_});
+    parts.push_back({"series.time", &rule.series->time, &made.time_});
+  }
   for (const Part& part : parts) HEPTANE_TRY(compile_part(part, made.query_.columns()));
   return made;
 }
@@ -148,6 +160,19 @@ Result<RuleMove> CompiledRule::move_of(const Message& message, const Row& row, s
   return move;
 }
 
+Result<std::string> CompiledRule::line_of(const Message& message, const Row& row) const {
+  PointTime time{message.timestamp_ms, message.offset % kNsPerMs};
+  if (time_) {
+    const Result<fintech::Uint128> ms = number_of(*time_, message, row, "series.time");
+    if (!ms) return ms.error();
+    if (*ms > static_cast<fintech::Uint128>(INT64_MAX / kNsPerMs - 1)) return wrong("series.time is too large");
+    time = {static_cast<int64_t>(*ms), 0};
+  }
+  const Result<std::string> measurement = text_of(*measurement_, message, row, "series.measurement", kInputTopicMax);
+  if (!measurement) return measurement.error();
+  return point_of(*measurement, rule_.series->tags, row, time.ms * kNsPerMs + time.ns);
+}
+
 Result<void> CompiledRule::act(const Message& message, const Row& row, Trial& trial) const {
   if (rule_.transfer) {
     Result<RuleMove> move = move_of(message, row, trial.transfer_key);
@@ -165,6 +190,11 @@ Result<void> CompiledRule::act(const Message& message, const Row& row, Trial& tr
     if (!valid_text(*topic) || !valid_topic(*topic) || !within_limits(*topic) || topic->starts_with('$'))
       return wrong("publish.topic: " + *topic + " is no topic that messages are published to");
     trial.topic = std::move(*topic);
+  }
+  if (measurement_) {
+    Result<std::string> line = line_of(message, row);
+    if (!line) return line.error();
+    trial.line = std::move(*line);
   }
   return {};
 }
@@ -211,6 +241,7 @@ bool CompiledRule::append_input_of(const streams::RecordView& record, ByteWriter
       input.transfer = trial.transfer;
       input.transfer->key = trial.transfer_key;
     }
+    input.line = trial.line;
     input.appends = rule_.append.has_value();
     input.append_key = trial.append_key;
     input.publish_topic = trial.topic;

@@ -29,6 +29,7 @@ struct Trial {
   std::string transfer_key{};
   std::string append_key{};
   std::string topic{};
+  std::string line{};  // of a series
 };
 
 class CompiledRule {
@@ -41,6 +42,7 @@ class CompiledRule {
 
  private:
   Result<void> act(const Message& message, const Row& row, Trial& trial) const;
+  Result<std::string> line_of(const Message& message, const Row& row) const;
   Result<RuleMove> move_of(const Message& message, const Row& row, std::string& key) const;
 
   RuleDefinition rule_;
@@ -51,6 +53,8 @@ class CompiledRule {
   std::optional<Expression> id_;
   std::optional<Expression> append_key_;
   std::optional<Expression> topic_;
+  std::optional<Expression> measurement_;
+  std::optional<Expression> time_;
 };
 
 }  // namespace heptane::iot::rules

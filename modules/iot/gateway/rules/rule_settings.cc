@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kKeys =
     "name, sql, start, transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, transfer_id, "
-    "append_stream, append_key, publish_topic";
+    "append_stream, append_key, publish_topic, series_database, series_measurement, series_tags, series_time";
 
 template <class Number>
 bool put(std::string_view text, Number& into) {
@@ -50,6 +50,10 @@ std::string take(std::string_view key, std::string_view value, RuleDefinition& r
   if (key == "append_stream") return of(rule.append).stream = value, "";
   if (key == "append_key") return of(rule.append).key = value, "";
   if (key == "publish_topic") return of(rule.publish).topic = value, "";
+  if (key == "series_database") return of(rule.series).database = value, "";
+  if (key == "series_measurement") return of(rule.series).measurement = value, "";
+  if (key == "series_tags") return of(rule.series).tags = value, "";
+  if (key == "series_time") return of(rule.series).time = value, "";
   return take_transfer(key, value, rule);
 }
 

@@ -1,6 +1,7 @@
 #include "modules/iot/gateway/series/chunk.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "kernel/base/assert.h"
@@ -24,18 +25,23 @@ class BitWriter {
  public:
   explicit BitWriter(ByteWriter& out) : out_(out) {}
   void put(uint64_t value, unsigned count) {
-    while (count > 0) {
-      const unsigned take = std::min(count, 8 - filled_);
-      const auto part = static_cast<uint8_t>((value >> (count - take)) & ((1U << take) - 1));
-      byte_ = static_cast<uint8_t>(byte_ | part << (8 - filled_ - take));
-      filled_ += take;
-      count -= take;
-      if (filled_ == 8) flush();
+    if (count == 0) return;
+    if (count < kWordBits) value &= (uint64_t{1} << count) - 1;
+    const unsigned free = kWordBits - filled_;
+    if (count <= free) {
+      word_ |= value << (free - count);
+      filled_ += count;
+    } else {
+      word_ |= value >> (count - free);
+      flush_word(kWordBits);
+      word_ = value << (kWordBits - (count - free));
+      filled_ = count - free;
     }
+    if (filled_ == kWordBits) flush();
   }
   void flush() {
-    if (filled_ > 0) out_.u8(byte_);
-    byte_ = 0;
+    flush_word(filled_);
+    word_ = 0;
     filled_ = 0;
   }
   void put_difference(uint64_t difference) {
@@ -48,8 +54,17 @@ class BitWriter {
   }
 
  private:
+  static constexpr unsigned kWordBits = 64;
+
+  // Whole bytes, the highest first.
+  void flush_word(unsigned bits) {
+    std::array<std::byte, sizeof(uint64_t)> bytes{};
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(word_ >> (kWordBits - 8 - 8 * i));
+    out_.append(Bytes(bytes).first((bits + 7) / 8));
+  }
+
   ByteWriter& out_;
-  uint8_t byte_ = 0;
+  uint64_t word_ = 0;
   unsigned filled_ = 0;
 };
 

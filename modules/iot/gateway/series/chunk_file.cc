@@ -143,6 +143,13 @@ void ChunkFileWriter::end_series() {
 
 Result<void> ChunkFileWriter::add(std::string_view database, std::string_view key, std::string_view field,
                                   const Column& column) {
+  begin(database, key, field, column.type);
+  if (const Result<size_t> done = add_chunks(column, true); !done) return done.error();
+  end();
+  return {};
+}
+
+void ChunkFileWriter::begin(std::string_view database, std::string_view key, std::string_view field, FieldType type) {
   std::string series(database);
   series.append("/").append(key);
   if (series != last_series_ || field_count_ == UINT16_MAX) {
@@ -151,17 +158,37 @@ Result<void> ChunkFileWriter::add(std::string_view database, std::string_view ke
     put_text(index_, database);
     put_text(index_, key);
   }
-  std::vector<ChunkPlace>& places = places_.emplace_back();
-  for (size_t from = 0; from < column.size();) {
+  field_ = field;
+  type_ = type;
+  places_.emplace_back();
+}
+
+// How many points of it are in chunks now.
+Result<size_t> ChunkFileWriter::add_chunks(const Column& column, bool whole) {
+  size_t from = 0;
+  while (from < column.size()) {
     const size_t to = chunk_end(column, from);
+    if (to == column.size() && !whole) break;
     const std::vector<std::byte> chunk = encode_chunk(column, from, to);
-    places.push_back({written_ + buffer_.size(), static_cast<uint32_t>(chunk.size()), static_cast<uint32_t>(to - from),
-                      column.times[from], column.times[to - 1]});
+    places_.back().push_back({written_ + buffer_.size(), static_cast<uint32_t>(chunk.size()),
+                              static_cast<uint32_t>(to - from), column.times[from], column.times[to - 1]});
     HEPTANE_TRY(append(chunk));
     from = to;
   }
-  put_text(fields_, field);
-  fields_.u8(static_cast<uint8_t>(column.type));
+  return from;
+}
+
+Result<void> ChunkFileWriter::add_piece(Column& column, bool whole) {
+  const Result<size_t> done = add_chunks(column, whole);
+  if (!done) return done.error();
+  drop_front(column, *done);
+  return {};
+}
+
+void ChunkFileWriter::end() {
+  const std::vector<ChunkPlace>& places = places_.back();
+  put_text(fields_, field_);
+  fields_.u8(static_cast<uint8_t>(type_));
   fields_.le<uint32_t>(static_cast<uint32_t>(places.size()));
   for (const ChunkPlace& place : places) {
     fields_.le<uint64_t>(place.offset);
@@ -171,7 +198,6 @@ Result<void> ChunkFileWriter::add(std::string_view database, std::string_view ke
     fields_.le<int64_t>(place.last);
   }
   ++field_count_;
-  return {};
 }
 
 Result<uint64_t> ChunkFileWriter::finish() {

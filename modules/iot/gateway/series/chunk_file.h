@@ -40,6 +40,11 @@ class ChunkFileWriter {
   static Result<std::unique_ptr<ChunkFileWriter>> create(Disk& disk, const std::string& path);
   // Columns come series by series. Settled, not empty.
   Result<void> add(std::string_view database, std::string_view key, std::string_view field, const Column& column);
+  // The same piece by piece: each behind the one before it. `whole`: until the column's last point; else what does not fill a chunk is
+  // left in it.
+  void begin(std::string_view database, std::string_view key, std::string_view field, FieldType type);
+  Result<void> add_piece(Column& column, bool whole);
+  void end();
   // Writes the rest and syncs. The file's bytes.
   Result<uint64_t> finish();
   // Of the columns added, in their order, where their chunks are.
@@ -49,6 +54,7 @@ class ChunkFileWriter {
   explicit ChunkFileWriter(std::unique_ptr<File> file) : file_(std::move(file)) {}
   Result<void> append(Bytes bytes);
   Result<void> flush();
+  Result<size_t> add_chunks(const Column& column, bool whole);
 
   std::unique_ptr<File> file_;
   uint64_t written_ = 0;
@@ -56,6 +62,8 @@ class ChunkFileWriter {
   ByteWriter index_;
   uint64_t series_ = 0;
   std::string last_series_;
+  std::string field_;  // at hand, of it
+  FieldType type_ = FieldType::real;
   ByteWriter fields_;  // of the series at hand
   uint16_t field_count_ = 0;
   std::vector<std::vector<ChunkPlace>> places_;

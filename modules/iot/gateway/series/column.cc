@@ -21,6 +21,15 @@ void settle(Column& column) {
   column = std::move(sorted);
 }
 
+void drop_front(Column& column, size_t count) {
+  const auto points = static_cast<ptrdiff_t>(count);
+  column.times.erase(column.times.begin(), column.times.begin() + points);
+  if (column.is_text())
+    column.texts.erase(column.texts.begin(), column.texts.begin() + points);
+  else
+    column.bits.erase(column.bits.begin(), column.bits.begin() + points);
+}
+
 Column merge(Column older, const Column& newer) {
   if (older.empty()) return newer;
   if (newer.empty() || older.times.back() < newer.times.front()) {

@@ -44,6 +44,8 @@ struct Column {
 
 // Sorts by time; of points of one time the last one stays.
 void settle(Column& column);
+// Leaves the first `count` points out.
+void drop_front(Column& column, size_t count);
 // Of two settled columns of one type; where both have a time `newer` holds.
 Column merge(Column older, const Column& newer);
 

@@ -102,6 +102,7 @@ void Projection::go_on() {
   retry_timer_ = 0;
   if (!store_.failed().empty()) {
     state_ = State::failed;
+    failed_.store(true, std::memory_order_relaxed);
     return report_("series: " + store_.failed());
   }
   report_files();
@@ -110,18 +111,24 @@ void Projection::go_on() {
   if (write || flush_wanted_)
     return work(State::working, [this, wanted = std::exchange(flush_wanted_, false)] { write_some(store_, wanted); });
   if (!caught_up_) return read();
+  if (store_.upkeep_due()) return keep_up();
   state_ = State::waiting;
   if (subscribed_) return;
   subscribed_ = context_->subscribe(partition_, store_.applied()) != 0;
   if (!subscribed_) retry_later();
 }
 
+// A slice; what has come meanwhile is read before the next one.
+void Projection::keep_up() {
+  caught_up_ = false;
+  work(State::working, [this] { (void)store_.upkeep(); });
+}
+
 void Projection::report_files() {
   if (said_many_files_ || store_.files_count() < kManyFiles) return;
   said_many_files_ = true;
   report_("series: there are " + std::to_string(store_.files_count()) +
-          " chunk files, which are not merged: starts and queries over long times take longer with each; a larger "
-          "series.head_bytes makes fewer");
+          " chunk files: starts and queries over long times take longer with each");
 }
 
 void Projection::read() {

@@ -1,8 +1,9 @@
 // Feeds the store from `iot.lines`: a session without a peer reads behind the watermark and hands what it read to the worker, one job
-// at a time; in between it has the store write what is due, and what is left when it ends, which is after the last job. Begins when
-// there is a database. The I/O thread's.
+// at a time; in between it has the store write what is due, its upkeep when there is nothing to read, and what is left when it ends,
+// which is after the last job. Begins when there is a database. The I/O thread's.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -39,6 +40,8 @@ class Projection {
 
   // What a job on the worker may touch; of it this thread asks only what any thread may.
   SeriesStore& store() { return store_; }
+  // It shows nothing new any more: queries are told why. Any thread.
+  bool failed() const { return failed_.load(std::memory_order_relaxed); }
   const SeriesStore& store() const { return store_; }
 
  private:
@@ -50,6 +53,7 @@ class Projection {
   void work(State state, std::function<void()> job);
   void retry_later();
   void report_files();
+  void keep_up();
 
   SeriesStore store_;
   std::function<void(const std::string&)> report_;
@@ -64,6 +68,7 @@ class Projection {
   net::SessionTimerId retry_timer_ = 0;
   bool flush_wanted_ = false;
   bool said_many_files_ = false;
+  std::atomic<bool> failed_{false};
 };
 
 // Opens the projection's one session.

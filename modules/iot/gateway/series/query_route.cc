@@ -21,7 +21,8 @@ namespace {
 using http::HttpExchange;
 using http::HttpResponse;
 
-constexpr int64_t kWaitNs = 1'000'000'000;
+constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr int64_t kWaitNs = kSecondNs;
 constexpr int64_t kLookEveryNs = 1'000'000;
 constexpr size_t kChunkRows = 10'000;
 constexpr size_t kPieceBytes = 64 << 10;  // of the response, at least
@@ -40,7 +41,8 @@ class QueryPlaces {
 };
 
 struct Querying {
-  Querying(Projection& projection, std::shared_ptr<QueryPlaces> all) : shown(projection), places(std::move(all)) {}
+  Querying(Projection& projection, std::shared_ptr<QueryPlaces> all, int64_t limit_ns)
+      : shown(projection), places(std::move(all)), query_ns(limit_ns) {}
   ~Querying() {
     if (has_place) places->give_back();
   }
@@ -49,6 +51,8 @@ struct Querying {
 
   Projection& shown;
   const std::shared_ptr<QueryPlaces> places;
+  const int64_t query_ns;
+  int64_t until_ns = 0;  // from when it has a place
   bool has_place = false;
   const std::shared_ptr<AnswerBudget> budget = std::make_shared<AnswerBudget>();
   std::vector<Statement> statements;
@@ -113,20 +117,26 @@ void fail(HttpExchange& exchange, const QueryingPointer& querying, std::string w
   done(exchange, querying, {std::move(why), {}});
 }
 
+std::string too_long(const Querying& querying) {
+  return "the query took longer than " + std::to_string(querying.query_ns / kSecondNs) +
+         " s (series.query_seconds): ask for less time, fewer series or a LIMIT";
+}
+
 void work(HttpExchange& exchange, const QueryingPointer& querying, const std::shared_ptr<StatementRun>& run) {
   const auto more = std::make_shared<bool>(false);
   exchange.work([run, more] { *more = run->run(); },
                 [querying, run, more](HttpExchange& worked) {
-                  if (*more) return work(worked, querying, run);
+                  if (*more && worked.context().monotonic_ns() < querying->until_ns) return work(worked, querying, run);
+                  if (*more) return fail(worked, querying, too_long(*querying));
                   done(worked, querying, {run->error(), run->error().empty() ? run->take() : std::vector<Table>()});
                 });
 }
 
-// Until the projection has all before `end`.
+// Until the projection has all before `end`, or never will.
 void wait_for(HttpExchange& exchange, const QueryingPointer& querying, Offset end, int64_t until_ns,
               std::string database) {
   const Offset applied = querying->shown.store().applied();
-  if (applied >= end) {
+  if (applied >= end || querying->shown.failed()) {
     const auto run = std::make_shared<StatementRun>(querying->shown.store(), querying->statements[querying->next],
                                                     std::move(database), querying->now_ns, querying->budget);
     return work(exchange, querying, run);
@@ -144,7 +154,11 @@ void wait_for(HttpExchange& exchange, const QueryingPointer& querying, Offset en
 void enter(HttpExchange& exchange, const QueryingPointer& querying, Offset end, int64_t until_ns,
            std::string database) {
   const int64_t now_ns = exchange.context().monotonic_ns();
-  querying->has_place = querying->has_place || querying->places->take();
+  if (!querying->has_place && querying->places->take()) {
+    querying->has_place = true;
+    querying->until_ns = now_ns + querying->query_ns;
+  }
+  if (querying->has_place && now_ns >= querying->until_ns) return fail(exchange, querying, too_long(*querying));
   if (querying->has_place) return wait_for(exchange, querying, end, now_ns + kWaitNs, std::move(database));
   if (now_ns >= until_ns) {
     const std::string why = std::to_string(kQueriesMax) + " queries are being answered: ask again";
@@ -225,11 +239,12 @@ std::string read_form(const http::HttpRequest& request, AnswerForm& form) {
   return {};
 }
 
-void query(HttpExchange& exchange, Projection& projection, const std::shared_ptr<QueryPlaces>& places) {
+void query(HttpExchange& exchange, Projection& projection, const std::shared_ptr<QueryPlaces>& places,
+           int64_t limit_ns) {
   const http::HttpRequest& request = exchange.request();
   const auto text = parameter(request, "q");
   if (!text || text->empty()) return exchange.respond(error_v1(400, "missing required parameter \"q\""));
-  auto querying = std::make_shared<Querying>(projection, places);
+  auto querying = std::make_shared<Querying>(projection, places, limit_ns);
   querying->now_ns = exchange.context().utc_ns();
   querying->database = parameter(request, "db").value_or("");
   if (std::string why = read_form(request, querying->form); !why.empty()) return exchange.respond(error_v1(400, why));
@@ -241,11 +256,10 @@ void query(HttpExchange& exchange, Projection& projection, const std::shared_ptr
 
 }  // namespace
 
-void add_query_routes(http::HttpRouter& router, Projection& projection) {
+void add_query_routes(http::HttpRouter& router, Projection& projection, const SeriesLimits& limits) {
   const http::RouteOptions options{.any_content_type = true, .needs = {.open = false, .in_handler = true}};
-  const auto handler = [&projection, places = std::make_shared<QueryPlaces>()](HttpExchange& exchange) {
-    query(exchange, projection, places);
-  };
+  const auto handler = [&projection, places = std::make_shared<QueryPlaces>(), limit_ns = limits.query_ns](
+                           HttpExchange& exchange) { query(exchange, projection, places, limit_ns); };
   router.add(http::Method::get, "/query", handler, options);
   router.add(http::Method::post, "/query", handler, options);
 }

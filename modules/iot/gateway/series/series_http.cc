@@ -33,11 +33,13 @@ void ping(HttpExchange& exchange) { exchange.respond(named({204, "", "", {}})); 
 
 // Open: whether the points are shown, and nothing of them.
 void health(HttpExchange& exchange, const Projection& projection) {
+  const bool failed = projection.failed();
   JsonWriter out;
-  out.begin_object().key("name").text("heptane").key("message").text("ready for queries and writes");
-  out.key("status").text("pass").key("version").text(kVersion);
+  out.begin_object().key("name").text("heptane").key("message");
+  out.text(failed ? "ready for writes; queries are answered with what is wrong" : "ready for queries and writes");
+  out.key("status").text(failed ? "fail" : "pass").key("version").text(kVersion);
   out.key("shown").number(projection.store().applied()).end_object();
-  exchange.respond(named(HttpResponse::json(200, out.take())));
+  exchange.respond(named(HttpResponse::json(failed ? 503 : 200, out.take())));
 }
 
 }  // namespace
@@ -65,13 +67,14 @@ void add_health_routes(http::HttpRouter& router, const Projection& projection) {
       http::Method::get, "/health", [&projection](HttpExchange& exchange) { health(exchange, projection); }, open);
 }
 
-http::HttpService make_series_service(Projection& projection, auth::Gate* gate, net::Quotas* quotas,
-                                      http::HttpCounters& counters, std::vector<std::string> hosts) {
+http::HttpService make_series_service(Projection& projection, const SeriesLimits& limits, auth::Gate* gate,
+                                      net::Quotas* quotas, http::HttpCounters& counters,
+                                      std::vector<std::string> hosts) {
   http::HttpService service;
   service.limits.body_bytes = kLinesBytesMax;
   service.hosts = http::HostCheck(std::move(hosts));
-  add_write_routes(service.router);
-  add_query_routes(service.router, projection);
+  add_write_routes(service.router, projection, limits);
+  add_query_routes(service.router, projection, limits);
   add_health_routes(service.router, projection);
   service.counters = &counters;
   service.gate = gate;

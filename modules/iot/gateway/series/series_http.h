@@ -11,13 +11,19 @@
 
 namespace heptane::iot::series {
 
-void add_write_routes(http::HttpRouter& router);
-void add_query_routes(http::HttpRouter& router, Projection& projection);
+struct SeriesLimits {
+  uint64_t memory_bytes = uint64_t{4} << 30;  // of the projection: beyond it nothing is written
+  int64_t query_ns = int64_t{60} * 1'000'000'000;
+};
+
+void add_write_routes(http::HttpRouter& router, const Projection& projection, const SeriesLimits& limits);
+void add_query_routes(http::HttpRouter& router, Projection& projection, const SeriesLimits& limits);
 void add_health_routes(http::HttpRouter& router, const Projection& projection);
 
 // All of them outlive the service.
-http::HttpService make_series_service(Projection& projection, auth::Gate* gate, net::Quotas* quotas,
-                                      http::HttpCounters& counters, std::vector<std::string> hosts);
+http::HttpService make_series_service(Projection& projection, const SeriesLimits& limits, auth::Gate* gate,
+                                      net::Quotas* quotas, http::HttpCounters& counters,
+                                      std::vector<std::string> hosts);
 
 // Errors as version 1 of the API has them, and version 2.
 http::HttpResponse error_v1(int status, std::string_view message);

@@ -12,10 +12,14 @@ namespace heptane::iot::series {
 
 namespace {
 
-constexpr size_t kNumberBytes = 16;  // of a point in the head: its time and its bits
-constexpr size_t kTextBytes = 40;    // beside its bytes
-constexpr size_t kRecordBytes = 64;  // beside key and value
-constexpr size_t kFewFields = 16;    // of a series: looked through one by one
+constexpr size_t kNumberBytes = 16;   // of a point in the head: its time and its bits
+constexpr size_t kTextBytes = 40;     // beside its bytes
+constexpr size_t kRecordBytes = 64;   // beside key and value
+constexpr size_t kFewFields = 16;     // of a series: looked through one by one
+constexpr size_t kPieceChunks = 16;   // that begin within a piece
+constexpr size_t kSeriesBytes = 512;  // beside its texts, which are there three times
+constexpr size_t kFieldBytes = 250;
+constexpr size_t kLoadFields = 8'192;  // of a slice
 constexpr size_t kFlushPoints = 256 << 10;
 constexpr size_t kFlushColumns = 2'048;  // of a slice
 
@@ -65,17 +69,10 @@ class SeriesStore::Source final : public PointSource {
     const auto at = series.find(field);
     if (!at) return Piece{};
     const FieldData* found = &series.fields[*at];
-    Piece piece;
-    const TimeRange part{range.from, end_of_piece(*found, range)};
-    piece.last = part.to == range.to;
-    piece.next_from = piece.last ? range.to : part.to + 1;
-    piece.column.type = found->type;
-    for (const FileChunk& chunk : found->chunks) {
-      if (!overlaps(chunk.place, part)) continue;
-      const auto column = chunk.file->read(chunk.place);
-      if (!column) return column.error();
-      piece.column = merge(std::move(piece.column), slice(*column, part));
-    }
+    Result<Piece> stored = stored_piece(*found, range, nullptr);
+    if (!stored) return stored;
+    Piece piece = std::move(*stored);
+    const TimeRange part{range.from, piece.last ? range.to : piece.next_from - 1};
     settle(found->frozen);
     settle(found->head);
     piece.column = merge(std::move(piece.column), slice(found->frozen, part));
@@ -84,20 +81,50 @@ class SeriesStore::Source final : public PointSource {
   }
 
  private:
-  // Where the chunk that begins first ends: what overlaps it is read with it.
-  static int64_t end_of_piece(const FieldData& field, const TimeRange& range) {
-    const ChunkPlace* first = nullptr;
-    for (const FileChunk& chunk : field.chunks)
-      if (overlaps(chunk.place, range) && (first == nullptr || chunk.place.first < first->first)) first = &chunk.place;
-    return first == nullptr ? range.to : std::min(first->last, range.to);
-  }
-
   const Database& database_;
 };
+
+// Where the chunk that begins first ends, and before too many others begin: what overlaps it is read with it.
+int64_t SeriesStore::end_of_piece(const FieldData& field, const TimeRange& range, OnlyFiles only) {
+  const ChunkPlace* first = nullptr;
+  std::vector<int64_t> begins;
+  for (const FileChunk& chunk : field.chunks) {
+    if (!overlaps(chunk.place, range) || (only != nullptr && !only->contains(chunk.file.get()))) continue;
+    if (first == nullptr || chunk.place.first < first->first) first = &chunk.place;
+    if (chunk.place.first > range.from) begins.push_back(chunk.place.first);
+  }
+  if (first == nullptr) return range.to;
+  const int64_t end = std::min(first->last, range.to);
+  if (begins.size() < kPieceChunks) return end;
+  const auto beyond = begins.begin() + static_cast<ptrdiff_t>(kPieceChunks) - 1;
+  std::nth_element(begins.begin(), beyond, begins.end());
+  return std::min(end, *beyond - 1);
+}
+
+Result<Piece> SeriesStore::stored_piece(const FieldData& field, const TimeRange& range, OnlyFiles only) {
+  Piece piece;
+  const TimeRange part{range.from, end_of_piece(field, range, only)};
+  piece.last = part.to == range.to;
+  piece.next_from = piece.last ? range.to : part.to + 1;
+  piece.column.type = field.type;
+  for (const FileChunk& chunk : field.chunks) {
+    if (!overlaps(chunk.place, part) || (only != nullptr && !only->contains(chunk.file.get()))) continue;
+    const auto column = chunk.file->read(chunk.place);
+    if (!column) return column.error();
+    piece.column = merge(std::move(piece.column), slice(*column, part));
+  }
+  return piece;
+}
+
+void SeriesStore::charge(Database& database, uint64_t bytes) {
+  database.bytes += bytes;
+  memory_bytes_ += bytes;
+}
 
 void SeriesStore::fail(const Error& error) {
   failed_ = error.message;
   flush_.reset();
+  merge_.reset();
 }
 
 void SeriesStore::count() {
@@ -105,6 +132,8 @@ void SeriesStore::count() {
   files_count_.store(manifest_.files.size(), std::memory_order_relaxed);
   gap_records_.store(static_cast<uint64_t>(manifest_.gap_to - manifest_.gap_from), std::memory_order_relaxed);
   head_bytes_shown_.store(head_bytes_, std::memory_order_relaxed);
+  memory_bytes_shown_.store(memory_bytes_, std::memory_order_relaxed);
+  merges_count_.store(merges_, std::memory_order_relaxed);
 }
 
 bool SeriesStore::load() {
@@ -123,8 +152,13 @@ Result<bool> SeriesStore::load_next() {
     loading_ = 0;
     return true;
   }
+  if (being_loaded_.file) {
+    load_some();
+    return true;
+  }
   if (*loading_ == manifest_.files.size()) {
     applied_.store(manifest_.offset, std::memory_order_release);
+    look_for_files();
     return false;
   }
   HEPTANE_TRY(load_file(manifest_.files[(*loading_)++]));
@@ -149,29 +183,37 @@ Result<bool> SeriesStore::load_manifest() {
 }
 
 Result<void> SeriesStore::load_file(const Manifest::NamedFile& named) {
-  struct Found {
-    std::string database, key, field;
-    FieldType type;
-    std::vector<ChunkPlace> chunks;
-  };
   std::vector<Found> found;
   auto file = ChunkFile::open(files_, path_of(named.number), named.bytes, [&](const StoredField& one) {
     found.push_back({std::string(one.database), std::string(one.key), std::string(one.field), one.type, one.chunks});
   });
   if (!file) return file.error();
-  const std::shared_ptr<ChunkFile> shared = std::move(*file);
-  for (const Found& one : found)
-    install({one.database, one.key, one.field, one.type, one.chunks}, named.number, shared);
-  if (contents_[named.number].live.empty()) dead_files_ = true;
+  const std::shared_ptr<const ChunkFile> shared = std::move(*file);
+  chunk_files_[named.number] = shared;
+  being_loaded_ = {shared, named.number, std::move(found), 0};
   return {};
 }
 
-// What is numbered behind the manifest's last was never believed, what it says is removed is not needed. Without a manifest that may
-// be the first file alone: others mean that it is lost.
+// A slice of what the file has.
+void SeriesStore::load_some() {
+  LoadedFile& file = being_loaded_;
+  const size_t until = std::min(file.found.size(), file.next + kLoadFields);
+  for (; file.next < until; ++file.next) {
+    const Found& one = file.found[file.next];
+    install({one.database, one.key, one.field, one.type, one.chunks}, file.number, file.file);
+  }
+  if (file.next < file.found.size()) return;
+  if (contents_[file.number].live.empty()) dead_files_ = true;
+  file = {};
+}
+
+// What the manifest does not name was never believed, or is not needed any more. Without a manifest that may be the first file alone:
+// others mean that it is lost.
 Result<void> SeriesStore::remove_strays(bool has_manifest) {
   const auto names = disk_.list(directory_);
   if (!names) return names.error();
-  const std::set<uint64_t> removed(manifest_.removed.begin(), manifest_.removed.end());
+  std::set<uint64_t> named;
+  for (const Manifest::NamedFile& file : manifest_.files) named.insert(file.number);
   for (const std::string& name : *names) {
     uint64_t number = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
@@ -181,12 +223,12 @@ Result<void> SeriesStore::remove_strays(bool has_manifest) {
                                       " has chunk files and no MANIFEST: restore it from a backup, or delete the "
                                       "directory while the server is stopped, which builds it again as far as the log "
                                       "reaches"};
-    if (number > manifest_.last_number || removed.contains(number)) HEPTANE_TRY(disk_.unlink(directory_ + "/" + name));
+    if (!named.contains(number)) HEPTANE_TRY(disk_.unlink(directory_ + "/" + name));
   }
   return {};
 }
 
-void SeriesStore::install(const StoredField& stored, uint64_t number, const std::shared_ptr<ChunkFile>& file) {
+void SeriesStore::install(const StoredField& stored, uint64_t number, const std::shared_ptr<const ChunkFile>& file) {
   const auto dropped = manifest_.drops.find(stored.database);
   if (dropped != manifest_.drops.end() && number <= dropped->second) {
     contents_[number].dropped.emplace(stored.database);
@@ -200,6 +242,7 @@ void SeriesStore::install(const StoredField& stored, uint64_t number, const std:
     field.chunks.push_back({file, place});
     points_ += place.points;
   }
+  charge(database, stored.chunks.size() * sizeof(FileChunk));
 }
 
 SeriesStore::Series& SeriesStore::find_series(Database& database, std::string_view key) {
@@ -208,8 +251,17 @@ SeriesStore::Series& SeriesStore::find_series(Database& database, std::string_vi
   Series& series = database.series[std::string(key)];
   series.key = key;
   series.parts = parts_of(key);
+  charge(database, kSeriesBytes + 3 * key.size());
   database.measurements[series.parts.measurement].series.push_back(&series);
   return series;
+}
+
+SeriesStore::Series& SeriesStore::next_series(Database& database, std::string_view key) {
+  const bool expected = last_series_ != nullptr && last_series_->next != nullptr && last_series_->next->key == key;
+  Series* series = expected ? last_series_->next : &find_series(database, key);
+  if (last_series_ != nullptr) last_series_->next = series;
+  last_series_ = series;
+  return *series;
 }
 
 std::optional<size_t> SeriesStore::Series::find(std::string_view name) const {
@@ -237,6 +289,7 @@ SeriesStore::FieldData& SeriesStore::find_field(Database& database, Series& seri
   if (hint < series.fields.size() && series.fields[hint].name == name) return series.fields[hint];
   if (const auto at = series.find(name)) return series.fields[*at];
   FieldData& field = series.add(name, type);
+  charge(database, kFieldBytes + name.size());
   database.measurements[series.parts.measurement].fields.emplace(name, type);
   return field;
 }
@@ -249,7 +302,8 @@ void SeriesStore::take(Offset offset, std::string_view database, std::string_vie
   } else {
     auto found = databases_.find(database);
     if (found == databases_.end()) found = databases_.emplace(std::string(database), Database{}).first;
-    LineReader reader(lines);
+    LineReader reader(lines, Reading::points);
+    last_series_ = nullptr;
     while (reader.next(line_))
       if (reader.refused().empty() && line_.time) take_line(found->first, found->second, line_);
   }
@@ -273,7 +327,7 @@ void SeriesStore::refuse_log(Offset end) {
 }
 
 void SeriesStore::take_line(const std::string& name, Database& database, const Line& line) {
-  Series& series = find_series(database, line.head);
+  Series& series = next_series(database, line.head);
   for (size_t i = 0; i < line.fields.size(); ++i) {
     const Field& given = line.fields[i];
     FieldData& field = find_field(database, series, given.name, given.value.type, i);
@@ -296,6 +350,7 @@ void SeriesStore::take_line(const std::string& name, Database& database, const L
 void SeriesStore::drop(std::string_view database) {
   while (flush()) {
   }
+  if (const Result<void> ended = give_up_merge(); !ended) fail(ended.error());
   const auto found = databases_.find(database);
   if (!failed_.empty() || found == databases_.end()) return;
   std::erase_if(dirty_, [&](const Dirty& one) { return one.database == &found->first; });
@@ -307,6 +362,8 @@ void SeriesStore::drop(std::string_view database) {
     if (content.live.empty()) dead_files_ = true;
   }
   if (stored) manifest_.drops[found->first] = manifest_.last_number;
+  memory_bytes_ -= found->second.bytes;
+  dropped_.push_back(std::move(found->second));
   databases_.erase(found);
   ++generation_;
 }
@@ -378,6 +435,7 @@ Result<void> SeriesStore::remove_files() {
   for (const uint64_t number : manifest_.removed) {
     files_.forget(path_of(number));
     contents_.erase(number);
+    chunk_files_.erase(number);
     HEPTANE_TRY(disk_.unlink(path_of(number)));
   }
   dead_files_ = false;
@@ -389,28 +447,33 @@ Result<void> SeriesStore::finish_flush() {
   Flush& flush = *flush_;
   Manifest next = next_manifest();
   next.offset = flush.offset;
-  std::shared_ptr<ChunkFile> file;
+  std::shared_ptr<const ChunkFile> file;
   if (flush.writer) {
     const Result<uint64_t> bytes = flush.writer->finish();
     if (!bytes) return bytes.error();
     HEPTANE_TRY(disk_.sync_directory(directory_));
     next.files.push_back({flush.number, *bytes});
-    next.last_number = flush.number;
+    next.last_number = std::max(next.last_number, flush.number);
     auto opened = ChunkFile::open(files_, path_of(flush.number), *bytes, [](const StoredField&) {});
     if (!opened) return opened.error();
     file = std::move(*opened);
   }
   HEPTANE_TRY(write_manifest(disk_, directory_, next));
   manifest_ = std::move(next);
+  if (file) chunk_files_[flush.number] = file;
   for (size_t i = 0; i < flush.columns.size(); ++i) {
     const Dirty& one = flush.columns[i];
     FieldData& field = one.series->fields[one.field];
-    for (const ChunkPlace& place : flush.writer->places()[i]) field.chunks.push_back({file, place});
+    const std::vector<ChunkPlace>& places = flush.writer->places()[i];
+    for (const ChunkPlace& place : places) field.chunks.push_back({file, place});
+    charge(databases_.find(*one.database)->second, places.size() * sizeof(FileChunk));
     contents_[flush.number].live.insert(*one.database);
     field.frozen = {};
     field.frozen.type = field.type;
   }
-  return remove_files();
+  HEPTANE_TRY(remove_files());
+  look_for_files();
+  return {};
 }
 
 std::unique_ptr<PointSource> SeriesStore::source(const std::string& database) const {

@@ -9,7 +9,8 @@ namespace heptane::iot::series {
 namespace {
 
 constexpr std::chrono::milliseconds kSlice{10};
-constexpr size_t kNodeBytes = 64;  // of an entry of a set beside its texts
+constexpr size_t kShownSeries = 1'024;  // of a step
+constexpr size_t kNodeBytes = 64;       // of an entry of a set beside its texts
 
 }  // namespace
 
@@ -20,29 +21,28 @@ bool StatementRun::fail(std::string why) {
 
 bool StatementRun::run() {
   if (!store_.failed().empty()) return fail(store_.failed());
-  if (!select_ && !begin()) return false;
+  if (!source_ && !begin()) return false;
   if (generation_ != store_.generation()) return fail("a database was dropped meanwhile: ask again");
   const auto until = std::chrono::steady_clock::now() + kSlice;
   do {
-    const Result<bool> more = select_->step();
+    const Result<bool> more = select_ ? select_->step() : step_show();
     if (!more) return fail(more.error().message);
-    if (!*more) {
-      tables_ = select_->take();
-      return false;
-    }
+    if (*more) continue;
+    if (select_) tables_ = select_->take();
+    return false;
   } while (std::chrono::steady_clock::now() < until);
   return true;
 }
 
-// True: a SELECT that is to be stepped.
+// True: there is something to be stepped.
 bool StatementRun::begin() {
   generation_ = store_.generation();
   source_ = store_.source(database_);
   if (!source_) return false;
   if (statement_.kind == Statement::Kind::show) {
     if (!compile()) return false;
-    show();
-    return false;
+    measurements_ = shown_measurements();
+    return true;
   }
   auto made = SelectRun::begin(statement_.select, *source_, now_ns_, budget_);
   if (!made) return fail(made.error().message);
@@ -58,22 +58,6 @@ bool StatementRun::compile() {
   return true;
 }
 
-void StatementRun::show() {
-  if (const Result<void> shown = show_some(); !shown) (void)fail(shown.error().message);
-}
-
-Result<void> StatementRun::show_some() {
-  const ShowKind kind = statement_.show.kind;
-  if (kind == ShowKind::measurements) return show_measurements();
-  if (kind == ShowKind::series) return show_series();
-  for (const std::string& measurement : shown_measurements()) {
-    if (kind == ShowKind::tag_keys) HEPTANE_TRY(show_tag_keys(measurement));
-    if (kind == ShowKind::tag_values) HEPTANE_TRY(show_tag_values(measurement));
-    if (kind == ShowKind::field_keys) HEPTANE_TRY(show_field_keys(measurement));
-  }
-  return {};
-}
-
 std::vector<std::string> StatementRun::shown_measurements() const {
   const std::string& wanted = statement_.show.source.measurement;
   std::vector<std::string> all = store_.measurements(database_);
@@ -81,47 +65,90 @@ std::vector<std::string> StatementRun::shown_measurements() const {
   return all;
 }
 
-std::vector<const SeriesEntry*> StatementRun::shown_series(const std::string& measurement) const {
-  std::vector<const SeriesEntry*> series = source_->series(measurement);
-  if (statement_.show.where)
-    std::erase_if(series, [&](const SeriesEntry* one) { return !holds(*statement_.show.where, one->parts.tags); });
-  return series;
-}
-
-Result<void> StatementRun::show_measurements() {
-  Table table{"measurements", {}, {"name"}, {}};
-  for (const std::string& measurement : shown_measurements()) {
-    if (statement_.show.where && shown_series(measurement).empty()) continue;
-    const Result<bool> more = add(table, {Cell(measurement)});
-    if (!more) return more.error();
-    if (!*more) break;
+// Some series of the measurement at hand, or its end. False: that was all.
+Result<bool> StatementRun::step_show() {
+  if (at_ == measurements_.size()) {
+    keep(std::move(whole_));
+    return false;
   }
-  keep(std::move(table));
-  return {};
+  if (!opened_ && looks_at_series()) entries_ = source_->series(measurements_[at_]);
+  if (!std::exchange(opened_, true) && !entries_.empty()) return true;
+  for (size_t i = 0; i < kShownSeries && entry_ < entries_.size(); ++i) {
+    const SeriesEntry& entry = *entries_[entry_++];
+    if (statement_.show.where && !holds(*statement_.show.where, entry.parts.tags)) continue;
+    HEPTANE_TRY(show_entry(entry));
+  }
+  if (entry_ < entries_.size()) return true;
+  HEPTANE_TRY(end_measurement());
+  entries_.clear();
+  found_.clear();
+  entry_ = 0;
+  opened_ = any_ = false;
+  ++at_;
+  return true;
 }
 
-Result<void> StatementRun::show_series() {
-  Table table{"", {}, {"key"}, {}};
-  for (const std::string& measurement : shown_measurements())
-    for (const SeriesEntry* one : shown_series(measurement)) {
-      const Result<bool> more = add(table, {Cell(one->key)});
-      if (!more) return more.error();
-      if (*more) continue;
-      keep(std::move(table));
+bool StatementRun::looks_at_series() const {
+  const ShowKind kind = statement_.show.kind;
+  if (kind == ShowKind::measurements) return statement_.show.where.has_value();
+  return kind != ShowKind::field_keys;
+}
+
+// One that the condition lets through.
+Result<void> StatementRun::show_entry(const SeriesEntry& entry) {
+  any_ = true;
+  switch (statement_.show.kind) {
+    case ShowKind::measurements: entry_ = entries_.size(); return {};
+    case ShowKind::series: return add_to_whole(entry.key);
+    case ShowKind::tag_keys:
+      for (const auto& [key, value] : entry.parts.tags) HEPTANE_TRY(find({key, {}}));
       return {};
-    }
-  keep(std::move(table));
+    case ShowKind::tag_values:
+      for (const auto& tag : entry.parts.tags)
+        if (key_holds(*statement_.show.with_key, tag.first)) HEPTANE_TRY(find(tag));
+      return {};
+    default: return {};
+  }
+}
+
+Result<void> StatementRun::find(const std::pair<std::string, std::string>& tag) {
+  if (!found_.insert(tag).second) return {};
+  return budget_->charge(0, 2 * kNodeBytes + tag.first.size() + tag.second.size());
+}
+
+Result<void> StatementRun::end_measurement() {
+  const std::string& measurement = measurements_[at_];
+  switch (statement_.show.kind) {
+    case ShowKind::measurements: return any_ || !statement_.show.where ? add_to_whole(measurement) : Result<void>();
+    case ShowKind::tag_keys:
+    case ShowKind::tag_values: return show_found(measurement);
+    case ShowKind::field_keys: return show_fields(measurement);
+    default: return {};
+  }
+}
+
+// A row of the one table there is; with enough of them the rest is not looked at.
+Result<void> StatementRun::add_to_whole(const std::string& text) {
+  if (whole_.columns.empty()) {
+    const bool series = statement_.show.kind == ShowKind::series;
+    whole_ = {series ? "" : "measurements", {}, {series ? "key" : "name"}, {}};
+  }
+  const Result<bool> more = add(whole_, {Cell(text)});
+  if (!more) return more.error();
+  if (*more) return {};
+  entry_ = entries_.size();
+  measurements_.resize(at_ + 1);
   return {};
 }
 
-Result<void> StatementRun::show_tag_keys(const std::string& measurement) {
-  std::set<std::string> keys;
-  for (const SeriesEntry* one : shown_series(measurement))
-    for (const auto& [key, value] : one->parts.tags)
-      if (keys.insert(key).second) HEPTANE_TRY(budget_->charge(0, kNodeBytes + key.size()));
-  Table table{measurement, {}, {"tagKey"}, {}};
-  for (const std::string& key : keys) {
-    const Result<bool> more = add(table, {Cell(key)});
+Result<void> StatementRun::show_found(const std::string& measurement) {
+  const bool values = statement_.show.kind == ShowKind::tag_values;
+  Table table{measurement, {}, {}, {}};
+  table.columns = values ? std::vector<std::string>{"key", "value"} : std::vector<std::string>{"tagKey"};
+  for (const auto& [key, value] : found_) {
+    std::vector<Cell> row{Cell(key)};
+    if (values) row.emplace_back(value);
+    const Result<bool> more = add(table, std::move(row));
     if (!more) return more.error();
     if (!*more) break;
   }
@@ -129,23 +156,7 @@ Result<void> StatementRun::show_tag_keys(const std::string& measurement) {
   return {};
 }
 
-Result<void> StatementRun::show_tag_values(const std::string& measurement) {
-  std::set<std::pair<std::string, std::string>> values;
-  for (const SeriesEntry* one : shown_series(measurement))
-    for (const auto& tag : one->parts.tags)
-      if (key_holds(*statement_.show.with_key, tag.first) && values.insert(tag).second)
-        HEPTANE_TRY(budget_->charge(0, 2 * kNodeBytes + tag.first.size() + tag.second.size()));
-  Table table{measurement, {}, {"key", "value"}, {}};
-  for (const auto& [key, value] : values) {
-    const Result<bool> more = add(table, {Cell(key), Cell(value)});
-    if (!more) return more.error();
-    if (!*more) break;
-  }
-  keep(std::move(table));
-  return {};
-}
-
-Result<void> StatementRun::show_field_keys(const std::string& measurement) {
+Result<void> StatementRun::show_fields(const std::string& measurement) {
   Table table{measurement, {}, {"fieldKey", "fieldType"}, {}};
   for (const FieldInfo& field : source_->fields(measurement)) {
     const Result<bool> more = add(table, {Cell(field.name), Cell(std::string(type_name(field.type)))});

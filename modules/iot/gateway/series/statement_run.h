@@ -1,9 +1,11 @@
-// A SELECT or SHOW over the store, in slices, so that the worker serves others in between (a SHOW is one slice). What it answers is
-// charged to the request's budget. Made by the I/O thread, then the worker's until it is done.
+// A SELECT or SHOW over the store, in slices, so that the worker serves others in between. What it answers is charged
+// to the request's budget. Made by the I/O thread, then the worker's until it is done.
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "modules/iot/gateway/series/select.h"
@@ -31,15 +33,15 @@ class StatementRun {
   bool begin();
   bool fail(std::string why);
   bool compile();
-  void show();
   std::vector<std::string> shown_measurements() const;
-  std::vector<const SeriesEntry*> shown_series(const std::string& measurement) const;
-  Result<void> show_some();
-  Result<void> show_measurements();
-  Result<void> show_series();
-  Result<void> show_tag_keys(const std::string& measurement);
-  Result<void> show_tag_values(const std::string& measurement);
-  Result<void> show_field_keys(const std::string& measurement);
+  Result<bool> step_show();
+  bool looks_at_series() const;
+  Result<void> show_entry(const SeriesEntry& entry);
+  Result<void> find(const std::pair<std::string, std::string>& tag);
+  Result<void> end_measurement();
+  Result<void> add_to_whole(const std::string& text);
+  Result<void> show_found(const std::string& measurement);
+  Result<void> show_fields(const std::string& measurement);
   Result<bool> add(Table& table, std::vector<Cell> row);
   void keep(Table table);
 
@@ -52,7 +54,16 @@ class StatementRun {
   std::unique_ptr<PointSource> source_;
   std::unique_ptr<SelectRun> select_;
   std::vector<Table> tables_;
-  uint64_t passed_ = 0;  // rows of the table at hand that OFFSET leaves out
+  // Of a SHOW: the measurements, and what is known of the one at hand.
+  std::vector<std::string> measurements_;
+  size_t at_ = 0;
+  bool opened_ = false;
+  std::vector<const SeriesEntry*> entries_;
+  size_t entry_ = 0;
+  bool any_ = false;
+  std::set<std::pair<std::string, std::string>> found_;  // tags
+  Table whole_;                                          // of all measurements
+  uint64_t passed_ = 0;                                  // rows of the table at hand that OFFSET leaves out
   std::string error_;
 };
 

@@ -4,6 +4,7 @@
 
 #include "kernel/crypto/sha256.h"
 #include "kernel/streams/api.h"
+#include "modules/iot/machine/series/series_api.h"
 #include "modules/iot/machine/texts.h"
 
 namespace heptane::iot::rules {
@@ -15,6 +16,8 @@ constexpr uint8_t kHasAppend = 2;
 constexpr uint8_t kHasPublish = 4;
 constexpr uint8_t kEarliest = 8;
 constexpr uint8_t kIsJson = 16;
+constexpr uint8_t kHasSeries = 64;
+constexpr uint8_t kOfDefinition = kHasTransfer | kHasAppend | kHasPublish | kEarliest | kHasSeries;
 constexpr size_t kInputBytesLeast = 8;
 
 void put_long(ByteWriter& out, std::string_view text) {
@@ -48,6 +51,13 @@ std::string wrong_transfer(const TransferAction& transfer) {
   return wrong_expression("transfer.id", transfer.id, false);
 }
 
+std::string wrong_series(const SeriesAction& series) {
+  if (!iot::series::valid_database(series.database)) return "series.database is 1 to 64 of a-z A-Z 0-9 _ - . :";
+  std::string wrong = wrong_expression("series.measurement", series.measurement, true);
+  if (wrong.empty()) wrong = wrong_expression("series.tags", series.tags, false);
+  return wrong.empty() ? wrong_expression("series.time", series.time, false) : wrong;
+}
+
 // Half of a digest, below every range of ids that is reserved.
 fintech::Uint128 id_of(ByteWriter& named) {
   crypto::Sha256 hash;
@@ -72,12 +82,14 @@ std::string wrong_definition(const RuleDefinition& rule) {
   if (!streams::valid_name(rule.source)) return "a rule reads a stream";
   if (rule.source == kRulesStream || rule.source == "iot.events")
     return "what rules tell, and what becomes of it, is no rule's input";
-  if (!rule.transfer && !rule.append && !rule.publish) return "a rule does something: transfer, append or publish";
+  if (!rule.transfer && !rule.append && !rule.publish && !rule.series)
+    return "a rule does something: transfer, append, publish or series";
   std::string wrong = rule.transfer ? wrong_transfer(*rule.transfer) : std::string();
   if (wrong.empty() && rule.append) {
     if (!streams::valid_name(rule.append->stream)) return "append.stream is a stream's name";
     wrong = wrong_expression("append.key", rule.append->key, false);
   }
+  if (wrong.empty() && rule.series) wrong = wrong_series(*rule.series);
   if (wrong.empty() && rule.publish) wrong = wrong_expression("publish.topic", rule.publish->topic, true);
   if (!wrong.empty()) return wrong;
   ByteWriter out;
@@ -90,7 +102,8 @@ void append_definition(ByteWriter& out, const RuleDefinition& rule) {
   put_text(out, rule.sql);
   put_text(out, rule.source);
   out.u8(static_cast<uint8_t>((rule.transfer ? kHasTransfer : 0) | (rule.append ? kHasAppend : 0) |
-                              (rule.publish ? kHasPublish : 0) | (rule.earliest ? kEarliest : 0)));
+                              (rule.publish ? kHasPublish : 0) | (rule.earliest ? kEarliest : 0) |
+                              (rule.series ? kHasSeries : 0)));
   if (rule.transfer) {
     out.le<uint32_t>(rule.transfer->ledger);
     out.le<uint16_t>(rule.transfer->code);
@@ -103,13 +116,17 @@ void append_definition(ByteWriter& out, const RuleDefinition& rule) {
     put_text(out, rule.append->key);
   }
   if (rule.publish) put_text(out, rule.publish->topic);
+  if (!rule.series) return;
+  for (const std::string* text :
+       {&rule.series->database, &rule.series->measurement, &rule.series->tags, &rule.series->time})
+    put_text(out, *text);
 }
 
 RuleDefinition read_definition(ByteReader& in) {
   RuleDefinition rule;
   for (std::string* text : {&rule.name, &rule.sql, &rule.source}) *text = get_text(in);
   const uint8_t flags = in.u8();
-  if (flags >= 2 * kEarliest) in.fail();
+  if ((flags & ~kOfDefinition) != 0) in.fail();
   rule.earliest = (flags & kEarliest) != 0;
   if ((flags & kHasTransfer) != 0) {
     TransferAction& transfer = rule.transfer.emplace();
@@ -122,6 +139,10 @@ RuleDefinition read_definition(ByteReader& in) {
     rule.append->key = get_text(in);
   }
   if ((flags & kHasPublish) != 0) rule.publish.emplace().topic = get_text(in);
+  if ((flags & kHasSeries) != 0) {
+    SeriesAction& series = rule.series.emplace();
+    for (std::string* text : {&series.database, &series.measurement, &series.tags, &series.time}) *text = get_text(in);
+  }
   return rule;
 }
 
@@ -203,7 +224,8 @@ void append_input(ByteWriter& out, const RuleInput& input) {
   put_text(out, input.position);
   put_text(out, input.fault);
   out.u8(static_cast<uint8_t>((input.transfer ? kHasTransfer : 0) | (input.appends ? kHasAppend : 0) |
-                              (input.publish_topic.empty() ? 0 : kHasPublish) | (input.is_json ? kIsJson : 0)));
+                              (input.publish_topic.empty() ? 0 : kHasPublish) | (input.is_json ? kIsJson : 0) |
+                              (input.line.empty() ? 0 : kHasSeries)));
   if (input.transfer) {
     put_number(out, input.transfer->debit);
     put_number(out, input.transfer->credit);
@@ -213,6 +235,7 @@ void append_input(ByteWriter& out, const RuleInput& input) {
   if (input.appends) put_text(out, input.append_key);
   if (!input.publish_topic.empty()) put_text(out, input.publish_topic);
   if (input.appends || !input.publish_topic.empty()) put_long(out, input.row);
+  if (!input.line.empty()) put_long(out, input.line);
 }
 
 namespace {
@@ -244,6 +267,7 @@ RuleInput read_input(ByteReader& in) {
   if (input.appends) input.append_key = get_text(in);
   if ((flags & kHasPublish) != 0) input.publish_topic = get_text(in);
   if ((flags & (kHasAppend | kHasPublish)) != 0) input.row = get_long(in);
+  if ((flags & kHasSeries) != 0) input.line = get_long(in);
   return input;
 }
 

@@ -74,6 +74,15 @@ struct PublishAction {
   friend bool operator==(const PublishAction&, const PublishAction&) = default;
 };
 
+// The row becomes a point of a series: columns that are no tags are its fields.
+struct SeriesAction {
+  std::string database;
+  std::string measurement;
+  std::string tags;  // names of columns, with commas between them
+  std::string time;  // milliseconds since 1970; empty: when the server had the record, and its place within that
+  friend bool operator==(const SeriesAction&, const SeriesAction&) = default;
+};
+
 struct RuleDefinition {
   std::string name;
   std::string sql;
@@ -82,6 +91,7 @@ struct RuleDefinition {
   std::optional<TransferAction> transfer{};
   std::optional<AppendAction> append{};
   std::optional<PublishAction> publish{};
+  std::optional<SeriesAction> series{};
   friend bool operator==(const RuleDefinition&, const RuleDefinition&) = default;
 };
 
@@ -98,7 +108,7 @@ struct RuleCounters {
   uint64_t inputs = 0;
   uint64_t transfers = 0;  // created
   uint64_t repeats = 0;    // transfers that were there already
-  uint64_t appended = 0;
+  uint64_t appended = 0;   // records, and points of series
   uint64_t published = 0;
   uint64_t dead_letters = 0;
   uint64_t lost = 0;  // records that were gone before the rule read them
@@ -140,6 +150,7 @@ struct RuleInput {
   std::string_view position;  // where its command stands in the log; empty: its stream, which is no view, does not say
   std::string_view fault;     // why there are no effects: a dead letter
   std::optional<RuleMove> transfer{};
+  std::string_view line{};  // of the line protocol, with its time; empty: none
   bool appends = false;
   std::string_view append_key{};
   std::string_view publish_topic{};  // empty: it publishes nothing

@@ -11,6 +11,7 @@
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/json_object.h"
 #include "modules/iot/machine/rules/rules_machine.h"
+#include "modules/iot/machine/series/series_machine.h"
 #include "modules/iot/machine/stream_api.h"
 
 namespace heptane::iot::rules {
@@ -76,7 +77,7 @@ void RuleEffects::show_input(JsonObject& object, const RuleInput& input) const {
   show_payload(object, input);
 }
 
-uint64_t RuleEffects::records_max() const { return commit_.inputs.size() * kRecordsOfInput + 1; }
+uint64_t RuleEffects::records_max() const { return commit_.inputs.size() * kRecordsOfInput + 2; }
 
 // An input is told of twice where its transfer was made and its record was not. JSON stands there as it is, or in base64.
 uint64_t RuleEffects::bytes_max() const {
@@ -85,7 +86,7 @@ uint64_t RuleEffects::bytes_max() const {
     const size_t payload = std::min(input.payload.size(), kShownPayloadBytes) * (input.is_json ? 2 : kEscapedBytes);
     const size_t shown = payload + (input.topic.size() + input.position.size()) * kEscapedBytes;
     bytes += kToldBytes + 2 * shown + input.fault.size() * kEscapedBytes + 2 * input.row.size() +
-             input.append_key.size() + input.publish_topic.size();
+             input.append_key.size() + input.publish_topic.size() + input.line.size() + 1;
   }
   return bytes;
 }
@@ -95,12 +96,16 @@ void RuleEffects::run() {
     act(input);
     if (effects_.refused()) return;
   }
+  if (lines_.empty()) return;
+  effects_.port<series::SeriesMachine>(series::kSeriesMachineId)
+      .emit_lines(row_.definition.series->database, lines_, effects_);
 }
 
 void RuleEffects::act(const RuleInput& input) {
   if (!input.fault.empty()) return dead_letter(input, input.fault, 0);
   // What goes with a debt goes with it once: not with one that was refused, or was there before.
   if (input.transfer && !transfer(input)) return;
+  if (!input.line.empty()) add_line(input);
   if (input.appends) append(input);
   if (input.publish_topic.empty()) return;
   tell(input.publish_topic, input.row);
@@ -130,6 +135,15 @@ bool RuleEffects::transfer(const RuleInput& input) {
   ++(created ? counted_.transfers : counted_.repeats);
   tell_transfer(input, transfer.id, !created);
   return created;
+}
+
+// One record for all of the run, as one write request is.
+void RuleEffects::add_line(const RuleInput& input) {
+  auto& machine = effects_.port<series::SeriesMachine>(series::kSeriesMachineId);
+  const std::string why = machine.take_line_for(row_.definition.series->database, input.line, effects_);
+  if (!why.empty()) return dead_letter(input, why, 0);
+  lines_.append(input.line).append("\n");
+  ++counted_.appended;
 }
 
 void RuleEffects::append(const RuleInput& input) {
@@ -202,7 +216,8 @@ Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::
   if (commit.upto > streams.next_offset(commit.partition))
     return Error{Errc::invalid_argument, "the run goes beyond the end of its partition"};
   const bool says_so = std::all_of(commit.inputs.begin(), commit.inputs.end(), [&](const RuleInput& input) {
-    return (!input.transfer || row.definition.transfer) && (!input.appends || row.definition.append);
+    return (!input.transfer || row.definition.transfer) && (!input.appends || row.definition.append) &&
+           (input.line.empty() || row.definition.series);
   });
   return says_so ? Result<void>() : Error{Errc::invalid_argument, "the run does what the rule does not say"};
 }

@@ -38,6 +38,7 @@ class RuleEffects {
   // Whether it is there now and was not before.
   bool transfer(const RuleInput& input);
   void append(const RuleInput& input);
+  void add_line(const RuleInput& input);
   void show_input(JsonObject& object, const RuleInput& input) const;
   void tell(std::string_view topic, std::string_view payload);
   void tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated);
@@ -49,6 +50,7 @@ class RuleEffects {
   Effects& effects_;
   const streams::StreamsMachine& streams_;
   uint32_t target_partitions_ = 0;  // of the stream that is appended to
+  std::string lines_;               // of the series that it writes, taken
   ByteWriter messages_;
   uint32_t messages_count_ = 0;
   RuleCounters counted_{};

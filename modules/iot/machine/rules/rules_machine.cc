@@ -5,6 +5,7 @@
 #include "kernel/base/assert.h"
 #include "kernel/shard/audit_port.h"
 #include "kernel/streams/streams_machine.h"
+#include "modules/iot/machine/series/series_api.h"
 #include "modules/iot/machine/texts.h"
 
 namespace heptane::iot::rules {
@@ -59,7 +60,8 @@ std::string wrong_target(const streams::StreamsMachine& streams, const std::stri
 // What one makes is what the other reads.
 bool feeds(const RuleDefinition& one, const RuleDefinition& other) {
   const bool by_ledger = one.transfer && other.source.starts_with(kLedgerStreams);
-  return by_ledger || (one.append && one.append->stream == other.source);
+  const bool by_series = one.series && other.source == series::kLinesStream;
+  return by_ledger || by_series || (one.append && one.append->stream == other.source);
 }
 
 size_t bytes_of(const RuleRow& row) {

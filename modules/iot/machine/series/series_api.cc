@@ -15,6 +15,9 @@ constexpr uint8_t kHasTables = 2;
 constexpr size_t kPlaceBytes = 6;
 constexpr size_t kFieldPlaceBytes = 2 * kPlaceBytes + 1;
 constexpr size_t kTimeDigitsMax = 21;
+constexpr uint8_t kNoType = 0xFF;
+
+bool is_field_type(uint8_t type) { return type <= static_cast<uint8_t>(FieldType::unsigned_integer); }
 
 void append_place(ByteWriter& out, const Place& place) {
   out.le<uint32_t>(place.offset);
@@ -42,7 +45,7 @@ bool read_tables(ByteReader& in, LinesCommand& command) {
   for (uint32_t i = 0; i < fields; ++i) {
     FieldPlace field{read_place(in), read_place(in), FieldType::real};
     const uint8_t type = in.u8();
-    if (type > static_cast<uint8_t>(FieldType::unsigned_integer)) in.fail();
+    if (!is_field_type(type)) in.fail();
     field.type = static_cast<FieldType>(type);
     command.fields.push_back(field);
   }
@@ -55,6 +58,25 @@ bool tables_fit(const LinesCommand& command) {
          std::all_of(command.fields.begin(), command.fields.end(),
                      [&](const FieldPlace& field) { return right(field.measurement) && right(field.name); });
 }
+
+// A place lies behind the one before, or is the same where that may be.
+class PlacesInOrder {
+ public:
+  explicit PlacesInOrder(size_t most) : most_(most) {}
+  bool take(const Place& place, bool may_repeat) {
+    if (place.bytes == 0 || place.bytes > most_) return false;
+    if (may_repeat && end_ > 0 && place.offset == offset_) return place.offset + place.bytes == end_;
+    if (place.offset < end_) return false;
+    offset_ = place.offset;
+    end_ = place.offset + place.bytes;
+    return true;
+  }
+
+ private:
+  const size_t most_;
+  size_t offset_ = 0;
+  size_t end_ = 0;
+};
 
 }  // namespace
 
@@ -83,12 +105,67 @@ std::optional<LinesCommand> decode_lines(Bytes payload) {
   return command;
 }
 
+bool sound_tables(const LinesCommand& command) {
+  if (!command.has_tables) return false;
+  if (command.series.size() * kPlaceBytes + command.fields.size() * kFieldPlaceBytes > kTableBytesMax) return false;
+  PlacesInOrder keys(kKeyBytesMax);
+  PlacesInOrder measurements(kKeyBytesMax);
+  PlacesInOrder names(kFieldNameBytesMax);
+  return std::all_of(command.series.begin(), command.series.end(),
+                     [&](const Place& place) { return keys.take(place, false); }) &&
+         std::all_of(command.fields.begin(), command.fields.end(), [&](const FieldPlace& field) {
+           return measurements.take(field.measurement, true) && names.take(field.name, false);
+         });
+}
+
+Buffer encode(const Fit& fit) {
+  ByteWriter out;
+  for (const uint64_t number : {fit.series_room, fit.series_max, fit.fields_room, fit.field_bytes_room})
+    out.le<uint64_t>(number);
+  out.le<uint32_t>(static_cast<uint32_t>(fit.knows_series.size()));
+  for (const bool known : fit.knows_series) out.u8(known ? 1 : 0);
+  out.le<uint32_t>(static_cast<uint32_t>(fit.types.size()));
+  for (size_t i = 0; i < fit.types.size(); ++i) {
+    out.u8(fit.types[i] ? static_cast<uint8_t>(*fit.types[i]) : kNoType);
+    out.le<uint32_t>(fit.measurement_fields[i]);
+  }
+  return Buffer::take(out.release());
+}
+
+std::optional<Fit> decode_fit(Bytes payload) {
+  ByteReader in(payload);
+  Fit fit;
+  for (uint64_t* number : {&fit.series_room, &fit.series_max, &fit.fields_room, &fit.field_bytes_room})
+    *number = in.le<uint64_t>();
+  const auto series = in.le<uint32_t>();
+  if (!in.fits(series, 1)) return std::nullopt;
+  for (uint32_t i = 0; i < series; ++i) fit.knows_series.push_back(in.u8() != 0);
+  const auto fields = in.le<uint32_t>();
+  if (!in.fits(fields, 1 + sizeof(uint32_t))) return std::nullopt;
+  for (uint32_t i = 0; i < fields; ++i) {
+    const uint8_t type = in.u8();
+    if (type != kNoType && !is_field_type(type)) return std::nullopt;
+    fit.types.push_back(type == kNoType ? std::nullopt : std::optional(static_cast<FieldType>(type)));
+    fit.measurement_fields.push_back(in.le<uint32_t>());
+  }
+  if (!in.complete()) return std::nullopt;
+  return fit;
+}
+
+std::string type_conflict(std::string_view measurement, std::string_view name, FieldType type, FieldType there) {
+  std::string text = "field type conflict: input field \"";
+  text.append(name).append("\" on measurement \"").append(measurement).append("\" is type ").append(type_name(type));
+  return text.append(", already exists as type ").append(type_name(there));
+}
+
 LinesCommandWriter::LinesCommandWriter(std::string_view database, int64_t unit_ns, int64_t default_time,
-                                       size_t expected_bytes)
+                                       size_t expected_bytes, uint64_t seed)
     : database_(database),
       unit_ns_(unit_ns),
       default_time_(default_time - default_time % unit_ns),
-      plain_(unit_ns == 1) {
+      plain_(unit_ns == 1),
+      known_series_(seed),
+      known_fields_(seed) {
   lines_.reserve(expected_bytes + 1);
 }
 
@@ -96,10 +173,10 @@ bool LinesCommandWriter::add(const Line& line, std::string_view key) {
   int64_t time = 0;
   if (line.time && __builtin_mul_overflow(*line.time, unit_ns_, &time)) return false;
   const size_t offset = lines_.size();
-  lines_.append(key).append(" ");
-  const size_t body = lines_.size();
-  lines_.append(line.body);
-  if (line.time) {
+  const size_t body = offset + key.size() + 1;
+  if (stands_as_written(line, key)) {
+    lines_.append(line.text);
+  } else if (lines_.append(key).append(" ").append(line.body); line.time) {
     std::array<char, kTimeDigitsMax> digits{};
     const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), *line.time);
     lines_.append(" ").append(digits.data(), end);
@@ -114,8 +191,16 @@ bool LinesCommandWriter::add(const Line& line, std::string_view key) {
   return true;
 }
 
+// As one copy has it.
+bool LinesCommandWriter::stands_as_written(const Line& line, std::string_view key) {
+  if (!line.time || key.data() != line.head.data()) return false;
+  if (line.text.size() != key.size() + line.body.size() + line.time_text.size() + 2) return false;
+  const std::string_view digits = line.time_text.substr(line.time_text.starts_with('-') ? 1 : 0);
+  return !digits.starts_with('0') || line.time_text == "0";
+}
+
 void LinesCommandWriter::note_series(std::string_view key, size_t offset) {
-  if (!known_series_.add(key_hash(key))) return;
+  if (!known_series_.add(key_hash(key)).second) return;
   series_.push_back({static_cast<uint32_t>(offset), static_cast<uint16_t>(key.size())});
   tables_bytes_ += kPlaceBytes;
 }
@@ -132,14 +217,12 @@ bool LinesCommandWriter::has_last_shape(const Line& line) {
   return false;
 }
 
-// A field is known by its measurement, its name and its type.
 void LinesCommandWriter::note_fields(const Line& line, size_t line_offset, size_t body_offset) {
   const Hash128 measurement = key_hash(line.measurement);
   for (const Field& field : line.fields) {
-    Hash128 hash = key_hash(field.name);
-    hash.low = hash.low * 31 + measurement.low;
-    hash.high = (hash.high ^ measurement.high) * 8 + static_cast<uint64_t>(field.value.type) + 1;
-    if (!known_fields_.add(hash)) continue;
+    Hash128 hash = field_hash(measurement, field.name);
+    hash.high = hash.high * 8 + static_cast<uint64_t>(field.value.type) + 1;
+    if (!known_fields_.add(hash).second) continue;
     const auto name_offset = static_cast<size_t>(field.name.data() - line.body.data());
     fields_.push_back({{static_cast<uint32_t>(line_offset), static_cast<uint16_t>(line.measurement.size())},
                        {static_cast<uint32_t>(body_offset + name_offset), static_cast<uint16_t>(field.name.size())},
@@ -193,10 +276,23 @@ void append_record_line(std::string& out, std::string_view head, std::string_vie
   out.append(head).append(" ").append(body).append(" ").append(digits.data(), end).append("\n");
 }
 
+namespace {
+
+// Another machine's command: its lines stand beside it, with their database.
+void render_foreign(const LoggedCommand& logged, RecordWriter& out) {
+  if (logged.results.empty()) return out.skip();
+  ByteReader in(logged.results.front());
+  const Bytes database = as_bytes(get_text(in));
+  out.add({database, true, in.rest()});
+}
+
+}  // namespace
+
 // What was dropped is noted beside the command: a bit a line, the lowest first.
 void render_lines(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
   if (number != kLinesView.number) return;
   if (!out.wants()) return out.skip();
+  if (logged.command.machine != kSeriesMachineId) return render_foreign(logged, out);
   if (logged.command.type == kDropDatabase) return out.add({logged.command.payload, true, {}});
   const auto command = decode_lines(logged.command.payload);
   if (!command) return out.skip();
