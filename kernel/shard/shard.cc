@@ -670,13 +670,15 @@ bool Shard::gathering() {
 
 // True: the batch is held open, and another turn should come at once.
 bool Shard::hand_over_when_due() {
-  if (halted_ || growing_ == nullptr || committer_.outstanding() > 0) return false;
+  if (halted_ || growing_ == nullptr) return false;
+  const bool ready = growing_->body_bytes() + streams_->packed_bytes() >= options_.batch_ready_bytes;
+  if (committer_.outstanding() > (ready ? 1 : 0)) return false;
   if (growing_->command_count() == 0 && growing_->empty()) {
     free_.push_back(growing_);  // all its commands were refused
     growing_ = nullptr;
     return false;
   }
-  if (gather_target_ > 0 && gathering()) return true;
+  if (!ready && gather_target_ > 0 && gathering()) return true;
   hand_over_growing(0);
   return false;
 }
