@@ -178,7 +178,7 @@ class Shard {
                             const log::BatchPlace& place);
   std::string first_difference(const log::BatchView& batch);
   void replay_views(const log::EntryView& entry, const Command& command, Epoch epoch, const log::BatchPlace& place);
-  void answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply reply);
+  void answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply&& reply);
   void query(ShardLink& link, SessionId session, RequestId request, QueryRequest& query);
   std::unique_ptr<QueryInSlices> begin_query(const QueryRequest& query);
   void subscribe(ShardLink& link, SessionId session, const SubscribeRequest& request);
