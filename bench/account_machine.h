@@ -54,7 +54,7 @@ class AccountMachine final : public StateMachine {
     accounts_[from].balance -= amount;
     accounts_[to].balance += amount;
     ++accounts_[to].changes;
-    std::copy_n(at + 16, kNoteBytes, accounts_[to].note.begin());
+    std::memcpy(accounts_[to].note.data(), at + 16, kNoteBytes);
     std::byte change[kChangeBytes];
     std::copy_n(at, 16, change);
     store_le<int64_t>(change + 16, accounts_[from].balance);

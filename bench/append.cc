@@ -17,7 +17,7 @@ namespace heptane::bench {
 namespace {
 
 constexpr uint64_t kSlices = 8;
-constexpr uint64_t kTurnCommands = 1024;  // submitted before the shard gets a turn: what a few reads of a socket hold
+constexpr uint64_t kTurnCommands = 512;  // submitted before the shard gets a turn: what one read of a socket holds
 
 struct Slice {
   uint64_t commands = 0;
@@ -64,7 +64,7 @@ class Producer {
   }
 
   Pipeline& pipeline_;
-  TransferSource source_{7};
+  PreparedTransfers source_{7};
   bool merged_ = true;
 };
 

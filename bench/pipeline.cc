@@ -4,8 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "kernel/base/crc32c.h"
-
 namespace heptane::bench {
 
 namespace {
@@ -81,10 +79,6 @@ void Pipeline::stop() {
   threads_.clear();
 }
 
-bool Pipeline::submit(Submission submission, RequestId request) {
-  return link_->requests.try_push(ShardRequest{1, request, std::move(submission)});
-}
-
 void Pipeline::wake_shard() {
   if (options_.shape == Shape::merged)
     io_wakeup_.notify();
@@ -151,15 +145,23 @@ void Pipeline::helper_loop() {
   }
 }
 
+namespace {
+
+std::vector<std::byte> make_transfers(SeededRandom& random, size_t count) {
+  std::vector<std::byte> bytes(count * kTransferBytes);
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t word = random.next();
+    encode_transfer(bytes.data() + i * kTransferBytes, static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32),
+                    1 + static_cast<int64_t>(word % 1000), word);
+  }
+  return bytes;
+}
+
+}  // namespace
+
 Submission TransferSource::next() {
   if (used_ == kPerChunk) {
-    std::vector<std::byte> bytes(kPerChunk * kTransferBytes);
-    for (size_t i = 0; i < kPerChunk; ++i) {
-      const uint64_t word = random_.next();
-      encode_transfer(bytes.data() + i * kTransferBytes, static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32),
-                      1 + static_cast<int64_t>(word % 1000), word);
-    }
-    chunk_ = Buffer::take(std::move(bytes));
+    chunk_ = Buffer::take(make_transfers(random_, kPerChunk));
     used_ = 0;
   }
   Submission submission;
@@ -168,6 +170,11 @@ Submission TransferSource::next() {
   submission.payload = chunk_.slice(used_++ * kTransferBytes, kTransferBytes);
   submission.payload_crc = crc32c(submission.payload.view());
   return submission;
+}
+
+PreparedTransfers::PreparedTransfers(uint64_t seed) {
+  SeededRandom random(seed);
+  bytes_ = make_transfers(random, kCommands);
 }
 
 }  // namespace heptane::bench

@@ -13,6 +13,7 @@
 #include "bench/account_machine.h"
 #include "bench/wakeup.h"
 #include "kernel/base/clock.h"
+#include "kernel/base/crc32c.h"
 #include "kernel/base/random.h"
 #include "kernel/log/segment_log.h"
 #include "kernel/shard/shard.h"
@@ -46,7 +47,9 @@ class Pipeline {
   void stop();
 
   // I/O side. False when the ring is full.
-  bool submit(Submission submission, RequestId request);
+  bool submit(Submission&& submission, RequestId request) {
+    return link_->requests.try_emplace(SessionId{1}, request, std::move(submission));
+  }
   // After submitting: lets the shard work (merged), or wakes it.
   void turn();
   // Takes every reply whose gate is synced; how many.
@@ -140,6 +143,30 @@ class TransferSource {
   SeededRandom random_;
   Buffer chunk_;
   size_t used_ = kPerChunk;
+};
+
+// Commands whose bytes were all made before the run, since making them is the clients' work, and are sent again and again:
+// views of memory that is as warm as what a socket was just read into, each with the CRC that its sender owes. Outlives
+// whoever it submits to. One thread's.
+class PreparedTransfers {
+ public:
+  explicit PreparedTransfers(uint64_t seed);
+  // Here, so that its fields go straight to where they are submitted.
+  Submission next() {
+    const Bytes payload = Bytes(bytes_).subspan(next_++ % kCommands * kTransferBytes, kTransferBytes);
+    return {.machine = kAccountsId,
+            .type = kTransfer,
+            .payload_crc = crc32c(payload),
+            .payload = Buffer::borrow(payload),
+            .principal = {},
+            .idempotency = {},
+            .trace_id = {}};
+  }
+
+ private:
+  static constexpr size_t kCommands = 4096;
+  std::vector<std::byte> bytes_;
+  size_t next_ = 0;
 };
 
 // Ends the bench with a message when `result` is an error.

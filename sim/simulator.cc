@@ -52,6 +52,7 @@ Simulation::Simulation(SimulationOptions options)
   server_options_.link_capacity = 256;
   server_options_.recovery_turn_ns = 0;
   server_options_.shard.batch_target_bytes = size_t{4096} << random_.below(5);
+  server_options_.shard.batch_ready_bytes = server_options_.shard.batch_target_bytes / 2;
   server_options_.shard.requests_per_turn = static_cast<uint32_t>(1 + random_.below(40));
   server_options_.snapshots.method = snapshot::SnapshotMethod::in_place;
   server_options_.snapshots.bytes_per_second = random_.one_in(2) ? 0 : 10'000'000;

@@ -225,6 +225,43 @@ TEST(Shard, ClientsThatAskAgainTogetherShareASync) {
   EXPECT_TRUE(harness.committer().run_once());
 }
 
+// While a batch is being synced a small one goes on growing, one that is worth a write waits behind it, and only one: the
+// commit goes on to it without a turn of the shard.
+TEST(Shard, ABatchWorthAWriteWaitsBehindTheOneBeingSynced) {
+  ShardOptions options;
+  options.batch_ready_bytes = 2000;
+  ShardHarness harness(1, options);
+  harness.settle();
+  const auto put = [&](RequestId request, size_t bytes) {
+    harness.submit(kKvId, kKvPut, kv_payload("key", std::string(bytes, 'v')), request);
+    (void)harness.shard().run_once();
+    return harness.committer().outstanding();
+  };
+  harness.log().hold();
+  EXPECT_EQ(put(1, 10), 1u);
+  ASSERT_TRUE(harness.committer().run_once());
+  EXPECT_EQ(put(2, 900), 1u) << "too small to be written alone";
+  EXPECT_EQ(put(3, 900), 2u);
+  EXPECT_EQ(put(4, 900), 2u);
+  EXPECT_EQ(put(5, 900), 2u) << "one waits already";
+  EXPECT_FALSE(harness.committer().run_once()) << "one at a time";
+  EXPECT_FALSE(harness.reply().has_value());
+  harness.log().release();
+  EXPECT_TRUE(harness.committer().run_once());
+  for (const RequestId request : {1, 2, 3}) {
+    const std::optional<ShardReply> reply = harness.reply();
+    ASSERT_TRUE(reply.has_value());
+    EXPECT_EQ(reply->request, request);
+  }
+  EXPECT_FALSE(harness.reply().has_value());
+  harness.settle();
+  for (const RequestId request : {4, 5}) {
+    const std::optional<ShardReply> reply = harness.reply();
+    ASSERT_TRUE(reply.has_value());
+    EXPECT_EQ(reply->request, request);
+  }
+}
+
 TEST(Shard, AFailedSyncAcknowledgesNothingEver) {
   ShardHarness harness;
   harness.settle();

@@ -13,6 +13,11 @@ uint32_t crc32c_short(const std::byte* at, size_t count, uint32_t state) noexcep
   uint64_t wide = state;
   for (; count >= 8; at += 8, count -= 8) wide = _mm_crc32_u64(wide, load_le<uint64_t>(at));
   auto narrow = static_cast<uint32_t>(wide);
+  if (count >= 4) {
+    narrow = _mm_crc32_u32(narrow, load_le<uint32_t>(at));
+    at += 4;
+    count -= 4;
+  }
   for (; count > 0; ++at, --count) narrow = _mm_crc32_u8(narrow, static_cast<uint8_t>(*at));
   return narrow;
 }

@@ -28,13 +28,16 @@ class SpscRing {
   SpscRing& operator=(const SpscRing&) = delete;
 
   // Producer. False when full; `item` is then untouched.
-  bool try_push(T&& item) {
+  bool try_push(T&& item) { return try_emplace(std::move(item)); }
+  // The same of T{parts...}, made in its place.
+  template <class... Parts>
+  bool try_emplace(Parts&&... parts) {
     const size_t tail = tail_.load(std::memory_order_relaxed);
     if (tail - head_seen_ > mask_) {
       head_seen_ = head_.load(std::memory_order_acquire);
       if (tail - head_seen_ > mask_) return false;
     }
-    std::construct_at(slots_ + (tail & mask_), std::move(item));
+    ::new (static_cast<void*>(slots_ + (tail & mask_))) T{std::forward<Parts>(parts)...};
     tail_.store(tail + 1, std::memory_order_release);
     return true;
   }

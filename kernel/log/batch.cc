@@ -147,17 +147,23 @@ ChainValue chain_value(uint32_t header_crc) {
   return chain;
 }
 
+// In the words that the CRC reads: one whose halves are still on their way to the cache would have to wait for every store
+// before them.
 void encode(const EntryHeader& header, std::byte* at) {
+  constexpr size_t kFirst = layout::kEntryPayloadCrc;
+  constexpr size_t kSecond = kFirst + 8;
+  constexpr size_t kThird = kSecond + 8;
+  static_assert(layout::kEntryExtensionBytes == kSecond && layout::kEntryType == kThird);
+  constexpr auto placed = [](uint64_t value, size_t field, size_t word) { return value << 8 * (field - word); };
   store_le<uint32_t>(at + layout::kEntryHeaderCrc, header.header_crc);
-  store_le<uint32_t>(at + layout::kEntryPayloadCrc, header.payload_crc);
-  store_le<uint32_t>(at + layout::kEntryPayloadBytes, header.payload_bytes);
-  store_le<uint32_t>(at + layout::kEntryExtensionBytes, header.extension_bytes);
-  at[layout::kEntryKind] = static_cast<std::byte>(header.kind);
-  at[layout::kEntryFlags] = static_cast<std::byte>(header.flags);
-  store_le<uint16_t>(at + layout::kEntryMachine, header.machine);
-  store_le<uint16_t>(at + layout::kEntryType, header.type);
-  store_le<uint16_t>(at + layout::kEntryZero, 0);
-  store_le<uint32_t>(at + layout::kEntryPartition, header.partition);
+  store_le<uint64_t>(at + kFirst,
+                     header.payload_crc | placed(header.payload_bytes, layout::kEntryPayloadBytes, kFirst));
+  store_le<uint64_t>(at + kSecond, header.extension_bytes |
+                                       placed(static_cast<uint8_t>(header.kind), layout::kEntryKind, kSecond) |
+                                       placed(header.flags, layout::kEntryFlags, kSecond) |
+                                       placed(header.machine, layout::kEntryMachine, kSecond));
+  // Zeros lie between the type and the partition.
+  store_le<uint64_t>(at + kThird, header.type | placed(header.partition, layout::kEntryPartition, kThird));
   store_le<uint32_t>(at + layout::kEntryDetail, header.detail);
 }
 

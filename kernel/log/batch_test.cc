@@ -33,6 +33,16 @@ TEST(Crc32c, ShortAndLongFormsAgreeAndContinue) {
     EXPECT_EQ(crc32c(bytes), crc32c(Bytes(bytes).subspan(cut), crc32c(Bytes(bytes).first(cut))));
 }
 
+TEST(Crc32c, EveryShortLengthAgreesWithByteByByte) {
+  SeededRandom random(2);
+  const auto bytes = random_bytes(random, 300);
+  uint32_t crc = 0;
+  for (size_t length = 0; length <= bytes.size(); ++length) {
+    EXPECT_EQ(crc32c(Bytes(bytes).first(length)), crc) << length;
+    if (length < bytes.size()) crc = crc32c(Bytes(bytes).subspan(length, 1), crc);
+  }
+}
+
 BatchHeader some_header() {
   BatchHeader header;
   header.epoch = 3;

@@ -430,5 +430,19 @@ TEST(SpscRing, HoldsItsCapacityAndDestroysWhatIsPopped) {
   EXPECT_EQ(item.use_count(), 1);
 }
 
+TEST(SpscRing, MakesAnItemOfItsPartsUnlessItIsFull) {
+  struct Item {
+    int number = 0;
+    std::unique_ptr<int> owned;
+  };
+  SpscRing<Item> ring(1);
+  EXPECT_TRUE(ring.try_emplace(7, std::make_unique<int>(8)));
+  auto kept = std::make_unique<int>(9);
+  EXPECT_FALSE(ring.try_emplace(1, std::move(kept)));
+  ASSERT_NE(kept, nullptr) << "a refused part stays with the producer";
+  EXPECT_EQ(ring.front()->number, 7);
+  EXPECT_EQ(*ring.front()->owned, 8);
+}
+
 }  // namespace
 }  // namespace heptane::net

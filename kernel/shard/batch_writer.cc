@@ -8,7 +8,14 @@ namespace heptane {
 
 namespace {
 constexpr size_t kMemoryBytes = log::kBatchLimitBytes + log::kBlockBytes;
+
+// The lines that the next commands go into. The memory was last in use many batches ago.
+void expect_writes(const std::byte* end) {
+  constexpr size_t kLineBytes = 64;
+  constexpr size_t kAheadBytes = 12 * kLineBytes;
+  for (size_t line = 0; line < 4; ++line) __builtin_prefetch(end + kAheadBytes + line * kLineBytes, 1);
 }
+}  // namespace
 
 BatchMemory::BatchMemory() {
   void* memory =
@@ -67,6 +74,7 @@ uint32_t BatchWriter::append(log::EntryHeader& header, Bytes extensions, Bytes p
   const auto offset = static_cast<uint32_t>(size_);
   std::byte* at = memory_->data() + offset;
   std::byte* end = at + stored;
+  expect_writes(end);
   store_le<uint64_t>(end - 8, 0);  // padding, when there is any
   at += log::kEntryHeaderBytes;
   if (!extensions.empty()) std::memcpy(at, extensions.data(), extensions.size());

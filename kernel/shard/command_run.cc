@@ -6,6 +6,20 @@
 
 namespace heptane {
 
+namespace {
+
+// Events are short and were just put together out of words: taken word by word they come from where they are on their way
+// to the cache, and a wider load would wait for them to arrive.
+void copy_words(std::byte* to, Bytes bytes) {
+  constexpr size_t kShortBytes = 128;
+  size_t done = 0;
+  if (bytes.size() <= kShortBytes)
+    for (; done + 8 <= bytes.size(); done += 8) store_le<uint64_t>(to + done, load_le<uint64_t>(bytes.data() + done));
+  if (done < bytes.size()) std::memcpy(to + done, bytes.data() + done, bytes.size() - done);
+}
+
+}  // namespace
+
 void CommandRun::begin(Sequence sequence, LogTime time) {
   sequence_ = sequence;
   time_ = time;
@@ -38,7 +52,7 @@ void CommandRun::reset_reply() {
 
 void CommandRun::apply(StateMachine& machine, const Command& command) {
   const MachineId before = running_;
-  running_ = machine.id();
+  running_ = command.machine;
   machine.apply(command, effects_);
   running_ = before;
 }
@@ -110,7 +124,7 @@ uint32_t CommandRun::store(Bytes bytes) {
   const size_t begin = arena_bytes_;
   arena_bytes_ += bytes.size();
   if (arena_bytes_ > arena_.size()) arena_.resize(std::max(arena_bytes_, 2 * arena_.size()));
-  if (!bytes.empty()) std::memcpy(arena_.data() + begin, bytes.data(), bytes.size());
+  copy_words(arena_.data() + begin, bytes);
   return static_cast<uint32_t>(begin);
 }
 

@@ -1,5 +1,5 @@
 // The commit role: writes and syncs one batch at a time and moves the watermark. One more batch may wait behind the one in
-// flight, so that a full one follows without a turn of the shard. Decides nothing.
+// flight, so that one worth a write follows without a turn of the shard. Decides nothing.
 //
 // Invariant: the watermark moves only after the log said `synced`. After an error it never moves again and `on_fatal` is
 // called once: the process must end without acknowledging (log.md, Recovery 5).

@@ -286,17 +286,19 @@ bool Shard::take_requests() {
   for (size_t i = 0; i < links_.size(); ++i) {
     ShardLink& link = *links_[(next_link_ + i) % links_.size()];
     bool answered = false;
+    uint64_t payload_bytes = 0;
     ShardRequest* request = nullptr;
     while (taken < options_.requests_per_turn && (request = link.requests.front()) != nullptr) {
       const auto* submission = std::get_if<Submission>(&request->body);
-      const size_t payload_bytes = submission == nullptr ? 0 : submission->payload.size();
+      const size_t bytes = submission == nullptr ? 0 : submission->payload.size();
       if (take(link, *request) == Taken::stalled) break;
-      link.request_bytes.fetch_sub(payload_bytes, std::memory_order_relaxed);
+      payload_bytes += bytes;
       link.requests.pop();
       answered = true;
       ++taken;
     }
     if (request != nullptr && taken >= options_.requests_per_turn) more = true;
+    if (payload_bytes > 0) link.request_bytes.fetch_sub(payload_bytes, std::memory_order_relaxed);
     if (answered && link.wake_io) link.wake_io();
   }
   if (!links_.empty()) next_link_ = (next_link_ + 1) % links_.size();
@@ -341,9 +343,9 @@ std::unique_ptr<QueryInSlices> Shard::begin_query(const QueryRequest& question) 
   return slot->machine->begin_query(Query{question.type, question.payload.view(), question.principal});
 }
 
-void Shard::answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply reply) {
+void Shard::answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply&& reply) {
   if (link == nullptr) return;
-  const bool pushed = link->gated.try_push(ShardReply{gate, session, request, std::move(reply)});
+  const bool pushed = link->gated.try_emplace(gate, session, request, std::move(reply));
   HEPTANE_ASSERT(pushed, "the I/O side asked for more than its ring holds");
 }
 
@@ -380,19 +382,19 @@ std::optional<Reply> Shard::machine_refusal(MachineId machine, CommandType type)
   const MachineTable::Slot* slot = machines_.find(machine);
   if (slot == nullptr)
     return refusal(Errc::not_found, "no module with machine " + std::to_string(machine) + " is switched on");
-  if (slot->machine->relieves(type)) return std::nullopt;
-  if (disk_full()) return refusal(Errc::no_space, "the disk is nearly full: delete streams or make room");
-  if (slot->machine->memory_bytes() > options_.machine_memory_budget_bytes)
+  const bool disk_is_full = disk_full();
+  const bool machine_is_full = slot->machine->memory_bytes() > options_.machine_memory_budget_bytes;
+  const bool kernel_is_full = kernel_.memory_bytes() > options_.machine_memory_budget_bytes;
+  if ((!disk_is_full && !machine_is_full && !kernel_is_full) || slot->machine->relieves(type)) return std::nullopt;
+  if (disk_is_full) return refusal(Errc::no_space, "the disk is nearly full: delete streams or make room");
+  if (machine_is_full)
     return refusal(Errc::overloaded, "the module's memory budget is used up: delete something or raise it");
-  if (kernel_.memory_bytes() > options_.machine_memory_budget_bytes)
-    return refusal(Errc::overloaded,
-                   "timers and idempotency keys of the last 24 hours use up the memory budget: raise "
-                   "limits.machine_memory, or wait");
-  return std::nullopt;
+  return refusal(Errc::overloaded,
+                 "timers and idempotency keys of the last 24 hours use up the memory budget: raise "
+                 "limits.machine_memory, or wait");
 }
 
 std::optional<Reply> Shard::repeated_reply(const Submission& submission) const {
-  if (!submission.idempotency) return std::nullopt;
   const IdempotencyTable::Result* first =
       kernel_.idempotency.find(submission.principal.id, submission.machine, *submission.idempotency);
   if (first == nullptr) return std::nullopt;
@@ -421,7 +423,8 @@ bool Shard::denied(const Submission& submission) const {
 }
 
 bool Shard::answer_without_log(ShardLink* link, SessionId session, RequestId request, const Submission& submission) {
-  std::optional<Reply> reply = repeated_reply(submission);
+  std::optional<Reply> reply;
+  if (submission.idempotency) reply = repeated_reply(submission);
   if (!reply && submission.chain != 0) reply = chain_refusal(link, session, submission.chain);
   if (!reply) reply = admission_refusal(submission);
   if (!reply && denied(submission))
@@ -670,13 +673,15 @@ bool Shard::gathering() {
 
 // True: the batch is held open, and another turn should come at once.
 bool Shard::hand_over_when_due() {
-  if (halted_ || growing_ == nullptr || committer_.outstanding() > 0) return false;
+  if (halted_ || growing_ == nullptr) return false;
+  const bool ready = growing_->body_bytes() + streams_->packed_bytes() >= options_.batch_ready_bytes;
+  if (committer_.outstanding() > (ready ? 1 : 0)) return false;
   if (growing_->command_count() == 0 && growing_->empty()) {
     free_.push_back(growing_);  // all its commands were refused
     growing_ = nullptr;
     return false;
   }
-  if (gather_target_ > 0 && gathering()) return true;
+  if (!ready && gather_target_ > 0 && gathering()) return true;
   hand_over_growing(0);
   return false;
 }

@@ -26,6 +26,9 @@ namespace heptane {
 struct ShardOptions {
   ShardId id = 0;
   size_t batch_target_bytes = log::kBatchTargetBytes;
+  // A growing batch of this size is handed over behind the one being synced: it is worth a write of its own, and the commit
+  // goes on to it without waiting for a turn of the shard.
+  size_t batch_ready_bytes = size_t{1} << 20;
   size_t payload_limit_bytes = log::kPayloadLimitBytes;
   uint32_t requests_per_turn = 4096;
   uint64_t machine_memory_budget_bytes = uint64_t{4} << 30;
@@ -175,7 +178,7 @@ class Shard {
                             const log::BatchPlace& place);
   std::string first_difference(const log::BatchView& batch);
   void replay_views(const log::EntryView& entry, const Command& command, Epoch epoch, const log::BatchPlace& place);
-  void answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply reply);
+  void answer(ShardLink* link, Sequence gate, SessionId session, RequestId request, Reply&& reply);
   void query(ShardLink& link, SessionId session, RequestId request, QueryRequest& query);
   std::unique_ptr<QueryInSlices> begin_query(const QueryRequest& query);
   void subscribe(ShardLink& link, SessionId session, const SubscribeRequest& request);

@@ -8,6 +8,20 @@ namespace {
 constexpr size_t kSparePacks = 64;
 constexpr uint64_t kPackOverheadBytes = log::kEntryHeaderBytes + kRecordBatchHeaderBytes + 16;
 constexpr int64_t kNsPerMs = 1'000'000;
+constexpr size_t kVarint32Bytes = 5;
+
+std::byte* put_varint(std::byte* at, uint32_t value) {
+  for (; value >= 0x80; value >>= 7) *at++ = static_cast<std::byte>(value | 0x80);
+  *at++ = static_cast<std::byte>(value);
+  return at;
+}
+
+// Both numbers at once: this runs for every event.
+void add_cause(ByteWriter& causes, uint32_t command_delta, Ordinal ordinal) {
+  std::byte bytes[2 * kVarint32Bytes];
+  const std::byte* end = put_varint(put_varint(bytes, command_delta), ordinal);
+  causes.append({bytes, end});
+}
 }  // namespace
 
 EventPacker::Pack& EventPacker::pack_of(PartitionId partition, Offset offset, int64_t timestamp_ms) {
@@ -32,8 +46,7 @@ void EventPacker::pack(const Event& event, Offset offset, LogTime time, uint32_t
   const int64_t timestamp_ms = time / kNsPerMs;
   Pack& pack = pack_of(event.partition, offset, timestamp_ms);
   pack.records.add(timestamp_ms, event.has_key, event.key, true, event.value);
-  pack.causes.varint(command_delta);
-  pack.causes.varint(ordinal);
+  add_cause(pack.causes, command_delta, ordinal);
   pack.max_timestamp_ms = std::max(pack.max_timestamp_ms, timestamp_ms);
   const uint64_t now_bytes = kPackOverheadBytes + pack.records.size_bytes() + pack.causes.size();
   packed_bytes_ += now_bytes - pack.counted_bytes;

@@ -90,6 +90,9 @@ bool read_headers(ByteReader& reader, uint32_t count) {
   return true;
 }
 
+// Most of the seven numbers in a record are small.
+size_t size_of_varint(uint64_t value) { return value < 0x80 ? 1 : value < 0x4000 ? 2 : varint_size(value); }
+
 std::byte* put_varint(std::byte* at, uint64_t value) {
   for (; value >= 0x80; value >>= 7) *at++ = static_cast<std::byte>(value | 0x80);
   *at++ = static_cast<std::byte>(value);
@@ -174,12 +177,12 @@ void RecordBatchBuilder::add(int64_t timestamp_ms, bool has_key, Bytes key, bool
   if (!has_key) key = {};
   if (!has_value) value = {};
   // The length comes first, so every part is measured before any is written: one growth, no copy of the record.
-  const size_t body_bytes = 1 + varint_size(timestamp_delta) + varint_size(offset_delta) + varint_size(key_length) +
-                            key.size() + varint_size(value_length) + value.size() +
-                            varint_size(zigzag_encoded(header_count)) + headers.size();
+  const size_t body_bytes = 1 + size_of_varint(timestamp_delta) + size_of_varint(offset_delta) +
+                            size_of_varint(key_length) + key.size() + size_of_varint(value_length) + value.size() +
+                            size_of_varint(zigzag_encoded(header_count)) + headers.size();
   const uint64_t length = zigzag_encoded(static_cast<int64_t>(body_bytes));
   const size_t begin = out_.size();
-  out_.zeros(varint_size(length) + body_bytes);
+  out_.zeros(size_of_varint(length) + body_bytes);
   std::byte* at = put_varint(out_.at(begin), length);
   *at++ = std::byte{0};  // attributes
   at = put_varint(at, timestamp_delta);
