@@ -97,6 +97,14 @@ void register_shard(Server& server, Telemetry& telemetry) {
   telemetry.counter("heptane_slow_applies_total", "Commands whose apply() took longer than its budget",
                     value_of(counters.slow_applies_total));
   telemetry.counter("heptane_queries_total", "Queries answered", value_of(counters.queries_total));
+  const HeldCommands& held = server.shard().held_commands();
+  telemetry.gauge("heptane_commands_held", "Requests that wait for what a command needs of files, or behind one",
+                  [&held] { return static_cast<double>(held.held()); });
+  telemetry.counter("heptane_commands_held_total", "Commands that waited for the disk before they were applied",
+                    [&held] { return static_cast<double>(held.waited_total()); });
+  telemetry.counter("heptane_commands_held_refused_total",
+                    "Requests refused because too many wait for the disk, or because it did not answer",
+                    [&held] { return static_cast<double>(held.refused_total()); });
   telemetry.counter("heptane_reads_total", "Reads of records answered", value_of(counters.reads_total));
   telemetry.gauge("heptane_last_sequence", "Sequence of the last command applied",
                   [&server] { return static_cast<double>(server.shard().last_applied()); });

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,22 @@ struct FilePlace {
   std::function<bool(uint64_t done, uint64_t total)> on_progress{};
 };
 
+struct Command;
+
+// What apply() will read of files for one command, on its way into memory; it stays there as long as this lives.
+class Prefetch {
+ public:
+  enum class Step : uint8_t {
+    done,   // it is all there; what it led to may lack more: prefetch() again says so
+    more,   // another slice
+    waits,  // for the disk: another slice in a little while
+  };
+  virtual ~Prefetch() = default;
+  // Takes from `work` what it does: a row looked at in memory is 1, all of kWork is less than a millisecond. Below 1 it does nothing.
+  virtual Step step(int64_t& work) = 0;
+  static constexpr int64_t kWork = 8192;
+};
+
 class MachineFiles {
  public:
   virtual ~MachineFiles() = default;
@@ -38,6 +55,12 @@ class MachineFiles {
   virtual uint32_t verify(std::vector<std::string>& problems) const = 0;
   // The shard's: what idle_work() wants next is on its way from the disk. It is called again in a little while.
   virtual bool waits() const { return false; }
+  // The shard's: what apply() would read of files if it were given this command now; null: nothing. Whoever has the time holds
+  // the command back meanwhile (held_commands.h); apply() never depends on it. The payload may be malformed.
+  virtual std::unique_ptr<Prefetch> prefetch(const Command& command) const {
+    (void)command;
+    return nullptr;
+  }
 };
 
 }  // namespace heptane

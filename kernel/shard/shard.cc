@@ -67,6 +67,14 @@ Shard::Shard(ShardOptions options, Clock& clock, Committer& committer)
       committer_(committer),
       log_clock_(clock),
       run_(machines_, kernel_),
+      held_(
+          clock,
+          [this](ShardLink& link, ShardRequest& request, std::unique_ptr<Prefetch>& lacking) {
+            return take_now(link, request, lacking);
+          },
+          [this](ShardLink& link, const ShardRequest& request, const char* why) {
+            refuse_for_now(link, request, why);
+          }),
       queries_(
           clock, [this](const QueryRequest& query) { return begin_query(query); },
           [this](const RunningQueries::Asked& asked, Reply reply) {
@@ -145,11 +153,12 @@ bool Shard::run_once() {
   if (at_rest_ && !come_to_rest()) return false;  // a completion wakes this thread
   relieve_memory();
   const bool timers = fire_due_timers();
+  const bool held = held_.run_once(stopping_);
   const bool requests = take_requests();
   const bool gathers = hand_over_when_due();
   seal_when_idle();
   const bool queries = queries_.run_once(stopping_ || queries_refused_);
-  const bool busy = timers || requests || gathers || queries;
+  const bool busy = timers || held || requests || gathers || queries;
   return idle_work(busy) || busy;
 }
 
@@ -184,7 +193,7 @@ void Shard::snapshot_begun() {
 }
 
 int64_t Shard::next_deadline_ns() const {
-  int64_t deadline_ns = queries_.next_deadline_ns();
+  int64_t deadline_ns = std::min(queries_.next_deadline_ns(), held_.next_deadline_ns());
   if (idle_work_waits_ns_ != 0) deadline_ns = std::min(deadline_ns, idle_work_waits_ns_);
   if (!sealed_ && committer_.outstanding() == 0)
     deadline_ns = std::min(deadline_ns, last_hand_over_ns_ + options_.seal_after_idle_ns);
@@ -195,7 +204,8 @@ int64_t Shard::next_deadline_ns() const {
 }
 
 bool Shard::drained() const {
-  return growing_ == nullptr && committer_.outstanding() == 0 && sealed_ && internal_.empty() && queries_.empty();
+  return growing_ == nullptr && committer_.outstanding() == 0 && sealed_ && internal_.empty() && held_.empty() &&
+         queries_.empty();
 }
 
 bool Shard::submit_internal(Submission submission) {
@@ -307,8 +317,17 @@ bool Shard::take_requests() {
 
 Shard::Taken Shard::take(ShardLink& link, ShardRequest& request) {
   if (halted_) return Taken::stalled;
+  if (held_.follow(link, request)) return Taken::yes;
+  std::unique_ptr<Prefetch> lacking;
+  const Taken taken = take_now(link, request, lacking);
+  if (taken != Taken::lacks) return taken;
+  held_.hold(link, std::move(request), std::move(lacking));
+  return Taken::yes;
+}
+
+Shard::Taken Shard::take_now(ShardLink& link, ShardRequest& request, std::unique_ptr<Prefetch>& lacking) {
   if (const auto* submission = std::get_if<Submission>(&request.body))
-    return take_submission(&link, request.session, request.request, *submission);
+    return take_submission(&link, request.session, request.request, *submission, &lacking);
   if (auto* question = std::get_if<QueryRequest>(&request.body)) {
     query(link, request.session, request.request, *question);
   } else if (const auto* read = std::get_if<ReadRequest>(&request.body)) {
@@ -422,6 +441,14 @@ bool Shard::denied(const Submission& submission) const {
          std::find(guard_.denied.begin(), guard_.denied.end(), command_digest(submission)) != guard_.denied.end();
 }
 
+void Shard::refuse_for_now(ShardLink& link, const ShardRequest& request, const char* why) {
+  const auto* submission = std::get_if<Submission>(&request.body);
+  if (submission != nullptr) count_alone(counters_.refused_total);
+  if (submission != nullptr && submission->chain != 0)
+    broken_chains_.insert_or_assign({&link, request.session}, submission->chain);
+  answer(&link, last_applied_, request.session, request.request, refusal(Errc::overloaded, why));
+}
+
 bool Shard::answer_without_log(ShardLink* link, SessionId session, RequestId request, const Submission& submission) {
   std::optional<Reply> reply;
   if (submission.idempotency) reply = repeated_reply(submission);
@@ -432,13 +459,15 @@ bool Shard::answer_without_log(ShardLink* link, SessionId session, RequestId req
   if (!reply) return false;
   if (reply->error) count_alone(counters_.refused_total);
   const bool for_now = reply->error == Errc::overloaded || reply->error == Errc::no_space;
+  if (for_now) count_alone(counters_.overloaded_total);
   if (submission.chain != 0 && for_now) broken_chains_.insert_or_assign({link, session}, submission.chain);
   answer(link, last_applied_, session, request, std::move(*reply));
   return true;
 }
 
-Shard::Taken Shard::take_submission(ShardLink* link, SessionId session, RequestId request,
-                                    const Submission& submission) {
+// Of one that would be applied now. With `lacking` what it lacks of files is put there in place of that.
+Shard::Taken Shard::take_submission(ShardLink* link, SessionId session, RequestId request, const Submission& submission,
+                                    std::unique_ptr<Prefetch>* lacking) {
   if (halted_) return Taken::stalled;
   if (answer_without_log(link, session, request, submission)) return Taken::yes;
   extensions_.clear();
@@ -446,8 +475,33 @@ Shard::Taken Shard::take_submission(ShardLink* link, SessionId session, RequestI
   const uint64_t stored =
       log::kEntryHeaderBytes + extensions_.size() + submission.payload.size() + log::kEntryAlignment;
   if (!room_for(stored, stamp())) return Taken::stalled;
+  if (lacking != nullptr && (*lacking = prefetch(submission)) != nullptr) return Taken::lacks;
   run_live(link, session, request, submission);
   return Taken::yes;
+}
+
+// Of a transaction what the first operation lacks that lacks something: then the next one is asked.
+std::unique_ptr<Prefetch> Shard::prefetch(const Submission& submission) {
+  Command command{last_applied_ + 1, last_time_,           submission.machine,        submission.type,
+                  submission.kind,   submission.partition, submission.payload.view(), submission.principal};
+  if (submission.machine != machine_ids::kKernel) return prefetch(command);
+  if (submission.type != kTransact) return nullptr;
+  const Result<std::vector<Operation>> operations = decode_transact(submission.payload.view());
+  if (!operations) return nullptr;  // apply's to refuse
+  std::unique_ptr<Prefetch> lacking;
+  for (auto next = operations->begin(); next != operations->end() && lacking == nullptr; ++next) {
+    command.machine = next->machine;
+    command.type = next->type;
+    command.payload = next->payload;
+    lacking = prefetch(command);
+  }
+  return lacking;
+}
+
+std::unique_ptr<Prefetch> Shard::prefetch(const Command& command) {
+  MachineTable::Slot* slot = machines_.find(command.machine);
+  const MachineFiles* files = slot == nullptr ? nullptr : slot->machine->files();
+  return files == nullptr ? nullptr : files->prefetch(command);
 }
 
 // Commands of one turn came together: a stamp serves the next few as well.

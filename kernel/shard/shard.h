@@ -15,6 +15,7 @@
 
 #include "kernel/shard/command_run.h"
 #include "kernel/shard/committer.h"
+#include "kernel/shard/held_commands.h"
 #include "kernel/shard/log_clock.h"
 #include "kernel/shard/principal_check.h"
 #include "kernel/shard/running_queries.h"
@@ -134,6 +135,7 @@ class Shard {
   bool time_alarmed() const { return log_clock_.alarmed(); }
   const KernelState& kernel() const { return kernel_; }
   const ShardCounters& counters() const { return counters_; }
+  const HeldCommands& held_commands() const { return held_; }
 
   // Of all machines that have some.
   std::vector<MachineFiles*> machine_files() const;
@@ -150,14 +152,19 @@ class Shard {
     SessionId session;
     Offset from;
   };
-  enum class Taken : uint8_t { yes, stalled };
+  using Taken = HeldCommands::Taken;
 
   void take_completions();
   bool idle_work(bool busy);
   void on_durable(const Completed& completed);
   bool take_requests();
   Taken take(ShardLink& link, ShardRequest& request);
-  Taken take_submission(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
+  Taken take_now(ShardLink& link, ShardRequest& request, std::unique_ptr<Prefetch>& lacking);
+  Taken take_submission(ShardLink* link, SessionId session, RequestId request, const Submission& submission,
+                        std::unique_ptr<Prefetch>* lacking = nullptr);
+  std::unique_ptr<Prefetch> prefetch(const Submission& submission);
+  std::unique_ptr<Prefetch> prefetch(const Command& command);
+  void refuse_for_now(ShardLink& link, const ShardRequest& request, const char* why);
   bool denied(const Submission& submission) const;
   bool answer_without_log(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
   std::optional<Reply> machine_refusal(MachineId machine, CommandType type) const;
@@ -243,6 +250,7 @@ class Shard {
   int64_t idle_work_waits_ns_ = 0;  // until then, for the disk; 0: it does not
   std::vector<Alarm> alarms_;
   size_t next_link_ = 0;
+  HeldCommands held_;
   RunningQueries queries_;
   bool queries_refused_ = false;
   std::map<PartitionId, std::vector<Waiting>> waiting_;

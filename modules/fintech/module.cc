@@ -113,6 +113,9 @@ class FintechModule final : public server::Module {
                       [this] { return static_cast<double>(ledger_.recounts_total()); });
     telemetry.gauge("heptane_ledger_recount_differences", "Accounts and ledgers that the last recount found wrong",
                     [this] { return static_cast<double>(ledger_.recount_differences()); });
+    telemetry.counter("heptane_ledger_reads_in_apply_total",
+                      "Blocks of row files that commands read while they were applied, in replay too: the shard waited",
+                      [this] { return static_cast<double>(ledger_.reads_in_apply_total()); });
     telemetry.gauge("heptane_ledger_cache_bytes", "Memory of what queries have read and may read again; no state",
                     [this] { return static_cast<double>(ledger_.ledger().cache_bytes()); });
   }

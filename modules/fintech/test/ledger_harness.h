@@ -21,7 +21,7 @@ namespace heptane::fintech::test {
 
 class Harness {
  public:
-  enum class Rows : uint8_t { in_memory, in_files, in_shy_files };  // the last: shy_disk() says what it has at hand
+  enum class Rows : uint8_t { in_memory, in_files };  // shy_disk() says what it has at hand: everything, unless told
   explicit Harness(uint64_t seed = 1, uint32_t rows_per_file = kRowsPerFile, Rows rows = Rows::in_memory,
                    ShardOptions options = {})
       : random_(seed), log_(random_), rows_per_file_(rows_per_file), rows_(rows), options_(options) {
@@ -35,8 +35,7 @@ class Harness {
   }
   void open_files(LedgerMachine& machine) {
     if (rows_ == Rows::in_memory) return;
-    Disk& disk = rows_ == Rows::in_shy_files ? static_cast<Disk&>(shy_disk_) : disk_;
-    machine.files()->open({&disk, "rows", true, [this](const Error& error) { fatal_ = error; }});
+    machine.files()->open({&shy_disk_, "rows", true, [this](const Error& error) { fatal_ = error; }});
   }
   void write_files() {
     while (*machine_->files()->write_next()) continue;
@@ -54,9 +53,9 @@ class Harness {
     }
     shard_->run_once();
   }
-  void submit(CommandType type, Buffer payload, MachineId machine = kLedgerMachineId) {
-    const bool pushed =
-        link_->requests.try_push(ShardRequest{1, ++request_, streams::make_command(machine, type, std::move(payload))});
+  void submit(CommandType type, Buffer payload, MachineId machine = kLedgerMachineId, SessionId session = 1) {
+    const bool pushed = link_->requests.try_push(
+        ShardRequest{session, ++request_, streams::make_command(machine, type, std::move(payload))});
     HEPTANE_ASSERT(pushed, "the test submits more than the ring holds");
   }
   std::optional<ShardReply> any_reply() {

@@ -97,7 +97,7 @@ TEST(LedgerRecount, TheRecountComesToItsEndASliceAtATime) {
 
 // Neither that of a query nor the shard's own; posts read the pending transfers, too.
 TEST(LedgerRecount, ARecountLetsCommandsThroughWhileItWaitsForTheDisk) {
-  Harness harness(1, 1024, Harness::Rows::in_shy_files);
+  Harness harness(1, 1024, Harness::Rows::in_files);
   ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
   std::vector<Transfer> pending;
   std::vector<Transfer> posts;

@@ -87,6 +87,15 @@ class Ledger {
   // By the id's fingerprint alone, from memory: the one with the number may have another. NumberLists::kNone: there is none.
   uint32_t expected_number(Uint128 id) const;
 
+  // The same, and of each that may have it.
+  template <class Visit>
+  void visit_expected(Uint128 id, Visit visit) const {
+    (void)transfer_index_.find(id, [&](uint32_t number) {
+      if ((number & kFailedBit) == 0) visit(number);
+      return false;
+    });
+  }
+
   // Asks the processor for where expected_number() looks.
   void prefetch_transfer(Uint128 id) const { transfer_index_.prefetch(id); }
   // Asks the processor for what these events will touch.

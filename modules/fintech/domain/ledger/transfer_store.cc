@@ -16,13 +16,15 @@ TransferStore::TransferStore(uint32_t rows_per_file)
 }
 
 Transfer TransferStore::body(uint32_t number) const {
+  if (const Transfer* held = held_body(number)) return *held;
   if (const Transfer* kept = kept_pending(number)) return *kept;
   return bodies_[number];
 }
 
 bool TransferStore::has_id(uint32_t number, Uint128 id) const {
+  if (const Transfer* held = held_body(number)) return held->id == id;
   if (const Transfer* kept = kept_pending(number)) return kept->id == id;
-  return this->id(number) == id;
+  return keys_[number].id == id;
 }
 
 // Null: it is in memory anyway, or not pending.
@@ -87,11 +89,12 @@ void TransferStore::keep_pending(uint32_t first, uint32_t count) {
     if (status(number) == PendingStatus::pending) pending_.emplace(number, bodies_[number]);
 }
 
-uint32_t TransferStore::lower_bound(uint64_t timestamp) const {
-  const auto first_at = [timestamp](uint32_t low, uint32_t high, auto time_of) {
+template <class TimeOf>
+uint32_t TransferStore::first_not_before(uint64_t timestamp, TimeOf time_of) const {
+  const auto first_at = [timestamp](uint32_t low, uint32_t high, auto time_at) {
     while (low < high) {
       const uint32_t middle = low + (high - low) / 2;
-      if (time_of(middle) < timestamp)
+      if (time_at(middle) < timestamp)
         low = middle + 1;
       else
         high = middle;
@@ -101,8 +104,21 @@ uint32_t TransferStore::lower_bound(uint64_t timestamp) const {
   // Behind the last waypoint that is below, and not behind the next.
   const uint32_t next = first_at(0, waypoints_.size(), [this](uint32_t at) { return waypoints_[at].timestamp; });
   if (next == 0) return 0;
-  return first_at((next - 1) * kPerWaypoint + 1, std::min(next * kPerWaypoint, size()),
-                  [this](uint32_t at) { return this->timestamp(at); });
+  return first_at((next - 1) * kPerWaypoint + 1, std::min(next * kPerWaypoint, size()), time_of);
+}
+
+uint32_t TransferStore::lower_bound(uint64_t timestamp) const {
+  return first_not_before(timestamp, [this](uint32_t at) { return this->timestamp(at); });
+}
+
+std::optional<uint32_t> TransferStore::first_lacking(uint64_t timestamp) const {
+  std::optional<uint32_t> lacking;
+  const auto look_at = [&](uint32_t at) -> uint64_t {
+    if (!lacking && !at_hand(at)) lacking = at;
+    return lacking ? UINT64_MAX : this->timestamp(at);
+  };
+  if (const uint32_t at = first_not_before(timestamp, look_at); at < size()) look_at(at);
+  return lacking;
 }
 
 TransferStore::Numbers TransferStore::around(uint64_t timestamp_min, uint64_t timestamp_max) const {
@@ -161,7 +177,8 @@ uint64_t TransferStore::memory_bytes() const {
 }
 
 uint64_t TransferStore::cache_bytes() const {
-  uint64_t bytes = field_keys_.memory_bytes();
+  constexpr uint64_t kMapNode = 48 + sizeof(HeldBody);
+  uint64_t bytes = field_keys_.memory_bytes() + held_->size() * kMapNode;
   for (const rows::RowStore* store : stores()) bytes += store->cache_bytes();
   return bytes;
 }

@@ -5,10 +5,12 @@
 // Beside the files of bodies lie sorted runs of the fields that queries name (kernel/rows/run_store.h); of rows without runs
 // their keys are in memory once somebody has asked for them (field_keys.h).
 // In memory for each transfer: a byte (what became of it, whose balances it left) and a quarter (a waypoint for every 64). The
-// bodies of pending transfers that nothing has resolved are always there: apply() reads files for an id that exists alone.
+// bodies of pending transfers that nothing has resolved are always there: apply() reads files for an id that exists alone. What
+// a command will read of them can be taken into memory before (hold()).
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -65,7 +67,10 @@ class TransferStore {
   Uint128 id(uint32_t number) const { return keys_[number].id; }
   // Reads a file only when it says yes, or once in very many times.
   bool has_id(uint32_t number, Uint128 id) const;
-  uint64_t timestamp(uint32_t number) const { return keys_[number].timestamp; }
+  uint64_t timestamp(uint32_t number) const {
+    const Transfer* held = held_body(number);
+    return held != nullptr ? held->timestamp : keys_[number].timestamp;
+  }
   // Of all transfers, some at a time, in their order: `take(first, keys)`, see RowStore::scan.
   template <class Take>
   Result<bool> scan_keys(Take take) const {
@@ -88,6 +93,23 @@ class TransferStore {
     return at < size() && this->timestamp(at) == timestamp;
   }
 
+  // The first row that has_timestamp() would read of a file.
+  std::optional<uint32_t> first_lacking(uint64_t timestamp) const;
+
+  // Bodies that commands to come need, by number, with how often they are held: in memory until they are released as often.
+  struct HeldBody {
+    Transfer body;
+    uint32_t times;
+  };
+  using HeldBodies = std::map<uint32_t, HeldBody>;
+  // Outlives the store where somebody holds some.
+  const std::shared_ptr<HeldBodies>& held() const { return held_; }
+  // body(), id and timestamp read no file.
+  bool at_hand(uint32_t number) const {
+    return held_body(number) != nullptr ||
+           (bodies_.store().in_memory(number) != nullptr && keys_.store().in_memory(number) != nullptr);
+  }
+
   const rows::Rows<BalanceRow>& balances() const { return balances_; }
   void append_balance(const BalanceRow& row) { balances_.push_back(row); }
   void pop_balance() { balances_.pop_back(); }
@@ -106,7 +128,9 @@ class TransferStore {
   Numbers around(uint64_t timestamp_min, uint64_t timestamp_max) const;
 
   // For who must not wait for the disk, see RowStore::ready.
-  bool ready(uint32_t number) const { return kept_pending(number) != nullptr || bodies_.store().ready(number); }
+  bool ready(uint32_t number) const {
+    return held_body(number) != nullptr || kept_pending(number) != nullptr || bodies_.store().ready(number);
+  }
   bool balance_ready(uint32_t transfer, bool credit_side) const {
     return balances_.store().ready(balance_row(transfer, credit_side));
   }
@@ -146,7 +170,7 @@ class TransferStore {
 
   // What has come by commands alone: a budget of it refuses commands.
   uint64_t memory_bytes() const;
-  // What was read stays in, and keys that were asked for.
+  // What was read stays in, keys that were asked for and bodies that are held.
   uint64_t cache_bytes() const;
 
  private:
@@ -166,6 +190,13 @@ class TransferStore {
     marks_[number] = static_cast<uint8_t>((marks_[number] & ~kStatusBits) | static_cast<uint8_t>(status));
   }
   const Transfer* kept_pending(uint32_t number) const;
+  const Transfer* held_body(uint32_t number) const {
+    if (held_->empty()) return nullptr;
+    const auto found = held_->find(number);
+    return found == held_->end() ? nullptr : &found->second.body;
+  }
+  template <class TimeOf>
+  uint32_t first_not_before(uint64_t timestamp, TimeOf time_of) const;
   uint32_t balance_row(uint32_t transfer, bool credit_side) const;
   void keep_pending(uint32_t first, uint32_t count);
 
@@ -177,7 +208,8 @@ class TransferStore {
   Chunks<uint8_t> marks_;
   Chunks<Waypoint> waypoints_;
   uint32_t balances_due_ = 0;
-  std::map<uint32_t, Transfer> pending_;  // unresolved, whose bodies are in files
+  std::map<uint32_t, Transfer> pending_;                                     // unresolved, whose bodies are in files
+  const std::shared_ptr<HeldBodies> held_ = std::make_shared<HeldBodies>();  // no state
 };
 
 }  // namespace heptane::fintech

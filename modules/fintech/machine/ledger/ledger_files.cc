@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "kernel/base/assert.h"
+#include "modules/fintech/domain/ledger/transfer_fetch.h"
+#include "modules/fintech/machine/ledger/api.h"
 
 namespace heptane::fintech {
 
@@ -101,11 +103,47 @@ uint32_t LedgerFiles::verify(std::vector<std::string>& problems) const {
   return files;
 }
 
-void LedgerFiles::end_if_unreadable() const {
+bool LedgerFiles::end_if_unreadable() const {
   const std::optional<Error> damage = ledger_.take_damage();
-  if (!damage) return;
+  if (!damage) return false;
   HEPTANE_ASSERT(on_fatal_ != nullptr, damage->message.c_str());
   on_fatal_(*damage);
+  return true;
+}
+
+class LedgerFiles::Fetch final : public Prefetch {
+ public:
+  explicit Fetch(const LedgerFiles& files, TransferFetch fetch) : files_(files), fetch_(std::move(fetch)) {}
+
+  Step step(int64_t& work) override {
+    Slice slice{.left = work};
+    const Scanned scanned = fetch_.step(slice);
+    work = slice.left;
+    if (files_.end_if_unreadable()) return Step::waits;  // for the end: nothing is applied with it
+    return scanned == Scanned::done ? Step::done : scanned == Scanned::more ? Step::more : Step::waits;
+  }
+
+ private:
+  const LedgerFiles& files_;
+  TransferFetch fetch_;
+};
+
+std::unique_ptr<Prefetch> LedgerFiles::prefetch(const Command& command) const {
+  if (!ledger_.transfers().in_files()) return nullptr;
+  TransferFetch fetch(ledger_);
+  if (is_transfer_all(command.type)) {
+    if (const auto transfers = decode_transfers(command.payload))
+      for (const ScaledTransfer& each : *transfers)
+        fetch.add_transfers({reinterpret_cast<const std::byte*>(&each.transfer), sizeof each.transfer});
+  } else if (const OperationRow* row = find_operation(command.type);
+             row != nullptr && row->creates && command.payload.size() >= Caller::kBytes) {
+    if (const auto batches = parse_body(*row, command.payload.subspan(Caller::kBytes)))
+      batches->visit([&](Bytes batch) {
+        if (row->operation == Operation::create_accounts) return fetch.add_accounts(batch);
+        fetch.add_transfers(batch);
+      });
+  }
+  return fetch.empty() ? nullptr : std::make_unique<Fetch>(*this, std::move(fetch));
 }
 
 void LedgerFiles::save_rows(SnapshotWriter& writer) const {

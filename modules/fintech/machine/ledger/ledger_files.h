@@ -21,9 +21,11 @@ class LedgerFiles final : public MachineFiles {
   std::vector<uint32_t> durable() const override;
   Result<bool> write_next() override;
   uint32_t verify(std::vector<std::string>& problems) const override;
+  // Of the commands that create; ports of other machines read what they need themselves.
+  std::unique_ptr<Prefetch> prefetch(const Command& command) const override;
 
-  // Behind a command: ends the process when what the command read of the files was not there.
-  void end_if_unreadable() const;
+  // Behind what was read for a command: ends the process when that was not there. True: it ends.
+  bool end_if_unreadable() const;
 
   // Rows: of each store how many, the hashes of its full files and the rows behind them; then number, status and (of those
   // still pending) body of every transfer that is or was pending.
@@ -32,6 +34,7 @@ class LedgerFiles final : public MachineFiles {
   Result<void> restore_rows(SnapshotReader& reader);
 
  private:
+  class Fetch;
   void open_store(rows::RowStore& store, const rows::RowPlace& place) const;
   TransferStore& transfers() { return ledger_.stored_transfers(); }
 

@@ -50,7 +50,10 @@ constexpr std::byte kNothing[] = {static_cast<std::byte>(NoteForm::nothing)};
 
 void LedgerMachine::apply(const Command& command, Effects& effects) {
   ledger_.settle();  // what the commands before it made is final
+  const uint64_t blocks = ledger_.transfers().blocks_read();
   apply_one(command, effects);
+  const uint64_t read = ledger_.transfers().blocks_read() - blocks;
+  if (read != 0) reads_in_apply_total_.fetch_add(read, std::memory_order_relaxed);
   files_.end_if_unreadable();
 }
 

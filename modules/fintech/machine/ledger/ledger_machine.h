@@ -66,6 +66,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   const Assets& assets() const { return assets_; }
   // For metrics; any thread.
   uint64_t recounts_total() const { return recounts_total_.load(std::memory_order_relaxed); }
+  uint64_t reads_in_apply_total() const { return reads_in_apply_total_.load(std::memory_order_relaxed); }
   uint64_t recount_differences() const { return recount_differences_.load(std::memory_order_relaxed); }
 
  private:
@@ -123,6 +124,8 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   mutable RecountRow recounted_;
   mutable std::optional<std::string> alarm_;
   mutable std::string recount_damage_;  // what the last one could not read; it found nothing out
+  // deterministic: metrics read it, apply() never does; blocks of row files
+  std::atomic<uint64_t> reads_in_apply_total_{0};
   // deterministic: metrics read them, apply() never does
   mutable std::atomic<uint64_t> recounts_total_{0};
   // deterministic: likewise; accounts and ledgers, in the last one
