@@ -45,12 +45,18 @@ void write_actions(JsonWriter& out, const RuleDefinition& rule) {
     out.end_object();
   }
   if (rule.publish) out.key("publish").begin_object().key("topic").text(rule.publish->topic).end_object();
+  if (!rule.shadow) return;
+  out.key("shadow").begin_object().key("thing").text(rule.shadow->thing);
+  if (!rule.shadow->name.empty()) out.key("name").text(rule.shadow->name);
+  out.key("section").text(rule.shadow->reported ? "reported" : "desired");
+  if (!rule.shadow->version.empty()) out.key("version").text(rule.shadow->version);
+  out.end_object();
 }
 
 void write_counters(JsonWriter& out, const RuleCounters& counters) {
   out.key("inputs").unsigned_number(counters.inputs).key("transfers").unsigned_number(counters.transfers);
   out.key("repeats").unsigned_number(counters.repeats).key("appended").unsigned_number(counters.appended);
-  out.key("published").unsigned_number(counters.published);
+  out.key("published").unsigned_number(counters.published).key("shadows").unsigned_number(counters.shadows);
   out.key("dead_letters").unsigned_number(counters.dead_letters).key("lost").unsigned_number(counters.lost);
 }
 
@@ -75,6 +81,15 @@ RuleDefinition read_rule(JsonFields& fields, std::string_view name) {
   read_object(fields, "append", [&](JsonFields& inner) {
     rule.append.emplace().stream = inner.text("stream");
     rule.append->key = inner.text_or("key", "");
+  });
+  read_object(fields, "shadow", [&](JsonFields& inner) {
+    ShadowAction& shadow = rule.shadow.emplace();
+    shadow.thing = inner.text("thing");
+    shadow.name = inner.text_or("name", "");
+    const std::string_view section = inner.text_or("section", "reported");
+    if (section != "reported" && section != "desired") inner.fail("section must be reported or desired");
+    shadow.reported = section == "reported";
+    shadow.version = inner.text_or("version", "");
   });
   read_object(fields, "publish", [&](JsonFields& inner) { rule.publish.emplace().topic = inner.text("topic"); });
   return rule;
@@ -118,6 +133,12 @@ void write_trial(JsonWriter& out, const RuleDefinition& rule, const Trial& trial
     out.end_object();
   }
   if (!trial.topic.empty()) out.key("publish").begin_object().key("topic").text(trial.topic).end_object();
+  if (trial.shadow) {
+    out.key("shadow").begin_object().key("thing").text(trial.shadow->thing);
+    if (!trial.shadow->name.empty()) out.key("name").text(trial.shadow->name);
+    if (trial.shadow->version) out.key("version").unsigned_number(*trial.shadow->version);
+    out.end_object();
+  }
   out.end_object();
 }
 

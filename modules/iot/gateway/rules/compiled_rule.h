@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "kernel/streams/record_batch.h"
+#include "modules/iot/domain/devices/shadow.h"
 #include "modules/iot/domain/rules/sql.h"
 #include "modules/iot/machine/rules/rule_api.h"
 
@@ -29,6 +30,7 @@ struct Trial {
   std::string transfer_key{};
   std::string append_key{};
   std::string topic{};
+  std::optional<devices::ShadowRequest> shadow{};
 };
 
 class CompiledRule {
@@ -41,6 +43,8 @@ class CompiledRule {
 
  private:
   Result<void> act(const Message& message, const Row& row, Trial& trial) const;
+  // Of the row as it stands in the trial.
+  Result<devices::ShadowRequest> shadow_of(const Message& message, const Row& row, const std::string& state) const;
   Result<RuleMove> move_of(const Message& message, const Row& row, std::string& key) const;
 
   RuleDefinition rule_;
@@ -51,6 +55,9 @@ class CompiledRule {
   std::optional<Expression> id_;
   std::optional<Expression> append_key_;
   std::optional<Expression> topic_;
+  std::optional<Expression> thing_;
+  std::optional<Expression> shadow_name_;
+  std::optional<Expression> shadow_version_;
 };
 
 }  // namespace heptane::iot::rules

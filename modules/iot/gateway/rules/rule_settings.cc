@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kKeys =
     "name, sql, start, transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, transfer_id, "
-    "append_stream, append_key, publish_topic";
+    "append_stream, append_key, publish_topic, shadow_thing, shadow_name, shadow_section, shadow_version";
 
 template <class Number>
 bool put(std::string_view text, Number& into) {
@@ -40,6 +40,16 @@ std::string take_transfer(std::string_view key, std::string_view value, RuleDefi
   return std::string("there is no such key: the keys of a rule are ") + kKeys;
 }
 
+std::string take_shadow(std::string_view key, std::string_view value, RuleDefinition& rule) {
+  ShadowAction& shadow = of(rule.shadow);
+  if (key == "shadow_thing") return shadow.thing = value, "";
+  if (key == "shadow_name") return shadow.name = value, "";
+  if (key == "shadow_version") return shadow.version = value, "";
+  if (key != "shadow_section") return std::string("there is no such key: the keys of a rule are ") + kKeys;
+  shadow.reported = value == "reported";
+  return shadow.reported || value == "desired" ? "" : "say reported or desired";
+}
+
 std::string take(std::string_view key, std::string_view value, RuleDefinition& rule) {
   if (key == "name") return rule.name = value, "";
   if (key == "sql") return rule.sql = value, "";
@@ -50,7 +60,7 @@ std::string take(std::string_view key, std::string_view value, RuleDefinition& r
   if (key == "append_stream") return of(rule.append).stream = value, "";
   if (key == "append_key") return of(rule.append).key = value, "";
   if (key == "publish_topic") return of(rule.publish).topic = value, "";
-  return take_transfer(key, value, rule);
+  return key.starts_with("shadow_") ? take_shadow(key, value, rule) : take_transfer(key, value, rule);
 }
 
 Error wrong(const RuleDefinition& rule, const std::string& what) {
