@@ -17,6 +17,7 @@
 #include "bench/mqtt_clients.h"
 #include "bench/mqtt_retained.h"
 #include "bench/mqtt_return.h"
+#include "bench/mqtt_rules.h"
 #include "bench/mqtt_wire.h"
 #include "bench/raw_writer.h"
 #include "bench/report.h"
@@ -220,6 +221,7 @@ bool bench_mqtt(const Scratch& scratch) {
   if (wanted("idle")) add_idle_mqtt(scratch, descriptors, report);
   if (wanted("retained")) add_retained_mqtt(scratch, report);
   if (wanted("return")) add_return_mqtt(scratch, report);
+  if (wanted("rule")) add_rules_mqtt(scratch, report);
   if (wanted("reconnect")) add_reconnect_mqtt(scratch, report);
   return report.print();
 }

@@ -45,8 +45,10 @@ std::string ask(uint16_t port, const std::string& method_and_path, const std::st
   return answer;
 }
 
-std::vector<std::string> arguments_of(const std::string& directory, Security security) {
+std::vector<std::string> arguments_of(const std::string& directory, Security security,
+                                      const std::vector<std::string>& more) {
   std::vector<std::string> arguments = {"--set", "mqtt.max_inflight=1000", "--set", "limits.connections=19000"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
   if (security == Security::passwords) arguments.insert(arguments.end(), {"--auth", "--plain-on-loopback"});
   if (security == Security::tls) {
     const std::string files = std::filesystem::absolute(directory + "-tls");
@@ -67,8 +69,8 @@ std::string token_in(const std::string& text) {
 
 }  // namespace
 
-HeptaneBroker::HeptaneBroker(const std::string& directory, Security security)
-    : process_(directory, arguments_of(directory, security)) {
+HeptaneBroker::HeptaneBroker(const std::string& directory, Security security, const std::vector<std::string>& more)
+    : process_(directory, arguments_of(directory, security, more)) {
   if (security == Security::passwords) make_user();
 }
 

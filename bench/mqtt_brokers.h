@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "bench/heptane_process.h"
 #include "bench/mqtt_wire.h"
@@ -24,7 +25,8 @@ enum class Security : uint8_t { none, passwords, tls };
 
 class HeptaneBroker {
  public:
-  HeptaneBroker(const std::string& directory, Security security);
+  // `more`: arguments of the server.
+  HeptaneBroker(const std::string& directory, Security security, const std::vector<std::string>& more = {});
 
   pid_t pid() const { return process_.pid(); }
   uint16_t port() const;

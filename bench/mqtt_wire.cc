@@ -56,7 +56,7 @@ size_t header_bytes(Bytes packet) {
   return at + 1;
 }
 
-std::string topic_of(size_t publisher) { return "bench/" + std::to_string(publisher); }
+std::string topic_of(const std::string& root, size_t publisher) { return root + "/" + std::to_string(publisher); }
 
 }  // namespace
 
@@ -191,11 +191,14 @@ void MqttLoad::add_publisher(uint16_t port, size_t index) {
   Publisher& publisher = publishers_[index];
   publisher.fd = connect_mqtt(port, {"bench-p" + std::to_string(index), {}, {}});
   ByteWriter payload;
-  payload.be<uint32_t>(static_cast<uint32_t>(index));
-  payload.zeros(shape_.payload_bytes - payload.size());
+  payload.append(shape_.payload);
+  if (shape_.payload.empty()) {
+    payload.be<uint32_t>(static_cast<uint32_t>(index));
+    payload.zeros(shape_.payload_bytes - payload.size());
+  }
   for (size_t slot = 0; slot < shape_.in_flight; ++slot) {
     const ByteWriter one =
-        encode_mqtt_publish(topic_of(index), shape_.qos, static_cast<uint16_t>(slot + 1), payload.view());
+        encode_mqtt_publish(topic_of(shape_.said, index), shape_.qos, static_cast<uint16_t>(slot + 1), payload.view());
     publisher.ring.insert(publisher.ring.end(), one.view().begin(), one.view().end());
   }
   publisher.sent_ns.resize(shape_.in_flight);
@@ -205,7 +208,7 @@ void MqttLoad::add_publisher(uint16_t port, size_t index) {
 void MqttLoad::add_subscriber(uint16_t port, size_t index) {
   Connection& subscriber = subscribers_[index];
   subscriber.fd = connect_mqtt(port, {"bench-s" + std::to_string(index), {}, {}});
-  std::string filter = topic_of(shape_.spread == MqttShape::Spread::pairs ? index : 0);
+  std::string filter = topic_of(shape_.heard, shape_.spread == MqttShape::Spread::pairs ? index : 0);
   if (shape_.spread == MqttShape::Spread::shared) filter = "$share/bench/bench/+";
   subscribe_mqtt(subscriber.fd, filter, shape_.qos);
   watch(subscriber.fd, publishers_.size() + index);
@@ -331,7 +334,9 @@ void MqttLoad::take_message(Connection& subscriber, Bytes packet) {
     subscriber.acks.insert(subscriber.acks.end(), ack, ack + sizeof ack);
     at += 2;
   }
-  const auto from = load_be<uint32_t>(packet.data() + at);
+  // What a rule made of it does not say who published it: the subscriber does.
+  const auto from = shape_.payload.empty() ? size_t{load_be<uint32_t>(packet.data() + at)}
+                                           : static_cast<size_t>(&subscriber - &subscribers_.front());
   if (from >= publishers_.size()) give_up("the broker sends what nobody published");
   ++publishers_[from].arrived;
   ++delivered_;

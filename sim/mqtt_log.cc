@@ -353,7 +353,7 @@ void MqttLog::compare_retained(const BrokerMachine& broker, Checker& checker) co
                  std::to_string(retained_.size()));
   for (const auto& [topic, payload] : retained_) {
     const RetainedMessage* there = broker.retained().find(topic);
-    if (there == nullptr || there->payload != payload) checker.fail("another message is retained at " + topic);
+    if (there == nullptr || there->payload() != payload) checker.fail("another message is retained at " + topic);
   }
 }
 

@@ -428,16 +428,21 @@ class IotModule final : public server::Module {
   void deliver_rules(const Reply& reply) {
     if (!reply.ok()) return;
     const auto told = rules::decode_commit_reply(reply.payload);
-    if (!told || told->statuses.empty()) return;
+    if (!told) return;
+    if (told->shadows) release(*told->shadows, reply);
+    if (!told->statuses.empty()) release({told->partition, reply.numbers[0], told->statuses, told->messages}, reply);
+  }
+
+  void release(const rules::CommitReply::Told& told, const Reply& reply) {
     ByteWriter statuses;
-    for (const PublishStatus status : told->statuses) statuses.u8(static_cast<uint8_t>(status));
-    statuses.le<PartitionId>(told->partition);
+    for (const PublishStatus status : told.statuses) statuses.u8(static_cast<uint8_t>(status));
+    statuses.le<PartitionId>(told.partition);
     Reply published;
     published.sequence = reply.sequence;
     published.time = reply.time;
-    published.numbers = {static_cast<int64_t>(told->statuses.size()), reply.numbers[0]};
+    published.numbers = {static_cast<int64_t>(told.statuses.size()), told.first};
     published.payload = Buffer::take(statuses.release());
-    broker_->release_foreign(told->messages, told->statuses.size(), published);
+    broker_->release_foreign(told.messages, told.statuses.size(), published);
   }
 
   void open_series(const server::ServerFacts& facts) {

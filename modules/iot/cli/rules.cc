@@ -43,6 +43,10 @@ struct RulesArguments {
   std::string measurement;
   std::string tags;
   std::string time;
+  std::string thing;
+  std::string shadow_name;
+  std::string section = "reported";
+  std::string shadow_version;
 };
 using Run = int (*)(const RulesArguments&);
 
@@ -102,6 +106,14 @@ int drop(const RulesArguments& arguments) { return call(arguments, "DELETE", pat
 int pause(const RulesArguments& arguments) { return call(arguments, "POST", path_of(arguments) + "/pause", "{}"); }
 int resume(const RulesArguments& arguments) { return call(arguments, "POST", path_of(arguments) + "/resume", "{}"); }
 
+void write_shadow(JsonWriter& out, const RulesArguments& arguments) {
+  if (arguments.thing.empty()) return;
+  out.key("shadow").begin_object().key("thing").text(arguments.thing).key("section").text(arguments.section);
+  if (!arguments.shadow_name.empty()) out.key("name").text(arguments.shadow_name);
+  if (!arguments.shadow_version.empty()) out.key("version").text(arguments.shadow_version);
+  out.end_object();
+}
+
 // The members of the rule that the options say.
 void write_rule(JsonWriter& out, const RulesArguments& arguments) {
   out.key("sql").text(arguments.sql).key("start").text(arguments.earliest ? "earliest" : "latest");
@@ -117,6 +129,7 @@ void write_rule(JsonWriter& out, const RulesArguments& arguments) {
     out.end_object();
   }
   if (!arguments.publish.empty()) out.key("publish").begin_object().key("topic").text(arguments.publish).end_object();
+  write_shadow(out, arguments);
   if (arguments.database.empty()) return;
   out.key("series").begin_object().key("database").text(arguments.database);
   out.key("measurement").text(arguments.measurement);
@@ -172,6 +185,11 @@ void add_rule_options(CLI::App* command, const std::shared_ptr<RulesArguments>& 
   command->add_option("--tags", arguments->tags, "Columns that are tags: a,b; the others are fields")->needs(series);
   command->add_option("--time", arguments->time, "Expression: milliseconds since 1970; absent: when it came")
       ->needs(series);
+  CLI::Option* shadow = command->add_option("--shadow", arguments->thing, "Expression: rows update this thing's shadow");
+  command->add_option("--shadow-name", arguments->shadow_name, "Expression: the named one")->needs(shadow);
+  command->add_option("--section", arguments->section, "reported or desired")->capture_default_str()->needs(shadow);
+  command->add_option("--shadow-version", arguments->shadow_version, "Expression: only if it has this version")
+      ->needs(shadow);
 }
 
 }  // namespace
@@ -193,7 +211,7 @@ void add_rules(CLI::App& app, cli::Context& context) {
   named("resume", "Let a rule go on where it is; what is gone meanwhile is passed over and counted.", resume);
   CLI::App* declared = named("put", "Declare or change a rule.", put);
   add_rule_options(declared, arguments);
-  declared->add_option("--file", arguments->file, "JSON: sql, start, transfer, append, publish, series");
+  declared->add_option("--file", arguments->file, "JSON: sql, start, transfer, append, publish, shadow, series");
   declared->add_flag("--earliest", arguments->earliest, "From the first record of its stream, not from now on");
   CLI::App* tried = part("test", "What a rule would make of a message; nothing is kept.", test);
   add_rule_options(tried, arguments);

@@ -213,10 +213,9 @@ PublishStatus BrokerMachine::publish(const MessageView& message, LogTime now, Ef
   kept.expires = message.expiry_s.has_value();
   kept.expiry_s = message.expiry_s.value_or(0);
   kept.stored = now;
-  kept.client = message.client;
-  kept.properties = message.properties;
-  kept.payload = message.payload;
-  if (!retained_.room_for(message.topic, kept)) return PublishStatus::retained_full;
+  kept.set_texts(message.client, message.properties, message.payload);
+  const size_t overhead = version_ >= kLogicCaptures ? RetainedMessages::kOverheadBytes : RetainedMessages::kEarlierOverheadBytes;
+  if (!retained_.room_for(message.topic, kept, overhead)) return PublishStatus::retained_full;
   forget(message.topic, effects);
   if (kept.expires) kept.timer = effects.arm(kept.expires_at(), kExpireRetained, as_bytes(message.topic));
   undoable(message.topic);
@@ -296,7 +295,7 @@ void BrokerMachine::undoable(std::string_view topic) {
   const RetainedMessage* there = retained_.find(topic);
   std::optional<RetainedMessage> before;
   if (there != nullptr) before = *there;
-  if (there != nullptr) replaced_bytes_ += there->payload.size();
+  if (there != nullptr) replaced_bytes_ += there->payload().size();
   undo_.push_back([this, topic = std::string(topic), before = std::move(before)] {
     if (before)
       retained_.put(topic, *before);

@@ -13,36 +13,44 @@ MessageView view_of(std::string_view topic, const RetainedMessage& message) {
   view.retain = true;
   if (message.expires) view.expiry_s = message.expiry_s;
   view.topic = topic;
-  view.client = message.client;
-  view.properties = message.properties;
-  view.payload = message.payload;
+  view.client = message.client();
+  view.properties = message.properties();
+  view.payload = message.payload();
   return view;
 }
 }  // namespace
+
+void RetainedMessage::set_texts(std::string_view client, std::string_view properties, std::string_view payload) {
+  client_bytes_ = static_cast<uint32_t>(client.size());
+  properties_bytes_ = static_cast<uint32_t>(properties.size());
+  texts_.reserve(client.size() + properties.size() + payload.size());
+  texts_.assign(client).append(properties).append(payload);
+}
 
 const RetainedMessage* RetainedMessages::find(std::string_view topic) const {
   const auto found = messages_.find(topic);
   return found == messages_.end() ? nullptr : &found->second;
 }
 
-bool RetainedMessages::room_for(std::string_view topic, const RetainedMessage& message) const {
+bool RetainedMessages::room_for(std::string_view topic, const RetainedMessage& message, size_t overhead) const {
   const auto found = messages_.find(topic);
   const bool there = found != messages_.end();
-  const size_t freed = there ? topic.size() + found->second.bytes() : 0;
-  return messages_.size() + (there ? 0 : 1) <= kRetainedMax &&
-         bytes_ - freed + topic.size() + message.bytes() <= kRetainedBytesMax;
+  const size_t count = messages_.size() + (there ? 0 : 1);
+  const size_t freed = there ? topic.size() + found->second.text_bytes() : 0;
+  const size_t bytes = bytes_ - freed + topic.size() + message.text_bytes() + count * overhead;
+  return count <= kRetainedMax && bytes <= kRetainedBytesMax;
 }
 
 void RetainedMessages::put(std::string_view topic, RetainedMessage message) {
   remove(topic);
-  bytes_ += topic.size() + message.bytes();
+  bytes_ += topic.size() + message.text_bytes();
   messages_.emplace(std::string(topic), std::move(message));
 }
 
 void RetainedMessages::remove(std::string_view topic) {
   const auto found = messages_.find(topic);
   if (found == messages_.end()) return;
-  bytes_ -= found->first.size() + found->second.bytes();
+  bytes_ -= found->first.size() + found->second.text_bytes();
   messages_.erase(found);
 }
 
@@ -106,9 +114,9 @@ void RetainedMessages::save(SnapshotWriter& writer, uint64_t marks) const {
     writer.le<uint32_t>(message.expiry_s);
     writer.le<LogTime>(message.stored);
     writer.le<TimerId>(message.timer);
-    writer.text(message.client);
-    writer.text(message.properties);
-    writer.text(message.payload);
+    writer.text(message.client());
+    writer.text(message.properties());
+    writer.text(message.payload());
   }
 }
 
@@ -123,9 +131,9 @@ Result<void> RetainedMessages::restore(SnapshotReader& reader, uint64_t count) {
     message.expiry_s = reader.le<uint32_t>();
     message.stored = reader.le<LogTime>();
     message.timer = reader.le<TimerId>();
-    message.client = reader.text(kTextLimitBytes);
-    message.properties = reader.text(kTextLimitBytes);
-    message.payload = reader.text(kTextLimitBytes);
+    const std::string client = reader.text(kTextLimitBytes);
+    const std::string properties = reader.text(kTextLimitBytes);
+    message.set_texts(client, properties, reader.text(kTextLimitBytes));
     if (!reader.failed()) put(topic, std::move(message));
   }
   if (reader.failed() || messages_.size() != count) return Error{Errc::corrupt, "the broker's state is cut off"};

@@ -13,33 +13,45 @@
 
 namespace heptane::iot {
 
-struct RetainedMessage {
+// Its texts lie in one piece of memory: there may be a million.
+class RetainedMessage {
+ public:
   uint8_t qos = 0;
   bool expires = false;
   uint32_t expiry_s = 0;
   LogTime stored = 0;
   TimerId timer = 0;  // of its expiry; 0 = none
-  std::string client;
-  std::string properties;
-  std::string payload;
+
+  void set_texts(std::string_view client, std::string_view properties, std::string_view payload);
+  std::string_view client() const { return std::string_view(texts_).substr(0, client_bytes_); }
+  std::string_view properties() const { return std::string_view(texts_).substr(client_bytes_, properties_bytes_); }
+  std::string_view payload() const { return std::string_view(texts_).substr(client_bytes_ + properties_bytes_); }
+  size_t text_bytes() const { return texts_.size(); }
 
   LogTime expires_at() const { return stored + static_cast<LogTime>(expiry_s) * 1'000'000'000; }
-  size_t bytes() const { return kOverheadBytes + client.size() + properties.size() + payload.size(); }
-  static constexpr size_t kOverheadBytes = 256;  // of the entry, the map's node and the topic's string
+
+ private:
+  uint32_t client_bytes_ = 0;
+  uint32_t properties_bytes_ = 0;
+  std::string texts_;
 };
 
 class RetainedMessages {
  public:
   using Map = std::map<std::string, RetainedMessage, std::less<>>;
 
+  // A message's memory but for its topic and texts: the map's node, and what allocations round up. Earlier logic counted more.
+  static constexpr size_t kOverheadBytes = 192;
+  static constexpr size_t kEarlierOverheadBytes = 256;
+
   const RetainedMessage* find(std::string_view topic) const;
   // With what stands there already taken away.
-  bool room_for(std::string_view topic, const RetainedMessage& message) const;
+  bool room_for(std::string_view topic, const RetainedMessage& message, size_t overhead) const;
   void put(std::string_view topic, RetainedMessage message);
   void remove(std::string_view topic);
 
   size_t size() const { return messages_.size(); }
-  size_t bytes() const { return bytes_; }
+  size_t bytes() const { return bytes_ + messages_.size() * kOverheadBytes; }
   // Topics that the filter matches, in order, at most `most`, behind the query's; `last` was looked at last.
   struct Found {
     std::vector<std::string> topics;
@@ -56,7 +68,7 @@ class RetainedMessages {
 
  private:
   Map messages_;
-  size_t bytes_ = 0;
+  size_t bytes_ = 0;  // of topics and texts
 };
 
 }  // namespace heptane::iot

@@ -238,6 +238,17 @@ TEST_F(RulesMachineTest, ARunMovesThePositionWithItsEffects) {
   EXPECT_EQ(world.end("bills"), 2);
 }
 
+// What is refused within the run is refused: the position stays, and so does everything else.
+TEST_F(RulesMachineTest, NothingIsPassedOverWhereItCannotBeTold) {
+  world.make_stream("iot.rules");
+  world.append("iot.rules", "a client's");
+  ASSERT_TRUE(world.put(billing()).ok());
+  EXPECT_EQ(commit(0, 1, {{0, 10}}).error, Errc::exists);
+  EXPECT_EQ(world.rule("bill").cursors.at(0).next, 0);
+  EXPECT_EQ(world.rule("bill").counters.inputs, 0u);
+  EXPECT_EQ(credited(), 0u);
+}
+
 TEST_F(RulesMachineTest, WhatIsOwedUnderAKeyIsOwedOnce) {
   ASSERT_TRUE(world.put(billing()).ok());
   const Reply done = commit(0, 5, {{0, 10, "m1:1"}, {1, 10, "m1:1"}, {2, 11, "m1:1"}, {3, 7, "m1:2"}});

@@ -12,6 +12,14 @@
 using namespace heptane;
 using namespace heptane::iot::rules;
 
+namespace {
+std::optional<iot::devices::JsonTree> read_tree(std::string_view text) {
+  const auto document = http::JsonDocument::parse(std::string(text));
+  if (!document) return std::nullopt;
+  return iot::devices::tree_of((*document)->root());
+}
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const size_t cut = input.find('\n');
@@ -25,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto document = http::JsonDocument::parse(payload);
   iot::devices::JsonTree tree;
   if (document) tree = iot::devices::tree_of((*document)->root());
-  const Message message{"a/b/c", payload, document ? &tree : nullptr, 1, 2};
+  const Message message{"a/b/c", payload, document ? &tree : nullptr, 1, 2, read_tree};
   const auto row = compiled->run(message);
   if (!row || !*row) return 0;
   const std::string json = json_of(**row);

@@ -12,6 +12,11 @@ namespace {
 
 std::string text(const std::optional<Decimal>& number) { return number ? to_text(*number) : "none"; }
 Decimal number(std::string_view digits) { return *parse_decimal(digits); }
+std::optional<devices::JsonTree> read_tree(std::string_view json) {
+  const auto document = http::JsonDocument::parse(std::string(json));
+  if (!document) return std::nullopt;
+  return devices::tree_of((*document)->root());
+}
 
 TEST(RulesDecimal, ReadsNumbersAsTheyAreWritten) {
   for (const auto& [written, read] : std::initializer_list<std::pair<const char*, const char*>>{
@@ -89,7 +94,8 @@ class RulesSql : public testing::Test {
   std::string value(const std::string& expression, const std::string& payload = "{}") {
     const auto compiled = Expression::compile(expression, {});
     if (!compiled) return compiled.error().message;
-    const auto worth = compiled->evaluate(message(payload), {});
+    const Message about = message(payload);
+    const auto worth = compiled->evaluate(about, {});
     if (!worth) return "error " + worth.error().message;
     std::string out;
     write_value(out, *worth);
@@ -98,7 +104,8 @@ class RulesSql : public testing::Test {
   std::string selected(const std::string& sql, const std::string& payload) {
     const auto compiled = Select::compile(sql);
     if (!compiled) return compiled.error().message;
-    const auto row = compiled->run(message(payload));
+    const Message about = message(payload);
+    const auto row = compiled->run(about);
     if (!row) return "error " + row.error().message;
     return *row ? json_of(**row) : "no";
   }
@@ -106,7 +113,7 @@ class RulesSql : public testing::Test {
     payload_ = payload;
     const auto document = http::JsonDocument::parse(payload);
     if (document) tree_ = devices::tree_of((*document)->root());
-    return {"meters/m7/reading", payload_, document ? &tree_ : nullptr, 1'700'000'000'123, 42};
+    return {"meters/m7/reading", payload_, document ? &tree_ : nullptr, 1'700'000'000'123, 42, read_tree};
   }
 
  private:
@@ -158,6 +165,110 @@ TEST_F(RulesSql, Expressions) {
     EXPECT_EQ(value(expression, payload), worth) << expression;
 }
 
+TEST_F(RulesSql, TextsAndCases) {
+  for (const auto& [expression, worth] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"ltrim('  x ') || '|' || rtrim('  x ')", "\"x |  x\""},
+           {"ltrim('  ') || rtrim('  ')", "\"\""},
+           {"lpad('7', 3, '0')", "\"007\""},
+           {"rpad('grün', 7, 'ab')", "\"grünaba\""},
+           {"lpad('grün', 2)", "\"gr\""},
+           {"lpad('x', 3, 'ä')", "\"ääx\""},
+           {"lpad('x', 3, '')", "error at 1: a text is filled up by something"},
+           {"strpos('grün', 'n') || strpos('grün', 'x')", "\"40\""},
+           {"CASE 2 WHEN 1 THEN 'a' WHEN 2.0 THEN 'b' ELSE 'c' END", "\"b\""},
+           {"CASE 'x' WHEN 'y' THEN 1 ELSE 2 END", "2"},
+           {"CASE missing WHEN 1 THEN 1 WHEN NULL THEN 2 ELSE 3 END", "3"},
+           {"CASE 'x' WHEN 1 THEN 1 END", "error at 6: a text cannot be compared with a number by ="},
+           {"CASE 1 THEN 2 END", "at 8, near 'THEN': here stands WHEN"}})
+    EXPECT_EQ(value(expression), worth) << expression;
+}
+
+TEST_F(RulesSql, Json) {
+  const std::string payload = R"({"a":[10,{"b":"c"}],"i":1,"k":"i","raw":"{\"x\":[1.50,null]}","bad":"{"})";
+  for (const auto& [expression, worth] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"get(a, 0)", "10"},
+           {"get(get(a, i), 'b')", "\"c\""},
+           {"get(a, 7)", "null"},
+           {"get(a, 'b')", "null"},
+           {"get(i, 0)", "error at 1: argument 1 is a number, not an array or object"},
+           {"get(a, -1)", "error at 1: argument 2 is a whole number from 0 to 65536"},
+           {"length(a)", "2"},
+           {"json_decode(raw)", "{\"x\":[1.50,null]}"},
+           {"get(get(json_decode(raw), 'x'), 0) * 2", "3"},
+           {"get(get(json_decode(raw), 'x'), 1)", "null"},
+           {"json_decode(bad)", "error at 1: the text is no JSON"},
+           {"json_decode('7') + 1", "8"},
+           {"json_encode(k) || json_encode(a) || json_encode(missing)", R"("\"i\"[10,{\"b\":\"c\"}]null")"}})
+    EXPECT_EQ(value(expression, payload), worth) << expression;
+  // Of a message so much is decoded and no more: a tree is larger than its text.
+  const std::string large = R"({"t":")" + std::string(40'000, ' ') + "1\"}";
+  EXPECT_EQ(value("json_decode(t)", large), "1");
+  EXPECT_NE(value("json_decode(t) + json_decode(t)", large).find("decodes too much"), std::string::npos);
+}
+
+TEST_F(RulesSql, Times) {
+  for (const auto& [expression, worth] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"now() = timestamp()", "true"},
+           {"parse_time('yyyy-MM-dd HH:mm:ss.SSS Z', timestamp())", "\"2023-11-14 22:13:20.123 +0000\""},
+           {"parse_time('HH:mm ZZ', timestamp(), '-05:30')", "\"16:43 -05:30\""},
+           {"parse_time('yyyy ''at'' HH''h''', 0, 'UTC')", "\"1970 at 00h\""},
+           {"parse_time('dd''''MM', 0)", "\"01'01\""},
+           {"parse_time('yyyy-MM-dd', -1)", "\"1969-12-31\""},
+           {"parse_time('yyyy-MM-dd HH:mm:ss', -62135596800000)", "\"0001-01-01 00:00:00\""},
+           {"parse_time('yyyy', -62135596800001)", "error at 1: the time is not of the years 0001 to 9999"},
+           {"parse_time('yyyy-MM-dd HH:mm:ss.SSS', 253402300799999)", "\"9999-12-31 23:59:59.999\""},
+           {"parse_time('yyyy', 253402300800000)", "error at 1: the time is not of the years 0001 to 9999"},
+           {"parse_time('yyyy', 999999999999999999999999999999999999)",
+            "error at 1: the time is not of the years 0001 to 9999"},
+           {"parse_time('yy', 0)", "error at 1: the pattern has yy: there are yyyy MM dd HH mm ss S Z ZZ and 'texts'"},
+           {"parse_time('yyyy''x', 0)", "error at 1: the pattern's quote is not closed"},
+           {"parse_time('HH', 0, 'Europe/Paris')",
+            "error at 1: a zone is UTC or an offset such as +02:00: there are no names of zones"},
+           {"parse_time('HH', 1.5)", "error at 1: a time is a whole number: round() it"},
+           {"time_to_epoch('2020-04-03 09:45:18 +0100', 'yyyy-MM-dd HH:mm:ss Z')", "1585903518000"},
+           {"time_to_epoch('29.02.2024', 'dd.MM.yyyy')", "1709164800000"},
+           {"time_to_epoch('29.02.2023', 'dd.MM.yyyy')", "error at 1: there is no such date or time"},
+           {"time_to_epoch('2020-04-03x', 'yyyy-MM-dd')",
+            "error at 1: the text goes on behind the pattern yyyy-MM-dd"},
+           {"time_to_epoch('20-04-03', 'yyyy-MM-dd')", "error at 1: the text is no time of the pattern yyyy-MM-dd"},
+           {"time_to_epoch('0.0019', 's.SSSS')",
+            "error at 1: the pattern has s: there are yyyy MM dd HH mm ss S Z ZZ and 'texts'"},
+           {"time_to_epoch('00.0019', 'ss.SSSS')", "1"},
+           {"rfc3339_to_unix_ts('1970-01-01T00:00:01.5Z', 'nanosecond')", "1500000000"},
+           {"rfc3339_to_unix_ts('1969-12-31T23:59:59.5-00:00')", "-1"},
+           {"rfc3339_to_unix_ts('9999-12-31T23:59:59.999999999Z', 'nanosecond')", "253402300799999999999"},
+           {"rfc3339_to_unix_ts('2026-11-30T01:00:00+02:00', 'millisecond')", "1795993200000"},
+           {"rfc3339_to_unix_ts('2026-11-30')",
+            "error at 1: the text is no time as RFC 3339 writes it: 2026-11-30T12:00:00Z"},
+           {"rfc3339_to_unix_ts('2026-11-30T24:00:00Z')", "error at 1: there is no such date or time"},
+           {"unix_ts_to_rfc3339(1795993200)", "\"2026-11-29T23:00:00Z\""},
+           {"unix_ts_to_rfc3339(-1, 'millisecond')", "\"1969-12-31T23:59:59.999Z\""},
+           {"unix_ts_to_rfc3339(1, 'week')",
+            "error at 1: a unit is second, millisecond, microsecond or nanosecond"}})
+    EXPECT_EQ(value(expression), worth) << expression;
+}
+
+// What is written is read again as the same moment.
+TEST_F(RulesSql, TimesGoThereAndBack) {
+  SeededRandom random(11);
+  for (int i = 0; i < 2'000; ++i) {
+    const int64_t ms = static_cast<int64_t>(random.below(315'537'897'600'000)) - 62'135'596'800'000;
+    const std::string at = std::to_string(ms);
+    ASSERT_EQ(value("rfc3339_to_unix_ts(unix_ts_to_rfc3339(" + at + ", 'millisecond'), 'millisecond')"), at);
+    const std::string pattern = "'yyyy/MM/dd HH:mm:ss.SSS ZZ'";
+    ASSERT_EQ(value("time_to_epoch(parse_time(" + pattern + ", " + at + ", 'UTC'), " + pattern + ")"), at);
+  }
+}
+
+TEST_F(RulesSql, ThingsAreReadWhereTheyAreTold) {
+  const auto query = Select::compile("SELECT state FROM '$aws/things/+/shadow/update/documents'");
+  ASSERT_TRUE(query.ok()) << query.error().message;
+  EXPECT_FALSE(query->source().is_topics);
+  EXPECT_EQ(query->source().name, kShadowsSource);
+  EXPECT_EQ(query->source().keys, "$aws/things/+/shadow/update/documents");
+  EXPECT_EQ(selected("SELECT a FROM '$SYS/#'", "{}"), "at 15, near '$SYS/#': this is no topic filter");
+}
+
 TEST_F(RulesSql, WhatIsWrongWithAMessage) {
   EXPECT_EQ(value("kwh * 2", R"({"kwh":"5"})"),
             "error at 5: a text * a number: only numbers are reckoned with (number() reads a text)");
@@ -195,7 +306,7 @@ TEST_F(RulesSql, WrongSqlIsNamedWithItsPlace) {
            {"SELECT a FROM 'x' WHERE", "at 24: here stands a value: a field, a number, a 'text' or a function"},
            {"SELECT a FROM 'x' GROUP BY a", "at 19, near 'GROUP': a rule ends before this"},
            {"SELECT a; FROM 'x'", "at 9, near ';': this is no word of SQL"},
-           {"SELECT CASE a END AS b FROM 'x'", "at 13, near 'a': here stands WHEN"}}) {
+           {"SELECT CASE a END AS b FROM 'x'", "at 15, near 'END': here stands WHEN"}}) {
     EXPECT_EQ(selected(sql, "{}"), why) << sql;
   }
 }

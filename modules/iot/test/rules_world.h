@@ -17,6 +17,7 @@
 #include "modules/fintech/domain/ledger/multi_batch.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 #include "modules/iot/machine/broker_machine.h"
+#include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/rules/rules_machine.h"
 #include "modules/iot/machine/series/series_machine.h"
 #include "modules/iot/test/trail.h"
@@ -89,6 +90,23 @@ class RulesWorld {
                   {reinterpret_cast<const std::byte*>(&transfer), sizeof transfer});
   }
 
+  void make_thing(const std::string& name) {
+    devices::Thing thing;
+    thing.name = name;
+    const Reply made = run(devices::kDevicesMachineId, devices::kCreateThings, devices::encode_things({thing}));
+    ASSERT_TRUE(made.ok()) << made.message;
+  }
+  // Its document, without times.
+  std::string shadow(std::string_view thing, std::string_view name = "") const {
+    const devices::Shadow shadow = devices_->shadows().find(thing, name);
+    std::string out = std::to_string(shadow.version);
+    for (const auto* section : {&shadow.desired, &shadow.reported}) {
+      out += ' ';
+      if (*section) devices::write_json(out, **section);
+    }
+    return out;
+  }
+
   Reply put(const RuleDefinition& rule) { return run(kRulesMachineId, kPutRule, encode_put(rule, true)); }
   PartitionId partition(std::string_view stream, uint32_t index = 0) const {
     return *streams_->find_partition(stream, index);
@@ -132,10 +150,12 @@ class RulesWorld {
     trail_ = std::make_unique<iot::test::Trail>();
     ledger_ = std::make_unique<fintech::LedgerMachine>(0, fintech::kRowsPerFile);
     broker_ = std::make_unique<BrokerMachine>();
+    devices_ = std::make_unique<devices::DevicesMachine>();
     series_ = std::make_unique<series::SeriesMachine>();
     machine_ = std::make_unique<RulesMachine>();
-    for (StateMachine* machine : std::initializer_list<StateMachine*>{streams_.get(), trail_.get(), ledger_.get(),
-                                                                      broker_.get(), series_.get(), machine_.get()})
+    for (StateMachine* machine :
+         std::initializer_list<StateMachine*>{streams_.get(), trail_.get(), ledger_.get(), broker_.get(),
+                                              devices_.get(), series_.get(), machine_.get()})
       shard_->add_machine(*machine);
     shard_->set_streams(*streams_);
     shard_->attach(*link_);
@@ -157,6 +177,7 @@ class RulesWorld {
   std::unique_ptr<fintech::LedgerMachine> ledger_;
   std::unique_ptr<BrokerMachine> broker_;
   std::unique_ptr<series::SeriesMachine> series_;
+  std::unique_ptr<devices::DevicesMachine> devices_;
   std::unique_ptr<RulesMachine> machine_;
   Result<log::RecoveryReport> recovery_ = log::RecoveryReport{};
 };

@@ -316,6 +316,7 @@ ShadowOutcome reject(const ShadowRequest& request, ShadowFault fault, int64_t no
   Document out;
   out.number("code", row.code).text("message", text).number("timestamp", static_cast<uint64_t>(now_s));
   outcome.answers.push_back({topic_of(request, "rejected"), out.end(request.client_token)});
+  outcome.fault = std::move(text);
   return outcome;
 }
 

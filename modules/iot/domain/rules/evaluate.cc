@@ -57,34 +57,16 @@ class Evaluation {
       at = step_into(*at, step);
       if (at == nullptr) return Value{};
     }
-    return value_of(*at, node);
+    std::optional<Value> value = value_of(*at);
+    if (!value)
+      return wrong("the number in " + node.path.back().name + " has more than 36 digits, or 18 behind the point");
+    return std::move(*value);
   }
 
   static const devices::JsonTree* step_into(const devices::JsonTree& tree, const Node::Step& step) {
     if (step.name.empty()) return step.index < tree.items.size() ? &tree.items[step.index] : nullptr;
     const auto found = tree.members.find(step.name);
     return found == tree.members.end() ? nullptr : &found->second;
-  }
-
-  static Result<Value> value_of(const devices::JsonTree& tree, const Node& node) {
-    switch (tree.kind) {
-      case devices::TreeKind::null: return Value{};
-      case devices::TreeKind::no: return Value::of(false);
-      case devices::TreeKind::yes: return Value::of(true);
-      case devices::TreeKind::text: return Value::of(tree.text);
-      case devices::TreeKind::number: {
-        const auto number = parse_decimal(tree.text);
-        if (!number)
-          return wrong("the number in " + node.path.back().name + " has more than 36 digits, or 18 behind the point");
-        return Value::of(*number);
-      }
-      case devices::TreeKind::array:
-      case devices::TreeKind::object: break;
-    }
-    Value value;
-    value.kind = ValueKind::json;
-    value.json = &tree;
-    return value;
   }
 
   Result<Value> call(const Node& node) const {
@@ -203,12 +185,29 @@ class Evaluation {
     return any_null ? Value{} : Value::of(node.negated);
   }
 
+  // Of a condition, or (CASE x WHEN y) of a value that is compared.
+  Result<bool> is_chosen(size_t place, const std::optional<Value>& subject) const {
+    const Result<Value> one = subject ? of(place) : truth(place);
+    if (!one) return one.error();
+    if (!subject) return one->is(ValueKind::truth) && one->truth;
+    if (subject->is_null() || one->is_null()) return false;
+    const Result<int> order = compared(*subject, *one, "=");
+    if (!order) return order.error();
+    return *order == 0;
+  }
+
   Result<Value> choice(const Node& node) const {
-    size_t at = 0;
+    std::optional<Value> subject;
+    if (node.has_subject) {
+      Result<Value> value = of(node.args[0]);
+      if (!value) return value;
+      subject = std::move(*value);
+    }
+    size_t at = subject ? 1 : 0;
     for (; at + 1 < node.args.size(); at += 2) {
-      const Result<Value> condition = truth(node.args[at]);
-      if (!condition) return condition;
-      if (condition->is(ValueKind::truth) && condition->truth) return of(node.args[at + 1]);
+      const Result<bool> chosen = is_chosen(node.args[at], subject);
+      if (!chosen) return chosen.error();
+      if (*chosen) return of(node.args[at + 1]);
     }
     return at < node.args.size() ? of(node.args[at]) : Result<Value>(Value{});
   }

@@ -2,43 +2,44 @@
 
 #include <algorithm>
 
+#include "modules/iot/domain/rules/function_parts.h"
 #include "modules/iot/domain/topics/topics.h"
 
 namespace heptane::iot::rules {
 
-namespace {
-
-using Arguments = std::span<const Value>;
-
-Error wrong(std::string why) { return {Errc::invalid_argument, std::move(why)}; }
-
 Result<std::string_view> text_at(Arguments arguments, size_t at) {
   if (!arguments[at].is(ValueKind::text))
-    return wrong("argument " + std::to_string(at + 1) + " is " + kind_name(arguments[at].kind) + ", not a text");
+    return wrong_argument("argument " + std::to_string(at + 1) + " is " + kind_name(arguments[at].kind) +
+                          ", not a text");
   return std::string_view(arguments[at].text);
 }
 
 Result<Decimal> number_at(Arguments arguments, size_t at) {
   if (!arguments[at].is(ValueKind::number))
-    return wrong("argument " + std::to_string(at + 1) + " is " + kind_name(arguments[at].kind) + ", not a number");
+    return wrong_argument("argument " + std::to_string(at + 1) + " is " + kind_name(arguments[at].kind) +
+                          ", not a number");
   return arguments[at].number;
 }
 
-// A whole number of this range.
 Result<size_t> count_at(Arguments arguments, size_t at, size_t least, size_t most) {
   const Result<Decimal> number = number_at(arguments, at);
   if (!number) return number.error();
   const auto count = whole(*number);
   if (!count || *count < static_cast<Int128>(least) || *count > static_cast<Int128>(most))
-    return wrong("argument " + std::to_string(at + 1) + " is a whole number from " + std::to_string(least) + " to " +
-                 std::to_string(most));
+    return wrong_argument("argument " + std::to_string(at + 1) + " is a whole number from " + std::to_string(least) +
+                          " to " + std::to_string(most));
   return static_cast<size_t>(*count);
 }
 
-Result<Value> made(std::string text) {
-  if (text.size() > kTextBytesMax) return wrong("the text is longer than 64 KiB");
+Result<Value> made_text(std::string text) {
+  if (text.size() > kTextBytesMax) return wrong_argument("the text is longer than 64 KiB");
   return Value::of(std::move(text));
 }
+
+namespace {
+
+Error wrong(std::string why) { return wrong_argument(std::move(why)); }
+Result<Value> made(std::string text) { return made_text(std::move(text)); }
 
 // Of ASCII: what a letter's other case is elsewhere depends on whom one asks.
 template <char kFrom, char kTo>
@@ -51,21 +52,32 @@ Result<Value> shift_case(Arguments arguments, const Message&) {
   return Value::of(std::move(out));
 }
 
+enum class Sides : uint8_t { left = 1, right = 2, both = 3 };
+
+template <Sides kSides>
 Result<Value> trim(Arguments arguments, const Message&) {
-  const auto text = text_at(arguments, 0);
-  if (!text) return text.error();
-  const size_t first = text->find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return Value::of(std::string());
-  return Value::of(std::string(text->substr(first, text->find_last_not_of(" \t\r\n") - first + 1)));
+  constexpr std::string_view kSpace = " \t\r\n";
+  const auto given = text_at(arguments, 0);
+  if (!given) return given.error();
+  std::string_view text = *given;
+  if (kSides != Sides::right) text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
+  if (kSides != Sides::left) text.remove_suffix(text.size() - (text.find_last_not_of(kSpace) + 1));
+  return Value::of(std::string(text));
 }
 
 bool begins_character(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) != 0x80; }
 
-// In characters of UTF-8, and so is substr: no text is cut within one.
+int64_t characters_of(std::string_view text) { return std::count_if(text.begin(), text.end(), begins_character); }
+
+// In characters of UTF-8, and so is substr: no text is cut within one. Of an array or object: how many it has.
 Result<Value> length(Arguments arguments, const Message&) {
+  if (arguments[0].is(ValueKind::json)) {
+    const devices::JsonTree& tree = *arguments[0].json;
+    return Value::of(Decimal::of(static_cast<int64_t>(tree.items.size() + tree.members.size())));
+  }
   const auto text = text_at(arguments, 0);
   if (!text) return text.error();
-  return Value::of(Decimal::of(std::count_if(text->begin(), text->end(), begins_character)));
+  return Value::of(Decimal::of(characters_of(*text)));
 }
 
 // Where the character of this number, from 0, begins.
@@ -89,6 +101,28 @@ Result<Value> substr(Arguments arguments, const Message&) {
   }
   const std::string_view behind = text->substr(place_of(*text, *from - 1));
   return Value::of(std::string(behind.substr(0, place_of(behind, count))));
+}
+
+// To so many characters, by the third argument over and over; a longer text is cut off.
+template <Sides kSide>
+Result<Value> pad(Arguments arguments, const Message&) {
+  const auto text = text_at(arguments, 0);
+  const auto count = count_at(arguments, 1, 0, kTextBytesMax);
+  const auto by = arguments.size() > 2 ? text_at(arguments, 2) : Result<std::string_view>(std::string_view(" "));
+  if (!text) return text.error();
+  if (!count) return count.error();
+  if (!by) return by.error();
+  if (by->empty()) return wrong("a text is filled up by something");
+  std::string fill;
+  const auto has = static_cast<size_t>(characters_of(*text));
+  for (size_t missing = *count > has ? *count - has : 0; missing > 0 && fill.size() <= kTextBytesMax;) {
+    const std::string_view part = by->substr(0, place_of(*by, missing));
+    fill += part;
+    missing -= std::min(missing, static_cast<size_t>(characters_of(part)));
+    if (characters_of(part) == 0) return wrong("a text is filled up by characters");
+  }
+  const std::string_view kept = text->substr(0, place_of(*text, *count));
+  return made(kSide == Sides::left ? fill + std::string(kept) : std::string(kept) + fill);
 }
 
 Result<Value> concat(Arguments arguments, const Message&) {
@@ -167,6 +201,16 @@ Result<Value> contains(Arguments arguments, const Message&) {
   return Value::of(text->find(*part) != std::string_view::npos);
 }
 
+// In characters, from 1; 0: it is not there.
+Result<Value> strpos(Arguments arguments, const Message&) {
+  const auto text = text_at(arguments, 0);
+  const auto part = sought_at(arguments, 1);
+  if (!text) return text.error();
+  if (!part) return part.error();
+  const size_t found = text->find(*part);
+  return Value::of(Decimal::of(found == std::string_view::npos ? 0 : characters_of(text->substr(0, found)) + 1));
+}
+
 Result<Value> absolute(Arguments arguments, const Message&) {
   const auto number = number_at(arguments, 0);
   if (!number) return number.error();
@@ -228,14 +272,18 @@ Result<Value> payload(Arguments, const Message& message) {
   if (message.json == nullptr) return wrong("the message is no JSON");
   return made(std::string(message.payload));
 }
-Result<Value> timestamp(Arguments, const Message& message) { return Value::of(Decimal::of(message.timestamp_ms)); }
 Result<Value> offset(Arguments, const Message& message) { return Value::of(Decimal::of(message.offset)); }
 
 constexpr size_t kManyArguments = 16;
 constexpr Function kFunctions[] = {
     {"lower", 1, 1, false, shift_case<'A', 'a'>},
     {"upper", 1, 1, false, shift_case<'a', 'A'>},
-    {"trim", 1, 1, false, trim},
+    {"trim", 1, 1, false, trim<Sides::both>},
+    {"ltrim", 1, 1, false, trim<Sides::left>},
+    {"rtrim", 1, 1, false, trim<Sides::right>},
+    {"lpad", 2, 3, false, pad<Sides::left>},
+    {"rpad", 2, 3, false, pad<Sides::right>},
+    {"strpos", 2, 2, false, strpos},
     {"length", 1, 1, false, length},
     {"substr", 2, 3, false, substr},
     {"concat", 1, kManyArguments, false, concat},
@@ -258,16 +306,16 @@ constexpr Function kFunctions[] = {
     {"topic", 0, 1, false, topic},
     {"key", 0, 0, false, topic},
     {"payload", 0, 0, false, payload},
-    {"timestamp", 0, 0, false, timestamp},
     {"offset", 0, 0, false, offset},
 };
 
 }  // namespace
 
 const Function* find_function(std::string_view name) {
-  const auto* const found =
-      std::find_if(std::begin(kFunctions), std::end(kFunctions), [&](const Function& one) { return one.name == name; });
-  return found == std::end(kFunctions) ? nullptr : found;
+  for (const std::span<const Function> table : {std::span<const Function>(kFunctions), json_functions(), time_functions()})
+    for (const Function& one : table)
+      if (one.name == name) return &one;
+  return nullptr;
 }
 
 }  // namespace heptane::iot::rules

@@ -1,9 +1,12 @@
 // The functions of the rules' SQL, as a table. Arguments that are NULL make the result NULL, except where the function says
 // otherwise. Pure; any thread.
 //
-// Texts: lower upper trim length substr(text, from, count) concat replace(text, what, by) split(text, by, n) starts_with ends_with
-// contains. Numbers: abs floor ceil round(x, places) (half away from zero) round_even(x, places) trunc(x, places) least greatest.
-// Both: number(text) text(x) coalesce. The message: topic() topic(n), from 1, key() payload() timestamp() (ms) offset().
+// Texts: lower upper trim ltrim rtrim lpad rpad(text, count, by) length substr(text, from, count) strpos(text, part), from 1, concat
+// replace(text, what, by) split(text, by, n) starts_with ends_with contains. Numbers: abs floor ceil round(x, places) (half away
+// from zero) round_even(x, places) trunc(x, places) least greatest. Both: number(text) text(x) coalesce. JSON: get(value, name or
+// number) json_decode(text) json_encode(x) length. Time: timestamp() now() (ms) parse_time(pattern, ms, zone) time_to_epoch(text,
+// pattern) rfc3339_to_unix_ts(text, unit) unix_ts_to_rfc3339(number, unit). The message: topic() topic(n), from 1, key() payload()
+// offset().
 #pragma once
 
 #include <span>

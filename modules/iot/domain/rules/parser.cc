@@ -194,6 +194,8 @@ Parser::Parsed Parser::choice() {
     node.args.push_back(*one);
     return {};
   };
+  node.has_subject = !word().is_keyword("WHEN");
+  if (node.has_subject) HEPTANE_TRY(part());
   HEPTANE_TRY(expect_keyword("WHEN"));
   do {
     HEPTANE_TRY(part());

@@ -10,6 +10,7 @@ namespace heptane::iot::rules {
 namespace {
 
 constexpr size_t kStreamNameBytesMax = 249;
+constexpr std::string_view kThings = "$aws/things/";
 
 Result<Parser> parser_of(std::string_view text) {
   if (text.size() > kSqlBytesMax) return Error{Errc::too_large, "a rule's SQL has at most 8,192 bytes"};
@@ -42,8 +43,10 @@ Result<Source> source_of(Parser& parser) {
   const Word name = parser.take();
   if (!stream) {
     if (name.kind != WordKind::text) return wrong_at(name, "here stands a 'topic/filter', or STREAM and a \"name\"");
-    if (!valid_filter(name.text) || name.text.starts_with("$")) return wrong_at(name, "this is no topic filter");
-    return Source{true, name.text};
+    const bool of_things = name.text.starts_with(kThings);
+    if (!valid_filter(name.text) || (name.text.starts_with("$") && !of_things))
+      return wrong_at(name, "this is no topic filter");
+    return of_things ? Source{false, std::string(kShadowsSource), name.text} : Source{true, name.text};
   }
   const bool named = name.kind == WordKind::quoted_name || name.kind == WordKind::name;
   if (!named || name.text.empty() || name.text.size() > kStreamNameBytesMax)

@@ -1,15 +1,16 @@
 // The SQL of rules, compiled once: SELECT expressions FROM a topic filter or a stream, WHERE a condition. What is not said here is
 // an error that names the word and where it stands.
 //
-//   SELECT * | expression [AS name], ...  FROM 'topic/filter' | STREAM "name"  [WHERE condition]
+//   SELECT * | expression [AS name], ...  FROM 'topic/filter' | '$aws/things/filter' | STREAM "name"  [WHERE condition]
 //   expression: numbers (exact decimals), 'texts', TRUE, FALSE, NULL, fields of the JSON payload (a.b[0], "a b".c), names of
-//   columns, + - * / % ||, = <> != < <= > >=, IS [NOT] NULL, [NOT] IN (...), AND, OR, NOT, CASE WHEN ... THEN ... [ELSE ...] END,
-//   functions (functions.h).
+//   columns, + - * / % ||, = <> != < <= > >=, IS [NOT] NULL, [NOT] IN (...), AND, OR, NOT, CASE [x] WHEN ... THEN ... [ELSE ...]
+//   END, functions (functions.h).
 //
 // A field that is not there is NULL, and what is reckoned with NULL is NULL. Bounds: kSqlBytesMax of text, kNodesMax parts, nesting
 // kNestingMax, each part evaluated at most once a message, texts of kTextBytesMax and in all kMadeBytesMax a message. Pure; any thread.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,7 +36,9 @@ struct Message {
   const devices::JsonTree* json = nullptr;  // of the payload; null: it is no JSON
   int64_t timestamp_ms = 0;
   int64_t offset = 0;
+  std::optional<devices::JsonTree> (*read_json)(std::string_view text) = nullptr;  // null: no text is decoded
   mutable size_t made_bytes = 0;  // of texts so far, by all expressions over it
+  mutable std::vector<std::unique_ptr<devices::JsonTree>> decoded{};  // of texts that expressions decoded
 };
 
 // In the order of the columns.
@@ -72,7 +75,8 @@ struct Node {
   std::string operation{};   // of a binary one
   const Function* function = nullptr;
   size_t column = 0;
-  bool negated = false;  // IS NOT NULL, NOT IN
+  bool negated = false;      // IS NOT NULL, NOT IN
+  bool has_subject = false;  // CASE x: the first part is compared with those behind WHEN
 };
 using Nodes = std::vector<Node>;
 
@@ -90,9 +94,13 @@ class Expression {
   size_t root_ = 0;
 };
 
+// What is told of shadows is a stream of its own: topics of things below it are read there.
+constexpr std::string_view kShadowsSource = "iot.shadows";
+
 struct Source {
   bool is_topics = false;  // a topic filter; else the name of a stream
   std::string name;
+  std::string keys{};  // a topic filter: the stream's other records are none of the rule's; empty: all are
 };
 
 class Select {

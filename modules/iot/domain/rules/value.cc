@@ -2,6 +2,25 @@
 
 namespace heptane::iot::rules {
 
+std::optional<Value> value_of(const devices::JsonTree& tree) {
+  switch (tree.kind) {
+    case devices::TreeKind::null: return Value{};
+    case devices::TreeKind::no: return Value::of(false);
+    case devices::TreeKind::yes: return Value::of(true);
+    case devices::TreeKind::text: return Value::of(tree.text);
+    case devices::TreeKind::number: {
+      const auto number = parse_decimal(tree.text);
+      return number ? std::optional(Value::of(*number)) : std::nullopt;
+    }
+    case devices::TreeKind::array:
+    case devices::TreeKind::object: break;
+  }
+  Value value;
+  value.kind = ValueKind::json;
+  value.json = &tree;
+  return value;
+}
+
 const char* kind_name(ValueKind kind) {
   switch (kind) {
     case ValueKind::null: return "NULL";

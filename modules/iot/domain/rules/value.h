@@ -1,8 +1,9 @@
 // What an expression of a rule is worth: nothing (NULL), a truth, an exact number, a text, or a JSON array or object of the
-// message. A value that holds JSON lives as long as the message. Plain data; any thread.
+// message or of a text in it. A value that holds JSON lives as long as the Message. Plain data; any thread.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -28,6 +29,9 @@ struct Value {
   bool is_null() const { return kind == ValueKind::null; }
   bool is(ValueKind wanted) const { return kind == wanted; }
 };
+
+// A number that a rule cannot hold: nullopt.
+std::optional<Value> value_of(const devices::JsonTree& tree);
 
 const char* kind_name(ValueKind kind);
 // NULL is empty, a text itself, everything else its JSON.

@@ -31,6 +31,14 @@ std::string wide_text(fintech::Uint128 number) {
   return digits;
 }
 
+void write_shadow(JsonWriter& out, const ShadowAction& shadow) {
+  out.key("shadow").begin_object().key("thing").text(shadow.thing);
+  if (!shadow.name.empty()) out.key("name").text(shadow.name);
+  out.key("section").text(shadow.reported ? "reported" : "desired");
+  if (!shadow.version.empty()) out.key("version").text(shadow.version);
+  out.end_object();
+}
+
 void write_actions(JsonWriter& out, const RuleDefinition& rule) {
   if (rule.transfer) {
     const TransferAction& transfer = *rule.transfer;
@@ -45,6 +53,7 @@ void write_actions(JsonWriter& out, const RuleDefinition& rule) {
     out.end_object();
   }
   if (rule.publish) out.key("publish").begin_object().key("topic").text(rule.publish->topic).end_object();
+  if (rule.shadow) write_shadow(out, *rule.shadow);
   if (!rule.series) return;
   const SeriesAction& series = *rule.series;
   out.key("series").begin_object().key("database").text(series.database).key("measurement").text(series.measurement);
@@ -56,7 +65,7 @@ void write_actions(JsonWriter& out, const RuleDefinition& rule) {
 void write_counters(JsonWriter& out, const RuleCounters& counters) {
   out.key("inputs").unsigned_number(counters.inputs).key("transfers").unsigned_number(counters.transfers);
   out.key("repeats").unsigned_number(counters.repeats).key("appended").unsigned_number(counters.appended);
-  out.key("published").unsigned_number(counters.published);
+  out.key("published").unsigned_number(counters.published).key("shadows").unsigned_number(counters.shadows);
   out.key("dead_letters").unsigned_number(counters.dead_letters).key("lost").unsigned_number(counters.lost);
 }
 
@@ -88,6 +97,15 @@ RuleDefinition read_rule(JsonFields& fields, std::string_view name) {
     series.measurement = inner.text("measurement");
     series.tags = inner.text_or("tags", "");
     series.time = inner.text_or("time", "");
+  });
+  read_object(fields, "shadow", [&](JsonFields& inner) {
+    ShadowAction& shadow = rule.shadow.emplace();
+    shadow.thing = inner.text("thing");
+    shadow.name = inner.text_or("name", "");
+    const std::string_view section = inner.text_or("section", "reported");
+    if (section != "reported" && section != "desired") inner.fail("section must be reported or desired");
+    shadow.reported = section == "reported";
+    shadow.version = inner.text_or("version", "");
   });
   read_object(fields, "publish", [&](JsonFields& inner) { rule.publish.emplace().topic = inner.text("topic"); });
   return rule;
@@ -132,6 +150,12 @@ void write_trial(JsonWriter& out, const RuleDefinition& rule, const Trial& trial
   }
   if (!trial.line.empty()) out.key("series").begin_object().key("line").text(trial.line).end_object();
   if (!trial.topic.empty()) out.key("publish").begin_object().key("topic").text(trial.topic).end_object();
+  if (trial.shadow) {
+    out.key("shadow").begin_object().key("thing").text(trial.shadow->thing);
+    if (!trial.shadow->name.empty()) out.key("name").text(trial.shadow->name);
+    if (trial.shadow->version) out.key("version").unsigned_number(*trial.shadow->version);
+    out.end_object();
+  }
   out.end_object();
 }
 

@@ -57,6 +57,7 @@ bool may_act(HttpExchange& exchange, const RuleDefinition& rule) {
   if (rule.transfer && !may(exchange, "ledger", "transfers", Verb::create)) return false;
   if (rule.append && !may(exchange, "streams", rule.append->stream, Verb::write)) return false;
   if (rule.series && !may(exchange, "admin", "series/" + rule.series->database, Verb::write)) return false;
+  if (rule.shadow && !may(exchange, "admin", "devices", Verb::write)) return false;
   return !rule.publish || may(exchange, "mqtt", "#", Verb::write);
 }
 
@@ -240,7 +241,7 @@ Result<std::string> tried(std::string body, int64_t now_ms) {
   const int64_t timestamp_ms = fields.integer_or("timestamp_ms", now_ms, 0, INT64_MAX);
   HEPTANE_TRY(fields.finish());
   // Of SQL alone: what it selects.
-  const bool acts = rule.transfer || rule.append || rule.publish || rule.series;
+  const bool acts = rule.transfer || rule.append || rule.publish || rule.shadow || rule.series;
   if (!acts) rule.publish = PublishAction{"'test'"};
   HEPTANE_TRY(check_rule(rule));
   const Result<CompiledRule> compiled = CompiledRule::compile(rule);
@@ -276,6 +277,9 @@ constexpr std::string_view kActions =
     R"("stream":{"type":"string"},"key":{"type":"string"}}},)"
     R"("publish":{"type":"object","required":["topic"],"additionalProperties":false,"properties":{)"
     R"("topic":{"type":"string"}}},)"
+    R"("shadow":{"type":"object","required":["thing"],"additionalProperties":false,"properties":{)"
+    R"("thing":{"type":"string"},"name":{"type":"string"},"section":{"type":"string","enum":["reported","desired"]},)"
+    R"("version":{"type":"string"}}},)"
     R"("series":{"type":"object","required":["database","measurement"],"additionalProperties":false,"properties":{)"
     R"("database":{"type":"string"},"measurement":{"type":"string"},"tags":{"type":"string"},)"
     R"("time":{"type":"string"}}})";
@@ -301,13 +305,13 @@ const std::string& test_body() {
 const std::string& rule_schema() {
   static const std::string schema =
       R"({"type":"object","required":["name","version","sql","stream","start","state","created_ms","updated_ms",)"
-      R"("inputs","transfers","repeats","appended","published","dead_letters","lost"],"additionalProperties":false,)"
+      R"("inputs","transfers","repeats","appended","published","shadows","dead_letters","lost"],"additionalProperties":false,)"
       R"("properties":{"name":{"type":"string"},"version":{"type":"integer"},"stream":{"type":"string"},)" +
       std::string(kSaid) + std::string(kActions) +
       R"(,"state":{"type":"string","enum":["running","paused"]},"reason":{"type":"string"},)"
       R"("created_ms":{"type":"integer"},"updated_ms":{"type":"integer"},"inputs":{"type":"integer"},)"
       R"("transfers":{"type":"integer"},"repeats":{"type":"integer"},"appended":{"type":"integer"},)"
-      R"("published":{"type":"integer"},"dead_letters":{"type":"integer"},"lost":{"type":"integer"},)"
+      R"("published":{"type":"integer"},"shadows":{"type":"integer"},"dead_letters":{"type":"integer"},"lost":{"type":"integer"},)"
       R"("partitions":{"type":"array","items":{"type":"object","required":["partition","position","end","lag"],)"
       R"("additionalProperties":false,"properties":{"partition":{"type":"integer"},"position":{"type":"integer"},)"
       R"("end":{"type":"integer"},"lag":{"type":"integer"}}}}}})";
@@ -325,14 +329,14 @@ const std::string& rules_schema() {
 constexpr std::string_view kTrial =
     R"({"type":"object","required":["matches"],"additionalProperties":false,"properties":{"matches":{"type":"boolean"},)"
     R"("dead_letter":{"type":"string"},"row":{"type":"object"},"transfer":{"type":"object"},)"
-    R"("append":{"type":"object"},"publish":{"type":"object"},"series":{"type":"object"}}})";
+    R"("append":{"type":"object"},"publish":{"type":"object"},"shadow":{"type":"object"},"series":{"type":"object"}}})";
 
 http::RouteDoc put_doc() {
   return {"Declare or change a rule",
           "`sql` selects from a topic filter (which makes the stream `rule.NAME` over it) or from a stream that is "
-          "there; at least one of `transfer`, `append`, `publish` and `series` says what becomes of each row: their "
-          "values are expressions that see the columns; of a series, `tags` are names of columns. A changed rule goes "
-          "on where it is, unless it reads another stream. "
+          "there; at least one of `transfer`, `append`, `publish`, `shadow` and `series` says what becomes of each row: "
+          "their values are expressions that see the columns; of a series, `tags` are names of columns. A changed rule "
+          "goes on where it is, unless it reads another stream. "
           "`rules.put` in the audit trail.",
           {},
           {{rule_body()}},

@@ -5,6 +5,7 @@
 #include "kernel/net/http/json.h"
 #include "kernel/streams/view_batches.h"
 #include "modules/iot/domain/topics/topics.h"
+#include "modules/iot/gateway/devices/shadow_json.h"
 #include "modules/iot/gateway/devices/tree_json.h"
 #include "modules/iot/gateway/rules/series_point.h"
 
@@ -93,6 +94,12 @@ std::string_view position_of(const streams::RecordView& record) {
   return {};
 }
 
+std::optional<devices::JsonTree> read_tree(std::string_view text) {
+  const auto document = http::JsonDocument::parse(std::string(text));
+  if (!document) return std::nullopt;
+  return devices::tree_of((*document)->root());
+}
+
 struct Part {
   const char* what;
   const std::string* text;
@@ -140,6 +147,11 @@ Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
     parts.push_back({"series.measurement", &rule.series->measurement, &made.measurement_});
     parts.push_back({"series.time", &rule.series->time, &made.time_});
   }
+  if (rule.shadow) {
+    parts.push_back({"shadow.thing", &rule.shadow->thing, &made.thing_});
+    parts.push_back({"shadow.name", &rule.shadow->name, &made.shadow_name_});
+    parts.push_back({"shadow.version", &rule.shadow->version, &made.shadow_version_});
+  }
   for (const Part& part : parts) HEPTANE_TRY(compile_part(part, made.query_.columns()));
   return made;
 }
@@ -171,6 +183,26 @@ Result<std::string> CompiledRule::line_of(const Message& message, const Row& row
   const Result<std::string> measurement = text_of(*measurement_, message, row, "series.measurement", kInputTopicMax);
   if (!measurement) return measurement.error();
   return point_of(*measurement, rule_.series->tags, row, time.ms * kNsPerMs + time.ns);
+// As a device would write it: what is wrong with that is wrong with this.
+Result<devices::ShadowRequest> CompiledRule::shadow_of(const Message& message, const Row& row,
+                                                       const std::string& state) const {
+  const Result<std::string> thing = text_of(*thing_, message, row, "shadow.thing", devices::kNameLimitBytes);
+  if (!thing) return thing.error();
+  Result<std::string> name = std::string();
+  if (shadow_name_) name = text_of(*shadow_name_, message, row, "shadow.name", devices::kShadowNameBytesMax);
+  if (!name) return name.error();
+  for (const std::string* one : std::initializer_list<const std::string*>{&*thing, &*name})
+    if (!one->empty() && !devices::valid_name(*one)) return wrong("shadow: " + *one + " names no thing and no shadow");
+  std::string request = R"({"state":{")";
+  request += rule_.shadow->reported ? "reported" : "desired";
+  request += "\":" + state + "}";
+  if (shadow_version_) {
+    const Result<fintech::Uint128> version = number_of(*shadow_version_, message, row, "shadow.version");
+    if (!version) return version.error();
+    if (*version > static_cast<fintech::Uint128>(INT64_MAX)) return wrong("shadow.version is too large");
+    request += ",\"version\":" + std::to_string(static_cast<uint64_t>(*version));
+  }
+  return devices::read_shadow_request({*thing, *name, devices::ShadowOperation::update}, request + "}");
 }
 
 Result<void> CompiledRule::act(const Message& message, const Row& row, Trial& trial) const {
@@ -196,6 +228,11 @@ Result<void> CompiledRule::act(const Message& message, const Row& row, Trial& tr
     if (!line) return line.error();
     trial.line = std::move(*line);
   }
+  if (thing_) {
+    Result<devices::ShadowRequest> shadow = shadow_of(message, row, trial.row);
+    if (!shadow) return shadow.error();
+    trial.shadow = std::move(*shadow);
+  }
   return {};
 }
 
@@ -212,24 +249,27 @@ Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int
   devices::JsonTree tree;
   trial.is_json = document.ok();
   if (document) tree = devices::tree_of((*document)->root());
-  const Message message{topic, payload, document ? &tree : nullptr, timestamp_ms, offset};
+  const Message message{topic, payload, document ? &tree : nullptr, timestamp_ms, offset, read_tree};
   const Result<std::optional<Row>> row = query_.run(message);
   if (!row) return fault(row.error().message);
   if (!*row) return trial;
   trial.wanted = true;
-  const Result<void> done = act(message, **row, trial);
-  if (!done) return fault(done.error().message);
   trial.row = json_of(**row);
   if (trial.row.size() > kInputPayloadMax) return fault("what the rule selects is longer than 64 KiB");
+  const Result<void> done = act(message, **row, trial);
+  if (!done) return fault(done.error().message);
   return trial;
 }
 
 bool CompiledRule::append_input_of(const streams::RecordView& record, ByteWriter& out) const {
   const std::string_view topic = as_text(record.key).substr(0, kInputTopicMax);
+  const std::string& keys = query_.source().keys;
+  if (!keys.empty() && !matches(keys, topic)) return false;
   const std::string_view payload = as_text(record.value);
   Trial trial = try_on(topic, payload, record.timestamp_ms, record.offset);
   if (!trial.wanted) return false;
   RuleInput input;
+  ByteWriter shadow;
   input.offset = record.offset;
   input.topic = topic;
   if (payload.size() <= kInputPayloadMax) input.payload = payload;
@@ -246,6 +286,8 @@ bool CompiledRule::append_input_of(const streams::RecordView& record, ByteWriter
     input.append_key = trial.append_key;
     input.publish_topic = trial.topic;
     input.row = trial.row;
+    if (trial.shadow) devices::append_request(shadow, *trial.shadow);
+    input.shadow = as_text(shadow.view());
   }
   append_input(out, input);
   return true;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "kernel/streams/record_batch.h"
+#include "modules/iot/domain/devices/shadow.h"
 #include "modules/iot/domain/rules/sql.h"
 #include "modules/iot/machine/rules/rule_api.h"
 
@@ -30,6 +31,7 @@ struct Trial {
   std::string append_key{};
   std::string topic{};
   std::string line{};  // of a series
+  std::optional<devices::ShadowRequest> shadow{};
 };
 
 class CompiledRule {
@@ -43,6 +45,8 @@ class CompiledRule {
  private:
   Result<void> act(const Message& message, const Row& row, Trial& trial) const;
   Result<std::string> line_of(const Message& message, const Row& row) const;
+  // Of the row as it stands in the trial.
+  Result<devices::ShadowRequest> shadow_of(const Message& message, const Row& row, const std::string& state) const;
   Result<RuleMove> move_of(const Message& message, const Row& row, std::string& key) const;
 
   RuleDefinition rule_;
@@ -55,6 +59,9 @@ class CompiledRule {
   std::optional<Expression> topic_;
   std::optional<Expression> measurement_;
   std::optional<Expression> time_;
+  std::optional<Expression> thing_;
+  std::optional<Expression> shadow_name_;
+  std::optional<Expression> shadow_version_;
 };
 
 }  // namespace heptane::iot::rules

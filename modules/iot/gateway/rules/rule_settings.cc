@@ -11,7 +11,8 @@ namespace {
 
 constexpr const char* kKeys =
     "name, sql, start, transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, transfer_id, "
-    "append_stream, append_key, publish_topic, series_database, series_measurement, series_tags, series_time";
+    "append_stream, append_key, publish_topic, shadow_thing, shadow_name, shadow_section, shadow_version, series_database, "
+    "series_measurement, series_tags, series_time";
 
 template <class Number>
 bool put(std::string_view text, Number& into) {
@@ -40,6 +41,24 @@ std::string take_transfer(std::string_view key, std::string_view value, RuleDefi
   return std::string("there is no such key: the keys of a rule are ") + kKeys;
 }
 
+std::string take_series(std::string_view key, const std::string& value, RuleDefinition& rule) {
+  if (key == "series_database") return of(rule.series).database = value, "";
+  if (key == "series_measurement") return of(rule.series).measurement = value, "";
+  if (key == "series_tags") return of(rule.series).tags = value, "";
+  if (key == "series_time") return of(rule.series).time = value, "";
+  return std::string("there is no such key: the keys of a rule are ") + kKeys;
+}
+
+std::string take_shadow(std::string_view key, std::string_view value, RuleDefinition& rule) {
+  ShadowAction& shadow = of(rule.shadow);
+  if (key == "shadow_thing") return shadow.thing = value, "";
+  if (key == "shadow_name") return shadow.name = value, "";
+  if (key == "shadow_version") return shadow.version = value, "";
+  if (key != "shadow_section") return std::string("there is no such key: the keys of a rule are ") + kKeys;
+  shadow.reported = value == "reported";
+  return shadow.reported || value == "desired" ? "" : "say reported or desired";
+}
+
 std::string take(std::string_view key, std::string_view value, RuleDefinition& rule) {
   if (key == "name") return rule.name = value, "";
   if (key == "sql") return rule.sql = value, "";
@@ -50,11 +69,8 @@ std::string take(std::string_view key, std::string_view value, RuleDefinition& r
   if (key == "append_stream") return of(rule.append).stream = value, "";
   if (key == "append_key") return of(rule.append).key = value, "";
   if (key == "publish_topic") return of(rule.publish).topic = value, "";
-  if (key == "series_database") return of(rule.series).database = value, "";
-  if (key == "series_measurement") return of(rule.series).measurement = value, "";
-  if (key == "series_tags") return of(rule.series).tags = value, "";
-  if (key == "series_time") return of(rule.series).time = value, "";
-  return take_transfer(key, value, rule);
+  if (key.starts_with("series_")) return take_series(key, value, rule);
+  return key.starts_with("shadow_") ? take_shadow(key, value, rule) : take_transfer(key, value, rule);
 }
 
 Error wrong(const RuleDefinition& rule, const std::string& what) {

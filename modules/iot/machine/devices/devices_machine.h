@@ -13,6 +13,7 @@
 #include "kernel/shard/state_machine.h"
 #include "modules/iot/machine/devices/registry.h"
 #include "modules/iot/machine/devices/shadow_api.h"
+#include "modules/iot/machine/devices/shadow_changes.h"
 #include "modules/iot/machine/devices/shadows.h"
 
 namespace heptane::iot::devices {
@@ -48,6 +49,16 @@ class DevicesMachine final : public StateMachine {
   // Before the first command.
   void set_watch(ThingWatch& watch) { watch_ = &watch; }
 
+  // For other machines (shadow_commands.cc): what one changes in shadows within its own command. Before it changes anything:
+  // the stream that tells of them; nullopt: a client's stream stands in the way (kShadowsTaken).
+  static std::optional<PartitionId> shadows_view(const Command& command, Effects& effects);
+  // Behind everything that may refuse: keeps, tells and announces it, where the broker has room to. `first`: the first record.
+  struct ToldShadows {
+    ShadowReply reply;
+    Offset first = 0;
+  };
+  ToldShadows keep(const ShadowChanges& changes, PartitionId partition, const Command& command, Effects& effects);
+
   const Registry& registry() const { return registry_; }
   const Shadows& shadows() const { return shadows_; }
 
@@ -62,8 +73,7 @@ class DevicesMachine final : public StateMachine {
   // shadow_commands.cc
   void apply_shadow(const Command& command, Effects& effects);
   void apply_forget_shadow(const Command& command, Effects& effects);
-  ShadowOutcome judge(const ShadowRequest& request, int64_t now_s) const;
-  void keep(const ShadowRequest& request, const Shadow& shadow, LogTime now, Effects& effects);
+  void keep(const std::string& thing, const std::string& name, const Shadow& shadow, LogTime now, Effects& effects);
   void query_shadow(const Query& query, Reply& reply) const;
   void query_shadow_names(const Query& query, Reply& reply) const;
   void count() { things_count_.store(registry_.size(), std::memory_order_relaxed); }

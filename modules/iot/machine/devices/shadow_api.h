@@ -29,6 +29,7 @@ constexpr uint16_t kQueryShadowNames = 11;
 // Key = topic, value = payload.
 constexpr ViewId kShadowsView{kDevicesMachineId, 1};
 constexpr std::string_view kShadowsStream = "iot.shadows";
+constexpr const char* kShadowsTaken = "the stream iot.shadows was made by a client and has records: delete it";
 constexpr int64_t kShadowsRetentionMs = 7 * 24 * int64_t{3'600'000};
 constexpr int64_t kShadowsRetentionBytes = int64_t{1} << 30;
 

@@ -14,63 +14,53 @@ constexpr LogTime kNsPerSecond = 1'000'000'000;
 constexpr size_t kAnswersMax = 4;
 constexpr size_t kAnswerBytesMax = size_t{768} << 10;  // of one request, all together
 
-Buffer messages_of(const ShadowOutcome& outcome) {
-  ByteWriter out;
-  for (const ShadowAnswer& answer : outcome.answers) {
-    MessageView message;
-    message.qos = 1;
-    message.topic = answer.topic;
-    message.payload = answer.payload;
-    append_message(out, message);
-  }
-  return Buffer::take(out.release());
-}
-
 }  // namespace
 
-ShadowOutcome DevicesMachine::judge(const ShadowRequest& request, int64_t now_s) const {
-  if (request.fault != ShadowFault::none) return reject(request, request.fault, now_s);
-  if (!registry_.has(request.thing)) return reject(request, ShadowFault::no_thing, now_s);
-  const bool adds = request.operation == ShadowOperation::update && !shadows_.has(request.thing, request.name);
-  if (adds && shadows_.count(request.thing) >= kShadowsOfThing)
-    return reject(request, ShadowFault::too_many_shadows, now_s);
-  return answer_request(request, shadows_.find(request.thing, request.name), now_s);
+std::optional<PartitionId> DevicesMachine::shadows_view(const Command& command, Effects& effects) {
+  auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
+  const streams::StreamConfig config{kShadowsRetentionMs, kShadowsRetentionBytes};
+  return streams.ensure_view(kShadowsStream, kShadowsView, command.sequence, config);
+}
+
+DevicesMachine::ToldShadows DevicesMachine::keep(const ShadowChanges& changes, PartitionId partition,
+                                                 const Command& command, Effects& effects) {
+  const Effects::Turn turn(effects, kDevicesMachineId);
+  for (const auto& [key, shadow] : changes.changed()) keep(key.first, key.second, shadow, command.time, effects);
+  ToldShadows told{{partition, {}, Buffer::copy_of(changes.messages()), {}}, effects.next_offset(partition)};
+  effects.emit_view(partition, changes.answers());
+  effects.log_result(told.reply.messages.view());
+  told.reply.statuses = effects.port<BrokerMachine>(kBrokerMachineId)
+                            .announce(told.reply.messages.view(), {partition, told.first}, command, effects);
+  return told;
 }
 
 void DevicesMachine::apply_shadow(const Command& command, Effects& effects) {
   const auto request = decode_shadow_request(command.payload);
   if (!request) return effects.refuse(Errc::invalid_argument, 0, "the command is no request of a shadow");
-  auto& broker = effects.port<BrokerMachine>(kBrokerMachineId);
+  const auto& broker = effects.port<BrokerMachine>(kBrokerMachineId);
   if (!broker.has_room_to_announce() || !effects.room_for(kAnswersMax, kAnswerBytesMax))
     return effects.refuse(Errc::overloaded, 0, "too many messages are on their way to durable sessions");
-  auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
-  const streams::StreamConfig config{kShadowsRetentionMs, kShadowsRetentionBytes};
-  const auto partition = streams.ensure_view(kShadowsStream, kShadowsView, command.sequence, config);
-  if (!partition)
-    return effects.refuse(Errc::exists, 0, "the stream iot.shadows was made by a client and has records: delete it");
-  const ShadowOutcome outcome = judge(*request, command.time / kNsPerSecond);
-  if (outcome.changed) keep(*request, outcome.shadow, command.time, effects);
-  ShadowReply reply;
-  reply.partition = *partition;
-  reply.messages = messages_of(outcome);
-  const Offset first = effects.next_offset(*partition);
-  effects.emit_view(*partition, static_cast<uint32_t>(outcome.answers.size()));
-  effects.log_result(reply.messages.view());
-  reply.statuses = broker.announce(reply.messages.view(), {*partition, first}, command, effects);
-  effects.reply(encode(reply).view(), outcome.code, first);
+  const auto partition = shadows_view(command, effects);
+  if (!partition) return effects.refuse(Errc::exists, 0, kShadowsTaken);
+  ShadowChanges changes(registry_, shadows_);
+  const ShadowOutcome outcome = changes.judge(*request, command.time / kNsPerSecond);
+  changes.take(*request, outcome);
+  const ToldShadows told = keep(changes, *partition, command, effects);
+  effects.reply(encode(told.reply).view(), outcome.code, told.first);
 }
 
 // A grave is forgotten when its time is over, unless there is another shadow by then.
-void DevicesMachine::keep(const ShadowRequest& request, const Shadow& shadow, LogTime now, Effects& effects) {
+void DevicesMachine::keep(const std::string& thing, const std::string& name, const Shadow& shadow, LogTime now,
+                          Effects& effects) {
   TimerId timer = 0;
   if (shadow.deleted) {
     ByteWriter payload;
-    append_text(payload, request.thing);
-    append_text(payload, request.name);
+    append_text(payload, thing);
+    append_text(payload, name);
     payload.le<uint64_t>(shadow.version);
     timer = effects.arm(now + kGraveSeconds * kNsPerSecond, kForgetShadow, payload.view());
   }
-  const TimerId before = shadows_.put(request.thing, request.name, shadow, timer);
+  const TimerId before = shadows_.put(thing, name, shadow, timer);
   if (before != 0) effects.cancel(before);
 }
 
@@ -96,7 +86,7 @@ void DevicesMachine::query_shadow(const Query& query, Reply& reply) const {
     reply.message = "the query names no shadow";
     return;
   }
-  const ShadowOutcome outcome = judge(request, now_s);
+  const ShadowOutcome outcome = ShadowChanges(registry_, shadows_).judge(request, now_s);
   reply.payload = Buffer::copy_of(outcome.answers.back().payload);
   reply.numbers = {outcome.code, 0};
 }

@@ -16,8 +16,12 @@ constexpr uint8_t kHasAppend = 2;
 constexpr uint8_t kHasPublish = 4;
 constexpr uint8_t kEarliest = 8;
 constexpr uint8_t kIsJson = 16;
+constexpr uint8_t kHasShadow = 32;
 constexpr uint8_t kHasSeries = 64;
-constexpr uint8_t kOfDefinition = kHasTransfer | kHasAppend | kHasPublish | kEarliest | kHasSeries;
+constexpr uint8_t kOfDefinition = kHasTransfer | kHasAppend | kHasPublish | kEarliest | kHasShadow | kHasSeries;
+constexpr uint8_t kPaused = 1;
+constexpr uint8_t kCountsMore = 2;  // counters of actions that came later
+constexpr uint16_t kTellsShadows = 0x8000;
 constexpr size_t kInputBytesLeast = 8;
 
 void put_long(ByteWriter& out, std::string_view text) {
@@ -58,6 +62,12 @@ std::string wrong_series(const SeriesAction& series) {
   return wrong.empty() ? wrong_expression("series.time", series.time, false) : wrong;
 }
 
+std::string wrong_shadow(const ShadowAction& shadow) {
+  std::string wrong = wrong_expression("shadow.thing", shadow.thing, true);
+  if (wrong.empty()) wrong = wrong_expression("shadow.name", shadow.name, false);
+  return wrong.empty() ? wrong_expression("shadow.version", shadow.version, false) : wrong;
+}
+
 // Half of a digest, below every range of ids that is reserved.
 fintech::Uint128 id_of(ByteWriter& named) {
   crypto::Sha256 hash;
@@ -82,14 +92,15 @@ std::string wrong_definition(const RuleDefinition& rule) {
   if (!streams::valid_name(rule.source)) return "a rule reads a stream";
   if (rule.source == kRulesStream || rule.source == "iot.events")
     return "what rules tell, and what becomes of it, is no rule's input";
-  if (!rule.transfer && !rule.append && !rule.publish && !rule.series)
-    return "a rule does something: transfer, append, publish or series";
+  if (!rule.transfer && !rule.append && !rule.publish && !rule.shadow && !rule.series)
+    return "a rule does something: transfer, append, publish, shadow or series";
   std::string wrong = rule.transfer ? wrong_transfer(*rule.transfer) : std::string();
   if (wrong.empty() && rule.append) {
     if (!streams::valid_name(rule.append->stream)) return "append.stream is a stream's name";
     wrong = wrong_expression("append.key", rule.append->key, false);
   }
   if (wrong.empty() && rule.series) wrong = wrong_series(*rule.series);
+  if (wrong.empty() && rule.shadow) wrong = wrong_shadow(*rule.shadow);
   if (wrong.empty() && rule.publish) wrong = wrong_expression("publish.topic", rule.publish->topic, true);
   if (!wrong.empty()) return wrong;
   ByteWriter out;
@@ -103,7 +114,7 @@ void append_definition(ByteWriter& out, const RuleDefinition& rule) {
   put_text(out, rule.source);
   out.u8(static_cast<uint8_t>((rule.transfer ? kHasTransfer : 0) | (rule.append ? kHasAppend : 0) |
                               (rule.publish ? kHasPublish : 0) | (rule.earliest ? kEarliest : 0) |
-                              (rule.series ? kHasSeries : 0)));
+                              (rule.shadow ? kHasShadow : 0) | (rule.series ? kHasSeries : 0)));
   if (rule.transfer) {
     out.le<uint32_t>(rule.transfer->ledger);
     out.le<uint16_t>(rule.transfer->code);
@@ -116,6 +127,11 @@ void append_definition(ByteWriter& out, const RuleDefinition& rule) {
     put_text(out, rule.append->key);
   }
   if (rule.publish) put_text(out, rule.publish->topic);
+  if (rule.shadow) {
+    for (const std::string* text : {&rule.shadow->thing, &rule.shadow->name, &rule.shadow->version})
+      put_text(out, *text);
+    out.u8(rule.shadow->reported ? 1 : 0);
+  }
   if (!rule.series) return;
   for (const std::string* text :
        {&rule.series->database, &rule.series->measurement, &rule.series->tags, &rule.series->time})
@@ -139,6 +155,11 @@ RuleDefinition read_definition(ByteReader& in) {
     rule.append->key = get_text(in);
   }
   if ((flags & kHasPublish) != 0) rule.publish.emplace().topic = get_text(in);
+  if ((flags & kHasShadow) != 0) {
+    ShadowAction& shadow = rule.shadow.emplace();
+    for (std::string* text : {&shadow.thing, &shadow.name, &shadow.version}) *text = get_text(in);
+    shadow.reported = in.u8() != 0;
+  }
   if ((flags & kHasSeries) != 0) {
     SeriesAction& series = rule.series.emplace();
     for (std::string* text : {&series.database, &series.measurement, &series.tags, &series.time}) *text = get_text(in);
@@ -164,7 +185,8 @@ Buffer encode_pause(std::string_view name, uint64_t version, std::string_view re
 void append_row(ByteWriter& out, const RuleRow& row) {
   append_definition(out, row.definition);
   out.le<uint64_t>(row.version);
-  out.u8(row.paused ? 1 : 0);
+  const bool counts_more = row.counters.shadows > 0;
+  out.u8(static_cast<uint8_t>((row.paused ? kPaused : 0) | (counts_more ? kCountsMore : 0)));
   put_text(out, row.reason);
   out.le<LogTime>(row.created);
   out.le<LogTime>(row.updated);
@@ -172,6 +194,7 @@ void append_row(ByteWriter& out, const RuleRow& row) {
   for (const uint64_t number : {counters.inputs, counters.transfers, counters.repeats, counters.appended,
                                 counters.published, counters.dead_letters, counters.lost})
     out.le<uint64_t>(number);
+  if (counts_more) out.le<uint64_t>(counters.shadows);
   out.le<uint16_t>(static_cast<uint16_t>(row.cursors.size()));
   for (const auto& [index, cursor] : row.cursors) {
     out.le<uint32_t>(index);
@@ -185,7 +208,8 @@ RuleRow read_row(ByteReader& in) {
   RuleRow row;
   row.definition = read_definition(in);
   row.version = in.le<uint64_t>();
-  row.paused = in.u8() != 0;
+  const uint8_t flags = in.u8();
+  row.paused = (flags & kPaused) != 0;
   row.reason = get_text(in);
   row.created = in.le<LogTime>();
   row.updated = in.le<LogTime>();
@@ -193,6 +217,7 @@ RuleRow read_row(ByteReader& in) {
   for (uint64_t* number : {&counters.inputs, &counters.transfers, &counters.repeats, &counters.appended,
                            &counters.published, &counters.dead_letters, &counters.lost})
     *number = in.le<uint64_t>();
+  if ((flags & kCountsMore) != 0) counters.shadows = in.le<uint64_t>();
   const auto count = in.le<uint16_t>();
   for (uint16_t i = 0; i < count && !in.failed(); ++i) {
     RuleCursor& cursor = row.cursors[in.le<uint32_t>()];
@@ -225,7 +250,7 @@ void append_input(ByteWriter& out, const RuleInput& input) {
   put_text(out, input.fault);
   out.u8(static_cast<uint8_t>((input.transfer ? kHasTransfer : 0) | (input.appends ? kHasAppend : 0) |
                               (input.publish_topic.empty() ? 0 : kHasPublish) | (input.is_json ? kIsJson : 0) |
-                              (input.line.empty() ? 0 : kHasSeries)));
+                              (input.shadow.empty() ? 0 : kHasShadow) | (input.line.empty() ? 0 : kHasSeries)));
   if (input.transfer) {
     put_number(out, input.transfer->debit);
     put_number(out, input.transfer->credit);
@@ -235,6 +260,7 @@ void append_input(ByteWriter& out, const RuleInput& input) {
   if (input.appends) put_text(out, input.append_key);
   if (!input.publish_topic.empty()) put_text(out, input.publish_topic);
   if (input.appends || !input.publish_topic.empty()) put_long(out, input.row);
+  if (!input.shadow.empty()) put_long(out, input.shadow);
   if (!input.line.empty()) put_long(out, input.line);
 }
 
@@ -267,6 +293,7 @@ RuleInput read_input(ByteReader& in) {
   if (input.appends) input.append_key = get_text(in);
   if ((flags & kHasPublish) != 0) input.publish_topic = get_text(in);
   if ((flags & (kHasAppend | kHasPublish)) != 0) input.row = get_long(in);
+  if ((flags & kHasShadow) != 0) input.shadow = get_long(in);
   if ((flags & kHasSeries) != 0) input.line = get_long(in);
   return input;
 }
@@ -327,11 +354,34 @@ fintech::Uint128 transfer_id(std::string_view rule, PartitionId partition, Offse
   return id_of(named);
 }
 
+namespace {
+
+void put_statuses(ByteWriter& out, const std::vector<PublishStatus>& statuses) {
+  for (const PublishStatus status : statuses) out.u8(static_cast<uint8_t>(status));
+}
+
+std::vector<PublishStatus> get_statuses(ByteReader& in, size_t count) {
+  std::vector<PublishStatus> statuses;
+  for (size_t i = 0; i < count && !in.failed(); ++i) statuses.push_back(static_cast<PublishStatus>(in.u8()));
+  return statuses;
+}
+
+}  // namespace
+
 Buffer encode(const CommitReply& reply) {
   ByteWriter out;
   out.le<PartitionId>(reply.partition);
-  out.le<uint16_t>(static_cast<uint16_t>(reply.statuses.size()));
-  for (const PublishStatus status : reply.statuses) out.u8(static_cast<uint8_t>(status));
+  const auto count = static_cast<uint16_t>(reply.statuses.size());
+  out.le<uint16_t>(reply.shadows ? count | kTellsShadows : count);
+  put_statuses(out, reply.statuses);
+  if (const auto& shadows = reply.shadows) {
+    out.le<PartitionId>(shadows->partition);
+    out.le<Offset>(shadows->first);
+    out.le<uint16_t>(static_cast<uint16_t>(shadows->statuses.size()));
+    put_statuses(out, shadows->statuses);
+    out.le<uint32_t>(static_cast<uint32_t>(shadows->messages.size()));
+    out.append(shadows->messages.view());
+  }
   out.append(reply.messages.view());
   return Buffer::take(out.release());
 }
@@ -341,7 +391,17 @@ std::optional<CommitReply> decode_commit_reply(const Buffer& payload) {
   CommitReply reply;
   reply.partition = in.le<PartitionId>();
   const auto count = in.le<uint16_t>();
-  for (uint16_t i = 0; i < count && !in.failed(); ++i) reply.statuses.push_back(static_cast<PublishStatus>(in.u8()));
+  reply.statuses = get_statuses(in, count & ~kTellsShadows);
+  if ((count & kTellsShadows) != 0) {
+    CommitReply::Told& shadows = reply.shadows.emplace();
+    shadows.partition = in.le<PartitionId>();
+    shadows.first = in.le<Offset>();
+    shadows.statuses = get_statuses(in, in.le<uint16_t>());
+    const auto bytes = in.le<uint32_t>();
+    const size_t begin = in.position();
+    in.take(bytes);
+    if (!in.failed()) shadows.messages = payload.slice(begin, bytes);
+  }
   if (in.failed()) return std::nullopt;
   reply.messages = payload.slice(in.position());
   return reply;

@@ -53,6 +53,7 @@ constexpr size_t kPositionBytesMax = 32;  // likewise
 constexpr size_t kFaultBytesMax = 512;    // likewise
 constexpr uint32_t kSourcePartitionsMax = 1'024;
 constexpr size_t kReasonBytesMax = 512;
+constexpr size_t kShadowRequestMax = size_t{32} << 10;  // of an input's: a state of 8 KiB as the log has it
 
 // Expressions of the rules' SQL; they see the columns.
 struct TransferAction {
@@ -83,6 +84,15 @@ struct SeriesAction {
   friend bool operator==(const SeriesAction&, const SeriesAction&) = default;
 };
 
+// The row becomes a section of a thing's shadow, merged as a device's own update is (RFC 7396): NULL takes a member away.
+struct ShadowAction {
+  std::string thing;
+  std::string name;        // empty: the classic shadow
+  bool reported = true;    // the section; else desired
+  std::string version;     // only if it is this; empty: any
+  friend bool operator==(const ShadowAction&, const ShadowAction&) = default;
+};
+
 struct RuleDefinition {
   std::string name;
   std::string sql;
@@ -92,6 +102,7 @@ struct RuleDefinition {
   std::optional<AppendAction> append{};
   std::optional<PublishAction> publish{};
   std::optional<SeriesAction> series{};
+  std::optional<ShadowAction> shadow{};
   friend bool operator==(const RuleDefinition&, const RuleDefinition&) = default;
 };
 
@@ -111,7 +122,8 @@ struct RuleCounters {
   uint64_t appended = 0;   // records, and points of series
   uint64_t published = 0;
   uint64_t dead_letters = 0;
-  uint64_t lost = 0;  // records that were gone before the rule read them
+  uint64_t lost = 0;     // records that were gone before the rule read them
+  uint64_t shadows = 0;  // updates that were accepted
 };
 // Of a partition of its stream: the next record.
 struct RuleCursor {
@@ -151,6 +163,7 @@ struct RuleInput {
   std::string_view fault;     // why there are no effects: a dead letter
   std::optional<RuleMove> transfer{};
   std::string_view line{};  // of the line protocol, with its time; empty: none
+  std::string_view shadow{};  // a devices::ShadowRequest of an update; empty: none
   bool appends = false;
   std::string_view append_key{};
   std::string_view publish_topic{};  // empty: it publishes nothing
@@ -178,11 +191,18 @@ std::optional<RuleCommit> decode_commit(Bytes payload);
 fintech::Uint128 transfer_id(std::string_view rule, std::string_view key);
 fintech::Uint128 transfer_id(std::string_view rule, PartitionId partition, Offset offset);
 
-// For who delivers it: the records of the view that the command made, as messages.
+// For who delivers it: the records of the view that the command made, as messages, and those of `iot.shadows`.
 struct CommitReply {
+  struct Told {
+    PartitionId partition = kNoPartition;
+    Offset first = 0;
+    std::vector<PublishStatus> statuses;
+    Buffer messages;
+  };
   PartitionId partition = kNoPartition;
   std::vector<PublishStatus> statuses;
   Buffer messages;
+  std::optional<Told> shadows{};
 };
 Buffer encode(const CommitReply& reply);
 std::optional<CommitReply> decode_commit_reply(const Buffer& payload);

@@ -9,6 +9,7 @@
 #include "modules/fintech/domain/ledger/status_names.h"
 #include "modules/iot/domain/topics/topics.h"
 #include "modules/iot/machine/broker_machine.h"
+#include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/json_object.h"
 #include "modules/iot/machine/rules/rules_machine.h"
 #include "modules/iot/machine/series/series_machine.h"
@@ -18,6 +19,8 @@ namespace heptane::iot::rules {
 
 namespace {
 
+constexpr const char* kTooMuch = "the run makes more than one command may: send fewer inputs";
+constexpr LogTime kNsPerSecond = 1'000'000'000;
 constexpr size_t kShownPayloadBytes = 1'024;  // of an input, in what is told of it
 constexpr size_t kEscapedBytes = 6;           // of one byte in JSON, at most
 constexpr size_t kToldBytes = 2'048;          // of what is told of an input, beside its texts
@@ -52,6 +55,10 @@ void show_payload(JsonObject& object, const RuleInput& input) {
     object.text("payload_base64", base64_encoded(shown));
 }
 
+devices::DevicesMachine& devices_of(Effects& effects) {
+  return effects.port<devices::DevicesMachine>(devices::kDevicesMachineId);
+}
+
 }  // namespace
 
 RuleEffects::RuleEffects(const RuleRow& row, const RuleCommit& commit, const Command& command, Effects& effects)
@@ -60,6 +67,7 @@ RuleEffects::RuleEffects(const RuleRow& row, const RuleCommit& commit, const Com
       command_(command),
       effects_(effects),
       streams_(effects.port<streams::StreamsMachine>(machine_ids::kStreams)) {
+  if (row.definition.shadow) shadows_.emplace(devices_of(effects).registry(), devices_of(effects).shadows());
   if (!row.definition.append) return;
   while (target_partitions_ < streams::kPartitionsLimit &&
          streams_.find_partition(row.definition.append->stream, target_partitions_))
@@ -91,29 +99,38 @@ uint64_t RuleEffects::bytes_max() const {
   return bytes;
 }
 
-void RuleEffects::run() {
+Result<void> RuleEffects::run() {
   for (const RuleInput& input : commit_.inputs) {
-    act(input);
-    if (effects_.refused()) return;
+    HEPTANE_TRY(act(input));
+    if (effects_.refused()) return Error{Errc::too_large, kTooMuch};
   }
-  if (lines_.empty()) return;
-  effects_.port<series::SeriesMachine>(series::kSeriesMachineId)
-      .emit_lines(row_.definition.series->database, lines_, effects_);
+  if (!lines_.empty())
+    effects_.port<series::SeriesMachine>(series::kSeriesMachineId)
+        .emit_lines(row_.definition.series->database, lines_, effects_);
+  return {};
 }
 
-void RuleEffects::act(const RuleInput& input) {
-  if (!input.fault.empty()) return dead_letter(input, input.fault, 0);
+Result<void> RuleEffects::act(const RuleInput& input) {
+  if (!input.fault.empty()) {
+    dead_letter(input, input.fault, 0);
+    return {};
+  }
   // What goes with a debt goes with it once: not with one that was refused, or was there before.
-  if (input.transfer && !transfer(input)) return;
+  Result<bool> goes_on = true;
+  if (input.transfer) goes_on = transfer(input);
+  if (goes_on && *goes_on && !input.shadow.empty()) goes_on = update_shadow(input);
+  if (!goes_on) return goes_on.error();
+  if (!*goes_on) return {};
   if (!input.line.empty()) add_line(input);
   if (input.appends) append(input);
-  if (input.publish_topic.empty()) return;
+  if (input.publish_topic.empty()) return {};
   tell(input.publish_topic, input.row);
   ++counted_.published;
+  return {};
 }
 
 // As this machine, of accounts that are nobody's. What is there already was owed before: it is told, and nothing more.
-bool RuleEffects::transfer(const RuleInput& input) {
+Result<bool> RuleEffects::transfer(const RuleInput& input) {
   auto* ledger = dynamic_cast<fintech::LedgerPort*>(&effects_.enlist(fintech::kLedgerMachineId));
   HEPTANE_ASSERT(ledger != nullptr, "the machine of the ledger has its port");
   const RuleMove& move = *input.transfer;
@@ -126,7 +143,7 @@ bool RuleEffects::transfer(const RuleInput& input) {
   transfer.ledger = row_.definition.transfer->ledger;
   transfer.code = row_.definition.transfer->code;
   const auto status = static_cast<fintech::TransferStatus>(ledger->transfer(transfer, {command_, effects_}).status);
-  if (effects_.refused()) return false;
+  if (effects_.refused()) return Error{Errc::too_large, kTooMuch};
   const bool created = status == fintech::TransferStatus::created;
   if (!created && status != fintech::TransferStatus::exists) {
     dead_letter(input, fintech::status_name(status), transfer.id);
@@ -144,6 +161,22 @@ void RuleEffects::add_line(const RuleInput& input) {
   if (!why.empty()) return dead_letter(input, why, 0);
   lines_.append(input.line).append("\n");
   ++counted_.appended;
+}
+
+// As of what this run has changed so far; kept at its end. Answers of a whole run may be more than a command holds.
+Result<bool> RuleEffects::update_shadow(const RuleInput& input) {
+  const auto request = devices::decode_shadow_request(as_bytes(input.shadow));
+  if (!request || request->operation != devices::ShadowOperation::update)
+    return Error{Errc::invalid_argument, "the run says something else of a shadow than an update"};
+  const devices::ShadowOutcome outcome = shadows_->judge(*request, command_.time / kNsPerSecond);
+  if (!outcome.changed) {
+    dead_letter(input, "the shadow: " + std::to_string(outcome.code) + " " + outcome.fault, 0);
+    return false;
+  }
+  shadows_->take(*request, outcome);
+  ++counted_.shadows;
+  if (effects_.room_for(records_max() + shadows_->answers(), bytes_max() + shadows_->messages().size())) return true;
+  return Error{Errc::too_large, kTooMuch};
 }
 
 void RuleEffects::append(const RuleInput& input) {
@@ -217,9 +250,27 @@ Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::
     return Error{Errc::invalid_argument, "the run goes beyond the end of its partition"};
   const bool says_so = std::all_of(commit.inputs.begin(), commit.inputs.end(), [&](const RuleInput& input) {
     return (!input.transfer || row.definition.transfer) && (!input.appends || row.definition.append) &&
-           (input.line.empty() || row.definition.series);
+           (input.shadow.empty() || row.definition.shadow) && (input.line.empty() || row.definition.series);
   });
   return says_so ? Result<void>() : Error{Errc::invalid_argument, "the run does what the rule does not say"};
+}
+
+// The views that tell of the run, made where they are not there.
+struct ToldIn {
+  PartitionId rules = kNoPartition;
+  PartitionId shadows = kNoPartition;  // of a rule that updates them
+};
+Result<ToldIn> told_in_views(const RuleDefinition& rule, const Command& command, Effects& effects) {
+  const auto rules =
+      effects.port<streams::StreamsMachine>(machine_ids::kStreams)
+          .ensure_view(kRulesStream, kRulesView, command.sequence, {kRulesRetentionMs, kRulesRetentionBytes});
+  if (!rules) return Error{Errc::exists, "the stream iot.rules was made by a client and has records: delete it"};
+  ToldIn told{*rules, kNoPartition};
+  if (!rule.shadow) return told;
+  const auto shadows = devices::DevicesMachine::shadows_view(command, effects);
+  if (!shadows) return Error{Errc::exists, devices::kShadowsTaken};
+  told.shadows = *shadows;
+  return told;
 }
 
 void count(const RuleCommit& commit, const RuleCounters& counted, RuleRow& row) {
@@ -232,6 +283,7 @@ void count(const RuleCommit& commit, const RuleCounters& counted, RuleRow& row) 
   all.appended += counted.appended;
   all.published += counted.published;
   all.dead_letters += counted.dead_letters;
+  all.shadows += counted.shadows;
 }
 
 }  // namespace
@@ -251,25 +303,26 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
     return effects.refuse(Errc::overloaded, 0, "too many messages are on their way to durable sessions");
   RuleEffects run(row, *commit, command, effects);
   if (!effects.room_for(run.records_max(), run.bytes_max()))
-    return effects.refuse(Errc::too_large, 0, "the run makes more than one command may: send fewer inputs");
+    return effects.refuse(Errc::too_large, 0, kTooMuch);
   effects.open_scope();
-  const auto partition =
-      effects.port<streams::StreamsMachine>(machine_ids::kStreams)
-          .ensure_view(kRulesStream, kRulesView, command.sequence, {kRulesRetentionMs, kRulesRetentionBytes});
-  if (partition)
-    run.run();
-  else
-    effects.refuse(Errc::exists, 0, "the stream iot.rules was made by a client and has records: delete it");
-  effects.close_scope(effects.refused() ? ScopeOutcome::roll_back : ScopeOutcome::keep);
-  if (effects.refused()) return;
+  const Result<ToldIn> told_in = told_in_views(row.definition, command, effects);
+  const Result<void> done = told_in ? run.run() : Result<void>(told_in.error());
+  effects.close_scope(done ? ScopeOutcome::keep : ScopeOutcome::roll_back);
+  // What was refused within the scope is gone with it.
+  if (!done) return effects.refuse(done.error().code, 0, done.error().message);
   count(*commit, run.counted(), row);
   dead_letters_.fetch_add(run.counted().dead_letters, std::memory_order_relaxed);
-  CommitReply reply{*partition, {}, run.take_messages()};
-  const Offset first = effects.next_offset(*partition);
+  const PartitionId partition = told_in->rules;
+  CommitReply reply{partition, {}, run.take_messages()};
+  if (const devices::ShadowChanges* changes = run.shadows()) {
+    auto told = devices_of(effects).keep(*changes, told_in->shadows, command, effects);
+    reply.shadows = {told_in->shadows, told.first, std::move(told.reply.statuses), std::move(told.reply.messages)};
+  }
+  const Offset first = effects.next_offset(partition);
   if (run.messages() > 0) {
-    effects.emit_view(*partition, run.messages());
+    effects.emit_view(partition, run.messages());
     effects.log_result(reply.messages.view());
-    reply.statuses = broker.announce(reply.messages.view(), {*partition, first}, command, effects);
+    reply.statuses = broker.announce(reply.messages.view(), {partition, first}, command, effects);
   }
   effects.reply(encode(reply).view(), first, commit->upto);
 }

@@ -2,10 +2,12 @@
 // with it; the shard thread's.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "kernel/shard/effects.h"
+#include "modules/iot/machine/devices/shadow_changes.h"
 #include "modules/iot/machine/rules/rule_api.h"
 
 namespace heptane::streams {
@@ -25,18 +27,22 @@ class RuleEffects {
   // The most that the commit's records may be, for Effects::room_for.
   uint64_t records_max() const;
   uint64_t bytes_max() const;
-  // The caller has opened a scope, and looks at Effects::refused afterwards.
-  void run();
+  // The caller has opened a scope, and takes it back with an error: nothing of the run was to be.
+  Result<void> run();
 
+  // What it changes in shadows, for the end of the command; null: nothing.
+  const devices::ShadowChanges* shadows() const { return shadows_ && shadows_->answers() > 0 ? &*shadows_ : nullptr; }
   // What is told: messages one behind the other.
   Buffer take_messages();
   uint32_t messages() const { return messages_count_; }
   const RuleCounters& counted() const { return counted_; }
 
  private:
-  void act(const RuleInput& input);
+  Result<void> act(const RuleInput& input);
   // Whether it is there now and was not before.
-  bool transfer(const RuleInput& input);
+  Result<bool> transfer(const RuleInput& input);
+  // Whether it was accepted; what is not is a dead letter.
+  Result<bool> update_shadow(const RuleInput& input);
   void append(const RuleInput& input);
   void add_line(const RuleInput& input);
   void show_input(JsonObject& object, const RuleInput& input) const;
@@ -49,6 +55,7 @@ class RuleEffects {
   const Command& command_;
   Effects& effects_;
   const streams::StreamsMachine& streams_;
+  std::optional<devices::ShadowChanges> shadows_;  // of a rule that updates them
   uint32_t target_partitions_ = 0;  // of the stream that is appended to
   std::string lines_;               // of the series that it writes, taken
   ByteWriter messages_;

@@ -6,6 +6,7 @@
 #include "kernel/shard/audit_port.h"
 #include "kernel/streams/streams_machine.h"
 #include "modules/iot/machine/series/series_api.h"
+#include "modules/iot/machine/devices/shadow_api.h"
 #include "modules/iot/machine/texts.h"
 
 namespace heptane::iot::rules {
@@ -60,8 +61,9 @@ std::string wrong_target(const streams::StreamsMachine& streams, const std::stri
 // What one makes is what the other reads.
 bool feeds(const RuleDefinition& one, const RuleDefinition& other) {
   const bool by_ledger = one.transfer && other.source.starts_with(kLedgerStreams);
+  const bool by_shadow = one.shadow && other.source == devices::kShadowsStream;
   const bool by_series = one.series && other.source == series::kLinesStream;
-  return by_ledger || by_series || (one.append && one.append->stream == other.source);
+  return by_ledger || by_shadow || by_series || (one.append && one.append->stream == other.source);
 }
 
 size_t bytes_of(const RuleRow& row) {
@@ -98,8 +100,8 @@ std::string RulesMachine::wrong_chain(const RuleDefinition& rule) const {
   for (size_t round = 0; round < kChainMax; ++round)
     for (const auto& [from, to] : links) depth[to] = std::max(depth[to], depth[from] + 1);
   if (*std::max_element(depth.begin(), depth.end()) <= kChainMax) return {};
-  return "the rule would close a circle, or be in a chain of more than 8: what rules append, and the ledger's streams "
-         "where they make transfers, others read";
+  return "the rule would close a circle, or be in a chain of more than 8: what rules append, the ledger's streams where "
+         "they make transfers, and iot.shadows where they update shadows, others read";
 }
 
 void RulesMachine::apply_put(const Command& command, Effects& effects) {
