@@ -20,6 +20,10 @@
 #include "kernel/shard/state_machine.h"
 #include "kernel/streams/view_input.h"
 
+namespace heptane::net {
+class IoLoop;
+}
+
 namespace heptane::server {
 
 // What is known once the log is recovered.
@@ -33,6 +37,7 @@ struct ServerFacts {
   Disk* disk = nullptr;                              // outlives the modules
   std::string data_directory{};
   std::vector<std::string> http_hosts{};  // names besides loopback's that an HTTP listener answers to
+  net::IoLoop* io = nullptr;              // for connections outward, on its own thread; gone before the modules
 };
 
 struct ListenerSpec {
