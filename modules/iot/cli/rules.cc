@@ -39,6 +39,7 @@ struct RulesArguments {
   std::string append;
   std::string key;
   std::string publish;
+  std::string url;
   std::string thing;
   std::string shadow_name;
   std::string section = "reported";
@@ -117,6 +118,7 @@ void write_rule(JsonWriter& out, const RulesArguments& arguments) {
     out.end_object();
   }
   if (!arguments.publish.empty()) out.key("publish").begin_object().key("topic").text(arguments.publish).end_object();
+  if (!arguments.url.empty()) out.key("http").begin_object().key("url").text(arguments.url).end_object();
   if (arguments.thing.empty()) return;
   out.key("shadow").begin_object().key("thing").text(arguments.thing).key("section").text(arguments.section);
   if (!arguments.shadow_name.empty()) out.key("name").text(arguments.shadow_name);
@@ -166,7 +168,9 @@ void add_rule_options(CLI::App* command, const std::shared_ptr<RulesArguments>& 
   CLI::Option* append = command->add_option("--append", arguments->append, "Append rows to this stream");
   command->add_option("--key", arguments->key, "Expression: their key")->needs(append);
   command->add_option("--publish", arguments->publish, "Expression: publish rows to this topic");
-  CLI::Option* shadow = command->add_option("--shadow", arguments->thing, "Expression: rows update this thing's shadow");
+  command->add_option("--http", arguments->url, "Post rows to this URL, which iot.http_allow lists");
+  CLI::Option* shadow =
+      command->add_option("--shadow", arguments->thing, "Expression: rows update this thing's shadow");
   command->add_option("--shadow-name", arguments->shadow_name, "Expression: the named one")->needs(shadow);
   command->add_option("--section", arguments->section, "reported or desired")->capture_default_str()->needs(shadow);
   command->add_option("--shadow-version", arguments->shadow_version, "Expression: only if it has this version")
@@ -192,7 +196,7 @@ void add_rules(CLI::App& app, cli::Context& context) {
   named("resume", "Let a rule go on where it is; what is gone meanwhile is passed over and counted.", resume);
   CLI::App* declared = named("put", "Declare or change a rule.", put);
   add_rule_options(declared, arguments);
-  declared->add_option("--file", arguments->file, "JSON: sql, start, transfer, append, publish, shadow");
+  declared->add_option("--file", arguments->file, "JSON: sql, start, transfer, append, publish, shadow, http");
   declared->add_flag("--earliest", arguments->earliest, "From the first record of its stream, not from now on");
   CLI::App* tried = part("test", "What a rule would make of a message; nothing is kept.", test);
   add_rule_options(tried, arguments);

@@ -45,6 +45,7 @@ void write_actions(JsonWriter& out, const RuleDefinition& rule) {
     out.end_object();
   }
   if (rule.publish) out.key("publish").begin_object().key("topic").text(rule.publish->topic).end_object();
+  if (rule.http) out.key("http").begin_object().key("url").text(rule.http->url).end_object();
   if (!rule.shadow) return;
   out.key("shadow").begin_object().key("thing").text(rule.shadow->thing);
   if (!rule.shadow->name.empty()) out.key("name").text(rule.shadow->name);
@@ -57,6 +58,7 @@ void write_counters(JsonWriter& out, const RuleCounters& counters) {
   out.key("inputs").unsigned_number(counters.inputs).key("transfers").unsigned_number(counters.transfers);
   out.key("repeats").unsigned_number(counters.repeats).key("appended").unsigned_number(counters.appended);
   out.key("published").unsigned_number(counters.published).key("shadows").unsigned_number(counters.shadows);
+  out.key("posts").unsigned_number(counters.posts).key("posted").unsigned_number(counters.posted);
   out.key("dead_letters").unsigned_number(counters.dead_letters).key("lost").unsigned_number(counters.lost);
 }
 
@@ -82,6 +84,7 @@ RuleDefinition read_rule(JsonFields& fields, std::string_view name) {
     rule.append.emplace().stream = inner.text("stream");
     rule.append->key = inner.text_or("key", "");
   });
+  read_object(fields, "http", [&](JsonFields& inner) { rule.http.emplace().url = inner.text("url"); });
   read_object(fields, "shadow", [&](JsonFields& inner) {
     ShadowAction& shadow = rule.shadow.emplace();
     shadow.thing = inner.text("thing");
@@ -133,6 +136,7 @@ void write_trial(JsonWriter& out, const RuleDefinition& rule, const Trial& trial
     out.end_object();
   }
   if (!trial.topic.empty()) out.key("publish").begin_object().key("topic").text(trial.topic).end_object();
+  if (does && rule.http) out.key("http").begin_object().key("url").text(rule.http->url).end_object();
   if (trial.shadow) {
     out.key("shadow").begin_object().key("thing").text(trial.shadow->thing);
     if (!trial.shadow->name.empty()) out.key("name").text(trial.shadow->name);

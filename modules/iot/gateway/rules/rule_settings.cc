@@ -11,7 +11,8 @@ namespace {
 
 constexpr const char* kKeys =
     "name, sql, start, transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, transfer_id, "
-    "append_stream, append_key, publish_topic, shadow_thing, shadow_name, shadow_section, shadow_version";
+    "append_stream, append_key, publish_topic, shadow_thing, shadow_name, shadow_section, shadow_version, "
+    "http_url";
 
 template <class Number>
 bool put(std::string_view text, Number& into) {
@@ -60,6 +61,7 @@ std::string take(std::string_view key, std::string_view value, RuleDefinition& r
   if (key == "append_stream") return of(rule.append).stream = value, "";
   if (key == "append_key") return of(rule.append).key = value, "";
   if (key == "publish_topic") return of(rule.publish).topic = value, "";
+  if (key == "http_url") return of(rule.http).url = value, "";
   return key.starts_with("shadow_") ? take_shadow(key, value, rule) : take_transfer(key, value, rule);
 }
 

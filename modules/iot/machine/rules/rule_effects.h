@@ -32,6 +32,8 @@ class RuleEffects {
 
   // What it changes in shadows, for the end of the command; null: nothing.
   const devices::ShadowChanges* shadows() const { return shadows_ && shadows_->answers() > 0 ? &*shadows_ : nullptr; }
+  // What it posts: records of the outbox, one behind the other (append_message).
+  Bytes outbox() const { return outbox_.view(); }
   // What is told: messages one behind the other.
   Buffer take_messages();
   uint32_t messages() const { return messages_count_; }
@@ -44,6 +46,7 @@ class RuleEffects {
   // Whether it was accepted; what is not is a dead letter.
   Result<bool> update_shadow(const RuleInput& input);
   void append(const RuleInput& input);
+  void post(const RuleInput& input);
   void show_input(JsonObject& object, const RuleInput& input) const;
   void tell(std::string_view topic, std::string_view payload);
   void tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated);
@@ -55,9 +58,10 @@ class RuleEffects {
   Effects& effects_;
   const streams::StreamsMachine& streams_;
   std::optional<devices::ShadowChanges> shadows_;  // of a rule that updates them
-  uint32_t target_partitions_ = 0;  // of the stream that is appended to
+  uint32_t target_partitions_ = 0;                 // of the stream that is appended to
   ByteWriter messages_;
   uint32_t messages_count_ = 0;
+  ByteWriter outbox_;
   RuleCounters counted_{};
 };
 
