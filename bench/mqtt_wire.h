@@ -44,8 +44,8 @@ struct MqttShape {
   Spread spread = Spread::pairs;
   uint8_t qos = 0;
   size_t payload_bytes = 64;
-  size_t in_flight = 1000;  // of each publisher
-  bool bursts = false;      // the next messages only when all of these have arrived
+  size_t in_flight = 1000;      // of each publisher
+  bool bursts = false;          // the next messages only when all of these have arrived
   std::string said = "bench";   // publisher i publishes to said/i
   std::string heard = "bench";  // subscriber i, of pairs, hears heard/i
   std::string payload{};        // empty: the publisher's number and zeros; else of pairs alone

@@ -336,6 +336,45 @@ TEST_F(EdgesTest, AllAddressesOfANameAreTried) {
   EXPECT_TRUE(failures_.empty());
 }
 
+// What a name leads to is judged, and what was judged is connected to.
+TEST_F(EdgesTest, OnlyAddressesThatAreAllowedAreConnectedTo) {
+  start(1);
+  const uint16_t port = serve();
+  net_->name("two.homes", {"127.0.0.1", "::1"});
+  net::OutboundOptions options = outbound_to(port, "two.homes");
+  options.attempts_max = 1;
+  options.allows = [](const net::Address& address) { return address.host == "::1"; };
+  loop_->add_outbound(client_, options);
+  until([&] { return given_up_; });
+  EXPECT_EQ(failures_.back().code, Errc::refused) << "nobody listens on the one that is allowed";
+  given_up_ = false;
+  options.allows = [](const net::Address&) { return false; };
+  loop_->add_outbound(client_, options);
+  until([&] { return given_up_; });
+  EXPECT_EQ(failures_.back().code, Errc::unauthorised);
+  EXPECT_EQ(loop_->connections(), 0U);
+  options.allows = [](const net::Address& address) { return address.host == "127.0.0.1"; };
+  loop_->add_outbound(client_, options);
+  until([&] { return loop_->connections() == 2; });
+}
+
+TEST_F(EdgesTest, AnOutboundConnectionThatWasGivenUpIsBegunAgain) {
+  start(1);
+  net_->name("later.home", {"127.0.0.1"});
+  const uint16_t port = serve();
+  net::OutboundOptions options = outbound_to(port, "later.home");
+  options.attempts_max = 1;
+  const SessionId outbound = loop_->add_outbound(client_, options);
+  for (int round = 0; round < 3; ++round) {
+    until([&] { return loop_->connections() == 2; });
+    loop_->begin_outbound(outbound);  // it is there: nothing
+    given_up_ = false;
+    there_.close_all();
+    until([&] { return given_up_ && loop_->connections() == 0; });
+    loop_->begin_outbound(outbound);
+  }
+}
+
 TEST_F(EdgesTest, AServerThatIsSomebodyElseGetsNoSession) {
   start(1);
   net::ListenerOptions options;

@@ -83,6 +83,25 @@ class Running(Rules):
         answer = self.put("back", 409, sql='SELECT k FROM STREAM "end"', append={"stream": "raw"})
         self.assertIn("circle", answer["error"]["message"])
 
+    def test_rows_update_shadows_and_shadows_are_read(self):
+        http.create(self.server, "seen")
+        self.assertEqual(http.call(self.server, "POST", "/api/v1/devices", {"name": "pump-1"})[0], 201)
+        self.put("shade", sql="SELECT t, parse_time('yyyy-MM-dd', timestamp()) AS day FROM 'plant/+/temp'", shadow={"thing": "topic(2)"})
+        for topic, t in (("pump-1", 20), ("pump-1", 20.50), ("pump-9", 1)):
+            self.pub(f"plant/{topic}/temp", json.dumps({"t": t}))
+        self.wait("shade", inputs=3, shadows=2, dead_letters=1)
+        letters = [json.loads(value) for key, value in self.records("iot.rules") if key == "$rules/shade/dead_letter"]
+        self.assertEqual([letter["why"] for letter in letters], ["the shadow: 404 Thing not found"])
+        self.server.crash_restart()
+        shadow = http.call(self.server, "GET", "/api/v1/devices/pump-1/shadow")[1]
+        self.assertEqual((shadow["version"], shadow["state"]["reported"]["t"]), (2, 20.5))
+        self.put("watch", sql="SELECT current.state.reported.t AS t FROM '$aws/things/+/shadow/update/documents'", start="earliest",
+                 append={"stream": "seen"})
+        self.wait("watch", appended=2, dead_letters=0)
+        self.assertEqual([json.loads(value)["t"] for _, value in self.records("seen")], [20, 20.5])
+        answer = self.put("back", 409, sql="SELECT current FROM '$aws/things/+/shadow/update/documents'", shadow={"thing": "'pump-1'"})
+        self.assertIn("circle", answer["error"]["message"])
+
     def test_dead_letters_do_not_stop_it(self):
         http.create(self.server, "out")
         self.put("r", sql="SELECT a / b AS q FROM 'in'", append={"stream": "out"})
@@ -256,6 +275,10 @@ class Rights(Guarded):
                   "speaks": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create"]), ("mqtt", "*", ["read", "write"])],
                   "pays": [("admin", "rules", ["read", "write"]), ("streams", "*", ["read", "create"]), ("mqtt", "*", ["read"]),
                            ("ledger", "transfers", ["create"])],
+                  "shades": [("admin", "rules", ["read", "write"]), ("admin", "devices", ["write"]), ("streams", "*", ["read", "create"]),
+                             ("mqtt", "*", ["read"])],
+                  "posts": [("admin", "rules", ["read", "write"]), ("admin", "http:hooks.example.com", ["write"]),
+                            ("streams", "*", ["read", "create"]), ("mqtt", "*", ["read"])],
                   "looks": [("admin", "rules", ["read"])]}
         for role, permissions in rights.items():
             self.admin("POST", "/api/v1/roles", {"name": role, "permissions": [
@@ -266,10 +289,14 @@ class Rights(Guarded):
         publish = {"sql": sql, "publish": {"topic": "'out'"}}
         transfer = {"sql": sql, "transfer": {"ledger": 1, "code": 1, "debit": "1", "credit": "2", "amount": "n"}}
         append = {"sql": sql, "append": {"stream": "out"}}
+        shadow = {"sql": sql, "shadow": {"thing": "'pump'"}}
+        post = {"sql": sql, "http": {"url": "https://hooks.example.com/"}}
         self.assertEqual([self.put("plain", **rule) for rule in (publish, transfer, append)], [403, 403, 201])
         self.assertEqual([self.put("speaks", **rule) for rule in (publish, transfer, append)], [201, 403, 403])
         self.assertEqual([self.put("pays", **rule) for rule in (publish, transfer, append)], [403, 201, 403])
         self.assertEqual([self.put("looks", **rule) for rule in (publish, transfer, append)], [403, 403, 403])
+        self.assertEqual([self.put("shades", **rule) for rule in (shadow, post)], [201, 403])
+        self.assertEqual([self.put("posts", **rule) for rule in (shadow, post)], [403, 201])
         # Nor does one put an end to what it could not begin.
         self.assertEqual([self.put("plain", "pays", **append), self.put("speaks", "plain", **publish)], [403, 403])
         self.assertEqual([self.command("plain", "pays", what) for what in ("pause", "resume")], [403, 403])

@@ -90,6 +90,11 @@ void IoLoop::stop_outbound(SessionId outbound) {
     if (&connection->listener() == &state) connection->close(CloseReason::session_closed, "it is not wanted any more");
 }
 
+void IoLoop::begin_outbound(SessionId outbound) {
+  const auto found = outbounds_.find(outbound);
+  if (found != outbounds_.end() && !core_.draining) found->second->again();
+}
+
 void IoLoop::add_resident(Protocol& protocol) {
   auto state = std::make_unique<ListenerState>(protocol, next_index_++, ListenerOptions{});
   state->resident = true;

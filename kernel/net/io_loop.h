@@ -34,6 +34,8 @@ class IoLoop {
   // Makes the connection and keeps making it, until stop_outbound or shutdown. Returns its name for stop_outbound.
   SessionId add_outbound(Protocol& protocol, OutboundOptions options);
   void stop_outbound(SessionId outbound);
+  // Once more, after it was given up (OutboundOptions::attempts_max) or stopped. Not while the loop shuts down.
+  void begin_outbound(SessionId outbound);
 
   // One session without a peer, until shutdown: for what outlives the connections of a protocol. It has everything of a
   // SessionContext but input; what it writes goes nowhere. Not counted among the connections.

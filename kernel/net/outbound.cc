@@ -26,9 +26,18 @@ void Outbound::begin() {
     pending_ = nullptr;
     if (!found) return fail(found.error());
     addresses_ = std::move(*found);
+    if (options_.allows) std::erase_if(addresses_, [this](const Address& one) { return !options_.allows(one); });
+    if (addresses_.empty())
+      return fail({Errc::unauthorised, options_.host + " leads to no address that may be connected to"});
     std::reverse(addresses_.begin(), addresses_.end());
     connect_next();
   });
+}
+
+void Outbound::again() {
+  if (phase_ != Phase::stopped) return;
+  failures_ = 0;
+  begin();
 }
 
 void Outbound::connect_next() {

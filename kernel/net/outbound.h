@@ -27,8 +27,11 @@ struct OutboundOptions {
   int64_t attempt_timeout_ns = 10'000'000'000;  // name, connection and handshake together
   int64_t backoff_first_ns = 200'000'000;       // the most that is waited after the first failure
   int64_t backoff_max_ns = 30'000'000'000;
-  int64_t stable_after_ns = 10'000'000'000;     // a connection that lived so long makes the delays begin anew
-  uint32_t attempts_max = 0;                    // failures in a row before it is given up; 0 = never
+  int64_t stable_after_ns = 10'000'000'000;  // a connection that lived so long makes the delays begin anew
+  uint32_t attempts_max = 0;                 // failures in a row before it is given up; 0 = never
+  // Of every address that the name leads to: whether it may be connected to. The connection goes to the address that was
+  // judged: who answers for the name cannot change it in between. Empty: all may.
+  std::function<bool(const Address&)> allows;
   std::function<void(const Error&)> on_failed;  // an attempt failed, or the connection ended
   std::function<void(const Error&)> on_given_up;
 };
@@ -48,7 +51,8 @@ class Outbound {
   void begin();
   void on_timer();  // the attempt's deadline, or the end of a wait
   void on_closed(bool was_open, std::string_view why);
-  void stop();  // no further attempts; a connection that is up stays
+  void stop();   // no further attempts; a connection that is up stays
+  void again();  // after it was given up or stopped: as at first
   bool stopped() const { return phase_ == Phase::stopped; }
 
  private:

@@ -37,7 +37,7 @@ struct ServerFacts {
   Disk* disk = nullptr;                              // outlives the modules
   std::string data_directory{};
   std::vector<std::string> http_hosts{};  // names besides loopback's that an HTTP listener answers to
-  net::IoLoop* loop = nullptr;            // for connections outward; outlives the modules' sessions
+  net::IoLoop* io = nullptr;              // for connections outward, on its own thread; gone before the modules
 };
 
 struct ListenerSpec {

@@ -19,6 +19,8 @@
 #include "modules/iot/gateway/mqtt/session.h"
 #include "modules/iot/gateway/mqtt/stream_settings.h"
 #include "modules/iot/gateway/mqtt/view_publisher.h"
+#include "modules/iot/gateway/rules/http_courier.h"
+#include "modules/iot/gateway/rules/outbox_runner.h"
 #include "modules/iot/gateway/rules/rule_settings.h"
 #include "modules/iot/gateway/series/series_http.h"
 #include "modules/iot/gateway/series/table_seed.h"
@@ -146,8 +148,15 @@ const Keys& mqtt_keys() {
 }
 
 struct RuleOptions {
-  std::vector<std::string> rules{};  // as the configuration has them
+  std::vector<std::string> rules{};       // as the configuration has them
+  std::vector<std::string> http_allow{};  // where they may post to
+  std::string http_ca{};                  // a file of authorities; empty: the system's
 };
+
+std::string wrong_allowed(const std::string& entry) {
+  const auto list = rules::AllowList::parse({entry});
+  return list ? std::string() : list.error().message;
+}
 
 const std::vector<config::Binding<RuleOptions>>& rule_keys() {
   static const std::vector<config::Binding<RuleOptions>> keys = {
@@ -155,10 +164,23 @@ const std::vector<config::Binding<RuleOptions>>& rule_keys() {
           {.name = "iot.rules",
            .type = Type::tables,
            .help = "Rules: tables with name, sql and what becomes of each row (transfer_*, "
-                   "append_*, publish_topic, series_*); one that is taken out stays until it is dropped",
+                   "append_*, publish_topic, shadow_*, http_url, series_*); one that is taken out stays until it is dropped",
            .wrong = rules::wrong_rule_table,
            .wrong_together = rules::wrong_rule_tables,
            .reloadable = true}),
+      bind<&RuleOptions::http_allow>(
+          {.name = "iot.http_allow",
+           .type = Type::texts,
+           .help =
+               "Where rules may post to: hosts, *.hosts, addresses and blocks of them, each with or without :port. An "
+               "address that is not public is posted to only where the list holds it, whatever name leads there",
+           .wrong = wrong_allowed,
+           .reloadable = true}),
+      bind<&RuleOptions::http_ca>({.name = "iot.http_ca",
+                                   .type = Type::text,
+                                   .help = "Authorities that https servers of rules' posts are proved by: a PEM file; "
+                                           "empty: the system's",
+                                   .reloadable = true}),
   };
   return keys;
 }
@@ -323,10 +345,18 @@ class IotModule final : public server::Module {
     publisher_ = std::make_unique<mqtt::ViewPublisher>(*broker_);
     runner_ = std::make_unique<rules::RuleRunner>(options_.report);
     runner_->want(rules::rules_of_tables(rule_options_.rules));
+    courier_ = std::make_unique<rules::HttpCourier>(*facts.io);
+    outbox_ = std::make_unique<rules::OutboxRunner>(*courier_, options_.report);
+    runner_->set_outbox(outbox_.get());
+    configure_courier();
     rule_session_ = std::make_unique<rules::RuleProtocol>(*runner_);
+    outbox_session_ = std::make_unique<rules::OutboxProtocol>(*outbox_);
     open_series(facts);
     open_bridges(facts);
-    return {{mqtt_.get(), kMqttPort, false, {resident_.get(), rule_session_.get(), bridge_session_.get()}},
+    return {{mqtt_.get(),
+             kMqttPort,
+             false,
+             {resident_.get(), rule_session_.get(), outbox_session_.get(), bridge_session_.get()}},
             {series_http_.get(), kSeriesPort, false, {series_resident_.get()}}};
   }
 
@@ -343,6 +373,8 @@ class IotModule final : public server::Module {
             {rules::kRulesMachineId, rules::kDropRule, changed},
             {rules::kRulesMachineId, rules::kPauseRule, changed},
             {rules::kRulesMachineId, rules::kResumeRule, changed},
+            {rules::kRulesMachineId, rules::kOutboxCommit,
+             [this](const Buffer&, const Reply& reply) { deliver_rules(reply); }},
             {rules::kRulesMachineId, rules::kRuleCommit,
              [this](const Buffer&, const Reply& reply) { deliver_rules(reply); }},
             {devices::kDevicesMachineId, devices::kShadowRequest,
@@ -405,7 +437,7 @@ class IotModule final : public server::Module {
   }
 
   void open_bridges(const server::ServerFacts& facts) {
-    net::IoLoop* loop = facts.loop;
+    net::IoLoop* loop = facts.io;
     bridge::Dialer dialer{[loop](net::Protocol& protocol, net::OutboundOptions options) {
                             return loop->add_outbound(protocol, std::move(options));
                           },
@@ -421,7 +453,13 @@ class IotModule final : public server::Module {
     settings.land<RuleOptions>(rule_keys(), wanted);
     const bool news = wanted.rules != rule_options_.rules;
     rule_options_ = std::move(wanted);
+    if (courier_ != nullptr) configure_courier();
     if (news && runner_ != nullptr) runner_->want(rules::rules_of_tables(rule_options_.rules));
+  }
+
+  void configure_courier() {
+    auto allowed = rules::AllowList::parse(rule_options_.http_allow);
+    courier_->configure(allowed ? std::move(*allowed) : rules::AllowList(), rule_options_.http_ca);
   }
 
   // What a run of a rule told, as messages to whoever is connected, before the runner hears of it.
@@ -511,6 +549,9 @@ class IotModule final : public server::Module {
   std::unique_ptr<rules::RuleProtocol> rule_session_;
   std::unique_ptr<bridge::Bridges> bridges_;
   std::unique_ptr<bridge::BridgesProtocol> bridge_session_;
+  std::unique_ptr<rules::HttpCourier> courier_;
+  std::unique_ptr<rules::OutboxRunner> outbox_;
+  std::unique_ptr<rules::OutboxProtocol> outbox_session_;
   int64_t series_head_bytes_ = kSeriesHeadDefault;
   series::SeriesLimits series_limits_;
   std::unique_ptr<series::Projection> projection_;

@@ -43,6 +43,7 @@ struct RulesArguments {
   std::string measurement;
   std::string tags;
   std::string time;
+  std::string url;
   std::string thing;
   std::string shadow_name;
   std::string section = "reported";
@@ -129,6 +130,7 @@ void write_rule(JsonWriter& out, const RulesArguments& arguments) {
     out.end_object();
   }
   if (!arguments.publish.empty()) out.key("publish").begin_object().key("topic").text(arguments.publish).end_object();
+  if (!arguments.url.empty()) out.key("http").begin_object().key("url").text(arguments.url).end_object();
   write_shadow(out, arguments);
   if (arguments.database.empty()) return;
   out.key("series").begin_object().key("database").text(arguments.database);
@@ -185,7 +187,9 @@ void add_rule_options(CLI::App* command, const std::shared_ptr<RulesArguments>& 
   command->add_option("--tags", arguments->tags, "Columns that are tags: a,b; the others are fields")->needs(series);
   command->add_option("--time", arguments->time, "Expression: milliseconds since 1970; absent: when it came")
       ->needs(series);
-  CLI::Option* shadow = command->add_option("--shadow", arguments->thing, "Expression: rows update this thing's shadow");
+  command->add_option("--http", arguments->url, "Post rows to this URL, which iot.http_allow lists");
+  CLI::Option* shadow =
+      command->add_option("--shadow", arguments->thing, "Expression: rows update this thing's shadow");
   command->add_option("--shadow-name", arguments->shadow_name, "Expression: the named one")->needs(shadow);
   command->add_option("--section", arguments->section, "reported or desired")->capture_default_str()->needs(shadow);
   command->add_option("--shadow-version", arguments->shadow_version, "Expression: only if it has this version")
@@ -211,7 +215,7 @@ void add_rules(CLI::App& app, cli::Context& context) {
   named("resume", "Let a rule go on where it is; what is gone meanwhile is passed over and counted.", resume);
   CLI::App* declared = named("put", "Declare or change a rule.", put);
   add_rule_options(declared, arguments);
-  declared->add_option("--file", arguments->file, "JSON: sql, start, transfer, append, publish, shadow, series");
+  declared->add_option("--file", arguments->file, "JSON: sql, start, transfer, append, publish, shadow, http, series");
   declared->add_flag("--earliest", arguments->earliest, "From the first record of its stream, not from now on");
   CLI::App* tried = part("test", "What a rule would make of a message; nothing is kept.", test);
   add_rule_options(tried, arguments);

@@ -1,64 +1,15 @@
 // The runner of rules against answers by hand: what it asks for, what it sends again and as what, and when it pauses a rule.
 #include <gtest/gtest.h>
 
-#include <deque>
-
 #include "kernel/streams/record_batch.h"
 #include "modules/iot/gateway/rules/rule_runner.h"
 #include "modules/iot/machine/stream_api.h"
+#include "modules/iot/test/asked.h"
 
 namespace heptane::iot::rules {
 namespace {
 
-// Notes what is asked.
-class Asked final : public net::SessionContext {
- public:
-  void write(Buffer) override {}
-  void close(net::CloseReason, std::string_view) override {}
-  void need(size_t) override {}
-  void pause_input(bool) override {}
-  bool submit(RequestId request, Submission submission) override {
-    if (full) return false;
-    submissions.emplace_back(request, std::move(submission));
-    return true;
-  }
-  bool query(RequestId request, QueryRequest query) override {
-    queries.emplace_back(request, std::move(query));
-    return true;
-  }
-  bool read(RequestId request, ReadRequest read) override {
-    reads.emplace_back(request, read);
-    return true;
-  }
-  net::SubscriptionId subscribe(PartitionId, Offset from) override {
-    subscriptions.push_back(from);
-    return subscriptions.size();
-  }
-  void unsubscribe(net::SubscriptionId) override {}
-  net::SessionTimerId arm(int64_t delay_ns) override {
-    timer_due = now + delay_ns;
-    return ++timer;
-  }
-  void cancel(net::SessionTimerId) override {}
-  int64_t monotonic_ns() const override { return now; }
-  int64_t utc_ns() const override { return now; }
-  SessionId id() const override { return 1; }
-  const net::Address& local() const override { return address; }
-  const net::Address& remote() const override { return address; }
-  size_t output_bytes() const override { return 0; }
-
-  std::deque<std::pair<RequestId, Submission>> submissions;
-  std::deque<std::pair<RequestId, QueryRequest>> queries;
-  std::deque<std::pair<RequestId, ReadRequest>> reads;
-  std::vector<Offset> subscriptions;
-  bool full = false;
-  int64_t now = 1;
-  int64_t timer_due = 0;
-  net::SessionTimerId timer = 0;
-
- private:
-  net::Address address;
-};
+using test::Asked;
 
 constexpr PartitionId kPartition = 5;
 
@@ -229,7 +180,7 @@ TEST_F(RuleRunnerTest, AnInputDuringWhichTheServerEndedTooOftenIsADeadLetter) {
 
 TEST_F(RuleRunnerTest, OneInputThatTheServerDoesNotTakeIsADeadLetter) {
   const std::vector<std::string> two = {R"({"n":1})", R"({"n":2})"};
-  for (size_t inputs = kInputsMax; inputs >= 1; inputs /= 2) {
+  for (size_t inputs = kMovesMax; inputs >= 1; inputs /= 2) {
     answer_read(two, 3);
     ASSERT_EQ(decode_commit(take_submission().payload.view())->inputs.size(), std::min<size_t>(inputs, 2));
     answer_sent(Errc::invalid_argument);
@@ -281,7 +232,7 @@ TEST_F(RuleRunnerTest, NoMoreLettersThanARunHolds) {
   const Submission first = take_submission();
   const auto commit = decode_commit(first.payload.view());
   ASSERT_TRUE(commit);
-  EXPECT_EQ(commit->inputs.size(), kInputsMax);
+  EXPECT_EQ(commit->inputs.size(), kMovesMax);
   EXPECT_EQ(commit->upto, 3 + 64);
   answer_sent(std::nullopt, 3 + 64);
   const Submission second = take_submission();
@@ -308,11 +259,11 @@ TEST_F(RuleRunnerTest, ATurnEndsThoughNothingIsToBeDone) {
 TEST_F(RuleRunnerTest, WhatIsTooMuchIsHalved) {
   std::vector<std::string> many(100, R"({"n":1})");
   answer_read(many, 3);
-  EXPECT_EQ(decode_commit(take_submission().payload.view())->inputs.size(), kInputsMax);
+  EXPECT_EQ(decode_commit(take_submission().payload.view())->inputs.size(), kMovesMax);
   answer_sent(Errc::too_large);
   answer_read(many, 3);
   const Submission half = take_submission();
-  EXPECT_EQ(decode_commit(half.payload.view())->inputs.size(), kInputsMax / 2);
+  EXPECT_EQ(decode_commit(half.payload.view())->inputs.size(), kMovesMax / 2);
   EXPECT_EQ(decode_commit(half.payload.view())->from, 3);
 }
 

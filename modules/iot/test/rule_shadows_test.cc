@@ -96,8 +96,9 @@ TEST_F(RuleShadows, ARunUpdatesAShadowOneInputBehindTheOther) {
   EXPECT_EQ(world.rule("shade").counters.shadows, 3u);
   EXPECT_EQ(world.end("out"), 3);
   const std::string topic = "$aws/things/pump/shadow/update/";
-  EXPECT_EQ(shadow_topics(done), (std::vector<std::string>{topic + "documents", topic + "accepted", topic + "documents",
-                                                           topic + "accepted", topic + "documents", topic + "accepted"}));
+  EXPECT_EQ(shadow_topics(done),
+            (std::vector<std::string>{topic + "documents", topic + "accepted", topic + "documents", topic + "accepted",
+                                      topic + "documents", topic + "accepted"}));
   EXPECT_EQ(world.end("iot.shadows"), 6);
   // The same run again does nothing, after a crash too.
   world.crash_and_recover();
@@ -108,7 +109,8 @@ TEST_F(RuleShadows, ARunUpdatesAShadowOneInputBehindTheOther) {
 
 TEST_F(RuleShadows, WhatIsRejectedIsADeadLetterAndTheRestGoesOn) {
   const std::string large = R"({"t":")" + std::string(8'200, 'x') + "\"}";
-  const Reply done = commit(0, {{R"({"n":1})", "pump", "7"}, {R"({"n":1})", "nobody"}, {large}, {"[1]"}, {R"({"n":2})"}});
+  const Reply done =
+      commit(0, {{R"({"n":1})", "pump", "7"}, {R"({"n":1})", "nobody"}, {large}, {"[1]"}, {R"({"n":2})"}});
   ASSERT_TRUE(done.ok()) << done.message;
   EXPECT_EQ(world.shadow("pump"), R"(1  {"n":2})");
   const std::string lines = told(done);

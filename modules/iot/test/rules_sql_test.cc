@@ -228,8 +228,7 @@ TEST_F(RulesSql, Times) {
            {"time_to_epoch('2020-04-03 09:45:18 +0100', 'yyyy-MM-dd HH:mm:ss Z')", "1585903518000"},
            {"time_to_epoch('29.02.2024', 'dd.MM.yyyy')", "1709164800000"},
            {"time_to_epoch('29.02.2023', 'dd.MM.yyyy')", "error at 1: there is no such date or time"},
-           {"time_to_epoch('2020-04-03x', 'yyyy-MM-dd')",
-            "error at 1: the text goes on behind the pattern yyyy-MM-dd"},
+           {"time_to_epoch('2020-04-03x', 'yyyy-MM-dd')", "error at 1: the text goes on behind the pattern yyyy-MM-dd"},
            {"time_to_epoch('20-04-03', 'yyyy-MM-dd')", "error at 1: the text is no time of the pattern yyyy-MM-dd"},
            {"time_to_epoch('0.0019', 's.SSSS')",
             "error at 1: the pattern has s: there are yyyy MM dd HH mm ss S Z ZZ and 'texts'"},
@@ -243,8 +242,7 @@ TEST_F(RulesSql, Times) {
            {"rfc3339_to_unix_ts('2026-11-30T24:00:00Z')", "error at 1: there is no such date or time"},
            {"unix_ts_to_rfc3339(1795993200)", "\"2026-11-29T23:00:00Z\""},
            {"unix_ts_to_rfc3339(-1, 'millisecond')", "\"1969-12-31T23:59:59.999Z\""},
-           {"unix_ts_to_rfc3339(1, 'week')",
-            "error at 1: a unit is second, millisecond, microsecond or nanosecond"}})
+           {"unix_ts_to_rfc3339(1, 'week')", "error at 1: a unit is second, millisecond, microsecond or nanosecond"}})
     EXPECT_EQ(value(expression), worth) << expression;
 }
 

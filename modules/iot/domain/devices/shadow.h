@@ -95,7 +95,7 @@ struct ShadowAnswer {
 };
 struct ShadowOutcome {
   uint16_t code = 200;
-  std::string fault{};  // of a rejection: for a person
+  std::string fault{};   // of a rejection: for a person
   bool changed = false;  // to `shadow`
   Shadow shadow;
   std::vector<ShadowAnswer> answers;  // in their order; the last one is accepted or rejected

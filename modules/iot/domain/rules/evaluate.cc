@@ -71,6 +71,7 @@ class Evaluation {
 
   Result<Value> call(const Node& node) const {
     std::vector<Value> arguments;
+    arguments.reserve(node.args.size());
     for (const size_t place : node.args) {
       Result<Value> argument = of(place);
       if (!argument) return argument;
@@ -243,6 +244,7 @@ Result<std::optional<Row>> Select::run(const Message& message) const {
     if (!wanted->truth) return std::optional<Row>();
   }
   Row row;
+  row.reserve(outputs_.size());
   for (size_t i = 0; i < outputs_.size(); ++i) {
     Result<Value> value = outputs_[i].evaluate(message, {});
     if (!value) return value.error();

@@ -312,7 +312,8 @@ constexpr Function kFunctions[] = {
 }  // namespace
 
 const Function* find_function(std::string_view name) {
-  for (const std::span<const Function> table : {std::span<const Function>(kFunctions), json_functions(), time_functions()})
+  for (const std::span<const Function> table :
+       {std::span<const Function>(kFunctions), json_functions(), time_functions()})
     for (const Function& one : table)
       if (one.name == name) return &one;
   return nullptr;

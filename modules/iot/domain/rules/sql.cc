@@ -80,6 +80,16 @@ Result<Expression> Expression::compile(std::string_view text, const std::vector<
   return made;
 }
 
+void Expression::add_fields(FieldNames& names) const {
+  for (const Node& node : nodes_)
+    if (node.kind == NodeKind::field) names.insert(node.path.front().name);
+}
+
+void Select::add_fields(FieldNames& names) const {
+  for (const Expression& output : outputs_) output.add_fields(names);
+  if (condition_) condition_->add_fields(names);
+}
+
 Result<Select> Select::compile(std::string_view sql) {
   Result<Parser> parsed = parser_of(sql);
   if (!parsed) return parsed.error();

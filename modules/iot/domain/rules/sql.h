@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,9 +38,12 @@ struct Message {
   int64_t timestamp_ms = 0;
   int64_t offset = 0;
   std::optional<devices::JsonTree> (*read_json)(std::string_view text) = nullptr;  // null: no text is decoded
-  mutable size_t made_bytes = 0;  // of texts so far, by all expressions over it
+  mutable size_t made_bytes = 0;                                      // of texts so far, by all expressions over it
   mutable std::vector<std::unique_ptr<devices::JsonTree>> decoded{};  // of texts that expressions decoded
 };
+
+// Members of the payload by name; what is below them is not told apart.
+using FieldNames = std::set<std::string, std::less<>>;
 
 // In the order of the columns.
 using Row = std::vector<std::pair<std::string, Value>>;
@@ -85,6 +89,8 @@ class Expression {
  public:
   // `columns`: names that mean columns; others are fields of the payload.
   static Result<Expression> compile(std::string_view text, const std::vector<std::string>& columns);
+  // Adds the members of the payload that it looks at.
+  void add_fields(FieldNames& names) const;
   // Error: what is wrong with the message for it.
   Result<Value> evaluate(const Message& message, const Row& row) const;
 
@@ -110,6 +116,7 @@ class Select {
   const Source& source() const { return source_; }
   const std::vector<std::string>& columns() const { return columns_; }
   bool takes_all() const { return all_; }
+  void add_fields(FieldNames& names) const;
   // nullopt: the condition is not so. A condition that is NULL is an error: a field is missing, and nobody said what that means.
   Result<std::optional<Row>> run(const Message& message) const;
 

@@ -15,10 +15,8 @@ struct Unit {
   Int128 ns;
   size_t digits;  // of a second's fraction
 };
-constexpr std::array<Unit, 4> kUnits = {{{"second", 1'000'000'000, 0},
-                                         {"millisecond", 1'000'000, 3},
-                                         {"microsecond", 1'000, 6},
-                                         {"nanosecond", 1, 9}}};
+constexpr std::array<Unit, 4> kUnits = {
+    {{"second", 1'000'000'000, 0}, {"millisecond", 1'000'000, 3}, {"microsecond", 1'000, 6}, {"nanosecond", 1, 9}}};
 
 // EMQX's, with its default.
 Result<Unit> unit_at(Arguments arguments, size_t at) {

@@ -46,7 +46,8 @@ Result<Int128> moment_of(const Civil& civil) {
 // Of years that have four digits there.
 Result<Civil> civil_of(Int128 ns, int64_t offset_minutes) {
   static const Int128 first = *moment_of({.year = 1});
-  static const Int128 last = *moment_of({.year = kYearMax, .month = 12, .day = 31, .hour = 23, .minute = 59, .second = 59});
+  static const Int128 last =
+      *moment_of({.year = kYearMax, .month = 12, .day = 31, .hour = 23, .minute = 59, .second = 59});
   ns += Int128{offset_minutes} * 60 * kNsPerSecond;
   if (ns < first || ns > last + kNsPerSecond - 1) return wrong("the time is not of the years 0001 to 9999");
   Int128 seconds = ns / kNsPerSecond;

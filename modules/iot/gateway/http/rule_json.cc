@@ -53,6 +53,7 @@ void write_actions(JsonWriter& out, const RuleDefinition& rule) {
     out.end_object();
   }
   if (rule.publish) out.key("publish").begin_object().key("topic").text(rule.publish->topic).end_object();
+  if (rule.http) out.key("http").begin_object().key("url").text(rule.http->url).end_object();
   if (rule.shadow) write_shadow(out, *rule.shadow);
   if (!rule.series) return;
   const SeriesAction& series = *rule.series;
@@ -66,6 +67,7 @@ void write_counters(JsonWriter& out, const RuleCounters& counters) {
   out.key("inputs").unsigned_number(counters.inputs).key("transfers").unsigned_number(counters.transfers);
   out.key("repeats").unsigned_number(counters.repeats).key("appended").unsigned_number(counters.appended);
   out.key("published").unsigned_number(counters.published).key("shadows").unsigned_number(counters.shadows);
+  out.key("posts").unsigned_number(counters.posts).key("posted").unsigned_number(counters.posted);
   out.key("dead_letters").unsigned_number(counters.dead_letters).key("lost").unsigned_number(counters.lost);
 }
 
@@ -98,6 +100,7 @@ RuleDefinition read_rule(JsonFields& fields, std::string_view name) {
     series.tags = inner.text_or("tags", "");
     series.time = inner.text_or("time", "");
   });
+  read_object(fields, "http", [&](JsonFields& inner) { rule.http.emplace().url = inner.text("url"); });
   read_object(fields, "shadow", [&](JsonFields& inner) {
     ShadowAction& shadow = rule.shadow.emplace();
     shadow.thing = inner.text("thing");
@@ -150,6 +153,7 @@ void write_trial(JsonWriter& out, const RuleDefinition& rule, const Trial& trial
   }
   if (!trial.line.empty()) out.key("series").begin_object().key("line").text(trial.line).end_object();
   if (!trial.topic.empty()) out.key("publish").begin_object().key("topic").text(trial.topic).end_object();
+  if (does && rule.http) out.key("http").begin_object().key("url").text(rule.http->url).end_object();
   if (trial.shadow) {
     out.key("shadow").begin_object().key("thing").text(trial.shadow->thing);
     if (!trial.shadow->name.empty()) out.key("name").text(trial.shadow->name);

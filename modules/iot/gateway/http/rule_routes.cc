@@ -13,6 +13,7 @@
 #include "kernel/streams/api.h"
 #include "modules/iot/gateway/http/rule_json.h"
 #include "modules/iot/gateway/rules/captured_stream.h"
+#include "modules/iot/gateway/rules/http_target.h"
 #include "modules/iot/gateway/rules/rule_settings.h"
 #include "modules/iot/machine/stream_api.h"
 
@@ -57,6 +58,8 @@ bool may_act(HttpExchange& exchange, const RuleDefinition& rule) {
   if (rule.transfer && !may(exchange, "ledger", "transfers", Verb::create)) return false;
   if (rule.append && !may(exchange, "streams", rule.append->stream, Verb::write)) return false;
   if (rule.series && !may(exchange, "admin", "series/" + rule.series->database, Verb::write)) return false;
+  const auto target = rule.http ? parse_http_url(rule.http->url) : Result<HttpTarget>(HttpTarget{});
+  if (rule.http && target && !may(exchange, "admin", "http:" + target->authority(), Verb::write)) return false;
   if (rule.shadow && !may(exchange, "admin", "devices", Verb::write)) return false;
   return !rule.publish || may(exchange, "mqtt", "#", Verb::write);
 }
@@ -241,7 +244,7 @@ Result<std::string> tried(std::string body, int64_t now_ms) {
   const int64_t timestamp_ms = fields.integer_or("timestamp_ms", now_ms, 0, INT64_MAX);
   HEPTANE_TRY(fields.finish());
   // Of SQL alone: what it selects.
-  const bool acts = rule.transfer || rule.append || rule.publish || rule.shadow || rule.series;
+  const bool acts = rule.transfer || rule.append || rule.publish || rule.shadow || rule.http || rule.series;
   if (!acts) rule.publish = PublishAction{"'test'"};
   HEPTANE_TRY(check_rule(rule));
   const Result<CompiledRule> compiled = CompiledRule::compile(rule);
@@ -277,6 +280,7 @@ constexpr std::string_view kActions =
     R"("stream":{"type":"string"},"key":{"type":"string"}}},)"
     R"("publish":{"type":"object","required":["topic"],"additionalProperties":false,"properties":{)"
     R"("topic":{"type":"string"}}},)"
+    R"("http":{"type":"object","required":["url"],"additionalProperties":false,"properties":{"url":{"type":"string"}}},)"
     R"("shadow":{"type":"object","required":["thing"],"additionalProperties":false,"properties":{)"
     R"("thing":{"type":"string"},"name":{"type":"string"},"section":{"type":"string","enum":["reported","desired"]},)"
     R"("version":{"type":"string"}}},)"
@@ -305,13 +309,14 @@ const std::string& test_body() {
 const std::string& rule_schema() {
   static const std::string schema =
       R"({"type":"object","required":["name","version","sql","stream","start","state","created_ms","updated_ms",)"
-      R"("inputs","transfers","repeats","appended","published","shadows","dead_letters","lost"],"additionalProperties":false,)"
+      R"("inputs","transfers","repeats","appended","published","shadows","posts","posted","dead_letters","lost"],"additionalProperties":false,)"
       R"("properties":{"name":{"type":"string"},"version":{"type":"integer"},"stream":{"type":"string"},)" +
       std::string(kSaid) + std::string(kActions) +
       R"(,"state":{"type":"string","enum":["running","paused"]},"reason":{"type":"string"},)"
       R"("created_ms":{"type":"integer"},"updated_ms":{"type":"integer"},"inputs":{"type":"integer"},)"
       R"("transfers":{"type":"integer"},"repeats":{"type":"integer"},"appended":{"type":"integer"},)"
-      R"("published":{"type":"integer"},"shadows":{"type":"integer"},"dead_letters":{"type":"integer"},"lost":{"type":"integer"},)"
+      R"("published":{"type":"integer"},"shadows":{"type":"integer"},"posts":{"type":"integer"},)"
+      R"("posted":{"type":"integer"},"dead_letters":{"type":"integer"},"lost":{"type":"integer"},)"
       R"("partitions":{"type":"array","items":{"type":"object","required":["partition","position","end","lag"],)"
       R"("additionalProperties":false,"properties":{"partition":{"type":"integer"},"position":{"type":"integer"},)"
       R"("end":{"type":"integer"},"lag":{"type":"integer"}}}}}})";
@@ -329,13 +334,14 @@ const std::string& rules_schema() {
 constexpr std::string_view kTrial =
     R"({"type":"object","required":["matches"],"additionalProperties":false,"properties":{"matches":{"type":"boolean"},)"
     R"("dead_letter":{"type":"string"},"row":{"type":"object"},"transfer":{"type":"object"},)"
-    R"("append":{"type":"object"},"publish":{"type":"object"},"shadow":{"type":"object"},"series":{"type":"object"}}})";
+    R"("append":{"type":"object"},"publish":{"type":"object"},"shadow":{"type":"object"},)"
+    R"("http":{"type":"object"},"series":{"type":"object"}}})";
 
 http::RouteDoc put_doc() {
   return {"Declare or change a rule",
           "`sql` selects from a topic filter (which makes the stream `rule.NAME` over it) or from a stream that is "
-          "there; at least one of `transfer`, `append`, `publish`, `shadow` and `series` says what becomes of each row: "
-          "their values are expressions that see the columns; of a series, `tags` are names of columns. A changed rule "
+          "there; at least one of `transfer`, `append`, `publish`, `shadow`, `http` and `series` says what becomes of each "
+          "row: their values are expressions that see the columns; of a series, `tags` are names of columns. A changed rule "
           "goes on where it is, unless it reads another stream. "
           "`rules.put` in the audit trail.",
           {},

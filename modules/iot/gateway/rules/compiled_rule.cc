@@ -2,11 +2,11 @@
 
 #include <memory>
 
-#include "kernel/net/http/json.h"
 #include "kernel/streams/view_batches.h"
 #include "modules/iot/domain/topics/topics.h"
 #include "modules/iot/gateway/devices/shadow_json.h"
 #include "modules/iot/gateway/devices/tree_json.h"
+#include "modules/iot/gateway/rules/http_target.h"
 #include "modules/iot/gateway/rules/series_point.h"
 
 namespace heptane::iot::rules {
@@ -123,6 +123,10 @@ Result<void> check_rule(RuleDefinition& rule) {
   if (!query) return Error{query.error().code, "sql: " + query.error().message};
   rule.source = query->source().is_topics ? capture_name(rule.name) : query->source().name;
   if (std::string why = wrong_definition(rule); !why.empty()) return wrong(std::move(why));
+  if (rule.http) {
+    const Result<HttpTarget> target = parse_http_url(rule.http->url);
+    if (!target) return wrong("http.url: " + target.error().message);
+  }
   const Result<CompiledRule> compiled = CompiledRule::compile(rule);
   if (!compiled) return compiled.error();
   return {};
@@ -152,8 +156,20 @@ Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
     parts.push_back({"shadow.name", &rule.shadow->name, &made.shadow_name_});
     parts.push_back({"shadow.version", &rule.shadow->version, &made.shadow_version_});
   }
-  for (const Part& part : parts) HEPTANE_TRY(compile_part(part, made.query_.columns()));
+  made.query_.add_fields(made.fields_);
+  for (const Part& part : parts) {
+    HEPTANE_TRY(compile_part(part, made.query_.columns()));
+    if (*part.into) (*part.into)->add_fields(made.fields_);
+  }
   return made;
+}
+
+devices::JsonTree CompiledRule::tree_of(const http::JsonValue& root) const {
+  if (query_.takes_all() || root.type() != http::JsonType::object) return devices::tree_of(root);
+  devices::JsonTree tree = devices::JsonTree::object();
+  for (auto member = root.first(); member; member = member->next())
+    if (fields_.contains(member->name())) tree.members.emplace(member->name(), devices::tree_of(*member));
+  return tree;
 }
 
 Result<RuleMove> CompiledRule::move_of(const Message& message, const Row& row, std::string& key) const {
@@ -248,7 +264,7 @@ Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int
   const auto document = http::JsonDocument::parse(std::string(payload));
   devices::JsonTree tree;
   trial.is_json = document.ok();
-  if (document) tree = devices::tree_of((*document)->root());
+  if (document) tree = tree_of((*document)->root());
   const Message message{topic, payload, document ? &tree : nullptr, timestamp_ms, offset, read_tree};
   const Result<std::optional<Row>> row = query_.run(message);
   if (!row) return fault(row.error().message);
@@ -282,6 +298,7 @@ bool CompiledRule::append_input_of(const streams::RecordView& record, ByteWriter
       input.transfer->key = trial.transfer_key;
     }
     input.line = trial.line;
+    input.posts = rule_.http.has_value();
     input.appends = rule_.append.has_value();
     input.append_key = trial.append_key;
     input.publish_topic = trial.topic;

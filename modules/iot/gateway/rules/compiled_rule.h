@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "kernel/net/http/json.h"
 #include "kernel/streams/record_batch.h"
 #include "modules/iot/domain/devices/shadow.h"
 #include "modules/iot/domain/rules/sql.h"
@@ -49,8 +50,12 @@ class CompiledRule {
   Result<devices::ShadowRequest> shadow_of(const Message& message, const Row& row, const std::string& state) const;
   Result<RuleMove> move_of(const Message& message, const Row& row, std::string& key) const;
 
+  // Of what the rule looks at.
+  devices::JsonTree tree_of(const http::JsonValue& root) const;
+
   RuleDefinition rule_;
   Select query_;
+  FieldNames fields_;
   std::optional<Expression> debit_;
   std::optional<Expression> credit_;
   std::optional<Expression> amount_;

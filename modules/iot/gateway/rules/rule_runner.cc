@@ -41,6 +41,7 @@ void RuleRunner::detach() {
   timer_ = 0;
   looking_ = look_again_ = false;
   looked_at_.clear();
+  posting_.clear();
 }
 
 // What the configuration wants.
@@ -151,6 +152,7 @@ void RuleRunner::take_rules(const Reply& reply) {
   if (!rows) return look_later(kTickNs);
   for (RuleRow& row : *rows) {
     looked_at_ = row.definition.name;
+    if (row.outbox) posting_.push_back(row);
     take_row(std::move(row));
   }
   if (reply.numbers[1] != 0) return look();
@@ -158,6 +160,8 @@ void RuleRunner::take_rules(const Reply& reply) {
   looking_ = false;
   for (auto& [name, gone] : kept_) close_lanes(gone);
   kept_.clear();
+  const std::vector<RuleRow> posting = std::exchange(posting_, {});
+  if (outbox_ != nullptr) outbox_->take_rules(posting);
   describe();
 }
 
@@ -469,6 +473,7 @@ bool RuleRunner::shrink(Lane& lane, Errc error, const std::string& why) {
   // The server ended while it was applied. Once that may have been anything; what ends it again and again is the input.
   const bool alone = lane.inputs_max == 1;
   lane.inputs_max = ended ? 1 : std::max<size_t>(1, lane.inputs_max / 2);
+  if (error == Errc::too_large) lane.inputs_cap = std::max(lane.inputs_max, kMovesMax);
   if (ended) lane.careful_upto = std::max(lane.careful_upto, lane.run_upto);
   const bool last = ended ? lane.attempt >= kAttemptsMax : alone;
   if (ended) ++lane.attempt;
@@ -487,7 +492,9 @@ void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane,
     lane.may_skip = false;
     if (lane.run_acts) lane.attempt = 0;
     if (lane.run_acts) lane.fault.clear();
-    lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(lane.inputs_max * 2, kInputsMax);
+    const bool moves = rule.definition.transfer || rule.definition.shadow;
+    const size_t most = moves ? kMovesMax : lane.inputs_cap;
+    lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(lane.inputs_max * 2, most);
     return go_on(name, rule, lane);
   }
   look_afresh(lane);

@@ -4,8 +4,8 @@
 // input that it does not take alone is a dead letter; a rule whose records are gone before it read them is paused and says why. It
 // never holds what others do.
 //
-// Bounds: of a rule and partition one read of kReadBytes with one inflated batch, and one run under way (kInputsMax inputs,
-// kCommitBytesMax); a turn on the loop ends with kTurnRecords or kTurnNs; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
+// Bounds: of a rule and partition one read of kReadBytes with one inflated batch, and one run under way (kInputsMax inputs, kMovesMax where
+// they move money or change shadows, kCommitBytesMax; a run is as large as went well before, and twice that); a turn on the loop ends with kTurnRecords or kTurnNs; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
 // last. The I/O thread's: one session without a peer.
 #pragma once
 
@@ -24,6 +24,7 @@
 #include "modules/iot/gateway/rules/batch_walk.h"
 #include "modules/iot/gateway/rules/captured_stream.h"
 #include "modules/iot/gateway/rules/compiled_rule.h"
+#include "modules/iot/gateway/rules/outbox_runner.h"
 
 namespace heptane::iot::rules {
 
@@ -39,7 +40,7 @@ class RuleRunner {
   static constexpr int64_t kTickNs = 100'000'000;
   static constexpr int64_t kLookNs = 5'000'000'000;  // for partitions and streams that are new
   // Of one lane's turn, and of all that are due: the loop has others to serve.
-  static constexpr uint32_t kTurnRecords = 256;
+  static constexpr uint32_t kTurnRecords = 512;
   static constexpr int64_t kTurnNs = 1'000'000;
   static constexpr int64_t kQuietNs = 1'000'000'000;
   static constexpr Offset kQuietMax = 4'096;
@@ -49,6 +50,8 @@ class RuleRunner {
 
   // What the configuration declares; one that it does not name any more stays.
   void want(std::vector<WantedRule> rules);
+  // Who sends what they post hears of them after each look.
+  void set_outbox(OutboxRunner* outbox) { outbox_ = outbox; }
   // Rules were made, changed, paused, resumed or dropped.
   void changed();
 
@@ -70,7 +73,8 @@ class RuleRunner {
     Offset at = 0;  // looked at up to here: nothing was to be done from `next` on
     State state = State::idle;
     int64_t due_ns = 0;  // when to go on; 0: not by the clock
-    size_t inputs_max = kInputsMax;
+    size_t inputs_max = kMovesMax;
+    size_t inputs_cap = kInputsMax;  // more at once was too much, or is for no such rule
     uint8_t attempt = 0;
     Offset careful_upto = 0;  // one input at a time up to here: a run of them ended the server
     std::string fault{};      // what became of the next input, alone: it is a dead letter
@@ -161,6 +165,8 @@ class RuleRunner {
   RequestId last_request_ = 0;
 
   std::map<std::string, Running> kept_;  // of the last look, while the next one is under way
+  OutboxRunner* outbox_ = nullptr;
+  std::vector<RuleRow> posting_;  // of the look that is under way
   bool looking_ = false;
   bool look_again_ = false;
   std::string looked_at_;

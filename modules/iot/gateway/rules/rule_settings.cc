@@ -11,8 +11,8 @@ namespace {
 
 constexpr const char* kKeys =
     "name, sql, start, transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, transfer_id, "
-    "append_stream, append_key, publish_topic, shadow_thing, shadow_name, shadow_section, shadow_version, series_database, "
-    "series_measurement, series_tags, series_time";
+    "append_stream, append_key, publish_topic, shadow_thing, shadow_name, shadow_section, shadow_version, http_url, "
+    "series_database, series_measurement, series_tags, series_time";
 
 template <class Number>
 bool put(std::string_view text, Number& into) {
@@ -70,6 +70,7 @@ std::string take(std::string_view key, std::string_view value, RuleDefinition& r
   if (key == "append_key") return of(rule.append).key = value, "";
   if (key == "publish_topic") return of(rule.publish).topic = value, "";
   if (key.starts_with("series_")) return take_series(key, value, rule);
+  if (key == "http_url") return of(rule.http).url = value, "";
   return key.starts_with("shadow_") ? take_shadow(key, value, rule) : take_transfer(key, value, rule);
 }
 

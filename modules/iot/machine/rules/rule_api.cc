@@ -4,6 +4,7 @@
 
 #include "kernel/crypto/sha256.h"
 #include "kernel/streams/api.h"
+#include "modules/iot/machine/rules/outbox_api.h"
 #include "modules/iot/machine/series/series_api.h"
 #include "modules/iot/machine/texts.h"
 
@@ -17,10 +18,13 @@ constexpr uint8_t kHasPublish = 4;
 constexpr uint8_t kEarliest = 8;
 constexpr uint8_t kIsJson = 16;
 constexpr uint8_t kHasShadow = 32;
-constexpr uint8_t kHasSeries = 64;
-constexpr uint8_t kOfDefinition = kHasTransfer | kHasAppend | kHasPublish | kEarliest | kHasShadow | kHasSeries;
+constexpr uint8_t kHasHttp = 64;
+constexpr uint8_t kHasSeries = 128;
+constexpr uint8_t kOfDefinition =
+    kHasTransfer | kHasAppend | kHasPublish | kEarliest | kHasShadow | kHasHttp | kHasSeries;
 constexpr uint8_t kPaused = 1;
 constexpr uint8_t kCountsMore = 2;  // counters of actions that came later
+constexpr uint8_t kHasOutbox = 4;
 constexpr uint16_t kTellsShadows = 0x8000;
 constexpr size_t kInputBytesLeast = 8;
 
@@ -90,10 +94,10 @@ bool valid_rule_name(std::string_view name) {
 std::string wrong_definition(const RuleDefinition& rule) {
   if (!valid_rule_name(rule.name)) return "a rule's name is 1 to 64 of a-z A-Z 0-9 _ -";
   if (!streams::valid_name(rule.source)) return "a rule reads a stream";
-  if (rule.source == kRulesStream || rule.source == "iot.events")
+  if (rule.source == kRulesStream || rule.source == kOutboxStream || rule.source == "iot.events")
     return "what rules tell, and what becomes of it, is no rule's input";
-  if (!rule.transfer && !rule.append && !rule.publish && !rule.shadow && !rule.series)
-    return "a rule does something: transfer, append, publish, shadow or series";
+  if (!rule.transfer && !rule.append && !rule.publish && !rule.shadow && !rule.http && !rule.series)
+    return "a rule does something: transfer, append, publish, shadow, http or series";
   std::string wrong = rule.transfer ? wrong_transfer(*rule.transfer) : std::string();
   if (wrong.empty() && rule.append) {
     if (!streams::valid_name(rule.append->stream)) return "append.stream is a stream's name";
@@ -101,6 +105,7 @@ std::string wrong_definition(const RuleDefinition& rule) {
   }
   if (wrong.empty() && rule.series) wrong = wrong_series(*rule.series);
   if (wrong.empty() && rule.shadow) wrong = wrong_shadow(*rule.shadow);
+  if (wrong.empty() && rule.http) wrong = wrong_expression("http.url", rule.http->url, true);
   if (wrong.empty() && rule.publish) wrong = wrong_expression("publish.topic", rule.publish->topic, true);
   if (!wrong.empty()) return wrong;
   ByteWriter out;
@@ -114,7 +119,8 @@ void append_definition(ByteWriter& out, const RuleDefinition& rule) {
   put_text(out, rule.source);
   out.u8(static_cast<uint8_t>((rule.transfer ? kHasTransfer : 0) | (rule.append ? kHasAppend : 0) |
                               (rule.publish ? kHasPublish : 0) | (rule.earliest ? kEarliest : 0) |
-                              (rule.shadow ? kHasShadow : 0) | (rule.series ? kHasSeries : 0)));
+                              (rule.shadow ? kHasShadow : 0) | (rule.http ? kHasHttp : 0) |
+                              (rule.series ? kHasSeries : 0)));
   if (rule.transfer) {
     out.le<uint32_t>(rule.transfer->ledger);
     out.le<uint16_t>(rule.transfer->code);
@@ -132,6 +138,7 @@ void append_definition(ByteWriter& out, const RuleDefinition& rule) {
       put_text(out, *text);
     out.u8(rule.shadow->reported ? 1 : 0);
   }
+  if (rule.http) put_text(out, rule.http->url);
   if (!rule.series) return;
   for (const std::string* text :
        {&rule.series->database, &rule.series->measurement, &rule.series->tags, &rule.series->time})
@@ -160,6 +167,7 @@ RuleDefinition read_definition(ByteReader& in) {
     for (std::string* text : {&shadow.thing, &shadow.name, &shadow.version}) *text = get_text(in);
     shadow.reported = in.u8() != 0;
   }
+  if ((flags & kHasHttp) != 0) rule.http.emplace().url = get_text(in);
   if ((flags & kHasSeries) != 0) {
     SeriesAction& series = rule.series.emplace();
     for (std::string* text : {&series.database, &series.measurement, &series.tags, &series.time}) *text = get_text(in);
@@ -185,8 +193,9 @@ Buffer encode_pause(std::string_view name, uint64_t version, std::string_view re
 void append_row(ByteWriter& out, const RuleRow& row) {
   append_definition(out, row.definition);
   out.le<uint64_t>(row.version);
-  const bool counts_more = row.counters.shadows > 0;
-  out.u8(static_cast<uint8_t>((row.paused ? kPaused : 0) | (counts_more ? kCountsMore : 0)));
+  const bool counts_more = row.counters.shadows > 0 || row.counters.posts > 0;
+  out.u8(static_cast<uint8_t>((row.paused ? kPaused : 0) | (counts_more ? kCountsMore : 0) |
+                              (row.outbox ? kHasOutbox : 0)));
   put_text(out, row.reason);
   out.le<LogTime>(row.created);
   out.le<LogTime>(row.updated);
@@ -194,7 +203,9 @@ void append_row(ByteWriter& out, const RuleRow& row) {
   for (const uint64_t number : {counters.inputs, counters.transfers, counters.repeats, counters.appended,
                                 counters.published, counters.dead_letters, counters.lost})
     out.le<uint64_t>(number);
-  if (counts_more) out.le<uint64_t>(counters.shadows);
+  if (counts_more)
+    for (const uint64_t number : {counters.shadows, counters.posts, counters.posted}) out.le<uint64_t>(number);
+  if (row.outbox) out.le<Offset>(*row.outbox);
   out.le<uint16_t>(static_cast<uint16_t>(row.cursors.size()));
   for (const auto& [index, cursor] : row.cursors) {
     out.le<uint32_t>(index);
@@ -217,7 +228,9 @@ RuleRow read_row(ByteReader& in) {
   for (uint64_t* number : {&counters.inputs, &counters.transfers, &counters.repeats, &counters.appended,
                            &counters.published, &counters.dead_letters, &counters.lost})
     *number = in.le<uint64_t>();
-  if ((flags & kCountsMore) != 0) counters.shadows = in.le<uint64_t>();
+  if ((flags & kCountsMore) != 0)
+    for (uint64_t* number : {&counters.shadows, &counters.posts, &counters.posted}) *number = in.le<uint64_t>();
+  if ((flags & kHasOutbox) != 0) row.outbox = in.le<Offset>();
   const auto count = in.le<uint16_t>();
   for (uint16_t i = 0; i < count && !in.failed(); ++i) {
     RuleCursor& cursor = row.cursors[in.le<uint32_t>()];
@@ -250,7 +263,8 @@ void append_input(ByteWriter& out, const RuleInput& input) {
   put_text(out, input.fault);
   out.u8(static_cast<uint8_t>((input.transfer ? kHasTransfer : 0) | (input.appends ? kHasAppend : 0) |
                               (input.publish_topic.empty() ? 0 : kHasPublish) | (input.is_json ? kIsJson : 0) |
-                              (input.shadow.empty() ? 0 : kHasShadow) | (input.line.empty() ? 0 : kHasSeries)));
+                              (input.shadow.empty() ? 0 : kHasShadow) | (input.posts ? kHasHttp : 0) |
+                              (input.line.empty() ? 0 : kHasSeries)));
   if (input.transfer) {
     put_number(out, input.transfer->debit);
     put_number(out, input.transfer->credit);
@@ -259,7 +273,7 @@ void append_input(ByteWriter& out, const RuleInput& input) {
   }
   if (input.appends) put_text(out, input.append_key);
   if (!input.publish_topic.empty()) put_text(out, input.publish_topic);
-  if (input.appends || !input.publish_topic.empty()) put_long(out, input.row);
+  if (input.appends || input.posts || !input.publish_topic.empty()) put_long(out, input.row);
   if (!input.shadow.empty()) put_long(out, input.shadow);
   if (!input.line.empty()) put_long(out, input.line);
 }
@@ -292,7 +306,8 @@ RuleInput read_input(ByteReader& in) {
   input.appends = (flags & kHasAppend) != 0;
   if (input.appends) input.append_key = get_text(in);
   if ((flags & kHasPublish) != 0) input.publish_topic = get_text(in);
-  if ((flags & (kHasAppend | kHasPublish)) != 0) input.row = get_long(in);
+  input.posts = (flags & kHasHttp) != 0;
+  if ((flags & (kHasAppend | kHasPublish | kHasHttp)) != 0) input.row = get_long(in);
   if ((flags & kHasShadow) != 0) input.shadow = get_long(in);
   if ((flags & kHasSeries) != 0) input.line = get_long(in);
   return input;
@@ -407,12 +422,15 @@ std::optional<CommitReply> decode_commit_reply(const Buffer& payload) {
   return reply;
 }
 
-// As the answers of shadows: headers like those of clients' messages, from no client.
+// What is told, then what is posted: the command's results. Messages as the answers of shadows: headers like those of clients'
+// messages, from no client.
 void render_rules(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
-  if (number != kRulesView.number || logged.results.empty()) return;
+  const size_t result = number == kOutboxView.number ? 1 : 0;
+  if ((result == 0 && number != kRulesView.number) || logged.results.size() <= result) return;
   static constexpr std::string_view kQos = "1";
-  const ViewHeader headers[] = {{"mqtt.qos", as_bytes(kQos)}, {"mqtt.client", {}}};
-  ByteReader in(logged.results.front());
+  const ViewHeader as_message[] = {{"mqtt.qos", as_bytes(kQos)}, {"mqtt.client", {}}};
+  const std::span<const ViewHeader> headers(as_message, result == 0 ? std::size(as_message) : 0);
+  ByteReader in(logged.results[result]);
   while (in.remaining() > 0 && !in.failed() && !out.full()) {
     const MessageView message = read_message(in);
     if (out.wants())

@@ -44,8 +44,9 @@ constexpr size_t kRulesMax = 64;
 constexpr size_t kRuleNameBytesMax = 64;
 constexpr size_t kExpressionBytesMax = 1'024;
 constexpr size_t kDefinitionBytesMax = size_t{16} << 10;
-constexpr size_t kChainMax = 8;    // rules one behind the other
-constexpr size_t kInputsMax = 64;  // with effects, in one command
+constexpr size_t kChainMax = 8;     // rules one behind the other
+constexpr size_t kInputsMax = 512;  // with effects, in one command
+constexpr size_t kMovesMax = 64;    // of those that move money or change shadows
 constexpr size_t kCommitBytesMax = size_t{192} << 10;
 constexpr size_t kIdKeyBytesMax = 512;
 constexpr size_t kInputTopicMax = 1'024;  // of what is told of an input
@@ -87,10 +88,16 @@ struct SeriesAction {
 // The row becomes a section of a thing's shadow, merged as a device's own update is (RFC 7396): NULL takes a member away.
 struct ShadowAction {
   std::string thing;
-  std::string name;        // empty: the classic shadow
-  bool reported = true;    // the section; else desired
-  std::string version;     // only if it is this; empty: any
+  std::string name;      // empty: the classic shadow
+  bool reported = true;  // the section; else desired
+  std::string version;   // only if it is this; empty: any
   friend bool operator==(const ShadowAction&, const ShadowAction&) = default;
+};
+
+// The row is posted to the URL, by way of the outbox (outbox_api.h): at least once, in order.
+struct HttpAction {
+  std::string url;
+  friend bool operator==(const HttpAction&, const HttpAction&) = default;
 };
 
 struct RuleDefinition {
@@ -103,6 +110,7 @@ struct RuleDefinition {
   std::optional<PublishAction> publish{};
   std::optional<SeriesAction> series{};
   std::optional<ShadowAction> shadow{};
+  std::optional<HttpAction> http{};
   friend bool operator==(const RuleDefinition&, const RuleDefinition&) = default;
 };
 
@@ -124,6 +132,8 @@ struct RuleCounters {
   uint64_t dead_letters = 0;
   uint64_t lost = 0;     // records that were gone before the rule read them
   uint64_t shadows = 0;  // updates that were accepted
+  uint64_t posts = 0;    // into the outbox
+  uint64_t posted = 0;   // out of it, and taken
 };
 // Of a partition of its stream: the next record.
 struct RuleCursor {
@@ -139,6 +149,7 @@ struct RuleRow {
   LogTime created = 0;
   LogTime updated = 0;
   RuleCounters counters{};
+  std::optional<Offset> outbox{};            // of a rule that posts: the next record of iot.outbox
   std::map<uint32_t, RuleCursor> cursors{};  // by the partition's index; one that is missing begins at 0
 };
 void append_row(ByteWriter& out, const RuleRow& row);
@@ -164,10 +175,11 @@ struct RuleInput {
   std::optional<RuleMove> transfer{};
   std::string_view line{};  // of the line protocol, with its time; empty: none
   std::string_view shadow{};  // a devices::ShadowRequest of an update; empty: none
+  bool posts = false;
   bool appends = false;
   std::string_view append_key{};
   std::string_view publish_topic{};  // empty: it publishes nothing
-  std::string_view row{};            // what is appended and published
+  std::string_view row{};            // what is appended, published and posted
 };
 void append_input(ByteWriter& out, const RuleInput& input);
 
@@ -210,9 +222,11 @@ std::optional<CommitReply> decode_commit_reply(const Buffer& payload);
 // What rules publish, what became of transfers, dead letters: key = topic, value = payload; messages at QoS 1.
 constexpr ViewId kRulesView{kRulesMachineId, 1};
 constexpr std::string_view kRulesStream = "iot.rules";
+constexpr const char* kRulesTaken = "the stream iot.rules was made by a client and has records: delete it";
 constexpr std::string_view kRulesTopics = "$rules/";  // $rules/NAME/transfer, $rules/NAME/dead_letter
 constexpr int64_t kRulesRetentionMs = 7 * 24 * int64_t{3'600'000};
 constexpr int64_t kRulesRetentionBytes = int64_t{1} << 30;
+// Renders the outbox as well.
 void render_rules(const LoggedCommand& logged, uint16_t number, RecordWriter& out);
 
 }  // namespace heptane::iot::rules

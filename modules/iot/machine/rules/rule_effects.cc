@@ -11,6 +11,7 @@
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/json_object.h"
+#include "modules/iot/machine/rules/outbox_api.h"
 #include "modules/iot/machine/rules/rules_machine.h"
 #include "modules/iot/machine/series/series_machine.h"
 #include "modules/iot/machine/stream_api.h"
@@ -21,10 +22,13 @@ namespace {
 
 constexpr const char* kTooMuch = "the run makes more than one command may: send fewer inputs";
 constexpr LogTime kNsPerSecond = 1'000'000'000;
-constexpr size_t kShownPayloadBytes = 1'024;  // of an input, in what is told of it
-constexpr size_t kEscapedBytes = 6;           // of one byte in JSON, at most
-constexpr size_t kToldBytes = 2'048;          // of what is told of an input, beside its texts
-constexpr uint64_t kRecordsOfInput = 6;  // a transfer's in both views, a record, a message and what is told of them
+constexpr size_t kShownPayloadBytes = 1'024;                              // of an input, in what is told of it
+constexpr size_t kEscapedBytes = 6;                                       // of one byte in JSON, at most
+constexpr size_t kMessageBytes = 64;                                      // of a message or record, beside its texts
+constexpr size_t kPostBytes = kExpressionBytesMax * kEscapedBytes + 512;  // of a record of the outbox, beside the row
+constexpr size_t kToldBytes = 2'048;  // of what is told of an input, beside its texts
+constexpr uint64_t kRecordsOfInput =
+    7;  // a transfer's in both views, a record, a message, a post and what is told of them
 
 std::string wide_text(fintech::Uint128 number) {
   std::string digits;
@@ -53,6 +57,11 @@ void show_payload(JsonObject& object, const RuleInput& input) {
     object.text("payload", shown);
   else
     object.text("payload_base64", base64_encoded(shown));
+}
+
+// Nothing can go wrong with a message that is published or posted.
+bool may_be_told_of(const RuleInput& input) {
+  return !input.fault.empty() || input.transfer || !input.shadow.empty() || !input.line.empty() || input.appends;
 }
 
 devices::DevicesMachine& devices_of(Effects& effects) {
@@ -93,8 +102,10 @@ uint64_t RuleEffects::bytes_max() const {
   for (const RuleInput& input : commit_.inputs) {
     const size_t payload = std::min(input.payload.size(), kShownPayloadBytes) * (input.is_json ? 2 : kEscapedBytes);
     const size_t shown = payload + (input.topic.size() + input.position.size()) * kEscapedBytes;
-    bytes += kToldBytes + 2 * shown + input.fault.size() * kEscapedBytes + 2 * input.row.size() +
-             input.append_key.size() + input.publish_topic.size() + input.line.size() + 1;
+    if (input.posts) bytes += input.row.size() + kPostBytes;
+    bytes += kMessageBytes + 2 * input.row.size() + input.append_key.size() + input.publish_topic.size() +
+             input.line.size() + 1;
+    if (may_be_told_of(input)) bytes += kToldBytes + 2 * shown + input.fault.size() * kEscapedBytes;
   }
   return bytes;
 }
@@ -123,6 +134,7 @@ Result<void> RuleEffects::act(const RuleInput& input) {
   if (!*goes_on) return {};
   if (!input.line.empty()) add_line(input);
   if (input.appends) append(input);
+  if (input.posts) post(input);
   if (input.publish_topic.empty()) return {};
   tell(input.publish_topic, input.row);
   ++counted_.published;
@@ -189,6 +201,21 @@ void RuleEffects::append(const RuleInput& input) {
   ++counted_.appended;
 }
 
+void RuleEffects::post(const RuleInput& input) {
+  const std::string key =
+      idempotency_key(row_.definition.name, row_.version, command_.sequence, static_cast<uint32_t>(counted_.posts));
+  std::string value = "{\"url\":";
+  devices::write_json_text(value, row_.definition.http->url);
+  value += ",\"body\":";
+  value += input.row;
+  value += '}';
+  MessageView record;
+  record.topic = key;
+  record.payload = value;
+  append_message(outbox_, record);
+  ++counted_.posts;
+}
+
 void RuleEffects::tell(std::string_view topic, std::string_view payload) {
   MessageView message;
   message.qos = 1;
@@ -250,8 +277,14 @@ Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::
     return Error{Errc::invalid_argument, "the run goes beyond the end of its partition"};
   const bool says_so = std::all_of(commit.inputs.begin(), commit.inputs.end(), [&](const RuleInput& input) {
     return (!input.transfer || row.definition.transfer) && (!input.appends || row.definition.append) &&
-           (input.shadow.empty() || row.definition.shadow) && (input.line.empty() || row.definition.series);
+           (input.shadow.empty() || row.definition.shadow) && (!input.posts || row.definition.http) &&
+           (input.line.empty() || row.definition.series);
   });
+  const auto moves =
+      static_cast<size_t>(std::count_if(commit.inputs.begin(), commit.inputs.end(), [](const RuleInput& input) {
+        return input.transfer || !input.shadow.empty();
+      }));
+  if (moves > kMovesMax) return Error{Errc::too_large, kTooMuch};
   return says_so ? Result<void>() : Error{Errc::invalid_argument, "the run does what the rule does not say"};
 }
 
@@ -259,13 +292,19 @@ Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::
 struct ToldIn {
   PartitionId rules = kNoPartition;
   PartitionId shadows = kNoPartition;  // of a rule that updates them
+  PartitionId outbox = kNoPartition;   // of one that posts
 };
 Result<ToldIn> told_in_views(const RuleDefinition& rule, const Command& command, Effects& effects) {
   const auto rules =
       effects.port<streams::StreamsMachine>(machine_ids::kStreams)
           .ensure_view(kRulesStream, kRulesView, command.sequence, {kRulesRetentionMs, kRulesRetentionBytes});
-  if (!rules) return Error{Errc::exists, "the stream iot.rules was made by a client and has records: delete it"};
-  ToldIn told{*rules, kNoPartition};
+  if (!rules) return Error{Errc::exists, kRulesTaken};
+  ToldIn told{.rules = *rules};
+  if (rule.http) {
+    const auto outbox = RulesMachine::outbox_view(command, effects);
+    if (!outbox) return Error{Errc::exists, kOutboxTaken};
+    told.outbox = *outbox;
+  }
   if (!rule.shadow) return told;
   const auto shadows = devices::DevicesMachine::shadows_view(command, effects);
   if (!shadows) return Error{Errc::exists, devices::kShadowsTaken};
@@ -284,6 +323,7 @@ void count(const RuleCommit& commit, const RuleCounters& counted, RuleRow& row) 
   all.published += counted.published;
   all.dead_letters += counted.dead_letters;
   all.shadows += counted.shadows;
+  all.posts += counted.posts;
 }
 
 }  // namespace
@@ -302,8 +342,7 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
   if (!broker.has_room_to_announce())
     return effects.refuse(Errc::overloaded, 0, "too many messages are on their way to durable sessions");
   RuleEffects run(row, *commit, command, effects);
-  if (!effects.room_for(run.records_max(), run.bytes_max()))
-    return effects.refuse(Errc::too_large, 0, kTooMuch);
+  if (!effects.room_for(run.records_max(), run.bytes_max())) return effects.refuse(Errc::too_large, 0, kTooMuch);
   effects.open_scope();
   const Result<ToldIn> told_in = told_in_views(row.definition, command, effects);
   const Result<void> done = told_in ? run.run() : Result<void>(told_in.error());
@@ -319,9 +358,14 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
     reply.shadows = {told_in->shadows, told.first, std::move(told.reply.statuses), std::move(told.reply.messages)};
   }
   const Offset first = effects.next_offset(partition);
+  const bool posts = run.counted().posts > 0;
+  if (run.messages() > 0 || posts) effects.log_result(reply.messages.view());
+  if (posts) {
+    effects.emit_view(told_in->outbox, static_cast<uint32_t>(run.counted().posts));
+    effects.log_result(run.outbox());
+  }
   if (run.messages() > 0) {
     effects.emit_view(partition, run.messages());
-    effects.log_result(reply.messages.view());
     reply.statuses = broker.announce(reply.messages.view(), {partition, first}, command, effects);
   }
   effects.reply(encode(reply).view(), first, commit->upto);

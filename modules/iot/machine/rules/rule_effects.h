@@ -32,6 +32,8 @@ class RuleEffects {
 
   // What it changes in shadows, for the end of the command; null: nothing.
   const devices::ShadowChanges* shadows() const { return shadows_ && shadows_->answers() > 0 ? &*shadows_ : nullptr; }
+  // What it posts: records of the outbox, one behind the other (append_message).
+  Bytes outbox() const { return outbox_.view(); }
   // What is told: messages one behind the other.
   Buffer take_messages();
   uint32_t messages() const { return messages_count_; }
@@ -45,6 +47,7 @@ class RuleEffects {
   Result<bool> update_shadow(const RuleInput& input);
   void append(const RuleInput& input);
   void add_line(const RuleInput& input);
+  void post(const RuleInput& input);
   void show_input(JsonObject& object, const RuleInput& input) const;
   void tell(std::string_view topic, std::string_view payload);
   void tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated);
@@ -60,6 +63,7 @@ class RuleEffects {
   std::string lines_;               // of the series that it writes, taken
   ByteWriter messages_;
   uint32_t messages_count_ = 0;
+  ByteWriter outbox_;
   RuleCounters counted_{};
 };
 

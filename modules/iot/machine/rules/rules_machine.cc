@@ -7,6 +7,7 @@
 #include "kernel/streams/streams_machine.h"
 #include "modules/iot/machine/series/series_api.h"
 #include "modules/iot/machine/devices/shadow_api.h"
+#include "modules/iot/machine/rules/outbox_api.h"
 #include "modules/iot/machine/texts.h"
 
 namespace heptane::iot::rules {
@@ -82,6 +83,7 @@ void RulesMachine::apply(const Command& command, Effects& effects) {
     case kPauseRule: apply_pause(command, effects); break;
     case kResumeRule: apply_resume(command, effects); break;
     case kRuleCommit: return apply_commit(command, effects);
+    case kOutboxCommit: return apply_outbox(command, effects);
     default: effects.refuse(Errc::unsupported, 0, "the machine of rules has no such command");
   }
   recount();
@@ -100,7 +102,8 @@ std::string RulesMachine::wrong_chain(const RuleDefinition& rule) const {
   for (size_t round = 0; round < kChainMax; ++round)
     for (const auto& [from, to] : links) depth[to] = std::max(depth[to], depth[from] + 1);
   if (*std::max_element(depth.begin(), depth.end()) <= kChainMax) return {};
-  return "the rule would close a circle, or be in a chain of more than 8: what rules append, the ledger's streams where "
+  return "the rule would close a circle, or be in a chain of more than 8: what rules append, the ledger's streams "
+         "where "
          "they make transfers, and iot.shadows where they update shadows, others read";
 }
 
@@ -127,7 +130,14 @@ void RulesMachine::apply_put(const Command& command, Effects& effects) {
   wrong = wrong_chain(rule);
   if (!wrong.empty()) return effects.refuse(Errc::refused, 0, std::move(wrong));
 
+  std::optional<PartitionId> outbox;
+  if (rule.http) outbox = outbox_view(command, effects);
+  if (rule.http && !outbox) return effects.refuse(Errc::exists, 0, kOutboxTaken);
+
   RuleRow& row = rules_[rule.name];
+  // What a rule that does not post any more has not sent is not sent.
+  if (!outbox) row.outbox.reset();
+  if (outbox && !row.outbox) row.outbox = effects.next_offset(*outbox);
   if (is_new || row.definition.source != rule.source) {
     row.cursors = begin_of(streams, rule, effects);
     row.counters.lost = 0;

@@ -2,7 +2,8 @@
 //
 // Invariants: a run of inputs is taken only when it begins at the rule's position, and the position moves with its effects in one
 // command: whatever is sent again or comes late changes nothing. A refused transfer, and an input that a rule can make nothing of,
-// is a dead letter in `iot.rules`, and the position goes on. What rules make that others read is no circle, and no chain longer than kChainMax.
+// is a dead letter in `iot.rules`, and the position goes on. What is posted to others is a record of `iot.outbox`, and how far it was
+// sent goes on by a command of its own. What rules make that others read is no circle, and no chain longer than kChainMax.
 // Its commands are in no transaction; what rules do to the ledger they do as this machine.
 #pragma once
 
@@ -13,6 +14,7 @@
 #include "kernel/shard/effects.h"
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/shard/state_machine.h"
+#include "modules/iot/machine/rules/outbox_api.h"
 #include "modules/iot/machine/rules/rule_api.h"
 
 namespace heptane::iot::rules {
@@ -30,8 +32,13 @@ class RulesMachine final : public StateMachine {
   Result<void> restore(SnapshotReader& reader) override;
   bool fresh() const override { return rules_.empty(); }
   void make_fresh() override;
-  bool relieves(CommandType type) const override { return type == kDropRule || type == kPauseRule; }
+  bool relieves(CommandType type) const override {
+    return type == kDropRule || type == kPauseRule || type == kOutboxCommit;
+  }
   RenderView renderer() const override { return render_rules; }
+
+  // Made where it is not there; nullopt: a client's stream stands in the way (kOutboxTaken).
+  static std::optional<PartitionId> outbox_view(const Command& command, Effects& effects);
 
   const std::map<std::string, RuleRow, std::less<>>& rules() const { return rules_; }
   // For metrics and the runner, which looks again when it has changed; any thread.
@@ -48,6 +55,7 @@ class RulesMachine final : public StateMachine {
   void apply_pause(const Command& command, Effects& effects);
   void apply_resume(const Command& command, Effects& effects);
   void apply_commit(const Command& command, Effects& effects);
+  void apply_outbox(const Command& command, Effects& effects);
   std::string wrong_chain(const RuleDefinition& rule) const;
   void recount();
 
