@@ -17,6 +17,7 @@ bool bench_snapshot(const Scratch& scratch);
 bool bench_transfers(const Scratch& scratch);
 bool bench_history(const Scratch& scratch);
 bool bench_lookups(const Scratch& scratch);
+bool bench_resent(const Scratch& scratch);
 bool bench_mqtt(const Scratch& scratch);
 bool bench_series(const Scratch& scratch);
 

@@ -1,8 +1,11 @@
 #include "bench/heptane_process.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +49,17 @@ std::string endpoint_in(const std::string& path, const std::string& listener) {
   return endpoints.substr(begin + 1, endpoints.find('"', begin + 1) - begin - 1);
 }
 
+int connect_to(const std::string& endpoint) {
+  const size_t colon = endpoint.rfind(':');
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(std::stoul(endpoint.substr(colon + 1))));
+  ::inet_pton(AF_INET, endpoint.substr(0, colon).c_str(), &address.sin_addr);
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) give_up("nobody listens: " + endpoint);
+  return fd;
+}
+
 }  // namespace
 
 HeptaneProcess::HeptaneProcess(std::string directory, const std::vector<std::string>& more_arguments)
@@ -84,6 +98,33 @@ std::string HeptaneProcess::endpoint(const std::string& listener) const {
 }
 
 std::string HeptaneProcess::output() const { return content_of(directory_ + "/output"); }
+
+std::string HeptaneProcess::ask(const std::string& method_and_path, const std::string& token,
+                                const std::string& body) const {
+  const int fd = connect_to(endpoint("admin"));
+  std::string request = method_and_path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+  if (!token.empty()) request += "Authorization: Bearer " + token + "\r\n";
+  if (!body.empty()) request += "Content-Type: application/json\r\n";
+  request += "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  for (size_t sent = 0; sent < request.size();) {
+    const ssize_t done = ::write(fd, request.data() + sent, request.size() - sent);
+    if (done <= 0) give_up(method_and_path + ": the server takes no more");
+    sent += static_cast<size_t>(done);
+  }
+  std::string answer;
+  char piece[4096];
+  for (ssize_t count = 0; (count = ::read(fd, piece, sizeof piece)) > 0;)
+    answer.append(piece, static_cast<size_t>(count));
+  ::close(fd);
+  if (!answer.starts_with("HTTP/1.1 20")) give_up(method_and_path + ": " + answer);
+  return answer;
+}
+
+double HeptaneProcess::metric(const std::string& name, const std::string& token) const {
+  const std::string text = ask("GET /metrics", token);
+  const size_t at = text.find("\n" + name + " ");
+  return at == std::string::npos ? 0 : std::strtod(text.c_str() + at + name.size() + 2, nullptr);
+}
 
 HeptaneProcess::~HeptaneProcess() {
   ::kill(pid_, SIGTERM);

@@ -20,6 +20,11 @@ class HeptaneProcess {
   const std::string& kafka() const { return kafka_; }  // host:port
   std::string endpoint(const std::string& listener) const;
   std::string output() const;  // what it has printed
+  // One HTTP request to the admin listener, on a connection of its own; ends the bench when the answer is an error.
+  std::string ask(const std::string& method_and_path, const std::string& token = {},
+                  const std::string& body = {}) const;
+  // 0: there is none.
+  double metric(const std::string& name, const std::string& token = {}) const;
 
  private:
   std::string directory_;

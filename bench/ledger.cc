@@ -1,4 +1,5 @@
-// The ledger's apply() alone: full batches of 8,189 transfers, without log, network or client. Uniform: between a million
+// The ledger's apply() alone, and the look at what it lacks of files before: full batches of 8,189 transfers, without log, network
+// or client. Uniform: between a million
 // accounts; hot: between eight. As in the server a helper writes the row files, from which memory comes back for new rows.
 // There is no peer in this row; beside it stands what the memory allows: the same number of cache lines touched at random,
 // asked for ahead, and as many bytes copied, and nothing computed.
@@ -13,6 +14,7 @@
 #include "bench/benches.h"
 #include "bench/pipeline.h"
 #include "bench/report.h"
+#include "kernel/base/assert.h"
 #include "kernel/base/huge_allocator.h"
 #include "kernel/base/prefetch.h"
 #include "kernel/base/random.h"
@@ -77,6 +79,7 @@ class LedgerBench {
     command.machine = kLedgerMachineId;
     command.type = type;
     command.payload = payload.view();
+    HEPTANE_ASSERT(machine_.files()->prefetch(command) == nullptr, "a new transfer needs rows of files");
     run_.begin(command.sequence, command.time);
     run_.apply(machine_, command);
     run_.keep(command, 0, true, digest_);

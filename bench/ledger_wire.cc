@@ -53,9 +53,12 @@ LedgerWire::LedgerWire(const std::string& endpoint, fintech::Uint128 client) : f
 
 LedgerWire::~LedgerWire() { ::close(fd_); }
 
-void LedgerWire::send(uint8_t operation, Bytes body) {
+std::string LedgerWire::encode(uint8_t operation, Bytes body) {
   ++client_.request;
-  const std::string message = client_.message(operation, body);
+  return client_.message(operation, body);
+}
+
+void LedgerWire::send_encoded(const std::string& message) {
   for (size_t sent = 0; sent < message.size();) {
     const ssize_t done = ::write(fd_, message.data() + sent, message.size() - sent);
     if (done <= 0) give_up("the server takes no more");

@@ -31,7 +31,10 @@ class LedgerWire {
     send(operation, fintech::test::body_of<Filter>({{filter}}));
     return take_transfers();
   }
-  void send(uint8_t operation, Bytes body);
+  void send(uint8_t operation, Bytes body) { send_encoded(encode(operation, body)); }
+  // The message that is sent next after those encoded before it.
+  std::string encode(uint8_t operation, Bytes body);
+  void send_encoded(const std::string& message);
   uint64_t take();
   int fd() const { return fd_; }
 

@@ -2,7 +2,6 @@
 // field that ten of them share, anywhere among all; the newest of an account. Cold: nothing of either side's files is in the
 // system's memory; warm: all of them are. PostgreSQL draws the ids of a batch inside the server and has its indexes in its own
 // memory: both to its advantage.
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -58,23 +57,6 @@ uint64_t times_of(const Sizes& sizes, Shape shape, bool warm) {
   return shape == Shape::singles ? sizes.singles(warm) : sizes.queries(warm);
 }
 
-void for_each_file(const std::string& directory, const std::function<void(int fd)>& what) {
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
-    if (!entry.is_regular_file()) continue;
-    const int fd = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) continue;
-    what(fd);
-    ::close(fd);
-  }
-}
-
-void forget(const std::string& directory) {
-  for_each_file(directory, [](int fd) {
-    (void)::fdatasync(fd);
-    (void)::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-  });
-}
-
 void bring_in(const std::string& directory) {
   std::vector<char> piece(size_t{1} << 20);
   for_each_file(directory, [&](int fd) {
@@ -100,7 +82,7 @@ class Ours {
 
   // A second.
   double measure(Shape shape, bool warm) {
-    if (!warm) forget(rows_);
+    if (!warm) forget_files(rows_);
     const uint64_t count = times_of(sizes_, shape, warm);
     if (warm)  // as on the other side
       for (uint64_t i = 0; i < count / 4; ++i) one(shape);
@@ -200,7 +182,7 @@ class Theirs {
   }
 
   double measure(Shape shape, bool warm) {
-    if (!warm) peer_.restart(forget);
+    if (!warm) peer_.restart(forget_files);
     const std::string script = script_of(shape);
     if (warm) (void)peer_.times(script, std::max<uint64_t>(1, times_of(sizes_, shape, warm) / 4));
     return peer_.times(script, times_of(sizes_, shape, warm));

@@ -30,6 +30,8 @@ constexpr Bench kBenches[] = {
      "many transfers stored: memory for each, restart, the oldest (BENCH_HISTORY_TRANSFERS, BENCH_HISTORY_ACCOUNTS)"},
     {"lookups", &heptane::bench::bench_lookups,
      "looking into very many transfers beside PostgreSQL, cold and warm (BENCH_LOOKUP_TRANSFERS, BENCH_LOOKUP_ROUNDS)"},
+    {"resent", &heptane::bench::bench_resent,
+     "old ids sent again, cold: what another client waits (BENCH_RESENT_TRANSFERS, BENCH_RESENT_SECONDS)"},
     {"replay", &heptane::bench::bench_replay, "commands applied again at a start"},
     {"restart", &heptane::bench::bench_restart,
      "a start after a kill under load, beside PostgreSQL (BENCH_STATE_BYTES, BENCH_LOG_BYTES)"},

@@ -1,7 +1,6 @@
 // The MQTT broker beside mosquitto, which keeps everything in memory: messages a second, and what the broker's processor has to do
 // for one. They take turns; the figures are medians of the pairs, the spread stands behind them. QoS 1 of ours is synced before the
 // PUBACK. The load's own processor time stands beside, because both sides share a machine with it.
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -67,15 +66,6 @@ struct Side {
   std::vector<double> p99;
   std::vector<double> per_sync;  // messages
 };
-
-double own_cpu_seconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 // `heptane`: the broker is ours, and counts its syncs.
 void measure(const MqttShape& shape, uint16_t port, pid_t pid, const HeptaneBroker* heptane, Side& side) {

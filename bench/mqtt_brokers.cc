@@ -1,6 +1,5 @@
 #include "bench/mqtt_brokers.h"
 
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,23 +25,6 @@ constexpr const char* kPassword = "correct horse battery";
 
 uint16_t port_of(const std::string& endpoint) {
   return static_cast<uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1)));
-}
-
-// One HTTP request on a connection of its own; ends the bench when the answer is an error.
-std::string ask(uint16_t port, const std::string& method_and_path, const std::string& token, const std::string& body) {
-  const int fd = open_mqtt_socket(port);
-  std::string request = method_and_path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
-  if (!token.empty()) request += "Authorization: Bearer " + token + "\r\n";
-  if (!body.empty()) request += "Content-Type: application/json\r\n";
-  request += "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-  send_all(fd, as_bytes(request));
-  std::string answer;
-  char piece[4096];
-  for (ssize_t count = 0; (count = ::recv(fd, piece, sizeof piece, 0)) > 0;)
-    answer.append(piece, static_cast<size_t>(count));
-  ::close(fd);
-  if (!answer.starts_with("HTTP/1.1 20")) give_up(method_and_path + ": " + answer);
-  return answer;
 }
 
 std::vector<std::string> arguments_of(const std::string& directory, Security security,
@@ -84,18 +66,11 @@ void HeptaneBroker::make_user() {
     if (now_ns() > end_ns) give_up("Heptane prints no token");
     first = token_in(process_.output());
   }
-  const uint16_t admin = port_of(process_.endpoint("admin"));
-  token_ = token_in(ask(admin, "POST /api/v1/tokens", first, R"({"name":"bench"})"));
+  token_ = token_in(process_.ask("POST /api/v1/tokens", first, R"({"name":"bench"})"));
   password_ = kPassword;
-  ask(admin, "POST /api/v1/roles", token_,
-      R"({"name":"bench","permissions":[{"module":"mqtt","pattern":"*","verbs":["read","write"]}]})");
-  ask(admin, "POST /api/v1/users", token_, R"({"name":"bench","password":")" + password_ + R"(","roles":["bench"]})");
-}
-
-double HeptaneBroker::metric(const std::string& name) const {
-  const std::string text = ask(port_of(process_.endpoint("admin")), "GET /metrics", token_, "");
-  const size_t at = text.find("\n" + name + " ");
-  return at == std::string::npos ? 0 : std::strtod(text.c_str() + at + name.size() + 2, nullptr);
+  process_.ask("POST /api/v1/roles", token_,
+               R"({"name":"bench","permissions":[{"module":"mqtt","pattern":"*","verbs":["read","write"]}]})");
+  process_.ask("POST /api/v1/users", token_, R"({"name":"bench","password":")" + password_ + R"(","roles":["bench"]})");
 }
 
 std::unique_ptr<MosquittoBroker> MosquittoBroker::start(const std::string& directory, Security security) {

@@ -30,7 +30,7 @@ class HeptaneBroker {
 
   pid_t pid() const { return process_.pid(); }
   uint16_t port() const;
-  double metric(const std::string& name) const;
+  double metric(const std::string& name) const { return process_.metric(name, token_); }
   // With passwords: a user who may do everything, and a token.
   MqttLogin user() const { return {"", "bench", password_}; }
   MqttLogin token() const { return {"", "token", token_}; }

@@ -15,6 +15,7 @@ struct Row {
   std::string ratio;
   std::string bar;  // empty: none
   bool met = true;
+  bool is_void = false;  // the machine cannot show it: the bar counts neither way
 };
 
 class Report {
@@ -43,6 +44,9 @@ std::string ratio(double value);
 std::string bytes_text(uint64_t bytes);
 
 int64_t now_ns();  // monotonic
+// Processor seconds of this process, and of the children it has waited for.
+double own_cpu_seconds();
+double children_cpu_seconds();
 uint64_t from_environment(const char* name, uint64_t otherwise);
 
 }  // namespace heptane::bench

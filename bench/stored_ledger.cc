@@ -1,8 +1,12 @@
 #include "bench/stored_ledger.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 #include "bench/report.h"
 #include "kernel/base/random.h"
@@ -56,6 +60,23 @@ std::vector<double> store_transfers(LedgerWire& wire, uint64_t accounts, uint64_
     took.push_back(static_cast<double>(now_ns() - begin_ns) / 1e6);
   }
   return took;
+}
+
+void for_each_file(const std::string& directory, const std::function<void(int fd)>& what) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+    if (!entry.is_regular_file()) continue;
+    const int fd = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) continue;
+    what(fd);
+    ::close(fd);
+  }
+}
+
+void forget_files(const std::string& directory) {
+  for_each_file(directory, [](int fd) {
+    (void)::fdatasync(fd);
+    (void)::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  });
 }
 
 }  // namespace heptane::bench

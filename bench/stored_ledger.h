@@ -1,6 +1,8 @@
 // A ledger of very many transfers, stored through its wire: what the benches of its history look into.
 #pragma once
 
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "bench/ledger_wire.h"
@@ -18,5 +20,9 @@ void must(bool good, const char* what);
 void store_accounts(LedgerWire& wire, uint64_t accounts);
 // Ids 1 to `transfers`, between random accounts, each of the amount that its id is. Milliseconds of each batch.
 std::vector<double> store_transfers(LedgerWire& wire, uint64_t accounts, uint64_t transfers);
+
+void for_each_file(const std::string& directory, const std::function<void(int fd)>& what);
+// Out of the system's memory.
+void forget_files(const std::string& directory);
 
 }  // namespace heptane::bench

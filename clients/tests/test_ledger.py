@@ -12,6 +12,7 @@ import threading
 import unittest
 import urllib.error
 import urllib.request
+from http import server as http_server
 
 import test_tigerbeetle
 from heptane_testkit import Refused, Server, http, wait_until
@@ -112,6 +113,70 @@ class OverHttp(OneServer):
         self.create("transfers", {"id": "15", "pending_id": "14", "flags": ["void_pending_transfer"]})
         row = self.get("accounts/1")
         self.assertEqual((row["debits_posted"], row["debits_pending"]), ("7.00", "0.00"))
+
+    def test_balancing_moves_what_there_is(self):
+        self.bank({"id": "1", "flags": ["debits_must_not_exceed_credits"]}, {"id": "2"},
+                  {"id": "3", "flags": ["credits_must_not_exceed_debits"]})
+        self.create("transfers", self.transfer(1, "10.00", debit_account_id="2", credit_account_id="1"),
+                    self.transfer(2, "4.00", debit_account_id="3", credit_account_id="2"))
+        self.create("transfers", self.transfer(10, "25.00", flags=["balancing_debit"]))
+        self.assertEqual(self.get("transfers/10")["amount"], "10.00")
+        self.create("transfers", self.transfer(11, "25.00", debit_account_id="2", credit_account_id="3",
+                                               flags=["balancing_credit"]))
+        self.assertEqual(self.get("transfers/11")["amount"], "4.00")
+        self.assertEqual((self.balance(1), self.balance(3)), (("10.00", "10.00"), ("4.00", "4.00")))
+        # Nothing is left to move, which is no failure; the bound is what the same id is compared by.
+        self.create("transfers", self.transfer(12, "1.00", flags=["balancing_debit"]))
+        self.assertEqual(self.get("transfers/12")["amount"], "0.00")
+        self.create("transfers", self.transfer(10, "12.00", flags=["balancing_debit"]))
+        other = self.create("transfers", self.transfer(10, "9.00", flags=["balancing_debit"]), expect=409)
+        self.assertEqual(other["error"]["code"], "exists_with_different_amount")
+
+    def test_an_account_closes_and_opens_again(self):
+        self.bank()
+        wrong = self.create("transfers", self.transfer(9, "0.00", flags=["closing_debit"]), expect=409)
+        self.assertEqual(wrong["error"]["code"], "closing_transfer_must_be_pending")
+        self.create("transfers", self.transfer(10, "0.00", flags=["pending", "closing_debit"]))
+        self.assertEqual(self.get("accounts/1")["flags"], ["history", "closed"])
+        for number, flags in ((11, []), (12, ["pending"])):
+            refused = self.create("transfers", self.transfer(number, "1.00", flags=flags), expect=409)
+            self.assertEqual(refused["error"]["code"], "debit_account_already_closed")
+        self.server.crash_restart()
+        back = self.transfer(13, "1.00", debit_account_id="2", credit_account_id="1")
+        self.assertEqual(self.create("transfers", back, expect=409)["error"]["code"], "credit_account_already_closed")
+        self.create("transfers", {"id": "14", "pending_id": "10", "flags": ["void_pending_transfer"]})
+        self.assertEqual(self.get("accounts/1")["flags"], ["history"])
+        self.create("transfers", self.transfer(15, "1.00"))
+        self.assertEqual(self.balance(1), ("1.00", "0.00"))
+
+    def test_imported_events_bring_their_times(self):
+        self.bank()
+        past = 1_000_000_000
+        accounts = [{"id": str(n), "asset": "USD", "code": 1, "flags": ["imported"], "timestamp": str(past + n)} for n in (4, 5)]
+        # Times go up on one axis, so those of before there was anything do not come behind it.
+        late = self.create("accounts", *accounts, expect=409)
+        self.assertEqual(late["error"]["code"], "imported_event_timestamp_must_not_regress")
+        newest = int(self.get("accounts/3")["timestamp"])
+        for at, row in enumerate(accounts):
+            row["timestamp"] = str(newest + 1 + at)
+        self.assertEqual([r["timestamp"] for r in self.create("accounts", *accounts)["results"]],
+                         [row["timestamp"] for row in accounts])
+        moved = self.transfer(20, "2.00", debit_account_id="4", credit_account_id="5", flags=["imported"],
+                              timestamp=str(newest + 3))
+        self.create("transfers", moved)
+        self.assertEqual(self.get("transfers/20")["timestamp"], str(newest + 3))
+        self.create("transfers", moved)  # as it is
+        for number, change, why in [
+                (21, {"timestamp": str(newest + 3)}, "imported_event_timestamp_must_not_regress"),
+                (22, {"timestamp": "0"}, "imported_event_timestamp_out_of_range"),
+                (23, {"timestamp": str(1 << 62)}, "imported_event_timestamp_must_not_advance"),
+                (24, {"flags": []}, "timestamp_must_be_zero")]:
+            refused = self.create("transfers", {**moved, "id": str(number), **change}, expect=409)
+            self.assertEqual(refused["error"]["code"], why)
+        mixed = self.create("transfers", {**moved, "id": "25", "timestamp": str(newest + 4)}, self.transfer(26, "1.00"), expect=409)
+        self.assertEqual([r["status"] for r in mixed["results"]], ["created", "imported_event_expected"])
+        self.server.crash_restart()
+        self.assertEqual([t["id"] for t in self.get(f"transfers?timestamp_min={newest + 3}")["transfers"]], ["20", "25"])
 
     def test_a_statement_page_by_page(self):
         self.bank()
@@ -256,11 +321,71 @@ class Transactions(OneServer):
             self.assertGreaterEqual(moved, acknowledged)
 
 
+class CountedWrong(http_server.BaseHTTPRequestHandler):
+    """A server whose books do not balance: what no test can make a real one do from outside."""
+    answers = [{"done": False, "counted": 2},
+               {"done": True, "counted": 3, "agrees": False, "transfers": 3, "accounts": 2, "differing_accounts": 1,
+                "differing_ledgers": 1, "first_differing": ["2"]}]
+
+    def do_GET(self):
+        body = json.dumps(self.answers[self.server.asked % 2]).encode()
+        self.server.asked += 1
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
 class CommandLine(OneServer):
     def good(self, *arguments):
         done = self.server.run("ledger", *arguments, "--server", self.server.admin)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
+
+    def test_verify_fails_when_something_disagrees(self):
+        with http_server.HTTPServer(("127.0.0.1", 0), CountedWrong) as wrong:
+            wrong.asked = 0
+            thread = threading.Thread(target=wrong.serve_forever)
+            thread.start()
+            try:
+                for arguments, text in (((), "3 transfers counted again: 1 of 2 accounts and 1 ledgers differ"),
+                                        (("--json",), '"first_differing": ["2"]')):
+                    done = self.server.run("ledger", "verify", *arguments, "--server", f"127.0.0.1:{wrong.server_port}")
+                    self.assertEqual(done.returncode, 1, done.stderr)
+                    self.assertIn(text, done.stdout)
+            finally:
+                wrong.shutdown()
+                thread.join()
+
+    def test_pending_money(self):
+        self.good("asset", "add", "USD", 840, 2)
+        for account in (1, 2):
+            self.good("account", "create", account, "--asset", "USD")
+        create = ("transfer", "create")
+        def pending(number):
+            self.assertIn("created", self.good(*create, number, "--debit", 1, "--credit", 2, "--amount", "8.00", "--asset",
+                                               "USD", "--code", 7, "--flag", "pending", "--timeout", 3600))
+        def account():
+            row = json.loads(self.good("account", "show", 1, "--json"))
+            return row["debits_pending"], row["debits_posted"]
+        pending(10)
+        self.assertEqual(account(), ("8.00", "0.00"))
+        post, void = ("--flag", "post_pending_transfer"), ("--flag", "void_pending_transfer")
+        self.assertIn("created", self.good(*create, 11, "--pending-id", 10, *post, "--amount", "3.00", "--asset", "USD"))
+        self.assertEqual(account(), ("0.00", "3.00"))
+        pending(12)
+        self.assertIn("created", self.good(*create, 13, "--pending-id", 12, *post))  # all of it
+        pending(14)
+        self.assertIn("created", self.good(*create, 15, "--pending-id", 14, *void))
+        self.assertEqual(account(), ("0.00", "11.00"))
+        again = self.server.run("ledger", *create, 16, "--pending-id", 14, *void, "--server", self.server.admin)
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("pending_transfer_already_voided", again.stderr)
+        self.assertIn("post_pending_transfer", self.good("transfer", "show", 13))
 
     def test_a_small_bank(self):
         self.assertIn("USD is ledger 840, 2 decimals", self.good("asset", "add", "USD", 840, 2))

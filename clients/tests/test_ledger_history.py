@@ -38,10 +38,13 @@ class History(unittest.TestCase):
 
     @classmethod
     def store(cls, server, count):
-        rows = [{"id": str(cls.last + n), "debit_account_id": "1", "credit_account_id": "2", "amount_raw": str(cls.last + n),
-                 "ledger": 1, "code": 1, **cls.marks(cls.last + n)} for n in range(1, count + 1)]
-        cls.post(server, "transfers", rows)
+        cls.post(server, "transfers", cls.transfers(cls.last + 1, count))
         cls.last += count
+
+    @classmethod
+    def transfers(cls, first, count):
+        return [{"id": str(n), "debit_account_id": "1", "credit_account_id": "2", "amount_raw": str(n), "ledger": 1, "code": 1,
+                 **cls.marks(n)} for n in range(first, first + count)]
 
     @staticmethod
     def marks(number):
@@ -152,6 +155,23 @@ class History(unittest.TestCase):
         self.assertEqual(compared.returncode, 0, compared.stdout + compared.stderr)
         past = server.run("at", "0:3", "ledger", "balances", "--data", self.data)
         self.assertEqual(past.returncode, 0, past.stderr)
+
+    def test_old_ids_are_fetched_before_a_command_is_applied(self):
+        server = self.open()
+        wait_until(lambda: "heptane_ledger_recounts_total 1\n" in http.text(server, "/metrics"), "the recount", 60)
+        for name in os.listdir(self.rows):
+            with open(os.path.join(self.rows, name), "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for first in (1, 30_000, 65_530):
+            self.post(server, "transfers", self.transfers(first, BATCH if first < 60_000 else 10))
+        wrong = {**self.transfers(40_000, 1)[0], "amount_raw": "1"}
+        status, answer = http.call(server, "POST", "/api/v1/transact", {"operations": [{"transfer": wrong}]})
+        self.assertEqual(status, 409)
+        self.assertIn("exists_with_different_amount", answer["error"]["message"])
+        metrics = http.text(server, "/metrics")
+        self.assertIn("heptane_ledger_reads_in_apply_total 0\n", metrics)
+        self.assertIn("heptane_commands_held 0\n", metrics)
+        self.check_all(server)
 
     def test_a_backup_takes_them_along(self):
         server = self.open()

@@ -19,6 +19,7 @@ from heptane_testkit import http, kafka
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECONDS = 120
 BATCH = 8189
+POLICY_VIOLATION = 44
 TRANSFERS, ACCOUNTS = "fintech.transfers", "fintech.accounts"
 SMALL = ("--segment-mib", 16, "--snapshot-log-mib", 1, "--archive-mib", 16)
 
@@ -69,9 +70,21 @@ class LedgerViews(unittest.TestCase):
             self.assertEqual(status, 409, answer)
             self.assertIn("kept for ever", answer["error"]["message"])
             self.assertNotIn("retention_ms", http.call(self.server, "GET", path)[1])
+            self.assertEqual(self.delete_records(stream, 1), (POLICY_VIOLATION, 0))
         self.server.crash_restart()
         self.assertEqual(http.call(self.server, "PUT", "/api/v1/streams/" + TRANSFERS, {"retention_bytes": 1})[0], 409)
+        self.assertEqual(self.delete_records(TRANSFERS, -1), (POLICY_VIOLATION, 0))
         self.expect(known)
+
+    def delete_records(self, stream, before):
+        """(error, first offset that is still there)."""
+        body = b"".join([(1).to_bytes(4, "big"), kafka.string(stream), (1).to_bytes(4, "big"), (0).to_bytes(4, "big"),
+                         before.to_bytes(8, "big", signed=True), (10_000).to_bytes(4, "big")])
+        with kafka.connect(self.server.kafka) as link:
+            link.sendall(kafka.request(21, 0, body))
+            _, answer = kafka.receive_response(link)
+        (partition,) = http.call(self.server, "GET", "/api/v1/streams/" + stream)[1]["partitions"]
+        return int.from_bytes(answer[-2:], "big"), partition["first_offset"]
 
     def test_every_field_of_every_transfer(self):
         known = node(self.server, "ledger_views_client.js")

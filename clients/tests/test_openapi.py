@@ -48,6 +48,11 @@ EXAMPLES = [
         "accounts": [{"id": str(n), "asset": "USD", "code": 1, "flags": ["history"]} for n in (1, 2)]}),
     ("post", "/api/v1/ledger/transfers", "/api/v1/ledger/transfers", {
         "transfers": [{"id": "1", "debit_account_id": 1, "credit_account_id": 2, "amount": "1.50", "asset": "USD", "code": 1}]}),
+    ("post", "/api/v1/ledger/transfers", "/api/v1/ledger/transfers", {
+        "transfers": [{"id": 2, "debit_account_id": "1", "credit_account_id": "2", "amount_raw": 150, "ledger": 840, "code": 1,
+                       "flags": ["pending"], "timeout": 3600, "user_data_128": str(1 << 100), "user_data_64": 7,
+                       "user_data_32": "8"},
+                      {"id": 3, "pending_id": 2, "amount": "0.50", "asset": "USD", "flags": ["post_pending_transfer"]}]}),
     ("get", "/api/v1/ledger/assets", "/api/v1/ledger/assets", None),
     ("get", "/api/v1/ledger/accounts", "/api/v1/ledger/accounts?ledger=840", None),
     ("get", "/api/v1/ledger/accounts/{id}", "/api/v1/ledger/accounts/1", None),

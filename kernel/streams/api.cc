@@ -14,6 +14,9 @@ constexpr uint32_t kDescribeNamesLimit = 10'000;
 constexpr size_t kPartitionInfoBytes = 4 + 8 + 8;
 constexpr size_t kStreamInfoBytesMin = 2 + 16 + 16 + 1 + 4;
 constexpr size_t kLogStartBytes = 4 + 8;
+// Of a described stream.
+constexpr uint8_t kViewKind = 1;
+constexpr uint8_t kKeptKind = 2;
 
 Error malformed(const char* what) { return Error{Errc::invalid_argument, std::string("malformed ") + what}; }
 
@@ -41,7 +44,7 @@ void put_stream(ByteWriter& out, const StreamInfo& stream) {
   put_name(out, stream.name);
   put_config(out, stream.config);
   out.append(stream.uuid);
-  out.u8(stream.view ? 1 : 0);
+  out.u8(static_cast<uint8_t>((stream.view ? kViewKind : 0) | (stream.kept ? kKeptKind : 0)));
   out.le(static_cast<uint32_t>(stream.partitions.size()));
   for (const PartitionInfo& partition : stream.partitions) {
     out.le(partition.id);
@@ -54,7 +57,9 @@ bool get_stream(ByteReader& reader, StreamInfo& stream) {
   stream.name = get_name(reader);
   stream.config = get_config(reader);
   const Bytes uuid = reader.take(stream.uuid.size());
-  stream.view = reader.u8() != 0;
+  const uint8_t kind = reader.u8();
+  stream.view = (kind & kViewKind) != 0;
+  stream.kept = (kind & kKeptKind) != 0;
   const auto count = reader.le<uint32_t>();
   if (reader.failed() || !reader.fits(count, kPartitionInfoBytes)) return false;
   std::memcpy(stream.uuid.data(), uuid.data(), uuid.size());

@@ -145,6 +145,7 @@ struct StreamInfo {
   std::array<std::byte, 16> uuid{};
   std::vector<PartitionInfo> partitions;
   bool view = false;  // a module makes its records; nobody appends
+  bool kept = false;  // for ever: it has no retention, and nobody deletes records of it
 };
 Buffer encode(const DescribeQuery& query);
 Result<DescribeQuery> decode_describe_query(Bytes payload);

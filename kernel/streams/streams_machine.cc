@@ -264,7 +264,7 @@ std::optional<PartitionId> StreamsMachine::find_partition(std::string_view name,
 // Queries and reads.
 
 StreamInfo StreamsMachine::describe(const std::string& name, const Stream& stream) const {
-  StreamInfo info{name, stream.config, stream.uuid, {}, stream.view.is_view()};
+  StreamInfo info{name, stream.config, stream.uuid, {}, stream.view.is_view(), stream.kept};
   for (const PartitionId id : stream.partitions)
     info.partitions.push_back({id, partitions_[id].log_start, index_.durable_end(id)});
   return info;

@@ -273,6 +273,7 @@ Reply FakeContext::describe(Bytes payload) const {
     info.name = name;
     info.config = stream.config;
     info.uuid = stream.uuid;
+    info.view = info.kept = stream.kept;
     for (const PartitionId id : stream.partitions)
       info.partitions.push_back({id, partitions_.at(id).start, partitions_.at(id).end});
   }

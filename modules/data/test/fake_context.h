@@ -24,6 +24,8 @@ class FakeContext final : public net::SessionContext {
   void create_stream(const std::string& name, uint32_t partitions, streams::StreamConfig config = {});
   void grow_stream(const std::string& name, uint32_t partitions);
   void delete_stream(const std::string& name);
+  // Its records are kept for ever.
+  void keep_stream(const std::string& name) { streams_.at(name).kept = true; }
   void append_from_elsewhere(const std::string& name, uint32_t partition, Bytes batch);
   void refuse_next(Errc code, uint32_t detail) { refusals_.push_back({code, detail}); }
   void fail_next_read(Errc code) { read_error_ = code; }
@@ -72,6 +74,7 @@ class FakeContext final : public net::SessionContext {
     streams::StreamConfig config;
     std::array<std::byte, 16> uuid{};
     std::vector<PartitionId> partitions;
+    bool kept = false;
   };
   struct Refusal {
     Errc code;

@@ -169,6 +169,8 @@ class Player {
       context_->create_stream(first, static_cast<uint32_t>(std::stoul(second)));
     } else if (what == "delete") {
       context_->delete_stream(first);
+    } else if (what == "keep") {
+      context_->keep_stream(first);
     } else if (what == "append") {
       std::string records;
       std::getline(words, records);

@@ -2,6 +2,7 @@
 //
 //   # comment                         a line that begins with a blank continues the one before
 //   ! stream NAME PARTITIONS          the log holds this stream       ! delete NAME       another connection deletes it
+//   ! keep NAME                       its records are kept for ever
 //   ! option NAME VALUE               before the first other line
 //   ! append NAME PARTITION RECORDS   another connection appends
 //   ! refuse ERRC DETAIL              the next command is refused           ! repeat OFFSET  the next append is a repeat

@@ -17,6 +17,7 @@ using cli::HttpClient;
 using http::JsonValue;
 
 const std::string kRoot = "/api/v1/ledger/";
+constexpr uint16_t kCode = 1;  // where none is said
 
 struct LedgerArguments {
   std::string server = cli::kDefaultServer;
@@ -24,7 +25,7 @@ struct LedgerArguments {
   std::string id;
   std::string asset;
   uint32_t ledger = 0;
-  uint16_t code = 1;
+  uint16_t code = 0;  // not said
   std::vector<std::string> flags;
   std::string debit;
   std::string credit;
@@ -145,7 +146,10 @@ void write_number(http::JsonWriter& out, std::string_view name, const std::strin
 }
 
 void write_common(http::JsonWriter& out, const LedgerArguments& arguments) {
-  out.key("id").text(arguments.id).key("code").unsigned_number(arguments.code);
+  out.key("id").text(arguments.id);
+  // What posts or voids has that of its pending transfer.
+  if (arguments.code != 0 || arguments.pending_id.empty())
+    out.key("code").unsigned_number(arguments.code == 0 ? kCode : arguments.code);
   if (!arguments.asset.empty()) out.key("asset").text(arguments.asset);
   if (arguments.ledger != 0) out.key("ledger").unsigned_number(arguments.ledger);
   out.key("flags").begin_array();
@@ -239,7 +243,7 @@ void add_accounts(CLI::App* parent, const Part& part, const std::shared_ptr<Ledg
   create->add_option("ID", arguments->id, "Its number, up to 2^128 - 2")->required();
   create->add_option("--asset", arguments->asset, "What it holds");
   create->add_option("--ledger", arguments->ledger, "In place of an asset");
-  create->add_option("--code", arguments->code, "Why it exists; not 0")->capture_default_str();
+  create->add_option("--code", arguments->code, "Why it exists; 1");
   create->add_option("--flag", arguments->flags, "history, debits_must_not_exceed_credits, ...");
   part(account, "show", "One account.",
        [](const LedgerArguments& a) {
@@ -270,7 +274,7 @@ void add_transfers(CLI::App* parent, const Part& part, const std::shared_ptr<Led
   create->add_option("--amount", arguments->amount, "12.50 of an asset; without one, in smallest units");
   create->add_option("--asset", arguments->asset, "What is moved");
   create->add_option("--ledger", arguments->ledger, "In place of an asset");
-  create->add_option("--code", arguments->code, "What for; not 0")->capture_default_str();
+  create->add_option("--code", arguments->code, "What for; 1, of a post or void its pending transfer's");
   create->add_option("--flag", arguments->flags, "pending, post_pending_transfer, void_pending_transfer, ...");
   create->add_option("--pending-id", arguments->pending_id, "What is posted or voided");
   create->add_option("--timeout", arguments->timeout, "Seconds until a pending one is given back");

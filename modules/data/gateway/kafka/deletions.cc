@@ -100,6 +100,7 @@ class DeleteRecords final : public Request {
     if (!session_.may(auth::Verb::remove, topic)) return {ErrorCode::topic_authorization_failed, kNoPartition, -1};
     const streams::PartitionInfo* partition = find_partition(infos, topic, asked.partition_index);
     if (partition == nullptr) return {ErrorCode::unknown_topic_or_partition, kNoPartition, -1};
+    if (find_stream(infos, topic)->kept) return {ErrorCode::policy_violation, kNoPartition, -1};
     const Offset wanted = asked.offset == kHighWatermark ? partition->durable_end : asked.offset;
     if (wanted < 0 || wanted > partition->durable_end) return {ErrorCode::offset_out_of_range, kNoPartition, -1};
     return {ErrorCode::none, partition->id, std::max(wanted, partition->log_start)};

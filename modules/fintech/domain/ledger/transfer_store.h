@@ -6,7 +6,7 @@
 // their keys are in memory once somebody has asked for them (field_keys.h).
 // In memory for each transfer: a byte (what became of it, whose balances it left) and a quarter (a waypoint for every 64). The
 // bodies of pending transfers that nothing has resolved are always there: apply() reads files for an id that exists alone. What
-// a command will read of them can be taken into memory before (hold()).
+// a command will read of them can be taken into memory before (held()).
 #pragma once
 
 #include <map>

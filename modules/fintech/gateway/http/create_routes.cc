@@ -9,6 +9,7 @@
 #include "modules/fintech/domain/ledger/status_names.h"
 #include "modules/fintech/gateway/http/ledger_answers.h"
 #include "modules/fintech/gateway/http/ledger_routes.h"
+#include "modules/fintech/gateway/http/ledger_schemas.h"
 
 namespace heptane::fintech::ledger_http {
 
@@ -27,13 +28,6 @@ constexpr std::string_view kAssetSchema =
     R"({"type":"object","required":["code","ledger","scale"],"properties":{"code":{"type":"string"},)"
     R"("ledger":{"type":"integer","minimum":1},"scale":{"type":"integer","minimum":0,"maximum":38},)"
     R"("position":{"type":"string"}}})";
-constexpr std::string_view kNewAccounts =
-    R"({"type":"object","required":["accounts"],"additionalProperties":false,"properties":{"accounts":{)"
-    R"("type":"array","minItems":1,"maxItems":8189,"items":{"type":"object","required":["id"]}}}})";
-constexpr std::string_view kNewTransfers =
-    R"({"type":"object","required":["transfers"],"additionalProperties":false,"properties":{"transfers":{)"
-    R"("type":"array","minItems":1,"maxItems":8189,"items":{"type":"object","required":["id"]}}}})";
-
 // Of an answer that was given before answers said in brief what failed (kLogicBriefs).
 constexpr std::string_view kResultsNotKept =
     "this was done before, and whether all of it succeeded is not kept: look up what it creates";
@@ -204,13 +198,13 @@ void add_create_routes(http::HttpRouter& router) {
   router.add(Method::post, "/api/v1/ledger/accounts", create_accounts,
              {.needs = needs("accounts", auth::Verb::create),
               .doc = create_doc("Create accounts", "`ledger`, or `asset` in its place. Linked ones are a chain.",
-                                kNewAccounts)});
+                                new_accounts_schema())});
   router.add(Method::post, "/api/v1/ledger/transfers", create_transfers,
              {.needs = needs("transfers", auth::Verb::create),
               .doc = create_doc("Create transfers",
                                 "`amount` with at most the asset's decimals, or `amount_raw`. Linked ones are a chain: "
                                 "all or none.",
-                                kNewTransfers)});
+                                new_transfers_schema())});
 }
 
 void add_routes(http::HttpRouter& router) {

@@ -71,19 +71,4 @@ inline http::Needs needs(std::string resource, auth::Verb verb) {
   return {"ledger", std::move(resource), verb, false, false};
 }
 
-// Schemas of the OpenAPI document.
-inline constexpr std::string_view kAccountSchema =
-    R"({"type":"object","required":["id","ledger","code","flags","debits_pending","debits_posted","credits_pending",)"
-    R"("credits_posted","timestamp"],"properties":{"id":{"type":"string"},"ledger":{"type":"integer"},)"
-    R"("asset":{"type":"string"},"code":{"type":"integer"},"flags":{"type":"array","items":{"type":"string"}},)"
-    R"("debits_pending":{"type":"string"},"debits_posted":{"type":"string"},"credits_pending":{"type":"string"},)"
-    R"("credits_posted":{"type":"string"},"timestamp":{"type":"string"},"owner":{"type":"integer"}}})";
-inline constexpr std::string_view kTransferSchema =
-    R"({"type":"object","required":["id","debit_account_id","credit_account_id","amount","amount_raw","ledger","code",)"
-    R"("flags","timestamp"],"properties":{"id":{"type":"string"},"debit_account_id":{"type":"string"},)"
-    R"("credit_account_id":{"type":"string"},"amount":{"type":"string"},"amount_raw":{"type":"string"},)"
-    R"("pending_id":{"type":"string"},"timeout":{"type":"integer"},"ledger":{"type":"integer"},)"
-    R"("asset":{"type":"string"},"code":{"type":"integer"},"flags":{"type":"array","items":{"type":"string"}},)"
-    R"("timestamp":{"type":"string"}}})";
-
 }  // namespace heptane::fintech::ledger_http

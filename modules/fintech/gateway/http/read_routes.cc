@@ -2,6 +2,7 @@
 #include "kernel/admin/request_parameters.h"
 #include "modules/fintech/gateway/http/ledger_answers.h"
 #include "modules/fintech/gateway/http/ledger_routes.h"
+#include "modules/fintech/gateway/http/ledger_schemas.h"
 
 namespace heptane::fintech::ledger_http {
 
@@ -272,25 +273,9 @@ void recount(HttpExchange& exchange) {
       });
 }
 
-constexpr std::string_view kAccounts =
-    R"({"type":"object","required":["accounts"],"properties":{"accounts":{"type":"array","items":{"type":"object",)"
-    R"("required":["id","ledger","code","flags","debits_posted","credits_posted"]}}}})";
-constexpr std::string_view kTransfers =
-    R"({"type":"object","required":["transfers"],"properties":{"transfers":{"type":"array","items":{"type":"object",)"
-    R"("required":["id","debit_account_id","credit_account_id","amount","amount_raw"]}}}})";
-constexpr std::string_view kBalances =
-    R"({"type":"object","required":["balances"],"properties":{"balances":{"type":"array","items":{"type":"object",)"
-    R"("required":["timestamp","debits_posted_raw","credits_posted_raw"]}}}})";
-constexpr std::string_view kStatement =
-    R"({"type":"object","required":["account","rows"],"properties":{"account":{"type":"object"},"rows":{"type":"array",)"
-    R"("items":{"type":"object","required":["transfer","debits_posted","credits_posted"]}},)"
-    R"("next_page":{"type":"string"}}})";
 constexpr std::string_view kAssets =
     R"({"type":"object","required":["assets"],"properties":{"assets":{"type":"array","items":{"type":"object",)"
     R"("required":["code","ledger","scale"]}}}})";
-constexpr std::string_view kTotals =
-    R"({"type":"object","required":["ledgers"],"properties":{"ledgers":{"type":"array","items":{"type":"object",)"
-    R"("required":["ledger","accounts","debits_posted","credits_posted"]}}}})";
 constexpr std::string_view kRecount =
     R"({"type":"object","required":["done","counted"],"properties":{"done":{"type":"boolean"},)"
     R"("counted":{"type":"integer"},"agrees":{"type":"boolean"},"transfers":{"type":"integer"},)"
@@ -329,27 +314,27 @@ void add_read_routes(http::HttpRouter& router) {
   add(
       "/api/v1/ledger/accounts",
       [](HttpExchange& exchange) { query_rows<Account>(exchange, Operation::query_accounts, "accounts"); }, "accounts",
-      reads("Accounts, the oldest first", kAccounts, filters(false)));
+      reads("Accounts, the oldest first", accounts_schema(), filters(false)));
   add(
       "/api/v1/ledger/accounts/{id}",
       [](HttpExchange& exchange) { look_up<Account>(exchange, Operation::lookup_accounts, "account"); }, "accounts",
-      reads("One account with its balances", kAccountSchema));
+      reads("One account with its balances", account_schema()));
   add("/api/v1/ledger/accounts/{id}/transfers", account_transfers, "transfers",
-      reads("The transfers of an account", kTransfers, filters(true)));
+      reads("The transfers of an account", transfers_schema(), filters(true)));
   add("/api/v1/ledger/accounts/{id}/balances", account_balances, "accounts",
-      reads("What an account with history held behind each of its transfers", kBalances, filters(true)));
+      reads("What an account with history held behind each of its transfers", balances_schema(), filters(true)));
   add("/api/v1/ledger/accounts/{id}/statement", account_statement, "transfers",
-      reads("The transfers of an account, the newest first, each with what was posted behind it", kStatement,
+      reads("The transfers of an account, the newest first, each with what was posted behind it", statement_schema(),
             {{"limit", "at most so many", kLimitSchema}, {"page", "next_page of the page before"}}));
   add(
       "/api/v1/ledger/transfers",
       [](HttpExchange& exchange) { query_rows<Transfer>(exchange, Operation::query_transfers, "transfers"); },
-      "transfers", reads("Transfers, the oldest first", kTransfers, filters(false)));
+      "transfers", reads("Transfers, the oldest first", transfers_schema(), filters(false)));
   add(
       "/api/v1/ledger/transfers/{id}",
       [](HttpExchange& exchange) { look_up<Transfer>(exchange, Operation::lookup_transfers, "transfer"); }, "transfers",
-      reads("One transfer", kTransferSchema));
-  add("/api/v1/ledger/totals", list_totals, "totals", reads("What all accounts of each ledger hold", kTotals));
+      reads("One transfer", transfer_schema()));
+  add("/api/v1/ledger/totals", list_totals, "totals", reads("What all accounts of each ledger hold", totals_schema()));
   add("/api/v1/ledger/recount", recount, "totals",
       reads(
           "Count all balances again from the transfers alone", kRecount, {},

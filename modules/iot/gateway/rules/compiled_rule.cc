@@ -199,6 +199,8 @@ Result<std::string> CompiledRule::line_of(const Message& message, const Row& row
   const Result<std::string> measurement = text_of(*measurement_, message, row, "series.measurement", kInputTopicMax);
   if (!measurement) return measurement.error();
   return point_of(*measurement, rule_.series->tags, row, time.ms * kNsPerMs + time.ns);
+}
+
 // As a device would write it: what is wrong with that is wrong with this.
 Result<devices::ShadowRequest> CompiledRule::shadow_of(const Message& message, const Row& row,
                                                        const std::string& state) const {

@@ -41,7 +41,7 @@ std::string take_transfer(std::string_view key, std::string_view value, RuleDefi
   return std::string("there is no such key: the keys of a rule are ") + kKeys;
 }
 
-std::string take_series(std::string_view key, const std::string& value, RuleDefinition& rule) {
+std::string take_series(std::string_view key, std::string_view value, RuleDefinition& rule) {
   if (key == "series_database") return of(rule.series).database = value, "";
   if (key == "series_measurement") return of(rule.series).measurement = value, "";
   if (key == "series_tags") return of(rule.series).tags = value, "";
