@@ -111,18 +111,19 @@ void Bridge::prepare() {
 }
 
 void Bridge::prepared() {
+  if (outbound_ == 0) return dial();
   later(kRefreshNs, &Bridge::prepare);
-  if (outbound_ == 0) dial();
 }
 
 void Bridge::dial() {
   Result<net::OutboundOptions> options = outbound_options();
   if (!options) {
     note_error(options.error().message);
-    return later(30 * kRetryNs, &Bridge::dial);
+    return later(kRedialNs, &Bridge::dial);
   }
   set_state(State::connecting);
   outbound_ = dialer_.dial(*protocol_, std::move(*options));
+  later(kRefreshNs, &Bridge::prepare);
 }
 
 Result<void> Bridge::read_password() {

@@ -53,6 +53,7 @@ class Bridge {
  public:
   static constexpr size_t kInputBytesMax = size_t{256} << 10;
   static constexpr int64_t kRetryNs = 1'000'000'000;             // of what is needed here
+  static constexpr int64_t kRedialNs = 30'000'000'000;           // when its files cannot be read
   static constexpr int64_t kRefreshNs = 24 * 3'600'000'000'000;  // a session that is away for long is opened again
   static constexpr uint32_t kQueueMax = kCaptureLimit;
 
