@@ -175,6 +175,8 @@ Submission TransferSource::next() {
 PreparedTransfers::PreparedTransfers(uint64_t seed) {
   SeededRandom random(seed);
   bytes_ = make_transfers(random, kCommands);
+  submission_.machine = kAccountsId;
+  submission_.type = kTransfer;
 }
 
 }  // namespace heptane::bench

@@ -47,8 +47,9 @@ class Pipeline {
   void stop();
 
   // I/O side. False when the ring is full.
-  bool submit(Submission&& submission, RequestId request) {
-    return link_->requests.try_emplace(SessionId{1}, request, std::move(submission));
+  template <class AnySubmission>
+  bool submit(AnySubmission&& submission, RequestId request) {
+    return link_->requests.try_emplace(SessionId{1}, request, std::forward<AnySubmission>(submission));
   }
   // After submitting: lets the shard work (merged), or wakes it.
   void turn();
@@ -151,22 +152,19 @@ class TransferSource {
 class PreparedTransfers {
  public:
   explicit PreparedTransfers(uint64_t seed);
-  // Here, so that its fields go straight to where they are submitted.
-  Submission next() {
+  // Valid until the next call.
+  const Submission& next() {
     const Bytes payload = Bytes(bytes_).subspan(next_++ % kCommands * kTransferBytes, kTransferBytes);
-    return {.machine = kAccountsId,
-            .type = kTransfer,
-            .payload_crc = crc32c(payload),
-            .payload = Buffer::borrow(payload),
-            .principal = {},
-            .idempotency = {},
-            .trace_id = {}};
+    submission_.payload = Buffer::borrow(payload);
+    submission_.payload_crc = crc32c(payload);
+    return submission_;
   }
 
  private:
   static constexpr size_t kCommands = 4096;
   std::vector<std::byte> bytes_;
   size_t next_ = 0;
+  Submission submission_;
 };
 
 // Ends the bench with a message when `result` is an error.
