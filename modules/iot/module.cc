@@ -7,6 +7,7 @@
 #include "kernel/net/http/websocket_stream.h"
 #include "kernel/server/server_keys.h"
 #include "modules/iot/device_keys.h"
+#include "modules/iot/gateway/http/credential_routes.h"
 #include "modules/iot/gateway/http/device_routes.h"
 #include "modules/iot/gateway/http/mqtt_routes.h"
 #include "modules/iot/gateway/http/past_devices.h"
@@ -21,6 +22,7 @@
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
+#include "modules/iot/machine/provisioning/provisioning_machine.h"
 #include "modules/iot/machine/rules/rules_machine.h"
 #include "modules/iot/machine/series/series_machine.h"
 
@@ -215,7 +217,10 @@ http::RouteDoc websocket_doc() {
 
 class IotModule final : public server::Module {
  public:
-  IotModule() { devices_.set_watch(jobs_); }
+  IotModule() {
+    devices_.add_watch(jobs_);
+    devices_.add_watch(provisioning_);
+  }
 
   std::string_view name() const override { return "iot"; }
 
@@ -243,6 +248,7 @@ class IotModule final : public server::Module {
     mqtt_http::add_routes(router, [this] { return broker_.get(); });
     add_stream_routes(router);
     devices::add_device_routes(router);
+    devices::add_credential_routes(router, [this](size_t bytes) { return random_bytes_(bytes); });
     devices::add_shadow_routes(router);
     devices::add_job_routes(router);
     rules::add_rule_routes(router);
@@ -254,18 +260,22 @@ class IotModule final : public server::Module {
              [this](bool json) { return devices::past_shadows(devices_, json); }}};
   }
 
-  std::vector<StateMachine*> machines() override { return {&machine_, &devices_, &jobs_, &rules_machine_, &series_}; }
+  std::vector<StateMachine*> machines() override {
+    return {&machine_, &devices_, &jobs_, &rules_machine_, &series_, &provisioning_};
+  }
 
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
     options_.authenticator = facts.authenticator;
     if (facts.authenticator != nullptr) rules_ = auth::rules_of(*facts.authenticator);
     options_.rules = rules_.get();
+    random_bytes_ = [gate = facts.gate](size_t bytes) { return gate->random_bytes(bytes); };
     options_.report = [](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); };
     broker_ = std::make_unique<mqtt::Broker>(options_);
     broker_->sys().set_kept([this] {
       return mqtt::SysTopics::Kept{machine_.sessions_count(), machine_.references_count(), machine_.retained_count()};
     });
     broker_->things().set_count([this] { return devices_.things_count(); });
+    broker_->devices().set_count([this] { return provisioning_.credentials_count(); });
     broker_->declared().take(machine_.declared().list().view());
     broker_->declared().want(mqtt::streams_of_tables(options_.streams));
     mqtt_ = std::make_unique<mqtt::MqttProtocol>(*broker_);
@@ -298,6 +308,12 @@ class IotModule final : public server::Module {
              [this](const Buffer&, const Reply& reply) { broker_->shadows().deliver(reply); }},
             {devices::kDevicesMachineId, devices::kCreateThings,
              [this](const Buffer& payload, const Reply& reply) { broker_->things().created(payload, reply); }},
+            {devices::kDevicesMachineId, devices::kDeleteThing,
+             [this](const Buffer& payload, const Reply& reply) { broker_->devices().thing_gone(payload, reply); }},
+            {devices::kProvisioningMachineId, devices::kChangeCredential,
+             [this](const Buffer&, const Reply& reply) { broker_->devices().changed(reply); }},
+            {devices::kProvisioningMachineId, devices::kDropCredential,
+             [this](const Buffer& payload, const Reply& reply) { broker_->devices().dropped(payload, reply); }},
             {series::kSeriesMachineId, series::kCreateDatabase,
              [this](const Buffer&, const Reply&) { projection_->poke(); }}};
   }
@@ -309,6 +325,8 @@ class IotModule final : public server::Module {
                     [this] { return static_cast<double>(machine_.sessions_count()); });
     telemetry.gauge("heptane_devices", "Devices in the registry",
                     [this] { return static_cast<double>(devices_.things_count()); });
+    telemetry.gauge("heptane_device_credentials", "Credentials of devices, revoked ones included",
+                    [this] { return static_cast<double>(provisioning_.credentials_count()); });
     telemetry.gauge("heptane_jobs", "Jobs that are kept", [this] { return static_cast<double>(jobs_.jobs_count()); });
     telemetry.gauge("heptane_job_executions", "Executions of jobs that are kept",
                     [this] { return static_cast<double>(jobs_.executions_count()); });
@@ -408,11 +426,13 @@ class IotModule final : public server::Module {
   BrokerMachine machine_;
   devices::DevicesMachine devices_;
   devices::JobsMachine jobs_;
+  devices::ProvisioningMachine provisioning_;
   rules::RulesMachine rules_machine_;
   series::SeriesMachine series_;
   MqttOptions options_;
   RuleOptions rule_options_;
   std::unique_ptr<auth::Rules> rules_;
+  std::function<std::string(size_t)> random_bytes_;
   std::unique_ptr<mqtt::Broker> broker_;
   std::unique_ptr<mqtt::MqttProtocol> mqtt_;
   std::unique_ptr<mqtt::ResidentProtocol> resident_;

@@ -10,6 +10,7 @@
 #include "kernel/cli/server_commands.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
+#include "modules/iot/cli/credentials.h"
 #include "modules/iot/domain/devices/csv.h"
 
 namespace heptane::iot {
@@ -320,6 +321,7 @@ void add_devices(CLI::App& app, cli::Context& context) {
   updated->add_flag("--no-groups", arguments->no_groups, "It is in no group");
   CLI::App* imported = part("import", "Register the devices of a CSV file; the first line names the columns.", import);
   imported->add_option("FILE", arguments->file, "name, type, tags, groups (with ;), others are attributes")->required();
+  add_credentials(*devices, context);
 }
 
 }  // namespace heptane::iot

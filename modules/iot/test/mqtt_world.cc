@@ -64,7 +64,9 @@ World::World(mqtt::MqttOptions options) : options_(options) {
   machines_.add(machine_);
   machines_.add(devices_);
   machines_.add(jobs_);
-  devices_.set_watch(jobs_);
+  machines_.add(provisioning_);
+  devices_.add_watch(jobs_);
+  devices_.add_watch(provisioning_);
   machines_.add(trail_);
   run_.set_streams(&streams_);
   kernel_.versions[kBrokerMachineId] = machine_.newest_version();
@@ -80,6 +82,7 @@ void World::start() {
   gateway_->context->on_read = [this](const ReadRequest& asked) { return read(asked); };
   gateway_->context->pass_time(now_ns_);
   gateway_->broker.things().set_count([this] { return devices_.things_count(); });
+  gateway_->broker.devices().set_count([this] { return provisioning_.credentials_count(); });
   told_jobs_ = 0;
   gateway_->resident->on_open(*gateway_->context);
   settle();
@@ -204,6 +207,7 @@ Reply World::submit(const Submission& submission) {
 
 StateMachine& World::machine_of(MachineId id) {
   if (id == devices::kDevicesMachineId) return devices_;
+  if (id == devices::kProvisioningMachineId) return provisioning_;
   return id == devices::kJobsMachineId ? static_cast<StateMachine&>(jobs_) : machine_;
 }
 
@@ -338,6 +342,17 @@ Reply World::create_things(const std::vector<std::string>& names) {
   return reply;
 }
 
+Reply World::provision(CommandType type, const Buffer& payload) {
+  Command command;
+  command.machine = devices::kProvisioningMachineId;
+  command.type = type;
+  command.payload = payload.view();
+  Reply reply = apply(command);
+  if (type == devices::kChangeCredential) broker().devices().changed(reply);
+  if (type == devices::kDropCredential) broker().devices().dropped(payload, reply);
+  return reply;
+}
+
 std::vector<std::string> World::events() const {
   std::vector<std::string> values;
   const auto partition = streams_.find_partition(kEventsStream, 0);
@@ -380,9 +395,10 @@ Reply World::query(const QueryRequest& asked) const {
     reply.error = std::exchange(refused_query_, std::nullopt)->second;
     return reply;
   }
-  const StateMachine& machine =
-      asked.machine == devices::kJobsMachineId ? static_cast<const StateMachine&>(jobs_) : machine_;
-  machine.query({asked.type, asked.payload.view(), {}}, reply);
+  const StateMachine* machine = &machine_;
+  if (asked.machine == devices::kJobsMachineId) machine = &jobs_;
+  if (asked.machine == devices::kProvisioningMachineId) machine = &provisioning_;
+  machine->query({asked.type, asked.payload.view(), {}}, reply);
   return reply;
 }
 

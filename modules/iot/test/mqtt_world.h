@@ -21,6 +21,7 @@
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
+#include "modules/iot/machine/provisioning/provisioning_machine.h"
 #include "modules/iot/test/trail.h"
 
 namespace heptane::iot::test {
@@ -59,6 +60,7 @@ class World {
   BrokerMachine& machine() { return machine_; }
   devices::DevicesMachine& devices() { return devices_; }
   devices::JobsMachine& jobs() { return jobs_; }
+  devices::ProvisioningMachine& provisioning() { return provisioning_; }
   const std::map<std::string, Client>& clients() const { return clients_; }
   size_t commands() const { return commands_; }
   size_t reads() const { return reads_; }  // of the log
@@ -66,6 +68,8 @@ class World {
   std::vector<std::string> records(std::string_view stream) const;
   Reply declare(const StreamDeclaration& declaration);
   Reply submit(const Submission& submission);
+  // As an operator does it; the gateway hears of it.
+  Reply provision(CommandType type, const Buffer& payload);
   // Registers things as an operator does; the gateway hears of it.
   Reply create_things(const std::vector<std::string>& names);
   std::vector<std::string> events() const;  // the values of iot.events
@@ -108,6 +112,7 @@ class World {
   BrokerMachine machine_;
   devices::DevicesMachine devices_;
   devices::JobsMachine jobs_;
+  devices::ProvisioningMachine provisioning_;
   Trail trail_;
   MachineTable machines_;
   KernelState kernel_;

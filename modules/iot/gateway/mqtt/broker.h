@@ -31,6 +31,7 @@
 #include "modules/iot/domain/topics/topic_tree.h"
 #include "modules/iot/gateway/mqtt/client_facts.h"
 #include "modules/iot/gateway/mqtt/declared.h"
+#include "modules/iot/gateway/mqtt/device_sessions.h"
 #include "modules/iot/gateway/mqtt/group_queues.h"
 #include "modules/iot/gateway/mqtt/history.h"
 #include "modules/iot/gateway/mqtt/job_service.h"
@@ -49,6 +50,7 @@
 #include "modules/iot/gateway/mqtt/thing_presence.h"
 #include "modules/iot/gateway/mqtt/tracing.h"
 #include "modules/iot/machine/api.h"
+#include "modules/iot/machine/provisioning/credential_api.h"
 
 namespace heptane::iot::mqtt {
 
@@ -102,6 +104,9 @@ class Subscriber {
   // What it published under this ticket is done.
   virtual void published(uint64_t ticket, Reason reason) = 0;
   virtual void taken_over() = 0;
+  // Of what it proved by who it is, where that is a device's credential: it is so now; it is gone with its thing.
+  virtual void credential_changed(const devices::CredentialRow& row) { (void)row; }
+  virtual void credential_gone() {}
   // There is room again for what it wants to publish.
   virtual void resume() = 0;
   // What it published was refused for now, and its protocol has no word for that: it is tried again. It publishes nothing more
@@ -181,6 +186,7 @@ class Broker {
   RightsTable& rights() { return rights_; }
   RateTable& rates() { return rates_; }
   ThingPresence& things() { return things_; }
+  DeviceSessions& devices() { return devices_; }
   ShadowService& shadows() { return shadows_; }
   JobService& jobs() { return jobs_; }
   SysTopics& sys() { return sys_; }
@@ -314,6 +320,7 @@ class Broker {
   RightsTable rights_;
   RateTable rates_;
   ThingPresence things_{*this};
+  DeviceSessions devices_{*this};
   ShadowService shadows_{*this};
   JobService jobs_{*this};
   SysTopics sys_{*this};

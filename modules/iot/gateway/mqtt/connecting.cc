@@ -67,7 +67,7 @@ void MqttSession::admit(const Connect& packet) {
 void MqttSession::hold_rights() {
   auth::Rules* rules = broker_.options().rules;
   if (rules == nullptr) return;
-  rights_ = std::make_unique<HeldRights>(broker_.rights().hold(*rules, identity_, client_id_));
+  rights_ = std::make_unique<HeldRights>(broker_.rights().hold(*rules, identity_, client_id_, device_roles()));
 }
 
 // Without what is in it: a password may be.
@@ -108,7 +108,7 @@ Fault MqttSession::check_connect(const Connect& packet) {
   return {};
 }
 
-// By certificate, or by user and password, where a token is a password too.
+// By certificate, or by user and password, where a token is a password too, and a device's token as well.
 Fault MqttSession::authenticate(const Connect& packet, const Frame& frame) {
   auth::Authenticator* authenticator = broker_.options().authenticator;
   if (authenticator == nullptr) return {};
@@ -116,13 +116,14 @@ Fault MqttSession::authenticate(const Connect& packet, const Frame& frame) {
   const bool by_sdk_alone = packet.user && !packet.user->empty() && user_without_sdk(*packet.user).empty();
   if (!packet.user || by_sdk_alone) {
     const auto identity = authenticator->by_certificate(peer);
-    if (!identity) return {Reason::not_authorised, "a client must say who it is"};
+    if (!identity) return ask_by_certificate(frame);
     identity_ = *identity;
     return {};
   }
   const std::vector<std::string_view> mechanisms = authenticator->mechanisms(peer);
   if (std::find(mechanisms.begin(), mechanisms.end(), "PLAIN") == mechanisms.end())
     return {Reason::not_authorised, "passwords are not taken without TLS"};
+  if (packet.password && packet.password->starts_with(devices::kDeviceTokenPrefix)) return ask_by_token(packet, frame);
   return prove(packet, frame);
 }
 
@@ -216,6 +217,7 @@ void MqttSession::begin(const Connect& packet) {
     return refuse_connect(ConnectStage::known, version_,
                           {Reason::not_authorised, "somebody else has this client identifier"});
   entered_ = true;
+  if (device_) broker_.devices().add(identity_.name, context_->id());
   broker_.traces().entered(client_id_, context_->id());
   kept_asked_ = greeting_->asked_expiry_s.value_or(0) > 0;
   if (greeting_->expiry_s == 0 && (greeting_->assigned || broker_.keeper().none())) return begin_volatile();

@@ -44,6 +44,13 @@ struct Greeting {
   Outbox::Limits limits;
   std::unique_ptr<Proof> proof{};  // while the password is being checked; nothing else is known then
   net::SessionTimerId here = 0;    // then it is computed here; 0: not armed
+  RequestId device_asked = 0;      // the machine is asked whose credential it is; 0: it is not
+  std::string packet{};            // CONNECT's body, meanwhile
+};
+// By what a device proved who it is.
+struct DeviceProof {
+  devices::CredentialRow row;
+  net::SessionTimerId expiry = 0;  // 0: not armed
 };
 // A filter whose retained messages are being fetched.
 struct Walk {
@@ -110,6 +117,8 @@ class MqttSession final : public net::Session, public Subscriber {
   bool is_still_allowed() override;
   void published(uint64_t ticket, Reason reason) override;
   void taken_over() override;
+  void credential_changed(const devices::CredentialRow& row) override;
+  void credential_gone() override;
   void resume() override;
   bool hold() override;
   void check_keep_alive(int64_t now_ns) override;
@@ -136,7 +145,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void prove_here_later();
   void prove_here();
   void take_proof(bool ran);
-  bool proving() const { return greeting_ && greeting_->proof; }
+  bool proving() const { return greeting_ && (greeting_->proof || greeting_->device_asked != 0); }
   void admit(const Connect& packet);
   Fault check_will(const Will& will);
   void hold_rights();
@@ -152,6 +161,14 @@ class MqttSession final : public net::Session, public Subscriber {
   void write_connack(bool present);
   void take_disconnect(const Frame& frame);
   void start_keep_alive();
+
+  // device_proof.cc
+  Fault ask_by_certificate(const Frame& frame);
+  Fault ask_by_token(const Connect& packet, const Frame& frame);
+  Fault ask_device(devices::CredentialKind kind, const std::string& hash, const Frame& frame);
+  void take_device(const Reply& reply);
+  void arm_expiry();
+  const devices::Credential::Names* device_roles() const { return device_ ? &device_->row.credential.roles : nullptr; }
 
   // publishing.cc
   void take_publish(const Frame& frame);
@@ -242,7 +259,8 @@ class MqttSession final : public net::Session, public Subscriber {
   net::SessionContext* context_ = nullptr;
   std::string client_id_;
   auth::Identity identity_;
-  std::unique_ptr<HeldRights> rights_;  // null: it may everything, or has not proved who it is
+  std::unique_ptr<DeviceProof> device_;  // null: it is no device that a credential proved
+  std::unique_ptr<HeldRights> rights_;   // null: it may everything, or has not proved who it is
   bool connected_ = false;
   bool entered_ = false;
   bool closed_ = false;

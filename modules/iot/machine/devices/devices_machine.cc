@@ -104,9 +104,9 @@ void DevicesMachine::apply_delete(const Command& command, Effects& effects) {
   const std::string_view name = as_text(command.payload);
   if (!registry_.remove(name)) return effects.refuse(Errc::not_found, 0, "there is no such thing");
   for (const TimerId timer : shadows_.forget_all(name)) effects.cancel(timer);
-  if (watch_ != nullptr) {
-    effects.enlist(watch_->watch_id());
-    watch_->thing_gone(name, command, effects);
+  for (ThingWatch* watch : watches_) {
+    effects.enlist(watch->watch_id());
+    watch->thing_gone(name, command, effects);
   }
   audit(command, "devices.delete", name, "", effects);
   effects.reply(0);

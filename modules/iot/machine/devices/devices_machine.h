@@ -45,8 +45,8 @@ class DevicesMachine final : public StateMachine {
   }
   RenderView renderer() const override { return render_shadows; }
 
-  // Before the first command.
-  void set_watch(ThingWatch& watch) { watch_ = &watch; }
+  // Before the first command; they hear in the order in which they were added.
+  void add_watch(ThingWatch& watch) { watches_.push_back(&watch); }
 
   const Registry& registry() const { return registry_; }
   const Shadows& shadows() const { return shadows_; }
@@ -68,7 +68,7 @@ class DevicesMachine final : public StateMachine {
   void query_shadow_names(const Query& query, Reply& reply) const;
   void count() { things_count_.store(registry_.size(), std::memory_order_relaxed); }
 
-  ThingWatch* watch_ = nullptr;
+  std::vector<ThingWatch*> watches_;
   Registry registry_;
   Shadows shadows_;
   size_t scopes_ = 0;
