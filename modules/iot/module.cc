@@ -11,6 +11,7 @@
 #include "modules/iot/gateway/http/device_routes.h"
 #include "modules/iot/gateway/http/mqtt_routes.h"
 #include "modules/iot/gateway/http/past_devices.h"
+#include "modules/iot/gateway/http/provisioning_routes.h"
 #include "modules/iot/gateway/http/rule_routes.h"
 #include "modules/iot/gateway/http/stream_routes.h"
 #include "modules/iot/gateway/mqtt/mqtt.h"
@@ -130,6 +131,30 @@ const Keys& mqtt_keys() {
                                                "for their clients to be back",
                                            .min = 0,
                                            .max = 3600}),
+      bind<&MqttOptions::authority_certificate>(
+          {.name = "provisioning.ca_certificate",
+           .type = Type::text,
+           .help =
+               "The authority that signs certificates of devices, PEM; empty: none are signed. Devices' TLS needs it "
+               "in tls.client_ca"}),
+      bind<&MqttOptions::authority_key>({.name = "provisioning.ca_key",
+                                         .type = Type::text,
+                                         .help = "Its private key, PEM, not encrypted, mode 0600"}),
+      bind<&MqttOptions::certificate_days>({.name = "provisioning.certificate_days",
+                                            .type = Type::integer,
+                                            .help = "How long a certificate is good that is signed",
+                                            .min = 1,
+                                            .max = 36'500}),
+      bind<&MqttOptions::token_minutes>({.name = "provisioning.token_minutes",
+                                         .type = Type::integer,
+                                         .help = "How long a certificate waits to become a device's",
+                                         .min = 1,
+                                         .max = 24 * 60}),
+      bind<&MqttOptions::claims_per_minute>({.name = "provisioning.max_per_minute",
+                                             .type = Type::integer,
+                                             .help = "Requests of one claim in a minute; beyond them 429",
+                                             .min = 1,
+                                             .max = 1'000'000}),
       bind<&MqttOptions::streams>({.name = "mqtt.streams",
                                    .type = Type::tables,
                                    .help = "Streams over topic filters: tables with name, filter and, where wanted, "
@@ -248,6 +273,7 @@ class IotModule final : public server::Module {
     mqtt_http::add_routes(router, [this] { return broker_.get(); });
     add_stream_routes(router);
     devices::add_device_routes(router);
+    devices::add_provisioning_routes(router);
     devices::add_credential_routes(router, [this](size_t bytes) { return random_bytes_(bytes); });
     devices::add_shadow_routes(router);
     devices::add_job_routes(router);
@@ -269,7 +295,9 @@ class IotModule final : public server::Module {
     if (facts.authenticator != nullptr) rules_ = auth::rules_of(*facts.authenticator);
     options_.rules = rules_.get();
     random_bytes_ = [gate = facts.gate](size_t bytes) { return gate->random_bytes(bytes); };
+    options_.random = random_bytes_;
     options_.report = [](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); };
+    load_authority();
     broker_ = std::make_unique<mqtt::Broker>(options_);
     broker_->sys().set_kept([this] {
       return mqtt::SysTopics::Kept{machine_.sessions_count(), machine_.references_count(), machine_.retained_count()};
@@ -352,6 +380,16 @@ class IotModule final : public server::Module {
     if (wanted.streams == options_.streams) return;
     options_.streams = wanted.streams;
     broker_->declared().want(mqtt::streams_of_tables(options_.streams));
+  }
+
+  // Without it devices that are there go on, and no other is provisioned.
+  void load_authority() {
+    if (options_.authority_certificate.empty() && options_.authority_key.empty()) return;
+    auto loaded = crypto::CertificateAuthority::load(options_.authority_certificate, options_.authority_key);
+    if (loaded)
+      options_.authority = std::move(*loaded);
+    else
+      options_.report("no device is provisioned: " + loaded.error().message);
   }
 
   // Behind the streams, which rules may read.

@@ -103,7 +103,10 @@ void World::crash() {
 
 class World::Context final : public http::test::FakeContext {
  public:
-  Context(net::Session& session, World& world) : FakeContext(session), world_(world) {}
+  Context(net::Session& session, World& world, const std::string& fingerprint) : FakeContext(session), world_(world) {
+    if (!fingerprint.empty()) facts_.emplace().client_fingerprint = fingerprint;
+  }
+  const net::TlsFacts* tls() const override { return facts_ ? &*facts_ : nullptr; }
   bool read(RequestId request, ReadRequest asked) override {
     if (!world_.reads_in_turn_) return FakeContext::read(request, asked);
     world_.waiting_reads_.push_back({session_id, request, world_.read(asked)});
@@ -112,6 +115,7 @@ class World::Context final : public http::test::FakeContext {
 
  private:
   World& world_;
+  std::optional<net::TlsFacts> facts_;
 };
 
 void World::answer_reads() {
@@ -129,8 +133,9 @@ World::Client& World::client(const std::string& name) {
   if (found != clients_.end()) return found->second;
   Client made;
   made.session = gateway_->protocol.open({});
-  made.context = std::make_unique<Context>(*made.session, *this);
+  made.context = std::make_unique<Context>(*made.session, *this, certificates_[name]);
   made.context->session_id = ++last_session_;
+  made.context->on_submit = [this](const Submission& submission) { return submit(submission); };
   made.context->on_query = [this](const QueryRequest& asked) { return query(asked); };
   made.context->on_read = [this](const ReadRequest& asked) { return read(asked); };
   made.context->pass_time(now_ns_);
@@ -180,8 +185,15 @@ void World::pass_time(int64_t ns) {
 Reply World::submit(const Submission& submission) {
   const bool to_devices = submission.machine == devices::kDevicesMachineId;
   const bool to_jobs = submission.machine == devices::kJobsMachineId;
-  HEPTANE_ASSERT(to_devices || to_jobs || submission.machine == kBrokerMachineId, "a command for another machine");
+  const bool to_provisioning = submission.machine == devices::kProvisioningMachineId;
+  HEPTANE_ASSERT(to_devices || to_jobs || to_provisioning || submission.machine == kBrokerMachineId,
+                 "a command for another machine");
   Reply refused;
+  const bool foreign = submission.principal.id >= kFirstForeignPrincipal;
+  if (foreign && !provisioning_.in_force(submission.principal)) {
+    refused.error = Errc::unauthorised;
+    return refused;
+  }
   refused.error = to_devices ? devices_refusal_ : std::exchange(refusal_, std::nullopt);
   if (to_devices && refused.error) return refused;
   // As the shard does.
@@ -195,6 +207,7 @@ Reply World::submit(const Submission& submission) {
   command.machine = submission.machine;
   command.type = submission.type;
   command.payload = submission.payload.view();
+  command.principal = submission.principal;
   Reply reply = apply(command);
   if (to_jobs) gateway_->broker.jobs().heard(reply);
   if (hold_after_ != 0 && command.type == hold_after_) {

@@ -70,6 +70,8 @@ class World {
   Reply submit(const Submission& submission);
   // As an operator does it; the gateway hears of it.
   Reply provision(CommandType type, const Buffer& payload);
+  // What a client shows that connects from now on: its certificate's SHA-256 in hexadecimal.
+  void show_certificate(const std::string& name, const std::string& fingerprint) { certificates_[name] = fingerprint; }
   // Registers things as an operator does; the gateway hears of it.
   Reply create_things(const std::vector<std::string>& names);
   std::vector<std::string> events() const;  // the values of iot.events
@@ -144,6 +146,7 @@ class World {
   Offset log_start_ = 0;
   SessionId last_session_ = 1;
   std::map<std::string, Client> clients_;
+  std::map<std::string, std::string> certificates_;
 };
 
 }  // namespace heptane::iot::test

@@ -40,6 +40,7 @@
 #include "modules/iot/gateway/mqtt/options.h"
 #include "modules/iot/gateway/mqtt/presence.h"
 #include "modules/iot/gateway/mqtt/proofs.h"
+#include "modules/iot/gateway/mqtt/provisioning_desk.h"
 #include "modules/iot/gateway/mqtt/rate_table.h"
 #include "modules/iot/gateway/mqtt/rights.h"
 #include "modules/iot/gateway/mqtt/shadow_service.h"
@@ -104,6 +105,8 @@ class Subscriber {
   // What it published under this ticket is done.
   virtual void published(uint64_t ticket, Reason reason) = 0;
   virtual void taken_over() = 0;
+  // Whoever else proves who he is may have its client identifier: it is nobody yet.
+  virtual bool yields() const { return false; }
   // Of what it proved by who it is, where that is a device's credential: it is so now; it is gone with its thing.
   virtual void credential_changed(const devices::CredentialRow& row) { (void)row; }
   virtual void credential_gone() {}
@@ -187,6 +190,7 @@ class Broker {
   RateTable& rates() { return rates_; }
   ThingPresence& things() { return things_; }
   DeviceSessions& devices() { return devices_; }
+  ProvisioningDesk& desk() { return desk_; }
   ShadowService& shadows() { return shadows_; }
   JobService& jobs() { return jobs_; }
   SysTopics& sys() { return sys_; }
@@ -321,6 +325,7 @@ class Broker {
   RateTable rates_;
   ThingPresence things_{*this};
   DeviceSessions devices_{*this};
+  ProvisioningDesk desk_{options_};
   ShadowService shadows_{*this};
   JobService jobs_{*this};
   SysTopics sys_{*this};

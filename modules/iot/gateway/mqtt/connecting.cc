@@ -162,7 +162,9 @@ void MqttSession::prove_here() {
 }
 
 void MqttSession::on_worked(RequestId request, net::SessionContext&) {
-  if (!closed_ && proving() && request == Proof::kRequest) take_proof(true);
+  if (closed_) return;
+  if (proving() && request == Proof::kRequest) take_proof(true);
+  if (claim_request_ && claim_request_->signing && request == ClaimRequest::kWork) take_signed();
 }
 
 // CONNECT goes on where it stopped.
@@ -220,7 +222,8 @@ void MqttSession::begin(const Connect& packet) {
   if (device_) broker_.devices().add(identity_.name, context_->id());
   broker_.traces().entered(client_id_, context_->id());
   kept_asked_ = greeting_->asked_expiry_s.value_or(0) > 0;
-  if (greeting_->expiry_s == 0 && (greeting_->assigned || broker_.keeper().none())) return begin_volatile();
+  if (greeting_->expiry_s == 0 && (greeting_->assigned || is_claim() || broker_.keeper().none()))
+    return begin_volatile();
   context_->pause_input(paused_ = opening_ = true);
   if (greeting_->expiry_s > 0) return open_kept();
   broker_.keeper().find(context_->id(), client_id_);
@@ -233,7 +236,7 @@ Greeting MqttSession::greeting_of(const Connect& packet) const {
   greeting.assigned = packet.client_id.empty();
   greeting.asked_expiry_s = packet.properties.session_expiry_s;
   const uint32_t asked_s = five() ? greeting.asked_expiry_s.value_or(0) : packet.clean_start ? 0 : UINT32_MAX;
-  greeting.expiry_s = std::min(asked_s, static_cast<uint32_t>(options.max_session_expiry_s));
+  greeting.expiry_s = is_claim() ? 0 : std::min(asked_s, static_cast<uint32_t>(options.max_session_expiry_s));
   greeting.keep_alive_s = packet.keep_alive_s;
   greeting.packet_bytes_max = packet.properties.maximum_packet_size.value_or(UINT32_MAX);
   Outbox::Limits& limits = greeting.limits;

@@ -92,6 +92,7 @@ void MqttSession::on_reply(RequestId request, const Reply& reply, net::SessionCo
     return check_kept();
   }
   if (greeting_ && greeting_->device_asked == request) return take_device(reply);
+  if (claim_request_ && claim_request_->asked == request) return take_claim(reply);
   if (request != asked_) return;
   asked_ = 0;
   take_retained(reply);
@@ -319,6 +320,8 @@ void MqttSession::leave(bool with_will) {
   subscriptions_.clear();
   broker_.leave(*this);
   if (device_) broker_.devices().remove(identity_.name, context_->id());
+  if (claim_request_ && claim_request_->signing) broker_.desk().end_signing();
+  claim_request_.reset();
   if (const ClientNumbers* numbers = outbox_.known_numbers())
     broker_.rates().put(identity_.name, client_id_, numbers->rate, context_->monotonic_ns());
   if (kept_) {

@@ -52,6 +52,26 @@ struct DeviceProof {
   devices::CredentialRow row;
   net::SessionTimerId expiry = 0;  // 0: not armed
 };
+// A certificate that is being signed, on a worker: nobody else looks at it meanwhile.
+struct ClaimSigning {
+  std::shared_ptr<const crypto::CertificateAuthority> authority;
+  std::string request;
+  std::string serial;
+  int64_t now_s = 0;
+  int64_t lifetime_s = 0;
+  Result<crypto::IssuedCertificate> issued = Error{Errc::internal, "it was not signed", 0};
+  void run();
+};
+// What a claim asked, until it is answered.
+struct ClaimRequest {
+  static constexpr RequestId kWork = 1ULL << 42;  // of the session's work
+  uint64_t ticket = 0;
+  std::string topic;
+  std::shared_ptr<ClaimSigning> signing{};  // null: not being signed
+  crypto::IssuedCertificate certificate{};
+  std::string token{};  // of the certificate; empty: a thing is asked for
+  RequestId asked = 0;  // the command under way
+};
 // A filter whose retained messages are being fetched.
 struct Walk {
   std::string filter;
@@ -119,6 +139,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void taken_over() override;
   void credential_changed(const devices::CredentialRow& row) override;
   void credential_gone() override;
+  bool yields() const override { return is_claim(); }
   void resume() override;
   bool hold() override;
   void check_keep_alive(int64_t now_ns) override;
@@ -169,6 +190,20 @@ class MqttSession final : public net::Session, public Subscriber {
   void take_device(const Reply& reply);
   void arm_expiry();
   const devices::Credential::Names* device_roles() const { return device_ ? &device_->row.credential.roles : nullptr; }
+
+  // claim_requests.cc
+  bool is_claim() const;
+  bool claim_may(auth::Verb verb, std::string_view topic) const;
+  Reason use_claim(const MessageView& message, uint64_t ticket);
+  void ask_for_certificate(std::string_view payload);
+  void take_signed();
+  void ask_for_thing(std::string_view by, std::string_view payload);
+  void submit_claim(uint16_t type, Buffer payload);
+  void take_claim(const Reply& reply);
+  void end_claim(Errc error, std::string_view why);
+  void end_claim_with(const std::string& payload, bool accepted);
+  void reject_claim(const ClaimRequest& request, Errc error, std::string_view why);
+  void answer_claim(const ClaimRequest& request, const std::string& payload, bool accepted);
 
   // publishing.cc
   void take_publish(const Frame& frame);
@@ -259,8 +294,9 @@ class MqttSession final : public net::Session, public Subscriber {
   net::SessionContext* context_ = nullptr;
   std::string client_id_;
   auth::Identity identity_;
-  std::unique_ptr<DeviceProof> device_;  // null: it is no device that a credential proved
-  std::unique_ptr<HeldRights> rights_;   // null: it may everything, or has not proved who it is
+  std::unique_ptr<DeviceProof> device_;          // null: it is no device that a credential proved
+  std::unique_ptr<ClaimRequest> claim_request_;  // null: none is under way
+  std::unique_ptr<HeldRights> rights_;           // null: it may everything, or has not proved who it is
   bool connected_ = false;
   bool entered_ = false;
   bool closed_ = false;

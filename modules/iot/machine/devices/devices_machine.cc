@@ -112,6 +112,27 @@ void DevicesMachine::apply_delete(const Command& command, Effects& effects) {
   effects.reply(0);
 }
 
+Result<void> DevicesMachine::provision(const Thing& thing, const Command& command, const Effects& effects) {
+  const ThingLimits limits = limits_of(effects);
+  const auto row = registry_.find(thing.name);
+  if (!row) {
+    const CreateStatus status = registry_.create(thing, limits, command.time);
+    std::string why = status == CreateStatus::invalid ? wrong_thing(thing, limits) : std::string(create_text(status));
+    if (status != CreateStatus::created) return Error{code_of(status), std::move(why), 0};
+    count();
+    return {};
+  }
+  Thing now = row->thing;
+  if (!thing.type.empty()) now.type = thing.type;
+  for (const auto& [name, value] : thing.attributes) now.attributes.insert_or_assign(name, value);
+  now.tags.insert(thing.tags.begin(), thing.tags.end());
+  now.groups.insert(thing.groups.begin(), thing.groups.end());
+  if (std::string wrong = wrong_thing(now, limits); !wrong.empty())
+    return Error{Errc::invalid_argument, std::move(wrong), 0};
+  if (now != row->thing) registry_.replace(now, command.time);
+  return {};
+}
+
 void DevicesMachine::apply_connections(const Command& command, Effects& effects) {
   const auto connections = decode_connections(command.payload);
   if (!connections) return effects.refuse(Errc::invalid_argument, 0, "the command is no list of connections");

@@ -48,6 +48,10 @@ class DevicesMachine final : public StateMachine {
   // Before the first command; they hear in the order in which they were added.
   void add_watch(ThingWatch& watch) { watches_.push_back(&watch); }
 
+  // For a machine that makes things in a command of its own: it is made, or what is said of it there is put to what it is. An error
+  // has changed nothing.
+  Result<void> provision(const Thing& thing, const Command& command, const Effects& effects);
+
   const Registry& registry() const { return registry_; }
   const Shadows& shadows() const { return shadows_; }
 

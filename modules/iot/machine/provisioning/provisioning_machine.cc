@@ -7,6 +7,8 @@ namespace heptane::iot::devices {
 
 namespace {
 
+constexpr size_t kStoredTemplateBytesMax = 2 * kTemplateBytesMax;
+
 void audit(const Command& command, std::string_view action, const Credential& on, std::string_view detail,
            Effects& effects) {
   auto* trail = dynamic_cast<AuditPort*>(&effects.enlist(machine_ids::kAuth));
@@ -33,6 +35,10 @@ void ProvisioningMachine::apply(const Command& command, Effects& effects) {
     case kAddCredential: apply_add(command, effects); break;
     case kChangeCredential: apply_change(command, effects); break;
     case kDropCredential: apply_drop(command, effects); break;
+    case kPutTemplate: apply_put_template(command, effects); break;
+    case kDropTemplate: apply_drop_template(command, effects); break;
+    case kIssueCertificate: apply_issue(command, effects); break;
+    case kProvision: apply_provision(command, effects); break;
     default: effects.refuse(Errc::unsupported, 0, "the machine of provisioning has no such command");
   }
   count();
@@ -50,6 +56,8 @@ void ProvisioningMachine::apply_add(const Command& command, Effects& effects) {
     return effects.refuse(Errc::exists, 0, "this certificate or token is somebody's already");
   if (credential->is_claim() && credentials_.claims().contains(credential->claim))
     return effects.refuse(Errc::exists, 0, "there is a claim " + credential->claim);
+  if (credential->is_claim() && credentials_.claims().size() >= kClaimsMax)
+    return effects.refuse(Errc::overloaded, 0, "there are 256 claims already");
   if (credentials_.full()) return effects.refuse(Errc::overloaded, 0, "there are too many credentials");
   if (!credential->is_claim() && credentials_.of_thing(credential->thing).size() >= kCredentialsOfThing)
     return effects.refuse(Errc::overloaded, 0, "a thing has at most 10 credentials: drop those that are revoked");
@@ -107,6 +115,8 @@ std::string ProvisioningMachine::principal_name(const Principal& principal) cons
 void ProvisioningMachine::query(const Query& query, Reply& reply) const {
   if (query.type == kQueryProof) return query_proof(query, reply);
   if (query.type == kQueryCredentials) return query_of_thing(query, reply);
+  if (query.type == kQueryTemplates) return query_templates(query, reply);
+  if (query.type == kQueryClaims) return query_claims(query, reply);
   reply.error = Errc::unsupported;
   reply.message = "the machine of provisioning has no such query";
 }
@@ -132,14 +142,34 @@ void ProvisioningMachine::query_of_thing(const Query& query, Reply& reply) const
   reply.numbers = {static_cast<int64_t>(rows.size()), 0};
 }
 
+void ProvisioningMachine::save(SnapshotWriter& writer) const {
+  credentials_.save(writer);
+  pending_.save(writer);
+  writer.le<uint32_t>(static_cast<uint32_t>(templates_.size()));
+  for (const auto& [name, of] : templates_) writer.blob(encode(of).view());
+}
+
 Result<void> ProvisioningMachine::restore(SnapshotReader& reader) {
-  Result<void> done = credentials_.restore(reader);
+  make_fresh();
+  HEPTANE_TRY(credentials_.restore(reader));
+  HEPTANE_TRY(pending_.restore(reader));
+  const auto templates = reader.le<uint32_t>();
+  for (uint32_t i = 0; i < templates && !reader.failed(); ++i) {
+    const std::string bytes = reader.text(kStoredTemplateBytesMax);
+    auto of = decode_template(as_bytes(bytes));
+    if (!of || !templates_.emplace(of->name, *of).second) reader.fail();
+    template_bytes_ += bytes.size();
+  }
+  if (reader.failed()) return Error{Errc::corrupt, "the templates of provisioning are cut off", 0};
   count();
-  return done;
+  return {};
 }
 
 void ProvisioningMachine::make_fresh() {
   credentials_ = {};
+  pending_ = {};
+  templates_.clear();
+  template_bytes_ = 0;
   count();
 }
 
