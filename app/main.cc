@@ -6,6 +6,7 @@
 #include "modules/iot/cli/devices.h"
 #include "modules/iot/cli/jobs.h"
 #include "modules/iot/cli/mqtt.h"
+#include "modules/iot/cli/provisioning.h"
 #include "modules/iot/cli/rules.h"
 #include "modules/iot/module.h"
 #include "sim/sim_command.h"
@@ -23,8 +24,8 @@ heptane::server::Modules make_modules() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  static constexpr heptane::cli::AddCommand kMoreCommands[] = {heptane::fintech::add_ledger, heptane::iot::add_devices,
-                                                               heptane::iot::add_jobs,       heptane::iot::add_mqtt,
-                                                               heptane::iot::add_rules,      heptane::sim::add_sim};
+  static constexpr heptane::cli::AddCommand kMoreCommands[] = {
+      heptane::fintech::add_ledger,   heptane::iot::add_devices, heptane::iot::add_jobs, heptane::iot::add_mqtt,
+      heptane::iot::add_provisioning, heptane::iot::add_rules,   heptane::sim::add_sim};
   return heptane::cli::run(argc, argv, make_modules, kMoreCommands);
 }

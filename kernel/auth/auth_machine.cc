@@ -395,12 +395,14 @@ bool AuthMachine::is_last_admin(std::string_view user) const {
 
 bool AuthMachine::in_force(const Principal& principal) const {
   if (principal.id == kLocalId) return true;
+  if (principal.id >= kFirstForeignPrincipal) return others_ != nullptr && others_->in_force(principal);
   const auto name = state_.names.find(principal.id);
   return name != state_.names.end() && state_.user(name->second)->version == principal.version;
 }
 
 std::string AuthMachine::who(const Principal& principal) const {
   if (principal.id == kLocalId) return "local";
+  if (principal.id >= kFirstForeignPrincipal && others_ != nullptr) return others_->principal_name(principal);
   const auto name = state_.names.find(principal.id);
   return name == state_.names.end() ? "#" + std::to_string(principal.id) : name->second;
 }

@@ -14,7 +14,7 @@
 #include "kernel/auth/auth_store.h"
 #include "kernel/shard/audit_port.h"
 #include "kernel/shard/effects.h"
-#include "kernel/shard/principal_check.h"
+#include "kernel/shard/principal_source.h"
 #include "kernel/shard/state_machine.h"
 
 namespace heptane::auth {
@@ -24,6 +24,8 @@ class AuthMachine final : public StateMachine, public PrincipalCheck, public Aud
   // After recovery: changes are staged there from now on.
   void publish_to(AuthStore& store) { store_ = &store; }
   const Directory& directory() const { return state_; }
+  // Before the first command: who is asked of principals that are no users.
+  void know(const PrincipalSource& others) { others_ = &others; }
 
   MachineId id() const override { return machine_ids::kAuth; }
   std::string_view name() const override { return "auth"; }
@@ -81,6 +83,7 @@ class AuthMachine final : public StateMachine, public PrincipalCheck, public Aud
 
   Directory state_;
   AuthStore* store_ = nullptr;
+  const PrincipalSource* others_ = nullptr;  // null: there are none
   Sequence last_change_ = 0;
   bool dirty_ = false;
   std::vector<std::optional<Directory>> scopes_;  // the state before the scope, kept at its first change

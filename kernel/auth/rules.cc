@@ -21,14 +21,11 @@ class GateRules final : public Rules {
     const AuthStore::View directory = gate_.view();
     const User* user = directory->user(identity.name);
     if (user == nullptr || !gate_.in_force(identity)) return std::nullopt;
-    Role grants;
-    for (const std::string& name : user->roles) {
-      const Role* role = directory->role(name);
-      if (role == nullptr) continue;
-      for (const Permission& permission : *role)
-        if (permission.module == "*" || permission.module == module) grants.push_back(permission);
-    }
-    return grants;
+    return grants_in(*directory, user->roles, module);
+  }
+
+  Role grants_of(const std::set<std::string, std::less<>>& roles, std::string_view module) const override {
+    return grants_in(*gate_.view(), roles, module);
   }
 
   // A copy that is looked at stays until there is another one, so no other has its place in memory.
@@ -52,7 +49,23 @@ class GateRules final : public Rules {
     gate_.incidents().note(Incident::denied, identity.name, from, what);
   }
 
+  void note_failed(std::string_view who, std::string_view from, std::string_view how) override {
+    gate_.incidents().note(Incident::failed_authentication, who, from, std::string(how));
+  }
+
  private:
+  static Role grants_in(const Directory& directory, const std::set<std::string, std::less<>>& roles,
+                        std::string_view module) {
+    Role grants;
+    for (const std::string& name : roles) {
+      const Role* role = directory.role(name);
+      if (role == nullptr) continue;
+      for (const Permission& permission : *role)
+        if (permission.module == "*" || permission.module == module) grants.push_back(permission);
+    }
+    return grants;
+  }
+
   Gate& gate_;
   mutable std::mutex mutex_;
   mutable AuthStore::View seen_;

@@ -35,7 +35,10 @@ PastState::PastState(Disk& disk, std::string data_directory, Modules modules)
   shard_.add_machine(blobs_);
   shard_.set_streams(streams_);
   for (const std::unique_ptr<Module>& module : modules_)
-    for (StateMachine* machine : module->machines()) shard_.add_machine(*machine);
+    for (StateMachine* machine : module->machines()) {
+      shard_.add_machine(*machine);
+      if (const auto* source = dynamic_cast<const PrincipalSource*>(machine)) auth_.know(*source);
+    }
   for (MachineFiles* files : shard_.machine_files())
     files->open({&disk_, home_ + "/rows", false, [this](const Error& error) { unreadable_ = error; }});
 }

@@ -164,6 +164,7 @@ Result<void> Server::recover() {
     for (StateMachine* machine : module->machines()) {
       shard_->add_machine(*machine);
       renderers_.add(*machine);
+      if (const auto* source = dynamic_cast<const PrincipalSource*>(machine)) auth_.know(*source);
     }
   if (options_.accept_divergence != 0) shard_->accept_divergence(options_.accept_divergence);
   shard_->attach(*link_);

@@ -1,6 +1,7 @@
 #include "modules/iot/device_keys.h"
 
 #include "modules/iot/machine/devices/device_api.h"
+#include "modules/iot/machine/provisioning/provisioning_api.h"
 #include "modules/iot/machine/series/series_api.h"
 
 namespace heptane::iot {
@@ -27,7 +28,9 @@ std::vector<config::Key> device_keys() {
   return {
       limit(devices::kMaxThings, Type::integer, "Devices in the registry; default: 1000000", devices::kThingsCeiling),
       limit(devices::kMaxAttributes, Type::integer, "Attributes of a device; default: 50", devices::kAttributesCeiling),
-      limit(devices::kMaxThingBytes, Type::size, "All texts of a device; default: 8 KiB", devices::kThingBytesCeiling)};
+      limit(devices::kMaxThingBytes, Type::size, "All texts of a device; default: 8 KiB", devices::kThingBytesCeiling),
+      limit(devices::kMaxPending, Type::integer,
+            "Certificates of one claim that wait to become a device's; default: 100", devices::kPendingCeiling)};
 }
 
 std::vector<config::Key> series_keys() {

@@ -10,9 +10,11 @@
 #include "modules/iot/device_keys.h"
 #include "modules/iot/gateway/bridge/bridges.h"
 #include "modules/iot/gateway/http/bridge_route.h"
+#include "modules/iot/gateway/http/credential_routes.h"
 #include "modules/iot/gateway/http/device_routes.h"
 #include "modules/iot/gateway/http/mqtt_routes.h"
 #include "modules/iot/gateway/http/past_devices.h"
+#include "modules/iot/gateway/http/provisioning_routes.h"
 #include "modules/iot/gateway/http/rule_routes.h"
 #include "modules/iot/gateway/http/stream_routes.h"
 #include "modules/iot/gateway/mqtt/mqtt.h"
@@ -27,6 +29,7 @@
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
+#include "modules/iot/machine/provisioning/provisioning_machine.h"
 #include "modules/iot/machine/rules/rules_machine.h"
 #include "modules/iot/machine/series/series_machine.h"
 
@@ -134,6 +137,30 @@ const Keys& mqtt_keys() {
                                                "for their clients to be back",
                                            .min = 0,
                                            .max = 3600}),
+      bind<&MqttOptions::authority_certificate>(
+          {.name = "provisioning.ca_certificate",
+           .type = Type::text,
+           .help =
+               "The authority that signs certificates of devices, PEM; empty: none are signed. Devices' TLS needs it "
+               "in tls.client_ca"}),
+      bind<&MqttOptions::authority_key>({.name = "provisioning.ca_key",
+                                         .type = Type::text,
+                                         .help = "Its private key, PEM, not encrypted, mode 0600"}),
+      bind<&MqttOptions::certificate_days>({.name = "provisioning.certificate_days",
+                                            .type = Type::integer,
+                                            .help = "How long a certificate is good that is signed",
+                                            .min = 1,
+                                            .max = 36'500}),
+      bind<&MqttOptions::token_minutes>({.name = "provisioning.token_minutes",
+                                         .type = Type::integer,
+                                         .help = "How long a certificate waits to become a device's",
+                                         .min = 1,
+                                         .max = 24 * 60}),
+      bind<&MqttOptions::claims_per_minute>({.name = "provisioning.max_per_minute",
+                                             .type = Type::integer,
+                                             .help = "Requests of one claim in a minute; beyond them 429",
+                                             .min = 1,
+                                             .max = 1'000'000}),
       bind<&MqttOptions::streams>({.name = "mqtt.streams",
                                    .type = Type::tables,
                                    .help = "Streams over topic filters: tables with name, filter and, where wanted, "
@@ -282,7 +309,10 @@ http::RouteDoc websocket_doc() {
 
 class IotModule final : public server::Module {
  public:
-  IotModule() { devices_.set_watch(jobs_); }
+  IotModule() {
+    devices_.add_watch(jobs_);
+    devices_.add_watch(provisioning_);
+  }
 
   std::string_view name() const override { return "iot"; }
 
@@ -315,6 +345,8 @@ class IotModule final : public server::Module {
     bridge::add_bridge_route(router, [this] { return bridges_.get(); });
     add_stream_routes(router);
     devices::add_device_routes(router);
+    devices::add_provisioning_routes(router);
+    devices::add_credential_routes(router, [this](size_t bytes) { return random_bytes_(bytes); });
     devices::add_shadow_routes(router);
     devices::add_job_routes(router);
     rules::add_rule_routes(router);
@@ -326,18 +358,24 @@ class IotModule final : public server::Module {
              [this](bool json) { return devices::past_shadows(devices_, json); }}};
   }
 
-  std::vector<StateMachine*> machines() override { return {&machine_, &devices_, &jobs_, &rules_machine_, &series_}; }
+  std::vector<StateMachine*> machines() override {
+    return {&machine_, &devices_, &jobs_, &rules_machine_, &series_, &provisioning_};
+  }
 
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
     options_.authenticator = facts.authenticator;
     if (facts.authenticator != nullptr) rules_ = auth::rules_of(*facts.authenticator);
     options_.rules = rules_.get();
+    random_bytes_ = [gate = facts.gate](size_t bytes) { return gate->random_bytes(bytes); };
+    options_.random = random_bytes_;
     options_.report = [](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); };
+    load_authority();
     broker_ = std::make_unique<mqtt::Broker>(options_);
     broker_->sys().set_kept([this] {
       return mqtt::SysTopics::Kept{machine_.sessions_count(), machine_.references_count(), machine_.retained_count()};
     });
     broker_->things().set_count([this] { return devices_.things_count(); });
+    broker_->devices().set_count([this] { return provisioning_.credentials_count(); });
     broker_->declared().take(machine_.declared().list().view());
     broker_->declared().want(wanted_streams());
     mqtt_ = std::make_unique<mqtt::MqttProtocol>(*broker_);
@@ -381,6 +419,12 @@ class IotModule final : public server::Module {
              [this](const Buffer&, const Reply& reply) { broker_->shadows().deliver(reply); }},
             {devices::kDevicesMachineId, devices::kCreateThings,
              [this](const Buffer& payload, const Reply& reply) { broker_->things().created(payload, reply); }},
+            {devices::kDevicesMachineId, devices::kDeleteThing,
+             [this](const Buffer& payload, const Reply& reply) { broker_->devices().thing_gone(payload, reply); }},
+            {devices::kProvisioningMachineId, devices::kChangeCredential,
+             [this](const Buffer&, const Reply& reply) { broker_->devices().changed(reply); }},
+            {devices::kProvisioningMachineId, devices::kDropCredential,
+             [this](const Buffer& payload, const Reply& reply) { broker_->devices().dropped(payload, reply); }},
             {series::kSeriesMachineId, series::kCreateDatabase,
              [this](const Buffer&, const Reply&) { projection_->poke(); }}};
   }
@@ -393,6 +437,8 @@ class IotModule final : public server::Module {
                     [this] { return static_cast<double>(machine_.sessions_count()); });
     telemetry.gauge("heptane_devices", "Devices in the registry",
                     [this] { return static_cast<double>(devices_.things_count()); });
+    telemetry.gauge("heptane_device_credentials", "Credentials of devices, revoked ones included",
+                    [this] { return static_cast<double>(provisioning_.credentials_count()); });
     telemetry.gauge("heptane_jobs", "Jobs that are kept", [this] { return static_cast<double>(jobs_.jobs_count()); });
     telemetry.gauge("heptane_job_executions", "Executions of jobs that are kept",
                     [this] { return static_cast<double>(jobs_.executions_count()); });
@@ -445,6 +491,16 @@ class IotModule final : public server::Module {
     bridges_ = std::make_unique<bridge::Bridges>(*broker_, std::move(dialer), log_id_text(facts.log_id));
     bridges_->want(bridge::bridges_of_tables(bridge_options_.bridges));
     bridge_session_ = std::make_unique<bridge::BridgesProtocol>(*bridges_);
+  }
+
+  // Without it devices that are there go on, and no other is provisioned.
+  void load_authority() {
+    if (options_.authority_certificate.empty() && options_.authority_key.empty()) return;
+    auto loaded = crypto::CertificateAuthority::load(options_.authority_certificate, options_.authority_key);
+    if (loaded)
+      options_.authority = std::move(*loaded);
+    else
+      options_.report("no device is provisioned: " + loaded.error().message);
   }
 
   // Behind the streams, which rules may read.
@@ -534,6 +590,7 @@ class IotModule final : public server::Module {
   BrokerMachine machine_;
   devices::DevicesMachine devices_;
   devices::JobsMachine jobs_;
+  devices::ProvisioningMachine provisioning_;
   rules::RulesMachine rules_machine_;
   series::SeriesMachine series_{series::table_seed()};
   MqttOptions options_;
@@ -541,6 +598,7 @@ class IotModule final : public server::Module {
   BridgeOptions bridge_options_;
   bool bridges_changed_ = false;
   std::unique_ptr<auth::Rules> rules_;
+  std::function<std::string(size_t)> random_bytes_;
   std::unique_ptr<mqtt::Broker> broker_;
   std::unique_ptr<mqtt::MqttProtocol> mqtt_;
   std::unique_ptr<mqtt::ResidentProtocol> resident_;

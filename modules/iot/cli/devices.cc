@@ -10,6 +10,7 @@
 #include "kernel/cli/server_commands.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
+#include "modules/iot/cli/credentials.h"
 #include "modules/iot/domain/devices/csv.h"
 
 namespace heptane::iot {
@@ -35,6 +36,7 @@ struct DevicesArguments {
   std::string tag;
   std::string group;
   std::string attribute;
+  std::string query;
   bool connected = false;
   bool away = false;
   bool no_tags = false;
@@ -82,6 +84,7 @@ std::string list_path(const DevicesArguments& arguments) {
   const size_t equals = arguments.attribute.find('=');
   add("attribute", arguments.attribute.substr(0, equals));
   if (equals != std::string::npos) path += "&value=" + HttpClient::escaped(arguments.attribute.substr(equals + 1));
+  add("query", arguments.query);
   if (arguments.connected) path += "&connected=true";
   if (arguments.away) path += "&connected=false";
   return path;
@@ -300,6 +303,7 @@ void add_devices(CLI::App& app, cli::Context& context) {
   listed->add_option("--attribute", arguments->attribute, "NAME, or NAME=VALUE");
   listed->add_option("--tag", arguments->tag, "With this tag");
   listed->add_option("--group", arguments->group, "In this group");
+  listed->add_option("--query", arguments->query, "That it wants: attributes.site:north AND NOT tags:old");
   CLI::Option* connected = listed->add_flag("--connected", arguments->connected, "That are connected");
   listed->add_flag("--away", arguments->away, "That are not")->excludes(connected);
   named("show", "One device.", show);
@@ -320,6 +324,7 @@ void add_devices(CLI::App& app, cli::Context& context) {
   updated->add_flag("--no-groups", arguments->no_groups, "It is in no group");
   CLI::App* imported = part("import", "Register the devices of a CSV file; the first line names the columns.", import);
   imported->add_option("FILE", arguments->file, "name, type, tags, groups (with ;), others are attributes")->required();
+  add_credentials(*devices, context);
 }
 
 }  // namespace heptane::iot

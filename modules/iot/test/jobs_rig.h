@@ -24,7 +24,7 @@ class JobsRig {
  public:
   explicit JobsRig(const std::vector<std::string>& things, const std::string& group = "all", JobsLimits limits = {})
       : jobs(limits) {
-    devices.set_watch(jobs);
+    devices.add_watch(jobs);
     kernel.versions[kBrokerMachineId] = broker.newest_version();
     for (StateMachine* machine :
          std::initializer_list<StateMachine*>{&streams, &broker, &devices, &jobs, &blobs, &trail})

@@ -64,7 +64,9 @@ World::World(mqtt::MqttOptions options) : options_(options) {
   machines_.add(machine_);
   machines_.add(devices_);
   machines_.add(jobs_);
-  devices_.set_watch(jobs_);
+  machines_.add(provisioning_);
+  devices_.add_watch(jobs_);
+  devices_.add_watch(provisioning_);
   machines_.add(trail_);
   run_.set_streams(&streams_);
   kernel_.versions[kBrokerMachineId] = machine_.newest_version();
@@ -80,6 +82,7 @@ void World::start() {
   gateway_->context->on_read = [this](const ReadRequest& asked) { return read(asked); };
   gateway_->context->pass_time(now_ns_);
   gateway_->broker.things().set_count([this] { return devices_.things_count(); });
+  gateway_->broker.devices().set_count([this] { return provisioning_.credentials_count(); });
   told_jobs_ = 0;
   gateway_->resident->on_open(*gateway_->context);
   settle();
@@ -100,7 +103,10 @@ void World::crash() {
 
 class World::Context final : public http::test::FakeContext {
  public:
-  Context(net::Session& session, World& world) : FakeContext(session), world_(world) {}
+  Context(net::Session& session, World& world, const std::string& fingerprint) : FakeContext(session), world_(world) {
+    if (!fingerprint.empty()) facts_.emplace().client_fingerprint = fingerprint;
+  }
+  const net::TlsFacts* tls() const override { return facts_ ? &*facts_ : nullptr; }
   bool read(RequestId request, ReadRequest asked) override {
     if (!world_.reads_in_turn_) return FakeContext::read(request, asked);
     world_.waiting_reads_.push_back({session_id, request, world_.read(asked)});
@@ -109,6 +115,7 @@ class World::Context final : public http::test::FakeContext {
 
  private:
   World& world_;
+  std::optional<net::TlsFacts> facts_;
 };
 
 void World::answer_reads() {
@@ -126,8 +133,9 @@ World::Client& World::client(const std::string& name) {
   if (found != clients_.end()) return found->second;
   Client made;
   made.session = gateway_->protocol.open({});
-  made.context = std::make_unique<Context>(*made.session, *this);
+  made.context = std::make_unique<Context>(*made.session, *this, certificates_[name]);
   made.context->session_id = ++last_session_;
+  made.context->on_submit = [this](const Submission& submission) { return submit(submission); };
   made.context->on_query = [this](const QueryRequest& asked) { return query(asked); };
   made.context->on_read = [this](const ReadRequest& asked) { return read(asked); };
   made.context->pass_time(now_ns_);
@@ -177,8 +185,15 @@ void World::pass_time(int64_t ns) {
 Reply World::submit(const Submission& submission) {
   const bool to_devices = submission.machine == devices::kDevicesMachineId;
   const bool to_jobs = submission.machine == devices::kJobsMachineId;
-  HEPTANE_ASSERT(to_devices || to_jobs || submission.machine == kBrokerMachineId, "a command for another machine");
+  const bool to_provisioning = submission.machine == devices::kProvisioningMachineId;
+  HEPTANE_ASSERT(to_devices || to_jobs || to_provisioning || submission.machine == kBrokerMachineId,
+                 "a command for another machine");
   Reply refused;
+  const bool foreign = submission.principal.id >= kFirstForeignPrincipal;
+  if (foreign && !provisioning_.in_force(submission.principal)) {
+    refused.error = Errc::unauthorised;
+    return refused;
+  }
   refused.error = to_devices ? devices_refusal_ : std::exchange(refusal_, std::nullopt);
   if (to_devices && refused.error) return refused;
   // As the shard does.
@@ -192,6 +207,7 @@ Reply World::submit(const Submission& submission) {
   command.machine = submission.machine;
   command.type = submission.type;
   command.payload = submission.payload.view();
+  command.principal = submission.principal;
   Reply reply = apply(command);
   if (to_jobs) gateway_->broker.jobs().heard(reply);
   if (hold_after_ != 0 && command.type == hold_after_) {
@@ -204,6 +220,7 @@ Reply World::submit(const Submission& submission) {
 
 StateMachine& World::machine_of(MachineId id) {
   if (id == devices::kDevicesMachineId) return devices_;
+  if (id == devices::kProvisioningMachineId) return provisioning_;
   return id == devices::kJobsMachineId ? static_cast<StateMachine&>(jobs_) : machine_;
 }
 
@@ -338,6 +355,17 @@ Reply World::create_things(const std::vector<std::string>& names) {
   return reply;
 }
 
+Reply World::provision(CommandType type, const Buffer& payload) {
+  Command command;
+  command.machine = devices::kProvisioningMachineId;
+  command.type = type;
+  command.payload = payload.view();
+  Reply reply = apply(command);
+  if (type == devices::kChangeCredential) broker().devices().changed(reply);
+  if (type == devices::kDropCredential) broker().devices().dropped(payload, reply);
+  return reply;
+}
+
 std::vector<std::string> World::events() const {
   std::vector<std::string> values;
   const auto partition = streams_.find_partition(kEventsStream, 0);
@@ -380,9 +408,10 @@ Reply World::query(const QueryRequest& asked) const {
     reply.error = std::exchange(refused_query_, std::nullopt)->second;
     return reply;
   }
-  const StateMachine& machine =
-      asked.machine == devices::kJobsMachineId ? static_cast<const StateMachine&>(jobs_) : machine_;
-  machine.query({asked.type, asked.payload.view(), {}}, reply);
+  const StateMachine* machine = &machine_;
+  if (asked.machine == devices::kJobsMachineId) machine = &jobs_;
+  if (asked.machine == devices::kProvisioningMachineId) machine = &provisioning_;
+  machine->query({asked.type, asked.payload.view(), {}}, reply);
   return reply;
 }
 

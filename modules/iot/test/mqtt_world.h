@@ -21,6 +21,7 @@
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
+#include "modules/iot/machine/provisioning/provisioning_machine.h"
 #include "modules/iot/test/trail.h"
 
 namespace heptane::iot::test {
@@ -59,6 +60,7 @@ class World {
   BrokerMachine& machine() { return machine_; }
   devices::DevicesMachine& devices() { return devices_; }
   devices::JobsMachine& jobs() { return jobs_; }
+  devices::ProvisioningMachine& provisioning() { return provisioning_; }
   const std::map<std::string, Client>& clients() const { return clients_; }
   size_t commands() const { return commands_; }
   size_t reads() const { return reads_; }  // of the log
@@ -66,6 +68,10 @@ class World {
   std::vector<std::string> records(std::string_view stream) const;
   Reply declare(const StreamDeclaration& declaration);
   Reply submit(const Submission& submission);
+  // As an operator does it; the gateway hears of it.
+  Reply provision(CommandType type, const Buffer& payload);
+  // What a client shows that connects from now on: its certificate's SHA-256 in hexadecimal.
+  void show_certificate(const std::string& name, const std::string& fingerprint) { certificates_[name] = fingerprint; }
   // Registers things as an operator does; the gateway hears of it.
   Reply create_things(const std::vector<std::string>& names);
   std::vector<std::string> events() const;  // the values of iot.events
@@ -108,6 +114,7 @@ class World {
   BrokerMachine machine_;
   devices::DevicesMachine devices_;
   devices::JobsMachine jobs_;
+  devices::ProvisioningMachine provisioning_;
   Trail trail_;
   MachineTable machines_;
   KernelState kernel_;
@@ -139,6 +146,7 @@ class World {
   Offset log_start_ = 0;
   SessionId last_session_ = 1;
   std::map<std::string, Client> clients_;
+  std::map<std::string, std::string> certificates_;
 };
 
 }  // namespace heptane::iot::test

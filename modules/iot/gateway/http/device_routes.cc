@@ -8,6 +8,7 @@
 #include "kernel/admin/request_parameters.h"
 #include "kernel/net/http/exchange.h"
 #include "kernel/streams/api.h"
+#include "modules/iot/domain/devices/fleet_query.h"
 #include "modules/iot/gateway/http/device_json.h"
 
 namespace heptane::iot::devices {
@@ -174,8 +175,8 @@ void show(HttpExchange& exchange) {
 }
 
 Result<ThingsQuery> things_query(const http::HttpRequest& request) {
-  HEPTANE_TRY(
-      admin::check_parameters(request, {"after", "limit", "type", "attribute", "value", "tag", "group", "connected"}));
+  HEPTANE_TRY(admin::check_parameters(
+      request, {"after", "limit", "type", "attribute", "value", "tag", "group", "connected", "query"}));
   ThingsQuery query;
   const std::pair<std::string_view, std::string*> names[] = {{"after", &query.after},
                                                              {"type", &query.type},
@@ -192,6 +193,10 @@ Result<ThingsQuery> things_query(const http::HttpRequest& request) {
     if (query.attribute.empty()) return admin::invalid("value goes with attribute");
     if (value->size() > kValueLimitBytes) return admin::invalid("value has at most 1,024 bytes");
     query.value = *value;
+  }
+  if (const auto text = request.query_value("query")) {
+    if (const auto parsed = FleetQuery::parse(*text); !parsed) return parsed.error();
+    query.query = *text;
   }
   if (const auto connected = request.query_value("connected")) {
     if (*connected != "true" && *connected != "false") return admin::invalid("connected must be true or false");
@@ -311,7 +316,8 @@ http::RouteDoc list_doc() {
        {"value", "and it is this"},
        {"tag", "with this tag"},
        {"group", "in this group"},
-       {"connected", "that are connected, or are not", R"({"type":"string","enum":["true","false"]})"}},
+       {"connected", "that are connected, or are not", R"({"type":"string","enum":["true","false"]})"},
+       {"query", "that this wants: `attributes.site:north AND NOT connectivity.connected:true`"}},
       {},
       {{200, "as of what is synced", {{things_schema()}}}}};
 }

@@ -60,7 +60,7 @@ Broker::Entry Broker::enter(Subscriber& subscriber) {
   const auto found = clients_.find(subscriber.client_id());
   if (found != clients_.end()) {
     Subscriber& before = **found;
-    if (before.identity() != subscriber.identity()) return Entry::refused;
+    if (before.identity() != subscriber.identity() && !before.yields()) return Entry::refused;
     counters_.taken_over.add();
     before.taken_over();  // it leaves
   }

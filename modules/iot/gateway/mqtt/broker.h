@@ -31,6 +31,7 @@
 #include "modules/iot/domain/topics/topic_tree.h"
 #include "modules/iot/gateway/mqtt/client_facts.h"
 #include "modules/iot/gateway/mqtt/declared.h"
+#include "modules/iot/gateway/mqtt/device_sessions.h"
 #include "modules/iot/gateway/mqtt/group_queues.h"
 #include "modules/iot/gateway/mqtt/history.h"
 #include "modules/iot/gateway/mqtt/job_service.h"
@@ -39,6 +40,7 @@
 #include "modules/iot/gateway/mqtt/options.h"
 #include "modules/iot/gateway/mqtt/presence.h"
 #include "modules/iot/gateway/mqtt/proofs.h"
+#include "modules/iot/gateway/mqtt/provisioning_desk.h"
 #include "modules/iot/gateway/mqtt/rate_table.h"
 #include "modules/iot/gateway/mqtt/rights.h"
 #include "modules/iot/gateway/mqtt/shadow_service.h"
@@ -49,6 +51,7 @@
 #include "modules/iot/gateway/mqtt/thing_presence.h"
 #include "modules/iot/gateway/mqtt/tracing.h"
 #include "modules/iot/machine/api.h"
+#include "modules/iot/machine/provisioning/credential_api.h"
 
 namespace heptane::iot::mqtt {
 
@@ -102,6 +105,11 @@ class Subscriber {
   // What it published under this ticket is done.
   virtual void published(uint64_t ticket, Reason reason) = 0;
   virtual void taken_over() = 0;
+  // Whoever else proves who he is may have its client identifier: it is nobody yet.
+  virtual bool yields() const { return false; }
+  // Of what it proved by who it is, where that is a device's credential: it is so now; it is gone with its thing.
+  virtual void credential_changed(const devices::CredentialRow& row) { (void)row; }
+  virtual void credential_gone() {}
   // There is room again for what it wants to publish.
   virtual void resume() = 0;
   // What it published was refused for now, and its protocol has no word for that: it is tried again. It publishes nothing more
@@ -181,6 +189,8 @@ class Broker {
   RightsTable& rights() { return rights_; }
   RateTable& rates() { return rates_; }
   ThingPresence& things() { return things_; }
+  DeviceSessions& devices() { return devices_; }
+  ProvisioningDesk& desk() { return desk_; }
   ShadowService& shadows() { return shadows_; }
   JobService& jobs() { return jobs_; }
   SysTopics& sys() { return sys_; }
@@ -314,6 +324,8 @@ class Broker {
   RightsTable rights_;
   RateTable rates_;
   ThingPresence things_{*this};
+  DeviceSessions devices_{*this};
+  ProvisioningDesk desk_{options_};
   ShadowService shadows_{*this};
   JobService jobs_{*this};
   SysTopics sys_{*this};

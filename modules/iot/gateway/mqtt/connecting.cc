@@ -68,7 +68,7 @@ void MqttSession::admit(const Connect& packet) {
 void MqttSession::hold_rights() {
   auth::Rules* rules = broker_.options().rules;
   if (rules == nullptr || own_) return;
-  rights_ = std::make_unique<HeldRights>(broker_.rights().hold(*rules, identity_, client_id_));
+  rights_ = std::make_unique<HeldRights>(broker_.rights().hold(*rules, identity_, client_id_, device_roles()));
 }
 
 // Without what is in it: a password may be.
@@ -111,7 +111,7 @@ Fault MqttSession::check_connect(const Connect& packet) {
   return {};
 }
 
-// By certificate, or by user and password, where a token is a password too.
+// By certificate, or by user and password, where a token is a password too, and a device's token as well.
 Fault MqttSession::authenticate(const Connect& packet, const Frame& frame) {
   if (own_) {
     identity_.name = packet.client_id;
@@ -123,13 +123,14 @@ Fault MqttSession::authenticate(const Connect& packet, const Frame& frame) {
   const bool by_sdk_alone = packet.user && !packet.user->empty() && user_without_sdk(*packet.user).empty();
   if (!packet.user || by_sdk_alone) {
     const auto identity = authenticator->by_certificate(peer);
-    if (!identity) return {Reason::not_authorised, "a client must say who it is"};
+    if (!identity) return ask_by_certificate(frame);
     identity_ = *identity;
     return {};
   }
   const std::vector<std::string_view> mechanisms = authenticator->mechanisms(peer);
   if (std::find(mechanisms.begin(), mechanisms.end(), "PLAIN") == mechanisms.end())
     return {Reason::not_authorised, "passwords are not taken without TLS"};
+  if (packet.password && packet.password->starts_with(devices::kDeviceTokenPrefix)) return ask_by_token(packet, frame);
   return prove(packet, frame);
 }
 
@@ -168,7 +169,9 @@ void MqttSession::prove_here() {
 }
 
 void MqttSession::on_worked(RequestId request, net::SessionContext&) {
-  if (!closed_ && proving() && request == Proof::kRequest) take_proof(true);
+  if (closed_) return;
+  if (proving() && request == Proof::kRequest) take_proof(true);
+  if (claim_request_ && claim_request_->signing && request == ClaimRequest::kWork) take_signed();
 }
 
 // CONNECT goes on where it stopped.
@@ -223,9 +226,11 @@ void MqttSession::begin(const Connect& packet) {
     return refuse_connect(ConnectStage::known, version_,
                           {Reason::not_authorised, "somebody else has this client identifier"});
   entered_ = true;
+  if (device_) broker_.devices().add(identity_.name, context_->id());
   broker_.traces().entered(client_id_, context_->id());
   kept_asked_ = greeting_->asked_expiry_s.value_or(0) > 0;
-  if (greeting_->expiry_s == 0 && (greeting_->assigned || broker_.keeper().none())) return begin_volatile();
+  if (greeting_->expiry_s == 0 && (greeting_->assigned || is_claim() || broker_.keeper().none()))
+    return begin_volatile();
   context_->pause_input(paused_ = opening_ = true);
   if (greeting_->expiry_s > 0) return open_kept();
   broker_.keeper().find(context_->id(), client_id_);
@@ -238,7 +243,7 @@ Greeting MqttSession::greeting_of(const Connect& packet) const {
   greeting.assigned = packet.client_id.empty();
   greeting.asked_expiry_s = packet.properties.session_expiry_s;
   const uint32_t asked_s = five() ? greeting.asked_expiry_s.value_or(0) : packet.clean_start ? 0 : UINT32_MAX;
-  greeting.expiry_s = std::min(asked_s, static_cast<uint32_t>(options.max_session_expiry_s));
+  greeting.expiry_s = is_claim() ? 0 : std::min(asked_s, static_cast<uint32_t>(options.max_session_expiry_s));
   if (own_) greeting.expiry_s = own_->expiry_s;
   greeting.keep_alive_s = packet.keep_alive_s;
   greeting.packet_bytes_max = packet.properties.maximum_packet_size.value_or(UINT32_MAX);

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "kernel/auth/rules.h"
 #include "kernel/auth/sasl.h"
+#include "kernel/crypto/certificate_authority.h"
 #include "kernel/net/io_counters.h"
 #include "modules/iot/machine/kept_sessions.h"
 #include "modules/iot/machine/stream_api.h"
@@ -32,10 +34,18 @@ struct MqttOptions {
   std::string presence = "users";                // whose connections `iot.presence` tells
   bool filter_deliveries =
       false;  // a filter that is not inside what its client may read is taken, as far as it meets it
-  std::vector<std::string> streams{};                // over topic filters, as the configuration has them
-  std::function<void(const std::string&)> report{};  // what of the configuration the machine refuses
-  auth::Authenticator* authenticator = nullptr;      // null: authentication is off, everybody is `local`
-  auth::Rules* rules = nullptr;                      // with it: without them nobody may anything
+  // Provisioning by claims.
+  std::string authority_certificate{};  // files, PEM; empty: no certificates are signed
+  std::string authority_key{};
+  int64_t certificate_days = 365;                                   // of one that is signed
+  int64_t token_minutes = 60;                                       // so long it may become a thing's
+  int64_t claims_per_minute = 60;                                   // requests of one claim
+  std::shared_ptr<const crypto::CertificateAuthority> authority{};  // null: there is none, or it could not be read
+  std::function<std::string(size_t)> random{};                      // so many bytes of chance
+  std::vector<std::string> streams{};                               // over topic filters, as the configuration has them
+  std::function<void(const std::string&)> report{};                 // what of the configuration the machine refuses
+  auth::Authenticator* authenticator = nullptr;                     // null: authentication is off, everybody is `local`
+  auth::Rules* rules = nullptr;                                     // with it: without them nobody may anything
 };
 
 inline QueueFull queue_full_of(const MqttOptions& options) {

@@ -15,6 +15,7 @@ bool is_reserved(std::string_view topic) { return is_servers(topic) || devices::
 
 // Not noted.
 bool MqttSession::has_right(auth::Verb verb, std::string_view topic) const {
+  if (is_claim()) return claim_may(verb, topic);
   if (broker_.options().authenticator == nullptr || own_ || is_own_thing(topic)) return true;
   return rights_ && rights_->rights->may(verb, topic);
 }

@@ -139,30 +139,55 @@ std::shared_ptr<const Grants> RightsTable::find(auth::Rules& rules, const auth::
     return permission.pattern.find(kClient) != std::string::npos;
   });
   if (!grants->names_client) grants->rights = std::make_shared<const Rights>(grants->role, identity.name, "");
-  if (found == users_.end() && users_.size() >= kPrincipalsMax) users_.erase(users_.begin());
-  users_.insert_or_assign(identity.name, Entry{generation, grants});
-  return grants;
+  return keep(users_, identity.name, {generation, std::move(grants)});
+}
+
+// Each of the devices has rights of its own: patterns name it.
+std::shared_ptr<const Grants> RightsTable::find_of_roles(auth::Rules& rules, const RoleNames& roles,
+                                                         uint64_t generation) {
+  std::string key;
+  for (const std::string& role : roles) key += role + ',';
+  const auto found = by_roles_.find(key);
+  if (found != by_roles_.end() && found->second.generation == generation) return found->second.grants;
+  auth::Role role = rules.grants_of(roles, kModule);
+  if (found != by_roles_.end() && found->second.grants->role == role) {
+    found->second.generation = generation;
+    return found->second.grants;
+  }
+  auto grants = std::make_shared<Grants>();
+  grants->role = std::move(role);
+  grants->names_client = true;
+  return keep(by_roles_, std::move(key), {generation, std::move(grants)});
+}
+
+std::shared_ptr<const Grants> RightsTable::keep(Entries& entries, std::string key, Entry entry) {
+  if (!entries.contains(key) && entries.size() >= kPrincipalsMax) entries.erase(entries.begin());
+  return entries.insert_or_assign(std::move(key), std::move(entry)).first->second.grants;
 }
 
 // The generation is asked first: what is read behind it is not older.
-HeldRights RightsTable::hold(auth::Rules& rules, const auth::Identity& identity, std::string_view client) {
+HeldRights RightsTable::hold(auth::Rules& rules, const auth::Identity& identity, std::string_view client,
+                             const RoleNames* roles) {
   HeldRights held;
   held.generation = rules.generation();
-  held.grants = find(rules, identity, held.generation);
+  held.grants =
+      roles == nullptr ? find(rules, identity, held.generation) : find_of_roles(rules, *roles, held.generation);
   held.rights = held.grants->rights;
   if (!held.rights) held.rights = std::make_shared<const Rights>(held.grants->role, identity.name, client);
   return held;
 }
 
-bool RightsTable::renew(auth::Rules& rules, const auth::Identity& identity, std::string_view client, HeldRights& held) {
+bool RightsTable::renew(auth::Rules& rules, const auth::Identity& identity, std::string_view client, HeldRights& held,
+                        const RoleNames* roles) {
   const uint64_t generation = rules.generation();
   if (generation == held.generation) return false;
-  const std::shared_ptr<const Grants> now = find(rules, identity, generation);
+  const std::shared_ptr<const Grants> now =
+      roles == nullptr ? find(rules, identity, generation) : find_of_roles(rules, *roles, generation);
   if (now == held.grants || now->role == held.grants->role) {
     held.generation = generation;
     return false;
   }
-  held = hold(rules, identity, client);
+  held = hold(rules, identity, client, roles);
   return true;
 }
 

@@ -3,6 +3,8 @@
 // pattern match nothing, and a `*` in it is no wildcard. A pattern names topics and filters as text: what may be subscribed to may
 // be received, so a topic may be received when a filter that may be subscribed to matches it.
 //
+// A device that its own credential proved has the roles that the credential names; its thing's name is the user's.
+//
 // Compiled once for each user, and where a pattern names the client for each client; swapped whole when the roles say something
 // else (RightsTable). Bounds: what roles may hold; kPrincipalsMax users. The I/O thread's.
 #pragma once
@@ -11,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,19 +66,27 @@ class RightsTable {
  public:
   static constexpr size_t kPrincipalsMax = auth::kUsersLimit;
 
-  // For an identity that is in force.
-  HeldRights hold(auth::Rules& rules, const auth::Identity& identity, std::string_view client);
+  using RoleNames = std::set<std::string, std::less<>>;
+
+  // For an identity that is in force. `roles`: that a device has; null: a user's.
+  HeldRights hold(auth::Rules& rules, const auth::Identity& identity, std::string_view client,
+                  const RoleNames* roles = nullptr);
   // True: the roles say something else, and `held` was swapped.
-  bool renew(auth::Rules& rules, const auth::Identity& identity, std::string_view client, HeldRights& held);
+  bool renew(auth::Rules& rules, const auth::Identity& identity, std::string_view client, HeldRights& held,
+             const RoleNames* roles = nullptr);
 
  private:
   struct Entry {
     uint64_t generation = 0;
     std::shared_ptr<const Grants> grants;
   };
+  using Entries = std::map<std::string, Entry, std::less<>>;
   std::shared_ptr<const Grants> find(auth::Rules& rules, const auth::Identity& identity, uint64_t generation);
+  std::shared_ptr<const Grants> find_of_roles(auth::Rules& rules, const RoleNames& roles, uint64_t generation);
+  static std::shared_ptr<const Grants> keep(Entries& entries, std::string key, Entry entry);
 
-  std::map<std::string, Entry, std::less<>> users_;
+  Entries users_;
+  Entries by_roles_;  // of devices, by the names of their roles
 };
 
 }  // namespace heptane::iot::mqtt

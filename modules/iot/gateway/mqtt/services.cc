@@ -8,6 +8,7 @@ namespace heptane::iot::mqtt {
 
 // Success: an answer follows, or nobody waits for one.
 Reason MqttSession::use_service(const MessageView& message, uint64_t ticket) {
+  if (is_claim()) return use_claim(message, ticket);
   const auto shadow = devices::parse_shadow_topic(message.topic);
   const auto job = devices::parse_job_topic(message.topic);
   const bool known = shadow || job;

@@ -93,6 +93,8 @@ void MqttSession::on_reply(RequestId request, const Reply& reply, net::SessionCo
     kept_->take_reply(request, reply);
     return check_kept();
   }
+  if (greeting_ && greeting_->device_asked == request) return take_device(reply);
+  if (claim_request_ && claim_request_->asked == request) return take_claim(reply);
   if (request != asked_) return;
   asked_ = 0;
   take_retained(reply);
@@ -131,7 +133,11 @@ void MqttSession::on_timer(net::SessionTimerId timer, net::SessionContext&) {
   if (timer == flush_timer_) flush_timer_ = 0;  // what was written leaves at the end of this call
   if (closed_) return;
   if (kept_ && kept_->take_timer(timer)) return check_kept();
-  if (proving() && timer == greeting_->here) return prove_here();
+  if (proving() && greeting_->proof && timer == greeting_->here) return prove_here();
+  if (device_ && timer == device_->expiry) {
+    device_->expiry = 0;
+    return credential_gone();
+  }
   if (read_again_ && timer == read_again_->timer) {
     read_again_->timer = 0;
     if (walks_.empty()) read_again_.reset();
@@ -231,8 +237,10 @@ void MqttSession::pump_kept() {
 bool MqttSession::in_force() {
   const auth::Authenticator* authenticator = broker_.options().authenticator;
   if (authenticator == nullptr || own_) return true;
-  if (revoked_ || !authenticator->in_force(identity_)) return false;
-  if (!rights_ || !broker_.rights().renew(*broker_.options().rules, identity_, client_id_, *rights_)) return true;
+  if (revoked_ || (!device_ && !authenticator->in_force(identity_))) return false;
+  const auto* roles = device_roles();
+  if (!rights_ || !broker_.rights().renew(*broker_.options().rules, identity_, client_id_, *rights_, roles))
+    return true;
   revoked_ = !keeps_its_rights();
   return !revoked_;
 }
@@ -323,6 +331,9 @@ void MqttSession::leave(bool with_will) {
   for (const auto& [filter, subscription] : subscriptions_) broker_.unsubscribe(filter, *this);
   subscriptions_.clear();
   broker_.leave(*this);
+  if (device_) broker_.devices().remove(identity_.name, context_->id());
+  if (claim_request_ && claim_request_->signing) broker_.desk().end_signing();
+  claim_request_.reset();
   if (const ClientNumbers* numbers = outbox_.known_numbers())
     broker_.rates().put(identity_.name, client_id_, numbers->rate, context_->monotonic_ns());
   if (kept_) {

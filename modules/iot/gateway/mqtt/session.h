@@ -44,6 +44,33 @@ struct Greeting {
   Outbox::Limits limits;
   std::unique_ptr<Proof> proof{};  // while the password is being checked; nothing else is known then
   net::SessionTimerId here = 0;    // then it is computed here; 0: not armed
+  RequestId device_asked = 0;      // the machine is asked whose credential it is; 0: it is not
+  std::string packet{};            // CONNECT's body, meanwhile
+};
+// By what a device proved who it is.
+struct DeviceProof {
+  devices::CredentialRow row;
+  net::SessionTimerId expiry = 0;  // 0: not armed
+};
+// A certificate that is being signed, on a worker: nobody else looks at it meanwhile.
+struct ClaimSigning {
+  std::shared_ptr<const crypto::CertificateAuthority> authority;
+  std::string request;
+  std::string serial;
+  int64_t now_s = 0;
+  int64_t lifetime_s = 0;
+  Result<crypto::IssuedCertificate> issued = Error{Errc::internal, "it was not signed", 0};
+  void run();
+};
+// What a claim asked, until it is answered.
+struct ClaimRequest {
+  static constexpr RequestId kWork = 1ULL << 42;  // of the session's work
+  uint64_t ticket = 0;
+  std::string topic;
+  std::shared_ptr<ClaimSigning> signing{};  // null: not being signed
+  crypto::IssuedCertificate certificate{};
+  std::string token{};  // of the certificate; empty: a thing is asked for
+  RequestId asked = 0;  // the command under way
 };
 // A filter whose retained messages are being fetched.
 struct Walk {
@@ -121,6 +148,9 @@ class MqttSession final : public net::Session, public Subscriber {
   bool is_still_allowed() override;
   void published(uint64_t ticket, Reason reason) override;
   void taken_over() override;
+  void credential_changed(const devices::CredentialRow& row) override;
+  void credential_gone() override;
+  bool yields() const override { return is_claim(); }
   void resume() override;
   bool hold() override;
   void check_keep_alive(int64_t now_ns) override;
@@ -147,7 +177,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void prove_here_later();
   void prove_here();
   void take_proof(bool ran);
-  bool proving() const { return greeting_ && greeting_->proof; }
+  bool proving() const { return greeting_ && (greeting_->proof || greeting_->device_asked != 0); }
   void admit(const Connect& packet);
   Fault check_will(const Will& will);
   void hold_rights();
@@ -163,6 +193,28 @@ class MqttSession final : public net::Session, public Subscriber {
   void write_connack(bool present);
   void take_disconnect(const Frame& frame);
   void start_keep_alive();
+
+  // device_proof.cc
+  Fault ask_by_certificate(const Frame& frame);
+  Fault ask_by_token(const Connect& packet, const Frame& frame);
+  Fault ask_device(devices::CredentialKind kind, const std::string& hash, const Frame& frame);
+  void take_device(const Reply& reply);
+  void arm_expiry();
+  const devices::Credential::Names* device_roles() const { return device_ ? &device_->row.credential.roles : nullptr; }
+
+  // claim_requests.cc
+  bool is_claim() const;
+  bool claim_may(auth::Verb verb, std::string_view topic) const;
+  Reason use_claim(const MessageView& message, uint64_t ticket);
+  void ask_for_certificate(std::string_view payload);
+  void take_signed();
+  void ask_for_thing(std::string_view by, std::string_view payload);
+  void submit_claim(uint16_t type, Buffer payload);
+  void take_claim(const Reply& reply);
+  void end_claim(Errc error, std::string_view why);
+  void end_claim_with(const std::string& payload, bool accepted);
+  void reject_claim(const ClaimRequest& request, Errc error, std::string_view why);
+  void answer_claim(const ClaimRequest& request, const std::string& payload, bool accepted);
 
   // publishing.cc
   void take_publish(const Frame& frame);
@@ -255,8 +307,10 @@ class MqttSession final : public net::Session, public Subscriber {
   net::SessionContext* context_ = nullptr;
   std::string client_id_;
   auth::Identity identity_;
-  std::unique_ptr<HeldRights> rights_;    // null: it may everything, or has not proved who it is
-  std::unique_ptr<const OwnClient> own_;  // null: a client like any
+  std::unique_ptr<DeviceProof> device_;          // null: it is no device that a credential proved
+  std::unique_ptr<ClaimRequest> claim_request_;  // null: none is under way
+  std::unique_ptr<HeldRights> rights_;           // null: it may everything, or has not proved who it is
+  std::unique_ptr<const OwnClient> own_;         // null: a client like any
   bool connected_ = false;
   bool entered_ = false;
   bool closed_ = false;

@@ -1,5 +1,7 @@
 #include "modules/iot/machine/devices/device_api.h"
 
+#include "modules/iot/domain/devices/fleet_query.h"
+
 namespace heptane::iot::devices {
 
 namespace {
@@ -120,6 +122,7 @@ Buffer encode(const ThingsQuery& query) {
   append_text(out, query.tag);
   append_text(out, query.group);
   out.u8(query.connected ? (*query.connected ? 2 : 1) : 0);
+  append_text(out, query.query);
   return Buffer::take(out.release());
 }
 
@@ -137,6 +140,7 @@ std::optional<ThingsQuery> decode_things_query(Bytes payload) {
   query.group = read_text(in, kNameLimitBytes);
   const uint8_t connected = in.u8();
   if (connected != 0) query.connected = connected == 2;
+  query.query = read_text(in, kQueryBytesMax);
   if (!in.complete() || connected > 2) return std::nullopt;
   return query;
 }

@@ -100,6 +100,7 @@ struct ThingsQuery {
   std::string tag;
   std::string group;
   std::optional<bool> connected;
+  std::string query;  // a FleetQuery, besides
   bool wants(const Thing& thing, bool is_connected) const;
 };
 Buffer encode(const ThingsQuery& query);

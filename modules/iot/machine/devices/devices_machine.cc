@@ -104,12 +104,33 @@ void DevicesMachine::apply_delete(const Command& command, Effects& effects) {
   const std::string_view name = as_text(command.payload);
   if (!registry_.remove(name)) return effects.refuse(Errc::not_found, 0, "there is no such thing");
   for (const TimerId timer : shadows_.forget_all(name)) effects.cancel(timer);
-  if (watch_ != nullptr) {
-    effects.enlist(watch_->watch_id());
-    watch_->thing_gone(name, command, effects);
+  for (ThingWatch* watch : watches_) {
+    effects.enlist(watch->watch_id());
+    watch->thing_gone(name, command, effects);
   }
   audit(command, "devices.delete", name, "", effects);
   effects.reply(0);
+}
+
+Result<void> DevicesMachine::provision(const Thing& thing, const Command& command, const Effects& effects) {
+  const ThingLimits limits = limits_of(effects);
+  const auto row = registry_.find(thing.name);
+  if (!row) {
+    const CreateStatus status = registry_.create(thing, limits, command.time);
+    std::string why = status == CreateStatus::invalid ? wrong_thing(thing, limits) : std::string(create_text(status));
+    if (status != CreateStatus::created) return Error{code_of(status), std::move(why), 0};
+    count();
+    return {};
+  }
+  Thing now = row->thing;
+  if (!thing.type.empty()) now.type = thing.type;
+  for (const auto& [name, value] : thing.attributes) now.attributes.insert_or_assign(name, value);
+  now.tags.insert(thing.tags.begin(), thing.tags.end());
+  now.groups.insert(thing.groups.begin(), thing.groups.end());
+  if (std::string wrong = wrong_thing(now, limits); !wrong.empty())
+    return Error{Errc::invalid_argument, std::move(wrong), 0};
+  if (now != row->thing) registry_.replace(now, command.time);
+  return {};
 }
 
 void DevicesMachine::apply_connections(const Command& command, Effects& effects) {

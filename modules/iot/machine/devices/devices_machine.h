@@ -46,8 +46,12 @@ class DevicesMachine final : public StateMachine {
   }
   RenderView renderer() const override { return render_shadows; }
 
-  // Before the first command.
-  void set_watch(ThingWatch& watch) { watch_ = &watch; }
+  // Before the first command; they hear in the order in which they were added.
+  void add_watch(ThingWatch& watch) { watches_.push_back(&watch); }
+
+  // For a machine that makes things in a command of its own: it is made, or what is said of it there is put to what it is. An error
+  // has changed nothing.
+  Result<void> provision(const Thing& thing, const Command& command, const Effects& effects);
 
   // For other machines (shadow_commands.cc): what one changes in shadows within its own command. Before it changes anything:
   // the stream that tells of them; nullopt: a client's stream stands in the way (kShadowsTaken).
@@ -78,7 +82,7 @@ class DevicesMachine final : public StateMachine {
   void query_shadow_names(const Query& query, Reply& reply) const;
   void count() { things_count_.store(registry_.size(), std::memory_order_relaxed); }
 
-  ThingWatch* watch_ = nullptr;
+  std::vector<ThingWatch*> watches_;
   Registry registry_;
   Shadows shadows_;
   size_t scopes_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernel/base/assert.h"
+#include "modules/iot/domain/devices/fleet_query.h"
 
 namespace heptane::iot::devices {
 
@@ -109,6 +110,16 @@ bool Registry::connection(const Connection& connection, LogTime now) {
 
 void Registry::page(const ThingsQuery& query, Reply& reply) const {
   const size_t most = std::clamp<size_t>(query.limit, 1, kRowsMax);
+  std::optional<FleetQuery> asked;
+  if (!query.query.empty()) {
+    Result<FleetQuery> parsed = FleetQuery::parse(query.query);
+    if (!parsed) {
+      reply.error = parsed.error().code;
+      reply.message = parsed.error().message;
+      return;
+    }
+    asked = std::move(*parsed);
+  }
   ByteWriter rows;
   std::string_view last;
   int64_t count = 0;
@@ -121,6 +132,7 @@ void Registry::page(const ThingsQuery& query, Reply& reply) const {
     last = at->first;
     const ThingRow row = row_of(at->second);
     if (!query.wants(row.thing, row.presence.connected)) continue;
+    if (asked && !asked->wants(row.thing, row.presence.connected)) continue;
     append_row(rows, row);
     ++count;
   }

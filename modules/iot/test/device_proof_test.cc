@@ -1,0 +1,195 @@
+// Devices that connect by tokens of their own: who they are then, what they may, and what ends their connections.
+#include <gtest/gtest.h>
+
+#include "kernel/crypto/digest.h"
+#include "modules/iot/test/mqtt_world.h"
+
+namespace heptane::iot::test {
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+const std::string kToken = "hpd_0123456789abcdef";
+
+// Users are not known here; of roles one is.
+class NoUsers final : public auth::Authenticator, public auth::Rules {
+ public:
+  std::vector<std::string_view> mechanisms(const auth::Peer&) const override { return {"PLAIN"}; }
+  std::unique_ptr<auth::SaslExchange> begin(std::string_view, const auth::Peer&) override { return nullptr; }
+  auth::Proving prove(std::string_view, std::string_view, const auth::Peer&) override {
+    return Result<auth::Identity>(Error{Errc::unauthorised, "wrong", 0});
+  }
+  std::optional<auth::Identity> by_certificate(const auth::Peer&) override { return std::nullopt; }
+  bool in_force(const auth::Identity&) const override { return false; }
+  bool allows(const auth::Identity&, std::string_view, std::string_view, std::string_view, auth::Verb) override {
+    return false;
+  }
+  bool sees(const auth::Identity&, std::string_view, std::string_view) const override { return false; }
+  std::optional<auth::Role> grants(const auth::Identity&, std::string_view) const override { return std::nullopt; }
+  auth::Role grants_of(const std::set<std::string, std::less<>>& roles, std::string_view) const override {
+    return roles.contains("meter") ? meter : auth::Role();
+  }
+  uint64_t generation() const override { return changes; }
+  void note_denied(const auth::Identity&, std::string_view, std::string_view, std::string_view, auth::Verb) override {}
+  void note_failed(std::string_view who, std::string_view, std::string_view how) override {
+    failed.push_back(std::string(who) + ' ' + std::string(how));
+  }
+
+  auth::Role meter{{"mqtt", "up/%u/*", auth::kAllVerbs}};
+  uint64_t changes = 1;
+  std::vector<std::string> failed;
+};
+
+class DeviceProof : public testing::Test {
+ protected:
+  DeviceProof() {
+    options_.authenticator = &users_;
+    options_.rules = &users_;
+    world_ = std::make_unique<World>(options_);
+    world_->create_things({"pump-1", "pump-2"});
+  }
+
+  static std::string text(const std::string& of) { return std::string(1, '\0') + static_cast<char>(of.size()) + of; }
+  // `kept`: a session that outlives the connection.
+  static std::string connect(const std::string& id, const std::string& user, const std::string& password,
+                             bool kept = false) {
+    std::string body = bytes_of(kept ? "s4 'MQTT' 05 C0 k0 05 11 L1000" : "s4 'MQTT' 05 C2 k0 00");
+    body += text(id) + text(user) + text(password);
+    return bytes_of("10 r" + std::to_string(body.size())) + body;
+  }
+  std::string first(const std::string& name) {
+    const std::string all = world_->take_output(name);
+    return all.empty() ? "" : hex_of(all.substr(0, 1) + all.substr(3, 1));
+  }
+  devices::CredentialName add(const std::string& thing, const std::string& token, bool with_role = false,
+                              LogTime expires = 0) {
+    devices::Credential credential;
+    credential.kind = devices::CredentialKind::token;
+    credential.hash = crypto::digest(crypto::Hash::sha256, token);
+    credential.thing = thing;
+    credential.expires = expires;
+    if (with_role) credential.roles = {"meter"};
+    EXPECT_TRUE(world_->provision(devices::kAddCredential, devices::encode(credential)).ok());
+    return {thing, "", credential.hash};
+  }
+  void set(const devices::CredentialName& name, devices::CredentialState state) {
+    EXPECT_TRUE(
+        world_->provision(devices::kChangeCredential, devices::encode(devices::ChangeCredential{name, state, {}}))
+            .ok());
+  }
+  std::string subscribed(const std::string& name, const std::string& filter) {
+    const std::string body = std::string("\0\7\0", 3) + text(filter) + '\1';
+    world_->send(name, std::string("\x82") + static_cast<char>(body.size()) + body);
+    const std::string all = world_->take_output(name);
+    return all.empty() ? "" : hex_of(all.substr(all.size() - 1));
+  }
+
+  NoUsers users_;
+  mqtt::MqttOptions options_;
+  std::unique_ptr<World> world_;
+};
+
+TEST_F(DeviceProof, ATokenProvesItsDeviceAndNoOther) {
+  add("pump-1", kToken);
+  world_->send("a", connect("a", "pump-1", kToken));
+  EXPECT_EQ(first("a"), "2000");
+  ASSERT_NE(world_->broker().find(std::string_view("a")), nullptr);
+  EXPECT_EQ(world_->broker().find(std::string_view("a"))->identity(), "pump-1");
+  world_->send("b", connect("b", "pump-2", kToken));
+  EXPECT_EQ(first("b"), "2086");
+  world_->send("c", connect("c", "pump-1", "hpd_other"));
+  EXPECT_EQ(first("c"), "2086");
+  world_->send("d", connect("d", "pump-1?SDK=Test", kToken));
+  EXPECT_EQ(first("d"), "2000");
+  EXPECT_EQ(users_.failed, (std::vector<std::string>{"pump-2 mqtt device", "pump-1 mqtt device"}));
+}
+
+TEST_F(DeviceProof, NobodyIsAskedWhereThereIsNoCredential) {
+  world_->send("a", connect("a", "pump-1", kToken));
+  EXPECT_EQ(first("a"), "2086");
+}
+
+TEST_F(DeviceProof, WhatIsBehindConnectWaits) {
+  add("pump-1", kToken);
+  world_->hold(true);
+  world_->send("a", connect("a", "pump-1", kToken) + bytes_of("C0 00"));
+  EXPECT_EQ(world_->take_output("a"), "");
+  EXPECT_TRUE(world_->client("a").context->paused());
+  world_->hold(false);
+  world_->settle();
+  EXPECT_TRUE(world_->take_output("a").ends_with(bytes_of("D0 00")));
+  EXPECT_FALSE(world_->client("a").context->paused());
+}
+
+TEST_F(DeviceProof, ItMayWhatItsThingAndItsRolesMay) {
+  add("pump-1", kToken, true);
+  world_->send("a", connect("a", "pump-1", kToken));
+  EXPECT_EQ(first("a"), "2000");
+  EXPECT_EQ(subscribed("a", "$aws/things/pump-1/shadow/#"), "01");
+  EXPECT_EQ(subscribed("a", "$aws/things/pump-2/shadow/#"), "87");
+  EXPECT_EQ(subscribed("a", "up/pump-1/x"), "01");
+  EXPECT_EQ(subscribed("a", "up/pump-2/x"), "87");
+  users_.meter.clear();
+  ++users_.changes;
+  world_->send("a", bytes_of("C0 00"));
+  EXPECT_EQ(hex_of(world_->take_output("a")).substr(0, 6), "E00198") << "the role that a subscription needs is gone";
+}
+
+TEST_F(DeviceProof, RevocationEndsItsConnectionsAndNoOthers) {
+  const auto old = add("pump-1", kToken);
+  add("pump-1", "hpd_new");
+  world_->send("a", connect("a", "pump-1", kToken));
+  world_->send("b", connect("b", "pump-1", "hpd_new"));
+  EXPECT_EQ(first("a") + first("b"), "20002000");
+  set(old, devices::CredentialState::revoked);
+  EXPECT_EQ(hex_of(world_->take_output("a")), "E00198");
+  EXPECT_TRUE(world_->client("a").context->closed);
+  EXPECT_FALSE(world_->client("b").context->closed);
+  world_->send("c", connect("c", "pump-1", kToken));
+  EXPECT_EQ(first("c"), "2086");
+}
+
+TEST_F(DeviceProof, ItsDurableSessionIsTheDevicesWhateverProvesIt) {
+  const auto old = add("pump-1", kToken);
+  world_->send("a", connect("dev", "pump-1", kToken, true));
+  EXPECT_EQ(first("a"), "2000");
+  EXPECT_EQ(subscribed("a", "$aws/things/pump-1/shadow/get/accepted"), "01");
+  add("pump-1", "hpd_new");
+  set(old, devices::CredentialState::revoked);
+  EXPECT_TRUE(world_->client("a").context->closed);
+  world_->send("b", connect("dev", "pump-1", "hpd_new", true));
+  const std::string said = world_->take_output("b");
+  EXPECT_EQ(hex_of(said.substr(2, 2)), "0100") << "the session is present: " << hex_of(said);
+}
+
+TEST_F(DeviceProof, AnEndThatComesEndsTheConnection) {
+  const LogTime now = world_->client("clock").context->utc_ns();
+  const auto name = add("pump-1", kToken, false, now + 60 * kSecond);
+  world_->send("a", connect("a", "pump-1", kToken));
+  EXPECT_EQ(first("a"), "2000");
+  world_->pass_time(59 * kSecond);
+  EXPECT_FALSE(world_->client("a").context->closed);
+  world_->pass_time(2 * kSecond);
+  EXPECT_EQ(hex_of(world_->take_output("a")), "E00198");
+  EXPECT_TRUE(world_->client("a").context->closed);
+  world_->send("b", connect("b", "pump-1", kToken));
+  EXPECT_EQ(first("b"), "2086");
+  EXPECT_TRUE(world_->provision(devices::kDropCredential, devices::encode(name)).ok());
+}
+
+TEST_F(DeviceProof, AThingThatIsDeletedTakesItsConnectionsWithIt) {
+  add("pump-1", kToken);
+  world_->send("a", connect("a", "pump-1", kToken));
+  EXPECT_EQ(first("a"), "2000");
+  const Buffer name = Buffer::copy_of("pump-1");
+  Submission submission;
+  submission.machine = devices::kDevicesMachineId;
+  submission.type = devices::kDeleteThing;
+  submission.payload = name;
+  world_->broker().devices().thing_gone(name, world_->submit(submission));
+  EXPECT_EQ(hex_of(world_->take_output("a")), "E00198");
+  world_->send("b", connect("b", "pump-1", kToken));
+  EXPECT_EQ(first("b"), "2086");
+}
+
+}  // namespace
+}  // namespace heptane::iot::test
