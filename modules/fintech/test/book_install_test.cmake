@@ -1,6 +1,5 @@
-#Installs the book into an empty prefix, copies the examples out of the tree, \
-    builds them there with nothing but find_package and
-#runs them : cmake - DBUILD = ... - DSOURCE = ... - P book_install_test.cmake
+# Installs the book into an empty prefix, copies the examples out of the tree, builds them there with nothing but find_package and
+# runs them: cmake -DBUILD=... -DSOURCE=... -P book_install_test.cmake
 set(place "$ENV{TMPDIR}")
 if(NOT place)
   set(place /tmp)
