@@ -229,7 +229,7 @@ TEST(Shard, ClientsThatAskAgainTogetherShareASync) {
 // commit goes on to it without a turn of the shard.
 TEST(Shard, ABatchWorthAWriteWaitsBehindTheOneBeingSynced) {
   ShardOptions options;
-  options.batch_ready_bytes = 2000;
+  options.batch_ready_bytes = 3000;
   ShardHarness harness(1, options);
   harness.settle();
   const auto put = [&](RequestId request, size_t bytes) {

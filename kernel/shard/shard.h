@@ -28,8 +28,9 @@ struct ShardOptions {
   ShardId id = 0;
   size_t batch_target_bytes = log::kBatchTargetBytes;
   // A growing batch of this size is handed over behind the one being synced: it is worth a write of its own, and the commit
-  // goes on to it without waiting for a turn of the shard.
-  size_t batch_ready_bytes = size_t{1} << 20;
+  // goes on to it without waiting for a turn of the shard. Two of them are what a ring full of small commands makes: smaller
+  // ones would only be more, which a disk with slow syncs pays for.
+  size_t batch_ready_bytes = size_t{3} << 19;
   size_t payload_limit_bytes = log::kPayloadLimitBytes;
   uint32_t requests_per_turn = 4096;
   uint64_t machine_memory_budget_bytes = uint64_t{4} << 30;
