@@ -22,6 +22,7 @@
 #include "modules/iot/gateway/series/series_http.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
+#include "modules/iot/machine/devices/fleets_machine.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
 #include "modules/iot/machine/provisioning/provisioning_machine.h"
 #include "modules/iot/machine/rules/rules_machine.h"
@@ -277,6 +278,7 @@ class IotModule final : public server::Module {
     devices::add_credential_routes(router, [this](size_t bytes) { return random_bytes_(bytes); });
     devices::add_shadow_routes(router);
     devices::add_job_routes(router);
+    devices::add_fleet_routes(router);
     rules::add_rule_routes(router);
   }
 
@@ -287,7 +289,7 @@ class IotModule final : public server::Module {
   }
 
   std::vector<StateMachine*> machines() override {
-    return {&machine_, &devices_, &jobs_, &rules_machine_, &series_, &provisioning_};
+    return {&machine_, &devices_, &jobs_, &rules_machine_, &series_, &provisioning_, &fleets_};
   }
 
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
@@ -465,6 +467,7 @@ class IotModule final : public server::Module {
   devices::DevicesMachine devices_;
   devices::JobsMachine jobs_;
   devices::ProvisioningMachine provisioning_;
+  devices::FleetsMachine fleets_;
   rules::RulesMachine rules_machine_;
   series::SeriesMachine series_;
   MqttOptions options_;
