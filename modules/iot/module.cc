@@ -28,6 +28,7 @@
 #include "modules/iot/gateway/series/table_seed.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
+#include "modules/iot/machine/devices/fleets_machine.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
 #include "modules/iot/machine/provisioning/provisioning_machine.h"
 #include "modules/iot/machine/rules/rules_machine.h"
@@ -349,6 +350,7 @@ class IotModule final : public server::Module {
     devices::add_credential_routes(router, [this](size_t bytes) { return random_bytes_(bytes); });
     devices::add_shadow_routes(router);
     devices::add_job_routes(router);
+    devices::add_fleet_routes(router);
     rules::add_rule_routes(router);
   }
 
@@ -359,7 +361,7 @@ class IotModule final : public server::Module {
   }
 
   std::vector<StateMachine*> machines() override {
-    return {&machine_, &devices_, &jobs_, &rules_machine_, &series_, &provisioning_};
+    return {&machine_, &devices_, &jobs_, &rules_machine_, &series_, &provisioning_, &fleets_};
   }
 
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
@@ -591,6 +593,7 @@ class IotModule final : public server::Module {
   devices::DevicesMachine devices_;
   devices::JobsMachine jobs_;
   devices::ProvisioningMachine provisioning_;
+  devices::FleetsMachine fleets_;
   rules::RulesMachine rules_machine_;
   series::SeriesMachine series_{series::table_seed()};
   MqttOptions options_;

@@ -22,6 +22,7 @@ using http::JsonValue;
 using http::JsonWriter;
 
 const std::string kRoot = "/api/v1/devices";
+const std::string kFleets = "/api/v1/fleets";
 constexpr size_t kLinesMax = 1'000;  // as the server takes them
 constexpr size_t kLinesBytesMax = size_t{400} << 10;
 
@@ -133,6 +134,18 @@ int remove(const DevicesArguments& arguments) { return call(arguments, "DELETE",
 int shadow(const DevicesArguments& arguments) {
   const std::string name = arguments.shadow.empty() ? "" : "?name=" + HttpClient::escaped(arguments.shadow);
   return call(arguments, "GET", path_of(arguments) + "/shadow" + name);
+}
+
+int list_fleets(const DevicesArguments& arguments) { return call(arguments, "GET", kFleets); }
+
+int drop_fleet(const DevicesArguments& arguments) {
+  return call(arguments, "DELETE", kFleets + "/" + HttpClient::escaped(arguments.name));
+}
+
+int create_fleet(const DevicesArguments& arguments) {
+  JsonWriter out;
+  out.begin_object().key("name").text(arguments.name).key("query").text(arguments.query).end_object();
+  return call(arguments, "POST", kFleets, out.take());
 }
 
 int wrong_usage(const std::string& why) {
@@ -324,6 +337,11 @@ void add_devices(CLI::App& app, cli::Context& context) {
   updated->add_flag("--no-groups", arguments->no_groups, "It is in no group");
   CLI::App* imported = part("import", "Register the devices of a CSV file; the first line names the columns.", import);
   imported->add_option("FILE", arguments->file, "name, type, tags, groups (with ;), others are attributes")->required();
+  part("fleets", "Fleets: groups of devices by a query.", list_fleets);
+  named("create-fleet", "Name a query, so that jobs can be for those that it wants.", create_fleet)
+      ->add_option("--query", arguments->query, "attributes.site:north AND NOT tags:old")
+      ->required();
+  named("drop-fleet", "Drop a fleet; jobs that were made for it stay.", drop_fleet);
   add_credentials(*devices, context);
 }
 

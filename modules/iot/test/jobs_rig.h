@@ -27,7 +27,7 @@ class JobsRig {
     devices.add_watch(jobs);
     kernel.versions[kBrokerMachineId] = broker.newest_version();
     for (StateMachine* machine :
-         std::initializer_list<StateMachine*>{&streams, &broker, &devices, &jobs, &blobs, &trail})
+         std::initializer_list<StateMachine*>{&streams, &broker, &devices, &fleets, &jobs, &blobs, &trail})
       machines_.add(*machine);
     run_.set_streams(&streams);
     for (const std::string& name : things) add_thing(name, group);
@@ -142,6 +142,7 @@ class JobsRig {
   streams::StreamsMachine streams;
   BrokerMachine broker;
   DevicesMachine devices;
+  FleetsMachine fleets;
   JobsMachine jobs;
   blobs::BlobsMachine blobs;
   iot::test::Trail trail;

@@ -63,6 +63,7 @@ World::World(mqtt::MqttOptions options) : options_(options) {
   machines_.add(streams_);
   machines_.add(machine_);
   machines_.add(devices_);
+  machines_.add(fleets_);
   machines_.add(jobs_);
   machines_.add(provisioning_);
   devices_.add_watch(jobs_);

@@ -113,6 +113,7 @@ class World {
   streams::StreamsMachine streams_;
   BrokerMachine machine_;
   devices::DevicesMachine devices_;
+  devices::FleetsMachine fleets_;
   devices::JobsMachine jobs_;
   devices::ProvisioningMachine provisioning_;
   Trail trail_;

@@ -1,4 +1,4 @@
-// The registry of things, and their shadows, for operators and programs: /api/v1/devices and /api/v1/device-groups on the admin listener. To look
+// The registry of things, and their shadows, for operators and programs: /api/v1/devices, /api/v1/device-groups and /api/v1/fleets on the admin listener. To look
 // needs `read` on admin:devices, to make and change `write`, to delete `delete`. See the module's README for the forms.
 #pragma once
 
@@ -9,5 +9,6 @@ namespace heptane::iot::devices {
 void add_device_routes(http::HttpRouter& router);
 void add_shadow_routes(http::HttpRouter& router);
 void add_job_routes(http::HttpRouter& router);
+void add_fleet_routes(http::HttpRouter& router);
 
 }  // namespace heptane::iot::devices

@@ -69,7 +69,12 @@ void JobsMachine::find_of_group(Job& job, const Now& now) {
   ThingsQuery query;
   query.after = job.found_upto;
   query.limit = kFoundEach;
-  query.group = job.row.plan.groups[job.groups_found];
+  const std::string& group = job.row.plan.groups[job.groups_found];
+  const Fleet* fleet = now.effects.port<FleetsMachine>(kFleetsMachineId).find(group);
+  if (fleet != nullptr)
+    query.query = fleet->query;
+  else
+    query.group = group;
   Reply reply;
   now.effects.port<DevicesMachine>(kDevicesMachineId).registry().page(query, reply);
   const auto page = decode_things_page(reply.payload.view());

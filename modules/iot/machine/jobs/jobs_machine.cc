@@ -22,11 +22,12 @@ void audit(const Command& command, std::string_view action, std::string_view on,
 }
 
 // A target that is not there; empty: all are.
-std::string missing_target(const JobPlan& plan, const Registry& registry) {
+std::string missing_target(const JobPlan& plan, const Registry& registry, const FleetsMachine& fleets) {
   for (const std::string& thing : plan.things)
     if (!registry.has(thing)) return "there is no thing " + thing;
   for (const std::string& group : plan.groups)
-    if (!registry.has_group(group)) return "no thing is in the group " + group;
+    if (!registry.has_group(group) && fleets.find(group) == nullptr)
+      return "no thing is in the group " + group + ", and no fleet is called so";
   return {};
 }
 
@@ -106,7 +107,8 @@ void JobsMachine::apply_create(const Command& command, Effects& effects) {
   if (jobs_.find(plan->id) != nullptr) return effects.refuse(Errc::exists, 0, "there is a job " + plan->id);
   if (jobs_.size() >= kJobsMax) return effects.refuse(Errc::overloaded, 0, "there are 10,000 jobs: delete some");
   const Registry& registry = effects.port<DevicesMachine>(kDevicesMachineId).registry();
-  if (std::string missing = missing_target(*plan, registry); !missing.empty())
+  const auto& fleets = effects.port<FleetsMachine>(kFleetsMachineId);
+  if (std::string missing = missing_target(*plan, registry, fleets); !missing.empty())
     return effects.refuse(Errc::not_found, 0, std::move(missing));
   if (!plan->blob.empty() && !reference_blob(plan->blob, effects))
     return effects.refuse(Errc::not_found, 0, "there is no blob " + plan->blob);

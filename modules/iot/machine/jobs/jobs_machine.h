@@ -10,6 +10,7 @@
 #include <atomic>
 
 #include "modules/iot/machine/devices/devices_machine.h"
+#include "modules/iot/machine/devices/fleets_machine.h"
 #include "modules/iot/machine/jobs/jobs.h"
 
 namespace heptane::iot::devices {
