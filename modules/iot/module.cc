@@ -215,7 +215,7 @@ http::RouteDoc websocket_doc() {
 
 class IotModule final : public server::Module {
  public:
-  IotModule() { devices_.set_watch(jobs_); }
+  explicit IotModule(int64_t query_slice_ns) : query_slice_ns_(query_slice_ns) { devices_.set_watch(jobs_); }
 
   std::string_view name() const override { return "iot"; }
 
@@ -365,6 +365,7 @@ class IotModule final : public server::Module {
     projection_ =
         std::make_unique<series::Projection>(*facts.disk, facts.data_directory + "/series",
                                              static_cast<uint64_t>(series_head_bytes_), facts.log_id, options_.report);
+    projection_->store().set_query_slice_ns(query_slice_ns_);
     series_resident_ = std::make_unique<series::ProjectionProtocol>(*projection_);
     series_http_ = std::make_unique<http::HttpProtocol>(
         "series",
@@ -419,6 +420,7 @@ class IotModule final : public server::Module {
   std::unique_ptr<mqtt::ViewPublisher> publisher_;
   std::unique_ptr<rules::RuleRunner> runner_;
   std::unique_ptr<rules::RuleProtocol> rule_session_;
+  const int64_t query_slice_ns_;
   int64_t series_head_bytes_ = kSeriesHeadDefault;
   std::unique_ptr<series::Projection> projection_;
   std::unique_ptr<series::ProjectionProtocol> series_resident_;
@@ -428,6 +430,8 @@ class IotModule final : public server::Module {
 
 }  // namespace
 
-std::unique_ptr<server::Module> make_module() { return std::make_unique<IotModule>(); }
+std::unique_ptr<server::Module> make_module(int64_t query_slice_ns) {
+  return std::make_unique<IotModule>(query_slice_ns);
+}
 
 }  // namespace heptane::iot

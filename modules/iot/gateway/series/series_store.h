@@ -62,6 +62,10 @@ class SeriesStore {
   uint64_t gap_records() const { return gap_records_.load(std::memory_order_relaxed); }
   uint64_t head_bytes() const { return head_bytes_shown_.load(std::memory_order_relaxed); }
 
+  // How long a job of a query may take; before the first one.
+  void set_query_slice_ns(int64_t slice_ns) { query_slice_ns_ = slice_ns; }
+  int64_t query_slice_ns() const { return query_slice_ns_; }
+
   // Changes when what a source shows is gone: a run over an older one must end.
   uint64_t generation() const { return generation_; }
   // Nullptr: there are no points of the database.
@@ -140,6 +144,7 @@ class SeriesStore {
   const std::string directory_;
   const uint64_t head_bytes_max_;
   const LogId log_id_;
+  int64_t query_slice_ns_ = 0;
   std::map<std::string, Database, std::less<>> databases_;
   std::vector<Dirty> dirty_;
   uint64_t head_bytes_ = 0;
