@@ -125,43 +125,35 @@ bool SimMqttClient::take(uint8_t first, Bytes body) {
 
 // Publishing.
 
-SimMqttPublisher::SimMqttPublisher(ClientWorld& world, MqttWatch& watch, uint32_t number, uint16_t port)
-    : SimMqttClient(world, watch, "mqtt-publisher-" + std::to_string(number), port),
-      number_(number),
-      qos_(static_cast<uint8_t>(1 + number % 2)) {
-  watch_.publishers.push_back({qos_, false, 0});
-}
-
-bool SimMqttPublisher::awake() {
+bool SimMqttSender::awake() {
   if (!finishing_ && ready() && connected() && world_.random.one_in(400)) connect_again();
   return true;
 }
 
-void SimMqttPublisher::on_session(bool) {
-  for (Open& open : open_) send_open(open, true);
+void SimMqttSender::on_session(bool) {
+  for (const Open& open : open_) send_open(open, true);
 }
 
-void SimMqttPublisher::send_open(Open& open, bool again) {
-  open.sent = true;
+void SimMqttSender::send_open(const Open& open, bool again) {
   if (open.received) return send_id(kPubrel, id_of(open.number));
-  const SimMessage message = message_of({number_, open.number}, false);  // the same when it is sent again
+  const SimMessage sent = message(open.number);
   ByteWriter body;
-  put_text(body, message.topic);
+  put_text(body, sent.topic);
   body.be<uint16_t>(id_of(open.number));
-  body.append(message.payload);
-  send(static_cast<uint8_t>(kPublish | qos_ << 1 | (again ? 8 : 0) | (message.retain ? 1 : 0)), body.view());
+  body.append(sent.payload);
+  send(static_cast<uint8_t>(kPublish | qos_ << 1 | (again ? 8 : 0) | (sent.retain ? 1 : 0)), body.view());
 }
 
-void SimMqttPublisher::go_on() {
+void SimMqttSender::go_on() {
   if (!ready()) return;
-  const bool more = !finishing_ && watch_.all_subscribed() && next_ <= kNumbersMax;
+  const bool more = goes_on() && may_send(next_);
   if (!more || open_.size() >= watch_.window || !world_.random.one_in(3)) return;
-  open_.push_back({next_++, false, false});
+  open_.push_back({next_++, false});
   send_open(open_.back(), false);
 }
 
 // Answers come in the order of what was sent.
-bool SimMqttPublisher::on_packet(uint8_t first, Bytes body) {
+bool SimMqttSender::on_packet(uint8_t first, Bytes body) {
   ByteReader in(body);
   const auto id = in.be<uint16_t>();
   if (!in.complete()) return false;
@@ -180,11 +172,23 @@ bool SimMqttPublisher::on_packet(uint8_t first, Bytes body) {
   return !promised();
 }
 
-void SimMqttPublisher::acknowledge() {
-  watch_.publishers[number_].acknowledged = open_.front().number;
-  ++watch_.acknowledged;
+void SimMqttSender::acknowledge() {
+  const uint32_t number = open_.front().number;
   open_.pop_front();
+  ++watch_.acknowledged;
+  acknowledged(number);
 }
+
+SimMqttPublisher::SimMqttPublisher(ClientWorld& world, MqttWatch& watch, uint32_t number, uint16_t port)
+    : SimMqttSender(world, watch, "mqtt-publisher-" + std::to_string(number), port,
+                    static_cast<uint8_t>(1 + number % 2)),
+      number_(number) {
+  watch_.publishers.push_back({qos_, false, 0});
+}
+
+bool SimMqttPublisher::may_send(uint32_t number) { return watch_.all_subscribed() && number <= kNumbersMax; }
+
+void SimMqttPublisher::acknowledged(uint32_t number) { watch_.publishers[number_].acknowledged = number; }
 
 // Receiving.
 

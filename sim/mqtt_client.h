@@ -66,29 +66,50 @@ class SimMqttClient : public SimClient {
   bool had_one_ = false;  // a session was begun
 };
 
-// Numbers 1, 2, ... to the topics that they follow from, at one QoS.
-class SimMqttPublisher final : public SimMqttClient {
+// Publishes messages 1, 2, ... at one QoS, each until it is acknowledged.
+class SimMqttSender : public SimMqttClient {
  public:
-  SimMqttPublisher(ClientWorld& world, MqttWatch& watch, uint32_t number, uint16_t port);
   bool finished() const override { return open_.empty() || !promised(); }
+
+ protected:
+  SimMqttSender(ClientWorld& world, MqttWatch& watch, const std::string& name, uint16_t port, uint8_t qos)
+      : SimMqttClient(world, watch, name, port), qos_(qos) {}
+  // The same when it is sent again.
+  virtual SimMessage message(uint32_t number) const = 0;
+  // It may be sent now.
+  virtual bool may_send(uint32_t number) = 0;
+  virtual void acknowledged(uint32_t number) = 0;
+  virtual bool goes_on() const { return !finishing_; }
+
+  const uint8_t qos_;
 
  private:
   struct Open {
     uint32_t number = 0;
     bool received = false;  // QoS 2: PUBREC came
-    bool sent = false;      // over this connection
   };
   void go_on() override;
   bool awake() override;
   void on_session(bool present) override;
   bool on_packet(uint8_t first, Bytes body) override;
-  void send_open(Open& open, bool again);
+  void send_open(const Open& open, bool again);
   void acknowledge();
 
-  const uint32_t number_;
-  const uint8_t qos_;
   uint32_t next_ = 1;
   std::deque<Open> open_;
+};
+
+// To the topics that follow from the numbers.
+class SimMqttPublisher final : public SimMqttSender {
+ public:
+  SimMqttPublisher(ClientWorld& world, MqttWatch& watch, uint32_t number, uint16_t port);
+
+ private:
+  SimMessage message(uint32_t number) const override { return message_of({number_, number}, false); }
+  bool may_send(uint32_t number) override;
+  void acknowledged(uint32_t number) override;
+
+  const uint32_t number_;
 };
 
 // Subscribed to one filter: acknowledges what comes, in its time and in its order.

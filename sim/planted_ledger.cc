@@ -105,6 +105,7 @@ class PlantedModule final : public server::Module {
     return module_->listeners(facts);
   }
   streams::ViewInput* view_input() override { return module_->view_input(); }
+  std::vector<server::AnswerWatch> answer_watches() override { return module_->answer_watches(); }
   void add_routes(http::HttpRouter& router) override { module_->add_routes(router); }
   void add_operations(admin::OperationTable& operations) override { module_->add_operations(operations); }
   std::vector<server::PastView> past_views() const override { return module_->past_views(); }

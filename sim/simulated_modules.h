@@ -1,4 +1,4 @@
-// The modules of the simulated server: the program's own, with row files so small that a seed fills many.
+// The modules of the simulated server: the program's own, with row files so small that a seed fills many, and queries in one slice.
 // Stateless; one thread's.
 #pragma once
 

@@ -39,9 +39,10 @@ Simulation::Simulation(SimulationOptions options)
       net_(net_random_, net_config(options.seed)),
       topics_(1 + random_.below(3)),
       checker_(topics_),
-      view_(options.seed),
+      view_(options.seed, !IotWorld::has_rules(options.seed)),
       with_ledger_(options.seed % 2 == 1 && find_ledger(options.make_modules()) != nullptr),
       with_mqtt_(options.seed % 3 == 0 && find_broker(options.make_modules()) != nullptr),
+      iot_(options.seed, options.make_modules()),
       world_{net_, clock_, client_random_, checker_, [this](const std::string& line) { trace(line); }} {
   clear_faults();
   world_.port = kKafkaPort;
@@ -80,15 +81,13 @@ Simulation::~Simulation() {
 }
 
 void Simulation::make_clients() {
-  const uint64_t producers = 1 + random_.below(4);
+  const uint64_t producers = iot_.is_alone() ? 1 : 1 + random_.below(4);
   for (uint64_t i = 0; i < producers; ++i)
     clients_.push_back(std::make_unique<SimProducer>(world_, static_cast<uint32_t>(i), random_.below(topics_),
                                                      static_cast<uint32_t>(1 + random_.below(5))));
-  for (uint64_t i = 0; i < topics_; ++i)
-    clients_.push_back(std::make_unique<SimConsumer>(world_, i, random_.one_in(3)));
-  if (random_.one_in(2)) clients_.push_back(std::make_unique<SimConsumer>(world_, random_.below(topics_), true));
-  for (uint64_t i = random_.below(3); i > 0; --i) clients_.push_back(std::make_unique<SimVandal>(world_));
+  if (!iot_.is_alone()) make_kafka_readers();
   if (with_mqtt_) make_mqtt_clients();
+  iot_.make_clients(world_, mqtt_watch_, clients_);
   if (!with_ledger_) return;
   for (uint32_t i = static_cast<uint32_t>(1 + random_.below(3)); i > 0; --i) {
     auto client = std::make_unique<SimLedgerClient>(world_, ledger_watch_, i, kTigerbeetlePort);
@@ -97,13 +96,22 @@ void Simulation::make_clients() {
   }
 }
 
+void Simulation::make_kafka_readers() {
+  for (uint64_t i = 0; i < topics_; ++i)
+    clients_.push_back(std::make_unique<SimConsumer>(world_, i, random_.one_in(3)));
+  if (random_.one_in(2)) clients_.push_back(std::make_unique<SimConsumer>(world_, random_.below(topics_), true));
+  for (uint64_t i = random_.below(3); i > 0; --i) clients_.push_back(std::make_unique<SimVandal>(world_));
+}
+
 SimulationResult Simulation::run() {
   phases();
   return result();
 }
 
 void Simulation::phases() {
-  while (!over() && step_ < options_.steps) step(true);
+  // What devices do takes several answers each.
+  const uint64_t steps = options_.steps * (iot_.is_alone() ? 3 : 1);
+  while (!over() && step_ < steps) step(true);
   if (!over()) come_to_an_end();
   if (over()) return;
   // At rest everything is proven: damage is found, and nothing that a power cut can take is left.
@@ -153,7 +161,7 @@ void Simulation::turn(Role role) {
     case kClient: return clients_turn();
     case kTime:
       // Time-outs of the ledger are whole seconds, and so are delays of wills.
-      if ((with_ledger_ || with_mortals_) && random_.one_in(12))
+      if ((with_ledger_ || with_mortals_ || iot_.has_timers()) && random_.one_in(12))
         return clock_.advance(static_cast<int64_t>(random_.below(kSecondNs)));
       return clock_.advance(static_cast<int64_t>(random_.below(random_.one_in(8) ? 60'000'000 : 2'000'000)));
   }
@@ -175,11 +183,17 @@ void Simulation::after_turn() {
   if (over()) return;
   if (disk_.crashed()) return power_cut("in the middle of an operation");
   if (fatal_) return end_of_process();
-  if (stopping_ && server_->drained()) {
-    trace("stopped cleanly");
-    kill("stopped");
-  }
+  if (stopping_ && server_->drained()) return end_cleanly();
   if (squeezed_until_ != 0 && step_ >= squeezed_until_) forget_faults();
+}
+
+// What the server has to write when it goes is written.
+void Simulation::end_cleanly() {
+  trace("stopped cleanly");
+  count_archived();
+  server_.reset();
+  if (disk_.crashed()) return power_cut("at the end of a stop");
+  kill("stopped");
 }
 
 void Simulation::shard_turn() {
@@ -188,6 +202,7 @@ void Simulation::shard_turn() {
   view_.note(*server_);
   if (with_ledger_) ledger_watch_.follow(*server_, *ledger_, checker_);
   if (with_mqtt_) mqtt_log_.follow(*server_, *broker_, checker_);
+  iot_.follow(*server_);
   note_live_hash();
 }
 
@@ -209,8 +224,10 @@ void Simulation::come_to_an_end() {
       for (const auto& client : clients_)
         if (!client->finished()) states += "; " + client->state();
       if (!mqtt_watch_.log_is_known) states += mqtt_log_.awaited();
+      states += iot_.awaited();
       return checker_.fail("no faults, and yet it does not come to an end" + states);
     }
+    if (server_ && iot_.stands_still()) let_series_go_on();
     step(false);
   }
   if (over()) return;
@@ -220,15 +237,26 @@ void Simulation::come_to_an_end() {
     come_to_rest();
 }
 
-// Pending transfers and wills too: time passes until nothing is left that has a time-out.
+// The projection stands still after a fault of the disk, and goes on behind the next start.
+void Simulation::let_series_go_on() {
+  if (disk_.counters().faults == 0 && !was_squeezed_ && !damaged_)
+    return checker_.fail("the projection of series stands still without a reason");
+  kill("the projection of series stands still");
+}
+
+// Pending transfers, wills and jobs too: time passes until nothing is left that has a time-out.
 bool Simulation::all_finished() {
+  if (server_) iot_.look();
   const bool finished =
       std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->finished(); });
-  if (!finished || !server_) return finished;
-  const bool pending = with_ledger_ && ledger_->ledger().next_expiry() != 0;
-  if (!pending && mqtt_has_ended()) return true;
-  clock_.advance(kSecondNs / 10);
+  if (finished && (!server_ || has_settled())) return true;
+  if (server_ && (finished || iot_.waits_for_time())) clock_.advance(kSecondNs / 10);
   return false;
+}
+
+bool Simulation::has_settled() {
+  const bool pending = with_ledger_ && ledger_->ledger().next_expiry() != 0;
+  return !pending && mqtt_has_ended() && iot_.has_ended(*server_, disk_, checker_);
 }
 
 // Everything is synced and sealed, and no snapshot was taken for the occasion.
@@ -278,6 +306,7 @@ SimulationResult Simulation::result() {
   out.viewed = view_.audited_total();
   out.ledger = ledger_watch_.counts();
   out.mqtt = mqtt_watch_;
+  out.iot = iot_.counts();
   for (const SimLedgerClient* client : ledger_clients_) out.ledger_repeats += client->repeats_total();
   const Hash128 disk = disk_.fingerprint();
   history_.add(disk.low, disk.high);

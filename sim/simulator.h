@@ -16,6 +16,7 @@
 
 #include "kernel/server/server.h"
 #include "sim/checker.h"
+#include "sim/iot_world.h"
 #include "sim/kafka_client.h"
 #include "sim/ledger_client.h"
 #include "sim/ledger_watch.h"
@@ -60,6 +61,7 @@ struct SimulationResult {
   LedgerWatch::Counts ledger;
   uint64_t recounts = 0;  // of the ledger, by the server itself
   MqttWatch mqtt;
+  IotCounts iot;
   uint64_t ledger_repeats = 0;  // requests of the ledger that were answered once more
 };
 
@@ -79,6 +81,7 @@ class Simulation {
 
   // The run (simulator.cc).
   void make_clients();
+  void make_kafka_readers();
   void phases();
   bool over() const { return checker_.failed() || refused_; }
   void step(bool with_faults);
@@ -91,7 +94,10 @@ class Simulation {
   void note_live_hash();
   void come_to_an_end();
   bool all_finished();
+  bool has_settled();
+  void let_series_go_on();
   void stop_cleanly();
+  void end_cleanly();
   void come_to_rest();
   void trace(const std::string& line);
   SimulationResult result();
@@ -148,6 +154,7 @@ class Simulation {
   bool with_mortals_ = false;
   MqttWatch mqtt_watch_;
   MqttLog mqtt_log_{mqtt_watch_};
+  IotWorld iot_;
   ClientWorld world_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   std::vector<SimLedgerClient*> ledger_clients_;
@@ -159,6 +166,7 @@ class Simulation {
   uint64_t fault_every_ = 0;  // steps, on average
   std::array<uint64_t, kRoles> paused_until_{};
   uint64_t squeezed_until_ = 0;
+  bool was_squeezed_ = false;
   uint64_t step_ = 0;
   std::optional<Error> fatal_;
   bool stopping_ = false;

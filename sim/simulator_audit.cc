@@ -24,6 +24,8 @@ void Simulation::start() {
   mqtt_watch_.server_starts();
   server::Modules modules = options_.make_modules();
   configure_mqtt(modules);
+  for (const auto& module : modules) iot_.configure(*module);
+  iot_.started(modules);
   ledger_ = find_ledger(modules);
   broker_ = find_broker(modules);
   modules = plant(std::move(modules), options_.bug);
@@ -84,7 +86,9 @@ void Simulation::start_failed(const Error& error, uint64_t faults_before) {
   if (!by_fault && !disk_full) return checker_.fail("a start was refused without a reason: " + error.message);
   disk_.process_kill();
   fatal_.reset();
+  planted_.set_process_dead(true);
   server_.reset();
+  planted_.set_process_dead(false);
   if (disk_full || random_.one_in(2)) forget_faults();
 }
 
@@ -96,6 +100,7 @@ void Simulation::audit() {
   if (!over()) view_.audit(*server_, disk_, checker_, damaged_);
   if (!over() && with_ledger_) ledger_watch_.audit(*server_, *ledger_, checker_, damaged_);
   if (!over() && with_mqtt_) mqtt_log_.audit(*server_, *broker_, disk_, checker_, damaged_);
+  if (!over()) iot_.audit(*server_, disk_, checker_, damaged_);
 }
 
 void Simulation::audit_topic(size_t topic) {

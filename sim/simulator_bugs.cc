@@ -75,7 +75,26 @@ class PlantedFile final : public File {
 
 PlantedDisk::PlantedDisk(SimDisk& disk, PlantedBug bug) : disk_(disk), bug_(bug) {}
 
+namespace {
+
+Error dead_process() { return {Errc::closed, "the process is dead"}; }
+
+}  // namespace
+
+Result<void> PlantedDisk::make_directory(const std::string& path) {
+  return process_dead_ ? Result<void>(dead_process()) : disk_.make_directory(path);
+}
+
+Result<void> PlantedDisk::rename(const std::string& from, const std::string& to) {
+  return process_dead_ ? Result<void>(dead_process()) : disk_.rename(from, to);
+}
+
+Result<void> PlantedDisk::unlink(const std::string& path) {
+  return process_dead_ ? Result<void>(dead_process()) : disk_.unlink(path);
+}
+
 Result<std::unique_ptr<File>> PlantedDisk::open(const std::string& path, OpenMode mode, OpenHint hint) {
+  if (process_dead_) return dead_process();
   Result<std::unique_ptr<File>> file = disk_.open(path, mode, hint);
   if (!file || bug_ == PlantedBug::none) return file;
   return std::unique_ptr<File>(std::make_unique<PlantedFile>(*this, std::move(*file)));

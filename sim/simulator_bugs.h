@@ -40,19 +40,23 @@ class PlantedDisk final : public Disk {
 
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode, OpenHint hint) override;
   using Disk::open;
-  Result<void> make_directory(const std::string& path) override { return disk_.make_directory(path); }
+  Result<void> make_directory(const std::string& path) override;
   Result<std::vector<std::string>> list(const std::string& directory) override { return disk_.list(directory); }
   Result<bool> exists(const std::string& path) override { return disk_.exists(path); }
-  Result<void> rename(const std::string& from, const std::string& to) override { return disk_.rename(from, to); }
-  Result<void> unlink(const std::string& path) override { return disk_.unlink(path); }
+  Result<void> rename(const std::string& from, const std::string& to) override;
+  Result<void> unlink(const std::string& path) override;
   Result<void> sync_directory(const std::string& path) override;
   Result<uint64_t> free_bytes(const std::string& path) override { return disk_.free_bytes(path); }
   Result<std::unique_ptr<DirectoryLock>> lock(const std::string& path) override { return disk_.lock(path); }
+
+  // The process is dead: what its objects do when they go changes nothing any more.
+  void set_process_dead(bool dead) { process_dead_ = dead; }
 
  private:
   friend class PlantedFile;
   SimDisk& disk_;
   const PlantedBug bug_;
+  bool process_dead_ = false;
   // drop_durable_upto: the chain value the log believes the last batch to have, and the one it has.
   log::ChainValue believed_chain_{};
   log::ChainValue written_chain_{};

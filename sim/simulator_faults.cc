@@ -90,7 +90,9 @@ void Simulation::end_of_process() {
     disk_.process_kill();
   }
   count_archived();
+  planted_.set_process_dead(true);
   server_.reset();
+  planted_.set_process_dead(false);
   stopping_ = false;
   if (disk_.lost_names()) {
     trace("the file system lost names and is mounted anew");
@@ -120,6 +122,7 @@ void Simulation::squeeze_disk() {
   const uint64_t left = random_.below(400'000);
   trace("the disk has " + std::to_string(left) + " bytes left");
   disk_.set_capacity(disk_.used_bytes() + left);
+  was_squeezed_ = true;
   squeezed_until_ = step_ + 50 + random_.below(400);
 }
 

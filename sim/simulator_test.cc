@@ -83,6 +83,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   uint64_t past_states = 0, viewed = 0, events = 0, repeats = 0, expired = 0, audits = 0, gaps = 0, recounts = 0;
   uint64_t delivered = 0, again = 0, resumed = 0;
   MqttWatch mqtt;
+  IotCounts iot;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     const SimulationResult run = run_seed(seed);
     ASSERT_FALSE(run.failed) << run.trace << "seed " << seed << ", step " << run.step << ": " << run.failure;
@@ -110,6 +111,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
     mqtt.lost += run.mqtt.lost;
     mqtt.read_back += run.mqtt.read_back;
     mqtt.gaps += run.mqtt.gaps;
+    iot += run.iot;
     refused += run.refused ? 1 : 0;
   }
   // That nothing went wrong means something only when enough happened.

@@ -14,7 +14,8 @@ namespace heptane::sim {
 
 class ViewWatch {
  public:
-  explicit ViewWatch(uint64_t seed) : on_(seed % 4 == 0), random_(seed) {}
+  // `may_be_on`: nobody else opens accounts.
+  ViewWatch(uint64_t seed, bool may_be_on) : on_(may_be_on && seed % 4 == 0), random_(seed) {}
 
   // Before a turn of the shard: sometimes creates accounts.
   void turn(server::Server& server);

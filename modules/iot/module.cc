@@ -310,7 +310,7 @@ http::RouteDoc websocket_doc() {
 
 class IotModule final : public server::Module {
  public:
-  IotModule() {
+  explicit IotModule(int64_t query_slice_ns) : query_slice_ns_(query_slice_ns) {
     devices_.add_watch(jobs_);
     devices_.add_watch(provisioning_);
   }
@@ -545,6 +545,7 @@ class IotModule final : public server::Module {
     projection_ =
         std::make_unique<series::Projection>(*facts.disk, facts.data_directory + "/series",
                                              static_cast<uint64_t>(series_head_bytes_), facts.log_id, options_.report);
+    projection_->store().set_query_slice_ns(query_slice_ns_);
     series_resident_ = std::make_unique<series::ProjectionProtocol>(*projection_);
     series_http_ = std::make_unique<http::HttpProtocol>(
         "series", series::make_series_service(*projection_, series_limits_, facts.gate, facts.quotas,
@@ -613,6 +614,7 @@ class IotModule final : public server::Module {
   std::unique_ptr<rules::HttpCourier> courier_;
   std::unique_ptr<rules::OutboxRunner> outbox_;
   std::unique_ptr<rules::OutboxProtocol> outbox_session_;
+  const int64_t query_slice_ns_;
   int64_t series_head_bytes_ = kSeriesHeadDefault;
   series::SeriesLimits series_limits_;
   std::unique_ptr<series::Projection> projection_;
@@ -623,6 +625,8 @@ class IotModule final : public server::Module {
 
 }  // namespace
 
-std::unique_ptr<server::Module> make_module() { return std::make_unique<IotModule>(); }
+std::unique_ptr<server::Module> make_module(int64_t query_slice_ns) {
+  return std::make_unique<IotModule>(query_slice_ns);
+}
 
 }  // namespace heptane::iot

@@ -267,6 +267,19 @@ TEST_F(RulesSql, ThingsAreReadWhereTheyAreTold) {
   EXPECT_EQ(selected("SELECT a FROM '$SYS/#'", "{}"), "at 15, near '$SYS/#': this is no topic filter");
 }
 
+// What a message says is a value, whatever it looks like and however long it is.
+TEST_F(RulesSql, ATopicIsNoSql) {
+  const std::string topic = "a' OR 1 = 1 --/" + std::string(60'000, 'x');
+  const auto selected_of = [&](const char* sql) {
+    const auto compiled = Select::compile(sql);
+    const auto row = compiled->run({topic, "{}", nullptr, 0, 0});
+    return !row ? row.error().message : *row ? json_of(**row) : "no";
+  };
+  EXPECT_EQ(selected_of("SELECT topic(1) AS t FROM '#'"), R"({"t":"a' OR 1 = 1 --"})");
+  EXPECT_EQ(selected_of("SELECT 1 AS one FROM '#' WHERE topic(1) = 'b'"), "no");
+  EXPECT_EQ(selected_of("SELECT length(topic(2)) AS n FROM '#'"), R"({"n":60000})");
+}
+
 TEST_F(RulesSql, WhatIsWrongWithAMessage) {
   EXPECT_EQ(value("kwh * 2", R"({"kwh":"5"})"),
             "error at 5: a text * a number: only numbers are reckoned with (number() reads a text)");

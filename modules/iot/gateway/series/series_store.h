@@ -74,6 +74,10 @@ class SeriesStore {
   uint64_t memory_bytes() const { return memory_bytes_shown_.load(std::memory_order_relaxed); }
   uint64_t merges_count() const { return merges_count_.load(std::memory_order_relaxed); }
 
+  // How long a job of a query may take; before the first one.
+  void set_query_slice_ns(int64_t slice_ns) { query_slice_ns_ = slice_ns; }
+  int64_t query_slice_ns() const { return query_slice_ns_; }
+
   // Changes when what a source shows is gone: a run over an older one must end.
   uint64_t generation() const { return generation_; }
   // Nullptr: there are no points of the database.
@@ -211,6 +215,7 @@ class SeriesStore {
   const std::string directory_;
   const uint64_t head_bytes_max_;
   const LogId log_id_;
+  int64_t query_slice_ns_ = 0;
   std::map<std::string, Database, std::less<>> databases_;
   std::vector<Dirty> dirty_;
   uint64_t head_bytes_ = 0;

@@ -8,7 +8,6 @@ namespace heptane::iot::series {
 
 namespace {
 
-constexpr std::chrono::milliseconds kSlice{10};
 constexpr size_t kShownSeries = 1'024;  // of a step
 constexpr size_t kNodeBytes = 64;       // of an entry of a set beside its texts
 
@@ -23,7 +22,7 @@ bool StatementRun::run() {
   if (!store_.failed().empty()) return fail(store_.failed());
   if (!source_ && !begin()) return false;
   if (generation_ != store_.generation()) return fail("a database was dropped meanwhile: ask again");
-  const auto until = std::chrono::steady_clock::now() + kSlice;
+  const auto until = std::chrono::steady_clock::now() + std::chrono::nanoseconds(store_.query_slice_ns());
   do {
     const Result<bool> more = select_ ? select_->step() : step_show();
     if (!more) return fail(more.error().message);
