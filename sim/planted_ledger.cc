@@ -13,7 +13,7 @@ bool of_the_ledger(PlantedBug bug) {
          bug == PlantedBug::sessions_forgotten_by_restart;
 }
 
-class PlantedLedger final : public StateMachine {
+class PlantedLedger final : public StateMachine, public LedgerPort {
  public:
   PlantedLedger(LedgerMachine& ledger, PlantedBug bug) : ledger_(ledger), bug_(bug) {}
 
@@ -38,7 +38,20 @@ class PlantedLedger final : public StateMachine {
   std::optional<std::string> take_alarm() override { return ledger_.take_alarm(); }
   uint32_t newest_version() const override { return ledger_.newest_version(); }
 
+  const Account* account(Uint128 id) const override { return port().account(id); }
+  CreateResult open_account(const Account& account, const PortCall& call) override {
+    return port().open_account(account, call);
+  }
+  TransferStatus check(const Transfer& transfer, const PortCall& call) override { return port().check(transfer, call); }
+  CreateResult transfer(const Transfer& transfer, const PortCall& call) override {
+    return port().transfer(transfer, call);
+  }
+  std::vector<CreateResult> chain(std::span<const Transfer> transfers, const PortCall& call) override {
+    return port().chain(transfers, call);
+  }
+
  private:
+  LedgerPort& port() const { return ledger_; }
   void rename_restored(MutableBytes body) const;
   void renumber_repeat(MutableBytes payload) const;
 

@@ -166,8 +166,11 @@ void RulesWatch::run_commit(const FollowedCommand& command, Checker& checker) {
 
 void RulesWatch::act(Rule& rule, const std::string& name, Offset offset, const Record& record, Checker& checker) {
   if (name == "bill") return act_bill(rule, offset, record, checker);
-  if (name == "late")
+  if (name == "late") {
+    const auto reading = parse_reading(record.key, record.value);
+    if (reading && !reading->is_json) return dead_letter(rule, name, offset);
     return publish(rule, "late/" + record.key.substr(6, 1), "{\"size\":" + std::to_string(record.value.size()) + "}");
+  }
   if (name == "chain") {
     const auto cents = field_of(record.value, "cents");
     const auto meter = field_of(record.value, "meter");

@@ -120,9 +120,12 @@ void SimSeriesWriter::compose() {
   ask("POST", "/write?db=sim&precision=ns", lines_);
 }
 
-bool SimSeriesWriter::on_response(int status, std::string_view) {
+bool SimSeriesWriter::on_response(int status, std::string_view body) {
   if (request().starts_with("POST /query")) {
-    watch_.created = watch_.created || status == 200;
+    // What a statement is refused for, a full disk for one, stands in the answer.
+    const bool refused = body.find("\"error\"") != std::string_view::npos;
+    watch_.created = watch_.created || (status == 200 && !refused);
+    if (refused) ask_again();
     return status == 200;
   }
   if (status != 204) return false;
