@@ -71,7 +71,7 @@ void RulesWatch::audit(server::Server& server, const RulesMachines& machines, Di
     checker.fail("iot.rules ends at " + std::to_string(told_compared_) + " instead of " + std::to_string(told_.size()));
   compare_appended(checker);
   compare_machine(*machines.rules, checker);
-  compare_ledger(*machines.ledger, checker);
+  if (!damaged) compare_ledger(*machines.ledger, checker);  // rows are read, a bit of which may be another
   ++counts_.audits;
 }
 
