@@ -85,7 +85,7 @@ Side measure(uint16_t port, size_t count) {
 }  // namespace
 
 void add_retained_mqtt(const Scratch& scratch, Report& report) {
-  const size_t count = from_environment("BENCH_MQTT_RETAINED", 800'000);
+  const size_t count = from_environment("BENCH_MQTT_RETAINED", 1'000'000);
   Side ours;
   {
     const HeptaneBroker broker(scratch.below("mqtt-retained"), Security::none);
