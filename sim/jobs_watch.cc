@@ -341,7 +341,8 @@ void JobsWatch::compare_machine(const iot::devices::JobsMachine& machine, Checke
     const bool is_complete = job->row.state == JobState::completed;
     if (job->row.state == JobState::deleting) continue;  // slice by slice, whatever it was
     if (is_complete != completed_.contains(job->id()))
-      return checker.fail(job->id() + (is_complete ? " is complete, and was not told to be" : " is told to be complete, and is not"));
+      return checker.fail(
+          job->id() + (is_complete ? " is complete, and was not told to be" : " is told to be complete, and is not"));
   }
   if (known != current_.size())
     checker.fail(std::to_string(current_.size()) + " executions were told of, and " + std::to_string(known) +

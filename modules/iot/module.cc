@@ -188,14 +188,14 @@ std::string wrong_allowed(const std::string& entry) {
 
 const std::vector<config::Binding<RuleOptions>>& rule_keys() {
   static const std::vector<config::Binding<RuleOptions>> keys = {
-      bind<&RuleOptions::rules>(
-          {.name = "iot.rules",
-           .type = Type::tables,
-           .help = "Rules: tables with name, sql and what becomes of each row (transfer_*, "
-                   "append_*, publish_topic, shadow_*, http_url, series_*); one that is taken out stays until it is dropped",
-           .wrong = rules::wrong_rule_table,
-           .wrong_together = rules::wrong_rule_tables,
-           .reloadable = true}),
+      bind<&RuleOptions::rules>({.name = "iot.rules",
+                                 .type = Type::tables,
+                                 .help = "Rules: tables with name, sql and what becomes of each row (transfer_*, "
+                                         "append_*, publish_topic, shadow_*, http_url, series_*); one that is taken "
+                                         "out stays until it is dropped",
+                                 .wrong = rules::wrong_rule_table,
+                                 .wrong_together = rules::wrong_rule_tables,
+                                 .reloadable = true}),
       bind<&RuleOptions::http_allow>(
           {.name = "iot.http_allow",
            .type = Type::texts,

@@ -214,7 +214,8 @@ PublishStatus BrokerMachine::publish(const MessageView& message, LogTime now, Ef
   kept.expiry_s = message.expiry_s.value_or(0);
   kept.stored = now;
   kept.set_texts(message.client, message.properties, message.payload);
-  const size_t overhead = version_ >= kLogicCaptures ? RetainedMessages::kOverheadBytes : RetainedMessages::kEarlierOverheadBytes;
+  const size_t overhead =
+      version_ >= kLogicCaptures ? RetainedMessages::kOverheadBytes : RetainedMessages::kEarlierOverheadBytes;
   if (!retained_.room_for(message.topic, kept, overhead)) return PublishStatus::retained_full;
   forget(message.topic, effects);
   if (kept.expires) kept.timer = effects.arm(kept.expires_at(), kExpireRetained, as_bytes(message.topic));

@@ -16,7 +16,9 @@ RetainedMessage message_of(std::string_view client, std::string_view properties,
   return message;
 }
 
-std::string topic_of(size_t number) { return "plant/" + std::to_string(number % 1000) + "/sensor/" + std::to_string(number); }
+std::string topic_of(size_t number) {
+  return "plant/" + std::to_string(number % 1000) + "/sensor/" + std::to_string(number);
+}
 
 TEST(RetainedMessages, TextsAreWhatTheyWere) {
   RetainedMessage message = message_of("client", "", "payload");

@@ -98,11 +98,11 @@ class QueueReader {
 
   uint64_t next_ = 0;  // the number to ask for
   size_t unflushed_ = 0;
-  uint64_t known_upto_ = 0;   // numbers below it may have been sent: the machine's, synced
-  bool telling_ = false;      // it is being told more
-  uint64_t safe_upto_ = 0;    // what the page that is asked for names below it stays in the machine's queue
-  uint64_t held_from_ = 0;    // not fetched: the machine might drop it; 0: nothing is
-  RequestId asked_ = 0;       // 0: no query is under way
+  uint64_t known_upto_ = 0;  // numbers below it may have been sent: the machine's, synced
+  bool telling_ = false;     // it is being told more
+  uint64_t safe_upto_ = 0;   // what the page that is asked for names below it stays in the machine's queue
+  uint64_t held_from_ = 0;   // not fetched: the machine might drop it; 0: nothing is
+  RequestId asked_ = 0;      // 0: no query is under way
   // Few at first: of a thousand that come back at once nobody waits long for what the others ask for.
   uint16_t page_items_ = 16;
   RequestId reading_ = 0;     // 0: no read is under way

@@ -173,7 +173,7 @@ struct RuleInput {
   std::string_view position;  // where its command stands in the log; empty: its stream, which is no view, does not say
   std::string_view fault;     // why there are no effects: a dead letter
   std::optional<RuleMove> transfer{};
-  std::string_view line{};  // of the line protocol, with its time; empty: none
+  std::string_view line{};    // of the line protocol, with its time; empty: none
   std::string_view shadow{};  // a devices::ShadowRequest of an update; empty: none
   bool posts = false;
   bool appends = false;

@@ -59,8 +59,8 @@ class RuleEffects {
   Effects& effects_;
   const streams::StreamsMachine& streams_;
   std::optional<devices::ShadowChanges> shadows_;  // of a rule that updates them
-  uint32_t target_partitions_ = 0;  // of the stream that is appended to
-  std::string lines_;               // of the series that it writes, taken
+  uint32_t target_partitions_ = 0;                 // of the stream that is appended to
+  std::string lines_;                              // of the series that it writes, taken
   ByteWriter messages_;
   uint32_t messages_count_ = 0;
   ByteWriter outbox_;
