@@ -314,10 +314,12 @@ TEST_F(BridgeLimits, ADeadLetterThatIsNotTakenHoldsNothingUp) {
   EXPECT_EQ(memory_.tally.dead_letters, 0U);
   EXPECT_TRUE(Written(talk_->take_local()).has(ack(PacketType::puback, 7)));
   // For now there is no room: it is written again.
-  here(publish("a/t", "p", 8, 1));
-  remote(ack(PacketType::puback, 8, Reason::not_authorised));
+  for (PacketId id = 8; id < 20; ++id) here(publish("a/t", "p", id, 1));
+  for (PacketId id = 8; id < 20; ++id) remote(ack(PacketType::puback, id, Reason::not_authorised));
+  EXPECT_EQ(Written(talk_->take_local()).publishes().size(), Conversation::kLettersMax);
   here(ack(PacketType::puback, 65'533, Reason::quota_exceeded));
   EXPECT_TRUE(talk_->ended());
+  EXPECT_TRUE(Written(talk_->take_local()).publishes().empty()) << "behind DISCONNECT";
 }
 
 TEST_F(BridgeLimits, DeadLettersAndWhatComesInStayWithinWhatIsTakenHere) {

@@ -581,7 +581,10 @@ void Conversation::bury(Out out, std::string why) {
 
 // The broker here lets a client send so many ahead of their acknowledgements, those from the remote included.
 void Conversation::send_letters() {
-  while (!letters_.empty() && letters_open_ < letters_max() && open_in_ + letters_open_ < terms_.receive_maximum) {
+  const auto may = [&] {
+    return letters_open_ < letters_max() && open_in_ + letters_open_ < terms_.receive_maximum && !ended();
+  };
+  while (!letters_.empty() && may()) {
     to_local_ += letter_of(letters_.front());
     expected_.push_back({kLetterId, 1, std::move(letters_.front().out)});
     letters_.pop_front();
