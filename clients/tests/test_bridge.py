@@ -347,6 +347,28 @@ class ToMosquitto(unittest.TestCase):
         self.assertIn("identifier", str(refused.exception).lower())
 
 
+class TooLarge(unittest.TestCase):
+    """MQTT 3.1.1 has no Maximum Packet Size: what is too large for here comes all the same, and what is behind it goes on."""
+
+    def test_what_is_too_large_is_passed_over(self):
+        broker = Mosquitto().start()
+        self.addCleanup(broker.kill)
+        text = OUT.format(address=f"127.0.0.1:{broker.port}", more='protocol = "3.1.1"', qos=1) + IN.format(qos=1)
+        server = bridge_server(self, '[mqtt]\nmaximum_packet_size = "4KiB"\n' + text).start()
+        wait_connected(server)
+        here = Subscriber(server.address("mqtt"), "-t", "from/#", "-q", "1", "-v", "-C", "3", seconds=SECONDS)
+        self.addCleanup(here.close)
+        for number in range(3):
+            for size in (5_000, 100_000):
+                mosquitto_pub(broker.address, "-q", "1", "-t", "commands/large", "-m", "x" * size)
+            mosquitto_pub(broker.address, "-q", "1", "-t", "commands/small", "-m", number)
+        self.assertEqual(here.lines(), [f"from/commands/small {number}" for number in range(3)])
+        facts = bridges(server)["hub"]
+        self.assertEqual((facts["refused"], facts["connects"], facts["received"]), (6, 1, 3))
+        told = [event for event in events(server) if event["event"] == "bridge_refused"]
+        self.assertEqual({(event["topic"], event["reason"]) for event in told}, {("commands/large", "0x95")})
+
+
 class Example(unittest.TestCase):
     def test_the_edge_node_works_while_the_network_is_cut(self):
         broker = Mosquitto().start()

@@ -285,6 +285,9 @@ void register_bridges(const bridge::BridgeCounters& counters, Telemetry& telemet
                     "PUBLISH packets from remote brokers that went on, repeats included", value_of(counters.received));
   telemetry.counter("heptane_bridge_dead_letters_total", "Messages that a remote broker did not take",
                     value_of(counters.dead_letters));
+  telemetry.counter("heptane_bridge_unsure_total",
+                    "Messages at QoS 2 of which a remote broker forgot that it had them before they were released",
+                    value_of(counters.unsure));
   const auto dropped = [&](const char* reason, const net::Counter& counter) {
     telemetry.counter("heptane_bridge_dropped_total", "Messages that a bridge did not carry, by reason",
                       value_of(counter), {{"reason", reason}});

@@ -128,7 +128,7 @@ Result<int64_t> BrokerMachine::publish_all(const std::vector<MessageView>& messa
       statuses.push_back(PublishStatus::fleeting);
       continue;
     }
-    const PartitionId home = to.empty() ? *partition : to.front().partition;
+    const PartitionId home = home_of(to, *partition, effects);
     const RecordPlace place{home, counts.next_offset(home)};
     statuses.push_back(reaches_sessions ? take(message, place, command.time, effects)
                                         : publish(message, command.time, effects));
@@ -156,6 +156,13 @@ Result<int64_t> BrokerMachine::publish_all(const std::vector<MessageView>& messa
 // It was sent for a stream that is dropped or changed since: there is no record to make of it. (Older logs made one.)
 bool BrokerMachine::fades(const MessageView& message) const {
   return version_ >= kLogicWalks && message.qos == 0 && !message.retain;
+}
+
+// Where the record is that queues refer to. (Older logs took that of the first stream.)
+PartitionId BrokerMachine::home_of(const Targets& targets, PartitionId messages, const Effects& effects) const {
+  if (targets.empty()) return messages;
+  const bool chosen = targets.size() > 1 && version_ >= kLogicCaptures;
+  return chosen ? iot::home_of(targets, effects) : targets.front().partition;
 }
 
 // Of each message; empty where no stream is declared, cut off where they are more than a command may make.

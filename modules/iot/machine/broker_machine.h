@@ -113,6 +113,7 @@ class BrokerMachine final : public StateMachine {
   std::optional<PartitionId> messages_partition(const Command& command, Effects& effects);
   Result<int64_t> publish_all(const std::vector<MessageView>& messages, const Command& command, Effects& effects);
   std::vector<Targets> targets_of(const std::vector<MessageView>& messages) const;
+  PartitionId home_of(const Targets& targets, PartitionId messages, const Effects& effects) const;
   bool fades(const MessageView& message) const;
   void apply_expire(const Command& command, Effects& effects);
   void forget(std::string_view topic, Effects& effects);

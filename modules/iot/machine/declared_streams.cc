@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernel/streams/streams_machine.h"
+
 namespace heptane::iot {
 
 namespace {
@@ -14,6 +16,18 @@ constexpr uint8_t kRelaxed = 2;
 uint64_t bytes_of(const DeclaredStream& stream) {
   const StreamDeclaration& said = stream.declaration;
   return kStreamBytes + 2 * (said.name.size() + said.filter.size()) + stream.partitions.size() * sizeof(PartitionId);
+}
+
+// A record of it; INT64_MAX: for ever.
+int64_t kept_ms(const Target& target, const Effects& effects) {
+  const streams::StreamConfig defaults =
+      streams::StreamsMachine::with_defaults({target.retention_ms, target.retention_bytes}, effects);
+  const bool ever = target.retention_ms == kForEver || defaults.retention_ms < 0;
+  const bool all = target.retention_bytes == kForEver || defaults.retention_bytes < 0;
+  constexpr int64_t kMsPerSecond = 1'000;
+  const int64_t by_time = ever ? INT64_MAX : defaults.retention_ms;
+  const int64_t by_bytes = all ? INT64_MAX : defaults.retention_bytes / kHomeBytesPerSecond * kMsPerSecond;
+  return std::min(by_time, by_bytes);
 }
 
 }  // namespace
@@ -81,9 +95,23 @@ Targets DeclaredStreams::match(const MessageView& message) const {
   Targets targets;
   for (const DeclaredStream* stream : found) {
     const uint32_t index = partition_of(message.topic, stream->declaration.partitions);
-    targets.push_back({static_cast<uint16_t>(stream->first_view + index), stream->partitions[index]});
+    const StreamDeclaration& said = stream->declaration;
+    targets.push_back({static_cast<uint16_t>(stream->first_view + index), stream->partitions[index], said.retention_ms,
+                       said.retention_bytes});
   }
   return targets;
+}
+
+PartitionId home_of(const Targets& targets, const Effects& effects) {
+  PartitionId home = targets.front().partition;
+  int64_t longest_ms = kept_ms(targets.front(), effects);
+  for (const Target& target : targets) {
+    const int64_t ms = kept_ms(target, effects);
+    if (ms <= longest_ms) continue;
+    longest_ms = ms;
+    home = target.partition;
+  }
+  return home;
 }
 
 Buffer DeclaredStreams::list() const {

@@ -20,8 +20,15 @@ namespace heptane::iot {
 struct Target {
   uint16_t view = 0;
   PartitionId partition = kNoPartition;
+  int64_t retention_ms = -1;  // as it is declared
+  int64_t retention_bytes = -1;
 };
 using Targets = std::vector<Target>;  // empty: it is in iot.messages
+
+// Of several records of a message the one that queues refer to: that of the stream which keeps it longest where kHomeBytesPerSecond come,
+// the first one by name of equal ones.
+constexpr int64_t kHomeBytesPerSecond = 1'024;
+PartitionId home_of(const Targets& targets, const Effects& effects);
 
 struct DeclaredStream {
   StreamDeclaration declaration;

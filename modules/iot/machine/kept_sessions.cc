@@ -415,7 +415,7 @@ void KeptSessions::release_all(KeptSession& session) {
   const ReferenceQueue& queue = session.queue;
   for (uint64_t number = queue.next_waiting(0); number < queue.next_number(); number = queue.next_waiting(number + 1))
     sets_.release(queue.at(number).ids);
-  references_ -= queue.size();
+  fewer(session, queue.size());
   session.queue = {};
 }
 
@@ -501,9 +501,22 @@ void KeptSessions::set_queue_full(KeptSession& session, QueueFull what) {
 }
 
 void KeptSessions::set_captures(KeptSession& session, bool captures) {
+  const size_t references = session.queue.size();
   if (session.captures) --capturing_;
+  fewer(session, references);
   session.captures = captures;
+  more(session, references);
   if (session.captures) ++capturing_;
+}
+
+void KeptSessions::more(const KeptSession& session, uint64_t references) {
+  references_ += references;
+  if (session.captures) captured_ += references;
+}
+
+void KeptSessions::fewer(const KeptSession& session, uint64_t references) {
+  references_ -= references;
+  if (session.captures) captured_ -= references;
 }
 
 bool KeptSessions::refuses(const KeptSession& session) const {
@@ -536,7 +549,7 @@ KeptSessions::Pushed KeptSessions::push(const Match& match, const RecordPlace& p
   const bool full = session.queue.waiting() >= session.queue_max;
   const std::optional<uint64_t> oldest =
       full && session.queue_full == QueueFull::drop_oldest ? oldest_unsent(session) : std::nullopt;
-  const bool no_reference = references_ >= kReferencesMax;
+  const bool no_reference = KeptSessions::no_reference(session);
   const bool no_number = KeptSessions::no_number(session);
   if (full || no_reference || no_number) {
     lose(session);
@@ -562,7 +575,7 @@ KeptSessions::Pushed KeptSessions::push(const Match& match, const RecordPlace& p
   reference.ids = set & IdSets::kNumberMax;
   reference.flags = static_cast<uint8_t>(match.qos | (match.retain ? Reference::kRetain : 0));
   session.queue.push(reference);
-  ++references_;
+  more(session, 1);
   pushed.kept = true;
   return pushed;
 }
@@ -573,7 +586,7 @@ void KeptSessions::undo(KeptSession& session, const Pushed& pushed) {
   session.dropped_upto = pushed.dropped_upto;
   if (!pushed.kept) return;
   sets_.release(session.queue.take_last().ids);
-  --references_;
+  fewer(session, 1);
   if (pushed.dropped) {
     session.queue.set_waiting(*pushed.dropped);
     sets_.use_again(pushed.dropped_set, pushed.dropped_ids);
@@ -584,13 +597,13 @@ void KeptSessions::undo(KeptSession& session, const Pushed& pushed) {
 // What a group's member keeps unacknowledged is set aside: behind it thousands may be done.
 void KeptSessions::trim(KeptSession& session) {
   ReferenceQueue& queue = session.queue;
-  references_ -= queue.trim();
+  fewer(session, queue.trim());
   const auto mostly_done = [&] {
     return queue.span() > kGroupSpanMax && 2 * (queue.waiting() - queue.aside().size()) < queue.span();
   };
   while (session.group && queue.first_number() < session.maybe_sent_upto() && mostly_done()) {
     queue.set_first_aside();
-    references_ -= queue.trim();
+    fewer(session, queue.trim());
   }
 }
 
@@ -688,7 +701,7 @@ Result<void> KeptSessions::restore(SnapshotReader& reader) {
       if ((kind & kBegan) != 0) session.began = reader.le<uint64_t>();
     }
     bytes_ += bytes_of(session);
-    references_ += session.queue.size();
+    more(session, session.queue.size());
     index(session);
   }
   last_number_ = last_number;

@@ -178,8 +178,8 @@ struct KeptSession {
   uint32_t expiry_s = 0;           // 0: it ends with its connection (and is here for its will)
   LogTime ended = 0;               // when the connection did
   bool ended_with_server = false;  // with a run of the server, in the logic that knows (6)
-  // A bridge's: messages at QoS 0 that are records are in its queue, at QoS 1, and its numbers reach as far as the queue is long,
-  // because it sends none while one lies kNumbersMax behind it.
+  // A bridge's: messages at QoS 0 that are records are in its queue, at QoS 1, and its numbers reach kNumbersMax further than the
+  // queue is long, because it sends none while one lies kNumbersMax behind it.
   bool captures = false;
   TimerId timer = 0;     // of its expiry; 0: none
   LogTime will_due = 0;  // 0: not due
@@ -265,11 +265,16 @@ class KeptSessions {
   bool any_refuses() const { return refusing_ > 0; }
   // A message for it would lose something.
   bool full(const KeptSession& session) const {
-    return session.queue.waiting() >= session.queue_max || no_number(session) || references_ >= kReferencesMax;
+    return session.queue.waiting() >= session.queue_max || no_number(session) || no_reference(session);
   }
-  // Packet identifiers are made of a session's numbers, none of a group's.
+  // Packet identifiers are made of a session's numbers, none of a group's. One that captures has them sent in their turn, but behind
+  // the oldest unacknowledged one no more than that may be done.
   static bool no_number(const KeptSession& session) {
-    return !session.group && !session.captures && session.queue.size() >= kNumbersMax;
+    const uint64_t most = kNumbersMax + (session.captures ? session.queue_max : 0);
+    return !session.group && session.queue.size() >= most;
+  }
+  bool no_reference(const KeptSession& session) const {
+    return references_ >= kReferencesMax || (session.captures && captured_ >= kCapturedMax);
   }
   // A message for it would be refused.
   bool refuses(const KeptSession& session) const;
@@ -293,6 +298,7 @@ class KeptSessions {
   bool settle(KeptSession& session, uint64_t number);
   void lose(KeptSession& session, uint64_t count = 1);
   uint64_t references() const { return references_; }
+  uint64_t captured() const { return captured_; }  // of those, of sessions that capture
   uint64_t lost() const { return lost_; }
 
   size_t bytes() const { return bytes_ + references_ * sizeof(Reference) + sets_.bytes(); }
@@ -312,6 +318,8 @@ class KeptSessions {
   void find_heirs();
   void unindex(const KeptSession& session);
   void release_all(KeptSession& session);
+  void more(const KeptSession& session, uint64_t references);
+  void fewer(const KeptSession& session, uint64_t references);
   std::optional<uint64_t> oldest_unsent(KeptSession& session) const;
 
   std::map<uint64_t, KeptSession> sessions_;
@@ -324,6 +332,7 @@ class KeptSessions {
   uint64_t refusing_ = 0;    // sessions with QueueFull::refuse
   uint64_t capturing_ = 0;   // sessions that capture
   uint64_t references_ = 0;  // with those that are done and not the oldest
+  uint64_t captured_ = 0;    // of those, of sessions that capture
   uint64_t lost_ = 0;        // of all sessions, those that are gone included
   size_t bytes_ = 0;
 };

@@ -290,7 +290,7 @@ void BrokerMachine::publish_will(KeptSession& session, const Command& command, E
     leave_room(effects, records, note_bytes);
     const auto partition = messages_partition(command, effects);
     if (!partition) return;
-    const PartitionId home = targets.empty() ? *partition : targets.front().partition;
+    const PartitionId home = home_of(targets, *partition, effects);
     const RecordPlace place{home, effects.next_offset(home)};
     if (!became_a_record(take(message, place, command.time, effects))) return;
     if (targets.empty()) effects.emit_view(home, 1);

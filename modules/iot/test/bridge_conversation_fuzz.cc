@@ -72,6 +72,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if ((data[0] & 2) != 0) feed_remote(talk, greeting.view());
   feed_remote(talk, Bytes(reinterpret_cast<const std::byte*>(data), size).subspan(1));
   talk.pass_time(60 * kSecond);
-  talk.remote_gone(true, "gone");
+  talk.remote_gone(Gone::closed, "gone", 61 * kSecond);
   return 0;
 }

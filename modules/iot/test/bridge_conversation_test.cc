@@ -52,7 +52,7 @@ class Script {
     if (what == "begin" || what == "prepare") return begin(what == "begin");
     if (what == "say") return say(rest);
     if (what == "pass") return pass(std::stoll(rest) * kSecond);
-    if (what == "closed") return talk_->remote_gone(true, "closed"), std::string();
+    if (what == "closed") return talk_->remote_gone(Gone::closed, "closed", now_ns_), std::string();
     if (what == "ended") return same(rest, talk_->ended() ? talk_->why() : "it goes on");
     if (what == "event") return event(rest);
     if (what == "remote>" || what == "here>") return send(what == "remote>", bytes_of(rest));
@@ -141,16 +141,35 @@ std::vector<std::string> transcripts() {
 INSTANTIATE_TEST_SUITE_P(Bridge, Transcript, testing::ValuesIn(transcripts()),
                          [](const auto& info) { return std::filesystem::path(info.param).stem().string(); });
 
+std::optional<std::string> called(const std::vector<Mapping>& mappings, Direction direction, std::string_view topic) {
+  const auto as = mapped(mappings, direction, topic);
+  return as ? std::optional(as->topic) : std::nullopt;
+}
+
 TEST(BridgeMapping, TopicsAreCalledOtherwise) {
   const std::vector<Mapping> mappings = {{Direction::out, "temp/+", "plant/", "site/7/", 1},
                                          {Direction::out, "#", "", "all/", 1},
                                          {Direction::in, "#", "from/", "", 1}};
-  EXPECT_EQ(mapped(mappings, Direction::out, "plant/temp/1"), "site/7/temp/1");
-  EXPECT_EQ(mapped(mappings, Direction::out, "plant/other"), "all/plant/other");
-  EXPECT_EQ(mapped(mappings, Direction::in, "x"), "from/x");
-  EXPECT_EQ(mapped(mappings, Direction::in, "$SYS/x"), std::nullopt) << "# does not match it";
-  EXPECT_EQ(mapped({{Direction::out, "#", "a/", "", 1}}, Direction::out, "a"), std::nullopt) << "no name is left";
-  EXPECT_EQ(mapped({{Direction::out, "#", "", "p/", 1}}, Direction::out, std::string(1'024, 'x')), std::nullopt);
+  EXPECT_EQ(called(mappings, Direction::out, "plant/temp/1"), "site/7/temp/1");
+  EXPECT_EQ(called(mappings, Direction::out, "plant/other"), "all/plant/other");
+  EXPECT_EQ(called(mappings, Direction::in, "x"), "from/x");
+  EXPECT_EQ(called(mappings, Direction::in, "$SYS/x"), std::nullopt) << "# does not match it";
+  EXPECT_EQ(called({{Direction::out, "#", "a/", "", 1}}, Direction::out, "a"), std::nullopt) << "no name is left";
+  EXPECT_EQ(called({{Direction::out, "#", "", "p/", 1}}, Direction::out, std::string(1'024, 'x')), std::nullopt);
+}
+
+// # and + have no topic that begins with $; behind a prefix they would have, and who may publish there could be anybody here.
+TEST(BridgeMapping, NoPrefixLeadsBelowADollar) {
+  const std::string shadow = "$aws/things/pump/shadow/update";
+  const std::vector<Mapping> all = {{Direction::in, "#", "", "site-7/", 1}, {Direction::out, "+/x", "plant/", "", 1}};
+  EXPECT_EQ(called(all, Direction::in, "site-7/" + shadow), std::nullopt);
+  EXPECT_EQ(called(all, Direction::in, "site-7/a"), "a");
+  EXPECT_EQ(called(all, Direction::out, "plant/$CONTROL/x"), std::nullopt);
+  EXPECT_EQ(called(all, Direction::out, "plant/a/x"), "a/x");
+  EXPECT_EQ(
+      called({{Direction::in, "$aws/things/+/shadow/update", "", "site-7/", 1}}, Direction::in, "site-7/" + shadow),
+      shadow)
+      << "it is said";
 }
 
 TEST(BridgeTokens, ARateIsKept) {

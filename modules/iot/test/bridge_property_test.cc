@@ -260,7 +260,7 @@ class Drive {
   void drop() {
     here_.closed();
     there_.dropped();
-    talk_->remote_gone(random_() % 2 == 0, "dropped");
+    talk_->remote_gone(random_() % 2 == 0 ? Gone::closed : Gone::otherwise, "dropped", now_ns_);
     connect();
   }
   void turn() {

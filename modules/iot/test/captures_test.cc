@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "modules/iot/machine/stream_api.h"
 #include "modules/iot/machine/told.h"
 #include "modules/iot/test/broker_rig.h"
@@ -26,11 +28,14 @@ OpenSession capturing(uint32_t queue_max = kCaptureLimit) {
   return open;
 }
 
-void declare(Rig& rig, const std::string& filter) {
+void declare(Rig& rig, const std::string& filter, const std::string& name = "bridge.b.1", int64_t retention_ms = -1,
+             int64_t retention_bytes = -1) {
   StreamDeclaration stream;
-  stream.name = "bridge.b.1";
+  stream.name = name;
   stream.filter = filter;
   stream.qos0 = true;
+  stream.retention_ms = retention_ms;
+  stream.retention_bytes = retention_bytes;
   ASSERT_TRUE(rig.apply(kDeclareStream, encode(stream)).ok());
 }
 
@@ -71,6 +76,91 @@ TEST(Captures, ItsQueueIsAsLongAsItSays) {
   EXPECT_EQ(rig.machine.sessions().find(session)->queue.waiting(), 60'000U);
   EXPECT_EQ(rig.machine.sessions().find(session)->lost, 10U);
   EXPECT_EQ(rig.machine.sessions().find(other)->queue.waiting(), kNumbersMax);
+}
+
+// The oldest one is on its way for long: what is dropped behind it is not let go of before it is done.
+TEST(Captures, AnUnacknowledgedMessageDoesNotMakeAFullQueueGrow) {
+  CaptureRig rig;
+  const auto [session, epoch] = rig.open("$bridge/b", capturing(1'000));
+  rig.subscribe(session, epoch, "#", {.id = 0, .levels_min = 0, .qos = 1});
+  rig.publish("t", 1);
+  rig.settle(session, epoch, 1, Settlement::sent);
+  for (int i = 0; i < 60'000; ++i) rig.publish("t", 1);
+  const KeptSession& there = *rig.machine.sessions().find(session);
+  EXPECT_EQ(there.queue.waiting(), 1'000U);
+  EXPECT_LE(there.queue.size(), 1'000U + kNumbersMax);
+  EXPECT_EQ(rig.machine.sessions().references(), there.queue.size());
+  EXPECT_EQ(there.lost, 59'001U);
+  // It is done: there is room for what is new again.
+  rig.settle(session, epoch, 0, Settlement::acknowledged);
+  const uint64_t next = there.queue.next_number();
+  rig.publish("t", 1);
+  EXPECT_EQ(there.queue.next_number(), next + 1);
+  EXPECT_LE(there.queue.size(), 1'001U);
+}
+
+// Bridges have a share of all references.
+TEST(Captures, TheyLeaveRoomForOthers) {
+  KeptSessions sessions;
+  const auto fill = [&](const std::string& client, bool captures) {
+    KeptSession& session = sessions.add(client, "");
+    sessions.set_captures(session, captures);
+    session.queue_max = kCaptureLimit;
+    Match match;
+    match.session = &session;
+    match.qos = 1;
+    KeptSessions::Pushed last;
+    for (Offset offset = 0; offset < static_cast<Offset>(kCaptureLimit); ++offset)
+      last = sessions.push(match, {1, offset});
+    return last;
+  };
+  for (uint64_t i = 0; i < kCapturedMax / kCaptureLimit; ++i)
+    EXPECT_TRUE(fill("$bridge/" + std::to_string(i), true).kept);
+  const KeptSessions::Pushed over = fill("$bridge/x", true);
+  EXPECT_FALSE(over.kept);
+  EXPECT_EQ(over.loss->reason, Loss::references_full);
+  EXPECT_EQ(sessions.captured(), kCapturedMax);
+  KeptSession& other = sessions.add("s", "");
+  other.queue_max = 10;
+  Match match;
+  match.session = &other;
+  match.qos = 1;
+  EXPECT_TRUE(sessions.push(match, {1, 0}).kept);
+  sessions.remove(sessions.find("$bridge/0")->number);
+  EXPECT_EQ(sessions.captured(), kCapturedMax - kCaptureLimit);
+  EXPECT_EQ(sessions.references(), sessions.captured() + 1);
+}
+
+std::set<PartitionId> homes(Rig& rig) {
+  std::set<PartitionId> homes;
+  for (const auto& item : rig.queue(1, 1)) homes.insert(item.place.partition);
+  return homes;
+}
+
+// A queue refers to the record that is kept longest.
+TEST(Captures, AStreamOfSomebodyElsesOverTheFilterTakesNothingFromIt) {
+  constexpr int64_t kHourMs = 3'600'000;
+  constexpr int64_t kMiB = 1 << 20;
+  CaptureRig rig;
+  rig.open("$bridge/b", capturing());
+  rig.subscribe(1, 1, "#", {.id = 0, .levels_min = 0, .qos = 1});
+  declare(rig, "a/#", "bridge.b.1", 168 * kHourMs, 1'024 * kMiB);
+  declare(rig, "a/#", "an-hour", kHourMs, kForEver);
+  declare(rig, "#", "a-little", kForEver, kMiB);
+  declare(rig, "a/#", "bridge.a.1", kHourMs, 1'024 * kMiB);
+  rig.publish("a/t", 1);
+  EXPECT_EQ(homes(rig), std::set<PartitionId>{*rig.streams.find_partition("bridge.b.1", 0)});
+  declare(rig, "a/#", "for-ever", kForEver, kForEver);
+  rig.settle(1, 1, rig.queue(1, 1).front().number, Settlement::acknowledged);
+  rig.publish("a/t", 1);
+  EXPECT_EQ(homes(rig), std::set<PartitionId>{*rig.streams.find_partition("for-ever", 0)});
+  CaptureRig older(BrokerMachine::kLogicRelaxed);
+  older.open("s");
+  older.subscribe(1, 1, "#", {.id = 0, .levels_min = 0, .qos = 1});
+  declare(older, "a/#", "a", 1, 1);
+  declare(older, "a/#", "b", kForEver, kForEver);
+  older.publish("a/t", 1);
+  EXPECT_EQ(homes(older), std::set<PartitionId>{*older.streams.find_partition("a", 0)});
 }
 
 TEST(Captures, OnlyACapturingSessionIsSoLong) {

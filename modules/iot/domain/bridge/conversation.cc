@@ -36,6 +36,24 @@ std::string hex(uint8_t code) {
 }
 std::string hex(Reason reason) { return hex(static_cast<uint8_t>(reason)); }
 
+// Of a refusal or a DISCONNECT: it is because of a message, and would be the next time.
+bool is_about_message(Reason reason) {
+  switch (static_cast<uint8_t>(reason)) {
+    case 0x81:  // malformed packet
+    case 0x82:  // protocol error
+    case 0x87:  // not authorised
+    case 0x90:  // topic name invalid
+    case 0x93:  // receive maximum exceeded
+    case 0x94:  // topic alias invalid
+    case 0x95:  // packet too large
+    case 0x99:  // payload format invalid
+    case 0x9A:  // retain not supported
+    case 0x9B:  // QoS not supported
+      return true;
+    default: return false;
+  }
+}
+
 // What a message says of itself, without what is the connection's.
 Properties own_properties(const Properties& of) {
   Properties own;
@@ -89,18 +107,24 @@ void Conversation::end(std::string_view why) {
   if (kind_ == Kind::relay) to_remote_ += five() ? goodbye : plain;
 }
 
-// What was sent alone, or first, and had no answer may be why the remote closed.
-void Conversation::remote_gone(bool by_peer, std::string_view why) {
+// What was sent first and had no answer may be why the remote closed: it says so, or the message went alone and it closed soon. (Where
+// others went with it, or the connection broke, those go one at a time from then on.)
+void Conversation::suspect_first(Gone how, int64_t now_ns) {
+  if (how == Gone::otherwise || flying_.empty()) return;
+  const auto first = std::min_element(flying_.begin(), flying_.end(), [](const auto& one, const auto& other) {
+    return one.second.order < other.second.order;
+  });
+  memory_.careful = std::max<size_t>(memory_.careful, flying_.size());
+  const bool alone = flying_.size() == 1 && now_ns - first->second.sent_ns <= kCloseWithinNs;
+  if (how != Gone::refused && !(how == Gone::closed && alone)) return;
+  const uint64_t key = first->second.key;
+  memory_.closes = memory_.suspect == key ? memory_.closes + 1 : 1;
+  memory_.suspect = key;
+}
+
+void Conversation::remote_gone(Gone how, std::string_view why, int64_t now_ns) {
   if (stage_ == Stage::ended) return;
-  if (by_peer && !flying_.empty()) {
-    const auto first = std::min_element(flying_.begin(), flying_.end(), [](const auto& one, const auto& other) {
-      return one.second.order < other.second.order;
-    });
-    const uint64_t key = first->second.key;
-    memory_.closes = memory_.suspect == key ? memory_.closes + 1 : 1;
-    memory_.suspect = key;
-    memory_.careful = std::max<size_t>(memory_.careful, flying_.size());
-  }
+  suspect_first(how, now_ns);
   stage_ = Stage::ended;
   why_ = why;
   if (wants_local_)
@@ -169,7 +193,7 @@ void Conversation::greet_remote(int64_t now_ns) {
   if (terms_.user) packet.user = *terms_.user;
   if (terms_.password) packet.password = *terms_.password;
   packet.properties.session_expiry_s = terms_.remote_expiry_s;
-  packet.properties.receive_maximum = std::min<uint16_t>(terms_.receive_maximum, kOpenMax);
+  packet.properties.receive_maximum = static_cast<uint16_t>(open_max());
   packet.properties.maximum_packet_size = less_growth(terms_.packet_bytes_max);
   std::string bytes = encoded([&](ByteWriter& out) { encode(packet, out); });
   constexpr size_t kNameBytes = 6;  // of the protocol, before its level
@@ -196,6 +220,7 @@ void Conversation::take_connack(const Frame& frame, int64_t now_ns) {
   }
   if (memory_.remote_known && !packet.session_present) note(Happening::session_lost);
   memory_.remote_known = true;
+  resumed_ = packet.session_present;
   window_ = std::min<size_t>(packet.properties.receive_maximum.value_or(UINT16_MAX), kWindowMax);
   remote_packet_max_ = packet.properties.maximum_packet_size.value_or(UINT32_MAX);
   retains_ = packet.properties.retain_available.value_or(1) != 0;
@@ -233,6 +258,12 @@ void Conversation::take_local_connack(const Frame& frame) {
   if (packet.code != 0) return end("the broker here has no session for it: " + hex(packet.code));
   local_connected_ = true;
   if (packet.session_present && kind_ == Kind::prepare) memory_.remote_known = true;
+  if (!packet.session_present) {  // what was known is of messages that are gone
+    memory_.condemned.clear();
+    memory_.suspect = 0;
+    memory_.closes = 0;
+    memory_.careful = 0;
+  }
   if (packet.properties.server_keep_alive_s) {
     local_keep_alive_ns_ = *packet.properties.server_keep_alive_s * kNsPerSecond / 2;
     local_ping_due_ns_ = 0;
@@ -334,9 +365,8 @@ void Conversation::from_remote(const Frame& frame, int64_t now_ns) {
       mqtt::Farewell packet;
       if (const Fault fault = decode_disconnect(frame, terms_.version, packet))
         return fail("the remote's DISCONNECT", fault);
-      const bool stops = packet.reason == Reason::server_shutting_down || packet.reason == Reason::session_taken_over ||
-                         packet.reason == Reason::administrative_action;
-      return remote_gone(!stops, "the remote disconnected: " + hex(packet.reason));
+      const Gone how = is_about_message(packet.reason) ? Gone::refused : Gone::otherwise;
+      return remote_gone(how, "the remote disconnected: " + hex(packet.reason), now_ns);
     }
     default: return end("the remote sends what a server does not send");
   }
@@ -382,16 +412,18 @@ bool Conversation::loops(const Properties& properties, size_t most) const {
 uint64_t Conversation::key_of(const Publish& packet) {
   constexpr uint64_t kByContent = uint64_t{1} << 63;
   const uint64_t content = uint64_t{crc32c(as_bytes(packet.topic))} << 32 | crc32c(as_bytes(packet.payload));
-  return packet.id <= kQueueIds ? content >> 32 << 16 | packet.id : content | kByContent;
+  constexpr uint64_t kFolded = (uint64_t{1} << 47) - 1;
+  return packet.id <= kQueueIds ? content % kFolded << 16 | packet.id : content | kByContent;
 }
 
-std::string Conversation::packet_for_remote(Publish& packet, std::string_view topic) const {
+// The queue here may have it at a higher QoS than its mapping says: that was lowered, or another one has the topic, too.
+std::string Conversation::packet_for_remote(const Publish& packet, const Mapped& as) const {
   Publish out;
-  out.dup = packet.dup;
-  out.qos = packet.qos;
+  out.qos = std::min(packet.qos, as.qos);
+  out.dup = packet.dup && out.qos > 0;
   out.retain = packet.retain && retains_;
-  out.id = packet.id;
-  out.topic = topic;
+  out.id = out.qos > 0 ? packet.id : 0;
+  out.topic = as.topic;
   out.payload = packet.payload;
   out.properties = own_properties(packet.properties);
   out.properties.user.push_back({kVia, terms_.via});
@@ -411,23 +443,38 @@ void Conversation::carry_out(const Frame& frame, int64_t now_ns) {
     ++memory_.tally.looped;
     return settle_here(out, Reason::success);
   }
-  const auto topic = mapped(terms_.mappings, Direction::out, packet.topic);
-  if (!topic) {
-    ++memory_.tally.unmapped;
+  const auto as = mapped(terms_.mappings, Direction::out, packet.topic);
+  if (!as) {
+    unmapped(packet.topic);
     return settle_here(out, Reason::success);
   }
-  out.packet = packet_for_remote(packet, *topic);
-  if (out.packet.size() > remote_packet_max_) return bury(std::move(out), hex(Reason::packet_too_large));
-  if (packet.properties.user.size() >= mqtt::kUserPropertiesLimit)
-    return bury(std::move(out), "there is no room for another user property");
-  // The connection ended before that was done: a remote may close it behind its refusal.
-  const auto condemned = memory_.condemned.find(out.key);
-  if (condemned != memory_.condemned.end()) return bury(std::move(out), std::string(condemned->second));
-  if (packet.qos > 0 && memory_.suspect == out.key && memory_.closes >= kClosesMax)
-    return bury(std::move(out), "the remote closed the connection at it three times");
+  out.remote_qos = std::min(packet.qos, as->qos);
+  out.remote_topic = as->topic;
+  out.packet = packet_for_remote(packet, *as);
+  out.payload_bytes = packet.payload.size();
   waiting_bytes_ += out.packet.size();
+  if (std::string why = why_not(out, packet); !why.empty()) return bury(std::move(out), std::move(why));
   queue_.push_back(std::move(out));
   pump(now_ns);
+}
+
+// Why it is a dead letter without being sent; empty: it is none.
+std::string Conversation::why_not(const Out& out, const Publish& packet) const {
+  if (out.packet.size() > remote_packet_max_) return hex(Reason::packet_too_large);
+  if (five() && packet.properties.user.size() >= mqtt::kUserPropertiesLimit)
+    return "there is no room for another user property";
+  if (out.qos == 0) return {};
+  // The connection ended before that was done: a remote may close it behind its refusal.
+  const auto condemned = memory_.condemned.find(out.key);
+  if (condemned != memory_.condemned.end()) return condemned->second;
+  const bool closes = memory_.suspect == out.key && memory_.closes >= kClosesMax;
+  return closes ? "the remote closed the connection at it three times" : "";
+}
+
+// The configuration was another one when it came into a queue, or the name is none on the other side.
+void Conversation::unmapped(std::string_view topic) {
+  ++memory_.tally.unmapped;
+  note(Happening::refused, topic, "no mapping carries it");
 }
 
 // The session here need not send it again.
@@ -444,12 +491,17 @@ void Conversation::pump(int64_t now_ns) {
     if (free_at_ns > now_ns) return;
     Out out = std::move(queue_.front());
     queue_.pop_front();
-    waiting_bytes_ -= out.packet.size();
+    out.sent_ns = now_ns;
     memory_.bucket.use(static_cast<int64_t>(out.packet.size()), terms_.messages_per_second, terms_.bytes_per_second,
                        now_ns);
     to_remote(out.packet, now_ns);
     ++memory_.tally.sent;
-    if (out.qos > 0) flying_.insert_or_assign(out.id, std::move(out));
+    if (out.remote_qos > 0) {
+      flying_.insert_or_assign(out.id, std::move(out));
+      continue;
+    }
+    done(out);
+    settle_here(out, Reason::success);
   }
 }
 
@@ -459,7 +511,6 @@ void Conversation::send_refused_again(int64_t now_ns) {
   for (auto at = refused_.rbegin(); at != refused_.rend(); ++at) {
     Out& out = at->second;
     out.packet[0] = static_cast<char>(static_cast<uint8_t>(out.packet[0]) & ~kDup);
-    waiting_bytes_ += out.packet.size();
     queue_.push_front(std::move(out));
   }
   refused_.clear();
@@ -468,14 +519,14 @@ void Conversation::send_refused_again(int64_t now_ns) {
 void Conversation::take_remote_answer(const Frame& frame, int64_t now_ns) {
   Ack packet;
   if (const Fault fault = decode_ack(frame, terms_.version, packet)) return fail("the remote's acknowledgement", fault);
-  if (frame.type == PacketType::pubcomp) return local_ack(PacketType::pubcomp, packet.id);
+  if (frame.type == PacketType::pubcomp) return released(packet);
   const auto found = flying_.find(packet.id);
   if (found == flying_.end()) {
     // Of a message of an earlier conversation.
     if (frame.type == PacketType::pubrec) local_ack(PacketType::pubrec, packet.id, packet.reason);
     return;
   }
-  const bool fits = (frame.type == PacketType::puback) == (found->second.qos == 1);
+  const bool fits = (frame.type == PacketType::puback) == (found->second.remote_qos == 1);
   if (!fits) return end("the remote acknowledges what was not so sent");
   Out out = std::move(found->second);
   flying_.erase(found);
@@ -483,12 +534,27 @@ void Conversation::take_remote_answer(const Frame& frame, int64_t now_ns) {
   pump(now_ns);
 }
 
+// The remote does not know a message that it had in this conversation, or whose session it lost: nobody knows whether it went on. One of
+// an earlier conversation may be released already.
+void Conversation::released(const Ack& pubcomp) {
+  const bool known = unreleased_.erase(pubcomp.id) > 0;
+  if (is_error(pubcomp.reason) && (known || !resumed_)) {
+    ++memory_.tally.unsure;
+    note(Happening::session_lost, "", hex(pubcomp.reason) + " to PUBREL");
+  }
+  local_ack(PacketType::pubcomp, pubcomp.id);
+}
+
+// The remote did not close because of it.
+void Conversation::acquit(uint64_t key) {
+  if (key != memory_.suspect) return;
+  memory_.suspect = 0;
+  memory_.closes = 0;
+}
+
 void Conversation::answered(Out out, Reason reason, PacketType type, int64_t now_ns) {
   if (memory_.careful > 0) --memory_.careful;
-  if (out.key == memory_.suspect) {
-    memory_.suspect = 0;
-    memory_.closes = 0;
-  }
+  acquit(out.key);
   if (reason == Reason::quota_exceeded) {
     hold_until_ns_ = now_ns + hold_ns_;
     hold_ns_ = std::min(2 * hold_ns_, kHoldMostNs);
@@ -499,36 +565,71 @@ void Conversation::answered(Out out, Reason reason, PacketType type, int64_t now
   if (is_error(reason)) return bury(std::move(out), hex(reason));
   hold_ns_ = kHoldFirstNs;
   ++memory_.tally.acknowledged;
+  done(out);
+  if (out.remote_qos != out.qos) return settle_here(out, Reason::success);
+  if (type == PacketType::pubrec) unreleased_.insert(out.id);
   local_ack(type, out.id);
 }
 
 // A message here says what became of it; when that is synced the session here is told that it is done.
-void Conversation::bury(Out out, const std::string& why) {
+void Conversation::bury(Out out, std::string why) {
   if (out.qos > 0) memory_.condemned[out.key] = why;
-  const std::string topic = dead_letter_topic(terms_.name);
-  Frame frame;
-  Publish sent;
-  if (mqtt::read_frame(as_bytes(out.packet), SIZE_MAX, frame) || decode_publish(frame, terms_.version, sent))
-    return end("a message that was made here cannot be read");
-  Publish letter;
-  letter.qos = 1;
-  letter.id = kLetterId;
-  letter.topic = topic;
-  letter.payload = sent.payload;
-  letter.properties.user = {{"topic", out.topic}, {"remote_topic", sent.topic}, {"reason", why}};
-  to_local_ += encoded([&](ByteWriter& bytes) { encode(letter, Version::v5, bytes); });
   note(Happening::dead_letter, out.topic, why);
-  expected_.push_back({kLetterId, 1, std::move(out)});
+  letters_.push_back({std::move(out), std::move(why)});
+  send_letters();
 }
 
-void Conversation::buried(const Out& out, Reason reason) {
-  if (is_error(reason)) return end("the broker here does not take a dead letter: " + hex(reason));
-  ++memory_.tally.dead_letters;
-  memory_.condemned.erase(out.key);
-  if (out.key == memory_.suspect) {
-    memory_.suspect = 0;
-    memory_.closes = 0;
+// The broker here lets a client send so many ahead of their acknowledgements, those from the remote included.
+void Conversation::send_letters() {
+  const auto may = [&] {
+    return letters_open_ < letters_max() && open_in_ + letters_open_ < terms_.receive_maximum && !ended();
+  };
+  while (!letters_.empty() && may()) {
+    to_local_ += letter_of(letters_.front());
+    expected_.push_back({kLetterId, 1, std::move(letters_.front().out)});
+    letters_.pop_front();
+    ++letters_open_;
   }
+}
+
+// What is too long for a packet here is cut: first the payload, then the topics.
+std::string Conversation::letter_of(const Letter& letter) const {
+  constexpr size_t kLengthGrowth = 3;
+  const std::string topic = dead_letter_topic(terms_.name);
+  Publish packet;
+  packet.qos = 1;
+  packet.id = kLetterId;
+  packet.topic = topic;
+  packet.payload = letter.out.payload();
+  packet.properties.user = {
+      {"topic", letter.out.topic}, {"remote_topic", letter.out.remote_topic}, {"reason", letter.why}};
+  const auto bytes = [&] { return encoded([&](ByteWriter& out) { encode(packet, Version::v5, out); }); };
+  const size_t most = terms_.packet_bytes_max;
+  std::string whole = bytes();
+  if (whole.size() <= most) return whole;
+  packet.properties.user.push_back({"cut", "true"});
+  packet.payload = {};
+  const auto head = [&] { return bytes().size() + kLengthGrowth; };
+  while (head() > most && packet.properties.user.size() > 2)
+    packet.properties.user.erase(packet.properties.user.end() - 3);
+  packet.payload = letter.out.payload().substr(0, most - std::min(most, head()));
+  return bytes();
+}
+
+// A refusal that would come again does not hold up what is behind it.
+void Conversation::buried(const Out& out, Reason reason) {
+  --letters_open_;
+  if (is_error(reason) && !is_about_message(reason))
+    return end("the broker here does not take a dead letter: " + hex(reason));
+  if (is_error(reason)) {
+    ++memory_.tally.refused;
+    note(Happening::refused, dead_letter_topic(terms_.name), hex(reason));
+  } else {
+    ++memory_.tally.dead_letters;
+  }
+  memory_.condemned.erase(out.key);
+  acquit(out.key);
+  done(out);
   settle_here(out, Reason::unspecified);
 }
 
@@ -543,28 +644,76 @@ void Conversation::absorb_in(const Publish& packet, Reason reason) {
   if (!is_error(said)) absorbed_in_.insert(packet.id);
 }
 
+// Not for here, for good: told on both sides. (PUBACK and PUBREC have few reasons.)
+void Conversation::refuse_in(const Publish& packet, Reason reason, std::string_view why) {
+  ++memory_.tally.refused;
+  note(Happening::refused, packet.topic, why);
+  absorb_in(packet, reason);
+}
+
+// Topic, QoS and identifier of a PUBLISH of which the rest may be missing or wrong.
+std::optional<Publish> Conversation::head_of(const Frame& frame) {
+  Publish packet;
+  packet.qos = frame.flags >> 1 & 3;
+  ByteReader in(frame.body);
+  const auto topic_bytes = in.be<uint16_t>();
+  const std::string_view topic = as_text(in.take(topic_bytes));
+  if (packet.qos > 0) packet.id = in.be<uint16_t>();
+  if (in.failed() || packet.qos > 2 || (packet.qos > 0 && packet.id == 0)) return std::nullopt;
+  if (valid_text(topic)) packet.topic = topic;  // else it cannot be told
+  return packet;
+}
+
+Conversation::PassedOver Conversation::pass_over(Bytes beginning) {
+  Frame frame;
+  const bool large = mqtt::read_frame(beginning, 0, frame).reason == Reason::packet_too_large;
+  if (stage_ != Stage::relaying || !large || frame.type != PacketType::publish) {
+    end("the remote sends a packet that is too large");
+    return {};
+  }
+  size_t head = 2;
+  while ((static_cast<uint8_t>(beginning[head - 1]) & 0x80) != 0) ++head;
+  frame.body = beginning.subspan(head);
+  const auto packet = head_of(frame);
+  if (packet) {
+    refuse_in(*packet, Reason::unspecified, hex(Reason::packet_too_large));
+    return {frame.needed, 0};
+  }
+  ByteReader in(frame.body);
+  const auto topic_bytes = in.be<uint16_t>();
+  const size_t needed = head + 2 * sizeof(uint16_t) + (in.failed() ? 0 : topic_bytes);
+  if (needed > beginning.size() && needed <= std::min<size_t>(terms_.packet_bytes_max, frame.needed))
+    return {0, needed};
+  end("the remote sends a packet that is too large");
+  return {};
+}
+
 void Conversation::carry_in(const Frame& frame) {
   Publish packet;
-  if (const Fault fault = decode_publish(frame, terms_.version, packet)) return fail("the remote's PUBLISH", fault);
+  if (const Fault fault = decode_publish(frame, terms_.version, packet)) {
+    const auto head = head_of(frame);
+    if (!head) return fail("the remote's PUBLISH", fault);
+    return refuse_in(*head, Reason::unspecified, fault.why);
+  }
   if (packet.properties.topic_alias) return end("the remote uses a topic alias, which it was not offered");
   if (loops(packet.properties, kViaMax)) {
     ++memory_.tally.looped;
     return absorb_in(packet, Reason::success);
   }
-  const auto topic = mapped(terms_.mappings, Direction::in, packet.topic);
-  if (!topic) {
-    ++memory_.tally.unmapped;
+  const auto as = mapped(terms_.mappings, Direction::in, packet.topic);
+  if (!as) {
+    unmapped(packet.topic);
     return absorb_in(packet, Reason::success);
   }
-  if (is_servers(*topic)) {
-    ++memory_.tally.refused;
-    note(Happening::refused, packet.topic, "the topic is the server's own");
-    return absorb_in(packet, Reason::not_authorised);
-  }
+  if (is_servers(as->topic)) return refuse_in(packet, Reason::not_authorised, "the topic is the server's own");
   Publish in = packet;
-  in.topic = *topic;
+  in.topic = as->topic;
   in.properties = own_properties(packet.properties);
-  to_local_ += encoded([&](ByteWriter& out) { encode(in, Version::v5, out); });
+  const std::string bytes = encoded([&](ByteWriter& out) { encode(in, Version::v5, out); });
+  // It grew on its way.
+  if (bytes.size() > terms_.packet_bytes_max)
+    return refuse_in(packet, Reason::unspecified, hex(Reason::packet_too_large));
+  to_local_ += bytes;
   ++memory_.tally.received;
   if (packet.qos == 0) return;
   expected_.push_back({packet.id, packet.qos, std::nullopt});
@@ -576,12 +725,16 @@ void Conversation::take_local_answer(const Frame& frame) {
   if (const Fault fault = decode_ack(frame, Version::v5, packet)) return fail("the broker here", fault);
   if (frame.type == PacketType::pubcomp) {
     if (open_qos2_.erase(packet.id) > 0) --open_in_;
+    send_letters();
     return remote_ack(PacketType::pubcomp, packet.id);
   }
   if (expected_.empty()) return end("the broker here acknowledges what it was not sent");
   const Expected first = std::move(expected_.front());
   expected_.pop_front();
-  if (first.letter) return buried(*first.letter, packet.reason);
+  if (first.letter) {
+    buried(*first.letter, packet.reason);
+    return send_letters();
+  }
   if (packet.reason == Reason::quota_exceeded) return end("the broker here has no room for a message now");
   const bool refused = is_error(packet.reason);
   if (first.qos == 1 || (refused && open_qos2_.erase(first.id) > 0)) --open_in_;
@@ -589,6 +742,7 @@ void Conversation::take_local_answer(const Frame& frame) {
     ++memory_.tally.refused;
     note(Happening::refused, "", hex(packet.reason));
   }
+  send_letters();
   const Reason said = refused && five() ? packet.reason : Reason::success;
   remote_ack(frame.type, first.id, said);
   if (refused && !five() && first.qos == 2) absorbed_in_.insert(first.id);

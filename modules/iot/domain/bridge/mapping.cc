@@ -1,5 +1,7 @@
 #include "modules/iot/domain/bridge/mapping.h"
 
+#include <utility>
+
 #include "modules/iot/domain/topics/topics.h"
 
 namespace heptane::iot::bridge {
@@ -25,7 +27,7 @@ std::string wrong_mapping(const Mapping& mapping) {
   return {};
 }
 
-std::optional<std::string> mapped(const std::vector<Mapping>& mappings, Direction direction, std::string_view topic) {
+std::optional<Mapped> mapped(const std::vector<Mapping>& mappings, Direction direction, std::string_view topic) {
   for (const Mapping& mapping : mappings) {
     if (mapping.direction != direction) continue;
     const bool out = direction == Direction::out;
@@ -35,7 +37,8 @@ std::optional<std::string> mapped(const std::vector<Mapping>& mappings, Directio
     std::string to = out ? mapping.remote_prefix : mapping.local_prefix;
     to += topic.substr(from.size());
     if (!valid_topic(to) || !within_limits(to)) return std::nullopt;
-    return to;
+    if (!matches(out ? mapping.remote_filter() : mapping.local_filter(), to)) return std::nullopt;
+    return Mapped{std::move(to), mapping.qos};
   }
   return std::nullopt;
 }

@@ -27,8 +27,14 @@ struct Mapping {
 // What is wrong with it; empty: nothing.
 std::string wrong_mapping(const Mapping& mapping);
 
-// The topic on the other side. nullopt: no mapping of that direction has it, or what comes out is no topic within the limits.
-std::optional<std::string> mapped(const std::vector<Mapping>& mappings, Direction direction, std::string_view topic);
+// What a topic is called on the other side, and the highest QoS that its mapping carries.
+struct Mapped {
+  std::string topic;
+  uint8_t qos = 0;
+};
+// nullopt: no mapping of that direction has it, or what comes out is no topic within the limits, or none that the mapping's filter
+// matches there: a filter that begins with a wildcard has no topic that begins with $ on either side (MQTT 5.0 §4.7.2).
+std::optional<Mapped> mapped(const std::vector<Mapping>& mappings, Direction direction, std::string_view topic);
 
 // An out and an in mapping that meet at the remote broker: what goes out would come back where the broker cannot be asked to leave
 // that out. nullptr: there are none.

@@ -95,35 +95,35 @@ void Bridge::set_state(State state) {
 
 void Bridge::note_error(std::string_view what) { last_error_ = std::string(what.substr(0, kErrorBytesMax)); }
 
-void Bridge::later(int64_t delay_ns, void (Bridge::*what)()) {
-  if (later_timer_ != 0) ways_.cancel(later_timer_);
-  later_timer_ = ways_.arm(delay_ns, [this, what] {
-    later_timer_ = 0;
+void Bridge::later(net::SessionTimerId& timer, int64_t delay_ns, What what) {
+  if (timer != 0) ways_.cancel(timer);
+  timer = ways_.arm(delay_ns, [this, &timer, what] {
+    timer = 0;
     if (state_ != State::stopped) (this->*what)();
   });
 }
 
 // The session here, made or brought in line with the configuration.
 void Bridge::prepare() {
-  if (conversation_ != nullptr) return later(kRefreshNs, &Bridge::prepare);
+  if (conversation_ != nullptr) return later(refresh_timer_, kRefreshNs, &Bridge::prepare);
   if (outbound_ == 0) set_state(State::preparing);
   begin_conversation(Conversation::Kind::prepare);
 }
 
 void Bridge::prepared() {
-  if (outbound_ == 0) return dial();
-  later(kRefreshNs, &Bridge::prepare);
+  later(refresh_timer_, kRefreshNs, &Bridge::prepare);
+  if (outbound_ == 0) dial();
 }
 
 void Bridge::dial() {
+  if (outbound_ != 0) return;
   Result<net::OutboundOptions> options = outbound_options();
   if (!options) {
     note_error(options.error().message);
-    return later(kRedialNs, &Bridge::dial);
+    return later(later_timer_, kRedialNs, &Bridge::dial);
   }
   set_state(State::connecting);
   outbound_ = dialer_.dial(*protocol_, std::move(*options));
-  later(kRefreshNs, &Bridge::prepare);
 }
 
 Result<void> Bridge::read_password() {
@@ -156,7 +156,8 @@ Result<net::OutboundOptions> Bridge::outbound_options() {
 
 void Bridge::stop(std::string_view why) {
   if (state_ == State::stopped) return;
-  if (later_timer_ != 0) ways_.cancel(std::exchange(later_timer_, 0));
+  for (net::SessionTimerId* timer : {&later_timer_, &refresh_timer_})
+    if (*timer != 0) ways_.cancel(std::exchange(*timer, 0));
   if (conversation_) conversation_->leave(why);
   if (conversation_) pump();
   set_state(State::stopped);
@@ -294,7 +295,7 @@ void Bridge::finish() {
   if (state_ == State::stopped) return;
   if (prepares && over->prepared()) return prepared();
   note_error(over->why());
-  if (prepares) later(kRetryNs, &Bridge::prepare);
+  if (prepares) later(later_timer_, kRetryNs, &Bridge::prepare);
 }
 
 void Bridge::disconnected(const std::string& why) {
@@ -324,6 +325,7 @@ void Bridge::remote_opened(net::SessionContext& context) {
   if (conversation_) pump();
   remote_ = &context;
   remote_held_ = false;
+  passed_over_ = 0;
   // For each connection anew: it may be another one now.
   if (const Result<void> password = read_password(); !password) {
     note_error(password.error().message);
@@ -335,13 +337,10 @@ void Bridge::remote_opened(net::SessionContext& context) {
 
 size_t Bridge::remote_bytes(Bytes input, net::SessionContext& context) {
   if (remote_ != &context || !conversation_ || conversation_->ended()) return input.size();
+  if (passed_over_ > 0) return pass_over(input.size());
   mqtt::Frame frame;
   const mqtt::Fault fault = mqtt::read_frame(input, wanted_.terms.packet_bytes_max, frame);
-  if (fault) {
-    conversation_->leave(std::string("the remote: ") + fault.why);
-    pump();
-    return input.size();
-  }
+  if (fault) return refuse_frame(fault, frame, input, context);
   if (frame.size == 0) {
     context.need(frame.needed);
     return 0;
@@ -350,6 +349,30 @@ size_t Bridge::remote_bytes(Bytes input, net::SessionContext& context) {
   const size_t size = frame.size;
   pump();
   return remote_ == &context ? size : input.size();
+}
+
+// A message that is too large is answered for and not kept: over it the others go on.
+size_t Bridge::refuse_frame(const mqtt::Fault& fault, const mqtt::Frame& frame, Bytes input,
+                            net::SessionContext& context) {
+  const bool large = fault.reason == mqtt::Reason::packet_too_large && frame.type == mqtt::PacketType::publish;
+  Conversation::PassedOver over;
+  if (large)
+    over = conversation_->pass_over(input);
+  else
+    conversation_->leave(std::string("the remote: ") + fault.why);
+  if (over.needed > 0) {
+    context.need(over.needed);
+    return 0;
+  }
+  passed_over_ = over.bytes;
+  pump();
+  return remote_ == &context && over.bytes > 0 ? pass_over(input.size()) : input.size();
+}
+
+size_t Bridge::pass_over(size_t bytes) {
+  const size_t passed = std::min(passed_over_, bytes);
+  passed_over_ -= passed;
+  return passed;
 }
 
 void Bridge::remote_writable() {
@@ -362,8 +385,10 @@ void Bridge::remote_closed(net::CloseReason reason) {
   if (remote_ == nullptr) return;  // it was closed here
   remote_ = nullptr;
   if (!conversation_) return;
-  const bool by_peer = reason == net::CloseReason::peer_closed || reason == net::CloseReason::peer_reset;
-  conversation_->remote_gone(by_peer, name_of(reason));
+  const Gone how = reason == net::CloseReason::peer_closed  ? Gone::closed
+                   : reason == net::CloseReason::peer_reset ? Gone::broke
+                                                            : Gone::otherwise;
+  conversation_->remote_gone(how, name_of(reason), ways_.monotonic_ns());
   pump();
 }
 
@@ -413,6 +438,7 @@ void Bridge::count() {
   counters_.unmapped.add(now.unmapped - counted_.unmapped);
   counters_.dead_letters.add(now.dead_letters - counted_.dead_letters);
   counters_.refused.add(now.refused - counted_.refused);
+  counters_.unsure.add(now.unsure - counted_.unsure);
   counted_ = now;
 }
 

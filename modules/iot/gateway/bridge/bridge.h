@@ -29,6 +29,7 @@ struct BridgeCounters {
   net::Counter unmapped;
   net::Counter dead_letters;
   net::Counter refused;
+  net::Counter unsure;
 };
 
 // Connections outward (IoLoop). `stop` ends one for good.
@@ -95,6 +96,8 @@ class Bridge {
   bool carry_from_local();
   void to_remote();
   void hold_remote();
+  size_t refuse_frame(const mqtt::Fault& fault, const mqtt::Frame& frame, Bytes input, net::SessionContext& context);
+  size_t pass_over(size_t bytes);
   void take_events();
   void tell(Happening what, std::string_view subject, std::string_view why);
   void tell_event(iot::ToldKind kind, std::string_view subject, std::string_view why);
@@ -102,7 +105,8 @@ class Bridge {
   void finish();
   void disconnected(const std::string& why);
   void arm();
-  void later(int64_t delay_ns, void (Bridge::*what)());
+  using What = void (Bridge::*)();
+  void later(net::SessionTimerId& timer, int64_t delay_ns, What what);
   void set_state(State state);
   void note_error(std::string_view what);
 
@@ -124,12 +128,14 @@ class Bridge {
   std::shared_ptr<LocalClient> local_;
   net::SessionContext* remote_ = nullptr;  // null: not connected
   bool remote_held_ = false;
+  size_t passed_over_ = 0;  // so many bytes of the remote's are still to be
   bool pumping_ = false;
   bool again_ = false;
-  net::SessionTimerId wake_timer_ = 0;   // 0: not armed
-  net::SessionTimerId due_timer_ = 0;    // likewise
-  int64_t due_ns_ = 0;                   // when it fires
-  net::SessionTimerId later_timer_ = 0;  // of what is tried again
+  net::SessionTimerId wake_timer_ = 0;     // 0: not armed
+  net::SessionTimerId due_timer_ = 0;      // likewise
+  int64_t due_ns_ = 0;                     // when it fires
+  net::SessionTimerId later_timer_ = 0;    // of what is tried again
+  net::SessionTimerId refresh_timer_ = 0;  // kRefreshNs
 };
 
 }  // namespace heptane::iot::bridge

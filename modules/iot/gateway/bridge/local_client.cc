@@ -29,8 +29,8 @@ bool LocalClient::step() {
   if (closed_ || paused_ || begin_ == input_.size()) return false;
   const size_t taken = session_.on_bytes(as_bytes(std::string_view(input_).substr(begin_)), *this);
   begin_ += taken;
-  if (begin_ == input_.size()) {
-    input_.clear();
+  if (begin_ > input_.size() / 2 || begin_ == input_.size()) {
+    input_.erase(0, begin_);
     begin_ = 0;
   }
   return taken > 0;

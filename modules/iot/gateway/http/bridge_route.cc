@@ -25,6 +25,7 @@ void write(JsonWriter& out, const BridgeFacts& bridge) {
   out.key("sent").unsigned_number(tally.sent).key("acknowledged").unsigned_number(tally.acknowledged);
   out.key("received").unsigned_number(tally.received).key("looped").unsigned_number(tally.looped);
   out.key("unmapped").unsigned_number(tally.unmapped).key("refused").unsigned_number(tally.refused);
+  out.key("unsure").unsigned_number(tally.unsure);
   out.key("dead_letters").unsigned_number(tally.dead_letters).end_object();
 }
 
@@ -43,7 +44,7 @@ void list(HttpExchange& exchange, const Bridges* bridges) {
 constexpr std::string_view kBridges =
     R"({"type":"object","required":["bridges"],"additionalProperties":false,"properties":{"bridges":{"type":"array",)"
     R"("items":{"type":"object","required":["name","address","client","state","since_ms","connects","in_flight",)"
-    R"("sent","acknowledged","received","looped","unmapped","refused","dead_letters"],"properties":{)"
+    R"("sent","acknowledged","received","looped","unmapped","refused","unsure","dead_letters"],"properties":{)"
     R"("state":{"type":"string","enum":["preparing","connecting","connected","stopped"]}}}}}})";
 
 http::RouteDoc doc() {
