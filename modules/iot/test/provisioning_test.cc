@@ -44,6 +44,12 @@ class Provisioning : public testing::Test {
     return rig_.apply(rig_.machine, kProvision, encode(ProvisionThing{hash_of(token), of, said}), by);
   }
 
+  void enroll(const std::string& name) {
+    Thing thing;
+    thing.name = name;
+    ASSERT_TRUE(rig_.apply(rig_.devices, kCreateThings, encode_things({thing})).ok());
+  }
+
   test::ProvisioningRig rig_;
   Principal claim_;
 };
@@ -140,6 +146,22 @@ TEST_F(Provisioning, NobodyGetsAThingThatSomebodyHas) {
   ASSERT_TRUE(rig_.apply(rig_.devices, kCreateThings, encode_things({listed})).ok());
   ASSERT_TRUE(provision("v", {{"SerialNumber", "8"}}, claim_).ok());
   EXPECT_EQ(rig_.devices.registry().find("meter-8")->thing.attributes.at("owner"), "x") << "what is not said stays";
+}
+
+TEST_F(Provisioning, ACertificateThatBecameSomebodysMeanwhileIsNobodyElses) {
+  enroll("pump-1");
+  ASSERT_TRUE(issue("c", "t", claim_).ok());
+  ASSERT_TRUE(rig_.add(test::credential_of("pump-1", "c")).ok());
+  EXPECT_EQ(provision("t", {{"SerialNumber", "7"}}, claim_).error, Errc::exists);
+  EXPECT_FALSE(rig_.devices.registry().has("meter-7"));
+  ASSERT_TRUE(issue("d", "u", claim_).ok());
+  Credential other;
+  other.hash = hash_of("d");
+  other.claim = "line-2";
+  other.templates = {"meters"};
+  ASSERT_TRUE(rig_.add(other).ok());
+  EXPECT_EQ(provision("u", {{"SerialNumber", "8"}}, claim_).error, Errc::exists);
+  EXPECT_EQ(rig_.devices.registry().size(), 1U);
 }
 
 TEST_F(Provisioning, ADeviceIsNoClaimAndARevokedClaimIsNone) {

@@ -109,6 +109,8 @@ void ProvisioningMachine::apply_provision(const Command& command, Effects& effec
   const ProvisioningTemplate* by = template_of(*claim, asked->template_name);
   if (by == nullptr) return effects.refuse(Errc::not_found, 0, "there is no such template for this claim");
   const PendingCertificate pending = *found;
+  if (credentials_.by_hash(pending.hash) != nullptr)
+    return effects.refuse(Errc::exists, 0, "an operator made this certificate somebody's meanwhile");
   const Result<Thing> thing = thing_of(*by, asked->parameters, id_of_hash(pending.hash));
   if (!thing) return effects.refuse(thing.error().code, 0, thing.error().message);
   auto& devices = effects.port<DevicesMachine>(kDevicesMachineId);
