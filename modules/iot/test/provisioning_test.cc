@@ -164,6 +164,15 @@ TEST_F(Provisioning, ACertificateThatBecameSomebodysMeanwhileIsNobodyElses) {
   EXPECT_EQ(rig_.devices.registry().size(), 1U);
 }
 
+// The name is all that the gateway goes by: rights, durable sessions, the thing.
+TEST_F(Provisioning, NobodyBecomesAUser) {
+  rig_.trail.users = {"meter-7"};
+  ASSERT_TRUE(issue("c", "t", claim_).ok());
+  EXPECT_EQ(provision("t", {{"SerialNumber", "7"}}, claim_).error, Errc::exists);
+  EXPECT_FALSE(rig_.devices.registry().has("meter-7"));
+  EXPECT_TRUE(provision("t", {{"SerialNumber", "8"}}, claim_).ok()) << "the token was not used up";
+}
+
 TEST_F(Provisioning, ADeviceIsNoClaimAndARevokedClaimIsNone) {
   ASSERT_TRUE(issue("c", "t", claim_).ok());
   ASSERT_TRUE(issue("d", "u", claim_).ok());

@@ -17,7 +17,7 @@ enum TemplateCommand : CommandType {
                    // of the claim's certificates wait), exists
   kProvision = 7,  // payload ProvisionThing, by a claim. Reply payload: a Provisioned. Refused: unauthorised (the
                    // token), not_found (the template, or a thing that must be registered), invalid_argument,
-                   // exists (the thing), overloaded
+                   // exists (the thing, a user of its name, the certificate is somebody's), overloaded
 };
 
 enum TemplateQuery : uint16_t {

@@ -116,6 +116,7 @@ void ProvisioningMachine::apply_provision(const Command& command, Effects& effec
   auto& devices = effects.port<DevicesMachine>(kDevicesMachineId);
   if (auto refused = judge(*by, *thing, devices.registry(), command.time))
     return effects.refuse(refused->code, 0, std::move(refused->message));
+  if (is_users(thing->name, effects)) return effects.refuse(Errc::exists, 0, "there is a user " + thing->name);
   if (const Result<void> made = devices.provision(*thing, command, effects); !made)
     return effects.refuse(made.error().code, 0, made.error().message);
   Credential credential;
