@@ -56,6 +56,13 @@ class DeviceProof : public testing::Test {
     body += text(id) + text(user) + text(password);
     return bytes_of("10 r" + std::to_string(body.size())) + body;
   }
+  // Of a session that outlives the connection, with a will that is due five seconds behind it.
+  static std::string connect_with_will(const std::string& id, const std::string& user, const std::string& password,
+                                       const std::string& topic) {
+    const std::string body = bytes_of("s4 'MQTT' 05 CC k0 05 11 L1000") + text(id) + bytes_of("05 18 L5") + text(topic) +
+                             text("gone") + text(user) + text(password);
+    return bytes_of("10 r" + std::to_string(body.size())) + body;
+  }
   std::string first(const std::string& name) {
     const std::string all = world_->take_output(name);
     return all.empty() ? "" : hex_of(all.substr(0, 1) + all.substr(3, 1));
@@ -159,6 +166,29 @@ TEST_F(DeviceProof, ItsDurableSessionIsTheDevicesWhateverProvesIt) {
   world_->send("b", connect("dev", "pump-1", "hpd_new", true));
   const std::string said = world_->take_output("b");
   EXPECT_EQ(hex_of(said.substr(2, 2)), "0100") << "the session is present: " << hex_of(said);
+}
+
+// With a delay, and after a crash: nobody is connected who could say whose it is.
+TEST_F(DeviceProof, ItsWillIsPublishedWhenItIsDueAsLongAsACredentialCounts) {
+  auto name = add("pump-1", kToken, true);
+  for (const bool crash : {false, true}) {
+    for (const bool revoked : {false, true}) {
+      world_->send("a", connect_with_will("dev", "pump-1", kToken, "up/pump-1/gone"));
+      ASSERT_EQ(first("a"), "2000");
+      const size_t before = world_->records("iot.messages").size();
+      if (crash)
+        world_->crash();
+      else
+        world_->break_off("a");
+      if (revoked) set(name, devices::CredentialState::revoked);
+      for (int i = 0; i < 60; ++i) world_->pass_time(kSecond);
+      EXPECT_EQ(world_->records("iot.messages").size(), before + (revoked ? 0 : 1)) << crash << revoked;
+      EXPECT_EQ(world_->broker().keeper().wills(), 0U);
+      if (!revoked) continue;
+      EXPECT_TRUE(world_->provision(devices::kDropCredential, devices::encode(name)).ok());
+      name = add("pump-1", kToken, true);
+    }
+  }
 }
 
 TEST_F(DeviceProof, AnEndThatComesEndsTheConnection) {
