@@ -89,17 +89,31 @@ HttpResponse done(const std::string& hash, std::optional<CredentialState> state,
   return HttpResponse::json(200, out.take());
 }
 
-void change(HttpExchange& exchange) {
-  const auto name = name_of(exchange);
-  if (!name) return;
-  const auto change = credential_change_of_json(std::move(exchange.request().body), *name);
-  if (!change) return exchange.respond(error_response(change.error()));
-  exchange.submit(command_of(kChangeCredential, encode(*change)), [](HttpExchange& answered, const Reply& reply) {
+void submit_change(HttpExchange& exchange, const ChangeCredential& change) {
+  exchange.submit(command_of(kChangeCredential, encode(change)), [](HttpExchange& answered, const Reply& reply) {
     if (!reply.ok()) return answered.respond(refusal_response(reply));
     const auto row = decode_credential_row(reply.payload.view());
     if (!row) return answered.respond(error_response({Errc::corrupt, "a credential is cut off", 0}));
     answered.respond(done(row->credential.hash, row->credential.state, reply));
   });
+}
+
+// Roles of a credential stay: those that it has now are those that it would count with.
+void change(HttpExchange& exchange) {
+  const auto name = name_of(exchange);
+  if (!name) return;
+  const auto change = credential_change_of_json(std::move(exchange.request().body), *name);
+  if (!change) return exchange.respond(error_response(change.error()));
+  if (!change->lets_in() || gives_roles(exchange)) return submit_change(exchange, *change);
+  exchange.query({kProvisioningMachineId, kQueryCredentials, Buffer::copy_of(name->thing), {}},
+                 [change = *change](HttpExchange& found, const Reply& reply) {
+                   if (!reply.ok()) return found.respond(refusal_response(reply));
+                   const auto rows = decode_credential_rows(reply.payload.view());
+                   if (!rows) return found.respond(error_response({Errc::corrupt, "a list of credentials is cut off", 0}));
+                   for (const CredentialRow& row : *rows)
+                     if (row.credential.hash == change.name.hash && !may_give(found, row.credential)) return;
+                   submit_change(found, change);
+                 });
 }
 
 void drop(HttpExchange& exchange) {
@@ -180,7 +194,8 @@ http::RouteDoc change_doc() {
   return {
       "Change a credential",
       "What is revoked stays revoked. Connections that a credential proved end with 0x98 when it is inactive, revoked "
-      "or over. `devices.credential.change` in the audit trail.",
+      "or over. To make one with roles active or to change its end needs `admin` on `auth:*`. "
+      "`devices.credential.change` in the audit trail.",
       {},
       {{kChange}},
       {{200, "changed and synced", {{kDone}}},

@@ -50,6 +50,8 @@ struct ChangeCredential {
   CredentialName name;
   std::optional<CredentialState> state;
   std::optional<LogTime> expires;  // 0: never
+  // It may count by this, who did not before.
+  bool lets_in() const { return state.value_or(CredentialState::active) == CredentialState::active; }
 };
 Buffer encode(const ChangeCredential& change);
 std::optional<ChangeCredential> decode_change_credential(Bytes payload);
