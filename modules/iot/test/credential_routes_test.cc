@@ -122,4 +122,10 @@ TEST_F(CredentialRoutes, AThingThatIsCalledAsAUserGetsOneByWhoGivesRoles) {
   EXPECT_EQ(ask(Method::post, kOfPump, R"({"kind":"token"})", true), 201);
 }
 
+TEST_F(CredentialRoutes, WithoutChanceThereAreNoTokens) {
+  is_off_ = true;
+  EXPECT_EQ(ask(Method::post, kOfPump, R"({"kind":"token"})", true), 404);
+  EXPECT_EQ(rig_.machine.credentials().size(), 0U);
+}
+
 }  // namespace heptane::iot::devices

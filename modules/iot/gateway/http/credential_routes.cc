@@ -56,7 +56,9 @@ void add(HttpExchange& exchange, const RandomBytes& random) {
   if (!credential) return exchange.respond(error_response(credential.error()));
   std::string secret;
   if (credential->kind == CredentialKind::token) {
-    secret = std::string(kDeviceTokenPrefix) + crypto::hex(random(kDeviceTokenBytes));
+    const std::string chance = random(kDeviceTokenBytes);
+    if (chance.empty()) return exchange.respond(error_response({Errc::not_found, "the module iot is off", 0}));
+    secret = std::string(kDeviceTokenPrefix) + crypto::hex(chance);
     credential->hash = crypto::digest(crypto::Hash::sha256, secret);
   }
   if (!may_give(exchange, *credential)) return;
@@ -186,7 +188,7 @@ http::RouteDoc add_doc() {
       {{kNew}},
       {{201, "it counts, synced", {{kAdded}}},
        {403, "a user is called as the device is: this needs `admin` on `auth:*`", {{kError}}},
-       {404, "there is no such device", {{kError}}},
+       {404, "there is no such device; of a token: the module iot is off", {{kError}}},
        {409, "this certificate is somebody's already", {{kError}}}}};
 }
 
