@@ -206,6 +206,24 @@ TEST_F(DeviceProof, AnEndThatComesEndsTheConnection) {
   EXPECT_TRUE(world_->provision(devices::kDropCredential, devices::encode(name)).ok());
 }
 
+TEST_F(DeviceProof, AnEndComesWhenTheClockIsSetAhead) {
+  const LogTime now = world_->client("clock").context->utc_ns();
+  add("pump-1", kToken, false, now + 4 * 3'600 * kSecond);
+  for (const bool speaks : {true, false}) {
+    world_->set_clock(0);
+    world_->send("a", connect("a", "pump-1", kToken));
+    ASSERT_EQ(first("a"), "2000");
+    world_->set_clock(4 * 3'600 * kSecond);
+    if (speaks)
+      world_->send("a", bytes_of("C0 00"));
+    else
+      world_->pass_time(3'600 * kSecond);
+    EXPECT_EQ(hex_of(world_->take_output("a")), "E00198");
+    EXPECT_TRUE(world_->client("a").context->closed) << speaks;
+    world_->break_off("a");
+  }
+}
+
 TEST_F(DeviceProof, AThingThatIsDeletedTakesItsConnectionsWithIt) {
   add("pump-1", kToken);
   world_->send("a", connect("a", "pump-1", kToken));

@@ -134,10 +134,7 @@ void MqttSession::on_timer(net::SessionTimerId timer, net::SessionContext&) {
   if (closed_) return;
   if (kept_ && kept_->take_timer(timer)) return check_kept();
   if (proving() && greeting_->proof && timer == greeting_->here) return prove_here();
-  if (device_ && timer == device_->expiry) {
-    device_->expiry = 0;
-    return credential_gone();
-  }
+  if (device_ && timer == device_->expiry) return take_expiry();
   if (read_again_ && timer == read_again_->timer) {
     read_again_->timer = 0;
     if (walks_.empty()) read_again_.reset();
@@ -237,7 +234,7 @@ void MqttSession::pump_kept() {
 bool MqttSession::in_force() {
   const auth::Authenticator* authenticator = broker_.options().authenticator;
   if (authenticator == nullptr || own_) return true;
-  if (revoked_ || (!device_ && !authenticator->in_force(identity_))) return false;
+  if (revoked_ || credential_is_over() || (!device_ && !authenticator->in_force(identity_))) return false;
   const auto* roles = device_roles();
   if (!rights_ || !broker_.rights().renew(*broker_.options().rules, identity_, client_id_, *rights_, roles))
     return true;

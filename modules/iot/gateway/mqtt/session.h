@@ -200,6 +200,8 @@ class MqttSession final : public net::Session, public Subscriber {
   Fault ask_device(devices::CredentialKind kind, const std::string& hash, const Frame& frame);
   void take_device(const Reply& reply);
   void arm_expiry();
+  void take_expiry();
+  bool credential_is_over() const;
   const devices::Credential::Names* device_roles() const { return device_ ? &device_->row.credential.roles : nullptr; }
 
   // claim_requests.cc
