@@ -134,8 +134,15 @@ TEST_F(Provisioning, NobodyGetsAThingThatSomebodyHas) {
   EXPECT_EQ(provision("u", {{"SerialNumber", "7"}}, claim_).error, Errc::exists) << "it is made and not taken";
   ASSERT_TRUE(put(any).ok());
   EXPECT_EQ(provision("u", {{"SerialNumber", "7"}}, claim_).error, Errc::exists) << "it has a credential that counts";
-  ASSERT_TRUE(rig_.change({"meter-7", "", hash_of("c")}, CredentialState::revoked).ok());
+  for (const CredentialState state : {CredentialState::inactive, CredentialState::revoked}) {
+    ASSERT_TRUE(rig_.change({"meter-7", "", hash_of("c")}, state).ok());
+    EXPECT_EQ(provision("u", {{"SerialNumber", "7"}}, claim_).error, Errc::exists) << "an operator took it back";
+  }
+  ASSERT_TRUE(rig_.drop({"meter-7", "", hash_of("c")}).ok());
   EXPECT_TRUE(provision("u", {{"SerialNumber", "7"}}, claim_).ok());
+  rig_.now += 900 * kSecond;
+  ASSERT_TRUE(issue("f", "w", claim_).ok());
+  EXPECT_TRUE(provision("w", {{"SerialNumber", "7"}}, claim_).ok()) << "what is over holds nothing";
   any.things = TemplateThings::registered;
   ASSERT_TRUE(put(any).ok());
   ASSERT_TRUE(issue("e", "v", claim_).ok());

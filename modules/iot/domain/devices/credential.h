@@ -40,6 +40,8 @@ struct Credential {
   // What whoever proved it is called: the thing; of a claim a name that no thing and no user has.
   std::string holder() const { return is_claim() ? "claim/" + claim : thing; }
   bool counts(LogTime now) const { return state == CredentialState::active && (expires == 0 || now < expires); }
+  // Its thing is nobody else's. What an operator took back holds it until it is dropped; what is over does not.
+  bool holds(LogTime now) const { return state != CredentialState::active || counts(now); }
   bool operator==(const Credential&) const = default;
 };
 

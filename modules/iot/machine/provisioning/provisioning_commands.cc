@@ -83,7 +83,7 @@ void ProvisioningMachine::apply_issue(const Command& command, Effects& effects) 
   effects.reply(0);
 }
 
-// Nobody gets a thing that somebody has.
+// Nobody gets a thing that somebody has, nor one that was taken away from somebody, until an operator lets it go.
 std::optional<Error> ProvisioningMachine::judge(const ProvisioningTemplate& by, const Thing& thing,
                                                 const Registry& registry, LogTime now) const {
   const bool there = registry.has(thing.name);
@@ -92,8 +92,8 @@ std::optional<Error> ProvisioningMachine::judge(const ProvisioningTemplate& by, 
   if (!there && by.things == TemplateThings::registered)
     return Error{Errc::not_found, "there is no thing " + thing.name + ": it must be registered before", 0};
   const auto held = credentials_.of_thing(thing.name);
-  if (std::any_of(held.begin(), held.end(), [now](const CredentialRow* row) { return row->credential.counts(now); }))
-    return Error{Errc::exists, "the thing " + thing.name + " has a credential that counts: revoke it first", 0};
+  if (std::any_of(held.begin(), held.end(), [now](const CredentialRow* row) { return row->credential.holds(now); }))
+    return Error{Errc::exists, "the thing " + thing.name + " has a credential: revoke it and drop it first", 0};
   if (held.size() >= kCredentialsOfThing || credentials_.full())
     return Error{Errc::overloaded, "there are too many credentials: drop those that are revoked", 0};
   return std::nullopt;
