@@ -193,16 +193,24 @@ TEST_F(Provisioning, ADeviceIsNoClaimAndARevokedClaimIsNone) {
   EXPECT_TRUE(rig_.drop({"", "line-1", ""}).ok());
 }
 
-TEST_F(Provisioning, WhatWaitsIsBoundedForEachClaim) {
+// Whoever has the claim may ask for certificates, but not keep the fleet from being provisioned.
+TEST_F(Provisioning, WhatWaitsIsBoundedForEachClaimAndTheOldestGivesWay) {
   rig_.kernel.config["provisioning.max_pending"] = "3";
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(issue("c" + std::to_string(i), "t" + std::to_string(i), claim_).ok());
-  EXPECT_EQ(issue("c3", "t3", claim_).error, Errc::overloaded);
-  EXPECT_TRUE(issue("o", "o", add_claim("line-2", {"meters"})).ok()) << "another claim has room of its own";
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(issue("c" + std::to_string(i), "t" + std::to_string(i), claim_).ok());
+    rig_.now += kSecond;
+  }
+  ASSERT_TRUE(issue("o", "o", add_claim("line-2", {"meters"})).ok());
   EXPECT_EQ(issue("c0", "t0", claim_).error, Errc::exists);
-  ASSERT_TRUE(provision("t0", {{"SerialNumber", "1"}}, claim_).ok());
   EXPECT_TRUE(issue("c3", "t3", claim_).ok());
-  rig_.now += 60 * kSecond;
-  EXPECT_TRUE(issue("c4", "t4", claim_).ok()) << "those whose time is over are not counted";
+  EXPECT_EQ(rig_.machine.pending().size(), 4U) << "of the other claim none is gone";
+  rig_.restore();
+  EXPECT_EQ(provision("t0", {{"SerialNumber", "0"}}, claim_).error, Errc::unauthorised);
+  EXPECT_TRUE(provision("t1", {{"SerialNumber", "1"}}, claim_).ok());
+  rig_.kernel.config["provisioning.max_pending"] = "1";
+  EXPECT_TRUE(issue("c4", "t4", claim_).ok());
+  EXPECT_EQ(rig_.machine.pending().size(), 2U);
+  EXPECT_TRUE(provision("t4", {{"SerialNumber", "4"}}, claim_).ok());
 }
 
 TEST_F(Provisioning, ThingsLimitsHold) {

@@ -75,9 +75,8 @@ void ProvisioningMachine::apply_issue(const Command& command, Effects& effects) 
   if (claim == nullptr) return effects.refuse(Errc::unauthorised, 0, "a claim asks for certificates");
   if (pending_.has(issue->token_hash) || credentials_.by_hash(issue->hash) != nullptr)
     return effects.refuse(Errc::exists, 0, "this certificate or token is there already");
-  if (pending_.count_of(claim->number, command.time) >= pending_max(effects))
-    return effects.refuse(Errc::overloaded, 0, "too many certificates of this claim wait for their things");
   pending_.sweep(command.time);
+  pending_.make_room(claim->number, pending_max(effects), command.time);
   pending_.add(issue->token_hash,
                {issue->hash, claim->number, command.time + issue->lifetime, issue->certificate_ends});
   effects.reply(0);
