@@ -8,14 +8,17 @@ namespace heptane::iot::test {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
-const std::string kToken = "hpd_0123456789abcdef";
+const std::string kToken = "hpd_" + std::string(48, '0');
+const std::string kNewToken = "hpd_" + std::string(48, '1');
+const std::string kNoToken = "hpd_" + std::string(48, 'f');
 
 // Users are not known here; of roles one is.
 class NoUsers final : public auth::Authenticator, public auth::Rules {
  public:
   std::vector<std::string_view> mechanisms(const auth::Peer&) const override { return {"PLAIN"}; }
   std::unique_ptr<auth::SaslExchange> begin(std::string_view, const auth::Peer&) override { return nullptr; }
-  auth::Proving prove(std::string_view, std::string_view, const auth::Peer&) override {
+  auth::Proving prove(std::string_view, std::string_view password, const auth::Peer&) override {
+    passwords.emplace_back(password);
     return Result<auth::Identity>(Error{Errc::unauthorised, "wrong", 0});
   }
   std::optional<auth::Identity> by_certificate(const auth::Peer&) override { return std::nullopt; }
@@ -37,6 +40,7 @@ class NoUsers final : public auth::Authenticator, public auth::Rules {
   auth::Role meter{{"mqtt", "up/%u/*", auth::kAllVerbs}};
   uint64_t changes = 1;
   std::vector<std::string> failed;
+  std::vector<std::string> passwords;  // that were a user's to prove
 };
 
 class DeviceProof : public testing::Test {
@@ -103,11 +107,40 @@ TEST_F(DeviceProof, ATokenProvesItsDeviceAndNoOther) {
   EXPECT_EQ(world_->broker().find(std::string_view("a"))->identity(), "pump-1");
   world_->send("b", connect("b", "pump-2", kToken));
   EXPECT_EQ(first("b"), "2086");
-  world_->send("c", connect("c", "pump-1", "hpd_other"));
+  world_->send("c", connect("c", "pump-1", kNoToken));
   EXPECT_EQ(first("c"), "2086");
   world_->send("d", connect("d", "pump-1?SDK=Test", kToken));
   EXPECT_EQ(first("d"), "2000");
   EXPECT_EQ(users_.failed, (std::vector<std::string>{"pump-2 mqtt device", "pump-1 mqtt device"}));
+}
+
+TEST_F(DeviceProof, APasswordThatOnlyBeginsAsATokenIsAUsers) {
+  add("pump-1", kToken);
+  const std::vector<std::string> passwords{"hpd_secret", kToken + "0", kToken.substr(1), kToken.substr(0, 51),
+                                           "hpd_" + std::string(48, 'F')};
+  for (const std::string& password : passwords) {
+    world_->send("u", connect("u", "pump-1", password));
+    EXPECT_EQ(first("u"), "2086") << password;
+    world_->break_off("u");
+  }
+  EXPECT_EQ(users_.passwords, passwords);
+}
+
+// Between its proof and the answer whether somebody's session is kept by its name.
+TEST_F(DeviceProof, WhatEndsWhileItConnectsLetsItInNowhere) {
+  add("pump-2", kNewToken);
+  world_->send("other", connect("other", "pump-2", kNewToken, true));
+  ASSERT_EQ(first("other"), "2000");
+  const auto name = add("pump-1", kToken);
+  world_->hold(true);
+  world_->send("a", connect("a", "pump-1", kToken));
+  world_->client("a").context->deliver_one();
+  world_->settle();
+  set(name, devices::CredentialState::revoked);
+  world_->hold(false);
+  world_->settle();
+  EXPECT_EQ(first("a"), "2087");
+  EXPECT_TRUE(world_->client("a").context->closed);
 }
 
 TEST_F(DeviceProof, NobodyIsAskedWhereThereIsNoCredential) {
@@ -143,9 +176,9 @@ TEST_F(DeviceProof, ItMayWhatItsThingAndItsRolesMay) {
 
 TEST_F(DeviceProof, RevocationEndsItsConnectionsAndNoOthers) {
   const auto old = add("pump-1", kToken);
-  add("pump-1", "hpd_new");
+  add("pump-1", kNewToken);
   world_->send("a", connect("a", "pump-1", kToken));
-  world_->send("b", connect("b", "pump-1", "hpd_new"));
+  world_->send("b", connect("b", "pump-1", kNewToken));
   EXPECT_EQ(first("a") + first("b"), "20002000");
   set(old, devices::CredentialState::revoked);
   EXPECT_EQ(hex_of(world_->take_output("a")), "E00198");
@@ -160,10 +193,10 @@ TEST_F(DeviceProof, ItsDurableSessionIsTheDevicesWhateverProvesIt) {
   world_->send("a", connect("dev", "pump-1", kToken, true));
   EXPECT_EQ(first("a"), "2000");
   EXPECT_EQ(subscribed("a", "$aws/things/pump-1/shadow/get/accepted"), "01");
-  add("pump-1", "hpd_new");
+  add("pump-1", kNewToken);
   set(old, devices::CredentialState::revoked);
   EXPECT_TRUE(world_->client("a").context->closed);
-  world_->send("b", connect("dev", "pump-1", "hpd_new", true));
+  world_->send("b", connect("dev", "pump-1", kNewToken, true));
   const std::string said = world_->take_output("b");
   EXPECT_EQ(hex_of(said.substr(2, 2)), "0100") << "the session is present: " << hex_of(said);
 }

@@ -379,7 +379,10 @@ void MqttSession::kept_answer(Keeper::Kind kind, const Reply& reply) {
   if (kind == Keeper::Kind::change) return take_changed(reply);
   if (kind == Keeper::Kind::open) return take_opened(reply);
   if (reply.numbers[0] != 0) return open_kept();
-  begin_volatile();
+  if (in_force()) return begin_volatile();
+  will_.reset();
+  refuse_connect(ConnectStage::known, version_,
+                 {Reason::not_authorised, "what proved who it is does not count any more"});
 }
 
 void MqttSession::settled(const Settled& settled) {
