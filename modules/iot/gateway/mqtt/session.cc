@@ -329,7 +329,6 @@ void MqttSession::leave(bool with_will) {
   subscriptions_.clear();
   broker_.leave(*this);
   if (device_) broker_.devices().remove(identity_.name, context_->id());
-  if (claim_request_ && claim_request_->signing) broker_.desk().end_signing();
   claim_request_.reset();
   if (const ClientNumbers* numbers = outbox_.known_numbers())
     broker_.rates().put(identity_.name, client_id_, numbers->rate, context_->monotonic_ns());

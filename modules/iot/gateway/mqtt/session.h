@@ -54,6 +54,7 @@ struct DeviceProof {
 };
 // A certificate that is being signed, on a worker: nobody else looks at it meanwhile.
 struct ClaimSigning {
+  std::shared_ptr<void> room;  // of those that are being signed
   std::shared_ptr<const crypto::CertificateAuthority> authority;
   std::string request;
   std::string serial;
