@@ -61,7 +61,8 @@ class CertificateAuthorityTest : public testing::Test {
     ASSERT_NE(mkdtemp(name), nullptr);
     directory_ = name;
     key_ = new_key("P-256");
-    write_authority(key_, "ca.pem", "ca.key", {{NID_basic_constraints, "critical,CA:TRUE"}, {NID_subject_key_identifier, "hash"}});
+    write_authority(key_, "ca.pem", "ca.key",
+                    {{NID_basic_constraints, "critical,CA:TRUE"}, {NID_subject_key_identifier, "hash"}});
   }
   // Signed by itself.
   void write_authority(EVP_PKEY* key, const char* certificate, const char* key_file,

@@ -63,8 +63,8 @@ class DeviceProof : public testing::Test {
   // Of a session that outlives the connection, with a will that is due five seconds behind it.
   static std::string connect_with_will(const std::string& id, const std::string& user, const std::string& password,
                                        const std::string& topic) {
-    const std::string body = bytes_of("s4 'MQTT' 05 CC k0 05 11 L1000") + text(id) + bytes_of("05 18 L5") + text(topic) +
-                             text("gone") + text(user) + text(password);
+    const std::string body = bytes_of("s4 'MQTT' 05 CC k0 05 11 L1000") + text(id) + bytes_of("05 18 L5") +
+                             text(topic) + text("gone") + text(user) + text(password);
     return bytes_of("10 r" + std::to_string(body.size())) + body;
   }
   std::string first(const std::string& name) {

@@ -50,8 +50,8 @@ bool is_device_token(std::string_view password) {
   if (!password.starts_with(kDeviceTokenPrefix)) return false;
   const std::string_view digits = password.substr(kDeviceTokenPrefix.size());
   return digits.size() == 2 * kDeviceTokenBytes && std::all_of(digits.begin(), digits.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-  });
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
 }
 
 std::string wrong_credential(const Credential& credential) {

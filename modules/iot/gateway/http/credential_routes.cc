@@ -111,7 +111,8 @@ void change(HttpExchange& exchange) {
                  [change = *change](HttpExchange& found, const Reply& reply) {
                    if (!reply.ok()) return found.respond(refusal_response(reply));
                    const auto rows = decode_credential_rows(reply.payload.view());
-                   if (!rows) return found.respond(error_response({Errc::corrupt, "a list of credentials is cut off", 0}));
+                   if (!rows)
+                     return found.respond(error_response({Errc::corrupt, "a list of credentials is cut off", 0}));
                    for (const CredentialRow& row : *rows)
                      if (row.credential.hash == change.name.hash && !may_give(found, row.credential)) return;
                    submit_change(found, change);

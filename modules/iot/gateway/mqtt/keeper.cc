@@ -391,8 +391,7 @@ void Keeper::take_will_facts(const Ask& ask, const Reply& reply) {
   const bool can_drop = reply.numbers[0] != 0;
   const bool drops = can_drop && !may_publish(*will);
   if (!drops || !broker_.devices().any()) return ask_for_will(session, epoch, drops);
-  ask_for_credentials(
-      {session, epoch, std::string(will->owner), std::string(will->client), std::string(will->topic)});
+  ask_for_credentials({session, epoch, std::string(will->owner), std::string(will->client), std::string(will->topic)});
 }
 
 // The owner is no user, or not one who may: it may be a device.

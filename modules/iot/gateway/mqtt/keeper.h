@@ -67,7 +67,7 @@ class Keeper {
     std::vector<std::pair<SessionId, Settled>> waiting{};  // of settlements that somebody waits for
     std::vector<uint64_t> returns{};                       // of settlements: groups that get something back
     uint64_t key = 0;                                      // of a group's outbox, of a batch of choices
-    std::shared_ptr<const OwnedWill> due{};                  // of a device's credentials
+    std::shared_ptr<const OwnedWill> due{};                // of a device's credentials
   };
 
   explicit Keeper(Broker& broker) : broker_(broker) {}

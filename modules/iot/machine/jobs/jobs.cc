@@ -10,7 +10,7 @@ namespace heptane::iot::devices {
 
 namespace {
 
-constexpr size_t kFleetBytes = 128;  // of the map's node and what strings take beside their bytes
+constexpr size_t kFleetBytes = 128;                      // of the map's node and what strings take beside their bytes
 constexpr size_t kStoredLimitBytes = size_t{512} << 10;  // of a job, beyond what it can be
 
 void append_job(ByteWriter& out, const Job& job) {

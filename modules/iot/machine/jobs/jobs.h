@@ -24,7 +24,7 @@ using FleetQueries = std::map<std::string, std::string, std::less<>>;
 struct Job {
   uint64_t number = 0;  // in the order in which they were made; never used again
   JobRow row;
-  FleetQueries fleets;  // of its groups those that were fleets when it was made, as they were then
+  FleetQueries fleets;       // of its groups those that were fleets when it was made, as they were then
   TimerId step = 0;          // of its next slice of work; 0: it waits for its executions, or for nothing
   LogTime next_release = 0;  // its rate lets no more things have it before
   // How far the targets are found: things by name, then group after group over the registry.
