@@ -119,9 +119,8 @@ TEST_F(DeviceProof, APasswordThatOnlyBeginsAsATokenIsAUsers) {
   const std::vector<std::string> passwords{"hpd_secret", kToken + "0", kToken.substr(1), kToken.substr(0, 51),
                                            "hpd_" + std::string(48, 'F')};
   for (const std::string& password : passwords) {
-    world_->send("u", connect("u", "pump-1", password));
-    EXPECT_EQ(first("u"), "2086") << password;
-    world_->break_off("u");
+    world_->send(password, connect("u", "pump-1", password));
+    EXPECT_EQ(first(password), "2086") << password;
   }
   EXPECT_EQ(users_.passwords, passwords);
 }
@@ -243,17 +242,17 @@ TEST_F(DeviceProof, AnEndComesWhenTheClockIsSetAhead) {
   const LogTime now = world_->client("clock").context->utc_ns();
   add("pump-1", kToken, false, now + 4 * 3'600 * kSecond);
   for (const bool speaks : {true, false}) {
+    const std::string client = speaks ? "speaks" : "silent";
     world_->set_clock(0);
-    world_->send("a", connect("a", "pump-1", kToken));
-    ASSERT_EQ(first("a"), "2000");
+    world_->send(client, connect(client, "pump-1", kToken));
+    ASSERT_EQ(first(client), "2000");
     world_->set_clock(4 * 3'600 * kSecond);
     if (speaks)
-      world_->send("a", bytes_of("C0 00"));
+      world_->send(client, bytes_of("C0 00"));
     else
       world_->pass_time(3'600 * kSecond);
-    EXPECT_EQ(hex_of(world_->take_output("a")), "E00198");
-    EXPECT_TRUE(world_->client("a").context->closed) << speaks;
-    world_->break_off("a");
+    EXPECT_EQ(hex_of(world_->take_output(client)), "E00198");
+    EXPECT_TRUE(world_->client(client).context->closed) << client;
   }
 }
 
