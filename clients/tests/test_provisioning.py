@@ -126,7 +126,7 @@ class Journey(Provisioning):
                     whole = content.read()
                 self.assertFalse(any(secret in whole for secret in secrets), name)
         self.server.start()
-        # Another one of the same name needs the first one's to be revoked.
+        # Another one of the same name needs the first one's to be revoked and dropped.
         again = self.certificate("thief")
         self.assertEqual(self.provision(again, "7", accepted=False)["errorCode"], "ResourceAlreadyExists")
 

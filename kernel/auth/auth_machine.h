@@ -16,10 +16,11 @@
 #include "kernel/shard/effects.h"
 #include "kernel/shard/principal_source.h"
 #include "kernel/shard/state_machine.h"
+#include "kernel/shard/users_port.h"
 
 namespace heptane::auth {
 
-class AuthMachine final : public StateMachine, public PrincipalCheck, public AuditPort {
+class AuthMachine final : public StateMachine, public PrincipalCheck, public AuditPort, public UsersPort {
  public:
   // After recovery: changes are staged there from now on.
   void publish_to(AuthStore& store) { store_ = &store; }
@@ -48,6 +49,8 @@ class AuthMachine final : public StateMachine, public PrincipalCheck, public Aud
                   Effects& effects) override {
     audit(command, action, on, effects, detail);
   }
+
+  bool has_user(std::string_view name) const override { return state_.user(name) != nullptr; }
 
   // The shard's question before it applies a command: the principal is there, as it was when it proved who it is.
   bool in_force(const Principal& principal) const override;

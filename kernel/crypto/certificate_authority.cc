@@ -173,10 +173,12 @@ Result<std::shared_ptr<const CertificateAuthority>> CertificateAuthority::load(c
   if (!keys->certificate) return wrong(certificate_file + ": holds no PEM certificate");
   keys->key.reset(PEM_read_bio_PrivateKey(memory(*key).get(), nullptr, &no_password, nullptr));
   if (!keys->key) return wrong(key_file + ": holds no PEM private key that is not encrypted");
-  if (X509_check_ca(keys->certificate.get()) == 0)
+  if (X509_check_ca(keys->certificate.get()) != 1)  // others are authorities by old habits, which nobody believes
     return wrong(certificate_file + ": is no authority's certificate (basicConstraints CA:TRUE)");
   if (X509_check_private_key(keys->certificate.get(), keys->key.get()) != 1)
     return wrong(key_file + ": the private key does not belong to the certificate in " + certificate_file);
+  if (!is_good_key(keys->key.get()))
+    return wrong(key_file + ": is none of RSA with 2,048 to 4,096 bits, P-256, P-384, P-521, Ed25519");
   keys->not_after_utc_s = seconds_of(X509_get0_notAfter(keys->certificate.get()));
   ERR_clear_error();
   return std::shared_ptr<const CertificateAuthority>(new CertificateAuthority(std::move(keys)));

@@ -31,7 +31,7 @@ struct CertificateWish {
 
 class CertificateAuthority {
  public:
-  // PEM files. Errors name the file: io, invalid_argument (no authority's certificate, an encrypted key, another's key).
+  // PEM files. Errors name the file: io, invalid_argument (no authority's certificate, an encrypted, a weak or another's key).
   static Result<std::shared_ptr<const CertificateAuthority>> load(const std::string& certificate_file,
                                                                   const std::string& key_file);
   ~CertificateAuthority();

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "kernel/crypto/digest.h"
 
@@ -59,6 +61,12 @@ class CertificateAuthorityTest : public testing::Test {
     ASSERT_NE(mkdtemp(name), nullptr);
     directory_ = name;
     key_ = new_key("P-256");
+    write_authority(key_, "ca.pem", "ca.key",
+                    {{NID_basic_constraints, "critical,CA:TRUE"}, {NID_subject_key_identifier, "hash"}});
+  }
+  // Signed by itself.
+  void write_authority(EVP_PKEY* key, const char* certificate, const char* key_file,
+                       const std::vector<std::pair<int, const char*>>& extensions) {
     X509* own = X509_new();
     X509_set_version(own, X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(own), 1);
@@ -67,24 +75,23 @@ class CertificateAuthorityTest : public testing::Test {
     X509_NAME_add_entry_by_txt(X509_get_subject_name(own), "CN", MBSTRING_ASC,
                                reinterpret_cast<const unsigned char*>("issuer"), -1, -1, 0);
     X509_set_issuer_name(own, X509_get_subject_name(own));
-    X509_set_pubkey(own, key_);
+    X509_set_pubkey(own, key);
     X509V3_CTX context;
     X509V3_set_ctx_nodb(&context);
     X509V3_set_ctx(&context, own, own, nullptr, nullptr, 0);
-    for (const auto& [kind, value] :
-         {std::pair{NID_basic_constraints, "critical,CA:TRUE"}, std::pair{NID_subject_key_identifier, "hash"}}) {
+    for (const auto& [kind, value] : extensions) {
       X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, kind, value);
       X509_add_ext(own, extension, -1);
       X509_EXTENSION_free(extension);
     }
-    X509_sign(own, key_, EVP_sha256());
-    write("ca.pem", pem([&](BIO* out) { PEM_write_bio_X509(out, own); }));
-    write("ca.key", pem([&](BIO* out) { PEM_write_bio_PrivateKey(out, key_, nullptr, nullptr, 0, nullptr, nullptr); }));
+    X509_sign(own, key, EVP_sha256());
+    write(certificate, pem([&](BIO* out) { PEM_write_bio_X509(out, own); }));
+    write(key_file, pem([&](BIO* out) { PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr); }));
     X509_free(own);
   }
   void TearDown() override {
     EVP_PKEY_free(key_);
-    for (const char* name : {"ca.pem", "ca.key", "other.key", "leaf.pem", "leaf.key"})
+    for (const char* name : {"ca.pem", "ca.key", "other.key", "leaf.pem", "leaf.key", "bad.pem", "bad.key"})
       std::remove((directory_ + "/" + name).c_str());
     std::remove(directory_.c_str());
   }
@@ -174,6 +181,16 @@ TEST_F(CertificateAuthorityTest, IsLoadedWholeOrNotAtAll) {
   EXPECT_NE(load("ca.pem", "leaf.key").error().message.find("does not belong"), std::string::npos);
   EXPECT_NE(load("ca.pem", "other.key").error().message.find("not encrypted"), std::string::npos);
   EXPECT_NE(load("ca.key", "ca.key").error().message.find("no PEM certificate"), std::string::npos);
+}
+
+// Who signs by it would sign what nobody believes.
+TEST_F(CertificateAuthorityTest, IsNoneThatIsOneByHabitOrWeak) {
+  write_authority(key_, "bad.pem", "bad.key", {{NID_key_usage, "keyCertSign"}});
+  EXPECT_NE(load("bad.pem", "bad.key").error().message.find("no authority's"), std::string::npos);
+  EVP_PKEY* weak = new_key("rsa1024");
+  write_authority(weak, "bad.pem", "bad.key", {{NID_basic_constraints, "critical,CA:TRUE"}});
+  EVP_PKEY_free(weak);
+  EXPECT_NE(load("bad.pem", "bad.key").error().message.find("none of RSA"), std::string::npos);
 }
 
 }  // namespace heptane::crypto

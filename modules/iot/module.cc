@@ -350,7 +350,8 @@ class IotModule final : public server::Module {
     add_stream_routes(router);
     devices::add_device_routes(router);
     devices::add_provisioning_routes(router);
-    devices::add_credential_routes(router, [this](size_t bytes) { return random_bytes_(bytes); });
+    devices::add_credential_routes(
+        router, [this](size_t bytes) { return random_bytes_ ? random_bytes_(bytes) : std::string(); });
     devices::add_shadow_routes(router);
     devices::add_job_routes(router);
     devices::add_fleet_routes(router);

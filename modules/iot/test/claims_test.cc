@@ -178,6 +178,21 @@ TEST_F(Claims, ClaimsHaveNoSessionAndYieldTheirIdentifiers) {
   EXPECT_EQ(world_->machine().sessions_count(), 1U) << "the device's alone";
 }
 
+// Whoever signs for a connection that is gone still works.
+TEST_F(Claims, SoManyAreSignedAtOnceAsThereIsRoomFor) {
+  mqtt::ProvisioningDesk desk(options_);
+  std::vector<std::shared_ptr<void>> rooms;
+  for (size_t i = 0; i < mqtt::ProvisioningDesk::kSigningMax; ++i) {
+    rooms.push_back(desk.begin_signing());
+    ASSERT_NE(rooms.back(), nullptr);
+  }
+  const std::shared_ptr<void> works = rooms.back();
+  rooms.pop_back();
+  EXPECT_EQ(desk.begin_signing(), nullptr);
+  rooms.pop_back();
+  EXPECT_NE(desk.begin_signing(), nullptr);
+}
+
 TEST_F(Claims, ARevokedClaimIsClosed) {
   ASSERT_TRUE(
       world_

@@ -21,6 +21,17 @@ constexpr auto kToken = CredentialKind::token;
 
 }  // namespace
 
+TEST(Credentials, OfAThingThatIsCalledAsAUserAreAddedByWhoGivesRolesAlone) {
+  ProvisioningRig rig({"pump-1", "pump-2"});
+  rig.trail.users = {"pump-1"};
+  const Credential own = credential_of("pump-1", "c");
+  EXPECT_EQ(rig.add(own).error, Errc::unauthorised);
+  EXPECT_FALSE(rig.proof(CredentialKind::certificate, own.hash));
+  EXPECT_TRUE(rig.add(credential_of("pump-2", "d")).ok());
+  EXPECT_TRUE(rig.apply(rig.machine, kAddAnyCredential, encode(own)).ok());
+  EXPECT_TRUE(rig.proof(CredentialKind::certificate, own.hash));
+}
+
 TEST(Credentials, OneIsAddedChangedRevokedAndForgotten) {
   ProvisioningRig rig{"pump-1"};
   const CredentialName name{"pump-1", "", hash_of("a")};

@@ -8,14 +8,17 @@ namespace heptane::iot::test {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
-const std::string kToken = "hpd_0123456789abcdef";
+const std::string kToken = "hpd_" + std::string(48, '0');
+const std::string kNewToken = "hpd_" + std::string(48, '1');
+const std::string kNoToken = "hpd_" + std::string(48, 'f');
 
 // Users are not known here; of roles one is.
 class NoUsers final : public auth::Authenticator, public auth::Rules {
  public:
   std::vector<std::string_view> mechanisms(const auth::Peer&) const override { return {"PLAIN"}; }
   std::unique_ptr<auth::SaslExchange> begin(std::string_view, const auth::Peer&) override { return nullptr; }
-  auth::Proving prove(std::string_view, std::string_view, const auth::Peer&) override {
+  auth::Proving prove(std::string_view, std::string_view password, const auth::Peer&) override {
+    passwords.emplace_back(password);
     return Result<auth::Identity>(Error{Errc::unauthorised, "wrong", 0});
   }
   std::optional<auth::Identity> by_certificate(const auth::Peer&) override { return std::nullopt; }
@@ -37,6 +40,7 @@ class NoUsers final : public auth::Authenticator, public auth::Rules {
   auth::Role meter{{"mqtt", "up/%u/*", auth::kAllVerbs}};
   uint64_t changes = 1;
   std::vector<std::string> failed;
+  std::vector<std::string> passwords;  // that were a user's to prove
 };
 
 class DeviceProof : public testing::Test {
@@ -54,6 +58,13 @@ class DeviceProof : public testing::Test {
                              bool kept = false) {
     std::string body = bytes_of(kept ? "s4 'MQTT' 05 C0 k0 05 11 L1000" : "s4 'MQTT' 05 C2 k0 00");
     body += text(id) + text(user) + text(password);
+    return bytes_of("10 r" + std::to_string(body.size())) + body;
+  }
+  // Of a session that outlives the connection, with a will that is due five seconds behind it.
+  static std::string connect_with_will(const std::string& id, const std::string& user, const std::string& password,
+                                       const std::string& topic) {
+    const std::string body = bytes_of("s4 'MQTT' 05 CC k0 05 11 L1000") + text(id) + bytes_of("05 18 L5") +
+                             text(topic) + text("gone") + text(user) + text(password);
     return bytes_of("10 r" + std::to_string(body.size())) + body;
   }
   std::string first(const std::string& name) {
@@ -96,11 +107,39 @@ TEST_F(DeviceProof, ATokenProvesItsDeviceAndNoOther) {
   EXPECT_EQ(world_->broker().find(std::string_view("a"))->identity(), "pump-1");
   world_->send("b", connect("b", "pump-2", kToken));
   EXPECT_EQ(first("b"), "2086");
-  world_->send("c", connect("c", "pump-1", "hpd_other"));
+  world_->send("c", connect("c", "pump-1", kNoToken));
   EXPECT_EQ(first("c"), "2086");
   world_->send("d", connect("d", "pump-1?SDK=Test", kToken));
   EXPECT_EQ(first("d"), "2000");
   EXPECT_EQ(users_.failed, (std::vector<std::string>{"pump-2 mqtt device", "pump-1 mqtt device"}));
+}
+
+TEST_F(DeviceProof, APasswordThatOnlyBeginsAsATokenIsAUsers) {
+  add("pump-1", kToken);
+  const std::vector<std::string> passwords{"hpd_secret", kToken + "0", kToken.substr(1), kToken.substr(0, 51),
+                                           "hpd_" + std::string(48, 'F')};
+  for (const std::string& password : passwords) {
+    world_->send(password, connect("u", "pump-1", password));
+    EXPECT_EQ(first(password), "2086") << password;
+  }
+  EXPECT_EQ(users_.passwords, passwords);
+}
+
+// Between its proof and the answer whether somebody's session is kept by its name.
+TEST_F(DeviceProof, WhatEndsWhileItConnectsLetsItInNowhere) {
+  add("pump-2", kNewToken);
+  world_->send("other", connect("other", "pump-2", kNewToken, true));
+  ASSERT_EQ(first("other"), "2000");
+  const auto name = add("pump-1", kToken);
+  world_->hold(true);
+  world_->send("a", connect("a", "pump-1", kToken));
+  world_->client("a").context->deliver_one();
+  world_->settle();
+  set(name, devices::CredentialState::revoked);
+  world_->hold(false);
+  world_->settle();
+  EXPECT_EQ(first("a"), "2087");
+  EXPECT_TRUE(world_->client("a").context->closed);
 }
 
 TEST_F(DeviceProof, NobodyIsAskedWhereThereIsNoCredential) {
@@ -136,9 +175,9 @@ TEST_F(DeviceProof, ItMayWhatItsThingAndItsRolesMay) {
 
 TEST_F(DeviceProof, RevocationEndsItsConnectionsAndNoOthers) {
   const auto old = add("pump-1", kToken);
-  add("pump-1", "hpd_new");
+  add("pump-1", kNewToken);
   world_->send("a", connect("a", "pump-1", kToken));
-  world_->send("b", connect("b", "pump-1", "hpd_new"));
+  world_->send("b", connect("b", "pump-1", kNewToken));
   EXPECT_EQ(first("a") + first("b"), "20002000");
   set(old, devices::CredentialState::revoked);
   EXPECT_EQ(hex_of(world_->take_output("a")), "E00198");
@@ -153,12 +192,35 @@ TEST_F(DeviceProof, ItsDurableSessionIsTheDevicesWhateverProvesIt) {
   world_->send("a", connect("dev", "pump-1", kToken, true));
   EXPECT_EQ(first("a"), "2000");
   EXPECT_EQ(subscribed("a", "$aws/things/pump-1/shadow/get/accepted"), "01");
-  add("pump-1", "hpd_new");
+  add("pump-1", kNewToken);
   set(old, devices::CredentialState::revoked);
   EXPECT_TRUE(world_->client("a").context->closed);
-  world_->send("b", connect("dev", "pump-1", "hpd_new", true));
+  world_->send("b", connect("dev", "pump-1", kNewToken, true));
   const std::string said = world_->take_output("b");
   EXPECT_EQ(hex_of(said.substr(2, 2)), "0100") << "the session is present: " << hex_of(said);
+}
+
+// With a delay, and after a crash: nobody is connected who could say whose it is.
+TEST_F(DeviceProof, ItsWillIsPublishedWhenItIsDueAsLongAsACredentialCounts) {
+  auto name = add("pump-1", kToken, true);
+  for (const bool crash : {false, true}) {
+    for (const bool revoked : {false, true}) {
+      world_->send("a", connect_with_will("dev", "pump-1", kToken, "up/pump-1/gone"));
+      ASSERT_EQ(first("a"), "2000");
+      const size_t before = world_->records("iot.messages").size();
+      if (crash)
+        world_->crash();
+      else
+        world_->break_off("a");
+      if (revoked) set(name, devices::CredentialState::revoked);
+      for (int i = 0; i < 60; ++i) world_->pass_time(kSecond);
+      EXPECT_EQ(world_->records("iot.messages").size(), before + (revoked ? 0 : 1)) << crash << revoked;
+      EXPECT_EQ(world_->broker().keeper().wills(), 0U);
+      if (!revoked) continue;
+      EXPECT_TRUE(world_->provision(devices::kDropCredential, devices::encode(name)).ok());
+      name = add("pump-1", kToken, true);
+    }
+  }
 }
 
 TEST_F(DeviceProof, AnEndThatComesEndsTheConnection) {
@@ -174,6 +236,24 @@ TEST_F(DeviceProof, AnEndThatComesEndsTheConnection) {
   world_->send("b", connect("b", "pump-1", kToken));
   EXPECT_EQ(first("b"), "2086");
   EXPECT_TRUE(world_->provision(devices::kDropCredential, devices::encode(name)).ok());
+}
+
+TEST_F(DeviceProof, AnEndComesWhenTheClockIsSetAhead) {
+  const LogTime now = world_->client("clock").context->utc_ns();
+  add("pump-1", kToken, false, now + 4 * 3'600 * kSecond);
+  for (const bool speaks : {true, false}) {
+    const std::string client = speaks ? "speaks" : "silent";
+    world_->set_clock(0);
+    world_->send(client, connect(client, "pump-1", kToken));
+    ASSERT_EQ(first(client), "2000");
+    world_->set_clock(4 * 3'600 * kSecond);
+    if (speaks)
+      world_->send(client, bytes_of("C0 00"));
+    else
+      world_->pass_time(3'600 * kSecond);
+    EXPECT_EQ(hex_of(world_->take_output(client)), "E00198");
+    EXPECT_TRUE(world_->client(client).context->closed) << client;
+  }
 }
 
 TEST_F(DeviceProof, AThingThatIsDeletedTakesItsConnectionsWithIt) {

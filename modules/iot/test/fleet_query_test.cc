@@ -195,4 +195,24 @@ TEST(FleetQuery, ARegistryIsAskedPageByPage) {
   EXPECT_EQ(rig.ask(kQueryThings, encode(query)).error, Errc::invalid_argument);
 }
 
+TEST(FleetQuery, APageEndsWhenItsQueryHasComparedEnough) {
+  test::DevicesRig rig;
+  constexpr size_t kThings = 10;
+  for (size_t i = 0; i < kThings; ++i) {
+    Thing thing = test::thing("t-" + std::to_string(i));
+    thing.attributes["note"] = std::string(1'000, 'a');
+    rig.create(thing);
+  }
+  ThingsQuery query;
+  query.limit = 100;
+  query.query = "attributes.note:" + std::string(900, 'a') + "*";
+  size_t pages = 0;
+  EXPECT_EQ(rig.list(query, &pages).size(), kThings);
+  EXPECT_EQ(pages, 1U) << "a rest is not gone back in";
+  pages = 0;
+  query.query = "attributes.note:*" + std::string(500, 'a') + "b";
+  EXPECT_TRUE(rig.list(query, &pages).empty());
+  EXPECT_EQ(pages, kThings);
+}
+
 }  // namespace heptane::iot::devices

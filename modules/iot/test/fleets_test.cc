@@ -85,16 +85,26 @@ TEST(Fleets, AJobIsForThoseThatTheQueryWantsWhenItIsMade) {
   EXPECT_EQ(total_of(rig.job("job")->counts), kThings / 10) << "one that comes later is not in it";
 }
 
-TEST(Fleets, OneThatIsDroppedMeanwhileHasNoMoreTargets) {
-  JobsRig rig({});
-  add(rig, "a", "north");
-  ASSERT_TRUE(create(rig, fleet("north", "attributes.site:north")).ok());
-  ASSERT_TRUE(rig.create(plan_for("north")).ok());
-  ASSERT_TRUE(rig.apply(rig.fleets, kDropFleet, Buffer::copy_of("north")).ok());
-  rig.pass(kMinute);
-  const auto made = rig.job("job");
-  ASSERT_TRUE(made && made->found);
-  EXPECT_EQ(total_of(made->counts), 0U);
+// A group, or another fleet, of that name is none of its targets.
+TEST(Fleets, AJobGoesByWhatTheFleetWasWhenItWasMade) {
+  for (const bool made_again : {false, true}) {
+    JobsRig rig({});
+    add(rig, "a", "north");
+    add(rig, "b", "south");
+    ASSERT_TRUE(create(rig, fleet("all", "attributes.site:north")).ok());
+    ASSERT_TRUE(rig.create(plan_for("all")).ok());
+    ASSERT_TRUE(rig.apply(rig.fleets, kDropFleet, Buffer::copy_of("all")).ok());
+    if (made_again) {
+      ASSERT_TRUE(create(rig, fleet("all", "attributes.site:south")).ok());
+    }
+    rig.add_thing("c", "all");
+    rig.restore();
+    rig.pass(kMinute);
+    const auto made = rig.job("job");
+    ASSERT_TRUE(made && made->found);
+    EXPECT_EQ(total_of(made->counts), 1U) << made_again;
+    EXPECT_TRUE(rig.executions("job").contains("a")) << made_again;
+  }
 }
 
 }  // namespace heptane::iot::devices

@@ -108,6 +108,7 @@ class World::Context final : public http::test::FakeContext {
     if (!fingerprint.empty()) facts_.emplace().client_fingerprint = fingerprint;
   }
   const net::TlsFacts* tls() const override { return facts_ ? &*facts_ : nullptr; }
+  int64_t utc_ns() const override { return FakeContext::utc_ns() + world_.clock_ahead_ns_; }
   bool read(RequestId request, ReadRequest asked) override {
     if (!world_.reads_in_turn_) return FakeContext::read(request, asked);
     world_.waiting_reads_.push_back({session_id, request, world_.read(asked)});

@@ -75,6 +75,8 @@ class World {
   // Registers things as an operator does; the gateway hears of it.
   Reply create_things(const std::vector<std::string>& names);
   std::vector<std::string> events() const;  // the values of iot.events
+  // UTC is so far ahead of where it was at the start, by the connections' clock.
+  void set_clock(int64_t ahead_ns) { clock_ahead_ns_ = ahead_ns; }
   // Log time is so far behind UTC.
   void log_runs_late(int64_t ns) { late_ns_ = ns; }
   void refuse_next(Errc error) { refusal_ = error; }
@@ -133,6 +135,7 @@ class World {
   std::deque<WaitingRead> waiting_reads_;
   int64_t now_ns_ = 0;
   int64_t late_ns_ = 0;
+  int64_t clock_ahead_ns_ = 0;
   bool held_ = false;
   CommandType hold_after_ = 0;
   std::optional<Errc> refusal_;

@@ -44,6 +44,12 @@ class Provisioning : public testing::Test {
     return rig_.apply(rig_.machine, kProvision, encode(ProvisionThing{hash_of(token), of, said}), by);
   }
 
+  void enroll(const std::string& name) {
+    Thing thing;
+    thing.name = name;
+    ASSERT_TRUE(rig_.apply(rig_.devices, kCreateThings, encode_things({thing})).ok());
+  }
+
   test::ProvisioningRig rig_;
   Principal claim_;
 };
@@ -128,8 +134,15 @@ TEST_F(Provisioning, NobodyGetsAThingThatSomebodyHas) {
   EXPECT_EQ(provision("u", {{"SerialNumber", "7"}}, claim_).error, Errc::exists) << "it is made and not taken";
   ASSERT_TRUE(put(any).ok());
   EXPECT_EQ(provision("u", {{"SerialNumber", "7"}}, claim_).error, Errc::exists) << "it has a credential that counts";
-  ASSERT_TRUE(rig_.change({"meter-7", "", hash_of("c")}, CredentialState::revoked).ok());
+  for (const CredentialState state : {CredentialState::inactive, CredentialState::revoked}) {
+    ASSERT_TRUE(rig_.change({"meter-7", "", hash_of("c")}, state).ok());
+    EXPECT_EQ(provision("u", {{"SerialNumber", "7"}}, claim_).error, Errc::exists) << "an operator took it back";
+  }
+  ASSERT_TRUE(rig_.drop({"meter-7", "", hash_of("c")}).ok());
   EXPECT_TRUE(provision("u", {{"SerialNumber", "7"}}, claim_).ok());
+  rig_.now += 900 * kSecond;
+  ASSERT_TRUE(issue("f", "w", claim_).ok());
+  EXPECT_TRUE(provision("w", {{"SerialNumber", "7"}}, claim_).ok()) << "what is over holds nothing";
   any.things = TemplateThings::registered;
   ASSERT_TRUE(put(any).ok());
   ASSERT_TRUE(issue("e", "v", claim_).ok());
@@ -140,6 +153,31 @@ TEST_F(Provisioning, NobodyGetsAThingThatSomebodyHas) {
   ASSERT_TRUE(rig_.apply(rig_.devices, kCreateThings, encode_things({listed})).ok());
   ASSERT_TRUE(provision("v", {{"SerialNumber", "8"}}, claim_).ok());
   EXPECT_EQ(rig_.devices.registry().find("meter-8")->thing.attributes.at("owner"), "x") << "what is not said stays";
+}
+
+TEST_F(Provisioning, ACertificateThatBecameSomebodysMeanwhileIsNobodyElses) {
+  enroll("pump-1");
+  ASSERT_TRUE(issue("c", "t", claim_).ok());
+  ASSERT_TRUE(rig_.add(test::credential_of("pump-1", "c")).ok());
+  EXPECT_EQ(provision("t", {{"SerialNumber", "7"}}, claim_).error, Errc::exists);
+  EXPECT_FALSE(rig_.devices.registry().has("meter-7"));
+  ASSERT_TRUE(issue("d", "u", claim_).ok());
+  Credential other;
+  other.hash = hash_of("d");
+  other.claim = "line-2";
+  other.templates = {"meters"};
+  ASSERT_TRUE(rig_.add(other).ok());
+  EXPECT_EQ(provision("u", {{"SerialNumber", "8"}}, claim_).error, Errc::exists);
+  EXPECT_EQ(rig_.devices.registry().size(), 1U);
+}
+
+// The name is all that the gateway goes by: rights, durable sessions, the thing.
+TEST_F(Provisioning, NobodyBecomesAUser) {
+  rig_.trail.users = {"meter-7"};
+  ASSERT_TRUE(issue("c", "t", claim_).ok());
+  EXPECT_EQ(provision("t", {{"SerialNumber", "7"}}, claim_).error, Errc::exists);
+  EXPECT_FALSE(rig_.devices.registry().has("meter-7"));
+  EXPECT_TRUE(provision("t", {{"SerialNumber", "8"}}, claim_).ok()) << "the token was not used up";
 }
 
 TEST_F(Provisioning, ADeviceIsNoClaimAndARevokedClaimIsNone) {
@@ -155,16 +193,24 @@ TEST_F(Provisioning, ADeviceIsNoClaimAndARevokedClaimIsNone) {
   EXPECT_TRUE(rig_.drop({"", "line-1", ""}).ok());
 }
 
-TEST_F(Provisioning, WhatWaitsIsBoundedForEachClaim) {
+// Whoever has the claim may ask for certificates, but not keep the fleet from being provisioned.
+TEST_F(Provisioning, WhatWaitsIsBoundedForEachClaimAndTheOldestGivesWay) {
   rig_.kernel.config["provisioning.max_pending"] = "3";
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(issue("c" + std::to_string(i), "t" + std::to_string(i), claim_).ok());
-  EXPECT_EQ(issue("c3", "t3", claim_).error, Errc::overloaded);
-  EXPECT_TRUE(issue("o", "o", add_claim("line-2", {"meters"})).ok()) << "another claim has room of its own";
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(issue("c" + std::to_string(i), "t" + std::to_string(i), claim_).ok());
+    rig_.now += kSecond;
+  }
+  ASSERT_TRUE(issue("o", "o", add_claim("line-2", {"meters"})).ok());
   EXPECT_EQ(issue("c0", "t0", claim_).error, Errc::exists);
-  ASSERT_TRUE(provision("t0", {{"SerialNumber", "1"}}, claim_).ok());
   EXPECT_TRUE(issue("c3", "t3", claim_).ok());
-  rig_.now += 60 * kSecond;
-  EXPECT_TRUE(issue("c4", "t4", claim_).ok()) << "those whose time is over are not counted";
+  EXPECT_EQ(rig_.machine.pending().size(), 4U) << "of the other claim none is gone";
+  rig_.restore();
+  EXPECT_EQ(provision("t0", {{"SerialNumber", "0"}}, claim_).error, Errc::unauthorised);
+  EXPECT_TRUE(provision("t1", {{"SerialNumber", "1"}}, claim_).ok());
+  rig_.kernel.config["provisioning.max_pending"] = "1";
+  EXPECT_TRUE(issue("c4", "t4", claim_).ok());
+  EXPECT_EQ(rig_.machine.pending().size(), 2U);
+  EXPECT_TRUE(provision("t4", {{"SerialNumber", "4"}}, claim_).ok());
 }
 
 TEST_F(Provisioning, ThingsLimitsHold) {

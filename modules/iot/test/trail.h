@@ -1,15 +1,18 @@
-// The machine of users as far as the broker needs it: it remembers what it was told for the audit trail. Test support.
+// The machine of users as far as the broker needs it: who there is, and what it was told for the audit trail. Test support.
 #pragma once
 
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernel/shard/audit_port.h"
 #include "kernel/shard/effects.h"
+#include "kernel/shard/users_port.h"
 
 namespace heptane::iot::test {
 
-class Trail final : public StateMachine, public AuditPort {
+class Trail final : public StateMachine, public AuditPort, public UsersPort {
  public:
   MachineId id() const override { return machine_ids::kAuth; }
   std::string_view name() const override { return "auth"; }
@@ -29,7 +32,10 @@ class Trail final : public StateMachine, public AuditPort {
     told.push_back(std::string(action) + ' ' + std::string(on) + ": " + std::string(detail));
   }
 
+  bool has_user(std::string_view name) const override { return users.contains(name); }
+
   std::vector<std::string> told;
+  std::set<std::string, std::less<>> users;
 };
 
 }  // namespace heptane::iot::test

@@ -46,6 +46,14 @@ std::string_view state_text(CredentialState state) {
   return state == CredentialState::inactive ? "inactive" : "active";
 }
 
+bool is_device_token(std::string_view password) {
+  if (!password.starts_with(kDeviceTokenPrefix)) return false;
+  const std::string_view digits = password.substr(kDeviceTokenPrefix.size());
+  return digits.size() == 2 * kDeviceTokenBytes && std::all_of(digits.begin(), digits.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
+
 std::string wrong_credential(const Credential& credential) {
   if (credential.hash.size() != kCredentialHashBytes) return "a credential is named by a SHA-256";
   if (credential.thing.empty() == credential.claim.empty()) return "a credential is a thing's or a claim's";

@@ -20,6 +20,8 @@ constexpr size_t kRoleBytesMax = 64;
 constexpr size_t kTemplatesOfClaimMax = 16;
 constexpr std::string_view kDeviceTokenPrefix = "hpd_";
 constexpr size_t kDeviceTokenBytes = 24;  // of chance, in hexadecimal behind the prefix
+// It looks like one: a user's password may begin so, too.
+bool is_device_token(std::string_view password);
 
 enum class CredentialKind : uint8_t { certificate = 1, token = 2 };
 enum class CredentialState : uint8_t { active = 1, inactive = 2, revoked = 3 };  // revoked: for ever
@@ -40,6 +42,8 @@ struct Credential {
   // What whoever proved it is called: the thing; of a claim a name that no thing and no user has.
   std::string holder() const { return is_claim() ? "claim/" + claim : thing; }
   bool counts(LogTime now) const { return state == CredentialState::active && (expires == 0 || now < expires); }
+  // Its thing is nobody else's. What an operator took back holds it until it is dropped; what is over does not.
+  bool holds(LogTime now) const { return state != CredentialState::active || counts(now); }
   bool operator==(const Credential&) const = default;
 };
 

@@ -266,17 +266,17 @@ class FleetQueryParser {
 
 Result<FleetQuery> FleetQuery::parse(std::string_view text) { return FleetQueryParser(text).run(); }
 
-bool FleetQuery::wants(uint32_t node, const Thing& thing, bool connected) const {
+bool FleetQuery::wants(uint32_t node, const Thing& thing, bool connected, size_t& steps) const {
   const Node& of = nodes_[node];
-  const auto holds = [&](uint32_t part) { return wants(part, thing, connected); };
+  const auto holds = [&](uint32_t part) { return wants(part, thing, connected, steps); };
   if (of.kind == Kind::all) return std::all_of(of.parts.begin(), of.parts.end(), holds);
   if (of.kind == Kind::any) return std::any_of(of.parts.begin(), of.parts.end(), holds);
   if (of.kind == Kind::none) return !holds(of.parts.front());
-  return term_wants(of, thing, connected);
+  return term_wants(of, thing, connected, steps);
 }
 
-bool FleetQuery::term_wants(const Node& term, const Thing& thing, bool connected) {
-  const auto wants = [&](const std::string& value) { return value_wants(term, value); };
+bool FleetQuery::term_wants(const Node& term, const Thing& thing, bool connected, size_t& steps) {
+  const auto wants = [&](const std::string& value) { return value_wants(term, value, steps); };
   switch (term.field) {
     case Field::name: return wants(thing.name);
     case Field::type: return !thing.type.empty() && wants(thing.type);
@@ -289,7 +289,10 @@ bool FleetQuery::term_wants(const Node& term, const Thing& thing, bool connected
   return found != thing.attributes.end() && wants(found->second);
 }
 
-bool FleetQuery::value_wants(const Node& term, std::string_view value) {
+bool FleetQuery::value_wants(const Node& term, std::string_view value, size_t& steps) {
+  const size_t star = term.kind == Kind::is && !term.quoted ? term.value.find('*') : std::string::npos;
+  const bool goes_back = star != std::string::npos && star + 1 < term.value.size();
+  steps += goes_back ? term.value.size() * value.size() : value.size();
   if (term.kind == Kind::is) return term.quoted ? value == term.value : matches_pattern(term.value, value);
   if (!is_number(value)) return false;
   const int order = compare_numbers(value, term.value);

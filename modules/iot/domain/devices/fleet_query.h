@@ -29,7 +29,12 @@ class FleetQuery {
   // Errc::invalid_argument; the message names the place.
   static Result<FleetQuery> parse(std::string_view text);
 
-  bool wants(const Thing& thing, bool connected) const { return wants(root_, thing, connected); }
+  bool wants(const Thing& thing, bool connected) const {
+    size_t steps = 0;
+    return wants(thing, connected, steps);
+  }
+  // Adds the bytes that it may have compared at most, a pattern's against a value's.
+  bool wants(const Thing& thing, bool connected, size_t& steps) const { return wants(root_, thing, connected, steps); }
 
  private:
   friend class FleetQueryParser;
@@ -45,9 +50,9 @@ class FleetQuery {
     std::string upper;
     std::vector<uint32_t> parts;
   };
-  bool wants(uint32_t node, const Thing& thing, bool connected) const;
-  static bool term_wants(const Node& term, const Thing& thing, bool connected);
-  static bool value_wants(const Node& term, std::string_view value);
+  bool wants(uint32_t node, const Thing& thing, bool connected, size_t& steps) const;
+  static bool term_wants(const Node& term, const Thing& thing, bool connected, size_t& steps);
+  static bool value_wants(const Node& term, std::string_view value, size_t& steps);
 
   std::vector<Node> nodes_;
   uint32_t root_ = 0;

@@ -1,5 +1,6 @@
 #include "modules/iot/gateway/http/credential_routes.h"
 
+#include <functional>
 #include <utility>
 
 #include "kernel/admin/answers.h"
@@ -27,6 +28,12 @@ Submission command_of(CommandType type, Buffer payload) {
   return streams::make_command(kProvisioningMachineId, type, std::move(payload));
 }
 
+// Not noted: whoever does not may go on with less.
+bool gives_roles(HttpExchange& exchange) {
+  const std::function<bool()> may = exchange.standing("auth", "*", Verb::admin);
+  return !may || may();
+}
+
 // A device with such a role may what the role says: whoever gives it must be one who gives roles.
 bool may_give(HttpExchange& exchange, const Credential& credential) {
   if (credential.roles.empty() || exchange.allowed("auth", "*", Verb::admin)) return true;
@@ -49,11 +56,13 @@ void add(HttpExchange& exchange, const RandomBytes& random) {
   if (!credential) return exchange.respond(error_response(credential.error()));
   std::string secret;
   if (credential->kind == CredentialKind::token) {
-    secret = std::string(kDeviceTokenPrefix) + crypto::hex(random(kDeviceTokenBytes));
+    const std::string chance = random(kDeviceTokenBytes);
+    if (chance.empty()) return exchange.respond(error_response({Errc::not_found, "the module iot is off", 0}));
+    secret = std::string(kDeviceTokenPrefix) + crypto::hex(chance);
     credential->hash = crypto::digest(crypto::Hash::sha256, secret);
   }
   if (!may_give(exchange, *credential)) return;
-  exchange.submit(command_of(kAddCredential, encode(*credential)),
+  exchange.submit(command_of(gives_roles(exchange) ? kAddAnyCredential : kAddCredential, encode(*credential)),
                   [credential = *credential, secret](HttpExchange& answered, const Reply& reply) {
                     if (!reply.ok()) return answered.respond(refusal_response(reply));
                     respond_added(answered, credential, secret, reply);
@@ -82,17 +91,32 @@ HttpResponse done(const std::string& hash, std::optional<CredentialState> state,
   return HttpResponse::json(200, out.take());
 }
 
-void change(HttpExchange& exchange) {
-  const auto name = name_of(exchange);
-  if (!name) return;
-  const auto change = credential_change_of_json(std::move(exchange.request().body), *name);
-  if (!change) return exchange.respond(error_response(change.error()));
-  exchange.submit(command_of(kChangeCredential, encode(*change)), [](HttpExchange& answered, const Reply& reply) {
+void submit_change(HttpExchange& exchange, const ChangeCredential& change) {
+  exchange.submit(command_of(kChangeCredential, encode(change)), [](HttpExchange& answered, const Reply& reply) {
     if (!reply.ok()) return answered.respond(refusal_response(reply));
     const auto row = decode_credential_row(reply.payload.view());
     if (!row) return answered.respond(error_response({Errc::corrupt, "a credential is cut off", 0}));
     answered.respond(done(row->credential.hash, row->credential.state, reply));
   });
+}
+
+// Roles of a credential stay: those that it has now are those that it would count with.
+void change(HttpExchange& exchange) {
+  const auto name = name_of(exchange);
+  if (!name) return;
+  const auto change = credential_change_of_json(std::move(exchange.request().body), *name);
+  if (!change) return exchange.respond(error_response(change.error()));
+  if (!change->lets_in() || gives_roles(exchange)) return submit_change(exchange, *change);
+  exchange.query({kProvisioningMachineId, kQueryCredentials, Buffer::copy_of(name->thing), {}},
+                 [change = *change](HttpExchange& found, const Reply& reply) {
+                   if (!reply.ok()) return found.respond(refusal_response(reply));
+                   const auto rows = decode_credential_rows(reply.payload.view());
+                   if (!rows)
+                     return found.respond(error_response({Errc::corrupt, "a list of credentials is cut off", 0}));
+                   for (const CredentialRow& row : *rows)
+                     if (row.credential.hash == change.name.hash && !may_give(found, row.credential)) return;
+                   submit_change(found, change);
+                 });
 }
 
 void drop(HttpExchange& exchange) {
@@ -164,7 +188,8 @@ http::RouteDoc add_doc() {
       {},
       {{kNew}},
       {{201, "it counts, synced", {{kAdded}}},
-       {404, "there is no such device", {{kError}}},
+       {403, "a user is called as the device is: this needs `admin` on `auth:*`", {{kError}}},
+       {404, "there is no such device; of a token: the module iot is off", {{kError}}},
        {409, "this certificate is somebody's already", {{kError}}}}};
 }
 
@@ -172,7 +197,8 @@ http::RouteDoc change_doc() {
   return {
       "Change a credential",
       "What is revoked stays revoked. Connections that a credential proved end with 0x98 when it is inactive, revoked "
-      "or over. `devices.credential.change` in the audit trail.",
+      "or over. To make one with roles active or to change its end needs `admin` on `auth:*`. "
+      "`devices.credential.change` in the audit trail.",
       {},
       {{kChange}},
       {{200, "changed and synced", {{kDone}}},

@@ -8,7 +8,7 @@
 
 namespace heptane::iot::devices {
 
-// So many bytes of chance.
+// So many bytes of chance; none while the module is off.
 using RandomBytes = std::function<std::string(size_t count)>;
 
 void add_credential_routes(http::HttpRouter& router, RandomBytes random);

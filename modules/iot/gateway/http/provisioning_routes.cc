@@ -130,6 +130,7 @@ Result<Credential> claim_of_json(std::string text) {
 void add_claim(HttpExchange& exchange) {
   const Result<Credential> claim = claim_of_json(std::move(exchange.request().body));
   if (!claim) return exchange.respond(error_response(claim.error()));
+  if (!may_give(exchange, true)) return;  // its templates may get roles later
   exchange.submit(command_of(kAddCredential, encode(*claim)),
                   [name = claim->claim](HttpExchange& answered, const Reply& reply) {
                     if (!reply.ok()) return answered.respond(refusal_response(reply));
@@ -141,6 +142,7 @@ void change_claim(HttpExchange& exchange) {
   const std::string name(exchange.request().param("name"));
   const auto change = credential_change_of_json(std::move(exchange.request().body), {"", name, ""});
   if (!change) return exchange.respond(error_response(change.error()));
+  if (!may_give(exchange, change->lets_in())) return;
   exchange.submit(command_of(kChangeCredential, encode(*change)), [name](HttpExchange& answered, const Reply& reply) {
     if (!reply.ok()) return answered.respond(refusal_response(reply));
     answered.respond(done(200, name, reply));
@@ -280,7 +282,8 @@ void add_claim_routes(http::HttpRouter& router) {
   router.add(Method::post, "/api/v1/provisioning/claims", add_claim,
              {.needs = needs(Verb::write),
               .doc = {"Add a claim",
-                      "By its certificate's SHA-256, or as PEM, of which the SHA-256 alone is kept. "
+                      "By its certificate's SHA-256, or as PEM, of which the SHA-256 alone is kept. Needs `admin` on "
+                      "`auth:*` as well: devices that come of it get its templates' roles. "
                       "`devices.credential.add` in the audit trail.",
                       {},
                       {{kClaim}},
@@ -290,6 +293,7 @@ void add_claim_routes(http::HttpRouter& router) {
              {.needs = needs(Verb::write),
               .doc = {"Change a claim",
                       "What is revoked stays revoked; its connections end with 0x98, devices that it provisioned stay. "
+                      "To make it active or to change its end needs `admin` on `auth:*` as well. "
                       "`devices.credential.change` in the audit trail.",
                       {},
                       {{kClaimChange}},

@@ -84,10 +84,10 @@ void MqttSession::ask_for_certificate(std::string_view payload) {
   signing->serial = broker_.desk().chance(crypto::kSerialBytes);
   signing->now_s = context_->utc_ns() / kNsPerSecond;
   signing->lifetime_s = broker_.desk().certificate_s();
-  if (!broker_.desk().begin_signing()) return end_claim(Errc::overloaded, "too many certificates are being signed");
+  signing->room = broker_.desk().begin_signing();
+  if (!signing->room) return end_claim(Errc::overloaded, "too many certificates are being signed");
   request.signing = signing;
   if (context_->work(ClaimRequest::kWork, [signing] { signing->run(); })) return;
-  broker_.desk().end_signing();
   request.signing.reset();
   end_claim(Errc::overloaded, "too many certificates are being signed");
 }
@@ -101,7 +101,6 @@ void ClaimSigning::run() {
 void MqttSession::take_signed() {
   ClaimRequest& request = *claim_request_;
   const std::shared_ptr<ClaimSigning> signing = std::move(request.signing);
-  broker_.desk().end_signing();
   if (!in_force()) return revoke();
   if (!signing->issued) {
     const bool theirs = signing->issued.error().code == Errc::invalid_argument;

@@ -130,7 +130,7 @@ Fault MqttSession::authenticate(const Connect& packet, const Frame& frame) {
   const std::vector<std::string_view> mechanisms = authenticator->mechanisms(peer);
   if (std::find(mechanisms.begin(), mechanisms.end(), "PLAIN") == mechanisms.end())
     return {Reason::not_authorised, "passwords are not taken without TLS"};
-  if (packet.password && packet.password->starts_with(devices::kDeviceTokenPrefix)) return ask_by_token(packet, frame);
+  if (packet.password && devices::is_device_token(*packet.password)) return ask_by_token(packet, frame);
   return prove(packet, frame);
 }
 

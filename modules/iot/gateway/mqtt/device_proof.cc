@@ -12,6 +12,7 @@ namespace heptane::iot::mqtt {
 namespace {
 
 constexpr Fault kUnknown{Reason::not_authorised, "a client must say who it is"};
+constexpr int64_t kLookAtEndNs = int64_t{3'600} * 1'000'000'000;
 constexpr Fault kWrongToken{Reason::bad_user_or_password, "authentication failed"};
 
 }  // namespace
@@ -67,10 +68,23 @@ void MqttSession::take_device(const Reply& reply) {
   if (!closed_ && framed_ && flush_timer_ == 0) flush_timer_ = context_->arm(0);
 }
 
+// A timer knows nothing of a clock that is set: it looks again now and then.
 void MqttSession::arm_expiry() {
   if (device_->expiry != 0) context_->cancel(std::exchange(device_->expiry, 0));
   const LogTime expires = device_->row.credential.expires;
-  if (expires != 0) device_->expiry = context_->arm(std::max<int64_t>(0, expires - context_->utc_ns()));
+  if (expires == 0) return;
+  device_->expiry = context_->arm(std::clamp<int64_t>(expires - context_->utc_ns(), 0, kLookAtEndNs));
+}
+
+bool MqttSession::credential_is_over() const {
+  const LogTime expires = device_ ? device_->row.credential.expires : 0;
+  return expires != 0 && context_->utc_ns() >= expires;
+}
+
+void MqttSession::take_expiry() {
+  device_->expiry = 0;
+  if (credential_is_over()) return credential_gone();
+  arm_expiry();
 }
 
 void MqttSession::credential_changed(const devices::CredentialRow& row) {

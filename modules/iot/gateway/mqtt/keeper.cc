@@ -19,7 +19,7 @@ Buffer numbers(std::initializer_list<uint64_t> values) {
 
 bool is_query(Keeper::Kind kind) {
   return kind == Keeper::Kind::find || kind == Keeper::Kind::counts || kind == Keeper::Kind::wills ||
-         kind == Keeper::Kind::group || kind == Keeper::Kind::will_facts;
+         kind == Keeper::Kind::group || kind == Keeper::Kind::will_facts || kind == Keeper::Kind::will_credentials;
 }
 
 bool is_loss(Settlement kind) {
@@ -44,8 +44,8 @@ std::set<std::pair<uint64_t, uint64_t>> kept_of(const Reply& settled) {
 bool must_be_taken(Keeper::Kind kind) {
   return kind == Keeper::Kind::close || kind == Keeper::Kind::settle || kind == Keeper::Kind::boot ||
          kind == Keeper::Kind::end_connections || kind == Keeper::Kind::will || kind == Keeper::Kind::counts ||
-         kind == Keeper::Kind::wills || kind == Keeper::Kind::will_facts || kind == Keeper::Kind::group ||
-         kind == Keeper::Kind::walked;
+         kind == Keeper::Kind::wills || kind == Keeper::Kind::will_facts || kind == Keeper::Kind::will_credentials ||
+         kind == Keeper::Kind::group || kind == Keeper::Kind::walked;
 }
 
 }  // namespace
@@ -192,7 +192,7 @@ void Keeper::stop() {
 bool Keeper::submit(const Ask& ask) {
   if (is_query(ask.kind)) {
     QueryRequest query;
-    query.machine = kBrokerMachineId;
+    query.machine = ask.kind == Kind::will_credentials ? devices::kProvisioningMachineId : kBrokerMachineId;
     query.type = ask.type;
     query.payload = ask.payload;
     return context_->query(last_request_ + 1, std::move(query));
@@ -243,6 +243,7 @@ void Keeper::answer(Ask& ask, const Reply& reply) {
       return ask_wills(0);
     case Kind::wills: return take_wills(reply);
     case Kind::will_facts: return take_will_facts(ask, reply);
+    case Kind::will_credentials: return take_credentials(ask, reply);
     case Kind::open: return take_opened(ask, reply);
     case Kind::settle: return tell_settled(ask, reply);
     case Kind::will:
@@ -388,7 +389,38 @@ void Keeper::take_will_facts(const Ask& ask, const Reply& reply) {
   const auto will = reply.ok() ? decode_will_facts(reply.payload.view()) : std::nullopt;
   if (!will) return ask_again(session, epoch, kAskAgainNs);
   const bool can_drop = reply.numbers[0] != 0;
-  ask_for_will(session, epoch, can_drop && !may_publish(*will));
+  const bool drops = can_drop && !may_publish(*will);
+  if (!drops || !broker_.devices().any()) return ask_for_will(session, epoch, drops);
+  ask_for_credentials({session, epoch, std::string(will->owner), std::string(will->client), std::string(will->topic)});
+}
+
+// The owner is no user, or not one who may: it may be a device.
+void Keeper::ask_for_credentials(OwnedWill due) {
+  Ask made;
+  made.kind = Kind::will_credentials;
+  made.type = devices::kQueryCredentials;
+  made.payload = Buffer::copy_of(due.owner);
+  made.due = std::make_shared<const OwnedWill>(std::move(due));
+  ask(std::move(made));
+}
+
+void Keeper::take_credentials(const Ask& ask, const Reply& reply) {
+  const OwnedWill& due = *ask.due;
+  const auto rows = reply.ok() ? devices::decode_credential_rows(reply.payload.view()) : std::nullopt;
+  if (!rows) return ask_again(due.session, due.epoch, kAskAgainNs);
+  ask_for_will(due.session, due.epoch, !device_may_publish(due, *rows));
+}
+
+// The session is the device's, whichever of its credentials proves it.
+bool Keeper::device_may_publish(const OwnedWill& due, const std::vector<devices::CredentialRow>& rows) const {
+  auth::Rules* rules = broker_.options().rules;
+  if (rules == nullptr) return false;
+  return std::any_of(rows.begin(), rows.end(), [&](const devices::CredentialRow& row) {
+    if (!row.credential.counts(context_->utc_ns())) return false;
+    const auth::Identity device{row.principal(), row.credential.holder(), {}};
+    const HeldRights held = broker_.rights().hold(*rules, device, due.client, &row.credential.roles);
+    return held.rights->may(auth::Verb::write, due.topic);
+  });
 }
 
 // Unless its client is back, and has another one.

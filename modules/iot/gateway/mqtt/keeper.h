@@ -1,7 +1,8 @@
 // The broker's way to the sessions that outlive their connections (machine/session_api.h). What connections ask of them goes to
 // the shard in the order in which it was asked, behind what was published before; acknowledgements go along lazily, all
 // connections' in one command each kLazyNs or when kLazyMax have come together. Wills that are due later are published when
-// their time has come, whatever has become of the client; dropped where its user may not publish there any more.
+// their time has come, whatever has become of the client; dropped where its user, or its device by any credential that counts, may not
+// publish there any more.
 //
 // At its start, where there are sessions, it tells the machine that the last run's connections are over; until that is
 // answered what is asked waits. Bounds: a connection has at most one request under way and leaves one behind. The I/O thread's.
@@ -9,12 +10,14 @@
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "kernel/net/session.h"
+#include "modules/iot/machine/provisioning/credential_api.h"
 #include "modules/iot/machine/session_api.h"
 #include "modules/iot/machine/shared_groups.h"
 
@@ -37,6 +40,7 @@ class Keeper {
     settle,
     will,
     will_facts,
+    will_credentials,
     boot,
     end_connections,
     counts,
@@ -44,6 +48,14 @@ class Keeper {
     group,
     assign,
     walked
+  };
+  // A will whose owner is asked for.
+  struct OwnedWill {
+    uint64_t session = 0;
+    uint64_t epoch = 0;
+    std::string owner;
+    std::string client;
+    std::string topic;
   };
   // What a connection asks. The answer comes to Subscriber::kept_answer; a connection's that is gone by then is closed again.
   struct Ask {
@@ -55,6 +67,7 @@ class Keeper {
     std::vector<std::pair<SessionId, Settled>> waiting{};  // of settlements that somebody waits for
     std::vector<uint64_t> returns{};                       // of settlements: groups that get something back
     uint64_t key = 0;                                      // of a group's outbox, of a batch of choices
+    std::shared_ptr<const OwnedWill> due{};                // of a device's credentials
   };
 
   explicit Keeper(Broker& broker) : broker_(broker) {}
@@ -112,6 +125,9 @@ class Keeper {
   void ask_again(uint64_t session, uint64_t epoch, int64_t delay_ns);
   void take_will_facts(const Ask& ask, const Reply& reply);
   bool may_publish(const WillFacts& will) const;
+  void ask_for_credentials(OwnedWill due);
+  void take_credentials(const Ask& ask, const Reply& reply);
+  bool device_may_publish(const OwnedWill& due, const std::vector<devices::CredentialRow>& rows) const;
   bool deliver_will(const Reply& reply);
   void take_will(const Ask& ask, const Reply& reply);
   void take_opened(const Ask& ask, const Reply& reply);

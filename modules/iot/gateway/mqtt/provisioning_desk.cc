@@ -12,10 +12,10 @@ bool ProvisioningDesk::may_ask(uint32_t claim, int64_t now_ns) {
   return true;
 }
 
-bool ProvisioningDesk::begin_signing() {
-  if (signing_ >= kSigningMax) return false;
-  ++signing_;
-  return true;
+std::shared_ptr<void> ProvisioningDesk::begin_signing() {
+  if (*signing_ >= kSigningMax) return nullptr;
+  ++*signing_;
+  return {signing_.get(), [count = signing_](void*) { --*count; }};
 }
 
 }  // namespace heptane::iot::mqtt

@@ -3,6 +3,7 @@
 // server. The I/O thread's.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -26,9 +27,9 @@ class ProvisioningDesk {
 
   // One more request of the claim, by its number. False: it was too many in this minute.
   bool may_ask(uint32_t claim, int64_t now_ns);
-  // One more is being signed, until it is done. False: there is no room.
-  bool begin_signing();
-  void end_signing() { --signing_; }
+  // Room for one more to be signed, as long as somebody holds it: whoever works on it, too, when its connection is gone. Null: there is
+  // none.
+  std::shared_ptr<void> begin_signing();
 
  private:
   static constexpr int64_t kDaySeconds = 24 * 3'600;
@@ -41,7 +42,8 @@ class ProvisioningDesk {
 
   const MqttOptions& options_;
   std::map<uint32_t, Asked> asked_;
-  size_t signing_ = 0;
+  // Workers let go of it.
+  const std::shared_ptr<std::atomic<size_t>> signing_ = std::make_shared<std::atomic<size_t>>(0);
 };
 
 }  // namespace heptane::iot::mqtt

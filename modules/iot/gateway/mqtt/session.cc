@@ -134,10 +134,7 @@ void MqttSession::on_timer(net::SessionTimerId timer, net::SessionContext&) {
   if (closed_) return;
   if (kept_ && kept_->take_timer(timer)) return check_kept();
   if (proving() && greeting_->proof && timer == greeting_->here) return prove_here();
-  if (device_ && timer == device_->expiry) {
-    device_->expiry = 0;
-    return credential_gone();
-  }
+  if (device_ && timer == device_->expiry) return take_expiry();
   if (read_again_ && timer == read_again_->timer) {
     read_again_->timer = 0;
     if (walks_.empty()) read_again_.reset();
@@ -237,7 +234,7 @@ void MqttSession::pump_kept() {
 bool MqttSession::in_force() {
   const auth::Authenticator* authenticator = broker_.options().authenticator;
   if (authenticator == nullptr || own_) return true;
-  if (revoked_ || (!device_ && !authenticator->in_force(identity_))) return false;
+  if (revoked_ || credential_is_over() || (!device_ && !authenticator->in_force(identity_))) return false;
   const auto* roles = device_roles();
   if (!rights_ || !broker_.rights().renew(*broker_.options().rules, identity_, client_id_, *rights_, roles))
     return true;
@@ -332,7 +329,6 @@ void MqttSession::leave(bool with_will) {
   subscriptions_.clear();
   broker_.leave(*this);
   if (device_) broker_.devices().remove(identity_.name, context_->id());
-  if (claim_request_ && claim_request_->signing) broker_.desk().end_signing();
   claim_request_.reset();
   if (const ClientNumbers* numbers = outbox_.known_numbers())
     broker_.rates().put(identity_.name, client_id_, numbers->rate, context_->monotonic_ns());
@@ -382,7 +378,10 @@ void MqttSession::kept_answer(Keeper::Kind kind, const Reply& reply) {
   if (kind == Keeper::Kind::change) return take_changed(reply);
   if (kind == Keeper::Kind::open) return take_opened(reply);
   if (reply.numbers[0] != 0) return open_kept();
-  begin_volatile();
+  if (in_force()) return begin_volatile();
+  will_.reset();
+  refuse_connect(ConnectStage::known, version_,
+                 {Reason::not_authorised, "what proved who it is does not count any more"});
 }
 
 void MqttSession::settled(const Settled& settled) {

@@ -54,6 +54,7 @@ struct DeviceProof {
 };
 // A certificate that is being signed, on a worker: nobody else looks at it meanwhile.
 struct ClaimSigning {
+  std::shared_ptr<void> room;  // of those that are being signed
   std::shared_ptr<const crypto::CertificateAuthority> authority;
   std::string request;
   std::string serial;
@@ -200,6 +201,8 @@ class MqttSession final : public net::Session, public Subscriber {
   Fault ask_device(devices::CredentialKind kind, const std::string& hash, const Frame& frame);
   void take_device(const Reply& reply);
   void arm_expiry();
+  void take_expiry();
+  bool credential_is_over() const;
   const devices::Credential::Names* device_roles() const { return device_ ? &device_->row.credential.roles : nullptr; }
 
   // claim_requests.cc

@@ -45,7 +45,8 @@ constexpr size_t kCreateBytesMax = size_t{512} << 10;
 constexpr size_t kConnectionsMax = 256;  // in one command
 constexpr size_t kRowsMax = 1'000;       // of one page
 constexpr size_t kRowBytesMax = size_t{256} << 10;
-constexpr size_t kVisitsMax = 4'096;  // of one page, and so many bytes of things, whether they are wanted or not
+constexpr size_t kVisitsMax =
+    4'096;  // of one page, and so many bytes of things and steps of its query, whether they are wanted or not
 constexpr size_t kVisitBytesMax = size_t{256} << 10;
 
 // Logged configuration, decimal numbers.

@@ -132,7 +132,7 @@ void Registry::page(const ThingsQuery& query, Reply& reply) const {
     last = at->first;
     const ThingRow row = row_of(at->second);
     if (!query.wants(row.thing, row.presence.connected)) continue;
-    if (asked && !asked->wants(row.thing, row.presence.connected)) continue;
+    if (asked && !asked->wants(row.thing, row.presence.connected, visited_bytes)) continue;
     append_row(rows, row);
     ++count;
   }

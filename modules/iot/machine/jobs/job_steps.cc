@@ -70,14 +70,15 @@ void JobsMachine::find_of_group(Job& job, const Now& now) {
   query.after = job.found_upto;
   query.limit = kFoundEach;
   const std::string& group = job.row.plan.groups[job.groups_found];
-  const Fleet* fleet = now.effects.port<FleetsMachine>(kFleetsMachineId).find(group);
-  if (fleet != nullptr)
-    query.query = fleet->query;
+  const auto fleet = job.fleets.find(group);
+  if (fleet != job.fleets.end())
+    query.query = fleet->second;
   else
     query.group = group;
   Reply reply;
   now.effects.port<DevicesMachine>(kDevicesMachineId).registry().page(query, reply);
-  const auto page = decode_things_page(reply.payload.view());
+  const auto page = reply.ok() ? decode_things_page(reply.payload.view()) : std::nullopt;
+  if (!page) return stop(job, "its targets cannot be looked up", false, now);
   for (const ThingRow& row : page->rows) add_target(job, row.thing.name, row.created);
   job.found_upto = page->last;
   if (reply.numbers[1] != 0) return;

@@ -3,12 +3,14 @@
 #include <algorithm>
 
 #include "kernel/base/assert.h"
+#include "modules/iot/domain/devices/fleet_query.h"
 #include "modules/iot/domain/devices/thing.h"
 
 namespace heptane::iot::devices {
 
 namespace {
 
+constexpr size_t kFleetBytes = 128;                      // of the map's node and what strings take beside their bytes
 constexpr size_t kStoredLimitBytes = size_t{512} << 10;  // of a job, beyond what it can be
 
 void append_job(ByteWriter& out, const Job& job) {
@@ -22,6 +24,25 @@ void append_job(ByteWriter& out, const Job& job) {
   append_text(out, job.released_upto);
   out.u8(job.sweeping ? 1 : 0);
   append_text(out, job.swept_upto);
+  if (job.fleets.empty()) return;  // as before there were fleets
+  out.u8(static_cast<uint8_t>(job.fleets.size()));
+  for (const auto& [name, query] : job.fleets) {
+    append_text(out, name);
+    append_text(out, query);
+  }
+}
+
+// Names come in order.
+FleetQueries read_fleets(ByteReader& in) {
+  FleetQueries fleets;
+  const uint8_t count = in.u8();
+  if (count == 0 || count > kTargetGroupsMax) in.fail();
+  for (uint8_t i = 0; i < count && !in.failed(); ++i) {
+    const std::string_view name = read_text(in, kNameLimitBytes);
+    if (!fleets.empty() && name <= fleets.rbegin()->first) in.fail();
+    fleets.emplace_hint(fleets.end(), name, read_text(in, kQueryBytesMax));
+  }
+  return fleets;
 }
 
 Job read_job(ByteReader& in) {
@@ -36,6 +57,7 @@ Job read_job(ByteReader& in) {
   job.released_upto = read_text(in, kNameLimitBytes);
   job.sweeping = in.u8() != 0;
   job.swept_upto = read_text(in, kNameLimitBytes);
+  if (in.remaining() > 0) job.fleets = read_fleets(in);
   return job;
 }
 
@@ -46,6 +68,7 @@ size_t Jobs::bytes_of(const Job& job) {
   size_t names = 0;
   for (const std::string& name : plan.things) names += sizeof(std::string) + name.size();
   for (const std::string& name : plan.groups) names += sizeof(std::string) + name.size();
+  for (const auto& [name, query] : job.fleets) names += kFleetBytes + name.size() + query.size();
   return kJobBytes + 2 * plan.id.size() + plan.description.size() + plan.document.size() + names;
 }
 
@@ -67,10 +90,11 @@ Job* Jobs::find(std::string_view id) {
 
 const Job* Jobs::find(std::string_view id) const { return const_cast<Jobs*>(this)->find(id); }
 
-Job& Jobs::add(const JobPlan& plan, LogTime now) {
+Job& Jobs::add(const JobPlan& plan, FleetQueries fleets, LogTime now) {
   Job& job = jobs_[++last_job_];
   job.number = last_job_;
   job.row.plan = plan;
+  job.fleets = std::move(fleets);
   job.row.created = job.row.updated = now;
   ids_.emplace(plan.id, job.number);
   bytes_ += bytes_of(job);

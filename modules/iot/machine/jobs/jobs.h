@@ -18,9 +18,13 @@
 
 namespace heptane::iot::devices {
 
+// Queries of fleets, by their names.
+using FleetQueries = std::map<std::string, std::string, std::less<>>;
+
 struct Job {
   uint64_t number = 0;  // in the order in which they were made; never used again
   JobRow row;
+  FleetQueries fleets;       // of its groups those that were fleets when it was made, as they were then
   TimerId step = 0;          // of its next slice of work; 0: it waits for its executions, or for nothing
   LogTime next_release = 0;  // its rate lets no more things have it before
   // How far the targets are found: things by name, then group after group over the registry.
@@ -49,7 +53,7 @@ class Jobs {
   const Job* find(std::string_view id) const;
   Job* find(uint64_t number);
   const Job* find(uint64_t number) const { return const_cast<Jobs*>(this)->find(number); }
-  Job& add(const JobPlan& plan, LogTime now);
+  Job& add(const JobPlan& plan, FleetQueries fleets, LogTime now);
   // One without executions.
   void erase(const Job& job);
 

@@ -31,6 +31,13 @@ std::string missing_target(const JobPlan& plan, const Registry& registry, const 
   return {};
 }
 
+FleetQueries queries_of(const JobPlan& plan, const FleetsMachine& fleets) {
+  FleetQueries queries;
+  for (const std::string& group : plan.groups)
+    if (const Fleet* fleet = fleets.find(group)) queries.emplace(group, fleet->query);
+  return queries;
+}
+
 bool reference_blob(const std::string& blob, Effects& effects) {
   const auto digest = blobs::parse_digest(blob);
   return digest && effects.port<blobs::BlobsMachine>(machine_ids::kBlobs).reference(*digest);
@@ -114,7 +121,7 @@ void JobsMachine::apply_create(const Command& command, Effects& effects) {
     return effects.refuse(Errc::not_found, 0, "there is no blob " + plan->blob);
   if (!begin(command.sequence, effects)) return release_blob(plan->blob, effects);
   const JobPlace before = place(effects);
-  Job& job = jobs_.add(*plan, command.time);
+  Job& job = jobs_.add(*plan, queries_of(*plan, fleets), command.time);
   work_at(job, command.time, {command.time, effects});
   audit(command, "jobs.create", plan->id, "", effects);
   reply(effects, before, 0);

@@ -19,11 +19,12 @@ constexpr MachineId kProvisioningMachineId = machine_ids::kFirstModule + 8;
 
 enum ProvisioningCommand : CommandType {
   kAddCredential = 1,     // payload: a Credential; reply numbers: its number. Refused: not_found (the thing), exists,
-                          // overloaded, invalid_argument
+                          // unauthorised (a user is called as the thing is), overloaded, invalid_argument
   kChangeCredential = 2,  // payload ChangeCredential; reply payload: the CredentialRow. Refused: not_found, refused (it
                           // is revoked)
   kDropCredential = 3,    // payload: a CredentialName; reply numbers: its number. Refused: not_found, refused (it is
                           // not revoked and has not expired)
+  kAddAnyCredential = 8,  // as kAddCredential, by one who gives roles: of a thing, too, that is called as a user is
 };
 
 enum ProvisioningQuery : uint16_t {
@@ -49,6 +50,8 @@ struct ChangeCredential {
   CredentialName name;
   std::optional<CredentialState> state;
   std::optional<LogTime> expires;  // 0: never
+  // It may count by this, who did not before.
+  bool lets_in() const { return state.value_or(CredentialState::active) == CredentialState::active; }
 };
 Buffer encode(const ChangeCredential& change);
 std::optional<ChangeCredential> decode_change_credential(Bytes payload);

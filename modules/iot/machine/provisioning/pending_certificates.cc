@@ -1,6 +1,7 @@
 #include "modules/iot/machine/provisioning/pending_certificates.h"
 
 #include <iterator>
+#include <vector>
 
 #include "kernel/base/assert.h"
 #include "modules/iot/domain/devices/credential.h"
@@ -12,17 +13,22 @@ const PendingCertificate* PendingCertificates::find(std::string_view token_hash,
   return found == by_token_.end() || found->second.expires <= now ? nullptr : &found->second;
 }
 
-size_t PendingCertificates::count_of(uint32_t claim, LogTime now) const {
+void PendingCertificates::make_room(uint32_t claim, size_t most, LogTime now) {
   const auto found = of_claims_.find(claim);
-  if (found == of_claims_.end()) return 0;
-  return static_cast<size_t>(std::distance(found->second.upper_bound(now), found->second.end()));
+  if (found == of_claims_.end()) return;
+  const auto first = found->second.lower_bound({now + 1, ""});
+  const auto count = static_cast<size_t>(std::distance(first, found->second.end()));
+  if (count < most) return;
+  std::vector<std::string> oldest;
+  for (auto at = first; oldest.size() <= count - most; ++at) oldest.push_back(at->second);
+  for (const std::string& token : oldest) remove(token);
 }
 
 void PendingCertificates::add(const std::string& token_hash, const PendingCertificate& pending) {
   const bool added = by_token_.emplace(token_hash, pending).second;
   HEPTANE_ASSERT(added, "a token is there once");
   by_expiry_.emplace(pending.expires, token_hash);
-  of_claims_[pending.claim].insert(pending.expires);
+  of_claims_[pending.claim].emplace(pending.expires, token_hash);
 }
 
 void PendingCertificates::remove(std::string_view token_hash) {
@@ -30,7 +36,7 @@ void PendingCertificates::remove(std::string_view token_hash) {
   HEPTANE_ASSERT(found != by_token_.end(), "what is removed is there");
   by_expiry_.erase({found->second.expires, found->first});
   const auto of_claim = of_claims_.find(found->second.claim);
-  of_claim->second.erase(of_claim->second.find(found->second.expires));
+  of_claim->second.erase({found->second.expires, found->first});
   if (of_claim->second.empty()) of_claims_.erase(of_claim);
   by_token_.erase(found);
 }

@@ -1,7 +1,8 @@
 // Certificates that claims got and that are nobody's yet, by the hash of the token that says whose they become. State of the provisioning
 // machine; the shard thread's.
 //
-// Invariant: a token is good once, until its time is over, for the claim that got it. Those that are over go when others come.
+// Invariant: a token is good once, until its time is over, for the claim that got it. Those that are over go when others come; where a
+// claim has too many, its oldest.
 #pragma once
 
 #include <map>
@@ -26,8 +27,8 @@ class PendingCertificates {
  public:
   // Null: there is none whose time is not over.
   const PendingCertificate* find(std::string_view token_hash, LogTime now) const;
-  // Of the claim, whose time is not over.
-  size_t count_of(uint32_t claim, LogTime now) const;
+  // There are fewer of the claim then, whose time is not over: the oldest are gone.
+  void make_room(uint32_t claim, size_t most, LogTime now);
   // Of a token that is not there.
   void add(const std::string& token_hash, const PendingCertificate& pending);
   bool has(std::string_view token_hash) const { return by_token_.find(token_hash) != by_token_.end(); }
@@ -47,7 +48,7 @@ class PendingCertificates {
 
   std::map<std::string, PendingCertificate, std::less<>> by_token_;
   std::set<std::pair<LogTime, std::string>> by_expiry_;
-  std::map<uint32_t, std::multiset<LogTime>> of_claims_;  // when each is over
+  std::map<uint32_t, std::set<std::pair<LogTime, std::string>>> of_claims_;  // when each is over, and its token
 };
 
 }  // namespace heptane::iot::devices

@@ -13,11 +13,11 @@ enum TemplateCommand : CommandType {
                       // overloaded
   kDropTemplate = 5,  // payload: its name. Refused: not_found
   kIssueCertificate =
-      6,           // payload IssueCertificate, by a claim. Refused: unauthorised (no claim), overloaded (too many
-                   // of the claim's certificates wait), exists
+      6,           // payload IssueCertificate, by a claim. Refused: unauthorised (no claim), exists. Where too many of
+                   // the claim's certificates wait, the oldest is nobody's any more
   kProvision = 7,  // payload ProvisionThing, by a claim. Reply payload: a Provisioned. Refused: unauthorised (the
                    // token), not_found (the template, or a thing that must be registered), invalid_argument,
-                   // exists (the thing), overloaded
+                   // exists (the thing, a user of its name, the certificate is somebody's), overloaded
 };
 
 enum TemplateQuery : uint16_t {

@@ -75,15 +75,14 @@ void ProvisioningMachine::apply_issue(const Command& command, Effects& effects) 
   if (claim == nullptr) return effects.refuse(Errc::unauthorised, 0, "a claim asks for certificates");
   if (pending_.has(issue->token_hash) || credentials_.by_hash(issue->hash) != nullptr)
     return effects.refuse(Errc::exists, 0, "this certificate or token is there already");
-  if (pending_.count_of(claim->number, command.time) >= pending_max(effects))
-    return effects.refuse(Errc::overloaded, 0, "too many certificates of this claim wait for their things");
   pending_.sweep(command.time);
+  pending_.make_room(claim->number, pending_max(effects), command.time);
   pending_.add(issue->token_hash,
                {issue->hash, claim->number, command.time + issue->lifetime, issue->certificate_ends});
   effects.reply(0);
 }
 
-// Nobody gets a thing that somebody has.
+// Nobody gets a thing that somebody has, nor one that was taken away from somebody, until an operator lets it go.
 std::optional<Error> ProvisioningMachine::judge(const ProvisioningTemplate& by, const Thing& thing,
                                                 const Registry& registry, LogTime now) const {
   const bool there = registry.has(thing.name);
@@ -92,8 +91,8 @@ std::optional<Error> ProvisioningMachine::judge(const ProvisioningTemplate& by, 
   if (!there && by.things == TemplateThings::registered)
     return Error{Errc::not_found, "there is no thing " + thing.name + ": it must be registered before", 0};
   const auto held = credentials_.of_thing(thing.name);
-  if (std::any_of(held.begin(), held.end(), [now](const CredentialRow* row) { return row->credential.counts(now); }))
-    return Error{Errc::exists, "the thing " + thing.name + " has a credential that counts: revoke it first", 0};
+  if (std::any_of(held.begin(), held.end(), [now](const CredentialRow* row) { return row->credential.holds(now); }))
+    return Error{Errc::exists, "the thing " + thing.name + " has a credential: revoke it and drop it first", 0};
   if (held.size() >= kCredentialsOfThing || credentials_.full())
     return Error{Errc::overloaded, "there are too many credentials: drop those that are revoked", 0};
   return std::nullopt;
@@ -109,11 +108,14 @@ void ProvisioningMachine::apply_provision(const Command& command, Effects& effec
   const ProvisioningTemplate* by = template_of(*claim, asked->template_name);
   if (by == nullptr) return effects.refuse(Errc::not_found, 0, "there is no such template for this claim");
   const PendingCertificate pending = *found;
+  if (credentials_.by_hash(pending.hash) != nullptr)
+    return effects.refuse(Errc::exists, 0, "an operator made this certificate somebody's meanwhile");
   const Result<Thing> thing = thing_of(*by, asked->parameters, id_of_hash(pending.hash));
   if (!thing) return effects.refuse(thing.error().code, 0, thing.error().message);
   auto& devices = effects.port<DevicesMachine>(kDevicesMachineId);
   if (auto refused = judge(*by, *thing, devices.registry(), command.time))
     return effects.refuse(refused->code, 0, std::move(refused->message));
+  if (is_users(thing->name, effects)) return effects.refuse(Errc::exists, 0, "there is a user " + thing->name);
   if (const Result<void> made = devices.provision(*thing, command, effects); !made)
     return effects.refuse(made.error().code, 0, made.error().message);
   Credential credential;

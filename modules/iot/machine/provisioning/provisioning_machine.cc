@@ -2,6 +2,7 @@
 
 #include "kernel/base/assert.h"
 #include "kernel/shard/audit_port.h"
+#include "kernel/shard/users_port.h"
 
 namespace heptane::iot::devices {
 
@@ -28,11 +29,19 @@ void reply_row(Effects& effects, const CredentialRow& row) {
 
 }  // namespace
 
+// Whoever proves to be the thing would have what is the user's, his durable sessions among it.
+bool ProvisioningMachine::is_users(std::string_view thing, Effects& effects) {
+  const auto* users = dynamic_cast<UsersPort*>(&effects.enlist(machine_ids::kAuth));
+  HEPTANE_ASSERT(users != nullptr, "the machine of users knows who there is");
+  return users->has_user(thing);
+}
+
 void ProvisioningMachine::apply(const Command& command, Effects& effects) {
   if (scopes_ > 0)
     return effects.refuse(Errc::unsupported, 0, "what is done to devices' credentials is a command of its own");
   switch (command.type) {
-    case kAddCredential: apply_add(command, effects); break;
+    case kAddCredential:
+    case kAddAnyCredential: apply_add(command, effects); break;
     case kChangeCredential: apply_change(command, effects); break;
     case kDropCredential: apply_drop(command, effects); break;
     case kPutTemplate: apply_put_template(command, effects); break;
@@ -52,6 +61,9 @@ void ProvisioningMachine::apply_add(const Command& command, Effects& effects) {
   const Registry& registry = effects.port<DevicesMachine>(kDevicesMachineId).registry();
   if (!credential->is_claim() && !registry.has(credential->thing))
     return effects.refuse(Errc::not_found, 0, "there is no thing " + credential->thing);
+  if (!credential->is_claim() && command.type != kAddAnyCredential && is_users(credential->thing, effects))
+    return effects.refuse(Errc::unauthorised, 0,
+                          "there is a user " + credential->thing + ": its credentials need admin on auth:*");
   if (credentials_.by_hash(credential->hash) != nullptr)
     return effects.refuse(Errc::exists, 0, "this certificate or token is somebody's already");
   if (credential->is_claim() && credentials_.claims().contains(credential->claim))

@@ -50,6 +50,7 @@ class ProvisioningMachine final : public StateMachine, public ThingWatch, public
   void apply_add(const Command& command, Effects& effects);
   void apply_change(const Command& command, Effects& effects);
   void apply_drop(const Command& command, Effects& effects);
+  static bool is_users(std::string_view thing, Effects& effects);
   // provisioning_commands.cc
   void apply_put_template(const Command& command, Effects& effects);
   void apply_drop_template(const Command& command, Effects& effects);
