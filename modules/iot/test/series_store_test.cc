@@ -3,7 +3,9 @@
 
 #include <random>
 
+#include "modules/iot/gateway/series/series_http.h"
 #include "modules/iot/gateway/series/series_store.h"
+#include "modules/iot/gateway/series/statement_run.h"
 #include "sim/sim_disk.h"
 
 namespace heptane::iot::series {
@@ -631,6 +633,35 @@ TEST(SeriesStore, AnOlderManifestDeletesNothing) {
   load(store);
   EXPECT_NE(store.failed(), "");
   EXPECT_EQ(chunk_files(disk), files);
+}
+
+// What a SHOW holds of one measurement is free before the next one.
+TEST(SeriesStore, AShowNeedsRoomForOneMeasurementAtATime) {
+  sim::SimDisk disk(22);
+  SeriesStore store(disk, kDirectory, uint64_t{1} << 20);
+  load(store);
+  std::string lines;
+  for (int m = 0; m < 20; ++m)
+    for (int h = 0; h < 20; ++h) lines += "m" + std::to_string(m) + ",h=" + std::to_string(h) + " v=1 1\n";
+  store.take(0, "a", lines);
+  auto statements = parse_influxql("SHOW TAG VALUES WITH KEY = h LIMIT 1", 0);
+  ASSERT_TRUE(statements.ok());
+  const auto budget = std::make_shared<AnswerBudget>(1'000, size_t{12} << 10);
+  StatementRun run(store, statements->front(), "a", 0, budget);
+  while (run.run()) {
+  }
+  EXPECT_EQ(run.error(), "");
+  EXPECT_EQ(run.take().size(), 20U);
+}
+
+TEST(SeriesStore, AQueryHasTheTimeThatIsConfigured) {
+  sim::SimDisk disk(23);
+  Projection projection(disk, kDirectory, kHeadBytes, {}, [](const std::string&) {});
+  http::HttpCounters counters;
+  SeriesLimits limits;
+  limits.query_ns = int64_t{600} * 1'000'000'000;
+  const http::HttpService service = make_series_service(projection, limits, nullptr, nullptr, counters, {});
+  EXPECT_GT(service.limits.answer_deadline_ns, limits.query_ns + kQueryWaitNs);
 }
 
 TEST(SeriesStore, ALogThatEndsBeforeTheFilesIsRefused) {

@@ -149,11 +149,11 @@ class SeriesStore {
     std::optional<TimeRange> rest;  // of the field at hand; none: it is not begun
     Column pending;
     std::vector<MergedField> fields;
-    bool unreadable = false;  // an input, which ends it
-    uint64_t bytes = 0;       // of the new file
+    bool unreadable = false;                  // an input, which ends it
+    uint64_t bytes = 0;                       // of the new file
     std::shared_ptr<const ChunkFile> sealed;  // it, synced; no manifest names it yet
     std::shared_ptr<const ChunkFile> file;    // it, named by a manifest
-    size_t next = 0;                        // of the fields: has the old chunks
+    size_t next = 0;                          // of the fields: has the old chunks
   };
   struct Dirty {
     const std::string* database = nullptr;
@@ -245,15 +245,15 @@ class SeriesStore {
   std::unique_ptr<Flush> flush_;
   std::unique_ptr<Merge> merge_;
   std::optional<std::pair<size_t, size_t>>
-      mergeable_;                  // of the manifest's files, from the first one up to behind the last one
+      mergeable_;                   // of the manifest's files, from the first one up to behind the last one
   std::set<uint64_t> unmergeable_;  // files of a merge that could not read them all
   size_t merge_pause_ = 0;          // so many files are written before the next merge
   size_t merge_failures_ = 0;       // one behind the other
   std::string notice_;
-  std::vector<Database> dropped_;  // emptied bit by bit
+  std::vector<Database> dropped_;                                     // emptied bit by bit
   std::map<uint64_t, std::shared_ptr<const ChunkFile>> chunk_files_;  // those that the manifest names
   Manifest manifest_;
-  bool has_manifest_ = false;  // when loading began
+  bool has_manifest_ = false;             // when loading began
   std::map<uint64_t, Content> contents_;  // by a file's number
   bool dead_files_ = false;               // some have nothing live
   uint64_t log_bytes_ = 0;                // of records since the last flush began

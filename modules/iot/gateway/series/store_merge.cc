@@ -289,8 +289,9 @@ void SeriesStore::abandon_merge(const Error& why) {
     forget_merge();
     return pause_merges(why);
   }
-  notice_ = std::to_string(merge_->inputs.size()) +
-            " chunk files do not become one, because one cannot be read; what is in the others is shown: " + why.message;
+  notice_ =
+      std::to_string(merge_->inputs.size()) +
+      " chunk files do not become one, because one cannot be read; what is in the others is shown: " + why.message;
   for (const Manifest::NamedFile& input : merge_->inputs) unmergeable_.insert(input.number);
   forget_merge();
   look_for_files();
