@@ -431,22 +431,24 @@ TEST_F(SeriesMachineTest, AScopeThatIsRolledBackLeavesNothing) {
 // A record without a value is a drop, which nobody may make of a write.
 TEST_F(SeriesMachineTest, NoLinesAreNoCommand) {
   create("db");
-  EXPECT_EQ(apply(kTakeLines, command_of("")).error, Errc::invalid_argument);
-  EXPECT_TRUE(records.empty());
-  const Buffer comment = [] {
+  const auto forged = [](uint8_t flags, std::string_view lines) {
     ByteWriter out;
-    out.u8(2);
+    out.u8(flags);
     out.le<uint16_t>(2);
     out.append(std::string_view("db"));
     out.le<int64_t>(1);
     out.le<int64_t>(0);
     out.le<uint32_t>(1);
-    out.le<uint32_t>(0);
-    out.le<uint32_t>(0);
-    out.append(std::string_view("# no line\n"));
+    out.le<uint64_t>(0);  // no series, no fields
+    out.append(lines);
     return Buffer::take(out.release());
-  }();
-  ASSERT_TRUE(apply(kTakeLines, comment).ok());
+  };
+  constexpr uint8_t kPlainWithTables = 3;
+  constexpr uint8_t kWithTables = 2;
+  EXPECT_EQ(apply(kTakeLines, forged(kPlainWithTables, "")).error, Errc::invalid_argument);
+  EXPECT_EQ(apply(kTakeLines, forged(kWithTables, "")).error, Errc::invalid_argument);
+  EXPECT_TRUE(records.empty());
+  ASSERT_TRUE(apply(kTakeLines, forged(kWithTables, "# no line\n")).ok());
   EXPECT_EQ(records, (std::vector<std::string>{"db|\n"}));
 }
 
