@@ -1,7 +1,10 @@
 // The runner of rules against answers by hand: what it asks for, what it sends again and as what, and when it pauses a rule.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "kernel/streams/record_batch.h"
+#include "modules/iot/gateway/rules/compiled_rule.h"
 #include "modules/iot/gateway/rules/rule_runner.h"
 #include "modules/iot/machine/stream_api.h"
 #include "modules/iot/test/asked.h"
@@ -121,6 +124,46 @@ class RuleRunnerTest : public testing::Test {
   RuleRunner runner{{}};
   RequestId sent = 0;
 };
+
+CompiledRule points_of(const std::string& sql, const std::string& time = "") {
+  RuleDefinition rule;
+  rule.name = "points";
+  rule.sql = sql;
+  rule.source = "raw";
+  rule.series = SeriesAction{"plant", "'m'", "site", time};
+  Result<CompiledRule> compiled = CompiledRule::compile(rule);
+  HEPTANE_ASSERT(compiled.ok(), "it is a rule");
+  return std::move(*compiled);
+}
+
+TEST(SeriesRule, TimesBeyondNanosecondsAreDeadLetters) {
+  const CompiledRule rule = points_of("SELECT n FROM STREAM raw");
+  const auto fault_at = [&](int64_t ms) { return rule.try_on("t", R"({"n":1})", ms, 0).fault; };
+  EXPECT_EQ(fault_at(0), "");
+  EXPECT_EQ(fault_at(INT64_MAX / 1'000'000 - 1), "");
+  for (const int64_t ms : {INT64_MAX / 1'000'000, INT64_MAX, int64_t{-1}, INT64_MIN})
+    EXPECT_NE(fault_at(ms).find("the message's time is out of range"), std::string::npos) << ms;
+  EXPECT_EQ(points_of("SELECT n FROM STREAM raw", "n").try_on("t", R"({"n":1})", -1, 0).fault, "")
+      << "its own time is not used";
+}
+
+TEST(SeriesRule, MessagesOfOneMillisecondAreApart) {
+  const CompiledRule rule = points_of("SELECT n FROM STREAM raw");
+  std::set<std::string> lines;
+  for (uint32_t partition = 0; partition < 4; ++partition)
+    for (Offset offset = 0; offset < 100; ++offset)
+      lines.insert(rule.try_on("t", R"({"n":1})", 5, offset, partition).line);
+  EXPECT_EQ(lines.size(), 400U);
+  EXPECT_EQ(*lines.begin(), "m n=1 5000000");
+}
+
+TEST(SeriesRule, AStarTakesMembersThatAreNoJson) {
+  const CompiledRule rule = points_of("SELECT * FROM STREAM raw");
+  const Trial trial = rule.try_on("t", R"({"site":"north","n":1.5,"ok":true,"s":"x","none":null})", 5, 0);
+  EXPECT_EQ(trial.fault, "");
+  EXPECT_EQ(trial.line, R"(m,site=north n=1.5,ok=true,s="x" 5000000)");
+  EXPECT_NE(rule.try_on("t", R"({"n":{"a":1}})", 5, 0).fault.find("n is JSON"), std::string::npos);
+}
 
 TEST_F(RuleRunnerTest, GivesARunAndGoesOnBehindIt) {
   ASSERT_EQ(asked.reads.front().second.offset, 3);

@@ -428,6 +428,48 @@ TEST_F(SeriesMachineTest, AScopeThatIsRolledBackLeavesNothing) {
   EXPECT_EQ(machine.series_count(), 2U);
 }
 
+// A record without a value is a drop, which nobody may make of a write.
+TEST_F(SeriesMachineTest, NoLinesAreNoCommand) {
+  create("db");
+  const auto forged = [](uint8_t flags, std::string_view lines) {
+    ByteWriter out;
+    out.u8(flags);
+    out.le<uint16_t>(2);
+    out.append(std::string_view("db"));
+    out.le<int64_t>(1);
+    out.le<int64_t>(0);
+    out.le<uint32_t>(1);
+    out.le<uint64_t>(0);  // no series, no fields
+    out.append(lines);
+    return Buffer::take(out.release());
+  };
+  constexpr uint8_t kPlainWithTables = 3;
+  constexpr uint8_t kWithTables = 2;
+  EXPECT_EQ(apply(kTakeLines, forged(kPlainWithTables, "")).error, Errc::invalid_argument);
+  EXPECT_EQ(apply(kTakeLines, forged(kWithTables, "")).error, Errc::invalid_argument);
+  EXPECT_TRUE(records.empty());
+  ASSERT_TRUE(apply(kTakeLines, forged(kWithTables, "# no line\n")).ok());
+  EXPECT_EQ(records, (std::vector<std::string>{"db|\n"}));
+}
+
+TEST_F(SeriesMachineTest, LinesOfRulesKeepTheBoundOfAMeasurement) {
+  create("db");
+  const auto line_of = [](uint32_t from, uint32_t to) {
+    std::string line = "m ";
+    for (uint32_t i = from; i < to; ++i) line += (i > from ? ",f" : "f") + std::to_string(i) + "=1";
+    return line + " 1";
+  };
+  Effects& effects = begin();
+  machine.open_scope();
+  EXPECT_EQ(machine.take_line_for("db", line_of(0, 1'000), effects), "");
+  EXPECT_NE(machine.take_line_for("db", line_of(900, 1'025), effects).find("max fields"), std::string::npos);
+  EXPECT_EQ(machine.take_line_for("db", line_of(900, 1'024), effects), "");
+  EXPECT_EQ(machine.take_line_for("db", line_of(0, 1'024), effects), "") << "they are there";
+  EXPECT_EQ(machine.take_line_for("db", "n g=1 1", effects), "") << "another measurement";
+  EXPECT_NE(machine.take_line_for("db", "m g=1 1", effects), "");
+  machine.close_scope(ScopeOutcome::keep);
+}
+
 TEST_F(SeriesMachineTest, TellsWhichDatabasesThereAre) {
   create("b");
   create("a");

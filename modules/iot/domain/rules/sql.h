@@ -36,10 +36,11 @@ struct Message {
   std::string_view payload;                 // as it came
   const devices::JsonTree* json = nullptr;  // of the payload; null: it is no JSON
   int64_t timestamp_ms = 0;
-  int64_t offset = 0;
+  int64_t offset = 0;                                                              // in its partition
   std::optional<devices::JsonTree> (*read_json)(std::string_view text) = nullptr;  // null: no text is decoded
   mutable size_t made_bytes = 0;                                      // of texts so far, by all expressions over it
   mutable std::vector<std::unique_ptr<devices::JsonTree>> decoded{};  // of texts that expressions decoded
+  uint32_t partition = 0;                                             // its index
 };
 
 // Members of the payload by name; what is below them is not told apart.

@@ -14,6 +14,11 @@ namespace heptane::iot::rules {
 namespace {
 
 constexpr int64_t kNsPerMs = 1'000'000;
+constexpr int64_t kPointTimeMsMax = INT64_MAX / kNsPerMs - 1;
+
+// Of the nanoseconds of a millisecond each partition has its own, and of those each message of a run.
+constexpr int64_t kPartitionsApart = 64;
+constexpr int64_t kOffsetsApart = kNsPerMs / kPartitionsApart;
 
 struct PointTime {
   int64_t ms = 0;
@@ -189,13 +194,15 @@ Result<RuleMove> CompiledRule::move_of(const Message& message, const Row& row, s
 }
 
 Result<std::string> CompiledRule::line_of(const Message& message, const Row& row) const {
-  PointTime time{message.timestamp_ms, message.offset % kNsPerMs};
+  PointTime time{message.timestamp_ms,
+                 message.offset % kOffsetsApart * kPartitionsApart + message.partition % kPartitionsApart};
   if (time_) {
     const Result<fintech::Uint128> ms = number_of(*time_, message, row, "series.time");
     if (!ms) return ms.error();
-    if (*ms > static_cast<fintech::Uint128>(INT64_MAX / kNsPerMs - 1)) return wrong("series.time is too large");
+    if (*ms > static_cast<fintech::Uint128>(kPointTimeMsMax)) return wrong("series.time is too large");
     time = {static_cast<int64_t>(*ms), 0};
   }
+  if (time.ms < 0 || time.ms > kPointTimeMsMax) return wrong("series: the message's time is out of range");
   const Result<std::string> measurement = text_of(*measurement_, message, row, "series.measurement", kInputTopicMax);
   if (!measurement) return measurement.error();
   return point_of(*measurement, rule_.series->tags, row, time.ms * kNsPerMs + time.ns);
@@ -254,8 +261,8 @@ Result<void> CompiledRule::act(const Message& message, const Row& row, Trial& tr
   return {};
 }
 
-Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int64_t timestamp_ms,
-                           Offset offset) const {
+Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int64_t timestamp_ms, Offset offset,
+                           uint32_t partition) const {
   Trial trial;
   const auto fault = [&](const std::string& why) {
     trial = {.wanted = true, .is_json = trial.is_json, .fault = {}, .row = {}};
@@ -267,7 +274,7 @@ Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int
   devices::JsonTree tree;
   trial.is_json = document.ok();
   if (document) tree = tree_of((*document)->root());
-  const Message message{topic, payload, document ? &tree : nullptr, timestamp_ms, offset, read_tree};
+  const Message message{topic, payload, document ? &tree : nullptr, timestamp_ms, offset, read_tree, 0, {}, partition};
   const Result<std::optional<Row>> row = query_.run(message);
   if (!row) return fault(row.error().message);
   if (!*row) return trial;
@@ -279,12 +286,12 @@ Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int
   return trial;
 }
 
-bool CompiledRule::append_input_of(const streams::RecordView& record, ByteWriter& out) const {
+bool CompiledRule::append_input_of(const streams::RecordView& record, uint32_t partition, ByteWriter& out) const {
   const std::string_view topic = as_text(record.key).substr(0, kInputTopicMax);
   const std::string& keys = query_.source().keys;
   if (!keys.empty() && !matches(keys, topic)) return false;
   const std::string_view payload = as_text(record.value);
-  Trial trial = try_on(topic, payload, record.timestamp_ms, record.offset);
+  Trial trial = try_on(topic, payload, record.timestamp_ms, record.offset, partition);
   if (!trial.wanted) return false;
   RuleInput input;
   ByteWriter shadow;

@@ -39,9 +39,10 @@ class CompiledRule {
  public:
   static Result<CompiledRule> compile(const RuleDefinition& rule);
 
-  Trial try_on(std::string_view topic, std::string_view payload, int64_t timestamp_ms, Offset offset) const;
-  // False: the rule does nothing with the record. Else its input is appended.
-  bool append_input_of(const streams::RecordView& record, ByteWriter& out) const;
+  Trial try_on(std::string_view topic, std::string_view payload, int64_t timestamp_ms, Offset offset,
+               uint32_t partition = 0) const;
+  // False: the rule does nothing with the record. Else its input is appended. `partition`: the index of its partition.
+  bool append_input_of(const streams::RecordView& record, uint32_t partition, ByteWriter& out) const;
 
  private:
   Result<void> act(const Message& message, const Row& row, Trial& trial) const;

@@ -411,11 +411,11 @@ bool RuleRunner::is_over(const Lane& lane, const Evaluated& run) const {
 void RuleRunner::take_record(const Running& rule, const Lane& lane, const streams::RecordView& record, Evaluated& run) {
   run.upto = record.offset + 1;
   if (lane.fault.empty()) {
-    if (rule.compiled.append_input_of(record, run.bytes)) ++run.inputs;
+    if (rule.compiled.append_input_of(record, lane.index, run.bytes)) ++run.inputs;
     return;
   }
   ByteWriter refused;
-  if (!rule.compiled.append_input_of(record, refused)) return;
+  if (!rule.compiled.append_input_of(record, lane.index, refused)) return;
   RuleInput input;
   input.offset = record.offset;
   input.topic = as_text(record.key).substr(0, kInputTopicMax);

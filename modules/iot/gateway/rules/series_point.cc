@@ -1,6 +1,7 @@
 #include "modules/iot/gateway/rules/series_point.h"
 
 #include <map>
+#include <optional>
 #include <set>
 
 #include "modules/iot/domain/series/line_protocol.h"
@@ -28,6 +29,9 @@ std::string escaped(std::string_view text, series::Token token) {
   series::append_escaped(out, text, token);
   return out;
 }
+
+// SELECT * takes members as they are. Nullopt: a number that a rule cannot hold.
+std::optional<Value> scalar_of(const Value& value) { return value.is(ValueKind::json) ? value_of(*value.json) : value; }
 
 Result<std::string> field_value(const std::string& name, const Value& value) {
   switch (value.kind) {
@@ -57,7 +61,10 @@ Result<std::string> point_of(std::string_view measurement, std::string_view tags
   std::map<std::string, std::string> sorted;
   std::string fields;
   size_t count = 0;
-  for (const auto& [name, value] : row) {
+  for (const auto& [name, selected] : row) {
+    const std::optional<Value> read = scalar_of(selected);
+    if (!read) return wrong("the number of " + name + " has more digits than rules count with");
+    const Value& value = *read;
     if (value.is_null()) continue;
     if (tag_names.contains(name)) {
       if (std::string text = plain_text(value); !text.empty())

@@ -200,17 +200,23 @@ void ChunkFileWriter::end() {
   ++field_count_;
 }
 
+// The index is written from where it was made, and let go: it may be as large as what merges and loads have room for.
 Result<uint64_t> ChunkFileWriter::finish() {
   end_series();
-  ByteWriter index;
-  index.le<uint64_t>(series_);
-  index.append(index_.view());
+  ByteWriter count;
+  count.le<uint64_t>(series_);
   const uint64_t offset = written_ + buffer_.size();
-  HEPTANE_TRY(append(index.view()));
+  const uint64_t index_bytes = count.size() + index_.size();
+  const uint32_t crc = crc32c(index_.view(), crc32c(count.view()));
+  HEPTANE_TRY(append(count.view()));
+  HEPTANE_TRY(flush());
+  HEPTANE_TRY(file_->write_at(written_, index_.view()));
+  written_ += index_.size();
+  index_ = {};
   ByteWriter footer;
   footer.le<uint64_t>(offset);
-  footer.le<uint64_t>(index.size());
-  footer.le<uint32_t>(crc32c(index.view()));
+  footer.le<uint64_t>(index_bytes);
+  footer.le<uint32_t>(crc);
   footer.append(kFooterMagic);
   HEPTANE_TRY(append(footer.view()));
   HEPTANE_TRY(flush());

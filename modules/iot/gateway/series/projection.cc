@@ -22,6 +22,7 @@ void take_batches(SeriesStore& store, const std::vector<Buffer>& batches) {
 void write_some(SeriesStore& store, bool wanted) {
   if (wanted || store.flush_due()) store.begin_flush();
   store.flush();
+  store.sweep();
 }
 
 class ProjectionSession final : public net::Session {
@@ -85,6 +86,7 @@ void Projection::on_reply(const Reply& reply) {
     return;
   }
   partition_ = static_cast<PartitionId>(reply.numbers[0]);
+  log_end_ = reply.numbers[1];
   flush_timer_ = context_->arm(kFlushEveryNs);
   go_on();
 }
@@ -106,7 +108,7 @@ void Projection::go_on() {
     return report_("series: " + store_.failed());
   }
   report_files();
-  if (more_to_load_) return work(State::loading, [this] { more_to_load_ = store_.load(); });
+  if (more_to_load_) return work(State::loading, [this] { more_to_load_ = store_.load(log_end_); });
   const bool write = store_.is_flushing() && (caught_up_ || store_.is_full());
   if (write || flush_wanted_)
     return work(State::working, [this, wanted = std::exchange(flush_wanted_, false)] { write_some(store_, wanted); });
@@ -125,6 +127,7 @@ void Projection::keep_up() {
 }
 
 void Projection::report_files() {
+  if (const std::string notice = store_.take_notice(); !notice.empty()) report_("series: " + notice);
   if (said_many_files_ || store_.files_count() < kManyFiles) return;
   said_many_files_ = true;
   report_("series: there are " + std::to_string(store_.files_count()) +

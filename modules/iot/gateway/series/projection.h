@@ -61,6 +61,7 @@ class Projection {
   State state_ = State::idle;
   RequestId last_request_ = 0;
   PartitionId partition_ = kNoPartition;
+  Offset log_end_ = 0;  // of it, when it was asked for
   bool more_to_load_ = true;
   bool caught_up_ = false;
   bool subscribed_ = false;

@@ -27,7 +27,6 @@ constexpr int64_t kLookEveryNs = 1'000'000;
 constexpr size_t kChunkRows = 10'000;
 constexpr size_t kPieceBytes = 64 << 10;  // of the response, at least
 constexpr size_t kQueriesMax = 4;         // that hold answers, until they are sent
-constexpr int64_t kQueryWaitNs = 5'000'000'000;
 constexpr int64_t kQueryLookEveryNs = 5'000'000;
 
 // How many hold answers. The I/O thread's.

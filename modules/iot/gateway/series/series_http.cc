@@ -12,6 +12,9 @@ using http::HttpExchange;
 using http::HttpResponse;
 using http::JsonWriter;
 
+// From the end of a query's time until that is said: the end of a slice, a wait for the projection.
+constexpr int64_t kOverNs = 5'000'000'000;
+
 std::string code_of(int status) {
   switch (status) {
     case 401: return "unauthorized";
@@ -72,6 +75,7 @@ http::HttpService make_series_service(Projection& projection, const SeriesLimits
                                       std::vector<std::string> hosts) {
   http::HttpService service;
   service.limits.body_bytes = kLinesBytesMax;
+  service.limits.answer_deadline_ns = kQueryWaitNs + limits.query_ns + kOverNs;
   service.hosts = http::HostCheck(std::move(hosts));
   add_write_routes(service.router, projection, limits);
   add_query_routes(service.router, projection, limits);

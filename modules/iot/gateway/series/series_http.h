@@ -11,6 +11,8 @@
 
 namespace heptane::iot::series {
 
+constexpr int64_t kQueryWaitNs = 5'000'000'000;  // for a place among the queries that are being answered
+
 struct SeriesLimits {
   uint64_t memory_bytes = uint64_t{4} << 30;  // of the projection: beyond it nothing is written
   int64_t query_ns = int64_t{60} * 1'000'000'000;

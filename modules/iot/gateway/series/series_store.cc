@@ -136,19 +136,27 @@ void SeriesStore::count() {
   merges_count_.store(merges_, std::memory_order_relaxed);
 }
 
-bool SeriesStore::load() {
-  const Result<bool> more = load_next();
+// What of charge() is a series'.
+uint64_t SeriesStore::bytes_of(const Series& series) {
+  uint64_t bytes = kSeriesBytes + 3 * series.key.size();
+  for (const FieldData& field : series.fields)
+    bytes += kFieldBytes + field.name.size() + field.chunks.size() * sizeof(FileChunk);
+  return bytes;
+}
+
+bool SeriesStore::load(Offset log_end) {
+  const Result<bool> more = load_next(log_end);
   if (!more) fail(more.error());
   count();
   return more && *more;
 }
 
-Result<bool> SeriesStore::load_next() {
+Result<bool> SeriesStore::load_next(Offset log_end) {
   if (!loading_) {
     HEPTANE_TRY(log::make_durable_directory(disk_, directory_));
     const Result<bool> there = load_manifest();
     if (!there) return there.error();
-    HEPTANE_TRY(remove_strays(*there));
+    has_manifest_ = *there;
     loading_ = 0;
     return true;
   }
@@ -157,12 +165,23 @@ Result<bool> SeriesStore::load_next() {
     return true;
   }
   if (*loading_ == manifest_.files.size()) {
-    applied_.store(manifest_.offset, std::memory_order_release);
-    look_for_files();
+    HEPTANE_TRY(finish_load(log_end));
     return false;
   }
   HEPTANE_TRY(load_file(manifest_.files[(*loading_)++]));
   return true;
+}
+
+// The manifest can be used: all that it names is there, and the log reaches as far. What it does not name goes now, and not before the
+// manifest is sure to stay: whoever wrote it may have died before its directory was synced.
+Result<void> SeriesStore::finish_load(Offset log_end) {
+  if (manifest_.offset > log_end) return beyond_log(manifest_.offset, log_end);
+  HEPTANE_TRY(disk_.sync_directory(directory_));
+  HEPTANE_TRY(remove_strays());
+  if (!has_manifest_) HEPTANE_TRY(write_manifest(disk_, directory_, manifest_));
+  applied_.store(manifest_.offset, std::memory_order_release);
+  look_for_files();
+  return {};
 }
 
 // False: there is none.
@@ -207,9 +226,26 @@ void SeriesStore::load_some() {
   file = {};
 }
 
-// What the manifest does not name was never believed, or is not needed any more. Without a manifest that may be the first file alone:
-// others mean that it is lost.
-Result<void> SeriesStore::remove_strays(bool has_manifest) {
+// A manifest is there before the first file. One that is lost would be missed by whole files; what was cut off is nobody's.
+Result<void> SeriesStore::check_unnamed(uint64_t number) {
+  const Error lost{Errc::corrupt, directory_ +
+                                      " has chunk files and no MANIFEST: restore it from a backup, or delete the "
+                                      "directory while the server is stopped, which builds it again as far as the log "
+                                      "reaches"};
+  if (number != 1) return lost;
+  const std::string path = path_of(number);
+  const auto file = files_.get(path);
+  if (!file) return file.error();
+  const Result<uint64_t> bytes = (*file)->size();
+  if (!bytes) return bytes.error();
+  const auto opened = ChunkFile::open(files_, path, *bytes, [](const StoredField&) {});
+  files_.forget(path);
+  if (opened) return lost;
+  return opened.error().code == Errc::corrupt ? Result<void>() : opened.error();
+}
+
+// What the manifest does not name was never believed, or is not needed any more.
+Result<void> SeriesStore::remove_strays() {
   const auto names = disk_.list(directory_);
   if (!names) return names.error();
   std::set<uint64_t> named;
@@ -218,11 +254,7 @@ Result<void> SeriesStore::remove_strays(bool has_manifest) {
     uint64_t number = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
     if (error != std::errc() || name != chunk_file_name(number)) continue;
-    if (!has_manifest && number != 1)
-      return Error{Errc::corrupt, directory_ +
-                                      " has chunk files and no MANIFEST: restore it from a backup, or delete the "
-                                      "directory while the server is stopped, which builds it again as far as the log "
-                                      "reaches"};
+    if (!has_manifest_) HEPTANE_TRY(check_unnamed(number));
     if (!named.contains(number)) HEPTANE_TRY(disk_.unlink(directory_ + "/" + name));
   }
   return {};
@@ -319,12 +351,14 @@ void SeriesStore::skip_to(Offset offset) {
   count();
 }
 
-void SeriesStore::refuse_log(Offset end) {
-  fail({Errc::corrupt, directory_ + " shows iot.lines up to " + std::to_string(applied()) + ", which ends at " +
-                           std::to_string(end) +
-                           ": it is of another or a later log; restore the one that belongs to this log, or delete it "
-                           "while the server is stopped"});
+Error SeriesStore::beyond_log(Offset shown, Offset end) const {
+  return {Errc::corrupt, directory_ + " shows iot.lines up to " + std::to_string(shown) + ", which ends at " +
+                             std::to_string(end) +
+                             ": it is of another or a later log; restore the one that belongs to this log, or delete "
+                             "it while the server is stopped"};
 }
+
+void SeriesStore::refuse_log(Offset end) { fail(beyond_log(applied(), end)); }
 
 void SeriesStore::take_line(const std::string& name, Database& database, const Line& line) {
   Series& series = next_series(database, line.head);
@@ -346,11 +380,13 @@ void SeriesStore::take_line(const std::string& name, Database& database, const L
   }
 }
 
-// What is being written would point into it, so that is finished first. A file goes when nothing in it is live, at the next flush.
+// What is being written would point into it, so that is finished first, and what is merged given up where it has points of it. A file
+// goes when nothing in it is live, at the next flush.
 void SeriesStore::drop(std::string_view database) {
   while (flush()) {
   }
-  if (const Result<void> ended = give_up_merge(); !ended) fail(ended.error());
+  if (merge_ && merges(database))
+    if (const Result<void> ended = give_up_merge(); !ended) fail(ended.error());
   const auto found = databases_.find(database);
   if (!failed_.empty() || found == databases_.end()) return;
   std::erase_if(dirty_, [&](const Dirty& one) { return one.database == &found->first; });
@@ -362,7 +398,6 @@ void SeriesStore::drop(std::string_view database) {
     if (content.live.empty()) dead_files_ = true;
   }
   if (stored) manifest_.drops[found->first] = manifest_.last_number;
-  memory_bytes_ -= found->second.bytes;
   dropped_.push_back(std::move(found->second));
   databases_.erase(found);
   ++generation_;
@@ -461,6 +496,7 @@ Result<void> SeriesStore::finish_flush() {
   HEPTANE_TRY(write_manifest(disk_, directory_, next));
   manifest_ = std::move(next);
   if (file) chunk_files_[flush.number] = file;
+  if (file && merge_pause_ > 0) --merge_pause_;
   for (size_t i = 0; i < flush.columns.size(); ++i) {
     const Dirty& one = flush.columns[i];
     FieldData& field = one.series->fields[one.field];

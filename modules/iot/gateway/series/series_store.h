@@ -19,6 +19,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "kernel/base/disk.h"
@@ -31,6 +32,7 @@ namespace heptane::iot::series {
 
 class SeriesStore {
  public:
+  static constexpr Offset kNoLogEnd = INT64_MAX;
   // Records are written to files at the latest when there are so many bytes of them: far less than `iot.lines` keeps.
   static constexpr uint64_t kLogBytesMax = uint64_t{256} << 20;
 
@@ -38,8 +40,12 @@ class SeriesStore {
   SeriesStore(Disk& disk, std::string directory, uint64_t head_bytes_max, LogId log_id = {})
       : disk_(disk), files_(disk), directory_(std::move(directory)), head_bytes_max_(head_bytes_max), log_id_(log_id) {}
 
-  // What the manifest names, a slice of a file a call. True: there is more.
-  bool load();
+  // What a merge leaves free beside the bytes that it takes: more than the server keeps for its log.
+  static constexpr uint64_t kFreeBytesMin = uint64_t{1} << 30;
+
+  // What the manifest names, a slice of a file a call. True: there is more. `log_end`: of `iot.lines`; a manifest that shows more is
+  // refused, and nothing is deleted then.
+  bool load(Offset log_end = kNoLogEnd);
   // A record of `iot.lines`; one that is known is passed over. No value: the database is dropped.
   void take(Offset offset, std::string_view database, std::string_view lines);
   // The records up to here are gone from the log and in no file.
@@ -60,6 +66,10 @@ class SeriesStore {
   bool upkeep_due() const { return merge_ || !dropped_.empty() || merge_wanted(); }
   // A slice of it. True: there is more.
   bool upkeep();
+  // Of it only what lets go of dropped databases, a slice.
+  void sweep();
+  // What upkeep gave up and why, once; empty: nothing. Where nothing else is under way.
+  std::string take_notice() { return std::exchange(notice_, {}); }
 
   // Why nothing is taken and answered any more; empty: it is.
   const std::string& failed() const { return failed_; }
@@ -139,8 +149,11 @@ class SeriesStore {
     std::optional<TimeRange> rest;  // of the field at hand; none: it is not begun
     Column pending;
     std::vector<MergedField> fields;
-    std::shared_ptr<const ChunkFile> file;  // none: it is not named by a manifest yet
-    size_t next = 0;                        // of the fields: has the old chunks
+    bool unreadable = false;                  // an input, which ends it
+    uint64_t bytes = 0;                       // of the new file
+    std::shared_ptr<const ChunkFile> sealed;  // it, synced; no manifest names it yet
+    std::shared_ptr<const ChunkFile> file;    // it, named by a manifest
+    size_t next = 0;                          // of the fields: has the old chunks
   };
   struct Dirty {
     const std::string* database = nullptr;
@@ -177,11 +190,14 @@ class SeriesStore {
   using OnlyFiles = const std::set<const ChunkFile*>*;  // nullptr: all
 
   std::string path_of(uint64_t number) const { return directory_ + "/" + chunk_file_name(number); }
-  Result<bool> load_next();
+  Result<bool> load_next(Offset log_end);
+  Result<void> finish_load(Offset log_end);
+  Error beyond_log(Offset shown, Offset end) const;
   Result<bool> load_manifest();
   void load_some();
   Result<void> load_file(const Manifest::NamedFile& named);
-  Result<void> remove_strays(bool has_manifest);
+  Result<void> check_unnamed(uint64_t number);
+  Result<void> remove_strays();
   Manifest next_manifest() const;
   Result<void> remove_files();
   void install(const StoredField& stored, uint64_t number, const std::shared_ptr<const ChunkFile>& file);
@@ -195,15 +211,22 @@ class SeriesStore {
   void look_for_files();
   bool merge_wanted() const { return !merge_ && !dead_files_ && mergeable_.has_value(); }
   Result<void> begin_merge();
+  Result<void> check_room(uint64_t bytes);
   Result<bool> merge_some();
+  Result<bool> write_merged();
   Series* next_to_merge(size_t& looked_at);
   Series* next_in(const Measurement& measurement, size_t& looked_at);
   Result<size_t> merge_piece(Series& series);
-  Result<void> finish_merge_file();
+  Result<void> seal_merged();
+  Result<void> name_merged();
   void use_merged(const MergedField& merged, const std::vector<ChunkPlace>& places);
   Result<void> swap_some();
   Result<void> give_up_merge();
-  void sweep();
+  void forget_merge();
+  void abandon_merge(const Error& why);
+  void pause_merges(const Error& why);
+  bool merges(std::string_view database) const;
+  static uint64_t bytes_of(const Series& series);
   void charge(Database& database, uint64_t bytes);
   Result<bool> flush_some();
   Result<void> finish_flush();
@@ -222,10 +245,15 @@ class SeriesStore {
   std::unique_ptr<Flush> flush_;
   std::unique_ptr<Merge> merge_;
   std::optional<std::pair<size_t, size_t>>
-      mergeable_;                  // of the manifest's files, from the first one up to behind the last one
-  std::vector<Database> dropped_;  // emptied bit by bit
+      mergeable_;                   // of the manifest's files, from the first one up to behind the last one
+  std::set<uint64_t> unmergeable_;  // files of a merge that could not read them all
+  size_t merge_pause_ = 0;          // so many files are written before the next merge
+  size_t merge_failures_ = 0;       // one behind the other
+  std::string notice_;
+  std::vector<Database> dropped_;                                     // emptied bit by bit
   std::map<uint64_t, std::shared_ptr<const ChunkFile>> chunk_files_;  // those that the manifest names
   Manifest manifest_;
+  bool has_manifest_ = false;             // when loading began
   std::map<uint64_t, Content> contents_;  // by a file's number
   bool dead_files_ = false;               // some have nothing live
   uint64_t log_bytes_ = 0;                // of records since the last flush began

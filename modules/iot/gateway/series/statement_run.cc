@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <set>
+#include <utility>
 
 namespace heptane::iot::series {
 
@@ -81,6 +82,7 @@ Result<bool> StatementRun::step_show() {
   HEPTANE_TRY(end_measurement());
   entries_.clear();
   found_.clear();
+  budget_->give_back(0, std::exchange(found_bytes_, 0));
   entry_ = 0;
   opened_ = any_ = false;
   ++at_;
@@ -112,7 +114,10 @@ Result<void> StatementRun::show_entry(const SeriesEntry& entry) {
 
 Result<void> StatementRun::find(const std::pair<std::string, std::string>& tag) {
   if (!found_.insert(tag).second) return {};
-  return budget_->charge(0, 2 * kNodeBytes + tag.first.size() + tag.second.size());
+  const size_t bytes = 2 * kNodeBytes + tag.first.size() + tag.second.size();
+  HEPTANE_TRY(budget_->charge(0, bytes));
+  found_bytes_ += bytes;
+  return {};
 }
 
 Result<void> StatementRun::end_measurement() {

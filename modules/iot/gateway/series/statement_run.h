@@ -62,6 +62,7 @@ class StatementRun {
   size_t entry_ = 0;
   bool any_ = false;
   std::set<std::pair<std::string, std::string>> found_;  // tags
+  size_t found_bytes_ = 0;                               // charged for them
   Table whole_;                                          // of all measurements
   uint64_t passed_ = 0;                                  // rows of the table at hand that OFFSET leaves out
   std::string error_;

@@ -3,6 +3,9 @@
 // Which files: kMergeFiles or more that lie next to each other, of which none is more than half of all of them, at most
 // kMergeFilesMax and kMergeBytesMax together: so a point is written again as often as the logarithm of what there is. Those that lie next to each other,
 // because where two have a time the later file's value holds.
+//
+// A merge is worth no more than what it saves: one whose inputs cannot be read, or whose file cannot be written, is given up, and the
+// store goes on with what it has. Only what makes the manifest or the directory doubtful fails the store.
 
 #include <algorithm>
 #include <utility>
@@ -20,6 +23,7 @@ constexpr size_t kMergePoints = 64 << 10;  // of a slice
 constexpr size_t kMergeLooks = 8'192;      // at fields, likewise
 constexpr size_t kSwaps = 8'192;
 constexpr size_t kSweptSeries = 2'048;
+constexpr size_t kPauseDoublings = 5;
 
 }  // namespace
 
@@ -27,7 +31,7 @@ bool SeriesStore::upkeep() {
   if (!failed_.empty()) return false;
   sweep();
   if (merge_wanted())
-    if (const Result<void> begun = begin_merge(); !begun) fail(begun.error());
+    if (const Result<void> begun = begin_merge(); !begun) pause_merges(begun.error());
   if (merge_) {
     const Result<bool> more = merge_some();
     if (!more) fail(more.error());
@@ -40,20 +44,31 @@ bool SeriesStore::upkeep() {
 // Of databases that are gone.
 void SeriesStore::sweep() {
   if (dropped_.empty()) return;
-  auto& series = dropped_.back().series;
-  for (size_t i = 0; i < kSweptSeries && !series.empty(); ++i) series.erase(series.begin());
-  if (series.empty()) dropped_.pop_back();
+  Database& gone = dropped_.back();
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < kSweptSeries && !gone.series.empty(); ++i) {
+    bytes += bytes_of(gone.series.begin()->second);
+    gone.series.erase(gone.series.begin());
+  }
+  if (gone.series.empty()) bytes = gone.bytes;
+  bytes = std::min(bytes, gone.bytes);
+  gone.bytes -= bytes;
+  memory_bytes_ -= bytes;
+  if (gone.series.empty()) dropped_.pop_back();
+  count();
 }
 
 // What the manifest names has changed.
 void SeriesStore::look_for_files() {
   const std::vector<Manifest::NamedFile>& files = manifest_.files;
   mergeable_.reset();
+  if (merge_pause_ > 0) return;
   for (size_t from = 0; from + kMergeFiles <= files.size() && !mergeable_; ++from) {
     uint64_t bytes = 0;
     uint64_t largest = 0;
     const size_t most = std::min(files.size(), from + kMergeFilesMax);
     for (size_t to = from; to < most && bytes + files[to].bytes <= kMergeBytesMax; ++to) {
+      if (unmergeable_.contains(files[to].number)) break;
       bytes += files[to].bytes;
       largest = std::max(largest, files[to].bytes);
       if (to + 1 - from >= kMergeFiles && 2 * largest <= bytes) mergeable_ = {from, to + 1};
@@ -61,12 +76,18 @@ void SeriesStore::look_for_files() {
   }
 }
 
+// Errors are of the disk, or that it has too little room: the inputs go only when their successor is there.
 Result<void> SeriesStore::begin_merge() {
   const auto range = mergeable_;
   auto merge = std::make_unique<Merge>();
   merge->inputs.assign(manifest_.files.begin() + static_cast<ptrdiff_t>(range->first),
                        manifest_.files.begin() + static_cast<ptrdiff_t>(range->second));
-  for (const Manifest::NamedFile& input : merge->inputs) merge->files.insert(chunk_files_.at(input.number).get());
+  uint64_t bytes = 0;
+  for (const Manifest::NamedFile& input : merge->inputs) {
+    merge->files.insert(chunk_files_.at(input.number).get());
+    bytes += input.bytes;
+  }
+  HEPTANE_TRY(check_room(bytes));
   merge->number = next_number_++;
   auto writer = ChunkFileWriter::create(disk_, path_of(merge->number));
   if (!writer) return writer.error();
@@ -75,19 +96,40 @@ Result<void> SeriesStore::begin_merge() {
   return {};
 }
 
+// Below kFreeBytesMin the server would have to give up history, and then writes.
+Result<void> SeriesStore::check_room(uint64_t bytes) {
+  const Result<uint64_t> free_bytes = disk_.free_bytes(directory_);
+  if (!free_bytes) return free_bytes.error();
+  if (*free_bytes >= kFreeBytesMin + bytes) return {};
+  return Error{Errc::no_space, "the disk has " + std::to_string(*free_bytes) + " bytes free, which is less than the " +
+                                   std::to_string(kFreeBytesMin + bytes) + " that it takes"};
+}
+
+// A slice. True: there is more. An error is one that the store does not go on after; after others the merge is given up.
 Result<bool> SeriesStore::merge_some() {
   if (merge_->file) {
     HEPTANE_TRY(swap_some());
     return merge_->next < merge_->fields.size() || !merge_->inputs.empty();
   }
+  Result<bool> more = write_merged();
+  if (more && !*more)
+    if (const Result<void> sealed = seal_merged(); !sealed) more = sealed.error();
+  if (!more) {
+    abandon_merge(more.error());
+    return false;
+  }
+  if (!*more) HEPTANE_TRY(name_merged());
+  return true;
+}
+
+// True: there are more fields.
+Result<bool> SeriesStore::write_merged() {
+  HEPTANE_TRY(check_room(0));
   size_t points = 0;
   for (size_t looked_at = 0; points < kMergePoints && looked_at < kMergeLooks;) {
     Series* series = next_to_merge(looked_at);
     if (series == nullptr && looked_at >= kMergeLooks) return true;
-    if (series == nullptr) {
-      HEPTANE_TRY(finish_merge_file());
-      return true;
-    }
+    if (series == nullptr) return false;
     const Result<size_t> piece = merge_piece(*series);
     if (!piece) return piece.error();
     points += *piece;
@@ -137,6 +179,7 @@ Result<size_t> SeriesStore::merge_piece(Series& series) {
     merge.fields.push_back({&databases_.find(merge.at.database)->second, &series, merge.at.field});
   }
   Result<Piece> piece = stored_piece(field, *merge.rest, &merge.files);
+  merge.unreadable = !piece.ok();
   if (!piece) return piece.error();
   const size_t points = 1 + piece->column.size();
   merge.pending = series::merge(std::move(merge.pending), piece->column);
@@ -149,15 +192,22 @@ Result<size_t> SeriesStore::merge_piece(Series& series) {
   return points;
 }
 
-// The new file stands in a manifest where the inputs stood. They are deleted when nothing reads them any more; what dies before that
-// finds files that no manifest names.
-Result<void> SeriesStore::finish_merge_file() {
+Result<void> SeriesStore::seal_merged() {
   Merge& merge = *merge_;
   const Result<uint64_t> bytes = merge.writer->finish();
   if (!bytes) return bytes.error();
-  HEPTANE_TRY(disk_.sync_directory(directory_));
   auto opened = ChunkFile::open(files_, path_of(merge.number), *bytes, [](const StoredField&) {});
   if (!opened) return opened.error();
+  merge.bytes = *bytes;
+  merge.sealed = std::move(*opened);
+  return {};
+}
+
+// The new file stands in a manifest where the inputs stood. They are deleted when nothing reads them any more; what dies before that
+// finds files that no manifest names. A failed sync of the directory may have cost the name of a file that is being flushed, too.
+Result<void> SeriesStore::name_merged() {
+  Merge& merge = *merge_;
+  HEPTANE_TRY(disk_.sync_directory(directory_));
   Content& content = contents_[merge.number];
   for (const Manifest::NamedFile& input : merge.inputs) {
     content.live.merge(contents_[input.number].live);
@@ -167,7 +217,7 @@ Result<void> SeriesStore::finish_merge_file() {
   const auto first = std::find_if(next.files.begin(), next.files.end(), [&](const Manifest::NamedFile& file) {
     return file.number == merge.inputs.front().number;
   });
-  *first = {merge.number, *bytes};
+  *first = {merge.number, merge.bytes};
   next.files.erase(first + 1, first + static_cast<ptrdiff_t>(merge.inputs.size()));
   next.last_number = std::max(next.last_number, merge.number);
   for (const Manifest::NamedFile& input : merge.inputs) next.removed.push_back(input.number);
@@ -178,7 +228,7 @@ Result<void> SeriesStore::finish_merge_file() {
   });
   manifest_ = std::move(next);
   HEPTANE_TRY(remove_files());
-  merge.file = std::move(*opened);
+  merge.file = std::move(merge.sealed);
   chunk_files_[merge.number] = merge.file;
   look_for_files();
   return {};
@@ -210,6 +260,7 @@ Result<void> SeriesStore::swap_some() {
     HEPTANE_TRY(disk_.unlink(path_of(input.number)));
   }
   ++merges_;
+  merge_failures_ = 0;
   return {};
 }
 
@@ -217,10 +268,52 @@ Result<void> SeriesStore::swap_some() {
 Result<void> SeriesStore::give_up_merge() {
   if (!merge_) return {};
   while (merge_->file && !merge_->inputs.empty()) HEPTANE_TRY(swap_some());
-  const bool named = merge_->file != nullptr;
-  const uint64_t number = merge_->number;
+  if (merge_->file)
+    merge_.reset();
+  else
+    forget_merge();
+  return {};
+}
+
+// One that no manifest names. A file that cannot be deleted now is deleted by the next start.
+void SeriesStore::forget_merge() {
+  const std::string path = path_of(merge_->number);
   merge_.reset();
-  return named ? Result<void>() : disk_.unlink(path_of(number));
+  files_.forget(path);
+  (void)disk_.unlink(path);
+}
+
+// Files that could not be read stay as they are until the next start, for which they may have been mended.
+void SeriesStore::abandon_merge(const Error& why) {
+  if (!merge_->unreadable) {
+    forget_merge();
+    return pause_merges(why);
+  }
+  notice_ =
+      std::to_string(merge_->inputs.size()) +
+      " chunk files do not become one, because one cannot be read; what is in the others is shown: " + why.message;
+  for (const Manifest::NamedFile& input : merge_->inputs) unmergeable_.insert(input.number);
+  forget_merge();
+  look_for_files();
+}
+
+// Until some more files were written: each time it fails again twice as many.
+void SeriesStore::pause_merges(const Error& why) {
+  if (merge_failures_ == 0)
+    notice_ = "chunk files do not become one for now, which costs nothing but time: " + why.message;
+  merge_pause_ = size_t{2} << std::min(merge_failures_++, kPauseDoublings);
+  look_for_files();
+}
+
+// Whether what is merged, or was and is being given to its fields, has points of the database.
+bool SeriesStore::merges(std::string_view database) const {
+  const auto has = [&](uint64_t number) {
+    const auto found = contents_.find(number);
+    return found != contents_.end() && found->second.live.contains(database);
+  };
+  if (merge_->file) return has(merge_->number);
+  return std::any_of(merge_->inputs.begin(), merge_->inputs.end(),
+                     [&](const Manifest::NamedFile& input) { return has(input.number); });
 }
 
 }  // namespace heptane::iot::series

@@ -307,6 +307,8 @@ void render_lines(const LoggedCommand& logged, uint16_t number, RecordWriter& ou
     if (!drop)
       append_record_line(text, line.head, line.body, line.time ? *line.time * command->unit_ns : command->default_time);
   }
+  // No value would be a drop.
+  if (text.empty()) text = "\n";
   out.add({key, true, as_bytes(text)});
 }
 

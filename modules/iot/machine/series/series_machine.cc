@@ -137,7 +137,8 @@ void SeriesMachine::apply_write(const Command& command, Effects& effects) {
 
 void SeriesMachine::apply_take(const Command& command, Effects& effects) {
   const auto lines = decode_lines(command.payload);
-  if (!lines || !sound_tables(*lines))
+  // A record without a value would drop the database.
+  if (!lines || lines->lines.empty() || !sound_tables(*lines))
     return effects.refuse(Errc::invalid_argument, 0, "the command is no list of lines");
   const auto found = databases_.find(lines->database);
   if (found == databases_.end())
@@ -259,11 +260,26 @@ std::string SeriesMachine::take_line_for(std::string_view database, std::string_
   if (!reader.refused().empty()) return std::string(reader.refused());
   if (!read.time || series_key(read, scratch) != read.head) return "a line needs its time, and its tags in order";
   if (read.text.size() != line.size()) return "it is more than one line";
+  if (!bounds_fields(read, found->second))
+    return "max fields exceeded: the measurement may have " + std::to_string(kMeasurementFieldsMax);
   series_max_ = configured_series(effects);
   bool no_room = false;
   std::string why = take_line(read, read.head, found->first, found->second, no_room);
   count();
   return why;
+}
+
+// What a series of the measurement may have. Of a rule's line alone: those of kWriteLines were logged without it.
+bool SeriesMachine::bounds_fields(const Line& line, const Database& database) const {
+  const Hash128 measurement = key_hash(line.measurement);
+  const uint32_t* there = database.measurements.find(measurement);
+  size_t count = there == nullptr ? 0 : *there;
+  KeySet fresh(seed_);
+  for (const Field& field : line.fields) {
+    const Hash128 hash = field_hash(measurement, field.name);
+    if (database.fields.find(hash) == nullptr && fresh.add(hash).second) ++count;
+  }
+  return count <= kMeasurementFieldsMax;
 }
 
 // The lines stand beside the command, which is another machine's.

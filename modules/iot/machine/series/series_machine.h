@@ -93,6 +93,7 @@ class SeriesMachine final : public StateMachine {
   std::optional<News> news_of(const LinesCommand& lines, const Database& database) const;
   bool has_room(const News& news) const;
   bool bounds_measurements(const News& news, const Database& database) const;
+  bool bounds_fields(const Line& line, const Database& database) const;
   void take(const News& news, Database& database);
   void note(std::string_view database, const News& news);
   void take_back(const Added& added);
