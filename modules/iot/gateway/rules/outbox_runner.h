@@ -4,7 +4,7 @@
 //
 // 2xx: taken. 3xx (not followed) and 4xx but 408, 425 and 429: refused; after kRefusalsMax of one record a dead letter. Everything else
 // (no answer, 5xx, a host that the operator's list does not hold) is tried again, after kDelayNs, then twice as long, up to kDelayMaxNs or what
-// Retry-After says; it holds this rule's outbox and nothing else.
+// Retry-After says; it holds this rule's outbox and nothing else. What cannot be read is a dead letter.
 //
 // Bounds: of a rule one read of kReadBytes, one record under way, kTellMax of them untold. The I/O thread's: one session without a
 // peer.
@@ -88,7 +88,8 @@ class OutboxRunner {
     std::optional<net::RecordsRead> read{};
     size_t batch = 0;
     std::optional<BatchWalk> walk{};
-    std::optional<HttpPost> post{};  // of the record at `at`
+    std::optional<HttpPost> post{};  // of the record at `at`; without a URL where it cannot be read
+    std::string unreadable{};        // why, of a whole batch
     uint32_t failures = 0;           // of it, in a row
     uint32_t refusals = 0;
     std::string told_why{};  // why it is not taken, as it was reported last
@@ -106,6 +107,7 @@ class OutboxRunner {
   // The rule's next record; false: what was read is used up.
   bool seek(Box& box);
   bool take_record(Box& box, const streams::RecordView& record);
+  bool take_fault(Box& box);
   void send(Box& box);
   void take_outcome(Box& box, const PostOutcome& outcome);
   void done(Box& box);
