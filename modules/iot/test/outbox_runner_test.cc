@@ -287,5 +287,41 @@ TEST_F(OutboxRunnerTest, RecordsOfOthersMoveThePositionToo) {
   EXPECT_EQ(told().upto, OutboxRunner::kPassMax);
 }
 
+// A rule that posts rarely stays before what retention takes.
+TEST_F(OutboxRunnerTest, WhereItIsIsToldAfterAWhileToo) {
+  answer_read({"other/1/0:5/0"});
+  answer_read({});
+  ASSERT_EQ(asked.subscriptions, std::vector<Offset>{1});
+  pass(OutboxRunner::kPassNs / 2);
+  EXPECT_TRUE(asked.submissions.empty());
+  // Others' go on meanwhile.
+  runner.on_advanced(1, 2);
+  answer_read({"other/1/0:6/0"});
+  answer_read({});
+  EXPECT_TRUE(asked.submissions.empty());
+  pass(OutboxRunner::kPassNs / 2);
+  const OutboxCommit commit = told();
+  EXPECT_EQ(commit.from, 0);
+  EXPECT_EQ(commit.upto, 2);
+  answer_told(std::nullopt, 2);
+  answer_read({});
+  pass(2 * OutboxRunner::kPassNs);
+  EXPECT_TRUE(asked.submissions.empty()) << "it is where the machine is";
+}
+
+// It was put without its post and with it again before anybody looked.
+TEST_F(OutboxRunnerTest, WhatWasWithdrawnIsNotSent) {
+  answer_read({"hook/1/0:5/0", "hook/1/0:6/0"});
+  ASSERT_TRUE(courier.under_way);
+  RuleRow again = row_of("hook", 2);
+  again.version = 9;
+  runner.take_rules({again});
+  EXPECT_FALSE(courier.under_way) << "forgotten";
+  ASSERT_EQ(asked.reads.size(), 1u);
+  EXPECT_EQ(asked.reads.front().second.offset, 2);
+  answer_read({"hook/9/0:8/0"});
+  EXPECT_EQ(courier.posts.back(), R"(hook hook/9/0:8/0 http://a/ {"n":1})");
+}
+
 }  // namespace
 }  // namespace heptane::iot::rules

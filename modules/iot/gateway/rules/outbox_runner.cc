@@ -45,7 +45,10 @@ void OutboxRunner::take_rules(const std::vector<RuleRow>& rows) {
   for (const RuleRow& row : rows) {
     if (row.paused || !row.outbox) continue;
     const std::string& name = row.definition.name;
-    if (const auto same = before.find(name); same != before.end() && same->second.created == row.created) {
+    const auto same = before.find(name);
+    // Further than it is here: it posted no more for a while, and what was there then is not sent.
+    const bool goes_on = same != before.end() && same->second.created == row.created && *row.outbox <= same->second.at;
+    if (goes_on) {
       boxes_.insert(before.extract(same));
       if (Box& kept = boxes_.at(name); kept.state != State::stopped) continue;
     }
@@ -65,9 +68,13 @@ void OutboxRunner::take_rules(const std::vector<RuleRow>& rows) {
 void OutboxRunner::close(Box& box) {
   courier_.forget(box.name);
   asked_.erase(box.request);
-  if (box.subscription == 0 || context_ == nullptr) return;
+  if (context_ != nullptr) wait_no_more(box);
+}
+
+void OutboxRunner::wait_no_more(Box& box) {
+  if (box.subscription == 0) return;
   waiting_.erase(box.subscription);
-  context_->unsubscribe(box.subscription);
+  context_->unsubscribe(std::exchange(box.subscription, 0));
 }
 
 void OutboxRunner::attach(net::SessionContext& context) {
@@ -109,12 +116,14 @@ void OutboxRunner::later(Box& box, int64_t delay_ns) {
 void OutboxRunner::go_on(Box& box) {
   box.due_ns = 0;
   box.state = State::idle;
+  wait_no_more(box);
   if (!outbox_) {
     find_outbox();
     return later(box, kTickNs);
   }
   const bool found = box.post || (box.read && seek(box));
   if (!found) box.read.reset();
+  if (box.at > box.next && box.passed_ns == 0) box.passed_ns = context_->monotonic_ns();
   if (must_tell(box, !found)) return tell(box);
   if (found) return send(box);
   read(box);
@@ -166,6 +175,10 @@ void OutboxRunner::wait(Box& box) {
   if (box.subscription == 0) return later(box, kTickNs);
   box.state = State::waiting;
   waiting_.emplace(box.subscription, std::pair{box.name, box.number});
+  if (box.passed_ns == 0) return;
+  // Where it is must be told before retention takes what is behind it.
+  box.due_ns = box.passed_ns + kPassNs;
+  wake_within(box.due_ns - context_->monotonic_ns());
 }
 
 bool OutboxRunner::seek(Box& box) {
@@ -250,7 +263,8 @@ void OutboxRunner::again(Box& box, const std::string& why, int64_t least_ns) {
 // What was done is told when there is nothing to do, when it is much, and when it was a while ago.
 bool OutboxRunner::must_tell(const Box& box, bool used_up) const {
   const uint32_t untold = box.posted + static_cast<uint32_t>(box.letters.size());
-  if (untold == 0) return box.at - box.next >= kPassMax;
+  const bool long_ago = box.passed_ns != 0 && context_->monotonic_ns() - box.passed_ns >= kPassNs;
+  if (untold == 0) return long_ago || box.at - box.next >= kPassMax;
   return used_up || untold >= kTellMax || context_->monotonic_ns() - box.untold_ns >= kTellNs;
 }
 
@@ -281,7 +295,7 @@ void OutboxRunner::take_told(Box& box, const Reply& reply) {
   box.next = reply.numbers[1];
   box.posted = 0;
   box.letters.clear();
-  box.untold_ns = 0;
+  box.untold_ns = box.passed_ns = 0;
   go_on(box);
 }
 

@@ -54,6 +54,7 @@ class OutboxRunner {
   static constexpr int64_t kTellNs = 1'000'000'000;
   static constexpr uint32_t kTellMax = 64;
   static constexpr Offset kPassMax = 4'096;  // records of other rules, until the position is told
+  static constexpr int64_t kPassNs = 60'000'000'000;  // likewise
   static constexpr uint32_t kRefusalsMax = 5;
 
   OutboxRunner(Courier& courier, std::function<void(const std::string&)> report)
@@ -96,6 +97,7 @@ class OutboxRunner {
     uint32_t posted = 0;     // untold
     std::vector<Letter> letters{};
     int64_t untold_ns = 0;  // since when there is something untold; 0: there is nothing
+    int64_t passed_ns = 0;  // since when it is behind `next`; 0: it is not
     net::SubscriptionId subscription = 0;
     RequestId request = 0;
   };
@@ -118,6 +120,7 @@ class OutboxRunner {
   void take_told(Box& box, const Reply& reply);
   void wait(Box& box);
   void close(Box& box);
+  void wait_no_more(Box& box);
   void later(Box& box, int64_t delay_ns);
   void wake_within(int64_t delay_ns);
   Box* find(const std::string& name, uint64_t number);
