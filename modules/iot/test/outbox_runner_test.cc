@@ -323,5 +323,18 @@ TEST_F(OutboxRunnerTest, WhatWasWithdrawnIsNotSent) {
   EXPECT_EQ(courier.posts.back(), R"(hook hook/9/0:8/0 http://a/ {"n":1})");
 }
 
+TEST_F(OutboxRunnerTest, QueriesAreNotShown) {
+  value = R"({"url":"http://a/x?token=secret","body":{}})";
+  answer_read({"hook/1/0:5/0"});
+  EXPECT_EQ(courier.posts.back(), "hook hook/1/0:5/0 http://a/x?token=secret {}");
+  for (uint32_t i = 1; i < OutboxRunner::kRefusalsMax; ++i) {
+    courier.answer(404);
+    pass(OutboxRunner::kDelayMaxNs);
+  }
+  courier.answer(404);
+  EXPECT_EQ(told().letters.at(0).url, "http://a/x");
+  EXPECT_EQ(reports.at(0).find("secret"), std::string::npos) << reports.at(0);
+}
+
 }  // namespace
 }  // namespace heptane::iot::rules

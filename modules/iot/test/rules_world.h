@@ -121,6 +121,7 @@ class RulesWorld {
   PartitionId partition(std::string_view stream, uint32_t index = 0) const {
     return *streams_->find_partition(stream, index);
   }
+  bool has(std::string_view stream) const { return streams_->find_partition(stream, 0).has_value(); }
   Offset end(std::string_view stream, uint32_t index = 0) const {
     return streams_->next_offset(partition(stream, index));
   }

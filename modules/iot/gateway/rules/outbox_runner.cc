@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernel/streams/api.h"
+#include "modules/iot/gateway/rules/http_target.h"
 
 namespace heptane::iot::rules {
 
@@ -253,7 +254,8 @@ void OutboxRunner::done(Box& box) {
 
 void OutboxRunner::again(Box& box, const std::string& why, int64_t least_ns) {
   constexpr uint32_t kDoublingsMax = 7;
-  if (report_ && box.told_why != why) report_("rule " + box.name + ": " + box.post->url + " is tried again: " + why);
+  if (report_ && box.told_why != why)
+    report_("rule " + box.name + ": " + std::string(without_query(box.post->url)) + " is tried again: " + why);
   box.told_why = why;
   const int64_t delay_ns = std::min(kDelayNs << std::min(box.failures, kDoublingsMax), kDelayMaxNs);
   ++box.failures;
@@ -276,7 +278,7 @@ void OutboxRunner::tell(Box& box) {
   commit.upto = box.at;
   commit.posted = box.posted;
   for (const Letter& letter : box.letters)
-    commit.letters.push_back({letter.offset, letter.post.key, letter.post.url, letter.why});
+    commit.letters.push_back({letter.offset, letter.post.key, without_query(letter.post.url), letter.why});
   const RequestId request = ++last_request_;
   if (!context_->submit(request, streams::make_command(kRulesMachineId, kOutboxCommit, encode(commit))))
     return later(box, kTickNs);
