@@ -187,7 +187,8 @@ TEST_F(OutboxRunnerTest, WhatIsRefusedSoOftenIsGivenUpAndTheNextGoesOn) {
 TEST_F(OutboxRunnerTest, WhatRowsHoldIsPostedAsItIs) {
   std::string deep = "1";
   for (int i = 0; i < 32; ++i) deep = R"({"a":)" + deep + "}";
-  for (const std::string& row : {deep, R"({"n":)" + std::string(36, '9') + "}", std::string(R"({"a":"}\",\"body\":"})")}) {
+  for (const std::string& row :
+       {deep, R"({"n":)" + std::string(36, '9') + "}", std::string(R"({"a":"}\",\"body\":"})")}) {
     holds(row);
     answer_read({"hook/1/0:5/0"});
     ASSERT_TRUE(courier.under_way) << row;

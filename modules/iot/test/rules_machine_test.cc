@@ -486,8 +486,9 @@ TEST(RulesMachineOfBefore, ComputesWhatItDid) {
   const auto owe = [&](Offset from) {
     const Offset upto = from + static_cast<Offset>(moves.size());
     for (Made& made : moves) made.offset = from++;
-    return world.run(kRulesMachineId, kRuleCommit,
-                     commit_of(world.rule("bill"), world.partition("readings"), moves.front().offset, upto, moves, false));
+    return world.run(
+        kRulesMachineId, kRuleCommit,
+        commit_of(world.rule("bill"), world.partition("readings"), moves.front().offset, upto, moves, false));
   };
   ASSERT_TRUE(owe(0).ok());
   const Offset behind = static_cast<Offset>(moves.size());

@@ -338,18 +338,20 @@ constexpr std::string_view kTrial =
     R"("http":{"type":"object"},"series":{"type":"object"}}})";
 
 http::RouteDoc put_doc() {
-  return {"Declare or change a rule",
-          "`sql` selects from a topic filter (which makes the stream `rule.NAME` over it) or from a stream that is "
-          "there; at least one of `transfer`, `append`, `publish`, `shadow`, `http` and `series` says what becomes of each "
-          "row: their values are expressions that see the columns; of a series, `tags` are names of columns. A changed rule "
-          "goes on where it is, unless it reads another stream. "
-          "`rules.put` in the audit trail.",
-          {},
-          {{rule_body()}},
-          {{201, "the rule is there, synced", {{kDone}}},
-           {200, "it was there: changed, or as it was (without a position)", {{kDone}}},
-           {404, "a stream that it names is not there", {{kError}}},
-           {409, "there are 64 rules, or it would close a circle", {{kError}}}}};
+  return {
+      "Declare or change a rule",
+      "`sql` selects from a topic filter (which makes the stream `rule.NAME` over it) or from a stream that is "
+      "there; at least one of `transfer`, `append`, `publish`, `shadow`, `http` and `series` says what becomes of each "
+      "row: their values are expressions that see the columns; of a series, `tags` are names of columns. A changed "
+      "rule "
+      "goes on where it is, unless it reads another stream. "
+      "`rules.put` in the audit trail.",
+      {},
+      {{rule_body()}},
+      {{201, "the rule is there, synced", {{kDone}}},
+       {200, "it was there: changed, or as it was (without a position)", {{kDone}}},
+       {404, "a stream that it names is not there", {{kError}}},
+       {409, "there are 64 rules, or it would close a circle", {{kError}}}}};
 }
 
 http::RouteDoc test_doc() {

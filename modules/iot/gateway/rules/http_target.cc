@@ -55,9 +55,7 @@ std::optional<HostPort> host_port_of(std::string_view text) {
   return parts.port ? std::optional(parts) : std::nullopt;
 }
 
-std::string bracketed(const std::string& host) {
-  return host.find(':') == std::string::npos ? host : "[" + host + "]";
-}
+std::string bracketed(const std::string& host) { return host.find(':') == std::string::npos ? host : "[" + host + "]"; }
 
 bool is_v6(std::string_view host) {
   return host.find(':') != std::string_view::npos && host.find('%') == std::string_view::npos &&

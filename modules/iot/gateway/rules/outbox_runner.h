@@ -53,7 +53,7 @@ class OutboxRunner {
   static constexpr int64_t kDelayMaxNs = 60'000'000'000;
   static constexpr int64_t kTellNs = 1'000'000'000;
   static constexpr uint32_t kTellMax = 64;
-  static constexpr Offset kPassMax = 4'096;  // records of other rules, until the position is told
+  static constexpr Offset kPassMax = 4'096;           // records of other rules, until the position is told
   static constexpr int64_t kPassNs = 60'000'000'000;  // likewise
   static constexpr uint32_t kRefusalsMax = 5;
 

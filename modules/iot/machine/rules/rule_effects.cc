@@ -292,9 +292,8 @@ std::string wrong_begin(const RuleRow& row, const RuleCommit& commit, Offset log
 
 // Logic 1 set no bound to what moves money.
 bool moves_too_much(const RuleCommit& commit, uint32_t version) {
-  const auto moves = std::count_if(commit.inputs.begin(), commit.inputs.end(), [](const RuleInput& input) {
-    return input.transfer || !input.shadow.empty();
-  });
+  const auto moves = std::count_if(commit.inputs.begin(), commit.inputs.end(),
+                                   [](const RuleInput& input) { return input.transfer || !input.shadow.empty(); });
   return version >= RulesMachine::kLogicActions && static_cast<size_t>(moves) > kMovesMax;
 }
 

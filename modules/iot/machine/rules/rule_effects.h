@@ -64,8 +64,8 @@ class RuleEffects {
   const uint32_t version_;  // of the logic
   const streams::StreamsMachine& streams_;
   std::optional<devices::ShadowChanges> shadows_;  // of a rule that updates them
-  uint32_t target_partitions_ = 0;  // of the stream that is appended to
-  std::string lines_;               // of the series that it writes, taken
+  uint32_t target_partitions_ = 0;                 // of the stream that is appended to
+  std::string lines_;                              // of the series that it writes, taken
   ByteWriter messages_;
   uint32_t messages_count_ = 0;
   ByteWriter outbox_;

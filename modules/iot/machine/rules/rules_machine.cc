@@ -5,9 +5,9 @@
 #include "kernel/base/assert.h"
 #include "kernel/shard/audit_port.h"
 #include "kernel/streams/streams_machine.h"
-#include "modules/iot/machine/series/series_api.h"
 #include "modules/iot/machine/devices/shadow_api.h"
 #include "modules/iot/machine/rules/outbox_api.h"
+#include "modules/iot/machine/series/series_api.h"
 #include "modules/iot/machine/texts.h"
 
 namespace heptane::iot::rules {
