@@ -48,7 +48,8 @@ IoLoop::IoLoop(Net& net, Clock& clock, ShardLink& link, RecordsReader& reader, I
 IoLoop::~IoLoop() {
   for (const auto& listener : listeners_) listener->listener.reset();
   for (const auto& [id, outbound] : outbounds_) outbound->stop();
-  connections_.clear();
+  // One by one: a session that ends may stop an outbound connection, which looks at all that are left.
+  while (!connections_.empty()) connections_.extract(connections_.begin());
 }
 
 Result<uint16_t> IoLoop::add_listener(Protocol& protocol, const Address& address, ListenerOptions options) {

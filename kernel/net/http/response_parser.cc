@@ -68,7 +68,8 @@ ResponseParser::Step ResponseParser::parse(Bytes input, size_t& consumed) {
     const size_t used = machine_->put({input.data(), input.size()}, ec);
     consumed += used;
     input = input.subspan(used);
-    if (!machine_->is_header_done()) head_bytes_ += used;
+    // Interim answers are all head.
+    if (!machine_->is_header_done() || machine_->status < 200) head_bytes_ += used;
     if (ec && ec != error::need_more) return Step::fault;
     if (head_bytes_ > kHeadBytesMax || (!machine_->is_header_done() && input.size() > kHeadBytesMax))
       return Step::fault;

@@ -71,6 +71,9 @@ TEST(ResponseParser, WhatIsNoAnswerOrTooLarge) {
   EXPECT_EQ(read("SSH-2.0-OpenSSH_9\r\n\r\n", 100).step, Step::fault);
   EXPECT_EQ(read("HTTP/1.1 101 Switching Protocols\r\n\r\n", 100).step, Step::fault);
   EXPECT_EQ(read("HTTP/1.1 200 OK\r\nX: " + std::string(20'000, 'x'), 1'000).step, Step::fault);
+  std::string interim;
+  while (interim.size() <= ResponseParser::kHeadBytesMax) interim += "HTTP/1.1 100 Continue\r\n\r\n";
+  for (const size_t piece : {size_t{7}, interim.size()}) EXPECT_EQ(read(interim, piece).step, Step::fault) << piece;
   EXPECT_EQ(read("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n", 100).step, Step::fault);
 }
 

@@ -32,6 +32,13 @@ TEST(HttpTarget, TakesUrlsApart) {
   EXPECT_EQ(parsed("http://a/" + std::string(2'000, 'x')), "error");
 }
 
+TEST(HttpTarget, TheRightToPostTellsHttpFromHttps) {
+  EXPECT_EQ(parse_http_url("https://a/x")->resource(), "a:443");
+  EXPECT_EQ(parse_http_url("http://a/x")->resource(), "a:80");
+  EXPECT_EQ(parse_http_url("http://[::1]:81/")->resource(), "[::1]:81");
+  EXPECT_EQ(without_query("http://a/x?token=y"), "http://a/x");
+}
+
 bool allowed(const std::vector<std::string>& list, std::string_view url) {
   const auto entries = AllowList::parse(list);
   return entries && entries->allows(*parse_http_url(url));

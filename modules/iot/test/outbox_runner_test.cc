@@ -67,16 +67,19 @@ class OutboxRunnerTest : public testing::Test {
     records.durable_end = 10;
     if (records.offset < log_start) records.error = Errc::invalid_argument;
     if (!keys.empty()) {
-      const std::string value = R"({"url":"http://a/","body":{"n":1}})";
       streams::RecordBatchBuilder builder;
       builder.begin(1);
       for (const std::string& key : keys) builder.add(1, true, as_bytes(key), true, as_bytes(value));
-      records.batches.push_back(Buffer::copy_of(builder.finish(records.offset, 0, true)));
+      std::string batch(as_text(builder.finish(records.offset, 0, true)));
+      if (torn) batch[streams::kRecordBatchHeaderBytes] = '\x01';  // the first record's length
+      records.batches.push_back(Buffer::copy_of(batch));
     }
     const RequestId request = asked.reads.front().first;
     asked.reads.pop_front();
     runner.on_records(request, records);
   }
+  // The record of a row, as the machine writes it.
+  void holds(const std::string& row) { value = R"({"url":"http://a/","body":)" + row + "}"; }
   OutboxCommit told() {
     HEPTANE_ASSERT(!asked.submissions.empty(), "nothing was told");
     sent = asked.submissions.front().first;
@@ -99,6 +102,8 @@ class OutboxRunnerTest : public testing::Test {
   FakeCourier courier;
   std::vector<std::string> reports;
   OutboxRunner runner{courier, [this](const std::string& line) { reports.push_back(line); }};
+  std::string value = R"({"url":"http://a/","body":{"n":1}})";
+  bool torn = false;  // batches are
   RequestId sent = 0;
   Buffer payload;
 };
@@ -178,6 +183,52 @@ TEST_F(OutboxRunnerTest, WhatIsRefusedSoOftenIsGivenUpAndTheNextGoesOn) {
   EXPECT_EQ(reports.size(), 3u) << "each reason once in a row";
 }
 
+// A row as deep and with numbers as long as SQL makes them: in the record it is one deeper.
+TEST_F(OutboxRunnerTest, WhatRowsHoldIsPostedAsItIs) {
+  std::string deep = "1";
+  for (int i = 0; i < 32; ++i) deep = R"({"a":)" + deep + "}";
+  for (const std::string& row :
+       {deep, R"({"n":)" + std::string(36, '9') + "}", std::string(R"({"a":"}\",\"body\":"})")}) {
+    holds(row);
+    answer_read({"hook/1/0:5/0"});
+    ASSERT_TRUE(courier.under_way) << row;
+    EXPECT_EQ(courier.posts.back(), "hook hook/1/0:5/0 http://a/ " + row);
+    courier.answer(200);
+    answer_told(std::nullopt, told().upto);
+  }
+}
+
+TEST_F(OutboxRunnerTest, WhatCannotBeReadIsADeadLetter) {
+  value = R"({"uri":"http://a/"})";
+  answer_read({"hook/1/0:5/0", "other/1/0:6/0", "hook/1/0:7/0"});
+  EXPECT_TRUE(courier.posts.empty());
+  const OutboxCommit commit = told();
+  EXPECT_EQ(commit.upto, 3);
+  ASSERT_EQ(commit.letters.size(), 2u);
+  EXPECT_EQ(commit.letters[1].offset, 2);
+  EXPECT_EQ(commit.letters[1].key, "hook/1/0:7/0");
+  EXPECT_EQ(commit.letters[1].why, "the record of the outbox cannot be read");
+  answer_told(std::nullopt, 3);
+  torn = true;
+  answer_read({"hook/1/0:8/0", "hook/1/0:9/0"});
+  const OutboxCommit of_batch = told();
+  EXPECT_EQ(of_batch.upto, 5);
+  ASSERT_EQ(of_batch.letters.size(), 1u);
+  EXPECT_NE(of_batch.letters[0].why.find("the 2 records from 3 to 4 are one batch"), std::string::npos);
+}
+
+// No more letters than one command takes.
+TEST_F(OutboxRunnerTest, ManyThatCannotBeReadAreToldInParts) {
+  value = "{}";
+  answer_read(std::vector<std::string>(OutboxRunner::kTellMax + 6, "hook/1/0:5/0"));
+  EXPECT_EQ(told().letters.size(), OutboxRunner::kTellMax);
+  answer_told(Errc::overloaded);
+  pass(OutboxRunner::kTickNs);
+  EXPECT_EQ(told().letters.size(), OutboxRunner::kTellMax);
+  answer_told(std::nullopt, OutboxRunner::kTellMax);
+  EXPECT_EQ(told().letters.size(), 6u);
+}
+
 TEST_F(OutboxRunnerTest, WhatMayNotBePostedWaitsForItsOperator) {
   courier.why = "iot.http_allow does not list a";
   answer_read({"hook/1/0:5/0"});
@@ -235,6 +286,55 @@ TEST_F(OutboxRunnerTest, RecordsOfOthersMoveThePositionToo) {
   const std::vector<std::string> others(512, "other/1/0:5/0");
   for (Offset upto = 0; upto < OutboxRunner::kPassMax; upto += 512) answer_read(others);
   EXPECT_EQ(told().upto, OutboxRunner::kPassMax);
+}
+
+// A rule that posts rarely stays before what retention takes.
+TEST_F(OutboxRunnerTest, WhereItIsIsToldAfterAWhileToo) {
+  answer_read({"other/1/0:5/0"});
+  answer_read({});
+  ASSERT_EQ(asked.subscriptions, std::vector<Offset>{1});
+  pass(OutboxRunner::kPassNs / 2);
+  EXPECT_TRUE(asked.submissions.empty());
+  // Others' go on meanwhile.
+  runner.on_advanced(1, 2);
+  answer_read({"other/1/0:6/0"});
+  answer_read({});
+  EXPECT_TRUE(asked.submissions.empty());
+  pass(OutboxRunner::kPassNs / 2);
+  const OutboxCommit commit = told();
+  EXPECT_EQ(commit.from, 0);
+  EXPECT_EQ(commit.upto, 2);
+  answer_told(std::nullopt, 2);
+  answer_read({});
+  pass(2 * OutboxRunner::kPassNs);
+  EXPECT_TRUE(asked.submissions.empty()) << "it is where the machine is";
+}
+
+// It was put without its post and with it again before anybody looked.
+TEST_F(OutboxRunnerTest, WhatWasWithdrawnIsNotSent) {
+  answer_read({"hook/1/0:5/0", "hook/1/0:6/0"});
+  ASSERT_TRUE(courier.under_way);
+  RuleRow again = row_of("hook", 2);
+  again.version = 9;
+  runner.take_rules({again});
+  EXPECT_FALSE(courier.under_way) << "forgotten";
+  ASSERT_EQ(asked.reads.size(), 1u);
+  EXPECT_EQ(asked.reads.front().second.offset, 2);
+  answer_read({"hook/9/0:8/0"});
+  EXPECT_EQ(courier.posts.back(), R"(hook hook/9/0:8/0 http://a/ {"n":1})");
+}
+
+TEST_F(OutboxRunnerTest, QueriesAreNotShown) {
+  value = R"({"url":"http://a/x?token=secret","body":{}})";
+  answer_read({"hook/1/0:5/0"});
+  EXPECT_EQ(courier.posts.back(), "hook hook/1/0:5/0 http://a/x?token=secret {}");
+  for (uint32_t i = 1; i < OutboxRunner::kRefusalsMax; ++i) {
+    courier.answer(404);
+    pass(OutboxRunner::kDelayMaxNs);
+  }
+  courier.answer(404);
+  EXPECT_EQ(told().letters.at(0).url, "http://a/x");
+  EXPECT_EQ(reports.at(0).find("secret"), std::string::npos) << reports.at(0);
 }
 
 }  // namespace

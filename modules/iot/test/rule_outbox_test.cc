@@ -141,6 +141,12 @@ TEST_F(RuleOutbox, WhatIsGoneIsPassedOver) {
   EXPECT_TRUE(sent("hook", 3, 4, 1).ok());
 }
 
+TEST_F(RuleOutbox, WhatIsRefusedMakesNoStream) {
+  EXPECT_EQ(sent("hook", 3, 3, 0).error, Errc::stale);
+  EXPECT_EQ(sent("hook", 0, 3, 0).error, Errc::invalid_argument);
+  EXPECT_FALSE(world.has("iot.rules"));
+}
+
 TEST_F(RuleOutbox, NoRuleReadsIt) {
   RuleDefinition rule = posting("loop");
   rule.source = "iot.outbox";

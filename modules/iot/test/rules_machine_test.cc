@@ -166,6 +166,39 @@ TEST_F(RulesMachineTest, PointsOfNoDatabaseAreDeadLetters) {
   EXPECT_NE(told(reply)[0].find("database not found"), std::string::npos) << told(reply)[0];
 }
 
+// As a refused shadow: of one input no more is told than its transfer and one letter.
+TEST_F(RulesMachineTest, APointThatIsNotTakenEndsItsInput) {
+  RuleDefinition rule = billing();
+  rule.series = SeriesAction{"plant", "'m'", "", ""};
+  rule.publish = PublishAction{"'t'"};
+  ASSERT_TRUE(world.put(rule).ok());
+  ASSERT_TRUE(
+      world.run(machine_ids::kStreams, streams::kDeleteStream, streams::encode(streams::DeleteStream{"bills"})).ok());
+  world.fill("readings", 1);
+  RuleInput input;
+  input.payload = "{}";
+  input.is_json = true;
+  input.transfer = RuleMove{kMeter, kUtility, 1, {}};
+  input.line = "m v=1 1";
+  input.appends = true;
+  input.publish_topic = "t";
+  input.row = "{}";
+  RuleCommit head;
+  head.rule = "bill";
+  head.version = world.rule("bill").version;
+  head.partition = world.partition("readings");
+  head.upto = 1;
+  ByteWriter bytes;
+  append_input(bytes, input);
+  const Reply done = world.run(kRulesMachineId, kRuleCommit, encode(head, bytes.view(), 1));
+  ASSERT_TRUE(done.ok()) << done.message;
+  ASSERT_EQ(told(done).size(), 2u);
+  EXPECT_TRUE(told(done)[0].starts_with("$rules/bill/transfer ")) << told(done)[0];
+  EXPECT_NE(told(done)[1].find("database not found"), std::string::npos) << told(done)[1];
+  EXPECT_EQ(world.rule("bill").counters.dead_letters, 1u);
+  EXPECT_EQ(world.rule("bill").counters.published, 0u);
+}
+
 TEST_F(RulesMachineTest, RefusesWhatCannotBe) {
   const auto refused = [&](auto&& change) {
     RuleDefinition rule = billing();
@@ -404,6 +437,79 @@ TEST_F(RulesMachineTest, StartsBehindWhatIsThereUnlessItIsToldOtherwise) {
   all.name = "kept";
   ASSERT_TRUE(world.put(all).ok());
   EXPECT_EQ(world.rule("kept").cursors.at(0).next, 1);
+}
+
+// A log of logic 1 is computed as it was: what it refused, what it took, and what it did not know.
+TEST(RulesMachineOfBefore, ComputesWhatItDid) {
+  RulesWorld world(1);
+  world.make_stream("readings");
+  world.make_stream("iot.outbox");
+  world.open_account(kMeter);
+  world.open_account(kUtility);
+  RuleDefinition rule = billing();
+  rule.append.reset();
+  rule.publish = PublishAction{"'t'"};
+  ASSERT_TRUE(world.put(rule).ok());
+  RuleDefinition later = rule;
+  later.name = "later";
+  later.http = HttpAction{"http://a/"};
+  const Reply refused = world.put(later);
+  EXPECT_EQ(refused.error, Errc::invalid_argument);
+  EXPECT_NE(refused.message.find("logic 2"), std::string::npos) << refused.message;
+  RuleDefinition reader = rule;
+  reader.name = "reader";
+  reader.transfer.reset();
+  reader.source = "iot.outbox";
+  EXPECT_TRUE(world.put(reader).ok());
+
+  world.fill("readings", kInputsMax);
+  const auto publish = [&](Offset from, size_t inputs) {
+    RuleCommit head;
+    head.rule = "bill";
+    head.version = world.rule("bill").version;
+    head.partition = world.partition("readings");
+    head.from = from;
+    head.upto = from + static_cast<Offset>(inputs);
+    ByteWriter bytes;
+    for (Offset offset = head.from; offset < head.upto; ++offset) {
+      RuleInput input;
+      input.offset = offset;
+      input.publish_topic = "t";
+      input.row = "{}";
+      append_input(bytes, input);
+    }
+    return world.run(kRulesMachineId, kRuleCommit, encode(head, bytes.view(), static_cast<uint16_t>(inputs)));
+  };
+  EXPECT_EQ(publish(0, kInputsMax).error, Errc::too_large) << "by logic 1's measure";
+  std::vector<Made> moves;
+  for (Offset offset = 0; offset <= static_cast<Offset>(kMovesMax); ++offset) moves.push_back({offset, 1});
+  const auto owe = [&](Offset from) {
+    const Offset upto = from + static_cast<Offset>(moves.size());
+    for (Made& made : moves) made.offset = from++;
+    return world.run(
+        kRulesMachineId, kRuleCommit,
+        commit_of(world.rule("bill"), world.partition("readings"), moves.front().offset, upto, moves, false));
+  };
+  ASSERT_TRUE(owe(0).ok());
+  const Offset behind = static_cast<Offset>(moves.size());
+  ASSERT_TRUE(publish(behind, 100).ok());
+  const std::string before = world.state();
+  world.crash_and_recover();
+  EXPECT_EQ(world.state(), before);
+
+  world.activate(RulesMachine::kLogicActions);
+  EXPECT_EQ(owe(behind + 100).error, Errc::too_large);
+  EXPECT_TRUE(publish(behind + 100, kInputsMax - 100 - moves.size()).ok());
+  later.name = "reads";
+  later.source = "iot.outbox";
+  EXPECT_EQ(world.put(later).error, Errc::invalid_argument);
+  later = rule;
+  later.http = HttpAction{"http://a/"};
+  later.transfer.reset();
+  EXPECT_EQ(world.put(later).error, std::nullopt);
+  const std::string behind_it = world.state();
+  world.crash_and_recover();
+  EXPECT_EQ(world.state(), behind_it);
 }
 
 TEST_F(RulesMachineTest, RefusesCommandsThatDoNotAddUp) {

@@ -12,6 +12,7 @@
 #include "kernel/log/memory_log.h"
 #include "kernel/shard/memory_snapshot.h"
 #include "kernel/shard/shard.h"
+#include "kernel/shard/versions.h"
 #include "kernel/streams/api.h"
 #include "kernel/streams/streams_machine.h"
 #include "modules/fintech/domain/ledger/multi_batch.h"
@@ -27,7 +28,16 @@ namespace heptane::iot::rules::test {
 
 class RulesWorld {
  public:
-  RulesWorld() { boot(); }
+  // `logic`: of rules.
+  explicit RulesWorld(uint32_t logic = RulesMachine::kLogicActions) {
+    boot();
+    if (logic > 1) activate(logic);
+  }
+  void activate(uint32_t logic) {
+    Submission activation = make_activation(kRulesMachineId, logic);
+    const Reply reply = run(activation.machine, activation.type, std::move(activation.payload));
+    ASSERT_TRUE(reply.ok()) << reply.message;
+  }
 
   void crash_and_recover() {
     log_.drop();
@@ -111,6 +121,7 @@ class RulesWorld {
   PartitionId partition(std::string_view stream, uint32_t index = 0) const {
     return *streams_->find_partition(stream, index);
   }
+  bool has(std::string_view stream) const { return streams_->find_partition(stream, 0).has_value(); }
   Offset end(std::string_view stream, uint32_t index = 0) const {
     return streams_->next_offset(partition(stream, index));
   }

@@ -59,7 +59,7 @@ bool may_act(HttpExchange& exchange, const RuleDefinition& rule) {
   if (rule.append && !may(exchange, "streams", rule.append->stream, Verb::write)) return false;
   if (rule.series && !may(exchange, "admin", "series/" + rule.series->database, Verb::write)) return false;
   const auto target = rule.http ? parse_http_url(rule.http->url) : Result<HttpTarget>(HttpTarget{});
-  if (rule.http && target && !may(exchange, "admin", "http:" + target->authority(), Verb::write)) return false;
+  if (rule.http && target && !may(exchange, "admin", "http:" + target->resource(), Verb::write)) return false;
   if (rule.shadow && !may(exchange, "admin", "devices", Verb::write)) return false;
   return !rule.publish || may(exchange, "mqtt", "#", Verb::write);
 }

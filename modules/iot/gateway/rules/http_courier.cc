@@ -32,6 +32,9 @@ class HttpCourier::Line final : public net::Protocol {
   }
   void post(const HttpTarget& target, const HttpPost& post, Done done);
   void forget();
+  // What is under way fails: the courier makes another line.
+  void retire();
+  bool is_tls() const { return target_.tls; }
 
  private:
   class PostSession;
@@ -81,7 +84,8 @@ class HttpCourier::Line::PostSession final : public net::Session {
     answering_ = true;
     const auto step = parser_->parse(input, consumed);
     if (step == http::ResponseParser::Step::fault) stop("the answer is no HTTP, or too large");
-    if (step == http::ResponseParser::Step::complete) answered();
+    // What comes behind an answer answers nothing that was asked.
+    if (step == http::ResponseParser::Step::complete) answered(consumed == input.size());
     return step == http::ResponseParser::Step::need_more ? consumed : input.size();
   }
   void on_reply(RequestId, const Reply&, net::SessionContext&) override {}
@@ -96,15 +100,15 @@ class HttpCourier::Line::PostSession final : public net::Session {
       return line_.lost(*this);
     }
     if (parser_ && parser_->finish() == http::ResponseParser::Step::complete)
-      answered();
+      answered(false);
     else
       stop("the connection ended before the answer");
   }
 
  private:
-  void answered() {
+  void answered(bool ends_there) {
     const PostOutcome outcome{parser_->status(), {}, parser_->retry_after_s()};
-    const bool goes_on = parser_->keep_alive();
+    const bool goes_on = ends_there && parser_->keep_alive();
     ++served_;
     end_request();
     if (!goes_on) leave("the peer keeps no connection");
@@ -203,6 +207,12 @@ void HttpCourier::Line::forget() {
   if (outbound_ != 0) courier_.loop_.stop_outbound(outbound_);
 }
 
+void HttpCourier::Line::retire() {
+  std::optional<Pending> pending = std::exchange(pending_, std::nullopt);
+  forget();
+  if (pending) pending->done({0, "the authorities of https are read again", -1});
+}
+
 HttpCourier::HttpCourier(net::IoLoop& loop) : loop_(loop) {}
 HttpCourier::~HttpCourier() = default;
 
@@ -210,6 +220,16 @@ void HttpCourier::configure(AllowList allowed, std::string ca_file) {
   allowed_ = std::move(allowed);
   ca_file_ = std::move(ca_file);
   tls_ = nullptr;
+  // Each holds the authorities of before. Who hears of it posts again later, and never from within.
+  for (auto at = lines_.begin(); at != lines_.end();) {
+    if (!at->second->is_tls()) {
+      ++at;
+      continue;
+    }
+    retired_.push_back(std::move(at->second));
+    at = lines_.erase(at);
+    retired_.back()->retire();
+  }
 }
 
 std::string HttpCourier::need_tls() {

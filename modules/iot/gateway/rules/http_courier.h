@@ -24,7 +24,8 @@ class HttpCourier final : public Courier {
   HttpCourier(const HttpCourier&) = delete;
   HttpCourier& operator=(const HttpCourier&) = delete;
 
-  // From now on; a connection that is up stays. `ca_file`: authorities of https; empty: the system's.
+  // From now on; a connection that is up stays, but those of https are made anew. `ca_file`: authorities of https; empty: the
+  // system's.
   void configure(AllowList allowed, std::string ca_file);
 
   std::string post(const std::string& name, const HttpPost& post, Done done) override;

@@ -55,6 +55,8 @@ std::optional<HostPort> host_port_of(std::string_view text) {
   return parts.port ? std::optional(parts) : std::nullopt;
 }
 
+std::string bracketed(const std::string& host) { return host.find(':') == std::string::npos ? host : "[" + host + "]"; }
+
 bool is_v6(std::string_view host) {
   return host.find(':') != std::string_view::npos && host.find('%') == std::string_view::npos &&
          net::address_bytes(host).has_value();
@@ -63,9 +65,12 @@ bool is_v6(std::string_view host) {
 }  // namespace
 
 std::string HttpTarget::authority() const {
-  const std::string shown = host.find(':') == std::string::npos ? host : "[" + host + "]";
-  return port == (tls ? kHttpsPort : kHttpPort) ? shown : shown + ":" + std::to_string(port);
+  return port == (tls ? kHttpsPort : kHttpPort) ? bracketed(host) : resource();
 }
+
+std::string HttpTarget::resource() const { return bracketed(host) + ":" + std::to_string(port); }
+
+std::string_view without_query(std::string_view url) { return url.substr(0, url.find('?')); }
 
 Result<HttpTarget> parse_http_url(std::string_view url) {
   if (url.size() > kUrlBytesMax) return wrong("a URL has at most 1,024 bytes");

@@ -23,8 +23,11 @@ struct HttpTarget {
   std::string path;  // with its query; / where there is none
 
   std::string authority() const;  // of the header Host
+  std::string resource() const;   // of the right to post there: always with the port
 };
 Result<HttpTarget> parse_http_url(std::string_view url);
+// For logs and letters: a query may hold what is secret.
+std::string_view without_query(std::string_view url);
 
 // Entries: `name`, `*.name` (below it), an address or a block of addresses; each with `:port` or for any port (IPv6 then in brackets).
 class AllowList {

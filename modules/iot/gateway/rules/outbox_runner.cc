@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernel/net/http/json.h"
 #include "kernel/streams/api.h"
+#include "modules/iot/gateway/rules/http_target.h"
 
 namespace heptane::iot::rules {
 
@@ -19,14 +19,22 @@ bool is_refusal(int status) {
   return status >= 300 && status < 500 && status != kTimeout && status != kTooEarly && status != kTooMany;
 }
 
-// As the machine wrote it.
-std::optional<HttpPost> post_of(const streams::RecordView& record) {
-  const auto document = http::JsonDocument::parse(std::string(as_text(record.value)));
-  if (!document || (*document)->root().type() != http::JsonType::object) return std::nullopt;
-  const auto url = (*document)->root().find("url");
-  const auto body = (*document)->root().find("body");
-  if (!url || !body) return std::nullopt;
-  return HttpPost{std::string(url->text()), std::string(as_text(record.key)), std::string(body->raw())};
+constexpr std::string_view kBeforeUrl = R"({"url":")";
+constexpr std::string_view kBeforeBody = R"(","body":)";
+
+// Cut as the machine wrote it: of the row nothing is read, whose numbers and depth are the rule's. A URL holds nothing that is escaped.
+// Without a URL: it cannot be read.
+HttpPost post_of(const streams::RecordView& record) {
+  HttpPost post{{}, std::string(as_text(record.key)), {}};
+  std::string_view value = as_text(record.value);
+  const size_t end = value.find('"', kBeforeUrl.size());
+  if (!value.starts_with(kBeforeUrl) || end == std::string_view::npos || !value.ends_with('}')) return post;
+  const std::string_view url = value.substr(kBeforeUrl.size(), end - kBeforeUrl.size());
+  value.remove_prefix(end);
+  if (!value.starts_with(kBeforeBody) || url.find('\\') != std::string_view::npos) return post;
+  post.url = url;
+  post.body = value.substr(kBeforeBody.size(), value.size() - kBeforeBody.size() - 1);
+  return post;
 }
 
 }  // namespace
@@ -38,7 +46,10 @@ void OutboxRunner::take_rules(const std::vector<RuleRow>& rows) {
   for (const RuleRow& row : rows) {
     if (row.paused || !row.outbox) continue;
     const std::string& name = row.definition.name;
-    if (const auto same = before.find(name); same != before.end() && same->second.created == row.created) {
+    const auto same = before.find(name);
+    // Further than it is here: it posted no more for a while, and what was there then is not sent.
+    const bool goes_on = same != before.end() && same->second.created == row.created && *row.outbox <= same->second.at;
+    if (goes_on) {
       boxes_.insert(before.extract(same));
       if (Box& kept = boxes_.at(name); kept.state != State::stopped) continue;
     }
@@ -58,9 +69,13 @@ void OutboxRunner::take_rules(const std::vector<RuleRow>& rows) {
 void OutboxRunner::close(Box& box) {
   courier_.forget(box.name);
   asked_.erase(box.request);
-  if (box.subscription == 0 || context_ == nullptr) return;
+  if (context_ != nullptr) wait_no_more(box);
+}
+
+void OutboxRunner::wait_no_more(Box& box) {
+  if (box.subscription == 0) return;
   waiting_.erase(box.subscription);
-  context_->unsubscribe(box.subscription);
+  context_->unsubscribe(std::exchange(box.subscription, 0));
 }
 
 void OutboxRunner::attach(net::SessionContext& context) {
@@ -102,12 +117,14 @@ void OutboxRunner::later(Box& box, int64_t delay_ns) {
 void OutboxRunner::go_on(Box& box) {
   box.due_ns = 0;
   box.state = State::idle;
+  wait_no_more(box);
   if (!outbox_) {
     find_outbox();
     return later(box, kTickNs);
   }
   const bool found = box.post || (box.read && seek(box));
   if (!found) box.read.reset();
+  if (box.at > box.next && box.passed_ns == 0) box.passed_ns = context_->monotonic_ns();
   if (must_tell(box, !found)) return tell(box);
   if (found) return send(box);
   read(box);
@@ -159,13 +176,18 @@ void OutboxRunner::wait(Box& box) {
   if (box.subscription == 0) return later(box, kTickNs);
   box.state = State::waiting;
   waiting_.emplace(box.subscription, std::pair{box.name, box.number});
+  if (box.passed_ns == 0) return;
+  // Where it is must be told before retention takes what is behind it.
+  box.due_ns = box.passed_ns + kPassNs;
+  wake_within(box.due_ns - context_->monotonic_ns());
 }
 
 bool OutboxRunner::seek(Box& box) {
   for (; box.batch < box.read->batches.size(); ++box.batch) {
     if (!box.walk) box.walk.emplace(box.read->batches[box.batch], box.at);
     streams::RecordView record;
-    while (box.walk->fault().empty() && box.walk->next(record))
+    if (box.at < box.walk->upto() && !box.walk->fault().empty()) return take_fault(box);
+    while (box.walk->next(record))
       if (record.offset >= box.at && take_record(box, record)) return true;
     box.at = std::max(box.at, box.walk->upto());
     box.walk.reset();
@@ -175,12 +197,25 @@ bool OutboxRunner::seek(Box& box) {
 
 bool OutboxRunner::take_record(Box& box, const streams::RecordView& record) {
   box.at = record.offset;
-  if (rule_of_key(as_text(record.key)) == box.name) box.post = post_of(record);
-  if (!box.post) ++box.at;
-  return box.post.has_value();
+  const bool own = rule_of_key(as_text(record.key)) == box.name;
+  if (own) box.post = post_of(record);
+  if (!own) ++box.at;
+  return own;
+}
+
+// Whether any of a batch that cannot be read is the rule's nobody knows: one letter, as of the last of its records.
+bool OutboxRunner::take_fault(Box& box) {
+  box.at = box.walk->upto() - 1;
+  box.unreadable = box.walk->fault();
+  box.post.emplace();
+  box.walk.reset();
+  ++box.batch;
+  return true;
 }
 
 void OutboxRunner::send(Box& box) {
+  if (box.post->url.empty())
+    return give_up(box, box.unreadable.empty() ? "the record of the outbox cannot be read" : box.unreadable);
   box.state = State::posting;
   const std::string why =
       courier_.post(box.name, *box.post, [this, name = box.name, number = box.number](const PostOutcome& outcome) {
@@ -202,12 +237,14 @@ void OutboxRunner::take_outcome(Box& box, const PostOutcome& outcome) {
 }
 
 void OutboxRunner::give_up(Box& box, std::string why) {
+  why.resize(std::min(why.size(), kFaultBytesMax));
   box.letters.push_back({box.at, std::move(*box.post), std::move(why)});
   done(box);
 }
 
 void OutboxRunner::done(Box& box) {
   box.post.reset();
+  box.unreadable.clear();
   box.failures = box.refusals = 0;
   box.told_why.clear();
   ++box.at;
@@ -217,7 +254,8 @@ void OutboxRunner::done(Box& box) {
 
 void OutboxRunner::again(Box& box, const std::string& why, int64_t least_ns) {
   constexpr uint32_t kDoublingsMax = 7;
-  if (report_ && box.told_why != why) report_("rule " + box.name + ": " + box.post->url + " is tried again: " + why);
+  if (report_ && box.told_why != why)
+    report_("rule " + box.name + ": " + std::string(without_query(box.post->url)) + " is tried again: " + why);
   box.told_why = why;
   const int64_t delay_ns = std::min(kDelayNs << std::min(box.failures, kDoublingsMax), kDelayMaxNs);
   ++box.failures;
@@ -227,7 +265,8 @@ void OutboxRunner::again(Box& box, const std::string& why, int64_t least_ns) {
 // What was done is told when there is nothing to do, when it is much, and when it was a while ago.
 bool OutboxRunner::must_tell(const Box& box, bool used_up) const {
   const uint32_t untold = box.posted + static_cast<uint32_t>(box.letters.size());
-  if (untold == 0) return box.at - box.next >= kPassMax;
+  const bool long_ago = box.passed_ns != 0 && context_->monotonic_ns() - box.passed_ns >= kPassNs;
+  if (untold == 0) return long_ago || box.at - box.next >= kPassMax;
   return used_up || untold >= kTellMax || context_->monotonic_ns() - box.untold_ns >= kTellNs;
 }
 
@@ -239,7 +278,7 @@ void OutboxRunner::tell(Box& box) {
   commit.upto = box.at;
   commit.posted = box.posted;
   for (const Letter& letter : box.letters)
-    commit.letters.push_back({letter.offset, letter.post.key, letter.post.url, letter.why});
+    commit.letters.push_back({letter.offset, letter.post.key, without_query(letter.post.url), letter.why});
   const RequestId request = ++last_request_;
   if (!context_->submit(request, streams::make_command(kRulesMachineId, kOutboxCommit, encode(commit))))
     return later(box, kTickNs);
@@ -258,7 +297,7 @@ void OutboxRunner::take_told(Box& box, const Reply& reply) {
   box.next = reply.numbers[1];
   box.posted = 0;
   box.letters.clear();
-  box.untold_ns = 0;
+  box.untold_ns = box.passed_ns = 0;
   go_on(box);
 }
 

@@ -4,7 +4,7 @@
 //
 // 2xx: taken. 3xx (not followed) and 4xx but 408, 425 and 429: refused; after kRefusalsMax of one record a dead letter. Everything else
 // (no answer, 5xx, a host that the operator's list does not hold) is tried again, after kDelayNs, then twice as long, up to kDelayMaxNs or what
-// Retry-After says; it holds this rule's outbox and nothing else.
+// Retry-After says; it holds this rule's outbox and nothing else. What cannot be read is a dead letter.
 //
 // Bounds: of a rule one read of kReadBytes, one record under way, kTellMax of them untold. The I/O thread's: one session without a
 // peer.
@@ -53,7 +53,8 @@ class OutboxRunner {
   static constexpr int64_t kDelayMaxNs = 60'000'000'000;
   static constexpr int64_t kTellNs = 1'000'000'000;
   static constexpr uint32_t kTellMax = 64;
-  static constexpr Offset kPassMax = 4'096;  // records of other rules, until the position is told
+  static constexpr Offset kPassMax = 4'096;           // records of other rules, until the position is told
+  static constexpr int64_t kPassNs = 60'000'000'000;  // likewise
   static constexpr uint32_t kRefusalsMax = 5;
 
   OutboxRunner(Courier& courier, std::function<void(const std::string&)> report)
@@ -88,13 +89,15 @@ class OutboxRunner {
     std::optional<net::RecordsRead> read{};
     size_t batch = 0;
     std::optional<BatchWalk> walk{};
-    std::optional<HttpPost> post{};  // of the record at `at`
+    std::optional<HttpPost> post{};  // of the record at `at`; without a URL where it cannot be read
+    std::string unreadable{};        // why, of a whole batch
     uint32_t failures = 0;           // of it, in a row
     uint32_t refusals = 0;
     std::string told_why{};  // why it is not taken, as it was reported last
     uint32_t posted = 0;     // untold
     std::vector<Letter> letters{};
     int64_t untold_ns = 0;  // since when there is something untold; 0: there is nothing
+    int64_t passed_ns = 0;  // since when it is behind `next`; 0: it is not
     net::SubscriptionId subscription = 0;
     RequestId request = 0;
   };
@@ -106,6 +109,7 @@ class OutboxRunner {
   // The rule's next record; false: what was read is used up.
   bool seek(Box& box);
   bool take_record(Box& box, const streams::RecordView& record);
+  bool take_fault(Box& box);
   void send(Box& box);
   void take_outcome(Box& box, const PostOutcome& outcome);
   void done(Box& box);
@@ -116,6 +120,7 @@ class OutboxRunner {
   void take_told(Box& box, const Reply& reply);
   void wait(Box& box);
   void close(Box& box);
+  void wait_no_more(Box& box);
   void later(Box& box, int64_t delay_ns);
   void wake_within(int64_t delay_ns);
   Box* find(const std::string& name, uint64_t number);

@@ -72,10 +72,8 @@ void RulesMachine::apply_outbox(const Command& command, Effects& effects) {
   RuleRow& row = found->second;
   if (row.created != commit->created) return effects.refuse(Errc::stale, 0, "it is another rule of the name");
   auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
-  const auto outbox = outbox_view(command, effects);
-  const auto partition =
-      streams.ensure_view(kRulesStream, kRulesView, command.sequence, {kRulesRetentionMs, kRulesRetentionBytes});
-  if (!outbox || !partition) return effects.refuse(Errc::exists, 0, outbox ? kRulesTaken : kOutboxTaken);
+  const auto outbox = streams.find_partition(kOutboxStream, 0);
+  if (!outbox) return effects.refuse(Errc::stale, 0, "there is no outbox any more");
   if (std::string wrong = wrong_place(row, *commit, streams.log_start(*outbox)); !wrong.empty())
     return effects.refuse(Errc::stale, 0, std::move(wrong));
   if (commit->upto > effects.next_offset(*outbox) || commit->posted > commit->upto - commit->from)
@@ -85,6 +83,9 @@ void RulesMachine::apply_outbox(const Command& command, Effects& effects) {
   const uint64_t letters = commit->letters.size() + (gap ? 1 : 0);
   if (letters > 0 && (!broker.has_room_to_announce() || !effects.room_for(letters, letters * kLetterBytesMax)))
     return effects.refuse(Errc::overloaded, 0, "too many messages are on their way to durable sessions");
+  const auto partition =
+      streams.ensure_view(kRulesStream, kRulesView, command.sequence, {kRulesRetentionMs, kRulesRetentionBytes});
+  if (!partition) return effects.refuse(Errc::exists, 0, kRulesTaken);
   Letters told(row.definition.name);
   if (gap) told.add_gap(*row.outbox, commit->from);
   for (const OutboxLetter& letter : commit->letters) told.add(letter);

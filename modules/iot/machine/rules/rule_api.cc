@@ -94,7 +94,7 @@ bool valid_rule_name(std::string_view name) {
 std::string wrong_definition(const RuleDefinition& rule) {
   if (!valid_rule_name(rule.name)) return "a rule's name is 1 to 64 of a-z A-Z 0-9 _ -";
   if (!streams::valid_name(rule.source)) return "a rule reads a stream";
-  if (rule.source == kRulesStream || rule.source == kOutboxStream || rule.source == "iot.events")
+  if (rule.source == kRulesStream || rule.source == "iot.events")
     return "what rules tell, and what becomes of it, is no rule's input";
   if (!rule.transfer && !rule.append && !rule.publish && !rule.shadow && !rule.http && !rule.series)
     return "a rule does something: transfer, append, publish, shadow, http or series";

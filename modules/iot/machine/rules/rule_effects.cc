@@ -29,6 +29,7 @@ constexpr size_t kPostBytes = kExpressionBytesMax * kEscapedBytes + 512;  // of 
 constexpr size_t kToldBytes = 2'048;  // of what is told of an input, beside its texts
 constexpr uint64_t kRecordsOfInput =
     7;  // a transfer's in both views, a record, a message, a post and what is told of them
+constexpr uint64_t kRecordsOfInputBefore = 6;  // logic 1 has no posts
 
 std::string wide_text(fintech::Uint128 number) {
   std::string digits;
@@ -59,6 +60,12 @@ void show_payload(JsonObject& object, const RuleInput& input) {
     object.text("payload_base64", base64_encoded(shown));
 }
 
+// At most, of an input in one of what is told of it.
+uint64_t shown_bytes(const RuleInput& input) {
+  const size_t payload = std::min(input.payload.size(), kShownPayloadBytes) * (input.is_json ? 2 : kEscapedBytes);
+  return payload + (input.topic.size() + input.position.size()) * kEscapedBytes;
+}
+
 // Nothing can go wrong with a message that is published or posted.
 bool may_be_told_of(const RuleInput& input) {
   return !input.fault.empty() || input.transfer || !input.shadow.empty() || !input.line.empty() || input.appends;
@@ -75,6 +82,7 @@ RuleEffects::RuleEffects(const RuleRow& row, const RuleCommit& commit, const Com
       commit_(commit),
       command_(command),
       effects_(effects),
+      version_(effects.version()),
       streams_(effects.port<streams::StreamsMachine>(machine_ids::kStreams)) {
   if (row.definition.shadow) shadows_.emplace(devices_of(effects).registry(), devices_of(effects).shadows());
   if (!row.definition.append) return;
@@ -94,19 +102,31 @@ void RuleEffects::show_input(JsonObject& object, const RuleInput& input) const {
   show_payload(object, input);
 }
 
-uint64_t RuleEffects::records_max() const { return commit_.inputs.size() * kRecordsOfInput + 2; }
+bool RuleEffects::is_of_before() const { return version_ < RulesMachine::kLogicActions; }
 
-// An input is told of twice where its transfer was made and its record was not. JSON stands there as it is, or in base64.
+uint64_t RuleEffects::records_max() const {
+  if (is_of_before()) return commit_.inputs.size() * kRecordsOfInputBefore + 1;
+  return commit_.inputs.size() * kRecordsOfInput + 2;
+}
+
+// An input is told of twice where its transfer was made and its point or record was not. JSON stands there as it is, or in base64.
 uint64_t RuleEffects::bytes_max() const {
+  if (is_of_before()) return bytes_max_of_before();
   uint64_t bytes = 0;
   for (const RuleInput& input : commit_.inputs) {
-    const size_t payload = std::min(input.payload.size(), kShownPayloadBytes) * (input.is_json ? 2 : kEscapedBytes);
-    const size_t shown = payload + (input.topic.size() + input.position.size()) * kEscapedBytes;
     if (input.posts) bytes += input.row.size() + kPostBytes;
     bytes += kMessageBytes + 2 * input.row.size() + input.append_key.size() + input.publish_topic.size() +
              input.line.size() + 1;
-    if (may_be_told_of(input)) bytes += kToldBytes + 2 * shown + input.fault.size() * kEscapedBytes;
+    if (may_be_told_of(input)) bytes += kToldBytes + 2 * shown_bytes(input) + input.fault.size() * kEscapedBytes;
   }
+  return bytes;
+}
+
+uint64_t RuleEffects::bytes_max_of_before() const {
+  uint64_t bytes = 0;
+  for (const RuleInput& input : commit_.inputs)
+    bytes += kToldBytes + 2 * shown_bytes(input) + input.fault.size() * kEscapedBytes + 2 * input.row.size() +
+             input.append_key.size() + input.publish_topic.size();
   return bytes;
 }
 
@@ -132,7 +152,8 @@ Result<void> RuleEffects::act(const RuleInput& input) {
   if (goes_on && *goes_on && !input.shadow.empty()) goes_on = update_shadow(input);
   if (!goes_on) return goes_on.error();
   if (!*goes_on) return {};
-  if (!input.line.empty()) add_line(input);
+  // A point that is not taken ends the input, as a refused shadow does: at most two of them are told of one input.
+  if (!input.line.empty() && !add_line(input)) return {};
   if (input.appends) append(input);
   if (input.posts) post(input);
   if (input.publish_topic.empty()) return {};
@@ -167,12 +188,16 @@ Result<bool> RuleEffects::transfer(const RuleInput& input) {
 }
 
 // One record for all of the run, as one write request is.
-void RuleEffects::add_line(const RuleInput& input) {
+bool RuleEffects::add_line(const RuleInput& input) {
   auto& machine = effects_.port<series::SeriesMachine>(series::kSeriesMachineId);
   const std::string why = machine.take_line_for(row_.definition.series->database, input.line, effects_);
-  if (!why.empty()) return dead_letter(input, why, 0);
+  if (!why.empty()) {
+    dead_letter(input, why, 0);
+    return false;
+  }
   lines_.append(input.line).append("\n");
   ++counted_.appended;
+  return true;
 }
 
 // As of what this run has changed so far; kept at its end. Answers of a whole run may be more than a command holds.
@@ -265,7 +290,15 @@ std::string wrong_begin(const RuleRow& row, const RuleCommit& commit, Offset log
   return "the rule is at offset " + std::to_string(cursor.next);
 }
 
-Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::StreamsMachine& streams) {
+// Logic 1 set no bound to what moves money.
+bool moves_too_much(const RuleCommit& commit, uint32_t version) {
+  const auto moves = std::count_if(commit.inputs.begin(), commit.inputs.end(),
+                                   [](const RuleInput& input) { return input.transfer || !input.shadow.empty(); });
+  return version >= RulesMachine::kLogicActions && static_cast<size_t>(moves) > kMovesMax;
+}
+
+Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::StreamsMachine& streams,
+                   uint32_t version) {
   if (row.version != commit.version) return Error{Errc::stale, "the rule has changed"};
   if (row.paused) return Error{Errc::refused, "the rule is paused"};
   if (streams.find_partition(row.definition.source, commit.index) != commit.partition)
@@ -280,11 +313,7 @@ Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::
            (input.shadow.empty() || row.definition.shadow) && (!input.posts || row.definition.http) &&
            (input.line.empty() || row.definition.series);
   });
-  const auto moves =
-      static_cast<size_t>(std::count_if(commit.inputs.begin(), commit.inputs.end(), [](const RuleInput& input) {
-        return input.transfer || !input.shadow.empty();
-      }));
-  if (moves > kMovesMax) return Error{Errc::too_large, kTooMuch};
+  if (moves_too_much(commit, version)) return Error{Errc::too_large, kTooMuch};
   return says_so ? Result<void>() : Error{Errc::invalid_argument, "the run does what the rule does not say"};
 }
 
@@ -336,7 +365,7 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
   if (found == rules_.end()) return effects.refuse(Errc::not_found, 0, "there is no such rule");
   RuleRow& row = found->second;
   const auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
-  if (const Result<void> fits = check(row, *commit, streams); !fits)
+  if (const Result<void> fits = check(row, *commit, streams, effects.version()); !fits)
     return effects.refuse(fits.error().code, 0, fits.error().message);
   auto& broker = effects.port<BrokerMachine>(kBrokerMachineId);
   if (!broker.has_room_to_announce())
@@ -347,8 +376,9 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
   const Result<ToldIn> told_in = told_in_views(row.definition, command, effects);
   const Result<void> done = told_in ? run.run() : Result<void>(told_in.error());
   effects.close_scope(done ? ScopeOutcome::keep : ScopeOutcome::roll_back);
-  // What was refused within the scope is gone with it.
-  if (!done) return effects.refuse(done.error().code, 0, done.error().message);
+  // What was refused within the scope is gone with it. Logic 1 passed over it.
+  const bool passes = told_in && effects.version() < kLogicActions;
+  if (!done && !passes) return effects.refuse(done.error().code, 0, done.error().message);
   count(*commit, run.counted(), row);
   dead_letters_.fetch_add(run.counted().dead_letters, std::memory_order_relaxed);
   const PartitionId partition = told_in->rules;

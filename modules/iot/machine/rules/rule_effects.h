@@ -40,23 +40,28 @@ class RuleEffects {
   const RuleCounters& counted() const { return counted_; }
 
  private:
+  bool is_of_before() const;  // logic 1
   Result<void> act(const RuleInput& input);
   // Whether it is there now and was not before.
   Result<bool> transfer(const RuleInput& input);
   // Whether it was accepted; what is not is a dead letter.
   Result<bool> update_shadow(const RuleInput& input);
   void append(const RuleInput& input);
-  void add_line(const RuleInput& input);
+  // Whether it was taken; else likewise.
+  bool add_line(const RuleInput& input);
   void post(const RuleInput& input);
   void show_input(JsonObject& object, const RuleInput& input) const;
   void tell(std::string_view topic, std::string_view payload);
   void tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated);
   void dead_letter(const RuleInput& input, std::string_view why, fintech::Uint128 id);
 
+  uint64_t bytes_max_of_before() const;
+
   const RuleRow& row_;
   const RuleCommit& commit_;
   const Command& command_;
   Effects& effects_;
+  const uint32_t version_;  // of the logic
   const streams::StreamsMachine& streams_;
   std::optional<devices::ShadowChanges> shadows_;  // of a rule that updates them
   uint32_t target_partitions_ = 0;                 // of the stream that is appended to

@@ -64,7 +64,8 @@ bool feeds(const RuleDefinition& one, const RuleDefinition& other) {
   const bool by_ledger = one.transfer && other.source.starts_with(kLedgerStreams);
   const bool by_shadow = one.shadow && other.source == devices::kShadowsStream;
   const bool by_series = one.series && other.source == series::kLinesStream;
-  return by_ledger || by_shadow || by_series || (one.append && one.append->stream == other.source);
+  const bool by_http = one.http && other.source == kOutboxStream;  // a client's, declared by logic 1
+  return by_ledger || by_shadow || by_series || by_http || (one.append && one.append->stream == other.source);
 }
 
 size_t bytes_of(const RuleRow& row) {
@@ -107,14 +108,22 @@ std::string RulesMachine::wrong_chain(const RuleDefinition& rule) const {
          "they make transfers, and iot.shadows where they update shadows, others read";
 }
 
+std::string RulesMachine::wrong_for_logic(const RuleDefinition& rule, uint32_t version) {
+  const bool later = rule.shadow || rule.http || rule.series;
+  if (version < kLogicActions)
+    return later ? "shadow, http and series need the rules' logic 2: heptane upgrade activate" : "";
+  return rule.source == kOutboxStream ? "what rules tell, and what becomes of it, is no rule's input" : "";
+}
+
 void RulesMachine::apply_put(const Command& command, Effects& effects) {
   ByteReader in(command.payload);
   const RuleDefinition rule = read_definition(in);
   const bool may_change = in.remaining() == 0;
   if (!may_change && in.u8() != 1) in.fail();
   if (!in.complete()) return effects.refuse(Errc::invalid_argument, 0, "the command is no rule");
-  if (std::string wrong = wrong_definition(rule); !wrong.empty())
-    return effects.refuse(Errc::invalid_argument, 0, std::move(wrong));
+  std::string wrong = wrong_definition(rule);
+  if (wrong.empty()) wrong = wrong_for_logic(rule, effects.version());
+  if (!wrong.empty()) return effects.refuse(Errc::invalid_argument, 0, std::move(wrong));
   const auto there = rules_.find(rule.name);
   const bool is_new = there == rules_.end();
   if (!is_new && there->second.definition == rule)
@@ -125,7 +134,7 @@ void RulesMachine::apply_put(const Command& command, Effects& effects) {
   const auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
   if (!streams.find_partition(rule.source, 0))
     return effects.refuse(Errc::not_found, 0, "there is no stream " + rule.source + " to read: declare it first");
-  std::string wrong = rule.append ? wrong_target(streams, rule.append->stream) : std::string();
+  wrong = rule.append ? wrong_target(streams, rule.append->stream) : std::string();
   if (!wrong.empty()) return effects.refuse(Errc::not_found, 0, std::move(wrong));
   wrong = wrong_chain(rule);
   if (!wrong.empty()) return effects.refuse(Errc::refused, 0, std::move(wrong));

@@ -21,8 +21,13 @@ namespace heptane::iot::rules {
 
 class RulesMachine final : public StateMachine {
  public:
+  // Logic 1: transfers, appends and messages. Logic 2: shadows, posts and series, too; a run is measured by what it may tell; nothing of
+  // it stays where it is refused; no rule reads iot.outbox.
+  static constexpr uint32_t kLogicActions = 2;
+
   MachineId id() const override { return kRulesMachineId; }
   std::string_view name() const override { return "rules"; }
+  uint32_t newest_version() const override { return kLogicActions; }
   void apply(const Command& command, Effects& effects) override;
   void query(const Query& query, Reply& reply) const override;
   void open_scope() override { ++scopes_; }
@@ -56,6 +61,8 @@ class RulesMachine final : public StateMachine {
   void apply_resume(const Command& command, Effects& effects);
   void apply_commit(const Command& command, Effects& effects);
   void apply_outbox(const Command& command, Effects& effects);
+  // Why the rule is not taken by this logic; empty: it is.
+  static std::string wrong_for_logic(const RuleDefinition& rule, uint32_t version);
   std::string wrong_chain(const RuleDefinition& rule) const;
   void recount();
 
