@@ -28,6 +28,7 @@ struct Notes {
   std::string got;
   bool echoes = true;
   std::vector<net::SessionContext*> open;
+  std::function<void()> at_close;
 
   void close_all() {
     for (net::SessionContext* context : open) context->close(CloseReason::session_closed, "it is told to");
@@ -53,6 +54,7 @@ class NotingSession final : public net::Session {
   void on_close(CloseReason reason) override {
     std::erase(notes_.open, context_);
     notes_.seen.push_back("close " + std::to_string(static_cast<int>(reason)));
+    if (notes_.at_close) notes_.at_close();
   }
 
  private:
@@ -176,6 +178,23 @@ TEST_F(EdgesTest, BothEndsOfAConnectionAreSessions) {
       EXPECT_EQ(here_.seen.back(), "close " + std::to_string(static_cast<int>(CloseReason::shutdown)));
     }
   }
+}
+
+// Each of them ends while others are there, and looks at those.
+TEST_F(EdgesTest, SessionsOfALoopThatEndsMayStopOutboundConnections) {
+  start(1);
+  const uint16_t port = serve();
+  std::vector<SessionId> made;
+  for (int i = 0; i < 4; ++i) made.push_back(loop_->add_outbound(client_, outbound_to(port)));
+  loop_->add_resident(client_);
+  until([&] { return here_.open.size() == 5 && there_.open.size() == 4; });
+  size_t closed = 0;
+  here_.at_close = [&, loop = loop_.get()] {
+    ++closed;
+    for (const SessionId outbound : made) loop->stop_outbound(outbound);
+  };
+  loop_.reset();
+  EXPECT_EQ(closed, 5U);
 }
 
 TEST_F(EdgesTest, AHandshakeHasADeadlineAndHoldsNobodyUp) {

@@ -117,6 +117,17 @@ class Upgrade(unittest.TestCase):
         self.assertEqual((status, again["error"]["code"], again["error"]["index"], again["repeated"], again["results"]),
                          (409, "exists_with_different_ledger", 0, True, None))
 
+    def test_rules_of_before_do_not_post(self):
+        server = self.old_log().start()
+        self.good(server, "stream", "create", "s")
+        rule = {"sql": 'SELECT n FROM STREAM "s"', "http": {"url": "https://hooks.example.com/"}}
+        status, refused = http.call(server, "PUT", "/api/v1/rules/hook", rule)
+        self.assertEqual(status, 400, refused)
+        self.assertIn("the rules' logic 2", refused["error"]["message"])
+        self.assertIn("rules: logic version 2, was 1", self.good(server, "upgrade", "activate", "rules"))
+        server.crash_restart()
+        self.assertEqual(http.call(server, "PUT", "/api/v1/rules/hook", rule)[0], 201)
+
     def test_a_start_activates_when_it_is_told_to(self):
         server = self.old_log()
         config = server.data + ".toml"
