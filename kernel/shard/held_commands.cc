@@ -9,6 +9,7 @@ namespace heptane {
 
 namespace {
 
+constexpr uint64_t kBytesOfWork = 64;  // of a payload that is looked at again, for one of Prefetch::kWork
 constexpr const char* kTooMany = "too many commands wait for the disk: send it again";
 constexpr const char* kTooLate = "the disk did not give what the command needs within 10 seconds: send it again";
 
@@ -28,9 +29,7 @@ void HeldCommands::hold(ShardLink& link, ShardRequest request, std::unique_ptr<P
   Lane& lane = lanes_.emplace_back();
   lane.link = &link;
   lane.session = request.session;
-  if (!add(lane, std::move(request), std::move(lacking)) ||
-      (lanes_.size() <= kFetching && advance(lane, false) == Went::over))
-    lanes_.pop_back();
+  if (!add(lane, std::move(request), std::move(lacking)) || advance(lane, false) == Went::over) lanes_.pop_back();
 }
 
 bool HeldCommands::follow(ShardLink& link, ShardRequest& request) {
@@ -71,6 +70,7 @@ HeldCommands::Went HeldCommands::advance(Lane& lane, bool stopping) {
       }
       first.fetched.push_back(std::move(first.lacking));
     }
+    work_ -= static_cast<int64_t>(first.bytes / kBytesOfWork);
     const Taken taken = take_(*lane.link, first.request, first.lacking);
     stalled_ = taken == Taken::stalled;
     if (stalled_) return Went::stalled;
@@ -101,7 +101,10 @@ bool HeldCommands::run_once(bool stopping) {
     }
     const Went went = advance(*lane, stopping);
     if (went == Went::stalled) return false;
-    if (went == Went::more) return true;
+    if (went == Went::more) {
+      lanes_.splice(lanes_.end(), lanes_, lane);  // the others have their turn before it
+      return true;
+    }
     more = more || went == Went::over;  // another one comes to its place
     lane = went == Went::over ? lanes_.erase(lane) : std::next(lane);
   }

@@ -2,7 +2,7 @@
 // that apply() does not wait for the disk, while those of other sessions go on. What their session asks behind them, commands
 // and queries, waits behind them in its order.
 //
-// Bounds: kFetching sessions fetch at once, in the order in which they came, with Prefetch::kWork a turn for all of them
+// Bounds: a session is tried when it comes, then kFetching of them a turn, one behind the other, with Prefetch::kWork for all of them
 // together; kHeldMost requests of kHeldBytesMost of payload wait, more are refused. So is one that was not taken after kDeadlineNs:
 // it left nothing and may be sent again. Not state: replay holds nothing back. The shard thread's.
 #pragma once

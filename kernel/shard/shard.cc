@@ -13,6 +13,7 @@ namespace heptane {
 namespace {
 
 constexpr size_t kInternalLimit = 4096;
+constexpr size_t kFetchedOperationsMax = 64;
 constexpr LogTime kTimeDeltaLimitNs = 4'000'000'000;  // an entry keeps it in 32 bits
 constexpr size_t kRecordBatchCrcOffset = log::kRecordBatchPrefixBytes - 4;
 constexpr uint32_t kTimersPerTurn = 1024;
@@ -193,7 +194,8 @@ void Shard::snapshot_begun() {
 }
 
 int64_t Shard::next_deadline_ns() const {
-  int64_t deadline_ns = std::min(queries_.next_deadline_ns(), held_.next_deadline_ns());
+  int64_t deadline_ns = queries_.next_deadline_ns();
+  if (!at_rest_ && !halted_) deadline_ns = std::min(deadline_ns, held_.next_deadline_ns());
   if (idle_work_waits_ns_ != 0) deadline_ns = std::min(deadline_ns, idle_work_waits_ns_);
   if (!sealed_ && committer_.outstanding() == 0)
     deadline_ns = std::min(deadline_ns, last_hand_over_ns_ + options_.seal_after_idle_ns);
@@ -326,6 +328,7 @@ Shard::Taken Shard::take(ShardLink& link, ShardRequest& request) {
 }
 
 Shard::Taken Shard::take_now(ShardLink& link, ShardRequest& request, std::unique_ptr<Prefetch>& lacking) {
+  if (halted_) return Taken::stalled;
   if (const auto* submission = std::get_if<Submission>(&request.body))
     return take_submission(&link, request.session, request.request, *submission, &lacking);
   if (auto* question = std::get_if<QueryRequest>(&request.body)) {
@@ -488,6 +491,8 @@ std::unique_ptr<Prefetch> Shard::prefetch(const Submission& submission) {
   if (submission.type != kTransact) return nullptr;
   const Result<std::vector<Operation>> operations = decode_transact(submission.payload.view());
   if (!operations) return nullptr;  // apply's to refuse
+  // Each operation that lacks something has all of them looked at again.
+  if (operations->size() > kFetchedOperationsMax) return nullptr;
   std::unique_ptr<Prefetch> lacking;
   for (auto next = operations->begin(); next != operations->end() && lacking == nullptr; ++next) {
     command.machine = next->machine;
