@@ -277,7 +277,7 @@ class Rights(Guarded):
                            ("ledger", "transfers", ["create"])],
                   "shades": [("admin", "rules", ["read", "write"]), ("admin", "devices", ["write"]), ("streams", "*", ["read", "create"]),
                              ("mqtt", "*", ["read"])],
-                  "posts": [("admin", "rules", ["read", "write"]), ("admin", "http:hooks.example.com", ["write"]),
+                  "posts": [("admin", "rules", ["read", "write"]), ("admin", "http:hooks.example.com:443", ["write"]),
                             ("streams", "*", ["read", "create"]), ("mqtt", "*", ["read"])],
                   "looks": [("admin", "rules", ["read"])]}
         for role, permissions in rights.items():

@@ -75,7 +75,7 @@ class Upgrade(unittest.TestCase):
 
     def test_a_broker_of_before_tells_and_queues_when_it_is_activated(self):
         server = self.old_log("--set", "mqtt.queue_max=2").start()
-        self.assertEqual(self.versions(server)[0]["broker"], (1, 6))
+        self.assertEqual(self.versions(server)[0]["broker"], (1, 7))
 
         def member(client, topic, *arguments):
             return mosquitto_sub(server.address("mqtt"), "-c", "-i", client, "-q", 1, "-t", topic, *arguments)
