@@ -19,10 +19,11 @@ constexpr uint64_t kEach = 6;  // seeds
 constexpr uint64_t kRulesSeed = 2;
 constexpr uint64_t kDevicesSeed = 4;
 constexpr uint64_t kSeriesSeed = 5;
+constexpr const char* kSeriesDirectory = "data/series";
 // Listeners must hear all that came while they were away.
 constexpr int64_t kQueueMax = 50'000;
 // So few that a seed writes many files.
-constexpr int64_t kHeadBytes = 3'000;
+constexpr int64_t kHeadBytes = 700;
 
 SeededRandom chance_of(uint64_t seed) { return SeededRandom(SeededRandom(seed * 1'000'003 + 12).next()); }
 
@@ -55,6 +56,7 @@ IotCounts& IotCounts::operator+=(const IotCounts& other) {
   series.rows += other.series.rows;
   series.checked += other.series.checked;
   series.stalled += other.series.stalled;
+  series.files += other.series.files;
   series.audits += other.series.audits;
   return *this;
 }
@@ -88,6 +90,7 @@ std::string text_of(const IotCounts& counts) {
   add(series.queries, " queries with ");
   add(series.rows, " rows, ");
   add(series.checked, " series compared whole, ");
+  add(series.files, " chunk files found by starts, ");
   add(series.stalled, " answers that the projection stands still");
   return text;
 }
@@ -177,12 +180,21 @@ void IotWorld::audit(server::Server& server, Disk& disk, Checker& checker, bool 
   series_.stands_still = false;
   if (what_ == What::rules) rules_.audit(server, rules_machines_, disk, checker, damaged);
   if (what_ == What::series) series_.audit(server, disk, checker, damaged);
+  if (what_ == What::series) count_files(disk);
   if (what_ != What::devices) return;
   for (uint32_t thing = 0; thing < devices_.registered && !checker.lost_tail_allowed(); ++thing)
     if (!devices_machine_->registry().has(thing_name(thing)))
       checker.fail(thing_name(thing) + " was registered and acknowledged, and is not there");
   devices_.shadows.audit(server, *devices_machine_, disk, checker, damaged);
   devices_.jobs.audit(server, *jobs_machine_, disk, checker, damaged);
+}
+
+// Of the projection, that a start finds.
+void IotWorld::count_files(Disk& disk) {
+  const auto names = disk.list(kSeriesDirectory);
+  if (!names) return;
+  series_.counts.files += static_cast<uint64_t>(
+      std::count_if(names->begin(), names->end(), [](const std::string& name) { return name.ends_with(".chunks"); }));
 }
 
 void IotWorld::look() {

@@ -60,6 +60,7 @@ class IotWorld {
   void make_rules(ClientWorld& world, MqttWatch& mqtt, std::vector<std::unique_ptr<SimClient>>& clients);
   void make_devices(ClientWorld& world, MqttWatch& mqtt, std::vector<std::unique_ptr<SimClient>>& clients);
   void make_series(ClientWorld& world, std::vector<std::unique_ptr<SimClient>>& clients);
+  void count_files(Disk& disk);
 
   const uint64_t seed_;
   What what_ = What::nothing;

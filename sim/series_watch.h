@@ -31,6 +31,7 @@ class SeriesWatch {
     uint64_t rows = 0;     // that they showed
     uint64_t checked = 0;  // series that were compared whole
     uint64_t stalled = 0;  // queries that found the projection standing still
+    uint64_t files = 0;    // that starts found
     uint64_t audits = 0;
   };
   using Row = std::map<std::string, std::string>;  // values by field, as JSON

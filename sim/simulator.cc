@@ -160,9 +160,9 @@ void Simulation::turn(Role role) {
     case kDisk: return (void)disk_.step();
     case kClient: return clients_turn();
     case kTime:
-      // Time-outs of the ledger are whole seconds, and so are delays of wills.
+      // Time-outs of the ledger are whole seconds, and so are delays of wills; those of jobs are minutes.
       if ((with_ledger_ || with_mortals_ || iot_.has_timers()) && random_.one_in(12))
-        return clock_.advance(static_cast<int64_t>(random_.below(kSecondNs)));
+        return clock_.advance(static_cast<int64_t>(random_.below(kSecondNs * (iot_.has_timers() ? 6 : 1))));
       return clock_.advance(static_cast<int64_t>(random_.below(random_.one_in(8) ? 60'000'000 : 2'000'000)));
   }
 }

@@ -78,6 +78,29 @@ TEST(SimMqtt, MessagesSayWhichTheyAre) {
   EXPECT_EQ(message_of({1, next}, false).topic, "sim/1/1");
 }
 
+void expect_depth(const IotCounts& counts) {
+  EXPECT_GT(counts.rules.commits, 500u);
+  EXPECT_GT(counts.rules.transfers, 500u);
+  EXPECT_GT(counts.rules.repeats, 100u);
+  EXPECT_GT(counts.rules.dead_letters, 500u);
+  EXPECT_GT(counts.rules.changes, 100u);
+  EXPECT_GT(counts.rules.audits, 200u);
+  EXPECT_LT(counts.rules.gaps, 5u);
+  EXPECT_GT(counts.shadows.updates, 800u);
+  EXPECT_GT(counts.shadows.deltas, 500u);
+  EXPECT_GT(counts.shadows.conflicts, 300u);
+  EXPECT_GT(counts.shadows.deleted, 80u);
+  EXPECT_GT(counts.jobs.jobs_ended, 40u);
+  EXPECT_GT(counts.jobs.deleted, 10u);
+  EXPECT_GT(counts.jobs.ended, 100u);
+  EXPECT_GT(counts.jobs.timed_out, 4u);
+  EXPECT_GT(counts.jobs.rejected, 800u);
+  EXPECT_GT(counts.series.written, 200u);
+  EXPECT_GT(counts.series.rows, 800u);
+  EXPECT_GT(counts.series.checked, 50u);
+  EXPECT_GT(counts.series.files, 50u);
+}
+
 TEST(Simulator, ManySeedsKeepEveryPromise) {
   uint64_t acknowledged = 0, seen = 0, power_cuts = 0, fatal_errors = 0, torn_tails = 0, refused = 0, archived = 0;
   uint64_t past_states = 0, viewed = 0, events = 0, repeats = 0, expired = 0, audits = 0, gaps = 0, recounts = 0;
@@ -140,6 +163,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_GT(audits, 300u);
   EXPECT_LT(gaps, 10u);
   EXPECT_GT(refused, 5u);
+  expect_depth(iot);
 }
 
 TEST(Simulator, TheSameSeedIsTheSameRun) {
