@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint32_t kMillionths = 1'000'000;
 
-Error wrong(std::string message) { return {Errc::invalid_argument, std::move(message)}; }
+Error wrong_fees(std::string message) { return {Errc::invalid_argument, std::move(message)}; }
 
 // Without a product above 2^128: notional is whole millions and the rest.
 void add(FeeMeter& meter, Uint128 notional, uint32_t ppm) {
@@ -39,15 +39,15 @@ Result<bool> check_fees(std::span<const FeeRates> classes) {
   int32_t most_rebate = 0;
   for (const FeeRates& rates : classes) {
     if (rates.taker_ppm < 0 || rates.taker_ppm > kFeePpmMax)
-      return wrong("taker_ppm is 0 to 1000000, not " + std::to_string(rates.taker_ppm));
+      return wrong_fees("taker_ppm is 0 to 1000000, not " + std::to_string(rates.taker_ppm));
     if (rates.maker_ppm < -kFeePpmMax || rates.maker_ppm > kFeePpmMax)
-      return wrong("maker_ppm is -1000000 to 1000000, not " + std::to_string(rates.maker_ppm));
-    if (rates.minimum >> 100 != 0) return wrong("the minimum fee is below 2^100 of the quote asset's smallest units");
+      return wrong_fees("maker_ppm is -1000000 to 1000000, not " + std::to_string(rates.maker_ppm));
+    if (rates.minimum >> 100 != 0) return wrong_fees("the minimum fee is below 2^100 of the quote asset's smallest units");
     least_taker = std::min(least_taker, rates.taker_ppm);
     most_rebate = std::max(most_rebate, -rates.maker_ppm);
   }
   if (most_rebate > least_taker)
-    return wrong("a rebate of " + std::to_string(most_rebate) + " ppm is above a taker fee of " +
+    return wrong_fees("a rebate of " + std::to_string(most_rebate) + " ppm is above a taker fee of " +
                  std::to_string(least_taker) + " ppm: the house would pay for such trades");
   return true;
 }
