@@ -81,6 +81,7 @@ ResponseParser::Step ResponseParser::parse(Bytes input, size_t& consumed) {
 }
 
 ResponseParser::Step ResponseParser::finish() {
+  if (!machine_->got_some()) return Step::fault;
   beast::error_code ec;
   machine_->put_eof(ec);
   return ec || machine_->status < 200 || !machine_->is_done() ? Step::fault : Step::complete;
