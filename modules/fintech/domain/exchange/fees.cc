@@ -42,13 +42,14 @@ Result<bool> check_fees(std::span<const FeeRates> classes) {
       return wrong_fees("taker_ppm is 0 to 1000000, not " + std::to_string(rates.taker_ppm));
     if (rates.maker_ppm < -kFeePpmMax || rates.maker_ppm > kFeePpmMax)
       return wrong_fees("maker_ppm is -1000000 to 1000000, not " + std::to_string(rates.maker_ppm));
-    if (rates.minimum >> 100 != 0) return wrong_fees("the minimum fee is below 2^100 of the quote asset's smallest units");
+    if (rates.minimum >> 100 != 0)
+      return wrong_fees("the minimum fee is below 2^100 of the quote asset's smallest units");
     least_taker = std::min(least_taker, rates.taker_ppm);
     most_rebate = std::max(most_rebate, -rates.maker_ppm);
   }
   if (most_rebate > least_taker)
     return wrong_fees("a rebate of " + std::to_string(most_rebate) + " ppm is above a taker fee of " +
-                 std::to_string(least_taker) + " ppm: the house would pay for such trades");
+                      std::to_string(least_taker) + " ppm: the house would pay for such trades");
   return true;
 }
 

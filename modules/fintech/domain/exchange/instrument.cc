@@ -41,14 +41,15 @@ bool good_symbol(const std::string& symbol) {
 }
 
 std::optional<Error> check_assets(const Instrument& i) {
-  if (!good_symbol(i.symbol)) return wrong_instrument("a symbol has 1 to 32 letters, digits and . - _ /, not '" + i.symbol + "'");
+  if (!good_symbol(i.symbol))
+    return wrong_instrument("a symbol has 1 to 32 letters, digits and . - _ /, not '" + i.symbol + "'");
   if (i.base_asset == i.quote_asset || i.base_asset == 0 || i.quote_asset == 0)
     return wrong_instrument("base and quote are two different assets");
   for (const uint8_t scale : {i.base_scale, i.quote_scale, i.price_scale, i.quantity_scale})
     if (scale > kDecimalsMax) return wrong_instrument("a scale is at most 18, not " + std::to_string(scale));
   if (i.quantity_scale > i.base_scale)
     return wrong_instrument("quantity_scale is " + std::to_string(i.quantity_scale) + ", and the base asset has " +
-                 std::to_string(i.base_scale) + " decimals: at most that many");
+                            std::to_string(i.base_scale) + " decimals: at most that many");
   return std::nullopt;
 }
 
@@ -58,7 +59,8 @@ std::optional<Error> check_steps(const Instrument& i) {
     const PriceStep& step = i.steps[n];
     const std::string name = "the tick table's step from " + price_text(step.from, i.price_scale);
     if (step.tick <= 0) return wrong_instrument(name + " has no tick above 0");
-    if (n > 0 && step.from <= i.steps[n - 1].from) return wrong_instrument(name + " does not come after the one before it");
+    if (n > 0 && step.from <= i.steps[n - 1].from)
+      return wrong_instrument(name + " does not come after the one before it");
     if (step.from % step.tick != 0 || (n > 0 && step.from % i.steps[n - 1].tick != 0))
       return wrong_instrument(name + " is not on its own tick and the one's before it");
   }
@@ -72,12 +74,13 @@ std::optional<Error> check_bounds(const Instrument& i) {
   if (i.quantity_min == 0 || i.quantity_min > i.quantity_max || i.quantity_min % i.lot != 0 ||
       i.quantity_max % i.lot != 0)
     return wrong_instrument("quantity_min and quantity_max are whole lots of " + quantity_text(i.lot, i) +
-                 ", above 0, the first not above the second");
+                            ", above 0, the first not above the second");
   if (i.price_min > i.price_max) return wrong_instrument("price_min is above price_max");
   if (i.settlement == Settlement::prefunded && i.price_min <= 0)
     return wrong_instrument("price_min is " + price_text(i.price_min, i.price_scale) +
-                 ": prices of 0 and below need settlement = net");
-  if (!on_tick(i, i.price_min) || !on_tick(i, i.price_max)) return wrong_instrument("price_min and price_max are on ticks");
+                            ": prices of 0 and below need settlement = net");
+  if (!on_tick(i, i.price_min) || !on_tick(i, i.price_max))
+    return wrong_instrument("price_min and price_max are on ticks");
   if (i.collar_ppm == 0 || i.collar_ppm > kMillion || i.call_band_ppm == 0 || i.call_band_ppm > kMillion)
     return wrong_instrument("collar_ppm and call_band_ppm are 1 to 1000000");
   return std::nullopt;
@@ -108,11 +111,12 @@ std::optional<Error> check_principal(const Instrument& i) {
     if (together % divisor == 0) continue;
     const Uint128 tick_unit = divisor / greatest_common(i.lot, divisor);
     const auto both = static_cast<uint8_t>(i.price_scale + i.quantity_scale);
-    return wrong_instrument("tick " + price_text(step.tick, i.price_scale) + " x lot " + quantity_text(i.lot, i) + " is " +
-                 amount_text(together, both) + ", not whole units of " + amount_text(1, i.quote_scale) +
-                 ": the nearest lot that works with all ticks is " +
-                 amount_text(nearest_multiple(i.lot, lot_unit(i, divisor)), i.quantity_scale) +
-                 ", the nearest tick with this lot " + amount_text(nearest_multiple(tick, tick_unit), i.price_scale));
+    return wrong_instrument("tick " + price_text(step.tick, i.price_scale) + " x lot " + quantity_text(i.lot, i) +
+                            " is " + amount_text(together, both) + ", not whole units of " +
+                            amount_text(1, i.quote_scale) + ": the nearest lot that works with all ticks is " +
+                            amount_text(nearest_multiple(i.lot, lot_unit(i, divisor)), i.quantity_scale) +
+                            ", the nearest tick with this lot " +
+                            amount_text(nearest_multiple(tick, tick_unit), i.price_scale));
   }
   return std::nullopt;
 }
@@ -125,8 +129,8 @@ std::optional<Error> check_size(const Instrument& i) {
   const Uint128 factor = beyond < 0 ? power_of_ten(static_cast<uint32_t>(-beyond)) : 1;
   if (product > (kLimit - 1) / factor)
     return wrong_instrument("price_max " + price_text(i.price_max, i.price_scale) + " x quantity_max " +
-                 quantity_text(i.quantity_max, i) +
-                 " is 2^127 or more of the quote asset's smallest units: lower one of them");
+                            quantity_text(i.quantity_max, i) +
+                            " is 2^127 or more of the quote asset's smallest units: lower one of them");
   return std::nullopt;
 }
 
