@@ -167,6 +167,32 @@ TEST(HeldCommands, ATurnDoesSoMuchForAllOfThemTogether) {
   }
 }
 
+TEST(HeldCommands, OneThatLacksMoreAndMoreLeavesTheOthersTheirTurn) {
+  World world;
+  world.work_of_a_row = Prefetch::kWork;
+  world.commands.run_once(false);
+  world.rounds[1] = 10;
+  world.command(1, 1);
+  world.command(2, 2);
+  world.commands.run_once(false);
+  world.commands.run_once(false);
+  EXPECT_EQ(world.taken, Requests{2});
+  world.settle();
+  EXPECT_EQ(world.taken, (Requests{2, 1}));
+}
+
+TEST(HeldCommands, WhatIsLookedAtAgainIsWorkByItsSize) {
+  World world;
+  world.commands.run_once(false);
+  world.rounds[1] = 3;
+  world.command(1, 1, size_t{64} * Prefetch::kWork);
+  for (size_t turn = 1; turn <= 3; ++turn) {
+    EXPECT_TRUE(world.taken.empty()) << turn;
+    world.commands.run_once(false);
+  }
+  EXPECT_EQ(world.taken, Requests{1});
+}
+
 TEST(HeldCommands, WhoNeedsNoDiskWaitsForNobody) {
   World world;
   world.commands.run_once(false);

@@ -196,6 +196,29 @@ TEST(LedgerHeld, ATransactionWaitsToo) {
   EXPECT_EQ(world.reads_in_apply(), before);
 }
 
+// For each that lacks something all of them are looked at again: of very many none is fetched before.
+TEST(LedgerHeld, ATransactionOfVeryManyOperationsIsNotLookedAtForEach) {
+  World world;
+  const auto transaction = [&world](size_t operations) {
+    std::vector<Buffer> parts = {encode(std::vector<ScaledTransfer>{{transfer(8, 1)}})};
+    while (parts.size() < operations)
+      parts.push_back(encode(std::vector<ScaledTransfer>{{transfer(++world.next_id, 1)}}));
+    std::vector<heptane::Operation> all;
+    for (const Buffer& part : parts) all.push_back({kLedgerMachineId, kTransferAllOutside, kNoPartition, part.view()});
+    return encode_transact(all);
+  };
+  world.disk_is_busy();
+  world.harness.submit(kTransact, transaction(64), machine_ids::kKernel);
+  EXPECT_TRUE(world.replies().empty());
+  const uint64_t before = world.reads_in_apply();
+  world.harness.submit(kTransact, transaction(65), machine_ids::kKernel, kOther);
+  const std::vector<ShardReply> at_once = world.replies();
+  ASSERT_EQ(at_once.size(), 1U);
+  EXPECT_EQ(at_once[0].session, kOther);
+  EXPECT_EQ(std::get<Reply>(at_once[0].body).error, Errc::refused);
+  EXPECT_EQ(world.reads_in_apply(), before + 1);
+}
+
 TEST(LedgerHeld, TimesOfImportedEventsAreFetched) {
   World world;
   world.harness.clock().advance(1'000'000);
