@@ -4,7 +4,10 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <string>
+#include <string_view>
 
+#include "kernel/base/result.h"
 #include "kernel/cli/command.h"
 
 namespace heptane::cli {
@@ -19,5 +22,10 @@ auto server_commands(CLI::App& below, const std::shared_ptr<Arguments>& argument
     return command;
   };
 }
+
+// Says it on standard error. The exit code: kRefused where no server answers.
+int failed(const Error& error);
+// One request to the admin listener, the answer on standard output. The exit code.
+int print_answer(const std::string& server, std::string_view method, const std::string& path, std::string body);
 
 }  // namespace heptane::cli

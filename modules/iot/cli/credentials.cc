@@ -33,16 +33,7 @@ using Run = int (*)(const CredentialArguments&);
 
 int call(const CredentialArguments& arguments, std::string_view method, const std::string& path,
          std::string body = {}) {
-  HttpClient client(arguments.server);
-  cli::HttpRequestOptions options;
-  options.body = std::move(body);
-  const Result<std::string> answer = client.call(method, path, options);
-  if (!answer) {
-    std::cerr << "heptane: " << answer.error().message << "\n";
-    return answer.error().code == Errc::closed ? cli::kRefused : cli::kFailed;
-  }
-  std::cout << *answer << (answer->ends_with('\n') ? "" : "\n");
-  return cli::kOk;
+  return cli::print_answer(arguments.server, method, path, std::move(body));
 }
 
 std::string path_of(const CredentialArguments& arguments) {

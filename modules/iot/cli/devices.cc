@@ -17,6 +17,7 @@ namespace heptane::iot {
 
 namespace {
 
+using cli::failed;
 using cli::HttpClient;
 using http::JsonValue;
 using http::JsonWriter;
@@ -48,11 +49,6 @@ struct DevicesArguments {
   std::string shadow;
 };
 using Run = int (*)(const DevicesArguments&);
-
-int failed(const Error& error) {
-  std::cerr << "heptane: " << error.message << "\n";
-  return error.code == Errc::closed ? cli::kRefused : cli::kFailed;
-}
 
 std::string text_of(const JsonValue& object, std::string_view name) {
   const auto value = object.find(name);
@@ -118,13 +114,7 @@ int list(const DevicesArguments& arguments) {
 std::string path_of(const DevicesArguments& arguments) { return kRoot + "/" + HttpClient::escaped(arguments.name); }
 
 int call(const DevicesArguments& arguments, std::string_view method, const std::string& path, std::string body = {}) {
-  HttpClient client(arguments.server);
-  cli::HttpRequestOptions options;
-  options.body = std::move(body);
-  const Result<std::string> answer = client.call(method, path, options);
-  if (!answer) return failed(answer.error());
-  std::cout << *answer << (answer->ends_with('\n') ? "" : "\n");
-  return cli::kOk;
+  return cli::print_answer(arguments.server, method, path, std::move(body));
 }
 
 int show(const DevicesArguments& arguments) { return call(arguments, "GET", path_of(arguments)); }

@@ -17,6 +17,7 @@ namespace heptane::iot {
 
 namespace {
 
+using cli::failed;
 using cli::HttpClient;
 using http::JsonValue;
 using http::JsonWriter;
@@ -46,11 +47,6 @@ struct JobsArguments {
 };
 using Run = int (*)(const JobsArguments&);
 
-int failed(const Error& error) {
-  std::cerr << "heptane: " << error.message << "\n";
-  return error.code == Errc::closed ? cli::kRefused : cli::kFailed;
-}
-
 std::string text_of(const JsonValue& object, std::string_view name) {
   const auto value = object.find(name);
   if (!value) return "";
@@ -60,13 +56,7 @@ std::string text_of(const JsonValue& object, std::string_view name) {
 std::string path_of(const JobsArguments& arguments) { return kRoot + "/" + HttpClient::escaped(arguments.id); }
 
 int call(const JobsArguments& arguments, std::string_view method, const std::string& path, std::string body = {}) {
-  HttpClient client(arguments.server);
-  cli::HttpRequestOptions options;
-  options.body = std::move(body);
-  const Result<std::string> answer = client.call(method, path, options);
-  if (!answer) return failed(answer.error());
-  std::cout << *answer << (answer->ends_with('\n') ? "" : "\n");
-  return cli::kOk;
+  return cli::print_answer(arguments.server, method, path, std::move(body));
 }
 
 // The statuses that have any, as `SUCCEEDED 3, FAILED 1`.

@@ -15,6 +15,7 @@ namespace heptane::iot {
 
 namespace {
 
+using cli::failed;
 using cli::HttpClient;
 using http::JsonValue;
 using http::JsonWriter;
@@ -51,11 +52,6 @@ struct RulesArguments {
 };
 using Run = int (*)(const RulesArguments&);
 
-int failed(const Error& error) {
-  std::cerr << "heptane: " << error.message << "\n";
-  return error.code == Errc::closed ? cli::kRefused : cli::kFailed;
-}
-
 std::string text_of(const JsonValue& object, std::string_view name) {
   const auto value = object.find(name);
   if (!value) return "";
@@ -91,13 +87,7 @@ int list(const RulesArguments& arguments) {
 }
 
 int call(const RulesArguments& arguments, std::string_view method, const std::string& path, std::string body) {
-  HttpClient client(arguments.server);
-  cli::HttpRequestOptions options;
-  options.body = std::move(body);
-  const Result<std::string> answer = client.call(method, path, options);
-  if (!answer) return failed(answer.error());
-  std::cout << *answer << (answer->ends_with('\n') ? "" : "\n");
-  return cli::kOk;
+  return cli::print_answer(arguments.server, method, path, std::move(body));
 }
 
 std::string path_of(const RulesArguments& arguments) { return kRoot + "/" + HttpClient::escaped(arguments.name); }
