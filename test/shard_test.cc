@@ -183,6 +183,39 @@ TEST(Shard, RepliesWaitForTheSync) {
   EXPECT_GE(answer->gate, put->gate);
 }
 
+// The sync may end in the middle of a turn. Who hears of it and asks in that turn finds its record.
+TEST(Shard, WhoHeardOfTheSyncFindsTheRecordInTheSameTurn) {
+  ShardHarness harness;
+  ShardLink other(16);
+  harness.shard().attach(other);
+  const auto partition = static_cast<PartitionId>(
+      harness.run(machine_ids::kStreams, streams::kCreateStream, streams::encode(streams::CreateStream{"a", 1}))
+          .numbers[0]);
+  streams::AppendEvents append;
+  append.stream = "a";
+  append.records.push_back({false, {}, as_bytes("value")});
+  harness.log().hold();
+  harness.submit(machine_ids::kStreams, streams::kAppendEvents, streams::encode(append), 1);
+  harness.settle();
+  ASSERT_TRUE(harness.log().append_in_flight());
+  bool synced = false;
+  for (ShardLink* link : {&harness.link(), &other}) {
+    link->wake_io = [&] {
+      if (!std::exchange(synced, true)) harness.log().release();
+    };
+    ASSERT_TRUE(link->requests.try_push(ShardRequest{1, 2, ReadRequest{partition, 0, 1000, {}}}));
+  }
+  harness.shard().run_once();
+  ASSERT_TRUE(synced);
+  std::vector<Offset> ends;
+  for (ShardLink* link : {&harness.link(), &other}) {
+    ASSERT_NE(link->open.front(), nullptr);
+    ends.push_back(std::get<ReadReply>(link->open.front()->body).durable_end);
+  }
+  std::sort(ends.begin(), ends.end());
+  EXPECT_EQ(ends, (std::vector<Offset>{0, 1})) << "the second link was served behind the sync";
+}
+
 // Each client asks again when it is answered, the first at once and the others a little later: one sync serves all.
 TEST(Shard, ClientsThatAskAgainTogetherShareASync) {
   constexpr RequestId kClients = 8;

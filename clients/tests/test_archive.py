@@ -8,17 +8,18 @@ import urllib.request
 
 import confluent_kafka
 from heptane_testkit import Server
-from heptane_testkit import kafka, pause
+from heptane_testkit import kafka
 
 TOPICS = 8
+ROUNDS = 2_500
 PATIENCE_SECONDS = 120
 
 
 class Archive(unittest.TestCase):
-    def produce(self, server, rounds, size, config=None):
+    def produce(self, server, rounds, size, config=None, first=0):
         producer = confluent_kafka.Producer({"bootstrap.servers": server.kafka, "acks": "all", "linger.ms": 5,
                                              **(config or {})})
-        for n in range(rounds):
+        for n in range(first, first + rounds):
             for topic in range(TOPICS):
                 while True:
                     try:
@@ -32,11 +33,19 @@ class Archive(unittest.TestCase):
         directory = os.path.join(server.data, "shard-0", "archive")
         return [name for name in os.listdir(directory) if name.endswith(".archive")]
 
-    def wait_for(self, truth, what):
+    def snapshots(self, server):
+        directory = os.path.join(server.data, "shard-0", "snapshots")
+        return sorted(int(name.split(".")[0]) for name in os.listdir(directory) if name.endswith(".snap"))
+
+    def produce_until_archived(self, server):
+        """Only what lies below the snapshot before the newest one is archived: recovery must do with that one, too."""
+        rounds = 0
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not truth():
-            self.assertLess(time.monotonic(), deadline, what)
-            pause(0.05)
+        while len(self.archived(server)) < 2:
+            self.assertLess(time.monotonic(), deadline, "nothing was archived")
+            self.produce(server, ROUNDS, 600, first=rounds)
+            rounds += ROUNDS
+        return rounds
 
     def expect_all(self, server, rounds):
         for topic in range(TOPICS):
@@ -48,8 +57,7 @@ class Archive(unittest.TestCase):
 
     def expect_the_past(self, server):
         """Below the log: each state has as many records as the one before it, and those of the command between."""
-        snapshots = sorted(int(name.split(".")[0]) for name in os.listdir(os.path.join(server.data, "shard-0", "snapshots"))
-                           if name.endswith(".snap"))
+        snapshots = self.snapshots(server)
         for sequence in (TOPICS + 12, snapshots[0] - 3, snapshots[0] + 3):
             ends = []
             for behind in (sequence - 1, sequence):
@@ -65,23 +73,22 @@ class Archive(unittest.TestCase):
     def test_history_is_read_from_archive_segments(self):
         args = ["--segment-mib", "16", "--snapshot-log-mib", "16", "--archive-mib", "16"]
         with Server(args=args) as server:
-            self.produce(server, 10_000, 600)
-            self.wait_for(lambda: len(self.archived(server)) >= 2, "nothing was archived")
-            self.expect_all(server, 10_000)
+            rounds = self.produce_until_archived(server)
+            self.expect_all(server, rounds)
             self.expect_the_past(server)
             server.crash_restart()
-            self.expect_all(server, 10_000)
+            self.expect_all(server, rounds)
             # Deleted streams free their archive segments, and the others are still whole.
             for topic in range(1, TOPICS):
                 request = urllib.request.Request(f"http://{server.admin}/api/v1/streams/t{topic}", method="DELETE")
                 request.add_header("Content-Type", "application/json")
                 with urllib.request.urlopen(request, timeout=60) as answer:
                     self.assertEqual(answer.status, 200, json.load(answer))
-            messages = kafka.read_messages(server.kafka, "t0", count=10_000, seconds=PATIENCE_SECONDS)
-            self.assertEqual(len(messages), 10_000)
+            messages = kafka.read_messages(server.kafka, "t0", count=rounds, seconds=PATIENCE_SECONDS)
+            self.assertEqual(len(messages), rounds)
             server.restart()
-            messages = kafka.read_messages(server.kafka, "t0", count=10_000, seconds=PATIENCE_SECONDS)
-            self.assertEqual(len(messages), 10_000)
+            messages = kafka.read_messages(server.kafka, "t0", count=rounds, seconds=PATIENCE_SECONDS)
+            self.assertEqual(len(messages), rounds)
 
 
 if __name__ == "__main__":

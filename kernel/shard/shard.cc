@@ -331,6 +331,8 @@ Shard::Taken Shard::take_now(ShardLink& link, ShardRequest& request, std::unique
   if (halted_) return Taken::stalled;
   if (const auto* submission = std::get_if<Submission>(&request.body))
     return take_submission(&link, request.session, request.request, *submission, &lacking);
+  // Who asks may have heard in this very turn that its record is synced: it must find it.
+  take_completions();
   if (auto* question = std::get_if<QueryRequest>(&request.body)) {
     query(link, request.session, request.request, *question);
   } else if (const auto* read = std::get_if<ReadRequest>(&request.body)) {
