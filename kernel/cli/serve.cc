@@ -198,12 +198,16 @@ void complete_options(server::ServerOptions& options) {
       "/proc/self/exe", "log", "compare", "--data", options.data_directory, "--child-of", std::to_string(::getpid())};
   options.stop_wanted = [] { return stop_requested.load(); };
   const size_t open_files = net::raise_open_file_limit();
-  // A look at random rows of a long history touches all of its files; a quarter of what may be open is theirs at most.
+  // A look at random rows of a long history touches all of its files; an eighth of what may be open is theirs at most.
   constexpr size_t kRowKinds = 4;
-  options.row_files_open = std::clamp<size_t>(open_files / (4 * kRowKinds), options.row_files_open, 4096);
+  options.row_files_open = std::clamp<size_t>(open_files / (8 * kRowKinds), options.row_files_open, 4096);
   const size_t others = kOtherFiles + kRowKinds * options.row_files_open;
-  options.io.max_connections =
-      std::min(options.io.max_connections, open_files > 2 * others ? open_files - others : open_files / 2);
+  const size_t left = open_files > 2 * others ? open_files - others : open_files / 2;
+  if (options.io.max_connections > left)
+    std::fprintf(stderr,
+                 "heptane: limits.connections is %zu, and %zu are taken: this process may open %zu files (raise ulimit -n)\n",
+                 options.io.max_connections, left, open_files);
+  options.io.max_connections = std::min(options.io.max_connections, left);
 }
 
 // False when it was refused; stderr says why.

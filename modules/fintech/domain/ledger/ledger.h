@@ -87,17 +87,19 @@ class Ledger {
   // By the id's fingerprint alone, from memory: the one with the number may have another. NumberLists::kNone: there is none.
   uint32_t expected_number(Uint128 id) const;
 
+  // Where that is looked for.
+  TransferIds::Place place_of_transfer(Uint128 id) const { return transfer_index_.place_of(id); }
   // The same, and of each that may have it.
   template <class Visit>
-  void visit_expected(Uint128 id, Visit visit) const {
-    (void)transfer_index_.find(id, [&](uint32_t number) {
+  void visit_expected(const TransferIds::Place& place, Visit visit) const {
+    (void)transfer_index_.find(place, [&](uint32_t number) {
       if ((number & kFailedBit) == 0) visit(number);
       return false;
     });
   }
 
   // Asks the processor for where expected_number() looks.
-  void prefetch_transfer(Uint128 id) const { transfer_index_.prefetch(id); }
+  void prefetch_transfer(const TransferIds::Place& place) const { transfer_index_.prefetch(place); }
   // Asks the processor for what these events will touch.
   void expect_transfers(Bytes events) const;
 

@@ -335,7 +335,7 @@ Scanned TransferScan::gather_blocks(Slice& slice) {
 // What is looked at in memory for each lies anywhere: it is asked for ahead.
 Scanned TransferScan::fill_from_ids() {
   for (size_t at = next_id_; at < std::min<size_t>(ids_.size(), next_id_ + kAhead); ++at)
-    ledger_.prefetch_transfer(ids_[at]);
+    ledger_.prefetch_transfer(ledger_.place_of_transfer(ids_[at]));
   for (; next_id_ < ids_.size() && batch_.size() < kAhead; ++next_id_)
     if (const uint32_t number = ledger_.expected_number(ids_[next_id_]); number != NumberLists::kNone) {
       ledger_.transfers().prefetch(number);

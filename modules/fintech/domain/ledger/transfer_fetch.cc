@@ -1,6 +1,7 @@
 #include "modules/fintech/domain/ledger/transfer_fetch.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <span>
@@ -20,6 +21,13 @@ Event event_at(Bytes events, size_t index) {
   return event;
 }
 
+template <class Field>
+Field field_at(const std::byte* event, size_t offset) {
+  Field field;
+  std::memcpy(&field, event + offset, sizeof field);
+  return field;
+}
+
 }  // namespace
 
 TransferFetch::~TransferFetch() {
@@ -29,17 +37,21 @@ TransferFetch::~TransferFetch() {
   }
 }
 
+// Every command passes here, and mostly nothing is lacking: no event is copied, and each id is hashed once.
 void TransferFetch::add_transfers(Bytes events) {
   const size_t count = events.size() / kEvent;
-  for (size_t index = 0; index < std::min(count, kEventsAhead); ++index) expect(event_at<Transfer>(events, index));
+  std::array<Places, kEventsAhead> ahead;
+  for (size_t index = 0; index < std::min(count, kEventsAhead); ++index)
+    ahead[index] = expect(events.data() + index * kEvent);
   for (size_t index = 0; index < count; ++index) {
-    if (index + kEventsAhead < count) expect(event_at<Transfer>(events, index + kEventsAhead));
-    const auto event = event_at<Transfer>(events, index);
-    want_id(event.id);
-    if (event.resolves()) want_id(event.pending_id);
-    const uint32_t size = ledger_.transfers().size();
-    if (index == 0 && event.has(transfer_flags::kImported) && size > 0) want(size - 1);
+    Places& slot = ahead[index % kEventsAhead];
+    const Places places = slot;
+    if (index + kEventsAhead < count) slot = expect(events.data() + (index + kEventsAhead) * kEvent);
+    want_at(places.id);
+    if (places.resolves) want_at(places.pending);
   }
+  const uint32_t size = ledger_.transfers().size();
+  if (count > 0 && size > 0 && event_at<Transfer>(events, 0).has(transfer_flags::kImported)) want(size - 1);
 }
 
 void TransferFetch::add_accounts(Bytes events) {
@@ -50,18 +62,25 @@ void TransferFetch::add_accounts(Bytes events) {
   }
 }
 
-// Asks the processor for where want_id() looks.
-void TransferFetch::expect(const Transfer& event) const {
-  ledger_.prefetch_transfer(event.id);
-  if (event.resolves()) ledger_.prefetch_transfer(event.pending_id);
+// Asks the processor for where want_at() looks.
+TransferFetch::Places TransferFetch::expect(const std::byte* event) const {
+  Places places;
+  places.id = ledger_.place_of_transfer(field_at<Uint128>(event, offsetof(Transfer, id)));
+  ledger_.prefetch_transfer(places.id);
+  constexpr uint16_t kResolves = transfer_flags::kPost | transfer_flags::kVoid;
+  places.resolves = (field_at<uint16_t>(event, offsetof(Transfer, flags)) & kResolves) != 0;
+  if (!places.resolves) return places;
+  places.pending = ledger_.place_of_transfer(field_at<Uint128>(event, offsetof(Transfer, pending_id)));
+  ledger_.prefetch_transfer(places.pending);
+  return places;
 }
 
 void TransferFetch::want(uint32_t number) {
   if (!ledger_.transfers().at_hand(number)) wanted_.push_back(number);
 }
 
-void TransferFetch::want_id(Uint128 id) {
-  ledger_.visit_expected(id, [this](uint32_t number) { want(number); });
+void TransferFetch::want_at(const TransferIds::Place& place) {
+  ledger_.visit_expected(place, [this](uint32_t number) { want(number); });
 }
 
 // The next row that a search for a time looks at. False: there is none.
@@ -102,7 +121,7 @@ void TransferFetch::hold(uint32_t number) {
   const Transfer body = ledger_.transfers().body(number);
   ++held_->try_emplace(number, TransferStore::HeldBody{body, 0}).first->second.times;
   ++next_;
-  if (body.resolves()) want_id(body.pending_id);
+  if (body.resolves()) want_at(ledger_.place_of_transfer(body.pending_id));
 }
 
 }  // namespace heptane::fintech

@@ -31,9 +31,15 @@ class TransferFetch {
   Scanned step(Slice& slice);
 
  private:
-  void expect(const Transfer& event) const;
+  struct Places {  // where an event's ids are looked for
+    TransferIds::Place id{};
+    TransferIds::Place pending{};
+    bool resolves = false;
+  };
+
+  Places expect(const std::byte* event) const;
   void want(uint32_t number);
-  void want_id(Uint128 id);
+  void want_at(const TransferIds::Place& place);
   bool want_time();
   bool ready(uint32_t number);
   void hold(uint32_t number);

@@ -1,10 +1,10 @@
-// From the 128-bit id of a transfer to its 32-bit number, for very many: 11 to 14 bytes an entry at any size, and a wrong
+// From the 128-bit id of a transfer to its 32-bit number, for very many: 11 to 14 bytes an entry (up to 17 while all are less than 128 MiB), and a wrong
 // candidate about once in 2^46 / size searches, because looking at one may mean a read of the disk.
 //
 // Hashes of 46 bits: 14 choose one of 16,384 parts, 32 are kept in its slots, an open addressing table in the order of the
 // prints. All parts are of one size and lie one behind another in one sequence of slots in huge pages: a search costs one miss
 // of the address translation at most, and what is asked for ahead does not wait for one. When the table is three quarters full
-// it grows by a quarter in place: part by part, the last one first, each moves up to where it will be, a little with every
+// it grows by a quarter (a half while it is small) in place: part by part, the last one first, each moves up to where it will be, a little with every
 // insertion. The hash is keyed, so that nobody can choose ids that collide; answers never depend on the key, and the order is
 // never shown.
 #pragma once
@@ -29,27 +29,36 @@ class TransferIds {
 
   explicit TransferIds(uint64_t key = 0) : key_(key) {}
 
+  // Where an id is looked for: whoever looks more than once keeps it.
+  struct Place {
+    uint32_t part;
+    uint32_t print;
+  };
+  Place place_of(Uint128 id) const { return place_of(id, key_); }
+
   // `is_it(number)` says whether the entry with this number has the id.
   template <class IsIt>
+  uint32_t find(const Place& place, IsIt is_it) const {
+    uint32_t found = kNone;
+    walk(slots_, part_of(place.part), place.print, [&](const Slot& slot) {
+      if (slot.entry != 0 && (slot.print != place.print || !is_it(slot.entry - 1))) return false;
+      if (slot.entry != 0) found = slot.entry - 1;
+      return true;
+    });
+    return found;
+  }
+  template <class IsIt>
   uint32_t find(Uint128 id, IsIt is_it) const {
-    const Place place = place_of(id);
-    const Part part = part_of(place.part);
-    uint32_t at = part.home(place.print);
-    for (uint32_t looked = 0; looked < part.size; ++looked, at = part.next(at)) {
-      const Slot& slot = slots_[part.first + at];
-      if (slot.entry == 0) return kNone;
-      if (slot.print == place.print && is_it(slot.entry - 1)) return slot.entry - 1;
-    }
-    return kNone;
+    return find(place_of(id), is_it);
   }
 
   // The id must not be there; the number is below 2^32 - 1.
-  void insert(Uint128 id, uint32_t number) {
+  void insert(Uint128 id, uint32_t number) { insert(place_of(id), number); }
+  void insert(const Place& place, uint32_t number) {
     if (growing())
       move_on();
     else if ((entries_ + 1) * 4 > kParts * part_size_ * 3)
       begin_growth();
-    const Place place = place_of(id);
     while (!put(part_of(place.part), {place.print, number + 1})) grow_now();
     ++entries_;
   }
@@ -62,12 +71,15 @@ class TransferIds {
     --entries_;
   }
 
-  // Brings the line into the cache that a search begins at.
-  void prefetch(Uint128 id) const {
-    const Place place = place_of(id);
+  // Brings the line into the cache that a search begins at, and the next one where it mostly ends there.
+  void prefetch(const Place& place) const {
     const Part part = part_of(place.part);
-    if (part.size != 0) prefetch_line(&slots_[part.first + part.home(place.print)]);
+    if (part.size == 0) return;
+    const uint64_t at = part.first + part.home(place.print);
+    prefetch_line(&slots_[at]);
+    if ((at & (kSlotsOfLine - 1)) >= kSlotsOfLine / 2) prefetch_line(&slots_[at] + kSlotsOfLine);
   }
+  void prefetch(Uint128 id) const { prefetch(place_of(id)); }
 
   // Enters very many, in an order that keeps to one part after the other: alone, each costs a miss of the cache.
   class Bulk;
@@ -84,6 +96,7 @@ class TransferIds {
   static constexpr uint32_t kPartBits = 14;
   static constexpr uint64_t kParts = uint64_t{1} << kPartBits;
   static constexpr uint32_t kSlotsOfLine = 8;
+  static constexpr uint32_t kSmallPart = 1024;  // slots; 128 MiB of all parts
   // Of the old size, for each insertion: all have moved before two thirds of the insertions until the next growth.
   static constexpr uint32_t kMovedAtOnce = 8;
 
@@ -123,20 +136,15 @@ class TransferIds {
     uint32_t next(uint32_t at) const { return at + 1 == size ? 0 : at + 1; }
     uint32_t distance(uint32_t from, uint32_t to) const { return to >= from ? to - from : to + size - from; }
   };
-  struct Place {
-    uint32_t part;
-    uint32_t print;
-  };
-
   // Two rounds of multiplying and folding: who does not know the key cannot tell which ids meet.
-  Place place_of(Uint128 id) const {
+  static Place place_of(Uint128 id, uint64_t key) {
     const auto fold = [](uint64_t a, uint64_t b) {
       const Uint128 product = Uint128{a} * b;
       return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
     };
-    const uint64_t mixed = fold(static_cast<uint64_t>(id) ^ key_ ^ 0x9E3779B97F4A7C15ULL,
-                                static_cast<uint64_t>(id >> 64) ^ ~key_ ^ 0xC2B2AE3D27D4EB4FULL);
-    const uint64_t hash = fold(mixed ^ key_, 0xBF58476D1CE4E5B9ULL);
+    const uint64_t mixed = fold(static_cast<uint64_t>(id) ^ key ^ 0x9E3779B97F4A7C15ULL,
+                                static_cast<uint64_t>(id >> 64) ^ ~key ^ 0xC2B2AE3D27D4EB4FULL);
+    const uint64_t hash = fold(mixed ^ key, 0xBF58476D1CE4E5B9ULL);
     return {static_cast<uint32_t>(hash >> 32 & (kParts - 1)), static_cast<uint32_t>(hash)};
   }
   Part part_of(uint32_t part) const {
@@ -144,16 +152,29 @@ class TransferIds {
     return {uint64_t{part} * size, size};
   }
 
+  // The slots of a part from a print's home on, until `visit` says that it is over or all were visited. A line at a time:
+  // parts and pieces are whole lines.
+  template <class SlotsOf, class Visit>
+  static void walk(SlotsOf& slots, const Part& part, uint32_t print, Visit visit) {
+    if (part.size == 0) return;
+    uint32_t at = part.home(print);
+    for (uint32_t looked = 0; looked <= part.size; looked += kSlotsOfLine) {
+      auto* slot = &slots[part.first + at];
+      for (const uint32_t end = (at | (kSlotsOfLine - 1)) + 1; at < end; ++at, ++slot)
+        if (visit(*slot)) return;
+      if (at == part.size) at = 0;
+    }
+  }
+
   // False: the part is full.
   bool put(const Part& part, Slot slot) {
-    uint32_t at = part.home(slot.print);
-    for (uint32_t looked = 0; looked < part.size; ++looked, at = part.next(at)) {
-      Slot& to = slots_[part.first + at];
-      if (to.entry != 0) continue;
+    bool is_in = false;
+    walk(slots_, part, slot.print, [&](Slot& to) {
+      if (to.entry != 0) return false;
       to = slot;
-      return true;
-    }
-    return false;
+      return is_in = true;
+    });
+    return is_in;
   }
   bool take(const Part& part, Slot slot) {
     const auto slot_at = [&](uint32_t at) -> Slot& { return slots_[part.first + at]; };
@@ -177,7 +198,8 @@ class TransferIds {
 
   bool growing() const { return next_size_ != 0; }
   void begin_growth() {
-    const uint32_t wanted = part_size_ + part_size_ / 4 + 1;
+    // Each growth moves all that there is: while that is little memory, fewer of them.
+    const uint32_t wanted = part_size_ + part_size_ / (part_size_ < kSmallPart ? 2 : 4) + 1;
     next_size_ = (wanted + kSlotsOfLine - 1) / kSlotsOfLine * kSlotsOfLine;
     slots_.reach(kParts * next_size_);
     unmoved_ = kParts;
@@ -201,14 +223,17 @@ class TransferIds {
     const auto number = static_cast<uint32_t>(--unmoved_);
     const uint64_t from = uint64_t{number} * part_size_;
     const Part to{uint64_t{number} * next_size_, next_size_};
-    moving_.clear();
-    for (uint64_t at = from; at < from + part_size_; ++at) {
-      Slot& slot = slots_[at];
-      if (slot.entry == 0) continue;
-      moving_.push_back(slot);
-      slot = Slot{};
+    if (moving_.size() < part_size_) moving_.resize(part_size_);
+    size_t count = 0;
+    for (uint64_t at = from; at < from + part_size_; at += kSlotsOfLine) {
+      Slot* const line = &slots_[at];
+      for (uint32_t i = 0; i < kSlotsOfLine; ++i) {
+        moving_[count] = line[i];
+        count += line[i].entry != 0 ? 1 : 0;
+        line[i] = Slot{};
+      }
     }
-    for (const Slot& slot : moving_) (void)put(to, slot);  // it is larger
+    for (size_t i = 0; i < count; ++i) (void)put(to, moving_[i]);  // it is larger
     if (unmoved_ == 0) end_growth();
   }
 
