@@ -251,6 +251,24 @@ class Kills(unittest.TestCase):
         # Paho sends what it publishes while it reconnects in no promised order.
         self.assertEqual(sorted(value for _, value, _ in subscriber.got), [-1, *range(count)])
 
+    def test_wills_of_sessions_that_end_with_their_connection(self):
+        for end in (Server.kill, Server.stop):
+            server = Server(args=["--set", "mqtt.restart_grace_seconds=1"]).use_stable_port("mqtt")
+            self.addCleanup(server.close)
+            server.start()
+            watcher = Paho(server.address("mqtt"), "watcher", "will/#", qos=1)
+            for client, version in (("three", b"\x04"), ("five", b"\x05")):
+                connection = Connection(server.address("mqtt"))
+                CONNECTIONS.append(connection)
+                none = b"\0" if version == b"\x05" else b""  # properties
+                connection.send(packet(0x10, string("MQTT") + version + b"\x0e\0\0" + none + string(client) + none
+                                       + string("will/" + client) + string("7")))
+                connection.read()
+            end(server)
+            server.start()
+            watcher.wait_for(lambda: {topic for topic, _, _ in watcher.got} == {"will/three", "will/five"})
+            watcher.close()
+
     def test_what_a_subscribe_brings_goes_on_after_a_kill(self):
         server = Server()
         self.addCleanup(server.close)

@@ -204,9 +204,10 @@ void complete_options(server::ServerOptions& options) {
   const size_t others = kOtherFiles + kRowKinds * options.row_files_open;
   const size_t left = open_files > 2 * others ? open_files - others : open_files / 2;
   if (options.io.max_connections > left)
-    std::fprintf(stderr,
-                 "heptane: limits.connections is %zu, and %zu are taken: this process may open %zu files (raise ulimit -n)\n",
-                 options.io.max_connections, left, open_files);
+    std::fprintf(
+        stderr,
+        "heptane: limits.connections is %zu, and %zu are taken: this process may open %zu files (raise ulimit -n)\n",
+        options.io.max_connections, left, open_files);
   options.io.max_connections = std::min(options.io.max_connections, left);
 }
 

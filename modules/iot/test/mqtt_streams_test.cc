@@ -68,17 +68,17 @@ TEST(MqttStreams, QosZeroOfARelaxedStreamIsPushedBeforeItIsSyncedAndOnce) {
   world.settle();
   EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("30 r6 s3 't/1' 'r'")));
   EXPECT_EQ(world.records("fast"), Texts({"t/1 x", "t/1 r"}));
-  // It reaches subscribers also where the log has no room; a will likewise.
+  // It reaches subscribers also where the log has no room; a will comes out of the log.
   world.refuse_next(Errc::no_space);
   world.send("p", bytes_of("30 r6 s3 't/1' 'y'"));
   EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("30 r6 s3 't/1' 'y'")));
   world.send("w", bytes_of("10 r21 s4 'MQTT' 04 06 k0 s1 'w' s3 't/w' s1 'z'"));
   world.hold(true);
   world.break_off("w");
-  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("30 r6 s3 't/w' 'z'")));
+  EXPECT_EQ(world.take_output("s"), "");
   world.hold(false);
   world.settle();
-  EXPECT_EQ(world.take_output("s"), "");
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("30 r6 s3 't/w' 'z'")));
   EXPECT_EQ(world.records("fast"), Texts({"t/1 x", "t/1 r", "t/w z"}));
 }
 

@@ -266,6 +266,7 @@ TEST(MqttOperator, KicksAClientWithAReasonAndItsWill) {
     world.broker().find(std::string_view("a"))->kick(with_will);
     EXPECT_EQ(hex_of(world.take_output("a")), "E00198");
     EXPECT_TRUE(world.client("a").context->closed);
+    world.settle();
     EXPECT_EQ(hex_of(world.take_output("s")), with_will ? hex_of(bytes_of("30 r5 s1 'w' 00 'x'")) : "");
     EXPECT_EQ(world.broker().find(std::string_view("a")), nullptr);
     world.break_off("a");

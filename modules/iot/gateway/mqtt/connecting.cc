@@ -218,7 +218,7 @@ void MqttSession::begin(const Connect& packet) {
   if (greeting_->assigned) {
     client_id_ = broker_.make_client_id(context_->id());
     // One that is kept must be nobody's of an earlier run either.
-    if (greeting_->expiry_s > 0) client_id_ += "-" + std::to_string(context_->utc_ns());
+    if (greeting_->expiry_s > 0 || will_) client_id_ += "-" + std::to_string(context_->utc_ns());
     greeting_->clean = true;
     hold_rights();
   }
@@ -229,10 +229,11 @@ void MqttSession::begin(const Connect& packet) {
   if (device_) broker_.devices().add(identity_.name, context_->id());
   broker_.traces().entered(client_id_, context_->id());
   kept_asked_ = greeting_->asked_expiry_s.value_or(0) > 0;
-  if (greeting_->expiry_s == 0 && (greeting_->assigned || is_claim() || broker_.keeper().none()))
+  if (greeting_->expiry_s == 0 && !will_ && (greeting_->assigned || is_claim() || broker_.keeper().none()))
     return begin_volatile();
   context_->pause_input(paused_ = opening_ = true);
-  if (greeting_->expiry_s > 0) return open_kept();
+  // The log must know of a will: it is published though the server ends with the connection.
+  if (greeting_->expiry_s > 0 || will_) return open_kept();
   broker_.keeper().find(context_->id(), client_id_);
 }
 
@@ -314,6 +315,10 @@ void MqttSession::take_opened(const Reply& reply) {
     will_.reset();
     return refuse_connect(ConnectStage::known, version_,
                           {Reason::not_authorised, "what proved who it is does not count any more"});
+  }
+  if (greeting_->expiry_s == 0 && !opened->present) {
+    will_place_ = std::make_unique<WillPlace>(WillPlace{session, epoch});
+    return begin_volatile();
   }
   connected_ = true;
   // Its own identifiers lie above those of the session's queue. What the client holds of an earlier connection's is not used

@@ -336,12 +336,13 @@ void MqttSession::leave(bool with_will) {
     broker_.counters().durable_clients.subtract();
     leave_kept(has_will);
   }
+  if (will_place_) leave_will(has_will);
   const auto shared = outbox_.take_shared();
   if (stopping_) return keep_shared(shared);
   if (!with_will) return;
   for (const auto& [delivery, message] : shared) broker_.give_back(delivery, message);
   broker_.groups().pump();
-  if (!has_will || !will_ || kept_ || !connected_) return;
+  if (!has_will || !will_ || kept_ || will_place_ || !connected_) return;
   MessageView message;
   message.qos = will_->qos;
   message.retain = will_->retain;
@@ -370,6 +371,16 @@ void MqttSession::leave_kept(bool with_will) {
   close.with_will = with_will && will_ != nullptr;
   close.expiry_s = last_expiry_s_;
   close.sent_upto = kept_->sent_upto();
+  broker_.keeper().close(close);
+}
+
+// The same of one that is there for its will alone.
+void MqttSession::leave_will(bool with_will) {
+  if (stopping_) return broker_.keeper().stop();
+  CloseSession close;
+  close.session = will_place_->session;
+  close.epoch = will_place_->epoch;
+  close.with_will = with_will && will_ != nullptr;
   broker_.keeper().close(close);
 }
 

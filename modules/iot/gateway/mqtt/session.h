@@ -24,6 +24,10 @@
 namespace heptane::iot::mqtt {
 
 // The client's will, as long as it may be published.
+struct WillPlace {  // in the machine, where the will is kept
+  uint64_t session = 0;
+  uint64_t epoch = 0;
+};
 struct OwnWill {
   std::string topic;
   std::string payload;
@@ -290,6 +294,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void end(net::CloseReason reason, const char* why, bool with_will);
   void leave(bool with_will);
   void leave_kept(bool with_will);
+  void leave_will(bool with_will);
   void keep_shared(const std::vector<std::pair<Delivery, MessagePtr>>& shared);
   void pump();
   void check_kept();
@@ -329,6 +334,7 @@ class MqttSession final : public net::Session, public Subscriber {
   std::unique_ptr<Greeting> greeting_;     // from CONNECT until CONNACK
   std::optional<uint32_t> last_expiry_s_;  // DISCONNECT said so
   std::unique_ptr<OwnWill> will_;          // null: none
+  std::unique_ptr<WillPlace> will_place_;  // of a session that ends with its connection and has a will
   Inbox inbox_;
   Outbox outbox_;
   std::unique_ptr<KeptOutbox> kept_;       // null: the session ends with the connection

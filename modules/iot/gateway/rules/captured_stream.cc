@@ -21,6 +21,7 @@ Result<std::optional<StreamChange>> stream_change(std::string_view stream, std::
   StreamChange change;
   if (found != all->end()) change.before = change.after = *found;
   if (change.before && change.before->filter == filter) return std::optional<StreamChange>();
+  if (!change.before) change.after.qos0 = true;  // a rule sees all that is published
   change.after.name = stream;
   change.after.filter = filter;
   return std::optional(std::move(change));
