@@ -300,7 +300,7 @@ class Windows(Rules):
         self.assertIn("one partition", answer["error"]["message"])
         tried = json.loads(self.cli("test", "--sql",
                                     "SELECT sum(t) AS s, WINDOWEND AS e FROM 'x' WINDOW TUMBLING (SIZE 1 DAY) HAVING sum(t) > 1",
-                                    "--payload", '{"t":2}', "--json"))
+                                    "--payload", '{"t":2}'))
         self.assertEqual((tried["matches"], tried["row"]["s"], tried["row"]["e"] % 86_400_000), (True, 2, 0))
 
 
