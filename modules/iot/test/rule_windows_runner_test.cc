@@ -224,9 +224,10 @@ TEST_F(WindowRule, PausesWhereTheRecordsOfAnOpenWindowAreGone) {
   start();
   settle();
   EXPECT_TRUE(row().paused);
-  EXPECT_EQ(row().reason,
-            "the records 0 to 3 of partition 0 were gone by retention before their window was closed: to resume it passes "
-            "over them");
+  EXPECT_EQ(
+      row().reason,
+      "the records 0 to 3 of partition 0 were gone by retention before their window was closed: to resume it passes "
+      "over them");
   ASSERT_TRUE(world.run(kRulesMachineId, kResumeRule, Buffer::copy_of("w")).ok());
   EXPECT_EQ(row().counters.lost, 4u);
   visible = 7;

@@ -22,7 +22,8 @@ TEST(WindowSql, WhatIsWrongIsSaidWithItsPlace) {
            {"SELECT count(*) AS n" + window, ""},
            {"SELECT count(*) AS n, WINDOWSTART AS w, windowend AS e" + window, ""},
            {"SELECT topic(2) AS d, sum(a.b[0]) + 1 AS n" + window + " GROUP BY topic(2) HAVING max(t) > 3", ""},
-           {"SELECT upper(topic(2)) AS d FROM 'a' TIMESTAMP BY ts WINDOW TUMBLING (SIZE 2 HOURS, GRACE PERIOD 5 SECONDS, "
+           {"SELECT upper(topic(2)) AS d FROM 'a' TIMESTAMP BY ts WINDOW TUMBLING (SIZE 2 HOURS, GRACE PERIOD 5 "
+            "SECONDS, "
             "TIMEOUT 1 DAY, LATE DEAD_LETTER) WHERE t > 3 GROUP BY topic(2), x",
             ""},
            {"SELECT count(*) AS n FROM 'a'", "at 8, near 'count': this is of a window: say WINDOW TUMBLING"},
@@ -41,16 +42,20 @@ TEST(WindowSql, WhatIsWrongIsSaidWithItsPlace) {
            {"SELECT sum(*) AS n" + window, "near '*': here stands a value"},
            {"SELECT count(*) AS n FROM 'a' WINDOW HOPPING (SIZE 1 MINUTE)", "near 'HOPPING': here stands TUMBLING"},
            {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 0 MINUTES)", "near '0': a window has a size"},
-           {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 1.5 MINUTES)", "near '1.5': here stands a whole number"},
+           {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 1.5 MINUTES)",
+            "near '1.5': here stands a whole number"},
            {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 1 FORTNIGHT)", "near 'FORTNIGHT': here stands MILLI"},
-           {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 9999 DAYS)", "near '9999': that is more than 366 days"},
+           {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 9999 DAYS)",
+            "near '9999': that is more than 366 days"},
            {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 1 SECOND, GRACE PERIOD 63 SECONDS)", "64 windows"},
            {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 1 SECOND, TIMEOUT 1 SECOND, TIMEOUT 1 SECOND)",
             "near 'TIMEOUT': that was said already"},
            {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 1 SECOND, GRACE PERIOD 3 SECONDS, TIMEOUT 2 SECONDS)",
             "near ')': the timeout is at least the grace period"},
-           {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 1 SECOND, LATE DROP)", "near 'DROP': here stands DEAD_LETTER"},
-           {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 1 SECOND, RETENTION 1 DAY)", "near 'RETENTION': here stands"}}) {
+           {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 1 SECOND, LATE DROP)",
+            "near 'DROP': here stands DEAD_LETTER"},
+           {"SELECT count(*) AS n FROM 'a' WINDOW TUMBLING (SIZE 1 SECOND, RETENTION 1 DAY)",
+            "near 'RETENTION': here stands"}}) {
     const std::string said = wrong_sql(sql);
     if (std::string_view(why).empty())
       EXPECT_EQ(said, "") << sql;
@@ -106,8 +111,9 @@ class WindowsTest : public testing::Test {
 using Rows = std::vector<std::string>;
 
 TEST_F(WindowsTest, AggregatesAreExact) {
-  begin("SELECT count(*) AS n, count(v) AS m, sum(v) AS s, avg(v) AS a, mean(v) * 3 AS b, min(v) AS lo, max(v) AS hi, "
-        "first(w) AS f, last(w) AS l, WINDOWEND - WINDOWSTART AS size FROM 'x' WINDOW TUMBLING (SIZE 1 SECOND)");
+  begin(
+      "SELECT count(*) AS n, count(v) AS m, sum(v) AS s, avg(v) AS a, mean(v) * 3 AS b, min(v) AS lo, max(v) AS hi, "
+      "first(w) AS f, last(w) AS l, WINDOWEND - WINDOWSTART AS size FROM 'x' WINDOW TUMBLING (SIZE 1 SECOND)");
   offer(R"({"v":0.1,"w":"x"})", 500);
   offer(R"({"v":0.2,"w":"y"})", 900);
   offer(R"({"v":null,"w":2})", 100);
@@ -137,8 +143,9 @@ TEST_F(WindowsTest, ASumThatDoesNotFitIsTheRecordsFaultAndMeansTheRows) {
 }
 
 TEST_F(WindowsTest, GroupsAndHaving) {
-  begin("SELECT k, topic(2) || ':' || k AS name, sum(v) AS s FROM 'x' WINDOW TUMBLING (SIZE 1 SECOND) WHERE v > 0 "
-        "GROUP BY topic(2), k HAVING sum(v) > 1");
+  begin(
+      "SELECT k, topic(2) || ':' || k AS name, sum(v) AS s FROM 'x' WINDOW TUMBLING (SIZE 1 SECOND) WHERE v > 0 "
+      "GROUP BY topic(2), k HAVING sum(v) > 1");
   for (const char* payload : {R"({"k":"b","v":1})", R"({"k":"b","v":2})", R"({"k":"a","v":5})", R"({"k":"c","v":1})",
                               R"({"k":null,"v":7})", R"({"k":1.0,"v":1})", R"({"k":1,"v":1})"})
     EXPECT_EQ(offer(payload), "kept");
@@ -150,8 +157,9 @@ TEST_F(WindowsTest, GroupsAndHaving) {
 }
 
 TEST_F(WindowsTest, TheWatermarkClosesAndWhatComesBehindItIsLate) {
-  begin("SELECT count(*) AS n, WINDOWSTART AS w FROM 'x' TIMESTAMP BY t WINDOW TUMBLING (SIZE 10 MILLISECONDS, GRACE "
-        "PERIOD 5 MILLISECONDS)");
+  begin(
+      "SELECT count(*) AS n, WINDOWSTART AS w FROM 'x' TIMESTAMP BY t WINDOW TUMBLING (SIZE 10 MILLISECONDS, GRACE "
+      "PERIOD 5 MILLISECONDS)");
   const auto at = [&](int64_t t) { return offer("{\"t\":" + std::to_string(t) + "}", 1'000); };
   EXPECT_EQ(at(3), "kept");
   EXPECT_EQ(at(14), "kept");
@@ -173,7 +181,8 @@ TEST_F(WindowsTest, TheWatermarkClosesAndWhatComesBehindItIsLate) {
 // By records as by the clock: what the clock would have closed is closed before a later record is looked at.
 TEST_F(WindowsTest, ATimeoutIsTheSameByRecordsAndByTheClock) {
   const std::string sql =
-      "SELECT count(*) AS n, WINDOWSTART AS w FROM 'x' TIMESTAMP BY t WINDOW TUMBLING (SIZE 10 MILLISECONDS, TIMEOUT 100 "
+      "SELECT count(*) AS n, WINDOWSTART AS w FROM 'x' TIMESTAMP BY t WINDOW TUMBLING (SIZE 10 MILLISECONDS, TIMEOUT "
+      "100 "
       "MILLISECONDS)";
   for (const bool by_clock : {false, true}) {
     begin(sql);
@@ -199,7 +208,8 @@ TEST_F(WindowsTest, AWindowHasRoomForSoMuch) {
   EXPECT_EQ(put(key, kHeldTextBytesMax), "the window has no room for more: it may have 4096 KiB");
   EXPECT_EQ(put(0, 1), "kept") << "a smaller text makes room";
   EXPECT_EQ(put(key, 1'000), "kept");
-  for (size_t again = 0; again < 5'000; ++again) ASSERT_EQ(put(0, again % 7), "kept") << "what is replaced counts no more";
+  for (size_t again = 0; again < 5'000; ++again)
+    ASSERT_EQ(put(0, again % 7), "kept") << "what is replaced counts no more";
   begin("SELECT count(*) AS n FROM 'x' WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY k");
   for (key = 0; key < kGroupsMax; ++key) ASSERT_EQ(put(key, 1), "kept");
   EXPECT_EQ(put(key, 1), "the window has 4,096 groups, and no more");
@@ -210,7 +220,8 @@ TEST_F(WindowsTest, AWindowHasRoomForSoMuch) {
 // A position, its windows' place and what is out of it change together; all else is lost in a crash.
 class Begun {
  public:
-  Begun(std::shared_ptr<const Select> query, const std::vector<Reading>& readings) : query_(std::move(query)), all_(readings) {
+  Begun(std::shared_ptr<const Select> query, const std::vector<Reading>& readings)
+      : query_(std::move(query)), all_(readings) {
     crash();
   }
   bool ended() const { return at_ == all_.size() && !windows_->is_due(); }

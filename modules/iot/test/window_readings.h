@@ -32,8 +32,10 @@ struct Reading {
 };
 
 inline std::string windows_sql(bool timeout) {
-  return "SELECT k, count(*) AS n, count(v) AS m, sum(v) AS s, min(v) AS lo, max(v) AS hi, first(v) AS a, last(v) AS z, "
-         "WINDOWSTART AS w FROM STREAM raw TIMESTAMP BY t WINDOW TUMBLING (SIZE 1 SECOND, GRACE PERIOD 2500 MILLISECONDS" +
+  return "SELECT k, count(*) AS n, count(v) AS m, sum(v) AS s, min(v) AS lo, max(v) AS hi, first(v) AS a, last(v) AS "
+         "z, "
+         "WINDOWSTART AS w FROM STREAM raw TIMESTAMP BY t WINDOW TUMBLING (SIZE 1 SECOND, GRACE PERIOD 2500 "
+         "MILLISECONDS" +
          std::string(timeout ? ", TIMEOUT 6 SECONDS" : "") + ") WHERE k <> 9 GROUP BY k HAVING count(*) <> 3";
 }
 

@@ -126,9 +126,10 @@ constexpr size_t kGroupedByMax = 8;    // expressions
 // Of tumbling windows, which begin at whole numbers of their size since 1970.
 struct WindowSpec {
   int64_t size_ms = 0;
-  int64_t grace_ms = 0;                 // that a record may be behind the newest one
-  std::optional<int64_t> timeout_ms{};  // that the clock goes on behind a window's end before it is closed without a newer record
-  bool tells_late = false;              // late records are dead letters, too
+  int64_t grace_ms = 0;  // that a record may be behind the newest one
+  std::optional<int64_t>
+      timeout_ms{};         // that the clock goes on behind a window's end before it is closed without a newer record
+  bool tells_late = false;  // late records are dead letters, too
 
   // Windows that are open at once, at most.
   int64_t open_max() const { return grace_ms / size_ms + 2; }

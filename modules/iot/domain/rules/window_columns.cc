@@ -18,7 +18,8 @@ struct Unit {
   std::string_view name;
   int64_t ms;
 };
-constexpr Unit kUnits[] = {{"MILLISECOND", 1}, {"SECOND", 1'000}, {"MINUTE", 60'000}, {"HOUR", 3'600'000}, {"DAY", 86'400'000}};
+constexpr Unit kUnits[] = {
+    {"MILLISECOND", 1}, {"SECOND", 1'000}, {"MINUTE", 60'000}, {"HOUR", 3'600'000}, {"DAY", 86'400'000}};
 
 std::optional<int64_t> unit_ms(const Word& word) {
   for (const Unit& unit : kUnits)
@@ -158,7 +159,8 @@ Result<void> WindowColumns::settle(Nodes& nodes, size_t place) {
   }
   const bool of_message = node.kind == NodeKind::field || (node.kind == NodeKind::call && node.function->of_message);
   if (of_message)
-    return wrong_at({WordKind::name, std::string(node.kind == NodeKind::field ? node.path.front().name : node.function->name), node.at},
+    return wrong_at({WordKind::name,
+                     std::string(node.kind == NodeKind::field ? node.path.front().name : node.function->name), node.at},
                     "this is of one message: GROUP BY it, or say first() or last() of it");
   const std::vector<size_t> parts = node.args;
   for (const size_t part : parts) HEPTANE_TRY(settle(nodes, part));
@@ -170,7 +172,8 @@ Result<void> WindowColumns::settle(Expression& expression) { return settle(expre
 void WindowColumns::number(Expression& expression) const {
   const size_t behind = windowing_.groups.size() + windowing_.aggregates.size();
   for (Node& node : expression.nodes_)
-    if (node.kind == NodeKind::column && node.column >= kWindowStart) node.column = behind + (node.column - kWindowStart);
+    if (node.kind == NodeKind::column && node.column >= kWindowStart)
+      node.column = behind + (node.column - kWindowStart);
 }
 
 }  // namespace heptane::iot::rules

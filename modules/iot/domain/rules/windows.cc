@@ -182,8 +182,7 @@ bool Windows::takes_place(size_t aggregate, const State* state, const Share& sha
 }
 
 Result<int64_t> Windows::room_for(const Share& share, const Window& window, const Group* group) const {
-  if (group == nullptr && window.groups.size() == kGroupsMax)
-    return wrong("the window has 4,096 groups, and no more");
+  if (group == nullptr && window.groups.size() == kGroupsMax) return wrong("the window has 4,096 groups, and no more");
   const auto states = static_cast<int64_t>(share.values.size());
   int64_t more = group == nullptr ? kGroupBytes + 2 * size_of(share.group) + states * kStateBytes : 0;
   for (size_t i = 0; i < share.values.size(); ++i) {
@@ -282,7 +281,8 @@ Result<Row> Windows::worked_out(const Group& group, int64_t start_ms) const {
   for (size_t i = 0; i < group.states.size(); ++i) {
     const AggregateKind kind = said().aggregates[i].kind;
     const uint64_t count = kind == AggregateKind::records ? group.records : group.states[i].count;
-    Result<Value> value = worth(kind == AggregateKind::records ? AggregateKind::count : kind, count, group.states[i].value);
+    Result<Value> value =
+        worth(kind == AggregateKind::records ? AggregateKind::count : kind, count, group.states[i].value);
     if (!value) return value.error();
     values.push_back(std::move(*value));
   }

@@ -19,9 +19,9 @@
 
 namespace heptane::iot::rules {
 
-constexpr size_t kGroupsMax = 4'096;                  // of a window
+constexpr size_t kGroupsMax = 4'096;                   // of a window
 constexpr int64_t kRuleBytesMax = int64_t{8} << 20;    // of all windows that may be open, in memory
-constexpr size_t kGroupKeyBytesMax = 384;             // what GROUP BY is worth, as JSON
+constexpr size_t kGroupKeyBytesMax = 384;              // what GROUP BY is worth, as JSON
 constexpr size_t kHeldTextBytesMax = size_t{4} << 10;  // of a text that first() or last() holds
 // An event may be this far ahead of its record's own time: one wrong clock closes no windows of the others.
 constexpr int64_t kAheadMsMax = 60'000;
@@ -67,7 +67,7 @@ class Windows {
  private:
   struct State {
     uint64_t count = 0;  // of values that are not NULL
-    int64_t at_ms = 0;  // of the value of first and last
+    int64_t at_ms = 0;   // of the value of first and last
     Value value{};
   };
   struct Group {

@@ -99,9 +99,7 @@ std::string_view position_of(const streams::RecordView& record) {
   return {};
 }
 
-std::string_view topic_of(const streams::RecordView& record) {
-  return as_text(record.key).substr(0, kInputTopicMax);
-}
+std::string_view topic_of(const streams::RecordView& record) { return as_text(record.key).substr(0, kInputTopicMax); }
 
 std::optional<devices::JsonTree> read_tree(std::string_view text) {
   const auto document = http::JsonDocument::parse(std::string(text));
@@ -370,8 +368,7 @@ bool CompiledRule::is_ours(const streams::RecordView& record) const {
 
 bool CompiledRule::append_input_of(const streams::RecordView& record, uint32_t partition, ByteWriter& out) const {
   if (!is_ours(record)) return false;
-  const Trial trial =
-      try_on(topic_of(record), as_text(record.value), record.timestamp_ms, record.offset, partition);
+  const Trial trial = try_on(topic_of(record), as_text(record.value), record.timestamp_ms, record.offset, partition);
   if (!trial.wanted) return false;
   RuleInput input = input_of(record);
   append_trial(trial, input, out);

@@ -50,7 +50,13 @@ class CompiledRule {
   // Of a rule over windows. Null: it is none.
   const WindowSpec* window() const { return query_->windowing() == nullptr ? nullptr : &query_->windowing()->spec; }
   Windows windows_at(const WindowPlace& place) const { return Windows(query_, place); }
-  enum class Offered : uint8_t { done, told, late, late_and_told, not_yet };  // told: an input is appended, a dead letter
+  enum class Offered : uint8_t {
+    done,
+    told,
+    late,
+    late_and_told,
+    not_yet
+  };  // told: an input is appended, a dead letter
   Offered offer(const streams::RecordView& record, Windows& windows, ByteWriter& out) const;
   // A record before the rule's position.
   void rebuild(const streams::RecordView& record, Windows& windows) const;

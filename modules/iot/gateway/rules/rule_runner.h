@@ -49,7 +49,7 @@ class RuleRunner {
   static constexpr int64_t kQuietNs = 1'000'000'000;
   static constexpr Offset kQuietMax = 4'096;
   static constexpr int64_t kClockMsMax = 60'000;  // between two looks at the clock for windows
-  static constexpr uint8_t kAttemptsMax = 2;  // beyond the first, of an input during which the server ended
+  static constexpr uint8_t kAttemptsMax = 2;      // beyond the first, of an input during which the server ended
 
   explicit RuleRunner(std::function<void(const std::string&)> report) : report_(std::move(report)) {}
 
@@ -84,11 +84,11 @@ class RuleRunner {
     Offset careful_upto = 0;  // one input at a time up to here: a run of them ended the server
     std::string fault{};      // what became of the next input, alone: it is a dead letter
     // Of a rule over windows.
-    std::optional<WindowPlace> place{};  // the rule's, with `next`
-    std::optional<Windows> windows{};    // as of `at`; none: to be made again
-    Offset rebuilt_upto = 0;             // up to here records only make them again
+    std::optional<WindowPlace> place{};         // the rule's, with `next`
+    std::optional<Windows> windows{};           // as of `at`; none: to be made again
+    Offset rebuilt_upto = 0;                    // up to here records only make them again
     std::optional<streams::RecordView> held{};  // the next record, behind rows that are due
-    WindowStep step{};                   // of the next run
+    WindowStep step{};                          // of the next run
     std::optional<WindowPlace> run_place{};
     std::optional<net::RecordsRead> read{};
     size_t batch = 0;  // of those that were read

@@ -16,7 +16,7 @@ constexpr uint8_t kHasTransfer = 1;
 constexpr uint8_t kHasAppend = 2;
 constexpr uint8_t kHasPublish = 4;
 constexpr uint8_t kEarliest = 8;
-constexpr uint8_t kIsJson = 16;     // of an input
+constexpr uint8_t kIsJson = 16;      // of an input
 constexpr uint8_t kIsWindowed = 16;  // of a definition
 constexpr uint8_t kHasShadow = 32;
 constexpr uint8_t kHasHttp = 64;
@@ -124,9 +124,8 @@ void append_definition(ByteWriter& out, const RuleDefinition& rule) {
   put_text(out, rule.source);
   out.u8(static_cast<uint8_t>((rule.transfer ? kHasTransfer : 0) | (rule.append ? kHasAppend : 0) |
                               (rule.publish ? kHasPublish : 0) | (rule.earliest ? kEarliest : 0) |
-                              (rule.windowed ? kIsWindowed : 0) |
-                              (rule.shadow ? kHasShadow : 0) | (rule.http ? kHasHttp : 0) |
-                              (rule.series ? kHasSeries : 0)));
+                              (rule.windowed ? kIsWindowed : 0) | (rule.shadow ? kHasShadow : 0) |
+                              (rule.http ? kHasHttp : 0) | (rule.series ? kHasSeries : 0)));
   if (rule.transfer) {
     out.le<uint32_t>(rule.transfer->ledger);
     out.le<uint16_t>(rule.transfer->code);

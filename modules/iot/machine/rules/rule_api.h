@@ -143,7 +143,7 @@ struct RuleCounters {
 struct RuleCursor {
   PartitionId partition = kNoPartition;
   Offset next = 0;
-  bool may_skip = false;  // it was resumed where records were gone: they are passed over
+  bool may_skip = false;                // it was resumed where records were gone: they are passed over
   std::optional<WindowPlace> window{};  // of a rule over windows that has begun
 };
 struct RuleRow {
@@ -192,10 +192,10 @@ void append_input(ByteWriter& out, const RuleInput& input);
 struct WindowStep {
   int64_t from_closed_ms = kBeforeAllMs;  // the rule's: a run of rows alone moves nothing but these
   uint32_t from_rows_done = 0;
-  WindowPlace place{};    // behind it
-  uint32_t rows = 0;      // that were taken, those with nothing to do too
-  uint32_t late = 0;      // records
-  int64_t clock_ms = 0;   // the watermark is by the clock: it is this, and no record is behind `upto`; 0: by records
+  WindowPlace place{};   // behind it
+  uint32_t rows = 0;     // that were taken, those with nothing to do too
+  uint32_t late = 0;     // records
+  int64_t clock_ms = 0;  // the watermark is by the clock: it is this, and no record is behind `upto`; 0: by records
 };
 
 // A run of records, those without effects too: the position goes from the first to behind the last one, with the effects.
@@ -206,7 +206,7 @@ struct RuleCommit {
   PartitionId partition = kNoPartition;
   Offset from = 0;
   Offset upto = 0;
-  uint8_t attempt = 0;            // of the same run; nothing comes of it but another command
+  uint8_t attempt = 0;                 // of the same run; nothing comes of it but another command
   std::optional<WindowStep> window{};  // of a rule over windows; inputs are rows, too, by the last record of each
   std::vector<RuleInput> inputs;       // those with effects, by offset
 };

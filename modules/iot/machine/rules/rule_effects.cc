@@ -312,7 +312,8 @@ Result<void> check_windows(const RuleRow& row, const RuleCommit& commit, const C
   const bool goes_on = step.place.restart_at >= before.restart_at && step.place.restart_at <= commit.upto &&
                        step.place.watermark_ms >= before.watermark_ms && step.place.closed_ms >= before.closed_ms &&
                        step.place.closed_ms <= step.place.watermark_ms;
-  if (commit.index != 0 || !goes_on) return Error{Errc::invalid_argument, "the run's windows do not go on from the rule's"};
+  if (commit.index != 0 || !goes_on)
+    return Error{Errc::invalid_argument, "the run's windows do not go on from the rule's"};
   if (step.clock_ms == 0) return {};
   if (commit.upto != streams.next_offset(commit.partition))
     return Error{Errc::stale, "there is a record that the clock would pass over"};

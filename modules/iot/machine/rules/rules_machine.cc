@@ -123,8 +123,7 @@ std::string RulesMachine::wrong_chain(const RuleDefinition& rule) const {
 
 std::string RulesMachine::wrong_for_logic(const RuleDefinition& rule, uint32_t version) {
   const bool later = rule.shadow || rule.http || rule.series;
-  if (rule.windowed && version < kLogicWindows)
-    return "windows need the rules' logic 3: heptane upgrade activate";
+  if (rule.windowed && version < kLogicWindows) return "windows need the rules' logic 3: heptane upgrade activate";
   if (version < kLogicActions)
     return later ? "shadow, http and series need the rules' logic 2: heptane upgrade activate" : "";
   return rule.source == kOutboxStream ? "what rules tell, and what becomes of it, is no rule's input" : "";
@@ -150,7 +149,8 @@ void RulesMachine::apply_put(const Command& command, Effects& effects) {
   if (!streams.find_partition(rule.source, 0))
     return effects.refuse(Errc::not_found, 0, "there is no stream " + rule.source + " to read: declare it first");
   if (rule.windowed && streams.find_partition(rule.source, 1))
-    return effects.refuse(Errc::refused, 0, "a rule over windows reads a stream of one partition: " + rule.source + " has more");
+    return effects.refuse(Errc::refused, 0,
+                          "a rule over windows reads a stream of one partition: " + rule.source + " has more");
   wrong = rule.append ? wrong_target(streams, rule.append->stream) : std::string();
   if (!wrong.empty()) return effects.refuse(Errc::not_found, 0, std::move(wrong));
   wrong = wrong_chain(rule);
