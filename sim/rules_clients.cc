@@ -10,6 +10,12 @@ constexpr uint32_t kPreparations = 4;
 constexpr uint32_t kStreams = 2;  // behind them
 const std::string kRules = "/api/v1/rules/";
 
+std::string body_of(std::string_view rule) {
+  if (rule == "tick") return tick_rule();
+  if (rule == "chain") return chain_rule();
+  return rule == "late" ? late_rule() : fives_rule();
+}
+
 std::string stream_body(std::string_view name) { return R"({"name":)" + quoted(name) + R"(,"partitions":1})"; }
 
 }  // namespace
@@ -75,7 +81,7 @@ void SimRulesOperator::append_tick() {
 void SimRulesOperator::compose() {
   if (finishing_) return pause_or_resume(*paused_.begin());
   if (prepared_ < kPreparations + kStreams) return prepare(prepared_);
-  static constexpr const char* kDropped[] = {"tick", "chain", "late"};
+  static constexpr const char* kDropped[] = {"tick", "chain", "late", "fives"};
   const std::string other = kDropped[world_.random.below(std::size(kDropped))];
   switch (world_.random.below(10)) {
     case 0: return put("bill", bill_rule(static_cast<uint32_t>(2 + world_.random.below(3)), world_.random.one_in(2)));
@@ -86,7 +92,7 @@ void SimRulesOperator::compose() {
         rules_.erase(other);
         return ask("DELETE", kRules + other, "");
       }
-      return put(other, other == "tick" ? tick_rule() : other == "chain" ? chain_rule() : late_rule());
+      return put(other, body_of(other));
     default: return append_tick();
   }
 }

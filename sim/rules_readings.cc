@@ -1,5 +1,6 @@
 #include "sim/rules_readings.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace heptane::sim {
@@ -88,6 +89,21 @@ std::string chain_rule() {
 std::string late_rule() {
   return R"({"sql":"SELECT length(payload()) AS size FROM 'meter/+/reading'","start":"latest",)"
          R"x("publish":{"topic":"'late/' || topic(2)"}})x";
+}
+
+std::string fives_rule() {
+  return R"x({"sql":"SELECT count(*) AS c, sum(n) AS s, WINDOWSTART / 5000 AS w FROM STREAM \"sim-ticks\" )x"
+         R"x(TIMESTAMP BY n * 1000 WINDOW TUMBLING (SIZE 5 SECONDS)","start":"earliest",)x"
+         R"x("publish":{"topic":"'five/' || w"}})x";
+}
+
+// Ticks begin with 1.
+std::string five_of(uint32_t window) {
+  const uint32_t first = std::max(1U, window * 5);
+  const uint32_t last = window * 5 + 4;
+  const uint32_t count = last - first + 1;
+  return "{\"c\":" + std::to_string(count) + ",\"s\":" + std::to_string((first + last) * count / 2) +
+         ",\"w\":" + std::to_string(window) + "}";
 }
 
 }  // namespace heptane::sim

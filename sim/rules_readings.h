@@ -43,5 +43,8 @@ std::string bill_rule(uint32_t tariff, bool appends);
 std::string tick_rule();
 std::string chain_rule();
 std::string late_rule();
+// Over windows of five ticks: a tick's time is its number, in seconds.
+std::string fives_rule();
+std::string five_of(uint32_t window);  // its row
 
 }  // namespace heptane::sim

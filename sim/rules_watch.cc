@@ -158,6 +158,7 @@ void RulesWatch::run_commit(const FollowedCommand& command, Checker& checker) {
     return checker.fail(which(name, commit->upto) + "is beyond the end of " + rule.source);
   for (Offset offset = commit->from; offset < commit->upto; ++offset)
     act(rule, name, offset, records[static_cast<size_t>(offset)], checker);
+  if (name == "fives") close_fives(rule, *commit, checker);
   rule.next = commit->upto;
   rule.counters.inputs += static_cast<uint64_t>(commit->upto - commit->from);
   counts_.inputs += static_cast<uint64_t>(commit->upto - commit->from);
@@ -173,6 +174,7 @@ void RulesWatch::act(Rule& rule, const std::string& name, Offset offset, const R
     if (reading && !reading->is_json) return dead_letter(rule, name, offset);
     return publish(rule, "late/" + record.key.substr(6, 1), "{\"size\":" + std::to_string(record.value.size()) + "}");
   }
+  if (name == "fives") return;
   if (name == "chain") {
     const auto cents = field_of(record.value, "cents");
     const auto meter = field_of(record.value, "meter");
@@ -186,6 +188,18 @@ void RulesWatch::act(Rule& rule, const std::string& name, Offset offset, const R
   tocks_.push_back({"", tick_of(*tick)});
   ++rule.counters.appended;
   publish(rule, "tick/" + std::to_string(*tick), tick_of(*tick));
+}
+
+// A window's row is out when the first tick behind it was looked at, which may be the one that the next run begins with.
+void RulesWatch::close_fives(Rule& rule, const RuleCommit& commit, Checker& checker) {
+  if (!commit.window) return checker.fail("the rule fives says nothing of its windows");
+  const auto seen = static_cast<uint32_t>(commit.upto) + 1;  // at most
+  const int64_t closed_ms = commit.window->place.closed_ms;
+  if (closed_ms > int64_t{seen} * 1'000) return checker.fail("the rule fives closes a window that is open");
+  for (; (rule.windows + 1) * int64_t{5'000} <= closed_ms; ++rule.windows, ++rule.counters.windows)
+    publish(rule, "five/" + std::to_string(rule.windows), five_of(rule.windows));
+  const bool late = static_cast<uint32_t>(commit.upto) >= (rule.windows + 1) * 5;
+  if (late) checker.fail(which("fives", commit.upto) + "left a window open");
 }
 
 void RulesWatch::act_bill(Rule& rule, Offset offset, const Record& record, Checker& checker) {
@@ -318,7 +332,8 @@ void RulesWatch::compare_machine(const RulesMachine& machine, Checker& checker) 
       return checker.fail(which(name, next) + "should be at " + std::to_string(rule.next));
     const bool counted = is.inputs == must.inputs && is.transfers == must.transfers && is.repeats == must.repeats &&
                          is.appended == must.appended && is.published == must.published &&
-                         is.dead_letters == must.dead_letters && is.lost == 0;
+                         is.dead_letters == must.dead_letters && is.windows == must.windows && is.late == 0 &&
+                         is.lost == 0;
     if (!counted) return checker.fail(which(name, next) + "counts otherwise than what it did");
   }
 }

@@ -4,7 +4,7 @@
 // Rules, looked at after every start: what meters and the HTTP client were told of is in the stream that a rule reads, in order, at
 // QoS 2 and over HTTP once; a run begins at its rule's position, has its version, and is none of a rule that is paused; each record
 // from the rule's start on was answered, in order, by its transfer with its receipt, record and message, by a dead letter, or by
-// nothing where its condition is false: the streams `iot.rules`, `sim-owed` and `sim-tocks` hold that and nothing else; a debt with
+// nothing where its condition is false, and windows of them by one row each: the streams `iot.rules`, `sim-owed` and `sim-tocks` hold that and nothing else; a debt with
 // one name is owed once; accounts are the sums; counts and positions of the machine are the model's. At the end each rule is at
 // the end of its stream. One owner.
 #pragma once
@@ -79,6 +79,7 @@ class RulesWatch {
     uint32_t tariff = 0;
     bool appends = false;
     Offset next = 0;
+    uint32_t windows = 0;  // that are closed
     iot::rules::RuleCounters counters{};
   };
   // A record of iot.rules: its topic, and what stands in it.
@@ -97,6 +98,7 @@ class RulesWatch {
   void run(const FollowedCommand& command, server::Server& server, Checker& checker);
   void run_put(const FollowedCommand& command, server::Server& server);
   void run_commit(const FollowedCommand& command, Checker& checker);
+  void close_fives(Rule& rule, const iot::rules::RuleCommit& commit, Checker& checker);
   void act(Rule& rule, const std::string& name, Offset offset, const Record& record, Checker& checker);
   void act_bill(Rule& rule, Offset offset, const Record& record, Checker& checker);
   bool owe(Rule& rule, Offset offset, const SimReading& reading, uint64_t amount);

@@ -220,6 +220,90 @@ class Running(Rules):
         self.assertEqual(self.cli("list", "--json"), "")
 
 
+class Windows(Rules):
+    BASE = 1_700_000_000_000
+
+    def read(self, sensor, second, value):
+        self.pub(f"plant/{sensor}/temp", json.dumps({"at": self.BASE + second * 1000, "t": value}))
+
+    def rows(self):
+        return [json.loads(value) for _, value in self.records("means")]
+
+    def test_event_time_over_kills(self):
+        http.create(self.server, "means", 1)
+        self.put("means", append={"stream": "means"},
+                 sql="SELECT topic(2) AS s, avg(t) AS mean, count(*) AS n, (WINDOWSTART - 1700000000000) / 1000 AS w "
+                     "FROM 'plant/+/temp' TIMESTAMP BY at "
+                     "WINDOW TUMBLING (SIZE 10 SECONDS, GRACE PERIOD 5 SECONDS, LATE DEAD_LETTER) "
+                     "GROUP BY topic(2) HAVING count(*) > 1")
+        for sensor, second, value in (("a", 1, 0.1), ("b", 2, 5), ("a", 9, 0.2)):
+            self.read(sensor, second, value)
+        self.wait("means", inputs=3)
+        self.assertEqual(self.rule("means")["partitions"][0]["windows_from"], 0)
+        self.server.crash_restart()
+        # The watermark is at 7: the window is open, and what is behind it closes it.
+        for sensor, second, value in (("a", 12, 3), ("b", 8, 6), ("a", 13, 4)):
+            self.read(sensor, second, value)
+        self.wait("means", inputs=6)
+        self.assertEqual(self.rows(), [])
+        self.server.crash_restart()
+        self.read("a", 15, 5)
+        self.wait("means", inputs=7, windows=2)
+        first = [{"s": "a", "mean": 0.15, "n": 2, "w": 0}, {"s": "b", "mean": 5.5, "n": 2, "w": 0}]
+        self.assertEqual(self.rows(), first)
+        self.read("a", 3, 100)
+        self.wait("means", late=1, dead_letters=1)
+        self.server.crash_restart()
+        self.read("c", 40, 1)
+        self.wait("means", windows=3)
+        self.assertEqual(self.rows(), first + [{"s": "a", "mean": 4, "n": 3, "w": 10}])
+        letters = [json.loads(value) for key, value in self.records("iot.rules") if key == "$rules/means/dead_letter"]
+        self.assertEqual([letter["why"] for letter in letters], ["it is late: its window is closed"])
+
+    def test_the_clock_closes_what_no_record_does(self):
+        http.create(self.server, "means", 1)
+        self.put("means", append={"stream": "means"},
+                 sql="SELECT sum(t) AS s FROM 'plant/+/temp' WINDOW TUMBLING (SIZE 100 MILLISECONDS, TIMEOUT 200 MILLISECONDS)")
+        self.read("a", 0, 7)
+        self.wait("means", windows=1)
+        self.server.crash_restart()
+        self.read("a", 0, 8)
+        self.wait("means", windows=2)
+        self.assertEqual(self.rows(), [{"s": 7}, {"s": 8}])
+
+    def test_what_a_window_owes_it_owes_once(self):
+        accounts = [{"id": str(number), "ledger": 7, "code": 1} for number in (1, 2)]
+        self.assertEqual(http.call(self.server, "POST", "/api/v1/ledger/accounts", {"accounts": accounts})[0], 200)
+        rule = {"sql": "SELECT sum(t) AS cents FROM 'plant/+/temp' TIMESTAMP BY at WINDOW TUMBLING (SIZE 10 SECONDS)",
+                "transfer": {"ledger": 7, "code": 1, "debit": "1", "credit": "2", "amount": "cents"}}
+        self.put("bill", **rule)
+        for second in (1, 2, 11):
+            self.read("a", second, 5)
+        self.wait("bill", transfers=1)
+        # Read again from the beginning it finds the debt there.
+        self.assertEqual(http.call(self.server, "DELETE", "/api/v1/rules/bill")[0], 200)
+        self.put("bill", start="earliest", **rule)
+        self.wait("bill", repeats=1)
+        receipt = [json.loads(value) for key, value in self.records("iot.rules") if key == "$rules/bill/transfer"][0]
+        self.assertEqual(receipt["amount"], "10")
+        self.assertEqual(receipt["payload"], {"window_start": self.BASE, "window_end": self.BASE + 10_000, "group": [],
+                                              "records": 2, "first_offset": 0, "last_offset": 1})
+
+    def test_wrong_words_and_a_dry_run(self):
+        status, answer = http.call(self.server, "PUT", "/api/v1/rules/r",
+                                   {"sql": "SELECT sum(t) AS s FROM 'x'", "publish": {"topic": "'a'"}})
+        self.assertEqual(status, 400)
+        self.assertIn("at 8, near 'sum'", answer["error"]["message"])
+        http.create(self.server, "many", 2)
+        answer = self.put("r", want=409, sql='SELECT count(*) AS n FROM STREAM "many" WINDOW TUMBLING (SIZE 1 SECOND)',
+                          publish={"topic": "'a'"})
+        self.assertIn("one partition", answer["error"]["message"])
+        tried = json.loads(self.cli("test", "--sql",
+                                    "SELECT sum(t) AS s, WINDOWEND AS e FROM 'x' WINDOW TUMBLING (SIZE 1 DAY) HAVING sum(t) > 1",
+                                    "--payload", '{"t":2}'))
+        self.assertEqual((tried["matches"], tried["row"]["s"], tried["row"]["e"] % 86_400_000), (True, 2, 0))
+
+
 class Configured(unittest.TestCase):
     TABLE = '[[iot.rules]]\nname = "r"\nsql = "{sql}"\npublish_topic = "\'out\'"\n'
 

@@ -2,11 +2,13 @@
 // and the same every time.
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "kernel/base/assert.h"
 #include "kernel/net/http/json.h"
 #include "modules/iot/domain/rules/sql.h"
+#include "modules/iot/domain/rules/windows.h"
 #include "modules/iot/gateway/devices/tree_json.h"
 
 using namespace heptane;
@@ -18,6 +20,26 @@ std::optional<iot::devices::JsonTree> read_tree(std::string_view text) {
   if (!document) return std::nullopt;
   return iot::devices::tree_of((*document)->root());
 }
+
+// The row of a window with this message alone, or why there is none; the same of one that is begun anew.
+std::string alone(const std::shared_ptr<const Select>& query, const Message& message) {
+  message.made_bytes = 0;
+  Windows windows(query, {});
+  const auto taken = windows.offer(message);
+  if (!taken) return taken.error().message;
+  Windows again(query, windows.place(message.offset + 1));
+  message.made_bytes = 0;
+  again.rebuild(message);
+  std::string rows[2];
+  for (Windows* one : {&windows, &again}) {
+    one->raise(INT64_MAX);
+    std::string& out = rows[one == &again ? 1 : 0];
+    for (auto row = one->take_row(); row; row = one->take_row())
+      out += !row->row ? row->row.error().message : *row->row ? json_of(**row->row) : "no";
+  }
+  HEPTANE_ASSERT(rows[0] == rows[1], "windows that are begun anew are the same");
+  return rows[0];
+}
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -25,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t cut = input.find('\n');
   const std::string_view sql = input.substr(0, cut);
   const std::string payload(cut == std::string_view::npos ? std::string_view() : input.substr(cut + 1));
-  const auto compiled = Select::compile(sql);
+  auto compiled = Select::compile(sql);
   if (!compiled) {
     HEPTANE_ASSERT(!compiled.error().message.empty(), "what is wrong is said");
     return 0;
@@ -34,6 +56,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   iot::devices::JsonTree tree;
   if (document) tree = iot::devices::tree_of((*document)->root());
   const Message message{"a/b/c", payload, document ? &tree : nullptr, 1, 2, read_tree};
+  if (compiled->windowing() != nullptr) {
+    const auto query = std::make_shared<const Select>(std::move(*compiled));
+    HEPTANE_ASSERT(alone(query, message) == alone(query, message), "a rule is a function");
+    return 0;
+  }
   const auto row = compiled->run(message);
   if (!row || !*row) return 0;
   const std::string json = json_of(**row);

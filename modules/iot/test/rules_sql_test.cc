@@ -315,7 +315,8 @@ TEST_F(RulesSql, WrongSqlIsNamedWithItsPlace) {
            {"SELECT round() AS a FROM 'x'", "at 8, near 'round': it takes 1 to 2 arguments, not 0"},
            {"SELECT 'a FROM 'x'", "at 18, near '': the quote is not closed"},
            {"SELECT a FROM 'x' WHERE", "at 24: here stands a value: a field, a number, a 'text' or a function"},
-           {"SELECT a FROM 'x' GROUP BY a", "at 19, near 'GROUP': a rule ends before this"},
+           {"SELECT a FROM 'x' GROUP BY a",
+            "at 19, near 'GROUP': this is of a window: say WINDOW TUMBLING (SIZE 1 MINUTE) behind the source"},
            {"SELECT a; FROM 'x'", "at 9, near ';': this is no word of SQL"},
            {"SELECT CASE a END AS b FROM 'x'", "at 15, near 'END': here stands WHEN"}}) {
     EXPECT_EQ(selected(sql, "{}"), why) << sql;

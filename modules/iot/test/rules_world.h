@@ -29,7 +29,7 @@ namespace heptane::iot::rules::test {
 class RulesWorld {
  public:
   // `logic`: of rules.
-  explicit RulesWorld(uint32_t logic = RulesMachine::kLogicActions) {
+  explicit RulesWorld(uint32_t logic = RulesMachine::kLogicWindows) {
     boot();
     if (logic > 1) activate(logic);
   }
@@ -38,6 +38,8 @@ class RulesWorld {
     const Reply reply = run(activation.machine, activation.type, std::move(activation.payload));
     ASSERT_TRUE(reply.ok()) << reply.message;
   }
+
+  void advance(int64_t ns) { clock_.advance(ns); }
 
   void crash_and_recover() {
     log_.drop();

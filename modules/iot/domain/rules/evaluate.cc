@@ -46,6 +46,7 @@ class Evaluation {
       case NodeKind::is_null: return is_null(node);
       case NodeKind::in: return in(node);
       case NodeKind::choice: return choice(node);
+      case NodeKind::aggregate: break;  // a column by now
     }
     return Value{};
   }
@@ -229,32 +230,60 @@ void take_payload(const devices::JsonTree& tree, const std::vector<std::string>&
   }
 }
 
+// A condition that is NULL is an error: a field is missing, and nobody said what that means.
+Result<bool> is_so(const Expression& condition, const Message& message, const Row& row) {
+  const Result<Value> wanted = condition.evaluate(message, row);
+  if (!wanted) return wanted.error();
+  if (wanted->is_null()) return wrong("the condition is NULL: a field that it names is missing");
+  if (!wanted->is(ValueKind::truth)) return wrong(std::string(kind_name(wanted->kind)) + " is no condition");
+  return wanted->truth;
+}
+
 }  // namespace
 
 Result<Value> Expression::evaluate(const Message& message, const Row& row) const {
   return Evaluation(nodes_, message, row).of(root_);
 }
 
-Result<std::optional<Row>> Select::run(const Message& message) const {
-  if (condition_) {
-    const Result<Value> wanted = condition_->evaluate(message, {});
-    if (!wanted) return wanted.error();
-    if (wanted->is_null()) return wrong("the condition is NULL: a field that it names is missing");
-    if (!wanted->is(ValueKind::truth)) return wrong(std::string(kind_name(wanted->kind)) + " is no condition");
-    if (!wanted->truth) return std::optional<Row>();
-  }
-  Row row;
-  row.reserve(outputs_.size());
+Result<bool> Select::takes(const Message& message) const {
+  if (!condition_) return true;
+  return is_so(*condition_, message, {});
+}
+
+Result<Row> Select::columns_of(const Message& message, const Row& row) const {
+  Row columns;
+  columns.reserve(outputs_.size());
   for (size_t i = 0; i < outputs_.size(); ++i) {
-    Result<Value> value = outputs_[i].evaluate(message, {});
+    Result<Value> value = outputs_[i].evaluate(message, row);
     if (!value) return value.error();
-    row.emplace_back(columns_[i], std::move(*value));
+    columns.emplace_back(columns_[i], std::move(*value));
   }
-  if (!all_) return std::optional(std::move(row));
+  return columns;
+}
+
+Result<std::optional<Row>> Select::finish(const Row& worked_out) const {
+  const Message none{};
+  if (windowing_->having) {
+    const Result<bool> wanted = is_so(*windowing_->having, none, worked_out);
+    if (!wanted) return wanted.error();
+    if (!*wanted) return std::optional<Row>();
+  }
+  Result<Row> row = columns_of(none, worked_out);
+  if (!row) return row.error();
+  return std::optional(std::move(*row));
+}
+
+Result<std::optional<Row>> Select::run(const Message& message) const {
+  const Result<bool> wanted = takes(message);
+  if (!wanted) return wanted.error();
+  if (!*wanted) return std::optional<Row>();
+  Result<Row> row = columns_of(message, {});
+  if (!row) return row.error();
+  if (!all_) return std::optional(std::move(*row));
   if (message.json == nullptr || !message.json->is_object())
     return wrong("the message is no JSON object: * is its members");
-  take_payload(*message.json, columns_, row);
-  return std::optional(std::move(row));
+  take_payload(*message.json, columns_, *row);
+  return std::optional(std::move(*row));
 }
 
 }  // namespace heptane::iot::rules

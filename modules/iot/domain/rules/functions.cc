@@ -303,10 +303,10 @@ constexpr Function kFunctions[] = {
     {"number", 1, 1, false, number_of},
     {"text", 1, 1, false, text_of},
     {"coalesce", 1, kManyArguments, true, coalesce},
-    {"topic", 0, 1, false, topic},
-    {"key", 0, 0, false, topic},
-    {"payload", 0, 0, false, payload},
-    {"offset", 0, 0, false, offset},
+    {"topic", 0, 1, false, topic, true},
+    {"key", 0, 0, false, topic, true},
+    {"payload", 0, 0, false, payload, true},
+    {"offset", 0, 0, false, offset, true},
 };
 
 }  // namespace

@@ -23,6 +23,7 @@ struct Function {
   size_t most = 0;
   bool takes_null = false;
   Result<Value> (*apply)(std::span<const Value> arguments, const Message& message);
+  bool of_message = false;  // what it is worth is not made of its arguments alone
 };
 
 // In lower case; null: there is none.

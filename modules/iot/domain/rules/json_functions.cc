@@ -51,7 +51,7 @@ Result<Value> json_encode(Arguments arguments, const Message&) {
 
 constexpr Function kFunctions[] = {
     {"get", 2, 2, false, get},
-    {"json_decode", 1, 1, false, json_decode},
+    {"json_decode", 1, 1, false, json_decode, true},
     {"json_encode", 1, 1, true, json_encode},
 };
 

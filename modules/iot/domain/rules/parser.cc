@@ -24,7 +24,22 @@ std::string lower(std::string text) {
   return text;
 }
 
+struct NamedAggregate {
+  std::string_view name;
+  AggregateKind kind;
+};
+constexpr NamedAggregate kAggregates[] = {{"count", AggregateKind::count}, {"sum", AggregateKind::sum},
+                                          {"avg", AggregateKind::mean},    {"mean", AggregateKind::mean},
+                                          {"min", AggregateKind::least},   {"max", AggregateKind::most},
+                                          {"first", AggregateKind::first}, {"last", AggregateKind::last}};
+
 }  // namespace
+
+std::optional<AggregateKind> find_aggregate(std::string_view name) {
+  for (const NamedAggregate& one : kAggregates)
+    if (one.name == name) return one.kind;
+  return std::nullopt;
+}
 
 bool is_reserved(const Word& word) {
   return word.is_keyword("FALSE") ||
@@ -53,9 +68,10 @@ Result<void> Parser::expect_keyword(std::string_view keyword) {
   return wrong_at(word(), "here stands " + std::string(keyword));
 }
 
-Result<Nodes> Parser::expression(const std::vector<std::string>& columns) {
+Result<Nodes> Parser::expression(const std::vector<std::string>& columns, bool aggregates) {
   nodes_.clear();
   depth_ = 0;
+  aggregates_ = aggregates;
   columns_ = &columns;
   const Parsed root = any_of();
   if (!root) return root.error();
@@ -222,6 +238,7 @@ Result<std::vector<size_t>> Parser::arguments() {
 }
 
 Parser::Parsed Parser::call(const Word& name) {
+  if (find_aggregate(lower(name.text))) return aggregate(name);
   Node node;
   node.kind = NodeKind::call;
   node.function = find_function(lower(name.text));
@@ -233,6 +250,24 @@ Parser::Parsed Parser::call(const Word& name) {
     return wrong_at(name, "it takes " + std::to_string(function.least) +
                               (function.most > function.least ? " to " + std::to_string(function.most) : "") +
                               " arguments, not " + std::to_string(given->size()));
+  node.args = std::move(*given);
+  return add(std::move(node), name);
+}
+
+Parser::Parsed Parser::aggregate(const Word& name) {
+  if (!aggregates_) return wrong_at(name, "this is of a window: it stands in SELECT and HAVING, and in no other one");
+  Node node;
+  node.kind = NodeKind::aggregate;
+  node.operation = lower(name.text);
+  if (node.operation == "count" && pass_sign("*")) {
+    HEPTANE_TRY(expect_sign(")"));
+    return add(std::move(node), name);
+  }
+  aggregates_ = false;
+  Result<std::vector<size_t>> given = arguments();
+  aggregates_ = true;
+  if (!given) return given.error();
+  if (given->size() != 1) return wrong_at(name, "it takes 1 argument, not " + std::to_string(given->size()));
   node.args = std::move(*given);
   return add(std::move(node), name);
 }

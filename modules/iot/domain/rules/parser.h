@@ -22,8 +22,11 @@ class Parser {
   bool at_end() const { return word().kind == WordKind::end; }
   Word take() { return words_[at_end() ? next_ : next_++]; }
 
-  // The nodes of one expression, the last one is its root.
-  Result<Nodes> expression(const std::vector<std::string>& columns);
+  Result<void> expect_sign(std::string_view sign);
+  Result<void> expect_keyword(std::string_view keyword);
+
+  // The nodes of one expression, the last one is its root. `aggregates`: they may stand in it.
+  Result<Nodes> expression(const std::vector<std::string>& columns, bool aggregates = false);
 
  private:
   using Parsed = Result<size_t>;
@@ -39,6 +42,7 @@ class Parser {
   Parsed in_list(size_t value, bool negated);
   Parsed choice();
   Parsed call(const Word& name);
+  Parsed aggregate(const Word& name);
   Parsed field(const Word& name);
   Result<void> path(std::vector<Node::Step>& steps);
   Parsed literal(const Word& word);
@@ -46,15 +50,17 @@ class Parser {
   Parsed binary_chain(std::span<const std::string_view> signs, Parsed (Parser::*part)());
   Parsed logic_chain(std::string_view keyword, NodeKind kind, Parsed (Parser::*part)());
   Parsed add(Node node, const Word& word);
-  Result<void> expect_sign(std::string_view sign);
-  Result<void> expect_keyword(std::string_view keyword);
 
   std::vector<Word> words_;
   size_t next_ = 0;
   Nodes nodes_;
   uint32_t depth_ = 0;
   const std::vector<std::string>* columns_ = nullptr;
+  bool aggregates_ = false;
 };
+
+// By its name in lower case; count(*) is what `records` says. nullopt: it is none.
+std::optional<AggregateKind> find_aggregate(std::string_view name);
 
 // Words that name nothing unless they are quoted.
 bool is_reserved(const Word& word);

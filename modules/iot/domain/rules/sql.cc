@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "modules/iot/domain/rules/functions.h"
 #include "modules/iot/domain/rules/parser.h"
+#include "modules/iot/domain/rules/window_columns.h"
 #include "modules/iot/domain/topics/topics.h"
 
 namespace heptane::iot::rules {
@@ -85,48 +87,140 @@ void Expression::add_fields(FieldNames& names) const {
     if (node.kind == NodeKind::field) names.insert(node.path.front().name);
 }
 
+std::optional<std::pair<size_t, std::string>> Expression::part_of_message() const {
+  for (const Node& node : nodes_) {
+    if (node.kind == NodeKind::field) return std::pair(node.at, node.path.front().name);
+    if (node.kind == NodeKind::call && node.function->of_message)
+      return std::pair(node.at, std::string(node.function->name));
+  }
+  return std::nullopt;
+}
+
 void Select::add_fields(FieldNames& names) const {
   for (const Expression& output : outputs_) output.add_fields(names);
   if (condition_) condition_->add_fields(names);
+  if (!windowing_) return;
+  if (windowing_->event_time) windowing_->event_time->add_fields(names);
+  for (const Expression& group : windowing_->groups) group.add_fields(names);
+  for (const Aggregate& aggregate : windowing_->aggregates)
+    if (aggregate.of) aggregate.of->add_fields(names);
 }
 
-Result<Select> Select::compile(std::string_view sql) {
-  Result<Parser> parsed = parser_of(sql);
-  if (!parsed) return parsed.error();
-  Parser& parser = *parsed;
-  if (!parser.pass_keyword("SELECT")) return wrong_at(parser.word(), "a rule begins with SELECT");
-  Select query;
-  const auto expression = [&]() -> Result<Expression> {
-    Result<Nodes> nodes = parser.expression({});
+// Clause by clause.
+class QueryReader {
+ public:
+  explicit QueryReader(Parser& parser) : parser_(parser) {}
+
+  Result<Select> read() {
+    if (!parser_.pass_keyword("SELECT")) return wrong_at(parser_.word(), "a rule begins with SELECT");
+    HEPTANE_TRY(columns());
+    Result<Source> source = source_of(parser_);
+    if (!source) return source.error();
+    query_.source_ = std::move(*source);
+    HEPTANE_TRY(windows());
+    if (parser_.pass_keyword("WHERE")) HEPTANE_TRY(expression(query_.condition_.emplace(), false));
+    HEPTANE_TRY(groups());
+    if (!parser_.at_end()) return wrong_at(parser_.word(), "a rule ends before this");
+    HEPTANE_TRY(query_.windowing_ ? settle_columns() : check_columns());
+    return std::move(query_);
+  }
+
+ private:
+  Result<void> expression(Expression& into, bool aggregates) {
+    Result<Nodes> nodes = parser_.expression({}, aggregates);
     if (!nodes) return nodes.error();
-    Expression made;
-    made.nodes_ = std::move(*nodes);
-    made.root_ = made.nodes_.size() - 1;
-    return made;
-  };
-  query.all_ = parser.pass_sign("*");
-  for (bool more = !query.all_ || parser.pass_sign(","); more; more = parser.pass_sign(",")) {
-    const Word begin = parser.word();
-    if (query.columns_.size() == kColumnsMax) return wrong_at(begin, "a rule has at most 64 columns");
-    Result<Expression> output = expression();
-    if (!output) return output.error();
-    const Result<std::string> name = column_name(parser, output->nodes_, begin);
+    into.nodes_ = std::move(*nodes);
+    into.root_ = into.nodes_.size() - 1;
+    return {};
+  }
+
+  Result<void> columns() {
+    first_ = parser_.word();
+    query_.all_ = parser_.pass_sign("*");
+    for (bool more = !query_.all_ || parser_.pass_sign(","); more; more = parser_.pass_sign(",")) HEPTANE_TRY(column());
+    return {};
+  }
+
+  Result<void> column() {
+    const Word begin = parser_.word();
+    std::vector<std::string>& names = query_.columns_;
+    if (names.size() == kColumnsMax) return wrong_at(begin, "a rule has at most 64 columns");
+    Expression& output = query_.outputs_.emplace_back();
+    HEPTANE_TRY(expression(output, true));
+    const Result<std::string> name = column_name(parser_, output.nodes_, begin);
     if (!name) return name.error();
-    if (std::find(query.columns_.begin(), query.columns_.end(), *name) != query.columns_.end())
+    if (std::find(names.begin(), names.end(), *name) != names.end())
       return wrong_at(begin, "two columns have the name " + *name);
-    query.columns_.push_back(*name);
-    query.outputs_.push_back(std::move(*output));
+    names.push_back(*name);
+    return {};
   }
-  Result<Source> source = source_of(parser);
-  if (!source) return source.error();
-  query.source_ = std::move(*source);
-  if (parser.pass_keyword("WHERE")) {
-    Result<Expression> condition = expression();
-    if (!condition) return condition.error();
-    query.condition_ = std::move(*condition);
+
+  Result<void> windows() {
+    const Word begin = parser_.word();
+    std::optional<Expression> event_time;
+    if (parser_.pass_keyword("TIMESTAMP")) {
+      HEPTANE_TRY(parser_.expect_keyword("BY"));
+      HEPTANE_TRY(expression(event_time.emplace(), false));
+      if (!parser_.word().is_keyword("WINDOW")) return wrong_at(begin, "TIMESTAMP BY is of a WINDOW");
+    }
+    if (!parser_.pass_keyword("WINDOW")) return {};
+    const Result<WindowSpec> spec = read_window(parser_);
+    if (!spec) return spec.error();
+    query_.windowing_.emplace().spec = *spec;
+    query_.windowing_->event_time = std::move(event_time);
+    return {};
   }
-  if (!parser.at_end()) return wrong_at(parser.word(), "a rule ends before this");
-  return query;
+
+  Result<void> groups() {
+    const Word begin = parser_.word();
+    const bool grouped = begin.is_keyword("GROUP");
+    if ((grouped || begin.is_keyword("HAVING")) && !query_.windowing_)
+      return wrong_at(begin, "this is of a window: say WINDOW TUMBLING (SIZE 1 MINUTE) behind the source");
+    if (grouped) HEPTANE_TRY(grouped_by());
+    if (parser_.pass_keyword("HAVING")) HEPTANE_TRY(expression(query_.windowing_->having.emplace(), true));
+    return {};
+  }
+
+  Result<void> grouped_by() {
+    parser_.take();
+    HEPTANE_TRY(parser_.expect_keyword("BY"));
+    std::vector<Expression>& groups = query_.windowing_->groups;
+    do {
+      if (groups.size() == kGroupedByMax) return wrong_at(parser_.word(), "a rule groups by at most 8 expressions");
+      HEPTANE_TRY(expression(groups.emplace_back(), false));
+    } while (parser_.pass_sign(","));
+    return {};
+  }
+
+  Result<void> settle_columns() {
+    if (query_.all_) return wrong_at(first_, "a window has no *: say what its columns are");
+    std::vector<Expression*> all;
+    for (Expression& output : query_.outputs_) all.push_back(&output);
+    if (query_.windowing_->having) all.push_back(&*query_.windowing_->having);
+    WindowColumns columns(*query_.windowing_);
+    for (Expression* one : all) HEPTANE_TRY(columns.settle(*one));
+    for (Expression* one : all) columns.number(*one);
+    return {};
+  }
+
+  Result<void> check_columns() const {
+    for (const Expression& output : query_.outputs_)
+      for (const Node& node : output.nodes_)
+        if (node.kind == NodeKind::aggregate)
+          return wrong_at({WordKind::name, node.operation, node.at},
+                          "this is of a window: say WINDOW TUMBLING (SIZE 1 MINUTE) behind the source");
+    return {};
+  }
+
+  Parser& parser_;
+  Select query_;
+  Word first_{};  // behind SELECT
+};
+
+Result<Select> Select::compile(std::string_view sql) {
+  Result<Parser> parser = parser_of(sql);
+  if (!parser) return parser.error();
+  return QueryReader(*parser).read();
 }
 
 }  // namespace heptane::iot::rules

@@ -1,10 +1,15 @@
 // The SQL of rules, compiled once: SELECT expressions FROM a topic filter or a stream, WHERE a condition. What is not said here is
 // an error that names the word and where it stands.
 //
-//   SELECT * | expression [AS name], ...  FROM 'topic/filter' | '$aws/things/filter' | STREAM "name"  [WHERE condition]
+//   SELECT * | expression [AS name], ...  FROM 'topic/filter' | '$aws/things/filter' | STREAM "name"
+//     [[TIMESTAMP BY expression] WINDOW TUMBLING (SIZE 1 MINUTE [, GRACE PERIOD ...] [, TIMEOUT ...] [, LATE DEAD_LETTER])]
+//     [WHERE condition] [GROUP BY expression, ... [HAVING condition]]
 //   expression: numbers (exact decimals), 'texts', TRUE, FALSE, NULL, fields of the JSON payload (a.b[0], "a b".c), names of
 //   columns, + - * / % ||, = <> != < <= > >=, IS [NOT] NULL, [NOT] IN (...), AND, OR, NOT, CASE [x] WHEN ... THEN ... [ELSE ...]
 //   END, functions (functions.h).
+//
+// With a window (as ksqlDB has it; windows.h) a row is of one window and group: columns and HAVING are made of count(*) count(x) sum
+// avg mean min max first last, of what GROUP BY says, and of WINDOWSTART and WINDOWEND.
 //
 // A field that is not there is NULL, and what is reckoned with NULL is NULL. Bounds: kSqlBytesMax of text, kNodesMax parts, nesting
 // kNestingMax, each part evaluated at most once a message, texts of kTextBytesMax and in all kMadeBytesMax a message. Pure; any thread.
@@ -65,7 +70,8 @@ enum class NodeKind : uint8_t {
   logic_or,
   is_null,
   in,
-  choice
+  choice,
+  aggregate
 };
 struct Node {
   struct Step {
@@ -77,7 +83,7 @@ struct Node {
   std::vector<size_t> args;  // places of its parts, which stand before it
   Value literal{};
   std::vector<Step> path{};  // of a field
-  std::string operation{};   // of a binary one
+  std::string operation{};   // of a binary one; of an aggregate its name
   const Function* function = nullptr;
   size_t column = 0;
   bool negated = false;      // IS NOT NULL, NOT IN
@@ -90,13 +96,16 @@ class Expression {
  public:
   // `columns`: names that mean columns; others are fields of the payload.
   static Result<Expression> compile(std::string_view text, const std::vector<std::string>& columns);
+  // What it is of a message: where that stands and what it is called; empty: nothing, it is made of columns alone.
+  std::optional<std::pair<size_t, std::string>> part_of_message() const;
   // Adds the members of the payload that it looks at.
   void add_fields(FieldNames& names) const;
   // Error: what is wrong with the message for it.
   Result<Value> evaluate(const Message& message, const Row& row) const;
 
  private:
-  friend class Select;
+  friend class QueryReader;
+  friend class WindowColumns;
   Nodes nodes_;
   size_t root_ = 0;
 };
@@ -110,6 +119,37 @@ struct Source {
   std::string keys{};  // a topic filter: the stream's other records are none of the rule's; empty: all are
 };
 
+constexpr size_t kWindowsMax = 64;     // that are open at once
+constexpr size_t kAggregatesMax = 32;  // of a query
+constexpr size_t kGroupedByMax = 8;    // expressions
+
+// Of tumbling windows, which begin at whole numbers of their size since 1970.
+struct WindowSpec {
+  int64_t size_ms = 0;
+  int64_t grace_ms = 0;  // that a record may be behind the newest one
+  std::optional<int64_t>
+      timeout_ms{};         // that the clock goes on behind a window's end before it is closed without a newer record
+  bool tells_late = false;  // late records are dead letters, too
+
+  // Windows that are open at once, at most.
+  int64_t open_max() const { return grace_ms / size_ms + 2; }
+};
+
+enum class AggregateKind : uint8_t { records, count, sum, mean, least, most, first, last };
+struct Aggregate {
+  AggregateKind kind = AggregateKind::records;
+  std::optional<Expression> of{};
+};
+
+// What a query over windows says beside its columns and condition.
+struct Windowing {
+  WindowSpec spec{};
+  std::optional<Expression> event_time{};  // milliseconds; none: the record's own time
+  std::vector<Expression> groups{};
+  std::vector<Aggregate> aggregates{};
+  std::optional<Expression> having{};
+};
+
 class Select {
  public:
   static Result<Select> compile(std::string_view sql);
@@ -121,11 +161,22 @@ class Select {
   // nullopt: the condition is not so. A condition that is NULL is an error: a field is missing, and nobody said what that means.
   Result<std::optional<Row>> run(const Message& message) const;
 
+  // Null: there are no windows, and run() is for each message.
+  const Windowing* windowing() const { return windowing_ ? &*windowing_ : nullptr; }
+  // Of one with windows: whether the condition is so.
+  Result<bool> takes(const Message& message) const;
+  // Likewise: the row of what was worked out: groups, aggregates, WINDOWSTART, WINDOWEND. nullopt: HAVING is not so.
+  Result<std::optional<Row>> finish(const Row& worked_out) const;
+
  private:
+  friend class QueryReader;
+  Result<Row> columns_of(const Message& message, const Row& row) const;
+
   Source source_;
   std::vector<std::string> columns_;
   std::vector<Expression> outputs_;
   std::optional<Expression> condition_;
+  std::optional<Windowing> windowing_;
   bool all_ = false;
 };
 

@@ -97,8 +97,8 @@ Result<Value> unix_ts_to_rfc3339(Arguments arguments, const Message&) {
 Result<Value> timestamp(Arguments, const Message& message) { return Value::of(Decimal::of(message.timestamp_ms)); }
 
 constexpr Function kFunctions[] = {
-    {"timestamp", 0, 0, false, timestamp},
-    {"now", 0, 0, false, timestamp},
+    {"timestamp", 0, 0, false, timestamp, true},
+    {"now", 0, 0, false, timestamp, true},
     {"parse_time", 2, 3, false, parse_time},
     {"time_to_epoch", 2, 2, false, time_to_epoch},
     {"rfc3339_to_unix_ts", 1, 2, false, rfc3339_to_unix_ts},

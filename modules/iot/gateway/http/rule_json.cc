@@ -69,6 +69,7 @@ void write_counters(JsonWriter& out, const RuleCounters& counters) {
   out.key("published").unsigned_number(counters.published).key("shadows").unsigned_number(counters.shadows);
   out.key("posts").unsigned_number(counters.posts).key("posted").unsigned_number(counters.posted);
   out.key("dead_letters").unsigned_number(counters.dead_letters).key("lost").unsigned_number(counters.lost);
+  out.key("windows").unsigned_number(counters.windows).key("late").unsigned_number(counters.late);
 }
 
 }  // namespace

@@ -191,6 +191,11 @@ void list(HttpExchange& exchange) {
 }
 
 // A partition that the rule has not begun waits whole.
+void write_windows(JsonWriter& out, const WindowPlace& place) {
+  out.key("windows_from").number(place.restart_at);
+  if (place.watermark_ms != kBeforeAllMs) out.key("watermark_ms").number(place.watermark_ms);
+}
+
 void write_partitions(JsonWriter& out, const RuleRow& row, const std::vector<streams::StreamInfo>& infos) {
   out.key("partitions").begin_array();
   const size_t count = infos.empty() ? 0 : infos.front().partitions.size();
@@ -201,6 +206,7 @@ void write_partitions(JsonWriter& out, const RuleRow& row, const std::vector<str
     const Offset next = begun ? cursor->second.next : partition.log_start;
     out.begin_object().key("partition").number(index).key("position").number(next);
     out.key("end").number(partition.durable_end).key("lag").number(std::max<Offset>(0, partition.durable_end - next));
+    if (begun && cursor->second.window) write_windows(out, *cursor->second.window);
     out.end_object();
   }
   out.end_array();
@@ -309,7 +315,7 @@ const std::string& test_body() {
 const std::string& rule_schema() {
   static const std::string schema =
       R"({"type":"object","required":["name","version","sql","stream","start","state","created_ms","updated_ms",)"
-      R"("inputs","transfers","repeats","appended","published","shadows","posts","posted","dead_letters","lost"],"additionalProperties":false,)"
+      R"("inputs","transfers","repeats","appended","published","shadows","posts","posted","dead_letters","lost","windows","late"],"additionalProperties":false,)"
       R"("properties":{"name":{"type":"string"},"version":{"type":"integer"},"stream":{"type":"string"},)" +
       std::string(kSaid) + std::string(kActions) +
       R"(,"state":{"type":"string","enum":["running","paused"]},"reason":{"type":"string"},)"
@@ -317,9 +323,11 @@ const std::string& rule_schema() {
       R"("transfers":{"type":"integer"},"repeats":{"type":"integer"},"appended":{"type":"integer"},)"
       R"("published":{"type":"integer"},"shadows":{"type":"integer"},"posts":{"type":"integer"},)"
       R"("posted":{"type":"integer"},"dead_letters":{"type":"integer"},"lost":{"type":"integer"},)"
+      R"("windows":{"type":"integer"},"late":{"type":"integer"},)"
       R"("partitions":{"type":"array","items":{"type":"object","required":["partition","position","end","lag"],)"
       R"("additionalProperties":false,"properties":{"partition":{"type":"integer"},"position":{"type":"integer"},)"
-      R"("end":{"type":"integer"},"lag":{"type":"integer"}}}}}})";
+      R"("end":{"type":"integer"},"lag":{"type":"integer"},"windows_from":{"type":"integer"},)"
+      R"("watermark_ms":{"type":"integer"}}}}}})";
   return schema;
 }
 

@@ -99,6 +99,8 @@ std::string_view position_of(const streams::RecordView& record) {
   return {};
 }
 
+std::string_view topic_of(const streams::RecordView& record) { return as_text(record.key).substr(0, kInputTopicMax); }
+
 std::optional<devices::JsonTree> read_tree(std::string_view text) {
   const auto document = http::JsonDocument::parse(std::string(text));
   if (!document) return std::nullopt;
@@ -111,10 +113,14 @@ struct Part {
   std::optional<Expression>* into;
 };
 
-Result<void> compile_part(const Part& part, const std::vector<std::string>& columns) {
+Result<void> compile_part(const Part& part, const Select& query) {
   if (part.text->empty()) return {};
-  Result<Expression> made = Expression::compile(*part.text, columns);
+  Result<Expression> made = Expression::compile(*part.text, query.columns());
   if (!made) return Error{Errc::invalid_argument, std::string(part.what) + ": " + made.error().message};
+  const auto of_message = query.windowing() == nullptr ? std::nullopt : made->part_of_message();
+  if (of_message)
+    return wrong(std::string(part.what) + ": at " + std::to_string(of_message->first + 1) + ": " + of_message->second +
+                 " is of a message, and a window has only its columns");
   *part.into = std::move(*made);
   return {};
 }
@@ -127,6 +133,7 @@ Result<void> check_rule(RuleDefinition& rule) {
   const Result<Select> query = Select::compile(rule.sql);
   if (!query) return Error{query.error().code, "sql: " + query.error().message};
   rule.source = query->source().is_topics ? capture_name(rule.name) : query->source().name;
+  rule.windowed = query->windowing() != nullptr;
   if (std::string why = wrong_definition(rule); !why.empty()) return wrong(std::move(why));
   if (rule.http) {
     const Result<HttpTarget> target = parse_http_url(rule.http->url);
@@ -142,7 +149,7 @@ Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
   made.rule_ = rule;
   Result<Select> query = Select::compile(rule.sql);
   if (!query) return Error{query.error().code, "sql: " + query.error().message};
-  made.query_ = std::move(*query);
+  made.query_ = std::make_shared<const Select>(std::move(*query));
   std::vector<Part> parts;
   if (rule.transfer) {
     parts.push_back({"transfer.debit", &rule.transfer->debit, &made.debit_});
@@ -161,16 +168,16 @@ Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
     parts.push_back({"shadow.name", &rule.shadow->name, &made.shadow_name_});
     parts.push_back({"shadow.version", &rule.shadow->version, &made.shadow_version_});
   }
-  made.query_.add_fields(made.fields_);
+  made.query_->add_fields(made.fields_);
   for (const Part& part : parts) {
-    HEPTANE_TRY(compile_part(part, made.query_.columns()));
+    HEPTANE_TRY(compile_part(part, *made.query_));
     if (*part.into) (*part.into)->add_fields(made.fields_);
   }
   return made;
 }
 
 devices::JsonTree CompiledRule::tree_of(const http::JsonValue& root) const {
-  if (query_.takes_all() || root.type() != http::JsonType::object) return devices::tree_of(root);
+  if (query_->takes_all() || root.type() != http::JsonType::object) return devices::tree_of(root);
   devices::JsonTree tree = devices::JsonTree::object();
   for (auto member = root.first(); member; member = member->next())
     if (fields_.contains(member->name())) tree.members.emplace(member->name(), devices::tree_of(*member));
@@ -261,45 +268,70 @@ Result<void> CompiledRule::act(const Message& message, const Row& row, Trial& tr
   return {};
 }
 
-Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int64_t timestamp_ms, Offset offset,
-                           uint32_t partition) const {
+namespace {
+
+constexpr const char* kPayloadTooLong = "the payload is longer than 64 KiB";
+
+Trial faulty(std::string why, bool is_json) {
   Trial trial;
-  const auto fault = [&](const std::string& why) {
-    trial = {.wanted = true, .is_json = trial.is_json, .fault = {}, .row = {}};
-    trial.fault = cut(why);
-    return trial;
-  };
-  if (payload.size() > kInputPayloadMax) return fault("the payload is longer than 64 KiB");
-  const auto document = http::JsonDocument::parse(std::string(payload));
-  devices::JsonTree tree;
-  trial.is_json = document.ok();
-  if (document) tree = tree_of((*document)->root());
-  const Message message{topic, payload, document ? &tree : nullptr, timestamp_ms, offset, read_tree, 0, {}, partition};
-  const Result<std::optional<Row>> row = query_.run(message);
-  if (!row) return fault(row.error().message);
-  if (!*row) return trial;
   trial.wanted = true;
-  trial.row = json_of(**row);
-  if (trial.row.size() > kInputPayloadMax) return fault("what the rule selects is longer than 64 KiB");
-  const Result<void> done = act(message, **row, trial);
-  if (!done) return fault(done.error().message);
+  trial.is_json = is_json;
+  trial.fault = cut(std::move(why));
   return trial;
 }
 
-bool CompiledRule::append_input_of(const streams::RecordView& record, uint32_t partition, ByteWriter& out) const {
-  const std::string_view topic = as_text(record.key).substr(0, kInputTopicMax);
-  const std::string& keys = query_.source().keys;
-  if (!keys.empty() && !matches(keys, topic)) return false;
-  const std::string_view payload = as_text(record.value);
-  Trial trial = try_on(topic, payload, record.timestamp_ms, record.offset, partition);
-  if (!trial.wanted) return false;
-  RuleInput input;
+// Of a message of this topic; its payload is no longer than it may be.
+Message message_of(std::string_view topic, std::string_view payload, int64_t timestamp_ms, Offset offset,
+                   uint32_t partition) {
+  return {topic, payload, nullptr, timestamp_ms, offset, read_tree, 0, {}, partition};
+}
+
+// Which records a row is made of.
+std::string shown_row(const Windows::ClosedRow& row) {
+  std::string out = "{\"window_start\":" + std::to_string(row.start_ms);
+  out += ",\"window_end\":" + std::to_string(row.end_ms) + ",\"group\":" + row.group;
+  out += ",\"records\":" + std::to_string(row.records);
+  out += ",\"first_offset\":" + std::to_string(row.first_offset);
+  return out + ",\"last_offset\":" + std::to_string(row.last_offset) + "}";
+}
+
+}  // namespace
+
+bool CompiledRule::read(std::string_view payload, devices::JsonTree& tree) const {
+  const auto document = http::JsonDocument::parse(std::string(payload));
+  if (document) tree = tree_of((*document)->root());
+  return document.ok();
+}
+
+Trial CompiledRule::finish(const Message& message, const Row& row, bool is_json) const {
+  Trial trial;
+  trial.wanted = true;
+  trial.is_json = is_json;
+  trial.row = json_of(row);
+  if (trial.row.size() > kInputPayloadMax) return faulty("what the rule selects is longer than 64 KiB", is_json);
+  const Result<void> done = act(message, row, trial);
+  return done ? trial : faulty(done.error().message, is_json);
+}
+
+Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int64_t timestamp_ms, Offset offset,
+                           uint32_t partition) const {
+  if (payload.size() > kInputPayloadMax) return faulty(kPayloadTooLong, false);
+  Message message = message_of(topic, payload, timestamp_ms, offset, partition);
+  devices::JsonTree tree;
+  const bool is_json = read(payload, tree);
+  if (is_json) message.json = &tree;
+  if (query_->windowing() != nullptr) return try_window(message);
+  const Result<std::optional<Row>> row = query_->run(message);
+  if (!row) return faulty(row.error().message, is_json);
+  if (*row) return finish(message, **row, is_json);
+  Trial trial;
+  trial.is_json = is_json;
+  return trial;
+}
+
+void CompiledRule::append_trial(const Trial& trial, RuleInput& input, ByteWriter& out) const {
   ByteWriter shadow;
-  input.offset = record.offset;
-  input.topic = topic;
-  if (payload.size() <= kInputPayloadMax) input.payload = payload;
   input.is_json = trial.is_json;
-  input.position = position_of(record);
   input.fault = trial.fault;
   if (trial.fault.empty()) {
     if (trial.transfer) {
@@ -316,6 +348,95 @@ bool CompiledRule::append_input_of(const streams::RecordView& record, uint32_t p
     input.shadow = as_text(shadow.view());
   }
   append_input(out, input);
+}
+
+// Its payload where it is not too long.
+RuleInput CompiledRule::input_of(const streams::RecordView& record) {
+  RuleInput input;
+  const std::string_view payload = as_text(record.value);
+  input.offset = record.offset;
+  input.topic = topic_of(record);
+  if (payload.size() <= kInputPayloadMax) input.payload = payload;
+  input.position = position_of(record);
+  return input;
+}
+
+bool CompiledRule::is_ours(const streams::RecordView& record) const {
+  const std::string& keys = query_->source().keys;
+  return keys.empty() || matches(keys, topic_of(record));
+}
+
+bool CompiledRule::append_input_of(const streams::RecordView& record, uint32_t partition, ByteWriter& out) const {
+  if (!is_ours(record)) return false;
+  const Trial trial = try_on(topic_of(record), as_text(record.value), record.timestamp_ms, record.offset, partition);
+  if (!trial.wanted) return false;
+  RuleInput input = input_of(record);
+  append_trial(trial, input, out);
+  return true;
+}
+
+// Over windows.
+
+CompiledRule::Offered CompiledRule::offer(const streams::RecordView& record, Windows& windows, ByteWriter& out) const {
+  if (!is_ours(record)) return Offered::done;
+  const std::string_view payload = as_text(record.value);
+  Message message = message_of(topic_of(record), payload, record.timestamp_ms, record.offset, 0);
+  const auto tell = [&](std::string why) {
+    RuleInput input = input_of(record);
+    append_trial(faulty(std::move(why), message.json != nullptr), input, out);
+  };
+  if (payload.size() > kInputPayloadMax) return tell(kPayloadTooLong), Offered::told;
+  devices::JsonTree tree;
+  if (read(payload, tree)) message.json = &tree;
+  const Result<Windows::Taken> taken = windows.offer(message);
+  if (!taken) return tell(taken.error().message), Offered::told;
+  if (*taken == Windows::Taken::not_yet) return Offered::not_yet;
+  if (*taken != Windows::Taken::late) return Offered::done;
+  if (!window()->tells_late) return Offered::late;
+  tell("it is late: its window is closed");
+  return Offered::late_and_told;
+}
+
+void CompiledRule::rebuild(const streams::RecordView& record, Windows& windows) const {
+  if (!is_ours(record) || record.value.size() > kInputPayloadMax) return;
+  const std::string_view payload = as_text(record.value);
+  Message message = message_of(topic_of(record), payload, record.timestamp_ms, record.offset, 0);
+  devices::JsonTree tree;
+  if (read(payload, tree)) message.json = &tree;
+  windows.rebuild(message);
+}
+
+// A debt that has no name of its own is that of its window and group.
+Trial CompiledRule::trial_of(const Windows::ClosedRow& row) const {
+  if (!row.row) return faulty(row.row.error().message, true);
+  if (!*row.row) return {};
+  Message message;
+  message.timestamp_ms = row.start_ms;
+  Trial trial = finish(message, **row.row, true);
+  if (trial.transfer && trial.transfer_key.empty())
+    trial.transfer_key = "window " + std::to_string(row.start_ms) + " " + row.group;
+  return trial;
+}
+
+Trial CompiledRule::try_window(const Message& message) const {
+  Windows alone = windows_at({});
+  const Result<Windows::Taken> taken = alone.offer(message);
+  const bool is_json = message.json != nullptr;
+  if (!taken) return faulty(taken.error().message, is_json);
+  if (const auto end_ms = alone.first_end_ms()) alone.raise(*end_ms);
+  const auto row = alone.take_row();
+  return row ? trial_of(*row) : Trial{};
+}
+
+bool CompiledRule::append_input_of(const Windows::ClosedRow& row, std::string_view fault, ByteWriter& out) const {
+  Trial trial = trial_of(row);
+  if (!trial.wanted) return false;
+  if (!fault.empty()) trial = faulty(std::string(fault), true);
+  const std::string payload = shown_row(row);
+  RuleInput input;
+  input.offset = row.last_offset;
+  input.payload = payload;
+  append_trial(trial, input, out);
   return true;
 }
 

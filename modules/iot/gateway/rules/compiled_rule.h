@@ -1,7 +1,8 @@
-// A rule ready to run: its SQL and the expressions of its actions, compiled once, and what it makes of a record. What a record
-// lacks, or is wrong with it, is said in the input and becomes a dead letter. Pure; any thread.
+// A rule ready to run: its SQL and the expressions of its actions, compiled once, and what it makes of a record, or of a window's
+// row. What a record lacks, or is wrong with it, is said in the input and becomes a dead letter. Pure; any thread.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "kernel/streams/record_batch.h"
 #include "modules/iot/domain/devices/shadow.h"
 #include "modules/iot/domain/rules/sql.h"
+#include "modules/iot/domain/rules/windows.h"
 #include "modules/iot/machine/rules/rule_api.h"
 
 namespace heptane::iot::rules {
@@ -18,7 +20,7 @@ constexpr size_t kInputPayloadMax = size_t{64} << 10;  // a longer one is a dead
 
 // The stream that holds what a rule over topics reads.
 std::string capture_name(std::string_view rule);
-// What the SQL reads: sets `source` by it. Error: the SQL, or an action's expression, and where.
+// What the SQL reads, and whether by windows: sets `source` and `windowed` by it. Error: the SQL, or an action's expression, and where.
 Result<void> check_rule(RuleDefinition& rule);
 
 // A record as a rule sees it, and what it made of it: for a dry run.
@@ -39,12 +41,38 @@ class CompiledRule {
  public:
   static Result<CompiledRule> compile(const RuleDefinition& rule);
 
+  // A rule over windows: what it makes of the one row of a window in which this message is alone.
   Trial try_on(std::string_view topic, std::string_view payload, int64_t timestamp_ms, Offset offset,
                uint32_t partition = 0) const;
   // False: the rule does nothing with the record. Else its input is appended. `partition`: the index of its partition.
   bool append_input_of(const streams::RecordView& record, uint32_t partition, ByteWriter& out) const;
 
+  // Of a rule over windows. Null: it is none.
+  const WindowSpec* window() const { return query_->windowing() == nullptr ? nullptr : &query_->windowing()->spec; }
+  Windows windows_at(const WindowPlace& place) const { return Windows(query_, place); }
+  enum class Offered : uint8_t {
+    done,
+    told,
+    late,
+    late_and_told,
+    not_yet
+  };  // told: an input is appended, a dead letter
+  Offered offer(const streams::RecordView& record, Windows& windows, ByteWriter& out) const;
+  // A record before the rule's position.
+  void rebuild(const streams::RecordView& record, Windows& windows) const;
+  // Of the next row. `fault`: why nothing is to come of it; empty: nothing stands in the way. False: nothing comes of it.
+  bool append_input_of(const Windows::ClosedRow& row, std::string_view fault, ByteWriter& out) const;
+
  private:
+  bool is_ours(const streams::RecordView& record) const;
+  static RuleInput input_of(const streams::RecordView& record);
+  // What the rule looks at of it. False: it is no JSON.
+  bool read(std::string_view payload, devices::JsonTree& tree) const;
+  Trial finish(const Message& message, const Row& row, bool is_json) const;
+  Trial try_window(const Message& message) const;
+  Trial trial_of(const Windows::ClosedRow& row) const;
+  void append_trial(const Trial& trial, RuleInput& input, ByteWriter& out) const;
+
   Result<void> act(const Message& message, const Row& row, Trial& trial) const;
   Result<std::string> line_of(const Message& message, const Row& row) const;
   // Of the row as it stands in the trial.
@@ -55,7 +83,7 @@ class CompiledRule {
   devices::JsonTree tree_of(const http::JsonValue& root) const;
 
   RuleDefinition rule_;
-  Select query_;
+  std::shared_ptr<const Select> query_;
   FieldNames fields_;
   std::optional<Expression> debit_;
   std::optional<Expression> credit_;

@@ -7,6 +7,8 @@ namespace heptane::iot::rules {
 
 namespace {
 
+constexpr int64_t kNsPerMs = 1'000'000;
+
 // `closed`: the server stops, and the next one goes on.
 bool comes_again(Errc error) { return error == Errc::overloaded || error == Errc::no_space || error == Errc::closed; }
 bool is_elsewhere(Errc error) { return error == Errc::stale || error == Errc::not_found || error == Errc::refused; }
@@ -189,11 +191,12 @@ void RuleRunner::take_row(RuleRow row) {
       if (lane.state != State::stopped) continue;
     }
     lane.index = index;
-    if (lane.partition != cursor.partition || lane.next != cursor.next) {
+    if (lane.partition != cursor.partition || lane.next != cursor.next || lane.place != cursor.window) {
       lane = {};
       lane.index = index;
       lane.partition = cursor.partition;
       lane.next = lane.at = cursor.next;
+      lane.place = cursor.window;
     }
     lane.state = State::idle;
     lane.may_skip = cursor.may_skip;
@@ -234,7 +237,12 @@ void RuleRunner::take_streams(const Reply& reply) {
   look_later(kLookNs);
   for (auto& [name, running] : rules_)
     for (const streams::StreamInfo& info : *infos)
-      if (info.name == running.definition.source) take_partitions(running, info);
+      if (info.name == running.definition.source) {
+        if (running.definition.windowed && info.partitions.size() > 1)
+          pause(name, running, "a rule over windows reads a stream of one partition, and there are more now");
+        else
+          take_partitions(running, info);
+      }
   for (auto& [name, running] : rules_)
     for (auto& [index, lane] : running.lanes)
       if (lane.state == State::idle && lane.due_ns == 0) go_on(name, running, lane);
@@ -283,7 +291,8 @@ void RuleRunner::later(Lane& lane, int64_t delay_ns) {
 void RuleRunner::go_on(const std::string& name, Running& rule, Lane& lane) {
   lane.due_ns = 0;
   if (!lane.run.empty()) return send_run(name, lane);
-  if (!lane.read) return read(name, lane);
+  if (rule.definition.windowed && !lane.windows) begin_windows(rule, lane);
+  if (!lane.read && !has_rows(lane, lane.at)) return read(name, lane);
   const Evaluated run = evaluate(rule, lane);
   lane.at = run.upto;
   if (!run.over) lane.read.reset();
@@ -325,7 +334,7 @@ void RuleRunner::take_read(const std::string& name, Running& rule, Lane& lane, c
     return;
   }
   if (records.error) return later(lane, kTickNs);
-  if (records.batches.empty()) return caught_up(name, lane);
+  if (records.batches.empty()) return caught_up(name, rule, lane);
   lane.read = records;
   lane.batch = 0;
   lane.walk.reset();
@@ -334,24 +343,26 @@ void RuleRunner::take_read(const std::string& name, Running& rule, Lane& lane, c
 
 // Nothing of it was to be done where it had looked at it already.
 void RuleRunner::met_gap(const std::string& name, Running& rule, Lane& lane, Offset log_start) {
-  if (!lane.may_skip)
+  const bool again = lane.at < lane.next;  // for windows
+  if (again || !lane.may_skip)
     return pause(name, rule,
                  "the records " + std::to_string(lane.at) + " to " + std::to_string(log_start - 1) + " of partition " +
-                     std::to_string(lane.index) +
-                     " were gone by retention before the rule read them: to resume it passes over them");
+                     std::to_string(lane.index) + " were gone by retention before " +
+                     (again ? "their window was closed" : "the rule read them") + ": to resume it passes over them");
   lane.next = lane.at = log_start;
   read(name, lane);
 }
 
-void RuleRunner::caught_up(const std::string& name, Lane& lane) {
+void RuleRunner::caught_up(const std::string& name, const Running& rule, Lane& lane) {
   lane.subscription = context_->subscribe(lane.partition, lane.at);
   if (lane.subscription == 0) return later(lane, kTickNs);
   lane.state = State::waiting;
   waiting_.emplace(lane.subscription, LaneKey{name, lane.index});
   if (lane.at > lane.next) later(lane, kQuietNs);
+  wait_for_clock(rule, lane);
 }
 
-// By the clock: what found no room, or the position of one that did nothing for a while.
+// By the clock: what found no room, the position of one that did nothing for a while, or a window whose time is out.
 void RuleRunner::tick(const std::string& name, Running& rule, Lane& lane) {
   if (lane.state == State::idle) return go_on(name, rule, lane);
   lane.due_ns = 0;
@@ -359,9 +370,86 @@ void RuleRunner::tick(const std::string& name, Running& rule, Lane& lane) {
   waiting_.erase(lane.subscription);
   context_->unsubscribe(lane.subscription);
   lane.subscription = 0;
-  Evaluated quiet;
-  quiet.upto = lane.at;
-  commit(name, rule, lane, quiet);
+  lane.state = State::idle;
+  const bool closed = close_by_clock(rule, lane);
+  if (!closed && lane.at == lane.next) return caught_up(name, rule, lane);
+  const Evaluated run = evaluate(rule, lane);
+  commit(name, rule, lane, run);
+}
+
+// Windows.
+
+// From where they were, what is open is read again.
+void RuleRunner::begin_windows(const Running& rule, Lane& lane) {
+  WindowPlace begin;
+  begin.restart_at = lane.next;
+  const WindowPlace place = lane.place.value_or(begin);
+  lane.windows.emplace(rule.compiled.windows_at(place));
+  lane.rebuilt_upto = lane.next;
+  lane.at = place.restart_at;
+  lane.step = {};
+}
+
+bool RuleRunner::has_rows(const Lane& lane, Offset at) {
+  return lane.windows && at >= lane.rebuilt_upto && lane.windows->is_due();
+}
+
+// As many as the run has room for.
+void RuleRunner::take_rows(const Running& rule, Lane& lane, Evaluated& run) const {
+  while (has_rows(lane, run.upto)) {
+    run.over = is_over(lane, run);
+    if (run.over) return;
+    ++run.looked_at;
+    const auto row = lane.windows->take_row();
+    if (!row) continue;
+    ++lane.step.rows;
+    if (rule.compiled.append_input_of(*row, lane.fault, run.bytes)) ++run.inputs;
+  }
+}
+
+// One before which rows are due is held until they are out.
+void RuleRunner::offer(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) {
+  using Offered = CompiledRule::Offered;
+  if (record.offset < lane.rebuilt_upto) {
+    rule.compiled.rebuild(record, *lane.windows);
+    run.upto = record.offset + 1;
+    return;
+  }
+  run.upto = record.offset;
+  ByteWriter refused;
+  const Offered offered = rule.compiled.offer(record, *lane.windows, lane.fault.empty() ? run.bytes : refused);
+  if (offered == Offered::not_yet) {
+    lane.held = record;
+    return;
+  }
+  lane.held.reset();
+  run.upto = record.offset + 1;
+  if (offered == Offered::late || offered == Offered::late_and_told) ++lane.step.late;
+  if (offered != Offered::told && offered != Offered::late_and_told) return;
+  if (!lane.fault.empty()) append_fault(lane, record, run.bytes);
+  ++run.inputs;
+}
+
+// The lane has read all that there is.
+void RuleRunner::wait_for_clock(const Running& rule, Lane& lane) {
+  const WindowSpec* window = rule.compiled.window();
+  const auto end_ms = lane.windows ? lane.windows->first_end_ms() : std::nullopt;
+  if (window == nullptr || !window->timeout_ms || !end_ms) return;
+  const int64_t left_ms = *end_ms + *window->timeout_ms - context_->utc_ns() / kNsPerMs;
+  const int64_t delay_ns = std::clamp<int64_t>(left_ms, 0, kClockMsMax) * kNsPerMs;
+  const int64_t due_ns = context_->monotonic_ns() + delay_ns;
+  if (lane.due_ns == 0 || due_ns < lane.due_ns) later(lane, delay_ns);
+}
+
+// Whether there is a row to be taken now.
+bool RuleRunner::close_by_clock(const Running& rule, Lane& lane) const {
+  const WindowSpec* window = rule.compiled.window();
+  const auto end_ms = lane.windows ? lane.windows->first_end_ms() : std::nullopt;
+  const int64_t now_ms = context_->utc_ns() / kNsPerMs;
+  if (window == nullptr || !window->timeout_ms || !end_ms || *end_ms + *window->timeout_ms > now_ms) return false;
+  lane.windows->raise(now_ms - *window->timeout_ms);
+  lane.step.clock_ms = now_ms;
+  return true;
 }
 
 void RuleRunner::on_advanced(net::SubscriptionId subscription, Offset) {
@@ -381,6 +469,8 @@ RuleRunner::Evaluated RuleRunner::evaluate(const Running& rule, Lane& lane) cons
   Evaluated run;
   run.upto = lane.at;
   run.until_ns = context_->monotonic_ns() + kTurnNs;
+  take_rows(rule, lane, run);
+  if (run.over || !lane.read) return run;
   for (; lane.batch < lane.read->batches.size(); ++lane.batch) {
     if (!lane.walk) lane.walk.emplace(lane.read->batches[lane.batch], lane.at);
     walk_on(rule, lane, run);
@@ -393,12 +483,16 @@ RuleRunner::Evaluated RuleRunner::evaluate(const Running& rule, Lane& lane) cons
 // To the end of the batch, or of the run or turn.
 void RuleRunner::walk_on(const Running& rule, Lane& lane, Evaluated& run) const {
   while (run.upto < lane.walk->upto()) {
-    run.over = is_over(lane, run);
+    take_rows(rule, lane, run);
+    run.over = run.over || is_over(lane, run);
     if (run.over) return;
     ++run.looked_at;
-    if (!lane.walk->fault().empty()) return pass_over(*lane.walk, run);
+    if (!lane.walk->fault().empty()) return pass_over(lane, run);
     streams::RecordView record;
-    if (!lane.walk->next(record)) return;
+    if (lane.held)
+      record = *lane.held;
+    else if (!lane.walk->next(record))
+      return;
     if (record.offset >= run.upto) take_record(rule, lane, record, run);
   }
 }
@@ -408,24 +502,30 @@ bool RuleRunner::is_over(const Lane& lane, const Evaluated& run) const {
   return full || run.looked_at >= kTurnRecords || (run.looked_at > 0 && context_->monotonic_ns() >= run.until_ns);
 }
 
-void RuleRunner::take_record(const Running& rule, const Lane& lane, const streams::RecordView& record, Evaluated& run) {
+void RuleRunner::take_record(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) {
+  if (lane.windows) return offer(rule, lane, record, run);
   run.upto = record.offset + 1;
-  if (lane.fault.empty()) {
-    if (rule.compiled.append_input_of(record, lane.index, run.bytes)) ++run.inputs;
-    return;
-  }
   ByteWriter refused;
-  if (!rule.compiled.append_input_of(record, lane.index, refused)) return;
+  if (!rule.compiled.append_input_of(record, lane.index, lane.fault.empty() ? run.bytes : refused)) return;
+  if (!lane.fault.empty()) append_fault(lane, record, run.bytes);
+  ++run.inputs;
+}
+
+void RuleRunner::append_fault(const Lane& lane, const streams::RecordView& record, ByteWriter& out) {
   RuleInput input;
   input.offset = record.offset;
   input.topic = as_text(record.key).substr(0, kInputTopicMax);
   input.fault = lane.fault;
-  append_input(run.bytes, input);
-  ++run.inputs;
+  append_input(out, input);
 }
 
 // A batch that cannot be read is one dead letter, and the rest goes on.
-void RuleRunner::pass_over(const BatchWalk& walk, Evaluated& run) {
+void RuleRunner::pass_over(const Lane& lane, Evaluated& run) {
+  const BatchWalk& walk = *lane.walk;
+  if (lane.windows && walk.upto() <= lane.rebuilt_upto) {
+    run.upto = walk.upto();
+    return;
+  }
   RuleInput input;
   input.offset = std::max(run.upto, walk.first());
   const std::string fault = walk.fault().substr(0, kFaultBytesMax);
@@ -446,6 +546,14 @@ void RuleRunner::commit(const std::string& name, Running& rule, Lane& lane, cons
   head.attempt = lane.attempt;
   lane.run_upto = run.upto;
   lane.run_acts = run.inputs > 0;
+  if (lane.windows) {
+    const WindowPlace before = lane.place.value_or(WindowPlace{});
+    lane.step.from_closed_ms = before.closed_ms;
+    lane.step.from_rows_done = before.rows_done;
+    lane.step.place = lane.windows->place(run.upto);
+    head.window = std::exchange(lane.step, {});
+    lane.run_place = head.window->place;
+  }
   lane.run = encode(head, run.bytes.view(), run.inputs);
   send_run(name, lane);
 }
@@ -463,6 +571,8 @@ void RuleRunner::look_afresh(Lane& lane) {
   lane.at = lane.next;
   lane.read.reset();
   lane.walk.reset();
+  lane.windows.reset();
+  lane.held.reset();
 }
 
 // What the machine did not take becomes less, and at last one input that is told and passed over. False: it is no less.
@@ -489,6 +599,7 @@ void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane,
   lane.run = {};
   if (reply.ok()) {
     lane.next = reply.numbers[1];
+    if (lane.run_place) lane.place = lane.run_place;
     lane.may_skip = false;
     if (lane.run_acts) lane.attempt = 0;
     if (lane.run_acts) lane.fault.clear();

@@ -4,6 +4,10 @@
 // input that it does not take alone is a dead letter; a rule whose records are gone before it read them is paused and says why. It
 // never holds what others do.
 //
+// A rule over windows reads again, before it goes on, what its open windows are made of (WindowPlace), and does nothing with that but
+// add it up. What a closed window gives is effects like others, in a run that says how far the windows are; what is open after a run
+// that was not taken is made again. A window's time-out is the clock's, and only where no record is left to be read.
+//
 // Bounds: of a rule and partition one read of kReadBytes with one inflated batch, and one run under way (kInputsMax inputs, kMovesMax where
 // they move money or change shadows, kCommitBytesMax; a run is as large as went well before, and twice that); a turn on the loop ends with kTurnRecords or kTurnNs; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
 // last. The I/O thread's: one session without a peer.
@@ -44,7 +48,8 @@ class RuleRunner {
   static constexpr int64_t kTurnNs = 1'000'000;
   static constexpr int64_t kQuietNs = 1'000'000'000;
   static constexpr Offset kQuietMax = 4'096;
-  static constexpr uint8_t kAttemptsMax = 2;  // beyond the first, of an input during which the server ended
+  static constexpr int64_t kClockMsMax = 60'000;  // between two looks at the clock for windows
+  static constexpr uint8_t kAttemptsMax = 2;      // beyond the first, of an input during which the server ended
 
   explicit RuleRunner(std::function<void(const std::string&)> report) : report_(std::move(report)) {}
 
@@ -78,6 +83,13 @@ class RuleRunner {
     uint8_t attempt = 0;
     Offset careful_upto = 0;  // one input at a time up to here: a run of them ended the server
     std::string fault{};      // what became of the next input, alone: it is a dead letter
+    // Of a rule over windows.
+    std::optional<WindowPlace> place{};         // the rule's, with `next`
+    std::optional<Windows> windows{};           // as of `at`; none: to be made again
+    Offset rebuilt_upto = 0;                    // up to here records only make them again
+    std::optional<streams::RecordView> held{};  // the next record, behind rows that are due
+    WindowStep step{};                          // of the next run
+    std::optional<WindowPlace> run_place{};
     std::optional<net::RecordsRead> read{};
     size_t batch = 0;  // of those that were read
     std::optional<BatchWalk> walk{};
@@ -139,15 +151,22 @@ class RuleRunner {
   void met_gap(const std::string& name, Running& rule, Lane& lane, Offset log_start);
   Evaluated evaluate(const Running& rule, Lane& lane) const;
   void walk_on(const Running& rule, Lane& lane, Evaluated& run) const;
+  static void begin_windows(const Running& rule, Lane& lane);
+  static bool has_rows(const Lane& lane, Offset at);
+  void take_rows(const Running& rule, Lane& lane, Evaluated& run) const;
+  static void offer(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run);
+  void wait_for_clock(const Running& rule, Lane& lane);
+  bool close_by_clock(const Running& rule, Lane& lane) const;
   bool is_over(const Lane& lane, const Evaluated& run) const;
-  static void take_record(const Running& rule, const Lane& lane, const streams::RecordView& record, Evaluated& run);
-  static void pass_over(const BatchWalk& walk, Evaluated& run);
+  static void take_record(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run);
+  static void append_fault(const Lane& lane, const streams::RecordView& record, ByteWriter& out);
+  static void pass_over(const Lane& lane, Evaluated& run);
   static void look_afresh(Lane& lane);
   void commit(const std::string& name, Running& rule, Lane& lane, const Evaluated& run);
   void send_run(const std::string& name, Lane& lane);
   static bool shrink(Lane& lane, Errc error, const std::string& why);
   void take_commit(const std::string& name, Running& rule, Lane& lane, const Reply& reply);
-  void caught_up(const std::string& name, Lane& lane);
+  void caught_up(const std::string& name, const Running& rule, Lane& lane);
   void tick(const std::string& name, Running& rule, Lane& lane);
   void pause(const std::string& name, Running& rule, const std::string& why);
   void serve_due();

@@ -16,16 +16,21 @@ constexpr uint8_t kHasTransfer = 1;
 constexpr uint8_t kHasAppend = 2;
 constexpr uint8_t kHasPublish = 4;
 constexpr uint8_t kEarliest = 8;
-constexpr uint8_t kIsJson = 16;
+constexpr uint8_t kIsJson = 16;      // of an input
+constexpr uint8_t kIsWindowed = 16;  // of a definition
 constexpr uint8_t kHasShadow = 32;
 constexpr uint8_t kHasHttp = 64;
 constexpr uint8_t kHasSeries = 128;
 constexpr uint8_t kOfDefinition =
-    kHasTransfer | kHasAppend | kHasPublish | kEarliest | kHasShadow | kHasHttp | kHasSeries;
+    kHasTransfer | kHasAppend | kHasPublish | kEarliest | kIsWindowed | kHasShadow | kHasHttp | kHasSeries;
 constexpr uint8_t kPaused = 1;
 constexpr uint8_t kCountsMore = 2;  // counters of actions that came later
 constexpr uint8_t kHasOutbox = 4;
+constexpr uint8_t kCountsWindows = 8;
+constexpr uint8_t kMaySkip = 1;  // of a cursor
+constexpr uint8_t kHasWindow = 2;
 constexpr uint16_t kTellsShadows = 0x8000;
+constexpr uint16_t kHasWindowStep = 0x8000;  // of a commit
 constexpr size_t kInputBytesLeast = 8;
 
 void put_long(ByteWriter& out, std::string_view text) {
@@ -119,8 +124,8 @@ void append_definition(ByteWriter& out, const RuleDefinition& rule) {
   put_text(out, rule.source);
   out.u8(static_cast<uint8_t>((rule.transfer ? kHasTransfer : 0) | (rule.append ? kHasAppend : 0) |
                               (rule.publish ? kHasPublish : 0) | (rule.earliest ? kEarliest : 0) |
-                              (rule.shadow ? kHasShadow : 0) | (rule.http ? kHasHttp : 0) |
-                              (rule.series ? kHasSeries : 0)));
+                              (rule.windowed ? kIsWindowed : 0) | (rule.shadow ? kHasShadow : 0) |
+                              (rule.http ? kHasHttp : 0) | (rule.series ? kHasSeries : 0)));
   if (rule.transfer) {
     out.le<uint32_t>(rule.transfer->ledger);
     out.le<uint16_t>(rule.transfer->code);
@@ -151,6 +156,7 @@ RuleDefinition read_definition(ByteReader& in) {
   const uint8_t flags = in.u8();
   if ((flags & ~kOfDefinition) != 0) in.fail();
   rule.earliest = (flags & kEarliest) != 0;
+  rule.windowed = (flags & kIsWindowed) != 0;
   if ((flags & kHasTransfer) != 0) {
     TransferAction& transfer = rule.transfer.emplace();
     transfer.ledger = in.le<uint32_t>();
@@ -190,12 +196,53 @@ Buffer encode_pause(std::string_view name, uint64_t version, std::string_view re
   return Buffer::take(out.release());
 }
 
+namespace {
+
+void put_place(ByteWriter& out, const WindowPlace& place) {
+  out.le<Offset>(place.restart_at);
+  out.le<int64_t>(place.watermark_ms);
+  out.le<int64_t>(place.closed_ms);
+  out.le<uint32_t>(place.rows_done);
+}
+
+WindowPlace get_place(ByteReader& in) {
+  WindowPlace place;
+  place.restart_at = in.le<Offset>();
+  place.watermark_ms = in.le<int64_t>();
+  place.closed_ms = in.le<int64_t>();
+  place.rows_done = in.le<uint32_t>();
+  return place;
+}
+
+void put_step(ByteWriter& out, const WindowStep& step) {
+  out.le<int64_t>(step.from_closed_ms);
+  out.le<uint32_t>(step.from_rows_done);
+  put_place(out, step.place);
+  out.le<uint32_t>(step.rows);
+  out.le<uint32_t>(step.late);
+  out.le<int64_t>(step.clock_ms);
+}
+
+WindowStep get_step(ByteReader& in) {
+  WindowStep step;
+  step.from_closed_ms = in.le<int64_t>();
+  step.from_rows_done = in.le<uint32_t>();
+  step.place = get_place(in);
+  step.rows = in.le<uint32_t>();
+  step.late = in.le<uint32_t>();
+  step.clock_ms = in.le<int64_t>();
+  return step;
+}
+
+}  // namespace
+
 void append_row(ByteWriter& out, const RuleRow& row) {
   append_definition(out, row.definition);
   out.le<uint64_t>(row.version);
   const bool counts_more = row.counters.shadows > 0 || row.counters.posts > 0;
+  const bool counts_windows = row.counters.windows > 0 || row.counters.late > 0;
   out.u8(static_cast<uint8_t>((row.paused ? kPaused : 0) | (counts_more ? kCountsMore : 0) |
-                              (row.outbox ? kHasOutbox : 0)));
+                              (row.outbox ? kHasOutbox : 0) | (counts_windows ? kCountsWindows : 0)));
   put_text(out, row.reason);
   out.le<LogTime>(row.created);
   out.le<LogTime>(row.updated);
@@ -205,13 +252,16 @@ void append_row(ByteWriter& out, const RuleRow& row) {
     out.le<uint64_t>(number);
   if (counts_more)
     for (const uint64_t number : {counters.shadows, counters.posts, counters.posted}) out.le<uint64_t>(number);
+  if (counts_windows)
+    for (const uint64_t number : {counters.windows, counters.late}) out.le<uint64_t>(number);
   if (row.outbox) out.le<Offset>(*row.outbox);
   out.le<uint16_t>(static_cast<uint16_t>(row.cursors.size()));
   for (const auto& [index, cursor] : row.cursors) {
     out.le<uint32_t>(index);
     out.le<PartitionId>(cursor.partition);
     out.le<Offset>(cursor.next);
-    out.u8(cursor.may_skip ? 1 : 0);
+    out.u8(static_cast<uint8_t>((cursor.may_skip ? kMaySkip : 0) | (cursor.window ? kHasWindow : 0)));
+    if (cursor.window) put_place(out, *cursor.window);
   }
 }
 
@@ -230,13 +280,17 @@ RuleRow read_row(ByteReader& in) {
     *number = in.le<uint64_t>();
   if ((flags & kCountsMore) != 0)
     for (uint64_t* number : {&counters.shadows, &counters.posts, &counters.posted}) *number = in.le<uint64_t>();
+  if ((flags & kCountsWindows) != 0)
+    for (uint64_t* number : {&counters.windows, &counters.late}) *number = in.le<uint64_t>();
   if ((flags & kHasOutbox) != 0) row.outbox = in.le<Offset>();
   const auto count = in.le<uint16_t>();
   for (uint16_t i = 0; i < count && !in.failed(); ++i) {
     RuleCursor& cursor = row.cursors[in.le<uint32_t>()];
     cursor.partition = in.le<PartitionId>();
     cursor.next = in.le<Offset>();
-    cursor.may_skip = in.u8() != 0;
+    const uint8_t said = in.u8();
+    cursor.may_skip = (said & kMaySkip) != 0;
+    if ((said & kHasWindow) != 0) cursor.window = get_place(in);
   }
   return row;
 }
@@ -324,7 +378,8 @@ Buffer encode(const RuleCommit& head, Bytes inputs, uint16_t count) {
   out.le<Offset>(head.from);
   out.le<Offset>(head.upto);
   out.u8(head.attempt);
-  out.le<uint16_t>(count);
+  out.le<uint16_t>(head.window ? count | kHasWindowStep : count);
+  if (head.window) put_step(out, *head.window);
   out.append(inputs);
   return Buffer::take(out.release());
 }
@@ -339,13 +394,16 @@ std::optional<RuleCommit> decode_commit(Bytes payload) {
   commit.from = in.le<Offset>();
   commit.upto = in.le<Offset>();
   commit.attempt = in.u8();
-  const auto count = in.le<uint16_t>();
+  const auto said = in.le<uint16_t>();
+  const auto count = static_cast<uint16_t>(said & ~kHasWindowStep);
+  if ((said & kHasWindowStep) != 0) commit.window = get_step(in);
   if (count > kInputsMax || !in.fits(count, kInputBytesLeast) || commit.from < 0 || commit.upto < commit.from)
     return std::nullopt;
   Offset last = commit.from - 1;
   for (uint16_t i = 0; i < count && !in.failed(); ++i) {
     const RuleInput input = read_input(in);
-    if (input.offset <= last || input.offset >= commit.upto) return std::nullopt;
+    const Offset least = commit.window ? 0 : last + 1;
+    if (input.offset < least || input.offset >= commit.upto) return std::nullopt;
     last = input.offset;
     commit.inputs.push_back(input);
   }

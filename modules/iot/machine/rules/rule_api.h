@@ -14,6 +14,7 @@
 #include "kernel/shard/state_machine.h"
 #include "kernel/shard/views.h"
 #include "modules/fintech/domain/ledger/types.h"
+#include "modules/iot/domain/rules/window_place.h"
 #include "modules/iot/machine/api.h"
 
 namespace heptane::iot::rules {
@@ -105,6 +106,7 @@ struct RuleDefinition {
   std::string sql;
   std::string source;     // the stream that it reads
   bool earliest = false;  // from the stream's first record; else from the declaration on
+  bool windowed = false;  // the SQL says so
   std::optional<TransferAction> transfer{};
   std::optional<AppendAction> append{};
   std::optional<PublishAction> publish{};
@@ -134,12 +136,15 @@ struct RuleCounters {
   uint64_t shadows = 0;  // updates that were accepted
   uint64_t posts = 0;    // into the outbox
   uint64_t posted = 0;   // out of it, and taken
+  uint64_t windows = 0;  // rows of windows that were closed
+  uint64_t late = 0;     // records whose window was closed already
 };
 // Of a partition of its stream: the next record.
 struct RuleCursor {
   PartitionId partition = kNoPartition;
   Offset next = 0;
-  bool may_skip = false;  // it was resumed where records were gone: they are passed over
+  bool may_skip = false;                // it was resumed where records were gone: they are passed over
+  std::optional<WindowPlace> window{};  // of a rule over windows that has begun
 };
 struct RuleRow {
   RuleDefinition definition;
@@ -183,6 +188,16 @@ struct RuleInput {
 };
 void append_input(ByteWriter& out, const RuleInput& input);
 
+// How far windows go with a run.
+struct WindowStep {
+  int64_t from_closed_ms = kBeforeAllMs;  // the rule's: a run of rows alone moves nothing but these
+  uint32_t from_rows_done = 0;
+  WindowPlace place{};   // behind it
+  uint32_t rows = 0;     // that were taken, those with nothing to do too
+  uint32_t late = 0;     // records
+  int64_t clock_ms = 0;  // the watermark is by the clock: it is this, and no record is behind `upto`; 0: by records
+};
+
 // A run of records, those without effects too: the position goes from the first to behind the last one, with the effects.
 struct RuleCommit {
   std::string_view rule;
@@ -191,8 +206,9 @@ struct RuleCommit {
   PartitionId partition = kNoPartition;
   Offset from = 0;
   Offset upto = 0;
-  uint8_t attempt = 0;            // of the same run; nothing comes of it but another command
-  std::vector<RuleInput> inputs;  // those with effects, by offset
+  uint8_t attempt = 0;                 // of the same run; nothing comes of it but another command
+  std::optional<WindowStep> window{};  // of a rule over windows; inputs are rows, too, by the last record of each
+  std::vector<RuleInput> inputs;       // those with effects, by offset
 };
 // `inputs`: their bytes (append_input), `count` of them.
 Buffer encode(const RuleCommit& head, Bytes inputs, uint16_t count);

@@ -22,6 +22,7 @@ namespace {
 
 constexpr const char* kTooMuch = "the run makes more than one command may: send fewer inputs";
 constexpr LogTime kNsPerSecond = 1'000'000'000;
+constexpr LogTime kNsPerMs = 1'000'000;
 constexpr size_t kShownPayloadBytes = 1'024;                              // of an input, in what is told of it
 constexpr size_t kEscapedBytes = 6;                                       // of one byte in JSON, at most
 constexpr size_t kMessageBytes = 64;                                      // of a message or record, beside its texts
@@ -297,6 +298,29 @@ bool moves_too_much(const RuleCommit& commit, uint32_t version) {
   return version >= RulesMachine::kLogicActions && static_cast<size_t>(moves) > kMovesMax;
 }
 
+// Windows go on from where they are. Closed by the clock they are where it says so, and no record came before that: what a record
+// behind it makes is then the same as if it had closed them itself.
+Result<void> check_windows(const RuleRow& row, const RuleCommit& commit, const Command& command,
+                           const streams::StreamsMachine& streams) {
+  if (commit.window.has_value() != row.definition.windowed)
+    return Error{Errc::invalid_argument, "the run is of windows where the rule has none, or the other way round"};
+  if (!commit.window) return {};
+  const WindowStep& step = *commit.window;
+  const WindowPlace before = cursor_of(row, commit).window.value_or(WindowPlace{});
+  if (step.from_closed_ms != before.closed_ms || step.from_rows_done != before.rows_done)
+    return Error{Errc::stale, "the rule's windows are somewhere else"};
+  const bool goes_on = step.place.restart_at >= before.restart_at && step.place.restart_at <= commit.upto &&
+                       step.place.watermark_ms >= before.watermark_ms && step.place.closed_ms >= before.closed_ms &&
+                       step.place.closed_ms <= step.place.watermark_ms;
+  if (commit.index != 0 || !goes_on)
+    return Error{Errc::invalid_argument, "the run's windows do not go on from the rule's"};
+  if (step.clock_ms == 0) return {};
+  if (commit.upto != streams.next_offset(commit.partition))
+    return Error{Errc::stale, "there is a record that the clock would pass over"};
+  if (command.time / kNsPerMs < step.clock_ms) return Error{Errc::overloaded, "the log's clock is not there yet"};
+  return {};
+}
+
 Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::StreamsMachine& streams,
                    uint32_t version) {
   if (row.version != commit.version) return Error{Errc::stale, "the rule has changed"};
@@ -344,7 +368,13 @@ Result<ToldIn> told_in_views(const RuleDefinition& rule, const Command& command,
 void count(const RuleCommit& commit, const RuleCounters& counted, RuleRow& row) {
   RuleCounters& all = row.counters;
   all.lost += static_cast<uint64_t>(commit.from - cursor_of(row, commit).next);
-  row.cursors[commit.index] = {commit.partition, commit.upto, false};
+  RuleCursor& cursor = row.cursors[commit.index];
+  cursor = {commit.partition, commit.upto, false};
+  if (commit.window) {
+    cursor.window = commit.window->place;
+    all.windows += commit.window->rows;
+    all.late += commit.window->late;
+  }
   all.inputs += static_cast<uint64_t>(commit.upto - commit.from);
   all.transfers += counted.transfers;
   all.repeats += counted.repeats;
@@ -366,6 +396,8 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
   RuleRow& row = found->second;
   const auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
   if (const Result<void> fits = check(row, *commit, streams, effects.version()); !fits)
+    return effects.refuse(fits.error().code, 0, fits.error().message);
+  if (const Result<void> fits = check_windows(row, *commit, command, streams); !fits)
     return effects.refuse(fits.error().code, 0, fits.error().message);
   auto& broker = effects.port<BrokerMachine>(kBrokerMachineId);
   if (!broker.has_room_to_announce())

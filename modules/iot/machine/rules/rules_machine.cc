@@ -48,7 +48,20 @@ void let_past_gaps(RuleRow& row, const streams::StreamsMachine& streams) {
     if (!partition) break;
     RuleCursor& cursor = row.cursors[index];
     if (cursor.partition != *partition) cursor = {*partition, 0, false};
-    cursor.may_skip = streams.log_start(*partition) > cursor.next;
+    const Offset log_start = streams.log_start(*partition);
+    cursor.may_skip = log_start > cursor.next;
+    if (!cursor.window) continue;
+    const Offset restart_at = std::clamp(log_start, cursor.window->restart_at, cursor.next);
+    row.counters.lost += static_cast<uint64_t>(restart_at - cursor.window->restart_at);
+    cursor.window->restart_at = restart_at;
+  }
+}
+
+// Of another SQL the open windows are made again of the records that they began with; rows that are out may be others now.
+void begin_windows_anew(RuleRow& row, const RuleDefinition& rule) {
+  for (auto& [index, cursor] : row.cursors) {
+    if (cursor.window) cursor.window->rows_done = 0;
+    if (!rule.windowed) cursor.window.reset();
   }
 }
 
@@ -110,6 +123,7 @@ std::string RulesMachine::wrong_chain(const RuleDefinition& rule) const {
 
 std::string RulesMachine::wrong_for_logic(const RuleDefinition& rule, uint32_t version) {
   const bool later = rule.shadow || rule.http || rule.series;
+  if (rule.windowed && version < kLogicWindows) return "windows need the rules' logic 3: heptane upgrade activate";
   if (version < kLogicActions)
     return later ? "shadow, http and series need the rules' logic 2: heptane upgrade activate" : "";
   return rule.source == kOutboxStream ? "what rules tell, and what becomes of it, is no rule's input" : "";
@@ -134,6 +148,9 @@ void RulesMachine::apply_put(const Command& command, Effects& effects) {
   const auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
   if (!streams.find_partition(rule.source, 0))
     return effects.refuse(Errc::not_found, 0, "there is no stream " + rule.source + " to read: declare it first");
+  if (rule.windowed && streams.find_partition(rule.source, 1))
+    return effects.refuse(Errc::refused, 0,
+                          "a rule over windows reads a stream of one partition: " + rule.source + " has more");
   wrong = rule.append ? wrong_target(streams, rule.append->stream) : std::string();
   if (!wrong.empty()) return effects.refuse(Errc::not_found, 0, std::move(wrong));
   wrong = wrong_chain(rule);
@@ -150,6 +167,8 @@ void RulesMachine::apply_put(const Command& command, Effects& effects) {
   if (is_new || row.definition.source != rule.source) {
     row.cursors = begin_of(streams, rule, effects);
     row.counters.lost = 0;
+  } else if (row.definition.sql != rule.sql) {
+    begin_windows_anew(row, rule);
   }
   row.version = command.sequence;
   if (is_new) row.created = command.time;

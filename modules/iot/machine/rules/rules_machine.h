@@ -24,10 +24,12 @@ class RulesMachine final : public StateMachine {
   // Logic 1: transfers, appends and messages. Logic 2: shadows, posts and series, too; a run is measured by what it may tell; nothing of
   // it stays where it is refused; no rule reads iot.outbox.
   static constexpr uint32_t kLogicActions = 2;
+  // Logic 3: rules over windows.
+  static constexpr uint32_t kLogicWindows = 3;
 
   MachineId id() const override { return kRulesMachineId; }
   std::string_view name() const override { return "rules"; }
-  uint32_t newest_version() const override { return kLogicActions; }
+  uint32_t newest_version() const override { return kLogicWindows; }
   void apply(const Command& command, Effects& effects) override;
   void query(const Query& query, Reply& reply) const override;
   void open_scope() override { ++scopes_; }
