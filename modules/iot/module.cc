@@ -162,6 +162,21 @@ const Keys& mqtt_keys() {
                                              .help = "Requests of one claim in a minute; beyond them 429",
                                              .min = 1,
                                              .max = 1'000'000}),
+      bind<&MqttOptions::sparkplug>({.name = "sparkplug.enabled",
+                                     .type = Type::boolean,
+                                     .help = "The broker is Sparkplug B aware: births are kept below "
+                                             "$sparkplug/certificates/, deaths say when they are, who misses a message "
+                                             "is asked to be born again"}),
+      bind<&MqttOptions::sparkplug_metrics>({.name = "sparkplug.metrics",
+                                             .type = Type::boolean,
+                                             .help = "Where it is: each metric becomes a message of JSON below "
+                                                     "$sparkplug/metrics/, for rules and series"}),
+      bind<&MqttOptions::sparkplug_rebirth_s>({.name = "sparkplug.rebirth_seconds",
+                                               .type = Type::integer,
+                                               .help = "Where it is: so often an edge node is asked for its births at "
+                                                       "most; 0: never",
+                                               .min = 0,
+                                               .max = 24 * 3600}),
       bind<&MqttOptions::streams>({.name = "mqtt.streams",
                                    .type = Type::tables,
                                    .help = "Streams over topic filters: tables with name, filter and, where wanted, "
@@ -252,6 +267,28 @@ void register_mqtt(const MqttCounters& counters, Telemetry& telemetry) {
                     value_of(counters.things_dropped));
   telemetry.counter("heptane_mqtt_jobs_dropped_total", "Records of iot.jobs that could not be read for subscribers",
                     value_of(counters.jobs_dropped));
+  telemetry.counter("heptane_device_methods_total", "Calls of devices' methods that devices were sent",
+                    value_of(counters.methods_sent));
+  telemetry.counter("heptane_device_methods_unanswered_total", "Of those, given up without an answer",
+                    value_of(counters.methods_unanswered));
+  telemetry.counter("heptane_device_methods_late_total", "Devices' answers to methods that nobody waited for",
+                    value_of(counters.methods_late));
+  telemetry.counter("heptane_sparkplug_births_total", "Births that were kept", value_of(counters.sparkplug_births));
+  telemetry.counter("heptane_sparkplug_gaps_total", "Messages of edge nodes behind one that is missing",
+                    value_of(counters.sparkplug_gaps));
+  telemetry.counter("heptane_sparkplug_rebirths_total", "How often edge nodes were asked for their births",
+                    value_of(counters.sparkplug_rebirths));
+  telemetry.counter("heptane_sparkplug_metrics_total", "Metrics that became messages of JSON",
+                    value_of(counters.sparkplug_metrics));
+  telemetry.counter("heptane_sparkplug_malformed_total", "Payloads that could not be read",
+                    value_of(counters.sparkplug_malformed));
+  const auto unsaid = [&](const char* reason, const net::Counter& counter) {
+    telemetry.counter("heptane_sparkplug_dropped_total", "Births and metrics that became no messages, by reason",
+                      value_of(counter), {{"reason", reason}});
+  };
+  unsaid("unnamed", counters.sparkplug_unnamed);
+  unsaid("compound", counters.sparkplug_compound);
+  unsaid("refused", counters.sparkplug_refused);
   telemetry.counter("heptane_mqtt_events_dropped_total", "What the stream iot.events was not told of clients",
                     value_of(counters.events_dropped));
   const auto dropped = [&](const char* reason, const net::Counter& counter) {

@@ -327,6 +327,7 @@ void MqttSession::leave(bool with_will) {
   const bool has_will = with_will && !stopping_ && in_force();  // what was promised to one whose rights are gone is not
   for (const auto& [filter, subscription] : subscriptions_) broker_.unsubscribe(filter, *this);
   subscriptions_.clear();
+  if (listens_) broker_.methods().left(thing(), context_->id());
   broker_.leave(*this);
   if (device_) broker_.devices().remove(identity_.name, context_->id());
   claim_request_.reset();
@@ -341,7 +342,11 @@ void MqttSession::leave(bool with_will) {
   if (!with_will) return;
   for (const auto& [delivery, message] : shared) broker_.give_back(delivery, message);
   broker_.groups().pump();
-  if (!has_will || !will_ || kept_ || !connected_) return;
+  if (has_will && will_ && !kept_ && connected_) publish_will();
+}
+
+void MqttSession::publish_will() {
+  const auto stamped = broker_.sparkplug().stamped(will_->topic, will_->payload, context_->utc_ns());
   MessageView message;
   message.qos = will_->qos;
   message.retain = will_->retain;
@@ -349,8 +354,9 @@ void MqttSession::leave(bool with_will) {
   message.topic = will_->topic;
   message.client = client_id_;
   message.properties = will_->properties;
-  message.payload = will_->payload;
+  message.payload = stamped ? *stamped : will_->payload;
   broker_.publish_will(message, {0, 0, identity_.principal, context_->monotonic_ns()});
+  passed(message);
 }
 
 // The server stops: what was chosen for it and never left is another's after the next start, and what it settled is in the log.
