@@ -152,6 +152,8 @@ TEST(SparkplugPayload, ScalarsAsJson) {
   EXPECT_EQ(json_of(Value(UINT64_MAX), 8), "18446744073709551615");
   EXPECT_EQ(json_of(Value(0.1F), 9), "0.1");
   EXPECT_EQ(json_of(Value(0.1), 10), "0.1");
+  EXPECT_EQ(json_of(Value(376283748374627350528.0), 10), "3.7628374837462735e+20") << "no whole number of 69 bits";
+  EXPECT_EQ(json_of(Value(-1e17), 10), "-1e+17");
   EXPECT_EQ(json_of(Value(std::numeric_limits<double>::infinity()), 10), "null");
   EXPECT_EQ(json_of(Value(std::numeric_limits<float>::quiet_NaN()), 9), "null");
   EXPECT_EQ(json_of(Value(false), 11), "false");

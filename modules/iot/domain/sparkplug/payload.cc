@@ -184,16 +184,19 @@ void put_bytes(std::string& out, uint32_t field, std::string_view bytes) {
   out += bytes;
 }
 
-template <class Number>
-std::string digits_of(Number number) {
+template <class Number, class... Form>
+std::string digits_of(Number number, Form... form) {
   std::array<char, 32> text{};
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), number, form...).ptr;
   return {text.data(), end};
 }
 
+// Digits without a point or an exponent are a whole number for who reads them, which must fit into 64 bits.
 template <class Real>
 std::string real_of(Real number) {
-  return std::isfinite(number) ? digits_of(number) : "null";
+  constexpr Real kWholeMax = 1e18;
+  if (!std::isfinite(number)) return "null";
+  return std::abs(number) < kWholeMax ? digits_of(number) : digits_of(number, std::chars_format::scientific);
 }
 
 // What 32 bits are as a whole number of this type.
