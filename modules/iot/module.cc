@@ -26,6 +26,7 @@
 #include "modules/iot/gateway/rules/rule_settings.h"
 #include "modules/iot/gateway/series/series_http.h"
 #include "modules/iot/gateway/series/table_seed.h"
+#include "modules/iot/image_options.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/devices/fleets_machine.h"
@@ -361,6 +362,7 @@ class IotModule final : public server::Module {
     std::vector<config::Key> keys = server::listener_keys("mqtt", kMqttPort);
     for (config::Key& key : config::keys_of<MqttOptions>(mqtt_keys())) keys.push_back(std::move(key));
     for (config::Key& key : device_keys()) keys.push_back(std::move(key));
+    for (config::Key& key : config::keys_of<ImageOptions>(image_keys())) keys.push_back(std::move(key));
     for (config::Key& key : config::keys_of<RuleOptions>(rule_keys())) keys.push_back(std::move(key));
     for (config::Key& key : config::keys_of<BridgeOptions>(bridge_keys())) keys.push_back(std::move(key));
     for (config::Key& key : server::listener_keys("series", kSeriesPort)) keys.push_back(std::move(key));
@@ -376,6 +378,8 @@ class IotModule final : public server::Module {
     series_limits_.query_ns = settings.number(kSeriesQuerySeconds) * 1'000'000'000;
     configure_broker(settings);
     configure_rules(settings);
+    settings.land<ImageOptions>(image_keys(), image_options_);
+    if (broker_ != nullptr) load_images();
   }
 
   // Open: CONNECT says who the client is.
@@ -390,7 +394,9 @@ class IotModule final : public server::Module {
     devices::add_credential_routes(
         router, [this](size_t bytes) { return random_bytes_ ? random_bytes_(bytes) : std::string(); });
     devices::add_shadow_routes(router);
-    devices::add_job_routes(router);
+    devices::add_job_routes(router, [this] { return images(); });
+    devices::add_image_route(
+        router, [this] { return images(); }, [this] { return blobs_; });
     devices::add_fleet_routes(router);
     rules::add_rule_routes(router);
   }
@@ -413,7 +419,9 @@ class IotModule final : public server::Module {
     options_.random = random_bytes_;
     options_.report = [](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); };
     load_authority();
+    blobs_ = facts.blobs;
     broker_ = std::make_unique<mqtt::Broker>(options_);
+    load_images();
     broker_->sys().set_kept([this] {
       return mqtt::SysTopics::Kept{machine_.sessions_count(), machine_.references_count(), machine_.retained_count()};
     });
@@ -546,6 +554,13 @@ class IotModule final : public server::Module {
       options_.report("no device is provisioned: " + loaded.error().message);
   }
 
+  const devices::ImageSettings* images() const { return broker_ == nullptr ? nullptr : &images_; }
+  // Links that are not signed any more are good no longer.
+  void load_images() {
+    const Result<void> taken = take_images(image_options_, images_);
+    if (!taken) options_.report("no links to images of jobs: " + taken.error().message);
+  }
+
   // Behind the streams, which rules may read.
   void configure_rules(const config::Settings& settings) {
     RuleOptions wanted;
@@ -640,6 +655,9 @@ class IotModule final : public server::Module {
   series::SeriesMachine series_{series::table_seed()};
   MqttOptions options_;
   RuleOptions rule_options_;
+  ImageOptions image_options_;
+  devices::ImageSettings images_;
+  blobs::BlobStore* blobs_ = nullptr;
   BridgeOptions bridge_options_;
   bool bridges_changed_ = false;
   std::unique_ptr<auth::Rules> rules_;
