@@ -176,6 +176,23 @@ TEST_F(SparkplugWatch, ADeathSaysWhenItIs) {
   EXPECT_EQ(output("host"), message("other/topic", death)) << "a will like any";
 }
 
+TEST_F(SparkplugWatch, MetricsLeaveRoomForWhatClientsPublish) {
+  connect("edge");
+  connect("other");
+  publish("edge", kBirth, birth());
+  std::string many;
+  for (size_t i = 0; i < sparkplug::kMetricsMax; ++i) many += metric(alias_is(1) + real_is(1));
+  world_->hold(true);
+  for (uint64_t number = 1; number <= 3; ++number) publish("edge", kData, many + seq(number));
+  EXPECT_EQ(counters().sparkplug_metrics.value(), 1U + mqtt::Broker::kWaitingMax / 2);
+  EXPECT_EQ(counters().sparkplug_refused.value(), 3 * sparkplug::kMetricsMax - mqtt::Broker::kWaitingMax / 2);
+  world_->send("other", packet(0x32, text("a/b") + std::string("\0\1", 2) + "x"));
+  world_->hold(false);
+  world_->settle();
+  EXPECT_FALSE(world_->client("other").context->closed) << "there was room for it";
+  EXPECT_EQ(output("other"), packet(0x40, std::string("\0\1", 2)));
+}
+
 TEST_F(SparkplugWatch, WhatCannotBeReadGoesItsWay) {
   connect("edge");
   connect("host");

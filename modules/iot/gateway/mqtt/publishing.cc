@@ -94,6 +94,7 @@ void MqttSession::publish_once(const Publish& packet, const MessageView& message
 }
 
 void MqttSession::passed(const MessageView& message) {
+  if (!broker_.options().sparkplug) return;
   broker_.sparkplug().passed(message, identity_.principal, context_->utc_ns(), context_->monotonic_ns());
 }
 

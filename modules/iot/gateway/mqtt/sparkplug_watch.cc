@@ -94,6 +94,8 @@ void SparkplugWatch::tell(const std::string& topic, const sparkplug::Nodes::Name
                           const Cause& cause) {
   const auto json = json_of(metric, time_ms);
   if (!json) return broker_.counters().sparkplug_compound.add();
+  // One message may be thousands of metrics: the room that is left is for what clients publish.
+  if (broker_.crowded()) return broker_.counters().sparkplug_refused.add();
   MessageView message;
   message.qos = 1;
   message.topic = topic;
