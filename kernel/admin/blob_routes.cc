@@ -46,8 +46,8 @@ class BlobGet : public std::enable_shared_from_this<BlobGet> {
  public:
   BlobGet(BlobStore& store, const BlobDigest& digest) : store_(store), digest_(digest) {}
 
-  void find(HttpExchange& exchange) {
-    standing_ = exchange.standing("blobs", blobs::digest_text(digest_), auth::Verb::read);
+  void find(HttpExchange& exchange, std::function<bool()> standing) {
+    standing_ = std::move(standing);
     exchange.query(query_of(blobs::kFindBlob, blobs::encode(digest_)),
                    [self = shared_from_this()](HttpExchange& answered, const Reply& reply) {
                      if (!reply.ok()) return answered.respond(refusal_response(reply));
@@ -246,6 +246,10 @@ ByteRange parse_range(std::string_view header, uint64_t bytes) {
   return {ByteRange::Kind::part, from, std::min(upto, bytes - 1) + 1};
 }
 
+void send_blob(HttpExchange& exchange, BlobStore& store, const BlobDigest& digest, std::function<bool()> standing) {
+  std::make_shared<BlobGet>(store, digest)->find(exchange, std::move(standing));
+}
+
 void add_blob_routes(http::HttpRouter& router, BlobStore& store) {
   using http::Method;
   add_blob_upload_routes(router, store);
@@ -253,7 +257,8 @@ void add_blob_routes(http::HttpRouter& router, BlobStore& store) {
   router.add(Method::get, "/api/v1/blobs/{sha256}",
              [&store](HttpExchange& exchange) {
                if (const std::optional<BlobDigest> digest = digest_parameter(exchange))
-                 std::make_shared<BlobGet>(store, *digest)->find(exchange);
+                 send_blob(exchange, store, *digest,
+                           exchange.standing("blobs", blobs::digest_text(*digest), auth::Verb::read));
              },
              {.doc = get_doc()});
   router.add(Method::del, "/api/v1/blobs/{sha256}", delete_blob, {.doc = delete_doc()});

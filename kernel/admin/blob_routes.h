@@ -1,6 +1,7 @@
 // Blobs over HTTP: what their routes share. The I/O thread's; bytes are read and written by workers.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "kernel/blobs/blob_store.h"
@@ -15,6 +16,11 @@ constexpr std::string_view kBinarySchema = R"({"type":"string","format":"binary"
 
 // Of the path; none: the request has been answered.
 std::optional<blobs::BlobDigest> digest_parameter(http::HttpExchange& exchange);
+
+// Answers with the blob, as a request for one is answered: ranges, HEAD, 404. `standing`: whether the one who asks may still have it,
+// asked before each piece; null: nobody is asked.
+void send_blob(http::HttpExchange& exchange, blobs::BlobStore& store, const blobs::BlobDigest& digest,
+               std::function<bool()> standing);
 
 void add_blob_upload_routes(http::HttpRouter& router, blobs::BlobStore& store);
 // The store outlives the router; it is opened before the first request.

@@ -20,6 +20,9 @@
 #include "kernel/shard/state_machine.h"
 #include "kernel/streams/view_input.h"
 
+namespace heptane::blobs {
+class BlobStore;
+}
 namespace heptane::net {
 class IoLoop;
 }
@@ -38,6 +41,7 @@ struct ServerFacts {
   std::string data_directory{};
   std::vector<std::string> http_hosts{};  // names besides loopback's that an HTTP listener answers to
   net::IoLoop* io = nullptr;              // for connections outward, on its own thread; gone before the modules
+  blobs::BlobStore* blobs = nullptr;      // outlives the modules' listeners
 };
 
 struct ListenerSpec {

@@ -330,7 +330,7 @@ Result<void> Server::open_listeners() {
   const ServerFacts facts{log_->id(),   shard_->epoch(),         gate_.enabled() ? &gate_ : nullptr,
                           &quotas_,     &view_inputs_,           &gate_,
                           &seams_.disk, options_.data_directory, options_.http_hosts,
-                          io_.get()};
+                          io_.get(),    blob_store_.get()};
   for (const std::unique_ptr<Module>& module : modules_) {
     if (!is_on(*module)) continue;
     for (const ListenerSpec& spec : module->listeners(facts)) HEPTANE_TRY(open_listener(spec));

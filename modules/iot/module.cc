@@ -26,6 +26,7 @@
 #include "modules/iot/gateway/rules/rule_settings.h"
 #include "modules/iot/gateway/series/series_http.h"
 #include "modules/iot/gateway/series/table_seed.h"
+#include "modules/iot/image_options.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/devices/fleets_machine.h"
@@ -162,6 +163,21 @@ const Keys& mqtt_keys() {
                                              .help = "Requests of one claim in a minute; beyond them 429",
                                              .min = 1,
                                              .max = 1'000'000}),
+      bind<&MqttOptions::sparkplug>({.name = "sparkplug.enabled",
+                                     .type = Type::boolean,
+                                     .help = "The broker is Sparkplug B aware: births are kept below "
+                                             "$sparkplug/certificates/, deaths say when they are, who misses a message "
+                                             "is asked to be born again"}),
+      bind<&MqttOptions::sparkplug_metrics>({.name = "sparkplug.metrics",
+                                             .type = Type::boolean,
+                                             .help = "Where it is: each metric becomes a message of JSON below "
+                                                     "$sparkplug/metrics/, for rules and series"}),
+      bind<&MqttOptions::sparkplug_rebirth_s>({.name = "sparkplug.rebirth_seconds",
+                                               .type = Type::integer,
+                                               .help = "Where it is: so often an edge node is asked for its births at "
+                                                       "most; 0: never",
+                                               .min = 0,
+                                               .max = 24 * 3600}),
       bind<&MqttOptions::streams>({.name = "mqtt.streams",
                                    .type = Type::tables,
                                    .help = "Streams over topic filters: tables with name, filter and, where wanted, "
@@ -252,6 +268,28 @@ void register_mqtt(const MqttCounters& counters, Telemetry& telemetry) {
                     value_of(counters.things_dropped));
   telemetry.counter("heptane_mqtt_jobs_dropped_total", "Records of iot.jobs that could not be read for subscribers",
                     value_of(counters.jobs_dropped));
+  telemetry.counter("heptane_device_methods_total", "Calls of devices' methods that devices were sent",
+                    value_of(counters.methods_sent));
+  telemetry.counter("heptane_device_methods_unanswered_total", "Of those, given up without an answer",
+                    value_of(counters.methods_unanswered));
+  telemetry.counter("heptane_device_methods_late_total", "Devices' answers to methods that nobody waited for",
+                    value_of(counters.methods_late));
+  telemetry.counter("heptane_sparkplug_births_total", "Births that were kept", value_of(counters.sparkplug_births));
+  telemetry.counter("heptane_sparkplug_gaps_total", "Messages of edge nodes behind one that is missing",
+                    value_of(counters.sparkplug_gaps));
+  telemetry.counter("heptane_sparkplug_rebirths_total", "How often edge nodes were asked for their births",
+                    value_of(counters.sparkplug_rebirths));
+  telemetry.counter("heptane_sparkplug_metrics_total", "Metrics that became messages of JSON",
+                    value_of(counters.sparkplug_metrics));
+  telemetry.counter("heptane_sparkplug_malformed_total", "Payloads that could not be read",
+                    value_of(counters.sparkplug_malformed));
+  const auto unsaid = [&](const char* reason, const net::Counter& counter) {
+    telemetry.counter("heptane_sparkplug_dropped_total", "Births and metrics that became no messages, by reason",
+                      value_of(counter), {{"reason", reason}});
+  };
+  unsaid("unnamed", counters.sparkplug_unnamed);
+  unsaid("compound", counters.sparkplug_compound);
+  unsaid("refused", counters.sparkplug_refused);
   telemetry.counter("heptane_mqtt_events_dropped_total", "What the stream iot.events was not told of clients",
                     value_of(counters.events_dropped));
   const auto dropped = [&](const char* reason, const net::Counter& counter) {
@@ -324,6 +362,7 @@ class IotModule final : public server::Module {
     std::vector<config::Key> keys = server::listener_keys("mqtt", kMqttPort);
     for (config::Key& key : config::keys_of<MqttOptions>(mqtt_keys())) keys.push_back(std::move(key));
     for (config::Key& key : device_keys()) keys.push_back(std::move(key));
+    for (config::Key& key : config::keys_of<ImageOptions>(image_keys())) keys.push_back(std::move(key));
     for (config::Key& key : config::keys_of<RuleOptions>(rule_keys())) keys.push_back(std::move(key));
     for (config::Key& key : config::keys_of<BridgeOptions>(bridge_keys())) keys.push_back(std::move(key));
     for (config::Key& key : server::listener_keys("series", kSeriesPort)) keys.push_back(std::move(key));
@@ -339,6 +378,8 @@ class IotModule final : public server::Module {
     series_limits_.query_ns = settings.number(kSeriesQuerySeconds) * 1'000'000'000;
     configure_broker(settings);
     configure_rules(settings);
+    settings.land<ImageOptions>(image_keys(), image_options_);
+    if (broker_ != nullptr) load_images();
   }
 
   // Open: CONNECT says who the client is.
@@ -353,7 +394,9 @@ class IotModule final : public server::Module {
     devices::add_credential_routes(
         router, [this](size_t bytes) { return random_bytes_ ? random_bytes_(bytes) : std::string(); });
     devices::add_shadow_routes(router);
-    devices::add_job_routes(router);
+    devices::add_job_routes(router, [this] { return images(); });
+    devices::add_image_route(
+        router, [this] { return images(); }, [this] { return blobs_; });
     devices::add_fleet_routes(router);
     rules::add_rule_routes(router);
   }
@@ -376,7 +419,9 @@ class IotModule final : public server::Module {
     options_.random = random_bytes_;
     options_.report = [](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); };
     load_authority();
+    blobs_ = facts.blobs;
     broker_ = std::make_unique<mqtt::Broker>(options_);
+    load_images();
     broker_->sys().set_kept([this] {
       return mqtt::SysTopics::Kept{machine_.sessions_count(), machine_.references_count(), machine_.retained_count()};
     });
@@ -509,6 +554,13 @@ class IotModule final : public server::Module {
       options_.report("no device is provisioned: " + loaded.error().message);
   }
 
+  const devices::ImageSettings* images() const { return broker_ == nullptr ? nullptr : &images_; }
+  // Links that are not signed any more are good no longer.
+  void load_images() {
+    const Result<void> taken = take_images(image_options_, images_);
+    if (!taken) options_.report("no links to images of jobs: " + taken.error().message);
+  }
+
   // Behind the streams, which rules may read.
   void configure_rules(const config::Settings& settings) {
     RuleOptions wanted;
@@ -603,6 +655,9 @@ class IotModule final : public server::Module {
   series::SeriesMachine series_{series::table_seed()};
   MqttOptions options_;
   RuleOptions rule_options_;
+  ImageOptions image_options_;
+  devices::ImageSettings images_;
+  blobs::BlobStore* blobs_ = nullptr;
   BridgeOptions bridge_options_;
   bool bridges_changed_ = false;
   std::unique_ptr<auth::Rules> rules_;

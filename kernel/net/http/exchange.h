@@ -56,6 +56,10 @@ class HttpExchange {
   // For so long, also between the pieces of a response.
   virtual void pause(int64_t delay_ns, OnWaited then) = 0;
 
+  // For so long, or until the function that it returns is called: on this thread, at any time, also when the exchange is gone.
+  // The answer's deadline begins behind it.
+  virtual std::function<void()> hold(int64_t limit_ns, OnWaited then) = 0;
+
   virtual void respond(HttpResponse response) = 0;
 
   // A response of unknown length, never held whole: start, pieces, end. `then` comes when the client has room for the next

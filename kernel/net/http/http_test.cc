@@ -39,6 +39,12 @@ void send_pieces(HttpExchange& exchange, const std::shared_ptr<int>& left) {
   });
 }
 
+// Those that routes gave away.
+std::vector<std::function<void()>>& wakers() {
+  static std::vector<std::function<void()>> all;
+  return all;
+}
+
 HttpService make_service() {
   HttpService service;
   service.limits.body_bytes = 1000;
@@ -77,6 +83,12 @@ HttpService make_service() {
     exchange.submit({}, [](HttpExchange& answered, const Reply& reply) {
       answered.respond({200, "text/plain", "the shard says " + std::to_string(reply.numbers[0]), {}});
     });
+  });
+  service.router.add(Method::get, "/held/{seconds}", [](HttpExchange& exchange) {
+    const int64_t seconds = std::stoll(std::string(exchange.request().param("seconds")));
+    wakers().push_back(exchange.hold(seconds * kSecondNs, [](HttpExchange& held) {
+      held.respond({200, "text/plain", "held\n", {}});
+    }));
   });
   return service;
 }
@@ -375,6 +387,28 @@ TEST(HttpSession, a_late_answer_after_the_deadline_is_dropped) {
   EXPECT_EQ(client.context.output.substr(0, 12), "HTTP/1.1 504");
   EXPECT_TRUE(client.context.closed);
   client.session.on_reply(1, Reply{}, client.context);
+}
+
+TEST(HttpSession, holds_until_it_is_woken_or_the_time_is_over) {
+  const HttpService service = make_service();
+  const std::string get = "GET /held/100 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  wakers().clear();
+  Client client(service);
+  client.context.send(get);
+  client.context.pass_time(99 * kSecondNs);
+  EXPECT_EQ(client.context.output, "") << "no deadline is over";
+  wakers().front()();
+  EXPECT_EQ(client.context.output, "") << "the answer comes in a call of its own";
+  client.context.pass_time(0);
+  EXPECT_TRUE(client.context.output.ends_with("held\n"));
+  wakers().front()();  // nobody is held any more
+  EXPECT_EQ(client.context.timers(), 0u);
+  client.context.send(get);
+  client.context.pass_time(100 * kSecondNs);
+  EXPECT_EQ(std::exchange(client.context.output, "").substr(9, 3), "200");
+  client.context.send(get);
+  client.session.on_close(net::CloseReason::peer_closed);
+  for (const auto& wake : wakers()) wake();
 }
 
 TEST(HttpSession, deadlines_do_not_run_out_early) {

@@ -18,7 +18,7 @@ constexpr std::array<std::pair<std::string_view, Method>, 7> kMethods{{{"GET", M
                                                                        {"DELETE", Method::del},
                                                                        {"OPTIONS", Method::options}}};
 
-constexpr std::array<std::pair<int, std::string_view>, 32> kReasons{{{100, "Continue"},
+constexpr std::array<std::pair<int, std::string_view>, 33> kReasons{{{100, "Continue"},
                                                                      {101, "Switching Protocols"},
                                                                      {200, "OK"},
                                                                      {201, "Created"},
@@ -46,6 +46,7 @@ constexpr std::array<std::pair<int, std::string_view>, 32> kReasons{{{100, "Cont
                                                                      {431, "Request Header Fields Too Large"},
                                                                      {500, "Internal Server Error"},
                                                                      {501, "Not Implemented"},
+                                                                     {502, "Bad Gateway"},
                                                                      {503, "Service Unavailable"},
                                                                      {504, "Gateway Timeout"},
                                                                      {505, "HTTP Version Not Supported"},

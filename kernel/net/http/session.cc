@@ -242,7 +242,7 @@ void HttpSession::run_handler() {
   if (phase_ != Phase::handling) return;
   HEPTANE_ASSERT(waits_for_answer(), "a handler responds or asks");
   context_->pause_input(true);
-  arm(service_.limits.answer_deadline_ns);
+  arm(held_ns_ + service_.limits.answer_deadline_ns);
 }
 
 // A body in pieces.
@@ -267,7 +267,7 @@ void HttpSession::give_piece(bool last) {
   if (phase_ != Phase::handling) return;
   HEPTANE_ASSERT(waits_for_answer(), "a handler responds or asks");
   context_->pause_input(true);
-  arm(service_.limits.answer_deadline_ns);
+  arm(held_ns_ + service_.limits.answer_deadline_ns);
 }
 
 std::optional<HttpResponse> HttpSession::undo_coding() {
@@ -321,7 +321,26 @@ void HttpSession::pause(int64_t delay_ns, OnWaited then) {
   wait_timer_ = context_->arm(delay_ns);
 }
 
+std::function<void()> HttpSession::hold(int64_t limit_ns, OnWaited then) {
+  pause(limit_ns, std::move(then));
+  held_ns_ = limit_ns;
+  held_ = std::make_shared<HttpSession*>(this);
+  arm(limit_ns + service_.limits.answer_deadline_ns);
+  return [held = std::weak_ptr<HttpSession*>(held_)] {
+    if (const auto session = held.lock()) (*session)->end_hold();
+  };
+}
+
+// What comes then comes in a call of its own.
+void HttpSession::end_hold() {
+  held_.reset();
+  context_->cancel(*wait_timer_);
+  wait_timer_ = context_->arm(0);
+}
+
 void HttpSession::end_wait() {
+  held_.reset();
+  held_ns_ = 0;
   if (subscription_ != 0) context_->unsubscribe(subscription_);
   subscription_ = 0;
   if (wait_timer_) context_->cancel(*wait_timer_);
@@ -564,6 +583,7 @@ void HttpSession::disarm() {
 void HttpSession::on_close(net::CloseReason reason) {
   if (phase_ == Phase::upgraded) upgraded_->on_close(reason);
   phase_ = Phase::closed;
+  held_.reset();
   on_reply_ = nullptr;
   on_records_ = nullptr;
   on_waited_ = nullptr;

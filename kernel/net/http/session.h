@@ -77,6 +77,7 @@ class HttpSession final : public net::Session, private HttpExchange {
   void receive(OnPiece then) override;
   void wait(PartitionId partition, Offset from, int64_t limit_ns, OnWaited then) override;
   void pause(int64_t delay_ns, OnWaited then) override;
+  std::function<void()> hold(int64_t limit_ns, OnWaited then) override;
   void respond(HttpResponse response) override;
   void start(HttpResponse head) override;
   void send_piece(std::string piece, OnWaited then) override;
@@ -84,6 +85,7 @@ class HttpSession final : public net::Session, private HttpExchange {
   void break_off(std::string_view why) override;
   void upgrade(std::unique_ptr<WebSocketHandler> handler, const WebSocketOptions& options) override;
   void end_wait();
+  void end_hold();
   bool asking() const { return phase_ == Phase::handling || phase_ == Phase::streaming; }
 
   bool begin(Bytes input, size_t& consumed);
@@ -132,6 +134,8 @@ class HttpSession final : public net::Session, private HttpExchange {
   std::unique_ptr<net::Session> upgraded_;
   net::SubscriptionId subscription_ = 0;
   std::optional<net::SessionTimerId> wait_timer_;
+  std::shared_ptr<HttpSession*> held_;  // for who ends the wait; null: nobody may
+  int64_t held_ns_ = 0;                 // at most
   RequestId last_request_ = 0;
   std::optional<net::SessionTimerId> timer_;
   Phase phase_ = Phase::idle;

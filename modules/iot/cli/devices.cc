@@ -47,6 +47,10 @@ struct DevicesArguments {
   std::vector<std::string> removed;
   std::string file;
   std::string shadow;
+  std::string method;
+  std::string payload;
+  int timeout_s = 30;
+  int connect_timeout_s = 0;
 };
 using Run = int (*)(const DevicesArguments&);
 
@@ -124,6 +128,33 @@ int remove(const DevicesArguments& arguments) { return call(arguments, "DELETE",
 int shadow(const DevicesArguments& arguments) {
   const std::string name = arguments.shadow.empty() ? "" : "?name=" + HttpClient::escaped(arguments.shadow);
   return call(arguments, "GET", path_of(arguments) + "/shadow" + name);
+}
+
+constexpr int kSecondsMax = 300;        // as the server takes them
+constexpr int kAnswerSeconds = 30;      // that it has besides
+constexpr int64_t kFirstFailure = 400;  // of what devices say, as HTTP has it
+
+// What is no JSON the server says.
+std::string call_body(const DevicesArguments& arguments) {
+  std::string body = "{";
+  if (!arguments.payload.empty()) body += "\"payload\":" + arguments.payload + ",";
+  body += "\"timeout_seconds\":" + std::to_string(arguments.timeout_s);
+  return body + ",\"connect_timeout_seconds\":" + std::to_string(arguments.connect_timeout_s) + "}";
+}
+
+int call_method(const DevicesArguments& arguments) {
+  HttpClient client(arguments.server);
+  cli::HttpRequestOptions options;
+  options.body = call_body(arguments);
+  options.timeout_seconds = arguments.timeout_s + arguments.connect_timeout_s + kAnswerSeconds;
+  Result<std::string> answer =
+      client.call("POST", path_of(arguments) + "/methods/" + HttpClient::escaped(arguments.method), options);
+  if (!answer) return failed(answer.error());
+  std::cout << *answer << (answer->ends_with('\n') ? "" : "\n");
+  const auto document = http::JsonDocument::parse(std::move(*answer));
+  if (!document) return failed(document.error());
+  const auto status = (*document)->root().find("status");
+  return status && status->integer().value_or(kFirstFailure) < kFirstFailure ? cli::kOk : cli::kFailed;
 }
 
 int list_fleets(const DevicesArguments& arguments) { return call(arguments, "GET", kFleets); }
@@ -312,6 +343,16 @@ void add_devices(CLI::App& app, cli::Context& context) {
   named("show", "One device.", show);
   named("shadow", "A device's shadow.", shadow)
       ->add_option("--name", arguments->shadow, "Of a named shadow; absent: the classic one");
+  CLI::App* called =
+      named("call", "Call a method of a connected device; exit code 1 where it says 400 or more.", call_method);
+  called->add_option("METHOD", arguments->method, "The method")->required();
+  called->add_option("--payload", arguments->payload, "What it is given: JSON; absent: null");
+  called->add_option("--timeout", arguments->timeout_s, "Seconds until it must have answered")
+      ->check(CLI::Range(1, kSecondsMax))
+      ->capture_default_str();
+  called->add_option("--connect-timeout", arguments->connect_timeout_s, "Seconds to wait for it to be connected")
+      ->check(CLI::Range(0, kSecondsMax))
+      ->capture_default_str();
   named("delete", "Take a device out of the registry.", remove);
   CLI::App* created = named("create", "Register a device.", create);
   CLI::App* updated = named("update", "Change a device; what is not said stays.", update);

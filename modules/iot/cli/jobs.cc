@@ -12,6 +12,7 @@
 #include "kernel/cli/server_commands.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
+#include "modules/iot/domain/devices/image_link.h"
 
 namespace heptane::iot {
 
@@ -36,6 +37,7 @@ struct JobsArguments {
   std::string document;  // JSON, or @FILE
   std::string url;
   std::string blob;
+  int64_t link_minutes = 0;
   std::vector<std::string> things;
   std::vector<std::string> groups;
   int64_t per_minute = 0;
@@ -162,7 +164,11 @@ void write_list(JsonWriter& out, std::string_view name, const std::vector<std::s
 
 void write_plan(JsonWriter& out, const JobsArguments& arguments) {
   if (!arguments.url.empty()) out.key("image").begin_object().key("url").text(arguments.url).end_object();
-  if (!arguments.blob.empty()) out.key("image").begin_object().key("blob").text(arguments.blob).end_object();
+  if (!arguments.blob.empty()) {
+    out.key("image").begin_object().key("blob").text(arguments.blob);
+    if (arguments.link_minutes > 0) out.key("link_minutes").number(arguments.link_minutes);
+    out.end_object();
+  }
   write_list(out, "things", arguments.things);
   write_list(out, "groups", arguments.groups);
   out.key("rollout").begin_object();
@@ -205,6 +211,11 @@ void add_create_options(CLI::App& command, JobsArguments& arguments) {
   command.add_option("--document", arguments.document, "What devices get: a JSON object, or @FILE");
   CLI::Option* url = command.add_option("--image-url", arguments.url, "An image: becomes the document's `image`");
   command.add_option("--image-blob", arguments.blob, "A stored blob as the image, by its SHA-256")->excludes(url);
+  command
+      .add_option("--image-link-minutes", arguments.link_minutes,
+                  "The document has a link to the blob that is good for so long")
+      ->excludes(url)
+      ->check(CLI::Range(int64_t{1}, devices::kLinkMinutesMax));
   command.add_option("--thing", arguments.things, "Devices that get it");
   command.add_option("--group", arguments.groups, "Groups whose devices get it, as they are now");
   command.add_option("--description", arguments.description, "For people");

@@ -46,6 +46,7 @@ class Asked final : public http::HttpExchange {
   void receive(OnPiece) override { std::abort(); }
   void wait(PartitionId, Offset, int64_t, OnWaited) override { std::abort(); }
   void pause(int64_t, OnWaited) override { std::abort(); }
+  std::function<void()> hold(int64_t, OnWaited) override { std::abort(); }
   void respond(http::HttpResponse response) override { answer = std::move(response); }
   void start(http::HttpResponse) override { std::abort(); }
   void send_piece(std::string, OnWaited) override { std::abort(); }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "kernel/net/http/json.h"
+#include "modules/iot/domain/devices/image_link.h"
 #include "modules/iot/domain/devices/job.h"
 #include "modules/iot/gateway/devices/job_json.h"
 #include "modules/iot/machine/jobs/job_api.h"
@@ -153,6 +154,41 @@ TEST(JobPlan, OfJson) {
   const std::string large =
       R"({"id":"j","document":{"x":")" + std::string(kDocumentBytesMax, 'x') + R"("},"things":["a"]})";
   EXPECT_NE(why_not(large), "");
+}
+
+TEST(JobPlan, ImagesGoByTheServersRules) {
+  const std::string digest(64, 'a');
+  const std::string blob = R"({"id":"j","image":{"blob":")" + digest + R"(","link_minutes":5},"things":["a"]})";
+  EXPECT_NE(why_not(blob), "") << "there is no key";
+  std::string asked;
+  ImageRules rules;
+  rules.link = [&](const std::string& of, int64_t minutes) {
+    asked = of + ' ' + std::to_string(minutes);
+    return Result<std::string>("https://hub/link");
+  };
+  rules.check_url = [](std::string_view url) {
+    return url == "https://good/x" ? Result<void>() : Result<void>(Error{Errc::invalid_argument, "not this one", 0});
+  };
+  const auto plan = job_plan_of_json(blob, rules);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(asked, digest + " 5");
+  EXPECT_EQ(plan->blob, digest);
+  EXPECT_EQ(plan->document, R"({"image":{"blob":")" + digest + R"(","path":"/api/v1/blobs/)" + digest +
+                                R"(","url":"https://hub/link"}})");
+  EXPECT_TRUE(job_plan_of_json(R"({"id":"j","image":{"url":"https://good/x"},"things":["a"]})", rules).ok());
+  const auto other = job_plan_of_json(R"({"id":"j","image":{"url":"https://bad/x"},"things":["a"]})", rules);
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().message, "not this one");
+  EXPECT_NE(why_not(R"({"id":"j","image":{"url":"https://h","link_minutes":5},"things":["a"]})"), "");
+  EXPECT_NE(why_not(R"({"id":"j","image":{"blob":")" + digest + R"(","link_minutes":10081},"things":["a"]})"), "");
+}
+
+TEST(ImageLink, SaysWhatIsSigned) {
+  EXPECT_EQ(image_link("abc", 17, "f0"), "/api/v1/device-images/abc?expires=17&signature=f0");
+  EXPECT_EQ(image_link_text("abc", 17), "heptane device image\nabc\n17");
+  EXPECT_EQ(link_expiry("17"), 17);
+  for (const char* wrong : {"", "0", "-1", "017", "17 ", "1e3", "x", "9999999999999"})
+    EXPECT_FALSE(link_expiry(wrong)) << wrong;
 }
 
 TEST(JobPlan, PaceIsTheRate) {

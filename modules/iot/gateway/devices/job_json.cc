@@ -6,6 +6,7 @@
 
 #include "kernel/base/result.h"
 #include "kernel/net/http/json.h"
+#include "modules/iot/domain/devices/image_link.h"
 #include "modules/iot/domain/devices/json_object.h"
 #include "modules/iot/domain/devices/thing.h"
 
@@ -204,23 +205,38 @@ Result<void> read_abort(const std::optional<JsonValue>& value, JobPlan& plan) {
   return fields.finish();
 }
 
-// What the document gets as its member `image`.
-Result<std::string> read_image(const JsonValue& value, JobPlan& plan) {
-  JsonFields fields(value, "image");
-  const std::string url(fields.text_or("url", ""));
-  plan.blob = fields.text_or("blob", "");
-  HEPTANE_TRY(fields.finish());
-  if (url.empty() == plan.blob.empty()) return Error{Errc::invalid_argument, "image has either url or blob"};
+Result<std::string> blob_image(const std::string& blob, int64_t link_minutes, const ImageRules& rules) {
   JsonObject image;
-  if (!plan.blob.empty()) return image.text("blob", plan.blob).text("path", "/api/v1/blobs/" + plan.blob).end();
+  image.text("blob", blob).text("path", "/api/v1/blobs/" + blob);
+  if (link_minutes == 0) return image.end();
+  if (!rules.link) return Error{Errc::invalid_argument, "image.link_minutes: the server has no devices.image_link_key"};
+  const Result<std::string> link = rules.link(blob, link_minutes);
+  if (!link) return link.error();
+  return image.text("url", *link).end();
+}
+
+Result<std::string> url_image(const std::string& url, const ImageRules& rules) {
   const bool web = url.starts_with("https://") || url.starts_with("http://");
   if (!web || url.size() > kUrlBytesMax)
     return Error{Errc::invalid_argument, "image.url begins with https:// or http:// and has at most 2,048 bytes"};
-  return image.text("url", url).end();
+  if (rules.check_url) HEPTANE_TRY(rules.check_url(url));
+  return JsonObject().text("url", url).end();
+}
+
+// What the document gets as its member `image`.
+Result<std::string> read_image(const JsonValue& value, const ImageRules& rules, JobPlan& plan) {
+  JsonFields fields(value, "image");
+  const std::string url(fields.text_or("url", ""));
+  plan.blob = fields.text_or("blob", "");
+  const int64_t link_minutes = fields.integer_or("link_minutes", 0, 1, kLinkMinutesMax);
+  HEPTANE_TRY(fields.finish());
+  if (url.empty() == plan.blob.empty()) return Error{Errc::invalid_argument, "image has either url or blob"};
+  if (plan.blob.empty() && link_minutes != 0) return Error{Errc::invalid_argument, "image.link_minutes is of a blob"};
+  return plan.blob.empty() ? url_image(url, rules) : blob_image(plan.blob, link_minutes, rules);
 }
 
 Result<void> read_document(const std::optional<JsonValue>& document, const std::optional<JsonValue>& image,
-                           JobPlan& plan) {
+                           const ImageRules& rules, JobPlan& plan) {
   if (document && document->type() != JsonType::object)
     return Error{Errc::invalid_argument, "document must be an object"};
   if (!document && !image) return Error{Errc::invalid_argument, "a job needs a document or an image"};
@@ -228,7 +244,7 @@ Result<void> read_document(const std::optional<JsonValue>& document, const std::
   if (!image) return {};
   if (document && document->find("image"))
     return Error{Errc::invalid_argument, "the document has an image: image would be another"};
-  const Result<std::string> text = read_image(*image, plan);
+  const Result<std::string> text = read_image(*image, rules, plan);
   if (!text) return text.error();
   plan.document.pop_back();
   plan.document += (document && document->size() > 0 ? ",\"image\":" : "\"image\":") + *text + "}";
@@ -257,7 +273,7 @@ JobRequest refused_job_request(const JobTopic& topic, std::string_view payload, 
   return request;
 }
 
-Result<JobPlan> job_plan_of_json(std::string text) {
+Result<JobPlan> job_plan_of_json(std::string text, const ImageRules& rules) {
   auto document = JsonDocument::parse(std::move(text));
   if (!document) return document.error();
   JsonFields fields((*document)->root(), "");
@@ -275,7 +291,7 @@ Result<JobPlan> job_plan_of_json(std::string text) {
   HEPTANE_TRY(fields.finish());
   HEPTANE_TRY(read_rollout(rollout, plan));
   HEPTANE_TRY(read_abort(abort, plan));
-  HEPTANE_TRY(read_document(said, image, plan));
+  HEPTANE_TRY(read_document(said, image, rules, plan));
   std::string wrong = wrong_plan(plan);
   if (!wrong.empty()) return Error{Errc::invalid_argument, std::move(wrong)};
   return plan;

@@ -2,6 +2,7 @@
 // read that is longer than kJobRequestBytesMax. Pure; any thread.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -16,7 +17,13 @@ JobRequest read_job_request(const JobTopic& topic, std::string_view payload);
 // One that has this fault whatever it says.
 JobRequest refused_job_request(const JobTopic& topic, std::string_view payload, JobFault fault);
 
-// An operator's job. invalid_argument: what is wrong with it, for a person.
-Result<JobPlan> job_plan_of_json(std::string text);
+// What the server makes of images; what is absent is not asked.
+struct ImageRules {
+  std::function<Result<void>(std::string_view url)> check_url{};
+  // The link to a blob for so many minutes; absent: there are none.
+  std::function<Result<std::string>(const std::string& digest, int64_t minutes)> link{};
+};
+// An operator's job. invalid_argument, or what a rule says: what is wrong with it, for a person.
+Result<JobPlan> job_plan_of_json(std::string text, const ImageRules& rules = {});
 
 }  // namespace heptane::iot::devices

@@ -3,12 +3,13 @@
 #pragma once
 
 #include "kernel/net/http/router.h"
+#include "modules/iot/gateway/http/image_route.h"
 
 namespace heptane::iot::devices {
 
 void add_device_routes(http::HttpRouter& router);
 void add_shadow_routes(http::HttpRouter& router);
-void add_job_routes(http::HttpRouter& router);
+void add_job_routes(http::HttpRouter& router, const GetImages& images);
 void add_fleet_routes(http::HttpRouter& router);
 
 }  // namespace heptane::iot::devices

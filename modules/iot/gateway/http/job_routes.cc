@@ -6,6 +6,7 @@
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
 #include "kernel/streams/api.h"
+#include "modules/iot/domain/devices/image_link.h"
 #include "modules/iot/domain/devices/thing.h"
 #include "modules/iot/gateway/devices/job_json.h"
 #include "modules/iot/gateway/http/device_routes.h"
@@ -51,8 +52,35 @@ void change(HttpExchange& exchange, Submission submission, std::string id, int s
   });
 }
 
-void create(HttpExchange& exchange) {
-  const Result<JobPlan> plan = job_plan_of_json(std::move(exchange.request().body));
+// A literal address that is not public is a device's own network, or the server's: it is listed, or refused.
+Result<void> check_url(const ImageSettings& settings, std::string_view url) {
+  if (settings.any_host) return {};
+  const Result<rules::HttpTarget> target = rules::parse_http_url(url);
+  if (!target) return Error{target.error().code, "image.url: " + target.error().message, 0};
+  if (settings.allowed.allows(*target)) return {};
+  return admin::invalid("image.url: " + target->host + " is not on devices.image_allow");
+}
+
+// Whoever gives devices a blob by a link may read it himself.
+Result<std::string> link_to(HttpExchange& exchange, const ImageSettings& settings, const std::string& digest,
+                            int64_t minutes) {
+  if (!blobs::parse_digest(digest)) return admin::invalid("image.blob is a SHA-256 of 64 digits 0-9 a-f");
+  if (!exchange.allowed("blobs", digest, Verb::read))
+    return Error{Errc::unauthorised, "a link to a blob needs the right to read it", 0};
+  constexpr int64_t kSecondsPerMinute = 60;
+  const int64_t expires_s = exchange.context().utc_ns() / (kNsPerMs * kMsPerSecond) + minutes * kSecondsPerMinute;
+  return settings.link_base + image_link(digest, expires_s, sign_link(settings, digest, expires_s));
+}
+
+void create(HttpExchange& exchange, const GetImages& images) {
+  ImageRules rules;
+  const ImageSettings* settings = images();
+  if (settings != nullptr) rules.check_url = [settings](std::string_view url) { return check_url(*settings, url); };
+  if (settings != nullptr && !settings->link_key.empty())
+    rules.link = [&exchange, settings](const std::string& digest, int64_t minutes) {
+      return link_to(exchange, *settings, digest, minutes);
+    };
+  const Result<JobPlan> plan = job_plan_of_json(std::move(exchange.request().body), rules);
   if (!plan) return exchange.respond(error_response(plan.error()));
   change(exchange, command(kCreateJob, encode(*plan)), plan->id, 201);
 }
@@ -251,7 +279,8 @@ const std::string& new_job_schema() {
       R"({"type":"object","required":["id"],"additionalProperties":false,"properties":{)"
       R"("id":{"type":"string","pattern":"^[a-zA-Z0-9_-]{1,64}$"},"description":{"type":"string","maxLength":1024},)"
       R"("document":{"type":"object"},"image":{"type":"object","additionalProperties":false,"properties":{)"
-      R"("url":{"type":"string","maxLength":2048},"blob":{"type":"string","pattern":"^[0-9a-f]{64}$"}}},"things":)" +
+      R"("url":{"type":"string","maxLength":2048},"blob":{"type":"string","pattern":"^[0-9a-f]{64}$"},)"
+      R"("link_minutes":{"type":"integer","minimum":1,"maximum":10080}}},"things":)" +
       std::string(kThings) + R"(,"groups":)" + std::string(kGroups) + R"(,"rollout":)" + std::string(kRollout) +
       R"(,"abort":)" + std::string(kAbort) +
       R"(,"in_progress_timeout_minutes":{"type":"integer","minimum":1,"maximum":10080}}})";
@@ -284,7 +313,9 @@ http::Needs needs(Verb verb) { return {"admin", "devices", verb, false, false}; 
 http::RouteDoc create_doc() {
   return {"Have many devices do something",
           "The document goes to every device of `things` and `groups` as they are now; `image` becomes its member of "
-          "that name: a URL, or a stored blob, which stays as long as the job. `rollout.per_minute` and "
+          "that name: a URL, or a stored blob, which stays as long as the job; with `link_minutes` the document has a "
+          "`url` "
+          "that is good for so long. `rollout.per_minute` and "
           "`rollout.stages_percent` stagger it: a stage begins when `advance_percent` of the devices that have the job "
           "are at their end. `abort` cancels the job when that share of those that are at their end failed, timed out "
           "or rejected it. `jobs.create` in the audit trail.",
@@ -320,7 +351,7 @@ http::RouteDoc remove_doc() {
 
 }  // namespace
 
-void add_job_routes(http::HttpRouter& router) {
+void add_job_routes(http::HttpRouter& router, const GetImages& images) {
   using http::Method;
   router.add(Method::get, "/api/v1/jobs", list,
              {.needs = needs(Verb::read),
@@ -331,7 +362,8 @@ void add_job_routes(http::HttpRouter& router) {
                        {"status", "in this status"}},
                       {},
                       {{200, "as of what is synced", {{jobs_schema()}}}}}});
-  router.add(Method::post, "/api/v1/jobs", create, {.needs = needs(Verb::write), .doc = create_doc()});
+  router.add(Method::post, "/api/v1/jobs", [images](HttpExchange& exchange) { create(exchange, images); },
+             {.needs = needs(Verb::write), .doc = create_doc()});
   router.add(Method::get, "/api/v1/jobs/{job}", show,
              {.needs = needs(Verb::read),
               .doc = {"One job",

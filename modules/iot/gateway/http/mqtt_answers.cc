@@ -32,6 +32,7 @@ void add_routes(http::HttpRouter& router, GetBroker broker) {
   add_subscription_route(router, broker);
   add_retained_routes(router, broker);
   add_trace_route(router, broker);
+  add_method_route(router, broker);
 }
 
 }  // namespace heptane::iot::mqtt_http

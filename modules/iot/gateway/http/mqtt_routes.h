@@ -22,5 +22,6 @@ void add_group_route(http::HttpRouter& router, const GetBroker& broker);
 void add_subscription_route(http::HttpRouter& router, const GetBroker& broker);
 void add_retained_routes(http::HttpRouter& router, const GetBroker& broker);
 void add_trace_route(http::HttpRouter& router, const GetBroker& broker);
+void add_method_route(http::HttpRouter& router, const GetBroker& broker);
 
 }  // namespace heptane::iot::mqtt_http

@@ -519,6 +519,7 @@ void Broker::deliver_will(const Buffer& bytes, const MessageView& message, uint6
   made->received_ns = context_ == nullptr ? 0 : context_->monotonic_ns();
   made->sequence = sequence;
   deliver(made);
+  if (context_ != nullptr) sparkplug_.passed(message, {}, context_->utc_ns(), made->received_ns);
 }
 
 void Broker::tell(const Waiting& waiting, Reason reason) {

@@ -37,6 +37,7 @@
 #include "modules/iot/gateway/mqtt/job_service.h"
 #include "modules/iot/gateway/mqtt/keep_alive.h"
 #include "modules/iot/gateway/mqtt/keeper.h"
+#include "modules/iot/gateway/mqtt/method_calls.h"
 #include "modules/iot/gateway/mqtt/options.h"
 #include "modules/iot/gateway/mqtt/presence.h"
 #include "modules/iot/gateway/mqtt/proofs.h"
@@ -45,6 +46,7 @@
 #include "modules/iot/gateway/mqtt/rights.h"
 #include "modules/iot/gateway/mqtt/shadow_service.h"
 #include "modules/iot/gateway/mqtt/shared_group.h"
+#include "modules/iot/gateway/mqtt/sparkplug_watch.h"
 #include "modules/iot/gateway/mqtt/stored_reads.h"
 #include "modules/iot/gateway/mqtt/sys_topics.h"
 #include "modules/iot/gateway/mqtt/telling.h"
@@ -129,6 +131,10 @@ class Subscriber {
   virtual bool is_still_allowed() = 0;
   // The number of the connection of the thing that is called as the client is (thing_presence.h); 0: it is none.
   virtual uint64_t thing_connection() const = 0;
+  // A filter of its own, of no group, matches the topic.
+  virtual bool hears(std::string_view topic) const = 0;
+  // Gives it this message, which is nobody else's and not logged, where it hears it. False: it does not, or has left.
+  virtual bool ask(const MessageView& message) = 0;
   // There is more in its queue.
   virtual void wake_kept() = 0;
   // What it waits for may have been read.
@@ -193,6 +199,10 @@ class Broker {
   ProvisioningDesk& desk() { return desk_; }
   ShadowService& shadows() { return shadows_; }
   JobService& jobs() { return jobs_; }
+  MethodCalls& methods() { return methods_; }
+  SparkplugWatch& sparkplug() { return sparkplug_; }
+  // Topics where clients publish no messages: the server's own, and those of services.
+  bool reserves(std::string_view topic) const;
   SysTopics& sys() { return sys_; }
 
   // Subscriptions. True: it is a new one.
@@ -328,6 +338,8 @@ class Broker {
   ProvisioningDesk desk_{options_};
   ShadowService shadows_{*this};
   JobService jobs_{*this};
+  MethodCalls methods_{*this};
+  SparkplugWatch sparkplug_{*this, options_};
   SysTopics sys_{*this};
   Keeper keeper_{*this};
   Declared declared_{options_.report};

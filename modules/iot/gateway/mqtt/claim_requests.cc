@@ -179,15 +179,8 @@ void MqttSession::answer_claim(const ClaimRequest& request, const std::string& p
   message.qos = 1;
   message.topic = topic;
   message.payload = payload;
-  Delivery delivery;
-  bool wanted = false;
-  for (const auto& [filter, subscription] : subscriptions_) {
-    if (!matches(filter, topic)) continue;
-    wanted = true;
-    delivery.qos = std::max(delivery.qos, std::min<uint8_t>(1, subscription.qos));
-    if (subscription.id != 0) delivery.subscription_ids.push_back(subscription.id);
-  }
-  if (wanted) outbox_.push(Broker::make_message(message, {0, 0, {}, context_->monotonic_ns()}), delivery);
+  if (const auto delivery = own_delivery(topic))
+    outbox_.push(Broker::make_message(message, {0, 0, {}, context_->monotonic_ns()}), *delivery);
   if (request.ticket != 0) inbox_.complete(request.ticket, Reason::success);
   touched();
 }

@@ -196,7 +196,7 @@ void MqttSession::take_proof(bool ran) {
 
 Fault MqttSession::check_will(const Will& will) {
   if (!within_limits(will.topic)) return {Reason::topic_name_invalid, "the will's topic is too long"};
-  const bool reserved = is_reserved(will.topic);
+  const bool reserved = broker_.reserves(will.topic);
   if (reserved || !may(auth::Verb::write, will.topic)) {
     tell_denied(ToldKind::denied_will, will.topic, reserved);
     return {Reason::not_authorised, "the will's topic is not this client's to publish to"};

@@ -42,10 +42,14 @@ struct MqttOptions {
   int64_t claims_per_minute = 60;                                   // requests of one claim
   std::shared_ptr<const crypto::CertificateAuthority> authority{};  // null: there is none, or it could not be read
   std::function<std::string(size_t)> random{};                      // so many bytes of chance
-  std::vector<std::string> streams{};                               // over topic filters, as the configuration has them
-  std::function<void(const std::string&)> report{};                 // what of the configuration the machine refuses
-  auth::Authenticator* authenticator = nullptr;                     // null: authentication is off, everybody is `local`
-  auth::Rules* rules = nullptr;                                     // with it: without them nobody may anything
+  // Sparkplug B.
+  bool sparkplug = false;                            // births are kept, deaths say when they are
+  bool sparkplug_metrics = false;                    // metrics become messages of JSON
+  int64_t sparkplug_rebirth_s = 30;                  // so often a node is asked for its births at most; 0: it is not
+  std::vector<std::string> streams{};                // over topic filters, as the configuration has them
+  std::function<void(const std::string&)> report{};  // what of the configuration the machine refuses
+  auth::Authenticator* authenticator = nullptr;      // null: authentication is off, everybody is `local`
+  auth::Rules* rules = nullptr;                      // with it: without them nobody may anything
 };
 
 inline QueueFull queue_full_of(const MqttOptions& options) {
@@ -76,10 +80,21 @@ struct MqttCounters {
   net::Counter packets_out;
   net::Counter bytes_in;
   net::Counter bytes_out;
-  net::Counter presence_dropped;  // entries and commands that `iot.presence` did not get
-  net::Counter events_dropped;    // likewise of what the gateway tells in `iot.events`
-  net::Counter things_dropped;    // beginnings and ends of connections that the registry was not told
-  net::Counter jobs_dropped;      // records of `iot.jobs` that could not be read for subscribers
+  net::Counter presence_dropped;     // entries and commands that `iot.presence` did not get
+  net::Counter events_dropped;       // likewise of what the gateway tells in `iot.events`
+  net::Counter things_dropped;       // beginnings and ends of connections that the registry was not told
+  net::Counter jobs_dropped;         // records of `iot.jobs` that could not be read for subscribers
+  net::Counter methods_sent;         // calls of things' methods
+  net::Counter methods_unanswered;   // of those that were sent, given up
+  net::Counter methods_late;         // answers that nobody waited for
+  net::Counter sparkplug_births;     // kept
+  net::Counter sparkplug_rebirths;   // nodes that were asked for their births
+  net::Counter sparkplug_gaps;       // messages of nodes behind one that is missing
+  net::Counter sparkplug_metrics;    // told as JSON
+  net::Counter sparkplug_unnamed;    // metrics by aliases that nobody knows
+  net::Counter sparkplug_compound;   // metrics that are no scalars
+  net::Counter sparkplug_refused;    // births and metrics that found no room
+  net::Counter sparkplug_malformed;  // payloads that cannot be read
 };
 
 }  // namespace heptane::iot::mqtt

@@ -1,5 +1,6 @@
 // What a client publishes, and the acknowledgements both ways.
 
+#include "modules/iot/domain/devices/method.h"
 #include "modules/iot/domain/devices/shadow.h"
 #include "modules/iot/gateway/mqtt/session.h"
 
@@ -11,12 +12,17 @@ constexpr size_t kAckBytes = 8;
 
 }  // namespace
 
-bool is_reserved(std::string_view topic) { return is_servers(topic) || devices::is_service_topic(topic); }
+bool is_service(std::string_view topic) { return devices::is_service_topic(topic) || devices::is_method_topic(topic); }
+
+bool Broker::reserves(std::string_view topic) const {
+  return is_servers(topic) || is_service(topic) || sparkplug_.owns(topic);
+}
 
 // Not noted.
 bool MqttSession::has_right(auth::Verb verb, std::string_view topic) const {
   if (is_claim()) return claim_may(verb, topic);
-  if (broker_.options().authenticator == nullptr || own_ || is_own_thing(topic)) return true;
+  if (broker_.options().authenticator == nullptr || own_) return true;
+  if (is_own_thing(topic) || is_own_method(verb, topic)) return true;
   return rights_ && rights_->rights->may(verb, topic);
 }
 
@@ -29,7 +35,7 @@ bool MqttSession::may(auth::Verb verb, std::string_view topic) {
 }
 
 bool MqttSession::may_publish(std::string_view topic) {
-  const bool reserved = is_reserved(topic) && !(own_ && topic.starts_with(kOwnClients));
+  const bool reserved = broker_.reserves(topic) && !(own_ && topic.starts_with(kOwnClients));
   if (!reserved && may(auth::Verb::write, topic)) return true;
   tell_denied(ToldKind::denied_publish, topic, reserved);
   return false;
@@ -76,14 +82,20 @@ void MqttSession::take_publish(const Frame& frame) {
 
 // QoS 0: whatever becomes of it, nobody is told.
 void MqttSession::publish_once(const Publish& packet, const MessageView& message) {
-  if (devices::is_service_topic(message.topic)) {
+  if (is_service(message.topic)) {
     if (use_service(message, 0) != Reason::success) broker_.counters().refused.add();
     return;
   }
   const Broker::Publisher publisher{context_->id(), 0, identity_.principal, heard_ns_};
   if (!may_publish(message.topic)) return broker_.counters().refused.add();
-  if (!packet.retain) return broker_.publish_once(message, publisher);
-  if (!broker_.publish_logged(message, publisher)) broker_.counters().refused.add();
+  if (packet.retain && !broker_.publish_logged(message, publisher)) return broker_.counters().refused.add();
+  if (!packet.retain) broker_.publish_once(message, publisher);
+  passed(message);
+}
+
+void MqttSession::passed(const MessageView& message) {
+  if (!broker_.options().sparkplug) return;
+  broker_.sparkplug().passed(message, identity_.principal, context_->utc_ns(), context_->monotonic_ns());
 }
 
 Fault MqttSession::check_open() const {
@@ -103,12 +115,14 @@ void MqttSession::publish_with_answer(const Publish& packet, MessageView& messag
   const Broker::Publisher publisher{context_->id(), ticket, identity_.principal, heard_ns_};
   if (arrival == Inbox::Arrival::again)
     inbox_.complete(ticket, Reason::success);
-  else if (devices::is_service_topic(message.topic))
+  else if (is_service(message.topic))
     refuse_service(ticket, use_service(message, ticket));
   else if (!may_publish(message.topic))
     inbox_.complete(ticket, Reason::not_authorised);
   else if (!broker_.publish_logged(message, publisher))
     inbox_.complete(ticket, Reason::quota_exceeded);
+  else
+    passed(message);
   write_acks();
 }
 

@@ -327,6 +327,7 @@ void MqttSession::leave(bool with_will) {
   const bool has_will = with_will && !stopping_ && in_force();  // what was promised to one whose rights are gone is not
   for (const auto& [filter, subscription] : subscriptions_) broker_.unsubscribe(filter, *this);
   subscriptions_.clear();
+  if (listens_) broker_.methods().left(thing(), context_->id());
   broker_.leave(*this);
   if (device_) broker_.devices().remove(identity_.name, context_->id());
   claim_request_.reset();
@@ -342,16 +343,6 @@ void MqttSession::leave(bool with_will) {
   if (!with_will) return;
   for (const auto& [delivery, message] : shared) broker_.give_back(delivery, message);
   broker_.groups().pump();
-  if (!has_will || !will_ || kept_ || will_place_ || !connected_) return;
-  MessageView message;
-  message.qos = will_->qos;
-  message.retain = will_->retain;
-  message.expiry_s = will_->expiry_s;
-  message.topic = will_->topic;
-  message.client = client_id_;
-  message.properties = will_->properties;
-  message.payload = will_->payload;
-  broker_.publish_will(message, {0, 0, identity_.principal, context_->monotonic_ns()});
 }
 
 // The server stops: what was chosen for it and never left is another's after the next start, and what it settled is in the log.
@@ -374,14 +365,33 @@ void MqttSession::leave_kept(bool with_will) {
   broker_.keeper().close(close);
 }
 
-// The same of one that is there for its will alone.
+// The same of one that is there for its will alone. One with a time in it is published first: a crash in between publishes the
+// machine's, too.
 void MqttSession::leave_will(bool with_will) {
   if (stopping_) return broker_.keeper().stop();
+  const bool due = with_will && will_ != nullptr;
   CloseSession close;
   close.session = will_place_->session;
   close.epoch = will_place_->epoch;
-  close.with_will = with_will && will_ != nullptr;
+  close.with_will = due && !publish_stamped_will();
   broker_.keeper().close(close);
+}
+
+// False: it is published as it is.
+bool MqttSession::publish_stamped_will() {
+  const auto stamped = broker_.sparkplug().stamped(will_->topic, will_->payload, context_->utc_ns());
+  if (!stamped) return false;
+  MessageView message;
+  message.qos = will_->qos;
+  message.retain = will_->retain;
+  message.expiry_s = will_->expiry_s;
+  message.topic = will_->topic;
+  message.client = client_id_;
+  message.properties = will_->properties;
+  message.payload = *stamped;
+  broker_.publish_will(message, {0, 0, identity_.principal, context_->monotonic_ns()});
+  passed(message);
+  return true;
 }
 
 void MqttSession::kept_answer(Keeper::Kind kind, const Reply& reply) {

@@ -162,6 +162,8 @@ class MqttSession final : public net::Session, public Subscriber {
   void kept_answer(Keeper::Kind kind, const Reply& reply) override;
   void settled(const Settled& settled) override;
   Durable durable() const override;
+  bool hears(std::string_view topic) const override;
+  bool ask(const MessageView& message) override;
   void wake_kept() override;
   void pump_kept() override;
   ClientFacts facts() const override;
@@ -227,6 +229,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void take_publish(const Frame& frame);
   void publish_once(const Publish& packet, const MessageView& message);
   void publish_with_answer(const Publish& packet, MessageView& message);
+  void passed(const MessageView& message);
   Fault check_open() const;
   void take_ack(const Frame& frame);
   void take_pubrel(PacketId id);
@@ -243,7 +246,12 @@ class MqttSession final : public net::Session, public Subscriber {
   // services.cc
   Reason use_service(const MessageView& message, uint64_t ticket);
   void refuse_service(uint64_t ticket, Reason reason);
+  std::optional<Delivery> own_delivery(std::string_view topic) const;
+  Reason answer_method(const MessageView& message, uint64_t ticket);
+  void listen_for_methods(std::string_view filter);
   bool is_own_thing(std::string_view topic) const;
+  bool is_own_method(auth::Verb verb, std::string_view topic) const;
+  std::string_view thing() const { return thing_by_client_ ? std::string_view(client_id_) : identity_.name; }
   bool is_thing_by_client() const;
   void tell_thing(bool connected);
 
@@ -293,6 +301,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void fail(const Fault& fault);
   void end(net::CloseReason reason, const char* why, bool with_will);
   void leave(bool with_will);
+  bool publish_stamped_will();
   void leave_kept(bool with_will);
   void leave_will(bool with_will);
   void keep_shared(const std::vector<std::pair<Delivery, MessagePtr>>& shared);
@@ -330,6 +339,7 @@ class MqttSession final : public net::Session, public Subscriber {
   bool opening_ = false;          // CONNECT waits for the machine
   bool thing_by_client_ = false;  // the thing that is connected here is called as the client is
   bool kept_asked_ = false;       // it asked for a session that outlives the connection
+  bool listens_ = false;          // for methods of its thing
   uint32_t last_request_ = 0;
   std::unique_ptr<Greeting> greeting_;     // from CONNECT until CONNACK
   std::optional<uint32_t> last_expiry_s_;  // DISCONNECT said so
@@ -358,7 +368,8 @@ class MqttSession final : public net::Session, public Subscriber {
 std::string_view user_without_sdk(std::string_view user);
 
 // Clients' messages do not go there.
-bool is_reserved(std::string_view topic);
+// What is published there is asked of a service, or answers it.
+bool is_service(std::string_view topic);
 // A message's own properties, as the machine keeps them.
 std::string message_properties(const Properties& properties);
 

@@ -184,6 +184,7 @@ void MqttSession::activate(Pending& pending) {
     }
     broker_.subscribe(wanted.filter, wanted.subscription);
     subscriptions_.insert_or_assign(wanted.filter, wanted.subscription);
+    listen_for_methods(wanted.filter);
     if (!kept_) tell_subscribed(wanted);
   }
   ByteWriter out;

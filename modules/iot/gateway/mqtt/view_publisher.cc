@@ -78,8 +78,6 @@ std::string read_message(const streams::RecordView& record, const StreamDeclarat
   const bool topic =
       record.has_key && valid_text(message.topic) && valid_topic(message.topic) && within_limits(message.topic);
   if (!topic) return "a record's key must be a topic of at most 1,024 bytes and 32 levels";
-  if (is_servers(message.topic) || devices::is_service_topic(message.topic))
-    return "a record's key must not be a topic of the server's own";
   if (!matches(stream.filter, message.topic)) return "a record's key must be a topic that matches " + stream.filter;
   ByteReader headers(record.headers);
   for (uint32_t i = 0; i < record.header_count && !headers.failed(); ++i) {
@@ -130,6 +128,7 @@ Result<Submission> ViewPublisher::make_append(std::string_view stream, std::opti
     MessageView message;
     Properties properties;
     std::string why = read_message(record, *declared, message, properties);
+    if (why.empty() && broker_.reserves(message.topic)) why = "a record's key must not be a topic of the server's own";
     const uint32_t belongs = why.empty() ? partition_of(message.topic, declared->partitions) : 0;
     if (!partition) partition = belongs;
     if (why.empty() && belongs != *partition) why = of_partition(message.topic, belongs);
