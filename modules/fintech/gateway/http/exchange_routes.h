@@ -2,7 +2,7 @@
 // order or a replace is recognised by its ClOrdID, of what moves money by Idempotency-Key. What is shown is as of what is synced.
 //
 // Rights, while authentication is on: of operators `admin:exchange`; of traders on the module `exchange` the name of their firm
-// (`exchange:alpha=create` enters orders, `alter` replaces, `remove` cancels, `read` looks), and `exchange:market=read` for
+// (`exchange:alpha=create` enters orders, `alter` replaces, `delete` cancels, `read` looks), and `exchange:market=read` for
 // instruments and books. The I/O thread's.
 #pragma once
 
