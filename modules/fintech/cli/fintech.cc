@@ -89,8 +89,8 @@ void print_instruments(const JsonValue& root) {
 
 void print_levels(const JsonValue& root, std::string_view side) {
   each(root, side, [side](const JsonValue& level) {
-    std::printf("%-6.*s %16s %16s %8s\n", static_cast<int>(side.size()), side.data(),
-                text_of(level, "price").c_str(), text_of(level, "quantity").c_str(), text_of(level, "orders").c_str());
+    std::printf("%-6.*s %16s %16s %8s\n", static_cast<int>(side.size()), side.data(), text_of(level, "price").c_str(),
+                text_of(level, "quantity").c_str(), text_of(level, "orders").c_str());
   });
 }
 
@@ -209,15 +209,16 @@ class Demo {
   }
 
   bool reference_data() {
-    bool good = post("asset USD, ledger 840, 2 decimals", "/api/v1/ledger/assets",
-                     R"({"code":"USD","ledger":840,"scale":2})", true) &&
-                post("asset BTC, ledger 8001, 8 decimals", "/api/v1/ledger/assets",
-                     R"({"code":"BTC","ledger":8001,"scale":8})", true) &&
-                post("instrument BTC-USD: tick 1.00, lot 0.01, maker 100 ppm, taker 250 ppm", kRoot + "instruments",
-                     R"({"symbol":"BTC-USD","base":"BTC","quote":"USD","price_scale":2,"quantity_scale":2,"tick":"1.00",)"
-                     R"("lot":"0.01","quantity_max":"1000","price_max":"1000000","fees":[{"maker_ppm":100,)"
-                     R"("taker_ppm":250,"minimum":"0.01"}]})",
-                     true);
+    bool good =
+        post("asset USD, ledger 840, 2 decimals", "/api/v1/ledger/assets", R"({"code":"USD","ledger":840,"scale":2})",
+             true) &&
+        post("asset BTC, ledger 8001, 8 decimals", "/api/v1/ledger/assets", R"({"code":"BTC","ledger":8001,"scale":8})",
+             true) &&
+        post("instrument BTC-USD: tick 1.00, lot 0.01, maker 100 ppm, taker 250 ppm", kRoot + "instruments",
+             R"({"symbol":"BTC-USD","base":"BTC","quote":"USD","price_scale":2,"quantity_scale":2,"tick":"1.00",)"
+             R"("lot":"0.01","quantity_max":"1000","price_max":"1000000","fees":[{"maker_ppm":100,)"
+             R"("taker_ppm":250,"minimum":"0.01"}]})",
+             true);
     for (const std::string firm : {"alpha", "beta"}) {
       const std::string name = "firm " + firm;
       good = good && post(name.c_str(), kRoot + "firms", R"({"name":")" + firm + R"("})", true) &&
@@ -280,7 +281,9 @@ void add_fintech(CLI::App& app, cli::Context& context) {
   };
   add("demo", "Two firms, funded, trade one instrument; what is there already stays.", demo);
   shown("instruments", "Every instrument.", list_instruments);
-  shown("book", "The book of an instrument.", show_book)->add_option("SYMBOL", arguments->symbol, "BTC-USD")->required();
+  shown("book", "The book of an instrument.", show_book)
+      ->add_option("SYMBOL", arguments->symbol, "BTC-USD")
+      ->required();
   shown("accounts", "What a firm's accounts hold.", list_accounts)
       ->add_option("FIRM", arguments->firm, "The firm")
       ->required();

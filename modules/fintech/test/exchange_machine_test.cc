@@ -76,6 +76,11 @@ TEST(Exchange, WhatIsOfAnInstrumentsKindChangesClosedAndEmpty) {
   EXPECT_EQ(rig.find(id)->funds.rates.taker_ppm, 2'000) << "rates are those of an order's acceptance";
   EXPECT_TRUE(rig.cancel("alpha", id).ok());
   EXPECT_TRUE(rig.ask(kPutInstrument, spec).ok());
+  spec.instrument.price_scale = 3;
+  spec.instrument.steps = {{0, 100}};
+  spec.instrument.price_min = 100;
+  EXPECT_NE(rig.ask(kPutInstrument, spec).message.find("assets and scales stay"), std::string::npos);
+  rig.restore();
 }
 
 TEST(Exchange, MoneyComesAndGoes) {
@@ -86,8 +91,7 @@ TEST(Exchange, MoneyComesAndGoes) {
   EXPECT_EQ(rig.cash(kDeposit, "alpha", kUsd, "0.001").error, Errc::invalid_argument);
   EXPECT_EQ(rig.cash(kDeposit, "alpha", 7, "1").error, Errc::not_found);
   EXPECT_EQ(rig.cash(kDeposit, "gamma", kUsd, "1").error, Errc::not_found);
-  EXPECT_EQ(rig.cash(kWithdraw, "alpha", kUsd, "1000.51").message,
-            "available is 1000.50 USD, to be withdrawn 1000.51");
+  EXPECT_EQ(rig.cash(kWithdraw, "alpha", kUsd, "1000.51").message, "available is 1000.50 USD, to be withdrawn 1000.51");
   EXPECT_TRUE(rig.cash(kWithdraw, "alpha", kUsd, "1000.50").ok());
   EXPECT_EQ(rig.available("alpha", kUsd), "0.00");
   EXPECT_EQ(rig.cash(kDeposit, "alpha", kUsd, "12676506002282294014967032054.00").error, Errc::refused);
@@ -187,10 +191,12 @@ TEST(Exchange, OrdersAreRefusedWithFixsReasonAndWhatTheLimitIs) {
     o.tif = TimeInForce::ioc;
   });
   refused(Rejected::unsupported, [](NewOrder& o) { o.tif = TimeInForce::gtd; });
-  EXPECT_NE(refused(Rejected::other, [](NewOrder& o) {
-              o.type = OrderType::market;
-              o.tif = TimeInForce::ioc;
-            }).find("reference price"),
+  EXPECT_NE(refused(Rejected::other,
+                    [](NewOrder& o) {
+                      o.type = OrderType::market;
+                      o.tif = TimeInForce::ioc;
+                    })
+                .find("reference price"),
             std::string::npos);
   const NewOrder first = rig.buy("1", "100");
   ASSERT_NE(rig.enter(first), 0U);

@@ -41,7 +41,8 @@ struct NaiveOrder {
 
   Int128 owed(Int128 more_parts, bool pays) const {
     if (!paying && !pays) return 0;
-    return std::max<Int128>(divided_up(fee_parts + more_parts, kMillionths), static_cast<Int128>(rates.minimum)) - charged;
+    return std::max<Int128>(divided_up(fee_parts + more_parts, kMillionths), static_cast<Int128>(rates.minimum)) -
+           charged;
   }
   Int128 holds() const {
     if (leaves == 0) return 0;
@@ -274,7 +275,8 @@ class Both {
     const NaiveOrder* order = naive_.find(id);
     const int who = order == nullptr ? 0 : order->who;
     const Int128 quantity = Int128{random.below(300) * 100};
-    const Int128 price = order != nullptr && random.below(2) == 0 ? order->price : Int128{9'900 + random.below(20) * 10};
+    const Int128 price =
+        order != nullptr && random.below(2) == 0 ? order->price : Int128{9'900 + random.below(20) * 10};
     ReplaceOrder asked = rig.change(firm(who), id, "0", "0");
     asked.quantity = {static_cast<int64_t>(quantity), 3};
     asked.price = Said{static_cast<int64_t>(price), 2};

@@ -60,7 +60,8 @@ inline InstrumentSpec bitcoin() {
   i.lot = 100, i.quantity_min = 100, i.quantity_max = 1'000'000;
   i.price_min = 10, i.price_max = 10'000'000;
   i.collar_ppm = 100'000, i.call_band_ppm = 200'000;
-  spec.fees = {{.maker_ppm = -500, .taker_ppm = 2'000, .minimum = 3}, {.maker_ppm = 1'000, .taker_ppm = 3'000, .minimum = 0}};
+  spec.fees = {{.maker_ppm = -500, .taker_ppm = 2'000, .minimum = 3},
+               {.maker_ppm = 1'000, .taker_ppm = 3'000, .minimum = 0}};
   spec.orders_max = 4'096;
   return spec;
 }
@@ -224,8 +225,7 @@ class ExchangeRig {
       ASSERT_EQ(listing.units(view.leaves), order.funds.leaves) << id;
       ASSERT_EQ(order.quantity - order.filled, order.funds.leaves) << id;
     }
-    for (const Listing& listing : exchange.directory().listings())
-      ASSERT_EQ(listing.book.size(), open[listing.number]);
+    for (const Listing& listing : exchange.directory().listings()) ASSERT_EQ(listing.book.size(), open[listing.number]);
     for (const uint32_t asset : {kBtc, kUsd}) {
       Uint128 all = balance(ledger, kHouse, asset, Purse::fees);
       for (uint32_t account = 1; account <= exchange.directory().accounts(); ++account) {
@@ -245,7 +245,7 @@ class ExchangeRig {
   LogTime now = 1'700'000'000 * kSecond;
   CommandOutcome outcome = CommandOutcome::kept;
   Reply last;
-  size_t note_bytes_max = 0;                         // that a command added to its entry
+  size_t note_bytes_max = 0;                          // that a command added to its entry
   std::map<uint16_t, std::vector<std::string>> told;  // by view
 
  private:

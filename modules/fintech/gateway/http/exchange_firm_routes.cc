@@ -20,10 +20,9 @@ void put_firm(HttpExchange& exchange) {
 void put_account(HttpExchange& exchange) {
   const auto account =
       account_of_json(std::move(exchange.request().body), std::string(exchange.request().param("firm")));
-  change(exchange, exchange::kPutAccount, account, 201,
-         [name = account ? account->name : std::string()](JsonWriter& out, const Reply&) {
-           out.key("name").text(name);
-         });
+  change(
+      exchange, exchange::kPutAccount, account, 201,
+      [name = account ? account->name : std::string()](JsonWriter& out, const Reply&) { out.key("name").text(name); });
 }
 
 void list_firms(HttpExchange& exchange) {
@@ -74,8 +73,7 @@ void show_account(HttpExchange& exchange) {
       if (!reply.ok()) return answered.respond(admin::refusal_response(reply));
       const auto rows = exchange::unpacked_rows<exchange::AccountRow>(reply.payload.view());
       if (!rows || rows->empty())
-        return answered.respond(
-            admin::error_response({Errc::not_found, "the firm has no account " + page.after, 0}));
+        return answered.respond(admin::error_response({Errc::not_found, "the firm has no account " + page.after, 0}));
       JsonWriter out;
       write(out, rows->front(), *assets);
       answered.respond(HttpResponse::json(200, out.take()));
@@ -93,9 +91,8 @@ void move_cash(HttpExchange& exchange, CommandType type) {
     if (!move) return ready.respond(admin::error_response(move.error()));
     Submission submission = command(type, *move);
     if (!key.empty()) submission.idempotency = key_of("cash", key, submission.payload.view());
-    change(ready, std::move(submission), 200, [](JsonWriter& out, const Reply& reply) {
-      out.key("number").text(std::to_string(reply.numbers[0]));
-    });
+    change(ready, std::move(submission), 200,
+           [](JsonWriter& out, const Reply& reply) { out.key("number").text(std::to_string(reply.numbers[0])); });
   });
 }
 
@@ -128,14 +125,14 @@ void add_firm_routes(http::HttpRouter& router) {
                       {},
                       {{kNewNamed}},
                       {{201, "it is there, synced", {{kDone}}}, {409, "there is one", {{kErrorSchema}}}}}});
-  router.add(Method::get, "/api/v1/exchange/firms/{firm}/accounts", list_accounts,
-             {.needs = of_firm(Verb::read),
-              .doc = {"A firm's accounts",
-                      "With what they hold, and their positions in instruments.",
-                      {{"after", "names behind this one"}},
-                      {},
-                      {{200, "as of what is synced", {{kAccounts}}},
-                       {404, "there is no such firm", {{kErrorSchema}}}}}});
+  router.add(
+      Method::get, "/api/v1/exchange/firms/{firm}/accounts", list_accounts,
+      {.needs = of_firm(Verb::read),
+       .doc = {"A firm's accounts",
+               "With what they hold, and their positions in instruments.",
+               {{"after", "names behind this one"}},
+               {},
+               {{200, "as of what is synced", {{kAccounts}}}, {404, "there is no such firm", {{kErrorSchema}}}}}});
   router.add(Method::post, "/api/v1/exchange/firms/{firm}/accounts", put_account,
              {.needs = of_operators(Verb::create),
               .doc = {"Open a trading account",
@@ -146,21 +143,20 @@ void add_firm_routes(http::HttpRouter& router) {
                       {{201, "it is there, synced", {{kDone}}},
                        {404, "there is no such firm", {{kErrorSchema}}},
                        {409, "there is one", {{kErrorSchema}}}}}});
-  router.add(Method::get, "/api/v1/exchange/firms/{firm}/accounts/{account}", show_account,
-             {.needs = of_firm(Verb::read),
-              .doc = {"One account",
-                      "`held` is what its open orders hold.",
-                      {},
-                      {},
-                      {{200, "as of what is synced", {{kAccount}}},
-                       {404, "no such firm or account", {{kErrorSchema}}}}}});
   router.add(
-      Method::post, "/api/v1/exchange/deposits", [](HttpExchange& e) { move_cash(e, exchange::kDeposit); },
-      {.needs = of_operators(Verb::create), .doc = cash_doc("Credit an account", "Against the house's omnibus account.")});
-  router.add(
-      Method::post, "/api/v1/exchange/withdrawals", [](HttpExchange& e) { move_cash(e, exchange::kWithdraw); },
-      {.needs = of_operators(Verb::create),
-       .doc = cash_doc("Debit an account", "What is available; what open orders hold is not.")});
+      Method::get, "/api/v1/exchange/firms/{firm}/accounts/{account}", show_account,
+      {.needs = of_firm(Verb::read),
+       .doc = {"One account",
+               "`held` is what its open orders hold.",
+               {},
+               {},
+               {{200, "as of what is synced", {{kAccount}}}, {404, "no such firm or account", {{kErrorSchema}}}}}});
+  router.add(Method::post, "/api/v1/exchange/deposits", [](HttpExchange& e) { move_cash(e, exchange::kDeposit); },
+             {.needs = of_operators(Verb::create),
+              .doc = cash_doc("Credit an account", "Against the house's omnibus account.")});
+  router.add(Method::post, "/api/v1/exchange/withdrawals", [](HttpExchange& e) { move_cash(e, exchange::kWithdraw); },
+             {.needs = of_operators(Verb::create),
+              .doc = cash_doc("Debit an account", "What is available; what open orders hold is not.")});
 }
 
 }  // namespace heptane::fintech::exchange_http

@@ -52,7 +52,8 @@ int64_t units_or(JsonFields& fields, std::string_view name, uint8_t scale, int64
   const std::optional<Said> number = said_or_none(fields, name);
   if (!number) return otherwise;
   const std::optional<int64_t> units = exchange::at_scale(*number, scale);
-  if (!units) fields.fail(fields.path_of(name) + " has more than " + std::to_string(scale) + " decimals, or is too large");
+  if (!units)
+    fields.fail(fields.path_of(name) + " has more than " + std::to_string(scale) + " decimals, or is too large");
   return units.value_or(otherwise);
 }
 
@@ -253,8 +254,7 @@ Result<exchange::NewOrder> order_of_json(std::string body, std::string firm) {
     order.type = enum_or<book::OrderType>(fields, "type", "limit", exchange::type_name);
     const bool market = order.type == book::OrderType::market;
     order.tif = enum_or<book::TimeInForce>(fields, "time_in_force", market ? "ioc" : "day", exchange::tif_name);
-    order.self_trade =
-        enum_or<book::SelfTrade>(fields, "self_trade", "cancel_newest", exchange::self_trade_name);
+    order.self_trade = enum_or<book::SelfTrade>(fields, "self_trade", "cancel_newest", exchange::self_trade_name);
     order.post_only = flag_or(fields, "post_only", false);
     order.quantity = said(fields, "quantity");
     const bool has_price = order.type == book::OrderType::limit || order.type == book::OrderType::stop_limit;
@@ -263,8 +263,7 @@ Result<exchange::NewOrder> order_of_json(std::string body, std::string firm) {
     if (has_stop) order.stop_price = said(fields, "stop_price");
     order.display = said_or_none(fields, "display").value_or(Said());
     order.minimum = said_or_none(fields, "minimum_quantity").value_or(Said());
-    order.expires_at =
-        fields.integer_or("expires_ms", 0, 0, std::numeric_limits<int64_t>::max() / kNsPerMs) * kNsPerMs;
+    order.expires_at = fields.integer_or("expires_ms", 0, 0, std::numeric_limits<int64_t>::max() / kNsPerMs) * kNsPerMs;
   });
 }
 

@@ -48,17 +48,17 @@ void list_instruments(HttpExchange& exchange) {
 void show_instrument(HttpExchange& exchange) {
   const std::string symbol(exchange.request().param("symbol"));
   with_assets(exchange, [symbol](HttpExchange& ready, const Assets& assets) {
-    ready.query(question(exchange::kQueryInstruments, exchange::Page{"", symbol, true}),
-                [assets, symbol](HttpExchange& answered, const Reply& reply) {
-                  if (!reply.ok()) return answered.respond(admin::refusal_response(reply));
-                  const auto rows = exchange::unpacked_rows<exchange::InstrumentRow>(reply.payload.view());
-                  if (!rows || rows->empty())
-                    return answered.respond(
-                        admin::error_response({Errc::not_found, "there is no instrument " + symbol, 0}));
-                  JsonWriter out;
-                  write(out, rows->front(), *assets);
-                  answered.respond(HttpResponse::json(200, out.take()));
-                });
+    ready.query(
+        question(exchange::kQueryInstruments, exchange::Page{"", symbol, true}),
+        [assets, symbol](HttpExchange& answered, const Reply& reply) {
+          if (!reply.ok()) return answered.respond(admin::refusal_response(reply));
+          const auto rows = exchange::unpacked_rows<exchange::InstrumentRow>(reply.payload.view());
+          if (!rows || rows->empty())
+            return answered.respond(admin::error_response({Errc::not_found, "there is no instrument " + symbol, 0}));
+          JsonWriter out;
+          write(out, rows->front(), *assets);
+          answered.respond(HttpResponse::json(200, out.take()));
+        });
   });
 }
 
@@ -80,11 +80,9 @@ void show_book(HttpExchange& exchange) {
 }
 
 void set_phase(HttpExchange& exchange) {
-  const auto asked =
-      phase_of_json(std::move(exchange.request().body), std::string(exchange.request().param("symbol")));
-  change(exchange, exchange::kSetPhase, asked, 200, [](JsonWriter& out, const Reply& reply) {
-    out.key("working").boolean(reply.numbers[0] != 0);
-  });
+  const auto asked = phase_of_json(std::move(exchange.request().body), std::string(exchange.request().param("symbol")));
+  change(exchange, exchange::kSetPhase, asked, 200,
+         [](JsonWriter& out, const Reply& reply) { out.key("working").boolean(reply.numbers[0] != 0); });
 }
 
 void put_limits(HttpExchange& exchange) {
@@ -124,7 +122,7 @@ void add_instrument_routes(http::HttpRouter& router) {
   router.add(Method::post, "/api/v1/exchange/instruments", put_instrument,
              {.needs = of_operators(Verb::create),
               .doc = {"List an instrument, or change it",
-                      "Both assets must be the ledger's. Assets, scales, ticks, lot and `orders_max` change only while "
+                      "Both assets must be the ledger's. Ticks, lot and `orders_max` change only while "
                       "it is closed and has no orders; fees are for orders that come later. A new one is closed.",
                       {},
                       {{kNewInstrument}},
@@ -139,14 +137,14 @@ void add_instrument_routes(http::HttpRouter& router) {
                       {},
                       {{200, "as of what is synced", {{kInstrument}}},
                        {404, "there is no such instrument", {{kErrorSchema}}}}}});
-  router.add(Method::get, "/api/v1/exchange/instruments/{symbol}/book", show_book,
-             {.needs = of_market(),
-              .doc = {"The book of an instrument",
-                      "What is shown at each price, the best first; in a call also what it would do now.",
-                      {{"levels", "at most so many prices of a side", kLevelsSchema}},
-                      {},
-                      {{200, "as of what is synced", {{kBook}}},
-                       {404, "there is no such instrument", {{kErrorSchema}}}}}});
+  router.add(
+      Method::get, "/api/v1/exchange/instruments/{symbol}/book", show_book,
+      {.needs = of_market(),
+       .doc = {"The book of an instrument",
+               "What is shown at each price, the best first; in a call also what it would do now.",
+               {{"levels", "at most so many prices of a side", kLevelsSchema}},
+               {},
+               {{200, "as of what is synced", {{kBook}}}, {404, "there is no such instrument", {{kErrorSchema}}}}}});
   router.add(Method::post, "/api/v1/exchange/instruments/{symbol}/phase", set_phase,
              {.needs = of_operators(Verb::alter),
               .doc = {"Open, close, halt or begin a call",

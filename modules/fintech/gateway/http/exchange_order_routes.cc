@@ -31,17 +31,16 @@ HttpResponse order_response(int status, const exchange::OrderRow& row, const Rep
 // A repeat's order as it stands now: its first answer is not kept.
 void answer_repeat(HttpExchange& exchange, const std::string& firm, const Reply& made) {
   const auto id = static_cast<uint64_t>(made.numbers[0]);
-  exchange.query(question(exchange::kQueryOrder, exchange::OrderQuery{firm, id, ""}),
-                 [id, made](HttpExchange& answered, const Reply& reply) {
-                   const auto row =
-                       reply.ok() ? exchange::unpacked<exchange::OrderRow>(reply.payload.view()) : std::nullopt;
-                   if (row) return answered.respond(order_response(200, *row, &made));
-                   JsonWriter out;
-                   out.begin_object().key("order_id").text(std::to_string(id));
-                   write_position(out, made);
-                   out.end_object();
-                   answered.respond(HttpResponse::json(200, out.take()));
-                 });
+  exchange.query(question(exchange::kQueryOrder, exchange::OrderQuery{firm, id, ""}), [id, made](HttpExchange& answered,
+                                                                                                 const Reply& reply) {
+    const auto row = reply.ok() ? exchange::unpacked<exchange::OrderRow>(reply.payload.view()) : std::nullopt;
+    if (row) return answered.respond(order_response(200, *row, &made));
+    JsonWriter out;
+    out.begin_object().key("order_id").text(std::to_string(id));
+    write_position(out, made);
+    out.end_object();
+    answered.respond(HttpResponse::json(200, out.take()));
+  });
 }
 
 // A command of the machine that answers with the order.
@@ -178,15 +177,15 @@ void add_order_routes(http::HttpRouter& router) {
                        {200, "a repeat: as it stands now", {{kOrder}}},
                        {404, "no such account or instrument", {{kErrorSchema}}},
                        {409, "refused: the limit, its value and the order's", {{kErrorSchema}}}}}});
-  router.add(Method::get, kMany, list_orders,
-             {.needs = of_firm(Verb::read),
-              .doc = {"Open orders of a firm",
-                      "By account and number, 200 a page; with `cl_ord_id` the one of this name, open or of the day.",
-                      {{"account", "only of this account"},
-                       {"page", "`next` of the page before"},
-                       {"cl_ord_id", "only this one"}},
-                      {},
-                      {{200, "as of what is synced", {{kOrders}}}, {404, "there is none such", {{kErrorSchema}}}}}});
+  router.add(
+      Method::get, kMany, list_orders,
+      {.needs = of_firm(Verb::read),
+       .doc = {
+           "Open orders of a firm",
+           "By account and number, 200 a page; with `cl_ord_id` the one of this name, open or of the day.",
+           {{"account", "only of this account"}, {"page", "`next` of the page before"}, {"cl_ord_id", "only this one"}},
+           {},
+           {{200, "as of what is synced", {{kOrders}}}, {404, "there is none such", {{kErrorSchema}}}}}});
   router.add(Method::get, kOne, show_order,
              {.needs = of_firm(Verb::read),
               .doc = {"One order",
@@ -194,17 +193,18 @@ void add_order_routes(http::HttpRouter& router) {
                       {},
                       {},
                       {{200, "as of what is synced", {{kOrder}}}, {404, "there is none such", {{kErrorSchema}}}}}});
-  router.add(Method::put, kOne, replace_order,
-             {.needs = of_firm(Verb::alter),
-              .doc = {"Replace an order",
-                      "`quantity` is the total with what is filled; not more than that ends it. A smaller quantity alone "
-                      "keeps the place in the queue. What it holds is adjusted in the same entry, or it is refused "
-                      "whole. `cl_ord_id` is the new one and the idempotency key.",
-                      {},
-                      {{kReplace}},
-                      {{200, "replaced, synced", {{kOrder}}},
-                       {404, "there is none such", {{kErrorSchema}}},
-                       {409, "too late, or refused", {{kErrorSchema}}}}}});
+  router.add(
+      Method::put, kOne, replace_order,
+      {.needs = of_firm(Verb::alter),
+       .doc = {"Replace an order",
+               "`quantity` is the total with what is filled; not more than that ends it. A smaller quantity alone "
+               "keeps the place in the queue. What it holds is adjusted in the same entry, or it is refused "
+               "whole. `cl_ord_id` is the new one and the idempotency key.",
+               {},
+               {{kReplace}},
+               {{200, "replaced, synced", {{kOrder}}},
+                {404, "there is none such", {{kErrorSchema}}},
+                {409, "too late, or refused", {{kErrorSchema}}}}}});
   router.add(Method::del, kOne, cancel_order,
              {.needs = of_firm(Verb::remove),
               .doc = {"Cancel an order",
@@ -214,15 +214,15 @@ void add_order_routes(http::HttpRouter& router) {
                       {{200, "cancelled, synced", {{kOrder}}},
                        {404, "there is none such", {{kErrorSchema}}},
                        {409, "it is at its end", {{kErrorSchema}}}}}});
-  router.add(Method::post, "/api/v1/exchange/firms/{firm}/mass-cancel", mass_cancel,
-             {.needs = of_firm(Verb::remove),
-              .doc = {"Cancel open orders",
-                      "All of the firm, or of an account, an instrument, a side; those that are there now. More than 500 "
-                      "are cancelled in pieces: `fintech.risk` tells its end and how many they were.",
-                      {},
-                      {{kMassCancel}},
-                      {{200, "begun, synced", {{kDone}}},
-                       {404, "no such firm, account or instrument", {{kErrorSchema}}}}}});
+  router.add(
+      Method::post, "/api/v1/exchange/firms/{firm}/mass-cancel", mass_cancel,
+      {.needs = of_firm(Verb::remove),
+       .doc = {"Cancel open orders",
+               "All of the firm, or of an account, an instrument, a side; those that are there now. More than 500 "
+               "are cancelled in pieces: `fintech.risk` tells its end and how many they were.",
+               {},
+               {{kMassCancel}},
+               {{200, "begun, synced", {{kDone}}}, {404, "no such firm, account or instrument", {{kErrorSchema}}}}}});
 }
 
 }  // namespace heptane::fintech::exchange_http

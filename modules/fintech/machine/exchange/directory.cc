@@ -40,10 +40,11 @@ struct ListingRow {
   std::optional<book::Phase> next_phase;
   bool extended = false;
   bool proceeding = false;
+  bool used = false;
 };
 template <class A, Same<ListingRow> S>
 void fields(A& a, S& t) {
-  a(t.spec, t.block, t.next_phase, t.extended, t.proceeding);
+  a(t.spec, t.block, t.next_phase, t.extended, t.proceeding, t.used);
 }
 struct AccountState {
   uint32_t firm = 0;
@@ -168,7 +169,7 @@ uint64_t Directory::memory_bytes() const {
 void Directory::save(SnapshotWriter& writer) const {
   writer.le(static_cast<uint32_t>(listings_.size()));
   for (const Listing& l : listings_) {
-    writer.blob(packed(ListingRow{l.spec, l.block, l.next_phase, l.extended, l.proceeding}).view());
+    writer.blob(packed(ListingRow{l.spec, l.block, l.next_phase, l.extended, l.proceeding, l.used}).view());
     save_book(l.book, writer);
   }
   writer.le(static_cast<uint32_t>(firms_.size()));
@@ -191,6 +192,7 @@ Result<void> Directory::restore(SnapshotReader& reader) {
     added.next_phase = row.next_phase;
     added.extended = row.extended;
     added.proceeding = row.proceeding;
+    added.used = row.used;
     return added.make_book() && restore_book(added.book, reader);
   });
   read_rows<FirmRow>(reader, kFirmsMax, [&](const FirmRow& row) {

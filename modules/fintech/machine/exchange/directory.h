@@ -26,6 +26,7 @@ struct Listing {
   std::optional<book::Phase> next_phase;  // once the book's work is done
   bool extended = false;                  // the call that goes on, by a price outside the band
   bool proceeding = false;                // a kProceed is armed
+  bool used = false;                      // there were orders or limits: scales and assets stay what they are
   std::unique_ptr<std::byte[]> memory;    // the book's
   book::Book book{nullptr};
 

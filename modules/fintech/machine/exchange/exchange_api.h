@@ -26,18 +26,18 @@ constexpr MachineId kExchangeMachineId = machine_ids::kFirstModule + 9;
 
 enum ExchangeCommand : CommandType {
   kPutInstrument = 1,  // InstrumentSpec. Reply numbers: its number, 1 when it is new. Refused: not_found (an asset),
-                       // invalid_argument, refused (scales, ticks, lot and assets change only closed and empty), overloaded
-  kPutFirm = 2,        // FirmSpec. Reply numbers: its number. Refused: exists, invalid_argument, overloaded
-  kPutAccount = 3,     // AccountSpec. Likewise; not_found (the firm)
-  kPutLimits = 4,      // LimitsSpec. Refused: not_found
-  kDeposit = 5,        // CashMove: omnibus -> available. Reply numbers: its number. Refused: not_found, refused
-  kWithdraw = 6,       // CashMove: available -> omnibus. Likewise
-  kNewOrder = 7,       // NewOrder. Reply payload OrderRow; numbers: order id
-  kCancelOrder = 8,    // CancelOrder. Likewise
-  kReplaceOrder = 9,   // ReplaceOrder. Likewise
-  kMassCancel = 10,    // MassCancelOrders. Reply numbers: its number, orders that were cancelled by now
-  kSetPhase = 11,      // PhaseChange. Reply numbers: 1 when it waits for work that is going on
-  kSwitch = 12,        // SwitchChange: kill, or lift it. Reply numbers: its number, orders that were cancelled by now
+  // invalid_argument, refused (scales, ticks, lot and assets change only closed and empty), overloaded
+  kPutFirm = 2,       // FirmSpec. Reply numbers: its number. Refused: exists, invalid_argument, overloaded
+  kPutAccount = 3,    // AccountSpec. Likewise; not_found (the firm)
+  kPutLimits = 4,     // LimitsSpec. Refused: not_found
+  kDeposit = 5,       // CashMove: omnibus -> available. Reply numbers: its number. Refused: not_found, refused
+  kWithdraw = 6,      // CashMove: available -> omnibus. Likewise
+  kNewOrder = 7,      // NewOrder. Reply payload OrderRow; numbers: order id
+  kCancelOrder = 8,   // CancelOrder. Likewise
+  kReplaceOrder = 9,  // ReplaceOrder. Likewise
+  kMassCancel = 10,   // MassCancelOrders. Reply numbers: its number, orders that were cancelled by now
+  kSetPhase = 11,     // PhaseChange. Reply numbers: 1 when it waits for work that is going on
+  kSwitch = 12,       // SwitchChange: kill, or lift it. Reply numbers: its number, orders that were cancelled by now
   // The machine's own timers.
   kProceed = 20,  // u32: the instrument whose book has work left
   kSweep = 21,    // u64: the mass cancel that goes on
@@ -83,9 +83,9 @@ struct Said {
 std::optional<int64_t> at_scale(const Said& said, uint8_t scale);
 
 struct InstrumentSpec {
-  Instrument instrument;        // without the assets' scales, which are those of the ledger's registry
-  std::vector<FeeRates> fees;   // by class; at least one
-  uint32_t orders_max = 0;      // that may be open at a time; fixed while any is
+  Instrument instrument;             // without the assets' scales, which are those of the ledger's registry
+  std::vector<FeeRates> fees;        // by class; at least one
+  uint32_t orders_max = 0;           // that may be open at a time; fixed while any is
   std::optional<int64_t> reference;  // a price to begin with
 };
 struct FirmSpec {
@@ -126,8 +126,8 @@ struct NewOrder {
   Said price;       // of limit and stop_limit
   Said stop_price;  // of stop and stop_limit
   Said quantity;
-  Said display;      // 0: all is shown
-  Said minimum;      // 0: none
+  Said display;            // 0: all is shown
+  Said minimum;            // 0: none
   LogTime expires_at = 0;  // of gtd
 };
 struct CancelOrder {
@@ -175,7 +175,13 @@ struct Block {
   LogTime since = 0;
 };
 
-enum class OrderStatus : uint8_t { open, filled, cancelled, expired, done };  // done: replaced by what is filled already
+enum class OrderStatus : uint8_t {
+  open,
+  filled,
+  cancelled,
+  expired,
+  done
+};  // done: replaced by what is filled already
 std::string_view status_name(OrderStatus status);
 std::string_view side_name(book::Side side);
 std::string_view type_name(book::OrderType type);
@@ -194,7 +200,7 @@ struct Order {
   book::TimeInForce tif = book::TimeInForce::day;
   OrderStatus status = OrderStatus::open;
   bool triggered = false;
-  OrderFunds funds;       // side, price (limit or protection), leaves
+  OrderFunds funds;  // side, price (limit or protection), leaves
   int64_t stop_price = 0;
   uint64_t quantity = 0;  // total
   uint64_t filled = 0;
@@ -269,8 +275,8 @@ struct StateRow {
 };
 
 struct Page {
-  std::string of;     // the firm
-  std::string after;  // names behind this one
+  std::string of;      // the firm
+  std::string after;   // names behind this one
   bool alone = false;  // the one of the name
 };
 struct OrderQuery {

@@ -13,7 +13,7 @@ constexpr size_t kRowBytesMax = size_t{8} << 10;
 void ExchangeMachine::apply(const Command& command, Effects& effects) {
   if (scopes_ > 0) return effects.refuse(Errc::unsupported, 0, "what is done on the exchange is a command of its own");
   notes_.clear();
-  Now now{command, effects, effects.port<LedgerMachine>(kLedgerMachineId)};
+  Now now{command, effects, effects.port<LedgerMachine>(kLedgerMachineId), command.time};
   apply_one(now);
   if (effects.refused()) return;
   rearm(now);

@@ -44,7 +44,7 @@ class ExchangeMachine final : public StateMachine {
   uint64_t memory_bytes() const override { return directory_.memory_bytes() + orders_.memory_bytes(); }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
-  bool fresh() const override { return directory_.empty() && !own_.block.on; }
+  bool fresh() const override { return directory_.empty() && own_.next_sweep == 1 && !own_.block.on; }
   void make_fresh() override;
   // What ends orders, and what stops them.
   bool relieves(CommandType type) const override {
@@ -97,14 +97,14 @@ class ExchangeMachine final : public StateMachine {
     const Command& command;
     Effects& effects;
     LedgerMachine& ledger;
-    LogTime time() const { return command.time; }
+    LogTime time = 0;  // the command's
     PortCall call() const { return {command, effects}; }
   };
   // An order, or what a replace makes of one, that nothing is wrong with.
   struct Admitted {
     Listing* listing = nullptr;
     Order order;
-    book::NewOrder entered;   // of a new one
+    book::NewOrder entered;  // of a new one
     OrderRate account_rate;  // as it is once it counts
     OrderRate firm_rate;
     uint64_t replaced = 0;  // leaves that it had
@@ -126,6 +126,8 @@ class ExchangeMachine final : public StateMachine {
   void apply_new(Now& now);
   void apply_cancel(Now& now);
   void apply_replace(Now& now);
+  Result<void> judge_place(const NewOrder& asked, Admitted& admitted, const Now& now);
+  Result<void> judge_place(const ReplaceOrder& asked, Admitted& admitted, const Now& now);
   Result<Admitted> admit(const NewOrder& asked, const Now& now);
   Result<Admitted> admit(const ReplaceOrder& asked, const Now& now);
   Result<void> judge_blocks(const Firm& firm, const TradingAccount& account, const Listing& listing) const;
@@ -140,8 +142,8 @@ class ExchangeMachine final : public StateMachine {
   void apply_proceed(Now& now);
   void on_event(Listing& listing, const book::Event& event, Now& now);
   void on_trade(Listing& listing, const book::Event& event, Now& now);
-  void settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller, const FillLegs& legs,
-                   Now& now);
+  void settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
+                   const FillLegs& legs, Now& now);
   void fill(Order& order, int64_t price, uint64_t quantity);
   void end_order(Order& order, book::Reason reason, Now& now);
   void add_open(const Order& order, uint64_t more, uint64_t less);

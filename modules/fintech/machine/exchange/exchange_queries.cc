@@ -38,8 +38,8 @@ std::vector<DepthLevel> levels_of(const Listing& listing, book::Side side, uint3
 }  // namespace
 
 InstrumentRow ExchangeMachine::row_of(const Listing& listing) const {
-  return {listing.spec,       listing.book.phase(),  listing.working(),
-          listing.block,      listing.last_price(), listing.book.size()};
+  return {listing.spec,  listing.book.phase(), listing.working(),
+          listing.block, listing.last_price(), listing.book.size()};
 }
 
 AccountRow ExchangeMachine::row_of(const TradingAccount& account) const {

@@ -51,8 +51,8 @@ void ExchangeMachine::apply_phase(Now& now) {
     const book::Reject no = enter_phase(*listing, change->phase, now);
     if (no != book::Reject::none) return refuse(now.effects, {Errc::refused, "from " + from + ": " + book::text(no)});
   }
-  audit(now.command, change->uncross ? "exchange.uncross" : "exchange.phase", change->symbol,
-        phase_name(change->phase), now.effects);
+  audit(now.command, change->uncross ? "exchange.uncross" : "exchange.phase", change->symbol, phase_name(change->phase),
+        now.effects);
   now.effects.reply(listing->working() ? 1 : 0);
 }
 
@@ -116,7 +116,7 @@ bool ExchangeMachine::step(Sweep& sweep, Now& now) {
 void ExchangeMachine::go_on(Sweep sweep, Now& now) {
   const uint64_t number = sweep.number;
   if (!step(sweep, now)) {
-    now.effects.arm(now.time(), kSweep, packed(number).view());
+    now.effects.arm(now.time, kSweep, packed(number).view());
     now.effects.reply(static_cast<int64_t>(number), static_cast<int64_t>(sweep.ended));
     sweeps_.insert_or_assign(number, sweep);
     return;
@@ -179,7 +179,7 @@ void ExchangeMachine::apply_switch(Now& now) {
   if (!sweep) return refuse(now.effects, sweep.error());
   if (!change->lift && sweeps_.size() >= kSweepsMax + 1'000)
     return refuse(now.effects, {Errc::overloaded, "too many mass cancels go on: try again"});
-  *block = change->lift ? Block() : Block{true, change->reason, now.command.principal.id, now.time()};
+  *block = change->lift ? Block() : Block{true, change->reason, now.command.principal.id, now.time};
   JsonRecord record(change->lift ? "lifted" : "killed");
   record.text("whose", whose_name(change->whose)).text("firm", change->firm).text("account", change->account);
   record.text("symbol", change->symbol).text("reason", change->reason).number("by", now.command.principal.id);
@@ -201,7 +201,7 @@ void ExchangeMachine::apply_expire(Now& now) {
   while (!orders_.due().empty() && static_cast<size_t>(ended) < kSweepEnds) {
     const auto [due, id] = *orders_.due().begin();
     Listing& listing = directory_.listing(orders_.find(id)->instrument);
-    if (due > now.time() || listing.book.frozen()) break;
+    if (due > now.time || listing.book.frozen()) break;
     follow(listing, listing.book.cancel(id, room(), book::Reason::expired), now);
     ++ended;
   }
@@ -213,7 +213,7 @@ void ExchangeMachine::rearm(Now& now) {
   const LogTime due = orders_.due().empty() ? 0 : orders_.due().begin()->first;
   if (due == own_.due) return;
   if (own_.timer != 0) now.effects.cancel(own_.timer);
-  own_.timer = due == 0 ? 0 : now.effects.arm(std::max(now.time(), due), kExpire, {});
+  own_.timer = due == 0 ? 0 : now.effects.arm(std::max(now.time, due), kExpire, {});
   own_.due = due;
 }
 

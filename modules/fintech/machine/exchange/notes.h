@@ -21,7 +21,9 @@ class JsonRecord {
   JsonRecord& text(std::string_view name, std::string_view value);
   JsonRecord& number(std::string_view name, uint64_t value) { return text(name, std::to_string(value)); }
   // Whole units of 10^-scale.
-  JsonRecord& price(std::string_view name, int64_t value, uint8_t scale) { return text(name, price_text(value, scale)); }
+  JsonRecord& price(std::string_view name, int64_t value, uint8_t scale) {
+    return text(name, price_text(value, scale));
+  }
   JsonRecord& amount(std::string_view name, Uint128 value, uint8_t scale);
   std::string end() { return text_ + '}'; }
 

@@ -8,6 +8,7 @@ namespace heptane::fintech::exchange {
 
 namespace {
 
+constexpr const char* kClientIdRule = "a ClOrdID is 1 to 64 printable characters without blank, \" and \\";
 constexpr uint16_t kMovesMax = 60'000;  // of an order: each replace may hold or release
 
 void refuse(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
@@ -93,21 +94,41 @@ Result<void> judge_prices(const Instrument& i, const Order& order) {
     error.detail = kFixReason + static_cast<uint32_t>(Rejected::exceeds_limit);
     return error;
   };
-  if (std::optional<Error> error = check_order(i, order.funds.price, order.quantity)) return of_limit(std::move(*error));
+  if (std::optional<Error> error = check_order(i, order.funds.price, order.quantity))
+    return of_limit(std::move(*error));
   if (!is_stop(order.type)) return {};
   if (order.stop_price >= i.price_min && order.stop_price <= i.price_max && on_tick(i, order.stop_price)) return {};
   return of_limit({Errc::refused, "stop price " + price_text(order.stop_price, i.price_scale) +
                                       " is not on a tick from price_min to price_max"});
 }
 
+book::NewOrder for_book(const NewOrder& asked, const Order& order, const Listing& listing, uint64_t minimum) {
+  book::NewOrder entered;
+  entered.order_id = order.id;
+  entered.price = order.funds.price;
+  entered.stop_price = order.stop_price;
+  entered.quantity = listing.lots(order.quantity);
+  entered.display_quantity = listing.lots(order.display);
+  entered.minimum_quantity = listing.lots(minimum);
+  entered.expires_at = order.tif == book::TimeInForce::gtd ? static_cast<uint64_t>(order.expires_at) : 0;
+  entered.account = order.account;
+  entered.owner = order.account;
+  entered.side = order.funds.side;
+  entered.type = order.type;
+  entered.tif = order.tif;
+  entered.self_trade = asked.self_trade;
+  entered.post_only = asked.post_only;
+  return entered;
+}
+
 }  // namespace
 
 Result<void> ExchangeMachine::judge_blocks(const Firm& firm, const TradingAccount& account,
                                            const Listing& listing) const {
-  for (const auto& [block, whose] : {std::pair(&own_.block, std::string("everybody")),
-                                     std::pair(&firm.block, "firm " + firm.name),
-                                     std::pair(&account.block, "account " + account.name),
-                                     std::pair(&listing.block, "instrument " + listing.instrument().symbol)})
+  for (const auto& [block, whose] :
+       {std::pair(&own_.block, std::string("everybody")), std::pair(&firm.block, "firm " + firm.name),
+        std::pair(&account.block, "account " + account.name),
+        std::pair(&listing.block, "instrument " + listing.instrument().symbol)})
     if (std::optional<Error> error = blocked(*block, whose)) return std::move(*error);
   return {};
 }
@@ -117,22 +138,22 @@ Result<void> ExchangeMachine::judge_limits(Admitted& admitted, const Now& now) c
   const OrderSize size{order.funds.side, order.funds.price, order.funds.leaves, admitted.replaced};
   const auto judge = [&](Whose whose, uint32_t number, const std::string& name, OrderRate& rate) -> Result<void> {
     const Usage usage = directory_.peek(whose, number, order.instrument);
-    std::optional<Error> error =
-        check_limits(name, admitted.listing->instrument(), usage.limits, usage.exposure, size);
+    std::optional<Error> error = check_limits(name, admitted.listing->instrument(), usage.limits, usage.exposure, size);
     rate = usage.rate;
-    if (!error && !exchange::admit(rate, usage.limits, now.time()))
-      error = Error{Errc::refused, name + " sends more than " + std::to_string(usage.limits.orders_per_second) +
-                                       " orders a second"};
+    if (!error && !exchange::admit(rate, usage.limits, now.time))
+      error = Error{Errc::refused,
+                    name + " sends more than " + std::to_string(usage.limits.orders_per_second) + " orders a second"};
     if (!error) return {};
     error->detail = kFixReason + static_cast<uint32_t>(Rejected::exceeds_limit);
     return std::move(*error);
   };
-  HEPTANE_TRY(judge(Whose::account, order.account, "account " + directory_.account(order.account).name,
-                    admitted.account_rate));
+  HEPTANE_TRY(
+      judge(Whose::account, order.account, "account " + directory_.account(order.account).name, admitted.account_rate));
   return judge(Whose::firm, order.firm, "firm " + directory_.firm(order.firm).name, admitted.firm_rate);
 }
 
-Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const NewOrder& asked, const Now& now) {
+// Who enters it and what for, and whether anybody may now.
+Result<void> ExchangeMachine::judge_place(const NewOrder& asked, Admitted& admitted, const Now& now) {
   const Firm* firm = directory_.firm(asked.firm);
   const TradingAccount* account = firm == nullptr ? nullptr : directory_.account(firm->number, asked.account);
   if (account == nullptr)
@@ -140,36 +161,15 @@ Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const NewOrder& asked, 
   Listing* listing = directory_.listing(asked.symbol);
   if (listing == nullptr)
     return rejected(Rejected::unknown_symbol, "there is no instrument " + asked.symbol, Errc::not_found);
-  if (!valid_client_id(asked.client_id))
-    return rejected(Rejected::other, "a ClOrdID is 1 to 64 printable characters without blank, \" and \\",
-                    Errc::invalid_argument);
-  if (orders_.taken(firm->number, asked.client_id, now.time()))
+  if (!valid_client_id(asked.client_id)) return rejected(Rejected::other, kClientIdRule, Errc::invalid_argument);
+  if (orders_.taken(firm->number, asked.client_id, now.time))
     return rejected(Rejected::duplicate, "ClOrdID " + asked.client_id + " was used today", Errc::exists);
   HEPTANE_TRY(judge_blocks(*firm, *account, *listing));
   if (listing->working()) return busy();
   if (const book::Reject no = book::admitted(listing->book.phase(), asked.type, asked.tif); no != book::Reject::none)
     return of_book(no);
-
-  const Instrument& i = listing->instrument();
-  Admitted admitted;
   admitted.listing = listing;
   Order& order = admitted.order;
-  const Result<uint64_t> quantity = quantity_of(asked.quantity, i, "quantity");
-  if (!quantity) return quantity.error();
-  const Result<uint64_t> display = quantity_of(asked.display, i, "display quantity");
-  if (!display) return display.error();
-  const Result<uint64_t> minimum = quantity_of(asked.minimum, i, "minimum quantity");
-  if (!minimum) return minimum.error();
-  if (is_stop(asked.type)) {
-    const Result<int64_t> stop = price_of(asked.stop_price, i, "stop price");
-    if (!stop) return stop.error();
-    order.stop_price = *stop;
-  }
-  const Result<int64_t> price = price_of(asked, *listing, order.stop_price);
-  if (!price) return price.error();
-  if (asked.tif == book::TimeInForce::gtd && asked.expires_at <= now.time())
-    return rejected(Rejected::unsupported, "the order's time is over already");
-
   order.id = orders_.next_id();
   order.client_id = asked.client_id;
   order.firm = firm->number;
@@ -177,30 +177,40 @@ Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const NewOrder& asked, 
   order.instrument = listing->number;
   order.type = asked.type;
   order.tif = asked.tif;
-  const auto fee_class = std::min<size_t>(account->fee_class, listing->spec.fees.size() - 1);
-  order.funds = {asked.side, *price, *quantity, listing->spec.fees[fee_class], {}};
-  order.quantity = *quantity;
-  order.display = *display;
-  order.entered = now.time();
-  order.expires_at = expiry_of(asked.tif, asked.expires_at, now.time());
+  order.entered = now.time;
+  order.expires_at = expiry_of(asked.tif, asked.expires_at, now.time);
   order.by = now.command.principal.id;
+  const auto fee_class = std::min<size_t>(account->fee_class, listing->spec.fees.size() - 1);
+  order.funds.side = asked.side;
+  order.funds.rates = listing->spec.fees[fee_class];
+  return {};
+}
+
+Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const NewOrder& asked, const Now& now) {
+  Admitted admitted;
+  HEPTANE_TRY(judge_place(asked, admitted, now));
+  const Listing& listing = *admitted.listing;
+  const Instrument& i = listing.instrument();
+  Order& order = admitted.order;
+  const Result<uint64_t> quantity = quantity_of(asked.quantity, i, "quantity");
+  if (!quantity) return quantity.error();
+  const Result<uint64_t> display = quantity_of(asked.display, i, "display quantity");
+  if (!display) return display.error();
+  const Result<uint64_t> minimum = quantity_of(asked.minimum, i, "minimum quantity");
+  if (!minimum) return minimum.error();
+  const Result<int64_t> stop = is_stop(asked.type) ? price_of(asked.stop_price, i, "stop price") : Result<int64_t>(0);
+  if (!stop) return stop.error();
+  const Result<int64_t> price = price_of(asked, listing, *stop);
+  if (!price) return price.error();
+  if (asked.tif == book::TimeInForce::gtd && asked.expires_at <= now.time)
+    return rejected(Rejected::unsupported, "the order's time is over already");
+  order.quantity = order.funds.leaves = *quantity;
+  order.funds.price = *price;
+  order.stop_price = *stop;
+  order.display = *display;
   HEPTANE_TRY(judge_prices(i, order));
   HEPTANE_TRY(judge_limits(admitted, now));
-
-  book::NewOrder& entered = admitted.entered;
-  entered.order_id = order.id;
-  entered.price = *price;
-  entered.stop_price = order.stop_price;
-  entered.quantity = listing->lots(*quantity);
-  entered.display_quantity = listing->lots(*display);
-  entered.minimum_quantity = listing->lots(*minimum);
-  entered.expires_at = asked.tif == book::TimeInForce::gtd ? static_cast<uint64_t>(asked.expires_at) : 0;
-  entered.account = entered.owner = account->number;
-  entered.side = asked.side;
-  entered.type = asked.type;
-  entered.tif = asked.tif;
-  entered.self_trade = asked.self_trade;
-  entered.post_only = asked.post_only;
+  admitted.entered = for_book(asked, order, listing, *minimum);
   return admitted;
 }
 
@@ -219,7 +229,8 @@ Result<void> ExchangeMachine::hold(Admitted& admitted, Now& now) {
   const Uint128 available = purse_id(order.account, asset, Purse::available);
   const Uint128 holds = purse_id(order.account, asset, Purse::held);
   const Chain::Tag tag{order.id, order.instrument};
-  if (needs > had) chain.move(order_move_id(order.id, order.moves), Purpose::hold, available, holds, needs - had, asset, tag);
+  if (needs > had)
+    chain.move(order_move_id(order.id, order.moves), Purpose::hold, available, holds, needs - had, asset, tag);
   if (needs < had)
     chain.move(order_move_id(order.id, order.moves), Purpose::release, holds, available, had - needs, asset, tag);
   ++order.moves;
@@ -240,14 +251,14 @@ void ExchangeMachine::apply_new(Now& now) {
   now.effects.open_scope();
   const Result<void> holds = hold(*admitted, now);
   Listing& listing = *admitted->listing;
-  const book::Outcome outcome =
-      holds ? listing.book.enter(admitted->entered, room()) : book::Outcome{};
+  const book::Outcome outcome = holds ? listing.book.enter(admitted->entered, room()) : book::Outcome{};
   const bool kept = holds && outcome.reject == book::Reject::none;
   now.effects.close_scope(kept ? ScopeOutcome::keep : ScopeOutcome::roll_back);
   if (!holds) return refuse(now.effects, holds.error());
   if (!kept) return refuse(now.effects, of_book(outcome.reject));
 
-  const Order& order = orders_.add(admitted->order, now.time());
+  listing.used = true;
+  const Order& order = orders_.add(admitted->order, now.time);
   directory_.usage(Whose::account, order.account, order.instrument).rate = admitted->account_rate;
   directory_.usage(Whose::firm, order.firm, order.instrument).rate = admitted->firm_rate;
   add_open(order, order.quantity, 0);
@@ -279,35 +290,37 @@ void ExchangeMachine::apply_cancel(Now& now) {
   reply_order(asked->order_id, now);
 }
 
-Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const ReplaceOrder& asked, const Now& now) {
+// Whether the order may be replaced at all; it is as it was.
+Result<void> ExchangeMachine::judge_place(const ReplaceOrder& asked, Admitted& admitted, const Now& now) {
   const Result<const Order*> found = open_order(asked.firm, asked.order_id);
   if (!found) return found.error();
   const Order& before = **found;
-  Admitted admitted;
   Listing& listing = directory_.listing(before.instrument);
-  admitted.listing = &listing;
-  admitted.order = before;
-  admitted.replaced = before.funds.leaves;
-  Order& order = admitted.order;
   if (!asked.original_id.empty() && asked.original_id != before.client_id)
     return cancel_rejected(CancelRejected::unknown_order, "the order's ClOrdID is " + before.client_id);
   if (!valid_client_id(asked.client_id))
-    return cancel_rejected(CancelRejected::other, "a ClOrdID is 1 to 64 printable characters without blank, \" and \\",
-                           Errc::invalid_argument);
-  if (orders_.taken(before.firm, asked.client_id, now.time()))
+    return cancel_rejected(CancelRejected::other, kClientIdRule, Errc::invalid_argument);
+  if (orders_.taken(before.firm, asked.client_id, now.time))
     return cancel_rejected(CancelRejected::duplicate, "ClOrdID " + asked.client_id + " was used today", Errc::exists);
   HEPTANE_TRY(judge_blocks(directory_.firm(before.firm), directory_.account(before.account), listing));
   if (listing.working()) return busy();
   if (before.moves >= kMovesMax) return cancel_rejected(CancelRejected::other, "the order was replaced too often");
+  admitted.listing = &listing;
+  admitted.order = before;
+  admitted.order.client_id = asked.client_id;
+  admitted.replaced = before.funds.leaves;
+  return {};
+}
 
-  const Instrument& i = listing.instrument();
+Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const ReplaceOrder& asked, const Now& now) {
+  Admitted admitted;
+  HEPTANE_TRY(judge_place(asked, admitted, now));
+  const Instrument& i = admitted.listing->instrument();
+  Order& order = admitted.order;
   const Result<uint64_t> quantity = quantity_of(asked.quantity, i, "quantity");
   if (!quantity) return quantity.error();
   const Result<uint64_t> display = quantity_of(asked.display, i, "display quantity");
   if (!display) return display.error();
-  order.client_id = asked.client_id;
-  order.quantity = *quantity;
-  order.display = *display;
   if (asked.price && has_limit(order.type)) {
     const Result<int64_t> price = price_of(*asked.price, i, "price");
     if (!price) return price.error();
@@ -320,8 +333,10 @@ Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const ReplaceOrder& ask
     if (order.type == book::OrderType::stop)
       order.funds.price = *protection_price(i, order.funds.side, *stop, std::nullopt);
   }
-  // A total that is filled already ends the order, whatever else it says.
-  order.funds.leaves = *quantity > before.filled ? *quantity - before.filled : 0;
+  order.quantity = *quantity;
+  order.display = *display;
+  // A total that is filled already ends the order, whatever else is said.
+  order.funds.leaves = *quantity > order.filled ? *quantity - order.filled : 0;
   if (order.funds.leaves == 0) return admitted;
   HEPTANE_TRY(judge_prices(i, order));
   HEPTANE_TRY(judge_limits(admitted, now));
@@ -348,7 +363,7 @@ void ExchangeMachine::apply_replace(Now& now) {
   if (!kept) return refuse(now.effects, of_book(outcome.reject));
 
   Order& order = *orders_.find(after.id);
-  orders_.rename(order, after.client_id, now.time());
+  orders_.rename(order, after.client_id, now.time);
   if (!ends) {
     add_open(order, after.funds.leaves, order.funds.leaves);
     order = after;

@@ -24,7 +24,8 @@ Result<void> Chain::open_one(uint32_t account, uint32_t asset, Purse purse) {
   const Uint128 id = purse_id(account, asset, purse);
   if (const Account* there = ledger_.account(id)) {
     if (there->credits_posted < kTurnoverMax && there->debits_posted < kTurnoverMax) return {};
-    return Error{Errc::refused, "an account of ledger " + std::to_string(asset) + " has turned over 2^126: use another"};
+    return Error{Errc::refused,
+                 "an account of ledger " + std::to_string(asset) + " has turned over 2^126: use another"};
   }
   Account opened{};
   opened.id = id;

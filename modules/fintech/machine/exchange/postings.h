@@ -40,8 +40,7 @@ enum class Purpose : uint16_t {
 
 constexpr uint32_t kHouse = 0;  // in place of a trading account
 constexpr Uint128 purse_id(uint32_t account, uint32_t asset, Purse purse) {
-  return reserved_id(kExchangeMachineId,
-                     uint64_t{account} << 40 | uint64_t{asset} << 8 | static_cast<uint64_t>(purse));
+  return reserved_id(kExchangeMachineId, uint64_t{account} << 40 | uint64_t{asset} << 8 | static_cast<uint64_t>(purse));
 }
 constexpr uint32_t kLegsMax = 8;
 constexpr Uint128 trade_leg_id(uint64_t trade, uint32_t leg) {
@@ -50,9 +49,7 @@ constexpr Uint128 trade_leg_id(uint64_t trade, uint32_t leg) {
 constexpr Uint128 order_move_id(uint64_t order, uint16_t move) {
   return reserved_id(kExchangeMachineId, uint64_t{1} << 62 | order << 16 | move);
 }
-constexpr Uint128 cash_move_id(uint64_t number) {
-  return reserved_id(kExchangeMachineId, uint64_t{2} << 62 | number);
-}
+constexpr Uint128 cash_move_id(uint64_t number) { return reserved_id(kExchangeMachineId, uint64_t{2} << 62 | number); }
 
 // What is on it.
 Uint128 balance(const LedgerPort& ledger, uint32_t account, uint32_t asset, Purse purse);

@@ -41,6 +41,12 @@ Result<void> take_scale(const Assets& assets, uint32_t ledger, const char* which
   return {};
 }
 
+// What positions, limits and orders that ended are counted in.
+bool differ_in_units(const Instrument& a, const Instrument& b) {
+  return a.base_asset != b.base_asset || a.quote_asset != b.quote_asset || a.price_scale != b.price_scale ||
+         a.quantity_scale != b.quantity_scale;
+}
+
 }  // namespace
 
 Result<void> ExchangeMachine::judge_instrument(InstrumentSpec& spec, const Listing* known, const Now& now) const {
@@ -57,6 +63,8 @@ Result<void> ExchangeMachine::judge_instrument(InstrumentSpec& spec, const Listi
     if (directory_.listings().size() >= kInstrumentsMax) return Error{Errc::overloaded, "there are 1024 instruments"};
     return {};
   }
+  if (known->used && differ_in_units(i, known->instrument()))
+    return Error{Errc::refused, "assets and scales stay what they are once there were orders or limits: list another"};
   const bool in_kind = differ_in_kind(i, known->instrument()) || spec.orders_max != known->spec.orders_max;
   const bool idle = known->book.phase() == book::Phase::closed && known->book.size() == 0 && !known->working();
   if (in_kind && !idle)
@@ -76,8 +84,10 @@ void ExchangeMachine::apply_instrument(Now& now) {
   Listing& listing = known == nullptr ? directory_.add_listing(*spec) : *known;
   listing.spec = std::move(*spec);
   if (fresh_book) {
+    const std::optional<int64_t> last = known == nullptr ? std::nullopt : listing.last_price();
     const bool made = listing.make_book();
     HEPTANE_ASSERT(made, "a book whose configuration was judged cannot be made");
+    if (last) (void)listing.book.set_last_trade(*last);
   }
   audit(now.command, known == nullptr ? "exchange.instrument" : "exchange.instrument_change",
         listing.instrument().symbol, "", now.effects);
@@ -105,8 +115,8 @@ void ExchangeMachine::apply_account(Now& now) {
     return refuse(now.effects, {Errc::exists, "the firm has an account " + spec->name});
   if (directory_.accounts() >= kAccountsMax) return refuse(now.effects, {Errc::overloaded, "there are 65536 accounts"});
   const TradingAccount& account = directory_.add_account(firm->number, spec->name, spec->fee_class);
-  audit(now.command, "exchange.account", spec->firm + "/" + spec->name,
-        "fee class " + std::to_string(spec->fee_class), now.effects);
+  audit(now.command, "exchange.account", spec->firm + "/" + spec->name, "fee class " + std::to_string(spec->fee_class),
+        now.effects);
   now.effects.reply(account.number);
 }
 
@@ -115,7 +125,7 @@ void ExchangeMachine::apply_limits(Now& now) {
   if (!spec || (spec->whose != Whose::firm && spec->whose != Whose::account))
     return refuse(now.effects, wrong("limits are a firm's or an account's"));
   if (spec->limits.orders_at_once == 0) return refuse(now.effects, wrong("orders_at_once is at least 1"));
-  const Listing* listing = directory_.listing(spec->symbol);
+  Listing* listing = directory_.listing(spec->symbol);
   const Firm* firm = directory_.firm(spec->firm);
   if (listing == nullptr) return refuse(now.effects, missing("there is no instrument " + spec->symbol));
   if (firm == nullptr) return refuse(now.effects, missing("there is no firm " + spec->firm));
@@ -125,6 +135,7 @@ void ExchangeMachine::apply_limits(Now& now) {
     if (account == nullptr) return refuse(now.effects, missing("the firm has no account " + spec->account));
     number = account->number;
   }
+  listing->used = true;
   directory_.usage(spec->whose, number, listing->number).limits = spec->limits;
   JsonRecord record("limits");
   record.text("whose", whose_name(spec->whose)).text("firm", spec->firm).text("account", spec->account);

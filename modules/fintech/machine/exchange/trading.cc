@@ -29,7 +29,7 @@ void ExchangeMachine::follow(Listing& listing, const book::Outcome& outcome, Now
 void ExchangeMachine::schedule(Listing& listing, Now& now) {
   if (!listing.working() || listing.proceeding) return;
   listing.proceeding = true;
-  now.effects.arm(now.time(), kProceed, packed(listing.number).view());
+  now.effects.arm(now.time, kProceed, packed(listing.number).view());
 }
 
 void ExchangeMachine::apply_proceed(Now& now) {
@@ -79,9 +79,9 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
   // In a call nobody waits for the other: both pay as takers.
   const Liquidity of_met = event.in_call ? Liquidity::taker : Liquidity::maker;
   const uint64_t quantity = listing.units(event.quantity);
-  const FillLegs legs = settle(listing.instrument(), event.price, quantity, buyer.funds,
-                               came_buys ? Liquidity::taker : of_met, seller.funds,
-                               came_buys ? of_met : Liquidity::taker);
+  const FillLegs legs =
+      settle(listing.instrument(), event.price, quantity, buyer.funds, came_buys ? Liquidity::taker : of_met,
+             seller.funds, came_buys ? of_met : Liquidity::taker);
   const uint64_t trade = own_.next_trade++;
   settle_fill(listing, trade, buyer, seller, legs, now);
   fill(buyer, event.price, quantity);
@@ -186,7 +186,8 @@ void ExchangeMachine::tell_order(std::string_view event, const Order& order,
   record.price("price", order.funds.price, i.price_scale);
   if (order.stop_price != 0) record.price("stop_price", order.stop_price, i.price_scale);
   record.amount("quantity", order.quantity, i.quantity_scale).amount("filled", order.filled, i.quantity_scale);
-  record.amount("leaves", order.funds.leaves, i.quantity_scale).text("average_price", average_text(order, i.price_scale));
+  record.amount("leaves", order.funds.leaves, i.quantity_scale)
+      .text("average_price", average_text(order, i.price_scale));
   if (more) more(record);
   notes_.add(kOrdersView, std::to_string(order.id), record.end());
 }
