@@ -7,7 +7,6 @@ namespace heptane::fintech::exchange {
 namespace {
 
 constexpr size_t kRowBytesMax = size_t{64} << 10;
-constexpr uint64_t kBookOrderBytes = 230;  // book/README.md
 constexpr uint64_t kListingBytes = 2'048;
 constexpr uint64_t kNameBytes = 256;  // of a firm or an account, with its place in the maps
 constexpr uint64_t kUsageBytes = 256;
@@ -161,9 +160,8 @@ Usage Directory::peek(Whose whose, uint32_t number, uint32_t instrument) const {
 }
 
 uint64_t Directory::memory_bytes() const {
-  uint64_t bytes = listings_.size() * kListingBytes + (firms_.size() + accounts_.size()) * kNameBytes;
-  for (const Listing& listing : listings_) bytes += uint64_t{listing.book.size()} * kBookOrderBytes;
-  return bytes + usages_.size() * kUsageBytes;
+  return listings_.size() * kListingBytes + (firms_.size() + accounts_.size()) * kNameBytes +
+         usages_.size() * kUsageBytes;
 }
 
 void Directory::save(SnapshotWriter& writer) const {

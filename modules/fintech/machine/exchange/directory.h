@@ -100,7 +100,7 @@ class Directory {
   const std::map<std::pair<uint32_t, std::string>, uint32_t>& account_names() const { return account_names_; }
 
   bool empty() const { return listings_.empty() && firms_.empty(); }
-  uint64_t memory_bytes() const;
+  uint64_t memory_bytes() const;  // without the books' orders
   void save(SnapshotWriter& writer) const;
   Result<void> restore(SnapshotReader& reader);
 

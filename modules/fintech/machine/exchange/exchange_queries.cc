@@ -12,16 +12,20 @@ void refuse(Reply& reply, Errc code, std::string why) {
   reply.message = std::move(why);
 }
 
-// Of names in their order: rows behind `after`, or the one of the name.
+constexpr size_t kPageBytes = size_t{512} << 10;
+constexpr size_t kPageLooks = 4'096;  // at instruments, for pages of accounts
+
+// Of names in their order: at most so many rows behind `after`, or the one of the name.
 template <class Map, class Key, class Write>
-void page(const Map& names, const Key& after, bool alone, Write write, Reply& reply) {
+void page(const Map& names, const Key& after, bool alone, size_t most, Write write, Reply& reply) {
   auto at = alone ? names.find(after) : names.upper_bound(after);
   Packer out;
   int64_t rows = 0;
-  const size_t most = alone ? 1 : kPageRows;
-  for (; at != names.end() && static_cast<size_t>(rows) < most; ++at, ++rows)
-    if (!write(*at, out)) break;
-  const bool more = !alone && static_cast<size_t>(rows) == most && at != names.end();
+  bool more = false;
+  for (; at != names.end(); ++at, ++rows) {
+    more = !alone && (static_cast<size_t>(rows) == most || out.size() >= kPageBytes);
+    if (more || (alone && rows == 1) || !write(*at, out)) break;
+  }
   reply.payload = Buffer::take(out.release());
   reply.numbers = {rows, more ? 1 : 0};
 }
@@ -95,7 +99,7 @@ void ExchangeMachine::query(const Query& query, Reply& reply) const {
 
 void ExchangeMachine::query_instruments(const Page& asked, Reply& reply) const {
   page(
-      directory_.symbols(), asked.after, asked.alone,
+      directory_.symbols(), asked.after, asked.alone, kPageRows,
       [&](const auto& name, Packer& out) {
         out(row_of(directory_.listing(name.second)));
         return true;
@@ -105,7 +109,7 @@ void ExchangeMachine::query_instruments(const Page& asked, Reply& reply) const {
 
 void ExchangeMachine::query_firms(const Page& asked, Reply& reply) const {
   page(
-      directory_.firm_names(), asked.after, asked.alone,
+      directory_.firm_names(), asked.after, asked.alone, kPageRows,
       [&](const auto& name, Packer& out) {
         out(FirmRow{name.first, directory_.firm(name.second).block});
         return true;
@@ -116,8 +120,9 @@ void ExchangeMachine::query_firms(const Page& asked, Reply& reply) const {
 void ExchangeMachine::query_accounts(const Page& asked, Reply& reply) const {
   const Firm* firm = directory_.firm(asked.of);
   if (firm == nullptr) return refuse(reply, Errc::not_found, "there is no firm " + asked.of);
+  const size_t most = std::clamp<size_t>(kPageLooks / (directory_.listings().size() + 1), 1, kPageRows);
   page(
-      directory_.account_names(), std::pair(firm->number, asked.after), asked.alone,
+      directory_.account_names(), std::pair(firm->number, asked.after), asked.alone, most,
       [&](const auto& name, Packer& out) {
         if (name.first.first != firm->number) return false;
         out(row_of(directory_.account(name.second)));

@@ -7,8 +7,9 @@ namespace heptane::fintech::exchange {
 namespace {
 
 constexpr size_t kRowBytesMax = size_t{8} << 10;
-constexpr uint64_t kOrderBytes = 480;   // with its places in the maps
-constexpr uint64_t kClientBytes = 144;  // a ClOrdID of the day
+constexpr uint64_t kOrderBytes = 480;      // with its places in the maps
+constexpr uint64_t kBookOrderBytes = 230;  // of an open one, in its book (book/README.md)
+constexpr uint64_t kClientBytes = 144;     // a ClOrdID of the day
 
 }  // namespace
 
@@ -66,7 +67,9 @@ void Orders::end(Order& order, OrderStatus status) {
   ended_.pop_front();
 }
 
-uint64_t Orders::memory_bytes() const { return orders_.size() * kOrderBytes + used_.size() * kClientBytes; }
+uint64_t Orders::memory_bytes() const {
+  return orders_.size() * kOrderBytes + open_.size() * kBookOrderBytes + used_.size() * kClientBytes;
+}
 
 void Orders::save(SnapshotWriter& writer) const {
   writer.le(next_id_);

@@ -41,7 +41,7 @@ class Orders {
   const std::set<Due>& due() const { return due_; }
   bool empty() const { return next_id_ == 1; }
 
-  uint64_t memory_bytes() const;
+  uint64_t memory_bytes() const;  // with those of the books
   void save(SnapshotWriter& writer) const;
   Result<void> restore(SnapshotReader& reader);
 

@@ -33,6 +33,7 @@ class Packer {
   void operator()(const T&... values) {
     (put(values), ...);
   }
+  size_t size() const { return out_.size(); }
   std::vector<std::byte> release() { return out_.release(); }
 
  private:
