@@ -1,6 +1,7 @@
 // The lists of modules and of commands from above the kernel, and nothing else.
 #include "kernel/cli/command.h"
 #include "modules/data/module.h"
+#include "modules/fintech/cli/fintech.h"
 #include "modules/fintech/cli/ledger.h"
 #include "modules/fintech/module.h"
 #include "modules/iot/cli/devices.h"
@@ -25,7 +26,7 @@ heptane::server::Modules make_modules() {
 
 int main(int argc, char** argv) {
   static constexpr heptane::cli::AddCommand kMoreCommands[] = {
-      heptane::fintech::add_ledger,   heptane::iot::add_devices, heptane::iot::add_jobs, heptane::iot::add_mqtt,
-      heptane::iot::add_provisioning, heptane::iot::add_rules,   heptane::sim::add_sim};
+      heptane::fintech::add_fintech, heptane::fintech::add_ledger,   heptane::iot::add_devices, heptane::iot::add_jobs,
+      heptane::iot::add_mqtt,        heptane::iot::add_provisioning, heptane::iot::add_rules,   heptane::sim::add_sim};
   return heptane::cli::run(argc, argv, make_modules, kMoreCommands);
 }

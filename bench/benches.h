@@ -10,6 +10,7 @@ bool bench_book(const Scratch& scratch);
 bool bench_catchup(const Scratch& scratch);
 bool bench_sync(const Scratch& scratch);
 bool bench_ledger(const Scratch& scratch);
+bool bench_exchange(const Scratch& scratch);
 bool bench_replay(const Scratch& scratch);
 bool bench_restart(const Scratch& scratch);
 bool bench_idle(const Scratch& scratch);

@@ -24,6 +24,7 @@ constexpr Bench kBenches[] = {
      "streams read from their beginning, cold, beside the disk (BENCH_CATCHUP_BYTES, BENCH_CATCHUP_ROUNDS)"},
     {"sync", &heptane::bench::bench_sync, "one lone synchronous producer beside an fdatasync probe"},
     {"ledger", &heptane::bench::bench_ledger, "the ledger's apply() alone (BENCH_TRANSFERS)"},
+    {"exchange", &heptane::bench::bench_exchange, "the exchange's apply() alone (BENCH_ORDERS)"},
     {"transfers", &heptane::bench::bench_transfers,
      "durable transfers through the server beside PostgreSQL (BENCH_BATCHES, BENCH_TRANSFER_SECONDS)"},
     {"history", &heptane::bench::bench_history,

@@ -64,6 +64,38 @@ EXAMPLES = [
     ("get", "/api/v1/ledger/transfers/{id}/position", "/api/v1/ledger/transfers/1/position", None),
     ("get", "/api/v1/ledger/totals", "/api/v1/ledger/totals", None),
     ("get", "/api/v1/ledger/recount", "/api/v1/ledger/recount", None),
+    ("post", "/api/v1/ledger/assets", "/api/v1/ledger/assets", {"code": "BTC", "ledger": 1, "scale": 8}),
+    ("post", "/api/v1/exchange/instruments", "/api/v1/exchange/instruments", {
+        "symbol": "BTC/USD", "base": "BTC", "quote": "USD", "price_scale": 2, "quantity_scale": 2, "tick": "1.00",
+        "lot": "0.01", "quantity_max": 1000, "price_max": "1000000", "reference": "100",
+        "fees": [{"maker_ppm": -10, "taker_ppm": 20, "minimum": "0.01"}]}),
+    ("get", "/api/v1/exchange/instruments", "/api/v1/exchange/instruments", None),
+    ("get", "/api/v1/exchange/instruments/{symbol}", "/api/v1/exchange/instruments/BTC%2FUSD", None),
+    ("post", "/api/v1/exchange/instruments/{symbol}/phase", "/api/v1/exchange/instruments/BTC%2FUSD/phase", {
+        "phase": "continuous"}),
+    ("post", "/api/v1/exchange/firms", "/api/v1/exchange/firms", {"name": "alpha"}),
+    ("get", "/api/v1/exchange/firms", "/api/v1/exchange/firms", None),
+    ("post", "/api/v1/exchange/firms/{firm}/accounts", "/api/v1/exchange/firms/alpha/accounts", {
+        "name": "main", "fee_class": 0}),
+    ("post", "/api/v1/exchange/deposits", "/api/v1/exchange/deposits", {
+        "firm": "alpha", "account": "main", "asset": "USD", "amount": "1000.00"}),
+    ("post", "/api/v1/exchange/withdrawals", "/api/v1/exchange/withdrawals", {
+        "firm": "alpha", "account": "main", "asset": "USD", "amount_raw": 5}),
+    ("post", "/api/v1/exchange/limits", "/api/v1/exchange/limits", {
+        "firm": "alpha", "symbol": "BTC/USD", "long_max_raw": "100000", "orders_per_second": 100, "orders_at_once": 100}),
+    ("post", "/api/v1/exchange/firms/{firm}/orders", "/api/v1/exchange/firms/alpha/orders", {
+        "account": "main", "cl_ord_id": "b1", "symbol": "BTC/USD", "side": "buy", "quantity": "1.00", "price": 100}),
+    ("get", "/api/v1/exchange/firms/{firm}/orders", "/api/v1/exchange/firms/alpha/orders", None),
+    ("get", "/api/v1/exchange/firms/{firm}/orders/{order}", "/api/v1/exchange/firms/alpha/orders/1", None),
+    ("put", "/api/v1/exchange/firms/{firm}/orders/{order}", "/api/v1/exchange/firms/alpha/orders/1", {
+        "cl_ord_id": "b2", "quantity": "2.00", "price": "99.00"}),
+    ("get", "/api/v1/exchange/instruments/{symbol}/book", "/api/v1/exchange/instruments/BTC%2FUSD/book?levels=5", None),
+    ("get", "/api/v1/exchange/firms/{firm}/accounts", "/api/v1/exchange/firms/alpha/accounts", None),
+    ("get", "/api/v1/exchange/firms/{firm}/accounts/{account}", "/api/v1/exchange/firms/alpha/accounts/main", None),
+    ("delete", "/api/v1/exchange/firms/{firm}/orders/{order}", "/api/v1/exchange/firms/alpha/orders/1", {}),
+    ("post", "/api/v1/exchange/firms/{firm}/mass-cancel", "/api/v1/exchange/firms/alpha/mass-cancel", {"side": "sell"}),
+    ("post", "/api/v1/exchange/switches", "/api/v1/exchange/switches", {"whose": "everybody", "reason": "drill"}),
+    ("get", "/api/v1/exchange/state", "/api/v1/exchange/state", None),
     ("post", "/api/v1/mqtt/streams", "/api/v1/mqtt/streams", {"name": "temps", "filter": "plant/+/temp"}),
     ("get", "/api/v1/mqtt/streams", "/api/v1/mqtt/streams", None),
     ("delete", "/api/v1/mqtt/streams/{name}", "/api/v1/mqtt/streams/temps", {}),
@@ -171,7 +203,8 @@ class OpenApi(unittest.TestCase):
                     target = path.replace("{", "absent-").replace("}", "")
                     answer = self.ask(method, target, None if method == "get" else {})
                     self.check(operation, *answer)
-                    if path.startswith(("/api/v1/streams", "/api/v1/ledger", "/api/v1/mqtt")) and (method, path) not in WITHOUT_SUCCESS:
+                    if path.startswith(
+                            ("/api/v1/streams", "/api/v1/ledger", "/api/v1/exchange", "/api/v1/mqtt")) and (method, path) not in WITHOUT_SUCCESS:
                         self.assertIn((method, path), shown, "has no example above")
 
     def test_lines_are_as_described(self):

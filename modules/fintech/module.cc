@@ -3,10 +3,12 @@
 #include <sys/random.h>
 
 #include "kernel/server/server_keys.h"
+#include "modules/fintech/gateway/http/exchange_routes.h"
 #include "modules/fintech/gateway/http/ledger_operations.h"
 #include "modules/fintech/gateway/http/ledger_routes.h"
 #include "modules/fintech/gateway/http/past_balances.h"
 #include "modules/fintech/gateway/tigerbeetle/tigerbeetle.h"
+#include "modules/fintech/machine/exchange/exchange_machine.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 
 namespace heptane::fintech {
@@ -68,7 +70,9 @@ uint64_t index_key() {
 
 class FintechModule final : public server::Module {
  public:
-  explicit FintechModule(uint32_t rows_per_file) : ledger_(index_key(), rows_per_file) {}
+  explicit FintechModule(uint32_t rows_per_file) : ledger_(index_key(), rows_per_file) {
+    exchange_.set_ledger(ledger_);
+  }
 
   std::string_view name() const override { return "fintech"; }
 
@@ -88,7 +92,10 @@ class FintechModule final : public server::Module {
     ledger_.set_cache_bytes(ledger.cache_bytes);
   }
 
-  void add_routes(http::HttpRouter& router) override { ledger_http::add_routes(router); }
+  void add_routes(http::HttpRouter& router) override {
+    ledger_http::add_routes(router);
+    exchange_http::add_routes(router);
+  }
   void add_operations(admin::OperationTable& operations) override { ledger_http::add_operations(operations); }
 
   std::vector<server::PastView> past_views() const override {
@@ -96,7 +103,7 @@ class FintechModule final : public server::Module {
              [this](bool json) { return past_balances(ledger_, json); }}};
   }
 
-  std::vector<StateMachine*> machines() override { return {&ledger_}; }
+  std::vector<StateMachine*> machines() override { return {&ledger_, &exchange_}; }
 
   // Its clients cannot say who they are: where that is asked, it is there when the configuration says it for them.
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
@@ -118,10 +125,15 @@ class FintechModule final : public server::Module {
                       [this] { return static_cast<double>(ledger_.reads_in_apply_total()); });
     telemetry.gauge("heptane_ledger_cache_bytes", "Memory of what queries have read and may read again; no state",
                     [this] { return static_cast<double>(ledger_.ledger().cache_bytes()); });
+    telemetry.gauge("heptane_exchange_open_orders", "Orders in the books of all instruments",
+                    [this] { return static_cast<double>(exchange_.open_orders()); });
+    telemetry.counter("heptane_exchange_trades_total", "Trades since the first one",
+                      [this] { return static_cast<double>(exchange_.trades_total()); });
   }
 
  private:
   LedgerMachine ledger_;
+  exchange::ExchangeMachine exchange_;
   tigerbeetle::TigerbeetleOptions options_;
   std::unique_ptr<tigerbeetle::TigerbeetleProtocol> tigerbeetle_;
 };

@@ -150,6 +150,24 @@ TEST_F(LedgerAccess, NobodyOutsideClosesOrResolvesWhatIsAMachines) {
 }
 
 // The machine that owns an account, what it takes back, what it leaves to a timer; all of it in the views.
+// What a machine has sealed is its own alone: who may withdraw, and other machines, neither credit nor debit it.
+TEST_F(LedgerAccess, NobodyElseMovesAnythingOfASealedAccount) {
+  Account safe = account(kTill + 1000);
+  safe.code = kSealedCode | 1;
+  EXPECT_EQ(toy<Account>(kShopId, kOpen, {safe}), Names{"created"});
+  EXPECT_EQ(toy<Transfer>(kShopId, kPay, {of_shop(1, kTill, kTill + 1000, 20)}), Names{"created"});
+  EXPECT_EQ(outside<Transfer>({transfer(10, 1, kTill + 1000, 5)}, kWithdraws), Names{"credit_account_not_found"});
+  EXPECT_EQ(outside<Transfer>({transfer(11, kTill + 1000, 1, 5)}, kWithdraws), Names{"debit_account_not_found"});
+  EXPECT_EQ(toy<Transfer>(kRivalId, kPay, {transfer(12, 1, kTill + 1000, 5)}), Names{"credit_account_not_found"});
+  EXPECT_EQ(posted(kTill + 1000), 20U);
+  EXPECT_EQ(toy<Transfer>(kShopId, kPay, {of_shop(2, kTill + 1000, 1, 20)}), Names{"created"});
+  // The bit says nothing of an account that is nobody's.
+  Account plain = account(kTill + 1001);
+  plain.code = kSealedCode | 1;
+  EXPECT_EQ(outside<Account>({plain}, kNoRight), Names{"created"});
+  EXPECT_EQ(outside<Transfer>({transfer(13, 1, kTill + 1001, 5)}, kNoRight), Names{"created"});
+}
+
 TEST_F(LedgerAccess, ThePortChecksMovesChainsAndTellsTheViews) {
   namespace f = transfer_flags;
   EXPECT_EQ(toy<Transfer>(kShopId, kCheck, {of_shop(1, kTill, 2, 5), of_shop(2, kTill, 99, 5)}),

@@ -23,6 +23,11 @@ constexpr MachineId machine_of_id(Uint128 id) {
 // The stored account says whose it is where events must say 0; clients of the protocol get 0.
 inline MachineId owner_of(const Account& account) { return static_cast<MachineId>(account.reserved); }
 
+// A machine that opens an account under a code with this bit keeps it for itself: nobody else credits or debits it, whatever
+// his rights, so that what the machine has judged stays so.
+constexpr uint16_t kSealedCode = 0x8000;
+inline bool sealed(const Account& account) { return owner_of(account) != 0 && (account.code & kSealedCode) != 0; }
+
 struct Access {
   MachineId machine = 0;  // that acts; 0: somebody outside
   bool withdraw = false;  // from outside: may debit what belongs to machines
@@ -35,9 +40,11 @@ struct Access {
   bool owns(const Account& account) const { return owner_of(account) == 0 || owner_of(account) == machine; }
   // To close an account is its owner's.
   bool may_debit(const Account& account, bool closing) const {
-    return owns(account) || (machine == 0 && withdraw && !closing);
+    return owns(account) || (machine == 0 && withdraw && !closing && !sealed(account));
   }
-  bool may_credit(const Account& account, bool closing) const { return !closing || owns(account); }
+  bool may_credit(const Account& account, bool closing) const {
+    return owns(account) || (!closing && !sealed(account));
+  }
   // To post or void. What a machine left pending under an id of its range is the machine's.
   bool may_resolve(const Transfer& pending, const Account& debit) const {
     return may_use(pending.id) && may_debit(debit, false);

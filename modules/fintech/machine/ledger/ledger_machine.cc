@@ -223,6 +223,7 @@ void LedgerMachine::expect(const Command& command) const {
 // Scopes, snapshots.
 
 void LedgerMachine::open_scope() {
+  ledger_.settle();  // where only other machines' commands come, by their ports
   ledger_.open_scope();
   sessions_.open_scope();
   assets_.open_scope();

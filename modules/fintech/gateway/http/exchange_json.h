@@ -1,0 +1,36 @@
+// The exchange's commands and rows as JSON. Prices, quantities and amounts are texts of decimal digits (a number will do on the way
+// in); order numbers are texts. What is wrong is named with its path. Pure.
+#pragma once
+
+#include <string>
+
+#include "kernel/net/http/json.h"
+#include "kernel/net/http/json_writer.h"
+#include "modules/fintech/gateway/http/ledger_json.h"
+#include "modules/fintech/machine/exchange/exchange_api.h"
+
+namespace heptane::fintech::exchange_http {
+
+using ledger_http::AssetTable;
+
+// Bodies of requests; `firm` and the like come from the path.
+Result<exchange::InstrumentSpec> instrument_of_json(std::string body, const AssetTable& assets);
+Result<exchange::FirmSpec> firm_of_json(std::string body);
+Result<exchange::AccountSpec> account_of_json(std::string body, std::string firm);
+Result<exchange::LimitsSpec> limits_of_json(std::string body);
+Result<exchange::CashMove> cash_of_json(std::string body, const AssetTable& assets);
+Result<exchange::PhaseChange> phase_of_json(std::string body, std::string symbol);
+Result<exchange::SwitchChange> switch_of_json(std::string body);
+Result<exchange::NewOrder> order_of_json(std::string body, std::string firm);
+Result<exchange::ReplaceOrder> replace_of_json(std::string body, std::string firm, uint64_t order_id);
+Result<exchange::MassCancelOrders> mass_cancel_of_json(std::string body, std::string firm);
+
+void write(http::JsonWriter& out, const exchange::InstrumentRow& row, const AssetTable& assets);
+void write(http::JsonWriter& out, const exchange::FirmRow& row);
+void write(http::JsonWriter& out, const exchange::AccountRow& row, const AssetTable& assets);
+// Its members alone, for answers that say more.
+void write_members(http::JsonWriter& out, const exchange::OrderRow& row);
+void write(http::JsonWriter& out, const exchange::DepthRow& row);
+void write(http::JsonWriter& out, const exchange::StateRow& row);
+
+}  // namespace heptane::fintech::exchange_http

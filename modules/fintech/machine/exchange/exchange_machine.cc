@@ -1,0 +1,99 @@
+#include "modules/fintech/machine/exchange/exchange_machine.h"
+
+#include "kernel/streams/streams_machine.h"
+
+namespace heptane::fintech::exchange {
+
+namespace {
+
+constexpr size_t kRowBytesMax = size_t{8} << 10;
+
+}  // namespace
+
+void ExchangeMachine::apply(const Command& command, Effects& effects) {
+  if (scopes_ > 0) return effects.refuse(Errc::unsupported, 0, "what is done on the exchange is a command of its own");
+  notes_.clear();
+  Now now{command, effects, effects.port<LedgerMachine>(kLedgerMachineId), command.time};
+  apply_one(now);
+  if (effects.refused()) return;
+  rearm(now);
+  tell(now);
+  count();
+}
+
+void ExchangeMachine::apply_one(Now& now) {
+  switch (now.command.type) {
+    case kPutInstrument: return apply_instrument(now);
+    case kPutFirm: return apply_firm(now);
+    case kPutAccount: return apply_account(now);
+    case kPutLimits: return apply_limits(now);
+    case kDeposit:
+    case kWithdraw: return apply_cash(now);
+    case kNewOrder: return apply_new(now);
+    case kCancelOrder: return apply_cancel(now);
+    case kReplaceOrder: return apply_replace(now);
+    case kMassCancel: return apply_mass_cancel(now);
+    case kSetPhase: return apply_phase(now);
+    case kSwitch: return apply_switch(now);
+    case kProceed: return apply_proceed(now);
+    case kSweep: return apply_sweep(now);
+    case kExpire: return apply_expire(now);
+    default: now.effects.refuse(Errc::unsupported, 0, "the exchange has no such command");
+  }
+}
+
+// A stream of a view's name with somebody else's records stays theirs: then that view is not told.
+void ExchangeMachine::tell(Now& now) {
+  if (notes_.empty()) return;
+  auto& streams = now.effects.port<streams::StreamsMachine>(machine_ids::kStreams);
+  for (size_t n = 0; n < kViews; ++n) {
+    if (notes_.count(n) == 0) continue;
+    const ViewId view{kExchangeMachineId, static_cast<uint16_t>(n + 1)};
+    const std::optional<PartitionId> partition = streams.ensure_view(kStreams[n], view, now.command.sequence);
+    if (!partition) continue;
+    streams.keep_view(kStreams[n], view);
+    now.effects.emit_view(*partition, notes_.count(n));
+  }
+  now.effects.log_result(notes_.view());
+}
+
+void ExchangeMachine::count() {
+  open_orders_.store(orders_.open().size(), std::memory_order_relaxed);
+  trades_total_.store(own_.next_trade - 1, std::memory_order_relaxed);
+}
+
+void ExchangeMachine::save(SnapshotWriter& writer) const {
+  writer.blob(packed(own_).view());
+  directory_.save(writer);
+  orders_.save(writer);
+  writer.le(static_cast<uint32_t>(sweeps_.size()));
+  for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
+}
+
+Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
+  make_fresh();
+  const std::string bytes = reader.text(kRowBytesMax);
+  const auto own = unpacked<Own>(as_bytes(bytes));
+  if (reader.failed() || !own) return Error{Errc::corrupt, "the exchange does not read back"};
+  own_ = *own;
+  HEPTANE_TRY(directory_.restore(reader));
+  HEPTANE_TRY(orders_.restore(reader));
+  for (auto rows = reader.le<uint32_t>(); rows > 0 && !reader.failed(); --rows) {
+    const std::string row = reader.text(kRowBytesMax);
+    const auto sweep = unpacked<Sweep>(as_bytes(row));
+    if (!sweep || !sweeps_.emplace(sweep->number, *sweep).second) reader.fail();
+  }
+  if (reader.failed()) return Error{Errc::corrupt, "the exchange's mass cancels do not read back"};
+  count();
+  return {};
+}
+
+void ExchangeMachine::make_fresh() {
+  directory_ = Directory();
+  orders_ = Orders();
+  own_ = Own();
+  sweeps_.clear();
+  count();
+}
+
+}  // namespace heptane::fintech::exchange

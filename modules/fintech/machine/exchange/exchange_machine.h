@@ -1,0 +1,200 @@
+// The exchange as a machine of the shard: an order's admission, its hold, its match, the settlement of its fills with their fees
+// and what it gives back at its end are one log entry. Prefunded instruments alone.
+//
+// State: reference data (directory.h), orders (orders.h), mass cancels that go on, counters. Money is the ledger's, reached by its
+// port (postings.h); books are domain/book.
+//
+// Invariants, after every entry:
+// - held(account, asset) in the ledger is the sum of what the account's open orders hold of the asset (domain/exchange/holds.h);
+// - an order is open exactly as long as it is in its instrument's book, with the same leaves;
+// - a trade stands there with all of its postings, one chain with ids derived from its number;
+// - what is refused has left nothing: everything that can be judged is judged first, then a scope is opened around the hold, and
+//   the book refuses whole. Nothing of this machine changes before that; what comes after cannot fail (postings.h says why), and
+//   a chain that fails all the same is an assertion.
+// Bounds: an entry looks at no more than 1,000 orders, takes no more than kEventsPerEntry events of a book or kSweepEnds ends of
+// orders, and makes less than 1 MiB. The rest is done by commands that the machine schedules: kProceed for a book with work left
+// (its instrument takes no orders meanwhile), kSweep for a mass cancel, kExpire for orders whose time is over. Other instruments'
+// commands come in between. Its commands are in no transaction. The shard thread's.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <map>
+
+#include "kernel/shard/effects.h"
+#include "kernel/shard/snapshot_io.h"
+#include "kernel/shard/state_machine.h"
+#include "modules/fintech/machine/exchange/directory.h"
+#include "modules/fintech/machine/exchange/notes.h"
+#include "modules/fintech/machine/exchange/orders.h"
+#include "modules/fintech/machine/exchange/postings.h"
+#include "modules/fintech/machine/ledger/ledger_machine.h"
+
+namespace heptane::fintech::exchange {
+
+class ExchangeMachine final : public StateMachine {
+ public:
+  MachineId id() const override { return kExchangeMachineId; }
+  std::string_view name() const override { return "exchange"; }
+  void apply(const Command& command, Effects& effects) override;
+  void query(const Query& query, Reply& reply) const override;
+  void open_scope() override { ++scopes_; }
+  void close_scope(ScopeOutcome) override { --scopes_; }
+  uint64_t memory_bytes() const override { return directory_.memory_bytes() + orders_.memory_bytes(); }
+  void save(SnapshotWriter& writer) const override;
+  Result<void> restore(SnapshotReader& reader) override;
+  bool fresh() const override { return directory_.empty() && own_.next_sweep == 1 && !own_.block.on; }
+  void make_fresh() override;
+  // What ends orders, and what stops them.
+  bool relieves(CommandType type) const override {
+    return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kWithdraw || type >= kProceed;
+  }
+  RenderView renderer() const override { return render_exchange; }
+
+  // The ledger of the shard, for queries: what accounts hold. Before the first command.
+  void set_ledger(const LedgerPort& ledger) { ledger_ = &ledger; }
+
+  const Directory& directory() const { return directory_; }
+  const Orders& orders() const { return orders_; }
+
+  // For metrics; any thread.
+  uint64_t open_orders() const { return open_orders_.load(std::memory_order_relaxed); }
+  uint64_t trades_total() const { return trades_total_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Own {
+    Block block;  // of everybody
+    uint64_t next_trade = 1;
+    uint64_t next_exec = 1;
+    uint64_t next_cash = 1;
+    uint64_t next_sweep = 1;
+    TimerId timer = 0;  // kExpire; 0: not armed
+    LogTime due = 0;    // what it is armed for
+  };
+  template <class A, Same<Own> S>
+  friend void fields(A& a, S& t) {
+    a(t.block, t.next_trade, t.next_exec, t.next_cash, t.next_sweep, t.timer, t.due);
+  }
+  // Cancels open orders that were there when it began, account by account.
+  struct Sweep {
+    uint64_t number = 0;
+    Whose whose = Whose::everybody;  // everybody, firm, account
+    uint32_t who = 0;
+    uint32_t instrument = 0;  // 0: any
+    std::optional<book::Side> side;
+    uint64_t last_order = 0;  // the newest of them
+    uint32_t cursor_account = 0;
+    uint64_t cursor_order = 0;
+    uint64_t ended = 0;
+    uint32_t by = 0;
+  };
+  template <class A, Same<Sweep> S>
+  friend void fields(A& a, S& t) {
+    a(t.number, t.whose, t.who, t.instrument, t.side, t.last_order, t.cursor_account, t.cursor_order, t.ended, t.by);
+  }
+  struct Now {
+    const Command& command;
+    Effects& effects;
+    LedgerMachine& ledger;
+    LogTime time = 0;  // the command's
+    PortCall call() const { return {command, effects}; }
+  };
+  // An order, or what a replace makes of one, that nothing is wrong with.
+  struct Admitted {
+    Listing* listing = nullptr;
+    Order order;
+    book::NewOrder entered;  // of a new one
+    OrderRate account_rate;  // as it is once it counts
+    OrderRate firm_rate;
+    uint64_t replaced = 0;  // leaves that it had
+  };
+
+  void apply_one(Now& now);
+  void tell(Now& now);
+
+  // reference_commands.cc
+  void apply_instrument(Now& now);
+  Result<void> judge_instrument(InstrumentSpec& spec, const Listing* known, const Now& now) const;
+  void apply_firm(Now& now);
+  void apply_account(Now& now);
+  void apply_limits(Now& now);
+  void apply_cash(Now& now);
+  Result<void> move_cash(const CashMove& move, const TradingAccount& account, Now& now);
+
+  // order_commands.cc
+  void apply_new(Now& now);
+  void apply_cancel(Now& now);
+  void apply_replace(Now& now);
+  Result<void> judge_place(const NewOrder& asked, Admitted& admitted, const Now& now);
+  Result<void> judge_place(const ReplaceOrder& asked, Admitted& admitted, const Now& now);
+  Result<Admitted> admit(const NewOrder& asked, const Now& now);
+  Result<Admitted> admit(const ReplaceOrder& asked, const Now& now);
+  Result<void> judge_blocks(const Firm& firm, const TradingAccount& account, const Listing& listing) const;
+  Result<void> judge_limits(Admitted& admitted, const Now& now) const;
+  Result<void> hold(Admitted& admitted, Now& now);
+  Result<const Order*> open_order(const std::string& firm, uint64_t order_id) const;
+  void reply_order(uint64_t order_id, Now& now) const;
+
+  // trading.cc: what the book has done
+  void follow(Listing& listing, const book::Outcome& outcome, Now& now);
+  void schedule(Listing& listing, Now& now);
+  void apply_proceed(Now& now);
+  void on_event(Listing& listing, const book::Event& event, Now& now);
+  void on_trade(Listing& listing, const book::Event& event, Now& now);
+  void settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
+                   const FillLegs& legs, Now& now);
+  void fill(Order& order, int64_t price, uint64_t quantity);
+  void end_order(Order& order, book::Reason reason, Now& now);
+  void add_open(const Order& order, uint64_t more, uint64_t less);
+  void tell_order(std::string_view event, const Order& order, const std::function<void(JsonRecord&)>& more = nullptr);
+  void tell_call(std::string_view what, const Listing& listing, const book::Event& event);
+  book::Room room() { return {events_}; }
+
+  // market_commands.cc: phases, mass cancels, kill switches, expiry
+  void apply_phase(Now& now);
+  // What is refused has changed nothing.
+  book::Reject enter_phase(Listing& listing, book::Phase phase, Now& now);
+  void apply_mass_cancel(Now& now);
+  void apply_switch(Now& now);
+  Block* block_of(const SwitchChange& change);
+  Result<Sweep> sweep_of(Whose whose, const std::string& firm, const std::string& account, const std::string& symbol,
+                         const Now& now) const;
+  void begin(Sweep sweep, Now& now);
+  void apply_sweep(Now& now);
+  bool step(Sweep& sweep, Now& now);
+  bool wanted(const Sweep& sweep, const Order& order) const;
+  void go_on(Sweep sweep, Now& now);
+  void apply_expire(Now& now);
+  void rearm(Now& now);
+
+  // exchange_queries.cc
+  void query_instruments(const Page& page, Reply& reply) const;
+  void query_firms(const Page& page, Reply& reply) const;
+  void query_accounts(const Page& page, Reply& reply) const;
+  void query_order(const OrderQuery& query, Reply& reply) const;
+  void query_orders(const OrdersQuery& query, Reply& reply) const;
+  void query_depth(const DepthQuery& query, Reply& reply) const;
+  void query_state(Reply& reply) const;
+  InstrumentRow row_of(const Listing& listing) const;
+  AccountRow row_of(const TradingAccount& account) const;
+  OrderRow row_of(const Order& order) const;
+
+  void count();
+
+  Directory directory_;
+  Orders orders_;
+  Own own_;
+  std::map<uint64_t, Sweep> sweeps_;
+  const LedgerPort* ledger_ = nullptr;
+  size_t scopes_ = 0;
+  // Of the running command.
+  Notes notes_;
+  std::array<book::Event, kEventsPerEntry> events_;
+  // deterministic: metrics read them, apply() never does
+  std::atomic<uint64_t> open_orders_{0};
+  // deterministic: likewise
+  std::atomic<uint64_t> trades_total_{0};
+};
+
+}  // namespace heptane::fintech::exchange

@@ -1,0 +1,220 @@
+// Phases of an instrument, mass cancels, kill switches, orders whose time is over.
+#include "modules/fintech/machine/exchange/audit.h"
+#include "modules/fintech/machine/exchange/exchange_machine.h"
+
+namespace heptane::fintech::exchange {
+
+namespace {
+
+void refuse(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
+
+// A call's price is judged by the reference; where there is none, any will do.
+book::Uncross uncross_of(const Listing& listing) {
+  book::Uncross command;
+  if (const std::optional<int64_t> reference = listing.reference()) {
+    const PriceRange band = call_band(listing.instrument(), *reference);
+    command = {*reference, band.low, band.high};
+  }
+  return command;
+}
+
+}  // namespace
+
+book::Reject ExchangeMachine::enter_phase(Listing& listing, book::Phase phase, Now& now) {
+  const book::Outcome outcome = listing.book.set_phase(phase, room());
+  if (outcome.reject != book::Reject::none) return outcome.reject;
+  listing.extended = false;
+  JsonRecord record("phase");
+  record.text("symbol", listing.instrument().symbol).text("phase", phase_name(phase));
+  notes_.add(kMarketView, listing.instrument().symbol, record.end());
+  follow(listing, outcome, now);
+  return book::Reject::none;
+}
+
+void ExchangeMachine::apply_phase(Now& now) {
+  const auto change = unpacked<PhaseChange>(now.command.payload);
+  if (!change) return now.effects.refuse(Errc::invalid_argument, 0, "the command sets no phase");
+  Listing* listing = directory_.listing(change->symbol);
+  if (listing == nullptr) return refuse(now.effects, {Errc::not_found, "there is no instrument " + change->symbol});
+  const bool working = listing->working();
+  if (working && change->phase != book::Phase::halted)
+    return refuse(now.effects, {Errc::overloaded, "earlier work of the instrument goes on: try again"});
+  if (working) {
+    listing->next_phase = change->phase;
+  } else if (change->uncross) {
+    const book::Outcome outcome = listing->book.uncross(uncross_of(*listing), room());
+    if (outcome.reject != book::Reject::none) return refuse(now.effects, {Errc::refused, book::text(outcome.reject)});
+    listing->next_phase = change->phase;
+    follow(*listing, outcome, now);
+  } else {
+    const std::string from(phase_name(listing->book.phase()));
+    const book::Reject no = enter_phase(*listing, change->phase, now);
+    if (no != book::Reject::none) return refuse(now.effects, {Errc::refused, "from " + from + ": " + book::text(no)});
+  }
+  audit(now.command, change->uncross ? "exchange.uncross" : "exchange.phase", change->symbol, phase_name(change->phase),
+        now.effects);
+  now.effects.reply(listing->working() ? 1 : 0);
+}
+
+// ---- mass cancels
+
+Result<ExchangeMachine::Sweep> ExchangeMachine::sweep_of(Whose whose, const std::string& firm,
+                                                         const std::string& account, const std::string& symbol,
+                                                         const Now& now) const {
+  Sweep sweep;
+  sweep.whose = whose == Whose::instrument ? Whose::everybody : whose;
+  sweep.last_order = orders_.next_id() - 1;
+  sweep.by = now.command.principal.id;
+  if (!symbol.empty()) {
+    const Listing* listing = directory_.listing(symbol);
+    if (listing == nullptr) return Error{Errc::not_found, "there is no instrument " + symbol};
+    sweep.instrument = listing->number;
+  }
+  if (sweep.whose == Whose::everybody) return sweep;
+  const Firm* of = directory_.firm(firm);
+  if (of == nullptr) return Error{Errc::not_found, "there is no firm " + firm};
+  sweep.who = of->number;
+  if (whose == Whose::firm) return sweep;
+  const TradingAccount* owner = directory_.account(of->number, account);
+  if (owner == nullptr) return Error{Errc::not_found, "the firm has no account " + account};
+  sweep.who = owner->number;
+  return sweep;
+}
+
+bool ExchangeMachine::wanted(const Sweep& sweep, const Order& order) const {
+  return order.id <= sweep.last_order && (sweep.instrument == 0 || sweep.instrument == order.instrument) &&
+         (!sweep.side || *sweep.side == order.funds.side);
+}
+
+// True: it is at its end. An order of an instrument whose work goes on is waited for.
+bool ExchangeMachine::step(Sweep& sweep, Now& now) {
+  size_t ends = 0;
+  if (sweep.whose == Whose::account && sweep.cursor_account == 0) sweep.cursor_account = sweep.who;
+  for (size_t visits = 0; visits < kSweepVisits && ends < kSweepEnds; ++visits) {
+    const auto at = orders_.open().upper_bound({sweep.cursor_account, sweep.cursor_order});
+    if (at == orders_.open().end() || (sweep.whose == Whose::account && at->first != sweep.who)) return true;
+    const auto [account, id] = *at;
+    if (sweep.whose == Whose::firm && directory_.account(account).firm != sweep.who) {
+      sweep.cursor_account = account + 1;
+      sweep.cursor_order = 0;
+      continue;
+    }
+    const Order& order = *orders_.find(id);
+    if (wanted(sweep, order)) {
+      Listing& listing = directory_.listing(order.instrument);
+      if (listing.book.frozen()) return false;
+      follow(listing, listing.book.cancel(id, room()), now);
+      ++sweep.ended;
+      ++ends;
+    }
+    sweep.cursor_account = account;
+    sweep.cursor_order = id;
+  }
+  return false;
+}
+
+void ExchangeMachine::go_on(Sweep sweep, Now& now) {
+  const uint64_t number = sweep.number;
+  if (!step(sweep, now)) {
+    now.effects.arm(now.time, kSweep, packed(number).view());
+    now.effects.reply(static_cast<int64_t>(number), static_cast<int64_t>(sweep.ended));
+    sweeps_.insert_or_assign(number, sweep);
+    return;
+  }
+  sweeps_.erase(number);
+  JsonRecord record("mass_cancelled");
+  record.number("number", number).text("whose", whose_name(sweep.whose)).number("orders", sweep.ended);
+  record.number("by", sweep.by);
+  notes_.add(kRiskView, std::to_string(number), record.end());
+  now.effects.reply(static_cast<int64_t>(number), static_cast<int64_t>(sweep.ended));
+}
+
+void ExchangeMachine::begin(Sweep sweep, Now& now) {
+  sweep.number = own_.next_sweep++;
+  go_on(std::move(sweep), now);
+}
+
+void ExchangeMachine::apply_sweep(Now& now) {
+  const auto number = unpacked<uint64_t>(now.command.payload);
+  const auto found = number ? sweeps_.find(*number) : sweeps_.end();
+  if (found == sweeps_.end()) return now.effects.refuse(Errc::not_found, 0, "there is no such mass cancel");
+  go_on(found->second, now);
+}
+
+void ExchangeMachine::apply_mass_cancel(Now& now) {
+  const auto asked = unpacked<MassCancelOrders>(now.command.payload);
+  if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command cancels nothing");
+  const Whose whose = asked->account.empty() ? Whose::firm : Whose::account;
+  Result<Sweep> sweep = sweep_of(whose, asked->firm, asked->account, asked->symbol, now);
+  if (!sweep) return refuse(now.effects, sweep.error());
+  if (sweeps_.size() >= kSweepsMax)
+    return refuse(now.effects, {Errc::overloaded, "1000 mass cancels go on: try again"});
+  sweep->side = asked->side;
+  begin(*sweep, now);
+}
+
+Block* ExchangeMachine::block_of(const SwitchChange& change) {
+  if (change.whose == Whose::everybody) return &own_.block;
+  if (change.whose == Whose::instrument) {
+    Listing* listing = directory_.listing(change.symbol);
+    return listing == nullptr ? nullptr : &listing->block;
+  }
+  Firm* firm = directory_.firm(change.firm);
+  if (firm == nullptr || change.whose == Whose::firm) return firm == nullptr ? nullptr : &firm->block;
+  TradingAccount* account = directory_.account(firm->number, change.account);
+  return account == nullptr ? nullptr : &account->block;
+}
+
+void ExchangeMachine::apply_switch(Now& now) {
+  const auto change = unpacked<SwitchChange>(now.command.payload);
+  if (!change) return now.effects.refuse(Errc::invalid_argument, 0, "the command switches nothing");
+  if (change->reason.empty() || change->reason.size() > kReasonMax)
+    return refuse(now.effects, {Errc::invalid_argument, "a reason of 1 to 256 bytes is needed"});
+  Block* block = block_of(*change);
+  if (block == nullptr)
+    return refuse(now.effects, {Errc::not_found, "there is no such " + std::string(whose_name(change->whose))});
+  if (change->lift && !block->on) return refuse(now.effects, {Errc::refused, "the kill switch is off"});
+  Result<Sweep> sweep = sweep_of(change->whose, change->firm, change->account,
+                                 change->whose == Whose::instrument ? change->symbol : std::string(), now);
+  if (!sweep) return refuse(now.effects, sweep.error());
+  if (!change->lift && sweeps_.size() >= kSweepsMax + 1'000)
+    return refuse(now.effects, {Errc::overloaded, "too many mass cancels go on: try again"});
+  *block = change->lift ? Block() : Block{true, change->reason, now.command.principal.id, now.time};
+  JsonRecord record(change->lift ? "lifted" : "killed");
+  record.text("whose", whose_name(change->whose)).text("firm", change->firm).text("account", change->account);
+  record.text("symbol", change->symbol).text("reason", change->reason).number("by", now.command.principal.id);
+  notes_.add(kRiskView, whose_name(change->whose), record.end());
+  audit(now.command, change->lift ? "exchange.lift" : "exchange.kill",
+        std::string(whose_name(change->whose)) + " " + change->firm + "/" + change->account + change->symbol,
+        change->reason, now.effects);
+  if (change->lift) return now.effects.reply(0);
+  begin(*sweep, now);
+}
+
+// ---- expiry
+
+void ExchangeMachine::apply_expire(Now& now) {
+  if (own_.timer != 0) now.effects.cancel(own_.timer);  // it has fired, unless somebody else sent the command
+  own_.timer = 0;
+  own_.due = 0;
+  int64_t ended = 0;
+  while (!orders_.due().empty() && static_cast<size_t>(ended) < kSweepEnds) {
+    const auto [due, id] = *orders_.due().begin();
+    Listing& listing = directory_.listing(orders_.find(id)->instrument);
+    if (due > now.time || listing.book.frozen()) break;
+    follow(listing, listing.book.cancel(id, room(), book::Reason::expired), now);
+    ++ended;
+  }
+  now.effects.reply(ended);
+}
+
+// One timer, for the order whose time is over first.
+void ExchangeMachine::rearm(Now& now) {
+  const LogTime due = orders_.due().empty() ? 0 : orders_.due().begin()->first;
+  if (due == own_.due) return;
+  if (own_.timer != 0) now.effects.cancel(own_.timer);
+  own_.timer = due == 0 ? 0 : now.effects.arm(std::max(now.time, due), kExpire, {});
+  own_.due = due;
+}
+
+}  // namespace heptane::fintech::exchange

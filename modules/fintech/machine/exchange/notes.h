@@ -1,0 +1,53 @@
+// What a command of the exchange tells in its views: whole records, noted beside the command in its entry and read from there by
+// whoever reads the stream. The texts of records never change.
+//
+// Note: until its end view u8, key (u8 and bytes), value (u16 and bytes: one JSON object). Numbers of more than 53 bits, prices and
+// quantities are texts. The shard thread's; render_exchange any thread's.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "kernel/base/bytes.h"
+#include "modules/fintech/machine/exchange/exchange_api.h"
+
+namespace heptane::fintech::exchange {
+
+// One JSON object. What is no printable ASCII becomes `?`.
+class JsonRecord {
+ public:
+  explicit JsonRecord(std::string_view event) { text("event", event); }
+  JsonRecord& text(std::string_view name, std::string_view value);
+  JsonRecord& number(std::string_view name, uint64_t value) { return text(name, std::to_string(value)); }
+  // Whole units of 10^-scale.
+  JsonRecord& price(std::string_view name, int64_t value, uint8_t scale) {
+    return text(name, price_text(value, scale));
+  }
+  JsonRecord& amount(std::string_view name, Uint128 value, uint8_t scale);
+  std::string end() { return text_ + '}'; }
+
+ private:
+  std::string text_ = "{";
+};
+
+class Notes {
+ public:
+  void clear();
+  void add(ViewId view, std::string_view key, std::string_view value);
+  uint32_t count(size_t view) const { return counts_[view]; }  // from 0, as kStreams
+  bool empty() const { return out_.size() == 0; }
+  Bytes view() const { return out_.view(); }
+
+ private:
+  std::array<uint32_t, kViews> counts_{};
+  ByteWriter out_;
+};
+
+// The average price of what an order has traded, with four more decimals than the instrument's, rounded down; 0: nothing.
+std::string average_text(const Order& order, uint8_t price_scale);
+
+// The machine's renderer.
+void render_exchange(const LoggedCommand& logged, uint16_t number, RecordWriter& out);
+
+}  // namespace heptane::fintech::exchange

@@ -1,0 +1,381 @@
+// Orders: what is judged before anything changes, the hold, the book.
+#include <algorithm>
+
+#include "modules/fintech/domain/ledger/amount.h"
+#include "modules/fintech/machine/exchange/exchange_machine.h"
+
+namespace heptane::fintech::exchange {
+
+namespace {
+
+constexpr const char* kClientIdRule = "a ClOrdID is 1 to 64 printable characters without blank, \" and \\";
+constexpr uint16_t kMovesMax = 60'000;  // of an order: each replace may hold or release
+
+void refuse(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
+
+Error rejected(Rejected why, std::string message, Errc code = Errc::refused) {
+  return {code, std::move(message), kFixReason + static_cast<uint32_t>(why)};
+}
+Error cancel_rejected(CancelRejected why, std::string message, Errc code = Errc::refused) {
+  return {code, std::move(message), kFixReason + static_cast<uint32_t>(why)};
+}
+
+Error busy() { return {Errc::overloaded, "earlier work of the instrument goes on: try again"}; }
+
+Error of_book(book::Reject reject) {
+  using book::Reject;
+  const std::string text = book::text(reject);
+  switch (reject) {
+    case Reject::frozen: return busy();
+    case Reject::book_full: return {Errc::overloaded, "the instrument's book is full (orders_max)"};
+    case Reject::closed:
+    case Reject::halted: return rejected(Rejected::closed, "the instrument is " + text);
+    case Reject::bad_quantity:
+    case Reject::bad_minimum:
+    case Reject::bad_display: return rejected(Rejected::quantity, text);
+    case Reject::would_take: return rejected(Rejected::other, text);
+    default: return rejected(Rejected::unsupported, text);
+  }
+}
+
+bool has_limit(book::OrderType type) { return type == book::OrderType::limit || type == book::OrderType::stop_limit; }
+bool is_stop(book::OrderType type) { return type == book::OrderType::stop || type == book::OrderType::stop_limit; }
+bool immediate(book::TimeInForce tif) { return tif == book::TimeInForce::ioc || tif == book::TimeInForce::fok; }
+
+Result<int64_t> price_of(const Said& said, const Instrument& i, const char* which) {
+  if (const std::optional<int64_t> price = at_scale(said, i.price_scale)) return *price;
+  return rejected(Rejected::other, std::string(which) + " has more than " + std::to_string(i.price_scale) +
+                                       " decimals, or is too large");
+}
+
+// Of a limit order its limit; else the protection price, beyond which it does not trade.
+Result<int64_t> price_of(const NewOrder& asked, const Listing& listing, int64_t stop_price) {
+  const Instrument& i = listing.instrument();
+  if (has_limit(asked.type)) return price_of(asked.price, i, "price");
+  std::optional<int64_t> from;
+  if (is_stop(asked.type)) {
+    from = stop_price;
+  } else {
+    book::LevelView best;
+    const book::Side other = asked.side == book::Side::buy ? book::Side::sell : book::Side::buy;
+    if (listing.book.depth(other, {&best, 1}) == 1) from = best.price;
+  }
+  const std::optional<int64_t> price = protection_price(i, asked.side, from, listing.reference());
+  if (price) return *price;
+  return rejected(Rejected::other, "a market order needs a price on the other side, a last trade or a reference price");
+}
+
+// In units of the instrument's scale; whole lots.
+Result<uint64_t> quantity_of(const Said& said, const Instrument& i, const char* which) {
+  const std::optional<int64_t> quantity = at_scale(said, i.quantity_scale);
+  if (!quantity || *quantity < 0)
+    return rejected(Rejected::quantity, std::string(which) + " is below 0, has more than " +
+                                            std::to_string(i.quantity_scale) + " decimals, or is too large");
+  if (static_cast<uint64_t>(*quantity) % i.lot != 0)
+    return rejected(Rejected::quantity, std::string(which) + " " +
+                                            amount_text(static_cast<Uint128>(*quantity), i.quantity_scale) +
+                                            " is not in lots of " + amount_text(i.lot, i.quantity_scale));
+  return static_cast<uint64_t>(*quantity);
+}
+
+std::optional<Error> blocked(const Block& block, const std::string& whose) {
+  if (!block.on) return std::nullopt;
+  return rejected(Rejected::other_rule, "the kill switch of " + whose + " is on: " + block.reason);
+}
+
+// What an order of now lives until; 0: for ever, or no time at all.
+LogTime expiry_of(book::TimeInForce tif, LogTime asked, LogTime now) {
+  if (tif == book::TimeInForce::gtd) return asked;
+  return tif == book::TimeInForce::gtc || immediate(tif) ? 0 : end_of_day(now);
+}
+
+Result<void> judge_prices(const Instrument& i, const Order& order) {
+  const auto of_limit = [](Error error) {
+    error.detail = kFixReason + static_cast<uint32_t>(Rejected::exceeds_limit);
+    return error;
+  };
+  if (std::optional<Error> error = check_order(i, order.funds.price, order.quantity))
+    return of_limit(std::move(*error));
+  if (!is_stop(order.type)) return {};
+  if (order.stop_price >= i.price_min && order.stop_price <= i.price_max && on_tick(i, order.stop_price)) return {};
+  return of_limit({Errc::refused, "stop price " + price_text(order.stop_price, i.price_scale) +
+                                      " is not on a tick from price_min to price_max"});
+}
+
+book::NewOrder for_book(const NewOrder& asked, const Order& order, const Listing& listing, uint64_t minimum) {
+  book::NewOrder entered;
+  entered.order_id = order.id;
+  entered.price = order.funds.price;
+  entered.stop_price = order.stop_price;
+  entered.quantity = listing.lots(order.quantity);
+  entered.display_quantity = listing.lots(order.display);
+  entered.minimum_quantity = listing.lots(minimum);
+  entered.expires_at = order.tif == book::TimeInForce::gtd ? static_cast<uint64_t>(order.expires_at) : 0;
+  entered.account = order.account;
+  entered.owner = order.account;
+  entered.side = order.funds.side;
+  entered.type = order.type;
+  entered.tif = order.tif;
+  entered.self_trade = asked.self_trade;
+  entered.post_only = asked.post_only;
+  return entered;
+}
+
+}  // namespace
+
+Result<void> ExchangeMachine::judge_blocks(const Firm& firm, const TradingAccount& account,
+                                           const Listing& listing) const {
+  for (const auto& [block, whose] :
+       {std::pair(&own_.block, std::string("everybody")), std::pair(&firm.block, "firm " + firm.name),
+        std::pair(&account.block, "account " + account.name),
+        std::pair(&listing.block, "instrument " + listing.instrument().symbol)})
+    if (std::optional<Error> error = blocked(*block, whose)) return std::move(*error);
+  return {};
+}
+
+Result<void> ExchangeMachine::judge_limits(Admitted& admitted, const Now& now) const {
+  const Order& order = admitted.order;
+  const OrderSize size{order.funds.side, order.funds.price, order.funds.leaves, admitted.replaced};
+  const auto judge = [&](Whose whose, uint32_t number, const std::string& name, OrderRate& rate) -> Result<void> {
+    const Usage usage = directory_.peek(whose, number, order.instrument);
+    std::optional<Error> error = check_limits(name, admitted.listing->instrument(), usage.limits, usage.exposure, size);
+    rate = usage.rate;
+    if (!error && !exchange::admit(rate, usage.limits, now.time))
+      error = Error{Errc::refused,
+                    name + " sends more than " + std::to_string(usage.limits.orders_per_second) + " orders a second"};
+    if (!error) return {};
+    error->detail = kFixReason + static_cast<uint32_t>(Rejected::exceeds_limit);
+    return std::move(*error);
+  };
+  HEPTANE_TRY(
+      judge(Whose::account, order.account, "account " + directory_.account(order.account).name, admitted.account_rate));
+  return judge(Whose::firm, order.firm, "firm " + directory_.firm(order.firm).name, admitted.firm_rate);
+}
+
+// Who enters it and what for, and whether anybody may now.
+Result<void> ExchangeMachine::judge_place(const NewOrder& asked, Admitted& admitted, const Now& now) {
+  const Firm* firm = directory_.firm(asked.firm);
+  const TradingAccount* account = firm == nullptr ? nullptr : directory_.account(firm->number, asked.account);
+  if (account == nullptr)
+    return rejected(Rejected::unknown_account, "the firm has no account " + asked.account, Errc::not_found);
+  Listing* listing = directory_.listing(asked.symbol);
+  if (listing == nullptr)
+    return rejected(Rejected::unknown_symbol, "there is no instrument " + asked.symbol, Errc::not_found);
+  if (!valid_client_id(asked.client_id)) return rejected(Rejected::other, kClientIdRule, Errc::invalid_argument);
+  if (orders_.taken(firm->number, asked.client_id, now.time))
+    return rejected(Rejected::duplicate, "ClOrdID " + asked.client_id + " was used today", Errc::exists);
+  HEPTANE_TRY(judge_blocks(*firm, *account, *listing));
+  if (listing->working()) return busy();
+  if (const book::Reject no = book::admitted(listing->book.phase(), asked.type, asked.tif); no != book::Reject::none)
+    return of_book(no);
+  admitted.listing = listing;
+  Order& order = admitted.order;
+  order.id = orders_.next_id();
+  order.client_id = asked.client_id;
+  order.firm = firm->number;
+  order.account = account->number;
+  order.instrument = listing->number;
+  order.type = asked.type;
+  order.tif = asked.tif;
+  order.entered = now.time;
+  order.expires_at = expiry_of(asked.tif, asked.expires_at, now.time);
+  order.by = now.command.principal.id;
+  const auto fee_class = std::min<size_t>(account->fee_class, listing->spec.fees.size() - 1);
+  order.funds.side = asked.side;
+  order.funds.rates = listing->spec.fees[fee_class];
+  return {};
+}
+
+Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const NewOrder& asked, const Now& now) {
+  Admitted admitted;
+  HEPTANE_TRY(judge_place(asked, admitted, now));
+  const Listing& listing = *admitted.listing;
+  const Instrument& i = listing.instrument();
+  Order& order = admitted.order;
+  const Result<uint64_t> quantity = quantity_of(asked.quantity, i, "quantity");
+  if (!quantity) return quantity.error();
+  const Result<uint64_t> display = quantity_of(asked.display, i, "display quantity");
+  if (!display) return display.error();
+  const Result<uint64_t> minimum = quantity_of(asked.minimum, i, "minimum quantity");
+  if (!minimum) return minimum.error();
+  const Result<int64_t> stop = is_stop(asked.type) ? price_of(asked.stop_price, i, "stop price") : Result<int64_t>(0);
+  if (!stop) return stop.error();
+  const Result<int64_t> price = price_of(asked, listing, *stop);
+  if (!price) return price.error();
+  if (asked.tif == book::TimeInForce::gtd && asked.expires_at <= now.time)
+    return rejected(Rejected::unsupported, "the order's time is over already");
+  order.quantity = order.funds.leaves = *quantity;
+  order.funds.price = *price;
+  order.stop_price = *stop;
+  order.display = *display;
+  HEPTANE_TRY(judge_prices(i, order));
+  HEPTANE_TRY(judge_limits(admitted, now));
+  admitted.entered = for_book(asked, order, listing, *minimum);
+  return admitted;
+}
+
+// What the order holds from now on, less what it held; within the caller's scope.
+Result<void> ExchangeMachine::hold(Admitted& admitted, Now& now) {
+  const Instrument& i = admitted.listing->instrument();
+  Order& order = admitted.order;
+  Chain chain(now.ledger, now.call());
+  for (const uint32_t asset : {i.base_asset, i.quote_asset}) HEPTANE_TRY(chain.open(order.account, asset));
+  HEPTANE_TRY(chain.open_house(i.quote_asset));
+  const bool buy = order.funds.side == book::Side::buy;
+  const uint32_t asset = buy ? i.quote_asset : i.base_asset;
+  const Order* before = orders_.find(order.id);
+  const Uint128 had = before == nullptr ? 0 : held(i, before->funds);
+  const Uint128 needs = held(i, order.funds);
+  const Uint128 available = purse_id(order.account, asset, Purse::available);
+  const Uint128 holds = purse_id(order.account, asset, Purse::held);
+  const Chain::Tag tag{order.id, order.instrument};
+  if (needs > had)
+    chain.move(order_move_id(order.id, order.moves), Purpose::hold, available, holds, needs - had, asset, tag);
+  if (needs < had)
+    chain.move(order_move_id(order.id, order.moves), Purpose::release, holds, available, had - needs, asset, tag);
+  ++order.moves;
+  if (!chain.post()) return {};
+  const uint8_t scale = buy ? i.quote_scale : i.base_scale;
+  const Asset* named = now.ledger.assets().find(asset);
+  return rejected(Rejected::exceeds_limit,
+                  "the order needs " + amount_text(needs - had, scale) + " " + (named == nullptr ? "" : named->code) +
+                      ", available is " +
+                      amount_text(balance(now.ledger, order.account, asset, Purse::available), scale));
+}
+
+void ExchangeMachine::apply_new(Now& now) {
+  const auto asked = unpacked<NewOrder>(now.command.payload);
+  if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command is no order");
+  Result<Admitted> admitted = admit(*asked, now);
+  if (!admitted) return refuse(now.effects, admitted.error());
+  now.effects.open_scope();
+  const Result<void> holds = hold(*admitted, now);
+  Listing& listing = *admitted->listing;
+  const book::Outcome outcome = holds ? listing.book.enter(admitted->entered, room()) : book::Outcome{};
+  const bool kept = holds && outcome.reject == book::Reject::none;
+  now.effects.close_scope(kept ? ScopeOutcome::keep : ScopeOutcome::roll_back);
+  if (!holds) return refuse(now.effects, holds.error());
+  if (!kept) return refuse(now.effects, of_book(outcome.reject));
+
+  listing.used = true;
+  const Order& order = orders_.add(admitted->order, now.time);
+  directory_.usage(Whose::account, order.account, order.instrument).rate = admitted->account_rate;
+  directory_.usage(Whose::firm, order.firm, order.instrument).rate = admitted->firm_rate;
+  add_open(order, order.quantity, 0);
+  follow(listing, outcome, now);
+  reply_order(admitted->order.id, now);
+}
+
+Result<const Order*> ExchangeMachine::open_order(const std::string& firm, uint64_t order_id) const {
+  const Firm* of = directory_.firm(firm);
+  const Order* order = orders_.find(order_id);
+  if (of == nullptr || order == nullptr || order->firm != of->number)
+    return cancel_rejected(CancelRejected::unknown_order, "the firm has no order " + std::to_string(order_id),
+                           Errc::not_found);
+  if (order->status != OrderStatus::open)
+    return cancel_rejected(CancelRejected::too_late,
+                           "the order is " + std::string(status_name(order->status)) + " already");
+  return order;
+}
+
+void ExchangeMachine::apply_cancel(Now& now) {
+  const auto asked = unpacked<CancelOrder>(now.command.payload);
+  if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command cancels nothing");
+  const Result<const Order*> order = open_order(asked->firm, asked->order_id);
+  if (!order) return refuse(now.effects, order.error());
+  Listing& listing = directory_.listing((*order)->instrument);
+  const book::Outcome outcome = listing.book.cancel(asked->order_id, room());
+  if (outcome.reject != book::Reject::none) return refuse(now.effects, of_book(outcome.reject));
+  follow(listing, outcome, now);
+  reply_order(asked->order_id, now);
+}
+
+// Whether the order may be replaced at all; it is as it was.
+Result<void> ExchangeMachine::judge_place(const ReplaceOrder& asked, Admitted& admitted, const Now& now) {
+  const Result<const Order*> found = open_order(asked.firm, asked.order_id);
+  if (!found) return found.error();
+  const Order& before = **found;
+  Listing& listing = directory_.listing(before.instrument);
+  if (!asked.original_id.empty() && asked.original_id != before.client_id)
+    return cancel_rejected(CancelRejected::unknown_order, "the order's ClOrdID is " + before.client_id);
+  if (!valid_client_id(asked.client_id))
+    return cancel_rejected(CancelRejected::other, kClientIdRule, Errc::invalid_argument);
+  if (orders_.taken(before.firm, asked.client_id, now.time))
+    return cancel_rejected(CancelRejected::duplicate, "ClOrdID " + asked.client_id + " was used today", Errc::exists);
+  HEPTANE_TRY(judge_blocks(directory_.firm(before.firm), directory_.account(before.account), listing));
+  if (listing.working()) return busy();
+  if (before.moves >= kMovesMax) return cancel_rejected(CancelRejected::other, "the order was replaced too often");
+  admitted.listing = &listing;
+  admitted.order = before;
+  admitted.order.client_id = asked.client_id;
+  admitted.replaced = before.funds.leaves;
+  return {};
+}
+
+Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const ReplaceOrder& asked, const Now& now) {
+  Admitted admitted;
+  HEPTANE_TRY(judge_place(asked, admitted, now));
+  const Instrument& i = admitted.listing->instrument();
+  Order& order = admitted.order;
+  const Result<uint64_t> quantity = quantity_of(asked.quantity, i, "quantity");
+  if (!quantity) return quantity.error();
+  const Result<uint64_t> display = quantity_of(asked.display, i, "display quantity");
+  if (!display) return display.error();
+  if (asked.price && has_limit(order.type)) {
+    const Result<int64_t> price = price_of(*asked.price, i, "price");
+    if (!price) return price.error();
+    order.funds.price = *price;
+  }
+  if (asked.stop_price && is_stop(order.type) && !order.triggered) {
+    const Result<int64_t> stop = price_of(*asked.stop_price, i, "stop price");
+    if (!stop) return stop.error();
+    order.stop_price = *stop;
+    if (order.type == book::OrderType::stop)
+      order.funds.price = *protection_price(i, order.funds.side, *stop, std::nullopt);
+  }
+  order.quantity = *quantity;
+  order.display = *display;
+  // A total that is filled already ends the order, whatever else is said.
+  order.funds.leaves = *quantity > order.filled ? *quantity - order.filled : 0;
+  if (order.funds.leaves == 0) return admitted;
+  HEPTANE_TRY(judge_prices(i, order));
+  HEPTANE_TRY(judge_limits(admitted, now));
+  return admitted;
+}
+
+void ExchangeMachine::apply_replace(Now& now) {
+  const auto asked = unpacked<ReplaceOrder>(now.command.payload);
+  if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command replaces nothing");
+  Result<Admitted> admitted = admit(*asked, now);
+  if (!admitted) return refuse(now.effects, admitted.error());
+  Listing& listing = *admitted->listing;
+  const bool ends = admitted->order.funds.leaves == 0;
+  now.effects.open_scope();
+  // What ends gives everything back at its end.
+  const Result<void> holds = ends ? Result<void>() : hold(*admitted, now);
+  const Order& after = admitted->order;
+  const book::Replace change{after.id, after.funds.price, after.stop_price, listing.lots(after.quantity),
+                             listing.lots(after.display)};
+  const book::Outcome outcome = holds ? listing.book.replace(change, room()) : book::Outcome{};
+  const bool kept = holds && outcome.reject == book::Reject::none;
+  now.effects.close_scope(kept ? ScopeOutcome::keep : ScopeOutcome::roll_back);
+  if (!holds) return refuse(now.effects, holds.error());
+  if (!kept) return refuse(now.effects, of_book(outcome.reject));
+
+  Order& order = *orders_.find(after.id);
+  orders_.rename(order, after.client_id, now.time);
+  if (!ends) {
+    add_open(order, after.funds.leaves, order.funds.leaves);
+    order = after;
+    directory_.usage(Whose::account, order.account, order.instrument).rate = admitted->account_rate;
+    directory_.usage(Whose::firm, order.firm, order.instrument).rate = admitted->firm_rate;
+  }
+  follow(listing, outcome, now);
+  reply_order(after.id, now);
+}
+
+void ExchangeMachine::reply_order(uint64_t order_id, Now& now) const {
+  now.effects.reply(packed(row_of(*orders_.find(order_id))).view(), static_cast<int64_t>(order_id));
+}
+
+}  // namespace heptane::fintech::exchange

@@ -1,0 +1,65 @@
+// All open orders, the last ones that ended, and the ClOrdIDs of the trade date. State of the exchange machine; the shard thread's.
+//
+// Invariants: an order's number is never used again; a ClOrdID is its firm's once a trade date and once among its open orders; at
+// most kEndedKept orders that ended are kept, those that ended last. The trade date is the UTC day of the log time. ClOrdIDs of
+// earlier days are forgotten two for each new one, so that no entry forgets many.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "kernel/shard/snapshot_io.h"
+#include "modules/fintech/machine/exchange/exchange_api.h"
+
+namespace heptane::fintech::exchange {
+
+constexpr LogTime kDayNs = LogTime{86'400} * 1'000'000'000;
+constexpr int64_t trade_date(LogTime time) { return time / kDayNs; }
+constexpr LogTime end_of_day(LogTime time) { return (trade_date(time) + 1) * kDayNs; }
+
+class Orders {
+ public:
+  using Place = std::pair<uint32_t, uint64_t>;  // account, order
+  using Due = std::pair<LogTime, uint64_t>;
+
+  Order* find(uint64_t id);
+  const Order* find(uint64_t id) const { return const_cast<Orders*>(this)->find(id); }
+  // An open one, else one of the day in which the last order came.
+  const Order* find_client(uint32_t firm, const std::string& client_id) const;
+  bool taken(uint32_t firm, const std::string& client_id, LogTime now) const;
+
+  uint64_t next_id() const { return next_id_; }
+  Order& add(Order order, LogTime now);  // open, under next_id()
+  void rename(Order& order, const std::string& client_id, LogTime now);
+  void end(Order& order, OrderStatus status);
+
+  const std::set<Place>& open() const { return open_; }
+  const std::set<Due>& due() const { return due_; }
+  bool empty() const { return next_id_ == 1; }
+
+  uint64_t memory_bytes() const;  // with those of the books
+  void save(SnapshotWriter& writer) const;
+  Result<void> restore(SnapshotReader& reader);
+
+ private:
+  using Client = std::pair<uint32_t, std::string>;
+  using DatedClient = std::tuple<int64_t, uint32_t, std::string>;
+
+  void use(const Order& order, LogTime now);
+  void index(const Order& order);
+
+  uint64_t next_id_ = 1;
+  std::map<uint64_t, Order> orders_;
+  std::deque<uint64_t> ended_;  // the one that ended first is the first
+  std::map<DatedClient, uint64_t> used_;
+  // Of the open ones.
+  std::set<Place> open_;
+  std::set<Due> due_;
+  std::map<Client, uint64_t> clients_;
+};
+
+}  // namespace heptane::fintech::exchange

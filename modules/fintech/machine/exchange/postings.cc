@@ -1,0 +1,75 @@
+#include "modules/fintech/machine/exchange/postings.h"
+
+#include "modules/fintech/domain/ledger/status_names.h"
+
+namespace heptane::fintech::exchange {
+
+namespace {
+
+bool of_house(Purse purse) { return purse == Purse::fees || purse == Purse::omnibus; }
+
+}  // namespace
+
+Uint128 balance(const LedgerPort& ledger, uint32_t account, uint32_t asset, Purse purse) {
+  const Account* found = ledger.account(purse_id(account, asset, purse));
+  return found == nullptr ? 0 : found->credits_posted - found->debits_posted;
+}
+
+Uint128 supply(const LedgerPort& ledger, uint32_t asset) {
+  const Account* found = ledger.account(purse_id(kHouse, asset, Purse::omnibus));
+  return found == nullptr ? 0 : found->debits_posted - found->credits_posted;
+}
+
+Result<void> Chain::open_one(uint32_t account, uint32_t asset, Purse purse) {
+  const Uint128 id = purse_id(account, asset, purse);
+  if (const Account* there = ledger_.account(id)) {
+    if (there->credits_posted < kTurnoverMax && there->debits_posted < kTurnoverMax) return {};
+    return Error{Errc::refused,
+                 "an account of ledger " + std::to_string(asset) + " has turned over 2^126: use another"};
+  }
+  Account opened{};
+  opened.id = id;
+  opened.ledger = asset;
+  opened.user_data_64 = account;
+  opened.code = static_cast<uint16_t>(kSealedCode | static_cast<uint16_t>(purse));
+  opened.flags = of_house(purse) ? uint16_t{0} : account_flags::kDebitsMustNotExceedCredits;
+  const CreateResult result = ledger_.open_account(opened, call_);
+  const auto status = static_cast<AccountStatus>(result.status);
+  if (status == AccountStatus::created) return {};
+  return Error{Errc::refused, "the ledger opens no account: " + std::string(heptane::fintech::status_name(status))};
+}
+
+Result<void> Chain::open(uint32_t account, uint32_t asset) {
+  HEPTANE_TRY(open_one(account, asset, Purse::available));
+  return open_one(account, asset, Purse::held);
+}
+
+Result<void> Chain::open_house(uint32_t asset) {
+  HEPTANE_TRY(open_one(kHouse, asset, Purse::fees));
+  return open_one(kHouse, asset, Purse::omnibus);
+}
+
+void Chain::move(Uint128 id, Purpose purpose, Uint128 debit, Uint128 credit, Uint128 amount, uint32_t asset, Tag tag) {
+  if (amount == 0) return;
+  Transfer& t = transfers_.emplace_back();
+  t = {};
+  t.id = id;
+  t.debit_account_id = debit;
+  t.credit_account_id = credit;
+  t.amount = amount;
+  t.user_data_64 = tag.subject;
+  t.user_data_32 = tag.instrument;
+  t.ledger = asset;
+  t.code = static_cast<uint16_t>(purpose);
+}
+
+std::optional<TransferStatus> Chain::post() {
+  if (transfers_.empty()) return std::nullopt;
+  for (const CreateResult& result : ledger_.chain(transfers_, call_)) {
+    const auto status = static_cast<TransferStatus>(result.status);
+    if (status != TransferStatus::created && status != TransferStatus::linked_event_failed) return status;
+  }
+  return std::nullopt;
+}
+
+}  // namespace heptane::fintech::exchange

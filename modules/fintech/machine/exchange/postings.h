@@ -1,0 +1,85 @@
+// The exchange's money in the ledger: whose account is which, which transfer is for what, and chains of them.
+//
+// A trading account has for each asset `available` and `held`, whose debits never exceed their credits; the house has for each
+// asset `fees` and `omnibus`, against which deposits and withdrawals go. All are sealed (domain/ledger/access.h): nobody outside
+// moves anything of them, so what the exchange has checked stays so. Ids are derived: of accounts from account, asset and purse; of
+// transfers from the trade and leg, from the order and its count of moves, or from the deposit's number.
+//
+// Why a fill cannot fail: its legs are of what its two orders hold (domain/exchange/holds.h); no account of these is ever closed;
+// what has been deposited of an asset and not withdrawn is below kSupplyMax, so no transfer is above it, and an order is refused
+// once an account that it needs has turned over kTurnoverMax. The shard thread's.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "modules/fintech/domain/exchange/holds.h"
+#include "modules/fintech/domain/ledger/access.h"
+#include "modules/fintech/domain/ledger/port.h"
+#include "modules/fintech/machine/exchange/exchange_api.h"
+
+namespace heptane::fintech::exchange {
+
+constexpr Uint128 kSupplyMax = Uint128{1} << 100;
+constexpr Uint128 kTurnoverMax = Uint128{1} << 126;
+
+enum class Purse : uint8_t { available = 1, held = 2, fees = 3, omnibus = 4 };
+// Transfer::code.
+enum class Purpose : uint16_t {
+  deposit = 1,
+  withdrawal = 2,
+  hold = 3,
+  release = 4,
+  principal = 5,
+  base = 6,
+  fee = 7,
+  rebate = 8,
+  improvement = 9,
+};
+
+constexpr uint32_t kHouse = 0;  // in place of a trading account
+constexpr Uint128 purse_id(uint32_t account, uint32_t asset, Purse purse) {
+  return reserved_id(kExchangeMachineId, uint64_t{account} << 40 | uint64_t{asset} << 8 | static_cast<uint64_t>(purse));
+}
+constexpr uint32_t kLegsMax = 8;
+constexpr Uint128 trade_leg_id(uint64_t trade, uint32_t leg) {
+  return reserved_id(kExchangeMachineId, trade * kLegsMax + leg);
+}
+constexpr Uint128 order_move_id(uint64_t order, uint16_t move) {
+  return reserved_id(kExchangeMachineId, uint64_t{1} << 62 | order << 16 | move);
+}
+constexpr Uint128 cash_move_id(uint64_t number) { return reserved_id(kExchangeMachineId, uint64_t{2} << 62 | number); }
+
+// What is on it.
+Uint128 balance(const LedgerPort& ledger, uint32_t account, uint32_t asset, Purse purse);
+// Deposited and not withdrawn.
+Uint128 supply(const LedgerPort& ledger, uint32_t asset);
+
+// Transfers of one command that are all made or none.
+class Chain {
+ public:
+  Chain(LedgerPort& ledger, const PortCall& call) : ledger_(ledger), call_(call) {}
+
+  // Opens the two accounts if they are not there. An error has changed nothing that the caller's scope does not take back.
+  Result<void> open(uint32_t account, uint32_t asset);
+  Result<void> open_house(uint32_t asset);
+
+  struct Tag {
+    uint64_t subject = 0;  // user_data_64: the order or trade
+    uint32_t instrument = 0;
+  };
+  // Nothing for an amount of 0.
+  void move(Uint128 id, Purpose purpose, Uint128 debit, Uint128 credit, Uint128 amount, uint32_t asset, Tag tag);
+  // The first status that is not `created`; none: all were made.
+  std::optional<TransferStatus> post();
+
+ private:
+  Result<void> open_one(uint32_t account, uint32_t asset, Purse purse);
+
+  LedgerPort& ledger_;
+  const PortCall call_;
+  std::vector<Transfer> transfers_;
+};
+
+}  // namespace heptane::fintech::exchange

@@ -1,0 +1,204 @@
+// What the book has done becomes money, orders and records: settlement of fills, the ends of orders, work that goes on.
+#include "kernel/base/assert.h"
+#include "modules/fintech/domain/ledger/amount.h"
+#include "modules/fintech/machine/exchange/exchange_machine.h"
+
+namespace heptane::fintech::exchange {
+
+namespace {
+
+OrderStatus status_after(book::Reason reason) {
+  if (reason == book::Reason::expired) return OrderStatus::expired;
+  return reason == book::Reason::reduced ? OrderStatus::done : OrderStatus::cancelled;
+}
+
+uint32_t held_asset(const Instrument& instrument, const Order& order) {
+  return order.funds.side == book::Side::buy ? instrument.quote_asset : instrument.base_asset;
+}
+
+}  // namespace
+
+void ExchangeMachine::follow(Listing& listing, const book::Outcome& outcome, Now& now) {
+  HEPTANE_ASSERT(outcome.reject == book::Reject::none, "what the book refuses is not followed");
+  const std::span<const book::Event> events(events_.data(), outcome.events);
+  for (const book::Event& event : events) on_event(listing, event, now);
+  schedule(listing, now);
+}
+
+// One command for the work that a book has left.
+void ExchangeMachine::schedule(Listing& listing, Now& now) {
+  if (!listing.working() || listing.proceeding) return;
+  listing.proceeding = true;
+  now.effects.arm(now.time, kProceed, packed(listing.number).view());
+}
+
+void ExchangeMachine::apply_proceed(Now& now) {
+  const auto number = unpacked<uint32_t>(now.command.payload);
+  if (!number || !directory_.has_listing(*number))
+    return now.effects.refuse(Errc::invalid_argument, 0, "the command names no instrument");
+  Listing& listing = directory_.listing(*number);
+  listing.proceeding = false;
+  if (listing.book.frozen()) {
+    follow(listing, listing.book.proceed(room()), now);
+  } else if (listing.next_phase) {
+    const book::Phase phase = *listing.next_phase;
+    listing.next_phase.reset();
+    (void)enter_phase(listing, phase, now);  // nothing came in between
+    schedule(listing, now);
+  }
+  now.effects.reply(listing.working() ? 1 : 0);
+}
+
+void ExchangeMachine::on_event(Listing& listing, const book::Event& event, Now& now) {
+  using book::EventType;
+  switch (event.type) {
+    case EventType::accepted: return tell_order("new", *orders_.find(event.order_id));
+    case EventType::replaced: return tell_order("replaced", *orders_.find(event.order_id));
+    case EventType::triggered:
+      orders_.find(event.order_id)->triggered = true;
+      return tell_order("triggered", *orders_.find(event.order_id));
+    case EventType::trade: return on_trade(listing, event, now);
+    case EventType::ended: return end_order(*orders_.find(event.order_id), event.reason, now);
+    case EventType::mass_done: return;
+    case EventType::uncrossed: return tell_call("uncrossed", listing, event);
+    case EventType::outside_band:
+      // The call goes on once; then the way out is another call.
+      listing.next_phase.reset();
+      if (listing.extended) listing.next_phase = book::Phase::halted;
+      listing.extended = !listing.extended;
+      return tell_call(listing.extended ? "call_extended" : "outside_band", listing, event);
+  }
+}
+
+void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& now) {
+  Order& came = *orders_.find(event.order_id);
+  Order& met = *orders_.find(event.other_id);
+  const bool came_buys = event.side == book::Side::buy;
+  Order& buyer = came_buys ? came : met;
+  Order& seller = came_buys ? met : came;
+  // In a call nobody waits for the other: both pay as takers.
+  const Liquidity of_met = event.in_call ? Liquidity::taker : Liquidity::maker;
+  const uint64_t quantity = listing.units(event.quantity);
+  const FillLegs legs =
+      settle(listing.instrument(), event.price, quantity, buyer.funds, came_buys ? Liquidity::taker : of_met,
+             seller.funds, came_buys ? of_met : Liquidity::taker);
+  const uint64_t trade = own_.next_trade++;
+  settle_fill(listing, trade, buyer, seller, legs, now);
+  fill(buyer, event.price, quantity);
+  fill(seller, event.price, quantity);
+  for (Order* order : {&buyer, &seller})
+    if (order->funds.leaves == 0) orders_.end(*order, OrderStatus::filled);
+
+  const Instrument& i = listing.instrument();
+  const auto of_fill = [&](Uint128 fee, Uint128 rebate, std::string_view liquidity) {
+    return [&, fee, rebate, liquidity](JsonRecord& record) {
+      record.number("trade_id", trade).price("last_price", event.price, i.price_scale);
+      record.amount("last_quantity", quantity, i.quantity_scale).text("liquidity", liquidity);
+      record.amount("fee", fee, i.quote_scale);
+      if (rebate != 0) record.amount("rebate", rebate, i.quote_scale);
+    };
+  };
+  const auto liquidity_of = [&](const Order& order) {
+    return event.in_call ? "call" : &order == &came ? "taker" : "maker";
+  };
+  tell_order("trade", buyer, of_fill(legs.buyer_fee, legs.buyer_rebate, liquidity_of(buyer)));
+  tell_order("trade", seller, of_fill(legs.seller_fee, legs.seller_rebate, liquidity_of(seller)));
+  JsonRecord record("trade");
+  record.number("trade_id", trade).text("symbol", i.symbol).price("price", event.price, i.price_scale);
+  record.amount("quantity", quantity, i.quantity_scale).amount("notional", legs.principal, i.quote_scale);
+  record.text("aggressor", event.in_call ? "call" : side_name(event.side));
+  record.number("buy_order_id", buyer.id).number("sell_order_id", seller.id);
+  notes_.add(kTradesView, i.symbol, record.end());
+}
+
+// What the buyer gains in price, and fees that will not come, goes back within the same chain.
+void ExchangeMachine::settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
+                                  const FillLegs& legs, Now& now) {
+  const uint32_t base = listing.instrument().base_asset;
+  const uint32_t quote = listing.instrument().quote_asset;
+  const Uint128 buyer_held = purse_id(buyer.account, quote, Purse::held);
+  const Uint128 buyer_quote = purse_id(buyer.account, quote, Purse::available);
+  const Uint128 seller_quote = purse_id(seller.account, quote, Purse::available);
+  const Uint128 fees = purse_id(kHouse, quote, Purse::fees);
+  const Chain::Tag tag{trade, listing.number};
+  Chain chain(now.ledger, now.call());
+  uint32_t leg = 0;
+  const auto move = [&](Purpose purpose, Uint128 debit, Uint128 credit, Uint128 amount, uint32_t asset) {
+    chain.move(trade_leg_id(trade, leg++), purpose, debit, credit, amount, asset, tag);
+  };
+  move(Purpose::principal, buyer_held, seller_quote, legs.principal, quote);
+  move(Purpose::base, purse_id(seller.account, base, Purse::held), purse_id(buyer.account, base, Purse::available),
+       legs.base, base);
+  move(Purpose::fee, buyer_held, fees, legs.buyer_fee, quote);
+  move(Purpose::fee, seller_quote, fees, legs.seller_fee, quote);
+  move(Purpose::rebate, fees, buyer_quote, legs.buyer_rebate, quote);
+  move(Purpose::rebate, fees, seller_quote, legs.seller_rebate, quote);
+  move(Purpose::improvement, buyer_held, buyer_quote, legs.released, quote);
+  const std::optional<TransferStatus> failed = chain.post();
+  HEPTANE_ASSERT(!failed, "a fill that was held for does not settle");
+}
+
+void ExchangeMachine::fill(Order& order, int64_t price, uint64_t quantity) {
+  order.filled += quantity;
+  order.traded += Int128{price} * static_cast<Int128>(quantity);
+  const Int128 moved = order.funds.side == book::Side::buy ? Int128{quantity} : -Int128{quantity};
+  directory_.usage(Whose::account, order.account, order.instrument).exposure.position += moved;
+  directory_.usage(Whose::firm, order.firm, order.instrument).exposure.position += moved;
+  add_open(order, 0, quantity);
+}
+
+// Of what is open of an order, in the exposures of its account and firm.
+void ExchangeMachine::add_open(const Order& order, uint64_t more, uint64_t less) {
+  for (const auto& [whose, number] : {std::pair(Whose::account, order.account), std::pair(Whose::firm, order.firm)}) {
+    Exposure& exposure = directory_.usage(whose, number, order.instrument).exposure;
+    Uint128& open = order.funds.side == book::Side::buy ? exposure.open_buys : exposure.open_sells;
+    open = open + more - less;
+  }
+}
+
+void ExchangeMachine::end_order(Order& order, book::Reason reason, Now& now) {
+  const Listing& listing = directory_.listing(order.instrument);
+  const uint32_t asset = held_asset(listing.instrument(), order);
+  Chain chain(now.ledger, now.call());
+  chain.move(order_move_id(order.id, order.moves++), Purpose::release, purse_id(order.account, asset, Purse::held),
+             purse_id(order.account, asset, Purse::available), held(listing.instrument(), order.funds), asset,
+             {order.id, order.instrument});
+  const std::optional<TransferStatus> failed = chain.post();
+  HEPTANE_ASSERT(!failed, "what an order holds is not there");
+  const uint64_t rest = order.funds.leaves;
+  add_open(order, 0, rest);
+  order.funds.leaves = 0;
+  orders_.end(order, status_after(reason));
+  tell_order("ended", order, [&](JsonRecord& record) {
+    record.text("reason", reason_name(reason));
+    record.amount("cancelled_quantity", rest, listing.instrument().quantity_scale);
+  });
+}
+
+void ExchangeMachine::tell_order(std::string_view event, const Order& order,
+                                 const std::function<void(JsonRecord&)>& more) {
+  const Instrument& i = directory_.listing(order.instrument).instrument();
+  JsonRecord record(event);
+  record.number("exec_id", own_.next_exec++).number("order_id", order.id).text("cl_ord_id", order.client_id);
+  record.text("firm", directory_.firm(order.firm).name).text("account", directory_.account(order.account).name);
+  record.text("symbol", i.symbol).text("side", side_name(order.funds.side)).text("type", type_name(order.type));
+  record.text("time_in_force", tif_name(order.tif)).text("status", status_name(order.status));
+  record.price("price", order.funds.price, i.price_scale);
+  if (order.stop_price != 0) record.price("stop_price", order.stop_price, i.price_scale);
+  record.amount("quantity", order.quantity, i.quantity_scale).amount("filled", order.filled, i.quantity_scale);
+  record.amount("leaves", order.funds.leaves, i.quantity_scale)
+      .text("average_price", average_text(order, i.price_scale));
+  if (more) more(record);
+  notes_.add(kOrdersView, std::to_string(order.id), record.end());
+}
+
+void ExchangeMachine::tell_call(std::string_view what, const Listing& listing, const book::Event& event) {
+  const Instrument& i = listing.instrument();
+  JsonRecord record(what);
+  record.text("symbol", i.symbol).price("price", event.price, i.price_scale);
+  record.amount("quantity", listing.units(event.quantity), i.quantity_scale);
+  record.amount("surplus", listing.units(event.leaves), i.quantity_scale).text("surplus_side", side_name(event.side));
+  notes_.add(kMarketView, i.symbol, record.end());
+}
+
+}  // namespace heptane::fintech::exchange
