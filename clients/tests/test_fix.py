@@ -122,10 +122,10 @@ class Script:
     def step(self, line):
         kind, which, rest = re.fullmatch(r"([IEie])(?:(\d),)?(.*)", line).groups()
         which = which or "1"
+        if kind == "i" and which in self.connections:
+            self.connections[which].close()
         if kind == "i" and rest.strip() == "CONNECT":
             self.connections[which] = Connection(self.port)
-        elif kind == "i":
-            self.connections[which].close()
         elif kind == "I":
             self.connections[which].send(completed(with_times(rest)))
         else:

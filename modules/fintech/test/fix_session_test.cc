@@ -256,6 +256,23 @@ TEST(FixSession, LatencyNeedNotBeLookedAt) {
   EXPECT_EQ(world.heard(), "0|34=2|112=x ");
 }
 
+TEST(FixSession, WhatWaitedIsNotLate) {
+  World world;
+  world.log_on(1, "98=0|108=600|");
+  world.order(3, "b");
+  world.now_ns += 300 * kSecond;
+  EXPECT_EQ(world.order(2, "a"), "D|34=3|11=a D|34=4|11=b ");
+}
+
+TEST(FixSession, AGapFillLeadsOn) {
+  World world;
+  world.log_on();
+  EXPECT_EQ(world.say("4|34=2|123=Y|36=2|"),
+            "3|34=2|45=2|58=Value is incorrect (out of range) for this tag|372=4|373=5 ");
+  EXPECT_EQ(world.say("4|34=3|123=Y|36=4|"), "");
+  EXPECT_EQ(world.say("1|34=4|112=x|"), "0|34=3|112=x ");
+}
+
 TEST(FixSession, RejectsGoTheWayBack) {
   World world;
   world.log_on();

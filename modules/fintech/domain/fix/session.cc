@@ -103,7 +103,8 @@ void Session::dispatch(const Message& message, uint64_t number) {
 
 void Session::on_logon(const Message& message, uint64_t number) {
   const bool reset = message.flag(kResetSeqNumFlag);
-  if (is_logged_on() && !reset) return log_out("already logged on", now_ns_);
+  if (state_ == State::logging_out) return;
+  if (state_ == State::logged_on && !reset) return log_out("already logged on", now_ns_);
   if (validate(message, settings_.validation)) return close("the Logon is not valid");
   if (fault_of_sender(message)) return close("the Logon's CompIDs or its SendingTime are wrong");
   if (const Admission admission = host_.admit(message); !admission.admitted) return close("the peer is not admitted");
@@ -153,7 +154,7 @@ std::optional<Fault> Session::fault_of_sender(const Message& message) const {
 }
 
 bool Session::is_late_or_early(const Message& message) const {
-  if (settings_.max_latency_s == 0) return false;
+  if (settings_.max_latency_s == 0 || taking_waiting_) return false;
   const auto sent = message.timestamp(kSendingTime);
   const int64_t latency = int64_t{settings_.max_latency_s} * kSecond;
   return !sent || *sent < now_ns_ - latency || *sent > now_ns_ + latency;
@@ -227,11 +228,10 @@ void Session::on_resend_request(const Message& message, uint64_t number) {
 }
 
 void Session::on_sequence_reset(const Message& message, uint64_t number) {
+  const uint64_t lowest = message.flag(kGapFillFlag) ? next_inbound_ + 1 : next_inbound_;
   const auto next = message.number(kNewSeqNo);
-  if (!next || *next < next_inbound_ || *next > kNumberMax) {
-    const RejectReason reason = RejectReason::value_out_of_range;
-    return reject(message, number, {reason, std::nullopt});
-  }
+  if (!next || *next < lowest || *next > kNumberMax)
+    return reject(message, number, {RejectReason::value_out_of_range, std::nullopt});
   expect(*next);
 }
 
@@ -270,6 +270,7 @@ void Session::request_missing() {
 }
 
 void Session::take_waiting() {
+  taking_waiting_ = true;
   while (!is_closed() && !waiting_.empty() && waiting_.begin()->first <= next_inbound_) {
     auto node = waiting_.extract(waiting_.begin());
     waiting_bytes_ -= node.mapped().size();
@@ -280,6 +281,7 @@ void Session::take_waiting() {
       on_message(message_);
     }
   }
+  taking_waiting_ = false;
 }
 
 void Session::reset_numbers() {

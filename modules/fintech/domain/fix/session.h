@@ -141,6 +141,7 @@ class Session {
   uint64_t requested_upto_ = 0;              // the part of it that was asked for already
   std::map<uint64_t, std::string> waiting_;  // empty: dealt with already
   size_t waiting_bytes_ = 0;
+  bool taking_waiting_ = false;  // how late they are was looked at when they came
 
   Message message_;
   std::string header_;  // of the draft in the making
