@@ -152,6 +152,40 @@ TEST(FixMessage, DataMayHoldAnything) {
   EXPECT_STREQ(message.read(whole("35=A|" + kHead + "95=x|96=a|")), "a length of data is wrong");
 }
 
+// Fields of all lengths, so that they end at every place of what is looked at together; some are data with ends of fields within.
+TEST(FixMessage, ReadsBackWhatWasWritten) {
+  SeededRandom random(13);
+  Message message;
+  for (int i = 0; i < 20'000; ++i) {
+    std::vector<std::pair<int32_t, std::string>> written{{35, "B"}};
+    for (uint64_t count = random.below(30); count > 0; --count) {
+      std::string value(random.below(random.one_in(10) ? 200 : 12), ' ');
+      for (char& c : value) c = static_cast<char>(2 + random.below(254));
+      if (random.one_in(4)) {
+        if (!value.empty()) value[random.below(value.size())] = kSoh;
+        written.emplace_back(95, std::to_string(value.size()));
+        written.emplace_back(96, value);
+      } else {
+        written.emplace_back(static_cast<int32_t>(100 + random.below(4'000)), value);
+      }
+    }
+    std::string body;
+    for (const auto& [tag, value] : written) add_field(body, tag, value);
+    std::string bytes;
+    add_field(bytes, kBeginString, "FIX.4.4");
+    add_field(bytes, kBodyLength, static_cast<int64_t>(body.size()));
+    bytes += body;
+    bytes += check_sum_of(bytes);
+    const char* garbled = message.read(bytes);
+    ASSERT_EQ(garbled, nullptr) << garbled << readable(bytes);
+    ASSERT_EQ(message.fields().size(), written.size() + 3);
+    for (size_t k = 0; k < written.size(); ++k) {
+      EXPECT_EQ(message.fields()[k + 2].tag, written[k].first);
+      EXPECT_EQ(message.value(message.fields()[k + 2]), written[k].second);
+    }
+  }
+}
+
 TEST(FixMessage, Values) {
   Message message;
   const std::string bytes = whole("35=D|" + kHead + kOrder);

@@ -75,6 +75,7 @@ constexpr ScopeRule make_scope(const facts::Scope& fact) {
     if (member < 0) rule.required.add(slot);
     if (i == 0) rule.first_slot = slot;
   }
+  rule.required_words = rule.required.words();
   rule.first_group = fact.first_group;
   rule.groups = fact.groups;
   return rule;
@@ -112,7 +113,7 @@ constexpr TypeTable make_types() {
 }
 
 constexpr SlotSet make_data() {
-  SlotSet set;
+  SlotSet set{};
   for (const facts::DataField& data : facts::kDataFields) set.add(static_cast<uint32_t>(data.tag));
   return set;
 }

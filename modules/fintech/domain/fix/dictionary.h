@@ -16,6 +16,7 @@ namespace heptane::fix {
 constexpr size_t kSlots = 1024;
 constexpr int32_t kUserDefinedMin = 5000;
 
+// Empty only when it is value-initialised or has been cleared: what is made for every message is not written twice.
 class SlotSet {
  public:
   constexpr void add(uint32_t slot) { words_[slot / 64] |= uint64_t{1} << (slot % 64); }
@@ -24,21 +25,27 @@ class SlotSet {
   }
   constexpr bool has(uint32_t slot) const { return (words_[slot / 64] >> (slot % 64) & 1) != 0; }
   constexpr void clear() { words_ = {}; }
-  // The lowest slot of this set that the other one lacks; 0: none.
-  constexpr uint32_t first_not_in(const SlotSet& other) const {
-    for (size_t i = 0; i < words_.size(); ++i)
+  // How many words hold all that is in it.
+  constexpr uint32_t words() const {
+    uint32_t count = kSlots / 64;
+    while (count > 0 && words_[count - 1] == 0) --count;
+    return count;
+  }
+  // The lowest slot of this set, whose words() are given, that the other one lacks; 0: none.
+  constexpr uint32_t first_not_in(const SlotSet& other, uint32_t words) const {
+    for (size_t i = 0; i < words; ++i)
       if (const uint64_t lacking = words_[i] & ~other.words_[i]; lacking != 0)
         return static_cast<uint32_t>(i * 64) + static_cast<uint32_t>(__builtin_ctzll(lacking));
     return 0;
   }
 
  private:
-  std::array<uint64_t, kSlots / 64> words_{};
+  std::array<uint64_t, kSlots / 64> words_;
 };
 
 enum class Part : uint8_t { header, body, trailer };
 
-struct FieldRule {
+struct alignas(64) FieldRule {
   std::string_view name;     // empty: no such field
   std::string_view values;   // with a space between; empty: any
   uint64_t letters[2] = {};  // those of the values that are a single character
@@ -49,9 +56,10 @@ struct FieldRule {
 };
 
 struct ScopeRule {
-  SlotSet members;
-  SlotSet required;
-  SlotSet inside;           // members, and those of the groups in it, however deep
+  SlotSet members{};
+  SlotSet required{};
+  SlotSet inside{};  // members, and those of the groups in it, however deep
+  uint32_t required_words = 0;
   uint32_t first_slot = 0;  // of a group: what begins an entry
   uint16_t first_group = 0;
   uint16_t groups = 0;

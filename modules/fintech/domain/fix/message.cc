@@ -1,5 +1,10 @@
 #include "modules/fintech/domain/fix/message.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include <algorithm>
 #include <cstring>
 
 #include "modules/fintech/domain/fix/tags.h"
@@ -54,24 +59,37 @@ Field field_at(std::string_view input, size_t at, std::string_view name, size_t 
   return field;
 }
 
-// Of bytes: the sum modulo 256. Eight at a time, in lanes of 16 bits that cannot overflow within a block.
-uint32_t sum_of(std::string_view bytes) {
-  constexpr uint64_t kLanes = 0x00FF00FF00FF00FFu;
-  uint64_t sum = 0;
-  size_t at = 0;
-  while (bytes.size() - at >= 8) {
-    const size_t end = std::min(bytes.size(), at + 8 * 128) - 7;
-    uint64_t lanes = 0;
-    for (; at < end; at += 8) {
-      uint64_t word;
-      std::memcpy(&word, bytes.data() + at, sizeof word);
-      lanes += (word & kLanes) + (word >> 8 & kLanes);
-    }
-    sum += (lanes & 0xFFFF) + (lanes >> 16 & 0xFFFF) + (lanes >> 32 & 0xFFFF) + (lanes >> 48);
+constexpr size_t kBlock = 64;
+
+// Which of 64 bytes end a field, and the sum of all of them.
+struct Block {
+  uint64_t ends = 0;
+  uint32_t sum = 0;
+};
+
+#ifdef __SSE2__
+Block look_at(const char* bytes) {
+  Block block;
+  __m128i sums = _mm_setzero_si128();
+  for (size_t at = 0; at < kBlock; at += 16) {
+    const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + at));
+    const int ends = _mm_movemask_epi8(_mm_cmpeq_epi8(part, _mm_set1_epi8(kSoh)));
+    block.ends |= static_cast<uint64_t>(static_cast<uint32_t>(ends)) << at;
+    sums = _mm_add_epi64(sums, _mm_sad_epu8(part, _mm_setzero_si128()));
   }
-  for (; at < bytes.size(); ++at) sum += static_cast<unsigned char>(bytes[at]);
-  return static_cast<uint32_t>(sum & 0xFF);
+  block.sum = static_cast<uint32_t>(_mm_cvtsi128_si32(sums) + _mm_cvtsi128_si32(_mm_unpackhi_epi64(sums, sums)));
+  return block;
 }
+#else
+Block look_at(const char* bytes) {
+  Block block;
+  for (size_t at = 0; at < kBlock; ++at) {
+    if (bytes[at] == kSoh) block.ends |= uint64_t{1} << at;
+    block.sum += static_cast<unsigned char>(bytes[at]);
+  }
+  return block;
+}
+#endif
 
 }  // namespace
 
@@ -98,46 +116,61 @@ Frame next_frame(std::string_view input) {
 const char* Message::read(std::string_view frame) {
   bytes_ = frame;
   count_ = 0;
-  if (const char* why = read_fields(); why != nullptr) return why;
-  return check_frame();
+  uint32_t sum = 0;
+  if (const char* why = read_fields(sum); why != nullptr) return why;
+  return check_frame(sum);
 }
 
-void Message::add(int32_t tag, size_t at, size_t size) {
-  if (count_ == fields_.size()) fields_.resize(std::min(kFieldsMax, std::max<size_t>(64, count_ * 2)));
-  fields_[count_++] = {tag, static_cast<uint32_t>(at), static_cast<uint32_t>(size)};
-}
-
-const char* Message::read_fields() {
+const char* Message::read_fields(uint32_t& sum) {
   if (bytes_.empty() || bytes_.back() != kSoh) return "does not end with a field";
-  const char* const begin = bytes_.data();
-  const char* const end = begin + bytes_.size();
-  for (const char* at = begin; at < end;) {
-    // Every loop below ends at the last byte, which is none of what it looks past.
-    const char* const name = at;
-    const bool minus = *at == '-';
-    if (minus) ++at;
-    const char* const digits = at;
-    uint32_t tag = 0;
-    for (uint32_t digit = 0; (digit = static_cast<uint32_t>(*at) - '0') <= 9; ++at) tag = tag * 10 + digit;
-    if (*at != '=' || at == digits || at - name > 9) return "a tag is no number";
-    const char* const value = ++at;
-    const auto signed_tag = minus ? -static_cast<int32_t>(tag) : static_cast<int32_t>(tag);
-    if (is_data(signed_tag) && count_ > 0 && fields_[count_ - 1].tag == field_rule(tag).length_tag) {
-      const auto size = number_of(this->value(fields_[count_ - 1]));
-      if (!size || *size >= static_cast<size_t>(end - value) || value[*size] != kSoh)
-        return "a length of data is wrong";
-      at = value + *size;
-    } else {
-      while (*at != kSoh) ++at;
-    }
-    if (count_ == kFieldsMax) return "too many fields";
-    add(signed_tag, static_cast<size_t>(value - begin), static_cast<size_t>(at - value));
-    ++at;
+  size_t start = 0;
+  for (size_t base = 0; base < bytes_.size(); base += kBlock) {
+    if (count_ > kFieldsMax) return "too many fields";
+    if (fields_.size() < count_ + kBlock) fields_.resize(count_ + kBlock);
+    char last[kBlock] = {};
+    const size_t left = bytes_.size() - base;
+    if (left < kBlock) std::memcpy(last, bytes_.data() + base, left);
+    const Block block = look_at(left < kBlock ? last : bytes_.data() + base);
+    sum += block.sum;
+    if (const char* why = read_ends(block.ends, base, start); why != nullptr) return why;
   }
   return nullptr;
 }
 
-const char* Message::check_frame() const {
+const char* Message::read_ends(uint64_t ends, size_t base, size_t& start) {
+  for (; ends != 0; ends &= ends - 1) {
+    const size_t end = base + static_cast<size_t>(__builtin_ctzll(ends));
+    if (end < start) continue;  // within data
+    if (const char* why = read_field(start, end); why != nullptr) return why;
+  }
+  return nullptr;
+}
+
+// From `start` to the first end of a field behind it; of data, to where the field before says. Then `start` is behind it.
+const char* Message::read_field(size_t& start, size_t end) {
+  // Digits end at the latest where the field does.
+  const char* at = bytes_.data() + start;
+  const bool minus = *at == '-';
+  if (minus) ++at;
+  const char* const digits = at;
+  uint32_t tag = 0;
+  for (uint32_t digit = 0; (digit = static_cast<uint32_t>(*at) - '0') <= 9; ++at) tag = tag * 10 + digit;
+  if (*at != '=' || at == digits || at - digits > 9) return "a tag is no number";
+  const auto value = static_cast<size_t>(at + 1 - bytes_.data());
+  if (is_data(static_cast<int32_t>(tag)) && count_ > 0 && fields_[count_ - 1].tag == field_rule(tag).length_tag) {
+    const auto size = number_of(this->value(fields_[count_ - 1]));
+    if (!size || *size >= bytes_.size() - value || bytes_[value + *size] != kSoh) return "a length of data is wrong";
+    end = value + *size;
+  }
+  fields_[count_++] = {minus ? -static_cast<int32_t>(tag) : static_cast<int32_t>(tag), static_cast<uint32_t>(value),
+                       static_cast<uint32_t>(end - value)};
+  start = end + 1;
+  return nullptr;
+}
+
+// `sum`: of all bytes.
+const char* Message::check_frame(uint32_t sum) const {
+  if (count_ > kFieldsMax) return "too many fields";
   if (count_ < 4 || fields_[0].tag != kBeginString || fields_[1].tag != kBodyLength || fields_[2].tag != kMsgType)
     return "does not begin with 8, 9, 35";
   const FieldView& last = fields_[count_ - 1];
@@ -145,7 +178,8 @@ const char* Message::check_frame() const {
   const size_t body = fields_[1].at + fields_[1].size + 1;
   const size_t trailer = bytes_.size() - kTrailerSize;
   if (number_of(value(fields_[1])) != trailer - body) return "BodyLength(9) is wrong";
-  if (number_of(value(last)) != sum_of(bytes_.substr(0, trailer))) return "CheckSum(10) is wrong";
+  for (size_t i = trailer; i < bytes_.size(); ++i) sum -= static_cast<unsigned char>(bytes_[i]);
+  if (number_of(value(last)) != (sum & 0xFF)) return "CheckSum(10) is wrong";
   return nullptr;
 }
 

@@ -61,9 +61,10 @@ class Message {
   bool flag(int32_t tag) const;
 
  private:
-  const char* read_fields();
-  const char* check_frame() const;
-  void add(int32_t tag, size_t at, size_t size);
+  const char* read_fields(uint32_t& sum);
+  const char* read_ends(uint64_t ends, size_t base, size_t& start);
+  const char* read_field(size_t& start, size_t end);
+  const char* check_frame(uint32_t sum) const;
 
   std::string_view bytes_;
   std::vector<FieldView> fields_;

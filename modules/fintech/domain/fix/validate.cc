@@ -11,11 +11,11 @@ constexpr size_t kDepthMax = 6;  // of groups in groups; the dictionary has four
 
 // A part of the message, or an entry of a group, that is being read.
 struct Level {
-  const ScopeRule* rule = nullptr;
+  const ScopeRule* rule;
   SlotSet seen;
-  int32_t count_tag = 0;
-  uint64_t announced = 0;
-  uint64_t entries = 0;
+  int32_t count_tag;
+  uint64_t announced;
+  uint64_t entries;
 };
 
 class Validation {
@@ -25,6 +25,7 @@ class Validation {
     parts_[0].rule = &header_rule();
     parts_[1].rule = &body;
     parts_[2].rule = &trailer_rule();
+    for (Level& part : parts_) part.seen.clear();
   }
 
   std::optional<Fault> run() {
@@ -32,12 +33,14 @@ class Validation {
     close_groups();
     if (out_of_order_ != 0) return Fault{RejectReason::out_of_order, out_of_order_};
     for (const size_t part : {0, 2, 1})
-      if (const uint32_t slot = parts_[part].rule->required.first_not_in(parts_[part].seen); slot != 0)
-        return missing(slot);
+      if (const uint32_t slot = lacking(parts_[part]); slot != 0) return missing(slot);
     return missing_in_entry_ ? missing_in_entry_ : first_;
   }
 
  private:
+  static uint32_t lacking(const Level& level) {
+    return level.rule->required.first_not_in(level.seen, level.rule->required_words);
+  }
   static Fault missing(uint32_t slot) { return {RejectReason::required_tag_missing, field_rule(slot).tag}; }
 
   // The first one counts.
@@ -49,14 +52,12 @@ class Validation {
     const uint32_t slot = slot_of(field.tag);
     const FieldRule& rule = field_rule(slot);
     check_value(field, rule);
-    const bool beyond = slot == 0 && field.tag >= kUserDefinedMin && !rules_.user_defined_fields;
-    if (slot == 0) {
-      if (!beyond) note(RejectReason::invalid_tag_number, field.tag);
-      enter(Part::body, field.tag);
-      return;
+    if (slot != 0) {
+      enter(rule.part, field.tag);
+      return place(field, slot, rule);
     }
-    enter(rule.part, field.tag);
-    place(field, slot, rule);
+    enter(Part::body, field.tag);
+    if (field.tag < kUserDefinedMin || rules_.user_defined_fields) note(RejectReason::invalid_tag_number, field.tag);
   }
 
   void check_value(const FieldView& field, const FieldRule& rule) {
@@ -65,7 +66,8 @@ class Validation {
       if (rules_.fields_have_values) note(RejectReason::tag_without_value, field.tag);
       return;
     }
-    if (!has_form(rule.type, value)) return note(RejectReason::incorrect_format, field.tag);
+    if (rule.type != FieldType::text && !has_form(rule.type, value))
+      return note(RejectReason::incorrect_format, field.tag);
     if (!rule.values.empty() && !are_listed(rule, value)) note(RejectReason::value_out_of_range, field.tag);
   }
 
@@ -133,8 +135,7 @@ class Validation {
 
   void end_entry(const Level& group) {
     if (missing_in_entry_) return;
-    if (const uint32_t slot = group.rule->required.first_not_in(group.seen); slot != 0)
-      missing_in_entry_ = missing(slot);
+    if (const uint32_t slot = lacking(group); slot != 0) missing_in_entry_ = missing(slot);
   }
 
   void close_group() {
@@ -150,7 +151,7 @@ class Validation {
   const Message& message_;
   const ValidationRules& rules_;
   Level parts_[3];
-  Level groups_[kDepthMax];
+  Level groups_[kDepthMax];  // made when one is opened
   size_t depth_ = 0;
   Part part_ = Part::header;
   int32_t out_of_order_ = 0;

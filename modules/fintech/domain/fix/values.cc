@@ -1,6 +1,7 @@
 #include "modules/fintech/domain/fix/values.h"
 
 #include <charconv>
+#include <cstring>
 
 namespace heptane::fix {
 
@@ -37,11 +38,28 @@ bool all_digits(std::string_view text) {
   return !text.empty();
 }
 
-// Of digits only, as many as fit.
-uint32_t small(std::string_view digits) {
-  uint32_t value = 0;
-  for (const char c : digits) value = value * 10 + digit_of(c);
-  return value;
+// Eight characters at once, the first one lowest.
+uint64_t eight(const char* at) {
+  uint64_t word;
+  std::memcpy(&word, at, sizeof word);
+  return word;
+}
+
+constexpr uint64_t of_each(uint64_t byte) { return byte * 0x0101010101010101u; }
+
+// Whether each is a digit: the upper half is 3, and still is with 6 added to the lower one.
+bool are_digits(uint64_t word) {
+  constexpr uint64_t kUpper = of_each(0xF0);
+  return ((word & kUpper) | ((word + of_each(0x06)) & kUpper) >> 4) == of_each(0x33);
+}
+
+// Of eight digits: pairs, then fours, then all.
+uint32_t number_of_eight(uint64_t word) {
+  constexpr uint64_t kPairs = 0x000000FF000000FFu;
+  word -= of_each('0');
+  word = word * 10 + (word >> 8);
+  return static_cast<uint32_t>(((word & kPairs) * 0x000F424000000064u + (word >> 16 & kPairs) * 0x0000271000000001u) >>
+                               32);
 }
 
 std::string_view without_sign(std::string_view value) { return value[0] == '-' ? value.substr(1) : value; }
@@ -69,28 +87,56 @@ constexpr uint32_t days_of(uint32_t year, uint32_t month) {
   return month == 2 && is_leap(year) ? 29 : kDays[month - 1];
 }
 
+struct Date {
+  uint32_t year;
+  uint32_t month;
+  uint32_t day;
+};
+
 // `20261130`.
-bool is_date(std::string_view value) {
-  if (value.size() != 8 || !all_digits(value)) return false;
-  const uint32_t month = small(value.substr(4, 2));
-  if (month < 1 || month > 12) return false;
-  const uint32_t day = small(value.substr(6));
-  return day >= 1 && day <= days_of(small(value.substr(0, 4)), month);
+bool read_date(std::string_view value, Date& date) {
+  if (value.size() != 8 || !are_digits(eight(value.data()))) return false;
+  const uint32_t number = number_of_eight(eight(value.data()));
+  date = {number / 10'000, number / 100 % 100, number % 100};
+  return date.month >= 1 && date.month <= 12 && date.day >= 1 && date.day <= days_of(date.year, date.month);
 }
 
-bool is_two(std::string_view value, size_t at) { return is_digit(value[at]) && is_digit(value[at + 1]); }
-uint32_t two(std::string_view value, size_t at) { return digit_of(value[at]) * 10 + digit_of(value[at + 1]); }
+bool is_date(std::string_view value) {
+  Date date;
+  return read_date(value, date);
+}
 
-// `04:05:06`, and a fraction of one to nine digits.
-bool is_clock(std::string_view value) {
-  if (value.size() < 8 || value.size() > 18 || value[2] != ':' || value[5] != ':') return false;
-  if (!is_two(value, 0) || !is_two(value, 3) || !is_two(value, 6)) return false;
-  if (two(value, 0) > 23 || two(value, 3) > 59 || two(value, 6) > 60) return false;
+// `04:05:06`, and a fraction of one to nine digits. The second of a day, up to 86,400 with a leap second.
+bool read_clock(std::string_view value, uint32_t& second) {
+  constexpr uint64_t kColons = uint64_t{':'} << 16 | uint64_t{':'} << 40;
+  constexpr uint64_t kColonBytes = uint64_t{0xFF} << 16 | uint64_t{0xFF} << 40;
+  constexpr uint64_t kZeros = uint64_t{'0'} << 16 | uint64_t{'0'} << 40;
+  if (value.size() < 8 || value.size() > 18) return false;
+  const uint64_t word = eight(value.data());
+  const uint64_t digits = (word & ~kColonBytes) | kZeros;
+  if ((word & kColonBytes) != kColons || !are_digits(digits)) return false;
+  const uint32_t number = number_of_eight(digits);
+  const uint32_t hour = number / 1'000'000;
+  const uint32_t minute = number / 1'000 % 1'000;
+  if (hour > 23 || minute > 59 || number % 1'000 > 60) return false;
+  second = hour * 3'600 + minute * 60 + number % 1'000;
   return value.size() == 8 || (value[8] == '.' && all_digits(value.substr(9)));
 }
 
+bool is_clock(std::string_view value) {
+  uint32_t second = 0;
+  return read_clock(value, second);
+}
+
+bool read_timestamp(std::string_view value, Date& date, uint32_t& second) {
+  return value.size() >= 17 && value[8] == '-' && read_date(value.substr(0, 8), date) &&
+         read_clock(value.substr(9), second);
+}
+
 bool is_timestamp(std::string_view value) {
-  return value.size() >= 17 && value[8] == '-' && is_date(value.substr(0, 8)) && is_clock(value.substr(9));
+  Date date;
+  uint32_t second = 0;
+  return read_timestamp(value, date, second);
 }
 
 // `202611`, with a day `20261130`, with a week `202611w4`.
@@ -99,26 +145,21 @@ bool is_month_year(std::string_view value) {
     return is_month_year(value.substr(0, 6)) && value[7] >= '1' && value[7] <= '5';
   if (value.size() == 8) return is_date(value);
   if (value.size() != 6 || !all_digits(value)) return false;
-  const uint32_t month = small(value.substr(4));
+  const uint32_t month = digit_of(value[4]) * 10 + digit_of(value[5]);
   return month >= 1 && month <= 12;
 }
 
-// Howard Hinnant's days_from_civil and its inverse count the same days: from 1970, in eras of 400 years that begin in March.
-constexpr int64_t days_before(int64_t year, uint32_t month, uint32_t day) {
-  year -= month <= 2 ? 1 : 0;
+// Days from 1970, counted in eras of 400 years that begin in March.
+constexpr int64_t days_before(const Date& date) {
+  const int64_t year = int64_t{date.year} - (date.month <= 2 ? 1 : 0);
   const int64_t era = year / 400;
   const int64_t of_era = year - era * 400;
-  const int64_t of_year = (153 * (int64_t{month} + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+  const int64_t month = date.month <= 2 ? date.month + 9 : date.month - 3;
+  const int64_t of_year = (153 * month + 2) / 5 + date.day - 1;
   return era * 146'097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719'468;
 }
 
-struct Date {
-  int64_t year;
-  int64_t month;
-  int64_t day;
-};
-
-Date date_of(int64_t days) {
+constexpr Date date_of(int64_t days) {
   days += 719'468;
   const int64_t era = days / 146'097;
   const int64_t of_era = days - era * 146'097;
@@ -126,7 +167,62 @@ Date date_of(int64_t days) {
   const int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
   const int64_t shifted = (5 * of_year + 2) / 153;
   const int64_t month = shifted < 10 ? shifted + 3 : shifted - 9;
-  return {year + era * 400 + (month <= 2 ? 1 : 0), month, of_year - (153 * shifted + 2) / 5 + 1};
+  const int64_t day = of_year - (153 * shifted + 2) / 5 + 1;
+  return {static_cast<uint32_t>(year + era * 400 + (month <= 2 ? 1 : 0)), static_cast<uint32_t>(month),
+          static_cast<uint32_t>(day)};
+}
+
+// Without a look at whether it fits: for at most 19 digits.
+uint64_t short_number(std::string_view digits) {
+  uint64_t number = 0;
+  for (const char c : digits) number = number * 10 + digit_of(c);
+  return number;
+}
+
+// For a value of at most 18 characters, which overflows at most when the scale is applied.
+std::optional<uint64_t> short_decimal(std::string_view value, int scale) {
+  uint64_t number = 0;
+  size_t point = value.size();
+  for (size_t i = 0; i < value.size(); ++i) {
+    if (is_digit(value[i])) {
+      number = number * 10 + digit_of(value[i]);
+    } else if (value[i] == '.' && point == value.size()) {
+      point = i;
+    } else {
+      return std::nullopt;
+    }
+  }
+  if (value.size() == (point < value.size() ? 1 : 0)) return std::nullopt;
+  const int decimals = point < value.size() ? static_cast<int>(value.size() - point) - 1 : 0;
+  if (decimals > scale) {
+    const uint64_t more = kPowers[decimals - scale];
+    return number % more == 0 ? std::optional(number / more) : std::nullopt;
+  }
+  if (__builtin_mul_overflow(number, kPowers[scale - decimals], &number)) return std::nullopt;
+  return number;
+}
+
+// However many zeros there are behind the last decimal that counts.
+std::optional<uint64_t> long_decimal(std::string_view value, int scale) {
+  if (!is_decimal(value)) return std::nullopt;
+  uint64_t number = 0;
+  int missing = -1;  // decimals that are still to come; -1: before the point
+  for (const char c : value) {
+    if (c == '.') {
+      missing = scale;
+      continue;
+    }
+    if (missing == 0) {
+      if (c != '0') return std::nullopt;
+      continue;
+    }
+    if (__builtin_mul_overflow(number, uint64_t{10}, &number) || __builtin_add_overflow(number, digit_of(c), &number))
+      return std::nullopt;
+    if (missing > 0) --missing;
+  }
+  if (missing < 0) missing = scale;
+  if (__builtin_mul_overflow(number, kPowers[missing], &number)) return std::nullopt;
+  return number;
 }
 
 void append_padded(std::string& out, int64_t value, int width) {
@@ -166,6 +262,7 @@ std::optional<int64_t> integer_of(std::string_view value) {
 }
 
 std::optional<uint64_t> number_of(std::string_view value) {
+  if (value.size() <= 18) return all_digits(value) ? std::optional(short_number(value)) : std::nullopt;
   uint64_t number = 0;
   const char* end = value.data() + value.size();
   const auto [at, error] = std::from_chars(value.data(), end, number);
@@ -174,36 +271,23 @@ std::optional<uint64_t> number_of(std::string_view value) {
 }
 
 std::optional<int64_t> decimal_of(std::string_view value, int scale) {
-  if (value.empty() || !is_decimal(value)) return std::nullopt;
-  uint64_t number = 0;
-  int missing = -1;  // decimals that are still to come; -1: before the point
-  for (const char c : without_sign(value)) {
-    if (c == '.') {
-      missing = scale;
-      continue;
-    }
-    if (missing == 0) {
-      if (c != '0') return std::nullopt;
-      continue;
-    }
-    if (__builtin_mul_overflow(number, uint64_t{10}, &number) || __builtin_add_overflow(number, digit_of(c), &number))
-      return std::nullopt;
-    if (missing > 0) --missing;
-  }
-  if (missing < 0) missing = scale;
-  if (__builtin_mul_overflow(number, kPowers[missing], &number) || number > uint64_t{INT64_MAX}) return std::nullopt;
-  return value[0] == '-' ? -static_cast<int64_t>(number) : static_cast<int64_t>(number);
+  if (value.empty()) return std::nullopt;
+  const std::string_view amount = without_sign(value);
+  // A minus within is no digit.
+  const auto number = amount.size() <= 18 ? short_decimal(amount, scale) : long_decimal(amount, scale);
+  if (!number || *number > uint64_t{INT64_MAX}) return std::nullopt;
+  return value[0] == '-' ? -static_cast<int64_t>(*number) : static_cast<int64_t>(*number);
 }
 
 std::optional<int64_t> timestamp_of(std::string_view value) {
-  if (!is_timestamp(value)) return std::nullopt;
-  const int64_t year = small(value.substr(0, 4));
-  if (year < 1678 || year > 2261) return std::nullopt;  // what nanoseconds in 64 bits hold
-  const int64_t days = days_before(year, two(value, 4), two(value, 6));
-  const int64_t seconds = days * kDay + two(value, 9) * 3'600 + two(value, 12) * 60 + two(value, 15);
-  int64_t fraction = 0;
-  if (value.size() > 18) fraction = static_cast<int64_t>(small(value.substr(18)) * kPowers[9 - (value.size() - 18)]);
-  return seconds * kNsPerSecond + fraction;
+  Date date;
+  uint32_t second = 0;
+  if (!read_timestamp(value, date, second)) return std::nullopt;
+  if (date.year < 1678 || date.year > 2261) return std::nullopt;  // what nanoseconds in 64 bits hold
+  const int64_t seconds = days_before(date) * kDay + second;
+  if (value.size() <= 18) return seconds * kNsPerSecond;
+  const uint64_t fraction = short_number(value.substr(18)) * kPowers[9 - (value.size() - 18)];
+  return seconds * kNsPerSecond + static_cast<int64_t>(fraction);
 }
 
 std::optional<bool> boolean_of(std::string_view value) {
