@@ -48,6 +48,8 @@ constexpr std::array<FieldRule, kSlots> make_fields() {
     rule.tag = fact.tag;
     rule.type = fact.type;
     set_letters(rule);
+    rule.is_any = (fact.type == FieldType::text || fact.type == FieldType::data) && fact.values.empty();
+    rule.is_letter = fact.type == FieldType::character && !fact.values.empty();
   }
   for (const facts::DataField& data : facts::kDataFields) rules[slot_of_known(data.tag)].length_tag = data.length_tag;
   const auto mark = [&](int scope, Part part) {
@@ -113,7 +115,7 @@ constexpr TypeTable make_types() {
 }
 
 constexpr SlotSet make_data() {
-  SlotSet set{};
+  SlotSet set;
   for (const facts::DataField& data : facts::kDataFields) set.add(static_cast<uint32_t>(data.tag));
   return set;
 }
@@ -167,12 +169,14 @@ bool is_data(int32_t tag) {
   return tag > 0 && tag < static_cast<int32_t>(kSlots) && kData.has(static_cast<uint32_t>(tag));
 }
 
+bool is_listed(const FieldRule& rule, char value) {
+  const auto c = static_cast<unsigned char>(value);
+  return c < 128 && (rule.letters[c / 64] >> (c % 64) & 1) != 0;
+}
+
 bool is_listed(const FieldRule& rule, std::string_view value) {
   if (rule.values.empty()) return true;
-  if (value.size() == 1) {
-    const auto c = static_cast<unsigned char>(value[0]);
-    return c < 128 && (rule.letters[c / 64] >> (c % 64) & 1) != 0;
-  }
+  if (value.size() == 1) return is_listed(rule, value[0]);
   return !value.empty() && value.find(' ') == std::string_view::npos && is_word_of(rule.values, value);
 }
 

@@ -16,7 +16,6 @@ namespace heptane::fix {
 constexpr size_t kSlots = 1024;
 constexpr int32_t kUserDefinedMin = 5000;
 
-// Empty only when it is value-initialised or has been cleared: what is made for every message is not written twice.
 class SlotSet {
  public:
   constexpr void add(uint32_t slot) { words_[slot / 64] |= uint64_t{1} << (slot % 64); }
@@ -24,22 +23,42 @@ class SlotSet {
     for (size_t i = 0; i < words_.size(); ++i) words_[i] |= other.words_[i];
   }
   constexpr bool has(uint32_t slot) const { return (words_[slot / 64] >> (slot % 64) & 1) != 0; }
-  constexpr void clear() { words_ = {}; }
   // How many words hold all that is in it.
   constexpr uint32_t words() const {
     uint32_t count = kSlots / 64;
     while (count > 0 && words_[count - 1] == 0) --count;
     return count;
   }
-  // The lowest slot of this set, whose words() are given, that the other one lacks; 0: none.
-  constexpr uint32_t first_not_in(const SlotSet& other, uint32_t words) const {
-    for (size_t i = 0; i < words; ++i)
-      if (const uint64_t lacking = words_[i] & ~other.words_[i]; lacking != 0)
-        return static_cast<uint32_t>(i * 64) + static_cast<uint32_t>(__builtin_ctzll(lacking));
+  constexpr uint64_t word(uint32_t i) const { return words_[i]; }
+
+ private:
+  std::array<uint64_t, kSlots / 64> words_{};
+};
+
+// One that is made anew for every message and every entry of a group: what was not written is not cleared either.
+class SeenSlots {
+ public:
+  SeenSlots() : written_(0) {}
+  void clear() { written_ = 0; }
+  // False: it was there.
+  bool add(uint32_t slot) {
+    const uint64_t bit = uint64_t{1} << (slot % 64);
+    const uint64_t before = word(slot / 64);
+    words_[slot / 64] = before | bit;
+    written_ |= 1u << (slot / 64);
+    return (before & bit) == 0;
+  }
+  uint64_t word(uint32_t i) const { return (written_ >> i & 1) != 0 ? words_[i] : 0; }
+  // The lowest slot of a set with so many words() that is not here; 0: none.
+  uint32_t first_lacking(const SlotSet& set, uint32_t words) const {
+    for (uint32_t i = 0; i < words; ++i)
+      if (const uint64_t lacking = set.word(i) & ~word(i); lacking != 0)
+        return i * 64 + static_cast<uint32_t>(__builtin_ctzll(lacking));
     return 0;
   }
 
  private:
+  uint32_t written_;  // which words
   std::array<uint64_t, kSlots / 64> words_;
 };
 
@@ -53,6 +72,8 @@ struct alignas(64) FieldRule {
   int32_t length_tag = 0;  // of a field of data: which field says its length
   FieldType type = FieldType::text;
   Part part = Part::body;
+  bool is_any = true;      // no form, no list
+  bool is_letter = false;  // a single one of the listed characters
 };
 
 struct ScopeRule {
@@ -77,6 +98,8 @@ const ScopeRule& trailer_rule();
 int group_scope(const ScopeRule& scope, int32_t count_tag);
 // Whether the field holds any bytes, so that its end is where the field before it says. Quick.
 bool is_data(int32_t tag);
+// One of the field's enumerated characters.
+bool is_listed(const FieldRule& rule, char value);
 // One of the field's enumerated values, or the field has none.
 bool is_listed(const FieldRule& rule, std::string_view value);
 

@@ -91,6 +91,58 @@ Block look_at(const char* bytes) {
 }
 #endif
 
+// Makes fields of the places where they end.
+class FieldReader {
+ public:
+  // `fields`: room for kFieldsMax and those of a block.
+  FieldReader(std::string_view bytes, FieldView* fields) : bytes_(bytes), fields_(fields) {}
+
+  // The ends in the block at `base`. None: they are read; else why the message is garbled.
+  const char* read(uint64_t ends, size_t base) {
+    for (; ends != 0; ends &= ends - 1) {
+      const size_t end = base + static_cast<size_t>(__builtin_ctzll(ends));
+      if (end < start_) continue;  // within data
+      if (const char* why = read_field(end); why != nullptr) return why;
+    }
+    return count_ > kFieldsMax ? "too many fields" : nullptr;
+  }
+  size_t count() const { return count_; }
+
+ private:
+  // From where the last one ended to the first end behind; of data, to where the field before says.
+  const char* read_field(size_t end) {
+    // Digits end at the latest where the field does.
+    const char* at = bytes_.data() + start_;
+    const bool minus = *at == '-';
+    if (minus) ++at;
+    const char* const digits = at;
+    uint32_t number = 0;
+    for (uint32_t digit = 0; (digit = static_cast<uint32_t>(*at) - '0') <= 9; ++at) number = number * 10 + digit;
+    if (*at != '=' || at == digits || at - digits > 9) return "a tag is no number";
+    const int32_t tag = minus ? -static_cast<int32_t>(number) : static_cast<int32_t>(number);
+    const auto value = static_cast<size_t>(at + 1 - bytes_.data());
+    if (is_data(tag) && !read_length(tag, value, end)) return "a length of data is wrong";
+    fields_[count_++] = {tag, static_cast<uint32_t>(value), static_cast<uint32_t>(end - value)};
+    start_ = end + 1;
+    return nullptr;
+  }
+
+  bool read_length(int32_t tag, size_t value, size_t& end) const {
+    if (count_ == 0) return true;
+    const FieldView& before = fields_[count_ - 1];
+    if (before.tag != field_rule(static_cast<uint32_t>(tag)).length_tag) return true;
+    const auto size = number_of(bytes_.substr(before.at, before.size));
+    if (!size || *size >= bytes_.size() - value || bytes_[value + *size] != kSoh) return false;
+    end = value + *size;
+    return true;
+  }
+
+  const std::string_view bytes_;
+  FieldView* const fields_;
+  size_t count_ = 0;
+  size_t start_ = 0;  // of the next field
+};
+
 }  // namespace
 
 Frame next_frame(std::string_view input) {
@@ -123,54 +175,30 @@ const char* Message::read(std::string_view frame) {
 
 const char* Message::read_fields(uint32_t& sum) {
   if (bytes_.empty() || bytes_.back() != kSoh) return "does not end with a field";
-  size_t start = 0;
-  for (size_t base = 0; base < bytes_.size(); base += kBlock) {
-    if (count_ > kFieldsMax) return "too many fields";
-    if (fields_.size() < count_ + kBlock) fields_.resize(count_ + kBlock);
-    char last[kBlock] = {};
-    const size_t left = bytes_.size() - base;
-    if (left < kBlock) std::memcpy(last, bytes_.data() + base, left);
-    const Block block = look_at(left < kBlock ? last : bytes_.data() + base);
+  // A field has three bytes or more; after a block it is looked at how many there were.
+  const size_t room = std::min(bytes_.size() / 3, kFieldsMax) + kBlock;
+  if (fields_.size() < room) fields_.resize(room);
+  FieldReader reader(bytes_, fields_.data());
+  const char* why = nullptr;
+  size_t base = 0;
+  for (; base + kBlock <= bytes_.size() && why == nullptr; base += kBlock) {
+    const Block block = look_at(bytes_.data() + base);
     sum += block.sum;
-    if (const char* why = read_ends(block.ends, base, start); why != nullptr) return why;
+    why = reader.read(block.ends, base);
   }
-  return nullptr;
-}
-
-const char* Message::read_ends(uint64_t ends, size_t base, size_t& start) {
-  for (; ends != 0; ends &= ends - 1) {
-    const size_t end = base + static_cast<size_t>(__builtin_ctzll(ends));
-    if (end < start) continue;  // within data
-    if (const char* why = read_field(start, end); why != nullptr) return why;
+  if (base < bytes_.size() && why == nullptr) {
+    char last[kBlock] = {};
+    std::memcpy(last, bytes_.data() + base, bytes_.size() - base);
+    const Block block = look_at(last);
+    sum += block.sum;
+    why = reader.read(block.ends, base);
   }
-  return nullptr;
-}
-
-// From `start` to the first end of a field behind it; of data, to where the field before says. Then `start` is behind it.
-const char* Message::read_field(size_t& start, size_t end) {
-  // Digits end at the latest where the field does.
-  const char* at = bytes_.data() + start;
-  const bool minus = *at == '-';
-  if (minus) ++at;
-  const char* const digits = at;
-  uint32_t tag = 0;
-  for (uint32_t digit = 0; (digit = static_cast<uint32_t>(*at) - '0') <= 9; ++at) tag = tag * 10 + digit;
-  if (*at != '=' || at == digits || at - digits > 9) return "a tag is no number";
-  const auto value = static_cast<size_t>(at + 1 - bytes_.data());
-  if (is_data(static_cast<int32_t>(tag)) && count_ > 0 && fields_[count_ - 1].tag == field_rule(tag).length_tag) {
-    const auto size = number_of(this->value(fields_[count_ - 1]));
-    if (!size || *size >= bytes_.size() - value || bytes_[value + *size] != kSoh) return "a length of data is wrong";
-    end = value + *size;
-  }
-  fields_[count_++] = {minus ? -static_cast<int32_t>(tag) : static_cast<int32_t>(tag), static_cast<uint32_t>(value),
-                       static_cast<uint32_t>(end - value)};
-  start = end + 1;
-  return nullptr;
+  count_ = reader.count();
+  return why;
 }
 
 // `sum`: of all bytes.
 const char* Message::check_frame(uint32_t sum) const {
-  if (count_ > kFieldsMax) return "too many fields";
   if (count_ < 4 || fields_[0].tag != kBeginString || fields_[1].tag != kBodyLength || fields_[2].tag != kMsgType)
     return "does not begin with 8, 9, 35";
   const FieldView& last = fields_[count_ - 1];

@@ -62,8 +62,6 @@ class Message {
 
  private:
   const char* read_fields(uint32_t& sum);
-  const char* read_ends(uint64_t ends, size_t base, size_t& start);
-  const char* read_field(size_t& start, size_t end);
   const char* check_frame(uint32_t sum) const;
 
   std::string_view bytes_;

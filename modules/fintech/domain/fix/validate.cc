@@ -12,7 +12,7 @@ constexpr size_t kDepthMax = 6;  // of groups in groups; the dictionary has four
 // A part of the message, or an entry of a group, that is being read.
 struct Level {
   const ScopeRule* rule;
-  SlotSet seen;
+  SeenSlots seen;
   int32_t count_tag;
   uint64_t announced;
   uint64_t entries;
@@ -25,7 +25,6 @@ class Validation {
     parts_[0].rule = &header_rule();
     parts_[1].rule = &body;
     parts_[2].rule = &trailer_rule();
-    for (Level& part : parts_) part.seen.clear();
   }
 
   std::optional<Fault> run() {
@@ -39,7 +38,7 @@ class Validation {
 
  private:
   static uint32_t lacking(const Level& level) {
-    return level.rule->required.first_not_in(level.seen, level.rule->required_words);
+    return level.seen.first_lacking(level.rule->required, level.rule->required_words);
   }
   static Fault missing(uint32_t slot) { return {RejectReason::required_tag_missing, field_rule(slot).tag}; }
 
@@ -66,8 +65,8 @@ class Validation {
       if (rules_.fields_have_values) note(RejectReason::tag_without_value, field.tag);
       return;
     }
-    if (rule.type != FieldType::text && !has_form(rule.type, value))
-      return note(RejectReason::incorrect_format, field.tag);
+    if (rule.is_any || (rule.is_letter && value.size() == 1 && is_listed(rule, value[0]))) return;
+    if (!has_form(rule.type, value)) return note(RejectReason::incorrect_format, field.tag);
     if (!rule.values.empty() && !are_listed(rule, value)) note(RejectReason::value_out_of_range, field.tag);
   }
 
@@ -110,8 +109,7 @@ class Validation {
   }
 
   void take(Level& level, const FieldView& field, uint32_t slot, const FieldRule& rule) {
-    if (level.seen.has(slot)) return note(RejectReason::repeated_tag, field.tag);
-    level.seen.add(slot);
+    if (!level.seen.add(slot)) return note(RejectReason::repeated_tag, field.tag);
     if (rule.type == FieldType::count) open_group(*level.rule, field);
   }
 

@@ -1,5 +1,6 @@
 #include "modules/fintech/domain/fix/values.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -32,17 +33,26 @@ constexpr uint64_t kPowers[] = {1,
 constexpr uint32_t digit_of(char c) { return static_cast<uint32_t>(c) - '0'; }
 constexpr bool is_digit(char c) { return digit_of(c) <= 9; }
 
-bool all_digits(std::string_view text) {
-  for (const char c : text)
-    if (!is_digit(c)) return false;
-  return !text.empty();
-}
-
 // Eight characters at once, the first one lowest.
 uint64_t eight(const char* at) {
   uint64_t word;
   std::memcpy(&word, at, sizeof word);
   return word;
+}
+
+uint64_t four(const char* at) {
+  uint32_t word;
+  std::memcpy(&word, at, sizeof word);
+  return word;
+}
+
+// Of one to eight characters, in the same order; zeros behind them. Pieces that overlap say the same where they do.
+uint64_t up_to_eight(std::string_view text) {
+  const size_t size = text.size();
+  if (size == 8) return eight(text.data());
+  if (size >= 4) return four(text.data()) | four(text.data() + size - 4) << (size - 4) * 8;
+  const auto at = [&](size_t i) { return uint64_t{static_cast<unsigned char>(text[i])} << i * 8; };
+  return at(0) | at(size / 2) | at(size - 1);
 }
 
 constexpr uint64_t of_each(uint64_t byte) { return byte * 0x0101010101010101u; }
@@ -51,6 +61,18 @@ constexpr uint64_t of_each(uint64_t byte) { return byte * 0x0101010101010101u; }
 bool are_digits(uint64_t word) {
   constexpr uint64_t kUpper = of_each(0xF0);
   return ((word & kUpper) | ((word + of_each(0x06)) & kUpper) >> 4) == of_each(0x33);
+}
+
+// The highest bit of each byte that is this one.
+uint64_t places_of(char c, uint64_t word) {
+  constexpr uint64_t kLow = of_each(0x7F);
+  const uint64_t other = word ^ of_each(static_cast<unsigned char>(c));
+  return ~(((other & kLow) + kLow) | other | kLow);
+}
+
+// One to eight characters moved up, and '0' in front of them.
+uint64_t with_zeros(uint64_t word, size_t size) {
+  return size == 8 ? word : word << (8 - size) * 8 | of_each('0') >> size * 8;
 }
 
 // Of eight digits: pairs, then fours, then all.
@@ -62,13 +84,49 @@ uint32_t number_of_eight(uint64_t word) {
                                32);
 }
 
+bool all_digits(std::string_view text) {
+  if (text.empty()) return false;
+  if (text.size() <= 8) return are_digits(with_zeros(up_to_eight(text), text.size()));
+  for (const char c : text)
+    if (!is_digit(c)) return false;
+  return true;
+}
+
+// A decimal number without its point.
+struct Decimal {
+  uint64_t number;
+  size_t decimals;
+};
+
+// One to eight characters.
+bool read_short_decimal(std::string_view value, Decimal& decimal) {
+  uint64_t word = up_to_eight(value);
+  const uint64_t points = places_of('.', word);
+  size_t digits = value.size();
+  decimal.decimals = 0;
+  if (points != 0) {
+    if ((points & (points - 1)) != 0 || digits == 1) return false;
+    const size_t before = static_cast<size_t>(__builtin_ctzll(points)) / 8;
+    const uint64_t low = (uint64_t{1} << before * 8) - 1;
+    word = (word & low) | (word >> 8 & ~low);
+    decimal.decimals = --digits - before;
+  }
+  word = with_zeros(word, digits);
+  if (!are_digits(word)) return false;
+  decimal.number = number_of_eight(word);
+  return true;
+}
+
 std::string_view without_sign(std::string_view value) { return value[0] == '-' ? value.substr(1) : value; }
 
 // Digits with at most one point among, before or behind them.
 bool is_decimal(std::string_view value) {
+  Decimal decimal;
+  const std::string_view amount = without_sign(value);
+  if (amount.size() <= 8) return !amount.empty() && read_short_decimal(amount, decimal);
   bool point = false;
   bool digit = false;
-  for (const char c : without_sign(value)) {
+  for (const char c : amount) {
     if (is_digit(c)) {
       digit = true;
     } else if (c == '.' && !point) {
@@ -179,27 +237,27 @@ uint64_t short_number(std::string_view digits) {
   return number;
 }
 
-// For a value of at most 18 characters, which overflows at most when the scale is applied.
-std::optional<uint64_t> short_decimal(std::string_view value, int scale) {
+// At most 18 characters.
+bool read_decimal(std::string_view value, Decimal& decimal) {
+  if (value.size() <= 8) return read_short_decimal(value, decimal);
+  if (!is_decimal(value)) return false;
+  const size_t point = std::min(value.find('.'), value.size());
+  decimal.number = short_number(value.substr(0, point));
+  decimal.decimals = point < value.size() ? value.size() - point - 1 : 0;
+  for (const char c : value.substr(value.size() - decimal.decimals)) decimal.number = decimal.number * 10 + digit_of(c);
+  return true;
+}
+
+std::optional<uint64_t> short_decimal(std::string_view value, size_t scale) {
+  Decimal decimal;
+  if (value.empty() || !read_decimal(value, decimal)) return std::nullopt;
   uint64_t number = 0;
-  size_t point = value.size();
-  for (size_t i = 0; i < value.size(); ++i) {
-    if (is_digit(value[i])) {
-      number = number * 10 + digit_of(value[i]);
-    } else if (value[i] == '.' && point == value.size()) {
-      point = i;
-    } else {
-      return std::nullopt;
-    }
+  if (decimal.decimals <= scale) {
+    if (__builtin_mul_overflow(decimal.number, kPowers[scale - decimal.decimals], &number)) return std::nullopt;
+    return number;
   }
-  if (value.size() == (point < value.size() ? 1 : 0)) return std::nullopt;
-  const int decimals = point < value.size() ? static_cast<int>(value.size() - point) - 1 : 0;
-  if (decimals > scale) {
-    const uint64_t more = kPowers[decimals - scale];
-    return number % more == 0 ? std::optional(number / more) : std::nullopt;
-  }
-  if (__builtin_mul_overflow(number, kPowers[scale - decimals], &number)) return std::nullopt;
-  return number;
+  const uint64_t more = kPowers[decimal.decimals - scale];
+  return decimal.number % more == 0 ? std::optional(decimal.number / more) : std::nullopt;
 }
 
 // However many zeros there are behind the last decimal that counts.
@@ -262,7 +320,11 @@ std::optional<int64_t> integer_of(std::string_view value) {
 }
 
 std::optional<uint64_t> number_of(std::string_view value) {
-  if (value.size() <= 18) return all_digits(value) ? std::optional(short_number(value)) : std::nullopt;
+  if (value.size() <= 8) {
+    if (value.empty()) return std::nullopt;
+    const uint64_t word = with_zeros(up_to_eight(value), value.size());
+    return are_digits(word) ? std::optional<uint64_t>(number_of_eight(word)) : std::nullopt;
+  }
   uint64_t number = 0;
   const char* end = value.data() + value.size();
   const auto [at, error] = std::from_chars(value.data(), end, number);
@@ -274,7 +336,8 @@ std::optional<int64_t> decimal_of(std::string_view value, int scale) {
   if (value.empty()) return std::nullopt;
   const std::string_view amount = without_sign(value);
   // A minus within is no digit.
-  const auto number = amount.size() <= 18 ? short_decimal(amount, scale) : long_decimal(amount, scale);
+  const auto number =
+      amount.size() <= 18 ? short_decimal(amount, static_cast<size_t>(scale)) : long_decimal(amount, scale);
   if (!number || *number > uint64_t{INT64_MAX}) return std::nullopt;
   return value[0] == '-' ? -static_cast<int64_t>(*number) : static_cast<int64_t>(*number);
 }
