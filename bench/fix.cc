@@ -13,8 +13,8 @@
 #include "bench/report.h"
 #include "kernel/base/random.h"
 #include "modules/fintech/domain/fix/encode.h"
+#include "modules/fintech/domain/fix/shapes.h"
 #include "modules/fintech/domain/fix/tags.h"
-#include "modules/fintech/domain/fix/validate.h"
 #include "modules/fintech/domain/fix/values.h"
 
 namespace heptane::bench {
@@ -167,12 +167,13 @@ std::string plain_order() {
 class OurSide {
  public:
   int64_t sum_of(const std::string& text) {
-    if (message_.read(text) != nullptr || validate(message_, {})) return -1;
-    return bench::sum_of(message_);
+    if (reader_.read(text) != nullptr || reader_.validate()) return -1;
+    return bench::sum_of(reader_.message());
   }
 
  private:
-  Message message_;
+  ValidationRules rules_;
+  Reader reader_{rules_};
 };
 
 template <class Side>

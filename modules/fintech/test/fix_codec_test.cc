@@ -5,6 +5,7 @@
 #include "kernel/base/random.h"
 #include "modules/fintech/domain/fix/dictionary.h"
 #include "modules/fintech/domain/fix/message.h"
+#include "modules/fintech/domain/fix/shapes.h"
 #include "modules/fintech/domain/fix/validate.h"
 #include "modules/fintech/test/fix_text.h"
 
@@ -279,6 +280,70 @@ TEST(FixValidation, RulesCanBeRelaxed) {
   EXPECT_EQ(fault_of("35=D|" + kHead + kOrder + "386=2|336=A|6001=x|336=B|9999=y|", rules), "none");
   EXPECT_EQ(fault_of("35=D|" + kHead + kOrder + "4999=x|", rules), "0 4999");
   EXPECT_EQ(fault_of("35=0|" + kHead + "7928=N|", rules), "none");
+}
+
+// Whatever shapes it has seen, a reader says of a message what is said without it: of valid messages with a change somewhere, over and
+// over, so that most are of a known shape or nearly so.
+TEST(FixShapes, ChangeNothing) {
+  const std::string base[] = {
+      "D|" + kHead + kOrder,
+      "D|" + kHead + kOrder + "7928=N|386=2|336=A|625=B|336=C|",
+      "0|" + kHead,
+      "A|" + kHead + "98=0|108=30|95=3|96=abc|",
+      "X|" + kHead + "268=2|279=0|269=0|55=S|270=1.5|271=1|279=1|269=1|55=S|270=2|271=2|",
+      "8|" + kHead + "37=o|17=e|150=0|39=0|55=S|54=1|151=1|14=0|6=0|453=1|448=f|447=D|452=1|",
+      "5|" + kHead + "58=" + std::string(70, 'x') + "|",
+  };
+  for (const ValidationRules& rules : {ValidationRules{}, ValidationRules{false, false, false}}) {
+    SeededRandom random(14);
+    Reader reader(rules);
+    int known = 0;
+    int wrong = 0;
+    for (int i = 0; i < 60'000; ++i) {
+      std::string text = base[random.below(std::size(base))];
+      if (random.one_in(2)) {
+        const size_t at = random.below(text.size());
+        const char c = "|=-0123456789AYN. x"[random.below(19)];
+        if (random.one_in(3)) {
+          text.erase(at, 1 + random.below(3));
+        } else if (random.one_in(2)) {
+          text.insert(at, 1, c);
+        } else {
+          text[at] = c;
+        }
+      }
+      const std::string bytes = whole("35=" + text);
+      Message message;
+      const char* garbled = message.read(bytes);
+      const char* other = reader.read(bytes);
+      ASSERT_EQ(garbled != nullptr, other != nullptr) << readable(bytes);
+      if (garbled != nullptr) continue;
+      known += reader.message().shape() != nullptr ? 1 : 0;
+      ASSERT_EQ(reader.message().fields().size(), message.fields().size());
+      for (size_t k = 0; k < message.fields().size(); ++k) {
+        ASSERT_EQ(reader.message().fields()[k].tag, message.fields()[k].tag) << readable(bytes);
+        ASSERT_EQ(reader.message().value(reader.message().fields()[k]), message.value(message.fields()[k]));
+      }
+      const auto fault = validate(message, rules);
+      const auto same = reader.validate();
+      ASSERT_EQ(fault.has_value(), same.has_value()) << readable(bytes);
+      if (!fault) continue;
+      ++wrong;
+      EXPECT_EQ(fault->reason, same->reason) << readable(bytes);
+      EXPECT_EQ(fault->tag, same->tag) << readable(bytes);
+    }
+    EXPECT_GT(known, 20'000);
+    EXPECT_GT(wrong, 3'000);
+  }
+}
+
+TEST(FixShapes, AMessageWithoutATypeHasNone) {
+  const ValidationRules rules;
+  Reader reader(rules);
+  const std::string bytes = whole("35=|");
+  ASSERT_EQ(reader.read(bytes), nullptr);
+  EXPECT_EQ(reader.message().shape(), nullptr);
+  EXPECT_EQ(reader.validate()->reason, RejectReason::invalid_msg_type);
 }
 
 TEST(FixEncode, WritesWhatIsReadBack) {

@@ -29,6 +29,14 @@ void look_at(std::string_view bytes) {
   Message message;
   if (message.read(bytes) != nullptr) return;
   (void)validate(message, {false, false, false});
+  // Once its shape is known the same must be said.
+  const ValidationRules rules;
+  Reader reader(rules);
+  for (int i = 0; i < 2; ++i) {
+    HEPTANE_ASSERT(reader.read(bytes) == nullptr, "it was read before");
+    HEPTANE_ASSERT(reader.validate().has_value() == validate(message, {}).has_value(), "another answer");
+    HEPTANE_ASSERT(reader.message().fields().size() == message.fields().size(), "other fields");
+  }
   if (validate(message, {})) return;
   const ScopeRule& scope = scope_rule(scope_of(message.type()));
   for (const FieldView& field : message.fields()) {

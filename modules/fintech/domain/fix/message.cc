@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "modules/fintech/domain/fix/shapes.h"
 #include "modules/fintech/domain/fix/tags.h"
 #include "modules/fintech/domain/fix/values.h"
 
@@ -91,57 +92,49 @@ Block look_at(const char* bytes) {
 }
 #endif
 
-// Makes fields of the places where they end.
-class FieldReader {
- public:
-  // `fields`: room for kFieldsMax and those of a block.
-  FieldReader(std::string_view bytes, FieldView* fields) : bytes_(bytes), fields_(fields) {}
+// The places where fields may end; those within data end none. False: more than kFieldsMax.
+bool find_ends(std::string_view bytes, std::vector<uint32_t>& ends, size_t& count, uint32_t& sum) {
+  // A block is written before it is looked at how many there are.
+  if (ends.size() < std::min(bytes.size(), kFieldsMax) + kBlock)
+    ends.resize(std::min(bytes.size(), kFieldsMax) + kBlock);
+  uint32_t* out = ends.data();
+  const auto take = [&](const Block& block, size_t base) {
+    sum += block.sum;
+    for (uint64_t left = block.ends; left != 0; left &= left - 1)
+      *out++ = static_cast<uint32_t>(base) + static_cast<uint32_t>(__builtin_ctzll(left));
+    count = static_cast<size_t>(out - ends.data());
+    return count <= kFieldsMax;
+  };
+  size_t base = 0;
+  for (; base + kBlock <= bytes.size(); base += kBlock)
+    if (!take(look_at(bytes.data() + base), base)) return false;
+  if (base == bytes.size()) return true;
+  char last[kBlock] = {};
+  std::memcpy(last, bytes.data() + base, bytes.size() - base);
+  return take(look_at(last), base);
+}
 
-  // The ends in the block at `base`. None: they are read; else why the message is garbled.
-  const char* read(uint64_t ends, size_t base) {
-    for (; ends != 0; ends &= ends - 1) {
-      const size_t end = base + static_cast<size_t>(__builtin_ctzll(ends));
-      if (end < start_) continue;  // within data
-      if (const char* why = read_field(end); why != nullptr) return why;
-    }
-    return count_ > kFieldsMax ? "too many fields" : nullptr;
-  }
-  size_t count() const { return count_; }
+// False: it has no number and `=`. It ends where the field does at the latest: that is no digit.
+bool read_tag(std::string_view bytes, size_t start, FieldView& field) {
+  const char* at = bytes.data() + start;
+  const bool minus = *at == '-';
+  if (minus) ++at;
+  const char* const digits = at;
+  uint32_t number = 0;
+  for (uint32_t digit = 0; (digit = static_cast<uint32_t>(*at) - '0') <= 9; ++at) number = number * 10 + digit;
+  if (*at != '=' || at == digits || at - digits > 9) return false;
+  field.tag = minus ? -static_cast<int32_t>(number) : static_cast<int32_t>(number);
+  field.at = static_cast<uint32_t>(at + 1 - bytes.data());
+  return true;
+}
 
- private:
-  // From where the last one ended to the first end behind; of data, to where the field before says.
-  const char* read_field(size_t end) {
-    // Digits end at the latest where the field does.
-    const char* at = bytes_.data() + start_;
-    const bool minus = *at == '-';
-    if (minus) ++at;
-    const char* const digits = at;
-    uint32_t number = 0;
-    for (uint32_t digit = 0; (digit = static_cast<uint32_t>(*at) - '0') <= 9; ++at) number = number * 10 + digit;
-    if (*at != '=' || at == digits || at - digits > 9) return "a tag is no number";
-    const int32_t tag = minus ? -static_cast<int32_t>(number) : static_cast<int32_t>(number);
-    const auto value = static_cast<size_t>(at + 1 - bytes_.data());
-    if (is_data(tag) && !read_length(tag, value, end)) return "a length of data is wrong";
-    fields_[count_++] = {tag, static_cast<uint32_t>(value), static_cast<uint32_t>(end - value)};
-    start_ = end + 1;
-    return nullptr;
-  }
-
-  bool read_length(int32_t tag, size_t value, size_t& end) const {
-    if (count_ == 0) return true;
-    const FieldView& before = fields_[count_ - 1];
-    if (before.tag != field_rule(static_cast<uint32_t>(tag)).length_tag) return true;
-    const auto size = number_of(bytes_.substr(before.at, before.size));
-    if (!size || *size >= bytes_.size() - value || bytes_[value + *size] != kSoh) return false;
-    end = value + *size;
-    return true;
-  }
-
-  const std::string_view bytes_;
-  FieldView* const fields_;
-  size_t count_ = 0;
-  size_t start_ = 0;  // of the next field
-};
+// Where a field of data ends, if the one before says; otherwise `end`. 0: that is wrong.
+size_t end_of_data(std::string_view bytes, const FieldView& before, const FieldView& field, size_t end) {
+  if (before.tag != field_rule(static_cast<uint32_t>(field.tag)).length_tag) return end;
+  const auto size = number_of(bytes.substr(before.at, before.size));
+  if (!size || *size >= bytes.size() - field.at || bytes[field.at + *size] != kSoh) return 0;
+  return field.at + *size;
+}
 
 }  // namespace
 
@@ -165,36 +158,60 @@ Frame next_frame(std::string_view input) {
   return input.size() - begin >= kMessageMax ? garbled(begin) : partial(begin);
 }
 
-const char* Message::read(std::string_view frame) {
+const char* Message::read(std::string_view frame, const Shapes* shapes) {
   bytes_ = frame;
   count_ = 0;
+  shape_ = nullptr;
+  if (bytes_.empty() || bytes_.back() != kSoh) return "does not end with a field";
+  size_t ends = 0;
   uint32_t sum = 0;
-  if (const char* why = read_fields(sum); why != nullptr) return why;
+  if (!find_ends(bytes_, ends_, ends, sum)) return "too many fields";
+  if (fields_.size() < ends) fields_.resize(ends_.size());
+  if (const char* why = read_fields(shapes, ends); why != nullptr) return why;
   return check_frame(sum);
 }
 
-const char* Message::read_fields(uint32_t& sum) {
-  if (bytes_.empty() || bytes_.back() != kSoh) return "does not end with a field";
-  // A field has three bytes or more; after a block it is looked at how many there were.
-  const size_t room = std::min(bytes_.size() / 3, kFieldsMax) + kBlock;
-  if (fields_.size() < room) fields_.resize(room);
-  FieldReader reader(bytes_, fields_.data());
-  const char* why = nullptr;
-  size_t base = 0;
-  for (; base + kBlock <= bytes_.size() && why == nullptr; base += kBlock) {
-    const Block block = look_at(bytes_.data() + base);
-    sum += block.sum;
-    why = reader.read(block.ends, base);
+const char* Message::read_fields(const Shapes* shapes, size_t ends) {
+  size_t start = 0;
+  for (size_t i = 0; i < ends; ++i) {
+    size_t end = ends_[i];
+    if (end < start) continue;  // within data
+    if (i == 3 && count_ == 3 && shapes != nullptr) {
+      const Shape* shape = shapes->find(type(), ends);
+      if (shape != nullptr && read_known(*shape)) {
+        shape_ = shape;
+        i = count_;
+        start = ends_[i - 1] + 1;
+        end = ends_[i];
+      }
+    }
+    FieldView& field = fields_[count_];
+    if (!read_tag(bytes_, start, field)) return "a tag is no number";
+    if (is_data(field.tag) && count_ > 0) end = end_of_data(bytes_, fields_[count_ - 1], field, end);
+    if (end == 0) return "a length of data is wrong";
+    field.size = static_cast<uint32_t>(end - field.at);
+    ++count_;
+    start = end + 1;
   }
-  if (base < bytes_.size() && why == nullptr) {
-    char last[kBlock] = {};
-    std::memcpy(last, bytes_.data() + base, bytes_.size() - base);
-    const Block block = look_at(last);
-    sum += block.sum;
-    why = reader.read(block.ends, base);
+  return nullptr;
+}
+
+// The fields from the fourth one on, but for the last one. False, and none is read: they have other names.
+bool Message::read_known(const Shape& shape) {
+  const size_t first = count_;
+  size_t i = first;
+  for (const KnownField& known : shape.fields) {
+    const size_t start = ends_[i - 1] + 1;
+    uint64_t name;
+    if (start + sizeof name > bytes_.size()) return false;
+    std::memcpy(&name, bytes_.data() + start, sizeof name);
+    if ((name & known.mask) != known.name) return false;
+    const auto at = static_cast<uint32_t>(start) + known.name_size;
+    fields_[i] = {known.tag, at, ends_[i] - at};
+    ++i;
   }
-  count_ = reader.count();
-  return why;
+  count_ = i;
+  return true;
 }
 
 // `sum`: of all bytes.

@@ -33,6 +33,9 @@ struct Frame {
 // The first message of these bytes.
 Frame next_frame(std::string_view input);
 
+struct Shape;
+class Shapes;
+
 struct FieldView {
   int32_t tag = 0;
   uint32_t at = 0;  // the value's place in the message
@@ -42,7 +45,10 @@ struct FieldView {
 class Message {
  public:
   // Reads a frame, which must outlive what is asked of this object. None: it is read; else why it is garbled.
-  const char* read(std::string_view frame);
+  // `shapes`: what is known of messages that were valid, so that it need not be found out again.
+  const char* read(std::string_view frame, const Shapes* shapes = nullptr);
+  // The known shape that this message has; null: none. Until `shapes` learn more.
+  const Shape* shape() const { return shape_; }
 
   std::string_view bytes() const { return bytes_; }
   std::string_view begin_string() const { return value(fields_[0]); }
@@ -61,12 +67,15 @@ class Message {
   bool flag(int32_t tag) const;
 
  private:
-  const char* read_fields(uint32_t& sum);
+  const char* read_fields(const Shapes* shapes, size_t ends);
+  bool read_known(const Shape& shape);
   const char* check_frame(uint32_t sum) const;
 
   std::string_view bytes_;
   std::vector<FieldView> fields_;
+  std::vector<uint32_t> ends_;  // where fields end
   size_t count_ = 0;
+  const Shape* shape_ = nullptr;
 };
 
 // The entries of a group of a valid message, in their order: fields() of the message or an entry in, one entry after the other out. An

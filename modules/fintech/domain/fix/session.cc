@@ -41,7 +41,8 @@ Session::Session(const SessionSettings& settings, SessionHost& host, int64_t now
       now_ns_(now_ns),
       since_ns_(now_ns),
       last_received_ns_(now_ns),
-      last_sent_ns_(now_ns) {}
+      last_sent_ns_(now_ns),
+      reader_(settings.validation) {}
 
 size_t Session::on_bytes(std::string_view input, int64_t now_ns) {
   now_ns_ = now_ns;
@@ -58,8 +59,8 @@ size_t Session::on_bytes(std::string_view input, int64_t now_ns) {
 }
 
 void Session::read(std::string_view frame) {
-  const char* garbled = message_.read(frame);
-  if (garbled == nullptr) return on_message(message_);
+  const char* garbled = reader_.read(frame);
+  if (garbled == nullptr) return on_message(reader_.message());
   if (state_ == State::connected) close(garbled);
 }
 
@@ -75,7 +76,7 @@ void Session::on_message(const Message& message) {
   if (message.begin_string() != settings_.begin_string) return on_wrong_begin_string(message, *number);
   if (message.type() == "A") return on_logon(message, *number);
 
-  const auto fault = validate(message, settings_.validation);
+  const auto fault = reader_.validate();
   if (!fault)
     if (const auto of_sender = fault_of_sender(message)) return on_wrong_sender(message, *number, *of_sender);
   if (!is_out_of_sequence(message)) {
@@ -105,7 +106,7 @@ void Session::on_logon(const Message& message, uint64_t number) {
   const bool reset = message.flag(kResetSeqNumFlag);
   if (state_ == State::logging_out) return;
   if (state_ == State::logged_on && !reset) return log_out("already logged on", now_ns_);
-  if (validate(message, settings_.validation)) return close("the Logon is not valid");
+  if (reader_.validate()) return close("the Logon is not valid");
   if (fault_of_sender(message)) return close("the Logon's CompIDs or its SendingTime are wrong");
   if (const Admission admission = host_.admit(message); !admission.admitted) return close("the peer is not admitted");
   if (reset || settings_.reset_on_logon) reset_numbers();
@@ -277,8 +278,8 @@ void Session::take_waiting() {
     if (node.key() < next_inbound_) continue;
     if (node.mapped().empty()) {
       expect(node.key() + 1);
-    } else if (message_.read(node.mapped()) == nullptr) {
-      on_message(message_);
+    } else if (reader_.read(node.mapped()) == nullptr) {
+      on_message(reader_.message());
     }
   }
   taking_waiting_ = false;

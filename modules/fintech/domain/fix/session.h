@@ -17,6 +17,7 @@
 
 #include "modules/fintech/domain/fix/encode.h"
 #include "modules/fintech/domain/fix/message.h"
+#include "modules/fintech/domain/fix/shapes.h"
 #include "modules/fintech/domain/fix/validate.h"
 
 namespace heptane::fix {
@@ -76,7 +77,7 @@ class SessionHost {
 
 class Session {
  public:
-  // Both must outlive it. now_ns: when the connection was made.
+  // Both must outlive it; the rules of validation do not change meanwhile. now_ns: when the connection was made.
   Session(const SessionSettings& settings, SessionHost& host, int64_t now_ns);
 
   // Takes whole messages from the front and returns how many bytes they were. What it leaves is to come again with more behind it.
@@ -143,7 +144,7 @@ class Session {
   size_t waiting_bytes_ = 0;
   bool taking_waiting_ = false;  // how late they are was looked at when they came
 
-  Message message_;
+  Reader reader_;
   std::string header_;  // of the draft in the making
   std::string body_;
 };

@@ -18,6 +18,16 @@ struct Level {
   uint64_t entries;
 };
 
+bool are_listed(const FieldRule& rule, std::string_view value) {
+  if (rule.type != FieldType::texts) return is_listed(rule, value);
+  for (;;) {
+    const size_t end = value.find(' ');
+    if (!is_listed(rule, value.substr(0, end))) return false;
+    if (end == std::string_view::npos) return true;
+    value.remove_prefix(end + 1);
+  }
+}
+
 class Validation {
  public:
   Validation(const Message& message, const ScopeRule& body, const ValidationRules& rules)
@@ -65,19 +75,9 @@ class Validation {
       if (rules_.fields_have_values) note(RejectReason::tag_without_value, field.tag);
       return;
     }
-    if (rule.is_any || (rule.is_letter && value.size() == 1 && is_listed(rule, value[0]))) return;
+    if (has_right_value(rule, value)) return;
     if (!has_form(rule.type, value)) return note(RejectReason::incorrect_format, field.tag);
-    if (!rule.values.empty() && !are_listed(rule, value)) note(RejectReason::value_out_of_range, field.tag);
-  }
-
-  static bool are_listed(const FieldRule& rule, std::string_view value) {
-    if (rule.type != FieldType::texts) return is_listed(rule, value);
-    for (;;) {
-      const size_t end = value.find(' ');
-      if (!is_listed(rule, value.substr(0, end))) return false;
-      if (end == std::string_view::npos) return true;
-      value.remove_prefix(end + 1);
-    }
+    note(RejectReason::value_out_of_range, field.tag);
   }
 
   // The part of the message that this field belongs to. One that comes back to an earlier part is out of order.
@@ -176,6 +176,12 @@ const char* reason_text(RejectReason reason) {
     case RejectReason::count_mismatch: return "Incorrect NumInGroup count for repeating group";
   }
   return "";
+}
+
+bool has_right_value(const FieldRule& rule, std::string_view value) {
+  if (value.empty()) return false;
+  if (rule.is_any || (rule.is_letter && value.size() == 1 && is_listed(rule, value[0]))) return true;
+  return has_form(rule.type, value) && are_listed(rule, value);
 }
 
 std::optional<Fault> validate(const Message& message, const ValidationRules& rules) {

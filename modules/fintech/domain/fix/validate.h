@@ -46,6 +46,9 @@ struct ValidationRules {
       true;  // ValidateUserDefinedFields: tags from 5000 on must be in the dictionary, and of the message
 };
 
+// Whether a value is not empty, has its type's form and is among the listed ones, if some are.
+bool has_right_value(const FieldRule& rule, std::string_view value);
+
 // None: it is as it should be.
 std::optional<Fault> validate(const Message& message, const ValidationRules& rules);
 
