@@ -77,6 +77,30 @@ TEST(FixValues, TimesAreReadAsTheyAreWritten) {
   }
 }
 
+// All of up to three characters, and digits with one change, against a plain reading.
+TEST(FixValues, NumbersAgreeWithAPlainReading) {
+  const auto plain = [](const std::string& text) -> std::optional<uint64_t> {
+    uint64_t number = 0;
+    for (const char c : text) {
+      if (c < '0' || c > '9') return std::nullopt;
+      number = number * 10 + static_cast<uint64_t>(c - '0');
+    }
+    return text.empty() ? std::nullopt : std::optional(number);
+  };
+  for (uint32_t i = 0; i < 1u << 24; i += 1 + i / 65'536) {
+    const std::string text{static_cast<char>(i), static_cast<char>(i >> 8), static_cast<char>(i >> 16)};
+    for (size_t size = 0; size <= 3; ++size)
+      ASSERT_EQ(number_of(text.substr(0, size)), plain(text.substr(0, size))) << i;
+  }
+  SeededRandom random(15);
+  for (int i = 0; i < 300'000; ++i) {
+    std::string text(1 + random.below(12), '0');
+    for (char& c : text) c = static_cast<char>('0' + random.below(10));
+    if (random.one_in(2)) text[random.below(text.size())] = static_cast<char>(random.below(256));
+    ASSERT_EQ(number_of(text), plain(text)) << text;
+  }
+}
+
 TEST(FixValues, Forms) {
   EXPECT_TRUE(has_form(FieldType::month_year, "202611"));
   EXPECT_TRUE(has_form(FieldType::month_year, "202611w5"));
@@ -86,6 +110,12 @@ TEST(FixValues, Forms) {
   EXPECT_FALSE(has_form(FieldType::integer, "-"));
   EXPECT_FALSE(has_form(FieldType::number, "-1"));
   EXPECT_EQ(number_of("18446744073709551616"), std::nullopt);
+  EXPECT_EQ(number_of("18446744073709551615"), UINT64_MAX);
+  EXPECT_EQ(integer_of("-9223372036854775808"), INT64_MIN);
+  EXPECT_EQ(integer_of("-9223372036854775809"), std::nullopt);
+  EXPECT_EQ(integer_of("9223372036854775808"), std::nullopt);
+  for (const char* wrong : {"", "-", "+1", "1 ", "--1", "12345678x", "1.0"})
+    EXPECT_EQ(integer_of(wrong), std::nullopt) << wrong;
   EXPECT_EQ(boolean_of("Y"), true);
   EXPECT_EQ(boolean_of("1"), std::nullopt);
 }

@@ -19,7 +19,7 @@
 
 namespace heptane::fix {
 
-constexpr size_t kShapes = 16;
+constexpr size_t kShapes = 64;
 constexpr size_t kShapeFieldsMax = 64;
 
 // A field as it is written: its number and `=`, up to eight characters, the first one lowest.
@@ -52,7 +52,7 @@ class Shapes {
   static constexpr size_t kOthers = 4;  // 8, 9, 35 and 10
   static size_t place_of(std::string_view type, size_t fields) {
     size_t sum = fields;
-    for (const char c : type) sum = sum * 7 + static_cast<unsigned char>(c);
+    for (const char c : type) sum = sum * 31 + static_cast<unsigned char>(c);
     return sum % kShapes;
   }
 

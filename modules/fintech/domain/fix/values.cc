@@ -75,11 +75,18 @@ uint64_t with_zeros(uint64_t word, size_t size) {
   return size == 8 ? word : word << (8 - size) * 8 | of_each('0') >> size * 8;
 }
 
+// Of digits: at each byte the number that it and the next one make.
+uint64_t pairs_of(uint64_t word) {
+  word -= of_each('0');
+  return word * 10 + (word >> 8);
+}
+
+constexpr uint32_t byte_of(uint64_t word, int i) { return static_cast<uint32_t>(word >> i * 8 & 0xFF); }
+
 // Of eight digits: pairs, then fours, then all.
 uint32_t number_of_eight(uint64_t word) {
   constexpr uint64_t kPairs = 0x000000FF000000FFu;
-  word -= of_each('0');
-  word = word * 10 + (word >> 8);
+  word = pairs_of(word);
   return static_cast<uint32_t>(((word & kPairs) * 0x000F424000000064u + (word >> 16 & kPairs) * 0x0000271000000001u) >>
                                32);
 }
@@ -154,8 +161,8 @@ struct Date {
 // `20261130`.
 bool read_date(std::string_view value, Date& date) {
   if (value.size() != 8 || !are_digits(eight(value.data()))) return false;
-  const uint32_t number = number_of_eight(eight(value.data()));
-  date = {number / 10'000, number / 100 % 100, number % 100};
+  const uint64_t pairs = pairs_of(eight(value.data()));
+  date = {byte_of(pairs, 0) * 100 + byte_of(pairs, 2), byte_of(pairs, 4), byte_of(pairs, 6)};
   return date.month >= 1 && date.month <= 12 && date.day >= 1 && date.day <= days_of(date.year, date.month);
 }
 
@@ -173,11 +180,11 @@ bool read_clock(std::string_view value, uint32_t& second) {
   const uint64_t word = eight(value.data());
   const uint64_t digits = (word & ~kColonBytes) | kZeros;
   if ((word & kColonBytes) != kColons || !are_digits(digits)) return false;
-  const uint32_t number = number_of_eight(digits);
-  const uint32_t hour = number / 1'000'000;
-  const uint32_t minute = number / 1'000 % 1'000;
-  if (hour > 23 || minute > 59 || number % 1'000 > 60) return false;
-  second = hour * 3'600 + minute * 60 + number % 1'000;
+  const uint64_t pairs = pairs_of(digits);
+  const uint32_t hour = byte_of(pairs, 0);
+  const uint32_t minute = byte_of(pairs, 3);
+  if (hour > 23 || minute > 59 || byte_of(pairs, 6) > 60) return false;
+  second = hour * 3'600 + minute * 60 + byte_of(pairs, 6);
   return value.size() == 8 || (value[8] == '.' && all_digits(value.substr(9)));
 }
 
@@ -312,11 +319,12 @@ bool has_form(FieldType type, std::string_view value) {
 }
 
 std::optional<int64_t> integer_of(std::string_view value) {
-  int64_t number = 0;
-  const char* end = value.data() + value.size();
-  const auto [at, error] = std::from_chars(value.data(), end, number);
-  if (error != std::errc() || at != end) return std::nullopt;
-  return number;
+  if (value.empty()) return std::nullopt;
+  const std::string_view digits = without_sign(value);
+  const auto number = number_of(digits);
+  const uint64_t most = digits.size() == value.size() ? uint64_t{INT64_MAX} : uint64_t{INT64_MAX} + 1;
+  if (!number || *number > most) return std::nullopt;
+  return static_cast<int64_t>(digits.size() == value.size() ? *number : 0 - *number);
 }
 
 std::optional<uint64_t> number_of(std::string_view value) {
@@ -349,7 +357,8 @@ std::optional<int64_t> timestamp_of(std::string_view value) {
   if (date.year < 1678 || date.year > 2261) return std::nullopt;  // what nanoseconds in 64 bits hold
   const int64_t seconds = days_before(date) * kDay + second;
   if (value.size() <= 18) return seconds * kNsPerSecond;
-  const uint64_t fraction = short_number(value.substr(18)) * kPowers[9 - (value.size() - 18)];
+  const std::string_view digits = value.substr(18);
+  const uint64_t fraction = short_number(digits) * kPowers[9 - digits.size()];
   return seconds * kNsPerSecond + static_cast<int64_t>(fraction);
 }
 
