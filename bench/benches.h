@@ -22,6 +22,9 @@ bool bench_resent(const Scratch& scratch);
 bool bench_mqtt(const Scratch& scratch);
 bool bench_series(const Scratch& scratch);
 
+#ifdef HEPTANE_BENCH_QUICKFIX
+bool bench_fix(const Scratch& scratch);
+#endif
 #ifdef HEPTANE_BENCH_RDKAFKA
 bool bench_produce(const Scratch& scratch);
 #endif

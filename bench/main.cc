@@ -44,6 +44,10 @@ constexpr Bench kBenches[] = {
      "the MQTT broker beside mosquitto (BENCH_MQTT_ROWS, BENCH_MQTT_PAIRS, BENCH_MQTT_MS)"},
     {"series", &heptane::bench::bench_series,
      "line protocol, synced, beside influxdb (BENCH_SERIES_REQUESTS, BENCH_SERIES_ROUNDS)"},
+#ifdef HEPTANE_BENCH_QUICKFIX
+    {"fix", &heptane::bench::bench_fix,
+     "messages of FIX read, validated, as integers, beside libquickfix (BENCH_FIX_ROUNDS, BENCH_FIX_PAIRS, FIX44_XML)"},
+#endif
 #ifdef HEPTANE_BENCH_RDKAFKA
     {"produce", &heptane::bench::bench_produce,
      "librdkafka's producer, acks=all, beside its mock broker (BENCH_PRODUCE_BYTES, BENCH_PRODUCE_ROUNDS)"},

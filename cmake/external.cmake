@@ -3,7 +3,7 @@
 #
 #   Threads::Threads fmt::fmt OpenSSL::SSL OpenSSL::Crypto ZLIB::ZLIB Boost::headers GTest::gtest_main
 #   heptane::xxhash heptane::isal heptane::zstd heptane::lz4 heptane::snappy heptane::simdjson heptane::toml
-#   heptane::cli11 heptane::idn heptane::curl heptane::rocksdb heptane::rdkafka
+#   heptane::cli11 heptane::idn heptane::curl heptane::rocksdb heptane::rdkafka heptane::quickfix
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
@@ -54,3 +54,4 @@ heptane_external(curl HEADER curl/curl.h LIBRARY curl)
 heptane_external(cli11 HEADER CLI/CLI.hpp)
 heptane_external(rocksdb HEADER rocksdb/db.h LIBRARY rocksdb)
 heptane_external(rdkafka HEADER librdkafka/rdkafka.h LIBRARY rdkafka)
+heptane_external(quickfix HEADER quickfix/Session.h LIBRARY quickfix)
