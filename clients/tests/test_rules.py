@@ -304,6 +304,74 @@ class Windows(Rules):
         self.assertEqual((tried["matches"], tried["row"]["s"], tried["row"]["e"] % 86_400_000), (True, 2, 0))
 
 
+class Lua(Rules):
+    """Rows by way of a function, in a process of its own."""
+
+    def workers(self):
+        found = []
+        for process in os.listdir("/proc"):
+            try:
+                with open(f"/proc/{process}/stat", encoding="utf-8") as stat:
+                    parent = int(stat.read().rsplit(")", 1)[1].split()[1])
+                with open(f"/proc/{process}/cmdline", encoding="utf-8") as line:
+                    if parent == self.server.pid and "lua-worker" in line.read():
+                        found.append(int(process))
+            except (OSError, ValueError):
+                continue
+        return found
+
+    def test_rows_are_what_it_gives_once_over_kills(self):
+        http.create(self.server, "out", 1)
+        self.put("twice", sql="SELECT topic(2) AS who, n FROM 'in/+'", append={"stream": "out", "key": "who"},
+                 publish={"topic": "'told/' || who"},
+                 lua="return function(row, message) if row.n % 3 == 0 then return nil end "
+                     "return {who = row.who, twice = row.n * 2, topic = message.topic} end")
+        numbers = list(range(200))
+        wanted = [{"who": "a", "twice": n * 2, "topic": "in/a"} for n in numbers if n % 3]
+        for begin in range(0, 200, 50):
+            mosquitto_pub(self.server.address("mqtt"), "-q", 1, "-t", "in/a", "-l",
+                          text_in="".join(f'{{"n":{n}}}\n' for n in numbers[begin:begin + 50]))
+            wait_until(lambda: self.rule("twice")["appended"] > begin // 2, "some rows", 30)
+            worker = self.workers()[0]
+            if begin == 100:
+                os.kill(worker, signal.SIGKILL)
+            else:
+                self.server.crash_restart()
+                wait_until(lambda: not os.path.exists(f"/proc/{worker}"), "the process to end with its server", 30)
+        self.wait("twice", inputs=200, appended=len(wanted), published=len(wanted))
+        self.assertEqual([json.loads(value) for _, value in self.records("out")], wanted)
+        self.assertEqual(self.rule("twice")["dead_letters"], 0)
+
+    def test_errors_are_dead_letters_and_a_rule_that_hangs_pauses(self):
+        rule = {"sql": "SELECT n FROM 'in'", "publish": {"topic": "'out'"}}
+        self.put("r", lua="return function(row) if row.n == 2 then error('two') end "
+                          "if row.n == 4 then while true do end end return row end", **rule)
+        for n in (1, 2, 3, 4, 5):
+            self.pub("in", json.dumps({"n": n}))
+        self.wait("r", inputs=5, published=3, dead_letters=2)
+        letters = [json.loads(value)["why"] for key, value in self.records("iot.rules") if key == "$rules/r/dead_letter"]
+        self.assertEqual(letters, ["lua: lua:1: two", "lua: the function ran more instructions than a call may"])
+        self.put("r", want=200, lua="return function(row) if row.n == 7 then string.rep('', math.maxinteger) end return row end",
+                 **rule)
+        for n in (6, 7, 8):
+            self.pub("in", json.dumps({"n": n}))
+        self.wait("r", state="paused")
+        self.assertIn("three times", self.rule("r")["reason"])
+        self.assertEqual(self.workers(), [])
+        self.put("r", want=200, lua="return function(row) return row end", **rule)
+        self.cli("resume", "r")
+        self.wait("r", inputs=8, published=6)
+
+    def test_a_text_that_is_no_function_pauses(self):
+        self.put("r", sql="SELECT n FROM 'in'", publish={"topic": "'out'"}, lua="retrun 1")
+        self.pub("in", '{"n":1}')
+        self.wait("r", state="paused")
+        self.assertIn("lua:1:", self.rule("r")["reason"])
+        answer = self.put("w", want=400, sql="SELECT count(*) AS n FROM 'in' WINDOW TUMBLING (SIZE 1 SECOND)",
+                          publish={"topic": "'out'"}, lua="return print")
+        self.assertIn("over windows has no lua", answer["error"]["message"])
+
+
 class Configured(unittest.TestCase):
     TABLE = '[[iot.rules]]\nname = "r"\nsql = "{sql}"\npublish_topic = "\'out\'"\n'
 

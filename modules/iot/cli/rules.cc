@@ -40,6 +40,7 @@ struct RulesArguments {
   std::string append;
   std::string key;
   std::string publish;
+  std::string lua;
   std::string database;
   std::string measurement;
   std::string tags;
@@ -119,6 +120,7 @@ void write_rule(JsonWriter& out, const RulesArguments& arguments) {
     if (!arguments.key.empty()) out.key("key").text(arguments.key);
     out.end_object();
   }
+  if (!arguments.lua.empty()) out.key("lua").text(arguments.lua);
   if (!arguments.publish.empty()) out.key("publish").begin_object().key("topic").text(arguments.publish).end_object();
   if (!arguments.url.empty()) out.key("http").begin_object().key("url").text(arguments.url).end_object();
   write_shadow(out, arguments);
@@ -205,7 +207,10 @@ void add_rules(CLI::App& app, cli::Context& context) {
   named("resume", "Let a rule go on where it is; what is gone meanwhile is passed over and counted.", resume);
   CLI::App* declared = named("put", "Declare or change a rule.", put);
   add_rule_options(declared, arguments);
-  declared->add_option("--file", arguments->file, "JSON: sql, start, transfer, append, publish, shadow, http, series");
+  declared->add_option("--lua", arguments->lua,
+                       "return function(row, message) … end: what makes a row of the row, or nil");
+  declared->add_option("--file", arguments->file,
+                       "JSON: sql, start, lua, transfer, append, publish, shadow, http, series");
   declared->add_flag("--earliest", arguments->earliest, "From the first record of its stream, not from now on");
   CLI::App* tried = part("test", "What a rule would make of a message; nothing is kept.", test);
   add_rule_options(tried, arguments);

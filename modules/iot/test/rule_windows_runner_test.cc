@@ -251,7 +251,7 @@ TEST_F(WindowRule, OfOnePartitionAndOfItsLogic) {
   before.make_stream("raw");
   rule.source = "raw";
   rule.publish->topic = "'a'";
-  EXPECT_EQ(before.put(rule).message, "windows need the rules' logic 3: heptane upgrade activate");
+  EXPECT_EQ(before.put(rule).message, "windows and lua need the rules' logic 3: heptane upgrade activate");
 }
 
 // Rows of a window that do not fit into one run: the same run twice does nothing twice, though the rule's position stays.

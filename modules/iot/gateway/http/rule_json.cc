@@ -40,6 +40,7 @@ void write_shadow(JsonWriter& out, const ShadowAction& shadow) {
 }
 
 void write_actions(JsonWriter& out, const RuleDefinition& rule) {
+  if (!rule.lua.empty()) out.key("lua").text(rule.lua);
   if (rule.transfer) {
     const TransferAction& transfer = *rule.transfer;
     out.key("transfer").begin_object().key("ledger").number(transfer.ledger).key("code").number(transfer.code);
@@ -81,6 +82,7 @@ RuleDefinition read_rule(JsonFields& fields, std::string_view name) {
   const std::string_view start = fields.text_or("start", "latest");
   if (start != "latest" && start != "earliest") fields.fail("start must be latest or earliest");
   rule.earliest = start == "earliest";
+  rule.lua = fields.text_or("lua", "");
   read_object(fields, "transfer", [&](JsonFields& inner) {
     TransferAction& transfer = rule.transfer.emplace();
     transfer.ledger = static_cast<uint32_t>(inner.integer("ledger", 1, std::numeric_limits<uint32_t>::max()));

@@ -249,6 +249,7 @@ Result<std::string> tried(std::string body, int64_t now_ms) {
   const std::string payload(fields.text("payload"));
   const int64_t timestamp_ms = fields.integer_or("timestamp_ms", now_ms, 0, INT64_MAX);
   HEPTANE_TRY(fields.finish());
+  if (!rule.lua.empty()) return Error{Errc::invalid_argument, "lua: a dry run runs none"};
   // Of SQL alone: what it selects.
   const bool acts = rule.transfer || rule.append || rule.publish || rule.shadow || rule.http || rule.series;
   if (!acts) rule.publish = PublishAction{"'test'"};
@@ -294,7 +295,8 @@ constexpr std::string_view kActions =
     R"("database":{"type":"string"},"measurement":{"type":"string"},"tags":{"type":"string"},)"
     R"("time":{"type":"string"}}})";
 constexpr std::string_view kSaid =
-    R"("sql":{"type":"string","maxLength":8192},"start":{"type":"string","enum":["latest","earliest"]},)";
+    R"("sql":{"type":"string","maxLength":8192},"start":{"type":"string","enum":["latest","earliest"]},)"
+    R"("lua":{"type":"string","maxLength":8192},)";
 
 const std::string& rule_body() {
   static const std::string schema =

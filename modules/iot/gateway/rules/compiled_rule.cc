@@ -113,9 +113,9 @@ struct Part {
   std::optional<Expression>* into;
 };
 
-Result<void> compile_part(const Part& part, const Select& query) {
+Result<void> compile_part(const Part& part, const Select& query, const std::vector<std::string>& columns) {
   if (part.text->empty()) return {};
-  Result<Expression> made = Expression::compile(*part.text, query.columns());
+  Result<Expression> made = Expression::compile(*part.text, columns);
   if (!made) return Error{Errc::invalid_argument, std::string(part.what) + ": " + made.error().message};
   const auto of_message = query.windowing() == nullptr ? std::nullopt : made->part_of_message();
   if (of_message)
@@ -169,8 +169,10 @@ Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
     parts.push_back({"shadow.version", &rule.shadow->version, &made.shadow_version_});
   }
   made.query_->add_fields(made.fields_);
+  // What Lua gives are the members of a row, whatever they are.
+  const std::vector<std::string> columns = rule.lua.empty() ? made.query_->columns() : std::vector<std::string>();
   for (const Part& part : parts) {
-    HEPTANE_TRY(compile_part(part, *made.query_));
+    HEPTANE_TRY(compile_part(part, *made.query_, columns));
     if (*part.into) (*part.into)->add_fields(made.fields_);
   }
   return made;
@@ -372,6 +374,64 @@ bool CompiledRule::append_input_of(const streams::RecordView& record, uint32_t p
   if (!trial.wanted) return false;
   RuleInput input = input_of(record);
   append_trial(trial, input, out);
+  return true;
+}
+
+// With Lua.
+
+void LuaCall::append_to(std::string& frames) const {
+  std::string message = "{\"topic\":";
+  devices::write_json_text(message, valid_text(topic) ? topic : std::string());
+  message += ",\"timestamp\":" + std::to_string(timestamp_ms) + ",\"partition\":" + std::to_string(partition);
+  append_call(frames, row, message + ",\"offset\":" + std::to_string(offset) + "}");
+}
+
+std::optional<LuaCall> CompiledRule::lua_call_of(const streams::RecordView& record, uint32_t partition) const {
+  if (!is_ours(record)) return std::nullopt;
+  LuaCall call{record.offset, partition, record.timestamp_ms, std::string(topic_of(record)), {}, {}, false, {}, {}};
+  call.position = position_of(record);
+  call.fault = kPayloadTooLong;
+  if (record.value.size() > kInputPayloadMax) return call;
+  call.payload = as_text(record.value);
+  Message message = message_of(call.topic, call.payload, call.timestamp_ms, call.offset, partition);
+  devices::JsonTree tree;
+  call.is_json = read(call.payload, tree);
+  if (call.is_json) message.json = &tree;
+  const Result<std::optional<Row>> row = query_->run(message);
+  if (row && !*row) return std::nullopt;
+  call.fault = row ? std::string() : cut(row.error().message);
+  if (row) call.row = json_of(**row);
+  if (call.row.size() > kInputPayloadMax) call.fault = "what the rule selects is longer than 64 KiB";
+  return call;
+}
+
+// As what it gave says, of the message that it was asked of.
+Trial CompiledRule::trial_of(const LuaCall& call, const Frame& answer) const {
+  if (!call.fault.empty()) return faulty(call.fault, call.is_json);
+  if (answer.kind != FrameKind::row) return faulty("lua: " + answer.text, call.is_json);
+  const auto document = http::JsonDocument::parse(answer.text);
+  if (!document) return faulty("lua: the row: " + document.error().message, call.is_json);
+  const devices::JsonTree tree = devices::tree_of((*document)->root());
+  Message message = message_of(call.topic, call.payload, call.timestamp_ms, call.offset, call.partition);
+  message.json = &tree;
+  Row row;
+  for (const auto& [name, member] : tree.members) {
+    Value value;
+    value.kind = ValueKind::json;
+    value.json = &member;
+    row.emplace_back(name, std::move(value));
+  }
+  return finish(message, row, call.is_json);
+}
+
+bool CompiledRule::append_input_of(const LuaCall& call, const Frame& answer, ByteWriter& out) const {
+  if (call.fault.empty() && answer.kind == FrameKind::nothing) return false;
+  RuleInput input;
+  input.offset = call.offset;
+  input.topic = call.topic;
+  input.payload = call.payload;
+  input.position = call.position;
+  append_trial(trial_of(call, answer), input, out);
   return true;
 }
 

@@ -10,6 +10,7 @@
 #include "kernel/net/http/json.h"
 #include "kernel/streams/record_batch.h"
 #include "modules/iot/domain/devices/shadow.h"
+#include "modules/iot/domain/rules/lua_frames.h"
 #include "modules/iot/domain/rules/sql.h"
 #include "modules/iot/domain/rules/windows.h"
 #include "modules/iot/machine/rules/rule_api.h"
@@ -37,6 +38,22 @@ struct Trial {
   std::optional<devices::ShadowRequest> shadow{};
 };
 
+// A record whose row a rule's Lua is to make another one of.
+struct LuaCall {
+  Offset offset = 0;
+  uint32_t partition = 0;
+  int64_t timestamp_ms = 0;
+  std::string topic;
+  std::string payload;
+  std::string position;
+  bool is_json = false;
+  std::string fault;  // why there is no row, and Lua is not asked; empty: there is one
+  std::string row;    // JSON
+
+  // For the process that runs it.
+  void append_to(std::string& frames) const;
+};
+
 class CompiledRule {
  public:
   static Result<CompiledRule> compile(const RuleDefinition& rule);
@@ -46,6 +63,11 @@ class CompiledRule {
                uint32_t partition = 0) const;
   // False: the rule does nothing with the record. Else its input is appended. `partition`: the index of its partition.
   bool append_input_of(const streams::RecordView& record, uint32_t partition, ByteWriter& out) const;
+
+  // Of a rule with Lua. nullopt: the rule does nothing with the record.
+  std::optional<LuaCall> lua_call_of(const streams::RecordView& record, uint32_t partition) const;
+  // `answer`: Lua's, where there is a row. False: nothing comes of it.
+  bool append_input_of(const LuaCall& call, const Frame& answer, ByteWriter& out) const;
 
   // Of a rule over windows. Null: it is none.
   const WindowSpec* window() const { return query_->windowing() == nullptr ? nullptr : &query_->windowing()->spec; }
@@ -71,6 +93,7 @@ class CompiledRule {
   Trial finish(const Message& message, const Row& row, bool is_json) const;
   Trial try_window(const Message& message) const;
   Trial trial_of(const Windows::ClosedRow& row) const;
+  Trial trial_of(const LuaCall& call, const Frame& answer) const;
   void append_trial(const Trial& trial, RuleInput& input, ByteWriter& out) const;
 
   Result<void> act(const Message& message, const Row& row, Trial& trial) const;

@@ -183,6 +183,7 @@ void RuleRunner::take_row(RuleRow row) {
       return pause(name, running, compiled.error().message);
     }
     running = {row.definition, row.version, std::move(*compiled), {}};
+    if (!row.definition.lua.empty()) running.lua = std::make_unique<LuaFunction>(row.definition.lua);
   }
   if (row.paused) return;
   for (const auto& [index, cursor] : row.cursors) {
@@ -256,6 +257,7 @@ void RuleRunner::take_partitions(Running& running, const streams::StreamInfo& in
     const streams::PartitionInfo& partition = info.partitions[index];
     Lane& lane = running.lanes[index];
     if (lane.partition == partition.id) continue;
+    drop_calls(running, lane);
     Running gone;
     gone.lanes.emplace(index, std::move(lane));
     close_lanes(gone);
@@ -265,6 +267,7 @@ void RuleRunner::take_partitions(Running& running, const streams::StreamInfo& in
   }
   while (!running.lanes.empty() && running.lanes.rbegin()->first >= info.partitions.size()) {
     Running gone;
+    drop_calls(running, running.lanes.rbegin()->second);
     gone.lanes.insert(running.lanes.extract(std::prev(running.lanes.end())));
     close_lanes(gone);
   }
@@ -293,9 +296,14 @@ void RuleRunner::go_on(const std::string& name, Running& rule, Lane& lane) {
   if (!lane.run.empty()) return send_run(name, lane);
   if (rule.definition.windowed && !lane.windows) begin_windows(rule, lane);
   if (!lane.read && !has_rows(lane, lane.at)) return read(name, lane);
-  const Evaluated run = evaluate(rule, lane);
+  Evaluated run = evaluate(rule, lane);
   lane.at = run.upto;
   if (!run.over) lane.read.reset();
+  if (!run.calls.empty()) {
+    lane.calls = std::move(run.calls);
+    lane.calls_upto = run.upto;
+    return ask_lua(name, rule, lane);
+  }
   if (run.inputs > 0 || lane.at - lane.next >= kQuietMax) return commit(name, rule, lane, run);
   if (run.over) return later(lane, 0);
   read(name, lane);
@@ -366,6 +374,7 @@ void RuleRunner::caught_up(const std::string& name, const Running& rule, Lane& l
 void RuleRunner::tick(const std::string& name, Running& rule, Lane& lane) {
   if (lane.state == State::idle) return go_on(name, rule, lane);
   lane.due_ns = 0;
+  if (lane.state == State::asking) return lane.asked ? look_at_lua(name, rule, lane) : ask_lua(name, rule, lane);
   if (lane.state != State::waiting) return;
   waiting_.erase(lane.subscription);
   context_->unsubscribe(lane.subscription);
@@ -375,6 +384,60 @@ void RuleRunner::tick(const std::string& name, Running& rule, Lane& lane) {
   if (!closed && lane.at == lane.next) return caught_up(name, rule, lane);
   const Evaluated run = evaluate(rule, lane);
   commit(name, rule, lane, run);
+}
+
+// Lua.
+
+void RuleRunner::drop_calls(Running& rule, Lane& lane) {
+  if (lane.asked) rule.lua->drop();
+  lane.asked = false;
+}
+
+void RuleRunner::ask_lua(const std::string& name, Running& rule, Lane& lane) {
+  lane.state = State::asking;
+  if (rule.lua->busy()) return later(lane, kLuaLookNs);
+  std::string frames;
+  size_t count = 0;
+  for (const LuaCall& call : lane.calls) {
+    if (!call.fault.empty()) continue;
+    call.append_to(frames);
+    ++count;
+  }
+  if (count == 0) return take_answers(name, rule, lane, {});
+  const Result<void> asked = rule.lua->ask(std::move(frames), count, context_->monotonic_ns());
+  lane.asked = asked.ok();
+  later(lane, asked ? kLuaLookNs : kTickNs);
+}
+
+void RuleRunner::look_at_lua(const std::string& name, Running& rule, Lane& lane) {
+  const LuaFunction::State state = rule.lua->look(context_->monotonic_ns());
+  if (state == LuaFunction::State::waiting) return later(lane, kLuaLookNs);
+  lane.asked = false;
+  if (!rule.lua->wrong().empty()) return pause(name, rule, "lua: " + rule.lua->wrong());
+  if (state == LuaFunction::State::killed && ++rule.lua_kills == kLuaKillsMax)
+    return pause(name, rule, "its Lua ended three times: it ran for more than a second, or its process could not go on");
+  take_answers(name, rule, lane, rule.lua->take_answers());
+}
+
+// Up to the call that was killed, which begins the next run.
+void RuleRunner::take_answers(const std::string& name, Running& rule, Lane& lane, const std::vector<Frame>& answers) {
+  static const Frame kNone;
+  Evaluated run;
+  run.upto = lane.calls_upto;
+  size_t next = 0;
+  for (const LuaCall& call : std::exchange(lane.calls, {})) {
+    const bool was_asked = call.fault.empty();
+    if (was_asked && next == answers.size()) {
+      run.upto = lane.at = lane.killed_at = call.offset;
+      lane.read.reset();
+      lane.walk.reset();
+      break;
+    }
+    if (rule.compiled.append_input_of(call, was_asked ? answers[next++] : kNone, run.bytes)) ++run.inputs;
+  }
+  lane.state = State::idle;
+  if (run.inputs > 0 || run.upto - lane.next >= kQuietMax) return commit(name, rule, lane, run);
+  go_on(name, rule, lane);
 }
 
 // Windows.
@@ -498,16 +561,29 @@ void RuleRunner::walk_on(const Running& rule, Lane& lane, Evaluated& run) const 
 }
 
 bool RuleRunner::is_over(const Lane& lane, const Evaluated& run) const {
-  const bool full = run.inputs >= lane.inputs_max || run.bytes.size() >= kCommitBytesMax;
+  const bool full = run.inputs >= lane.inputs_max || run.bytes.size() + run.call_bytes >= kCommitBytesMax;
   return full || run.looked_at >= kTurnRecords || (run.looked_at > 0 && context_->monotonic_ns() >= run.until_ns);
 }
 
 void RuleRunner::take_record(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) {
   if (lane.windows) return offer(rule, lane, record, run);
   run.upto = record.offset + 1;
+  if (rule.lua) return add_call(rule, lane, record, run);
   ByteWriter refused;
   if (!rule.compiled.append_input_of(record, lane.index, lane.fault.empty() ? run.bytes : refused)) return;
   if (!lane.fault.empty()) append_fault(lane, record, run.bytes);
+  ++run.inputs;
+}
+
+void RuleRunner::add_call(const Running& rule, const Lane& lane, const streams::RecordView& record, Evaluated& run) {
+  auto call = rule.compiled.lua_call_of(record, lane.index);
+  if (!call) return;
+  if (!lane.fault.empty()) {
+    call->fault = lane.fault;
+    call->payload.clear();
+  }
+  run.call_bytes += call->row.size() + call->payload.size();
+  run.calls.push_back(std::move(*call));
   ++run.inputs;
 }
 
@@ -600,10 +676,14 @@ void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane,
   if (reply.ok()) {
     lane.next = reply.numbers[1];
     if (lane.run_place) lane.place = lane.run_place;
+    if (lane.killed_at >= 0 && lane.next > lane.killed_at) {
+      lane.killed_at = -1;
+      rule.lua_kills = 0;
+    }
     lane.may_skip = false;
     if (lane.run_acts) lane.attempt = 0;
     if (lane.run_acts) lane.fault.clear();
-    const bool moves = rule.definition.transfer || rule.definition.shadow;
+    const bool moves = rule.definition.transfer || rule.definition.shadow || rule.lua;
     const size_t most = moves ? kMovesMax : lane.inputs_cap;
     lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(lane.inputs_max * 2, most);
     return go_on(name, rule, lane);

@@ -8,6 +8,9 @@
 // add it up. What a closed window gives is effects like others, in a run that says how far the windows are; what is open after a run
 // that was not taken is made again. A window's time-out is the clock's, and only where no record is left to be read.
 //
+// A rule's Lua runs in a process of its own; what it makes of a run of rows is in the run, and is not asked for again where that is
+// taken. What does not answer in time is killed; a rule for which that was three times is paused.
+//
 // Bounds: of a rule and partition one read of kReadBytes with one inflated batch, and one run under way (kInputsMax inputs, kMovesMax where
 // they move money or change shadows, kCommitBytesMax; a run is as large as went well before, and twice that); a turn on the loop ends with kTurnRecords or kTurnNs; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
 // last. The I/O thread's: one session without a peer.
@@ -28,6 +31,7 @@
 #include "modules/iot/gateway/rules/batch_walk.h"
 #include "modules/iot/gateway/rules/captured_stream.h"
 #include "modules/iot/gateway/rules/compiled_rule.h"
+#include "modules/iot/gateway/rules/lua_function.h"
 #include "modules/iot/gateway/rules/outbox_runner.h"
 
 namespace heptane::iot::rules {
@@ -48,6 +52,8 @@ class RuleRunner {
   static constexpr int64_t kTurnNs = 1'000'000;
   static constexpr int64_t kQuietNs = 1'000'000'000;
   static constexpr Offset kQuietMax = 4'096;
+  static constexpr int64_t kLuaLookNs = 500'000;
+  static constexpr uint32_t kLuaKillsMax = 3;
   static constexpr int64_t kClockMsMax = 60'000;  // between two looks at the clock for windows
   static constexpr uint8_t kAttemptsMax = 2;      // beyond the first, of an input during which the server ended
 
@@ -68,7 +74,7 @@ class RuleRunner {
   void on_timer(net::SessionTimerId timer);
 
  private:
-  enum class State : uint8_t { idle, reading, committing, waiting, stopped };
+  enum class State : uint8_t { idle, reading, asking, committing, waiting, stopped };
   // One partition of one rule's stream.
   struct Lane {
     uint32_t index = 0;
@@ -83,6 +89,11 @@ class RuleRunner {
     uint8_t attempt = 0;
     Offset careful_upto = 0;  // one input at a time up to here: a run of them ended the server
     std::string fault{};      // what became of the next input, alone: it is a dead letter
+    // Of a rule with Lua.
+    std::vector<LuaCall> calls{};  // that are asked of it, or wait for another lane's
+    Offset calls_upto = 0;
+    bool asked = false;
+    Offset killed_at = -1;
     // Of a rule over windows.
     std::optional<WindowPlace> place{};         // the rule's, with `next`
     std::optional<Windows> windows{};           // as of `at`; none: to be made again
@@ -104,6 +115,8 @@ class RuleRunner {
     uint64_t version = 0;
     CompiledRule compiled;
     std::map<uint32_t, Lane> lanes;
+    std::unique_ptr<LuaFunction> lua{};
+    uint32_t lua_kills = 0;  // since one went well
   };
   struct LaneKey {
     std::string rule;
@@ -112,6 +125,8 @@ class RuleRunner {
   };
   struct Evaluated {
     ByteWriter bytes;
+    std::vector<LuaCall> calls{};
+    size_t call_bytes = 0;
     uint16_t inputs = 0;
     Offset upto = 0;
     uint32_t looked_at = 0;
@@ -159,9 +174,14 @@ class RuleRunner {
   bool close_by_clock(const Running& rule, Lane& lane) const;
   bool is_over(const Lane& lane, const Evaluated& run) const;
   static void take_record(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run);
+  static void add_call(const Running& rule, const Lane& lane, const streams::RecordView& record, Evaluated& run);
   static void append_fault(const Lane& lane, const streams::RecordView& record, ByteWriter& out);
   static void pass_over(const Lane& lane, Evaluated& run);
   static void look_afresh(Lane& lane);
+  void ask_lua(const std::string& name, Running& rule, Lane& lane);
+  void look_at_lua(const std::string& name, Running& rule, Lane& lane);
+  void take_answers(const std::string& name, Running& rule, Lane& lane, const std::vector<Frame>& answers);
+  static void drop_calls(Running& rule, Lane& lane);
   void commit(const std::string& name, Running& rule, Lane& lane, const Evaluated& run);
   void send_run(const std::string& name, Lane& lane);
   static bool shrink(Lane& lane, Errc error, const std::string& why);

@@ -10,7 +10,8 @@ namespace heptane::iot::rules {
 namespace {
 
 constexpr const char* kKeys =
-    "name, sql, start, transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, transfer_id, "
+    "name, sql, start, lua, transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, "
+    "transfer_id, "
     "append_stream, append_key, publish_topic, shadow_thing, shadow_name, shadow_section, shadow_version, http_url, "
     "series_database, series_measurement, series_tags, series_time";
 
@@ -62,6 +63,7 @@ std::string take_shadow(std::string_view key, std::string_view value, RuleDefini
 std::string take(std::string_view key, std::string_view value, RuleDefinition& rule) {
   if (key == "name") return rule.name = value, "";
   if (key == "sql") return rule.sql = value, "";
+  if (key == "lua") return rule.lua = value, "";
   if (key == "start") {
     rule.earliest = value == "earliest";
     return rule.earliest || value == "latest" ? "" : "say latest or earliest";

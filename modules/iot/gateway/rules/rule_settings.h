@@ -1,4 +1,4 @@
-// `[[iot.rules]]` of the configuration: what each table declares and what is wrong with it. Keys: name, sql, start, and of the actions
+// `[[iot.rules]]` of the configuration: what each table declares and what is wrong with it. Keys: name, sql, start, lua, and of the actions
 // transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, transfer_id, append_stream, append_key,
 // publish_topic, shadow_thing, shadow_name, shadow_section, shadow_version, http_url, series_database, series_measurement,
 // series_tags, series_time. Pure; any thread.

@@ -16,13 +16,15 @@ constexpr uint8_t kHasTransfer = 1;
 constexpr uint8_t kHasAppend = 2;
 constexpr uint8_t kHasPublish = 4;
 constexpr uint8_t kEarliest = 8;
-constexpr uint8_t kIsJson = 16;      // of an input
-constexpr uint8_t kIsWindowed = 16;  // of a definition
+constexpr uint8_t kIsJson = 16;    // of an input
+constexpr uint8_t kSaysMore = 16;  // of a definition: there is a byte of what follows
+constexpr uint8_t kIsWindowed = 1;
+constexpr uint8_t kHasLua = 2;
 constexpr uint8_t kHasShadow = 32;
 constexpr uint8_t kHasHttp = 64;
 constexpr uint8_t kHasSeries = 128;
 constexpr uint8_t kOfDefinition =
-    kHasTransfer | kHasAppend | kHasPublish | kEarliest | kIsWindowed | kHasShadow | kHasHttp | kHasSeries;
+    kHasTransfer | kHasAppend | kHasPublish | kEarliest | kSaysMore | kHasShadow | kHasHttp | kHasSeries;
 constexpr uint8_t kPaused = 1;
 constexpr uint8_t kCountsMore = 2;  // counters of actions that came later
 constexpr uint8_t kHasOutbox = 4;
@@ -112,6 +114,8 @@ std::string wrong_definition(const RuleDefinition& rule) {
   if (wrong.empty() && rule.shadow) wrong = wrong_shadow(*rule.shadow);
   if (wrong.empty() && rule.http) wrong = wrong_expression("http.url", rule.http->url, true);
   if (wrong.empty() && rule.publish) wrong = wrong_expression("publish.topic", rule.publish->topic, true);
+  if (wrong.empty() && rule.lua.size() > kLuaBytesMax) wrong = "lua has at most 8,192 bytes";
+  if (wrong.empty() && rule.windowed && !rule.lua.empty()) wrong = "a rule over windows has no lua";
   if (!wrong.empty()) return wrong;
   ByteWriter out;
   append_definition(out, rule);
@@ -122,10 +126,13 @@ void append_definition(ByteWriter& out, const RuleDefinition& rule) {
   put_text(out, rule.name);
   put_text(out, rule.sql);
   put_text(out, rule.source);
+  const bool says_more = rule.windowed || !rule.lua.empty();
   out.u8(static_cast<uint8_t>((rule.transfer ? kHasTransfer : 0) | (rule.append ? kHasAppend : 0) |
                               (rule.publish ? kHasPublish : 0) | (rule.earliest ? kEarliest : 0) |
-                              (rule.windowed ? kIsWindowed : 0) | (rule.shadow ? kHasShadow : 0) |
+                              (says_more ? kSaysMore : 0) | (rule.shadow ? kHasShadow : 0) |
                               (rule.http ? kHasHttp : 0) | (rule.series ? kHasSeries : 0)));
+  if (says_more) out.u8(static_cast<uint8_t>((rule.windowed ? kIsWindowed : 0) | (rule.lua.empty() ? 0 : kHasLua)));
+  if (!rule.lua.empty()) put_text(out, rule.lua);
   if (rule.transfer) {
     out.le<uint32_t>(rule.transfer->ledger);
     out.le<uint16_t>(rule.transfer->code);
@@ -156,7 +163,9 @@ RuleDefinition read_definition(ByteReader& in) {
   const uint8_t flags = in.u8();
   if ((flags & ~kOfDefinition) != 0) in.fail();
   rule.earliest = (flags & kEarliest) != 0;
-  rule.windowed = (flags & kIsWindowed) != 0;
+  const uint8_t more = (flags & kSaysMore) != 0 ? in.u8() : 0;
+  rule.windowed = (more & kIsWindowed) != 0;
+  if ((more & kHasLua) != 0) rule.lua = get_text(in);
   if ((flags & kHasTransfer) != 0) {
     TransferAction& transfer = rule.transfer.emplace();
     transfer.ledger = in.le<uint32_t>();

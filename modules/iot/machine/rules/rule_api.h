@@ -44,6 +44,7 @@ enum RulesQuery : uint16_t {
 constexpr size_t kRulesMax = 64;
 constexpr size_t kRuleNameBytesMax = 64;
 constexpr size_t kExpressionBytesMax = 1'024;
+constexpr size_t kLuaBytesMax = 8'192;
 constexpr size_t kDefinitionBytesMax = size_t{16} << 10;
 constexpr size_t kChainMax = 8;     // rules one behind the other
 constexpr size_t kInputsMax = 512;  // with effects, in one command
@@ -107,6 +108,7 @@ struct RuleDefinition {
   std::string source;     // the stream that it reads
   bool earliest = false;  // from the stream's first record; else from the declaration on
   bool windowed = false;  // the SQL says so
+  std::string lua{};      // a chunk that gives a function of row and message, which gives the row; empty: there is none
   std::optional<TransferAction> transfer{};
   std::optional<AppendAction> append{};
   std::optional<PublishAction> publish{};

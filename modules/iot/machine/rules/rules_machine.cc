@@ -123,7 +123,8 @@ std::string RulesMachine::wrong_chain(const RuleDefinition& rule) const {
 
 std::string RulesMachine::wrong_for_logic(const RuleDefinition& rule, uint32_t version) {
   const bool later = rule.shadow || rule.http || rule.series;
-  if (rule.windowed && version < kLogicWindows) return "windows need the rules' logic 3: heptane upgrade activate";
+  if ((rule.windowed || !rule.lua.empty()) && version < kLogicWindows)
+    return "windows and lua need the rules' logic 3: heptane upgrade activate";
   if (version < kLogicActions)
     return later ? "shadow, http and series need the rules' logic 2: heptane upgrade activate" : "";
   return rule.source == kOutboxStream ? "what rules tell, and what becomes of it, is no rule's input" : "";

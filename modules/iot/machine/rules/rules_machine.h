@@ -24,7 +24,7 @@ class RulesMachine final : public StateMachine {
   // Logic 1: transfers, appends and messages. Logic 2: shadows, posts and series, too; a run is measured by what it may tell; nothing of
   // it stays where it is refused; no rule reads iot.outbox.
   static constexpr uint32_t kLogicActions = 2;
-  // Logic 3: rules over windows.
+  // Logic 3: rules over windows, and with Lua.
   static constexpr uint32_t kLogicWindows = 3;
 
   MachineId id() const override { return kRulesMachineId; }

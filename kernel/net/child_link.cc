@@ -1,0 +1,93 @@
+#include "kernel/net/child_link.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace heptane::net {
+
+namespace {
+
+// Signals as any program expects them, and four descriptors.
+class SpawnSetting {
+ public:
+  explicit SpawnSetting(int child_end) {
+    ::posix_spawnattr_init(&attributes_);
+    ::posix_spawn_file_actions_init(&actions_);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::posix_spawnattr_setsigmask(&attributes_, &none);
+    sigset_t ignored;
+    ::sigemptyset(&ignored);
+    ::sigaddset(&ignored, SIGPIPE);
+    ::posix_spawnattr_setsigdefault(&attributes_, &ignored);
+    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    // First of all: what it is opened over may be one of the others.
+    ::posix_spawn_file_actions_adddup2(&actions_, child_end, ChildLink::kChildFd);
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+      ::posix_spawn_file_actions_addopen(&actions_, fd, "/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY, 0);
+    ::posix_spawn_file_actions_addclosefrom_np(&actions_, ChildLink::kChildFd + 1);
+  }
+  ~SpawnSetting() {
+    ::posix_spawn_file_actions_destroy(&actions_);
+    ::posix_spawnattr_destroy(&attributes_);
+  }
+  SpawnSetting(const SpawnSetting&) = delete;
+  SpawnSetting& operator=(const SpawnSetting&) = delete;
+  const posix_spawnattr_t* attributes() const { return &attributes_; }
+  const posix_spawn_file_actions_t* actions() const { return &actions_; }
+
+ private:
+  posix_spawnattr_t attributes_;
+  posix_spawn_file_actions_t actions_;
+};
+
+// Of send and recv. nullopt: the other end is gone.
+std::optional<size_t> moved(ssize_t count) {
+  if (count >= 0) return static_cast<size_t>(count);
+  const bool later = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+  return later ? std::optional<size_t>(0) : std::nullopt;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ChildLink>> ChildLink::start(const std::string& command) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return Error{Errc::io, std::string("socketpair: ") + std::strerror(errno)};
+  std::string program = "heptane";
+  std::string argument = command;
+  char* arguments[] = {program.data(), argument.data(), nullptr};
+  char* nothing[] = {nullptr};
+  const SpawnSetting setting(ends[1]);
+  pid_t pid = -1;
+  const int failed = ::posix_spawn(&pid, "/proc/self/exe", setting.actions(), setting.attributes(), arguments, nothing);
+  ::close(ends[1]);
+  if (failed == 0) return std::unique_ptr<ChildLink>(new ChildLink(pid, ends[0]));  // NOLINT: its own constructor
+  ::close(ends[0]);
+  return Error{Errc::io, "this program cannot be begun anew: " + std::string(std::strerror(failed))};
+}
+
+ChildLink::~ChildLink() {
+  ::close(fd_);
+  ::kill(pid_, SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+std::optional<size_t> ChildLink::write(Bytes bytes) const {
+  return moved(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+std::optional<size_t> ChildLink::read(MutableBytes into) const {
+  const ssize_t count = ::recv(fd_, into.data(), into.size(), MSG_DONTWAIT);
+  return count == 0 ? std::nullopt : moved(count);
+}
+
+}  // namespace heptane::net
