@@ -415,7 +415,8 @@ void RuleRunner::look_at_lua(const std::string& name, Running& rule, Lane& lane)
   lane.asked = false;
   if (!rule.lua->wrong().empty()) return pause(name, rule, "lua: " + rule.lua->wrong());
   if (state == LuaFunction::State::killed && ++rule.lua_kills == kLuaKillsMax)
-    return pause(name, rule, "its Lua ended three times: it ran for more than a second, or its process could not go on");
+    return pause(name, rule,
+                 "its Lua ended three times: it ran for more than a second, or its process could not go on");
   take_answers(name, rule, lane, rule.lua->take_answers());
 }
 
