@@ -1,7 +1,7 @@
 """Direct methods with Paho as the device (MQTT 3.1.1 and 5), HTTP and the command line as who calls; rights; kill -9."""
 
 import json
-import os
+import socket
 import subprocess
 import threading
 import unittest
@@ -113,7 +113,7 @@ class Methods(unittest.TestCase):
         self.assertEqual(self.call("pump-9", "add")[0], 404)
         self.assertEqual(self.call("pump-1", "add")[0], 409)
         answers = []
-        body = {"payload": [1], "connect_timeout_seconds": SECONDS}
+        body = {"payload": [1], "connect_timeout_seconds": 30}
         waiting = threading.Thread(target=lambda: answers.append(self.call("pump-1", "add", body)))
         waiting.start()
         self.device("pump-1")
@@ -135,6 +135,39 @@ class Methods(unittest.TestCase):
         device.client.publish(topic, "{}", 1).wait_for_publish(SECONDS)
         wait_until(lambda: "heptane_device_methods_late_total 1" in http.text(self.server, "/metrics"), "it is counted")
         self.assertIn("heptane_device_methods_unanswered_total 1", http.text(self.server, "/metrics"))
+
+    def test_who_gives_up_leaves_his_place(self):
+        device = self.device("pump-1")
+        for number in range(1, 13):  # more than may wait at once
+            address = self.server.endpoints["admin"].rsplit(":", 1)
+            caller = socket.create_connection((address[0], int(address[1])), timeout=SECONDS)
+            caller.sendall(self.post("pump-1", "sleep", {"timeout_seconds": 60}))
+            wait_until(lambda: len(device.asked) == number, "the device is asked")
+            caller.close()
+            wait_until(lambda: f"heptane_device_methods_unanswered_total {number}" in http.text(self.server, "/metrics"), "given up")
+
+    @staticmethod
+    def post(thing, method, body):
+        text = json.dumps(body).encode()
+        return (f"POST /api/v1/devices/{thing}/methods/{method} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(text)}\r\n\r\n").encode() + text
+
+    def test_what_is_sent_behind_a_call_waits_for_it(self):
+        device = self.device("pump-1")
+        host, port = self.server.endpoints["admin"].rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=SECONDS) as caller:
+            caller.sendall(self.post("pump-1", "sleep", {"timeout_seconds": 60}))
+            wait_until(lambda: device.asked, "the device is asked")
+            caller.sendall(self.post("pump-1", "add", {"payload": [1]}) + self.post("pump-1", "add", {"payload": [2]}))
+            topic = f"$iothub/methods/res/201/?$rid={device.asked[0][1]}"
+            device.client.publish(topic, "{}", 1).wait_for_publish(SECONDS)
+            heard = b""
+            while b'"sum": 2' not in heard:
+                piece = caller.recv(65536)
+                self.assertTrue(piece, heard)
+                heard += piece
+        self.assertLess(heard.index(b"201"), heard.index(b'"sum": 1'))
+        self.assertLess(heard.index(b'"sum": 1'), heard.index(b'"sum": 2'))
 
     def test_a_kill_forgets_calls_and_devices_come_back(self):
         device = self.device("pump-1")

@@ -420,7 +420,9 @@ void Connection::need(size_t bytes) {
   need_ = static_cast<uint32_t>(bytes);
 }
 
+// What came meanwhile and was left is given to it again.
 void Connection::pause_input(bool paused) {
+  if (paused_ && !paused) hungry_ = false;
   paused_ = paused;
   resume_input();
 }

@@ -56,8 +56,8 @@ class HttpExchange {
   // For so long, also between the pieces of a response.
   virtual void pause(int64_t delay_ns, OnWaited then) = 0;
 
-  // For so long, or until the function that it returns is called: on this thread, at any time, also when the exchange is gone.
-  // The answer's deadline begins behind it.
+  // For so long, or until the function that it returns is called: on this thread, at any time, also when the exchange is gone. A client
+  // that closes its side is gone. Less than the listener's idle timeout in all; the answer's deadline begins behind it.
   virtual std::function<void()> hold(int64_t limit_ns, OnWaited then) = 0;
 
   virtual void respond(HttpResponse response) = 0;

@@ -38,7 +38,10 @@ size_t HttpSession::on_bytes(Bytes input, net::SessionContext& context) {
   context_ = &context;
   if (phase_ == Phase::closed) return input.size();
   if (phase_ == Phase::upgraded) return upgraded_->on_bytes(input, context);
-  if (asking()) return 0;
+  if (asking()) {
+    context.pause_input(true);  // held: who sends more is there
+    return 0;
+  }
   size_t consumed = 0;
   if (phase_ == Phase::idle && !begin(input, consumed)) return consumed;
   for (;;) {
@@ -241,7 +244,7 @@ void HttpSession::run_handler() {
   route_->handler(*this);
   if (phase_ != Phase::handling) return;
   HEPTANE_ASSERT(waits_for_answer(), "a handler responds or asks");
-  context_->pause_input(true);
+  context_->pause_input(!held_);
   arm(held_ns_ + service_.limits.answer_deadline_ns);
 }
 
@@ -266,7 +269,7 @@ void HttpSession::give_piece(bool last) {
   std::exchange(on_piece_, nullptr)(*this, std::move(piece), last);
   if (phase_ != Phase::handling) return;
   HEPTANE_ASSERT(waits_for_answer(), "a handler responds or asks");
-  context_->pause_input(true);
+  context_->pause_input(!held_);
   arm(held_ns_ + service_.limits.answer_deadline_ns);
 }
 
@@ -325,6 +328,7 @@ std::function<void()> HttpSession::hold(int64_t limit_ns, OnWaited then) {
   pause(limit_ns, std::move(then));
   held_ns_ = limit_ns;
   held_ = std::make_shared<HttpSession*>(this);
+  context_->pause_input(false);
   arm(limit_ns + service_.limits.answer_deadline_ns);
   return [held = std::weak_ptr<HttpSession*>(held_)] {
     if (const auto session = held.lock()) (*session)->end_hold();
@@ -334,12 +338,13 @@ std::function<void()> HttpSession::hold(int64_t limit_ns, OnWaited then) {
 // What comes then comes in a call of its own.
 void HttpSession::end_hold() {
   held_.reset();
+  context_->pause_input(true);
   context_->cancel(*wait_timer_);
   wait_timer_ = context_->arm(0);
 }
 
 void HttpSession::end_wait() {
-  held_.reset();
+  if (std::exchange(held_, nullptr)) context_->pause_input(true);
   held_ns_ = 0;
   if (subscription_ != 0) context_->unsubscribe(subscription_);
   subscription_ = 0;

@@ -130,7 +130,7 @@ int shadow(const DevicesArguments& arguments) {
   return call(arguments, "GET", path_of(arguments) + "/shadow" + name);
 }
 
-constexpr int kSecondsMax = 300;        // as the server takes them
+constexpr int kSecondsMax = 60;         // as the server takes them
 constexpr int kAnswerSeconds = 30;      // that it has besides
 constexpr int64_t kFirstFailure = 400;  // of what devices say, as HTTP has it
 

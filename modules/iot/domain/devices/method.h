@@ -13,7 +13,7 @@ namespace heptane::iot::devices {
 
 constexpr size_t kMethodNameBytesMax = 128;
 constexpr size_t kMethodPayloadBytesMax = 128 << 10;  // of a request, of an answer
-constexpr int64_t kMethodSecondsMax = 300;            // until it answers; until it is connected
+constexpr int64_t kMethodSecondsMax = 60;  // until it is connected and has answered: HTTP's idle timeout is longer
 constexpr int64_t kMethodSecondsDefault = 30;
 constexpr uint32_t kMethodDone = 200;  // the status where a device says no other
 

@@ -43,6 +43,8 @@ Result<void> read_body(std::string body, Wish& wish) {
   wish.connect_timeout_s =
       fields.integer_or("connect_timeout_seconds", wish.connect_timeout_s, 0, devices::kMethodSecondsMax);
   HEPTANE_TRY(fields.finish());
+  if (wish.timeout_s + wish.connect_timeout_s > devices::kMethodSecondsMax)
+    return admin::invalid("timeout_seconds and connect_timeout_seconds are 60 together at most");
   if (wish.payload.size() > devices::kMethodPayloadBytesMax)
     return Error{Errc::too_large, "a method's payload has at most 128 KiB", 0};
   return {};
@@ -153,8 +155,8 @@ void call(HttpExchange& exchange, const GetBroker& get_broker) {
 
 constexpr std::string_view kCallSchema =
     R"({"type":"object","additionalProperties":false,"properties":{"payload":{},)"
-    R"("timeout_seconds":{"type":"integer","minimum":1,"maximum":300,"default":30},)"
-    R"("connect_timeout_seconds":{"type":"integer","minimum":0,"maximum":300,"default":0}}})";
+    R"("timeout_seconds":{"type":"integer","minimum":1,"maximum":60,"default":30},)"
+    R"("connect_timeout_seconds":{"type":"integer","minimum":0,"maximum":59,"default":0}}})";
 constexpr std::string_view kAnsweredSchema =
     R"({"type":"object","required":["status","payload"],"additionalProperties":false,"properties":{)"
     R"("status":{"type":"integer","minimum":0},"payload":{}}})";
