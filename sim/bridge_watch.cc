@@ -80,6 +80,8 @@ void BridgeWatch::choose(SeededRandom& chance) {
   setting_.in_qos = static_cast<uint8_t>(chance.one_in(4) ? 1 : 2);
   setting_.messages_per_second = chance.one_in(4) ? static_cast<uint32_t>(20 + chance.below(100)) : 0;
   setting_.receive_maximum = static_cast<uint16_t>(chance.one_in(3) ? 0 : 1 + chance.below(10));
+  setting_.fault_each = 100U << chance.below(4);
+  if (chance.one_in(4)) setting_.close_each = static_cast<uint32_t>(2 + chance.below(8));
 }
 
 // What comes in has a topic that goes out; what goes out is heard there, where the protocol can leave it out.

@@ -73,6 +73,8 @@ class BridgeWatch {
     uint8_t in_qos = 2;
     uint32_t messages_per_second = 0;
     uint16_t receive_maximum = 0;  // of the remote; 0: it says none
+    uint32_t fault_each = 800;     // turns of the remote
+    uint32_t close_each = 0;       // messages, at which it ends the connection instead of an answer; 0: none
   };
 
   // Configured so.

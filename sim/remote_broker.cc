@@ -104,25 +104,23 @@ void SimRemoteBroker::serve() {
 }
 
 void SimRemoteBroker::maybe_fault() {
-  switch (world_.random.below(800)) {
-    case 0:
-    case 1:
-    case 2: return cut();
-    case 3:
-      if (stream_) drop("closes");
-      return;
-    case 4:
-      if (!stream_ || !greeted_ || !watch_.setting().five) return;
-      {
-        const std::byte reason[] = {std::byte{world_.random.one_in(2) ? kServerBusy : kQuotaExceeded}, std::byte{0}};
-        send(kDisconnect, reason);
-      }
-      write();
-      return drop("says DISCONNECT");
-    case 5:
-    case 6: return crash();
-    default: return;
+  if (!world_.random.one_in(watch_.setting().fault_each)) return;
+  switch (world_.random.below(8)) {
+    case 0: return drop("closes");
+    case 1: return disconnect();
+    case 2:
+    case 3: return crash();
+    default: return cut();
   }
+}
+
+// For a reason that is about no message.
+void SimRemoteBroker::disconnect() {
+  if (!stream_ || !greeted_ || !watch_.setting().five) return;
+  const std::byte body[] = {std::byte{world_.random.one_in(2) ? kServerBusy : kQuotaExceeded}, std::byte{0}};
+  send(kDisconnect, body);
+  write();
+  drop("says DISCONNECT");
 }
 
 // Both find it reset.
@@ -374,6 +372,8 @@ void SimRemoteBroker::take_message(SimMessage message, uint8_t qos, uint16_t id,
     queue_.push_back({message, 1, std::move(via)});
   }
   if (qos == 2) received_.emplace(id, std::move(message));
+  const uint32_t close_each = watch_.setting().close_each;
+  if (close_each > 0 && !finishing_ && world_.random.one_in(close_each)) drop("closes at a message");
 }
 
 bool SimRemoteBroker::take_release(uint16_t id) {

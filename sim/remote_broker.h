@@ -65,6 +65,7 @@ class SimRemoteBroker final : public SimClient {
   void lose_session();
   void drop(const char* why);
   void cut();
+  void disconnect();
 
   // The connection.
   void read();
