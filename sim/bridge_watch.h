@@ -53,16 +53,16 @@ class NumbersWay {
 class BridgeWatch {
  public:
   struct Counts {
-    uint64_t out = 0;           // messages that the remote took
-    uint64_t in = 0;            // records of the remote's
-    uint64_t again = 0;         // that came once more, both ways
-    uint64_t connects = 0;      // sessions begun or resumed at the remote
-    uint64_t cuts = 0;          // connections that the remote ended or lost
-    uint64_t crashes = 0;       // of the remote
-    uint64_t forgotten = 0;     // sessions that it lost by one
-    uint64_t put_off = 0;       // answers 0x97
+    uint64_t out = 0;        // messages that the remote took
+    uint64_t in = 0;         // records of the remote's
+    uint64_t again = 0;      // that came once more, both ways
+    uint64_t connects = 0;   // sessions begun or resumed at the remote
+    uint64_t cuts = 0;       // connections that the remote ended or lost
+    uint64_t crashes = 0;    // of the remote
+    uint64_t forgotten = 0;  // sessions that it lost by one
+    uint64_t put_off = 0;    // answers 0x97
     uint64_t dead_letters = 0;
-    uint64_t echoes = 0;        // of the bridge's own messages
+    uint64_t echoes = 0;  // of the bridge's own messages
     uint64_t audits = 0;
     Counts& operator+=(const Counts& other);
   };

@@ -186,8 +186,8 @@ void IotWorld::make_bridge(ClientWorld& world, MqttWatch& mqtt, std::vector<std:
   const auto publishers = static_cast<uint32_t>(1 + chance.below(BridgeWatch::kPublishersMax));
   for (uint32_t i = 0; i < publishers; ++i)
     clients.push_back(std::make_unique<SimBridgedPublisher>(world, mqtt, bridge_, i, kMqttPort));
-  auto remote =
-      std::make_unique<SimRemoteBroker>(world, bridge_, static_cast<uint32_t>(1 + chance.below(BridgeWatch::kPublishersMax)));
+  auto remote = std::make_unique<SimRemoteBroker>(world, bridge_,
+                                                  static_cast<uint32_t>(1 + chance.below(BridgeWatch::kPublishersMax)));
   remote_ = remote.get();
   clients.push_back(std::move(remote));
 }

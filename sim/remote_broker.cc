@@ -31,8 +31,8 @@ constexpr uint8_t kPayloadInvalid = 0x99;
 constexpr uint8_t kUnavailable311 = 3;
 constexpr uint8_t kCleanFlag = 2;
 constexpr uint8_t kNoLocal = 4;
-constexpr uint16_t kIds = 24;       // so few that they come again soon
-constexpr size_t kInFlight = 6;     // where the bridge takes more
+constexpr uint16_t kIds = 24;    // so few that they come again soon
+constexpr size_t kInFlight = 6;  // where the bridge takes more
 constexpr int64_t kDownMostNs = 4'000'000'000;
 constexpr size_t kReadBytes = 4096;
 constexpr const char* kEchoFilter = "site/up/#";
@@ -309,7 +309,10 @@ bool SimRemoteBroker::read_properties(ByteReader& in, Properties& properties) {
       case 0x03:
       case 0x08:
       case 0x09: (void)take_text(rest); break;
-      case 0x23: properties.alias = true; rest.skip(2); break;
+      case 0x23:
+        properties.alias = true;
+        rest.skip(2);
+        break;
       case 0x26: {
         const std::string_view key = take_text(rest);
         const std::string_view value = take_text(rest);
@@ -455,7 +458,8 @@ bool SimRemoteBroker::take_answer(uint8_t first, ByteReader& in) {
   const uint8_t reason = in.remaining() > 0 ? in.u8() : kSuccess;
   const auto item = std::find_if(queue_.begin(), queue_.end(), [&](const Item& one) { return one.id == id; });
   if (in.failed() || id == 0 || item == queue_.end()) return false;
-  if (reason != kSuccess && (first != kPubcomp || reason != kNotFound)) return wrong("refuses a message of the remote's");
+  if (reason != kSuccess && (first != kPubcomp || reason != kNotFound))
+    return wrong("refuses a message of the remote's");
   if ((first == kPuback) != (item->qos == 1) || (first == kPubcomp && !item->received)) return false;
   if (first != kPubcomp && item->via.empty()) watch_.sender_acknowledged(item->name);
   if (first == kPubrec) {

@@ -104,9 +104,9 @@ class SimRemoteBroker final : public SimClient {
   std::vector<std::byte> input_bytes_;
   std::vector<std::byte> output_;
   bool greeted_ = false;
-  uint32_t window_ = 65'535;        // that the bridge takes
-  std::set<uint16_t> unanswered_;   // of the bridge's, over this connection
-  std::deque<Answer> answers_;      // that it takes its time for
+  uint32_t window_ = 65'535;       // that the bridge takes
+  std::set<uint16_t> unanswered_;  // of the bridge's, over this connection
+  std::deque<Answer> answers_;     // that it takes its time for
   uint32_t idle_turns_ = 0;
 
   // The session.
