@@ -19,6 +19,9 @@ constexpr uint64_t kEach = 6;  // seeds
 constexpr uint64_t kRulesSeed = 2;
 constexpr uint64_t kDevicesSeed = 4;
 constexpr uint64_t kSeriesSeed = 5;
+// Of so many one: those that the ledger has to itself otherwise.
+constexpr uint64_t kBridgeEach = 12;
+constexpr uint64_t kBridgeSeed = 7;
 constexpr const char* kSeriesDirectory = "data/series";
 // Listeners must hear all that came while they were away.
 constexpr int64_t kQueueMax = 50'000;
@@ -58,11 +61,12 @@ IotCounts& IotCounts::operator+=(const IotCounts& other) {
   series.stalled += other.series.stalled;
   series.files += other.series.files;
   series.audits += other.series.audits;
+  bridge += other.bridge;
   return *this;
 }
 
 std::string text_of(const IotCounts& counts) {
-  const auto& [rules, shadows, jobs, series] = counts;
+  const auto& [rules, shadows, jobs, series, bridge] = counts;
   std::string text;
   const auto add = [&](uint64_t count, const char* what) { text += std::to_string(count) + what; };
   text += "rules: ";
@@ -91,7 +95,18 @@ std::string text_of(const IotCounts& counts) {
   add(series.rows, " rows, ");
   add(series.checked, " series compared whole, ");
   add(series.files, " chunk files found by starts, ");
-  add(series.stalled, " answers that the projection stands still");
+  add(series.stalled, " answers that the projection stands still; bridge: ");
+  add(bridge.out, " messages out, ");
+  add(bridge.in, " in, ");
+  add(bridge.again, " again, ");
+  add(bridge.connects, " connections, ");
+  add(bridge.cuts, " ended, ");
+  add(bridge.crashes, " crashes of the remote, ");
+  add(bridge.forgotten, " sessions forgotten, ");
+  add(bridge.put_off, " put off, ");
+  add(bridge.dead_letters, " dead letters, ");
+  add(bridge.echoes, " echoes, ");
+  add(bridge.audits, " comparisons");
   return text;
 }
 
@@ -101,9 +116,11 @@ IotWorld::IotWorld(uint64_t seed, const server::Modules& modules) : seed_(seed) 
   if (seed % kEach == kRulesSeed && rules_machines_.ledger != nullptr) what_ = What::rules;
   if (seed % kEach == kDevicesSeed) what_ = What::devices;
   if (seed % kEach == kSeriesSeed) what_ = What::series;
+  if (has_bridge(seed)) what_ = What::bridge;
 }
 
 bool IotWorld::has_rules(uint64_t seed) { return seed % kEach == kRulesSeed; }
+bool IotWorld::has_bridge(uint64_t seed) { return seed % kBridgeEach == kBridgeSeed; }
 
 void IotWorld::started(const server::Modules& modules) {
   rules_machines_ = {find_machine<iot::rules::RulesMachine>(modules, iot::rules::kRulesMachineId),
@@ -118,6 +135,7 @@ void IotWorld::make_clients(ClientWorld& world, MqttWatch& mqtt, std::vector<std
     case What::rules: return make_rules(world, mqtt, clients);
     case What::devices: return make_devices(world, mqtt, clients);
     case What::series: return make_series(world, clients);
+    case What::bridge: return make_bridge(world, mqtt, clients);
   }
 }
 
@@ -161,6 +179,19 @@ void IotWorld::make_series(ClientWorld& world, std::vector<std::unique_ptr<SimCl
   clients.push_back(std::make_unique<SimSeriesReader>(world, series_, kSeriesPort));
 }
 
+void IotWorld::make_bridge(ClientWorld& world, MqttWatch& mqtt, std::vector<std::unique_ptr<SimClient>>& clients) {
+  SeededRandom chance = chance_of(seed_);
+  bridge_.choose(chance);
+  mqtt.window = 1;  // what comes out is compared with the order of numbers, not with the log's
+  const auto publishers = static_cast<uint32_t>(1 + chance.below(BridgeWatch::kPublishersMax));
+  for (uint32_t i = 0; i < publishers; ++i)
+    clients.push_back(std::make_unique<SimBridgedPublisher>(world, mqtt, bridge_, i, kMqttPort));
+  auto remote = std::make_unique<SimRemoteBroker>(world, bridge_,
+                                                  static_cast<uint32_t>(1 + chance.below(BridgeWatch::kPublishersMax)));
+  remote_ = remote.get();
+  clients.push_back(std::move(remote));
+}
+
 void IotWorld::configure(server::Module& module) const {
   if (what_ == What::nothing) return;
   auto table = std::make_shared<config::KeyTable>();
@@ -169,11 +200,13 @@ void IotWorld::configure(server::Module& module) const {
   config::Settings settings(table);
   settings.give("mqtt.queue_max", kQueueMax);
   settings.give(std::string(iot::kSeriesHeadBytes), kHeadBytes);
+  if (what_ == What::bridge) settings.give("bridge", bridge_.tables());
   module.configure(settings);
 }
 
 void IotWorld::follow(server::Server& server) {
   if (what_ == What::rules) rules_.follow(server);
+  if (what_ == What::bridge) remote_->serve();  // it is one against few
 }
 
 void IotWorld::audit(server::Server& server, Disk& disk, Checker& checker, bool damaged) {
@@ -181,6 +214,7 @@ void IotWorld::audit(server::Server& server, Disk& disk, Checker& checker, bool 
   if (what_ == What::rules) rules_.audit(server, rules_machines_, disk, checker, damaged);
   if (what_ == What::series) series_.audit(server, disk, checker, damaged);
   if (what_ == What::series) count_files(disk);
+  if (what_ == What::bridge) bridge_.audit(server, disk, checker, damaged);
   if (what_ != What::devices) return;
   for (uint32_t thing = 0; thing < devices_.registered && !checker.lost_tail_allowed(); ++thing)
     if (!devices_machine_->registry().has(thing_name(thing)))
@@ -207,11 +241,13 @@ std::string IotWorld::awaited() const {
     case What::rules: return rules_.awaited(*rules_machines_.rules);
     case What::devices: return devices_.jobs.awaited(*jobs_machine_);
     case What::series: return "; the series " + series_.next_to_check();
+    case What::bridge: return bridge_.awaited();
   }
   return {};
 }
 
 bool IotWorld::waits_for_time() const {
+  if (what_ == What::bridge) return remote_->rests();
   return what_ == What::devices && devices_.jobs.are_open &&
          std::all_of(things_.begin(), things_.end(), [](const auto* thing) { return thing->rests(); });
 }
@@ -220,6 +256,7 @@ bool IotWorld::has_ended(server::Server& server, Disk& disk, Checker& checker) {
   bool ended = true;
   if (what_ == What::rules) ended = rules_.has_ended(server, rules_machines_, disk, checker);
   if (what_ == What::series) ended = series_.has_ended(server, disk, checker);
+  if (what_ == What::bridge) ended = bridge_.has_ended(server, disk, checker);
   if (what_ == What::devices) {
     ended = devices_.shadows.has_ended(server, disk, checker);
     ended = devices_.jobs.has_ended(server, disk, checker) && ended;

@@ -55,6 +55,31 @@ TEST(Checker, FindsEachBrokenPromise) {
   EXPECT_TRUE(audit(told, {{1, 0}}));
 }
 
+TEST(SimBridge, NumbersComeInOrderAndOnce) {
+  NumbersWay once(2);
+  EXPECT_EQ(once.arrived(1), "");
+  EXPECT_EQ(once.arrived(3), "");
+  EXPECT_TRUE(once.missing().contains(2));
+  EXPECT_NE(once.arrived(2), "") << "it came behind a newer one";
+  EXPECT_NE(once.arrived(3), "") << "it came twice";
+  once.may_come_again(1);
+  EXPECT_EQ(once.arrived(1), "");
+  EXPECT_NE(once.arrived(1), "") << "that was once";
+
+  NumbersWay put_off(2);
+  put_off.put_off(1);
+  EXPECT_EQ(put_off.arrived(2), "");
+  EXPECT_FALSE(put_off.has(1));
+  EXPECT_EQ(put_off.arrived(1), "");
+  EXPECT_TRUE(put_off.has(1));
+  EXPECT_NE(put_off.arrived(1), "");
+
+  NumbersWay often(1);
+  EXPECT_EQ(often.arrived(1), "");
+  EXPECT_EQ(often.arrived(1), "");
+  EXPECT_EQ(often.again(), 1u);
+}
+
 TEST(SimMqtt, FiltersMatchWhatTheSpecificationSays) {
   EXPECT_TRUE(filter_matches("sim/#", "sim/0/1"));
   EXPECT_TRUE(filter_matches("sim/#", "sim"));
@@ -99,6 +124,14 @@ void expect_depth(const IotCounts& counts) {
   EXPECT_GT(counts.series.rows, 800u);
   EXPECT_GT(counts.series.checked, 50u);
   EXPECT_GT(counts.series.files, 50u);
+  EXPECT_GT(counts.bridge.out, 600u);
+  EXPECT_GT(counts.bridge.in, 800u);
+  EXPECT_GT(counts.bridge.connects, 80u);
+  EXPECT_GT(counts.bridge.crashes, 10u);
+  EXPECT_GT(counts.bridge.forgotten, 2u);
+  EXPECT_GT(counts.bridge.put_off, 5u);
+  EXPECT_GT(counts.bridge.dead_letters, 2u);
+  EXPECT_GT(counts.bridge.echoes, 60u);
 }
 
 TEST(Simulator, ManySeedsKeepEveryPromise) {
