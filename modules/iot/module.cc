@@ -378,7 +378,8 @@ class IotModule final : public server::Module {
     load_authority();
     broker_ = std::make_unique<mqtt::Broker>(options_);
     broker_->sys().set_kept([this] {
-      return mqtt::SysTopics::Kept{machine_.sessions_count(), machine_.references_count(), machine_.retained_count()};
+      return mqtt::SysTopics::Kept{machine_.sessions_count(), machine_.references_count(), machine_.retained_count(),
+                                   machine_.retained_bytes(), machine_.expired_count(),    server::resident_bytes()};
     });
     broker_->things().set_count([this] { return devices_.things_count(); });
     broker_->devices().set_count([this] { return provisioning_.credentials_count(); });

@@ -660,6 +660,44 @@ TEST(MqttOperator, SaysOfItselfWhatMosquittoSays) {
   EXPECT_EQ(world.take_output("a"), "");
 }
 
+TEST(MqttOperator, CountsClientsThatExpiredSharedSubscriptionsAndPayloads) {
+  World world;
+  mqtt::SysTopics::Kept kept;
+  kept.queued = 3;
+  kept.retained = 2;
+  kept.retained_bytes = 500;
+  kept.resident_bytes = 7'000;
+  mqtt::SysTopics& sys = world.broker().sys();
+  sys.set_kept([&] { return kept; });
+  const auto value = [&](const std::string& name) {
+    std::string found = "none";
+    sys.each("$SYS/broker/" + name, [&](std::string_view, std::string_view value) { found = value; });
+    return found;
+  };
+  world.send("s", connect_five("s"));
+  world.send("s", subscribe_five("$share/g/a"));
+  world.send("p", connect_five("p"));
+  world.send("p", bytes_of("30 r9 s1 'a' 00 'hello'"));
+  kept.expired = 4;
+  kept.resident_bytes = 6'000;
+  world.pass_time(int64_t{10} * 1'000'000'000);
+  EXPECT_EQ(value("clients/active"), "2");
+  EXPECT_EQ(value("clients/inactive"), "0");
+  EXPECT_EQ(value("clients/expired"), "4");
+  EXPECT_EQ(value("subscriptions/count"), "1");
+  EXPECT_EQ(value("shared_subscriptions/count"), "1");
+  EXPECT_EQ(value("publish/bytes/received"), "5");
+  EXPECT_EQ(value("publish/bytes/sent"), "5");
+  EXPECT_EQ(value("messages/stored"), "5");
+  EXPECT_EQ(value("store/messages/bytes"), "500");
+  EXPECT_EQ(value("heap/current"), "6000");
+  EXPECT_NE(value("load/sockets/1min"), "0.00");
+  world.send("s", bytes_of("A2 r15 m2 00 H10 '$share/g/a'"));
+  kept.resident_bytes = 5'000;
+  world.pass_time(int64_t{10} * 1'000'000'000);
+  EXPECT_EQ(value("heap/maximum"), "6000");
+}
+
 TEST(MqttOperator, SaysNothingOfItselfWhenItIsNotTo) {
   mqtt::MqttOptions options;
   options.sys_interval_s = 0;

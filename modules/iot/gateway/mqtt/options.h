@@ -56,6 +56,8 @@ inline QueueFull queue_full_of(const MqttOptions& options) {
 struct MqttCounters {
   net::Counter clients;          // connected now
   net::Counter subscriptions;    // now
+  net::Counter shared;           // of those, to groups
+  net::Counter sockets;          // connections opened, whatever came of them
   net::Counter received;         // PUBLISH from clients
   net::Counter sent;             // PUBLISH to clients
   net::Counter logged;           // of those received, acknowledged as synced
@@ -76,6 +78,8 @@ struct MqttCounters {
   net::Counter packets_out;
   net::Counter bytes_in;
   net::Counter bytes_out;
+  net::Counter payload_in;  // bytes, of PUBLISH from clients
+  net::Counter payload_out;
   net::Counter presence_dropped;  // entries and commands that `iot.presence` did not get
   net::Counter events_dropped;    // likewise of what the gateway tells in `iot.events`
   net::Counter things_dropped;    // beginnings and ends of connections that the registry was not told

@@ -57,6 +57,7 @@ void MqttSession::take_publish(const Frame& frame) {
   if (const Fault fault = inbox_.resolve(packet, alias_max, topic)) return fail(fault);
   if (!within_limits(topic)) return fail({Reason::topic_name_invalid, "a topic has at most 1,024 bytes and 32 levels"});
   broker_.counters().received.add();
+  broker_.counters().payload_in.add(packet.payload.size());
   outbox_.numbers().came(frame.size);
   const std::string properties = five() ? message_properties(packet.properties) : std::string();
   MessageView message;

@@ -11,6 +11,7 @@ constexpr size_t kShortestPacketBytes = 2;
 
 void MqttSession::on_open(net::SessionContext& context) {
   context_ = &context;
+  if (!own_) broker_.counters().sockets.add();
   heard_ns_ = context.monotonic_ns();
   context.need(kShortestPacketBytes);
   timer_ = context.arm(kConnectWithinNs);
