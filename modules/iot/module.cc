@@ -6,6 +6,7 @@
 #include "kernel/net/http/exchange.h"
 #include "kernel/net/http/websocket_stream.h"
 #include "kernel/net/io_loop.h"
+#include "kernel/server/metrics.h"
 #include "kernel/server/server_keys.h"
 #include "modules/iot/device_keys.h"
 #include "modules/iot/gateway/bridge/bridges.h"

@@ -64,7 +64,7 @@ class SysTopics {
   int64_t looked_ns_ = 0;
   uint64_t clients_max_ = 0;
   uint64_t resident_bytes_max_ = 0;
-  uint64_t expired_before_ = 0;  // of what was read at the start
+  uint64_t expired_before_ = 0;                             // of what was read at the start
   std::map<std::string, std::string, std::less<>> values_;  // by topic
   std::map<std::string, Load, std::less<>> loads_;
   std::map<std::string, std::string, std::less<>> changed_;  // since the last look
