@@ -354,6 +354,17 @@ class Presence(unittest.TestCase):
             server.start()
             self.assertNotIn("iot.presence", http.text(server, "/api/v1/streams"))
 
+    def test_by_default_of_registered_devices(self):
+        with Server() as server:
+            status, made = http.call(server, "POST", "/api/v1/devices", {"name": "pump-1"})
+            self.assertEqual(status, 201, made)
+            for client in ("stranger", "pump-1"):
+                mosquitto_pub(server.address("mqtt"), "-i", client, "-t", "a", "-m", "x", "-q", 1)
+            wait_until(lambda: "iot.presence" in http.text(server, "/api/v1/streams"), "the stream")
+            told = wait_until(lambda: len(found := self.told(server)) == 3 and found, "three are told")
+            self.assertEqual([(key, event["event"]) for key, event in told],
+                             [("", "started"), ("pump-1", "connected"), ("pump-1", "disconnected")])
+
 
 class Rates(unittest.TestCase):
     def test_a_client_over_its_rate_is_slowed_down_and_loses_nothing(self):

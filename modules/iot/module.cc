@@ -124,7 +124,7 @@ const Keys& mqtt_keys() {
                                     .type = Type::choice,
                                     .help =
                                         "Whose connections the stream iot.presence tells: nobody's, those of clients "
-                                        "that proved who they are, everybody's",
+                                        "that proved who they are and of registered devices, everybody's",
                                     .choices = {"off", "users", "all"}}),
       bind<&MqttOptions::sys_interval_s>({.name = "mqtt.sys_interval_seconds",
                                           .type = Type::integer,
@@ -383,6 +383,7 @@ class IotModule final : public server::Module {
                                    machine_.retained_bytes(), machine_.expired_count(),    server::resident_bytes()};
     });
     broker_->things().set_count([this] { return devices_.things_count(); });
+    broker_->presence().set_count([this] { return devices_.things_count(); });
     broker_->devices().set_count([this] { return provisioning_.credentials_count(); });
     broker_->declared().take(machine_.declared().list().view());
     broker_->declared().want(wanted_streams());

@@ -495,6 +495,24 @@ TEST(MqttOperator, TellsWhoConnectedInFewCommands) {
   }
 }
 
+TEST(MqttOperator, TellsOfRegisteredThingsWhenNobodyIsAskedWhoHeIs) {
+  World world;
+  world.send("a", connect_five("a"));
+  world.pass_time(1'000'000'000);
+  EXPECT_EQ(world.commands(), 0U) << "there are none";
+  world.break_off("a");
+  ASSERT_TRUE(world.create_things({"a"}).ok());
+  for (const char* name : {"a", "b"}) world.send(name, connect_five(name));
+  world.break_off("a");
+  world.break_off("b");
+  world.pass_time(1'000'000'000);
+  const std::vector<std::string> told = world.records("iot.presence");
+  ASSERT_EQ(told.size(), 3U);
+  EXPECT_TRUE(told[0].find("started") != std::string::npos);
+  EXPECT_TRUE(told[1].starts_with("a {\"event\":\"connected\"")) << told[1];
+  EXPECT_TRUE(told[2].starts_with("a {\"event\":\"disconnected\"")) << told[2];
+}
+
 // When clients were last here.
 
 TEST(BrokerOperator, WhoWasSeenLongestAgoIsForgottenFirst) {
