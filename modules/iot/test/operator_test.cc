@@ -103,6 +103,11 @@ class Rig {
   Sequence sequence_ = 0;
 };
 
+std::string subscribe_five(const std::string& filter) {
+  std::string body = bytes_of("m1 00 H" + std::to_string(filter.size())) + filter + bytes_of("01");
+  return bytes_of("82 r" + std::to_string(body.size())) + body;
+}
+
 TEST(BrokerOperator, PurgesASessionWithItsQueueAndPublishesItsWill) {
   Rig rig;
   rig.open("other");
@@ -513,6 +518,52 @@ TEST(MqttOperator, TellsOfRegisteredThingsWhenNobodyIsAskedWhoHeIs) {
   EXPECT_TRUE(told[2].starts_with("a {\"event\":\"disconnected\"")) << told[2];
 }
 
+// What the configuration bounds.
+
+TEST(MqttLimits, AreTheConfigurations) {
+  mqtt::MqttOptions options;
+  options.max_topic_bytes = 8;
+  options.max_topic_levels = 2;
+  options.max_subscriptions = 1;
+  options.max_user_properties = 1;
+  options.connect_timeout_s = 3;
+  World world(options);
+  world.send("s", connect_five("s"));
+  world.take_output("s");
+  for (const char* filter : {"a/b/c", "123456789"}) {
+    world.send("s", subscribe_five(filter));
+    EXPECT_EQ(hex_of(world.take_output("s")), "90040001008F") << filter;
+  }
+  world.send("s", subscribe_five("a/b"));
+  EXPECT_EQ(hex_of(world.take_output("s")), "900400010001");
+  world.send("s", subscribe_five("a/c"));
+  EXPECT_EQ(hex_of(world.take_output("s")), "900400010097");
+  world.send("p", connect_five("p"));
+  world.take_output("p");
+  world.send("p", bytes_of("30 r15 s3 'a/b' 07 26 s1 'k' s1 'v' 'xx'"));
+  EXPECT_NE(world.take_output("s"), "") << "one is taken";
+  world.send("p", bytes_of("30 r22 s3 'a/b' 0E 26 s1 'k' s1 'v' 26 s1 'k' s1 'v' 'xx'"));
+  EXPECT_EQ(hex_of(world.take_output("p")), "E00197");
+  world.send("q", connect_five("q"));
+  world.take_output("q");
+  world.send("q", bytes_of("30 r9 s5 'a/b/c' 00 'x'"));
+  EXPECT_EQ(hex_of(world.take_output("q")), "E00190");
+  world.client("silent");
+  world.pass_time(int64_t{2} * 1'000'000'000);
+  EXPECT_FALSE(world.client("silent").context->closed);
+  world.pass_time(int64_t{2} * 1'000'000'000);
+  EXPECT_TRUE(world.client("silent").context->closed);
+}
+
+TEST(MqttLimits, NobodyConnectsWhereNobodyMayBeAnonymousAndNobodyCanProveWhoHeIs) {
+  mqtt::MqttOptions options;
+  options.allow_anonymous = false;
+  World world(options);
+  world.send("a", connect_five("a"));
+  EXPECT_EQ(hex_of(world.take_output("a")), "2003008700");
+  EXPECT_TRUE(world.client("a").context->closed);
+}
+
 // When clients were last here.
 
 TEST(BrokerOperator, WhoWasSeenLongestAgoIsForgottenFirst) {
@@ -649,11 +700,6 @@ TEST(MqttOperator, BytesAreLimitedToo) {
 }
 
 // $SYS.
-
-std::string subscribe_five(const std::string& filter) {
-  std::string body = bytes_of("m1 00 H" + std::to_string(filter.size())) + filter + bytes_of("01");
-  return bytes_of("82 r" + std::to_string(body.size())) + body;
-}
 
 TEST(MqttOperator, SaysOfItselfWhatMosquittoSays) {
   World world;
