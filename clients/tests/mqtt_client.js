@@ -1,14 +1,19 @@
-// mqtt.js against the server: mqtt_client.js URL. Publishes and takes at every QoS in the versions it speaks, properties and
+// mqtt.js against the server: mqtt_client.js URL [FILES [OPTIONS]]. FILES and OPTIONS are options of mqtt.js as JSON, those as the
+// names of files that hold them. Publishes and takes at every QoS in the versions it speaks, properties and
 // retained messages; prints what came as JSON.
 'use strict';
+
+const fs = require('fs');
 
 const mqtt = require('mqtt');
 
 const url = process.argv[2];
+const proof = JSON.parse(process.argv[4] || '{}');
+for (const [name, file] of Object.entries(JSON.parse(process.argv[3] || '{}'))) proof[name] = fs.readFileSync(file);
 
 function opened(options) {
   return new Promise((resolve, reject) => {
-    const client = mqtt.connect(url, {reconnectPeriod: 0, connectTimeout: 20000, ...options});
+    const client = mqtt.connect(url, {reconnectPeriod: 0, connectTimeout: 20000, ...proof, ...options});
     client.once('connect', () => resolve(client));
     client.once('error', reject);
   });

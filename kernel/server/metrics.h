@@ -2,6 +2,8 @@
 // listener answers /metrics while the log is still being replayed.
 #pragma once
 
+#include <cstdint>
+
 #include "kernel/base/telemetry.h"
 
 namespace heptane::server {
@@ -14,5 +16,7 @@ void register_start_metrics(Server& server, Telemetry& telemetry);
 void register_metrics(Server& server, Telemetry& telemetry);
 // What the system says of this process, under the names that Prometheus' own exporters use (process_metrics.cc).
 void register_process_metrics(Telemetry& telemetry);
+// Memory of this process that is in use, in bytes; 0: the system does not say. Reads a file of /proc.
+uint64_t resident_bytes();
 
 }  // namespace heptane::server

@@ -65,10 +65,14 @@ double start_time_seconds() {
 
 }  // namespace
 
+uint64_t resident_bytes() {
+  return static_cast<uint64_t>(stat_field(24)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
 void register_process_metrics(Telemetry& telemetry) {
   telemetry.counter("process_cpu_seconds_total", "CPU time of the process", cpu_seconds);
   telemetry.gauge("process_resident_memory_bytes", "Resident memory",
-                  [] { return stat_field(24) * static_cast<double>(sysconf(_SC_PAGESIZE)); });
+                  [] { return static_cast<double>(resident_bytes()); });
   telemetry.gauge("process_virtual_memory_bytes", "Virtual memory", [] { return stat_field(23); });
   telemetry.gauge("process_open_fds", "Open files", open_files);
   telemetry.gauge("process_max_fds", "Limit of open files", open_files_limit);

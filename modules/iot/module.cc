@@ -6,6 +6,7 @@
 #include "kernel/net/http/exchange.h"
 #include "kernel/net/http/websocket_stream.h"
 #include "kernel/net/io_loop.h"
+#include "kernel/server/metrics.h"
 #include "kernel/server/server_keys.h"
 #include "modules/iot/device_keys.h"
 #include "modules/iot/gateway/bridge/bridges.h"
@@ -102,6 +103,43 @@ const Keys& mqtt_keys() {
            .help = "A session outlives its connection at most so long; 0: none does",
            .min = 0,
            .max = 365 * 24 * 3600}),
+      bind<&MqttOptions::max_topic_bytes>({.name = "mqtt.max_topic_bytes",
+                                           .type = Type::integer,
+                                           .help = "Bytes of a client's topic or filter",
+                                           .min = 1,
+                                           .max = kTopicLimitBytes}),
+      bind<&MqttOptions::max_topic_levels>({.name = "mqtt.max_topic_levels",
+                                            .type = Type::integer,
+                                            .help = "Levels of a client's topic or filter",
+                                            .min = 1,
+                                            .max = kTopicLimitLevels}),
+      bind<&MqttOptions::max_subscriptions>({.name = "mqtt.max_subscriptions",
+                                             .type = Type::integer,
+                                             .help = "Subscriptions of one client",
+                                             .min = 1,
+                                             .max = kSubscriptionsOfSession}),
+      bind<&MqttOptions::max_user_properties>({.name = "mqtt.max_user_properties",
+                                               .type = Type::integer,
+                                               .help = "User properties of a client's PUBLISH",
+                                               .min = 0,
+                                               .max = mqtt::kUserPropertiesLimit}),
+      bind<&MqttOptions::connect_timeout_s>({.name = "mqtt.connect_timeout_seconds",
+                                             .type = Type::integer,
+                                             .help = "A connection without CONNECT is closed after it",
+                                             .min = 1,
+                                             .max = 3'600}),
+      bind<&MqttOptions::no_room_timeout_s>({.name = "mqtt.no_room_timeout_seconds",
+                                             .type = Type::integer,
+                                             .help = "A client that is not read because there is no room for its "
+                                                     "messages is closed after it",
+                                             .min = 1,
+                                             .max = 3'600}),
+      bind<&MqttOptions::allow_anonymous>({.name = "mqtt.allow_anonymous",
+                                           .type = Type::boolean,
+                                           .help =
+                                               "Clients connect without proving who they are, where auth.enabled is "
+                                               "off, which beyond loopback is refused unless listen.mqtt.insecure says "
+                                               "so; false: with it off nobody connects"}),
       bind<&MqttOptions::max_messages_per_second>(
           {.name = "mqtt.max_messages_per_second",
            .type = Type::integer,
@@ -124,7 +162,7 @@ const Keys& mqtt_keys() {
                                     .type = Type::choice,
                                     .help =
                                         "Whose connections the stream iot.presence tells: nobody's, those of clients "
-                                        "that proved who they are, everybody's",
+                                        "that proved who they are and of registered devices, everybody's",
                                     .choices = {"off", "users", "all"}}),
       bind<&MqttOptions::sys_interval_s>({.name = "mqtt.sys_interval_seconds",
                                           .type = Type::integer,
@@ -423,9 +461,11 @@ class IotModule final : public server::Module {
     broker_ = std::make_unique<mqtt::Broker>(options_);
     load_images();
     broker_->sys().set_kept([this] {
-      return mqtt::SysTopics::Kept{machine_.sessions_count(), machine_.references_count(), machine_.retained_count()};
+      return mqtt::SysTopics::Kept{machine_.sessions_count(), machine_.references_count(), machine_.retained_count(),
+                                   machine_.retained_bytes(), machine_.expired_count(),    server::resident_bytes()};
     });
     broker_->things().set_count([this] { return devices_.things_count(); });
+    broker_->presence().set_count([this] { return devices_.things_count(); });
     broker_->devices().set_count([this] { return provisioning_.credentials_count(); });
     broker_->declared().take(machine_.declared().list().view());
     broker_->declared().want(wanted_streams());

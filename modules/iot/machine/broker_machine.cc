@@ -72,6 +72,7 @@ void BrokerMachine::count_sessions() {
   references_count_.store(sessions_.references(), std::memory_order_relaxed);
   lost_count_.store(sessions_.lost(), std::memory_order_relaxed);
   retained_count_.store(retained_.size(), std::memory_order_relaxed);
+  retained_bytes_.store(retained_.bytes(), std::memory_order_relaxed);
 }
 
 void BrokerMachine::dispatch(const Command& command, Effects& effects) {

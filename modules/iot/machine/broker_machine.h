@@ -81,6 +81,9 @@ class BrokerMachine final : public StateMachine {
   uint64_t sessions_count() const { return sessions_count_.load(std::memory_order_relaxed); }
   uint64_t references_count() const { return references_count_.load(std::memory_order_relaxed); }
   uint64_t retained_count() const { return retained_count_.load(std::memory_order_relaxed); }
+  uint64_t retained_bytes() const { return retained_bytes_.load(std::memory_order_relaxed); }
+  // Sessions whose time was over, of those that this process has seen in the log.
+  uint64_t expired_count() const { return expired_count_.load(std::memory_order_relaxed); }
   uint64_t lost_count() const { return lost_count_.load(std::memory_order_relaxed); }
 
  private:
@@ -229,6 +232,10 @@ class BrokerMachine final : public StateMachine {
   std::atomic<uint64_t> lost_count_{0};
   // deterministic: likewise
   std::atomic<uint64_t> retained_count_{0};
+  // deterministic: likewise
+  std::atomic<uint64_t> retained_bytes_{0};
+  // deterministic: likewise
+  std::atomic<uint64_t> expired_count_{0};
 };
 
 }  // namespace heptane::iot

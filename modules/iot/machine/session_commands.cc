@@ -122,6 +122,7 @@ void BrokerMachine::apply_open(const Command& command, Effects& effects) {
     if (made ? left : missed) publish_will(*there, command, effects, will);
     if (!made && there->connected) there->assume_sent();
     if (made) replaced = there->number;
+    if (made && !open->clean) expired_count_.fetch_add(1, std::memory_order_relaxed);
     if (made) end_session(*there, command.time, effects, open->clean ? Loss::session_discarded : Loss::session_expired);
   }
   KeptSession& session = made ? sessions_.add(open->client, open->owner) : *there;
@@ -198,6 +199,7 @@ void BrokerMachine::apply_expire_session(const Command& command, Effects& effect
     session->timer = 0;
     // Its will is due, too: whoever publishes it ends the session.
     session->expiry_s = 0;
+    expired_count_.fetch_add(1, std::memory_order_relaxed);
     expire_later(*session, command.time, effects, Loss::session_expired);
   }
   effects.reply(0);

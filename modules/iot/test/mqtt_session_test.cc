@@ -178,7 +178,9 @@ TEST_F(RefusedForNow, EndsWithItsConnection) {
 }
 
 TEST_F(RefusedForNow, ClosesTheConnectionInTheEnd) {
-  for (int64_t ns = 0; ns < mqtt::MqttSession::kNoRoomNs && !world_.client("b").context->closed; ns += kAgainNs) {
+  for (int64_t ns = 0;
+       ns < mqtt::MqttOptions{}.no_room_timeout_s * 1'000'000'000 && !world_.client("b").context->closed;
+       ns += kAgainNs) {
     world_.refuse_next(Errc::no_space);
     world_.pass_time(kAgainNs);
   }

@@ -83,6 +83,7 @@ void World::start() {
   gateway_->context->on_read = [this](const ReadRequest& asked) { return read(asked); };
   gateway_->context->pass_time(now_ns_);
   gateway_->broker.things().set_count([this] { return devices_.things_count(); });
+  gateway_->broker.presence().set_count([this] { return devices_.things_count(); });
   gateway_->broker.devices().set_count([this] { return provisioning_.credentials_count(); });
   told_jobs_ = 0;
   gateway_->resident->on_open(*gateway_->context);
@@ -411,6 +412,7 @@ Reply World::query(const QueryRequest& asked) const {
     return reply;
   }
   const StateMachine* machine = &machine_;
+  if (asked.machine == devices::kDevicesMachineId) machine = &devices_;
   if (asked.machine == devices::kJobsMachineId) machine = &jobs_;
   if (asked.machine == devices::kProvisioningMachineId) machine = &provisioning_;
   machine->query({asked.type, asked.payload.view(), {}}, reply);

@@ -103,6 +103,11 @@ class Rig {
   Sequence sequence_ = 0;
 };
 
+std::string subscribe_five(const std::string& filter) {
+  std::string body = bytes_of("m1 00 H" + std::to_string(filter.size())) + filter + bytes_of("01");
+  return bytes_of("82 r" + std::to_string(body.size())) + body;
+}
+
 TEST(BrokerOperator, PurgesASessionWithItsQueueAndPublishesItsWill) {
   Rig rig;
   rig.open("other");
@@ -496,6 +501,70 @@ TEST(MqttOperator, TellsWhoConnectedInFewCommands) {
   }
 }
 
+TEST(MqttOperator, TellsOfRegisteredThingsWhenNobodyIsAskedWhoHeIs) {
+  World world;
+  world.send("a", connect_five("a"));
+  world.pass_time(1'000'000'000);
+  EXPECT_EQ(world.commands(), 0U) << "there are none";
+  world.break_off("a");
+  ASSERT_TRUE(world.create_things({"a"}).ok());
+  for (const char* name : {"a", "b"}) world.send(name, connect_five(name));
+  world.break_off("a");
+  world.break_off("b");
+  world.pass_time(1'000'000'000);
+  const std::vector<std::string> told = world.records("iot.presence");
+  ASSERT_EQ(told.size(), 3U);
+  EXPECT_TRUE(told[0].find("started") != std::string::npos);
+  EXPECT_TRUE(told[1].starts_with("a {\"event\":\"connected\"")) << told[1];
+  EXPECT_TRUE(told[2].starts_with("a {\"event\":\"disconnected\"")) << told[2];
+}
+
+// What the configuration bounds.
+
+TEST(MqttLimits, AreTheConfigurations) {
+  mqtt::MqttOptions options;
+  options.max_topic_bytes = 8;
+  options.max_topic_levels = 2;
+  options.max_subscriptions = 1;
+  options.max_user_properties = 1;
+  options.connect_timeout_s = 3;
+  World world(options);
+  world.send("s", connect_five("s"));
+  world.take_output("s");
+  for (const char* filter : {"a/b/c", "123456789"}) {
+    world.send("s", subscribe_five(filter));
+    EXPECT_EQ(hex_of(world.take_output("s")), "90040001008F") << filter;
+  }
+  world.send("s", subscribe_five("a/b"));
+  EXPECT_EQ(hex_of(world.take_output("s")), "900400010001");
+  world.send("s", subscribe_five("a/c"));
+  EXPECT_EQ(hex_of(world.take_output("s")), "900400010097");
+  world.send("p", connect_five("p"));
+  world.take_output("p");
+  world.send("p", bytes_of("30 r15 s3 'a/b' 07 26 s1 'k' s1 'v' 'xx'"));
+  EXPECT_NE(world.take_output("s"), "") << "one is taken";
+  world.send("p", bytes_of("30 r22 s3 'a/b' 0E 26 s1 'k' s1 'v' 26 s1 'k' s1 'v' 'xx'"));
+  EXPECT_EQ(hex_of(world.take_output("p")), "E00197");
+  world.send("q", connect_five("q"));
+  world.take_output("q");
+  world.send("q", bytes_of("30 r9 s5 'a/b/c' 00 'x'"));
+  EXPECT_EQ(hex_of(world.take_output("q")), "E00190");
+  world.client("silent");
+  world.pass_time(int64_t{2} * 1'000'000'000);
+  EXPECT_FALSE(world.client("silent").context->closed);
+  world.pass_time(int64_t{2} * 1'000'000'000);
+  EXPECT_TRUE(world.client("silent").context->closed);
+}
+
+TEST(MqttLimits, NobodyConnectsWhereNobodyMayBeAnonymousAndNobodyCanProveWhoHeIs) {
+  mqtt::MqttOptions options;
+  options.allow_anonymous = false;
+  World world(options);
+  world.send("a", connect_five("a"));
+  EXPECT_EQ(hex_of(world.take_output("a")), "2003008700");
+  EXPECT_TRUE(world.client("a").context->closed);
+}
+
 // When clients were last here.
 
 TEST(BrokerOperator, WhoWasSeenLongestAgoIsForgottenFirst) {
@@ -633,11 +702,6 @@ TEST(MqttOperator, BytesAreLimitedToo) {
 
 // $SYS.
 
-std::string subscribe_five(const std::string& filter) {
-  std::string body = bytes_of("m1 00 H" + std::to_string(filter.size())) + filter + bytes_of("01");
-  return bytes_of("82 r" + std::to_string(body.size())) + body;
-}
-
 TEST(MqttOperator, SaysOfItselfWhatMosquittoSays) {
   World world;
   const std::string topic = "$SYS/broker/clients/connected";
@@ -659,6 +723,44 @@ TEST(MqttOperator, SaysOfItselfWhatMosquittoSays) {
   world.take_output("a");
   world.pass_time(int64_t{10} * 1'000'000'000);
   EXPECT_EQ(world.take_output("a"), "");
+}
+
+TEST(MqttOperator, CountsClientsThatExpiredSharedSubscriptionsAndPayloads) {
+  World world;
+  mqtt::SysTopics::Kept kept;
+  kept.queued = 3;
+  kept.retained = 2;
+  kept.retained_bytes = 500;
+  kept.resident_bytes = 7'000;
+  mqtt::SysTopics& sys = world.broker().sys();
+  sys.set_kept([&] { return kept; });
+  const auto value = [&](const std::string& name) {
+    std::string found = "none";
+    sys.each("$SYS/broker/" + name, [&](std::string_view, std::string_view value) { found = value; });
+    return found;
+  };
+  world.send("s", connect_five("s"));
+  world.send("s", subscribe_five("$share/g/a"));
+  world.send("p", connect_five("p"));
+  world.send("p", bytes_of("30 r9 s1 'a' 00 'hello'"));
+  kept.expired = 4;
+  kept.resident_bytes = 6'000;
+  world.pass_time(int64_t{10} * 1'000'000'000);
+  EXPECT_EQ(value("clients/active"), "2");
+  EXPECT_EQ(value("clients/inactive"), "0");
+  EXPECT_EQ(value("clients/expired"), "4");
+  EXPECT_EQ(value("subscriptions/count"), "1");
+  EXPECT_EQ(value("shared_subscriptions/count"), "1");
+  EXPECT_EQ(value("publish/bytes/received"), "5");
+  EXPECT_EQ(value("publish/bytes/sent"), "5");
+  EXPECT_EQ(value("messages/stored"), "5");
+  EXPECT_EQ(value("store/messages/bytes"), "500");
+  EXPECT_EQ(value("heap/current"), "6000");
+  EXPECT_NE(value("load/sockets/1min"), "0.00");
+  world.send("s", bytes_of("A2 r15 m2 00 H10 '$share/g/a'"));
+  kept.resident_bytes = 5'000;
+  world.pass_time(int64_t{10} * 1'000'000'000);
+  EXPECT_EQ(value("heap/maximum"), "6000");
 }
 
 TEST(MqttOperator, SaysNothingOfItselfWhenItIsNotTo) {

@@ -133,6 +133,7 @@ bool Broker::subscribe(std::string_view filter, const Subscription& subscription
     SharedGroup* group = find_or_add_group(shared->group, shared->filter);
     const bool added = group->put(subscription);
     if (added) counters_.subscriptions.add();
+    if (added) counters_.shared.add();
     if (group->outbox() != nullptr)
       group_queues_.stall(*group->outbox());  // a member with room
     else if (!keeper_.none())
@@ -184,6 +185,7 @@ bool Broker::unsubscribe(std::string_view filter, const Subscriber& subscriber) 
   if (const auto shared = parse_shared(filter)) {
     SharedGroup* group = find_group(shared->group, shared->filter);
     removed = group != nullptr && group->remove(subscriber);
+    if (removed) counters_.shared.subtract();
     // Whoever comes next reads the queue from its beginning: what was acknowledged is out of it by then.
     if (removed && group->empty() && group->outbox() != nullptr) keeper_.flush();
     if (removed && group->empty()) groups_.remove(shared->filter, [&](const auto& one) { return one.get() == group; });

@@ -118,7 +118,9 @@ Fault MqttSession::authenticate(const Connect& packet, const Frame& frame) {
     return {};
   }
   auth::Authenticator* authenticator = broker_.options().authenticator;
-  if (authenticator == nullptr) return {};
+  if (authenticator == nullptr)
+    return broker_.options().allow_anonymous ? Fault{}
+                                             : Fault{Reason::not_authorised, "nobody can prove who he is here"};
   const auth::Peer peer = net::peer_of(*context_, "mqtt");
   const bool by_sdk_alone = packet.user && !packet.user->empty() && user_without_sdk(*packet.user).empty();
   if (!packet.user || by_sdk_alone) {

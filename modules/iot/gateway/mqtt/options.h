@@ -12,6 +12,9 @@
 #include "kernel/auth/sasl.h"
 #include "kernel/crypto/certificate_authority.h"
 #include "kernel/net/io_counters.h"
+#include "modules/iot/domain/mqtt/properties.h"
+#include "modules/iot/domain/topics/topics.h"
+#include "modules/iot/machine/api.h"
 #include "modules/iot/machine/kept_sessions.h"
 #include "modules/iot/machine/stream_api.h"
 
@@ -27,11 +30,18 @@ struct MqttOptions {
   int64_t max_session_expiry_s = 7 * 24 * 3600;  // of a session that outlives its connection; 0: none does
   int64_t restart_grace_s = 30;                  // a will of before a start of the server waits as long for its client
   std::string queue_full = "drop_oldest";        // what becomes of a message for a full durable session
-  int64_t max_messages_per_second = 0;           // of a client; 0: any
-  int64_t max_bytes_per_second = 0;              // of a client; 0: any
-  int64_t sys_interval_s = 10;                   // of $SYS; 0: there is none
-  std::string shared = "round_robin";            // which member of a group gets a message
-  std::string presence = "users";                // whose connections `iot.presence` tells
+  int64_t max_topic_bytes = kTopicLimitBytes;    // of a topic or filter; what the machine takes is the most
+  int64_t max_topic_levels = kTopicLimitLevels;
+  int64_t max_subscriptions = kSubscriptionsOfSession;  // of a client
+  int64_t max_user_properties = kUserPropertiesLimit;   // of a PUBLISH
+  int64_t connect_timeout_s = 10;                       // from the connection to CONNECT
+  int64_t no_room_timeout_s = 30;                       // a client that is not read because there is no room is closed
+  bool allow_anonymous = true;                          // where authentication is off
+  int64_t max_messages_per_second = 0;                  // of a client; 0: any
+  int64_t max_bytes_per_second = 0;                     // of a client; 0: any
+  int64_t sys_interval_s = 10;                          // of $SYS; 0: there is none
+  std::string shared = "round_robin";                   // which member of a group gets a message
+  std::string presence = "users";                       // whose connections `iot.presence` tells
   bool filter_deliveries =
       false;  // a filter that is not inside what its client may read is taken, as far as it meets it
   // Provisioning by claims.
@@ -60,6 +70,8 @@ inline QueueFull queue_full_of(const MqttOptions& options) {
 struct MqttCounters {
   net::Counter clients;          // connected now
   net::Counter subscriptions;    // now
+  net::Counter shared;           // of those, to groups
+  net::Counter sockets;          // connections opened, whatever came of them
   net::Counter received;         // PUBLISH from clients
   net::Counter sent;             // PUBLISH to clients
   net::Counter logged;           // of those received, acknowledged as synced
@@ -80,6 +92,8 @@ struct MqttCounters {
   net::Counter packets_out;
   net::Counter bytes_in;
   net::Counter bytes_out;
+  net::Counter payload_in;  // bytes, of PUBLISH from clients
+  net::Counter payload_out;
   net::Counter presence_dropped;     // entries and commands that `iot.presence` did not get
   net::Counter events_dropped;       // likewise of what the gateway tells in `iot.events`
   net::Counter things_dropped;       // beginnings and ends of connections that the registry was not told

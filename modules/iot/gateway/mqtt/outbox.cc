@@ -34,11 +34,12 @@ void Outbox::drop(net::Counter& why) {
 
 void Outbox::pass_over() { drop(broker_->counters().dropped_denied); }
 
-void Outbox::sent_publish(size_t bytes) {
+void Outbox::sent_publish(size_t bytes, size_t payload_bytes) {
   MqttCounters& counters = broker_->counters();
   counters.sent.add();
   counters.packets_out.add();
   counters.bytes_out.add(bytes);
+  counters.payload_out.add(payload_bytes);
   numbers().went(bytes);
 }
 
@@ -224,7 +225,7 @@ void Outbox::write_same(const Message& message) {
   }
   trace(packet.view());
   context_->write(packet);
-  sent_publish(packet.size());
+  sent_publish(packet.size(), message.view.payload.size());
 }
 
 // False: it is not for this client any more, which counts as delivered (§3.1.2.11.4). One that was sent before does not expire:
@@ -269,7 +270,7 @@ bool Outbox::send(const Message& message, const Delivery& delivery, PacketId id,
     const auto at = static_cast<size_t>(payload.data() - message.bytes.data());
     context_->write(message.bytes.slice(at, payload.size()));
   }
-  sent_publish(1 + variable_size(static_cast<uint32_t>(body)) + body);
+  sent_publish(1 + variable_size(static_cast<uint32_t>(body)) + body, view.payload.size());
   return true;
 }
 

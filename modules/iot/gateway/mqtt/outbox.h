@@ -96,7 +96,7 @@ class Outbox {
   static GroupOutbox* queue_of(const Delivery& delivery);
   static void give_up(const Item& item);
   void drop(net::Counter& why);
-  void sent_publish(size_t bytes);
+  void sent_publish(size_t bytes, size_t payload_bytes);
   void trace(Bytes packet);
   bool send(const Message& message, const Delivery& delivery, PacketId id, bool again = false);
   bool same_for_many(const Message& message, const Delivery& delivery) const;

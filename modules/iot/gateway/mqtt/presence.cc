@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kernel/base/crc32c.h"
+#include "modules/iot/machine/devices/device_api.h"
 #include "modules/iot/machine/presence.h"
 
 namespace heptane::iot::mqtt {
@@ -22,41 +23,28 @@ std::string_view cut(std::string_view text) {
 
 void Presence::attach(net::SessionContext& context) { context_ = &context; }
 
-// Of `users` those who proved who they are.
-bool Presence::wants(const ClientFacts& facts) const {
-  if (context_ == nullptr || options_.presence == "off") return false;
-  return options_.presence == "all" || facts.known_user;
-}
+void Presence::connected(const ClientFacts& facts) { tell(facts, {}, true); }
 
-void Presence::connected(const ClientFacts& facts) {
-  if (wants(facts)) add(facts, {}, true);
-}
+void Presence::disconnected(const ClientFacts& facts, std::string_view why) { tell(facts, why, false); }
 
-void Presence::disconnected(const ClientFacts& facts, std::string_view why) {
-  if (wants(facts)) add(facts, why, false);
-}
-
-void Presence::add(const ClientFacts& facts, std::string_view why, bool connected) {
+// Of `users` those who proved who they are, and things that are registered.
+void Presence::tell(const ClientFacts& facts, std::string_view why, bool connected) {
+  if (context_ == nullptr || options_.presence == "off") return;
+  const bool asks = options_.presence != "all" && !facts.known_user;
+  if (asks && (!things_ || things_() == 0 || !devices::valid_name(facts.client))) return;
   if (bytes_ >= kBytesMax) return counters_.presence_dropped.add();
-  const int64_t now_ms = context_->utc_ns() / kNsPerMs;
-  const auto room = [&]() -> Batch& {
-    if (batches_.empty() || batches_.back().count == kPresenceMax ||
-        batches_.back().bytes.size() >= kPublishBytesTarget)
-      batches_.emplace_back();
-    return batches_.back();
-  };
-  if (!std::exchange(told_start_, true)) {
-    ByteWriter start;
-    PresenceEntry entry;
-    entry.kind = PresenceKind::started;
-    entry.utc_ms = now_ms;
-    append_entry(start, entry);
-    put(room(), start.view());
-  }
+  Buffer entry = entry_of(facts, why, connected);
+  if (asks)
+    ask(facts.client, std::move(entry));
+  else
+    add(entry.view());
+}
+
+Buffer Presence::entry_of(const ClientFacts& facts, std::string_view why, bool connected) const {
   const std::string address = net::to_text(*facts.remote);
   PresenceEntry entry;
   entry.kind = connected ? PresenceKind::connected : PresenceKind::disconnected;
-  entry.utc_ms = now_ms;
+  entry.utc_ms = context_->utc_ns() / kNsPerMs;
   entry.client = facts.client;
   entry.user = cut(facts.user);
   entry.address = cut(address);
@@ -66,7 +54,35 @@ void Presence::add(const ClientFacts& facts, std::string_view why, bool connecte
   entry.durable = facts.session != 0;
   ByteWriter out;
   append_entry(out, entry);
-  put(room(), out.view());
+  return Buffer::take(out.release());
+}
+
+void Presence::ask(std::string_view thing, Buffer entry) {
+  QueryRequest query;
+  query.machine = devices::kDevicesMachineId;
+  query.type = devices::kQueryThing;
+  query.payload = Buffer::copy_of(as_bytes(thing));
+  if (!context_->query(last_request_ + 1, std::move(query))) return counters_.presence_dropped.add();
+  bytes_ += entry.size();
+  asked_.emplace(++last_request_, std::move(entry));
+}
+
+Presence::Batch& Presence::room() {
+  if (batches_.empty() || batches_.back().count == kPresenceMax || batches_.back().bytes.size() >= kPublishBytesTarget)
+    batches_.emplace_back();
+  return batches_.back();
+}
+
+void Presence::add(Bytes entry) {
+  if (!std::exchange(told_start_, true)) {
+    ByteWriter out;
+    PresenceEntry start;
+    start.kind = PresenceKind::started;
+    start.utc_ms = context_->utc_ns() / kNsPerMs;
+    append_entry(out, start);
+    put(room(), out.view());
+  }
+  put(room(), entry);
   if (timer_ == 0) timer_ = context_->arm(kEachNs);
 }
 
@@ -113,6 +129,12 @@ bool Presence::on_timer(net::SessionTimerId timer) {
 bool Presence::on_reply(RequestId request, const Reply& reply) {
   if (request < kRequests) return false;
   if (!reply.ok()) counters_.presence_dropped.add();
+  const auto asked = asked_.find(request);
+  if (asked == asked_.end()) return true;
+  const Buffer entry = std::move(asked->second);
+  asked_.erase(asked);
+  bytes_ -= entry.size();
+  if (reply.ok() && reply.numbers[0] != 0 && context_ != nullptr) add(entry.view());
   return true;
 }
 

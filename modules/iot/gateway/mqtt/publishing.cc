@@ -61,8 +61,12 @@ void MqttSession::take_publish(const Frame& frame) {
   std::string_view topic;
   const auto alias_max = static_cast<uint16_t>(broker_.options().topic_alias_maximum);
   if (const Fault fault = inbox_.resolve(packet, alias_max, topic)) return fail(fault);
-  if (!within_limits(topic)) return fail({Reason::topic_name_invalid, "a topic has at most 1,024 bytes and 32 levels"});
+  if (!within_limits(topic))
+    return fail({Reason::topic_name_invalid, "the topic is longer, or has more levels, than is taken"});
+  if (!own_ && packet.properties.user.size() > static_cast<size_t>(broker_.options().max_user_properties))
+    return fail({Reason::quota_exceeded, "more user properties than are taken"});
   broker_.counters().received.add();
+  broker_.counters().payload_in.add(packet.payload.size());
   outbox_.numbers().came(frame.size);
   const std::string properties = five() ? message_properties(packet.properties) : std::string();
   MessageView message;
@@ -192,7 +196,7 @@ bool MqttSession::hold() {
 
 void MqttSession::stop_reading() {
   context_->pause_input(paused_ = true);
-  if (pause_timer_ == 0) pause_timer_ = context_->arm(kNoRoomNs);
+  if (pause_timer_ == 0) pause_timer_ = context_->arm(broker_.options().no_room_timeout_s * 1'000'000'000);
 }
 
 }  // namespace heptane::iot::mqtt

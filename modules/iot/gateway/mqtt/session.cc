@@ -7,13 +7,22 @@ namespace heptane::iot::mqtt {
 
 namespace {
 constexpr size_t kShortestPacketBytes = 2;
+constexpr int64_t kNsPerSecond = 1'000'000'000;
 }  // namespace
 
 void MqttSession::on_open(net::SessionContext& context) {
   context_ = &context;
+  if (!own_) broker_.counters().sockets.add();
   heard_ns_ = context.monotonic_ns();
   context.need(kShortestPacketBytes);
-  timer_ = context.arm(kConnectWithinNs);
+  timer_ = context.arm(broker_.options().connect_timeout_s * kNsPerSecond);
+}
+
+bool MqttSession::within_limits(std::string_view topic_or_filter) const {
+  if (own_) return iot::within_limits(topic_or_filter);
+  const MqttOptions& options = broker_.options();
+  return topic_or_filter.size() <= static_cast<size_t>(options.max_topic_bytes) &&
+         levels_of(topic_or_filter) <= static_cast<size_t>(options.max_topic_levels);
 }
 
 // One packet a call.

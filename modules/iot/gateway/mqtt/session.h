@@ -1,10 +1,10 @@
-// An MQTT connection (3.1, 3.1.1, 5.0): packets in, packets out. CONNECT is the first within kConnectWithinNs; what breaks the
+// An MQTT connection (3.1, 3.1.1, 5.0): packets in, packets out. CONNECT is the first and comes in time; what breaks the
 // protocol closes the connection, with the reason in MQTT 5. A session ends with its connection, or is a durable one, which the
 // machine has (session_api.h): then CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBREL and the client's PUBREC are answered when the
 // machine's part of it is synced, and QoS 1 and 2 come out of its queue (kept_outbox.h). Owned by one I/O thread.
 //
-// Limits: a packet's size, kSubscriptionsMax subscriptions, Receive Maximum (kOpenMax in MQTT 3, which has no such word), one
-// SUBSCRIBE or UNSUBSCRIBE at a time; while publishes find no room the connection is not read, and closed after kNoRoomNs.
+// Limits (MqttOptions): a packet's size, a topic's, subscriptions, Receive Maximum (kOpenMax in MQTT 3, which has no such word), one
+// SUBSCRIBE or UNSUBSCRIBE at a time; while publishes find no room the connection is not read, and closed after a while.
 #pragma once
 
 #include <boost/container/flat_map.hpp>
@@ -118,12 +118,9 @@ inline constexpr std::string_view kOwnClients = "$bridge/";
 
 class MqttSession final : public net::Session, public Subscriber {
  public:
-  static constexpr int64_t kConnectWithinNs = 10'000'000'000;
-  static constexpr int64_t kNoRoomNs = 30'000'000'000;
   static constexpr int64_t kReadAgainNs = 100'000'000;        // then twice as long each time
   static constexpr int64_t kReadAgainMostNs = 5'000'000'000;  // but not longer
   static constexpr int64_t kReadWithinNs = 30'000'000'000;    // then its client is told
-  static constexpr size_t kSubscriptionsMax = 1000;
   static constexpr size_t kOpenMax = 10'000;
   static constexpr size_t kStrangersBytesMax = size_t{256} << 10;  // of a CONNECT
   static constexpr size_t kClientIdBytesMax = kClientLimitBytes;
@@ -171,6 +168,8 @@ class MqttSession final : public net::Session, public Subscriber {
   void kick(bool with_will) override;
 
  private:
+  // Hides that of topics.h: as far as the configuration lets a client go.
+  bool within_limits(std::string_view topic_or_filter) const;
   bool five() const { return version_ == Version::v5; }
   void take(const Frame& frame);
 

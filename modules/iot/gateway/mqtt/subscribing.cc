@@ -105,7 +105,8 @@ uint8_t MqttSession::judge(const Filter& filter, uint32_t subscription_id, Pendi
     return refused(Reason::not_authorised);
   }
   const bool known = subscriptions_.find(filter.filter) != subscriptions_.end();
-  if (!known && subscriptions_.size() + pending.wanted.size() >= kSubscriptionsMax)
+  if (!known &&
+      subscriptions_.size() + pending.wanted.size() >= static_cast<size_t>(broker_.options().max_subscriptions))
     return refused(Reason::quota_exceeded);
   Subscription subscription;
   subscription.subscriber = this;

@@ -24,6 +24,9 @@ class SysTopics {
     uint64_t sessions = 0;
     uint64_t queued = 0;
     uint64_t retained = 0;
+    uint64_t retained_bytes = 0;  // what they take in memory
+    uint64_t expired = 0;         // sessions whose time was over, of those in the log as far as this process read it
+    uint64_t resident_bytes = 0;  // of the process; 0: not known
   };
 
   explicit SysTopics(Broker& broker) : broker_(broker) {}
@@ -47,6 +50,10 @@ class SysTopics {
   void look();
   void put(std::string_view name, std::string value);
   void put(std::string_view name, uint64_t value) { put(name, std::to_string(value)); }
+  void put_clients(const Kept& kept);
+  void put_messages(const Kept& kept);
+  void put_loads(int64_t interval_ns);
+  uint64_t dropped() const;
   void put_load(std::string_view name, uint64_t total, int64_t interval_ns);
 
   Broker& broker_;
@@ -56,6 +63,8 @@ class SysTopics {
   int64_t started_ns_ = 0;
   int64_t looked_ns_ = 0;
   uint64_t clients_max_ = 0;
+  uint64_t resident_bytes_max_ = 0;
+  uint64_t expired_before_ = 0;                             // of what was read at the start
   std::map<std::string, std::string, std::less<>> values_;  // by topic
   std::map<std::string, Load, std::less<>> loads_;
   std::map<std::string, std::string, std::less<>> changed_;  // since the last look
