@@ -27,8 +27,8 @@ heptane::server::Modules make_modules() {
 
 int main(int argc, char** argv) {
   static constexpr heptane::cli::AddCommand kMoreCommands[] = {
-      heptane::fintech::add_fintech, heptane::fintech::add_ledger, heptane::iot::add_devices,
-      heptane::iot::add_jobs,        heptane::iot::add_lua_worker, heptane::iot::add_mqtt,
-      heptane::iot::add_provisioning, heptane::iot::add_rules,     heptane::sim::add_sim};
+      heptane::fintech::add_fintech,  heptane::fintech::add_ledger, heptane::iot::add_devices,
+      heptane::iot::add_jobs,         heptane::iot::add_lua_worker, heptane::iot::add_mqtt,
+      heptane::iot::add_provisioning, heptane::iot::add_rules,      heptane::sim::add_sim};
   return heptane::cli::run(argc, argv, make_modules, kMoreCommands);
 }

@@ -45,7 +45,7 @@ void append_member(std::string& out, std::string_view name, int64_t value) {
 
 bool valid_permission(const Permission& permission) {
   static constexpr std::string_view kModules[] = {"*",      "streams", "groups", "cluster", "auth",
-                                                  "ledger", "admin",   "blobs",  "mqtt", "exchange"};
+                                                  "ledger", "admin",   "blobs",  "mqtt",    "exchange"};
   if (std::find(std::begin(kModules), std::end(kModules), permission.module) == std::end(kModules)) return false;
   const std::string_view pattern = permission.pattern;
   if (pattern.empty() || pattern.size() > kPatternLimitBytes) return false;
