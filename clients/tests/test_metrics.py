@@ -86,12 +86,13 @@ class Metrics(unittest.TestCase):
 class Prometheus:
     """A Prometheus of its own on a free port, which looks at one address four times a second."""
 
-    def __init__(self, target):
+    def __init__(self, target, rules=()):
         self.directory = tempfile.mkdtemp(prefix="heptane-prometheus-")
         self.address = f"127.0.0.1:{free_port()}"
         path = os.path.join(self.directory, "prometheus.yml")
         with open(path, "w", encoding="utf-8") as out:
-            out.write(f"global: {{scrape_interval: 250ms, scrape_timeout: 250ms}}\n"
+            out.write(f"global: {{scrape_interval: 250ms, scrape_timeout: 250ms, evaluation_interval: 250ms}}\n"
+                      f"rule_files: {json.dumps(list(rules))}\n"
                       f"scrape_configs: [{{job_name: heptane, static_configs: [{{targets: ['{target}']}}]}}]\n")
         self.output = open(os.path.join(self.directory, "output"), "wb")
         self.process = subprocess.Popen(
@@ -109,19 +110,19 @@ class Prometheus:
         self.output.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _get(self, path):
+    def get(self, path):
         with urllib.request.urlopen(f"http://{self.address}{path}", timeout=20) as answer:
             return answer.read().decode()
 
     def _ready(self):
         try:
-            return bool(self._get("/-/ready"))
+            return bool(self.get("/-/ready"))
         except OSError:
             return False
 
     def query(self, expression):
         """The rows of an instant query."""
-        answer = json.loads(self._get("/api/v1/query?" + urllib.parse.urlencode({"query": expression})))
+        answer = json.loads(self.get("/api/v1/query?" + urllib.parse.urlencode({"query": expression})))
         return answer["data"]["result"]
 
 
