@@ -88,7 +88,9 @@ class Connection:
         while not (whole := re.match(rb"8=.*?\x0110=\d{3}\x01", self.waiting, re.S)):
             try:
                 more = self.socket.recv(65536)
-            except ConnectionResetError:
+            except TimeoutError:
+                raise
+            except OSError:  # reset, or closed by the script itself
                 more = b""
             if not more:
                 return None
@@ -122,10 +124,11 @@ class Script:
     def step(self, line):
         kind, which, rest = re.fullmatch(r"([IEie])(?:(\d),)?(.*)", line).groups()
         which = which or "1"
-        if kind == "i" and which in self.connections:
-            self.connections[which].close()
-        if kind == "i" and rest.strip() == "CONNECT":
-            self.connections[which] = Connection(self.port)
+        if kind == "i":
+            if which in self.connections:
+                self.connections[which].close()
+            if rest.strip() == "CONNECT":
+                self.connections[which] = Connection(self.port)
         elif kind == "I":
             self.connections[which].send(completed(with_times(rest)))
         else:
@@ -160,6 +163,7 @@ class Scripts(unittest.TestCase):
         wrong = []
         for path in paths:
             acceptor = Acceptor()
+            self.addCleanup(acceptor.process.kill)
             wrong.append(Script(path, acceptor.port).wrong())
             self.assertIsNone(acceptor.process.poll())
             acceptor.close()

@@ -6,7 +6,7 @@ namespace heptane::fintech::exchange {
 
 namespace {
 
-constexpr size_t kRowBytesMax = size_t{64} << 10;
+constexpr size_t kListingBytesMax = size_t{64} << 10;
 constexpr uint64_t kListingBytes = 2'048;
 constexpr uint64_t kNameBytes = 256;  // of a firm or an account, with its place in the maps
 constexpr uint64_t kUsageBytes = 256;
@@ -70,7 +70,7 @@ void fields(A& a, S& t) {
 
 template <class Row>
 std::optional<Row> read_row(SnapshotReader& reader) {
-  const std::string bytes = reader.text(kRowBytesMax);
+  const std::string bytes = reader.text(kListingBytesMax);
   std::optional<Row> row = reader.failed() ? std::nullopt : unpacked<Row>(as_bytes(bytes));
   if (!row) reader.fail();
   return row;

@@ -6,7 +6,7 @@ namespace heptane::fintech::exchange {
 
 namespace {
 
-void refuse(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
+void refuse_market(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
 
 // A call's price is judged by the reference; where there is none, any will do.
 book::Uncross uncross_of(const Listing& listing) {
@@ -35,21 +35,21 @@ void ExchangeMachine::apply_phase(Now& now) {
   const auto change = unpacked<PhaseChange>(now.command.payload);
   if (!change) return now.effects.refuse(Errc::invalid_argument, 0, "the command sets no phase");
   Listing* listing = directory_.listing(change->symbol);
-  if (listing == nullptr) return refuse(now.effects, {Errc::not_found, "there is no instrument " + change->symbol});
+  if (listing == nullptr) return refuse_market(now.effects, {Errc::not_found, "there is no instrument " + change->symbol});
   const bool working = listing->working();
   if (working && change->phase != book::Phase::halted)
-    return refuse(now.effects, {Errc::overloaded, "earlier work of the instrument goes on: try again"});
+    return refuse_market(now.effects, {Errc::overloaded, "earlier work of the instrument goes on: try again"});
   if (working) {
     listing->next_phase = change->phase;
   } else if (change->uncross) {
     const book::Outcome outcome = listing->book.uncross(uncross_of(*listing), room());
-    if (outcome.reject != book::Reject::none) return refuse(now.effects, {Errc::refused, book::text(outcome.reject)});
+    if (outcome.reject != book::Reject::none) return refuse_market(now.effects, {Errc::refused, book::text(outcome.reject)});
     listing->next_phase = change->phase;
     follow(*listing, outcome, now);
   } else {
     const std::string from(phase_name(listing->book.phase()));
     const book::Reject no = enter_phase(*listing, change->phase, now);
-    if (no != book::Reject::none) return refuse(now.effects, {Errc::refused, "from " + from + ": " + book::text(no)});
+    if (no != book::Reject::none) return refuse_market(now.effects, {Errc::refused, "from " + from + ": " + book::text(no)});
   }
   audit(now.command, change->uncross ? "exchange.uncross" : "exchange.phase", change->symbol, phase_name(change->phase),
         now.effects);
@@ -146,9 +146,9 @@ void ExchangeMachine::apply_mass_cancel(Now& now) {
   if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command cancels nothing");
   const Whose whose = asked->account.empty() ? Whose::firm : Whose::account;
   Result<Sweep> sweep = sweep_of(whose, asked->firm, asked->account, asked->symbol, now);
-  if (!sweep) return refuse(now.effects, sweep.error());
+  if (!sweep) return refuse_market(now.effects, sweep.error());
   if (sweeps_.size() >= kSweepsMax)
-    return refuse(now.effects, {Errc::overloaded, "1000 mass cancels go on: try again"});
+    return refuse_market(now.effects, {Errc::overloaded, "1000 mass cancels go on: try again"});
   sweep->side = asked->side;
   begin(*sweep, now);
 }
@@ -169,16 +169,16 @@ void ExchangeMachine::apply_switch(Now& now) {
   const auto change = unpacked<SwitchChange>(now.command.payload);
   if (!change) return now.effects.refuse(Errc::invalid_argument, 0, "the command switches nothing");
   if (change->reason.empty() || change->reason.size() > kReasonMax)
-    return refuse(now.effects, {Errc::invalid_argument, "a reason of 1 to 256 bytes is needed"});
+    return refuse_market(now.effects, {Errc::invalid_argument, "a reason of 1 to 256 bytes is needed"});
   Block* block = block_of(*change);
   if (block == nullptr)
-    return refuse(now.effects, {Errc::not_found, "there is no such " + std::string(whose_name(change->whose))});
-  if (change->lift && !block->on) return refuse(now.effects, {Errc::refused, "the kill switch is off"});
+    return refuse_market(now.effects, {Errc::not_found, "there is no such " + std::string(whose_name(change->whose))});
+  if (change->lift && !block->on) return refuse_market(now.effects, {Errc::refused, "the kill switch is off"});
   Result<Sweep> sweep = sweep_of(change->whose, change->firm, change->account,
                                  change->whose == Whose::instrument ? change->symbol : std::string(), now);
-  if (!sweep) return refuse(now.effects, sweep.error());
+  if (!sweep) return refuse_market(now.effects, sweep.error());
   if (!change->lift && sweeps_.size() >= kSweepsMax + 1'000)
-    return refuse(now.effects, {Errc::overloaded, "too many mass cancels go on: try again"});
+    return refuse_market(now.effects, {Errc::overloaded, "too many mass cancels go on: try again"});
   *block = change->lift ? Block() : Block{true, change->reason, now.command.principal.id, now.time};
   JsonRecord record(change->lift ? "lifted" : "killed");
   record.text("whose", whose_name(change->whose)).text("firm", change->firm).text("account", change->account);

@@ -6,7 +6,7 @@ namespace heptane::fintech::exchange {
 
 namespace {
 
-constexpr size_t kRowBytesMax = size_t{8} << 10;
+constexpr size_t kOrderBytesMax = size_t{8} << 10;
 constexpr uint64_t kOrderBytes = 480;      // with its places in the maps
 constexpr uint64_t kBookOrderBytes = 230;  // of an open one, in its book (book/README.md)
 constexpr uint64_t kClientBytes = 144;     // a ClOrdID of the day
@@ -89,7 +89,7 @@ void Orders::save(SnapshotWriter& writer) const {
 Result<void> Orders::restore(SnapshotReader& reader) {
   next_id_ = reader.le<uint64_t>();
   for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
-    const std::string bytes = reader.text(kRowBytesMax);
+    const std::string bytes = reader.text(kOrderBytesMax);
     std::optional<Order> order = reader.failed() ? std::nullopt : unpacked<Order>(as_bytes(bytes));
     if (!order || order->id >= next_id_) {
       reader.fail();

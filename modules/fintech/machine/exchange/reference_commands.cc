@@ -14,7 +14,7 @@ Error missing(std::string message) { return {Errc::not_found, std::move(message)
 
 constexpr const char* kNameRule = "a name is 1 to 32 of A-Z a-z 0-9 . _ -";
 
-void refuse(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
+void refuse_reference(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
 
 // As the book counts: whole lots, of all its orders together below 2^63.
 Result<void> judge_book(const InstrumentSpec& spec) {
@@ -75,10 +75,10 @@ Result<void> ExchangeMachine::judge_instrument(InstrumentSpec& spec, const Listi
 
 void ExchangeMachine::apply_instrument(Now& now) {
   auto spec = unpacked<InstrumentSpec>(now.command.payload);
-  if (!spec) return refuse(now.effects, wrong("the command is no instrument"));
+  if (!spec) return refuse_reference(now.effects, wrong("the command is no instrument"));
   Listing* known = directory_.listing(spec->instrument.symbol);
   if (const Result<void> judged = judge_instrument(*spec, known, now); !judged)
-    return refuse(now.effects, judged.error());
+    return refuse_reference(now.effects, judged.error());
   const bool fresh_book = known == nullptr || differ_in_kind(spec->instrument, known->instrument()) ||
                           spec->orders_max != known->spec.orders_max;
   Listing& listing = known == nullptr ? directory_.add_listing(*spec) : *known;
@@ -96,10 +96,10 @@ void ExchangeMachine::apply_instrument(Now& now) {
 
 void ExchangeMachine::apply_firm(Now& now) {
   const auto spec = unpacked<FirmSpec>(now.command.payload);
-  if (!spec || !valid_name(spec->name)) return refuse(now.effects, wrong(kNameRule));
+  if (!spec || !valid_name(spec->name)) return refuse_reference(now.effects, wrong(kNameRule));
   if (directory_.firm(spec->name) != nullptr)
-    return refuse(now.effects, {Errc::exists, "there is a firm " + spec->name});
-  if (directory_.firms() >= kFirmsMax) return refuse(now.effects, {Errc::overloaded, "there are 4096 firms"});
+    return refuse_reference(now.effects, {Errc::exists, "there is a firm " + spec->name});
+  if (directory_.firms() >= kFirmsMax) return refuse_reference(now.effects, {Errc::overloaded, "there are 4096 firms"});
   const Firm& firm = directory_.add_firm(spec->name);
   audit(now.command, "exchange.firm", spec->name, "", now.effects);
   now.effects.reply(firm.number);
@@ -107,13 +107,13 @@ void ExchangeMachine::apply_firm(Now& now) {
 
 void ExchangeMachine::apply_account(Now& now) {
   const auto spec = unpacked<AccountSpec>(now.command.payload);
-  if (!spec || !valid_name(spec->name)) return refuse(now.effects, wrong(kNameRule));
-  if (spec->fee_class >= kFeeClassesMax) return refuse(now.effects, wrong("a fee class is 0 to 15"));
+  if (!spec || !valid_name(spec->name)) return refuse_reference(now.effects, wrong(kNameRule));
+  if (spec->fee_class >= kFeeClassesMax) return refuse_reference(now.effects, wrong("a fee class is 0 to 15"));
   const Firm* firm = directory_.firm(spec->firm);
-  if (firm == nullptr) return refuse(now.effects, missing("there is no firm " + spec->firm));
+  if (firm == nullptr) return refuse_reference(now.effects, missing("there is no firm " + spec->firm));
   if (directory_.account(firm->number, spec->name) != nullptr)
-    return refuse(now.effects, {Errc::exists, "the firm has an account " + spec->name});
-  if (directory_.accounts() >= kAccountsMax) return refuse(now.effects, {Errc::overloaded, "there are 65536 accounts"});
+    return refuse_reference(now.effects, {Errc::exists, "the firm has an account " + spec->name});
+  if (directory_.accounts() >= kAccountsMax) return refuse_reference(now.effects, {Errc::overloaded, "there are 65536 accounts"});
   const TradingAccount& account = directory_.add_account(firm->number, spec->name, spec->fee_class);
   audit(now.command, "exchange.account", spec->firm + "/" + spec->name, "fee class " + std::to_string(spec->fee_class),
         now.effects);
@@ -123,16 +123,16 @@ void ExchangeMachine::apply_account(Now& now) {
 void ExchangeMachine::apply_limits(Now& now) {
   const auto spec = unpacked<LimitsSpec>(now.command.payload);
   if (!spec || (spec->whose != Whose::firm && spec->whose != Whose::account))
-    return refuse(now.effects, wrong("limits are a firm's or an account's"));
-  if (spec->limits.orders_at_once == 0) return refuse(now.effects, wrong("orders_at_once is at least 1"));
+    return refuse_reference(now.effects, wrong("limits are a firm's or an account's"));
+  if (spec->limits.orders_at_once == 0) return refuse_reference(now.effects, wrong("orders_at_once is at least 1"));
   Listing* listing = directory_.listing(spec->symbol);
   const Firm* firm = directory_.firm(spec->firm);
-  if (listing == nullptr) return refuse(now.effects, missing("there is no instrument " + spec->symbol));
-  if (firm == nullptr) return refuse(now.effects, missing("there is no firm " + spec->firm));
+  if (listing == nullptr) return refuse_reference(now.effects, missing("there is no instrument " + spec->symbol));
+  if (firm == nullptr) return refuse_reference(now.effects, missing("there is no firm " + spec->firm));
   uint32_t number = firm->number;
   if (spec->whose == Whose::account) {
     const TradingAccount* account = directory_.account(firm->number, spec->account);
-    if (account == nullptr) return refuse(now.effects, missing("the firm has no account " + spec->account));
+    if (account == nullptr) return refuse_reference(now.effects, missing("the firm has no account " + spec->account));
     number = account->number;
   }
   listing->used = true;
@@ -151,15 +151,15 @@ void ExchangeMachine::apply_limits(Now& now) {
 
 void ExchangeMachine::apply_cash(Now& now) {
   const auto move = unpacked<CashMove>(now.command.payload);
-  if (!move) return refuse(now.effects, wrong("the command moves no money"));
+  if (!move) return refuse_reference(now.effects, wrong("the command moves no money"));
   const Firm* firm = directory_.firm(move->firm);
   const TradingAccount* account = firm == nullptr ? nullptr : directory_.account(firm->number, move->account);
   if (account == nullptr)
-    return refuse(now.effects, missing("there is no account " + move->account + " of a firm " + move->firm));
+    return refuse_reference(now.effects, missing("there is no account " + move->account + " of a firm " + move->firm));
   now.effects.open_scope();
   const Result<void> moved = move_cash(*move, *account, now);
   now.effects.close_scope(moved ? ScopeOutcome::keep : ScopeOutcome::roll_back);
-  if (!moved) return refuse(now.effects, moved.error());
+  if (!moved) return refuse_reference(now.effects, moved.error());
   const bool in = now.command.type == kDeposit;
   audit(now.command, in ? "exchange.deposit" : "exchange.withdraw", move->firm + "/" + move->account,
         number_text(move->digits) + "e-" + std::to_string(move->decimals) + " of ledger " + std::to_string(move->asset),
