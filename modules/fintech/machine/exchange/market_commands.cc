@@ -35,7 +35,8 @@ void ExchangeMachine::apply_phase(Now& now) {
   const auto change = unpacked<PhaseChange>(now.command.payload);
   if (!change) return now.effects.refuse(Errc::invalid_argument, 0, "the command sets no phase");
   Listing* listing = directory_.listing(change->symbol);
-  if (listing == nullptr) return refuse_market(now.effects, {Errc::not_found, "there is no instrument " + change->symbol});
+  if (listing == nullptr)
+    return refuse_market(now.effects, {Errc::not_found, "there is no instrument " + change->symbol});
   const bool working = listing->working();
   if (working && change->phase != book::Phase::halted)
     return refuse_market(now.effects, {Errc::overloaded, "earlier work of the instrument goes on: try again"});
@@ -43,13 +44,15 @@ void ExchangeMachine::apply_phase(Now& now) {
     listing->next_phase = change->phase;
   } else if (change->uncross) {
     const book::Outcome outcome = listing->book.uncross(uncross_of(*listing), room());
-    if (outcome.reject != book::Reject::none) return refuse_market(now.effects, {Errc::refused, book::text(outcome.reject)});
+    if (outcome.reject != book::Reject::none)
+      return refuse_market(now.effects, {Errc::refused, book::text(outcome.reject)});
     listing->next_phase = change->phase;
     follow(*listing, outcome, now);
   } else {
     const std::string from(phase_name(listing->book.phase()));
     const book::Reject no = enter_phase(*listing, change->phase, now);
-    if (no != book::Reject::none) return refuse_market(now.effects, {Errc::refused, "from " + from + ": " + book::text(no)});
+    if (no != book::Reject::none)
+      return refuse_market(now.effects, {Errc::refused, "from " + from + ": " + book::text(no)});
   }
   audit(now.command, change->uncross ? "exchange.uncross" : "exchange.phase", change->symbol, phase_name(change->phase),
         now.effects);

@@ -113,7 +113,8 @@ void ExchangeMachine::apply_account(Now& now) {
   if (firm == nullptr) return refuse_reference(now.effects, missing("there is no firm " + spec->firm));
   if (directory_.account(firm->number, spec->name) != nullptr)
     return refuse_reference(now.effects, {Errc::exists, "the firm has an account " + spec->name});
-  if (directory_.accounts() >= kAccountsMax) return refuse_reference(now.effects, {Errc::overloaded, "there are 65536 accounts"});
+  if (directory_.accounts() >= kAccountsMax)
+    return refuse_reference(now.effects, {Errc::overloaded, "there are 65536 accounts"});
   const TradingAccount& account = directory_.add_account(firm->number, spec->name, spec->fee_class);
   audit(now.command, "exchange.account", spec->firm + "/" + spec->name, "fee class " + std::to_string(spec->fee_class),
         now.effects);
