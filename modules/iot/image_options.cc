@@ -17,7 +17,7 @@ constexpr size_t kKeyBytesMin = 32;
 constexpr size_t kKeyFileBytesMax = 4 << 10;
 constexpr std::string_view kLinkKey = "devices.image_link_key";
 
-std::string wrong_allowed(const std::string& entry) {
+std::string wrong_image_host(const std::string& entry) {
   const auto list = rules::AllowList::parse({entry});
   return list ? std::string() : list.error().message;
 }
@@ -51,7 +51,7 @@ const std::vector<config::Binding<ImageOptions>>& image_keys() {
                                   .type = Type::texts,
                                   .help = "Hosts that URLs of jobs' images may name, as iot.http_allow says them; "
                                           "empty: any. Devices fetch them, the server does not",
-                                  .wrong = wrong_allowed,
+                                  .wrong = wrong_image_host,
                                   .reloadable = true}),
       bind<&ImageOptions::link_key>({.name = "devices.image_link_key",
                                      .type = Type::text,
