@@ -143,7 +143,86 @@ TEST(FixSession, ResetsAsItsSettingsSay) {
   EXPECT_EQ(world.log_on(1), "A|34=1|98=0|108=30 ");
   EXPECT_EQ(world.log_on(1, "98=0|108=30|141=Y|"), "A|34=1|98=0|108=30|141=Y ");
   EXPECT_EQ(world.log_on(2, "98=0|108=30|141=Y|"),
-            "5|34=1|58=MsgSeqNum(34) must be 1 with ResetSeqNumFlag(141) closed");
+            "5|34=2|58=MsgSeqNum(34) must be 1 with ResetSeqNumFlag(141) closed")
+      << "the number after the Logon's: what is refused resets nothing";
+}
+
+TEST(FixSession, ALogonThatIsRefusedErasesNothing) {
+  for (const char* refused : {"1|98=0|108=4000", "1|98=1|108=30", "2|98=0|108=30"}) {
+    World world;
+    world.log_on();
+    world.order(2, "a");
+    world.connection->on_disconnected();
+    world.connect();
+    world.venue.settings.reset_on_disconnect = true;  // nobody was connected whose session this ends
+    const std::string answer = world.say("A|34=" + std::string(refused) + "|141=Y|");
+    EXPECT_TRUE(answer.starts_with("5|34=3|58=") && answer.ends_with(" closed")) << answer;
+    world.connection->on_disconnected();
+    EXPECT_EQ(world.venue.next_inbound, 3u) << refused;
+    world.connect();
+    world.log_on(3);
+    EXPECT_EQ(world.say("2|34=4|7=2|16=2|"), "D|34=2|43=Y|11=a ") << refused;
+  }
+}
+
+TEST(FixSession, ALogonWithNumber0ErasesNothing) {
+  World world;
+  world.log_on();
+  world.connection->on_disconnected();
+  world.venue.settings.reset_on_logon = true;
+  world.connect();
+  EXPECT_EQ(world.log_on(0), "5|34=2|58=MsgSeqNum too low, expecting 1 but received 0 closed");
+  EXPECT_EQ(world.venue.next_inbound, 2u);
+}
+
+TEST(FixSession, NobodyIsLetInByALogout) {
+  World world;
+  world.venue.settings.reset_on_disconnect = true;
+  world.venue.next_inbound = 7;
+  world.connection->session().log_out("closing time", world.now_ns);
+  EXPECT_EQ(world.heard(), "closed") << "who has not logged on uses up no number";
+  EXPECT_EQ(world.order(7, "a"), "closed");
+  EXPECT_TRUE(world.venue.seen.empty());
+  EXPECT_EQ(world.venue.next_inbound, 7u);
+}
+
+TEST(FixSession, ALogonOfALowNumberIsNoDuplicate) {
+  World world;
+  world.venue.next_inbound = 7;
+  for (const std::string& dup : {std::string("43=Y|"), "43=Y|122=" + World::time_of(world.now_ns) + "|"}) {
+    const uint64_t number = world.venue.store.next_number();
+    EXPECT_EQ(world.say("A|34=3|" + dup + "98=0|108=30|"),
+              "5|34=" + std::to_string(number) + "|58=MsgSeqNum too low, expecting 7 but received 3 closed");
+    EXPECT_EQ(world.order(7, "a"), "closed");
+    world.connect();
+  }
+}
+
+// A host whose numbers are kept elsewhere: what it is told shows later.
+class SlowHost final : public SessionHost {
+ public:
+  Admission admit(const Message&) override { return {true, {}}; }
+  uint64_t next_inbound() const override { return 7; }
+  void set_next_inbound(uint64_t number) override { next_ = number; }
+  void reset_numbers() override { ++resets_; }
+  void send(const Draft& draft) override { sent_ += draft.type; }
+  void send_again(uint64_t, uint64_t) override {}
+  Handled on_application(const Message&) override { return Handled::taken; }
+  void close(const char* why) override { sent_ += why; }
+
+  uint64_t next_ = 0;
+  int resets_ = 0;
+  std::string sent_;
+};
+
+TEST(FixSession, NumbersThatAreResetNeedNotBeSoAtOnce) {
+  World world;
+  SlowHost host;
+  Session session(world.venue.settings, host, world.now_ns);
+  session.on_bytes(world.message_of("A|34=1|98=0|108=30|141=Y|"), world.now_ns);
+  EXPECT_EQ(host.sent_, "A");
+  EXPECT_EQ(host.next_, 2u);
+  EXPECT_EQ(host.resets_, 1);
 }
 
 TEST(FixSession, WhatALogonMayAsk) {

@@ -70,8 +70,8 @@ void Session::on_message(const Message& message) {
   const auto number = message.number(kMsgSeqNum);
   if (state_ == State::connected && message.type() != "A") return close("the first message is no Logon");
   if (!number) {
-    if (state_ != State::connected) log_out("MsgSeqNum(34) is missing or no number", now_ns_);
-    return close("MsgSeqNum(34) is missing or no number");
+    constexpr const char* kWhy = "MsgSeqNum(34) is missing or no number";
+    return state_ == State::connected ? close(kWhy) : refuse(kWhy, kWhy);
   }
   if (message.begin_string() != settings_.begin_string) return on_wrong_begin_string(message, *number);
   if (message.type() == "A") return on_logon(message, *number);
@@ -109,27 +109,23 @@ void Session::on_logon(const Message& message, uint64_t number) {
   if (reader_.validate()) return close("the Logon is not valid");
   if (fault_of_sender(message)) return close("the Logon's CompIDs or its SendingTime are wrong");
   if (const Admission admission = host_.admit(message); !admission.admitted) return close("the peer is not admitted");
-  if (reset || settings_.reset_on_logon) reset_numbers();
-  next_inbound_ = host_.next_inbound();
 
   const auto heart_bt_int_s = message.number(kHeartBtInt);
   const bool in_bounds = heart_bt_int_s && *heart_bt_int_s >= settings_.heart_bt_int_min_s &&
                          *heart_bt_int_s <= settings_.heart_bt_int_max_s;
-  if (!in_bounds) {
-    log_out("HeartBtInt(108) must be " + std::to_string(settings_.heart_bt_int_min_s) + " to " +
-                std::to_string(settings_.heart_bt_int_max_s),
-            now_ns_);
-    return close("HeartBtInt is out of bounds");
-  }
-  if (message.find(kEncryptMethod) != "0") {
-    log_out("EncryptMethod(98) must be 0", now_ns_);
-    return close("EncryptMethod is not 0");
-  }
-  if (reset && number != 1) {
-    log_out("MsgSeqNum(34) must be 1 with ResetSeqNumFlag(141)", now_ns_);
-    return close("MsgSeqNum is not 1 with ResetSeqNumFlag");
-  }
-  if (number < next_inbound_) return on_low_number(message, number);
+  if (!in_bounds)
+    return refuse("HeartBtInt(108) must be " + std::to_string(settings_.heart_bt_int_min_s) + " to " +
+                      std::to_string(settings_.heart_bt_int_max_s),
+                  "HeartBtInt is out of bounds");
+  if (message.find(kEncryptMethod) != "0") return refuse("EncryptMethod(98) must be 0", "EncryptMethod is not 0");
+  if (reset && number != 1)
+    return refuse("MsgSeqNum(34) must be 1 with ResetSeqNumFlag(141)", "MsgSeqNum is not 1 with ResetSeqNumFlag");
+  // A Logon that is refused has erased nothing. How the host resets its numbers is not waited for: they are 1.
+  const bool resets = reset || settings_.reset_on_logon;
+  const uint64_t expected = resets ? 1 : host_.next_inbound();
+  if (number < expected) return refuse_low_number(number, expected);
+  if (resets) reset_numbers();
+  next_inbound_ = expected;
   accept_logon(number, *heart_bt_int_s, reset);
 }
 
@@ -174,16 +170,26 @@ void Session::on_wrong_begin_string(const Message& message, uint64_t number) {
 }
 
 void Session::on_low_number(const Message& message, uint64_t number) {
-  if (!message.flag(kPossDupFlag)) {
-    log_out("MsgSeqNum too low, expecting " + std::to_string(next_inbound_) + " but received " + std::to_string(number),
-            now_ns_);
-    return close("MsgSeqNum is too low");
-  }
+  if (!message.flag(kPossDupFlag)) return refuse_low_number(number, next_inbound_);
   if (message.type() == "4") return;
   const auto original = message.timestamp(kOrigSendingTime);
   if (!original) return reject(message, number, {RejectReason::required_tag_missing, kOrigSendingTime});
   const auto sent = message.timestamp(kSendingTime);
   if (sent && *original > *sent) on_wrong_sender(message, number, {RejectReason::sending_time_problem, std::nullopt});
+}
+
+void Session::refuse_low_number(uint64_t number, uint64_t expected) {
+  refuse("MsgSeqNum too low, expecting " + std::to_string(expected) + " but received " + std::to_string(number),
+         "MsgSeqNum is too low");
+}
+
+// Tells the peer in a Logout, if it was not told another, and does not wait for the answer.
+void Session::refuse(std::string_view text, const char* why) {
+  if (state_ != State::logging_out) {
+    add_field(body_, kText, text);
+    send("5");
+  }
+  close(why);
 }
 
 void Session::on_high_number(uint64_t number, std::string_view waiting) {
@@ -331,6 +337,7 @@ void Session::on_timer(int64_t now_ns) {
 void Session::log_out(std::string_view text, int64_t now_ns) {
   now_ns_ = now_ns;
   if (state_ == State::closed || state_ == State::logging_out) return;
+  if (state_ == State::connected) return close("logged out before a Logon came");
   if (!text.empty()) add_field(body_, kText, text);
   send("5");
   state_ = State::logging_out;

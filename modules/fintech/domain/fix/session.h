@@ -60,7 +60,7 @@ class SessionHost {
   virtual ~SessionHost() = default;
   // A Logon with the right CompIDs: credentials, times, another connection.
   virtual Admission admit(const Message& logon) = 0;
-  // The number expected of the peer next, as it is kept; from 1.
+  // The number expected of the peer next, as it is kept; from 1. Not asked for after reset_numbers(): that may take its time.
   virtual uint64_t next_inbound() const = 0;
   // Everything below has been dealt with.
   virtual void set_next_inbound(uint64_t number) = 0;
@@ -87,7 +87,8 @@ class Session {
   void on_disconnected();
   // Something was sent that this object did not ask for: the heartbeat is put off.
   void on_sent(int64_t now_ns) { last_sent_ns_ = now_ns; }
-  // Says goodbye; the connection ends when the peer has answered, or after logout_timeout_s.
+  // Says goodbye; the connection ends when the peer has answered, or after logout_timeout_s. Whoever has not logged on is told nothing:
+  // the end.
   void log_out(std::string_view text, int64_t now_ns);
 
   // When on_timer() has something to do. None: never.
@@ -107,6 +108,8 @@ class Session {
   void on_wrong_sender(const Message& message, uint64_t number, const Fault& fault);
   void on_wrong_begin_string(const Message& message, uint64_t number);
   void on_low_number(const Message& message, uint64_t number);
+  void refuse_low_number(uint64_t number, uint64_t expected);
+  void refuse(std::string_view text, const char* why);
   void on_high_number(uint64_t number, std::string_view waiting);
   void dispatch(const Message& message, uint64_t number);
   void on_test_request(const Message& message);

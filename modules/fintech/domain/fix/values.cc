@@ -343,7 +343,7 @@ std::optional<uint64_t> number_of(std::string_view value) {
 std::optional<int64_t> decimal_of(std::string_view value, int scale) {
   if (value.empty()) return std::nullopt;
   const std::string_view amount = without_sign(value);
-  // A minus within is no digit.
+  if (amount.starts_with('-')) return std::nullopt;
   const auto number =
       amount.size() <= 18 ? short_decimal(amount, static_cast<size_t>(scale)) : long_decimal(amount, scale);
   if (!number || *number > uint64_t{INT64_MAX}) return std::nullopt;
