@@ -343,6 +343,59 @@ TEST(FixSession, WhatWaitedIsNotLate) {
   EXPECT_EQ(world.order(2, "a"), "D|34=3|11=a D|34=4|11=b ");
 }
 
+TEST(FixSession, WhatWaitedTooLongIsLate) {
+  World world;
+  world.log_on();
+  world.order(12, "late");
+  for (uint64_t number = 2; number <= 10; ++number) {
+    world.now_ns += 25 * kSecond;
+    world.order(number, std::to_string(number));
+  }
+  EXPECT_EQ(world.order(11, "11"),
+            "D|34=12|11=11 3|34=13|45=12|58=SendingTime accuracy problem|372=D|373=10 5|34=14 ");
+  EXPECT_FALSE(world.venue.seen.contains("late"));
+}
+
+// What is said beside heartbeats within 10 timers; the peer says at each of them that it is there.
+std::string wait_for_more(World& world, uint64_t& number) {
+  for (int i = 0; i < 10; ++i) {
+    const std::string said = world.wait();
+    world.say("0|34=" + std::to_string(number++) + "|");
+    if (!said.starts_with("0|")) return said;
+  }
+  return "nothing";
+}
+
+TEST(FixSession, AGapThatIsNotFilledIsAskedForAgainThenTheEnd) {
+  World world;
+  world.log_on(1, "98=0|108=10|");
+  EXPECT_EQ(world.order(3, "b"), "2|34=2|7=2|16=0 ");
+  uint64_t number = 4;
+  EXPECT_EQ(wait_for_more(world, number), "2|34=3|7=2|16=0 ");
+  EXPECT_EQ(world.now_ns, kStart + 10 * kSecond);
+  EXPECT_EQ(wait_for_more(world, number), "2|34=4|7=2|16=0 ");
+  EXPECT_EQ(world.now_ns, kStart + 20 * kSecond);
+  EXPECT_EQ(wait_for_more(world, number), "5|34=5|58=the gap from 2 is not filled ");
+  EXPECT_EQ(world.now_ns, kStart + 30 * kSecond);
+  EXPECT_EQ(wait_for_more(world, number), "closed");
+}
+
+TEST(FixSession, AGapThatIsFilledSlowlyIsWaitedFor) {
+  World world;
+  world.venue.settings.heart_bt_int_min_s = 0;
+  world.venue.settings.max_latency_s = 0;
+  world.log_on(1, "98=0|108=0|");
+  EXPECT_EQ(world.order(9, "i"), "2|34=2|7=2|16=0 ");
+  for (uint64_t lacking = 2; lacking < 9; ++lacking) {
+    EXPECT_TRUE(world.wait().ends_with("|7=" + std::to_string(lacking) + "|16=0 "));
+    EXPECT_TRUE(world.wait().ends_with("|7=" + std::to_string(lacking) + "|16=0 "));
+    world.now_ns += 29 * kSecond;
+    EXPECT_TRUE(world.order(lacking, std::to_string(lacking)).starts_with("D|"));
+    world.now_ns += kSecond;
+  }
+  EXPECT_EQ(world.connection->session().next_timer(), std::nullopt);
+}
+
 TEST(FixSession, AGapFillLeadsOn) {
   World world;
   world.log_on();

@@ -17,6 +17,10 @@ constexpr int64_t kSecond = 1'000'000'000;
 constexpr uint64_t kTestAfter = 12;
 constexpr uint64_t kGoneAfter = 24;
 
+// How often the peer is asked for what lacks, one HeartBtInt after the other, and what that is where there are no heartbeats.
+constexpr uint32_t kGapRequestsMax = 3;
+constexpr uint64_t kGapSecondsWithoutHeartbeats = 30;
+
 // A message of these types is answered whatever its number is.
 bool is_out_of_sequence(const Message& message) {
   const std::string_view type = message.type();
@@ -151,10 +155,11 @@ std::optional<Fault> Session::fault_of_sender(const Message& message) const {
 }
 
 bool Session::is_late_or_early(const Message& message) const {
-  if (settings_.max_latency_s == 0 || taking_waiting_) return false;
+  if (settings_.max_latency_s == 0) return false;
   const auto sent = message.timestamp(kSendingTime);
   const int64_t latency = int64_t{settings_.max_latency_s} * kSecond;
-  return !sent || *sent < now_ns_ - latency || *sent > now_ns_ + latency;
+  const int64_t waited = taking_waiting_ ? kGapRequestsMax * gap_interval_ns() : 0;
+  return !sent || *sent < now_ns_ - latency - waited || *sent > now_ns_ + latency;
 }
 
 void Session::on_wrong_sender(const Message& message, uint64_t number, const Fault& fault) {
@@ -257,6 +262,10 @@ void Session::on_application(const Message& message, uint64_t number) {
 // ---- numbers ----
 
 void Session::expect(uint64_t number) {
+  if (number > next_inbound_) {
+    gap_since_ns_ = now_ns_;
+    gap_requests_ = 0;
+  }
   next_inbound_ = number;
   host_.set_next_inbound(number);
   if (missing_upto_ == 0) return;
@@ -268,6 +277,8 @@ void Session::expect(uint64_t number) {
 }
 
 void Session::request_missing() {
+  gap_since_ns_ = now_ns_;
+  ++gap_requests_;
   const uint64_t most = settings_.max_messages_in_resend_request;
   const bool all = most == 0 || missing_upto_ - next_inbound_ < most;
   requested_upto_ = all ? 0 : next_inbound_ + most - 1;
@@ -295,6 +306,7 @@ void Session::reset_numbers() {
   host_.reset_numbers();
   next_inbound_ = 1;
   missing_upto_ = requested_upto_ = 0;
+  gap_requests_ = 0;
   waiting_.clear();
   waiting_bytes_ = 0;
 }
@@ -305,6 +317,15 @@ int64_t Session::seconds_after(int64_t from_ns, uint64_t tenths) const {
   return from_ns + static_cast<int64_t>(heart_bt_int_s_ * tenths) * (kSecond / 10);
 }
 
+int64_t Session::gap_interval_ns() const {
+  return static_cast<int64_t>(has_heartbeats() ? heart_bt_int_s_ : kGapSecondsWithoutHeartbeats) * kSecond;
+}
+
+std::optional<int64_t> Session::gap_timer() const {
+  if (missing_upto_ == 0) return std::nullopt;
+  return gap_since_ns_ + gap_interval_ns();
+}
+
 std::optional<int64_t> Session::next_timer() const {
   switch (state_) {
     case State::connected: return since_ns_ + int64_t{settings_.logon_timeout_s} * kSecond;
@@ -312,9 +333,12 @@ std::optional<int64_t> Session::next_timer() const {
     case State::closed: return std::nullopt;
     case State::logged_on: break;
   }
-  if (!has_heartbeats()) return std::nullopt;
-  if (test_pending_) return seconds_after(last_received_ns_, kGoneAfter);
-  return std::min(seconds_after(last_received_ns_, kTestAfter), seconds_after(last_sent_ns_, 10));
+  const auto gap = gap_timer();
+  if (!has_heartbeats()) return gap;
+  const int64_t heartbeat = test_pending_ ? seconds_after(last_received_ns_, kGoneAfter)
+                                          : std::min(seconds_after(last_received_ns_, kTestAfter),
+                                                     seconds_after(last_sent_ns_, 10));
+  return gap ? std::min(*gap, heartbeat) : heartbeat;
 }
 
 void Session::on_timer(int64_t now_ns) {
@@ -323,13 +347,21 @@ void Session::on_timer(int64_t now_ns) {
   if (!due || now_ns < *due) return;
   if (state_ == State::connected) return close("no Logon came");
   if (state_ == State::logging_out) return close("the Logout was not answered");
-  if (now_ns >= seconds_after(last_received_ns_, kGoneAfter)) return close("no heartbeat came");
-  if (now_ns >= seconds_after(last_received_ns_, kTestAfter)) {
+  if (has_heartbeats() && now_ns >= seconds_after(last_received_ns_, kGoneAfter)) return close("no heartbeat came");
+  if (const auto gap = gap_timer(); gap && now_ns >= *gap) return on_gap_unfilled();
+  if (!test_pending_ && now_ns >= seconds_after(last_received_ns_, kTestAfter)) {
     test_pending_ = true;
     add_field(body_, kTestReqID, "TEST");
     return send("1");
   }
   send("0");
+}
+
+// Nothing of what lacks has come for a while.
+void Session::on_gap_unfilled() {
+  if (gap_requests_ >= kGapRequestsMax)
+    return log_out("the gap from " + std::to_string(next_inbound_) + " is not filled", now_ns_);
+  request_missing();
 }
 
 // ---- the end ----

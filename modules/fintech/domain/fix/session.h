@@ -6,7 +6,8 @@
 //
 // Invariants: an application's message reaches the host once, in the order of its numbers, after logon and before close() only; one that
 // comes too early waits (kWaitingMessagesMax, kWaitingBytesMax; beyond, it is dropped: it is asked for again) while the peer is asked for
-// what lacks. Times are nanoseconds and never go back. One owner.
+// what lacks. Of a gap nothing of which comes the peer is asked once every HeartBtInt, three times in all; then it is logged out. Times are
+// nanoseconds and never go back. One owner.
 #pragma once
 
 #include <cstdint>
@@ -128,6 +129,9 @@ class Session {
   void close(const char* why);
 
   int64_t seconds_after(int64_t from_ns, uint64_t tenths) const;
+  int64_t gap_interval_ns() const;
+  std::optional<int64_t> gap_timer() const;
+  void on_gap_unfilled();
   bool has_heartbeats() const { return heart_bt_int_s_ != 0; }
 
   const SessionSettings& settings_;
@@ -143,9 +147,11 @@ class Session {
   uint64_t next_inbound_ = 1;
   uint64_t missing_upto_ = 0;                // the peer was asked for what lacks up to here; 0: nothing is
   uint64_t requested_upto_ = 0;              // the part of it that was asked for already
+  int64_t gap_since_ns_ = 0;                 // the peer was asked, or some of it came
+  uint32_t gap_requests_ = 0;                // since some of it came
   std::map<uint64_t, std::string> waiting_;  // empty: dealt with already
   size_t waiting_bytes_ = 0;
-  bool taking_waiting_ = false;  // how late they are was looked at when they came
+  bool taking_waiting_ = false;  // how late they were when they came was looked at: they may be later now
 
   Reader reader_;
   std::string header_;  // of the draft in the making
