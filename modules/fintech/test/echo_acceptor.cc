@@ -1,6 +1,6 @@
 // An acceptor of FIX 4.4 with the echo application (fix_echo.h), for the acceptance scripts over TCP and for other engines:
 //
-//   echo_acceptor [--keep-numbers] [--cut-every N]
+//   echo_acceptor [--keep-numbers] [--cut-every N] [--logon-timeout SECONDS]
 //
 // Prints `listening on PORT` (loopback, any free port) and runs until it is killed. --keep-numbers: numbers and messages stay from one
 // connection to the next instead of beginning anew. --cut-every: every Nth time that something came, the connection is cut before it is
@@ -130,6 +130,8 @@ int main(int argc, char** argv) {
   uint64_t cut_every = 0;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--keep-numbers") == 0) venue.settings.reset_on_logon = false;
+    if (std::strcmp(argv[i], "--logon-timeout") == 0 && i + 1 < argc)
+      venue.settings.logon_timeout_s = static_cast<uint32_t>(std::strtoul(argv[++i], nullptr, 10));
     if (std::strcmp(argv[i], "--cut-every") == 0 && i + 1 < argc) cut_every = std::strtoull(argv[++i], nullptr, 10);
   }
   Acceptor acceptor(venue, cut_every);
