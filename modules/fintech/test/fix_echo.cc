@@ -94,8 +94,9 @@ void EchoConnection::reset_numbers() {
 void EchoConnection::send(const Draft& draft) { send_next(venue_.peers, venue_.store, draft, now_ns_, out_); }
 
 void EchoConnection::send_again(uint64_t begin, uint64_t end) {
-  while (begin != 0)
-    begin = fix::send_again(venue_.peers, venue_.store, begin, end, now_ns_, out_.size() + kPiece, out_);
+  Resend resend;
+  resend.add(venue_.store, begin, end);
+  while (resend.is_pending()) resend.send(venue_.peers, venue_.store, now_ns_, out_.size() + kPiece, out_);
 }
 
 Handled EchoConnection::on_application(const Message& message) {

@@ -290,8 +290,73 @@ TEST(FixSession, AGapIsAskedForInPieces) {
   EXPECT_EQ(world.order(7, "g"), "2|34=2|7=2|16=3 ");
   EXPECT_EQ(world.order(2, "b"), "D|34=3|11=b ");
   EXPECT_EQ(world.order(3, "c"), "D|34=4|11=c 2|34=5|7=4|16=5 ");
-  EXPECT_EQ(world.say("4|34=4|43=Y|123=Y|36=6|"), "2|34=6|7=6|16=0 ");
+  EXPECT_EQ(world.say("4|34=4|43=Y|123=Y|36=6|"), "2|34=6|7=6|16=6 ");
   EXPECT_EQ(world.order(6, "f"), "D|34=7|11=f D|34=8|11=g ");
+}
+
+// Numbers and types of what was sent.
+std::string numbers_of(const std::string& out) {
+  std::string text;
+  for (std::string_view rest = out; !rest.empty();) {
+    const Frame frame = next_frame(rest);
+    Message message;
+    EXPECT_EQ(message.read(rest.substr(0, frame.size)), nullptr);
+    text += std::string(message.type()) + std::string(message.find(kMsgSeqNum).value_or("")) + ' ';
+    rest.remove_prefix(frame.size);
+  }
+  return text;
+}
+
+class FixResend : public ::testing::Test {
+ protected:
+  void say(std::string_view type) {
+    std::string out;
+    send_next(venue_.peers, venue_.store, {type, {}, {}}, kStart, out);
+  }
+  std::string piece() {
+    std::string out;
+    resend_.send(venue_.peers, venue_.store, kStart, 1, out);
+    return numbers_of(out);
+  }
+
+  EchoVenue venue_;
+  Resend resend_;
+};
+
+TEST_F(FixResend, EndsThoughMoreIsSentMeanwhile) {
+  for (int i = 0; i < 3; ++i) say("8");
+  resend_.add(venue_.store, 1, 0);
+  std::string all;
+  for (int i = 0; i < 10 && resend_.is_pending(); ++i) {
+    say("8");
+    all += piece();
+  }
+  EXPECT_EQ(all, "81 82 83 ");
+  EXPECT_FALSE(resend_.is_pending());
+}
+
+TEST_F(FixResend, IsOneHoweverOftenThePeerAsks) {
+  for (int i = 0; i < 6; ++i) say("8");
+  resend_.add(venue_.store, 2, 3);
+  EXPECT_EQ(piece(), "82 ");
+  resend_.add(venue_.store, 5, 0);
+  resend_.add(venue_.store, 9, 0);
+  resend_.add(venue_.store, 1, 1);
+  for (int i = 0; i < 50; ++i) resend_.add(venue_.store, 1, 0);
+  std::string all;
+  for (int i = 0; i < 10 && resend_.is_pending(); ++i) all += piece();
+  EXPECT_EQ(all, "81 82 83 84 85 86 ");
+}
+
+TEST_F(FixResend, FillsGapsUpToItsEnd) {
+  for (const char* type : {"A", "8", "0", "0", "8", "0"}) say(type);
+  resend_.add(venue_.store, 0, 4);
+  std::string all;
+  for (int i = 0; i < 10 && resend_.is_pending(); ++i) all += piece();
+  EXPECT_EQ(all, "41 82 43 ");
+  resend_.add(venue_.store, 6, 6);
+  resend_.clear();
+  EXPECT_EQ(piece(), "");
 }
 
 TEST(FixSession, WhatWaitsIsBoundedAndComesAgain) {

@@ -40,21 +40,26 @@ void send_next(const Peers& peers, MessageStore& store, const Draft& draft, int6
   store.append(draft, is_administrative(draft.type), now_ns);
 }
 
-uint64_t send_again(const Peers& peers, const MessageStore& store, uint64_t begin, uint64_t end, int64_t now_ns,
-                    size_t bytes_max, std::string& out) {
+void Resend::add(const MessageStore& store, uint64_t begin, uint64_t end) {
   const uint64_t behind = end == 0 ? store.next_number() : std::min(end, store.next_number() - 1) + 1;
-  for (uint64_t number = std::max<uint64_t>(begin, 1); number < behind; ++number) {
-    if (out.size() >= bytes_max) return number;
-    const uint64_t kept = std::min(store.first_kept(number), behind);
-    if (kept > number) fill_gap(peers, number, kept, now_ns, out);
-    number = kept;
-    if (number == behind) break;
-    const Sent sent = store.read(number);
-    Envelope envelope = envelope_of(peers, number, now_ns);
+  begin = std::max<uint64_t>(begin, 1);
+  if (begin >= behind) return;
+  next_ = is_pending() ? std::min(next_, begin) : begin;
+  behind_ = std::max(behind_, behind);
+}
+
+void Resend::send(const Peers& peers, const MessageStore& store, int64_t now_ns, size_t bytes_max, std::string& out) {
+  for (; is_pending() && out.size() < bytes_max; ++next_) {
+    const uint64_t kept = std::min(store.first_kept(next_), behind_);
+    if (kept > next_) fill_gap(peers, next_, kept, now_ns, out);
+    next_ = kept;
+    if (next_ == behind_) break;
+    const Sent sent = store.read(next_);
+    Envelope envelope = envelope_of(peers, next_, now_ns);
     envelope.original_time_ns = sent.sending_time_ns;
     encode(out, envelope, sent.draft);
   }
-  return 0;
+  if (!is_pending()) clear();
 }
 
 }  // namespace heptane::fix

@@ -49,9 +49,22 @@ bool is_administrative(std::string_view type);
 // Takes the next number for the draft and appends the message.
 void send_next(const Peers& peers, MessageStore& store, const Draft& draft, int64_t now_ns, std::string& out);
 
-// Appends messages `begin` to `end` (0, or beyond the last one: the last one) as possible duplicates, administrative ones and what is
-// not kept as gaps, and stops when `out` has bytes_max or more. The first number that is still to be sent; 0: all were.
-uint64_t send_again(const Peers& peers, const MessageStore& store, uint64_t begin, uint64_t end, int64_t now_ns,
-                    size_t bytes_max, std::string& out);
+// What the peer asked for and has not been sent again yet: one range, however often it asks. Its end does not move with what is sent while
+// it is under way. A plain value, to be kept with the store.
+class Resend {
+ public:
+  // Messages `begin` to `end`; 0, or beyond the last one: the last one that was sent so far. What lies between this and what is pending
+  // is sent, too.
+  void add(const MessageStore& store, uint64_t begin, uint64_t end);
+  bool is_pending() const { return next_ < behind_; }
+  // Appends messages as possible duplicates, administrative ones and what is not kept as gaps, until `out` has bytes_max or more.
+  void send(const Peers& peers, const MessageStore& store, int64_t now_ns, size_t bytes_max, std::string& out);
+  // The store's numbers begin anew.
+  void clear() { next_ = behind_ = 0; }
+
+ private:
+  uint64_t next_ = 0;
+  uint64_t behind_ = 0;  // behind the last one
+};
 
 }  // namespace heptane::fix

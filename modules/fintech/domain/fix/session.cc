@@ -280,8 +280,7 @@ void Session::request_missing() {
   gap_since_ns_ = now_ns_;
   ++gap_requests_;
   const uint64_t most = settings_.max_messages_in_resend_request;
-  const bool all = most == 0 || missing_upto_ - next_inbound_ < most;
-  requested_upto_ = all ? 0 : next_inbound_ + most - 1;
+  requested_upto_ = most == 0 ? 0 : std::min(missing_upto_, next_inbound_ + most - 1);
   add_field(body_, kBeginSeqNo, static_cast<int64_t>(next_inbound_));
   add_field(body_, kEndSeqNo, static_cast<int64_t>(requested_upto_));
   send("2");

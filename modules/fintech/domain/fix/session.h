@@ -69,7 +69,7 @@ class SessionHost {
   virtual void reset_numbers() = 0;
   // To be sent with the next number. The views hold until the call returns.
   virtual void send(const Draft& draft) = 0;
-  // Messages begin to end (0: the last one) to be sent again, before anything that is sent later.
+  // Messages begin to end (0: the last one that was sent so far) to be sent again: outbound.h, Resend.
   virtual void send_again(uint64_t begin, uint64_t end) = 0;
   virtual Handled on_application(const Message& message) = 0;
   // The connection ends when what was sent before has left. The session does nothing any more.
