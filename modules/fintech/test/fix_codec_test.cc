@@ -143,6 +143,27 @@ TEST(FixFrames, ComeInAnyPieces) {
   }
 }
 
+// How often the bytes are looked at grows with them, not with their square.
+TEST(FixFrames, WhatHasNoTrailerIsSearchedOnce) {
+  std::string input;
+  while (input.size() < 4 * kMessageMax) input += with_ends("8=FIX.4.4|9=5|");
+  size_t frames = 0;
+  std::string_view rest = input;
+  for (Frame frame = next_frame(rest); frame.kind != Frame::Kind::partial; frame = next_frame(rest), ++frames)
+    rest.remove_prefix(frame.begin + frame.size);
+  EXPECT_LE(frames, 4u);
+  // Without an end of a field anywhere: each beginning looks at no more than it may take.
+  EXPECT_EQ(next_frame("8=FIX" + std::string(kMessageMax, 'x') + kSoh).kind, Frame::Kind::garbled);
+  // What comes behind it is read.
+  std::string behind = with_ends("8=FIX.4.4|9=5|");
+  behind.resize(kMessageMax, 'x');
+  const std::string good = whole("35=0|34=2|");
+  const Frame first = next_frame(behind + good);
+  ASSERT_EQ(first.kind, Frame::Kind::garbled);
+  const std::string later = (behind + good).substr(first.begin + first.size);
+  EXPECT_EQ(next_frame(later).kind, Frame::Kind::whole);
+}
+
 TEST(FixFrames, TooMuchIsNotWaitedFor) {
   EXPECT_EQ(next_frame(with_ends("8=FIX.4.4|9=65537|")).kind, Frame::Kind::garbled);
   EXPECT_EQ(next_frame(with_ends("8=FIX.4.4|9=1234567")).kind, Frame::Kind::garbled);

@@ -378,6 +378,18 @@ TEST(FixSession, AWrongMessageThatComesTooEarlyIsRefusedInItsTurn) {
   EXPECT_EQ(world.order(2, "a"), "D|34=3|11=a 3|34=4|45=3|58=Required tag missing|371=40|372=D|373=1 ");
 }
 
+TEST(FixSession, WhoSaysNothingThatCanBeReadIsLoggedOut) {
+  World world;
+  world.log_on();
+  const std::string garbled = with_ends("8=FIX.4.4|9=5|35=0|34=2|10=000|");
+  for (uint32_t i = 1; i < kGarbledMax; ++i) world.connection->on_bytes(garbled, world.now_ns);
+  EXPECT_EQ(world.order(2, "a"), "D|34=2|11=a ") << "in a row";
+  for (uint32_t i = 1; i < kGarbledMax; ++i) world.connection->on_bytes(garbled, world.now_ns);
+  EXPECT_EQ(world.heard(), "");
+  world.connection->on_bytes(garbled, world.now_ns);
+  EXPECT_EQ(world.heard(), "5|34=3|58=too many garbled messages ");
+}
+
 TEST(FixSession, NumbersThatAreNone) {
   World world;
   world.log_on();

@@ -51,7 +51,7 @@ Field field_at(std::string_view input, size_t at, std::string_view name, size_t 
     return field;
   }
   field.begin = at + name.size();
-  field.end = input.find(kSoh, field.begin);
+  field.end = input.substr(0, field.begin + longest + 1).find(kSoh, field.begin);
   if (field.end != std::string_view::npos && field.end - field.begin <= longest) {
     field.whole = true;
   } else {
@@ -155,7 +155,9 @@ Frame next_frame(std::string_view input) {
   const size_t trailer = within.find(kEnd, from);
   const size_t end = trailer == std::string_view::npos ? trailer : within.find(kSoh, trailer + kEnd.size());
   if (end != std::string_view::npos) return {Frame::Kind::whole, begin, end + 1 - begin};
-  return input.size() - begin >= kMessageMax ? garbled(begin) : partial(begin);
+  if (input.size() - begin < kMessageMax) return partial(begin);
+  // All that was searched goes: it would be searched again from each beginning in it.
+  return {Frame::Kind::garbled, begin, kMessageMax};
 }
 
 const char* Message::read(std::string_view frame, const Shapes* shapes) {

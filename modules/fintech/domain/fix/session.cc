@@ -55,7 +55,7 @@ size_t Session::on_bytes(std::string_view input, int64_t now_ns) {
     const Frame frame = next_frame(input.substr(consumed));
     if (frame.kind == Frame::Kind::partial) return consumed + frame.begin;
     if (frame.kind == Frame::Kind::whole) read(input.substr(consumed + frame.begin, frame.size));
-    if (frame.kind == Frame::Kind::garbled && state_ == State::connected) close("the first message is garbled");
+    if (frame.kind == Frame::Kind::garbled) on_garbled("the first message is garbled");
     consumed += frame.begin + frame.size;
     take_waiting();
   }
@@ -64,8 +64,14 @@ size_t Session::on_bytes(std::string_view input, int64_t now_ns) {
 
 void Session::read(std::string_view frame) {
   const char* garbled = reader_.read(frame);
-  if (garbled == nullptr) return on_message(reader_.message());
-  if (state_ == State::connected) close(garbled);
+  if (garbled != nullptr) return on_garbled(garbled);
+  garbled_ = 0;
+  on_message(reader_.message());
+}
+
+void Session::on_garbled(const char* why) {
+  if (state_ == State::connected) return close(why);
+  if (++garbled_ >= kGarbledMax) log_out("too many garbled messages", now_ns_);
 }
 
 void Session::on_message(const Message& message) {

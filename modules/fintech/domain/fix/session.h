@@ -25,6 +25,7 @@ namespace heptane::fix {
 
 constexpr size_t kWaitingMessagesMax = 1'000;
 constexpr size_t kWaitingBytesMax = 1024 * 1024;
+constexpr uint32_t kGarbledMax = 32;  // in a row; then the peer is logged out
 constexpr uint64_t kNumberMax = 999'999'999'999;  // where a SequenceReset may lead
 
 // Named as QuickFIX names them.
@@ -101,6 +102,7 @@ class Session {
   enum class State : uint8_t { connected, logged_on, logging_out, closed };
 
   void read(std::string_view frame);
+  void on_garbled(const char* why);
   void on_message(const Message& message);
   void on_logon(const Message& message, uint64_t number);
   void accept_logon(uint64_t number, uint64_t heart_bt_int_s, bool reset);
@@ -143,6 +145,7 @@ class Session {
   int64_t last_sent_ns_;
   uint64_t heart_bt_int_s_ = 0;
   bool test_pending_ = false;
+  uint32_t garbled_ = 0;  // in a row
 
   uint64_t next_inbound_ = 1;
   uint64_t missing_upto_ = 0;                // the peer was asked for what lacks up to here; 0: nothing is
