@@ -390,6 +390,64 @@ TEST(FixSession, WhoSaysNothingThatCanBeReadIsLoggedOut) {
   EXPECT_EQ(world.heard(), "5|34=3|58=too many garbled messages ");
 }
 
+TEST(FixSession, WhatIsRefusedUsesUpItsNumber) {
+  World world;
+  world.log_on();
+  EXPECT_EQ(world.say("4|34=4|36=1|"),
+            "3|34=2|45=4|58=Value is incorrect (out of range) for this tag|372=4|373=5 2|34=3|7=2|16=0 ");
+  world.say("0|34=2|");
+  EXPECT_EQ(world.say("0|34=3|"), "");
+  EXPECT_EQ(world.venue.next_inbound, 5u) << "4 is not asked for: it was answered";
+  EXPECT_EQ(world.say("4|34=5|36=1|"), "3|34=4|45=5|58=Value is incorrect (out of range) for this tag|372=4|373=5 ");
+  EXPECT_EQ(world.say("2|34=8|7=1|"), "3|34=5|45=8|58=Required tag missing|371=16|372=2|373=1 2|34=6|7=6|16=0 ");
+}
+
+TEST(FixSession, WhatRefusesIsNotRefused) {
+  World world;
+  world.log_on();
+  EXPECT_EQ(world.say("j|34=2|372=D|380=3|"), "") << "not supported";
+  EXPECT_EQ(world.say("j|34=3|380=3|"), "") << "without a required field";
+  EXPECT_EQ(world.say("3|34=4|"), "");
+  EXPECT_EQ(world.say("3|34=5|45=x|"), "");
+  EXPECT_EQ(world.order(6, "a"), "D|34=2|11=a ") << "each has used up its number";
+}
+
+TEST(FixSession, WhoeverIsAtFaultIsNotServed) {
+  World world;
+  world.log_on();
+  world.order(2, "a");
+  EXPECT_EQ(world.log_on(3), "5|34=3|58=already logged on ");
+  EXPECT_EQ(world.order(3, "b"), "");
+  EXPECT_EQ(world.order(9, "c"), "") << "what lacks is not asked for either";
+  EXPECT_EQ(world.say("1|34=3|112=x|"), "");
+  EXPECT_EQ(world.say("2|34=9|7=2|16=2|"), "D|34=2|43=Y|11=a ");
+  EXPECT_EQ(world.say("5|34=3|"), "closed");
+  EXPECT_EQ(world.venue.seen.size(), 1u);
+}
+
+TEST(FixSession, WhatWaitsIsNotServedAfterAFault) {
+  World world;
+  world.log_on();
+  world.order(3, "b");
+  const std::string wrong = whole("35=0|34=2|49=WT|56=ISLD|52=" + World::time_of(world.now_ns) + "|");
+  world.connection->on_bytes(wrong, world.now_ns);
+  EXPECT_EQ(world.heard(), "3|34=3|45=2|58=CompID problem|372=0|373=9 5|34=4 ");
+  EXPECT_TRUE(world.venue.seen.empty());
+}
+
+TEST(FixSession, NumbersBeyond64BitsAreNone) {
+  World world;
+  world.log_on();
+  const std::string huge = "99999999999999999999";
+  EXPECT_EQ(world.say("2|34=2|7=" + huge + "|16=0|"),
+            "3|34=2|45=2|58=Incorrect data format for value|371=7|372=2|373=6 ");
+  EXPECT_EQ(world.say("2|34=3|7=1|16=" + huge + "|"),
+            "3|34=3|45=3|58=Incorrect data format for value|371=16|372=2|373=6 ");
+  EXPECT_EQ(world.say("D|34=4|11=a|54=1|55=S|40=1|60=" + World::time_of(world.now_ns) + "|453=" + huge + "|"),
+            "3|34=4|45=4|58=Incorrect data format for value|371=453|372=D|373=6 ");
+  EXPECT_EQ(world.say("A|34=5|98=0|108=" + huge + "|141=Y|"), "closed");
+}
+
 TEST(FixSession, NumbersThatAreNone) {
   World world;
   world.log_on();

@@ -27,6 +27,9 @@ bool is_out_of_sequence(const Message& message) {
   return type == "5" || type == "2" || (type == "4" && !message.flag(kGapFillFlag));
 }
 
+// What refuses is not refused: two engines would not come to an end.
+bool refuses(const Message& message) { return message.type() == "3" || message.type() == "j"; }
+
 // Where the message came from is where its answer goes to.
 void reverse_route(const Message& message, std::string& header) {
   static constexpr std::pair<Tag, Tag> kRoutes[] = {
@@ -71,7 +74,7 @@ void Session::read(std::string_view frame) {
 
 void Session::on_garbled(const char* why) {
   if (state_ == State::connected) return close(why);
-  if (++garbled_ >= kGarbledMax) log_out("too many garbled messages", now_ns_);
+  if (++garbled_ >= kGarbledMax) give_up("too many garbled messages");
 }
 
 void Session::on_message(const Message& message) {
@@ -83,6 +86,7 @@ void Session::on_message(const Message& message) {
     constexpr const char* kWhy = "MsgSeqNum(34) is missing or no number";
     return state_ == State::connected ? close(kWhy) : refuse(kWhy, kWhy);
   }
+  if (given_up_ && message.type() != "5" && message.type() != "2") return;
   if (message.begin_string() != settings_.begin_string) return on_wrong_begin_string(message, *number);
   if (message.type() == "A") return on_logon(message, *number);
 
@@ -93,7 +97,7 @@ void Session::on_message(const Message& message) {
     if (*number < next_inbound_) return on_low_number(message, *number);
     if (*number > next_inbound_) return on_high_number(*number, message.bytes());
   }
-  if (fault) return reject(message, *number, *fault);
+  if (fault) return refuse(message, *number, *fault);
   dispatch(message, *number);
 }
 
@@ -115,7 +119,7 @@ void Session::dispatch(const Message& message, uint64_t number) {
 void Session::on_logon(const Message& message, uint64_t number) {
   const bool reset = message.flag(kResetSeqNumFlag);
   if (state_ == State::logging_out) return;
-  if (state_ == State::logged_on && !reset) return log_out("already logged on", now_ns_);
+  if (state_ == State::logged_on && !reset) return give_up("already logged on");
   if (reader_.validate()) return close("the Logon is not valid");
   if (fault_of_sender(message)) return close("the Logon's CompIDs or its SendingTime are wrong");
   if (const Admission admission = host_.admit(message); !admission.admitted) return close("the peer is not admitted");
@@ -170,13 +174,14 @@ bool Session::is_late_or_early(const Message& message) const {
 
 void Session::on_wrong_sender(const Message& message, uint64_t number, const Fault& fault) {
   reject(message, number, fault);
-  log_out({}, now_ns_);
+  if (number == next_inbound_) expect(number + 1);
+  give_up({});
 }
 
 void Session::on_wrong_begin_string(const Message& message, uint64_t number) {
   if (state_ == State::connected) return close("BeginString is wrong");
   if (message.type() == "5") return on_logout(number);
-  log_out("Incorrect BeginString", now_ns_);
+  give_up("Incorrect BeginString");
   if (number == next_inbound_) expect(number + 1);
 }
 
@@ -204,6 +209,7 @@ void Session::refuse(std::string_view text, const char* why) {
 }
 
 void Session::on_high_number(uint64_t number, std::string_view waiting) {
+  if (given_up_) return;
   const bool fits = waiting_.size() < kWaitingMessagesMax && waiting_bytes_ + waiting.size() <= kWaitingBytesMax;
   if (fits && waiting_.emplace(number, waiting).second) waiting_bytes_ += waiting.size();
   if (missing_upto_ != 0) return;
@@ -211,7 +217,14 @@ void Session::on_high_number(uint64_t number, std::string_view waiting) {
   request_missing();
 }
 
+// Its number is used up.
+void Session::refuse(const Message& message, uint64_t number, const Fault& fault) {
+  reject(message, number, fault);
+  settle(number);
+}
+
 void Session::reject(const Message& message, uint64_t number, const Fault& fault) {
+  if (refuses(message)) return;
   reverse_route(message, header_);
   add_field(body_, kRefSeqNum, static_cast<int64_t>(number));
   add_field(body_, kText, reason_text(fault.reason));
@@ -219,10 +232,10 @@ void Session::reject(const Message& message, uint64_t number, const Fault& fault
   add_field(body_, kRefMsgType, message.type());
   add_field(body_, kSessionRejectReason, static_cast<int64_t>(fault.reason));
   send("3");
-  if (number == next_inbound_) expect(number + 1);
 }
 
 void Session::reject_type(const Message& message, uint64_t number) {
+  if (refuses(message)) return;
   reverse_route(message, header_);
   add_field(body_, kRefSeqNum, static_cast<int64_t>(number));
   add_field(body_, kText, "Unsupported Message Type");
@@ -241,15 +254,14 @@ void Session::on_test_request(const Message& message) {
 void Session::on_resend_request(const Message& message, uint64_t number) {
   host_.send_again(message.number(kBeginSeqNo).value_or(1), message.number(kEndSeqNo).value_or(0));
   last_sent_ns_ = now_ns_;
-  if (number == next_inbound_) return expect(number + 1);
-  if (number > next_inbound_) on_high_number(number, {});
+  settle(number);
 }
 
 void Session::on_sequence_reset(const Message& message, uint64_t number) {
   const uint64_t lowest = message.flag(kGapFillFlag) ? next_inbound_ + 1 : next_inbound_;
   const auto next = message.number(kNewSeqNo);
   if (!next || *next < lowest || *next > kNumberMax)
-    return reject(message, number, {RejectReason::value_out_of_range, std::nullopt});
+    return refuse(message, number, {RejectReason::value_out_of_range, std::nullopt});
   expect(*next);
 }
 
@@ -282,6 +294,12 @@ void Session::expect(uint64_t number) {
   }
 }
 
+// The message of this number is dealt with, whatever lacks before it.
+void Session::settle(uint64_t number) {
+  if (number == next_inbound_) return expect(number + 1);
+  if (number > next_inbound_) on_high_number(number, {});
+}
+
 void Session::request_missing() {
   gap_since_ns_ = now_ns_;
   ++gap_requests_;
@@ -294,7 +312,7 @@ void Session::request_missing() {
 
 void Session::take_waiting() {
   taking_waiting_ = true;
-  while (!is_closed() && !waiting_.empty() && waiting_.begin()->first <= next_inbound_) {
+  while (!is_closed() && !given_up_ && !waiting_.empty() && waiting_.begin()->first <= next_inbound_) {
     auto node = waiting_.extract(waiting_.begin());
     waiting_bytes_ -= node.mapped().size();
     if (node.key() < next_inbound_) continue;
@@ -365,7 +383,7 @@ void Session::on_timer(int64_t now_ns) {
 // Nothing of what lacks has come for a while.
 void Session::on_gap_unfilled() {
   if (gap_requests_ >= kGapRequestsMax)
-    return log_out("the gap from " + std::to_string(next_inbound_) + " is not filled", now_ns_);
+    return give_up("the gap from " + std::to_string(next_inbound_) + " is not filled");
   request_missing();
 }
 
@@ -379,6 +397,12 @@ void Session::log_out(std::string_view text, int64_t now_ns) {
   send("5");
   state_ = State::logging_out;
   since_ns_ = now_ns;
+}
+
+// The peer is at fault: nothing more of it is done than its Logout and what it asks to be sent again.
+void Session::give_up(std::string_view text) {
+  log_out(text, now_ns_);
+  given_up_ = true;
 }
 
 void Session::on_disconnected() {

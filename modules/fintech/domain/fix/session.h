@@ -54,7 +54,7 @@ struct Admission {
 // What became of an application's message.
 enum class Handled : uint8_t {
   taken,
-  unsupported_type,  // answered by BusinessMessageReject(j), 380=3
+  unsupported_type,  // answered by BusinessMessageReject(j), 380=3, unless it is one itself
 };
 
 class SessionHost {
@@ -121,13 +121,16 @@ class Session {
   void on_logout(uint64_t number);
   void on_application(const Message& message, uint64_t number);
 
+  void refuse(const Message& message, uint64_t number, const Fault& fault);
   void reject(const Message& message, uint64_t number, const Fault& fault);
   void reject_type(const Message& message, uint64_t number);
+  void settle(uint64_t number);
   void request_missing();
   void expect(uint64_t number);
   void take_waiting();
   void reset_numbers();
   void send(std::string_view type);
+  void give_up(std::string_view text);
   void close(const char* why);
 
   int64_t seconds_after(int64_t from_ns, uint64_t tenths) const;
@@ -145,7 +148,8 @@ class Session {
   int64_t last_sent_ns_;
   uint64_t heart_bt_int_s_ = 0;
   bool test_pending_ = false;
-  uint32_t garbled_ = 0;  // in a row
+  uint32_t garbled_ = 0;   // in a row
+  bool given_up_ = false;  // logged out for a fault of the peer
 
   uint64_t next_inbound_ = 1;
   uint64_t missing_upto_ = 0;                // the peer was asked for what lacks up to here; 0: nothing is

@@ -305,10 +305,10 @@ bool has_form(FieldType type, std::string_view value) {
     case FieldType::data: return true;
     case FieldType::character: return value.size() == 1;
     case FieldType::boolean: return value.size() == 1 && (value[0] == 'Y' || value[0] == 'N');
-    case FieldType::integer: return all_digits(without_sign(value));
+    case FieldType::integer: return integer_of(value).has_value();
     case FieldType::length:
     case FieldType::number:
-    case FieldType::count: return all_digits(value);
+    case FieldType::count: return number_of(value).has_value();
     case FieldType::decimal: return is_decimal(value);
     case FieldType::timestamp: return is_timestamp(value);
     case FieldType::time_only: return is_clock(value);

@@ -13,7 +13,7 @@ namespace heptane::fix {
 
 constexpr char kSoh = '\x01';
 
-// Whether a value that is not empty has the type's form.
+// Whether a value that is not empty has the type's form. A whole number beyond 64 bits has none.
 bool has_form(FieldType type, std::string_view value);
 
 // With an optional minus. None: no whole number, or one beyond 64 bits.
