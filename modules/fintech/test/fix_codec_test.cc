@@ -37,7 +37,8 @@ TEST(FixValues, Decimals) {
   EXPECT_EQ(decimal_of("10", 18), std::nullopt);
   EXPECT_EQ(decimal_of("1.005", 2), std::nullopt);
   EXPECT_EQ(decimal_of("1.000000000000000000000000", 2), 100);
-  for (const char* wrong : {"", "+1", "1e3", "-", ".", "-.", "1.2.3", " 1", "1 ", "--1", "1,5", "--1234567.89", "--1234567890123456789", "1234-56789"})
+  for (const char* wrong : {"", "+1", "1e3", "-", ".", "-.", "1.2.3", " 1", "1 ", "--1", "1,5", "--1234567.89",
+                            "--1234567890123456789", "1234-56789"})
     EXPECT_EQ(decimal_of(wrong, 2), std::nullopt) << wrong;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernel/base/assert.h"
+#include "modules/fintech/domain/fix/tags.h"
 #include "modules/fintech/test/fix_echo.h"
 #include "modules/fintech/test/fix_text.h"
 
@@ -14,12 +15,22 @@ using namespace heptane::fix;
 
 constexpr int64_t kNow = 1'796'011'506'000'000'000;
 
-void check(std::string_view answers) {
+// `next`: the number that what is sent for the first time has.
+void check(std::string_view answers, uint64_t& next) {
   while (!answers.empty()) {
     const Frame frame = next_frame(answers);
     HEPTANE_ASSERT(frame.kind == Frame::Kind::whole && frame.begin == 0, "half an answer");
     Message message;
     HEPTANE_ASSERT(message.read(answers.substr(0, frame.size)) == nullptr, "a garbled answer");
+    HEPTANE_ASSERT(!validate(message, {}), "an answer that is not valid");
+    const auto number = message.number(kMsgSeqNum);
+    if (message.type() == "A" && message.flag(kResetSeqNumFlag)) next = 1;
+    if (message.flag(kPossDupFlag)) {
+      HEPTANE_ASSERT(number >= 1 && number < next, "what was not sent is sent again");
+    } else {
+      HEPTANE_ASSERT(number == next, "a number out of order");
+      ++next;
+    }
     answers.remove_prefix(frame.size);
   }
 }
@@ -50,9 +61,9 @@ void look_at(std::string_view bytes) {
   }
 }
 
-void feed(test::EchoConnection& connection, std::string_view bytes) {
+void feed(test::EchoConnection& connection, std::string_view bytes, uint64_t& next) {
   connection.on_bytes(bytes, kNow);
-  check(connection.out());
+  check(connection.out(), next);
   connection.out().clear();
 }
 
@@ -66,11 +77,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   test::EchoVenue venue;
   test::EchoConnection connection(venue, kNow);
   const std::string head = "49=TW44|52=20261130-04:05:06|56=ISLD|";
-  feed(connection, test::whole("35=A|34=1|" + head + "98=0|108=30|"));
+  uint64_t next = 1;
+  feed(connection, test::whole("35=A|34=1|" + head + "98=0|108=30|"), next);
   if (!as_lines) {
     look_at(input);
     for (; !input.empty(); input.remove_prefix(std::min<size_t>(input.size(), 777)))
-      feed(connection, input.substr(0, 777));
+      feed(connection, input.substr(0, 777), next);
     return 0;
   }
   while (!input.empty() && !connection.closed()) {
@@ -81,7 +93,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string message =
         test::whole("35=" + line.substr(0, type) + "|" + head + line.substr(std::min(type + 1, line.size())));
     look_at(message);
-    feed(connection, message);
+    feed(connection, message, next);
   }
   return 0;
 }

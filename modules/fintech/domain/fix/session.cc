@@ -229,7 +229,7 @@ void Session::reject(const Message& message, uint64_t number, const Fault& fault
   add_field(body_, kRefSeqNum, static_cast<int64_t>(number));
   add_field(body_, kText, reason_text(fault.reason));
   if (fault.tag) add_field(body_, kRefTagID, *fault.tag);
-  add_field(body_, kRefMsgType, message.type());
+  if (!message.type().empty()) add_field(body_, kRefMsgType, message.type());
   add_field(body_, kSessionRejectReason, static_cast<int64_t>(fault.reason));
   send("3");
 }
@@ -358,9 +358,9 @@ std::optional<int64_t> Session::next_timer() const {
   }
   const auto gap = gap_timer();
   if (!has_heartbeats()) return gap;
-  const int64_t heartbeat = test_pending_ ? seconds_after(last_received_ns_, kGoneAfter)
-                                          : std::min(seconds_after(last_received_ns_, kTestAfter),
-                                                     seconds_after(last_sent_ns_, 10));
+  const int64_t heartbeat =
+      test_pending_ ? seconds_after(last_received_ns_, kGoneAfter)
+                    : std::min(seconds_after(last_received_ns_, kTestAfter), seconds_after(last_sent_ns_, 10));
   return gap ? std::min(*gap, heartbeat) : heartbeat;
 }
 

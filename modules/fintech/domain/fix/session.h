@@ -25,7 +25,7 @@ namespace heptane::fix {
 
 constexpr size_t kWaitingMessagesMax = 1'000;
 constexpr size_t kWaitingBytesMax = 1024 * 1024;
-constexpr uint32_t kGarbledMax = 32;  // in a row; then the peer is logged out
+constexpr uint32_t kGarbledMax = 32;              // in a row; then the peer is logged out
 constexpr uint64_t kNumberMax = 999'999'999'999;  // where a SequenceReset may lead
 
 // Named as QuickFIX names them.
