@@ -110,6 +110,8 @@ class Trading(Market):
         paid = {"firm": "alpha", "account": "main", "asset": "USD", "amount": "5.00"}
         for _ in range(2):
             self.call("POST", "deposits", paid, key="one")
+        # The same bytes and key, another command: an error, not a withdrawal that only looks done.
+        self.call("POST", "withdrawals", paid, expect=400, key="one")
         self.assertEqual(self.balances("alpha")["USD"], ("9904.80", "100.20"))
 
     def test_replace_and_refusals_that_name_the_limit(self):

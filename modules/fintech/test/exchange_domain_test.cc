@@ -287,13 +287,25 @@ TEST(Holds, ABetterPriceIsReleased) {
   EXPECT_EQ(held(i, sell), 0u);
 }
 
+TEST(Holds, ARebateIsNeverAboveTheTakersRateOfTheFill) {
+  const Instrument i = bitcoin();
+  OrderFunds sell{book::Side::sell, 50'000, 3'000, {-500, 2'000, 0}, {}};
+  const auto rebate = [&](int32_t taker_ppm) {
+    OrderFunds buy{book::Side::buy, 50'000, 1'000, {0, taker_ppm, 0}, {}};
+    return settle(i, 50'000, 1'000, buy, Liquidity::taker, sell, Liquidity::maker).seller_rebate;
+  };
+  EXPECT_EQ(rebate(1'000), 25u);
+  EXPECT_EQ(rebate(100), 5u);
+  EXPECT_EQ(rebate(0), 0u);
+}
+
 // Whatever it fills at: what is held is that of what is left, nothing is lost, no fee is above what it is taken from, and the house
 // never pays more rebates than it took.
 TEST(Holds, CoverEveryFillThatCanCome) {
   const Instrument i = bitcoin();
   SeededRandom random(9);
   const auto rates = [&] {
-    return FeeRates{static_cast<int32_t>(random.below(2'000)) - 500, static_cast<int32_t>(500 + random.below(2'000)),
+    return FeeRates{static_cast<int32_t>(random.below(2'000)) - 500, static_cast<int32_t>(random.below(2'000)),
                     random.below(2) * random.below(5'000)};
   };
   for (int round = 0; round < 20'000; ++round) {
@@ -347,6 +359,14 @@ TEST(Limits, BuysAndSellsAreNotNettedAndLessIsAlwaysLetThrough) {
   EXPECT_EQ(over(limits, beyond, {book::Side::buy, 50'000, 900, 1'000}), "");
   EXPECT_EQ(over(limits, beyond, {book::Side::sell, 50'000, 6'000}), "");
   EXPECT_NE(over(limits, beyond, {book::Side::sell, 50'000, 6'100}), "");
+}
+
+TEST(Limits, AReplaceIsJudgedByItsNotionalWhenThatGrows) {
+  const Limits limits{0, 200'000, 0, 0};
+  EXPECT_NE(over(limits, {}, {book::Side::buy, 110'000, 2'000, 2'000, 50'000}), "");
+  EXPECT_NE(over(limits, {}, {book::Side::buy, 210'000, 1'000, 2'000, 50'000}), "") << "of less";
+  EXPECT_EQ(over(limits, {}, {book::Side::buy, 110'000, 2'000, 2'000, 120'000}), "") << "less than it was";
+  EXPECT_EQ(over(limits, {}, {book::Side::buy, 50'000, 2'000, 2'000, 120'000}), "");
 }
 
 TEST(Limits, NoTimeSeesMoreOrdersThanItsShare) {

@@ -13,19 +13,12 @@ using book::Side;
 using book::TimeInForce;
 using test::bitcoin;
 using test::ExchangeRig;
+using test::fix;
 using test::kBtc;
 using test::kSecond;
 using test::kUsd;
+using test::mentions;
 using test::said;
-
-uint32_t fix(Rejected why) { return kFixReason + static_cast<uint32_t>(why); }
-uint32_t fix(CancelRejected why) { return kFixReason + static_cast<uint32_t>(why); }
-
-bool mentions(const std::vector<std::string>& records, std::string_view text) {
-  for (const std::string& record : records)
-    if (record.find(text) != std::string::npos) return true;
-  return false;
-}
 
 TEST(Exchange, ReferenceDataIsMadeOnceAndRefusedWithTheReason) {
   ExchangeRig rig;
@@ -433,7 +426,9 @@ TEST(Exchange, AKillSwitchBlocksAndCancelsUntilItIsLifted) {
   rig.fund("alpha", "0", "1000");
   rig.fund("beta", "10", "0");
   const auto change = [&](Whose whose, bool lift, const std::string& reason = "runaway") {
-    return rig.ask(kSwitch, SwitchChange{whose, "alpha", "main", "BTC/USD", lift, reason});
+    const bool of_firm = whose == Whose::firm || whose == Whose::account;
+    return rig.ask(kSwitch, SwitchChange{whose, of_firm ? "alpha" : "", whose == Whose::account ? "main" : "",
+                                         whose == Whose::instrument ? "BTC/USD" : "", lift, reason});
   };
   for (const Whose whose : {Whose::everybody, Whose::firm, Whose::account, Whose::instrument}) {
     const uint64_t id = rig.enter(rig.buy("1", "100"));
@@ -478,6 +473,7 @@ TEST(Exchange, LimitsAreJudgedBeforeTheMatch) {
   ASSERT_NE(rig.enter(rig.sell("1.5", "100")), 0U);
   EXPECT_EQ(rig.enter(rig.buy("1", "100")), 0U) << "what was bought counts";
   spec.whose = Whose::firm;
+  spec.account.clear();
   spec.limits = {};
   spec.limits.order_quantity_max = 100;
   ASSERT_TRUE(rig.ask(kPutLimits, spec).ok());

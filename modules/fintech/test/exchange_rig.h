@@ -49,6 +49,15 @@ inline Said said(std::string_view text) {
   return {negative ? -digits : digits, decimal->decimals};
 }
 
+inline uint32_t fix(Rejected why) { return kFixReason + static_cast<uint32_t>(why); }
+inline uint32_t fix(CancelRejected why) { return kFixReason + static_cast<uint32_t>(why); }
+
+inline bool mentions(const std::vector<std::string>& records, std::string_view text) {
+  for (const std::string& record : records)
+    if (record.find(text) != std::string::npos) return true;
+  return false;
+}
+
 // Bitcoin against dollars: prices in cents, quantities in thousandths, in lots of a tenth.
 inline InstrumentSpec bitcoin() {
   InstrumentSpec spec;
@@ -68,7 +77,7 @@ inline InstrumentSpec bitcoin() {
 
 class ExchangeRig {
  public:
-  ExchangeRig() {
+  explicit ExchangeRig(uint32_t client_ids_max = kClientIdsMax) : exchange(client_ids_max) {
     kernel.versions[kLedgerMachineId] = ledger.newest_version();
     exchange.set_ledger(ledger);
     for (StateMachine* machine : std::initializer_list<StateMachine*>{&streams, &ledger, &exchange, &trail})

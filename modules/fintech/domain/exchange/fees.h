@@ -3,7 +3,8 @@
 // The fee follows the order as a whole: after every fill what has been charged is the sum of its parts rounded up once, and at
 // least the minimum. So an order pays the same however many fills it takes, and its worst case is known before the first one. A
 // rebate is a negative maker rate: paid for each fill, rounded down, beside the minimum. Rates are those that held when the order
-// was accepted, to its end. Exact integers; pure; any thread.
+// was accepted, to its end; a rebate is at most what the other order pays for the same fill (holds.h), which was perhaps accepted
+// under other rates. Exact integers; pure; any thread.
 #pragma once
 
 #include <cstdint>

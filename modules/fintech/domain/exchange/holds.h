@@ -34,7 +34,8 @@ struct FillLegs {
   Uint128 released = 0;  // quote: held of the buyer -> available of the buyer: a better price, fees that will not come
 };
 
-// Of `quantity` at `price`, which is no worse for the buyer than its own; both orders become what is left of them.
+// Of `quantity` at `price`, which is no worse for the buyer than its own; both orders become what is left of them. A rebate's rate is
+// at most the taker's of this fill, so that all rebates together are never above all fees.
 FillLegs settle(const Instrument& instrument, int64_t price, uint64_t quantity, OrderFunds& buyer, Liquidity buyers,
                 OrderFunds& seller, Liquidity sellers);
 

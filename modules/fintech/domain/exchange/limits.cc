@@ -16,6 +16,8 @@ std::string signed_text(Int128 number, uint8_t scale) {
   return "-" + amount_text(-static_cast<Uint128>(number), scale);
 }
 
+Uint128 magnitude(Int128 number) { return number < 0 ? -static_cast<Uint128>(number) : static_cast<Uint128>(number); }
+
 Error above(const std::string& what, std::string_view whose, const std::string& value, const std::string& limit) {
   return {Errc::refused, what + " of " + std::string(whose) + " would be " + value + ", its limit is " + limit};
 }
@@ -24,16 +26,17 @@ Error above(const std::string& what, std::string_view whose, const std::string& 
 
 std::optional<Error> check_limits(std::string_view whose, const Instrument& instrument, const Limits& limits,
                                   const Exposure& before, const OrderSize& order) {
-  if (order.leaves <= order.replaced) return std::nullopt;
+  const bool more = order.leaves > order.replaced;
   const uint8_t scale = instrument.quantity_scale;
-  if (limits.order_quantity_max != 0 && order.leaves > limits.order_quantity_max)
+  if (more && limits.order_quantity_max != 0 && order.leaves > limits.order_quantity_max)
     return above("an order's quantity", whose, amount_text(order.leaves, scale),
                  amount_text(limits.order_quantity_max, scale));
-  const Int128 notional_now = notional(instrument, order.price, order.leaves);
-  const Uint128 size = notional_now < 0 ? -static_cast<Uint128>(notional_now) : static_cast<Uint128>(notional_now);
-  if (limits.order_notional_max != 0 && size > limits.order_notional_max)
+  const Uint128 size = magnitude(notional(instrument, order.price, order.leaves));
+  const Uint128 had = magnitude(notional(instrument, order.replaced_price, order.replaced));
+  if (size > had && limits.order_notional_max != 0 && size > limits.order_notional_max)
     return above("an order's notional", whose, amount_text(size, instrument.quote_scale),
                  amount_text(limits.order_notional_max, instrument.quote_scale));
+  if (!more) return std::nullopt;
   const bool buy = order.side == book::Side::buy;
   const Uint128 limit = buy ? limits.long_max : limits.short_max;
   const Int128 after = (buy ? worst_long(before) : worst_short(before)) + Int128{order.leaves} - Int128{order.replaced};

@@ -2,7 +2,7 @@
 // and worst-case short, orders a second.
 //
 // Worst-case long is the position if all open buys filled and no sell; worst-case short the same of sells. They are judged apart, never
-// netted: both sides may fill. What makes an exposure smaller is let through, also above the limit. Integers on log time; pure.
+// netted: both sides may fill. What makes an exposure, a quantity or a notional smaller is let through, also above its limit. Integers on log time; pure.
 #pragma once
 
 #include <cstdint>
@@ -34,12 +34,14 @@ struct Exposure {
 constexpr Int128 worst_long(const Exposure& e) { return e.position + static_cast<Int128>(e.open_buys); }
 constexpr Int128 worst_short(const Exposure& e) { return static_cast<Int128>(e.open_sells) - e.position; }
 
-// An order, or what a replace would make of one: `leaves` of it, in place of `replaced` that are in `before` already.
+// An order, or what a replace would make of one: `leaves` of it at `price`, in place of `replaced` at
+// `replaced_price` that are in `before` already.
 struct OrderSize {
   book::Side side = book::Side::buy;
   int64_t price = 0;
   uint64_t leaves = 0;
   uint64_t replaced = 0;
+  int64_t replaced_price = 0;
 };
 
 // Why it goes beyond the limits, with the limit, its value and the order's; none: it does not. `whose`: "account A1", for the text.

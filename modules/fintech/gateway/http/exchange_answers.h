@@ -27,13 +27,14 @@ inline http::Needs of_operators(auth::Verb verb) { return {"admin", "exchange", 
 inline http::Needs of_firm(auth::Verb verb) { return {"exchange", "{firm}", verb, false, false}; }
 inline http::Needs of_market() { return {"exchange", "market", auth::Verb::read, false, false}; }
 
-// A repeat with the same key is the first request's answer, within 24 hours.
-inline IdempotencyKey key_of(std::string_view scope, std::string_view key, Bytes sent) {
+// A repeat with the same key is the first request's answer, within 24 hours. The key belongs to one command: another one of the
+// same bytes is another request.
+inline IdempotencyKey key_of(std::string_view scope, std::string_view key, CommandType type, Bytes sent) {
   const Hash128 id = hash128(as_bytes(std::string(scope) + '\n' + std::string(key)));
   IdempotencyKey found;
   store_le(found.id.data(), id.low);
   store_le(found.id.data() + 8, id.high);
-  found.request_hash = hash128(sent).low;
+  found.request_hash = hash128(as_bytes(std::to_string(type) + '\n' + std::string(as_text(sent)))).low;
   return found;
 }
 

@@ -90,7 +90,7 @@ void move_cash(HttpExchange& exchange, CommandType type) {
     const auto move = cash_of_json(std::move(ready.request().body), *assets);
     if (!move) return ready.respond(admin::error_response(move.error()));
     Submission submission = command(type, *move);
-    if (!key.empty()) submission.idempotency = key_of("cash", key, submission.payload.view());
+    if (!key.empty()) submission.idempotency = key_of("cash", key, type, submission.payload.view());
     change(ready, std::move(submission), 200,
            [](JsonWriter& out, const Reply& reply) { out.key("number").text(std::to_string(reply.numbers[0])); });
   });

@@ -274,7 +274,7 @@ Result<exchange::ReplaceOrder> replace_of_json(std::string body, std::string fir
     change.client_id = fields.text("cl_ord_id");
     change.original_id = fields.text_or("orig_cl_ord_id", "");
     change.quantity = said(fields, "quantity");
-    change.display = said_or_none(fields, "display").value_or(Said());
+    change.display = said_or_none(fields, "display");
     change.price = said_or_none(fields, "price");
     change.stop_price = said_or_none(fields, "stop_price");
   });

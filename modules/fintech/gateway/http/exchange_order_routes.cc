@@ -56,12 +56,21 @@ void order_command(HttpExchange& exchange, Submission submission, const std::str
   });
 }
 
+// A ClOrdID is its firm's once a trade date: the next day's is another order. The date is this server's; when the log's is another
+// one by then, the machine refuses a ClOrdID that was used, and enters nothing twice on one trade date.
+IdempotencyKey order_key(HttpExchange& exchange, const std::string& firm, const std::string& client_id,
+                         const Submission& submission) {
+  const int64_t date = exchange::trade_date(exchange.context().utc_ns());
+  return key_of("order", std::to_string(date) + '\n' + firm + '\n' + client_id, submission.type,
+                submission.payload.view());
+}
+
 void new_order(HttpExchange& exchange) {
   const std::string firm = firm_of(exchange);
   const auto order = order_of_json(std::move(exchange.request().body), firm);
   if (!order) return exchange.respond(admin::error_response(order.error()));
   Submission submission = command(exchange::kNewOrder, *order);
-  submission.idempotency = key_of("order", firm + '\n' + order->client_id, submission.payload.view());
+  submission.idempotency = order_key(exchange, firm, order->client_id, submission);
   order_command(exchange, std::move(submission), firm, 201);
 }
 
@@ -72,7 +81,7 @@ void replace_order(HttpExchange& exchange) {
   const auto asked = replace_of_json(std::move(exchange.request().body), firm, *number);
   if (!asked) return exchange.respond(admin::error_response(asked.error()));
   Submission submission = command(exchange::kReplaceOrder, *asked);
-  submission.idempotency = key_of("order", firm + '\n' + asked->client_id, submission.payload.view());
+  submission.idempotency = order_key(exchange, firm, asked->client_id, submission);
   order_command(exchange, std::move(submission), firm, 200);
 }
 
@@ -165,18 +174,20 @@ void add_order_routes(http::HttpRouter& router) {
   using http::Method;
   constexpr std::string_view kMany = "/api/v1/exchange/firms/{firm}/orders";
   constexpr std::string_view kOne = "/api/v1/exchange/firms/{firm}/orders/{order}";
-  router.add(Method::post, kMany, new_order,
-             {.needs = of_firm(Verb::create),
-              .doc = {"Enter an order",
-                      "Judged, held for, matched and settled in one entry: the answer says how it stands after that. "
-                      "`cl_ord_id` is the idempotency key: the same request again within 24 hours enters nothing and "
-                      "says how the order stands. `error.detail` - 1000 is FIX's OrdRejReason(103).",
-                      {},
-                      {{kNewOrder}},
-                      {{201, "accepted, synced", {{kOrder}}},
-                       {200, "a repeat: as it stands now", {{kOrder}}},
-                       {404, "no such account or instrument", {{kErrorSchema}}},
-                       {409, "refused: the limit, its value and the order's", {{kErrorSchema}}}}}});
+  router.add(
+      Method::post, kMany, new_order,
+      {.needs = of_firm(Verb::create),
+       .doc = {"Enter an order",
+               "Judged, held for, matched and settled in one entry: the answer says how it stands after that. "
+               "`cl_ord_id` is the idempotency key of the UTC day: the same request again on that day enters nothing "
+               "and says how the order stands; on the next day it is a new order. `error.detail` - 1000 is FIX's "
+               "OrdRejReason(103).",
+               {},
+               {{kNewOrder}},
+               {{201, "accepted, synced", {{kOrder}}},
+                {200, "a repeat: as it stands now", {{kOrder}}},
+                {404, "no such account or instrument", {{kErrorSchema}}},
+                {409, "refused: the limit, its value and the order's", {{kErrorSchema}}}}}});
   router.add(
       Method::get, kMany, list_orders,
       {.needs = of_firm(Verb::read),
@@ -198,7 +209,8 @@ void add_order_routes(http::HttpRouter& router) {
       {.needs = of_firm(Verb::alter),
        .doc = {"Replace an order",
                "`quantity` is the total with what is filled; not more than that ends it. A smaller quantity alone "
-               "keeps the place in the queue. What it holds is adjusted in the same entry, or it is refused "
+               "keeps the place in the queue. Without `display` what is shown stays. What it holds is adjusted in the "
+               "same entry, or it is refused "
                "whole. `cl_ord_id` is the new one and the idempotency key.",
                {},
                {{kReplace}},

@@ -10,6 +10,7 @@ constexpr size_t kListingBytesMax = size_t{64} << 10;
 constexpr uint64_t kListingBytes = 2'048;
 constexpr uint64_t kNameBytes = 256;  // of a firm or an account, with its place in the maps
 constexpr uint64_t kUsageBytes = 256;
+constexpr uint64_t kIndexBytes = 24;  // of a book for each order that there may be: what it touches before there is one
 
 template <class Map, class Key>
 uint32_t number_of(const Map& names, const Key& name) {
@@ -40,10 +41,11 @@ struct ListingRow {
   bool extended = false;
   bool proceeding = false;
   bool used = false;
+  bool needs_call = false;
 };
 template <class A, Same<ListingRow> S>
 void fields(A& a, S& t) {
-  a(t.spec, t.block, t.next_phase, t.extended, t.proceeding, t.used);
+  a(t.spec, t.block, t.next_phase, t.extended, t.proceeding, t.used, t.needs_call);
 }
 struct AccountState {
   uint32_t firm = 0;
@@ -100,7 +102,7 @@ std::optional<int64_t> Listing::last_price() const {
 
 std::optional<int64_t> Listing::reference() const {
   const std::optional<int64_t> last = last_price();
-  return last ? last : spec.reference;
+  return last ? tick_at_most(spec.instrument, *last) : spec.reference;
 }
 
 bool Listing::make_book() {
@@ -159,15 +161,21 @@ Usage Directory::peek(Whose whose, uint32_t number, uint32_t instrument) const {
   return found == usages_.end() ? Usage() : found->second;
 }
 
+void Directory::count_books() {
+  book_orders_ = 0;
+  for (const Listing& listing : listings_) book_orders_ += listing.spec.orders_max;
+}
+
 uint64_t Directory::memory_bytes() const {
-  return listings_.size() * kListingBytes + (firms_.size() + accounts_.size()) * kNameBytes +
-         usages_.size() * kUsageBytes;
+  return book_orders_ * kIndexBytes + listings_.size() * kListingBytes +
+         (firms_.size() + accounts_.size()) * kNameBytes + usages_.size() * kUsageBytes;
 }
 
 void Directory::save(SnapshotWriter& writer) const {
   writer.le(static_cast<uint32_t>(listings_.size()));
   for (const Listing& l : listings_) {
-    writer.blob(packed(ListingRow{l.spec, l.block, l.next_phase, l.extended, l.proceeding, l.used}).view());
+    writer.blob(
+        packed(ListingRow{l.spec, l.block, l.next_phase, l.extended, l.proceeding, l.used, l.needs_call}).view());
     save_book(l.book, writer);
   }
   writer.le(static_cast<uint32_t>(firms_.size()));
@@ -191,6 +199,7 @@ Result<void> Directory::restore(SnapshotReader& reader) {
     added.extended = row.extended;
     added.proceeding = row.proceeding;
     added.used = row.used;
+    added.needs_call = row.needs_call;
     return added.make_book() && restore_book(added.book, reader);
   });
   read_rows<FirmRow>(reader, kFirmsMax, [&](const FirmRow& row) {
@@ -207,6 +216,7 @@ Result<void> Directory::restore(SnapshotReader& reader) {
     return usages_.emplace(std::tuple(row.whose, row.number, row.instrument), Usage{row.limits, row.exposure, row.rate})
         .second;
   });
+  count_books();
   if (reader.failed()) return Error{Errc::corrupt, "the exchange's instruments and firms do not read back"};
   return {};
 }

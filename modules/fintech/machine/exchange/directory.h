@@ -26,6 +26,7 @@ struct Listing {
   std::optional<book::Phase> next_phase;  // once the book's work is done
   bool extended = false;                  // the call that goes on, by a price outside the band
   bool proceeding = false;                // a kProceed is armed
+  bool needs_call = false;                // it was halted: continuous trading begins with a call
   bool used = false;                      // there were orders or limits: scales and assets stay what they are
   std::unique_ptr<std::byte[]> memory;    // the book's
   book::Book book{nullptr};
@@ -34,7 +35,7 @@ struct Listing {
   // Orders are refused while earlier work goes on.
   bool working() const { return book.frozen() || next_phase.has_value(); }
   std::optional<int64_t> last_price() const;
-  // The last trade, else the configured price.
+  // The last trade, on a tick and within the bounds of now; else the configured price.
   std::optional<int64_t> reference() const;
   uint64_t lots(uint64_t quantity) const { return quantity / spec.instrument.lot; }
   uint64_t units(uint64_t lots) const { return lots * spec.instrument.lot; }
@@ -99,12 +100,17 @@ class Directory {
   const std::map<std::string, uint32_t>& firm_names() const { return firm_names_; }
   const std::map<std::pair<uint32_t, std::string>, uint32_t>& account_names() const { return account_names_; }
 
+  // orders_max of all instruments together, as count_books() found it: after each change of one.
+  uint64_t book_orders() const { return book_orders_; }
+  void count_books();
+
   bool empty() const { return listings_.empty() && firms_.empty(); }
   uint64_t memory_bytes() const;  // without the books' orders
   void save(SnapshotWriter& writer) const;
   Result<void> restore(SnapshotReader& reader);
 
  private:
+  uint64_t book_orders_ = 0;
   std::deque<Listing> listings_;
   std::deque<Firm> firms_;
   std::deque<TradingAccount> accounts_;

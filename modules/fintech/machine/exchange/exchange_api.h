@@ -41,7 +41,7 @@ enum ExchangeCommand : CommandType {
   // The machine's own timers.
   kProceed = 20,  // u32: the instrument whose book has work left
   kSweep = 21,    // u64: the mass cancel that goes on
-  kExpire = 22,   // orders whose time is over
+  kExpire = 22,   // orders whose time is over; ClOrdIDs of earlier trade dates
 };
 
 enum ExchangeQuery : uint16_t {
@@ -57,11 +57,13 @@ enum ExchangeQuery : uint16_t {
 constexpr size_t kInstrumentsMax = 1'024;
 constexpr size_t kFirmsMax = 4'096;
 constexpr size_t kAccountsMax = 65'536;
-constexpr size_t kNameMax = 32;      // of firms and accounts: A-Z a-z 0-9 . _ -
-constexpr size_t kClientIdMax = 64;  // ClOrdID: printable ASCII without blanks, " and backslash
+constexpr size_t kNameMax = 32;               // of firms and accounts: A-Z a-z 0-9 . _ -
+constexpr size_t kClientIdMax = 64;           // ClOrdID: printable ASCII without blanks, " and backslash
+constexpr uint32_t kClientIdsMax = 1u << 22;  // of a firm on a trade date, those of replaces too
 constexpr size_t kReasonMax = 256;
 constexpr size_t kFeeClassesMax = 16;
-constexpr uint32_t kBookOrdersMax = 1u << 22;  // of one instrument
+constexpr uint32_t kBookOrdersMax = 1u << 22;     // of one instrument
+constexpr uint32_t kAllBookOrdersMax = 1u << 24;  // orders_max of all instruments together: their books are 3.9 GB
 constexpr size_t kPageRows = 200;
 constexpr uint32_t kDepthLevelsMax = 1'000;
 constexpr size_t kEndedKept = 65'536;  // ended orders that can be asked for; the stream has all
@@ -69,7 +71,13 @@ constexpr size_t kEndedKept = 65'536;  // ended orders that can be asked for; th
 constexpr size_t kEventsPerEntry = 256;
 constexpr size_t kSweepVisits = 1'000;
 constexpr size_t kSweepEnds = 500;
+constexpr size_t kForgets = 1'000;    // ClOrdIDs of earlier trade dates
 constexpr size_t kSweepsMax = 1'000;  // at a time
+
+// The trade date is the UTC day.
+constexpr LogTime kDayNs = LogTime{86'400} * 1'000'000'000;
+constexpr int64_t trade_date(LogTime time) { return time / kDayNs; }
+constexpr LogTime end_of_day(LogTime time) { return (trade_date(time) + 1) * kDayNs; }
 
 bool valid_name(std::string_view name);
 bool valid_client_id(std::string_view id);
@@ -138,11 +146,11 @@ struct CancelOrder {
 struct ReplaceOrder {
   std::string firm;
   uint64_t order_id = 0;
-  std::string original_id;  // the last accepted ClOrdID; empty: whichever it is
-  std::string client_id;    // the new one
-  Said quantity;            // the total with what is filled
-  Said display;
-  std::optional<Said> price;  // none: as it was
+  std::string original_id;      // the last accepted ClOrdID; empty: whichever it is
+  std::string client_id;        // the new one
+  Said quantity;                // the total with what is filled
+  std::optional<Said> display;  // none: as it was, as long as that is below the quantity
+  std::optional<Said> price;    // none: as it was
   std::optional<Said> stop_price;
 };
 struct MassCancelOrders {

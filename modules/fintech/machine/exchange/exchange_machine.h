@@ -13,8 +13,8 @@
 //   a chain that fails all the same is an assertion.
 // Bounds: an entry looks at no more than 1,000 orders, takes no more than kEventsPerEntry events of a book or kSweepEnds ends of
 // orders, and makes less than 1 MiB. The rest is done by commands that the machine schedules: kProceed for a book with work left
-// (its instrument takes no orders meanwhile), kSweep for a mass cancel, kExpire for orders whose time is over. Other instruments'
-// commands come in between. Its commands are in no transaction. The shard thread's.
+// (its instrument takes no orders meanwhile), kSweep for a mass cancel, kExpire for orders whose time is over (their instrument takes
+// no orders meanwhile) and ClOrdIDs of earlier trade dates. Other instruments' commands come in between. Its commands are in no transaction. The shard thread's.
 #pragma once
 
 #include <array>
@@ -35,6 +35,9 @@ namespace heptane::fintech::exchange {
 
 class ExchangeMachine final : public StateMachine {
  public:
+  // How many ClOrdIDs a firm may use on a trade date: the same wherever the log is replayed.
+  explicit ExchangeMachine(uint32_t client_ids_max = kClientIdsMax) : client_ids_max_(client_ids_max) {}
+
   MachineId id() const override { return kExchangeMachineId; }
   std::string_view name() const override { return "exchange"; }
   void apply(const Command& command, Effects& effects) override;
@@ -88,10 +91,13 @@ class ExchangeMachine final : public StateMachine {
     uint64_t cursor_order = 0;
     uint64_t ended = 0;
     uint32_t by = 0;
+    bool kill = false;       // a kill switch's: instruments that it is of take no orders before its end
+    bool passed_by = false;  // orders of books whose work goes on: once more when the rest is done
   };
   template <class A, Same<Sweep> S>
   friend void fields(A& a, S& t) {
-    a(t.number, t.whose, t.who, t.instrument, t.side, t.last_order, t.cursor_account, t.cursor_order, t.ended, t.by);
+    a(t.number, t.whose, t.who, t.instrument, t.side, t.last_order, t.cursor_account, t.cursor_order, t.ended, t.by,
+      t.kill, t.passed_by);
   }
   struct Now {
     const Command& command;
@@ -108,6 +114,7 @@ class ExchangeMachine final : public StateMachine {
     OrderRate account_rate;  // as it is once it counts
     OrderRate firm_rate;
     uint64_t replaced = 0;  // leaves that it had
+    int64_t replaced_price = 0;
   };
 
   void apply_one(Now& now);
@@ -130,7 +137,10 @@ class ExchangeMachine final : public StateMachine {
   Result<void> judge_place(const ReplaceOrder& asked, Admitted& admitted, const Now& now);
   Result<Admitted> admit(const NewOrder& asked, const Now& now);
   Result<Admitted> admit(const ReplaceOrder& asked, const Now& now);
+  // What was to be gone before the next order comes is gone: the book's work is done, nothing is overdue or about to be killed.
+  bool at_rest(const Listing& listing, const Now& now) const;
   Result<void> judge_blocks(const Firm& firm, const TradingAccount& account, const Listing& listing) const;
+  Result<void> judge_client_ids(const Firm& firm, const Now& now) const;
   Result<void> judge_limits(Admitted& admitted, const Now& now) const;
   Result<void> hold(Admitted& admitted, Now& now);
   Result<const Order*> open_order(const std::string& firm, uint64_t order_id) const;
@@ -141,6 +151,7 @@ class ExchangeMachine final : public StateMachine {
   void schedule(Listing& listing, Now& now);
   void apply_proceed(Now& now);
   void on_event(Listing& listing, const book::Event& event, Now& now);
+  void on_outside_band(Listing& listing, const book::Event& event);
   void on_trade(Listing& listing, const book::Event& event, Now& now);
   void settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
                    const FillLegs& legs, Now& now);
@@ -166,6 +177,7 @@ class ExchangeMachine final : public StateMachine {
   bool wanted(const Sweep& sweep, const Order& order) const;
   void go_on(Sweep sweep, Now& now);
   void apply_expire(Now& now);
+  int64_t expire_some(Now& now);
   void rearm(Now& now);
 
   // exchange_queries.cc
@@ -182,6 +194,7 @@ class ExchangeMachine final : public StateMachine {
 
   void count();
 
+  const uint32_t client_ids_max_;
   Directory directory_;
   Orders orders_;
   Own own_;

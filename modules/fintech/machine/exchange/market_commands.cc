@@ -18,11 +18,20 @@ book::Uncross uncross_of(const Listing& listing) {
   return command;
 }
 
+// No more than `whose` asks for: what is not looked up would be told as it was said.
+bool names_its_own(const SwitchChange& change) {
+  const bool of_firm = change.whose == Whose::firm || change.whose == Whose::account;
+  return (of_firm || change.firm.empty()) && (change.whose == Whose::account || change.account.empty()) &&
+         (change.whose == Whose::instrument || change.symbol.empty());
+}
+
 }  // namespace
 
 book::Reject ExchangeMachine::enter_phase(Listing& listing, book::Phase phase, Now& now) {
+  if (phase == book::Phase::continuous && listing.needs_call) return book::Reject::bad_phase;
   const book::Outcome outcome = listing.book.set_phase(phase, room());
   if (outcome.reject != book::Reject::none) return outcome.reject;
+  listing.needs_call = phase == book::Phase::halted || (listing.needs_call && !book::is_call(phase));
   listing.extended = false;
   JsonRecord record("phase");
   record.text("symbol", listing.instrument().symbol).text("phase", phase_name(phase));
@@ -38,7 +47,8 @@ void ExchangeMachine::apply_phase(Now& now) {
   if (listing == nullptr)
     return refuse_market(now.effects, {Errc::not_found, "there is no instrument " + change->symbol});
   const bool working = listing->working();
-  if (working && change->phase != book::Phase::halted)
+  const bool uncrosses = change->uncross && !working;
+  if (!at_rest(*listing, now) && (change->phase != book::Phase::halted || uncrosses))
     return refuse_market(now.effects, {Errc::overloaded, "earlier work of the instrument goes on: try again"});
   if (working) {
     listing->next_phase = change->phase;
@@ -89,13 +99,19 @@ bool ExchangeMachine::wanted(const Sweep& sweep, const Order& order) const {
          (!sweep.side || *sweep.side == order.funds.side);
 }
 
-// True: it is at its end. An order of an instrument whose work goes on is waited for.
+// True: it is at its end. Orders of an instrument whose work goes on are passed by and come last.
 bool ExchangeMachine::step(Sweep& sweep, Now& now) {
   size_t ends = 0;
   if (sweep.whose == Whose::account && sweep.cursor_account == 0) sweep.cursor_account = sweep.who;
   for (size_t visits = 0; visits < kSweepVisits && ends < kSweepEnds; ++visits) {
     const auto at = orders_.open().upper_bound({sweep.cursor_account, sweep.cursor_order});
-    if (at == orders_.open().end() || (sweep.whose == Whose::account && at->first != sweep.who)) return true;
+    if (at == orders_.open().end() || (sweep.whose == Whose::account && at->first != sweep.who)) {
+      if (!sweep.passed_by) return true;
+      sweep.passed_by = false;
+      sweep.cursor_account = 0;
+      sweep.cursor_order = 0;
+      return false;
+    }
     const auto [account, id] = *at;
     if (sweep.whose == Whose::firm && directory_.account(account).firm != sweep.who) {
       sweep.cursor_account = account + 1;
@@ -103,9 +119,10 @@ bool ExchangeMachine::step(Sweep& sweep, Now& now) {
       continue;
     }
     const Order& order = *orders_.find(id);
-    if (wanted(sweep, order)) {
-      Listing& listing = directory_.listing(order.instrument);
-      if (listing.book.frozen()) return false;
+    Listing& listing = directory_.listing(order.instrument);
+    const bool frozen = listing.book.frozen();
+    sweep.passed_by = sweep.passed_by || (frozen && wanted(sweep, order));
+    if (!frozen && wanted(sweep, order)) {
       follow(listing, listing.book.cancel(id, room()), now);
       ++sweep.ended;
       ++ends;
@@ -171,6 +188,10 @@ Block* ExchangeMachine::block_of(const SwitchChange& change) {
 void ExchangeMachine::apply_switch(Now& now) {
   const auto change = unpacked<SwitchChange>(now.command.payload);
   if (!change) return now.effects.refuse(Errc::invalid_argument, 0, "the command switches nothing");
+  if (!names_its_own(*change))
+    return refuse_market(now.effects, {Errc::invalid_argument,
+                                       "a switch names what it is of and nothing else: firm, firm and "
+                                       "account, or symbol"});
   if (change->reason.empty() || change->reason.size() > kReasonMax)
     return refuse_market(now.effects, {Errc::invalid_argument, "a reason of 1 to 256 bytes is needed"});
   Block* block = block_of(*change);
@@ -191,6 +212,7 @@ void ExchangeMachine::apply_switch(Now& now) {
         std::string(whose_name(change->whose)) + " " + change->firm + "/" + change->account + change->symbol,
         change->reason, now.effects);
   if (change->lift) return now.effects.reply(0);
+  sweep->kill = true;
   begin(*sweep, now);
 }
 
@@ -200,20 +222,29 @@ void ExchangeMachine::apply_expire(Now& now) {
   if (own_.timer != 0) now.effects.cancel(own_.timer);  // it has fired, unless somebody else sent the command
   own_.timer = 0;
   own_.due = 0;
+  now.effects.reply(expire_some(now));
+  orders_.forget(now.time, kForgets);
+}
+
+// Orders of a book whose work goes on are passed by: it takes no others before they are gone.
+int64_t ExchangeMachine::expire_some(Now& now) {
   int64_t ended = 0;
-  while (!orders_.due().empty() && static_cast<size_t>(ended) < kSweepEnds) {
-    const auto [due, id] = *orders_.due().begin();
+  auto at = orders_.due().begin();
+  for (size_t visits = 0; visits < kSweepVisits && static_cast<size_t>(ended) < kSweepEnds; ++visits) {
+    if (at == orders_.due().end() || at->first > now.time) break;
+    const uint64_t id = (at++)->second;
     Listing& listing = directory_.listing(orders_.find(id)->instrument);
-    if (due > now.time || listing.book.frozen()) break;
+    if (listing.book.frozen()) continue;
     follow(listing, listing.book.cancel(id, room(), book::Reason::expired), now);
     ++ended;
   }
-  now.effects.reply(ended);
+  return ended;
 }
 
-// One timer, for the order whose time is over first.
+// One timer, for the order whose time is over first, and the end of the trade date.
 void ExchangeMachine::rearm(Now& now) {
-  const LogTime due = orders_.due().empty() ? 0 : orders_.due().begin()->first;
+  LogTime due = orders_.forgets_at();  // 0: none
+  if (!orders_.due().empty() && (due == 0 || orders_.due().begin()->first < due)) due = orders_.due().begin()->first;
   if (due == own_.due) return;
   if (own_.timer != 0) now.effects.cancel(own_.timer);
   own_.timer = due == 0 ? 0 : now.effects.arm(std::max(now.time, due), kExpire, {});

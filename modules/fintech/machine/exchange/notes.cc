@@ -1,5 +1,6 @@
 #include "modules/fintech/machine/exchange/notes.h"
 
+#include "kernel/base/assert.h"
 #include "modules/fintech/domain/ledger/amount.h"
 
 namespace heptane::fintech::exchange {
@@ -36,6 +37,7 @@ void Notes::clear() {
 }
 
 void Notes::add(ViewId view, std::string_view key, std::string_view value) {
+  HEPTANE_ASSERT(key.size() <= UINT8_MAX && value.size() <= UINT16_MAX, "a record of what was not judged");
   ++counts_[view.number - 1U];
   out_.u8(static_cast<uint8_t>(view.number));
   out_.u8(static_cast<uint8_t>(key.size()));

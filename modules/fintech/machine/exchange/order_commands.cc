@@ -123,6 +123,14 @@ book::NewOrder for_book(const NewOrder& asked, const Order& order, const Listing
 
 }  // namespace
 
+bool ExchangeMachine::at_rest(const Listing& listing, const Now& now) const {
+  if (listing.working() || orders_.overdue(listing.number, now.time)) return false;
+  return std::none_of(sweeps_.begin(), sweeps_.end(), [&](const auto& entry) {
+    const Sweep& sweep = entry.second;
+    return sweep.kill && (sweep.instrument == 0 || sweep.instrument == listing.number);
+  });
+}
+
 Result<void> ExchangeMachine::judge_blocks(const Firm& firm, const TradingAccount& account,
                                            const Listing& listing) const {
   for (const auto& [block, whose] :
@@ -133,9 +141,17 @@ Result<void> ExchangeMachine::judge_blocks(const Firm& firm, const TradingAccoun
   return {};
 }
 
+Result<void> ExchangeMachine::judge_client_ids(const Firm& firm, const Now& now) const {
+  const uint32_t used = orders_.used(firm.number, now.time);
+  if (used < client_ids_max_) return {};
+  return rejected(Rejected::exceeds_limit, "firm " + firm.name + " has used " + std::to_string(used) +
+                                               " ClOrdIDs today, its limit is " + std::to_string(client_ids_max_));
+}
+
 Result<void> ExchangeMachine::judge_limits(Admitted& admitted, const Now& now) const {
   const Order& order = admitted.order;
-  const OrderSize size{order.funds.side, order.funds.price, order.funds.leaves, admitted.replaced};
+  const OrderSize size{order.funds.side, order.funds.price, order.funds.leaves, admitted.replaced,
+                       admitted.replaced_price};
   const auto judge = [&](Whose whose, uint32_t number, const std::string& name, OrderRate& rate) -> Result<void> {
     const Usage usage = directory_.peek(whose, number, order.instrument);
     std::optional<Error> error = check_limits(name, admitted.listing->instrument(), usage.limits, usage.exposure, size);
@@ -164,8 +180,9 @@ Result<void> ExchangeMachine::judge_place(const NewOrder& asked, Admitted& admit
   if (!valid_client_id(asked.client_id)) return rejected(Rejected::other, kClientIdRule, Errc::invalid_argument);
   if (orders_.taken(firm->number, asked.client_id, now.time))
     return rejected(Rejected::duplicate, "ClOrdID " + asked.client_id + " was used today", Errc::exists);
+  HEPTANE_TRY(judge_client_ids(*firm, now));
   HEPTANE_TRY(judge_blocks(*firm, *account, *listing));
-  if (listing->working()) return busy();
+  if (!at_rest(*listing, now)) return busy();
   if (const book::Reject no = book::admitted(listing->book.phase(), asked.type, asked.tif); no != book::Reject::none)
     return of_book(no);
   admitted.listing = listing;
@@ -302,13 +319,15 @@ Result<void> ExchangeMachine::judge_place(const ReplaceOrder& asked, Admitted& a
     return cancel_rejected(CancelRejected::other, kClientIdRule, Errc::invalid_argument);
   if (orders_.taken(before.firm, asked.client_id, now.time))
     return cancel_rejected(CancelRejected::duplicate, "ClOrdID " + asked.client_id + " was used today", Errc::exists);
+  HEPTANE_TRY(judge_client_ids(directory_.firm(before.firm), now));
   HEPTANE_TRY(judge_blocks(directory_.firm(before.firm), directory_.account(before.account), listing));
-  if (listing.working()) return busy();
+  if (!at_rest(listing, now)) return busy();
   if (before.moves >= kMovesMax) return cancel_rejected(CancelRejected::other, "the order was replaced too often");
   admitted.listing = &listing;
   admitted.order = before;
   admitted.order.client_id = asked.client_id;
   admitted.replaced = before.funds.leaves;
+  admitted.replaced_price = before.funds.price;
   return {};
 }
 
@@ -319,7 +338,8 @@ Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const ReplaceOrder& ask
   Order& order = admitted.order;
   const Result<uint64_t> quantity = quantity_of(asked.quantity, i, "quantity");
   if (!quantity) return quantity.error();
-  const Result<uint64_t> display = quantity_of(asked.display, i, "display quantity");
+  const Result<uint64_t> display =
+      asked.display ? quantity_of(*asked.display, i, "display quantity") : Result<uint64_t>(order.display);
   if (!display) return display.error();
   if (asked.price && has_limit(order.type)) {
     const Result<int64_t> price = price_of(*asked.price, i, "price");
@@ -334,7 +354,7 @@ Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const ReplaceOrder& ask
       order.funds.price = *protection_price(i, order.funds.side, *stop, std::nullopt);
   }
   order.quantity = *quantity;
-  order.display = *display;
+  order.display = asked.display || *display < *quantity ? *display : 0;
   // A total that is filled already ends the order, whatever else is said.
   order.funds.leaves = *quantity > order.filled ? *quantity - order.filled : 0;
   if (order.funds.leaves == 0) return admitted;

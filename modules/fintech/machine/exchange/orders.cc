@@ -29,21 +29,45 @@ bool Orders::taken(uint32_t firm, const std::string& client_id, LogTime now) con
   return clients_.contains({firm, client_id}) || used_.contains({trade_date(now), firm, client_id});
 }
 
-void Orders::use(const Order& order, LogTime now) {
-  used_.emplace(DatedClient{trade_date(now), order.firm, order.client_id}, order.id);
-  for (int i = 0; i < 2 && std::get<0>(used_.begin()->first) < trade_date(now); ++i) used_.erase(used_.begin());
+uint32_t Orders::used(uint32_t firm, LogTime now) const {
+  const auto found = counts_.find({trade_date(now), firm});
+  return found == counts_.end() ? 0 : found->second;
 }
+
+void Orders::use(DatedClient client, uint64_t order) {
+  const std::pair counted(std::get<0>(client), std::get<1>(client));
+  if (used_.emplace(std::move(client), order).second) ++counts_[counted];
+}
+
+void Orders::forget(LogTime now, size_t most) {
+  for (; most > 0 && !used_.empty(); --most) {
+    const auto& [day, firm, client_id] = used_.begin()->first;
+    if (day >= trade_date(now)) return;
+    const auto count = counts_.find({day, firm});
+    if (--count->second == 0) counts_.erase(count);
+    used_.erase(used_.begin());
+  }
+}
+
+LogTime Orders::forgets_at() const { return used_.empty() ? 0 : (std::get<0>(used_.begin()->first) + 1) * kDayNs; }
 
 void Orders::index(const Order& order) {
   open_.emplace(order.account, order.id);
   clients_.emplace(Client{order.firm, order.client_id}, order.id);
-  if (order.expires_at != 0) due_.emplace(order.expires_at, order.id);
+  if (order.expires_at == 0) return;
+  due_.emplace(order.expires_at, order.id);
+  due_of_.emplace(order.instrument, order.expires_at, order.id);
+}
+
+bool Orders::overdue(uint32_t instrument, LogTime now) const {
+  const auto first = due_of_.lower_bound({instrument, 0, 0});
+  return first != due_of_.end() && std::get<0>(*first) == instrument && std::get<1>(*first) <= now;
 }
 
 Order& Orders::add(Order order, LogTime now) {
   HEPTANE_ASSERT(order.id == next_id_, "orders are numbered in their order");
   ++next_id_;
-  use(order, now);
+  use({trade_date(now), order.firm, order.client_id}, order.id);
   index(order);
   const uint64_t id = order.id;
   return orders_.emplace(id, std::move(order)).first->second;
@@ -53,13 +77,14 @@ void Orders::rename(Order& order, const std::string& client_id, LogTime now) {
   clients_.erase({order.firm, order.client_id});
   order.client_id = client_id;
   clients_.emplace(Client{order.firm, order.client_id}, order.id);
-  use(order, now);
+  use({trade_date(now), order.firm, order.client_id}, order.id);
 }
 
 void Orders::end(Order& order, OrderStatus status) {
   open_.erase({order.account, order.id});
   clients_.erase({order.firm, order.client_id});
   due_.erase({order.expires_at, order.id});
+  due_of_.erase({order.instrument, order.expires_at, order.id});
   order.status = status;
   ended_.push_back(order.id);
   if (ended_.size() <= kEndedKept) return;
@@ -105,7 +130,7 @@ Result<void> Orders::restore(SnapshotReader& reader) {
     const auto day = reader.le<int64_t>();
     const auto firm = reader.le<uint32_t>();
     std::string client_id = reader.text(kClientIdMax);
-    used_.emplace(DatedClient{day, firm, std::move(client_id)}, reader.le<uint64_t>());
+    use({day, firm, std::move(client_id)}, reader.le<uint64_t>());
   }
   if (orders_.size() != open_.size() + ended_.size()) reader.fail();
   if (reader.failed()) return Error{Errc::corrupt, "the exchange's orders do not read back"};

@@ -16,12 +16,12 @@ constexpr const char* kNameRule = "a name is 1 to 32 of A-Z a-z 0-9 . _ -";
 
 void refuse_reference(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
 
-// As the book counts: whole lots, of all its orders together below 2^63.
+// As the book counts: whole lots, of all its orders and the one that comes together below 2^63.
 Result<void> judge_book(const InstrumentSpec& spec) {
   if (spec.orders_max == 0 || spec.orders_max > kBookOrdersMax)
     return wrong("orders_max is 1 to " + std::to_string(kBookOrdersMax));
   const uint64_t lots = spec.instrument.quantity_max / spec.instrument.lot;
-  const uint64_t most = static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) / spec.orders_max;
+  const uint64_t most = static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) / (uint64_t{spec.orders_max} + 1);
   if (lots > most)
     return wrong("quantity_max is " + std::to_string(lots) + " lots, with this orders_max it is at most " +
                  std::to_string(most));
@@ -59,6 +59,11 @@ Result<void> ExchangeMachine::judge_instrument(InstrumentSpec& spec, const Listi
   if (spec.fees.empty() || spec.fees.size() > kFeeClassesMax) return wrong("fees are those of 1 to 16 classes");
   HEPTANE_TRY(check_fees(spec.fees));
   HEPTANE_TRY(judge_book(spec));
+  const uint64_t others = directory_.book_orders() - (known == nullptr ? 0 : known->spec.orders_max);
+  if (others + spec.orders_max > kAllBookOrdersMax)
+    return Error{Errc::overloaded, "orders_max of all instruments together would be " +
+                                       std::to_string(others + spec.orders_max) + ", it is at most " +
+                                       std::to_string(kAllBookOrdersMax) + ": lower it"};
   if (known == nullptr) {
     if (directory_.listings().size() >= kInstrumentsMax) return Error{Errc::overloaded, "there are 1024 instruments"};
     return {};
@@ -88,6 +93,7 @@ void ExchangeMachine::apply_instrument(Now& now) {
     const bool made = listing.make_book();
     HEPTANE_ASSERT(made, "a book whose configuration was judged cannot be made");
     if (last) (void)listing.book.set_last_trade(*last);
+    directory_.count_books();
   }
   audit(now.command, known == nullptr ? "exchange.instrument" : "exchange.instrument_change",
         listing.instrument().symbol, "", now.effects);
@@ -125,6 +131,8 @@ void ExchangeMachine::apply_limits(Now& now) {
   const auto spec = unpacked<LimitsSpec>(now.command.payload);
   if (!spec || (spec->whose != Whose::firm && spec->whose != Whose::account))
     return refuse_reference(now.effects, wrong("limits are a firm's or an account's"));
+  if (spec->whose == Whose::firm && !spec->account.empty())
+    return refuse_reference(now.effects, wrong("limits of a firm name no account"));
   if (spec->limits.orders_at_once == 0) return refuse_reference(now.effects, wrong("orders_at_once is at least 1"));
   Listing* listing = directory_.listing(spec->symbol);
   const Firm* firm = directory_.firm(spec->firm);
