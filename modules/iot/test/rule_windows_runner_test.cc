@@ -25,7 +25,7 @@ class WindowRule : public testing::Test {
     rule.append = AppendAction{"out", ""};
     const Result<void> good = check_rule(rule);
     ASSERT_TRUE(good.ok()) << good.error().message;
-    ASSERT_TRUE(rule.windowed);
+    ASSERT_TRUE(rule.windowed());
     ASSERT_TRUE(world.put(rule).ok());
     world.fill("raw", static_cast<Offset>(readings));
   }
@@ -80,6 +80,8 @@ class WindowRule : public testing::Test {
     records.offset = read.offset;
     records.log_start = log_start;
     records.durable_end = static_cast<Offset>(visible);
+    // The server's clock is near: what is more than a minute ahead of it is no time.
+    if (visible > 0) asked->now = now = std::max(now, (readings[visible - 1].logged_ms - 50'000) * kMs);
     const auto from = static_cast<size_t>(read.offset);
     if (read.offset < log_start) records.error = Errc::invalid_argument;
     if (read.offset >= log_start && from < visible) records.batches.push_back(batch(from, std::min(visible, from + 7)));
@@ -204,6 +206,53 @@ TEST_F(WindowRule, WhatIsLateIsToldWhereTheRuleSaysSo) {
   EXPECT_EQ(row().counters.late, 1u);
   EXPECT_EQ(row().counters.dead_letters, 1u);
   EXPECT_EQ(rows, std::vector<std::string>{R"({"n":1,"w":100000})"});
+}
+
+// A time that nobody can have is its record's fault, and the others' windows stay open; after a crash, too.
+TEST_F(WindowRule, ATimeFarAheadClosesNothing) {
+  constexpr int64_t kFarMs = 100'000'000;
+  readings = {{100'000, 100'000, 1, 1, false}, {kFarMs, kFarMs, 1, 1, false}, {100'500, 100'500, 1, 1, false},
+              {103'000, 103'000, 1, 1, false}};
+  visible = 3;
+  declare(kCounting, 4);
+  start();
+  settle();
+  pass(RuleRunner::kQuietNs);
+  settle();
+  EXPECT_EQ(row().counters.dead_letters, 1u);
+  EXPECT_EQ(row().counters.late, 0u);
+  world.crash_and_recover();
+  visible = 4;
+  start();
+  settle();
+  EXPECT_EQ(rows, std::vector<std::string>{R"({"n":2,"w":100000})"});
+}
+
+// Of other windows the open ones cannot be made again: they are counted as lost, and no window comes out twice.
+TEST_F(WindowRule, OtherWindowsBeginWithWhatComes) {
+  for (const int64_t ms : {100'000, 100'200, 102'000, 102'100, 103'900}) readings.push_back({ms, ms, 1, 1, false});
+  visible = 4;
+  declare(kCounting, 5);
+  start();
+  settle();
+  pass(RuleRunner::kQuietNs);
+  settle();
+  ASSERT_EQ(row().cursors.at(0).next, 4);
+  RuleDefinition rule = row().definition;
+  // Other columns: the open window is made again.
+  rule.sql = std::string(kCounting);
+  rule.sql.replace(rule.sql.find("AS n"), 4, "AS many");
+  ASSERT_TRUE(check_rule(rule).ok());
+  ASSERT_TRUE(world.put(rule).ok());
+  EXPECT_EQ(row().counters.lost, 0u);
+  EXPECT_EQ(row().cursors.at(0).window->restart_at, 2);
+  // Another size.
+  rule.sql.replace(rule.sql.find("SIZE 1 SECOND"), 13, "SIZE 2 SECONDS");
+  ASSERT_TRUE(check_rule(rule).ok());
+  ASSERT_TRUE(world.put(rule).ok());
+  EXPECT_EQ(row().counters.lost, 2u);
+  EXPECT_EQ(row().cursors.at(0).window->restart_at, 4);
+  EXPECT_EQ(row().cursors.at(0).window->closed_ms, row().cursors.at(0).window->watermark_ms);
 }
 
 // What is open is in records that are gone: the rule says so, and goes on with what is there.

@@ -196,6 +196,28 @@ TEST_F(WindowsTest, ATimeoutIsTheSameByRecordsAndByTheClock) {
   }
 }
 
+// Whatever is made again: a place of other windows made a day's worth of them at once.
+TEST_F(WindowsTest, NoMoreWindowsAreOpenThanMayBe) {
+  WindowPlace place;
+  place.watermark_ms = 1'000'000;
+  begin("SELECT count(*) AS n FROM 'x' WINDOW TUMBLING (SIZE 1 SECOND)", place);
+  for (int64_t ms = 0; ms < 1'000'000; ms += 1'000) windows->rebuild({"plant/a/temp", "{}", nullptr, ms, offset++});
+  rows();
+  EXPECT_EQ(taken.size(), 2U);
+}
+
+TEST_F(WindowsTest, ATimeBehindTheLatestIsNone) {
+  begin("SELECT count(*) AS n FROM 'x' WINDOW TUMBLING (SIZE 1 SECOND)");
+  EXPECT_EQ(offer("{}", 1'000), "kept");
+  const Message far{"plant/a/temp", "{}", nullptr, 99'000, offset++};
+  EXPECT_FALSE(windows->offer(far, 98'999).ok());
+  EXPECT_EQ(offer("{}", 1'500), "kept");
+  const WindowPlace place = windows->place(offset);
+  windows.emplace(query, place);
+  for (const int64_t ms : {1'000, 99'000, 1'500}) windows->rebuild({"plant/a/temp", "{}", nullptr, ms, 0});
+  EXPECT_EQ(close(), Rows{R"({"n":2})"});
+}
+
 TEST_F(WindowsTest, AWindowHasRoomForSoMuch) {
   begin("SELECT last(v) AS l FROM 'x' WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY k");
   const auto put = [&](size_t key, size_t size) {
@@ -204,7 +226,7 @@ TEST_F(WindowsTest, AWindowHasRoomForSoMuch) {
   EXPECT_EQ(put(0, kHeldTextBytesMax + 1), "first and last take texts of at most 4 KiB");
   size_t key = 0;
   while (put(key, kHeldTextBytesMax) == "kept") ++key;
-  EXPECT_EQ(key, static_cast<size_t>(kRuleBytesMax) / 2 / (kHeldTextBytesMax + 256 + 128 + 2 * 5));
+  EXPECT_EQ(key, static_cast<size_t>(kRuleBytesMax) / 2 / (kHeldTextBytesMax + 256 + 128 + sizeof(Value) + 2 * 5));
   EXPECT_EQ(put(key, kHeldTextBytesMax), "the window has no room for more: it may have 4096 KiB");
   EXPECT_EQ(put(0, 1), "kept") << "a smaller text makes room";
   EXPECT_EQ(put(key, 1'000), "kept");

@@ -46,6 +46,13 @@ bool is_reserved(const Word& word) {
          std::any_of(kReserved.begin(), kReserved.end(), [&](std::string_view one) { return word.is_keyword(one); });
 }
 
+std::string Parser::passed_since(size_t position) const {
+  std::string text;
+  for (size_t i = position; i < next_; ++i)
+    text += std::to_string(static_cast<int>(words_[i].kind)) + ' ' + std::string(words_[i].text) + '\n';
+  return text;
+}
+
 bool Parser::pass_keyword(std::string_view keyword) {
   if (!word().is_keyword(keyword)) return false;
   ++next_;

@@ -21,6 +21,9 @@ class Parser {
   bool pass_sign(std::string_view sign);
   bool at_end() const { return word().kind == WordKind::end; }
   Word take() { return words_[at_end() ? next_ : next_++]; }
+  size_t position() const { return next_; }
+  // What was passed since a position, whatever blanks stood between.
+  std::string passed_since(size_t position) const;
 
   Result<void> expect_sign(std::string_view sign);
   Result<void> expect_keyword(std::string_view keyword);

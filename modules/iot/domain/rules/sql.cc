@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernel/base/hash128.h"
 #include "modules/iot/domain/rules/functions.h"
 #include "modules/iot/domain/rules/parser.h"
 #include "modules/iot/domain/rules/window_columns.h"
@@ -157,6 +158,7 @@ class QueryReader {
 
   Result<void> windows() {
     const Word begin = parser_.word();
+    const size_t position = parser_.position();
     std::optional<Expression> event_time;
     if (parser_.pass_keyword("TIMESTAMP")) {
       HEPTANE_TRY(parser_.expect_keyword("BY"));
@@ -168,6 +170,7 @@ class QueryReader {
     if (!spec) return spec.error();
     query_.windowing_.emplace().spec = *spec;
     query_.windowing_->event_time = std::move(event_time);
+    says_ = parser_.passed_since(position);
     return {};
   }
 
@@ -182,6 +185,7 @@ class QueryReader {
   }
 
   Result<void> grouped_by() {
+    const size_t position = parser_.position();
     parser_.take();
     HEPTANE_TRY(parser_.expect_keyword("BY"));
     std::vector<Expression>& groups = query_.windowing_->groups;
@@ -189,11 +193,13 @@ class QueryReader {
       if (groups.size() == kGroupedByMax) return wrong_at(parser_.word(), "a rule groups by at most 8 expressions");
       HEPTANE_TRY(expression(groups.emplace_back(), false));
     } while (parser_.pass_sign(","));
+    says_ += parser_.passed_since(position);
     return {};
   }
 
   Result<void> settle_columns() {
     if (query_.all_) return wrong_at(first_, "a window has no *: say what its columns are");
+    query_.windowing_->says = hash128(as_bytes(says_)).low | 1;
     std::vector<Expression*> all;
     for (Expression& output : query_.outputs_) all.push_back(&output);
     if (query_.windowing_->having) all.push_back(&*query_.windowing_->having);
@@ -215,6 +221,7 @@ class QueryReader {
   Parser& parser_;
   Select query_;
   Word first_{};  // behind SELECT
+  std::string says_{};
 };
 
 Result<Select> Select::compile(std::string_view sql) {

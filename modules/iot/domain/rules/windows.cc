@@ -9,8 +9,6 @@ namespace heptane::iot::rules {
 
 namespace {
 
-constexpr int64_t kEventMsMax = 253'402'300'799'999;  // the end of the year 9999
-
 Error wrong(std::string why) { return {Errc::invalid_argument, std::move(why)}; }
 
 int64_t floored(int64_t number, int64_t unit) {
@@ -109,18 +107,22 @@ Result<std::optional<Windows::Share>> Windows::share_of(const Message& message) 
   return std::optional(std::move(share));
 }
 
-// What it was found wrong with, or had no room for, is so again: a window's room is its own.
+// What it was found wrong with, or had no room for, is so again: a window's room is its own. What was taken has raised the watermark:
+// what is ahead of that was too late a time then.
 void Windows::rebuild(const Message& message) {
   const Result<std::optional<Share>> share = share_of(message);
   if (!share || !*share || end_of((*share)->start_ms) <= closed_ms_) return;
+  if ((*share)->event_ms - said().spec.grace_ms > watermark_ms_) return;
   const Result<void> added = add(**share);
   (void)added.ok();
 }
 
-Result<Windows::Taken> Windows::offer(const Message& message) {
+Result<Windows::Taken> Windows::offer(const Message& message, int64_t latest_ms) {
   const Result<std::optional<Share>> share = share_of(message);
   if (!share) return share.error();
   if (!*share) return Taken::unwanted;
+  if (std::max((*share)->event_ms, message.timestamp_ms) > latest_ms)
+    return wrong("its time is more than a minute ahead of the server's clock");
   const WindowSpec& spec = said().spec;
   raise((*share)->event_ms - spec.grace_ms);
   if (spec.timeout_ms) raise(message.timestamp_ms - *spec.timeout_ms);
@@ -184,7 +186,9 @@ bool Windows::takes_place(size_t aggregate, const State* state, const Share& sha
 Result<int64_t> Windows::room_for(const Share& share, const Window& window, const Group* group) const {
   if (group == nullptr && window.groups.size() == kGroupsMax) return wrong("the window has 4,096 groups, and no more");
   const auto states = static_cast<int64_t>(share.values.size());
-  int64_t more = group == nullptr ? kGroupBytes + 2 * size_of(share.group) + states * kStateBytes : 0;
+  int64_t more = 0;
+  if (group == nullptr)
+    more = kGroupBytes + 2 * size_of(share.group) + states * kStateBytes + static_cast<int64_t>(share.by.size() * sizeof(Value));
   for (size_t i = 0; i < share.values.size(); ++i) {
     const Value& value = share.values[i];
     const State* state = group == nullptr ? nullptr : &group->states[i];
@@ -206,13 +210,16 @@ void Windows::add_to(State& state, size_t aggregate, const Share& share) const {
     HEPTANE_ASSERT(sum.has_value(), "there was room for it");
     state.value.number = *sum;
   } else if (takes_place(aggregate, &state, share)) {
-    state.value = value;
+    state.value = Value(value);  // without the room that a longer text left
     state.at_ms = share.event_ms;
   }
   ++state.count;
 }
 
 Result<void> Windows::add(const Share& share) {
+  const auto there = windows_.find(share.start_ms);
+  if (there == windows_.end() && static_cast<int64_t>(windows_.size()) >= said().spec.open_max())
+    return wrong("as many windows are open as may be");
   const auto [at, is_new] = windows_.try_emplace(share.start_ms);
   Window& window = at->second;
   if (is_new) window.first_offset = share.offset;

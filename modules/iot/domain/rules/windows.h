@@ -25,6 +25,7 @@ constexpr size_t kGroupKeyBytesMax = 384;              // what GROUP BY is worth
 constexpr size_t kHeldTextBytesMax = size_t{4} << 10;  // of a text that first() or last() holds
 // An event may be this far ahead of its record's own time: one wrong clock closes no windows of the others.
 constexpr int64_t kAheadMsMax = 60'000;
+constexpr int64_t kEventMsMax = 253'402'300'799'999;  // the end of the year 9999
 
 class Windows {
  public:
@@ -51,7 +52,8 @@ class Windows {
   // A record that stands before the position: it counts where its window's rows are not out.
   void rebuild(const Message& message);
   // A record behind it. Error: what is wrong with it; it counts nowhere.
-  Result<Taken> offer(const Message& message);
+  // `latest_ms`: what is later than this comes of a wrong clock, its own or the server's, and closes no windows of the others.
+  Result<Taken> offer(const Message& message, int64_t latest_ms = kEventMsMax);
   // By the clock: no record of before comes any more that is newer than this.
   void raise(int64_t watermark_ms);
 

@@ -133,7 +133,7 @@ Result<void> check_rule(RuleDefinition& rule) {
   const Result<Select> query = Select::compile(rule.sql);
   if (!query) return Error{query.error().code, "sql: " + query.error().message};
   rule.source = query->source().is_topics ? capture_name(rule.name) : query->source().name;
-  rule.windowed = query->windowing() != nullptr;
+  rule.windows = query->windowing() == nullptr ? 0 : query->windowing()->says;
   if (std::string why = wrong_definition(rule); !why.empty()) return wrong(std::move(why));
   if (rule.http) {
     const Result<HttpTarget> target = parse_http_url(rule.http->url);
@@ -437,7 +437,8 @@ bool CompiledRule::append_input_of(const LuaCall& call, const Frame& answer, Byt
 
 // Over windows.
 
-CompiledRule::Offered CompiledRule::offer(const streams::RecordView& record, Windows& windows, ByteWriter& out) const {
+CompiledRule::Offered CompiledRule::offer(const streams::RecordView& record, int64_t latest_ms, Windows& windows,
+                                          ByteWriter& out) const {
   if (!is_ours(record)) return Offered::done;
   const std::string_view payload = as_text(record.value);
   Message message = message_of(topic_of(record), payload, record.timestamp_ms, record.offset, 0);
@@ -448,7 +449,7 @@ CompiledRule::Offered CompiledRule::offer(const streams::RecordView& record, Win
   if (payload.size() > kInputPayloadMax) return tell(kPayloadTooLong), Offered::told;
   devices::JsonTree tree;
   if (read(payload, tree)) message.json = &tree;
-  const Result<Windows::Taken> taken = windows.offer(message);
+  const Result<Windows::Taken> taken = windows.offer(message, latest_ms);
   if (!taken) return tell(taken.error().message), Offered::told;
   if (*taken == Windows::Taken::not_yet) return Offered::not_yet;
   if (*taken != Windows::Taken::late) return Offered::done;
@@ -474,7 +475,7 @@ Trial CompiledRule::trial_of(const Windows::ClosedRow& row) const {
   message.timestamp_ms = row.start_ms;
   Trial trial = finish(message, **row.row, true);
   if (trial.transfer && trial.transfer_key.empty())
-    trial.transfer_key = "window " + std::to_string(row.start_ms) + " " + row.group;
+    trial.transfer_key = "window " + std::to_string(row.start_ms) + " " + std::to_string(row.end_ms) + " " + row.group;
   return trial;
 }
 

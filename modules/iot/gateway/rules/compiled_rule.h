@@ -21,7 +21,7 @@ constexpr size_t kInputPayloadMax = size_t{64} << 10;  // a longer one is a dead
 
 // The stream that holds what a rule over topics reads.
 std::string capture_name(std::string_view rule);
-// What the SQL reads, and whether by windows: sets `source` and `windowed` by it. Error: the SQL, or an action's expression, and where.
+// What the SQL reads, and whether by windows: sets `source` and `windows` by it. Error: the SQL, or an action's expression, and where.
 Result<void> check_rule(RuleDefinition& rule);
 
 // A record as a rule sees it, and what it made of it: for a dry run.
@@ -79,7 +79,7 @@ class CompiledRule {
     late_and_told,
     not_yet
   };  // told: an input is appended, a dead letter
-  Offered offer(const streams::RecordView& record, Windows& windows, ByteWriter& out) const;
+  Offered offer(const streams::RecordView& record, int64_t latest_ms, Windows& windows, ByteWriter& out) const;
   // A record before the rule's position.
   void rebuild(const streams::RecordView& record, Windows& windows) const;
   // Of the next row. `fault`: why nothing is to come of it; empty: nothing stands in the way. False: nothing comes of it.

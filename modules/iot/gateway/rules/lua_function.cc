@@ -7,6 +7,7 @@ namespace heptane::iot::rules {
 
 namespace {
 constexpr size_t kReadBytes = size_t{64} << 10;
+constexpr size_t kReadsMax = 8;  // of a look: a process that says more than it was asked holds nobody up
 }
 
 void LuaFunction::drop() {
@@ -43,12 +44,13 @@ bool LuaFunction::move_bytes() {
     written_ += *count;
   }
   std::array<std::byte, kReadBytes> bytes;
-  while (true) {
+  for (size_t reads = 0; reads < kReadsMax; ++reads) {
     const auto count = child_->read(bytes);
     if (!count) return false;
     if (*count == 0) return true;
     frames_.add(as_text(Bytes(bytes).first(*count)));
   }
+  return true;
 }
 
 LuaFunction::State LuaFunction::end(State state) {
@@ -62,6 +64,7 @@ LuaFunction::State LuaFunction::look(int64_t now_ns) {
   while (const auto frame = frames_.next()) {
     since_ns_ = now_ns;
     if (!std::exchange(loading_, false)) {
+      if (answers_.size() == wanted_) return end(State::killed);  // more than was asked
       answers_.push_back(*frame);
       continue;
     }

@@ -239,7 +239,7 @@ void RuleRunner::take_streams(const Reply& reply) {
   for (auto& [name, running] : rules_)
     for (const streams::StreamInfo& info : *infos)
       if (info.name == running.definition.source) {
-        if (running.definition.windowed && info.partitions.size() > 1)
+        if (running.definition.windowed() && info.partitions.size() > 1)
           pause(name, running, "a rule over windows reads a stream of one partition, and there are more now");
         else
           take_partitions(running, info);
@@ -294,7 +294,7 @@ void RuleRunner::later(Lane& lane, int64_t delay_ns) {
 void RuleRunner::go_on(const std::string& name, Running& rule, Lane& lane) {
   lane.due_ns = 0;
   if (!lane.run.empty()) return send_run(name, lane);
-  if (rule.definition.windowed && !lane.windows) begin_windows(rule, lane);
+  if (rule.definition.windowed() && !lane.windows) begin_windows(rule, lane);
   if (!lane.read && !has_rows(lane, lane.at)) return read(name, lane);
   Evaluated run = evaluate(rule, lane);
   lane.at = run.upto;
@@ -472,7 +472,7 @@ void RuleRunner::take_rows(const Running& rule, Lane& lane, Evaluated& run) cons
 }
 
 // One before which rows are due is held until they are out.
-void RuleRunner::offer(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) {
+void RuleRunner::offer(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) const {
   using Offered = CompiledRule::Offered;
   if (record.offset < lane.rebuilt_upto) {
     rule.compiled.rebuild(record, *lane.windows);
@@ -481,7 +481,9 @@ void RuleRunner::offer(const Running& rule, Lane& lane, const streams::RecordVie
   }
   run.upto = record.offset;
   ByteWriter refused;
-  const Offered offered = rule.compiled.offer(record, *lane.windows, lane.fault.empty() ? run.bytes : refused);
+  const int64_t latest_ms = context_->utc_ns() / kNsPerMs + kAheadMsMax;
+  const Offered offered =
+      rule.compiled.offer(record, latest_ms, *lane.windows, lane.fault.empty() ? run.bytes : refused);
   if (offered == Offered::not_yet) {
     lane.held = record;
     return;
@@ -566,7 +568,7 @@ bool RuleRunner::is_over(const Lane& lane, const Evaluated& run) const {
   return full || run.looked_at >= kTurnRecords || (run.looked_at > 0 && context_->monotonic_ns() >= run.until_ns);
 }
 
-void RuleRunner::take_record(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) {
+void RuleRunner::take_record(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) const {
   if (lane.windows) return offer(rule, lane, record, run);
   run.upto = record.offset + 1;
   if (rule.lua) return add_call(rule, lane, record, run);
@@ -700,7 +702,13 @@ void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane,
 
 // Its lanes rest until somebody resumes it: a look finds it then.
 void RuleRunner::pause(const std::string& name, Running& rule, const std::string& why) {
-  for (auto& [index, lane] : rule.lanes) lane.state = State::stopped;
+  for (auto& [index, lane] : rule.lanes) {
+    lane.state = State::stopped;
+    // A pause that is refused finds the rule where the log has it.
+    drop_calls(rule, lane);
+    lane.calls.clear();
+    look_afresh(lane);
+  }
   if (report_) report_("rule " + name + " is paused: " + why);
   // Where the server has no room for it the next look finds the same again.
   submit(next_request(), kRulesMachineId, kPauseRule, encode_pause(name, rule.version, why));

@@ -169,11 +169,11 @@ class RuleRunner {
   static void begin_windows(const Running& rule, Lane& lane);
   static bool has_rows(const Lane& lane, Offset at);
   void take_rows(const Running& rule, Lane& lane, Evaluated& run) const;
-  static void offer(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run);
+  void offer(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) const;
   void wait_for_clock(const Running& rule, Lane& lane);
   bool close_by_clock(const Running& rule, Lane& lane) const;
   bool is_over(const Lane& lane, const Evaluated& run) const;
-  static void take_record(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run);
+  void take_record(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) const;
   static void add_call(const Running& rule, const Lane& lane, const streams::RecordView& record, Evaluated& run);
   static void append_fault(const Lane& lane, const streams::RecordView& record, ByteWriter& out);
   static void pass_over(const Lane& lane, Evaluated& run);

@@ -115,7 +115,7 @@ std::string wrong_definition(const RuleDefinition& rule) {
   if (wrong.empty() && rule.http) wrong = wrong_expression("http.url", rule.http->url, true);
   if (wrong.empty() && rule.publish) wrong = wrong_expression("publish.topic", rule.publish->topic, true);
   if (wrong.empty() && rule.lua.size() > kLuaBytesMax) wrong = "lua has at most 8,192 bytes";
-  if (wrong.empty() && rule.windowed && !rule.lua.empty()) wrong = "a rule over windows has no lua";
+  if (wrong.empty() && rule.windowed() && !rule.lua.empty()) wrong = "a rule over windows has no lua";
   if (!wrong.empty()) return wrong;
   ByteWriter out;
   append_definition(out, rule);
@@ -126,12 +126,13 @@ void append_definition(ByteWriter& out, const RuleDefinition& rule) {
   put_text(out, rule.name);
   put_text(out, rule.sql);
   put_text(out, rule.source);
-  const bool says_more = rule.windowed || !rule.lua.empty();
+  const bool says_more = rule.windowed() || !rule.lua.empty();
   out.u8(static_cast<uint8_t>((rule.transfer ? kHasTransfer : 0) | (rule.append ? kHasAppend : 0) |
                               (rule.publish ? kHasPublish : 0) | (rule.earliest ? kEarliest : 0) |
                               (says_more ? kSaysMore : 0) | (rule.shadow ? kHasShadow : 0) |
                               (rule.http ? kHasHttp : 0) | (rule.series ? kHasSeries : 0)));
-  if (says_more) out.u8(static_cast<uint8_t>((rule.windowed ? kIsWindowed : 0) | (rule.lua.empty() ? 0 : kHasLua)));
+  if (says_more) out.u8(static_cast<uint8_t>((rule.windowed() ? kIsWindowed : 0) | (rule.lua.empty() ? 0 : kHasLua)));
+  if (rule.windowed()) out.le<uint64_t>(rule.windows);
   if (!rule.lua.empty()) put_text(out, rule.lua);
   if (rule.transfer) {
     out.le<uint32_t>(rule.transfer->ledger);
@@ -164,7 +165,10 @@ RuleDefinition read_definition(ByteReader& in) {
   if ((flags & ~kOfDefinition) != 0) in.fail();
   rule.earliest = (flags & kEarliest) != 0;
   const uint8_t more = (flags & kSaysMore) != 0 ? in.u8() : 0;
-  rule.windowed = (more & kIsWindowed) != 0;
+  if ((more & kIsWindowed) != 0) {
+    rule.windows = in.le<uint64_t>();
+    if (rule.windows == 0) in.fail();
+  }
   if ((more & kHasLua) != 0) rule.lua = get_text(in);
   if ((flags & kHasTransfer) != 0) {
     TransferAction& transfer = rule.transfer.emplace();

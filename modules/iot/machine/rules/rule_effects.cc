@@ -302,7 +302,7 @@ bool moves_too_much(const RuleCommit& commit, uint32_t version) {
 // behind it makes is then the same as if it had closed them itself.
 Result<void> check_windows(const RuleRow& row, const RuleCommit& commit, const Command& command,
                            const streams::StreamsMachine& streams) {
-  if (commit.window.has_value() != row.definition.windowed)
+  if (commit.window.has_value() != row.definition.windowed())
     return Error{Errc::invalid_argument, "the run is of windows where the rule has none, or the other way round"};
   if (!commit.window) return {};
   const WindowStep& step = *commit.window;

@@ -1,6 +1,7 @@
 #include "modules/iot/machine/rules/rules_machine.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernel/base/assert.h"
 #include "kernel/shard/audit_port.h"
@@ -53,15 +54,25 @@ void let_past_gaps(RuleRow& row, const streams::StreamsMachine& streams) {
     if (!cursor.window) continue;
     const Offset restart_at = std::clamp(log_start, cursor.window->restart_at, cursor.next);
     row.counters.lost += static_cast<uint64_t>(restart_at - cursor.window->restart_at);
+    // Which of the first window's rows are out is not known of what is left of it: none comes again.
+    if (restart_at != cursor.window->restart_at && std::exchange(cursor.window->rows_done, 0) != 0)
+      cursor.window->closed_ms = cursor.window->watermark_ms;
     cursor.window->restart_at = restart_at;
   }
 }
 
-// Of another SQL the open windows are made again of the records that they began with; rows that are out may be others now.
+// Of another SQL the open windows are made again of the records that they began with; rows that are out may be others now. Where it
+// has other windows they begin with what comes: what was open is lost, and no window that is out comes again.
 void begin_windows_anew(RuleRow& row, const RuleDefinition& rule) {
   for (auto& [index, cursor] : row.cursors) {
-    if (cursor.window) cursor.window->rows_done = 0;
-    if (!rule.windowed) cursor.window.reset();
+    if (!cursor.window) continue;
+    WindowPlace& place = *cursor.window;
+    place.rows_done = 0;
+    if (rule.windows == row.definition.windows) continue;
+    row.counters.lost += static_cast<uint64_t>(cursor.next - place.restart_at);
+    place.restart_at = cursor.next;
+    place.closed_ms = place.watermark_ms;
+    if (!rule.windowed()) cursor.window.reset();
   }
 }
 
@@ -123,7 +134,7 @@ std::string RulesMachine::wrong_chain(const RuleDefinition& rule) const {
 
 std::string RulesMachine::wrong_for_logic(const RuleDefinition& rule, uint32_t version) {
   const bool later = rule.shadow || rule.http || rule.series;
-  if ((rule.windowed || !rule.lua.empty()) && version < kLogicWindows)
+  if ((rule.windowed() || !rule.lua.empty()) && version < kLogicWindows)
     return "windows and lua need the rules' logic 3: heptane upgrade activate";
   if (version < kLogicActions)
     return later ? "shadow, http and series need the rules' logic 2: heptane upgrade activate" : "";
@@ -149,7 +160,7 @@ void RulesMachine::apply_put(const Command& command, Effects& effects) {
   const auto& streams = effects.port<streams::StreamsMachine>(machine_ids::kStreams);
   if (!streams.find_partition(rule.source, 0))
     return effects.refuse(Errc::not_found, 0, "there is no stream " + rule.source + " to read: declare it first");
-  if (rule.windowed && streams.find_partition(rule.source, 1))
+  if (rule.windowed() && streams.find_partition(rule.source, 1))
     return effects.refuse(Errc::refused, 0,
                           "a rule over windows reads a stream of one partition: " + rule.source + " has more");
   wrong = rule.append ? wrong_target(streams, rule.append->stream) : std::string();

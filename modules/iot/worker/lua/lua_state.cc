@@ -151,7 +151,9 @@ void push(lua_State* lua, const http::JsonValue& value) {
   switch (value.type()) {
     case http::JsonType::null: return lua_pushnil(lua);
     case http::JsonType::boolean: return lua_pushboolean(lua, value.boolean() ? 1 : 0);
-    case http::JsonType::integer: return lua_pushinteger(lua, value.integer().value_or(0));
+    case http::JsonType::integer:
+      if (!value.integer()) luaL_error(lua, "a whole number beyond 63 bits: round it, or make a text of it in SELECT");
+      return lua_pushinteger(lua, *value.integer());
     case http::JsonType::real: return lua_pushnumber(lua, value.real().value_or(0));
     case http::JsonType::text: lua_pushlstring(lua, value.text().data(), value.text().size()); return;
     case http::JsonType::array: return push_items(lua, value);
