@@ -247,6 +247,45 @@ TEST_F(SparkplugNodes, WhoCompressesIsNotCounted) {
   EXPECT_TRUE(take(MessageType::ndata, data(7)).gap);
 }
 
+// What the birth before said is not so any more, and the node is not asked for what it would say again.
+TEST_F(SparkplugNodes, OfABirthThatCannotBeReadNothingOldIsBelieved) {
+  const std::string compressed = bytes_field(4, "SPBV1.0_COMPRESSED") + bytes_field(5, "body");
+  for (const bool reads : {true, false}) {
+    take(MessageType::nbirth, birth(0));
+    EXPECT_EQ(take(MessageType::ndata, data(1)).unnamed, 0U);
+    if (reads)
+      take(MessageType::nbirth, compressed);
+    else
+      nodes_.take_unread(topic(MessageType::nbirth));
+    const auto outcome = take(MessageType::ndata, data(1));
+    EXPECT_EQ(outcome.unnamed, 1U);
+    EXPECT_FALSE(outcome.rebirth);
+    EXPECT_EQ(nodes_.bytes(), 0U);
+  }
+}
+
+TEST_F(SparkplugNodes, WhoDiesIsNotAskedTheSooner) {
+  EXPECT_TRUE(take(MessageType::ndata, data(7)).rebirth);
+  take(MessageType::ndeath, at_ms(1));
+  EXPECT_FALSE(take(MessageType::ndata, data(7)).rebirth);
+  now_ns_ += 30 * kSecond;
+  take(MessageType::ndeath, at_ms(1));
+  EXPECT_EQ(nodes_.count(), 0U);
+  EXPECT_TRUE(take(MessageType::ndata, data(7)).rebirth);
+}
+
+TEST_F(SparkplugNodes, OneNodeTakesItsShare) {
+  Nodes shared(kSecond, {2, 10, 10'000, 600});
+  const auto payload = [this](const std::string& bytes) { return *read_payload(bytes_ = bytes); };
+  for (int device = 0; device < 9; ++device) {
+    const std::string speed = metric(name_is("Speed") + alias_is(9) + type_is(3) + whole_is(1));
+    shared.take(topic(MessageType::dbirth, "d" + std::to_string(device)), payload(speed + seq(1)), 1);
+  }
+  EXPECT_LT(shared.bytes(), 2'000U);
+  shared.take({"plant", MessageType::nbirth, "edge-2", ""}, payload(birth(0)), 1);
+  EXPECT_EQ(shared.take({"plant", MessageType::ndata, "edge-2", ""}, payload(data(1)), 1).unnamed, 0U);
+}
+
 TEST_F(SparkplugNodes, WhatFindsNoRoomIsNotKnownAndNotAskedFor) {
   const auto payload = [this](const std::string& bytes) { return *read_payload(bytes_ = bytes); };
   Nodes few(kSecond, {1, 1, 1'000});

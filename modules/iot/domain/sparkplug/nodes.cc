@@ -32,7 +32,7 @@ Nodes::Outcome Nodes::take(const Topic& topic, const Payload& payload, int64_t n
   Outcome outcome;
   if (is_command(topic.type)) return outcome;
   if (topic.type == MessageType::ndeath) {
-    bury(topic, payload);
+    bury(topic, payload, now_ns);
     return outcome;
   }
   Node* node = find_or_add(topic);
@@ -41,7 +41,7 @@ Nodes::Outcome Nodes::take(const Topic& topic, const Payload& payload, int64_t n
     return outcome;
   }
   if (payload.compressed) {
-    node->opaque = true;
+    be_opaque(*node, topic);
     return outcome;
   }
   if (topic.type == MessageType::nbirth)
@@ -71,19 +71,41 @@ Nodes::Node* Nodes::find_or_add(const Topic& topic) {
   return nodes_.size() < limits_.nodes ? &nodes_[key] : nullptr;
 }
 
-// A death that comes behind the next birth is the one before's.
-void Nodes::bury(const Topic& topic, const Payload& payload) {
+void Nodes::take_unread(const Topic& birth) {
+  if (Node* node = find_or_add(birth)) be_opaque(*node, birth);
+}
+
+// Its messages say nothing that is known, until its next birth.
+void Nodes::be_opaque(Node& node, const Topic& topic) {
+  if (topic.type == MessageType::nbirth) {
+    forget_all(node);
+    node.born = true;
+    node.birth.reset();
+  }
+  if (is_birth(topic.type)) forget(node, topic.device);
+  node.opaque = true;
+}
+
+// A death that comes behind the next birth is the one before's. Who was just asked is remembered: dying asks for no more births.
+void Nodes::bury(const Topic& topic, const Payload& payload, int64_t now_ns) {
   const auto found = nodes_.find(key_of(topic));
   if (found == nodes_.end()) return;
   const auto birth = birth_of(payload);
   if (birth && found->second.birth && *birth != *found->second.birth) return;
-  for (const auto& [device, group] : found->second.groups) bytes_ -= group.bytes;
-  nodes_.erase(found);
+  forget_all(found->second);
+  const std::optional<int64_t> asked_ns = found->second.asked_ns;
+  found->second = Node{};
+  found->second.asked_ns = asked_ns;
+  if (!asked_ns || now_ns - *asked_ns >= rebirth_ns_) nodes_.erase(found);
+}
+
+void Nodes::forget_all(Node& node) {
+  for (const auto& [device, group] : node.groups) bytes_ -= group.bytes;
+  node.groups.clear();
 }
 
 void Nodes::be_born(Node& node, const Payload& payload) {
-  for (const auto& [device, group] : node.groups) bytes_ -= group.bytes;
-  node.groups.clear();
+  forget_all(node);
   node.born = true;
   node.crowded = false;
   node.opaque = false;
@@ -102,10 +124,12 @@ void Nodes::learn(Node& node, const Topic& topic, const Payload& payload) {
   forget(node, topic.device);
   node.crowded = node.crowded || node.groups.size() > limits_.devices || !takes(topic.device.size());
   if (node.crowded) return;
+  size_t others = 0;
+  for (const auto& [device, known] : node.groups) others += known.bytes;
   Group& group = node.groups[std::string(topic.device)];
   group.bytes = topic.device.size() + kOwnBytes;
   for (const Metric& metric : payload.metrics)
-    if (!learn_metric(group, metric)) node.crowded = true;
+    if (others + group.bytes >= limits_.node_bytes || !learn_metric(group, metric)) node.crowded = true;
 }
 
 // False: there is no room.

@@ -2,7 +2,7 @@
 // (Eclipse Sparkplug 3.0.0 §6.4.6, §6.4.9). It is gone with the server, and so are the connections of the nodes, which then are born
 // again. A node of which a message is missing, or whose births nobody saw, is to be asked for them, once in a while.
 //
-// Bounds: kNodesMax nodes, kDevicesMax devices of a node, kBytesMax in all; what finds no room is not known, and is not asked for. Pure:
+// Bounds: kNodesMax nodes, kDevicesMax devices and kNodeBytesMax of a node, kBytesMax in all; what finds no room is not known, and is not asked for. Pure:
 // time is told. One thread's.
 #pragma once
 
@@ -22,12 +22,14 @@ class Nodes {
  public:
   static constexpr size_t kNodesMax = 10'000;
   static constexpr size_t kDevicesMax = 1'000;
+  static constexpr size_t kNodeBytesMax = size_t{2} << 20;
   static constexpr size_t kBytesMax = size_t{64} << 20;
 
   struct Limits {
     size_t nodes = kNodesMax;
     size_t devices = kDevicesMax;
     size_t bytes = kBytesMax;
+    size_t node_bytes = kNodeBytesMax;
   };
   // A node is asked for its births at most once in `rebirth_ns`; 0: never.
   explicit Nodes(int64_t rebirth_ns) : Nodes(rebirth_ns, Limits{}) {}
@@ -47,6 +49,9 @@ class Nodes {
   };
   // A message that is none of a node's (a command) changes nothing; of one that is compressed nothing is said. `now_ns`: monotonic.
   Outcome take(const Topic& topic, const Payload& payload, int64_t now_ns);
+  // Of a birth that cannot be read, or is beyond the bounds: what was known by the one before is not so any more, and the node is not
+  // asked for what it would say again.
+  void take_unread(const Topic& birth);
 
   size_t count() const { return nodes_.size(); }
   size_t bytes() const { return bytes_; }
@@ -70,7 +75,9 @@ class Nodes {
   };
 
   Node* find_or_add(const Topic& topic);
-  void bury(const Topic& topic, const Payload& payload);
+  void bury(const Topic& topic, const Payload& payload, int64_t now_ns);
+  void forget_all(Node& node);
+  void be_opaque(Node& node, const Topic& topic);
   void be_born(Node& node, const Payload& payload);
   static bool count_sequence(Node& node, const Payload& payload);
   void learn(Node& node, const Topic& topic, const Payload& payload);

@@ -42,9 +42,12 @@ void SparkplugWatch::passed(const MessageView& message, const Principal& princip
   const auto topic = sparkplug::parse_topic(message.topic);
   if (!topic || sparkplug::is_command(topic->type)) return;
   const auto payload = sparkplug::read_payload(message.payload);
-  if (!payload) return broker_.counters().sparkplug_malformed.add();
   const Cause cause{message.client, principal, utc_ns / kNsPerMillisecond, now_ns};
-  if (sparkplug::is_birth(topic->type)) keep_birth(message, cause);
+  const bool birth = sparkplug::is_birth(topic->type);
+  // A retained message without payload would take the certificate away.
+  if (birth && !message.payload.empty()) keep_birth(message, cause);
+  if (!payload && birth) nodes_.take_unread(*topic);
+  if (!payload) return broker_.counters().sparkplug_malformed.add();
   const auto outcome = nodes_.take(*topic, *payload, now_ns);
   if (outcome.gap) broker_.counters().sparkplug_gaps.add();
   broker_.counters().sparkplug_unnamed.add(outcome.unnamed);
