@@ -107,7 +107,7 @@ int run_lua_worker() {
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_FSIZE, 0);
   limit(RLIMIT_NPROC, 0);
-  limit(RLIMIT_NOFILE, kFd + 1);
+  if (kConfined) limit(RLIMIT_NOFILE, kFd + 1);  // a sanitiser looks at memory through a pipe
   if (kConfined && !confine()) return 1;
   return serve();
 }
