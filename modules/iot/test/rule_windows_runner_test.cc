@@ -211,7 +211,9 @@ TEST_F(WindowRule, WhatIsLateIsToldWhereTheRuleSaysSo) {
 // A time that nobody can have is its record's fault, and the others' windows stay open; after a crash, too.
 TEST_F(WindowRule, ATimeFarAheadClosesNothing) {
   constexpr int64_t kFarMs = 100'000'000;
-  readings = {{100'000, 100'000, 1, 1, false}, {kFarMs, kFarMs, 1, 1, false}, {100'500, 100'500, 1, 1, false},
+  readings = {{100'000, 100'000, 1, 1, false},
+              {kFarMs, kFarMs, 1, 1, false},
+              {100'500, 100'500, 1, 1, false},
               {103'000, 103'000, 1, 1, false}};
   visible = 3;
   declare(kCounting, 4);

@@ -144,7 +144,8 @@ struct Aggregate {
 // What a query over windows says beside its columns and condition.
 struct Windowing {
   WindowSpec spec{};
-  uint64_t says = 0;  // a hash of TIMESTAMP BY, WINDOW and GROUP BY, never 0: of another one no open window can be made again
+  uint64_t says =
+      0;  // a hash of TIMESTAMP BY, WINDOW and GROUP BY, never 0: of another one no open window can be made again
   std::optional<Expression> event_time{};  // milliseconds; none: the record's own time
   std::vector<Expression> groups{};
   std::vector<Aggregate> aggregates{};

@@ -188,7 +188,8 @@ Result<int64_t> Windows::room_for(const Share& share, const Window& window, cons
   const auto states = static_cast<int64_t>(share.values.size());
   int64_t more = 0;
   if (group == nullptr)
-    more = kGroupBytes + 2 * size_of(share.group) + states * kStateBytes + static_cast<int64_t>(share.by.size() * sizeof(Value));
+    more = kGroupBytes + 2 * size_of(share.group) + states * kStateBytes +
+           static_cast<int64_t>(share.by.size() * sizeof(Value));
   for (size_t i = 0; i < share.values.size(); ++i) {
     const Value& value = share.values[i];
     const State* state = group == nullptr ? nullptr : &group->states[i];

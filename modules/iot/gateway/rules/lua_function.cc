@@ -8,7 +8,7 @@ namespace heptane::iot::rules {
 namespace {
 constexpr size_t kReadBytes = size_t{64} << 10;
 constexpr size_t kReadsMax = 8;  // of a look: a process that says more than it was asked holds nobody up
-}
+}  // namespace
 
 void LuaFunction::drop() {
   child_.reset();

@@ -107,9 +107,9 @@ struct RuleDefinition {
   std::string sql;
   std::string source;     // the stream that it reads
   bool earliest = false;  // from the stream's first record; else from the declaration on
-  uint64_t windows = 0;  // Windowing::says of the SQL; 0: it has none
+  uint64_t windows = 0;   // Windowing::says of the SQL; 0: it has none
   bool windowed() const { return windows != 0; }
-  std::string lua{};      // a chunk that gives a function of row and message, which gives the row; empty: there is none
+  std::string lua{};  // a chunk that gives a function of row and message, which gives the row; empty: there is none
   std::optional<TransferAction> transfer{};
   std::optional<AppendAction> append{};
   std::optional<PublishAction> publish{};
