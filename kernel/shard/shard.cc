@@ -358,6 +358,7 @@ void Shard::query(ShardLink& link, SessionId session, RequestId request, QueryRe
     reply.payload = encode_versions(versions());
   else
     reply = refusal(Errc::not_found, "no such module is switched on");
+  reply.time = last_time_;  // of what was applied: the asker's clock may be behind it
   answer(&link, last_applied_, session, request, std::move(reply));
 }
 

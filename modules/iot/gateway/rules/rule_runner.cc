@@ -481,7 +481,8 @@ void RuleRunner::offer(const Running& rule, Lane& lane, const streams::RecordVie
   }
   run.upto = record.offset;
   ByteWriter refused;
-  const int64_t latest_ms = context_->utc_ns() / kNsPerMs + kAheadMsMax;
+  // The log's time, which records have, never goes back, and the server's clock may.
+  const int64_t latest_ms = std::max(context_->utc_ns() / kNsPerMs, log_ms_) + kAheadMsMax;
   const Offered offered =
       rule.compiled.offer(record, latest_ms, *lane.windows, lane.fault.empty() ? run.bytes : refused);
   if (offered == Offered::not_yet) {
@@ -715,6 +716,7 @@ void RuleRunner::pause(const std::string& name, Running& rule, const std::string
 }
 
 void RuleRunner::on_reply(RequestId request, const Reply& reply) {
+  log_ms_ = std::max(log_ms_, reply.time / kNsPerMs);
   if (take_wanted(request, reply)) return;
   if (request == look_request_) return take_rules(reply);
   if (request == describe_request_) return take_streams(reply);

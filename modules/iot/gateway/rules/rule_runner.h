@@ -198,6 +198,7 @@ class RuleRunner {
 
   std::function<void(const std::string&)> report_;
   net::SessionContext* context_ = nullptr;
+  int64_t log_ms_ = 0;  // the newest time of the log that was heard
   std::map<std::string, Running> rules_;
   std::map<RequestId, LaneKey> asked_;
   std::map<net::SubscriptionId, LaneKey> waiting_;

@@ -222,14 +222,17 @@ std::optional<RuleCommit> decode_commit(Bytes payload);
 fintech::Uint128 transfer_id(std::string_view rule, std::string_view key);
 fintech::Uint128 transfer_id(std::string_view rule, PartitionId partition, Offset offset);
 
+// Records of a view that a commit made, and which of them are told to subscribers.
+struct ToldRecords {
+  PartitionId partition = kNoPartition;
+  Offset first = 0;
+  std::vector<PublishStatus> statuses;
+  Buffer messages;
+};
+
 // For who delivers it: the records of the view that the command made, as messages, and those of `iot.shadows`.
 struct CommitReply {
-  struct Told {
-    PartitionId partition = kNoPartition;
-    Offset first = 0;
-    std::vector<PublishStatus> statuses;
-    Buffer messages;
-  };
+  using Told = ToldRecords;
   PartitionId partition = kNoPartition;
   std::vector<PublishStatus> statuses;
   Buffer messages;
