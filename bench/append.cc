@@ -124,6 +124,7 @@ bool bench_append(const Scratch& scratch) {
 #if HEPTANE_BENCH_ROCKSDB
   RocksPeer rocks(scratch.below("append-rocksdb"));
   const uint64_t group = best_group(rocks);
+  rocks.settle();
   std::vector<double> rocks_ratios;
   std::vector<double> rocks_rates;
 #endif
@@ -155,6 +156,7 @@ bool bench_append(const Scratch& scratch) {
 #if HEPTANE_BENCH_ROCKSDB
     rocks_rates.push_back(rocks.write(std::max<uint64_t>(slice.commands / 4, group), group));
     rocks_ratios.push_back(per_second / rocks_rates.back());
+    rocks.settle();
 #endif
     std::printf("slice %llu: %s, %s of raw\n", static_cast<unsigned long long>(i) + 1, rate(per_second).c_str(),
                 ratio(raw_ratios.back()).c_str());

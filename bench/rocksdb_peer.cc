@@ -4,8 +4,10 @@
 #include <rocksdb/options.h>
 #include <rocksdb/write_batch.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 #include "bench/account_machine.h"
 #include "bench/report.h"
@@ -60,6 +62,19 @@ double RocksPeer::write(uint64_t records, uint64_t group) {
     must(db_->Write(synced, &batch));
   }
   return static_cast<double>(records) * 1e9 / static_cast<double>(now_ns() - begin_ns);
+}
+
+void RocksPeer::settle() {
+  using Properties = rocksdb::DB::Properties;
+  for (bool busy = true; busy;) {
+    busy = false;
+    for (const std::string& name : {Properties::kNumRunningFlushes, Properties::kMemTableFlushPending,
+                                    Properties::kNumRunningCompactions, Properties::kCompactionPending}) {
+      uint64_t count = 0;
+      busy = (db_->GetIntProperty(name, &count) && count > 0) || busy;
+    }
+    if (busy) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 }  // namespace heptane::bench

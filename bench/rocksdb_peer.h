@@ -18,6 +18,8 @@ class RocksPeer {
   ~RocksPeer();
   // Writes `records` values of 128 bytes in groups; returns records a second.
   double write(uint64_t records, uint64_t group);
+  // Until its own threads have nothing to do, which is counted for nobody: they would take the processor of whose turn is next.
+  void settle();
   static std::string settings();
 
  private:

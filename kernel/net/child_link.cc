@@ -1,8 +1,6 @@
 #include "kernel/net/child_link.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,43 +8,11 @@
 #include <cerrno>
 #include <cstring>
 
+#include "kernel/net/spawn_setting.h"
+
 namespace heptane::net {
 
 namespace {
-
-// Signals as any program expects them, and four descriptors.
-class SpawnSetting {
- public:
-  explicit SpawnSetting(int child_end) {
-    ::posix_spawnattr_init(&attributes_);
-    ::posix_spawn_file_actions_init(&actions_);
-    sigset_t none;
-    ::sigemptyset(&none);
-    ::posix_spawnattr_setsigmask(&attributes_, &none);
-    sigset_t ignored;
-    ::sigemptyset(&ignored);
-    ::sigaddset(&ignored, SIGPIPE);
-    ::posix_spawnattr_setsigdefault(&attributes_, &ignored);
-    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    // First of all: what it is opened over may be one of the others.
-    ::posix_spawn_file_actions_adddup2(&actions_, child_end, ChildLink::kChildFd);
-    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-      ::posix_spawn_file_actions_addopen(&actions_, fd, "/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY, 0);
-    ::posix_spawn_file_actions_addclosefrom_np(&actions_, ChildLink::kChildFd + 1);
-  }
-  ~SpawnSetting() {
-    ::posix_spawn_file_actions_destroy(&actions_);
-    ::posix_spawnattr_destroy(&attributes_);
-  }
-  SpawnSetting(const SpawnSetting&) = delete;
-  SpawnSetting& operator=(const SpawnSetting&) = delete;
-  const posix_spawnattr_t* attributes() const { return &attributes_; }
-  const posix_spawn_file_actions_t* actions() const { return &actions_; }
-
- private:
-  posix_spawnattr_t attributes_;
-  posix_spawn_file_actions_t actions_;
-};
 
 // Of send and recv. nullopt: the other end is gone.
 std::optional<size_t> moved(ssize_t count) {
@@ -65,7 +31,10 @@ Result<std::unique_ptr<ChildLink>> ChildLink::start(const std::string& command) 
   std::string argument = command;
   char* arguments[] = {program.data(), argument.data(), nullptr};
   char* nothing[] = {nullptr};
-  const SpawnSetting setting(ends[1]);
+  SpawnSetting setting;
+  setting.give(ends[1], kChildFd);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) setting.give_nothing(fd);
+  setting.close_from(kChildFd + 1);
   pid_t pid = -1;
   const int failed = ::posix_spawn(&pid, "/proc/self/exe", setting.actions(), setting.attributes(), arguments, nothing);
   ::close(ends[1]);

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,47 +11,11 @@
 #include <cstring>
 
 #include "kernel/base/assert.h"
+#include "kernel/net/spawn_setting.h"
 
 extern char** environ;
 
 namespace heptane::server {
-
-namespace {
-
-// What the child begins with: signals as any program expects them, and three descriptors.
-class SpawnSetting {
- public:
-  explicit SpawnSetting(int output_fd) {
-    ::posix_spawnattr_init(&attributes_);
-    ::posix_spawn_file_actions_init(&actions_);
-    sigset_t none;
-    ::sigemptyset(&none);
-    ::posix_spawnattr_setsigmask(&attributes_, &none);
-    sigset_t ignored;
-    ::sigemptyset(&ignored);
-    ::sigaddset(&ignored, SIGPIPE);
-    ::posix_spawnattr_setsigdefault(&attributes_, &ignored);
-    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    ::posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    ::posix_spawn_file_actions_adddup2(&actions_, output_fd, STDOUT_FILENO);
-    ::posix_spawn_file_actions_adddup2(&actions_, output_fd, STDERR_FILENO);
-    ::posix_spawn_file_actions_addclosefrom_np(&actions_, STDERR_FILENO + 1);
-  }
-  ~SpawnSetting() {
-    ::posix_spawn_file_actions_destroy(&actions_);
-    ::posix_spawnattr_destroy(&attributes_);
-  }
-  SpawnSetting(const SpawnSetting&) = delete;
-  SpawnSetting& operator=(const SpawnSetting&) = delete;
-  const posix_spawnattr_t* attributes() const { return &attributes_; }
-  const posix_spawn_file_actions_t* actions() const { return &actions_; }
-
- private:
-  posix_spawnattr_t attributes_;
-  posix_spawn_file_actions_t actions_;
-};
-
-}  // namespace
 
 Result<void> ChildProcess::start(const std::vector<std::string>& command) {
   HEPTANE_ASSERT(!running(), "one child at a time");
@@ -62,7 +25,11 @@ Result<void> ChildProcess::start(const std::vector<std::string>& command) {
   std::vector<char*> arguments;
   for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
-  const SpawnSetting setting(ends[1]);
+  net::SpawnSetting setting;
+  setting.give_nothing(STDIN_FILENO);
+  setting.give(ends[1], STDOUT_FILENO);
+  setting.give(ends[1], STDERR_FILENO);
+  setting.close_from(STDERR_FILENO + 1);
   const int failed =
       ::posix_spawn(&pid_, arguments[0], setting.actions(), setting.attributes(), arguments.data(), environ);
   ::close(ends[1]);
