@@ -21,6 +21,8 @@ namespace {
 using namespace fintech;
 
 constexpr double kBarBytes = 32;
+constexpr double kBarBeside = 2;        // as for commits in general (the snapshot bench)
+constexpr size_t kEnoughBatches = 100;  // for the slowest hundredth of them
 // What a server under load holds whatever it has stored: batches on their way, the rows that are no full file yet.
 constexpr uint64_t kFixedBytes = uint64_t{128} << 20;
 constexpr int kSettleTries = 100;
@@ -39,6 +41,41 @@ uint64_t newest_snapshot_bytes(const std::string& data) {
   for (const auto& entry : std::filesystem::directory_iterator(data + "/shard-0/snapshots"))
     if (entry.path().extension() == ".snap" && entry.path() > newest) newest = entry.path();
   return newest.empty() ? 0 : std::filesystem::file_size(newest);
+}
+
+// A snapshot is being written: by a child of the server.
+bool snapshot_under_way(pid_t pid) {
+  std::error_code gone;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", gone)) {
+    std::ifstream children(task.path() / "children");
+    if (children.peek() != std::ifstream::traits_type::eof()) return true;
+  }
+  return false;
+}
+
+// Milliseconds of batches, in whose time no snapshot was being written, and of the others.
+struct Batches {
+  std::vector<double> alone;
+  std::vector<double> beside;
+};
+
+std::string middle_slow_worst(std::vector<double>& millis) {
+  if (millis.empty()) return "none";
+  return micros(quantile(millis, 0.5) * 1e3) + " / " + micros(quantile(millis, 0.99) * 1e3) + " / " +
+         micros(quantile(millis, 1.0) * 1e3);
+}
+
+void report_batches(Report& report, Batches& batches) {
+  double total = 0;
+  for (const std::vector<double>* part : {&batches.alone, &batches.beside})
+    for (const double each : *part) total += each;
+  const auto count = static_cast<double>(batches.alone.size() + batches.beside.size());
+  report.row({"stored", rate(count * kLedgerBatch / total * 1e3), "", "", "", true});
+  const bool enough = batches.beside.size() >= kEnoughBatches;
+  const double times = batches.beside.empty() ? 0 : quantile(batches.beside, 0.99) / quantile(batches.alone, 0.99);
+  report.row({"a batch beside a snapshot (" + std::to_string(batches.beside.size()) + "), median / 99 % / worst",
+              middle_slow_worst(batches.beside), "without " + middle_slow_worst(batches.alone), ratio(times),
+              enough ? "99 % <= 2 x without" : "", !enough || times <= kBarBeside});
 }
 
 bool finds_ends(LedgerWire& wire, uint64_t transfers) {
@@ -62,7 +99,13 @@ bool bench_history(const Scratch& scratch) {
     LedgerWire wire(server.endpoint("tigerbeetle"), 1);
     store_accounts(wire, accounts);
     const uint64_t before = resident_bytes(server.pid());
-    std::vector<double> took = store_transfers(wire, accounts, transfers);
+    Batches batches;
+    bool before_it = false;
+    store_transfers(wire, accounts, transfers, [&](double millis) {
+      const bool behind_it = snapshot_under_way(server.pid());
+      (before_it || behind_it ? batches.beside : batches.alone).push_back(millis);
+      before_it = behind_it;
+    });
     const auto per_transfer = [&] {
       const uint64_t now = resident_bytes(server.pid());
       return static_cast<double>(now - std::min(now, before + kFixedBytes)) / static_cast<double>(transfers);
@@ -70,13 +113,7 @@ bool bench_history(const Scratch& scratch) {
     // The last files are still being written.
     for (int i = 0; i < kSettleTries && per_transfer() > kBarBytes; ++i) ::usleep(kSettleMicros);
     const double bytes = per_transfer();
-    double total = 0;
-    for (const double each : took) total += each;
-    report.row({"stored", rate(static_cast<double>(transfers) / total * 1e3), "", "", "", true});
-    const double middle = quantile(took, 0.5);
-    const double slow = quantile(took, 0.99);
-    report.row({"a batch, median / 99 % / worst", millis(middle) + " / " + millis(slow) + " / " + millis(took.back()),
-                "", "", "", true});
+    report_batches(report, batches);
     report.row({"resident bytes a transfer", ratio(bytes), "above 128 MiB", "", "<= 32", bytes <= kBarBytes});
     report.row({"resident in all", bytes_text(resident_bytes(server.pid())), "", "", "", true});
     must(finds_ends(wire, transfers), "the oldest or the newest transfer was not found");

@@ -74,7 +74,7 @@ class Ours {
     wire_ = std::make_unique<LedgerWire>(server_->endpoint("tigerbeetle"), 1 + (stored ? 1 : 0));
     if (!stored) {
       store_accounts(*wire_, sizes.accounts);
-      (void)store_transfers(*wire_, sizes.accounts, sizes.transfers);
+      store_transfers(*wire_, sizes.accounts, sizes.transfers);
     }
     must(wire_->lookup({sizes.transfers}).size() == 1, "the ledger holds fewer transfers than asked for");
     rest();

@@ -83,7 +83,7 @@ bool bench_resent(const Scratch& scratch) {
   {
     LedgerWire wire(server.endpoint("tigerbeetle"), 1);
     store_accounts(wire, kAccounts);
-    (void)store_transfers(wire, kAccounts, stored);
+    store_transfers(wire, kAccounts, stored);
   }
   Uint128 next_id = Uint128{1} << 64;
   const Latency alone = measure(server, next_id, nullptr, duration_ns);

@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "bench/ledger_wire.h"
 
@@ -18,8 +17,9 @@ void must(bool good, const char* what);
 
 // Ids 1 to `accounts`.
 void store_accounts(LedgerWire& wire, uint64_t accounts);
-// Ids 1 to `transfers`, between random accounts, each of the amount that its id is. Milliseconds of each batch.
-std::vector<double> store_transfers(LedgerWire& wire, uint64_t accounts, uint64_t transfers);
+// Ids 1 to `transfers`, between random accounts, each of the amount that its id is. `each` is told the milliseconds of a batch.
+void store_transfers(LedgerWire& wire, uint64_t accounts, uint64_t transfers,
+                     const std::function<void(double)>& each = {});
 
 void for_each_file(const std::string& directory, const std::function<void(int fd)>& what);
 // Out of the system's memory.
