@@ -15,7 +15,6 @@
 #include "modules/fintech/domain/fix/encode.h"
 #include "modules/fintech/domain/fix/shapes.h"
 #include "modules/fintech/domain/fix/tags.h"
-#include "modules/fintech/domain/fix/values.h"
 
 namespace heptane::bench {
 
@@ -38,7 +37,7 @@ int64_t sum_of(const Message& message) {
   int64_t sum = 0;
   for (const FieldView& field : message.fields()) {
     switch (field.tag) {
-      case 34: sum += *integer_of(message.value(field)); break;
+      case 34: sum += *message.integer(field); break;
       case 6:
       case 14:
       case 31:
@@ -47,9 +46,9 @@ int64_t sum_of(const Message& message) {
       case 44:
       case 151:
       case 270:
-      case 271: sum += *decimal_of(message.value(field), kScale); break;
+      case 271: sum += *message.decimal(field, kScale); break;
       case 52:
-      case 60: sum += *timestamp_of(message.value(field)) / 1'000'000; break;
+      case 60: sum += *message.timestamp(field) / 1'000'000; break;
       default: break;
     }
   }

@@ -102,6 +102,36 @@ TEST(FixValues, NumbersAgreeWithAPlainReading) {
   }
 }
 
+// What is kept while a form is looked at is what a reading of the text gives.
+TEST(FixValues, NumbersThatAreKeptAreThoseOfTheText) {
+  SeededRandom random(29);
+  const auto types = {FieldType::integer, FieldType::number, FieldType::decimal, FieldType::timestamp};
+  int kept = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    std::string text;
+    if (random.one_in(4)) {
+      append_timestamp(text, static_cast<int64_t>(random.next() >> 2), static_cast<int>(random.below(4)) * 3);
+    } else {
+      append_decimal(text, static_cast<int64_t>(random.next() >> random.below(64)), static_cast<int>(random.below(19)));
+    }
+    if (random.one_in(8)) text[random.below(text.size())] = "-.:09 x"[random.below(7)];
+    const auto scale = static_cast<int>(random.below(19));
+    for (const FieldType type : types) {
+      Number number;
+      ASSERT_EQ(has_form(type, text, number), has_form(type, text)) << text;
+      kept += number.kind != Number::Kind::unknown ? 1 : 0;
+      switch (number.kind) {
+        case Number::Kind::unknown: break;
+        case Number::Kind::time: ASSERT_EQ(number.value, timestamp_of(text)) << text; break;
+        case Number::Kind::whole: ASSERT_EQ(number.value, integer_of(text)) << text; [[fallthrough]];
+        case Number::Kind::decimal:
+          ASSERT_EQ(decimal_of(number, scale), decimal_of(text, scale)) << text << ' ' << scale;
+      }
+    }
+  }
+  EXPECT_GT(kept, 100'000);
+}
+
 TEST(FixValues, Forms) {
   EXPECT_TRUE(has_form(FieldType::month_year, "202611"));
   EXPECT_TRUE(has_form(FieldType::month_year, "202611w5"));

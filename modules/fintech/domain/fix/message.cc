@@ -160,7 +160,7 @@ Frame next_frame(std::string_view input) {
   return {Frame::Kind::garbled, begin, kMessageMax};
 }
 
-const char* Message::read(std::string_view frame, const Shapes* shapes) {
+[[gnu::flatten]] const char* Message::read(std::string_view frame, const Shapes* shapes) {
   bytes_ = frame;
   count_ = 0;
   shape_ = nullptr;
@@ -192,6 +192,7 @@ const char* Message::read_fields(const Shapes* shapes, size_t ends) {
     if (is_data(field.tag) && count_ > 0) end = end_of_data(bytes_, fields_[count_ - 1], field, end);
     if (end == 0) return "a length of data is wrong";
     field.size = static_cast<uint32_t>(end - field.at);
+    field.number.kind = Number::Kind::unknown;
     ++count_;
     start = end + 1;
   }
@@ -209,7 +210,7 @@ bool Message::read_known(const Shape& shape) {
     std::memcpy(&name, bytes_.data() + start, sizeof name);
     if ((name & known.mask) != known.name) return false;
     const auto at = static_cast<uint32_t>(start) + known.name_size;
-    fields_[i] = {known.tag, at, ends_[i] - at};
+    fields_[i] = {known.tag, at, ends_[i] - at, {}};
     ++i;
   }
   count_ = i;
@@ -230,10 +231,15 @@ const char* Message::check_frame(uint32_t sum) const {
   return nullptr;
 }
 
-std::optional<std::string_view> Message::find(int32_t tag) const {
+const FieldView* Message::field(int32_t tag) const {
   for (size_t i = 0; i < count_; ++i)
-    if (fields_[i].tag == tag) return value(fields_[i]);
-  return std::nullopt;
+    if (fields_[i].tag == tag) return &fields_[i];
+  return nullptr;
+}
+
+std::optional<std::string_view> Message::find(int32_t tag) const {
+  const FieldView* found = field(tag);
+  return found != nullptr ? std::optional(value(*found)) : std::nullopt;
 }
 
 std::optional<uint64_t> Message::number(int32_t tag) const {
@@ -242,18 +248,31 @@ std::optional<uint64_t> Message::number(int32_t tag) const {
 }
 
 std::optional<int64_t> Message::integer(int32_t tag) const {
-  const auto text = find(tag);
-  return text ? integer_of(*text) : std::nullopt;
+  const FieldView* found = field(tag);
+  return found != nullptr ? integer(*found) : std::nullopt;
 }
 
 std::optional<int64_t> Message::decimal(int32_t tag, int scale) const {
-  const auto text = find(tag);
-  return text ? decimal_of(*text, scale) : std::nullopt;
+  const FieldView* found = field(tag);
+  return found != nullptr ? decimal(*found, scale) : std::nullopt;
 }
 
 std::optional<int64_t> Message::timestamp(int32_t tag) const {
-  const auto text = find(tag);
-  return text ? timestamp_of(*text) : std::nullopt;
+  const FieldView* found = field(tag);
+  return found != nullptr ? timestamp(*found) : std::nullopt;
+}
+
+std::optional<int64_t> Message::integer(const FieldView& field) const {
+  return field.number.kind == Number::Kind::whole ? field.number.value : integer_of(value(field));
+}
+
+std::optional<int64_t> Message::decimal(const FieldView& field, int scale) const {
+  const bool known = field.number.kind == Number::Kind::whole || field.number.kind == Number::Kind::decimal;
+  return known ? decimal_of(field.number, scale) : decimal_of(value(field), scale);
+}
+
+std::optional<int64_t> Message::timestamp(const FieldView& field) const {
+  return field.number.kind == Number::Kind::time ? field.number.value : timestamp_of(value(field));
 }
 
 bool Message::flag(int32_t tag) const { return find(tag) == "Y"; }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "modules/fintech/domain/fix/dictionary.h"
+#include "modules/fintech/domain/fix/values.h"
 
 namespace heptane::fix {
 
@@ -40,6 +41,7 @@ struct FieldView {
   int32_t tag = 0;
   uint32_t at = 0;  // the value's place in the message
   uint32_t size = 0;
+  Number number{};  // of a message whose values were looked at (Reader::validate())
 };
 
 class Message {
@@ -55,7 +57,9 @@ class Message {
   std::string_view type() const { return value(fields_[2]); }
   // In their order, BeginString first, CheckSum last.
   std::span<const FieldView> fields() const { return {fields_.data(), count_}; }
-  std::string_view value(const FieldView& field) const { return bytes_.substr(field.at, field.size); }
+  // For who looks at their values to keep the numbers.
+  std::span<FieldView> fields() { return {fields_.data(), count_}; }
+  std::string_view value(const FieldView& field) const { return {bytes_.data() + field.at, field.size}; }
 
   // The first field of this tag. Groups: find_entries().
   std::optional<std::string_view> find(int32_t tag) const;
@@ -65,11 +69,16 @@ class Message {
   std::optional<int64_t> timestamp(int32_t tag) const;
   // False when it is not there.
   bool flag(int32_t tag) const;
+  // Of a field of this message.
+  std::optional<int64_t> integer(const FieldView& field) const;
+  std::optional<int64_t> decimal(const FieldView& field, int scale) const;
+  std::optional<int64_t> timestamp(const FieldView& field) const;
 
  private:
   const char* read_fields(const Shapes* shapes, size_t ends);
   bool read_known(const Shape& shape);
   const char* check_frame(uint32_t sum) const;
+  const FieldView* field(int32_t tag) const;
 
   std::string_view bytes_;
   std::vector<FieldView> fields_;

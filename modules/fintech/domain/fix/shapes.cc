@@ -22,16 +22,16 @@ bool learn_field(std::string_view bytes, size_t begin, const FieldView& field, K
   return true;
 }
 
-bool has_right_values(const Message& message, const Shape& shape) {
+[[gnu::flatten]] bool has_right_values(Message& message, const Shape& shape) {
   const auto fields = message.fields();
   for (size_t i = 0; i < shape.fields.size(); ++i) {
     const FieldRule& rule = *shape.fields[i].rule;
-    const FieldView& field = fields[i + kFirst];
+    FieldView& field = fields[i + kFirst];
     if (rule.is_any && field.size != 0) continue;
-    if (!has_right_value(rule, message.value(field))) return false;
+    if (!has_right_value(rule, message.value(field), field.number)) return false;
   }
   for (const auto& [at, entries] : shape.entries)
-    if (number_of(message.value(fields[at + kFirst])) != entries) return false;
+    if (message.integer(fields[at + kFirst]) != static_cast<int64_t>(entries)) return false;
   return true;
 }
 

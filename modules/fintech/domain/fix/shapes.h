@@ -32,6 +32,11 @@ struct KnownField {
 };
 
 struct Shape {
+  bool is_of(std::string_view other) const {
+    if (type.size() != other.size() || type.empty()) return false;
+    return type.front() == other.front() && (type.size() == 1 || type == other);  // most have one letter
+  }
+
   std::string type;
   std::vector<KnownField> fields;                    // behind MsgType(35), before CheckSum(10)
   std::vector<std::pair<size_t, uint64_t>> entries;  // which of them count a group's entries, and how many there are
@@ -42,8 +47,7 @@ class Shapes {
   // Of a type and a number of fields, all counted; null: none is known.
   const Shape* find(std::string_view type, size_t fields) const {
     const Shape& shape = shapes_[place_of(type, fields)];
-    const bool is_known = !shape.type.empty() && shape.type == type && shape.fields.size() + kOthers == fields;
-    return is_known ? &shape : nullptr;
+    return shape.is_of(type) && shape.fields.size() + kOthers == fields ? &shape : nullptr;
   }
   // Of a valid message.
   void learn(const Message& message);

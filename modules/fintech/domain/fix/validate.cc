@@ -178,10 +178,15 @@ const char* reason_text(RejectReason reason) {
   return "";
 }
 
-bool has_right_value(const FieldRule& rule, std::string_view value) {
+bool has_right_value(const FieldRule& rule, std::string_view value, Number& number) {
   if (value.empty()) return false;
   if (rule.is_any || (rule.is_letter && value.size() == 1 && is_listed(rule, value[0]))) return true;
-  return has_form(rule.type, value) && are_listed(rule, value);
+  return has_form(rule.type, value, number) && are_listed(rule, value);
+}
+
+bool has_right_value(const FieldRule& rule, std::string_view value) {
+  Number number;
+  return has_right_value(rule, value, number);
 }
 
 std::optional<Fault> validate(const Message& message, const ValidationRules& rules) {

@@ -48,6 +48,8 @@ struct ValidationRules {
 
 // Whether a value is not empty, has its type's form and is among the listed ones, if some are.
 bool has_right_value(const FieldRule& rule, std::string_view value);
+// The same, and what number it is.
+bool has_right_value(const FieldRule& rule, std::string_view value, Number& number);
 
 // None: it is as it should be.
 std::optional<Fault> validate(const Message& message, const ValidationRules& rules);

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
 constexpr int64_t kDay = 86'400;
+constexpr size_t kShortMax = 18;  // characters of a decimal number whose digits fit 64 bits in any case
 constexpr uint64_t kPowers[] = {1,
                                 10,
                                 100,
@@ -171,8 +172,25 @@ bool is_date(std::string_view value) {
   return read_date(value, date);
 }
 
-// `04:05:06`, and a fraction of one to nine digits. The second of a day, up to 86,400 with a leap second.
-bool read_clock(std::string_view value, uint32_t& second) {
+struct Clock {
+  uint32_t second;    // of a day, up to 86,400 with a leap second
+  uint32_t fraction;  // nanoseconds
+};
+
+// One to nine digits behind the point.
+bool read_fraction(std::string_view digits, uint32_t& fraction) {
+  if (digits.empty()) return false;
+  const size_t first = std::min<size_t>(digits.size(), 8);
+  const uint64_t word = with_zeros(up_to_eight(digits.substr(0, first)), first);
+  if (!are_digits(word)) return false;
+  fraction = number_of_eight(word) * static_cast<uint32_t>(kPowers[9 - first]);
+  if (first == digits.size()) return true;
+  fraction += digit_of(digits[8]);
+  return is_digit(digits[8]);
+}
+
+// `04:05:06`, and a fraction of one to nine digits.
+bool read_clock(std::string_view value, Clock& clock) {
   constexpr uint64_t kColons = uint64_t{':'} << 16 | uint64_t{':'} << 40;
   constexpr uint64_t kColonBytes = uint64_t{0xFF} << 16 | uint64_t{0xFF} << 40;
   constexpr uint64_t kZeros = uint64_t{'0'} << 16 | uint64_t{'0'} << 40;
@@ -184,24 +202,18 @@ bool read_clock(std::string_view value, uint32_t& second) {
   const uint32_t hour = byte_of(pairs, 0);
   const uint32_t minute = byte_of(pairs, 3);
   if (hour > 23 || minute > 59 || byte_of(pairs, 6) > 60) return false;
-  second = hour * 3'600 + minute * 60 + byte_of(pairs, 6);
-  return value.size() == 8 || (value[8] == '.' && all_digits(value.substr(9)));
+  clock = {hour * 3'600 + minute * 60 + byte_of(pairs, 6), 0};
+  return value.size() == 8 || (value[8] == '.' && read_fraction(value.substr(9), clock.fraction));
 }
 
 bool is_clock(std::string_view value) {
-  uint32_t second = 0;
-  return read_clock(value, second);
+  Clock clock;
+  return read_clock(value, clock);
 }
 
-bool read_timestamp(std::string_view value, Date& date, uint32_t& second) {
+bool read_timestamp(std::string_view value, Date& date, Clock& clock) {
   return value.size() >= 17 && value[8] == '-' && read_date(value.substr(0, 8), date) &&
-         read_clock(value.substr(9), second);
-}
-
-bool is_timestamp(std::string_view value) {
-  Date date;
-  uint32_t second = 0;
-  return read_timestamp(value, date, second);
+         read_clock(value.substr(9), clock);
 }
 
 // `202611`, with a day `20261130`, with a week `202611w4`.
@@ -255,9 +267,7 @@ bool read_decimal(std::string_view value, Decimal& decimal) {
   return true;
 }
 
-std::optional<uint64_t> short_decimal(std::string_view value, size_t scale) {
-  Decimal decimal;
-  if (value.empty() || !read_decimal(value, decimal)) return std::nullopt;
+std::optional<uint64_t> scaled(const Decimal& decimal, size_t scale) {
   uint64_t number = 0;
   if (decimal.decimals <= scale) {
     if (__builtin_mul_overflow(decimal.number, kPowers[scale - decimal.decimals], &number)) return std::nullopt;
@@ -265,6 +275,12 @@ std::optional<uint64_t> short_decimal(std::string_view value, size_t scale) {
   }
   const uint64_t more = kPowers[decimal.decimals - scale];
   return decimal.number % more == 0 ? std::optional(decimal.number / more) : std::nullopt;
+}
+
+std::optional<uint64_t> short_decimal(std::string_view value, size_t scale) {
+  Decimal decimal;
+  if (value.empty() || !read_decimal(value, decimal)) return std::nullopt;
+  return scaled(decimal, scale);
 }
 
 // However many zeros there are behind the last decimal that counts.
@@ -290,6 +306,40 @@ std::optional<uint64_t> long_decimal(std::string_view value, int scale) {
   return number;
 }
 
+bool is_timestamp(std::string_view value, Number& number) {
+  Date date;
+  Clock clock;
+  if (!read_timestamp(value, date, clock)) return false;
+  if (date.year < 1678 || date.year > 2261) return true;  // beyond what nanoseconds in 64 bits hold
+  number = {(days_before(date) * kDay + clock.second) * kNsPerSecond + clock.fraction, 0, Number::Kind::time};
+  return true;
+}
+
+bool is_decimal(std::string_view value, Number& number) {
+  const std::string_view amount = without_sign(value);
+  if (amount.size() > kShortMax) return is_decimal(value);
+  Decimal decimal;
+  if (amount.empty() || !read_decimal(amount, decimal)) return false;
+  const auto whole = static_cast<int64_t>(decimal.number);
+  number = {amount.size() == value.size() ? whole : -whole, static_cast<uint8_t>(decimal.decimals),
+            Number::Kind::decimal};
+  return true;
+}
+
+bool is_whole(std::string_view value, Number& number) {
+  const auto whole = integer_of(value);
+  if (!whole) return false;
+  number = {*whole, 0, Number::Kind::whole};
+  return true;
+}
+
+// Not negative; above 63 bits it is a number that is not kept.
+bool is_number(std::string_view value, Number& number) {
+  const auto whole = number_of(value);
+  if (whole && *whole <= uint64_t{INT64_MAX}) number = {static_cast<int64_t>(*whole), 0, Number::Kind::whole};
+  return whole.has_value();
+}
+
 void append_padded(std::string& out, int64_t value, int width) {
   char digits[20];
   for (int i = width; i > 0; --i, value /= 10) digits[i - 1] = static_cast<char>('0' + value % 10);
@@ -298,24 +348,29 @@ void append_padded(std::string& out, int64_t value, int width) {
 
 }  // namespace
 
-bool has_form(FieldType type, std::string_view value) {
+bool has_form(FieldType type, std::string_view value, Number& number) {
   switch (type) {
     case FieldType::text:
     case FieldType::texts:
     case FieldType::data: return true;
     case FieldType::character: return value.size() == 1;
     case FieldType::boolean: return value.size() == 1 && (value[0] == 'Y' || value[0] == 'N');
-    case FieldType::integer: return integer_of(value).has_value();
+    case FieldType::integer: return is_whole(value, number);
     case FieldType::length:
     case FieldType::number:
-    case FieldType::count: return number_of(value).has_value();
-    case FieldType::decimal: return is_decimal(value);
-    case FieldType::timestamp: return is_timestamp(value);
+    case FieldType::count: return is_number(value, number);
+    case FieldType::decimal: return is_decimal(value, number);
+    case FieldType::timestamp: return is_timestamp(value, number);
     case FieldType::time_only: return is_clock(value);
     case FieldType::date: return is_date(value);
     case FieldType::month_year: return is_month_year(value);
   }
   return false;
+}
+
+bool has_form(FieldType type, std::string_view value) {
+  Number number;
+  return has_form(type, value, number);
 }
 
 std::optional<int64_t> integer_of(std::string_view value) {
@@ -345,21 +400,23 @@ std::optional<int64_t> decimal_of(std::string_view value, int scale) {
   const std::string_view amount = without_sign(value);
   if (amount.starts_with('-')) return std::nullopt;
   const auto number =
-      amount.size() <= 18 ? short_decimal(amount, static_cast<size_t>(scale)) : long_decimal(amount, scale);
+      amount.size() <= kShortMax ? short_decimal(amount, static_cast<size_t>(scale)) : long_decimal(amount, scale);
   if (!number || *number > uint64_t{INT64_MAX}) return std::nullopt;
   return value[0] == '-' ? -static_cast<int64_t>(*number) : static_cast<int64_t>(*number);
 }
 
+std::optional<int64_t> decimal_of(const Number& number, int scale) {
+  const bool negative = number.value < 0;
+  const uint64_t amount = negative ? 0 - static_cast<uint64_t>(number.value) : static_cast<uint64_t>(number.value);
+  const auto found = scaled({amount, number.decimals}, static_cast<size_t>(scale));
+  if (!found || *found > uint64_t{INT64_MAX}) return std::nullopt;
+  return negative ? -static_cast<int64_t>(*found) : static_cast<int64_t>(*found);
+}
+
 std::optional<int64_t> timestamp_of(std::string_view value) {
-  Date date;
-  uint32_t second = 0;
-  if (!read_timestamp(value, date, second)) return std::nullopt;
-  if (date.year < 1678 || date.year > 2261) return std::nullopt;  // what nanoseconds in 64 bits hold
-  const int64_t seconds = days_before(date) * kDay + second;
-  if (value.size() <= 18) return seconds * kNsPerSecond;
-  const std::string_view digits = value.substr(18);
-  const uint64_t fraction = short_number(digits) * kPowers[9 - digits.size()];
-  return seconds * kNsPerSecond + static_cast<int64_t>(fraction);
+  Number number;
+  if (!is_timestamp(value, number) || number.kind != Number::Kind::time) return std::nullopt;
+  return number.value;
 }
 
 std::optional<bool> boolean_of(std::string_view value) {

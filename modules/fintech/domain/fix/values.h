@@ -13,8 +13,23 @@ namespace heptane::fix {
 
 constexpr char kSoh = '\x01';
 
+// The number that a value is, found while its form was looked at.
+struct Number {
+  enum class Kind : uint8_t {
+    unknown,  // not looked at, or beyond what is kept here
+    whole,
+    decimal,  // without its point
+    time,     // nanoseconds since 1970
+  };
+  int64_t value = 0;
+  uint8_t decimals = 0;
+  Kind kind = Kind::unknown;
+};
+
 // Whether a value that is not empty has the type's form. A whole number beyond 64 bits has none.
 bool has_form(FieldType type, std::string_view value);
+// The same, and what number it is.
+bool has_form(FieldType type, std::string_view value, Number& number);
 
 // With an optional minus. None: no whole number, or one beyond 64 bits.
 std::optional<int64_t> integer_of(std::string_view value);
@@ -23,6 +38,8 @@ std::optional<uint64_t> number_of(std::string_view value);
 // In units of 10^-scale, exactly: `12.50` of scale 2 is 1250. None: not a decimal number, more decimals than the scale has (zeros
 // apart), or beyond 64 bits. scale: 0 to 18.
 std::optional<int64_t> decimal_of(std::string_view value, int scale);
+// The same of a whole or decimal number.
+std::optional<int64_t> decimal_of(const Number& number, int scale);
 // `20261130-04:05:06`, with up to nine digits of fraction: nanoseconds since 1970, UTC. A leap second is the second after it.
 std::optional<int64_t> timestamp_of(std::string_view value);
 std::optional<bool> boolean_of(std::string_view value);
