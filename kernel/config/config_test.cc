@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "kernel/config/document.h"
 #include "kernel/config/settings.h"
 #include "kernel/config/units.h"
 
@@ -202,6 +203,18 @@ TEST(Config, SyntaxAndDuplicatesNameTheirPlace) {
   EXPECT_NE(wrong("limits.count = 1\nlimits.count = 2\n").find("count"), std::string::npos);
   EXPECT_EQ(wrong(std::string_view("data = 1\0", 9)), "f: holds a byte of zero: this is no text file\n");
   EXPECT_EQ(wrong(std::string(kFileBytesLimit + 1, '#')), "f: longer than 1048576 bytes, which no configuration is\n");
+}
+
+TEST(Config, BeyondAsciiAreStringsAndCommentsAlone) {
+  const std::string said = "a character that is not ASCII stands outside of strings and comments\n";
+  EXPECT_EQ(wrong("data = \"\"\n\u00e9 = 1\n"), "f:2:1: " + said);
+  EXPECT_EQ(wrong("[\ufefe"), "f:1:2: " + said);
+  EXPECT_EQ(wrong("data = \"a\\\"\" \u3042"), "f:1:14: " + said);
+  EXPECT_EQ(wrong("data = 'a\\' \u3042"), "f:1:13: " + said);
+  EXPECT_EQ(wrong("# \u00e9\n\u00e9"), "f:2:1: " + said);
+  for (const char* good : {"\ufeffdata = \"\u3042\"", "data = '\u00e9' # \u00e9", "data = \"\"\"\u00e9\"\"\"",
+                           "data = '''\u00e9'''", "data = \"\"\"\n\u00e9 \\\" \"\"\" # \u00e9"})
+    EXPECT_TRUE(std::holds_alternative<Document>(parse_document(good))) << good;
 }
 
 TEST(Config, AllMistakesAreToldUpToALimit) {

@@ -131,6 +131,56 @@ Error file_error(const std::string& path, const char* what, int error) {
   return {error == ENOENT ? Errc::not_found : Errc::io, path + ": " + what + ": " + std::strerror(error)};
 }
 
+// What TOML has in strings and comments alone is looked up, anywhere else, in a table of toml++ that has holes.
+class BeyondAscii {
+ public:
+  explicit BeyondAscii(std::string_view text) : text_(text) {}
+
+  // The first one that stands in no string and no comment.
+  std::optional<Place> find() {
+    if (text_.starts_with(kByteOrderMark)) skip(kByteOrderMark.size());
+    while (at_ < text_.size()) {
+      const char c = text_[at_];
+      if (static_cast<unsigned char>(c) >= 0x80) return place_;
+      if (c == '#')
+        skip_comment();
+      else if (c == '"' || c == '\'')
+        skip_string(c);
+      else
+        skip(1);
+    }
+    return std::nullopt;
+  }
+
+ private:
+  static constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+  void skip(size_t bytes) {
+    for (const size_t end = std::min(at_ + bytes, text_.size()); at_ < end; ++at_) {
+      const bool begins = (static_cast<unsigned char>(text_[at_]) & 0xC0) != 0x80;
+      if (begins) ++place_.column;
+      if (text_[at_] == '\n') place_ = {place_.line + 1, 1};
+    }
+  }
+  void skip_comment() { skip(std::min(text_.find('\n', at_), text_.size()) - at_); }
+  // One that does not end, or not in its line, is a mistake that toml++ finds.
+  void skip_string(char quote) {
+    const std::string three(3, quote);
+    const bool lines = text_.substr(at_).starts_with(three);
+    const std::string_view end = lines ? std::string_view(three) : std::string_view(three).substr(0, 1);
+    skip(end.size());
+    while (at_ < text_.size() && !text_.substr(at_).starts_with(end)) {
+      if (!lines && text_[at_] == '\n') return;
+      skip(quote == '"' && text_[at_] == '\\' ? 2 : 1);
+    }
+    skip(end.size());
+  }
+
+  std::string_view text_;
+  size_t at_ = 0;
+  Place place_{1, 1};
+};
+
 }  // namespace
 
 std::variant<Document, Mistake> parse_document(std::string_view text) {
@@ -138,6 +188,8 @@ std::variant<Document, Mistake> parse_document(std::string_view text) {
     return Mistake{{}, {}, "longer than " + std::to_string(kFileBytesLimit) + " bytes, which no configuration is"};
   // A byte of zero is no TOML, and some messages of the parser would end at it.
   if (text.find('\0') != std::string_view::npos) return Mistake{{}, {}, "holds a byte of zero: this is no text file"};
+  if (const std::optional<Place> place = BeyondAscii(text).find())
+    return Mistake{{}, *place, "a character that is not ASCII stands outside of strings and comments"};
   const toml::parse_result parsed = toml::parse(text);
   if (!parsed) return Mistake{{}, place_of(parsed.error().source()), std::string(parsed.error().description())};
   Document document;

@@ -107,6 +107,13 @@ TEST_F(BodyPieces, chunks_are_taken_apart) {
   EXPECT_EQ(upload_->body, "abcde");
 }
 
+TEST_F(BodyPieces, chunks_come_byte_by_byte) {
+  put("/upload", "Transfer-Encoding: chunked\r\n", "");
+  for (const char c : std::string("3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: z\r\n\r\n")) context_.send({&c, 1});
+  EXPECT_TRUE(answered("200", "5")) << context_.output;
+  EXPECT_EQ(upload_->body, "abcde");
+}
+
 TEST_F(BodyPieces, one_that_is_announced_too_long_is_refused_before_it_comes) {
   EXPECT_EQ(put("/upload", length(kLimit + 1), "").substr(9, 3), "413");
   EXPECT_EQ(upload_, nullptr);

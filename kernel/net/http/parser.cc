@@ -12,6 +12,8 @@ namespace beast = boost::beast;
 using beast::http::error;
 
 constexpr std::string_view kHeadEnd = "\r\n\r\n";
+constexpr std::string_view kLastChunk =
+    "0\r\n\r\n";                               // the least that ends a body in chunks; Beast takes no less at once
 constexpr size_t kChunkLineLimitBytes = 4096;  // size, extension and line ends
 constexpr size_t kTrailerLimitBytes = 8192;
 
@@ -162,12 +164,14 @@ ParseStep RequestParser::check_head() {
 
 ParseStep RequestParser::parse_body(Bytes input, size_t& consumed) {
   while (!machine_->is_done()) {
-    if (input.empty()) return ParseStep::need_more;
+    if (input.empty() || (frame_waits_ && input.size() < kLastChunk.size())) return ParseStep::need_more;
+    frame_waits_ = false;
     beast::error_code ec;
     const size_t used = machine_->put({input.data(), input.size()}, ec);
     consumed += used;
     input = input.subspan(used);
     if (ec == error::need_more) {
+      frame_waits_ = true;
       if (input.size() > kChunkLineLimitBytes + kTrailerLimitBytes)
         return fail(400, "malformed", "a chunk's frame is too long");
       return ParseStep::need_more;

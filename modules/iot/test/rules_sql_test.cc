@@ -280,6 +280,13 @@ TEST_F(RulesSql, ATopicIsNoSql) {
   EXPECT_EQ(selected_of("SELECT length(topic(2)) AS n FROM '#'"), R"({"n":60000})");
 }
 
+TEST_F(RulesSql, IsUtf8) {
+  EXPECT_EQ(selected("SELECT 'd\xC3\xA9' AS t FROM 'x'", "{}"), "{\"t\":\"d\xC3\xA9\"}");
+  for (const char* wrong :
+       {"SELECT 'd\xE9' AS t FROM 'x'", "SELECT 1 AS t FROM 'x\xFF'", "SELECT '\xED\xA0\x80' AS t FROM 'x'"})
+    EXPECT_EQ(selected(wrong, "{}"), "a rule's SQL is UTF-8: rows with its texts are JSON");
+}
+
 TEST_F(RulesSql, WhatIsWrongWithAMessage) {
   EXPECT_EQ(value("kwh * 2", R"({"kwh":"5"})"),
             "error at 5: a text * a number: only numbers are reckoned with (number() reads a text)");

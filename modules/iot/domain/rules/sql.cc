@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernel/base/hash128.h"
+#include "kernel/base/utf8.h"
 #include "modules/iot/domain/rules/functions.h"
 #include "modules/iot/domain/rules/parser.h"
 #include "modules/iot/domain/rules/window_columns.h"
@@ -17,6 +18,7 @@ constexpr std::string_view kThings = "$aws/things/";
 
 Result<Parser> parser_of(std::string_view text) {
   if (text.size() > kSqlBytesMax) return Error{Errc::too_large, "a rule's SQL has at most 8,192 bytes"};
+  if (!is_utf8(text)) return Error{Errc::invalid_argument, "a rule's SQL is UTF-8: rows with its texts are JSON"};
   Result<std::vector<Word>> words = words_of(text);
   if (!words) return words.error();
   return Parser(std::move(*words));

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "kernel/base/utf8.h"
+
 namespace heptane::iot::series {
 
 namespace {
@@ -55,33 +57,6 @@ char meaning_of(char letter, Token token) {
     case ',': return token == Token::string ? '\0' : letter;
     default: return '\0';
   }
-}
-
-// The length of the UTF-8 sequence at `at`; 0: it is none.
-size_t utf8_length(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<uint8_t>(text[i]) : uint8_t{0}; };
-  const uint8_t first = byte(at);
-  const auto follows = [&](size_t i, uint8_t from = 0x80, uint8_t to = 0xBF) {
-    return byte(at + i) >= from && byte(at + i) <= to;
-  };
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return follows(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    const bool second = follows(1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF);
-    return second && follows(2) ? 3 : 0;
-  }
-  if (first < 0xF0 || first > 0xF4) return 0;
-  const bool second = follows(1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF);
-  return second && follows(2) && follows(3) ? 4 : 0;
-}
-
-bool is_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const size_t length = utf8_length(text, at);
-    if (length == 0) return false;
-    at += length;
-  }
-  return true;
 }
 
 size_t digits_at(std::string_view word, size_t at) {
