@@ -1,6 +1,9 @@
 // A table of plain slots that begins as zero bytes, for large hash tables: from 4 MiB on it is mapped by itself, in huge
 // pages that the system clears when they are first touched, so that making one of a gigabyte takes no time. Moved, never
 // copied. Any thread.
+//
+// With Fork::leaves_it_out a child has not what is mapped by itself, and must not look: while a child lives nothing of it is copied
+// when it is written to.
 #pragma once
 
 #include <sys/mman.h>
@@ -14,7 +17,9 @@
 
 namespace heptane {
 
-template <class Slot>
+enum class Fork : uint8_t { takes_it_along, leaves_it_out };
+
+template <class Slot, Fork kFork = Fork::takes_it_along>
 class ZeroedTable {
   static_assert(std::is_trivial_v<Slot>);
 
@@ -60,6 +65,7 @@ class ZeroedTable {
     const size_t skipped = (kHugeBytes - address % kHugeBytes) % kHugeBytes;
     slots_ = reinterpret_cast<Slot*>(static_cast<std::byte*>(mapping_) + skipped);
     (void)::madvise(slots_, bytes, MADV_HUGEPAGE);  // refused: small pages do as well
+    if constexpr (kFork == Fork::leaves_it_out) (void)::madvise(mapping_, mapped_bytes_, MADV_DONTFORK);
   }
 
   Slot* slots_ = nullptr;

@@ -1,4 +1,5 @@
 // `heptane serve`: the server in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -48,6 +49,14 @@ void handle_signals() {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGHUP, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
+}
+
+// What requests of some megabytes took is kept for the next ones, up to 8 MiB for each arena of the allocator: given back to the system it
+// comes again page by page, each of them zeroed (a tenth of the processor's time of large writes).
+void keep_memory() {
+  mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  mallopt(M_TRIM_THRESHOLD, 8 << 20);
+  mallopt(M_TOP_PAD, 1 << 20);
 }
 
 // NAME=HOST:PORT is the key listen.NAME.address; names of TLS listeners are one key.
@@ -261,6 +270,7 @@ int serve(ServeArguments& arguments, MakeModules make_modules) {
   Loaded loaded = load_config(arguments.source, server::key_table(modules));
   if (!configure(arguments, loaded, modules)) return kRefused;
   handle_signals();
+  keep_memory();
   return run_server(arguments, loaded.settings, std::move(modules));
 }
 

@@ -144,7 +144,7 @@ class BeyondAscii {
       if (static_cast<unsigned char>(c) >= 0x80) return place_;
       if (c == '#')
         skip_comment();
-      else if (c == '"' || c == '\'')
+      else if ((c == '"' || c == '\'') && string_may_begin())
         skip_string(c);
       else
         skip(1);
@@ -161,6 +161,11 @@ class BeyondAscii {
       if (begins) ++place_.column;
       if (text_[at_] == '\n') place_ = {place_.line + 1, 1};
     }
+  }
+  // Elsewhere a quote is a part of a wrong word, as what follows it. Parts of keys behind a point are ASCII: in a number there is no string.
+  bool string_may_begin() const {
+    return at_ == 0 || std::string_view(" \t\r\n=[,{").find(text_[at_ - 1]) != std::string_view::npos ||
+           text_.substr(0, at_) == kByteOrderMark;
   }
   void skip_comment() { skip(std::min(text_.find('\n', at_), text_.size()) - at_); }
   // One that does not end, or not in its line, is a mistake that toml++ finds.

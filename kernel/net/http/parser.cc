@@ -12,12 +12,16 @@ namespace beast = boost::beast;
 using beast::http::error;
 
 constexpr std::string_view kHeadEnd = "\r\n\r\n";
-constexpr std::string_view kLastChunk =
-    "0\r\n\r\n";                               // the least that ends a body in chunks; Beast takes no less at once
+constexpr std::string_view kLastChunk = "0\r\n\r\n";
 constexpr size_t kChunkLineLimitBytes = 4096;  // size, extension and line ends
 constexpr size_t kTrailerLimitBytes = 8192;
 
 std::string_view std_view(beast::string_view text) { return {text.data(), text.size()}; }
+
+// Its line has come and its end has not, which Beast looks for in no fewer bytes than kLastChunk has.
+bool is_part_of_last_chunk(std::string_view text) {
+  return text.size() < kLastChunk.size() && text.front() == '0' && text.find("\r\n") != std::string_view::npos;
+}
 
 // A bare CR or LF, a folded line and a NUL are read in one way here and in another there (RFC 9112 §2.2, §5.2).
 bool lines_are_plain(std::string_view head) {
@@ -164,14 +168,12 @@ ParseStep RequestParser::check_head() {
 
 ParseStep RequestParser::parse_body(Bytes input, size_t& consumed) {
   while (!machine_->is_done()) {
-    if (input.empty() || (frame_waits_ && input.size() < kLastChunk.size())) return ParseStep::need_more;
-    frame_waits_ = false;
+    if (input.empty() || (machine_->chunked() && is_part_of_last_chunk(as_text(input)))) return ParseStep::need_more;
     beast::error_code ec;
     const size_t used = machine_->put({input.data(), input.size()}, ec);
     consumed += used;
     input = input.subspan(used);
     if (ec == error::need_more) {
-      frame_waits_ = true;
       if (input.size() > kChunkLineLimitBytes + kTrailerLimitBytes)
         return fail(400, "malformed", "a chunk's frame is too long");
       return ParseStep::need_more;

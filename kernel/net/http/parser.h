@@ -62,7 +62,6 @@ class RequestParser {
   ParseFault fault_;
   size_t scanned_ = 0;  // of the head, without its end
   bool head_done_ = false;
-  bool frame_waits_ = false;  // of a chunk, for more bytes
 };
 
 }  // namespace heptane::http

@@ -107,7 +107,8 @@ class TransferIds {
   static_assert(kSlotsOfLine * sizeof(Slot) == 64);
 
   // Slots by their position; they never move when there come to be more. The first piece is small pages: few ledgers are
-  // large, and a huge page is cleared whole.
+  // large, and a huge page is cleared whole. No snapshot has them (they are made again at a start), and a batch writes all over them: a
+  // child that had them too would make it copy a page for each of its transfers.
   class Slots {
    public:
     Slot& operator[](uint64_t at) { return pieces_[at >> kPieceBits][at & (kPiece - 1)]; }
@@ -120,7 +121,7 @@ class TransferIds {
     }
 
    private:
-    using Memory = ZeroedTable<Slot>;
+    using Memory = ZeroedTable<Slot, Fork::leaves_it_out>;
     static constexpr uint32_t kPieceBits = 18;
     static constexpr uint64_t kPiece = uint64_t{1} << kPieceBits;  // 2 MiB
 
