@@ -144,7 +144,7 @@ class ExchangeMachine final : public StateMachine {
   Result<void> judge_limits(Admitted& admitted, const Now& now) const;
   Result<void> hold(Admitted& admitted, Now& now);
   Result<const Order*> open_order(const std::string& firm, uint64_t order_id) const;
-  void reply_order(uint64_t order_id, Now& now) const;
+  void reply_order(uint64_t order_id, Now& now);
 
   // trading.cc: what the book has done
   void follow(Listing& listing, const book::Outcome& outcome, Now& now);
@@ -203,6 +203,7 @@ class ExchangeMachine final : public StateMachine {
   size_t scopes_ = 0;
   // Of the running command.
   Notes notes_;
+  Packer answer_;
   std::array<book::Event, kEventsPerEntry> events_;
   // deterministic: metrics read them, apply() never does
   std::atomic<uint64_t> open_orders_{0};

@@ -1,5 +1,7 @@
 #include "modules/fintech/machine/exchange/notes.h"
 
+#include <cstring>
+
 #include "kernel/base/assert.h"
 #include "modules/fintech/domain/ledger/amount.h"
 
@@ -14,21 +16,49 @@ bool plain(char c) { return c >= ' ' && c <= '~'; }
 
 }  // namespace
 
+// Where the value goes.
+char* JsonRecord::begin(std::string_view name, size_t value_bytes) {
+  constexpr size_t kAround = 8;  // the brace at the end too
+  HEPTANE_ASSERT(size_ + name.size() + value_bytes + kAround <= kBytesMax, "a record of what was not judged");
+  char* to = text_.data() + size_;
+  *to++ = size_ == 0 ? '{' : ',';
+  *to++ = '"';
+  std::memcpy(to, name.data(), name.size());
+  to += name.size();
+  std::memcpy(to, "\":\"", 3);
+  return to + 3;
+}
+
+void JsonRecord::finish(char* behind) {
+  *behind++ = '"';
+  size_ = static_cast<size_t>(behind - text_.data());
+}
+
 JsonRecord& JsonRecord::text(std::string_view name, std::string_view value) {
-  if (text_.size() > 1) text_ += ',';
-  text_ += '"';
-  text_ += name;
-  text_ += "\":\"";
+  char* to = begin(name, 2 * value.size());
   for (const char c : value) {
-    if (c == '"' || c == '\\') text_ += '\\';
-    text_ += plain(c) ? c : '?';
+    if (c == '"' || c == '\\') *to++ = '\\';
+    *to++ = plain(c) ? c : '?';
   }
-  text_ += '"';
+  finish(to);
+  return *this;
+}
+
+JsonRecord& JsonRecord::price(std::string_view name, int64_t value, uint8_t scale) {
+  char* to = begin(name, kAmountBytesMax + 1);
+  if (value < 0) *to++ = '-';
+  finish(write_amount(to, value < 0 ? -static_cast<Uint128>(value) : static_cast<Uint128>(value), scale));
   return *this;
 }
 
 JsonRecord& JsonRecord::amount(std::string_view name, Uint128 value, uint8_t scale) {
-  return text(name, amount_text(value, scale));
+  finish(write_amount(begin(name, kAmountBytesMax), value, scale));
+  return *this;
+}
+
+std::string_view JsonRecord::end() {
+  text_[size_++] = '}';
+  return {text_.data(), size_};
 }
 
 void Notes::clear() {
@@ -39,11 +69,10 @@ void Notes::clear() {
 void Notes::add(ViewId view, std::string_view key, std::string_view value) {
   HEPTANE_ASSERT(key.size() <= UINT8_MAX && value.size() <= UINT16_MAX, "a record of what was not judged");
   ++counts_[view.number - 1U];
-  out_.u8(static_cast<uint8_t>(view.number));
-  out_.u8(static_cast<uint8_t>(key.size()));
-  out_.append(key);
-  out_.le(static_cast<uint16_t>(value.size()));
-  out_.append(value);
+  const char head[] = {static_cast<char>(view.number), static_cast<char>(key.size())};
+  char length[sizeof(uint16_t)];
+  store_le(reinterpret_cast<std::byte*>(length), static_cast<uint16_t>(value.size()));
+  out_.append(head, sizeof head).append(key).append(length, sizeof length).append(value);
 }
 
 std::string average_text(const Order& order, uint8_t price_scale) {

@@ -14,21 +14,26 @@
 
 namespace heptane::fintech::exchange {
 
-// One JSON object. What is no printable ASCII becomes `?`.
+// One JSON object, of at most 4,096 bytes. What is no printable ASCII becomes `?`. Names are literals.
 class JsonRecord {
  public:
   explicit JsonRecord(std::string_view event) { text("event", event); }
   JsonRecord& text(std::string_view name, std::string_view value);
-  JsonRecord& number(std::string_view name, uint64_t value) { return text(name, std::to_string(value)); }
+  JsonRecord& number(std::string_view name, uint64_t value) { return amount(name, value, 0); }
   // Whole units of 10^-scale.
-  JsonRecord& price(std::string_view name, int64_t value, uint8_t scale) {
-    return text(name, price_text(value, scale));
-  }
+  JsonRecord& price(std::string_view name, int64_t value, uint8_t scale);
   JsonRecord& amount(std::string_view name, Uint128 value, uint8_t scale);
-  std::string end() { return text_ + '}'; }
+  // What stands there as it is.
+  std::string_view end();
 
  private:
-  std::string text_ = "{";
+  static constexpr size_t kBytesMax = 4'096;
+
+  char* begin(std::string_view name, size_t value_bytes);
+  void finish(char* behind);
+
+  std::array<char, kBytesMax> text_;  // the first size_ of them
+  size_t size_ = 0;
 };
 
 class Notes {
@@ -36,12 +41,12 @@ class Notes {
   void clear();
   void add(ViewId view, std::string_view key, std::string_view value);
   uint32_t count(size_t view) const { return counts_[view]; }  // from 0, as kStreams
-  bool empty() const { return out_.size() == 0; }
-  Bytes view() const { return out_.view(); }
+  bool empty() const { return out_.empty(); }
+  Bytes view() const { return as_bytes(out_); }
 
  private:
   std::array<uint32_t, kViews> counts_{};
-  ByteWriter out_;
+  std::string out_;
 };
 
 // The average price of what an order has traded, with four more decimals than the instrument's, rounded down; 0: nothing.

@@ -78,8 +78,7 @@ Result<uint64_t> quantity_of(const Said& said, const Instrument& i, const char* 
   return static_cast<uint64_t>(*quantity);
 }
 
-std::optional<Error> blocked(const Block& block, const std::string& whose) {
-  if (!block.on) return std::nullopt;
+Error blocked(const Block& block, const std::string& whose) {
   return rejected(Rejected::other_rule, "the kill switch of " + whose + " is on: " + block.reason);
 }
 
@@ -133,11 +132,10 @@ bool ExchangeMachine::at_rest(const Listing& listing, const Now& now) const {
 
 Result<void> ExchangeMachine::judge_blocks(const Firm& firm, const TradingAccount& account,
                                            const Listing& listing) const {
-  for (const auto& [block, whose] :
-       {std::pair(&own_.block, std::string("everybody")), std::pair(&firm.block, "firm " + firm.name),
-        std::pair(&account.block, "account " + account.name),
-        std::pair(&listing.block, "instrument " + listing.instrument().symbol)})
-    if (std::optional<Error> error = blocked(*block, whose)) return std::move(*error);
+  if (own_.block.on) return blocked(own_.block, "everybody");
+  if (firm.block.on) return blocked(firm.block, "firm " + firm.name);
+  if (account.block.on) return blocked(account.block, "account " + account.name);
+  if (listing.block.on) return blocked(listing.block, "instrument " + listing.instrument().symbol);
   return {};
 }
 
@@ -152,20 +150,23 @@ Result<void> ExchangeMachine::judge_limits(Admitted& admitted, const Now& now) c
   const Order& order = admitted.order;
   const OrderSize size{order.funds.side, order.funds.price, order.funds.leaves, admitted.replaced,
                        admitted.replaced_price};
+  // Names are made for refusals alone.
   const auto judge = [&](Whose whose, uint32_t number, const std::string& name, OrderRate& rate) -> Result<void> {
     const Usage usage = directory_.peek(whose, number, order.instrument);
-    std::optional<Error> error = check_limits(name, admitted.listing->instrument(), usage.limits, usage.exposure, size);
+    const auto named = [&] { return std::string(whose_name(whose)) + ' ' + name; };
+    const Instrument& i = admitted.listing->instrument();
+    std::optional<Error> error = check_limits({}, i, usage.limits, usage.exposure, size);
+    if (error) error = check_limits(named(), i, usage.limits, usage.exposure, size);
     rate = usage.rate;
     if (!error && !exchange::admit(rate, usage.limits, now.time))
-      error = Error{Errc::refused,
-                    name + " sends more than " + std::to_string(usage.limits.orders_per_second) + " orders a second"};
+      error = Error{Errc::refused, named() + " sends more than " + std::to_string(usage.limits.orders_per_second) +
+                                       " orders a second"};
     if (!error) return {};
     error->detail = kFixReason + static_cast<uint32_t>(Rejected::exceeds_limit);
     return std::move(*error);
   };
-  HEPTANE_TRY(
-      judge(Whose::account, order.account, "account " + directory_.account(order.account).name, admitted.account_rate));
-  return judge(Whose::firm, order.firm, "firm " + directory_.firm(order.firm).name, admitted.firm_rate);
+  HEPTANE_TRY(judge(Whose::account, order.account, directory_.account(order.account).name, admitted.account_rate));
+  return judge(Whose::firm, order.firm, directory_.firm(order.firm).name, admitted.firm_rate);
 }
 
 // Who enters it and what for, and whether anybody may now.
@@ -394,8 +395,10 @@ void ExchangeMachine::apply_replace(Now& now) {
   reply_order(after.id, now);
 }
 
-void ExchangeMachine::reply_order(uint64_t order_id, Now& now) const {
-  now.effects.reply(packed(row_of(*orders_.find(order_id))).view(), static_cast<int64_t>(order_id));
+void ExchangeMachine::reply_order(uint64_t order_id, Now& now) {
+  answer_.clear();
+  answer_(row_of(*orders_.find(order_id)));
+  now.effects.reply(answer_.view(), static_cast<int64_t>(order_id));
 }
 
 }  // namespace heptane::fintech::exchange

@@ -51,7 +51,8 @@ std::vector<CreateResult> LedgerMachine::chain(std::span<const Transfer> transfe
   std::vector<CreateResult> results = move(transfers, call);
   note_.begin_port(NoteForm::port_transfers);
   for (size_t i = 0; i < results.size(); ++i)
-    if (results[i].status == static_cast<uint32_t>(TransferStatus::created)) note_.add_port(transfers[i], ledger_);
+    if (results[i].status == static_cast<uint32_t>(TransferStatus::created))
+      note_.add_port(transfers[i], results[i], ledger_);
   if (note_.transfers() == 0) return results;
   own_.last_commit = call.command.sequence;
   rearm(call.command.time, call.effects);
