@@ -198,7 +198,7 @@ TEST(ExchangeBounds, NoOrderMeetsOneWhoseTimeIsOver) {
   const uint64_t lasting = rig.enter(rig.buy("0.1", "50"));
   rig.now = end_of_day(rig.now);
   ASSERT_TRUE(rig.fire_one());
-  ASSERT_EQ(rig.exchange.orders().open().size(), 101U);
+  ASSERT_EQ(rig.exchange.orders().open(), 101U);
   EXPECT_EQ(rig.enter(rig.sell("0.1", "100")), 0U);
   EXPECT_EQ(rig.last.error, Errc::overloaded);
   EXPECT_EQ(rig.ask(kReplaceOrder, rig.change("alpha", lasting, "0.1", "51")).error, Errc::overloaded);
@@ -263,7 +263,7 @@ TEST(ExchangeBounds, WhatIsKilledMeetsNobody) {
       << "a halt waits for nobody";
   rig.restore();
   rig.fire();
-  EXPECT_EQ(rig.exchange.orders().open().size(), 0U);
+  EXPECT_EQ(rig.exchange.orders().open(), 0U);
   EXPECT_EQ(rig.exchange.trades_total(), 0U);
 }
 

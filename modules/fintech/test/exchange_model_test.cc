@@ -296,7 +296,7 @@ class Both {
   }
 
   void compare() {
-    ASSERT_EQ(rig.exchange.orders().open().size(), naive_.open.size());
+    ASSERT_EQ(rig.exchange.orders().open(), naive_.open.size());
     for (const NaiveOrder& order : naive_.open) {
       const Order* found = rig.find(order.id);
       ASSERT_TRUE(found != nullptr && found->status == OrderStatus::open) << order.id;

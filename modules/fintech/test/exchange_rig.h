@@ -223,7 +223,8 @@ class ExchangeRig {
   void check() const {
     std::map<std::pair<uint32_t, uint32_t>, Uint128> holds;
     std::map<uint32_t, uint32_t> open;
-    for (const auto& [account, id] : exchange.orders().open()) {
+    for (auto place = exchange.orders().next_open({0, 0}); place; place = exchange.orders().next_open(*place)) {
+      const auto [account, id] = *place;
       const Order& order = *find(id);
       const Listing& listing = exchange.directory().listing(order.instrument);
       const Instrument& i = listing.instrument();

@@ -36,7 +36,9 @@ namespace heptane::fintech::exchange {
 class ExchangeMachine final : public StateMachine {
  public:
   // How many ClOrdIDs a firm may use on a trade date: the same wherever the log is replayed.
-  explicit ExchangeMachine(uint32_t client_ids_max = kClientIdsMax) : client_ids_max_(client_ids_max) {}
+  // The key of its indexes: nothing that anybody can see depends on it.
+  explicit ExchangeMachine(uint32_t client_ids_max = kClientIdsMax, uint64_t index_key = 0)
+      : client_ids_max_(client_ids_max), index_key_(index_key), directory_(index_key), orders_(index_key) {}
 
   MachineId id() const override { return kExchangeMachineId; }
   std::string_view name() const override { return "exchange"; }
@@ -143,6 +145,7 @@ class ExchangeMachine final : public StateMachine {
   Result<void> judge_client_ids(const Firm& firm, const Now& now) const;
   Result<void> judge_limits(Admitted& admitted, const Now& now) const;
   Result<void> hold(Admitted& admitted, Now& now);
+  void count_order(const Order& order, const Admitted& admitted);
   Result<const Order*> open_order(const std::string& firm, uint64_t order_id) const;
   void reply_order(uint64_t order_id, Now& now);
 
@@ -156,6 +159,8 @@ class ExchangeMachine final : public StateMachine {
   void settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
                    const FillLegs& legs, Now& now);
   void fill(Order& order, int64_t price, uint64_t quantity);
+  // In its instrument.
+  std::array<Usage*, 2> usages_of(const Order& order);
   void end_order(Order& order, book::Reason reason, Now& now);
   void add_open(const Order& order, uint64_t more, uint64_t less);
   void tell_order(std::string_view event, const Order& order, const std::function<void(JsonRecord&)>& more = nullptr);
@@ -195,6 +200,7 @@ class ExchangeMachine final : public StateMachine {
   void count();
 
   const uint32_t client_ids_max_;
+  const uint64_t index_key_;
   Directory directory_;
   Orders orders_;
   Own own_;

@@ -154,8 +154,8 @@ void ExchangeMachine::query_orders(const OrdersQuery& asked, Reply& reply) const
   Orders::Place cursor{static_cast<uint32_t>(asked.after_account), asked.after_order};
   if (only != nullptr) cursor.first = only->number;
   for (size_t visits = 0;; ++visits) {
-    const auto at = orders_.open().upper_bound(cursor);
-    if (at == orders_.open().end() || (only != nullptr && at->first != only->number)) break;
+    const std::optional<Orders::Place> at = orders_.next_open(cursor);
+    if (!at || (only != nullptr && at->first != only->number)) break;
     more = static_cast<size_t>(rows) == kPageRows || visits == kSweepVisits;
     if (more) break;
     if (directory_.account(at->first).firm != firm->number) {
@@ -191,7 +191,7 @@ void ExchangeMachine::query_depth(const DepthQuery& asked, Reply& reply) const {
 }
 
 void ExchangeMachine::query_state(Reply& reply) const {
-  reply.payload = packed(StateRow{own_.block, orders_.open().size(), own_.next_trade - 1, sweeps_.size()});
+  reply.payload = packed(StateRow{own_.block, orders_.open(), own_.next_trade - 1, sweeps_.size()});
 }
 
 }  // namespace heptane::fintech::exchange

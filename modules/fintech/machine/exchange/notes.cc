@@ -1,7 +1,5 @@
 #include "modules/fintech/machine/exchange/notes.h"
 
-#include <cstring>
-
 #include "kernel/base/assert.h"
 #include "modules/fintech/domain/ledger/amount.h"
 
@@ -15,24 +13,6 @@ constexpr Int128 kAverageFactor = 10'000;
 bool plain(char c) { return c >= ' ' && c <= '~'; }
 
 }  // namespace
-
-// Where the value goes.
-char* JsonRecord::begin(std::string_view name, size_t value_bytes) {
-  constexpr size_t kAround = 8;  // the brace at the end too
-  HEPTANE_ASSERT(size_ + name.size() + value_bytes + kAround <= kBytesMax, "a record of what was not judged");
-  char* to = text_.data() + size_;
-  *to++ = size_ == 0 ? '{' : ',';
-  *to++ = '"';
-  std::memcpy(to, name.data(), name.size());
-  to += name.size();
-  std::memcpy(to, "\":\"", 3);
-  return to + 3;
-}
-
-void JsonRecord::finish(char* behind) {
-  *behind++ = '"';
-  size_ = static_cast<size_t>(behind - text_.data());
-}
 
 JsonRecord& JsonRecord::text(std::string_view name, std::string_view value) {
   char* to = begin(name, 2 * value.size());

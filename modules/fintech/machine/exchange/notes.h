@@ -6,9 +6,11 @@
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <string>
 #include <string_view>
 
+#include "kernel/base/assert.h"
 #include "kernel/base/bytes.h"
 #include "modules/fintech/machine/exchange/exchange_api.h"
 
@@ -17,8 +19,15 @@ namespace heptane::fintech::exchange {
 // One JSON object, of at most 4,096 bytes. What is no printable ASCII becomes `?`. Names are literals.
 class JsonRecord {
  public:
-  explicit JsonRecord(std::string_view event) { text("event", event); }
+  explicit JsonRecord(std::string_view event) { token("event", event); }
   JsonRecord& text(std::string_view name, std::string_view value);
+  // Of a value that is printable ASCII without " and backslash: names, numbers, ClOrdIDs.
+  JsonRecord& token(std::string_view name, std::string_view value) {
+    char* const to = begin(name, value.size());
+    std::memcpy(to, value.data(), value.size());
+    finish(to + value.size());
+    return *this;
+  }
   JsonRecord& number(std::string_view name, uint64_t value) { return amount(name, value, 0); }
   // Whole units of 10^-scale.
   JsonRecord& price(std::string_view name, int64_t value, uint8_t scale);
@@ -29,8 +38,22 @@ class JsonRecord {
  private:
   static constexpr size_t kBytesMax = 4'096;
 
-  char* begin(std::string_view name, size_t value_bytes);
-  void finish(char* behind);
+  // Where the value goes.
+  char* begin(std::string_view name, size_t value_bytes) {
+    constexpr size_t kAround = 8;  // the brace at the end too
+    HEPTANE_ASSERT(size_ + name.size() + value_bytes + kAround <= kBytesMax, "a record of what was not judged");
+    char* to = text_.data() + size_;
+    *to++ = size_ == 0 ? '{' : ',';
+    *to++ = '"';
+    std::memcpy(to, name.data(), name.size());
+    to += name.size();
+    std::memcpy(to, "\":\"", 3);
+    return to + 3;
+  }
+  void finish(char* behind) {
+    *behind++ = '"';
+    size_ = static_cast<size_t>(behind - text_.data());
+  }
 
   std::array<char, kBytesMax> text_;  // the first size_ of them
   size_t size_ = 0;

@@ -152,7 +152,7 @@ Result<void> ExchangeMachine::judge_limits(Admitted& admitted, const Now& now) c
                        admitted.replaced_price};
   // Names are made for refusals alone.
   const auto judge = [&](Whose whose, uint32_t number, const std::string& name, OrderRate& rate) -> Result<void> {
-    const Usage usage = directory_.peek(whose, number, order.instrument);
+    const Usage& usage = directory_.peek(whose, number, order.instrument);
     const auto named = [&] { return std::string(whose_name(whose)) + ' ' + name; };
     const Instrument& i = admitted.listing->instrument();
     std::optional<Error> error = check_limits({}, i, usage.limits, usage.exposure, size);
@@ -264,6 +264,7 @@ Result<void> ExchangeMachine::hold(Admitted& admitted, Now& now) {
 void ExchangeMachine::apply_new(Now& now) {
   const auto asked = unpacked<NewOrder>(now.command.payload);
   if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command is no order");
+  expect_postings(now.ledger.ledger(), orders_.next_id(), own_.next_trade);
   Result<Admitted> admitted = admit(*asked, now);
   if (!admitted) return refuse(now.effects, admitted.error());
   now.effects.open_scope();
@@ -277,11 +278,16 @@ void ExchangeMachine::apply_new(Now& now) {
 
   listing.used = true;
   const Order& order = orders_.add(admitted->order, now.time);
-  directory_.usage(Whose::account, order.account, order.instrument).rate = admitted->account_rate;
-  directory_.usage(Whose::firm, order.firm, order.instrument).rate = admitted->firm_rate;
+  count_order(order, *admitted);
   add_open(order, order.quantity, 0);
   follow(listing, outcome, now);
   reply_order(admitted->order.id, now);
+}
+
+void ExchangeMachine::count_order(const Order& order, const Admitted& admitted) {
+  const auto [of_account, of_firm] = usages_of(order);
+  of_account->rate = admitted.account_rate;
+  of_firm->rate = admitted.firm_rate;
 }
 
 Result<const Order*> ExchangeMachine::open_order(const std::string& firm, uint64_t order_id) const {
@@ -388,8 +394,7 @@ void ExchangeMachine::apply_replace(Now& now) {
   if (!ends) {
     add_open(order, after.funds.leaves, order.funds.leaves);
     order = after;
-    directory_.usage(Whose::account, order.account, order.instrument).rate = admitted->account_rate;
-    directory_.usage(Whose::firm, order.firm, order.instrument).rate = admitted->firm_rate;
+    count_order(order, *admitted);
   }
   follow(listing, outcome, now);
   reply_order(after.id, now);

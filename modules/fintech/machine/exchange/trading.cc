@@ -1,4 +1,6 @@
 // What the book has done becomes money, orders and records: settlement of fills, the ends of orders, work that goes on.
+#include <functional>
+
 #include "kernel/base/assert.h"
 #include "modules/fintech/domain/ledger/amount.h"
 #include "modules/fintech/machine/exchange/exchange_machine.h"
@@ -94,23 +96,22 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
     if (order->funds.leaves == 0) orders_.end(*order, OrderStatus::filled);
 
   const Instrument& i = listing.instrument();
-  const auto of_fill = [&](Uint128 fee, Uint128 rebate, std::string_view liquidity) {
-    return [&, fee, rebate, liquidity](JsonRecord& record) {
+  const auto tell_fill = [&](const Order& order, Uint128 fee, Uint128 rebate) {
+    const auto of_fill = [&](JsonRecord& record) {
       record.number("trade_id", trade).price("last_price", event.price, i.price_scale);
-      record.amount("last_quantity", quantity, i.quantity_scale).text("liquidity", liquidity);
+      record.amount("last_quantity", quantity, i.quantity_scale);
+      record.token("liquidity", event.in_call ? "call" : &order == &came ? "taker" : "maker");
       record.amount("fee", fee, i.quote_scale);
       if (rebate != 0) record.amount("rebate", rebate, i.quote_scale);
     };
+    tell_order("trade", order, std::cref(of_fill));
   };
-  const auto liquidity_of = [&](const Order& order) {
-    return event.in_call ? "call" : &order == &came ? "taker" : "maker";
-  };
-  tell_order("trade", buyer, of_fill(legs.buyer_fee, legs.buyer_rebate, liquidity_of(buyer)));
-  tell_order("trade", seller, of_fill(legs.seller_fee, legs.seller_rebate, liquidity_of(seller)));
+  tell_fill(buyer, legs.buyer_fee, legs.buyer_rebate);
+  tell_fill(seller, legs.seller_fee, legs.seller_rebate);
   JsonRecord record("trade");
-  record.number("trade_id", trade).text("symbol", i.symbol).price("price", event.price, i.price_scale);
+  record.number("trade_id", trade).token("symbol", i.symbol).price("price", event.price, i.price_scale);
   record.amount("quantity", quantity, i.quantity_scale).amount("notional", legs.principal, i.quote_scale);
-  record.text("aggressor", event.in_call ? "call" : side_name(event.side));
+  record.token("aggressor", event.in_call ? "call" : side_name(event.side));
   record.number("buy_order_id", buyer.id).number("sell_order_id", seller.id);
   notes_.add(kTradesView, i.symbol, record.end());
 }
@@ -146,15 +147,22 @@ void ExchangeMachine::fill(Order& order, int64_t price, uint64_t quantity) {
   order.filled += quantity;
   order.traded += Int128{price} * static_cast<Int128>(quantity);
   const Int128 moved = order.funds.side == book::Side::buy ? Int128{quantity} : -Int128{quantity};
-  directory_.usage(Whose::account, order.account, order.instrument).exposure.position += moved;
-  directory_.usage(Whose::firm, order.firm, order.instrument).exposure.position += moved;
-  add_open(order, 0, quantity);
+  for (Usage* usage : usages_of(order)) {
+    Exposure& exposure = usage->exposure;
+    exposure.position += moved;
+    (order.funds.side == book::Side::buy ? exposure.open_buys : exposure.open_sells) -= quantity;
+  }
+}
+
+std::array<Usage*, 2> ExchangeMachine::usages_of(const Order& order) {
+  return {&directory_.usage(Whose::account, order.account, order.instrument),
+          &directory_.usage(Whose::firm, order.firm, order.instrument)};
 }
 
 // Of what is open of an order, in the exposures of its account and firm.
 void ExchangeMachine::add_open(const Order& order, uint64_t more, uint64_t less) {
-  for (const auto& [whose, number] : {std::pair(Whose::account, order.account), std::pair(Whose::firm, order.firm)}) {
-    Exposure& exposure = directory_.usage(whose, number, order.instrument).exposure;
+  for (Usage* usage : usages_of(order)) {
+    Exposure& exposure = usage->exposure;
     Uint128& open = order.funds.side == book::Side::buy ? exposure.open_buys : exposure.open_sells;
     open = open + more - less;
   }
@@ -174,7 +182,7 @@ void ExchangeMachine::end_order(Order& order, book::Reason reason, Now& now) {
   order.funds.leaves = 0;
   orders_.end(order, status_after(reason));
   tell_order("ended", order, [&](JsonRecord& record) {
-    record.text("reason", reason_name(reason));
+    record.token("reason", reason_name(reason));
     record.amount("cancelled_quantity", rest, listing.instrument().quantity_scale);
   });
 }
@@ -183,15 +191,15 @@ void ExchangeMachine::tell_order(std::string_view event, const Order& order,
                                  const std::function<void(JsonRecord&)>& more) {
   const Instrument& i = directory_.listing(order.instrument).instrument();
   JsonRecord record(event);
-  record.number("exec_id", own_.next_exec++).number("order_id", order.id).text("cl_ord_id", order.client_id);
-  record.text("firm", directory_.firm(order.firm).name).text("account", directory_.account(order.account).name);
-  record.text("symbol", i.symbol).text("side", side_name(order.funds.side)).text("type", type_name(order.type));
-  record.text("time_in_force", tif_name(order.tif)).text("status", status_name(order.status));
+  record.number("exec_id", own_.next_exec++).number("order_id", order.id).token("cl_ord_id", order.client_id);
+  record.token("firm", directory_.firm(order.firm).name).token("account", directory_.account(order.account).name);
+  record.token("symbol", i.symbol).token("side", side_name(order.funds.side)).token("type", type_name(order.type));
+  record.token("time_in_force", tif_name(order.tif)).token("status", status_name(order.status));
   record.price("price", order.funds.price, i.price_scale);
   if (order.stop_price != 0) record.price("stop_price", order.stop_price, i.price_scale);
   record.amount("quantity", order.quantity, i.quantity_scale).amount("filled", order.filled, i.quantity_scale);
   record.amount("leaves", order.funds.leaves, i.quantity_scale)
-      .text("average_price", average_text(order, i.price_scale));
+      .token("average_price", average_text(order, i.price_scale));
   if (more) more(record);
   notes_.add(kOrdersView, std::to_string(order.id), record.end());
 }
