@@ -128,9 +128,8 @@ bool Listing::make_book() {
 // Rows of the three kinds have the same numbers: which one it is the row says.
 template <class Row>
 Row* Directory::named(std::deque<Row>& rows, uint64_t owner, std::string_view name) {
-  const uint32_t found = names_.find(owner, name, [&](uint32_t number) {
-    return number <= rows.size() && is_of(rows[number - 1], owner, name);
-  });
+  const uint32_t found = names_.find(
+      owner, name, [&](uint32_t number) { return number <= rows.size() && is_of(rows[number - 1], owner, name); });
   return found == NameIndex::kNone ? nullptr : &rows[found - 1];
 }
 

@@ -17,9 +17,9 @@
 // no orders meanwhile) and ClOrdIDs of earlier trade dates. Other instruments' commands come in between. Its commands are in no transaction. The shard thread's.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
-#include <functional>
 #include <map>
 
 #include "kernel/shard/effects.h"
@@ -46,7 +46,11 @@ class ExchangeMachine final : public StateMachine {
   void query(const Query& query, Reply& reply) const override;
   void open_scope() override { ++scopes_; }
   void close_scope(ScopeOutcome) override { --scopes_; }
-  uint64_t memory_bytes() const override { return directory_.memory_bytes() + orders_.memory_bytes(); }
+  // Its own, or the ledger's where that is more: orders are refused when their postings have no room.
+  uint64_t memory_bytes() const override {
+    return ledger_ == nullptr ? own_memory_bytes() : std::max(own_memory_bytes(), ledger_->memory_bytes());
+  }
+  uint64_t own_memory_bytes() const { return directory_.memory_bytes() + orders_.memory_bytes(); }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
   bool fresh() const override { return directory_.empty() && own_.next_sweep == 1 && !own_.block.on; }
@@ -57,8 +61,8 @@ class ExchangeMachine final : public StateMachine {
   }
   RenderView renderer() const override { return render_exchange; }
 
-  // The ledger of the shard, for queries: what accounts hold. Before the first command.
-  void set_ledger(const LedgerPort& ledger) { ledger_ = &ledger; }
+  // The ledger of the shard, for queries: what accounts hold; and what its memory is. Before the first command.
+  void set_ledger(const LedgerMachine& ledger) { ledger_ = &ledger; }
 
   const Directory& directory() const { return directory_; }
   const Orders& orders() const { return orders_; }
@@ -163,7 +167,12 @@ class ExchangeMachine final : public StateMachine {
   std::array<Usage*, 2> usages_of(const Order& order);
   void end_order(Order& order, book::Reason reason, Now& now);
   void add_open(const Order& order, uint64_t more, uint64_t less);
-  void tell_order(std::string_view event, const Order& order, const std::function<void(JsonRecord&)>& more = nullptr);
+  void tell_order(const Order& order, OrderEvent event) {
+    OrderTold told;
+    told.event = event;
+    tell_order(order, told);
+  }
+  void tell_order(const Order& order, OrderTold told);
   void tell_call(std::string_view what, const Listing& listing, const book::Event& event);
   book::Room room() { return {events_}; }
 
@@ -195,7 +204,7 @@ class ExchangeMachine final : public StateMachine {
   void query_state(Reply& reply) const;
   InstrumentRow row_of(const Listing& listing) const;
   AccountRow row_of(const TradingAccount& account) const;
-  OrderRow row_of(const Order& order) const;
+  void pack_row(const Order& order, Packer& out) const;  // as OrderRow
 
   void count();
 
@@ -205,7 +214,7 @@ class ExchangeMachine final : public StateMachine {
   Orders orders_;
   Own own_;
   std::map<uint64_t, Sweep> sweeps_;
-  const LedgerPort* ledger_ = nullptr;
+  const LedgerMachine* ledger_ = nullptr;
   size_t scopes_ = 0;
   // Of the running command.
   Notes notes_;

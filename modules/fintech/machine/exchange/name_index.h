@@ -20,6 +20,8 @@ class NameIndex {
   uint32_t find(uint64_t owner, std::string_view name, IsIt is_it) const {
     return index_.find(hash(owner, name), is_it);
   }
+  // Brings into the cache where find() will look.
+  void prefetch(uint64_t owner, std::string_view name) const { index_.prefetch(hash(owner, name)); }
   // One that is not there; the number is below 2^32 - 2.
   void insert(uint64_t owner, std::string_view name, uint32_t number) { index_.insert(hash(owner, name), number); }
   // One that is there.

@@ -172,6 +172,7 @@ Result<void> ExchangeMachine::judge_limits(Admitted& admitted, const Now& now) c
 // Who enters it and what for, and whether anybody may now.
 Result<void> ExchangeMachine::judge_place(const NewOrder& asked, Admitted& admitted, const Now& now) {
   const Firm* firm = directory_.firm(asked.firm);
+  if (firm != nullptr) orders_.expect(firm->number, asked.client_id);
   const TradingAccount* account = firm == nullptr ? nullptr : directory_.account(firm->number, asked.account);
   if (account == nullptr)
     return rejected(Rejected::unknown_account, "the firm has no account " + asked.account, Errc::not_found);
@@ -272,6 +273,7 @@ void ExchangeMachine::apply_new(Now& now) {
   Listing& listing = *admitted->listing;
   const book::Outcome outcome = holds ? listing.book.enter(admitted->entered, room()) : book::Outcome{};
   const bool kept = holds && outcome.reject == book::Reject::none;
+  for (size_t n = 0; n < std::min<size_t>(outcome.events, 2); ++n) orders_.expect(events_[n].other_id);
   now.effects.close_scope(kept ? ScopeOutcome::keep : ScopeOutcome::roll_back);
   if (!holds) return refuse(now.effects, holds.error());
   if (!kept) return refuse(now.effects, of_book(outcome.reject));
@@ -402,7 +404,7 @@ void ExchangeMachine::apply_replace(Now& now) {
 
 void ExchangeMachine::reply_order(uint64_t order_id, Now& now) {
   answer_.clear();
-  answer_(row_of(*orders_.find(order_id)));
+  pack_row(*orders_.find(order_id), answer_);
   now.effects.reply(answer_.view(), static_cast<int64_t>(order_id));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernel/base/assert.h"
+#include "kernel/base/prefetch.h"
 
 namespace heptane::fintech::exchange {
 
@@ -18,6 +19,14 @@ constexpr uint64_t kClientBytes = 144;     // a ClOrdID of the day
 Order* Orders::find(uint64_t id) {
   const uint32_t slot = slot_of(id);
   return slot == IdIndex::kNone ? nullptr : &at(slot);
+}
+
+void Orders::expect_order(uint64_t id) const {
+  constexpr size_t kLine = 64;
+  const uint32_t slot = ids_.likely(id);
+  if (slot == IdIndex::kNone) return;
+  const auto* order = reinterpret_cast<const std::byte*>(&at(slot));
+  for (size_t line = 0; line < sizeof(Order); line += kLine) prefetch_line(order + line);
 }
 
 // Its slot.
@@ -44,16 +53,16 @@ void Orders::drop(uint64_t id) {
 }
 
 const Order* Orders::find_client(uint32_t firm, const std::string& client_id) const {
-  const uint32_t slot = clients_.find(
-      firm, client_id, [&](uint32_t of) { return at(of).firm == firm && at(of).client_id == client_id; });
+  const uint32_t slot =
+      clients_.find(firm, client_id, [&](uint32_t of) { return at(of).firm == firm && at(of).client_id == client_id; });
   if (slot != NameIndex::kNone) return &at(slot);
   const Used* used = used_.empty() ? nullptr : find_used(used_.back().day, firm, client_id);
   return used == nullptr ? nullptr : find(used->order);
 }
 
 bool Orders::taken(uint32_t firm, const std::string& client_id, LogTime now) const {
-  const uint32_t slot = clients_.find(
-      firm, client_id, [&](uint32_t of) { return at(of).firm == firm && at(of).client_id == client_id; });
+  const uint32_t slot =
+      clients_.find(firm, client_id, [&](uint32_t of) { return at(of).firm == firm && at(of).client_id == client_id; });
   return slot != NameIndex::kNone || find_used(trade_date(now), firm, client_id) != nullptr;
 }
 

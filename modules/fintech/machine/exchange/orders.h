@@ -34,8 +34,16 @@ class Orders {
 
   Order* find(uint64_t id);
   const Order* find(uint64_t id) const { return const_cast<Orders*>(this)->find(id); }
+  // Brings into the cache what find() will look at: where it is, and then, a little later, the order itself.
+  void expect(uint64_t id) const { ids_.prefetch(id); }
+  void expect_order(uint64_t id) const;
   // An open one, else one of the day in which the last order came.
   const Order* find_client(uint32_t firm, const std::string& client_id) const;
+  // What taken() will look at is brought into the cache.
+  void expect(uint32_t firm, const std::string& client_id) const {
+    clients_.prefetch(firm, client_id);
+    used_index_.prefetch(firm, client_id);
+  }
   bool taken(uint32_t firm, const std::string& client_id, LogTime now) const;
   // ClOrdIDs of the firm on the trade date.
   uint32_t used(uint32_t firm, LogTime now) const;
@@ -88,10 +96,10 @@ class Orders {
   std::vector<std::unique_ptr<Piece>> pieces_;
   std::vector<uint32_t> free_;  // slots of them
   size_t kept_ = 0;
-  IdIndex ids_;                // to slots
-  std::deque<uint64_t> ended_;  // the one that ended first is the first
-  std::deque<Used> used_;      // in the order of their use
-  uint64_t forgotten_ = 0;     // of those before; where it begins makes no difference
+  IdIndex ids_;                                              // to slots
+  std::deque<uint64_t> ended_;                               // the one that ended first is the first
+  std::deque<Used> used_;                                    // in the order of their use
+  uint64_t forgotten_ = 0;                                   // of those before; where it begins makes no difference
   std::map<std::pair<int64_t, uint32_t>, uint32_t> counts_;  // of used_, by trade date and firm
   // Of the open ones.
   size_t open_ = 0;
