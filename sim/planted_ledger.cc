@@ -8,11 +8,6 @@ namespace {
 
 using namespace fintech;
 
-bool of_the_ledger(PlantedBug bug) {
-  return bug == PlantedBug::expiry_gives_nothing_back || bug == PlantedBug::ids_forgotten_by_restart ||
-         bug == PlantedBug::sessions_forgotten_by_restart;
-}
-
 class PlantedLedger final : public StateMachine, public LedgerPort {
  public:
   PlantedLedger(LedgerMachine& ledger, PlantedBug bug) : ledger_(ledger), bug_(bug) {}
@@ -139,8 +134,13 @@ const LedgerMachine* find_ledger(const server::Modules& modules) {
   return nullptr;
 }
 
+bool is_of_ledger(PlantedBug bug) {
+  return bug == PlantedBug::expiry_gives_nothing_back || bug == PlantedBug::ids_forgotten_by_restart ||
+         bug == PlantedBug::sessions_forgotten_by_restart;
+}
+
 server::Modules plant(server::Modules modules, PlantedBug bug) {
-  if (!of_the_ledger(bug)) return modules;
+  if (!is_of_ledger(bug)) return modules;
   for (auto& module : modules) module = std::make_unique<PlantedModule>(std::move(module), bug);
   return modules;
 }

@@ -49,7 +49,8 @@ Simulation::Simulation(SimulationOptions options)
       view_(options.seed, !IotWorld::has_rules(options.seed)),
       with_ledger_(options.seed % 2 == 1 && !IotWorld::has_bridge(options.seed) &&
                    find_ledger(options.make_modules()) != nullptr),
-      with_exchange_(options.seed % kExchangeEach == kExchangeSeed && find_ledger(options.make_modules()) != nullptr),
+      with_exchange_(options.seed % kExchangeEach == kExchangeSeed && !is_of_ledger(options.bug) &&
+                     find_ledger(options.make_modules()) != nullptr),
       with_mqtt_(options.seed % 3 == 0 && !with_exchange_ && find_broker(options.make_modules()) != nullptr),
       iot_(options.seed, options.make_modules()),
       world_{net_, clock_, client_random_, checker_, [this](const std::string& line) { trace(line); }} {
