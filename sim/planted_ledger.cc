@@ -2,6 +2,9 @@
 
 #include <cstring>
 
+#include "modules/fintech/machine/exchange/exchange_api.h"
+#include "sim/planted_exchange.h"
+
 namespace heptane::sim {
 
 namespace {
@@ -99,8 +102,12 @@ class PlantedModule final : public server::Module {
  public:
   PlantedModule(std::unique_ptr<server::Module> module, PlantedBug bug) : module_(std::move(module)) {
     for (StateMachine*& machine : machines_ = module_->machines()) {
-      if (machine->id() != kLedgerMachineId) continue;
-      planted_ = std::make_unique<PlantedLedger>(static_cast<LedgerMachine&>(*machine), bug);
+      if (machine->id() == kLedgerMachineId && is_of_ledger(bug))
+        planted_ = std::make_unique<PlantedLedger>(static_cast<LedgerMachine&>(*machine), bug);
+      else if (machine->id() == exchange::kExchangeMachineId && is_of_exchange(bug))
+        planted_ = planted_exchange(*machine, bug);
+      else
+        continue;
       machine = planted_.get();
     }
   }
@@ -121,7 +128,7 @@ class PlantedModule final : public server::Module {
 
  private:
   std::unique_ptr<server::Module> module_;
-  std::unique_ptr<PlantedLedger> planted_;
+  std::unique_ptr<StateMachine> planted_;
   std::vector<StateMachine*> machines_;
 };
 
@@ -140,7 +147,7 @@ bool is_of_ledger(PlantedBug bug) {
 }
 
 server::Modules plant(server::Modules modules, PlantedBug bug) {
-  if (!is_of_ledger(bug)) return modules;
+  if (!is_of_ledger(bug) && !is_of_exchange(bug)) return modules;
   for (auto& module : modules) module = std::make_unique<PlantedModule>(std::move(module), bug);
   return modules;
 }

@@ -12,7 +12,8 @@ namespace heptane::sim {
 const fintech::LedgerMachine* find_ledger(const server::Modules& modules);
 // Then the ledger's machine has a layer around it, behind which other machines do not find the ledger's own functions.
 bool is_of_ledger(PlantedBug bug);
-// The modules with the bug in the ledger; as they are when it is none of the ledger's. find_ledger() comes before.
+// The modules with the bug in the ledger or the exchange (planted_exchange.h); as they are when it is none of theirs. find_ledger()
+// comes before.
 server::Modules plant(server::Modules modules, PlantedBug bug);
 
 }  // namespace heptane::sim

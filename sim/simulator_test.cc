@@ -238,7 +238,8 @@ INSTANTIATE_TEST_SUITE_P(Bugs, Planted,
                                          PlantedBug::drop_durable_upto, PlantedBug::skip_directory_sync,
                                          PlantedBug::believe_page_cache, PlantedBug::expiry_gives_nothing_back,
                                          PlantedBug::ids_forgotten_by_restart,
-                                         PlantedBug::sessions_forgotten_by_restart));
+                                         PlantedBug::sessions_forgotten_by_restart,
+                                         PlantedBug::cancel_changes_nothing));
 
 }  // namespace
 }  // namespace heptane::sim

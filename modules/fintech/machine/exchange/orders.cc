@@ -181,7 +181,7 @@ void Orders::save(SnapshotWriter& writer) const {
   writer.le(next_id_);
   std::vector<uint64_t> ids(ended_.begin(), ended_.end());
   for (std::optional<Place> next = next_open({0, 0}); next; next = next_open(*next)) ids.push_back(next->second);
-  std::sort(ids.begin(), ids.end());
+  std::sort(ids.begin(), ids.end());  // total order: each is there once
   writer.le(static_cast<uint64_t>(ids.size()));
   for (const uint64_t id : ids) writer.blob(packed(*find(id)).view());
   writer.le(static_cast<uint64_t>(ended_.size()));
