@@ -19,7 +19,8 @@ Result<void> FollowedLog::read(server::Server& server, Sequence upto) {
       server.log().read(read_ + 1, upto, [&](const log::BatchView& batch, const log::BatchPlace&) -> Result<void> {
         HEPTANE_TRY(batch.for_each_entry([&](const log::EntryView& entry, Sequence sequence) -> Result<void> {
           if (!entry.header.is_command() || sequence <= read_) return {};
-          FollowedCommand command{sequence, entry.header.machine, entry.header.type};
+          FollowedCommand command{sequence, entry.header.machine, entry.header.type,
+                                  batch.header().base_time + entry.header.detail};
           const auto views = log::views_of(entry.extensions);
           if (!views) return views.error();
           if (*views) command.runs = (*views)->runs;

@@ -13,6 +13,7 @@ struct FollowedCommand {
   Sequence sequence = 0;
   MachineId machine = 0;
   CommandType type = 0;
+  LogTime time = 0;
   std::vector<std::byte> payload{};
   std::vector<log::ViewRun> runs{};  // records of views that it made
 };

@@ -2,16 +2,14 @@
 
 #include <cstring>
 
+#include "modules/fintech/machine/exchange/exchange_api.h"
+#include "sim/planted_exchange.h"
+
 namespace heptane::sim {
 
 namespace {
 
 using namespace fintech;
-
-bool of_the_ledger(PlantedBug bug) {
-  return bug == PlantedBug::expiry_gives_nothing_back || bug == PlantedBug::ids_forgotten_by_restart ||
-         bug == PlantedBug::sessions_forgotten_by_restart;
-}
 
 class PlantedLedger final : public StateMachine, public LedgerPort {
  public:
@@ -104,8 +102,12 @@ class PlantedModule final : public server::Module {
  public:
   PlantedModule(std::unique_ptr<server::Module> module, PlantedBug bug) : module_(std::move(module)) {
     for (StateMachine*& machine : machines_ = module_->machines()) {
-      if (machine->id() != kLedgerMachineId) continue;
-      planted_ = std::make_unique<PlantedLedger>(static_cast<LedgerMachine&>(*machine), bug);
+      if (machine->id() == kLedgerMachineId && is_of_ledger(bug))
+        planted_ = std::make_unique<PlantedLedger>(static_cast<LedgerMachine&>(*machine), bug);
+      else if (machine->id() == exchange::kExchangeMachineId && is_of_exchange(bug))
+        planted_ = planted_exchange(*machine, bug);
+      else
+        continue;
       machine = planted_.get();
     }
   }
@@ -126,7 +128,7 @@ class PlantedModule final : public server::Module {
 
  private:
   std::unique_ptr<server::Module> module_;
-  std::unique_ptr<PlantedLedger> planted_;
+  std::unique_ptr<StateMachine> planted_;
   std::vector<StateMachine*> machines_;
 };
 
@@ -139,8 +141,13 @@ const LedgerMachine* find_ledger(const server::Modules& modules) {
   return nullptr;
 }
 
+bool is_of_ledger(PlantedBug bug) {
+  return bug == PlantedBug::expiry_gives_nothing_back || bug == PlantedBug::ids_forgotten_by_restart ||
+         bug == PlantedBug::sessions_forgotten_by_restart;
+}
+
 server::Modules plant(server::Modules modules, PlantedBug bug) {
-  if (!of_the_ledger(bug)) return modules;
+  if (!is_of_ledger(bug) && !is_of_exchange(bug)) return modules;
   for (auto& module : modules) module = std::make_unique<PlantedModule>(std::move(module), bug);
   return modules;
 }

@@ -10,7 +10,10 @@ namespace heptane::sim {
 
 // The ledger among the machines; null: there is none.
 const fintech::LedgerMachine* find_ledger(const server::Modules& modules);
-// The modules with the bug in the ledger; as they are when it is none of the ledger's. find_ledger() comes before.
+// Then the ledger's machine has a layer around it, behind which other machines do not find the ledger's own functions.
+bool is_of_ledger(PlantedBug bug);
+// The modules with the bug in the ledger or the exchange (planted_exchange.h); as they are when it is none of theirs. find_ledger()
+// comes before.
 server::Modules plant(server::Modules modules, PlantedBug bug);
 
 }  // namespace heptane::sim

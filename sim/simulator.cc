@@ -2,12 +2,19 @@
 
 #include <algorithm>
 
+#include "sim/exchange_clients.h"
+#include "sim/find_machine.h"
+
 namespace heptane::sim {
 
 namespace {
 
 constexpr uint16_t kKafkaPort = 9092;
 constexpr uint16_t kTigerbeetlePort = 3001;
+constexpr uint16_t kAdminPort = 7070;
+// Of so many seeds one has the exchange, and no clients of MQTT beside it.
+constexpr uint64_t kExchangeEach = 24;
+constexpr uint64_t kExchangeSeed = 6;
 constexpr int64_t kSecondNs = 1'000'000'000;
 constexpr uint64_t kStepsToFinish = 60'000;  // without faults everything comes to its end in far fewer
 constexpr uint64_t kStepsToDrain = 20'000;
@@ -42,7 +49,9 @@ Simulation::Simulation(SimulationOptions options)
       view_(options.seed, !IotWorld::has_rules(options.seed)),
       with_ledger_(options.seed % 2 == 1 && !IotWorld::has_bridge(options.seed) &&
                    find_ledger(options.make_modules()) != nullptr),
-      with_mqtt_(options.seed % 3 == 0 && find_broker(options.make_modules()) != nullptr),
+      with_exchange_(options.seed % kExchangeEach == kExchangeSeed && !is_of_ledger(options.bug) &&
+                     find_ledger(options.make_modules()) != nullptr),
+      with_mqtt_(options.seed % 3 == 0 && !with_exchange_ && find_broker(options.make_modules()) != nullptr),
       iot_(options.seed, options.make_modules()),
       world_{net_, clock_, client_random_, checker_, [this](const std::string& line) { trace(line); }} {
   clear_faults();
@@ -82,11 +91,12 @@ Simulation::~Simulation() {
 }
 
 void Simulation::make_clients() {
-  const uint64_t producers = iot_.is_alone() ? 1 : 1 + random_.below(4);
+  const uint64_t producers = is_alone() ? 1 : 1 + random_.below(4);
   for (uint64_t i = 0; i < producers; ++i)
     clients_.push_back(std::make_unique<SimProducer>(world_, static_cast<uint32_t>(i), random_.below(topics_),
                                                      static_cast<uint32_t>(1 + random_.below(5))));
-  if (!iot_.is_alone()) make_kafka_readers();
+  if (!is_alone()) make_kafka_readers();
+  if (with_exchange_) make_traders();
   if (with_mqtt_) make_mqtt_clients();
   iot_.make_clients(world_, mqtt_watch_, clients_);
   if (!with_ledger_) return;
@@ -104,14 +114,20 @@ void Simulation::make_kafka_readers() {
   for (uint64_t i = random_.below(3); i > 0; --i) clients_.push_back(std::make_unique<SimVandal>(world_));
 }
 
+void Simulation::make_traders() {
+  clients_.push_back(std::make_unique<SimMarketOperator>(world_, exchange_watch_, kAdminPort));
+  for (int account = 0; account < kSimAccountCount; ++account)
+    clients_.push_back(std::make_unique<SimTrader>(world_, exchange_watch_, account, kAdminPort));
+}
+
 SimulationResult Simulation::run() {
   phases();
   return result();
 }
 
 void Simulation::phases() {
-  // What devices do takes several answers each.
-  const uint64_t steps = options_.steps * (iot_.is_alone() ? 3 : 1);
+  // What devices and traders do takes several answers each.
+  const uint64_t steps = options_.steps * (is_alone() ? 3 : 1);
   while (!over() && step_ < steps) step(true);
   if (!over()) come_to_an_end();
   if (over()) return;
@@ -204,6 +220,7 @@ void Simulation::shard_turn() {
   if (with_ledger_) ledger_watch_.follow(*server_, *ledger_, checker_);
   if (with_mqtt_) mqtt_log_.follow(*server_, *broker_, checker_);
   iot_.follow(*server_);
+  if (with_exchange_) exchange_watch_.follow(*server_);
   note_live_hash();
 }
 
@@ -308,6 +325,7 @@ SimulationResult Simulation::result() {
   out.ledger = ledger_watch_.counts();
   out.mqtt = mqtt_watch_;
   out.iot = iot_.counts();
+  out.exchange = exchange_watch_.counts;
   for (const SimLedgerClient* client : ledger_clients_) out.ledger_repeats += client->repeats_total();
   const Hash128 disk = disk_.fingerprint();
   history_.add(disk.low, disk.high);

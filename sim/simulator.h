@@ -16,6 +16,7 @@
 
 #include "kernel/server/server.h"
 #include "sim/checker.h"
+#include "sim/exchange_watch.h"
 #include "sim/iot_world.h"
 #include "sim/kafka_client.h"
 #include "sim/ledger_client.h"
@@ -62,6 +63,7 @@ struct SimulationResult {
   uint64_t recounts = 0;  // of the ledger, by the server itself
   MqttWatch mqtt;
   IotCounts iot;
+  ExchangeWatch::Counts exchange;
   uint64_t ledger_repeats = 0;  // requests of the ledger that were answered once more
 };
 
@@ -82,6 +84,9 @@ class Simulation {
   // The run (simulator.cc).
   void make_clients();
   void make_kafka_readers();
+  void make_traders();
+  // Few others take part.
+  bool is_alone() const { return iot_.is_alone() || with_exchange_; }
   void phases();
   bool over() const { return checker_.failed() || refused_; }
   void step(bool with_faults);
@@ -150,6 +155,8 @@ class Simulation {
   ViewWatch view_;
   const bool with_ledger_;  // clients of it
   LedgerWatch ledger_watch_;
+  const bool with_exchange_;  // likewise
+  ExchangeWatch exchange_watch_;
   const bool with_mqtt_;  // clients of it
   bool with_mortals_ = false;
   MqttWatch mqtt_watch_;
@@ -161,6 +168,7 @@ class Simulation {
   std::unique_ptr<server::Server> server_;          // none: the process is down
   const fintech::LedgerMachine* ledger_ = nullptr;  // of server_
   const iot::BrokerMachine* broker_ = nullptr;      // likewise
+  ExchangeMachines exchange_;                       // likewise
 
   server::ServerOptions server_options_;
   uint64_t fault_every_ = 0;  // steps, on average

@@ -4,6 +4,7 @@
 #include "kernel/server/past_state.h"
 #include "kernel/server/records_reader.h"
 #include "kernel/streams/record_batch.h"
+#include "sim/find_machine.h"
 #include "sim/simulator.h"
 
 namespace heptane::sim {
@@ -28,6 +29,8 @@ void Simulation::start() {
   iot_.started(modules);
   ledger_ = find_ledger(modules);
   broker_ = find_broker(modules);
+  exchange_ = {find_machine<fintech::exchange::ExchangeMachine>(modules, fintech::exchange::kExchangeMachineId),
+               ledger_};
   modules = plant(std::move(modules), options_.bug);
   server_ = std::make_unique<server::Server>(server::Seams{clock_, planted_, server_random_, net_}, server_options(),
                                              std::move(modules), [this](const Error& error) {
@@ -101,6 +104,7 @@ void Simulation::audit() {
   if (!over() && with_ledger_) ledger_watch_.audit(*server_, *ledger_, checker_, damaged_);
   if (!over() && with_mqtt_) mqtt_log_.audit(*server_, *broker_, disk_, checker_, damaged_);
   if (!over()) iot_.audit(*server_, disk_, checker_, damaged_);
+  if (!over() && with_exchange_) exchange_watch_.audit(*server_, exchange_, disk_, checker_, damaged_);
 }
 
 void Simulation::audit_topic(size_t topic) {

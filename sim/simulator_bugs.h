@@ -22,6 +22,8 @@ enum class PlantedBug : uint8_t {
   expiry_gives_nothing_back,      // the command of a time-out leaves what was pending
   ids_forgotten_by_restart,       // an id that came out of a snapshot may be used again
   sessions_forgotten_by_restart,  // a repeat of what was answered before a snapshot is a new request
+  // Of the exchange (planted_exchange.h).
+  cancel_changes_nothing,  // a cancel is acknowledged, and the order stays
 };
 constexpr std::string_view kBugNames[] = {"none",
                                           "ack-before-sync",
@@ -31,7 +33,8 @@ constexpr std::string_view kBugNames[] = {"none",
                                           "believe-page-cache",
                                           "expiry-gives-nothing-back",
                                           "ids-forgotten-by-restart",
-                                          "sessions-forgotten-by-restart"};
+                                          "sessions-forgotten-by-restart",
+                                          "cancel-changes-nothing"};
 std::optional<PlantedBug> bug_of(std::string_view name);
 
 class PlantedDisk final : public Disk {

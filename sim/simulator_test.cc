@@ -134,12 +134,25 @@ void expect_depth(const IotCounts& counts) {
   EXPECT_GT(counts.bridge.echoes, 60u);
 }
 
+void expect_depth(const ExchangeWatch::Counts& counts) {
+  EXPECT_GT(counts.orders, 200u);
+  EXPECT_GT(counts.trades, 50u);
+  EXPECT_GT(counts.replaced, 20u);
+  EXPECT_GT(counts.cancelled, 50u);
+  EXPECT_GT(counts.kills, 5u);
+  EXPECT_GT(counts.repeats, 5u);
+  EXPECT_GT(counts.refused, 20u);
+  EXPECT_GT(counts.audits, 20u);
+  EXPECT_LT(counts.gaps, 3u);
+}
+
 TEST(Simulator, ManySeedsKeepEveryPromise) {
   uint64_t acknowledged = 0, seen = 0, power_cuts = 0, fatal_errors = 0, torn_tails = 0, refused = 0, archived = 0;
   uint64_t past_states = 0, viewed = 0, events = 0, repeats = 0, expired = 0, audits = 0, gaps = 0, recounts = 0;
   uint64_t delivered = 0, again = 0, resumed = 0;
   MqttWatch mqtt;
   IotCounts iot;
+  ExchangeWatch::Counts exchange;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
     const SimulationResult run = run_seed(seed);
     ASSERT_FALSE(run.failed) << run.trace << "seed " << seed << ", step " << run.step << ": " << run.failure;
@@ -168,6 +181,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
     mqtt.read_back += run.mqtt.read_back;
     mqtt.gaps += run.mqtt.gaps;
     iot += run.iot;
+    exchange += run.exchange;
     refused += run.refused ? 1 : 0;
   }
   // That nothing went wrong means something only when enough happened.
@@ -197,6 +211,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_LT(gaps, 10u);
   EXPECT_GT(refused, 5u);
   expect_depth(iot);
+  expect_depth(exchange);
 }
 
 TEST(Simulator, TheSameSeedIsTheSameRun) {
@@ -223,7 +238,8 @@ INSTANTIATE_TEST_SUITE_P(Bugs, Planted,
                                          PlantedBug::drop_durable_upto, PlantedBug::skip_directory_sync,
                                          PlantedBug::believe_page_cache, PlantedBug::expiry_gives_nothing_back,
                                          PlantedBug::ids_forgotten_by_restart,
-                                         PlantedBug::sessions_forgotten_by_restart));
+                                         PlantedBug::sessions_forgotten_by_restart,
+                                         PlantedBug::cancel_changes_nothing));
 
 }  // namespace
 }  // namespace heptane::sim

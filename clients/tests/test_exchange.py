@@ -1,7 +1,9 @@
-"""The exchange over HTTP and on the command line: orders, fills to the cent, refusals, repeats, rights, kill switches; over kill -9
-and snapshots, with nothing but requests that curl can send."""
+"""The exchange over HTTP and on the command line: orders, fills to the cent, refusals, repeats, rights, kill switches; over kill -9,
+snapshots and power cuts, with nothing but requests that curl can send."""
 
 import json
+import os
+import random
 import subprocess
 import threading
 import unittest
@@ -11,6 +13,9 @@ from heptane_testkit import Server, http
 from test_auth import Guarded, PASSWORD, ask, basic
 
 SECONDS = 60
+SCALE = float(os.environ.get("HEPTANE_TEST_SCALE", "1"))  # multiplies the number of power cuts
+SMALL_SEGMENTS = ("--segment-mib", 16, "--snapshot-log-mib", 1)
+PRINCIPAL, BASE = 5, 6  # codes of postings
 ROOT = "/api/v1/exchange/"
 BOOK = "instruments/BTC%2FUSD"
 ASSETS = ({"code": "USD", "ledger": 840, "scale": 2}, {"code": "BTC", "ledger": 1, "scale": 8})
@@ -38,8 +43,11 @@ def order(name, side, quantity, price, **more):
 
 
 class Market(unittest.TestCase):
+    def make_server(self):
+        return Server()
+
     def setUp(self):
-        self.server = Server()
+        self.server = self.make_server()
         self.addCleanup(self.server.close)
         self.server.start()
         open_market(lambda method, path, body: self.good(http.call(self.server, method, path, body)))
@@ -63,6 +71,14 @@ class Market(unittest.TestCase):
     def records(self, stream):
         _, answer = http.call(self.server, "GET", f"/api/v1/streams/{stream}/records?limit=1000")
         return [record["value"] for record in answer["records"]]
+
+    def assert_held(self, firm, asset):
+        held, page = Decimal(0), ""
+        while page is not None:
+            answer = self.call("GET", f"firms/{firm}/orders{page}")
+            held += sum(Decimal(row["held"]) for row in answer["orders"])
+            page = "?page=" + answer["next"] if "next" in answer else None
+        self.assertEqual(Decimal(self.balances(firm)[asset][1]), held)
 
     def heptane(self, *arguments, code=0):
         done = subprocess.run([self.server.binary, *arguments, "--server", self.server.admin], capture_output=True, text=True,
@@ -202,13 +218,82 @@ class Killed(Market):
         self.assert_held("beta", "BTC")
         self.assertIn("0 of", self.heptane("ledger", "verify"))
 
-    def assert_held(self, firm, asset):
-        held, page = Decimal(0), ""
-        while page is not None:
-            answer = self.call("GET", f"firms/{firm}/orders{page}")
-            held += sum(Decimal(row["held"]) for row in answer["orders"])
-            page = "?page=" + answer["next"] if "next" in answer else None
-        self.assertEqual(Decimal(self.balances(firm)[asset][1]), held)
+
+class PowerCut(Market):
+    """Orders of two firms, replaced and cancelled, when the power goes at any time: what was acknowledged is there, each trade has
+    its postings and each posting its trade, and what was in flight can be sent again."""
+
+    def make_server(self):
+        return Server.with_powercut(args=SMALL_SEGMENTS)
+
+    def trade(self, rng, acknowledged, sent):
+        """One request, and what it was answered."""
+        firm, side = rng.choice((("alpha", "buy"), ("beta", "sell")))
+        orders = f"firms/{firm}/orders"
+        mine = [number for (of, _), number in acknowledged.items() if of == firm]
+        what = rng.randrange(10) if mine else 0
+        if what == 9:
+            http.call(self.server, "DELETE", f"{ROOT}{orders}/{rng.choice(mine)}", {})
+            return
+        name = f"{side}{len(sent)}"
+        price = f"{rng.randrange(97, 104)}.00"
+        if what == 8:
+            path, method, body = f"{orders}/{rng.choice(mine)}", "PUT", {"cl_ord_id": name, "quantity": "0.30", "price": price}
+        else:
+            path, method, body = orders, "POST", order(name, side, f"0.{rng.randrange(10, 60)}", price)
+        sent.append((firm, method, path, body))
+        status, answer = http.call(self.server, method, ROOT + path, body)
+        if status in (200, 201):
+            acknowledged[firm, name] = answer["order_id"]
+        else:
+            self.assertEqual(status, 409, answer)
+
+    def test_orders_trades_and_postings_survive_cuts(self):
+        rng, acknowledged, sent, notes = random.Random(9), {}, [], []
+        for _ in range(120):
+            self.trade(rng, acknowledged, sent)
+            notes.append((self.server.position(), dict(acknowledged), len(sent)))
+        self.server.kill()
+        for seed in range(max(1, round(6 * SCALE))):
+            position, known, requests = rng.choice(notes)
+            mode = ("reorder", "lose", "tear", "keep")[seed % 4]
+            with self.subTest(seed=seed, mode=mode, position=position):
+                with self.server.after_cut(seed, mode, at=position) as after:
+                    before, self.server = self.server, after
+                    try:
+                        self.assert_kept(known)
+                        self.assert_asked_again(sent[:requests], known)
+                        self.assertEqual(after.stop(), 0)
+                    finally:
+                        self.server = before
+
+    def assert_kept(self, known):
+        told = {(row["firm"], row["cl_ord_id"], row["order_id"]) for row in self.records("fintech.orders")}
+        for (firm, name), number in known.items():
+            self.assertIn((firm, name, number), told)
+            self.call("GET", f"firms/{firm}/orders/{number}")
+        self.assert_sound()
+
+    def assert_sound(self):
+        entered = [(row["firm"], row["cl_ord_id"]) for row in self.records("fintech.orders") if row["event"] == "new"]
+        self.assertEqual(len(entered), len(set(entered)), "entered twice")
+        trades = {row["trade_id"] for row in self.records("fintech.trades")}
+        posted = [row for row in self.records("fintech.transfers") if row["code"] in (PRINCIPAL, BASE)]
+        for code in (PRINCIPAL, BASE):
+            self.assertEqual(sorted(row["user_data_64"] for row in posted if row["code"] == code), sorted(trades))
+        self.assert_held("alpha", "USD")
+        self.assert_held("beta", "BTC")
+        self.assertIn("0 of", self.heptane("ledger", "verify"))
+
+    def assert_asked_again(self, sent, known):
+        """The requests again, in their order: what is there is that order, and nothing is done twice."""
+        for firm, method, path, body in sent:
+            status, answer = http.call(self.server, method, ROOT + path, body)
+            if (firm, body["cl_ord_id"]) in known:
+                self.assertEqual((status, answer["order_id"]), (200, known[firm, body["cl_ord_id"]]), body)
+            else:
+                self.assertIn(status, (200, 201, 404, 409), answer)
+        self.assert_sound()
 
 
 class CommandLine(unittest.TestCase):

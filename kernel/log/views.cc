@@ -23,21 +23,26 @@ Error malformed() { return Error{Errc::corrupt, "an entry whose records of views
 
 void append_views(ByteWriter& out, const EntryViews& views) {
   HEPTANE_ASSERT(views.runs.size() <= kViewRunsLimit, "a command makes records of too many views");
-  ByteWriter bytes;
-  bytes.le(views.sequence);
-  bytes.le(views.time);
-  bytes.le(views.epoch);
-  bytes.le(views.shard);
-  bytes.le(static_cast<uint16_t>(views.runs.size()));
+  std::byte bytes[kHeadBytes + kViewRunsLimit * kViewRunBytes];
+  std::byte* at = bytes;
+  const auto put = [&at](auto value) {
+    store_le(at, value);
+    at += sizeof value;
+  };
+  put(views.sequence);
+  put(views.time);
+  put(views.epoch);
+  put(views.shard);
+  put(static_cast<uint16_t>(views.runs.size()));
   for (const ViewRun& run : views.runs) {
-    bytes.le(run.first);
-    bytes.le(run.count);
-    bytes.le(run.partition);
-    bytes.le(run.version);
-    bytes.le(run.machine);
-    bytes.le(run.view);
+    put(run.first);
+    put(run.count);
+    put(run.partition);
+    put(run.version);
+    put(run.machine);
+    put(run.view);
   }
-  append_extension(out, ExtensionType::views, bytes.view());
+  append_extension(out, ExtensionType::views, Bytes(bytes, at));
 }
 
 Result<std::optional<EntryViews>> views_of(Bytes extensions) {

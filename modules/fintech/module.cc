@@ -133,7 +133,7 @@ class FintechModule final : public server::Module {
 
  private:
   LedgerMachine ledger_;
-  exchange::ExchangeMachine exchange_;
+  exchange::ExchangeMachine exchange_{exchange::kClientIdsMax, index_key()};
   tigerbeetle::TigerbeetleOptions options_;
   std::unique_ptr<tigerbeetle::TigerbeetleProtocol> tigerbeetle_;
 };

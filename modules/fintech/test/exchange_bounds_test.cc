@@ -18,13 +18,23 @@ using test::kUsd;
 using test::mentions;
 using test::said;
 
+// What its orders post is the ledger's to keep, and counts against the budget of both.
+TEST(ExchangeBounds, IsFullWhenTheLedgerIs) {
+  ExchangeRig rig;
+  rig.open_market();
+  EXPECT_GE(rig.exchange.memory_bytes(), rig.ledger.memory_bytes());
+  EXPECT_GE(rig.exchange.memory_bytes(), rig.exchange.own_memory_bytes());
+  EXPECT_FALSE(rig.exchange.relieves(kNewOrder));
+  EXPECT_TRUE(rig.exchange.relieves(kCancelOrder));
+}
+
 // The day is full for one firm, not for the other; the next day begins without ClOrdIDs of the last one, although nothing came.
 TEST(ExchangeBounds, ClOrdIdsOfADayAreCountedAndForgottenByATimer) {
   ExchangeRig rig(3);
   rig.open_market();
   rig.fund("alpha", "0", "10000");
   rig.fund("beta", "10", "0");
-  const uint64_t before = rig.exchange.memory_bytes();
+  const uint64_t before = rig.exchange.own_memory_bytes();
   const uint64_t id = rig.enter(rig.buy("1", "90"));
   ASSERT_TRUE(rig.ask(kReplaceOrder, rig.change("alpha", id, "1", "91")).ok());
   ASSERT_NE(rig.enter(rig.buy("1", "90")), 0U);
@@ -41,7 +51,7 @@ TEST(ExchangeBounds, ClOrdIdsOfADayAreCountedAndForgottenByATimer) {
   rig.now = end_of_day(rig.now);
   rig.fire();
   EXPECT_EQ(rig.exchange.orders().forgets_at(), 0);
-  EXPECT_LE(rig.exchange.memory_bytes(), before + of_ended + 8 * 256) << "of the day's ClOrdIDs nothing is left";
+  EXPECT_LE(rig.exchange.own_memory_bytes(), before + of_ended + 8 * 256) << "of the day's ClOrdIDs nothing is left";
   EXPECT_NE(rig.enter(rig.buy("1", "90")), 0U);
 }
 
@@ -198,7 +208,7 @@ TEST(ExchangeBounds, NoOrderMeetsOneWhoseTimeIsOver) {
   const uint64_t lasting = rig.enter(rig.buy("0.1", "50"));
   rig.now = end_of_day(rig.now);
   ASSERT_TRUE(rig.fire_one());
-  ASSERT_EQ(rig.exchange.orders().open().size(), 101U);
+  ASSERT_EQ(rig.exchange.orders().open(), 101U);
   EXPECT_EQ(rig.enter(rig.sell("0.1", "100")), 0U);
   EXPECT_EQ(rig.last.error, Errc::overloaded);
   EXPECT_EQ(rig.ask(kReplaceOrder, rig.change("alpha", lasting, "0.1", "51")).error, Errc::overloaded);
@@ -263,7 +273,7 @@ TEST(ExchangeBounds, WhatIsKilledMeetsNobody) {
       << "a halt waits for nobody";
   rig.restore();
   rig.fire();
-  EXPECT_EQ(rig.exchange.orders().open().size(), 0U);
+  EXPECT_EQ(rig.exchange.orders().open(), 0U);
   EXPECT_EQ(rig.exchange.trades_total(), 0U);
 }
 
@@ -272,12 +282,12 @@ TEST(ExchangeBounds, BooksOfAllInstrumentsTogetherAreBounded) {
   rig.open_market();
   InstrumentSpec large = bitcoin();
   large.orders_max = kBookOrdersMax;
-  const uint64_t before = rig.exchange.memory_bytes();
+  const uint64_t before = rig.exchange.own_memory_bytes();
   for (const char* symbol : {"A", "B", "C"}) {
     large.instrument.symbol = symbol;
     ASSERT_TRUE(rig.ask(kPutInstrument, large).ok());
   }
-  EXPECT_GT(rig.exchange.memory_bytes(), before + uint64_t{64} * kBookOrdersMax);
+  EXPECT_GT(rig.exchange.own_memory_bytes(), before + uint64_t{64} * kBookOrdersMax);
   large.instrument.symbol = "D";
   EXPECT_EQ(rig.ask(kPutInstrument, large).message,
             "orders_max of all instruments together would be 16781312, it is at most 16777216: lower it");

@@ -367,7 +367,7 @@ TEST(Exchange, AMassCancelGoesOnInPieces) {
   ASSERT_NE(rig.enter(rig.sell("0.1", "200")), 0U) << "others go on in between";
   rig.fire();
   EXPECT_EQ(rig.find(later)->status, OrderStatus::open) << "it came behind the mass cancel";
-  EXPECT_EQ(rig.exchange.orders().open().size(), 2U);
+  EXPECT_EQ(rig.exchange.orders().open(), 2U);
   EXPECT_TRUE(mentions(rig.told[kRiskView.number], R"("orders":"1300")"));
   EXPECT_LT(rig.note_bytes_max, size_t{1} << 20);
 }

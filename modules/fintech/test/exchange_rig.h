@@ -8,37 +8,15 @@
 #include <string>
 #include <vector>
 
-#include "kernel/shard/audit_port.h"
-#include "kernel/shard/command_run.h"
 #include "kernel/shard/memory_snapshot.h"
-#include "kernel/streams/streams_machine.h"
 #include "modules/fintech/domain/ledger/amount.h"
-#include "modules/fintech/machine/exchange/exchange_machine.h"
+#include "modules/fintech/test/exchange_shard.h"
 
 namespace heptane::fintech::exchange::test {
 
 constexpr LogTime kSecond = 1'000'000'000;
 constexpr uint32_t kBtc = 1;
 constexpr uint32_t kUsd = 840;
-
-class Trail final : public StateMachine, public AuditPort {
- public:
-  MachineId id() const override { return machine_ids::kAuth; }
-  std::string_view name() const override { return "auth"; }
-  void apply(const Command&, Effects&) override {}
-  void query(const Query&, Reply&) const override {}
-  void open_scope() override {}
-  void close_scope(ScopeOutcome) override {}
-  uint64_t memory_bytes() const override { return 0; }
-  void save(SnapshotWriter&) const override {}
-  Result<void> restore(SnapshotReader&) override { return {}; }
-  void audit_denied(const Command&, std::string_view, std::string_view, uint64_t, Effects&) override {}
-  void audit_done(const Command&, std::string_view action, std::string_view on, std::string_view, Effects&) override {
-    told.push_back(std::string(action) + ' ' + std::string(on));
-  }
-
-  std::vector<std::string> told;
-};
 
 // `12.50`, as somebody says it.
 inline Said said(std::string_view text) {
@@ -75,32 +53,14 @@ inline InstrumentSpec bitcoin() {
   return spec;
 }
 
-class ExchangeRig {
+class ExchangeRig : public ExchangeShard {
  public:
-  explicit ExchangeRig(uint32_t client_ids_max = kClientIdsMax) : exchange(client_ids_max) {
-    kernel.versions[kLedgerMachineId] = ledger.newest_version();
-    exchange.set_ledger(ledger);
-    for (StateMachine* machine : std::initializer_list<StateMachine*>{&streams, &ledger, &exchange, &trail})
-      machines_.add(*machine);
-    run_.set_streams(&streams);
-  }
+  using ExchangeShard::ExchangeShard;
 
   Reply apply(StateMachine& machine, CommandType type, const Buffer& payload) {
-    Command command;
-    command.sequence = sequence_ + 1;
-    command.time = now;
-    command.machine = machine.id();
-    command.type = type;
-    command.payload = payload.view();
-    run_.begin(command.sequence, command.time);
-    run_.apply(machine, command);
-    Reply reply = run_.reply();
-    outcome = run_.outcome();
-    if (outcome != CommandOutcome::kept) return reply;
-    ++sequence_;
-    take_records(command);
-    DigestAccumulator digest;
-    run_.keep(command, 0, false, digest);
+    Reply reply =
+        ExchangeShard::apply(machine, type, payload, now, [this](const Command& made) { take_records(made); });
+    outcome = run.outcome();
     return reply;
   }
   template <class Payload>
@@ -223,7 +183,8 @@ class ExchangeRig {
   void check() const {
     std::map<std::pair<uint32_t, uint32_t>, Uint128> holds;
     std::map<uint32_t, uint32_t> open;
-    for (const auto& [account, id] : exchange.orders().open()) {
+    for (auto place = exchange.orders().next_open({0, 0}); place; place = exchange.orders().next_open(*place)) {
+      const auto [account, id] = *place;
       const Order& order = *find(id);
       const Listing& listing = exchange.directory().listing(order.instrument);
       const Instrument& i = listing.instrument();
@@ -246,11 +207,6 @@ class ExchangeRig {
     }
   }
 
-  streams::StreamsMachine streams;
-  LedgerMachine ledger;
-  ExchangeMachine exchange;
-  Trail trail;
-  KernelState kernel;
   LogTime now = 1'700'000'000 * kSecond;
   CommandOutcome outcome = CommandOutcome::kept;
   Reply last;
@@ -277,23 +233,20 @@ class ExchangeRig {
   }
   void take_records(const Command& command) {
     ByteWriter extensions;
-    if (run_.adds_to_entry()) run_.append_additions(extensions, 0, 0);
+    if (run.adds_to_entry()) run.append_additions(extensions, 0, 0);
     note_bytes_max = std::max(note_bytes_max, extensions.size());
-    for (const log::ViewRun& run : run_.view_runs()) {
-      if (run.machine != kExchangeMachineId) continue;
+    for (const log::ViewRun& made : run.view_runs()) {
+      if (made.machine != kExchangeMachineId) continue;
       LoggedCommand logged;
       logged.command = command;
-      logged.results = log::results_of(extensions.view(), run.machine);
-      const size_t before = told[run.view].size();
-      Records out(told[run.view]);
-      exchange.renderer()(logged, run.view, out);
-      EXPECT_EQ(told[run.view].size() - before, run.count);
+      logged.results = log::results_of(extensions.view(), made.machine);
+      const size_t before = told[made.view].size();
+      Records out(told[made.view]);
+      exchange.renderer()(logged, made.view, out);
+      EXPECT_EQ(told[made.view].size() - before, made.count);
     }
   }
 
-  MachineTable machines_;
-  CommandRun run_{machines_, kernel};
-  Sequence sequence_ = 0;
   uint64_t clients_ = 0;
 };
 

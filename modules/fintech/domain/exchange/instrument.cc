@@ -1,6 +1,7 @@
 #include "modules/fintech/domain/exchange/instrument.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "modules/fintech/domain/ledger/amount.h"
@@ -9,11 +10,15 @@ namespace heptane::fintech::exchange {
 
 namespace {
 
-Uint128 power_of_ten(uint32_t exponent) {
-  Uint128 power = 1;
-  for (; exponent > 0; --exponent) power *= 10;
-  return power;
-}
+constexpr uint32_t kPowersOfTen = 39;  // that are below 2^128
+
+constexpr auto kPowers = [] {
+  std::array<Uint128, kPowersOfTen> powers{1};
+  for (size_t n = 1; n < powers.size(); ++n) powers[n] = powers[n - 1] * 10;
+  return powers;
+}();
+
+Uint128 power_of_ten(uint32_t exponent) { return kPowers[exponent]; }
 
 Uint128 greatest_common(Uint128 a, Uint128 b) {
   while (b != 0) {
@@ -189,18 +194,18 @@ int64_t tick_at_least(const Instrument& instrument, int64_t price) {
 }
 
 std::optional<Error> check_order(const Instrument& i, int64_t price, uint64_t quantity) {
-  const std::string price_is = "price " + price_text(price, i.price_scale);
-  const std::string quantity_is = "quantity " + quantity_text(quantity, i);
+  const auto price_is = [&] { return "price " + price_text(price, i.price_scale); };
+  const auto quantity_is = [&] { return "quantity " + quantity_text(quantity, i); };
   const auto refuse = [](std::string text) { return Error{Errc::refused, std::move(text)}; };
-  if (price < i.price_min) return refuse(price_is + " is below price_min " + price_text(i.price_min, i.price_scale));
-  if (price > i.price_max) return refuse(price_is + " is above price_max " + price_text(i.price_max, i.price_scale));
+  if (price < i.price_min) return refuse(price_is() + " is below price_min " + price_text(i.price_min, i.price_scale));
+  if (price > i.price_max) return refuse(price_is() + " is above price_max " + price_text(i.price_max, i.price_scale));
   if (!on_tick(i, price))
-    return refuse(price_is + " is not on the tick " + price_text(step_of(i, price).tick, i.price_scale));
+    return refuse(price_is() + " is not on the tick " + price_text(step_of(i, price).tick, i.price_scale));
   if (quantity < i.quantity_min)
-    return refuse(quantity_is + " is below quantity_min " + quantity_text(i.quantity_min, i));
+    return refuse(quantity_is() + " is below quantity_min " + quantity_text(i.quantity_min, i));
   if (quantity > i.quantity_max)
-    return refuse(quantity_is + " is above quantity_max " + quantity_text(i.quantity_max, i));
-  if (quantity % i.lot != 0) return refuse(quantity_is + " is not in lots of " + quantity_text(i.lot, i));
+    return refuse(quantity_is() + " is above quantity_max " + quantity_text(i.quantity_max, i));
+  if (quantity % i.lot != 0) return refuse(quantity_is() + " is not in lots of " + quantity_text(i.lot, i));
   const Uint128 size = size_of(notional(i, price, quantity));
   if (size < i.notional_min)
     return refuse("notional " + amount_text(size, i.quote_scale) + " is below notional_min " +

@@ -1,6 +1,10 @@
 #include "modules/fintech/domain/ledger/amount.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "kernel/base/assert.h"
 
 namespace heptane::fintech {
 
@@ -9,6 +13,19 @@ namespace {
 bool append_digit(Uint128& number, uint8_t digit) {
   return !__builtin_mul_overflow(number, Uint128{10}, &number) &&
          !__builtin_add_overflow(number, Uint128{digit}, &number);
+}
+
+constexpr size_t kDigitsMax = 39;
+
+// Most numbers have 64 bits, and a division of more is slow.
+char* write_number(char* to, Uint128 number) {
+  constexpr uint64_t kPiece = 10'000'000'000'000'000'000U;
+  constexpr int kPieceDigits = 19;
+  if (number >> 64 == 0) return std::to_chars(to, to + kDigitsMax, static_cast<uint64_t>(number)).ptr;
+  to = write_number(to, number / kPiece);
+  auto rest = static_cast<uint64_t>(number % kPiece);
+  for (int digit = kPieceDigits; digit-- > 0; rest /= 10) to[digit] = static_cast<char>('0' + rest % 10);
+  return to + kPieceDigits;
 }
 
 }  // namespace
@@ -20,13 +37,8 @@ std::optional<Uint128> parse_number(std::string_view text) {
 }
 
 std::string number_text(Uint128 number) {
-  std::string text;
-  do {
-    text += static_cast<char>('0' + static_cast<int>(number % 10));
-    number /= 10;
-  } while (number != 0);
-  std::reverse(text.begin(), text.end());
-  return text;
+  char text[kDigitsMax];
+  return {text, write_number(text, number)};
 }
 
 std::optional<Decimal> parse_decimal(std::string_view text) {
@@ -52,12 +64,25 @@ std::optional<Uint128> scaled(const Decimal& decimal, uint8_t scale) {
   return amount;
 }
 
+char* write_amount(char* to, Uint128 amount, uint8_t scale) {
+  HEPTANE_ASSERT(scale <= kScaleMax, "no asset has so many decimals");
+  char* end = write_number(to, amount);
+  if (scale == 0) return end;
+  const auto digits = static_cast<size_t>(end - to);
+  const size_t zeros = digits <= scale ? scale + 1 - digits : 0;
+  if (zeros > 0) {
+    std::memmove(to + zeros, to, digits);
+    std::memset(to, '0', zeros);
+    end += zeros;
+  }
+  std::memmove(end - scale + 1, end - scale, scale);
+  *(end - scale) = '.';
+  return end + 1;
+}
+
 std::string amount_text(Uint128 amount, uint8_t scale) {
-  std::string text = number_text(amount);
-  if (scale == 0) return text;
-  if (text.size() <= scale) text.insert(0, scale + 1 - text.size(), '0');
-  text.insert(text.size() - scale, 1, '.');
-  return text;
+  char text[kAmountBytesMax];
+  return {text, write_amount(text, amount, scale)};
 }
 
 }  // namespace heptane::fintech

@@ -26,5 +26,8 @@ std::optional<Decimal> parse_decimal(std::string_view text);
 std::optional<Uint128> scaled(const Decimal& decimal, uint8_t scale);
 // With all decimals of the scale: `12.50`.
 std::string amount_text(Uint128 amount, uint8_t scale);
+// The same to where there is room for kAmountBytesMax; one behind its end. The scale is at most kScaleMax.
+constexpr size_t kAmountBytesMax = 42;
+char* write_amount(char* to, Uint128 amount, uint8_t scale);
 
 }  // namespace heptane::fintech

@@ -12,10 +12,20 @@ constexpr uint64_t kNameBytes = 256;  // of a firm or an account, with its place
 constexpr uint64_t kUsageBytes = 256;
 constexpr uint64_t kIndexBytes = 24;  // of a book for each order that there may be: what it touches before there is one
 
-template <class Map, class Key>
-uint32_t number_of(const Map& names, const Key& name) {
-  const auto found = names.find(name);
-  return found == names.end() ? 0 : found->second;
+// Owners in the index of names: an account's is its firm.
+constexpr uint64_t kSymbols = uint64_t{1} << 32;
+constexpr uint64_t kFirmNames = uint64_t{2} << 32;
+
+bool is_of(const Listing& listing, uint64_t owner, std::string_view name) {
+  return owner == kSymbols && listing.spec.instrument.symbol == name;
+}
+bool is_of(const Firm& firm, uint64_t owner, std::string_view name) { return owner == kFirmNames && firm.name == name; }
+bool is_of(const TradingAccount& account, uint64_t owner, std::string_view name) {
+  return account.firm == owner && account.name == name;
+}
+
+Uint128 id_of(Whose whose, uint32_t number, uint32_t instrument) {
+  return Uint128{static_cast<uint8_t>(whose)} << 64 | uint64_t{number} << 32 | instrument;
 }
 
 bool save_book(const book::Book& book, SnapshotWriter& writer) {
@@ -115,26 +125,24 @@ bool Listing::make_book() {
   return book.valid();
 }
 
-Listing* Directory::listing(const std::string& symbol) {
-  const uint32_t number = number_of(symbols_, symbol);
-  return number == 0 ? nullptr : &listing(number);
+// Rows of the three kinds have the same numbers: which one it is the row says.
+template <class Row>
+Row* Directory::named(std::deque<Row>& rows, uint64_t owner, std::string_view name) {
+  const uint32_t found = names_.find(
+      owner, name, [&](uint32_t number) { return number <= rows.size() && is_of(rows[number - 1], owner, name); });
+  return found == NameIndex::kNone ? nullptr : &rows[found - 1];
 }
 
-Firm* Directory::firm(const std::string& name) {
-  const uint32_t number = number_of(firm_names_, name);
-  return number == 0 ? nullptr : &firm(number);
-}
-
-TradingAccount* Directory::account(uint32_t firm, const std::string& name) {
-  const uint32_t number = number_of(account_names_, std::pair(firm, name));
-  return number == 0 ? nullptr : &account(number);
-}
+Listing* Directory::listing(const std::string& symbol) { return named(listings_, kSymbols, symbol); }
+Firm* Directory::firm(const std::string& name) { return named(firms_, kFirmNames, name); }
+TradingAccount* Directory::account(uint32_t firm, const std::string& name) { return named(accounts_, firm, name); }
 
 Listing& Directory::add_listing(InstrumentSpec spec) {
   Listing& added = listings_.emplace_back();
   added.number = static_cast<uint32_t>(listings_.size());
   added.spec = std::move(spec);
   symbols_.emplace(added.spec.instrument.symbol, added.number);
+  names_.insert(kSymbols, added.spec.instrument.symbol, added.number);
   return added;
 }
 
@@ -143,6 +151,7 @@ Firm& Directory::add_firm(const std::string& name) {
   added.number = static_cast<uint32_t>(firms_.size());
   added.name = name;
   firm_names_.emplace(name, added.number);
+  names_.insert(kFirmNames, name, added.number);
   return added;
 }
 
@@ -153,12 +162,35 @@ TradingAccount& Directory::add_account(uint32_t firm, const std::string& name, u
   added.name = name;
   added.fee_class = fee_class;
   account_names_.emplace(std::pair(firm, name), added.number);
+  names_.insert(firm, name, added.number);
   return added;
 }
 
-Usage Directory::peek(Whose whose, uint32_t number, uint32_t instrument) const {
-  const auto found = usages_.find({whose, number, instrument});
-  return found == usages_.end() ? Usage() : found->second;
+Usage* Directory::find_usage(Whose whose, uint32_t number, uint32_t instrument) const {
+  const UsageKey key{whose, number, instrument};
+  const uint32_t found = usage_index_.find(id_of(whose, number, instrument),
+                                           [&](uint32_t node) { return usage_nodes_[node]->first == key; });
+  return found == IdIndex::kNone ? nullptr : &usage_nodes_[found]->second;
+}
+
+// One that is not there.
+Usage& Directory::add_usage(const UsageKey& key, const Usage& usage) {
+  auto& node = *usages_.emplace(key, usage).first;
+  usage_index_.insert(id_of(std::get<0>(key), std::get<1>(key), std::get<2>(key)),
+                      static_cast<uint32_t>(usage_nodes_.size()));
+  usage_nodes_.push_back(&node);
+  return node.second;
+}
+
+Usage& Directory::usage(Whose whose, uint32_t number, uint32_t instrument) {
+  Usage* const found = find_usage(whose, number, instrument);
+  return found != nullptr ? *found : add_usage({whose, number, instrument}, {});
+}
+
+const Usage& Directory::peek(Whose whose, uint32_t number, uint32_t instrument) const {
+  static const Usage kNew;
+  const Usage* const found = find_usage(whose, number, instrument);
+  return found != nullptr ? *found : kNew;
 }
 
 void Directory::count_books() {
@@ -213,8 +245,10 @@ Result<void> Directory::restore(SnapshotReader& reader) {
     return true;
   });
   read_rows<UsageRow>(reader, SIZE_MAX, [&](const UsageRow& row) {
-    return usages_.emplace(std::tuple(row.whose, row.number, row.instrument), Usage{row.limits, row.exposure, row.rate})
-        .second;
+    const UsageKey key{row.whose, row.number, row.instrument};
+    if (usages_.contains(key)) return false;
+    add_usage(key, {row.limits, row.exposure, row.rate});
+    return true;
   });
   count_books();
   if (reader.failed()) return Error{Errc::corrupt, "the exchange's instruments and firms do not read back"};

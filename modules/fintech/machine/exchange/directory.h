@@ -16,6 +16,7 @@
 
 #include "kernel/shard/snapshot_io.h"
 #include "modules/fintech/machine/exchange/exchange_api.h"
+#include "modules/fintech/machine/exchange/name_index.h"
 
 namespace heptane::fintech::exchange {
 
@@ -66,6 +67,9 @@ struct Usage {
 
 class Directory {
  public:
+  // The key of its indexes: nothing that anybody can see depends on it.
+  explicit Directory(uint64_t index_key = 0) : names_(index_key), usage_index_(index_key) {}
+
   Listing* listing(const std::string& symbol);
   const Listing* listing(const std::string& symbol) const { return const_cast<Directory*>(this)->listing(symbol); }
   Listing& listing(uint32_t number) { return listings_[number - 1]; }
@@ -92,9 +96,9 @@ class Directory {
   TradingAccount& add_account(uint32_t firm, const std::string& name, uint8_t fee_class);
 
   // Of a firm or an account; made when it is asked for.
-  Usage& usage(Whose whose, uint32_t number, uint32_t instrument) { return usages_[{whose, number, instrument}]; }
+  Usage& usage(Whose whose, uint32_t number, uint32_t instrument);
   // As it is, or as it would be made.
-  Usage peek(Whose whose, uint32_t number, uint32_t instrument) const;
+  const Usage& peek(Whose whose, uint32_t number, uint32_t instrument) const;
 
   const std::map<std::string, uint32_t>& symbols() const { return symbols_; }
   const std::map<std::string, uint32_t>& firm_names() const { return firm_names_; }
@@ -110,6 +114,13 @@ class Directory {
   Result<void> restore(SnapshotReader& reader);
 
  private:
+  using UsageKey = std::tuple<Whose, uint32_t, uint32_t>;
+
+  template <class Row>
+  Row* named(std::deque<Row>& rows, uint64_t owner, std::string_view name);
+  Usage* find_usage(Whose whose, uint32_t number, uint32_t instrument) const;
+  Usage& add_usage(const UsageKey& key, const Usage& usage);
+
   uint64_t book_orders_ = 0;
   std::deque<Listing> listings_;
   std::deque<Firm> firms_;
@@ -117,7 +128,10 @@ class Directory {
   std::map<std::string, uint32_t> symbols_;
   std::map<std::string, uint32_t> firm_names_;
   std::map<std::pair<uint32_t, std::string>, uint32_t> account_names_;
-  std::map<std::tuple<Whose, uint32_t, uint32_t>, Usage> usages_;
+  NameIndex names_;  // of all three
+  std::map<UsageKey, Usage> usages_;
+  std::vector<std::map<UsageKey, Usage>::value_type*> usage_nodes_;
+  IdIndex usage_index_;  // to usage_nodes_
 };
 
 }  // namespace heptane::fintech::exchange

@@ -58,7 +58,7 @@ void ExchangeMachine::tell(Now& now) {
 }
 
 void ExchangeMachine::count() {
-  open_orders_.store(orders_.open().size(), std::memory_order_relaxed);
+  open_orders_.store(orders_.open(), std::memory_order_relaxed);
   trades_total_.store(own_.next_trade - 1, std::memory_order_relaxed);
 }
 
@@ -89,8 +89,8 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
 }
 
 void ExchangeMachine::make_fresh() {
-  directory_ = Directory();
-  orders_ = Orders();
+  directory_ = Directory(index_key_);
+  orders_ = Orders(index_key_);
   own_ = Own();
   sweeps_.clear();
   count();

@@ -17,9 +17,9 @@
 // no orders meanwhile) and ClOrdIDs of earlier trade dates. Other instruments' commands come in between. Its commands are in no transaction. The shard thread's.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
-#include <functional>
 #include <map>
 
 #include "kernel/shard/effects.h"
@@ -36,7 +36,9 @@ namespace heptane::fintech::exchange {
 class ExchangeMachine final : public StateMachine {
  public:
   // How many ClOrdIDs a firm may use on a trade date: the same wherever the log is replayed.
-  explicit ExchangeMachine(uint32_t client_ids_max = kClientIdsMax) : client_ids_max_(client_ids_max) {}
+  // The key of its indexes: nothing that anybody can see depends on it.
+  explicit ExchangeMachine(uint32_t client_ids_max = kClientIdsMax, uint64_t index_key = 0)
+      : client_ids_max_(client_ids_max), index_key_(index_key), directory_(index_key), orders_(index_key) {}
 
   MachineId id() const override { return kExchangeMachineId; }
   std::string_view name() const override { return "exchange"; }
@@ -44,7 +46,11 @@ class ExchangeMachine final : public StateMachine {
   void query(const Query& query, Reply& reply) const override;
   void open_scope() override { ++scopes_; }
   void close_scope(ScopeOutcome) override { --scopes_; }
-  uint64_t memory_bytes() const override { return directory_.memory_bytes() + orders_.memory_bytes(); }
+  // Its own, or the ledger's where that is more: orders are refused when their postings have no room.
+  uint64_t memory_bytes() const override {
+    return ledger_ == nullptr ? own_memory_bytes() : std::max(own_memory_bytes(), ledger_->memory_bytes());
+  }
+  uint64_t own_memory_bytes() const { return directory_.memory_bytes() + orders_.memory_bytes(); }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
   bool fresh() const override { return directory_.empty() && own_.next_sweep == 1 && !own_.block.on; }
@@ -55,8 +61,8 @@ class ExchangeMachine final : public StateMachine {
   }
   RenderView renderer() const override { return render_exchange; }
 
-  // The ledger of the shard, for queries: what accounts hold. Before the first command.
-  void set_ledger(const LedgerPort& ledger) { ledger_ = &ledger; }
+  // The ledger of the shard, for queries: what accounts hold; and what its memory is. Before the first command.
+  void set_ledger(const LedgerMachine& ledger) { ledger_ = &ledger; }
 
   const Directory& directory() const { return directory_; }
   const Orders& orders() const { return orders_; }
@@ -143,8 +149,9 @@ class ExchangeMachine final : public StateMachine {
   Result<void> judge_client_ids(const Firm& firm, const Now& now) const;
   Result<void> judge_limits(Admitted& admitted, const Now& now) const;
   Result<void> hold(Admitted& admitted, Now& now);
+  void count_order(const Order& order, const Admitted& admitted);
   Result<const Order*> open_order(const std::string& firm, uint64_t order_id) const;
-  void reply_order(uint64_t order_id, Now& now) const;
+  void reply_order(uint64_t order_id, Now& now);
 
   // trading.cc: what the book has done
   void follow(Listing& listing, const book::Outcome& outcome, Now& now);
@@ -156,9 +163,16 @@ class ExchangeMachine final : public StateMachine {
   void settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
                    const FillLegs& legs, Now& now);
   void fill(Order& order, int64_t price, uint64_t quantity);
+  // In its instrument.
+  std::array<Usage*, 2> usages_of(const Order& order);
   void end_order(Order& order, book::Reason reason, Now& now);
   void add_open(const Order& order, uint64_t more, uint64_t less);
-  void tell_order(std::string_view event, const Order& order, const std::function<void(JsonRecord&)>& more = nullptr);
+  void tell_order(const Order& order, OrderEvent event) {
+    OrderTold told;
+    told.event = event;
+    tell_order(order, told);
+  }
+  void tell_order(const Order& order, OrderTold told);
   void tell_call(std::string_view what, const Listing& listing, const book::Event& event);
   book::Room room() { return {events_}; }
 
@@ -190,19 +204,21 @@ class ExchangeMachine final : public StateMachine {
   void query_state(Reply& reply) const;
   InstrumentRow row_of(const Listing& listing) const;
   AccountRow row_of(const TradingAccount& account) const;
-  OrderRow row_of(const Order& order) const;
+  void pack_row(const Order& order, Packer& out) const;  // as OrderRow
 
   void count();
 
   const uint32_t client_ids_max_;
+  const uint64_t index_key_;
   Directory directory_;
   Orders orders_;
   Own own_;
   std::map<uint64_t, Sweep> sweeps_;
-  const LedgerPort* ledger_ = nullptr;
+  const LedgerMachine* ledger_ = nullptr;
   size_t scopes_ = 0;
   // Of the running command.
   Notes notes_;
+  Packer answer_;
   std::array<book::Event, kEventsPerEntry> events_;
   // deterministic: metrics read them, apply() never does
   std::atomic<uint64_t> open_orders_{0};

@@ -65,18 +65,11 @@ AccountRow ExchangeMachine::row_of(const TradingAccount& account) const {
   return row;
 }
 
-OrderRow ExchangeMachine::row_of(const Order& order) const {
+void ExchangeMachine::pack_row(const Order& order, Packer& out) const {
   const Instrument& i = directory_.listing(order.instrument).instrument();
   const bool buy = order.funds.side == book::Side::buy;
-  return {order,
-          directory_.firm(order.firm).name,
-          directory_.account(order.account).name,
-          i.symbol,
-          i.price_scale,
-          i.quantity_scale,
-          buy ? i.quote_asset : i.base_asset,
-          buy ? i.quote_scale : i.base_scale,
-          held(i, order.funds)};
+  out(order, directory_.firm(order.firm).name, directory_.account(order.account).name, i.symbol, i.price_scale,
+      i.quantity_scale, buy ? i.quote_asset : i.base_asset, buy ? i.quote_scale : i.base_scale, held(i, order.funds));
 }
 
 void ExchangeMachine::query(const Query& query, Reply& reply) const {
@@ -138,7 +131,9 @@ void ExchangeMachine::query_order(const OrderQuery& asked, Reply& reply) const {
     order = asked.order_id != 0 ? orders_.find(asked.order_id) : orders_.find_client(firm->number, asked.client_id);
   if (order == nullptr || order->firm != firm->number)
     return refuse(reply, Errc::not_found, "the firm has no such order, or it ended long ago: see fintech.orders");
-  reply.payload = packed(row_of(*order));
+  Packer out;
+  pack_row(*order, out);
+  reply.payload = Buffer::take(out.release());
   reply.numbers = {static_cast<int64_t>(order->id), 0};
 }
 
@@ -154,8 +149,8 @@ void ExchangeMachine::query_orders(const OrdersQuery& asked, Reply& reply) const
   Orders::Place cursor{static_cast<uint32_t>(asked.after_account), asked.after_order};
   if (only != nullptr) cursor.first = only->number;
   for (size_t visits = 0;; ++visits) {
-    const auto at = orders_.open().upper_bound(cursor);
-    if (at == orders_.open().end() || (only != nullptr && at->first != only->number)) break;
+    const std::optional<Orders::Place> at = orders_.next_open(cursor);
+    if (!at || (only != nullptr && at->first != only->number)) break;
     more = static_cast<size_t>(rows) == kPageRows || visits == kSweepVisits;
     if (more) break;
     if (directory_.account(at->first).firm != firm->number) {
@@ -163,7 +158,7 @@ void ExchangeMachine::query_orders(const OrdersQuery& asked, Reply& reply) const
       continue;
     }
     cursor = *at;
-    out(row_of(*orders_.find(at->second)));
+    pack_row(*orders_.find(at->second), out);
     ++rows;
   }
   out(cursor.first, cursor.second);
@@ -191,7 +186,7 @@ void ExchangeMachine::query_depth(const DepthQuery& asked, Reply& reply) const {
 }
 
 void ExchangeMachine::query_state(Reply& reply) const {
-  reply.payload = packed(StateRow{own_.block, orders_.open().size(), own_.next_trade - 1, sweeps_.size()});
+  reply.payload = packed(StateRow{own_.block, orders_.open(), own_.next_trade - 1, sweeps_.size()});
 }
 
 }  // namespace heptane::fintech::exchange

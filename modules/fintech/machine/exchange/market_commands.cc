@@ -104,8 +104,8 @@ bool ExchangeMachine::step(Sweep& sweep, Now& now) {
   size_t ends = 0;
   if (sweep.whose == Whose::account && sweep.cursor_account == 0) sweep.cursor_account = sweep.who;
   for (size_t visits = 0; visits < kSweepVisits && ends < kSweepEnds; ++visits) {
-    const auto at = orders_.open().upper_bound({sweep.cursor_account, sweep.cursor_order});
-    if (at == orders_.open().end() || (sweep.whose == Whose::account && at->first != sweep.who)) {
+    const std::optional<Orders::Place> at = orders_.next_open({sweep.cursor_account, sweep.cursor_order});
+    if (!at || (sweep.whose == Whose::account && at->first != sweep.who)) {
       if (!sweep.passed_by) return true;
       sweep.passed_by = false;
       sweep.cursor_account = 0;
@@ -229,10 +229,12 @@ void ExchangeMachine::apply_expire(Now& now) {
 // Orders of a book whose work goes on are passed by: it takes no others before they are gone.
 int64_t ExchangeMachine::expire_some(Now& now) {
   int64_t ended = 0;
-  auto at = orders_.due().begin();
+  Orders::Due last{0, 0};
   for (size_t visits = 0; visits < kSweepVisits && static_cast<size_t>(ended) < kSweepEnds; ++visits) {
-    if (at == orders_.due().end() || at->first > now.time) break;
-    const uint64_t id = (at++)->second;
+    const std::optional<Orders::Due> due = orders_.next_due(last);
+    if (!due || due->first > now.time) break;
+    last = *due;
+    const uint64_t id = due->second;
     Listing& listing = directory_.listing(orders_.find(id)->instrument);
     if (listing.book.frozen()) continue;
     follow(listing, listing.book.cancel(id, room(), book::Reason::expired), now);
@@ -244,7 +246,7 @@ int64_t ExchangeMachine::expire_some(Now& now) {
 // One timer, for the order whose time is over first, and the end of the trade date.
 void ExchangeMachine::rearm(Now& now) {
   LogTime due = orders_.forgets_at();  // 0: none
-  if (!orders_.due().empty() && (due == 0 || orders_.due().begin()->first < due)) due = orders_.due().begin()->first;
+  if (const auto first = orders_.next_due({0, 0}); first && (due == 0 || first->first < due)) due = first->first;
   if (due == own_.due) return;
   if (own_.timer != 0) now.effects.cancel(own_.timer);
   own_.timer = due == 0 ? 0 : now.effects.arm(std::max(now.time, due), kExpire, {});

@@ -78,8 +78,7 @@ Result<uint64_t> quantity_of(const Said& said, const Instrument& i, const char* 
   return static_cast<uint64_t>(*quantity);
 }
 
-std::optional<Error> blocked(const Block& block, const std::string& whose) {
-  if (!block.on) return std::nullopt;
+Error blocked(const Block& block, const std::string& whose) {
   return rejected(Rejected::other_rule, "the kill switch of " + whose + " is on: " + block.reason);
 }
 
@@ -133,11 +132,10 @@ bool ExchangeMachine::at_rest(const Listing& listing, const Now& now) const {
 
 Result<void> ExchangeMachine::judge_blocks(const Firm& firm, const TradingAccount& account,
                                            const Listing& listing) const {
-  for (const auto& [block, whose] :
-       {std::pair(&own_.block, std::string("everybody")), std::pair(&firm.block, "firm " + firm.name),
-        std::pair(&account.block, "account " + account.name),
-        std::pair(&listing.block, "instrument " + listing.instrument().symbol)})
-    if (std::optional<Error> error = blocked(*block, whose)) return std::move(*error);
+  if (own_.block.on) return blocked(own_.block, "everybody");
+  if (firm.block.on) return blocked(firm.block, "firm " + firm.name);
+  if (account.block.on) return blocked(account.block, "account " + account.name);
+  if (listing.block.on) return blocked(listing.block, "instrument " + listing.instrument().symbol);
   return {};
 }
 
@@ -152,25 +150,29 @@ Result<void> ExchangeMachine::judge_limits(Admitted& admitted, const Now& now) c
   const Order& order = admitted.order;
   const OrderSize size{order.funds.side, order.funds.price, order.funds.leaves, admitted.replaced,
                        admitted.replaced_price};
+  // Names are made for refusals alone.
   const auto judge = [&](Whose whose, uint32_t number, const std::string& name, OrderRate& rate) -> Result<void> {
-    const Usage usage = directory_.peek(whose, number, order.instrument);
-    std::optional<Error> error = check_limits(name, admitted.listing->instrument(), usage.limits, usage.exposure, size);
+    const Usage& usage = directory_.peek(whose, number, order.instrument);
+    const auto named = [&] { return std::string(whose_name(whose)) + ' ' + name; };
+    const Instrument& i = admitted.listing->instrument();
+    std::optional<Error> error = check_limits({}, i, usage.limits, usage.exposure, size);
+    if (error) error = check_limits(named(), i, usage.limits, usage.exposure, size);
     rate = usage.rate;
     if (!error && !exchange::admit(rate, usage.limits, now.time))
-      error = Error{Errc::refused,
-                    name + " sends more than " + std::to_string(usage.limits.orders_per_second) + " orders a second"};
+      error = Error{Errc::refused, named() + " sends more than " + std::to_string(usage.limits.orders_per_second) +
+                                       " orders a second"};
     if (!error) return {};
     error->detail = kFixReason + static_cast<uint32_t>(Rejected::exceeds_limit);
     return std::move(*error);
   };
-  HEPTANE_TRY(
-      judge(Whose::account, order.account, "account " + directory_.account(order.account).name, admitted.account_rate));
-  return judge(Whose::firm, order.firm, "firm " + directory_.firm(order.firm).name, admitted.firm_rate);
+  HEPTANE_TRY(judge(Whose::account, order.account, directory_.account(order.account).name, admitted.account_rate));
+  return judge(Whose::firm, order.firm, directory_.firm(order.firm).name, admitted.firm_rate);
 }
 
 // Who enters it and what for, and whether anybody may now.
 Result<void> ExchangeMachine::judge_place(const NewOrder& asked, Admitted& admitted, const Now& now) {
   const Firm* firm = directory_.firm(asked.firm);
+  if (firm != nullptr) orders_.expect(firm->number, asked.client_id);
   const TradingAccount* account = firm == nullptr ? nullptr : directory_.account(firm->number, asked.account);
   if (account == nullptr)
     return rejected(Rejected::unknown_account, "the firm has no account " + asked.account, Errc::not_found);
@@ -263,6 +265,7 @@ Result<void> ExchangeMachine::hold(Admitted& admitted, Now& now) {
 void ExchangeMachine::apply_new(Now& now) {
   const auto asked = unpacked<NewOrder>(now.command.payload);
   if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command is no order");
+  expect_postings(now.ledger.ledger(), orders_.next_id(), own_.next_trade);
   Result<Admitted> admitted = admit(*asked, now);
   if (!admitted) return refuse(now.effects, admitted.error());
   now.effects.open_scope();
@@ -270,17 +273,23 @@ void ExchangeMachine::apply_new(Now& now) {
   Listing& listing = *admitted->listing;
   const book::Outcome outcome = holds ? listing.book.enter(admitted->entered, room()) : book::Outcome{};
   const bool kept = holds && outcome.reject == book::Reject::none;
+  for (size_t n = 0; n < std::min<size_t>(outcome.events, 2); ++n) orders_.expect(events_[n].other_id);
   now.effects.close_scope(kept ? ScopeOutcome::keep : ScopeOutcome::roll_back);
   if (!holds) return refuse(now.effects, holds.error());
   if (!kept) return refuse(now.effects, of_book(outcome.reject));
 
   listing.used = true;
   const Order& order = orders_.add(admitted->order, now.time);
-  directory_.usage(Whose::account, order.account, order.instrument).rate = admitted->account_rate;
-  directory_.usage(Whose::firm, order.firm, order.instrument).rate = admitted->firm_rate;
+  count_order(order, *admitted);
   add_open(order, order.quantity, 0);
   follow(listing, outcome, now);
   reply_order(admitted->order.id, now);
+}
+
+void ExchangeMachine::count_order(const Order& order, const Admitted& admitted) {
+  const auto [of_account, of_firm] = usages_of(order);
+  of_account->rate = admitted.account_rate;
+  of_firm->rate = admitted.firm_rate;
 }
 
 Result<const Order*> ExchangeMachine::open_order(const std::string& firm, uint64_t order_id) const {
@@ -387,15 +396,16 @@ void ExchangeMachine::apply_replace(Now& now) {
   if (!ends) {
     add_open(order, after.funds.leaves, order.funds.leaves);
     order = after;
-    directory_.usage(Whose::account, order.account, order.instrument).rate = admitted->account_rate;
-    directory_.usage(Whose::firm, order.firm, order.instrument).rate = admitted->firm_rate;
+    count_order(order, *admitted);
   }
   follow(listing, outcome, now);
   reply_order(after.id, now);
 }
 
-void ExchangeMachine::reply_order(uint64_t order_id, Now& now) const {
-  now.effects.reply(packed(row_of(*orders_.find(order_id))).view(), static_cast<int64_t>(order_id));
+void ExchangeMachine::reply_order(uint64_t order_id, Now& now) {
+  answer_.clear();
+  pack_row(*orders_.find(order_id), answer_);
+  now.effects.reply(answer_.view(), static_cast<int64_t>(order_id));
 }
 
 }  // namespace heptane::fintech::exchange

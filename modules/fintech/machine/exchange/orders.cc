@@ -1,6 +1,9 @@
 #include "modules/fintech/machine/exchange/orders.h"
 
+#include <algorithm>
+
 #include "kernel/base/assert.h"
+#include "kernel/base/prefetch.h"
 
 namespace heptane::fintech::exchange {
 
@@ -14,19 +17,53 @@ constexpr uint64_t kClientBytes = 144;     // a ClOrdID of the day
 }  // namespace
 
 Order* Orders::find(uint64_t id) {
-  const auto found = orders_.find(id);
-  return found == orders_.end() ? nullptr : &found->second;
+  const uint32_t slot = slot_of(id);
+  return slot == IdIndex::kNone ? nullptr : &at(slot);
+}
+
+void Orders::expect_order(uint64_t id) const {
+  constexpr size_t kLine = 64;
+  const uint32_t slot = ids_.likely(id);
+  if (slot == IdIndex::kNone) return;
+  const auto* order = reinterpret_cast<const std::byte*>(&at(slot));
+  for (size_t line = 0; line < sizeof(Order); line += kLine) prefetch_line(order + line);
+}
+
+// Its slot.
+uint32_t Orders::keep(const Order& order) {
+  if (free_.empty()) {
+    const auto first = static_cast<uint32_t>(pieces_.size() * kPerPiece);
+    pieces_.push_back(std::make_unique<Piece>());
+    for (uint32_t slot = first + kPerPiece; slot-- > first;) free_.push_back(slot);
+  }
+  const uint32_t slot = free_.back();
+  free_.pop_back();
+  at(slot) = order;
+  ids_.insert(order.id, slot);
+  ++kept_;
+  return slot;
+}
+
+void Orders::drop(uint64_t id) {
+  const uint32_t slot = slot_of(id);
+  ids_.erase(id, slot);
+  at(slot).id = 0;
+  free_.push_back(slot);
+  --kept_;
 }
 
 const Order* Orders::find_client(uint32_t firm, const std::string& client_id) const {
-  if (const auto open = clients_.find({firm, client_id}); open != clients_.end()) return find(open->second);
-  if (used_.empty()) return nullptr;
-  const auto used = used_.find({std::get<0>(used_.rbegin()->first), firm, client_id});
-  return used == used_.end() ? nullptr : find(used->second);
+  const uint32_t slot =
+      clients_.find(firm, client_id, [&](uint32_t of) { return at(of).firm == firm && at(of).client_id == client_id; });
+  if (slot != NameIndex::kNone) return &at(slot);
+  const Used* used = used_.empty() ? nullptr : find_used(used_.back().day, firm, client_id);
+  return used == nullptr ? nullptr : find(used->order);
 }
 
 bool Orders::taken(uint32_t firm, const std::string& client_id, LogTime now) const {
-  return clients_.contains({firm, client_id}) || used_.contains({trade_date(now), firm, client_id});
+  const uint32_t slot =
+      clients_.find(firm, client_id, [&](uint32_t of) { return at(of).firm == firm && at(of).client_id == client_id; });
+  return slot != NameIndex::kNone || find_used(trade_date(now), firm, client_id) != nullptr;
 }
 
 uint32_t Orders::used(uint32_t firm, LogTime now) const {
@@ -34,105 +71,158 @@ uint32_t Orders::used(uint32_t firm, LogTime now) const {
   return found == counts_.end() ? 0 : found->second;
 }
 
-void Orders::use(DatedClient client, uint64_t order) {
-  const std::pair counted(std::get<0>(client), std::get<1>(client));
-  if (used_.emplace(std::move(client), order).second) ++counts_[counted];
+const Orders::Used* Orders::find_used(int64_t day, uint32_t firm, const std::string& client_id) const {
+  const auto used_at = [&](uint32_t number) -> const Used& {
+    return used_[(number + kUsedNumbers - forgotten_ % kUsedNumbers) % kUsedNumbers];
+  };
+  const uint32_t number = used_index_.find(firm, client_id, [&](uint32_t candidate) {
+    const Used& used = used_at(candidate);
+    return used.day == day && used.firm == firm && used.client_id == client_id;
+  });
+  return number == NameIndex::kNone ? nullptr : &used_at(number);
+}
+
+// Once a day: a replace may come back to a ClOrdID of an earlier one.
+void Orders::use(Used used) {
+  if (find_used(used.day, used.firm, used.client_id) != nullptr) return;
+  used_index_.insert(used.firm, used.client_id, static_cast<uint32_t>((forgotten_ + used_.size()) % kUsedNumbers));
+  ++counts_[{used.day, used.firm}];
+  used_.push_back(std::move(used));
 }
 
 void Orders::forget(LogTime now, size_t most) {
-  for (; most > 0 && !used_.empty(); --most) {
-    const auto& [day, firm, client_id] = used_.begin()->first;
-    if (day >= trade_date(now)) return;
-    const auto count = counts_.find({day, firm});
+  for (; most > 0 && !used_.empty() && used_.front().day < trade_date(now); --most) {
+    const Used& used = used_.front();
+    const auto count = counts_.find({used.day, used.firm});
     if (--count->second == 0) counts_.erase(count);
-    used_.erase(used_.begin());
+    used_index_.erase(used.firm, used.client_id, static_cast<uint32_t>(forgotten_++ % kUsedNumbers));
+    used_.pop_front();
   }
 }
 
-LogTime Orders::forgets_at() const { return used_.empty() ? 0 : (std::get<0>(used_.begin()->first) + 1) * kDayNs; }
-
-void Orders::index(const Order& order) {
-  open_.emplace(order.account, order.id);
-  clients_.emplace(Client{order.firm, order.client_id}, order.id);
+// Open orders come in the order of their numbers.
+void Orders::index(uint32_t slot) {
+  const Order& order = at(slot);
+  if (open_of_.size() <= order.account) open_of_.resize(order.account + 1);
+  if (open_of_[order.account].empty()) open_accounts_.insert(order.account);
+  open_of_[order.account].append(order.id);
+  ++open_;
+  clients_.insert(order.firm, order.client_id, slot);
   if (order.expires_at == 0) return;
-  due_.emplace(order.expires_at, order.id);
-  due_of_.emplace(order.instrument, order.expires_at, order.id);
+  due_[order.expires_at].append(order.id);
+  ++due_of_[{order.instrument, order.expires_at}];
+}
+
+std::optional<Orders::Place> Orders::next_open(Place place) const {
+  if (place.first < open_of_.size())
+    if (const uint64_t next = open_of_[place.first].after(place.second); next != 0) return Place{place.first, next};
+  const auto account = open_accounts_.upper_bound(place.first);
+  if (account == open_accounts_.end()) return std::nullopt;
+  return Place{*account, open_of_[*account].after(0)};
+}
+
+std::optional<Orders::Due> Orders::next_due(Due due) const {
+  auto time = due_.lower_bound(due.first);
+  if (time != due_.end() && time->first == due.first) {
+    if (const uint64_t next = time->second.after(due.second); next != 0) return Due{due.first, next};
+    ++time;
+  }
+  if (time == due_.end()) return std::nullopt;
+  return Due{time->first, time->second.after(0)};
 }
 
 bool Orders::overdue(uint32_t instrument, LogTime now) const {
-  const auto first = due_of_.lower_bound({instrument, 0, 0});
-  return first != due_of_.end() && std::get<0>(*first) == instrument && std::get<1>(*first) <= now;
+  const auto first = due_of_.lower_bound({instrument, 0});
+  return first != due_of_.end() && first->first.first == instrument && first->first.second <= now;
 }
 
-Order& Orders::add(Order order, LogTime now) {
+Order& Orders::add(const Order& order, LogTime now) {
   HEPTANE_ASSERT(order.id == next_id_, "orders are numbered in their order");
   ++next_id_;
-  use({trade_date(now), order.firm, order.client_id}, order.id);
-  index(order);
-  const uint64_t id = order.id;
-  return orders_.emplace(id, std::move(order)).first->second;
+  const uint32_t slot = keep(order);
+  use({trade_date(now), order.firm, order.client_id, order.id});
+  index(slot);
+  return at(slot);
 }
 
 void Orders::rename(Order& order, const std::string& client_id, LogTime now) {
-  clients_.erase({order.firm, order.client_id});
+  const uint32_t slot = slot_of(order.id);
+  clients_.erase(order.firm, order.client_id, slot);
   order.client_id = client_id;
-  clients_.emplace(Client{order.firm, order.client_id}, order.id);
-  use({trade_date(now), order.firm, order.client_id}, order.id);
+  clients_.insert(order.firm, order.client_id, slot);
+  use({trade_date(now), order.firm, order.client_id, order.id});
 }
 
 void Orders::end(Order& order, OrderStatus status) {
-  open_.erase({order.account, order.id});
-  clients_.erase({order.firm, order.client_id});
-  due_.erase({order.expires_at, order.id});
-  due_of_.erase({order.instrument, order.expires_at, order.id});
+  AscendingNumbers& open = open_of_[order.account];
+  open.erase(order.id);
+  if (open.empty()) open_accounts_.erase(order.account);
+  --open_;
+  clients_.erase(order.firm, order.client_id, slot_of(order.id));
+  if (order.expires_at != 0) {
+    const auto due = due_.find(order.expires_at);
+    due->second.erase(order.id);
+    if (due->second.empty()) due_.erase(due);
+    const auto due_of = due_of_.find({order.instrument, order.expires_at});
+    if (--due_of->second == 0) due_of_.erase(due_of);
+  }
   order.status = status;
   ended_.push_back(order.id);
   if (ended_.size() <= kEndedKept) return;
-  orders_.erase(ended_.front());
+  drop(ended_.front());
   ended_.pop_front();
 }
 
 uint64_t Orders::memory_bytes() const {
-  return orders_.size() * kOrderBytes + open_.size() * kBookOrderBytes + used_.size() * kClientBytes;
+  return kept_ * kOrderBytes + open_ * kBookOrderBytes + used_.size() * kClientBytes;
 }
 
 void Orders::save(SnapshotWriter& writer) const {
   writer.le(next_id_);
-  writer.le(static_cast<uint64_t>(orders_.size()));
-  for (const auto& [id, order] : orders_) writer.blob(packed(order).view());
+  std::vector<uint64_t> ids(ended_.begin(), ended_.end());
+  for (std::optional<Place> next = next_open({0, 0}); next; next = next_open(*next)) ids.push_back(next->second);
+  std::sort(ids.begin(), ids.end());  // total order: each is there once
+  writer.le(static_cast<uint64_t>(ids.size()));
+  for (const uint64_t id : ids) writer.blob(packed(*find(id)).view());
   writer.le(static_cast<uint64_t>(ended_.size()));
   for (const uint64_t id : ended_) writer.le(id);
   writer.le(static_cast<uint64_t>(used_.size()));
-  for (const auto& [key, id] : used_) {
-    writer.le(std::get<0>(key));
-    writer.le(std::get<1>(key));
-    writer.text(std::get<2>(key));
-    writer.le(id);
+  for (const Used& used : used_) {
+    writer.le(used.day);
+    writer.le(used.firm);
+    writer.text(used.client_id);
+    writer.le(used.order);
   }
 }
 
 Result<void> Orders::restore(SnapshotReader& reader) {
   next_id_ = reader.le<uint64_t>();
+  uint64_t last = 0;
   for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
     const std::string bytes = reader.text(kOrderBytesMax);
-    std::optional<Order> order = reader.failed() ? std::nullopt : unpacked<Order>(as_bytes(bytes));
-    if (!order || order->id >= next_id_) {
+    const std::optional<Order> order = reader.failed() ? std::nullopt : unpacked<Order>(as_bytes(bytes));
+    if (!order || order->id <= last || order->id >= next_id_ || order->account > kAccountsMax) {
       reader.fail();
       break;
     }
-    const auto [at, added] = orders_.emplace(order->id, std::move(*order));
-    if (!added) reader.fail();
-    if (at->second.status == OrderStatus::open) index(at->second);
+    last = order->id;
+    const uint32_t slot = keep(*order);
+    if (order->status == OrderStatus::open) index(slot);
   }
-  for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count)
-    ended_.push_back(reader.le<uint64_t>());
   for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
-    const auto day = reader.le<int64_t>();
-    const auto firm = reader.le<uint32_t>();
-    std::string client_id = reader.text(kClientIdMax);
-    use({day, firm, std::move(client_id)}, reader.le<uint64_t>());
+    const Order* ended = find(ended_.emplace_back(reader.le<uint64_t>()));
+    if (ended == nullptr || ended->status == OrderStatus::open) reader.fail();
   }
-  if (orders_.size() != open_.size() + ended_.size()) reader.fail();
+  for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
+    Used used;
+    used.day = reader.le<int64_t>();
+    used.firm = reader.le<uint32_t>();
+    used.client_id = reader.text(kClientIdMax);
+    used.order = reader.le<uint64_t>();
+    if (!used_.empty() && used.day < used_.back().day) reader.fail();
+    use(std::move(used));
+  }
+  if (kept_ != open_ + ended_.size()) reader.fail();
   if (reader.failed()) return Error{Errc::corrupt, "the exchange's orders do not read back"};
   return {};
 }

@@ -2,18 +2,25 @@
 //
 // Invariants: an order's number is never used again; a ClOrdID is its firm's once a trade date and once among its open orders; at
 // most kEndedKept orders that ended are kept, those that ended last. The trade date is the UTC day of the log time. ClOrdIDs of
-// earlier days are forgotten by forget(), which a timer calls piece by piece: whether or not anything new comes.
+// earlier days are forgotten by forget(), in the order of their use, which a timer calls piece by piece: whether or not anything
+// new comes. An order stays where it is in memory as long as it is kept.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
-#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "kernel/shard/snapshot_io.h"
+#include "modules/fintech/domain/ledger/id_index.h"
+#include "modules/fintech/machine/exchange/ascending_numbers.h"
 #include "modules/fintech/machine/exchange/exchange_api.h"
+#include "modules/fintech/machine/exchange/name_index.h"
 
 namespace heptane::fintech::exchange {
 
@@ -21,27 +28,40 @@ class Orders {
  public:
   using Place = std::pair<uint32_t, uint64_t>;  // account, order
   using Due = std::pair<LogTime, uint64_t>;
-  using DueOf = std::tuple<uint32_t, LogTime, uint64_t>;  // instrument first
+
+  // The key of its indexes: nothing that anybody can see depends on it.
+  explicit Orders(uint64_t index_key = 0) : ids_(index_key), clients_(index_key), used_index_(index_key) {}
 
   Order* find(uint64_t id);
   const Order* find(uint64_t id) const { return const_cast<Orders*>(this)->find(id); }
+  // Brings into the cache what find() will look at: where it is, and then, a little later, the order itself.
+  void expect(uint64_t id) const { ids_.prefetch(id); }
+  void expect_order(uint64_t id) const;
   // An open one, else one of the day in which the last order came.
   const Order* find_client(uint32_t firm, const std::string& client_id) const;
+  // What taken() will look at is brought into the cache.
+  void expect(uint32_t firm, const std::string& client_id) const {
+    clients_.prefetch(firm, client_id);
+    used_index_.prefetch(firm, client_id);
+  }
   bool taken(uint32_t firm, const std::string& client_id, LogTime now) const;
   // ClOrdIDs of the firm on the trade date.
   uint32_t used(uint32_t firm, LogTime now) const;
   // At most so many ClOrdIDs of earlier trade dates.
   void forget(LogTime now, size_t most);
   // When there are some to forget; 0: never.
-  LogTime forgets_at() const;
+  LogTime forgets_at() const { return used_.empty() ? 0 : (used_.front().day + 1) * kDayNs; }
 
   uint64_t next_id() const { return next_id_; }
-  Order& add(Order order, LogTime now);  // open, under next_id()
+  Order& add(const Order& order, LogTime now);  // open, under next_id()
   void rename(Order& order, const std::string& client_id, LogTime now);
   void end(Order& order, OrderStatus status);
 
-  const std::set<Place>& open() const { return open_; }
-  const std::set<Due>& due() const { return due_; }
+  size_t open() const { return open_; }
+  // The first open one behind it, by account and number.
+  std::optional<Place> next_open(Place place) const;
+  // The first open one behind it whose time ends at all, by that time and number.
+  std::optional<Due> next_due(Due due) const;
   // Whether the time of an open order of the instrument is over.
   bool overdue(uint32_t instrument, LogTime now) const;
   bool empty() const { return next_id_ == 1; }
@@ -51,22 +71,44 @@ class Orders {
   Result<void> restore(SnapshotReader& reader);
 
  private:
-  using Client = std::pair<uint32_t, std::string>;
-  using DatedClient = std::tuple<int64_t, uint32_t, std::string>;
+  struct Used {
+    int64_t day = 0;
+    uint32_t firm = 0;
+    std::string client_id;
+    uint64_t order = 0;
+  };
+  static constexpr size_t kPerPiece = 64;
+  static constexpr uint64_t kUsedNumbers = 0xFFFFFF00;  // of used_, again and again
+  using Piece = std::array<Order, kPerPiece>;
 
-  void use(DatedClient client, uint64_t order);
-  void index(const Order& order);
+  Order& at(uint32_t slot) { return (*pieces_[slot / kPerPiece])[slot % kPerPiece]; }
+  const Order& at(uint32_t slot) const { return (*pieces_[slot / kPerPiece])[slot % kPerPiece]; }
+  uint32_t slot_of(uint64_t id) const {
+    return ids_.find(id, [&](uint32_t slot) { return at(slot).id == id; });
+  }
+  uint32_t keep(const Order& order);
+  void drop(uint64_t id);
+  const Used* find_used(int64_t day, uint32_t firm, const std::string& client_id) const;
+  void use(Used used);
+  void index(uint32_t slot);
 
   uint64_t next_id_ = 1;
-  std::map<uint64_t, Order> orders_;
-  std::deque<uint64_t> ended_;  // the one that ended first is the first
-  std::map<DatedClient, uint64_t> used_;
+  std::vector<std::unique_ptr<Piece>> pieces_;
+  std::vector<uint32_t> free_;  // slots of them
+  size_t kept_ = 0;
+  IdIndex ids_;                                              // to slots
+  std::deque<uint64_t> ended_;                               // the one that ended first is the first
+  std::deque<Used> used_;                                    // in the order of their use
+  uint64_t forgotten_ = 0;                                   // of those before; where it begins makes no difference
   std::map<std::pair<int64_t, uint32_t>, uint32_t> counts_;  // of used_, by trade date and firm
   // Of the open ones.
-  std::set<Place> open_;
-  std::set<Due> due_;
-  std::set<DueOf> due_of_;
-  std::map<Client, uint64_t> clients_;
+  size_t open_ = 0;
+  std::deque<AscendingNumbers> open_of_;  // by account
+  std::set<uint32_t> open_accounts_;      // that have any
+  std::map<LogTime, AscendingNumbers> due_;
+  std::map<std::pair<uint32_t, LogTime>, uint32_t> due_of_;  // how many, by instrument and time
+  NameIndex clients_;                                        // to slots
+  NameIndex used_index_;
 };
 
 }  // namespace heptane::fintech::exchange

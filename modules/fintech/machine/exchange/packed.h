@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <concepts>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "kernel/base/bytes.h"
@@ -33,40 +35,56 @@ class Packer {
   void operator()(const T&... values) {
     (put(values), ...);
   }
-  size_t size() const { return out_.size(); }
-  std::vector<std::byte> release() { return out_.release(); }
+  size_t size() const { return size_; }
+  Bytes view() const { return Bytes(out_).first(size_); }
+  void clear() { size_ = 0; }
+  std::vector<std::byte> release() {
+    out_.resize(size_);
+    return std::move(out_);
+  }
 
  private:
   void put(const std::string& text) {
     const size_t size = std::min<size_t>(text.size(), UINT16_MAX);
-    out_.le(static_cast<uint16_t>(size));
-    out_.append(std::string_view(text).substr(0, size));
+    put_le(static_cast<uint16_t>(size));
+    std::memcpy(grow(size), text.data(), size);
   }
   template <class T>
   void put(const std::vector<T>& list) {
-    out_.le(static_cast<uint32_t>(list.size()));
+    put_le(static_cast<uint32_t>(list.size()));
     for (const T& one : list) put(one);
   }
   template <class T>
   void put(const std::optional<T>& value) {
-    out_.u8(value ? 1 : 0);
+    put_le(static_cast<uint8_t>(value ? 1 : 0));
     if (value) put(*value);
   }
   template <class T>
   void put(const T& value) {
     if constexpr (std::is_enum_v<T> || std::is_same_v<T, bool>) {
-      out_.u8(static_cast<uint8_t>(value));
-    } else if constexpr (kWide<T>) {
-      out_.le(static_cast<uint64_t>(static_cast<Uint128>(value)));
-      out_.le(static_cast<uint64_t>(static_cast<Uint128>(value) >> 64));
-    } else if constexpr (std::is_integral_v<T>) {
-      out_.le(value);
+      put_le(static_cast<uint8_t>(value));
+    } else if constexpr (kWide<T> || std::is_integral_v<T>) {
+      put_le(value);
     } else {
       fields(*this, value);
     }
   }
 
-  ByteWriter out_;
+  template <class T>
+  void put_le(T value) {
+    store_le(grow(sizeof value), value);
+  }
+  // In steps: a value at a time is mostly a few bytes.
+  std::byte* grow(size_t bytes) {
+    constexpr size_t kFirst = 256;
+    if (out_.size() - size_ < bytes) out_.resize(std::max({kFirst, 2 * out_.size(), size_ + bytes}));
+    std::byte* const at = out_.data() + size_;
+    size_ += bytes;
+    return at;
+  }
+
+  std::vector<std::byte> out_;  // the first size_ of them
+  size_t size_ = 0;
 };
 
 class Unpacker {

@@ -1,5 +1,6 @@
 #include "modules/fintech/machine/exchange/postings.h"
 
+#include "kernel/base/assert.h"
 #include "modules/fintech/domain/ledger/status_names.h"
 
 namespace heptane::fintech::exchange {
@@ -9,6 +10,13 @@ namespace {
 bool of_house(Purse purse) { return purse == Purse::fees || purse == Purse::omnibus; }
 
 }  // namespace
+
+void expect_postings(const Ledger& ledger, uint64_t order, uint64_t trade) {
+  constexpr uint32_t kCommonLegs = 4;
+  ledger.prefetch_transfer(ledger.place_of_transfer(order_move_id(order, 0)));
+  for (uint32_t leg = 0; leg < kCommonLegs; ++leg)
+    ledger.prefetch_transfer(ledger.place_of_transfer(trade_leg_id(trade, leg)));
+}
 
 Uint128 balance(const LedgerPort& ledger, uint32_t account, uint32_t asset, Purse purse) {
   const Account* found = ledger.account(purse_id(account, asset, purse));
@@ -51,7 +59,8 @@ Result<void> Chain::open_house(uint32_t asset) {
 
 void Chain::move(Uint128 id, Purpose purpose, Uint128 debit, Uint128 credit, Uint128 amount, uint32_t asset, Tag tag) {
   if (amount == 0) return;
-  Transfer& t = transfers_.emplace_back();
+  HEPTANE_ASSERT(count_ < transfers_.size(), "a chain of more legs than there are");
+  Transfer& t = transfers_[count_++];
   t = {};
   t.id = id;
   t.debit_account_id = debit;
@@ -64,8 +73,8 @@ void Chain::move(Uint128 id, Purpose purpose, Uint128 debit, Uint128 credit, Uin
 }
 
 std::optional<TransferStatus> Chain::post() {
-  if (transfers_.empty()) return std::nullopt;
-  for (const CreateResult& result : ledger_.chain(transfers_, call_)) {
+  if (count_ == 0) return std::nullopt;
+  for (const CreateResult& result : ledger_.chain({transfers_.data(), count_}, call_)) {
     const auto status = static_cast<TransferStatus>(result.status);
     if (status != TransferStatus::created && status != TransferStatus::linked_event_failed) return status;
   }

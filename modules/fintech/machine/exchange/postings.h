@@ -10,12 +10,13 @@
 // once an account that it needs has turned over kTurnoverMax. The shard thread's.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "modules/fintech/domain/exchange/holds.h"
 #include "modules/fintech/domain/ledger/access.h"
+#include "modules/fintech/domain/ledger/ledger.h"
 #include "modules/fintech/domain/ledger/port.h"
 #include "modules/fintech/machine/exchange/exchange_api.h"
 
@@ -51,6 +52,9 @@ constexpr Uint128 order_move_id(uint64_t order, uint16_t move) {
 }
 constexpr Uint128 cash_move_id(uint64_t number) { return reserved_id(kExchangeMachineId, uint64_t{2} << 62 | number); }
 
+// Brings into the cache where the ledger will look for an order's first transfer and those of a trade.
+void expect_postings(const Ledger& ledger, uint64_t order, uint64_t trade);
+
 // What is on it.
 Uint128 balance(const LedgerPort& ledger, uint32_t account, uint32_t asset, Purse purse);
 // Deposited and not withdrawn.
@@ -79,7 +83,8 @@ class Chain {
 
   LedgerPort& ledger_;
   const PortCall call_;
-  std::vector<Transfer> transfers_;
+  std::array<Transfer, kLegsMax> transfers_;  // the first count_ of them
+  size_t count_ = 0;
 };
 
 }  // namespace heptane::fintech::exchange

@@ -1,4 +1,6 @@
 // What the book has done becomes money, orders and records: settlement of fills, the ends of orders, work that goes on.
+#include <algorithm>
+
 #include "kernel/base/assert.h"
 #include "modules/fintech/domain/ledger/amount.h"
 #include "modules/fintech/machine/exchange/exchange_machine.h"
@@ -6,6 +8,8 @@
 namespace heptane::fintech::exchange {
 
 namespace {
+
+constexpr size_t kAhead = 8;  // events whose orders are asked for before they are needed
 
 OrderStatus status_after(book::Reason reason) {
   if (reason == book::Reason::expired) return OrderStatus::expired;
@@ -21,6 +25,8 @@ uint32_t held_asset(const Instrument& instrument, const Order& order) {
 void ExchangeMachine::follow(Listing& listing, const book::Outcome& outcome, Now& now) {
   HEPTANE_ASSERT(outcome.reject == book::Reject::none, "what the book refuses is not followed");
   const std::span<const book::Event> events(events_.data(), outcome.events);
+  for (const book::Event& event : events.first(std::min(events.size(), kAhead)))
+    if (event.type == book::EventType::trade) orders_.expect_order(event.other_id);
   for (const book::Event& event : events) on_event(listing, event, now);
   schedule(listing, now);
 }
@@ -52,11 +58,11 @@ void ExchangeMachine::apply_proceed(Now& now) {
 void ExchangeMachine::on_event(Listing& listing, const book::Event& event, Now& now) {
   using book::EventType;
   switch (event.type) {
-    case EventType::accepted: return tell_order("new", *orders_.find(event.order_id));
-    case EventType::replaced: return tell_order("replaced", *orders_.find(event.order_id));
+    case EventType::accepted: return tell_order(*orders_.find(event.order_id), OrderEvent::entered);
+    case EventType::replaced: return tell_order(*orders_.find(event.order_id), OrderEvent::replaced);
     case EventType::triggered:
       orders_.find(event.order_id)->triggered = true;
-      return tell_order("triggered", *orders_.find(event.order_id));
+      return tell_order(*orders_.find(event.order_id), OrderEvent::triggered);
     case EventType::trade: return on_trade(listing, event, now);
     case EventType::ended: return end_order(*orders_.find(event.order_id), event.reason, now);
     case EventType::mass_done: return;
@@ -93,26 +99,22 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
   for (Order* order : {&buyer, &seller})
     if (order->funds.leaves == 0) orders_.end(*order, OrderStatus::filled);
 
+  OrderTold fill_told;
+  fill_told.event = OrderEvent::trade;
+  fill_told.trade_id = trade;
+  fill_told.last_price = event.price;
+  fill_told.last_quantity = quantity;
+  const auto tell_fill = [&](const Order& order, Uint128 fee, Uint128 rebate) {
+    fill_told.as = event.in_call ? FillAs::call : &order == &came ? FillAs::taker : FillAs::maker;
+    fill_told.fee = fee;
+    fill_told.rebate = rebate;
+    tell_order(order, fill_told);
+  };
+  tell_fill(buyer, legs.buyer_fee, legs.buyer_rebate);
+  tell_fill(seller, legs.seller_fee, legs.seller_rebate);
   const Instrument& i = listing.instrument();
-  const auto of_fill = [&](Uint128 fee, Uint128 rebate, std::string_view liquidity) {
-    return [&, fee, rebate, liquidity](JsonRecord& record) {
-      record.number("trade_id", trade).price("last_price", event.price, i.price_scale);
-      record.amount("last_quantity", quantity, i.quantity_scale).text("liquidity", liquidity);
-      record.amount("fee", fee, i.quote_scale);
-      if (rebate != 0) record.amount("rebate", rebate, i.quote_scale);
-    };
-  };
-  const auto liquidity_of = [&](const Order& order) {
-    return event.in_call ? "call" : &order == &came ? "taker" : "maker";
-  };
-  tell_order("trade", buyer, of_fill(legs.buyer_fee, legs.buyer_rebate, liquidity_of(buyer)));
-  tell_order("trade", seller, of_fill(legs.seller_fee, legs.seller_rebate, liquidity_of(seller)));
-  JsonRecord record("trade");
-  record.number("trade_id", trade).text("symbol", i.symbol).price("price", event.price, i.price_scale);
-  record.amount("quantity", quantity, i.quantity_scale).amount("notional", legs.principal, i.quote_scale);
-  record.text("aggressor", event.in_call ? "call" : side_name(event.side));
-  record.number("buy_order_id", buyer.id).number("sell_order_id", seller.id);
-  notes_.add(kTradesView, i.symbol, record.end());
+  notes_.add({trade, i.symbol, event.price, quantity, legs.principal, event.side, event.in_call, buyer.id, seller.id,
+              i.price_scale, i.quantity_scale, i.quote_scale});
 }
 
 // What the buyer gains in price, and fees that will not come, goes back within the same chain.
@@ -146,15 +148,22 @@ void ExchangeMachine::fill(Order& order, int64_t price, uint64_t quantity) {
   order.filled += quantity;
   order.traded += Int128{price} * static_cast<Int128>(quantity);
   const Int128 moved = order.funds.side == book::Side::buy ? Int128{quantity} : -Int128{quantity};
-  directory_.usage(Whose::account, order.account, order.instrument).exposure.position += moved;
-  directory_.usage(Whose::firm, order.firm, order.instrument).exposure.position += moved;
-  add_open(order, 0, quantity);
+  for (Usage* usage : usages_of(order)) {
+    Exposure& exposure = usage->exposure;
+    exposure.position += moved;
+    (order.funds.side == book::Side::buy ? exposure.open_buys : exposure.open_sells) -= quantity;
+  }
+}
+
+std::array<Usage*, 2> ExchangeMachine::usages_of(const Order& order) {
+  return {&directory_.usage(Whose::account, order.account, order.instrument),
+          &directory_.usage(Whose::firm, order.firm, order.instrument)};
 }
 
 // Of what is open of an order, in the exposures of its account and firm.
 void ExchangeMachine::add_open(const Order& order, uint64_t more, uint64_t less) {
-  for (const auto& [whose, number] : {std::pair(Whose::account, order.account), std::pair(Whose::firm, order.firm)}) {
-    Exposure& exposure = directory_.usage(whose, number, order.instrument).exposure;
+  for (Usage* usage : usages_of(order)) {
+    Exposure& exposure = usage->exposure;
     Uint128& open = order.funds.side == book::Side::buy ? exposure.open_buys : exposure.open_sells;
     open = open + more - less;
   }
@@ -173,27 +182,36 @@ void ExchangeMachine::end_order(Order& order, book::Reason reason, Now& now) {
   add_open(order, 0, rest);
   order.funds.leaves = 0;
   orders_.end(order, status_after(reason));
-  tell_order("ended", order, [&](JsonRecord& record) {
-    record.text("reason", reason_name(reason));
-    record.amount("cancelled_quantity", rest, listing.instrument().quantity_scale);
-  });
+  OrderTold told;
+  told.event = OrderEvent::ended;
+  told.reason = reason;
+  told.cancelled = rest;
+  tell_order(order, told);
 }
 
-void ExchangeMachine::tell_order(std::string_view event, const Order& order,
-                                 const std::function<void(JsonRecord&)>& more) {
+// With what is to be told of every event.
+void ExchangeMachine::tell_order(const Order& order, OrderTold told) {
   const Instrument& i = directory_.listing(order.instrument).instrument();
-  JsonRecord record(event);
-  record.number("exec_id", own_.next_exec++).number("order_id", order.id).text("cl_ord_id", order.client_id);
-  record.text("firm", directory_.firm(order.firm).name).text("account", directory_.account(order.account).name);
-  record.text("symbol", i.symbol).text("side", side_name(order.funds.side)).text("type", type_name(order.type));
-  record.text("time_in_force", tif_name(order.tif)).text("status", status_name(order.status));
-  record.price("price", order.funds.price, i.price_scale);
-  if (order.stop_price != 0) record.price("stop_price", order.stop_price, i.price_scale);
-  record.amount("quantity", order.quantity, i.quantity_scale).amount("filled", order.filled, i.quantity_scale);
-  record.amount("leaves", order.funds.leaves, i.quantity_scale)
-      .text("average_price", average_text(order, i.price_scale));
-  if (more) more(record);
-  notes_.add(kOrdersView, std::to_string(order.id), record.end());
+  told.exec_id = own_.next_exec++;
+  told.order_id = order.id;
+  told.client_id = order.client_id;
+  told.firm = directory_.firm(order.firm).name;
+  told.account = directory_.account(order.account).name;
+  told.symbol = i.symbol;
+  told.side = order.funds.side;
+  told.type = order.type;
+  told.tif = order.tif;
+  told.status = order.status;
+  told.price = order.funds.price;
+  told.stop_price = order.stop_price;
+  told.quantity = order.quantity;
+  told.filled = order.filled;
+  told.leaves = order.funds.leaves;
+  told.traded = order.traded;
+  told.price_scale = i.price_scale;
+  told.quantity_scale = i.quantity_scale;
+  told.quote_scale = i.quote_scale;
+  notes_.add(told);
 }
 
 void ExchangeMachine::tell_call(std::string_view what, const Listing& listing, const book::Event& event) {

@@ -116,6 +116,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   Own own_;
   std::vector<Own> own_before_;  // at the opening of each scope
   std::vector<CreateResult> results_;
+  std::vector<Transfer> linked_;  // by the port
   ViewNote note_;
   // Not state: nothing that apply() does depends on it.
   mutable Recount recount_;  // that somebody asked for, from the first transfer on

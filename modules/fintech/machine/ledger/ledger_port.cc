@@ -51,7 +51,8 @@ std::vector<CreateResult> LedgerMachine::chain(std::span<const Transfer> transfe
   std::vector<CreateResult> results = move(transfers, call);
   note_.begin_port(NoteForm::port_transfers);
   for (size_t i = 0; i < results.size(); ++i)
-    if (results[i].status == static_cast<uint32_t>(TransferStatus::created)) note_.add_port(transfers[i], ledger_);
+    if (results[i].status == static_cast<uint32_t>(TransferStatus::created))
+      note_.add_port(linked_[i], results[i], ledger_);
   if (note_.transfers() == 0) return results;
   own_.last_commit = call.command.sequence;
   rearm(call.command.time, call.effects);
@@ -61,11 +62,13 @@ std::vector<CreateResult> LedgerMachine::chain(std::span<const Transfer> transfe
 
 std::vector<CreateResult> LedgerMachine::move(std::span<const Transfer> transfers, const PortCall& call) {
   ledger_.act_as({call.command.machine, false, true});
-  std::vector<Transfer> linked(transfers.begin(), transfers.end());
-  for (Transfer& transfer : linked) transfer.flags |= transfer_flags::kLinked;
-  linked.back().flags &= static_cast<uint16_t>(~transfer_flags::kLinked);
+  ledger_.expect_transfers(bytes_of(transfers));
+  linked_.assign(transfers.begin(), transfers.end());
+  for (Transfer& transfer : linked_) transfer.flags |= transfer_flags::kLinked;
+  linked_.back().flags &= static_cast<uint16_t>(~transfer_flags::kLinked);
   std::vector<CreateResult> results;
-  ledger_.create_transfers(ledger_.advance(ledger_time(call.command.time), linked.size()), bytes_of(linked), results);
+  results.reserve(linked_.size());
+  ledger_.create_transfers(ledger_.advance(ledger_time(call.command.time), linked_.size()), bytes_of(linked_), results);
   files_.end_if_unreadable();
   return results;
 }

@@ -121,30 +121,37 @@ uint16_t ViewNote::reopened_by(const Transfer& sent, const Ledger& ledger) {
 
 void ViewNote::begin_port(NoteForm form) { begin(form); }
 
-void ViewNote::add_port(const Transfer& sent, const Ledger& ledger) {
-  Transfer stored;
-  const bool found = ledger.find_transfer(sent.id, stored);
-  HEPTANE_ASSERT(found, "a created transfer is not there");
+void ViewNote::add_port(const Transfer& sent, const CreateResult& result, const Ledger& ledger) {
+  Transfer stored = sent;
+  stored.timestamp = result.timestamp;
+  if ((sent.flags & kTakes) != 0) {
+    const bool found = ledger.find_transfer(sent.id, stored);
+    HEPTANE_ASSERT(found, "a created transfer is not there");
+  }
   ++transfers_;
   accounts_ += sides(stored.flags);
-  taken_.varint(reopened_by(sent, ledger));
+  NumberBytes bytes;
+  bytes.varint(reopened_by(sent, ledger));
   for (const Uint128 number : {stored.id, stored.debit_account_id, stored.credit_account_id, stored.amount,
                                stored.pending_id, stored.user_data_128})
-    put_number(taken_, number);
+    bytes.number(number);
   for (const uint64_t number : {stored.user_data_64, uint64_t{stored.user_data_32}, uint64_t{stored.timeout},
                                 uint64_t{stored.ledger}, uint64_t{stored.code}, uint64_t{stored.flags}})
-    taken_.varint(number);
-  taken_.le(stored.timestamp);
+    bytes.varint(number);
+  bytes.le(stored.timestamp);
+  taken_.append(bytes.view());
 }
 
 void ViewNote::add_port(const Account& stored) {
   ++accounts_;
-  put_number(taken_, stored.id);
-  put_number(taken_, stored.user_data_128);
+  NumberBytes bytes;
+  bytes.number(stored.id);
+  bytes.number(stored.user_data_128);
   for (const uint64_t number : {stored.user_data_64, uint64_t{stored.user_data_32}, uint64_t{stored.reserved},
                                 uint64_t{stored.ledger}, uint64_t{stored.code}, uint64_t{stored.flags}})
-    taken_.varint(number);
-  taken_.le(stored.timestamp);
+    bytes.varint(number);
+  bytes.le(stored.timestamp);
+  taken_.append(bytes.view());
 }
 
 void ViewNote::begin_expiry(uint64_t timestamp) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 #include "kernel/base/bytes.h"
@@ -15,6 +16,35 @@ inline void put_number(ByteWriter& out, Uint128 value) {
   out.u8(count);
   for (; value != 0; value >>= 8) out.u8(static_cast<uint8_t>(value));
 }
+
+// The numbers of one row, put together where they are and then appended at once. At most kBytesMax of them.
+class NumberBytes {
+ public:
+  void number(Uint128 value) {
+    const auto high = static_cast<uint64_t>(value >> 64);
+    const auto low = static_cast<uint64_t>(value);
+    const int bits = high != 0 ? 128 - __builtin_clzll(high) : low != 0 ? 64 - __builtin_clzll(low) : 0;
+    const auto count = static_cast<uint8_t>((bits + 7) / 8);
+    bytes_[size_++] = std::byte{count};
+    store_le(&bytes_[size_], value);
+    size_ += count;
+  }
+  void varint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) bytes_[size_++] = static_cast<std::byte>(value | 0x80);
+    bytes_[size_++] = static_cast<std::byte>(value);
+  }
+  void le(uint64_t value) {
+    store_le(&bytes_[size_], value);
+    size_ += sizeof value;
+  }
+  Bytes view() const { return Bytes(bytes_).first(size_); }
+
+ private:
+  static constexpr size_t kBytesMax = 256;  // of a transfer 6 x 17 + 7 x 10 + 8, and 16 that store_le may write beyond
+
+  std::array<std::byte, kBytesMax> bytes_;
+  size_t size_ = 0;
+};
 
 inline Uint128 get_number(ByteReader& reader) {
   const uint8_t count = reader.u8();

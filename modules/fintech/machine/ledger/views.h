@@ -69,7 +69,7 @@ class ViewNote {
   void add_chain(std::span<const Transfer> sent, const Ledger& ledger);
   // What another machine created.
   void begin_port(NoteForm form);
-  void add_port(const Transfer& sent, const Ledger& ledger);
+  void add_port(const Transfer& sent, const CreateResult& result, const Ledger& ledger);
   void add_port(const Account& stored);
   void begin_expiry(uint64_t timestamp);
   // Pending transfers with a closing flag, whose accounts their expiry opened again.

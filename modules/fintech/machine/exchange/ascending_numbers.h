@@ -1,0 +1,66 @@
+// Numbers above 0 in their order: appended at the end, erased anywhere, walked from any number on. Each costs a search among pieces
+// and one in a piece of at most 256; a quarter of that is what two neighbours may have together before they become one, so that
+// what is left of very many takes 64 bytes a number at most. One owner.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "kernel/base/assert.h"
+
+namespace heptane::fintech::exchange {
+
+class AscendingNumbers {
+ public:
+  // Above all that are there.
+  void append(uint64_t number) {
+    if (pieces_.empty() || pieces_.back().size() == kPerPiece) pieces_.emplace_back();
+    pieces_.back().push_back(number);
+    ++size_;
+  }
+  // One that is there.
+  void erase(uint64_t number) {
+    const auto piece = piece_of(number);
+    HEPTANE_ASSERT(piece != pieces_.end(), "a number is erased that is not there");
+    const auto at = std::lower_bound(piece->begin(), piece->end(), number);
+    HEPTANE_ASSERT(*at == number, "a number is erased that is not there");
+    piece->erase(at);
+    --size_;
+    join(piece);
+  }
+  // The first one above it; 0: none.
+  uint64_t after(uint64_t number) const {
+    const auto piece = const_cast<AscendingNumbers*>(this)->piece_of(number + 1);
+    return piece == pieces_.end() ? 0 : *std::upper_bound(piece->begin(), piece->end(), number);
+  }
+  uint64_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+
+ private:
+  static constexpr size_t kPerPiece = 256;
+  static constexpr size_t kJoined = kPerPiece / 4;
+  using Pieces = std::vector<std::vector<uint64_t>>;
+
+  // Where it is, if it is there: the first one that reaches so far.
+  Pieces::iterator piece_of(uint64_t number) {
+    return std::lower_bound(pieces_.begin(), pieces_.end(), number,
+                            [](const auto& piece, uint64_t wanted) { return piece.back() < wanted; });
+  }
+  void join(Pieces::iterator piece) {
+    if (piece->empty()) {
+      pieces_.erase(piece);
+      return;
+    }
+    const auto next = std::next(piece);
+    if (next == pieces_.end() || piece->size() + next->size() > kJoined) return;
+    piece->insert(piece->end(), next->begin(), next->end());
+    pieces_.erase(next);
+  }
+
+  Pieces pieces_;  // none of them is empty
+  uint64_t size_ = 0;
+};
+
+}  // namespace heptane::fintech::exchange
