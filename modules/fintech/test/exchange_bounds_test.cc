@@ -26,6 +26,7 @@ TEST(ExchangeBounds, IsFullWhenTheLedgerIs) {
   EXPECT_GE(rig.exchange.memory_bytes(), rig.exchange.own_memory_bytes());
   EXPECT_FALSE(rig.exchange.relieves(kNewOrder));
   EXPECT_TRUE(rig.exchange.relieves(kCancelOrder));
+  EXPECT_TRUE(rig.exchange.relieves(kSetPhase));
 }
 
 // The day is full for one firm, not for the other; the next day begins without ClOrdIDs of the last one, although nothing came.

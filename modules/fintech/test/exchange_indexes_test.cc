@@ -39,6 +39,23 @@ TEST(AscendingNumbers, AreASet) {
     uint64_t walked = 0;
     for (const uint64_t number : set) ASSERT_EQ(walked = numbers.after(walked), number);
     EXPECT_EQ(numbers.after(walked), 0U);
+    EXPECT_EQ(numbers.after(UINT64_MAX), 0U);
+  }
+}
+
+// In whichever order the others go.
+TEST(AscendingNumbers, WhatIsLeftOfVeryManyIsSmall) {
+  constexpr uint64_t kMany = 1 << 18;
+  constexpr uint64_t kLeft = kMany / 256;
+  for (const bool upward : {true, false}) {
+    AscendingNumbers numbers;
+    for (uint64_t number = 1; number <= kMany; ++number) numbers.append(number);
+    for (uint64_t i = 1; i <= kMany; ++i)
+      if (const uint64_t number = upward ? i : kMany + 1 - i; number % 256 != 7) numbers.erase(number);
+    ASSERT_EQ(numbers.size(), kLeft);
+    EXPECT_LE(numbers.memory_bytes(), kLeft * 128);
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < kLeft; ++i) EXPECT_EQ(at = numbers.after(at), 7 + i * 256);
   }
 }
 

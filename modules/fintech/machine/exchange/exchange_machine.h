@@ -57,7 +57,8 @@ class ExchangeMachine final : public StateMachine {
   void make_fresh() override;
   // What ends orders, and what stops them.
   bool relieves(CommandType type) const override {
-    return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kWithdraw || type >= kProceed;
+    return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kSetPhase || type == kWithdraw ||
+           type >= kProceed;
   }
   RenderView renderer() const override { return render_exchange; }
 

@@ -47,7 +47,7 @@ uint32_t Orders::keep(const Order& order) {
 void Orders::drop(uint64_t id) {
   const uint32_t slot = slot_of(id);
   ids_.erase(id, slot);
-  at(slot).id = 0;
+  at(slot) = Order();  // its texts too
   free_.push_back(slot);
   --kept_;
 }
