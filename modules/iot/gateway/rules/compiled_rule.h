@@ -94,7 +94,10 @@ class CompiledRule {
   Trial try_window(const Message& message) const;
   Trial trial_of(const Windows::ClosedRow& row) const;
   Trial trial_of(const LuaCall& call, const Frame& answer) const;
-  void append_trial(const Trial& trial, RuleInput& input, ByteWriter& out) const;
+  // Whether anything may be told of what it was made of.
+  bool is_told(const Trial& trial) const;
+  // `input`: what it was made of.
+  void append_trial(const Trial& trial, RuleInput input, ByteWriter& out) const;
 
   Result<void> act(const Message& message, const Row& row, Trial& trial) const;
   Result<std::string> line_of(const Message& message, const Row& row) const;

@@ -188,7 +188,7 @@ void RuleRunner::take_row(RuleRow row) {
   if (row.paused) return;
   for (const auto& [index, cursor] : row.cursors) {
     Lane& lane = running.lanes[index];
-    if (lane.state != State::idle || lane.read || lane.due_ns != 0) {
+    if (lane.state != State::idle || lane.read || lane.due_ns != 0 || !lane.runs.empty()) {
       if (lane.state != State::stopped) continue;
     }
     lane.index = index;
@@ -207,11 +207,24 @@ void RuleRunner::take_row(RuleRow row) {
 
 void RuleRunner::close_lanes(Running& running) {
   for (auto& [index, lane] : running.lanes) {
-    asked_.erase(lane.request);
-    if (lane.subscription == 0) continue;
-    waiting_.erase(lane.subscription);
-    context_->unsubscribe(lane.subscription);
+    stand_still(lane);
+    forget_runs(lane);
   }
+}
+
+// What it asked for is not waited for any more.
+void RuleRunner::stand_still(Lane& lane) {
+  asked_.erase(lane.request);
+  lane.request = 0;
+  if (lane.subscription == 0) return;
+  waiting_.erase(lane.subscription);
+  context_->unsubscribe(lane.subscription);
+  lane.subscription = 0;
+}
+
+void RuleRunner::forget_runs(Lane& lane) {
+  for (const Run& run : lane.runs) asked_.erase(run.request);
+  lane.runs.clear();
 }
 
 void RuleRunner::describe() {
@@ -244,6 +257,8 @@ void RuleRunner::take_streams(const Reply& reply) {
         else
           take_partitions(running, info);
       }
+  lanes_ = 0;
+  for (const auto& [name, running] : rules_) lanes_ += running.lanes.size();
   for (auto& [name, running] : rules_)
     for (auto& [index, lane] : running.lanes)
       if (lane.state == State::idle && lane.due_ns == 0) go_on(name, running, lane);
@@ -291,9 +306,20 @@ void RuleRunner::later(Lane& lane, int64_t delay_ns) {
   wake_within(delay_ns);
 }
 
+// What is not sure to be taken goes alone: nothing is made behind it that would have to be made again.
+size_t RuleRunner::runs_max(const Running& rule, const Lane& lane) const {
+  const bool careful = lane.may_skip || !lane.fault.empty() || lane.inputs_max < kMovesMax;
+  if (rule.lua || rule.definition.windowed() || careful) return 1;
+  return std::clamp<size_t>(kRunsOfAll / std::max<size_t>(lanes_, 1), 1, kRunsMax);
+}
+
 void RuleRunner::go_on(const std::string& name, Running& rule, Lane& lane) {
   lane.due_ns = 0;
-  if (!lane.run.empty()) return send_run(name, lane);
+  if (!lane.runs.empty() && lane.runs.back().request == 0) return send_run(name, rule, lane);
+  if (!lane.runs.empty() && lane.runs.size() >= runs_max(rule, lane)) {
+    lane.state = State::committing;
+    return;
+  }
   if (rule.definition.windowed() && !lane.windows) begin_windows(rule, lane);
   if (!lane.read && !has_rows(lane, lane.at)) return read(name, lane);
   Evaluated run = evaluate(rule, lane);
@@ -304,7 +330,7 @@ void RuleRunner::go_on(const std::string& name, Running& rule, Lane& lane) {
     lane.calls_upto = run.upto;
     return ask_lua(name, rule, lane);
   }
-  if (run.inputs > 0 || lane.at - lane.next >= kQuietMax) return commit(name, rule, lane, run);
+  if (run.inputs > 0 || lane.at - lane.sent() >= kQuietMax) return commit(name, rule, lane, run);
   if (run.over) return later(lane, 0);
   read(name, lane);
 }
@@ -338,6 +364,7 @@ void RuleRunner::take_read(const std::string& name, Running& rule, Lane& lane, c
   if (trimmed) return met_gap(name, rule, lane, records.log_start);
   // It was deleted: the next look finds what is there now.
   if (records.error == Errc::not_found) {
+    look_afresh(lane);
     lane.state = State::stopped;
     return;
   }
@@ -366,7 +393,7 @@ void RuleRunner::caught_up(const std::string& name, const Running& rule, Lane& l
   if (lane.subscription == 0) return later(lane, kTickNs);
   lane.state = State::waiting;
   waiting_.emplace(lane.subscription, LaneKey{name, lane.index});
-  if (lane.at > lane.next) later(lane, kQuietNs);
+  if (lane.at > lane.sent()) later(lane, kQuietNs);
   wait_for_clock(rule, lane);
 }
 
@@ -381,7 +408,7 @@ void RuleRunner::tick(const std::string& name, Running& rule, Lane& lane) {
   lane.subscription = 0;
   lane.state = State::idle;
   const bool closed = close_by_clock(rule, lane);
-  if (!closed && lane.at == lane.next) return caught_up(name, rule, lane);
+  if (!closed && lane.at == lane.sent()) return caught_up(name, rule, lane);
   const Evaluated run = evaluate(rule, lane);
   commit(name, rule, lane, run);
 }
@@ -437,7 +464,7 @@ void RuleRunner::take_answers(const std::string& name, Running& rule, Lane& lane
     if (rule.compiled.append_input_of(call, was_asked ? answers[next++] : kNone, run.bytes)) ++run.inputs;
   }
   lane.state = State::idle;
-  if (run.inputs > 0 || run.upto - lane.next >= kQuietMax) return commit(name, rule, lane, run);
+  if (run.inputs > 0 || run.upto - lane.sent() >= kQuietMax) return commit(name, rule, lane, run);
   go_on(name, rule, lane);
 }
 
@@ -566,7 +593,9 @@ void RuleRunner::walk_on(const Running& rule, Lane& lane, Evaluated& run) const 
 
 bool RuleRunner::is_over(const Lane& lane, const Evaluated& run) const {
   const bool full = run.inputs >= lane.inputs_max || run.bytes.size() + run.call_bytes >= kCommitBytesMax;
-  return full || run.looked_at >= kTurnRecords || (run.looked_at > 0 && context_->monotonic_ns() >= run.until_ns);
+  if (full || run.looked_at >= kTurnRecords) return true;
+  const bool looks = run.looked_at > 0 && run.looked_at % kClockRecords == 0;
+  return looks && context_->monotonic_ns() >= run.until_ns;
 }
 
 void RuleRunner::take_record(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) const {
@@ -621,33 +650,42 @@ void RuleRunner::commit(const std::string& name, Running& rule, Lane& lane, cons
   head.version = rule.version;
   head.index = lane.index;
   head.partition = lane.partition;
-  head.from = lane.next;
+  head.from = lane.sent();
   head.upto = run.upto;
   head.attempt = lane.attempt;
-  lane.run_upto = run.upto;
-  lane.run_acts = run.inputs > 0;
+  Run made;
+  made.upto = run.upto;
+  made.acts = run.inputs > 0;
   if (lane.windows) {
     const WindowPlace before = lane.place.value_or(WindowPlace{});
     lane.step.from_closed_ms = before.closed_ms;
     lane.step.from_rows_done = before.rows_done;
     lane.step.place = lane.windows->place(run.upto);
     head.window = std::exchange(lane.step, {});
-    lane.run_place = head.window->place;
+    made.place = head.window->place;
   }
-  lane.run = encode(head, run.bytes.view(), run.inputs);
-  send_run(name, lane);
+  made.bytes = encode(head, run.bytes.view(), run.inputs);
+  lane.runs.push_back(std::move(made));
+  send_run(name, rule, lane);
 }
 
-void RuleRunner::send_run(const std::string& name, Lane& lane) {
+// The last one.
+void RuleRunner::send_run(const std::string& name, const Running& rule, Lane& lane) {
   const RequestId request = next_request();
-  if (!submit(request, kRulesMachineId, kRuleCommit, lane.run)) return later(lane, kTickNs);
-  lane.state = State::committing;
-  lane.request = request;
+  Run& run = lane.runs.back();
+  if (!submit(request, kRulesMachineId, kRuleCommit, run.bytes)) return later(lane, kTickNs);
+  run.request = request;
   asked_.emplace(request, LaneKey{name, lane.index});
+  if (lane.runs.size() >= runs_max(rule, lane))
+    lane.state = State::committing;
+  else
+    later(lane, 0);
 }
 
 // From where the rule is.
 void RuleRunner::look_afresh(Lane& lane) {
+  stand_still(lane);
+  forget_runs(lane);
   lane.at = lane.next;
   lane.read.reset();
   lane.walk.reset();
@@ -656,49 +694,87 @@ void RuleRunner::look_afresh(Lane& lane) {
 }
 
 // What the machine did not take becomes less, and at last one input that is told and passed over. False: it is no less.
-bool RuleRunner::shrink(Lane& lane, Errc error, const std::string& why) {
-  const bool ended = error == Errc::internal;
-  if (!ended && error != Errc::too_large && error != Errc::invalid_argument) return false;
+bool RuleRunner::shrink(Lane& lane, const Run& run) {
+  const bool ended = run.error == Errc::internal;
+  if (!ended && run.error != Errc::too_large && run.error != Errc::invalid_argument) return false;
   if (!lane.fault.empty()) return false;
   // The server ended while it was applied. Once that may have been anything; what ends it again and again is the input.
   const bool alone = lane.inputs_max == 1;
   lane.inputs_max = ended ? 1 : std::max<size_t>(1, lane.inputs_max / 2);
-  if (error == Errc::too_large) lane.inputs_cap = std::max(lane.inputs_max, kMovesMax);
-  if (ended) lane.careful_upto = std::max(lane.careful_upto, lane.run_upto);
+  if (run.error == Errc::too_large) lane.inputs_cap = std::max(lane.inputs_max, kMovesMax);
+  if (ended) lane.careful_upto = std::max(lane.careful_upto, run.upto);
   const bool last = ended ? lane.attempt >= kAttemptsMax : alone;
   if (ended) ++lane.attempt;
   if (last)
     lane.fault = (ended ? "the server ended each time that the rule did this: " : "the server does not take it: ") +
-                 why.substr(0, kFaultBytesMax / 2);
+                 run.why.substr(0, kFaultBytesMax / 2);
   return true;
 }
 
-void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane, const Reply& reply) {
-  lane.state = State::idle;
-  if (!reply.ok() && comes_again(*reply.error)) return later(lane, kTickNs);
-  lane.run = {};
+void RuleRunner::took_run(Running& rule, Lane& lane, const Run& run, Offset position) {
+  lane.next = position;
+  if (run.place) lane.place = run.place;
+  if (lane.killed_at >= 0 && lane.next > lane.killed_at) {
+    lane.killed_at = -1;
+    rule.lua_kills = 0;
+  }
+  lane.may_skip = false;
+  if (run.acts) lane.attempt = 0;
+  if (run.acts) lane.fault.clear();
+  const bool moves = rule.definition.transfer || rule.definition.shadow || rule.lua;
+  const size_t most = moves ? kMovesMax : lane.inputs_cap;
+  lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(lane.inputs_max * 2, most);
+}
+
+// Answers come in the order of the runs. Behind one that is not taken none is.
+void RuleRunner::take_commit(const LaneKey& key, Running& rule, Lane& lane, RequestId request, const Reply& reply) {
+  const auto found =
+      std::find_if(lane.runs.begin(), lane.runs.end(), [&](const Run& run) { return run.request == request; });
+  if (found == lane.runs.end()) return;
   if (reply.ok()) {
-    lane.next = reply.numbers[1];
-    if (lane.run_place) lane.place = lane.run_place;
-    if (lane.killed_at >= 0 && lane.next > lane.killed_at) {
-      lane.killed_at = -1;
-      rule.lua_kills = 0;
+    took_run(rule, lane, *found, reply.numbers[1]);
+    lane.runs.erase(found);
+  } else {
+    found->answered = true;
+    found->error = *reply.error;
+    found->why = reply.message;
+    stand_still(lane);
+    lane.state = State::committing;
+    lane.due_ns = 0;
+    if (lane.runs.back().request == 0) lane.runs.pop_back();
+  }
+  const auto refused =
+      std::count_if(lane.runs.begin(), lane.runs.end(), [](const Run& run) { return run.answered; });
+  if (refused == 0 && (lane.state == State::committing || lane.state == State::idle)) {
+    lane.state = State::idle;
+    return go_on(key.rule, rule, lane);
+  }
+  if (refused > 0 && static_cast<size_t>(refused) == lane.runs.size()) not_taken(key.rule, rule, lane);
+}
+
+// All runs are answered, and the first one was not taken.
+void RuleRunner::not_taken(const std::string& name, Running& rule, Lane& lane) {
+  lane.state = State::idle;
+  Run first = std::move(lane.runs.front());
+  lane.runs.clear();
+  if (comes_again(first.error)) {
+    first.request = 0;
+    first.answered = false;
+    if (lane.at != first.upto) {
+      lane.at = first.upto;
+      lane.read.reset();
+      lane.walk.reset();
     }
-    lane.may_skip = false;
-    if (lane.run_acts) lane.attempt = 0;
-    if (lane.run_acts) lane.fault.clear();
-    const bool moves = rule.definition.transfer || rule.definition.shadow || rule.lua;
-    const size_t most = moves ? kMovesMax : lane.inputs_cap;
-    lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(lane.inputs_max * 2, most);
-    return go_on(name, rule, lane);
+    lane.runs.push_back(std::move(first));
+    return later(lane, kTickNs);
   }
   look_afresh(lane);
-  if (is_elsewhere(*reply.error)) {
+  if (is_elsewhere(first.error)) {
     lane.state = State::stopped;
     return look();
   }
-  if (shrink(lane, *reply.error, reply.message)) return go_on(name, rule, lane);
-  pause(name, rule, reply.message);
+  if (shrink(lane, first)) return go_on(name, rule, lane);
+  pause(name, rule, first.why);
 }
 
 // Its lanes rest until somebody resumes it: a look finds it then.
@@ -726,7 +802,7 @@ void RuleRunner::on_reply(RequestId request, const Reply& reply) {
   asked_.erase(asked);
   Running* rule = nullptr;
   Lane* lane = find(key, &rule);
-  if (lane != nullptr && lane->request == request) take_commit(key.rule, *rule, *lane, reply);
+  if (lane != nullptr) take_commit(key, *rule, *lane, request, reply);
 }
 
 // In turn, as long as the loop may wait; then the next ones are due at once.

@@ -1,8 +1,9 @@
 // Runs rules: reads what is synced of their streams, from where each rule is, makes of it what the rule says, and gives it to the
-// machine a run at a time; the machine takes a run only where the rule is, so a run that is sent again or after a restart does
-// nothing twice. What the server has no room for now is sent again; what the machine does not take is sent in smaller runs, and an
-// input that it does not take alone is a dead letter; a rule whose records are gone before it read them is paused and says why. It
-// never holds what others do.
+// machine in runs; the machine takes a run only where the rule is, so a run that is sent again or after a restart does
+// nothing twice. While runs are on their way to the disk the next ones are made, each from where the one before it ends: where one is
+// not taken none behind it is, and what comes of it is seen when all are answered. What the server has no room for now is sent again;
+// what the machine does not take is sent in smaller runs, and an input that it does not take alone is a dead letter; a rule whose
+// records are gone before it read them is paused and says why. It never holds what others do.
 //
 // A rule over windows reads again, before it goes on, what its open windows are made of (WindowPlace), and does nothing with that but
 // add it up. What a closed window gives is effects like others, in a run that says how far the windows are; what is open after a run
@@ -11,8 +12,9 @@
 // A rule's Lua runs in a process of its own; what it makes of a run of rows is in the run, and is not asked for again where that is
 // taken. What does not answer in time is killed; a rule for which that was three times is paused.
 //
-// Bounds: of a rule and partition one read of kReadBytes with one inflated batch, and one run under way (kInputsMax inputs, kMovesMax where
-// they move money or change shadows, kCommitBytesMax; a run is as large as went well before, and twice that); a turn on the loop ends with kTurnRecords or kTurnNs; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
+// Bounds: of a rule and partition one read of kReadBytes with one inflated batch, and kRunsMax runs under way, one where kRunsOfAll are
+// shared by many, and over windows, with Lua and where it is careful (kInputsMax inputs, kMovesMax where they move money or change
+// shadows, kCommitBytesMax; a run is as large as went well before, and twice that); a turn on the loop ends with kTurnRecords or kTurnNs; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
 // last. The I/O thread's: one session without a peer.
 #pragma once
 
@@ -44,12 +46,15 @@ struct WantedRule {
 
 class RuleRunner {
  public:
-  static constexpr uint32_t kReadBytes = 64 << 10;
+  static constexpr uint32_t kReadBytes = 256 << 10;
+  static constexpr size_t kRunsMax = 8;     // of a lane
+  static constexpr size_t kRunsOfAll = 64;  // beside the first one of each
   static constexpr int64_t kTickNs = 100'000'000;
   static constexpr int64_t kLookNs = 5'000'000'000;  // for partitions and streams that are new
   // Of one lane's turn, and of all that are due: the loop has others to serve.
   static constexpr uint32_t kTurnRecords = 512;
   static constexpr int64_t kTurnNs = 1'000'000;
+  static constexpr uint32_t kClockRecords = 8;  // between two looks at the clock
   static constexpr int64_t kQuietNs = 1'000'000'000;
   static constexpr Offset kQuietMax = 4'096;
   static constexpr int64_t kLuaLookNs = 500'000;
@@ -75,6 +80,17 @@ class RuleRunner {
 
  private:
   enum class State : uint8_t { idle, reading, asking, committing, waiting, stopped };
+  // That is under way or waits for room.
+  struct Run {
+    Buffer bytes;
+    Offset upto = 0;
+    bool acts = false;                   // it has inputs
+    std::optional<WindowPlace> place{};  // behind it
+    RequestId request = 0;               // 0: not sent
+    bool answered = false;               // and not taken
+    Errc error = Errc::internal;
+    std::string why{};
+  };
   // One partition of one rule's stream.
   struct Lane {
     uint32_t index = 0;
@@ -100,15 +116,15 @@ class RuleRunner {
     Offset rebuilt_upto = 0;                    // up to here records only make them again
     std::optional<streams::RecordView> held{};  // the next record, behind rows that are due
     WindowStep step{};                          // of the next run
-    std::optional<WindowPlace> run_place{};
     std::optional<net::RecordsRead> read{};
     size_t batch = 0;  // of those that were read
     std::optional<BatchWalk> walk{};
-    Buffer run{};  // that is under way or waits for room
-    Offset run_upto = 0;
-    bool run_acts = false;  // it has inputs
+    std::deque<Run> runs{};  // one behind the other from `next` on; the last one may not be sent yet
     net::SubscriptionId subscription = 0;
-    RequestId request = 0;
+    RequestId request = 0;  // of what it reads
+
+    // Behind all runs.
+    Offset sent() const { return runs.empty() ? next : runs.back().upto; }
   };
   struct Running {
     RuleDefinition definition;
@@ -177,15 +193,20 @@ class RuleRunner {
   static void add_call(const Running& rule, const Lane& lane, const streams::RecordView& record, Evaluated& run);
   static void append_fault(const Lane& lane, const streams::RecordView& record, ByteWriter& out);
   static void pass_over(const Lane& lane, Evaluated& run);
-  static void look_afresh(Lane& lane);
+  void stand_still(Lane& lane);
+  void forget_runs(Lane& lane);
+  void look_afresh(Lane& lane);
+  size_t runs_max(const Running& rule, const Lane& lane) const;
   void ask_lua(const std::string& name, Running& rule, Lane& lane);
   void look_at_lua(const std::string& name, Running& rule, Lane& lane);
   void take_answers(const std::string& name, Running& rule, Lane& lane, const std::vector<Frame>& answers);
   static void drop_calls(Running& rule, Lane& lane);
   void commit(const std::string& name, Running& rule, Lane& lane, const Evaluated& run);
-  void send_run(const std::string& name, Lane& lane);
-  static bool shrink(Lane& lane, Errc error, const std::string& why);
-  void take_commit(const std::string& name, Running& rule, Lane& lane, const Reply& reply);
+  void send_run(const std::string& name, const Running& rule, Lane& lane);
+  static bool shrink(Lane& lane, const Run& run);
+  void take_commit(const LaneKey& key, Running& rule, Lane& lane, RequestId request, const Reply& reply);
+  static void took_run(Running& rule, Lane& lane, const Run& run, Offset position);
+  void not_taken(const std::string& name, Running& rule, Lane& lane);
   void caught_up(const std::string& name, const Running& rule, Lane& lane);
   void tick(const std::string& name, Running& rule, Lane& lane);
   void pause(const std::string& name, Running& rule, const std::string& why);
@@ -200,6 +221,7 @@ class RuleRunner {
   net::SessionContext* context_ = nullptr;
   int64_t log_ms_ = 0;  // the newest time of the log that was heard
   std::map<std::string, Running> rules_;
+  size_t lanes_ = 0;  // of all, at the last look
   std::map<RequestId, LaneKey> asked_;
   std::map<net::SubscriptionId, LaneKey> waiting_;
   RequestId last_request_ = 0;
