@@ -95,6 +95,7 @@ class JsonBuilder {
 
  private:
   using Node = JsonDocument::Node;
+  static constexpr uint32_t kFewNames = 8;
 
   static Error too_deep() {
     return malformed("values are nested deeper than " + std::to_string(kJsonDepthLimit) + " levels");
@@ -203,14 +204,28 @@ class JsonBuilder {
   Result<void> check_names(uint32_t index) {
     const std::vector<Node>& nodes = document_.nodes_;
     if (nodes[index].size < 2) return {};
+    if (nodes[index].size <= kFewNames) return check_few(index);
     std::vector<std::string_view>& names = document_.reader_->names;
     names.clear();
     names.reserve(nodes[index].size);
     for (uint32_t child = nodes[index].first; child != 0; child = nodes[child].next) names.push_back(nodes[child].name);
     std::sort(names.begin(), names.end());
     const auto twice = std::adjacent_find(names.begin(), names.end());
-    if (twice == names.end()) return {};
-    return malformed("the name \"" + std::string(twice->substr(0, 64)) + "\" stands twice in one object");
+    return twice == names.end() ? Result<void>() : stands_twice(*twice);
+  }
+
+  // Each with those before it: of so few that is less than to sort them.
+  Result<void> check_few(uint32_t index) {
+    const std::vector<Node>& nodes = document_.nodes_;
+    const uint32_t first = nodes[index].first;
+    for (uint32_t child = nodes[first].next; child != 0; child = nodes[child].next)
+      for (uint32_t before = first; before != child; before = nodes[before].next)
+        if (nodes[before].name == nodes[child].name) return stands_twice(nodes[child].name);
+    return {};
+  }
+
+  static Error stands_twice(std::string_view name) {
+    return malformed("the name \"" + std::string(name.substr(0, 64)) + "\" stands twice in one object");
   }
 
   JsonDocument& document_;

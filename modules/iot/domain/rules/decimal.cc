@@ -84,9 +84,9 @@ std::optional<Aligned> aligned(const Decimal& one, const Decimal& other) {
 
 // Cuts the digits off the front that are there.
 std::string_view take_digits(std::string_view& text) {
-  const size_t end = std::min(text.find_first_not_of("0123456789"), text.size());
-  const std::string_view digits = text.substr(0, end);
-  text.remove_prefix(end);
+  const auto end = std::find_if_not(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  const std::string_view digits(text.begin(), end);
+  text.remove_prefix(digits.size());
   return digits;
 }
 

@@ -64,6 +64,7 @@ class CompiledRule {
   // False: the rule does nothing with the record. Else its input is appended. `partition`: the index of its partition.
   bool append_input_of(const streams::RecordView& record, uint32_t partition, ByteWriter& out) const;
 
+  bool has_lua() const { return !rule_.lua.empty(); }
   // Of a rule with Lua. nullopt: the rule does nothing with the record.
   std::optional<LuaCall> lua_call_of(const streams::RecordView& record, uint32_t partition) const;
   // `answer`: Lua's, where there is a row. False: nothing comes of it.
