@@ -449,6 +449,7 @@ bool CompiledRule::append_input_of(const LuaCall& call, const Frame& answer, Byt
 
 CompiledRule::Offered CompiledRule::offer(const streams::RecordView& record, int64_t latest_ms, Windows& windows,
                                           ByteWriter& out) const {
+  if (!windows.pass(record.timestamp_ms, latest_ms)) return Offered::not_yet;
   if (!is_ours(record)) return Offered::done;
   const std::string_view payload = as_text(record.value);
   Message message = message_of(topic_of(record), payload, record.timestamp_ms, record.offset, 0);
