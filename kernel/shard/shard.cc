@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernel/base/crc32c.h"
+#include "kernel/shard/draws_on.h"
 #include "kernel/shard/machine_files.h"
 #include "kernel/shard/transact.h"
 
@@ -376,6 +377,20 @@ void Shard::answer(ShardLink* link, Sequence gate, SessionId session, RequestId 
 
 // Commands.
 
+namespace {
+
+// Of a machine that the command makes larger beside its own.
+std::optional<Reply> drawn_refusal(const Submission& submission, const MachineTable& machines, uint64_t budget_bytes) {
+  const auto* draws = dynamic_cast<const DrawsOn*>(machines.find(submission.machine)->machine);
+  const auto on = draws == nullptr ? std::nullopt : draws->draws_on(submission.type, submission.payload.view());
+  const MachineTable::Slot* drawn = on ? machines.find(*on) : nullptr;
+  if (drawn == nullptr || drawn->machine->memory_bytes() <= budget_bytes) return std::nullopt;
+  return refusal(Errc::overloaded, "the memory budget of the " + std::string(drawn->machine->name()) +
+                                       " is used up: delete something or raise limits.machine_memory");
+}
+
+}  // namespace
+
 std::optional<Reply> Shard::admission_refusal(const Submission& submission) const {
   if (stopping_) return refusal(Errc::closed, "the server is stopping");
   if (principals_ != nullptr && !principals_->in_force(submission.principal))
@@ -388,7 +403,10 @@ std::optional<Reply> Shard::admission_refusal(const Submission& submission) cons
       (submission.payload.size() < log::kRecordBatchPrefixBytes ||
        load_be<uint32_t>(submission.payload.data() + kRecordBatchCrcOffset) != submission.payload_crc))
     return refusal(Errc::corrupt, "a record batch whose stated CRC is not its own");
-  if (submission.machine != machine_ids::kKernel) return machine_refusal(submission.machine, submission.type);
+  if (submission.machine != machine_ids::kKernel) {
+    std::optional<Reply> refused = machine_refusal(submission.machine, submission.type);
+    return refused ? refused : drawn_refusal(submission, machines_, options_.machine_memory_budget_bytes);
+  }
   if (submission.type != kTransact) return std::nullopt;
   // What a transaction would do is admitted like the commands it is made of; a malformed one is apply's to refuse.
   const Result<std::vector<Operation>> operations = decode_transact(submission.payload.view());

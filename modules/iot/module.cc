@@ -537,6 +537,8 @@ class IotModule final : public server::Module {
                     [this] { return static_cast<double>(rules_machine_.rules_count()); });
     telemetry.gauge("heptane_rules_paused", "Rules that are paused",
                     [this] { return static_cast<double>(rules_machine_.paused_count()); });
+    telemetry.gauge("heptane_rules_waiting", "Rules for whose runs there was no room for a second or longer",
+                    [this] { return static_cast<double>(runner_->waiting_count()); });
     telemetry.counter("heptane_rules_dead_letters_total", "What rules could make nothing of, or was refused",
                       [this] { return static_cast<double>(rules_machine_.dead_letters_count()); });
     telemetry.gauge("heptane_mqtt_queued", "Messages in the queues of durable sessions",

@@ -9,13 +9,41 @@ namespace heptane::http {
 
 namespace ondemand = simdjson::ondemand;
 
+// What small documents were read with is kept for the thread's next ones, which need no memory of their own then.
 struct JsonDocument::Reader {
+  static constexpr size_t kKept = 4;
+  static constexpr size_t kKeptBytesMax = size_t{64} << 10;  // of a document
+  static constexpr size_t kKeptNodesMax = 1'024;
+
   std::string text;
-  ondemand::parser parser;  // holds the unescaped texts
+  ondemand::parser parser;    // holds the unescaped texts
+  std::vector<Node> spare{};  // of the document before
+  std::vector<std::string_view> names{};
+
+  static std::unique_ptr<Reader> take() {
+    if (kept().empty()) return std::make_unique<Reader>();
+    std::unique_ptr<Reader> reader = std::move(kept().back());
+    kept().pop_back();
+    return reader;
+  }
+  static void give(std::unique_ptr<Reader> reader) {
+    const bool small = reader->text.capacity() <= kKeptBytesMax && reader->parser.capacity() <= kKeptBytesMax &&
+                       reader->spare.capacity() <= kKeptNodesMax && reader->names.capacity() <= kKeptNodesMax;
+    if (small && kept().size() < kKept) kept().push_back(std::move(reader));
+  }
+
+ private:
+  static std::vector<std::unique_ptr<Reader>>& kept() {
+    thread_local std::vector<std::unique_ptr<Reader>> readers;
+    return readers;
+  }
 };
 
-JsonDocument::JsonDocument() : reader_(std::make_unique<Reader>()) {}
-JsonDocument::~JsonDocument() = default;
+JsonDocument::JsonDocument() : reader_(Reader::take()), nodes_(std::move(reader_->spare)) { nodes_.clear(); }
+JsonDocument::~JsonDocument() {
+  reader_->spare = std::move(nodes_);
+  Reader::give(std::move(reader_));
+}
 
 namespace {
 
@@ -67,6 +95,7 @@ class JsonBuilder {
 
  private:
   using Node = JsonDocument::Node;
+  static constexpr uint32_t kFewNames = 8;
 
   static Error too_deep() {
     return malformed("values are nested deeper than " + std::to_string(kJsonDepthLimit) + " levels");
@@ -175,13 +204,28 @@ class JsonBuilder {
   Result<void> check_names(uint32_t index) {
     const std::vector<Node>& nodes = document_.nodes_;
     if (nodes[index].size < 2) return {};
-    std::vector<std::string_view> names;
+    if (nodes[index].size <= kFewNames) return check_few(index);
+    std::vector<std::string_view>& names = document_.reader_->names;
+    names.clear();
     names.reserve(nodes[index].size);
     for (uint32_t child = nodes[index].first; child != 0; child = nodes[child].next) names.push_back(nodes[child].name);
     std::sort(names.begin(), names.end());
     const auto twice = std::adjacent_find(names.begin(), names.end());
-    if (twice == names.end()) return {};
-    return malformed("the name \"" + std::string(twice->substr(0, 64)) + "\" stands twice in one object");
+    return twice == names.end() ? Result<void>() : stands_twice(*twice);
+  }
+
+  // Each with those before it: of so few that is less than to sort them.
+  Result<void> check_few(uint32_t index) {
+    const std::vector<Node>& nodes = document_.nodes_;
+    const uint32_t first = nodes[index].first;
+    for (uint32_t child = nodes[first].next; child != 0; child = nodes[child].next)
+      for (uint32_t before = first; before != child; before = nodes[before].next)
+        if (nodes[before].name == nodes[child].name) return stands_twice(nodes[child].name);
+    return {};
+  }
+
+  static Error stands_twice(std::string_view name) {
+    return malformed("the name \"" + std::string(name.substr(0, 64)) + "\" stands twice in one object");
   }
 
   JsonDocument& document_;
@@ -190,9 +234,14 @@ class JsonBuilder {
 Result<std::unique_ptr<JsonDocument>> JsonDocument::parse(std::string text) {
   std::unique_ptr<JsonDocument> document(new JsonDocument);
   Reader& reader = *document->reader_;
-  reader.text = std::move(text);
-  if (reader.text.empty()) return malformed("there is none");
-  reader.text.reserve(reader.text.size() + simdjson::SIMDJSON_PADDING);
+  if (text.empty()) return malformed("there is none");
+  const size_t padded = text.size() + simdjson::SIMDJSON_PADDING;
+  if (reader.text.capacity() >= padded) {
+    reader.text.assign(text);
+  } else {
+    reader.text = std::move(text);
+    reader.text.reserve(padded);
+  }
   ondemand::document root;
   const auto code = reader.parser.iterate(reader.text.data(), reader.text.size(), reader.text.capacity()).get(root);
   if (code) return JsonBuilder::fault(code);

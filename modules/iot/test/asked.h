@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,10 @@ class Asked final : public net::SessionContext {
     reads.emplace_back(request, read);
     return true;
   }
+  bool work(RequestId request, std::function<void()> job) override {
+    if (works) jobs.emplace_back(request, std::move(job));
+    return works;
+  }
   net::SubscriptionId subscribe(PartitionId, Offset from) override {
     subscriptions.push_back(from);
     return subscriptions.size();
@@ -48,8 +53,10 @@ class Asked final : public net::SessionContext {
   std::deque<std::pair<RequestId, Submission>> submissions;
   std::deque<std::pair<RequestId, QueryRequest>> queries;
   std::deque<std::pair<RequestId, ReadRequest>> reads;
+  std::deque<std::pair<RequestId, std::function<void()>>> jobs;
   std::vector<Offset> subscriptions;
   bool full = false;
+  bool works = false;  // there is a worker
   int64_t now = 1;
   int64_t timer_due = 0;
   net::SessionTimerId timer = 0;

@@ -106,12 +106,20 @@ class RuleRunnerTest : public testing::Test {
     asked.submissions.pop_front();
     return submission;
   }
-  void answer_sent(std::optional<Errc> error, int64_t position = 0) {
+  void answer_sent(std::optional<Errc> error, int64_t position = 0) { answer(sent, error, position); }
+  void answer(RequestId request, std::optional<Errc> error, int64_t position = 0) {
     Reply reply;
     reply.error = error;
     reply.message = "why";
     reply.numbers = {0, position};
-    runner.on_reply(sent, reply);
+    runner.on_reply(request, reply);
+  }
+  void do_job() {
+    ASSERT_FALSE(asked.jobs.empty());
+    auto [request, job] = std::move(asked.jobs.front());
+    asked.jobs.pop_front();
+    job();
+    runner.on_worked(request);
   }
   void pass(int64_t ns) {
     asked.now += ns;
@@ -121,7 +129,8 @@ class RuleRunnerTest : public testing::Test {
   RuleRow row;
   Offset log_start = 0;
   Asked asked;
-  RuleRunner runner{{}};
+  std::vector<std::string> reports;
+  RuleRunner runner{[this](const std::string& why) { reports.push_back(why); }};
   RequestId sent = 0;
 };
 
@@ -195,6 +204,21 @@ TEST_F(RuleRunnerTest, WhatFindsNoRoomIsSentAgainAsItWas) {
   asked.full = false;
   pass(RuleRunner::kTickNs);
   EXPECT_EQ(as_text(take_submission().payload.view()), as_text(first.payload.view()));
+}
+
+TEST_F(RuleRunnerTest, ARuleThatWaitsForRoomSaysSoAndGoesOn) {
+  answer_read({R"({"n":1})"}, 3);
+  const std::string first(as_text(take_submission().payload.view()));
+  for (uint32_t refusal = 1; refusal < 2 * RuleRunner::kRefusalsTold; ++refusal) {
+    EXPECT_EQ(reports.size(), refusal > RuleRunner::kRefusalsTold ? 1u : 0u) << refusal;
+    answer_sent(Errc::overloaded);
+    pass(RuleRunner::kTickNs);
+    EXPECT_EQ(as_text(take_submission().payload.view()), first);
+  }
+  EXPECT_EQ(runner.waiting_count(), 1u);
+  answer_sent(std::nullopt, 4);
+  EXPECT_EQ(runner.waiting_count(), 0u);
+  EXPECT_EQ(reports, (std::vector<std::string>{"rule r waits: why", "rule r goes on"}));
 }
 
 TEST_F(RuleRunnerTest, AnInputDuringWhichTheServerEndedTooOftenIsADeadLetter) {
@@ -308,6 +332,137 @@ TEST_F(RuleRunnerTest, WhatIsTooMuchIsHalved) {
   const Submission half = take_submission();
   EXPECT_EQ(decode_commit(half.payload.view())->inputs.size(), kMovesMax / 2);
   EXPECT_EQ(decode_commit(half.payload.view())->from, 3);
+}
+
+TEST_F(RuleRunnerTest, RunsAreMadeWhileOthersAreOnTheirWay) {
+  answer_read(std::vector<std::string>(100, R"({"n":1})"), 3);
+  const Submission first = take_submission();
+  const RequestId first_sent = sent;
+  EXPECT_EQ(decode_commit(first.payload.view())->upto, 3 + 64);
+  pass(0);
+  const Submission second = take_submission();
+  const auto behind = decode_commit(second.payload.view());
+  EXPECT_EQ(behind->from, 3 + 64);
+  EXPECT_EQ(behind->upto, 3 + 100);
+  pass(0);
+  ASSERT_EQ(asked.reads.front().second.offset, 3 + 100) << "it reads on behind both";
+  answer(first_sent, std::nullopt, 3 + 64);
+  answer_sent(std::nullopt, 3 + 100);
+  answer_read({R"({"n":2})"}, 103);
+  EXPECT_EQ(decode_commit(take_submission().payload.view())->from, 103);
+}
+
+TEST_F(RuleRunnerTest, NoMoreRunsThanTheirBound) {
+  std::vector<std::string> values(5'000, R"({"n":1})");
+  answer_read(values, 3);
+  Offset from = 3;
+  for (size_t run = 0; run < RuleRunner::kRunsMax; ++run) {
+    const auto commit = take_submission().payload;
+    EXPECT_EQ(decode_commit(commit.view())->from, from);
+    from = decode_commit(commit.view())->upto;
+    pass(0);
+  }
+  EXPECT_TRUE(asked.submissions.empty());
+  EXPECT_TRUE(asked.reads.empty());
+}
+
+// Where there was no room for the first run, what was made behind it is made again behind it, and nothing twice or never.
+TEST_F(RuleRunnerTest, BehindARunThatFindsNoRoomAllIsMadeAgain) {
+  const std::vector<std::string> values(100, R"({"n":1})");
+  answer_read(values, 3);
+  const Submission first = take_submission();
+  const RequestId first_sent = sent;
+  pass(0);
+  const Submission second = take_submission();
+  pass(0);
+  ASSERT_EQ(asked.reads.size(), 1u);
+  answer(first_sent, Errc::overloaded);
+  pass(RuleRunner::kTickNs);
+  EXPECT_TRUE(asked.submissions.empty()) << "the second one is not answered";
+  answer_sent(Errc::stale);
+  answer_read({R"({"n":7})"}, 103);  // which nobody waits for any more
+  pass(RuleRunner::kTickNs);
+  EXPECT_EQ(as_text(take_submission().payload.view()), as_text(first.payload.view()));
+  pass(0);
+  ASSERT_EQ(asked.reads.front().second.offset, 3 + 64);
+  answer_read(std::vector<std::string>(36, R"({"n":1})"), 3 + 64);
+  EXPECT_EQ(as_text(take_submission().payload.view()), as_text(second.payload.view()));
+}
+
+// A refusal may come before the answer of a run that was taken before it.
+TEST_F(RuleRunnerTest, ARefusalThatComesFirstWaitsForTheRunsBefore) {
+  answer_read(std::vector<std::string>(100, R"({"n":1})"), 3);
+  const Submission first = take_submission();
+  const RequestId first_sent = sent;
+  pass(0);
+  const Submission second = take_submission();
+  answer_sent(Errc::too_large);
+  pass(0);
+  EXPECT_TRUE(asked.reads.empty());
+  answer(first_sent, std::nullopt, 3 + 64);
+  ASSERT_EQ(asked.reads.front().second.offset, 3 + 64);
+  answer_read(std::vector<std::string>(36, R"({"n":1})"), 3 + 64);
+  EXPECT_EQ(decode_commit(take_submission().payload.view())->from, 3 + 64);
+}
+
+TEST_F(RuleRunnerTest, MuchIsEvaluatedByTheWorker) {
+  asked.works = true;
+  const std::vector<std::string> values(1'000, R"({"n":1})");
+  answer_read(values, 3);
+  EXPECT_TRUE(asked.submissions.empty());
+  do_job();
+  EXPECT_EQ(decode_commit(take_submission().payload.view())->upto, 3 + 64);
+  pass(0);
+  EXPECT_TRUE(asked.submissions.empty());
+  do_job();
+  const Submission second = take_submission();
+  EXPECT_EQ(decode_commit(second.payload.view())->from, 3 + 64);
+}
+
+TEST_F(RuleRunnerTest, WhatTheWorkerMakesOfARuleOfBeforeIsDropped) {
+  asked.works = true;
+  answer_read(std::vector<std::string>(1'000, R"({"n":1})"), 3);
+  ASSERT_EQ(asked.jobs.size(), 1u);
+  row.version = 10;
+  runner.changed();
+  answer_look();
+  do_job();
+  EXPECT_TRUE(asked.submissions.empty());
+  answer_read({R"({"n":1})"}, 3);
+  EXPECT_EQ(decode_commit(take_submission().payload.view())->version, 10u);
+}
+
+// The log has what may be told of an input, and no more.
+TEST(CompiledRule, WhatIsPublishedAloneHasNoCopyOfItsMessage) {
+  RuleDefinition rule;
+  rule.name = "r";
+  rule.sql = "SELECT n FROM STREAM raw";
+  rule.source = "raw";
+  rule.publish = PublishAction{"'t'"};
+  const auto first_of = [&](const std::string& value) {
+    streams::RecordBatchBuilder builder;
+    builder.begin(1);
+    builder.add(1, false, {}, true, as_bytes(value));
+    BatchWalk walk(Buffer::copy_of(builder.finish(7, 0, true)), 7);
+    streams::RecordView record;
+    EXPECT_TRUE(walk.next(record));
+    ByteWriter bytes;
+    const Result<CompiledRule> compiled = CompiledRule::compile(rule);
+    EXPECT_TRUE(compiled->append_input_of(record, 0, bytes));
+    RuleCommit head;
+    head.rule = "r";
+    head.from = 7;
+    head.upto = 8;
+    return encode(head, bytes.view(), 1);
+  };
+  const Buffer good = first_of(R"({"n":1})");
+  EXPECT_EQ(decode_commit(good.view())->inputs[0].row, R"({"n":1})");
+  EXPECT_EQ(decode_commit(good.view())->inputs[0].payload, "");
+  const Buffer bad = first_of("no JSON");
+  EXPECT_EQ(decode_commit(bad.view())->inputs[0].payload, "no JSON");
+  rule.append = AppendAction{"out", ""};
+  const Buffer appended = first_of(R"({"n":1})");
+  EXPECT_EQ(decode_commit(appended.view())->inputs[0].payload, R"({"n":1})");
 }
 
 TEST_F(RuleRunnerTest, AGapPausesTheRuleAndSaysWhich) {

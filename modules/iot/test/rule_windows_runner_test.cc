@@ -197,6 +197,22 @@ TEST_F(WindowRule, TheClockClosesWhatNoRecordDoes) {
   EXPECT_EQ(place.closed_ms, place.watermark_ms);
 }
 
+// A rule that wants few records of a busy stream does not wait for one of those.
+TEST_F(WindowRule, ARecordThatTheConditionLeavesOutMovesTheTimeOn) {
+  readings = {{100'000, 100'000, 1, 1, false}, {105'999, 105'999, 9, 1, false}, {106'000, 106'000, 9, 1, false}};
+  visible = 2;
+  declare(std::string(kCounting) + " WHERE k <> 9", 3);
+  start();
+  settle();
+  EXPECT_EQ(rows.size(), 0u);
+  world.crash_and_recover();
+  visible = 3;
+  start();
+  settle();
+  EXPECT_EQ(rows, std::vector<std::string>{R"({"n":1,"w":100000})"});
+  EXPECT_EQ(row().counters.late, 0u);
+}
+
 TEST_F(WindowRule, WhatIsLateIsToldWhereTheRuleSaysSo) {
   readings = {{100'000, 100'000, 1, 1, false}, {103'000, 103'000, 1, 1, false}, {103'000, 100'001, 1, 1, false}};
   visible = 3;

@@ -121,6 +121,33 @@ Buffer lines_of(const RuleRow& row, PartitionId partition, Offset from, const st
   return encode(head, bytes.view(), static_cast<uint16_t>(lines.size()));
 }
 
+// What a rule owes makes the ledger larger: it waits for room there as clients do, and other rules do not.
+TEST_F(RulesMachineTest, TransfersWaitForTheLedgersBudget) {
+  ASSERT_TRUE(world.put(billing()).ok());
+  RuleDefinition other = billing();
+  other.name = "other";
+  other.transfer.reset();
+  ASSERT_TRUE(world.put(other).ok());
+  world.fill("readings", 2);
+  ASSERT_GT(world.ledger_bytes(), world.machine().memory_bytes());
+  world.set_budget(world.ledger_bytes() - 1);
+  const Reply refused = commit(0, 1, {{0, 5, "a"}});
+  EXPECT_EQ(refused.error, Errc::overloaded);
+  EXPECT_EQ(refused.message,
+            "the memory budget of the ledger is used up: delete something or raise limits.machine_memory");
+  EXPECT_EQ(world.rule("bill").cursors.at(0).next, 0);
+  EXPECT_EQ(credited(), 0u);
+  const Reply done = world.run(kRulesMachineId, kRuleCommit,
+                               commit_of(world.rule("other"), world.partition("readings"), 0, 2, {}));
+  EXPECT_TRUE(done.ok()) << done.message;
+  EXPECT_TRUE(world.run(kRulesMachineId, kPauseRule, encode_pause("bill", 0, "")).ok());
+  EXPECT_EQ(world.run(kRulesMachineId, kRuleCommit, Buffer::copy_of("x")).error, Errc::invalid_argument);
+  world.set_budget(uint64_t{4} << 30);
+  ASSERT_TRUE(world.run(kRulesMachineId, kResumeRule, Buffer::copy_of("bill")).ok());
+  EXPECT_TRUE(commit(0, 1, {{0, 5, "a"}}).ok());
+  EXPECT_EQ(credited(), 5u);
+}
+
 // Points go with the rule's position; what is no point, or does not fit the others, is a dead letter.
 TEST_F(RulesMachineTest, PointsAreTakenOnce) {
   ASSERT_TRUE(world.run(series::kSeriesMachineId, series::kCreateDatabase, Buffer::copy_of("plant")).ok());

@@ -39,6 +39,8 @@ class RulesWorld {
     ASSERT_TRUE(reply.ok()) << reply.message;
   }
 
+  void set_budget(uint64_t bytes) { shard_->set_machine_memory_budget(bytes); }
+  uint64_t ledger_bytes() const { return ledger_->memory_bytes(); }
   void advance(int64_t ns) { clock_.advance(ns); }
 
   void crash_and_recover() {

@@ -1,19 +1,43 @@
 #include "modules/iot/domain/rules/decimal.h"
 
 #include <algorithm>
+#include <array>
 
 namespace heptane::iot::rules {
 
 namespace {
 
-constexpr Int128 power(unsigned exponent) {
-  Int128 result = 1;
-  for (; exponent > 0; --exponent) result *= 10;
-  return result;
-}
+constexpr auto kPowers = [] {
+  std::array<Int128, kDigitsMax + 1> powers{1};
+  for (size_t i = 1; i < powers.size(); ++i) powers[i] = powers[i - 1] * 10;
+  return powers;
+}();
+// At most kDigitsMax.
+constexpr Int128 power(unsigned exponent) { return kPowers[exponent]; }
 constexpr Int128 kLimit = power(kDigitsMax);
+// Factors below it have a product below the limit.
+constexpr Int128 kHalfLimit = power(kDigitsMax / 2);
 
 Int128 magnitude(Int128 number) { return number < 0 ? -number : number; }
+
+// Most numbers have fewer than 64 bits, and of those the processor takes digits much faster.
+bool is_short(Int128 number) { return number == static_cast<int64_t>(number); }
+
+// Takes zeros off the end, `most` at most; returns how many.
+template <class Number>
+int take_zeros(Number& number, int most) {
+  int taken = 0;
+  for (; taken < most && number % 10 == 0; ++taken) number /= 10;
+  return taken;
+}
+
+int strip_zeros(Int128& number, int most) {
+  if (!is_short(number)) return take_zeros(number, most);
+  auto small = static_cast<int64_t>(number);
+  const int taken = take_zeros(small, most);
+  number = small;
+  return taken;
+}
 
 // |number| x 10^exponent stays below the limit.
 std::optional<Int128> scaled(Int128 number, unsigned exponent) {
@@ -28,10 +52,7 @@ std::optional<Decimal> made(Int128 digits, uint8_t places) {
 }
 
 Decimal stripped(Decimal number) {
-  while (number.places > 0 && number.digits % 10 == 0) {
-    number.digits /= 10;
-    --number.places;
-  }
+  number.places = static_cast<uint8_t>(number.places - strip_zeros(number.digits, number.places));
   return number;
 }
 
@@ -63,9 +84,9 @@ std::optional<Aligned> aligned(const Decimal& one, const Decimal& other) {
 
 // Cuts the digits off the front that are there.
 std::string_view take_digits(std::string_view& text) {
-  const size_t end = std::min(text.find_first_not_of("0123456789"), text.size());
-  const std::string_view digits = text.substr(0, end);
-  text.remove_prefix(end);
+  const auto end = std::find_if_not(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  const std::string_view digits(text.begin(), end);
+  text.remove_prefix(digits.size());
   return digits;
 }
 
@@ -93,8 +114,8 @@ std::optional<Int128> joined(std::string_view before, std::string_view behind) {
 }
 
 std::optional<Decimal> placed(Int128 digits, int places) {
-  for (; places > 0 && digits % 10 == 0 && digits != 0; --places) digits /= 10;
   if (digits == 0) return Decimal{};
+  places -= strip_zeros(digits, places);
   if (places > kPlacesMax) return std::nullopt;
   if (places >= 0) return made(digits, static_cast<uint8_t>(places));
   const auto grown = scaled(digits, static_cast<unsigned>(-places));
@@ -121,11 +142,24 @@ std::optional<Decimal> parse_decimal(std::string_view text) {
   return placed(negative ? -*digits : *digits, static_cast<int>(behind.size()) - *exponent);
 }
 
+namespace {
+
+// The last one first.
+template <class Number>
+void add_digits(std::string& out, Number number) {
+  for (; number > 0 || out.empty(); number /= 10) out += static_cast<char>('0' + static_cast<int>(number % 10));
+}
+
+}  // namespace
+
 std::string to_text(const Decimal& number) {
   const Decimal plain = stripped(number);
+  const Int128 whole = magnitude(plain.digits);
   std::string digits;
-  for (Int128 rest = magnitude(plain.digits); rest > 0 || digits.empty(); rest /= 10)
-    digits += static_cast<char>('0' + static_cast<int>(rest % 10));
+  if (is_short(whole))
+    add_digits(digits, static_cast<int64_t>(whole));
+  else
+    add_digits(digits, whole);
   while (digits.size() <= plain.places) digits += '0';
   if (plain.places > 0) digits.insert(plain.places, 1, '.');
   if (plain.digits < 0) digits += '-';
@@ -146,7 +180,8 @@ std::optional<Decimal> multiply(const Decimal& one, const Decimal& other) {
   const Decimal left = stripped(one);
   const Decimal right = stripped(other);
   if (left.is_zero() || right.is_zero()) return Decimal{};
-  if (magnitude(left.digits) > (kLimit - 1) / magnitude(right.digits)) return std::nullopt;
+  const bool fits = magnitude(left.digits) < kHalfLimit && magnitude(right.digits) < kHalfLimit;
+  if (!fits && magnitude(left.digits) > (kLimit - 1) / magnitude(right.digits)) return std::nullopt;
   return placed(left.digits * right.digits, left.places + right.places);
 }
 

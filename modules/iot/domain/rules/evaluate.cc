@@ -89,15 +89,36 @@ class Evaluation {
     return Value::of(Decimal{-value->number.digits, value->number.places});
   }
 
+  // What is there without being worked out; null: it is not.
+  const Value* there(size_t place) const {
+    const Node& node = nodes_[place];
+    if (node.kind == NodeKind::literal) return &node.literal;
+    return node.kind == NodeKind::column ? &row_[node.column].second : nullptr;
+  }
+
   Result<Value> binary(const Node& node) const {
-    const Result<Value> left = of(node.args[0]);
-    if (!left) return left;
-    const Result<Value> right = of(node.args[1]);
-    if (!right) return right;
+    Result<Value> made[2] = {Value{}, Value{}};
+    const Value* sides[2] = {there(node.args[0]), there(node.args[1])};
+    for (size_t i = 0; i < 2; ++i) {
+      if (sides[i] != nullptr) continue;
+      made[i] = of(node.args[i]);
+      if (!made[i]) return std::move(made[i]);
+      sides[i] = &*made[i];
+    }
+    return binary(node, sides[0], sides[1]);
+  }
+
+  static Result<Value> binary(const Node& node, const Value* left, const Value* right) {
     if (left->is_null() || right->is_null()) return Value{};
-    if (node.operation == "||") return joined(*left, *right);
-    if (std::string_view("+-*/%").find(node.operation) != std::string_view::npos)
-      return reckoned(*left, *right, node.operation[0]);
+    switch (node.operation[0]) {
+      case '|': return joined(*left, *right);
+      case '+':
+      case '-':
+      case '*':
+      case '/':
+      case '%': return reckoned(*left, *right, node.operation[0]);
+      default: break;
+    }
     const Result<int> order = compared(*left, *right, node.operation);
     if (!order) return order.error();
     return Value::of(holds(*order, node.operation));
@@ -135,11 +156,13 @@ class Evaluation {
   }
 
   static bool holds(int order, std::string_view operation) {
-    if (operation == "=" || operation == "==") return order == 0;
-    if (operation == "<>" || operation == "!=") return order != 0;
-    if (operation == "<") return order < 0;
-    if (operation == "<=") return order <= 0;
-    return operation == ">" ? order > 0 : order >= 0;
+    const bool longer = operation.size() == 2;
+    switch (operation[0]) {
+      case '=': return order == 0;
+      case '!': return order != 0;
+      case '<': return longer ? operation[1] == '>' ? order != 0 : order <= 0 : order < 0;
+      default: return longer ? order >= 0 : order > 0;
+    }
   }
 
   // A truth or NULL.

@@ -14,6 +14,7 @@ namespace heptane::iot::rules {
 namespace {
 
 constexpr size_t kStreamNameBytesMax = 249;
+constexpr size_t kRowBytes = 128;  // that most have room in
 constexpr std::string_view kThings = "$aws/things/";
 
 Result<Parser> parser_of(std::string_view text) {
@@ -62,7 +63,9 @@ Result<Source> source_of(Parser& parser) {
 }  // namespace
 
 std::string json_of(const Row& row) {
-  std::string out = "{";
+  std::string out;
+  out.reserve(kRowBytes);
+  out += '{';
   for (const auto& [name, value] : row) {
     if (out.size() > kTextBytesMax) break;
     if (out.size() > 1) out += ',';

@@ -132,6 +132,12 @@ Result<Windows::Taken> Windows::offer(const Message& message, int64_t latest_ms)
   return Taken::kept;
 }
 
+bool Windows::pass(int64_t timestamp_ms, int64_t latest_ms) {
+  if (!said().spec.timeout_ms || timestamp_ms > latest_ms) return true;
+  raise(timestamp_ms - *said().spec.timeout_ms);
+  return !is_due();
+}
+
 void Windows::raise(int64_t watermark_ms) {
   // The window that rows were taken of is not there any more: the rule was changed.
   if (!is_due()) to_skip_ = 0;

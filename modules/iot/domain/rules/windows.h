@@ -54,6 +54,9 @@ class Windows {
   // A record behind it. Error: what is wrong with it; it counts nowhere.
   // `latest_ms`: what is later than this comes of a wrong clock, its own or the server's, and closes no windows of the others.
   Result<Taken> offer(const Message& message, int64_t latest_ms = kEventMsMax);
+  // Of any record behind the position, one that the condition or the topic leaves out too, before it is offered: its own time moves
+  // the windows' time-outs on. False: rows are due first, and then it comes again.
+  bool pass(int64_t timestamp_ms, int64_t latest_ms);
   // By the clock: no record of before comes any more that is newer than this.
   void raise(int64_t watermark_ms);
 

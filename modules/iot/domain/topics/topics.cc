@@ -33,6 +33,9 @@ Character character_at(std::string_view text, size_t at) {
   return {code, bytes};
 }
 
+// Of ASCII, as most are.
+bool is_plain(char c) { return c >= 0x20 && c < 0x7F; }
+
 bool allowed(uint32_t code) {
   if (code < 0x20 || (code >= 0x7F && code <= 0x9F)) return false;  // control characters
   if (code >= 0xD800 && code <= 0xDFFF) return false;               // surrogates
@@ -44,6 +47,10 @@ bool allowed(uint32_t code) {
 
 bool valid_text(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
+    if (is_plain(text[at])) {
+      ++at;
+      continue;
+    }
     const Character character = character_at(text, at);
     if (character.bytes == 0 || !allowed(character.code)) return false;
     at += character.bytes;
@@ -52,7 +59,7 @@ bool valid_text(std::string_view text) {
 }
 
 bool valid_topic(std::string_view topic) {
-  return !topic.empty() && topic.find_first_of("+#") == std::string_view::npos;
+  return !topic.empty() && std::none_of(topic.begin(), topic.end(), [](char c) { return c == '+' || c == '#'; });
 }
 
 bool valid_filter(std::string_view filter) {

@@ -288,6 +288,12 @@ Message message_of(std::string_view topic, std::string_view payload, int64_t tim
   return {topic, payload, nullptr, timestamp_ms, offset, read_tree, 0, {}, partition};
 }
 
+RuleInput place_of(Offset offset) {
+  RuleInput input;
+  input.offset = offset;
+  return input;
+}
+
 // Which records a row is made of.
 std::string shown_row(const Windows::ClosedRow& row) {
   std::string out = "{\"window_start\":" + std::to_string(row.start_ms);
@@ -331,9 +337,14 @@ Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int
   return trial;
 }
 
-void CompiledRule::append_trial(const Trial& trial, RuleInput& input, ByteWriter& out) const {
+bool CompiledRule::is_told(const Trial& trial) const {
+  return !trial.fault.empty() || rule_.transfer || rule_.shadow || rule_.series || rule_.append;
+}
+
+void CompiledRule::append_trial(const Trial& trial, RuleInput input, ByteWriter& out) const {
+  if (!is_told(trial)) input = place_of(input.offset);
   ByteWriter shadow;
-  input.is_json = trial.is_json;
+  input.is_json = trial.is_json && is_told(trial);
   input.fault = trial.fault;
   if (trial.fault.empty()) {
     if (trial.transfer) {
@@ -372,8 +383,7 @@ bool CompiledRule::append_input_of(const streams::RecordView& record, uint32_t p
   if (!is_ours(record)) return false;
   const Trial trial = try_on(topic_of(record), as_text(record.value), record.timestamp_ms, record.offset, partition);
   if (!trial.wanted) return false;
-  RuleInput input = input_of(record);
-  append_trial(trial, input, out);
+  append_trial(trial, is_told(trial) ? input_of(record) : place_of(record.offset), out);
   return true;
 }
 
@@ -439,12 +449,12 @@ bool CompiledRule::append_input_of(const LuaCall& call, const Frame& answer, Byt
 
 CompiledRule::Offered CompiledRule::offer(const streams::RecordView& record, int64_t latest_ms, Windows& windows,
                                           ByteWriter& out) const {
+  if (!windows.pass(record.timestamp_ms, latest_ms)) return Offered::not_yet;
   if (!is_ours(record)) return Offered::done;
   const std::string_view payload = as_text(record.value);
   Message message = message_of(topic_of(record), payload, record.timestamp_ms, record.offset, 0);
   const auto tell = [&](std::string why) {
-    RuleInput input = input_of(record);
-    append_trial(faulty(std::move(why), message.json != nullptr), input, out);
+    append_trial(faulty(std::move(why), message.json != nullptr), input_of(record), out);
   };
   if (payload.size() > kInputPayloadMax) return tell(kPayloadTooLong), Offered::told;
   devices::JsonTree tree;

@@ -64,6 +64,7 @@ class CompiledRule {
   // False: the rule does nothing with the record. Else its input is appended. `partition`: the index of its partition.
   bool append_input_of(const streams::RecordView& record, uint32_t partition, ByteWriter& out) const;
 
+  bool has_lua() const { return !rule_.lua.empty(); }
   // Of a rule with Lua. nullopt: the rule does nothing with the record.
   std::optional<LuaCall> lua_call_of(const streams::RecordView& record, uint32_t partition) const;
   // `answer`: Lua's, where there is a row. False: nothing comes of it.
@@ -94,7 +95,10 @@ class CompiledRule {
   Trial try_window(const Message& message) const;
   Trial trial_of(const Windows::ClosedRow& row) const;
   Trial trial_of(const LuaCall& call, const Frame& answer) const;
-  void append_trial(const Trial& trial, RuleInput& input, ByteWriter& out) const;
+  // Whether anything may be told of what it was made of.
+  bool is_told(const Trial& trial) const;
+  // `input`: what it was made of.
+  void append_trial(const Trial& trial, RuleInput input, ByteWriter& out) const;
 
   Result<void> act(const Message& message, const Row& row, Trial& trial) const;
   Result<std::string> line_of(const Message& message, const Row& row) const;

@@ -44,6 +44,9 @@ void RuleRunner::detach() {
   looking_ = look_again_ = false;
   looked_at_.clear();
   posting_.clear();
+  jobs_ = 0;
+  told_to_wait_.clear();
+  waiting_count_.store(0, std::memory_order_relaxed);
 }
 
 // What the configuration wants.
@@ -160,7 +163,10 @@ void RuleRunner::take_rules(const Reply& reply) {
   if (reply.numbers[1] != 0) return look();
   looked_at_.clear();
   looking_ = false;
-  for (auto& [name, gone] : kept_) close_lanes(gone);
+  for (auto& [name, gone] : kept_) {
+    close_lanes(gone);
+    waits_no_more(name);
+  }
   kept_.clear();
   const std::vector<RuleRow> posting = std::exchange(posting_, {});
   if (outbox_ != nullptr) outbox_->take_rules(posting);
@@ -182,13 +188,13 @@ void RuleRunner::take_row(RuleRow row) {
       running.version = row.version;
       return pause(name, running, compiled.error().message);
     }
-    running = {row.definition, row.version, std::move(*compiled), {}};
+    running = {row.definition, row.version, std::make_shared<const CompiledRule>(std::move(*compiled)), {}};
     if (!row.definition.lua.empty()) running.lua = std::make_unique<LuaFunction>(row.definition.lua);
   }
   if (row.paused) return;
   for (const auto& [index, cursor] : row.cursors) {
     Lane& lane = running.lanes[index];
-    if (lane.state != State::idle || lane.read || lane.due_ns != 0) {
+    if (lane.state != State::idle || lane.reading.read || lane.due_ns != 0 || !lane.runs.empty()) {
       if (lane.state != State::stopped) continue;
     }
     lane.index = index;
@@ -207,11 +213,25 @@ void RuleRunner::take_row(RuleRow row) {
 
 void RuleRunner::close_lanes(Running& running) {
   for (auto& [index, lane] : running.lanes) {
-    asked_.erase(lane.request);
-    if (lane.subscription == 0) continue;
-    waiting_.erase(lane.subscription);
-    context_->unsubscribe(lane.subscription);
+    stand_still(lane);
+    forget_runs(lane);
   }
+}
+
+// What it asked for is not waited for any more.
+void RuleRunner::stand_still(Lane& lane) {
+  asked_.erase(lane.request);
+  lane.request = 0;
+  lane.job.reset();
+  if (lane.subscription == 0) return;
+  waiting_.erase(lane.subscription);
+  context_->unsubscribe(lane.subscription);
+  lane.subscription = 0;
+}
+
+void RuleRunner::forget_runs(Lane& lane) {
+  for (const Run& run : lane.runs) asked_.erase(run.request);
+  lane.runs.clear();
 }
 
 void RuleRunner::describe() {
@@ -244,6 +264,8 @@ void RuleRunner::take_streams(const Reply& reply) {
         else
           take_partitions(running, info);
       }
+  lanes_ = 0;
+  for (const auto& [name, running] : rules_) lanes_ += running.lanes.size();
   for (auto& [name, running] : rules_)
     for (auto& [index, lane] : running.lanes)
       if (lane.state == State::idle && lane.due_ns == 0) go_on(name, running, lane);
@@ -291,20 +313,82 @@ void RuleRunner::later(Lane& lane, int64_t delay_ns) {
   wake_within(delay_ns);
 }
 
+// What is not sure to be taken goes alone: nothing is made behind it that would have to be made again.
+size_t RuleRunner::runs_max(const Running& rule, const Lane& lane) const {
+  const bool careful = lane.may_skip || !lane.fault.empty() || lane.inputs_max < kMovesMax;
+  if (rule.lua || rule.definition.windowed() || careful) return 1;
+  return std::clamp<size_t>(kRunsOfAll / std::max<size_t>(lanes_, 1), 1, kRunsMax);
+}
+
 void RuleRunner::go_on(const std::string& name, Running& rule, Lane& lane) {
   lane.due_ns = 0;
-  if (!lane.run.empty()) return send_run(name, lane);
+  if (!lane.runs.empty() && lane.runs.back().request == 0) return send_run(name, rule, lane);
+  if (!lane.runs.empty() && lane.runs.size() >= runs_max(rule, lane)) {
+    lane.state = State::committing;
+    return;
+  }
   if (rule.definition.windowed() && !lane.windows) begin_windows(rule, lane);
-  if (!lane.read && !has_rows(lane, lane.at)) return read(name, lane);
-  Evaluated run = evaluate(rule, lane);
+  if (!lane.reading.read && !has_rows(lane, lane.at)) return read(name, lane);
+  if (hand_over(name, rule, lane)) return;
+  Evaluated run = begin_run(lane);
+  run.clock = context_;
+  run.until_ns = context_->monotonic_ns() + kTurnNs;
+  evaluate(*rule.compiled, lane, run);
+  take_evaluated(name, rule, lane, run);
+}
+
+// Windows stay where they are.
+bool RuleRunner::hand_over(const std::string& name, const Running& rule, Lane& lane) {
+  if (lane.windows || !lane.reading.read || jobs_ == kJobsMax) return false;
+  size_t bytes = 0;
+  const std::vector<Buffer>& batches = lane.reading.read->batches;
+  for (size_t i = lane.reading.batch; i < batches.size(); ++i) bytes += batches[i].size();
+  if (bytes <= kHereBytesMax) return false;
+  auto job = std::make_shared<Job>();
+  const RequestId request = next_request();
+  job->rule = rule.compiled;
+  job->run = begin_run(lane);
+  job->lane.index = lane.index;
+  job->lane.at = lane.at;
+  job->lane.inputs_max = lane.inputs_max;
+  job->lane.fault = lane.fault;
+  job->lane.reading = std::exchange(lane.reading, {});
+  if (!context_->work(request, [job] { evaluate(*job->rule, job->lane, job->run); })) {
+    lane.reading = std::move(job->lane.reading);
+    return false;
+  }
+  lane.job = std::move(job);
+  lane.state = State::working;
+  lane.request = request;
+  asked_.emplace(request, LaneKey{name, lane.index});
+  ++jobs_;
+  return true;
+}
+
+void RuleRunner::on_worked(RequestId request) {
+  --jobs_;
+  const auto asked = asked_.find(request);
+  if (asked == asked_.end()) return;
+  const LaneKey key = asked->second;
+  asked_.erase(asked);
+  Running* rule = nullptr;
+  Lane* lane = find(key, &rule);
+  if (lane == nullptr || lane->request != request) return;
+  const std::shared_ptr<Job> job = std::exchange(lane->job, {});
+  lane->reading = std::move(job->lane.reading);
+  lane->state = State::idle;
+  take_evaluated(key.rule, *rule, *lane, job->run);
+}
+
+void RuleRunner::take_evaluated(const std::string& name, Running& rule, Lane& lane, Evaluated& run) {
   lane.at = run.upto;
-  if (!run.over) lane.read.reset();
+  if (!run.over) lane.reading.clear();
   if (!run.calls.empty()) {
     lane.calls = std::move(run.calls);
     lane.calls_upto = run.upto;
     return ask_lua(name, rule, lane);
   }
-  if (run.inputs > 0 || lane.at - lane.next >= kQuietMax) return commit(name, rule, lane, run);
+  if (run.inputs > 0 || lane.at - lane.sent() >= kQuietMax) return commit(name, rule, lane, run);
   if (run.over) return later(lane, 0);
   read(name, lane);
 }
@@ -338,14 +422,13 @@ void RuleRunner::take_read(const std::string& name, Running& rule, Lane& lane, c
   if (trimmed) return met_gap(name, rule, lane, records.log_start);
   // It was deleted: the next look finds what is there now.
   if (records.error == Errc::not_found) {
+    look_afresh(lane);
     lane.state = State::stopped;
     return;
   }
   if (records.error) return later(lane, kTickNs);
   if (records.batches.empty()) return caught_up(name, rule, lane);
-  lane.read = records;
-  lane.batch = 0;
-  lane.walk.reset();
+  lane.reading = {records, 0, {}};
   go_on(name, rule, lane);
 }
 
@@ -366,7 +449,7 @@ void RuleRunner::caught_up(const std::string& name, const Running& rule, Lane& l
   if (lane.subscription == 0) return later(lane, kTickNs);
   lane.state = State::waiting;
   waiting_.emplace(lane.subscription, LaneKey{name, lane.index});
-  if (lane.at > lane.next) later(lane, kQuietNs);
+  if (lane.at > lane.sent()) later(lane, kQuietNs);
   wait_for_clock(rule, lane);
 }
 
@@ -381,8 +464,9 @@ void RuleRunner::tick(const std::string& name, Running& rule, Lane& lane) {
   lane.subscription = 0;
   lane.state = State::idle;
   const bool closed = close_by_clock(rule, lane);
-  if (!closed && lane.at == lane.next) return caught_up(name, rule, lane);
-  const Evaluated run = evaluate(rule, lane);
+  if (!closed && lane.at == lane.sent()) return caught_up(name, rule, lane);
+  Evaluated run = begin_run(lane);
+  evaluate(*rule.compiled, lane, run);
   commit(name, rule, lane, run);
 }
 
@@ -430,14 +514,13 @@ void RuleRunner::take_answers(const std::string& name, Running& rule, Lane& lane
     const bool was_asked = call.fault.empty();
     if (was_asked && next == answers.size()) {
       run.upto = lane.at = lane.killed_at = call.offset;
-      lane.read.reset();
-      lane.walk.reset();
+      lane.reading.clear();
       break;
     }
-    if (rule.compiled.append_input_of(call, was_asked ? answers[next++] : kNone, run.bytes)) ++run.inputs;
+    if (rule.compiled->append_input_of(call, was_asked ? answers[next++] : kNone, run.bytes)) ++run.inputs;
   }
   lane.state = State::idle;
-  if (run.inputs > 0 || run.upto - lane.next >= kQuietMax) return commit(name, rule, lane, run);
+  if (run.inputs > 0 || run.upto - lane.sent() >= kQuietMax) return commit(name, rule, lane, run);
   go_on(name, rule, lane);
 }
 
@@ -448,7 +531,7 @@ void RuleRunner::begin_windows(const Running& rule, Lane& lane) {
   WindowPlace begin;
   begin.restart_at = lane.next;
   const WindowPlace place = lane.place.value_or(begin);
-  lane.windows.emplace(rule.compiled.windows_at(place));
+  lane.windows.emplace(rule.compiled->windows_at(place));
   lane.rebuilt_upto = lane.next;
   lane.at = place.restart_at;
   lane.step = {};
@@ -459,7 +542,7 @@ bool RuleRunner::has_rows(const Lane& lane, Offset at) {
 }
 
 // As many as the run has room for.
-void RuleRunner::take_rows(const Running& rule, Lane& lane, Evaluated& run) const {
+void RuleRunner::take_rows(const CompiledRule& rule, Lane& lane, Evaluated& run) {
   while (has_rows(lane, run.upto)) {
     run.over = is_over(lane, run);
     if (run.over) return;
@@ -467,24 +550,22 @@ void RuleRunner::take_rows(const Running& rule, Lane& lane, Evaluated& run) cons
     const auto row = lane.windows->take_row();
     if (!row) continue;
     ++lane.step.rows;
-    if (rule.compiled.append_input_of(*row, lane.fault, run.bytes)) ++run.inputs;
+    if (rule.append_input_of(*row, lane.fault, run.bytes)) ++run.inputs;
   }
 }
 
 // One before which rows are due is held until they are out.
-void RuleRunner::offer(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) const {
+void RuleRunner::offer(const CompiledRule& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) {
   using Offered = CompiledRule::Offered;
   if (record.offset < lane.rebuilt_upto) {
-    rule.compiled.rebuild(record, *lane.windows);
+    rule.rebuild(record, *lane.windows);
     run.upto = record.offset + 1;
     return;
   }
   run.upto = record.offset;
   ByteWriter refused;
-  // The log's time, which records have, never goes back, and the server's clock may.
-  const int64_t latest_ms = std::max(context_->utc_ns() / kNsPerMs, log_ms_) + kAheadMsMax;
   const Offered offered =
-      rule.compiled.offer(record, latest_ms, *lane.windows, lane.fault.empty() ? run.bytes : refused);
+      rule.offer(record, run.latest_ms, *lane.windows, lane.fault.empty() ? run.bytes : refused);
   if (offered == Offered::not_yet) {
     lane.held = record;
     return;
@@ -499,7 +580,7 @@ void RuleRunner::offer(const Running& rule, Lane& lane, const streams::RecordVie
 
 // The lane has read all that there is.
 void RuleRunner::wait_for_clock(const Running& rule, Lane& lane) {
-  const WindowSpec* window = rule.compiled.window();
+  const WindowSpec* window = rule.compiled->window();
   const auto end_ms = lane.windows ? lane.windows->first_end_ms() : std::nullopt;
   if (window == nullptr || !window->timeout_ms || !end_ms) return;
   const int64_t left_ms = *end_ms + *window->timeout_ms - context_->utc_ns() / kNsPerMs;
@@ -510,7 +591,7 @@ void RuleRunner::wait_for_clock(const Running& rule, Lane& lane) {
 
 // Whether there is a row to be taken now.
 bool RuleRunner::close_by_clock(const Running& rule, Lane& lane) const {
-  const WindowSpec* window = rule.compiled.window();
+  const WindowSpec* window = rule.compiled->window();
   const auto end_ms = lane.windows ? lane.windows->first_end_ms() : std::nullopt;
   const int64_t now_ms = context_->utc_ns() / kNsPerMs;
   if (window == nullptr || !window->timeout_ms || !end_ms || *end_ms + *window->timeout_ms > now_ms) return false;
@@ -532,55 +613,64 @@ void RuleRunner::on_advanced(net::SubscriptionId subscription, Offset) {
   go_on(key.rule, *rule, *lane);
 }
 
-RuleRunner::Evaluated RuleRunner::evaluate(const Running& rule, Lane& lane) const {
+RuleRunner::Evaluated RuleRunner::begin_run(const Lane& lane) const {
   Evaluated run;
   run.upto = lane.at;
-  run.until_ns = context_->monotonic_ns() + kTurnNs;
-  take_rows(rule, lane, run);
-  if (run.over || !lane.read) return run;
-  for (; lane.batch < lane.read->batches.size(); ++lane.batch) {
-    if (!lane.walk) lane.walk.emplace(lane.read->batches[lane.batch], lane.at);
-    walk_on(rule, lane, run);
-    if (run.over) return run;
-    lane.walk.reset();
-  }
+  // The log's time, which records have, never goes back, and the server's clock may.
+  run.latest_ms = std::max(context_->utc_ns() / kNsPerMs, log_ms_) + kAheadMsMax;
   return run;
 }
 
+void RuleRunner::evaluate(const CompiledRule& rule, Lane& lane, Evaluated& run) {
+  take_rows(rule, lane, run);
+  Reading& reading = lane.reading;
+  if (run.over || !reading.read) return;
+  for (; reading.batch < reading.read->batches.size(); ++reading.batch) {
+    if (!reading.walk) reading.walk.emplace(reading.read->batches[reading.batch], run.upto);
+    walk_on(rule, lane, run);
+    if (run.over) return;
+    reading.walk.reset();
+  }
+}
+
 // To the end of the batch, or of the run or turn.
-void RuleRunner::walk_on(const Running& rule, Lane& lane, Evaluated& run) const {
-  while (run.upto < lane.walk->upto()) {
+void RuleRunner::walk_on(const CompiledRule& rule, Lane& lane, Evaluated& run) {
+  BatchWalk& walk = *lane.reading.walk;
+  while (run.upto < walk.upto()) {
     take_rows(rule, lane, run);
     run.over = run.over || is_over(lane, run);
     if (run.over) return;
     ++run.looked_at;
-    if (!lane.walk->fault().empty()) return pass_over(lane, run);
+    if (!walk.fault().empty()) return pass_over(lane, run);
     streams::RecordView record;
     if (lane.held)
       record = *lane.held;
-    else if (!lane.walk->next(record))
+    else if (!walk.next(record))
       return;
     if (record.offset >= run.upto) take_record(rule, lane, record, run);
   }
 }
 
-bool RuleRunner::is_over(const Lane& lane, const Evaluated& run) const {
+bool RuleRunner::is_over(const Lane& lane, const Evaluated& run) {
   const bool full = run.inputs >= lane.inputs_max || run.bytes.size() + run.call_bytes >= kCommitBytesMax;
-  return full || run.looked_at >= kTurnRecords || (run.looked_at > 0 && context_->monotonic_ns() >= run.until_ns);
+  if (full || run.looked_at >= kTurnRecords) return true;
+  const bool looks = run.clock != nullptr && run.looked_at > 0 && run.looked_at % kClockRecords == 0;
+  return looks && run.clock->monotonic_ns() >= run.until_ns;
 }
 
-void RuleRunner::take_record(const Running& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) const {
+void RuleRunner::take_record(const CompiledRule& rule, Lane& lane, const streams::RecordView& record, Evaluated& run) {
   if (lane.windows) return offer(rule, lane, record, run);
   run.upto = record.offset + 1;
-  if (rule.lua) return add_call(rule, lane, record, run);
+  if (rule.has_lua()) return add_call(rule, lane, record, run);
   ByteWriter refused;
-  if (!rule.compiled.append_input_of(record, lane.index, lane.fault.empty() ? run.bytes : refused)) return;
+  if (!rule.append_input_of(record, lane.index, lane.fault.empty() ? run.bytes : refused)) return;
   if (!lane.fault.empty()) append_fault(lane, record, run.bytes);
   ++run.inputs;
 }
 
-void RuleRunner::add_call(const Running& rule, const Lane& lane, const streams::RecordView& record, Evaluated& run) {
-  auto call = rule.compiled.lua_call_of(record, lane.index);
+void RuleRunner::add_call(const CompiledRule& rule, const Lane& lane, const streams::RecordView& record,
+                          Evaluated& run) {
+  auto call = rule.lua_call_of(record, lane.index);
   if (!call) return;
   if (!lane.fault.empty()) {
     call->fault = lane.fault;
@@ -601,7 +691,7 @@ void RuleRunner::append_fault(const Lane& lane, const streams::RecordView& recor
 
 // A batch that cannot be read is one dead letter, and the rest goes on.
 void RuleRunner::pass_over(const Lane& lane, Evaluated& run) {
-  const BatchWalk& walk = *lane.walk;
+  const BatchWalk& walk = *lane.reading.walk;
   if (lane.windows && walk.upto() <= lane.rebuilt_upto) {
     run.upto = walk.upto();
     return;
@@ -621,84 +711,145 @@ void RuleRunner::commit(const std::string& name, Running& rule, Lane& lane, cons
   head.version = rule.version;
   head.index = lane.index;
   head.partition = lane.partition;
-  head.from = lane.next;
+  head.from = lane.sent();
   head.upto = run.upto;
   head.attempt = lane.attempt;
-  lane.run_upto = run.upto;
-  lane.run_acts = run.inputs > 0;
+  Run made;
+  made.upto = run.upto;
+  made.acts = run.inputs > 0;
   if (lane.windows) {
     const WindowPlace before = lane.place.value_or(WindowPlace{});
     lane.step.from_closed_ms = before.closed_ms;
     lane.step.from_rows_done = before.rows_done;
     lane.step.place = lane.windows->place(run.upto);
     head.window = std::exchange(lane.step, {});
-    lane.run_place = head.window->place;
+    made.place = head.window->place;
   }
-  lane.run = encode(head, run.bytes.view(), run.inputs);
-  send_run(name, lane);
+  made.bytes = encode(head, run.bytes.view(), run.inputs);
+  lane.runs.push_back(std::move(made));
+  send_run(name, rule, lane);
 }
 
-void RuleRunner::send_run(const std::string& name, Lane& lane) {
+// The last one.
+void RuleRunner::send_run(const std::string& name, const Running& rule, Lane& lane) {
   const RequestId request = next_request();
-  if (!submit(request, kRulesMachineId, kRuleCommit, lane.run)) return later(lane, kTickNs);
-  lane.state = State::committing;
-  lane.request = request;
+  Run& run = lane.runs.back();
+  if (!submit(request, kRulesMachineId, kRuleCommit, run.bytes)) return later(lane, kTickNs);
+  run.request = request;
   asked_.emplace(request, LaneKey{name, lane.index});
+  if (lane.runs.size() >= runs_max(rule, lane))
+    lane.state = State::committing;
+  else
+    later(lane, 0);
 }
 
 // From where the rule is.
 void RuleRunner::look_afresh(Lane& lane) {
+  stand_still(lane);
+  forget_runs(lane);
   lane.at = lane.next;
-  lane.read.reset();
-  lane.walk.reset();
+  lane.reading.clear();
   lane.windows.reset();
   lane.held.reset();
 }
 
 // What the machine did not take becomes less, and at last one input that is told and passed over. False: it is no less.
-bool RuleRunner::shrink(Lane& lane, Errc error, const std::string& why) {
-  const bool ended = error == Errc::internal;
-  if (!ended && error != Errc::too_large && error != Errc::invalid_argument) return false;
+bool RuleRunner::shrink(Lane& lane, const Run& run) {
+  const bool ended = run.error == Errc::internal;
+  if (!ended && run.error != Errc::too_large && run.error != Errc::invalid_argument) return false;
   if (!lane.fault.empty()) return false;
   // The server ended while it was applied. Once that may have been anything; what ends it again and again is the input.
   const bool alone = lane.inputs_max == 1;
   lane.inputs_max = ended ? 1 : std::max<size_t>(1, lane.inputs_max / 2);
-  if (error == Errc::too_large) lane.inputs_cap = std::max(lane.inputs_max, kMovesMax);
-  if (ended) lane.careful_upto = std::max(lane.careful_upto, lane.run_upto);
+  if (run.error == Errc::too_large) lane.inputs_cap = std::max(lane.inputs_max, kMovesMax);
+  if (ended) lane.careful_upto = std::max(lane.careful_upto, run.upto);
   const bool last = ended ? lane.attempt >= kAttemptsMax : alone;
   if (ended) ++lane.attempt;
   if (last)
     lane.fault = (ended ? "the server ended each time that the rule did this: " : "the server does not take it: ") +
-                 why.substr(0, kFaultBytesMax / 2);
+                 run.why.substr(0, kFaultBytesMax / 2);
   return true;
 }
 
-void RuleRunner::take_commit(const std::string& name, Running& rule, Lane& lane, const Reply& reply) {
-  lane.state = State::idle;
-  if (!reply.ok() && comes_again(*reply.error)) return later(lane, kTickNs);
-  lane.run = {};
+void RuleRunner::took_run(Running& rule, Lane& lane, const Run& run, Offset position) {
+  lane.next = position;
+  if (run.place) lane.place = run.place;
+  if (lane.killed_at >= 0 && lane.next > lane.killed_at) {
+    lane.killed_at = -1;
+    rule.lua_kills = 0;
+  }
+  lane.may_skip = false;
+  lane.refusals = 0;
+  if (run.acts) lane.attempt = 0;
+  if (run.acts) lane.fault.clear();
+  const bool moves = rule.definition.transfer || rule.definition.shadow || rule.lua;
+  const size_t most = moves ? kMovesMax : lane.inputs_cap;
+  lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(lane.inputs_max * 2, most);
+}
+
+// Answers come in the order of the runs. Behind one that is not taken none is.
+void RuleRunner::take_commit(const LaneKey& key, Running& rule, Lane& lane, RequestId request, const Reply& reply) {
+  const auto found =
+      std::find_if(lane.runs.begin(), lane.runs.end(), [&](const Run& run) { return run.request == request; });
+  if (found == lane.runs.end()) return;
   if (reply.ok()) {
-    lane.next = reply.numbers[1];
-    if (lane.run_place) lane.place = lane.run_place;
-    if (lane.killed_at >= 0 && lane.next > lane.killed_at) {
-      lane.killed_at = -1;
-      rule.lua_kills = 0;
+    took_run(rule, lane, *found, reply.numbers[1]);
+    lane.runs.erase(found);
+    waits_no_more(key.rule);
+  } else {
+    found->answered = true;
+    found->error = *reply.error;
+    found->why = reply.message;
+    stand_still(lane);
+    lane.state = State::committing;
+    lane.due_ns = 0;
+    if (lane.runs.back().request == 0) lane.runs.pop_back();
+  }
+  const auto refused =
+      std::count_if(lane.runs.begin(), lane.runs.end(), [](const Run& run) { return run.answered; });
+  if (refused == 0 && (lane.state == State::committing || lane.state == State::idle)) {
+    lane.state = State::idle;
+    return go_on(key.rule, rule, lane);
+  }
+  if (refused > 0 && static_cast<size_t>(refused) == lane.runs.size()) not_taken(key.rule, rule, lane);
+}
+
+// All runs are answered, and the first one was not taken.
+void RuleRunner::not_taken(const std::string& name, Running& rule, Lane& lane) {
+  lane.state = State::idle;
+  Run first = std::move(lane.runs.front());
+  lane.runs.clear();
+  if (comes_again(first.error)) {
+    first.request = 0;
+    first.answered = false;
+    if (lane.at != first.upto) {
+      lane.at = first.upto;
+      lane.reading.clear();
     }
-    lane.may_skip = false;
-    if (lane.run_acts) lane.attempt = 0;
-    if (lane.run_acts) lane.fault.clear();
-    const bool moves = rule.definition.transfer || rule.definition.shadow || rule.lua;
-    const size_t most = moves ? kMovesMax : lane.inputs_cap;
-    lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(lane.inputs_max * 2, most);
-    return go_on(name, rule, lane);
+    waits(name, lane, first.why);
+    lane.runs.push_back(std::move(first));
+    return later(lane, kTickNs);
   }
   look_afresh(lane);
-  if (is_elsewhere(*reply.error)) {
+  if (is_elsewhere(first.error)) {
     lane.state = State::stopped;
     return look();
   }
-  if (shrink(lane, *reply.error, reply.message)) return go_on(name, rule, lane);
-  pause(name, rule, reply.message);
+  if (shrink(lane, first)) return go_on(name, rule, lane);
+  pause(name, rule, first.why);
+}
+
+// Nothing is lost meanwhile: the same run is sent until there is room.
+void RuleRunner::waits(const std::string& name, Lane& lane, const std::string& why) {
+  if (++lane.refusals != kRefusalsTold || !told_to_wait_.insert(name).second) return;
+  waiting_count_.store(told_to_wait_.size(), std::memory_order_relaxed);
+  if (report_) report_("rule " + name + " waits: " + why);
+}
+
+void RuleRunner::waits_no_more(const std::string& name) {
+  if (told_to_wait_.erase(name) == 0) return;
+  waiting_count_.store(told_to_wait_.size(), std::memory_order_relaxed);
+  if (report_) report_("rule " + name + " goes on");
 }
 
 // Its lanes rest until somebody resumes it: a look finds it then.
@@ -710,6 +861,7 @@ void RuleRunner::pause(const std::string& name, Running& rule, const std::string
     lane.calls.clear();
     look_afresh(lane);
   }
+  waits_no_more(name);
   if (report_) report_("rule " + name + " is paused: " + why);
   // Where the server has no room for it the next look finds the same again.
   submit(next_request(), kRulesMachineId, kPauseRule, encode_pause(name, rule.version, why));
@@ -726,7 +878,7 @@ void RuleRunner::on_reply(RequestId request, const Reply& reply) {
   asked_.erase(asked);
   Running* rule = nullptr;
   Lane* lane = find(key, &rule);
-  if (lane != nullptr && lane->request == request) take_commit(key.rule, *rule, *lane, reply);
+  if (lane != nullptr) take_commit(key, *rule, *lane, request, reply);
 }
 
 // In turn, as long as the loop may wait; then the next ones are due at once.
@@ -782,6 +934,7 @@ class RuleSession final : public net::Session {
   void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext&) override {
     runner_.on_records(request, records);
   }
+  void on_worked(RequestId request, net::SessionContext&) override { runner_.on_worked(request); }
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext&) override {
     runner_.on_advanced(subscription, durable_end);
   }

@@ -412,6 +412,7 @@ std::optional<RuleCommit> decode_commit(Bytes payload) {
   if ((said & kHasWindowStep) != 0) commit.window = get_step(in);
   if (count > kInputsMax || !in.fits(count, kInputBytesLeast) || commit.from < 0 || commit.upto < commit.from)
     return std::nullopt;
+  commit.inputs.reserve(count);
   Offset last = commit.from - 1;
   for (uint16_t i = 0; i < count && !in.failed(); ++i) {
     const RuleInput input = read_input(in);

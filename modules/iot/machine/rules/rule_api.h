@@ -172,7 +172,8 @@ struct RuleMove {
   fintech::Uint128 amount = 0;
   std::string_view key;  // of the id; empty: by the record's place
 };
-// What a rule makes of one record.
+// What a rule makes of one record. What is published or posted alone is taken: of such an input, where there is no fault, nothing is
+// told, and it needs no topic, payload and position.
 struct RuleInput {
   Offset offset = 0;
   std::string_view topic;

@@ -6,6 +6,7 @@
 #include "kernel/base/assert.h"
 #include "kernel/shard/audit_port.h"
 #include "kernel/streams/streams_machine.h"
+#include "modules/fintech/domain/ledger/port.h"
 #include "modules/iot/machine/devices/shadow_api.h"
 #include "modules/iot/machine/rules/outbox_api.h"
 #include "modules/iot/machine/series/series_api.h"
@@ -246,6 +247,14 @@ void RulesMachine::query(const Query& query, Reply& reply) const {
     append_row(out, at->second);
   reply.payload = Buffer::take(out.release());
   reply.numbers = {rows, !alone && at != rules_.end() ? 1 : 0};
+}
+
+std::optional<MachineId> RulesMachine::draws_on(CommandType type, Bytes payload) const {
+  if (type != kRuleCommit) return std::nullopt;
+  ByteReader in(payload);
+  const auto found = rules_.find(get_text(in));
+  const bool moves = found != rules_.end() && found->second.definition.transfer.has_value();
+  return moves ? std::optional(fintech::kLedgerMachineId) : std::nullopt;
 }
 
 void RulesMachine::recount() {

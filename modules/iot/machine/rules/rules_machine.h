@@ -11,6 +11,7 @@
 #include <map>
 #include <string>
 
+#include "kernel/shard/draws_on.h"
 #include "kernel/shard/effects.h"
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/shard/state_machine.h"
@@ -19,7 +20,7 @@
 
 namespace heptane::iot::rules {
 
-class RulesMachine final : public StateMachine {
+class RulesMachine final : public StateMachine, public DrawsOn {
  public:
   // Logic 1: transfers, appends and messages. Logic 2: shadows, posts and series, too; a run is measured by what it may tell; nothing of
   // it stays where it is refused; no rule reads iot.outbox.
@@ -43,6 +44,8 @@ class RulesMachine final : public StateMachine {
     return type == kDropRule || type == kPauseRule || type == kOutboxCommit;
   }
   RenderView renderer() const override { return render_rules; }
+  // What makes transfers, on the ledger.
+  std::optional<MachineId> draws_on(CommandType type, Bytes payload) const override;
 
   // Made where it is not there; nullopt: a client's stream stands in the way (kOutboxTaken).
   static std::optional<PartitionId> outbox_view(const Command& command, Effects& effects);
