@@ -182,7 +182,6 @@ void IotWorld::make_series(ClientWorld& world, std::vector<std::unique_ptr<SimCl
 void IotWorld::make_bridge(ClientWorld& world, MqttWatch& mqtt, std::vector<std::unique_ptr<SimClient>>& clients) {
   SeededRandom chance = chance_of(seed_);
   bridge_.choose(chance);
-  mqtt.window = 1;  // what comes out is compared with the order of numbers, not with the log's
   const auto publishers = static_cast<uint32_t>(1 + chance.below(BridgeWatch::kPublishersMax));
   for (uint32_t i = 0; i < publishers; ++i)
     clients.push_back(std::make_unique<SimBridgedPublisher>(world, mqtt, bridge_, i, kMqttPort));

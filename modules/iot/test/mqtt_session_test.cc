@@ -152,6 +152,31 @@ TEST(MqttSession, WhatFollowsARefusalThatIsNotKnownYetWaitsBehindIt) {
             hex_of(bytes_of("32 r6 s1 't' m1 'a' 32 r6 s1 't' m2 'x' 32 r6 s1 't' m3 'y'")));
 }
 
+// The refusals of two commands of one client are not known yet when it sends more.
+TEST(MqttSession, WhatFollowsSeveralRefusalsWaitsBehindAllOfThem) {
+  World world;
+  world.send("s", connect("s"));
+  world.send("s", bytes_of("82 r6 m1 s1 't' 01"));
+  world.send("a", connect("a"));
+  world.send("b", connect("b"));
+  world.take_output("s");
+  world.take_output("b");
+  world.hold(true);
+  world.refuse_next(Errc::no_space);
+  world.send("a", bytes_of("32 r6 s1 't' m1 'a'"));
+  world.send("b", bytes_of("32 r6 s1 't' m7 'x'"));
+  world.send("b", bytes_of("32 r6 s1 't' m8 'y'"));
+  world.deliver_one();
+  world.send("b", bytes_of("32 r6 s1 't' m9 'z'"));
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(world.take_output("b"), "");
+  world.pass_time(100'000'000);
+  EXPECT_EQ(hex_of(world.take_output("b")), "400200074002000840020009");
+  EXPECT_EQ(hex_of(world.take_output("s")),
+            hex_of(bytes_of("32 r6 s1 't' m1 'a' 32 r6 s1 't' m2 'x' 32 r6 s1 't' m3 'y' 32 r6 s1 't' m4 'z'")));
+}
+
 // It goes on its way when the refusals are in, and before what is held.
 TEST(MqttSession, ARefusalHoldsAnotherClientUpForItsOwnTimeOnly) {
   World world;

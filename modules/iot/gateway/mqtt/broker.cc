@@ -427,13 +427,20 @@ void Broker::refuse(const InFlight& batch, Errc error) {
   if (held.waiting.empty()) return;
   waiting_ += held.waiting.size();
   waiting_bytes_ += held.bytes.size();
-  // What they sent since the chain broke, which the shard would take.
-  for (Batch& later : closed_batches_)
-    if (later.chain == chain_) hold_of(later, holds, held);
-  std::erase_if(closed_batches_, [](const Batch& one) { return one.waiting.empty(); });
-  hold_of(batch_, holds, held);
   held_.push_back(std::move(held));
+  hold_behind(batch.principal, holds);
   if (held_timer_ == 0) held_timer_ = context_->arm(kHeldNs);
+}
+
+// What they sent since the chain broke, which the shard would take: more of theirs may be on its way to be refused, and that goes before.
+void Broker::hold_behind(const Principal& principal, const std::set<SessionId>& publishers) {
+  Batch behind;
+  behind.principal = principal;
+  for (Batch& later : closed_batches_)
+    if (later.chain == chain_) hold_of(later, publishers, behind);
+  std::erase_if(closed_batches_, [](const Batch& one) { return one.waiting.empty(); });
+  hold_of(batch_, publishers, behind);
+  if (!behind.waiting.empty()) held_behind_.push_back(std::move(behind));
 }
 
 // Moves their messages.
@@ -461,6 +468,8 @@ void Broker::try_again() {
     return;
   }
   std::deque<Batch> again;
+  std::move(held_behind_.begin(), held_behind_.end(), std::back_inserter(held_));
+  held_behind_.clear();
   for (Batch& held : std::exchange(held_, {})) {
     Batch left;
     left.principal = held.principal;

@@ -297,6 +297,7 @@ class Broker {
   void release(const InFlight& batch, const Reply& reply);
   void release_messages(const Buffer& messages, const std::vector<Waiting>& waiting, const Reply& reply);
   void refuse(const InFlight& batch, Errc error);
+  void hold_behind(const Principal& principal, const std::set<SessionId>& publishers);
   static void hold_of(Batch& batch, const std::set<SessionId>& publishers, Batch& held);
   void try_again();
   void tell(const Waiting& waiting, Reason reason);
@@ -356,6 +357,7 @@ class Broker {
   Batch batch_;
   std::deque<Batch> closed_batches_;  // that found no room in the ring
   std::deque<Batch> held_;            // that the shard refused for now; the publishers of all that is in them are held
+  std::deque<Batch> held_behind_;     // what the same ones had sent behind that
   uint32_t chain_ = 1;
   std::deque<InFlight> in_flight_;
   RequestId last_request_ = 0;
