@@ -2,6 +2,7 @@
 
 #include "kernel/base/assert.h"
 #include "modules/fintech/domain/ledger/amount.h"
+#include "modules/fintech/machine/exchange/fix_sessions.h"
 
 namespace heptane::fintech::exchange {
 
@@ -57,6 +58,7 @@ std::string average_text(const Order& order, uint8_t price_scale) {
 }
 
 void render_exchange(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
+  if (number > kViews) return render_fix(logged, number, out);
   for (const Bytes& note : logged.results) {
     ByteReader in(note);
     while (in.remaining() > 0 && !in.failed() && !out.full()) {

@@ -52,11 +52,16 @@ void ExchangeMachine::apply_proceed(Now& now) {
 void ExchangeMachine::on_event(Listing& listing, const book::Event& event, Now& now) {
   using book::EventType;
   switch (event.type) {
-    case EventType::accepted: return tell_order("new", *orders_.find(event.order_id));
-    case EventType::replaced: return tell_order("replaced", *orders_.find(event.order_id));
+    case EventType::accepted:
+      tell_order("new", *orders_.find(event.order_id));
+      return report('0', *orders_.find(event.order_id));
+    case EventType::replaced:
+      tell_order("replaced", *orders_.find(event.order_id));
+      return report('5', *orders_.find(event.order_id));
     case EventType::triggered:
       orders_.find(event.order_id)->triggered = true;
-      return tell_order("triggered", *orders_.find(event.order_id));
+      tell_order("triggered", *orders_.find(event.order_id));
+      return report('D', *orders_.find(event.order_id));
     case EventType::trade: return on_trade(listing, event, now);
     case EventType::ended: return end_order(*orders_.find(event.order_id), event.reason, now);
     case EventType::mass_done: return;
@@ -106,7 +111,9 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
     return event.in_call ? "call" : &order == &came ? "taker" : "maker";
   };
   tell_order("trade", buyer, of_fill(legs.buyer_fee, legs.buyer_rebate, liquidity_of(buyer)));
+  report_fill(buyer, {trade, event.price, quantity, legs.buyer_fee, legs.buyer_rebate});
   tell_order("trade", seller, of_fill(legs.seller_fee, legs.seller_rebate, liquidity_of(seller)));
+  report_fill(seller, {trade, event.price, quantity, legs.seller_fee, legs.seller_rebate});
   JsonRecord record("trade");
   record.number("trade_id", trade).text("symbol", i.symbol).price("price", event.price, i.price_scale);
   record.amount("quantity", quantity, i.quantity_scale).amount("notional", legs.principal, i.quote_scale);
@@ -177,6 +184,7 @@ void ExchangeMachine::end_order(Order& order, book::Reason reason, Now& now) {
     record.text("reason", reason_name(reason));
     record.amount("cancelled_quantity", rest, listing.instrument().quantity_scale);
   });
+  report_end(order, reason);
 }
 
 void ExchangeMachine::tell_order(std::string_view event, const Order& order,
