@@ -14,7 +14,6 @@
 #include <fstream>
 #include <sstream>
 
-#include "modules/fintech/domain/fix/values.h"
 #include "modules/fintech/test/fix_text.h"
 #include "modules/fintech/test/fix_world.h"
 
@@ -25,58 +24,7 @@ using fix::test::readable;
 
 const std::filesystem::path kFolder = "modules/fintech/test/fix";
 
-std::vector<std::string> split(const std::string& text, char at) {
-  std::vector<std::string> parts;
-  std::stringstream stream(text);
-  for (std::string part; std::getline(stream, part, at);) parts.push_back(part);
-  return parts;
-}
-
-int tag_of(const std::string& field) { return std::atoi(field.c_str()); }
-
-bool has_tag(const std::vector<std::string>& fields, int tag) {
-  return std::any_of(fields.begin(), fields.end(), [&](const std::string& field) { return tag_of(field) == tag; });
-}
-
 bool is_time(int tag) { return tag == fix::kSendingTime || tag == fix::kOrigSendingTime || tag == 60; }
-
-std::string timestamp(int64_t time_ns) {
-  std::string text;
-  fix::append_timestamp(text, time_ns, 3);
-  return text;
-}
-
-// `35=0|34=2|...` of a peer to a whole message.
-std::string message_of(const std::string& line, const std::string& name, int64_t now_ns) {
-  std::vector<std::string> fields = split(line, '|');
-  const auto put = [&](int tag, const std::string& value) {
-    if (!has_tag(fields, tag)) fields.insert(fields.begin() + 1, std::to_string(tag) + "=" + value);
-  };
-  put(fix::kTargetCompID, "HEPTANE");
-  put(fix::kSendingTime, timestamp(now_ns));
-  put(fix::kSenderCompID, name);
-  std::string text;
-  for (const std::string& field : fields) text += field + '|';
-  return fix::test::whole(text);
-}
-
-// One message of what came; empty: none.
-std::string take_one(std::string& out) {
-  const fix::Frame frame = fix::next_frame(out);
-  if (frame.kind != fix::Frame::Kind::whole) return {};
-  std::string one = out.substr(frame.begin, frame.size);
-  out.erase(0, frame.begin + frame.size);
-  return one;
-}
-
-// Whether it is a message of the dictionary.
-std::string fault_of(const std::string& bytes) {
-  fix::Message message;
-  if (const char* garbled = message.read(bytes)) return garbled;
-  const auto fault = fix::validate(message, {});
-  if (!fault) return {};
-  return std::string(fix::reason_text(fault->reason)) + " " + std::to_string(fault->tag.value_or(0));
-}
 
 bool left_out(int tag) { return tag == 8 || tag == 9 || tag == 10 || tag == 49 || tag == 56 || tag == 52; }
 
@@ -228,6 +176,173 @@ TEST(FixExchange, EveryScript) {
   std::sort(paths.begin(), paths.end());
   EXPECT_GE(paths.size(), 20u);
   for (const auto& path : paths) EXPECT_EQ(Script().run(path), "");
+}
+
+// A peer as other engines are: numbers that outlive connections, what lacks is asked for, what was asked for is sent again.
+class Peer {
+ public:
+  Peer(FixWorld& world, std::string name, std::string side) : world_(world), name_(std::move(name)), side_(std::move(side)) {}
+
+  void connect() {
+    line_ = &world_.connect();
+    logged_on_ = awaiting_ = false;
+    say("35=A", "98=0|108=30|", false);
+  }
+  bool connected() const { return line_ != nullptr && !line_->closed(); }
+  bool logged_on() const { return connected() && logged_on_; }
+  void cut() {
+    if (line_ != nullptr) line_->cut();
+  }
+  void forget_line() { line_ = nullptr; }
+  void order(const std::string& price) {
+    const std::string id = name_ + std::to_string(orders++);
+    say("35=D", "11=" + id + "|1=main|55=BTC/USD|54=" + side_ + "|60=20231114-22:13:20|38=0.1|40=2|44=" + price + "|59=1|",
+        true);
+  }
+  // Takes what came, part by part.
+  void read() {
+    if (line_ == nullptr) return;
+    for (std::string bytes = take_one(line_->out()); !bytes.empty(); bytes = take_one(line_->out())) {
+      EXPECT_EQ(fault_of(bytes), "") << readable(bytes);
+      fix::Message message;
+      ASSERT_EQ(message.read(bytes), nullptr);
+      take(message);
+    }
+  }
+
+  uint64_t orders = 0;
+  std::map<std::string, int> acknowledged;
+  std::set<std::string> executions;
+  uint64_t filled = 0;
+
+ private:
+  void say(const std::string& type, const std::string& body, bool kept) {
+    sent_.push_back(kept ? type + '|' + body : "");
+    send(type, sent_.size(), body);
+  }
+  void send(const std::string& type, uint64_t number, const std::string& body) {
+    if (connected())
+      line_->send(message_of(type + "|34=" + std::to_string(number) + '|' + body, name_, world_.rig.now));
+  }
+
+  void take(const fix::Message& message) {
+    const uint64_t number = message.number(fix::kMsgSeqNum).value_or(0);
+    const std::string_view type = message.type();
+    if (type == "5") ADD_FAILURE() << "logged out: " << message.find(fix::kText).value_or("");
+    if (type == "2") send_again(message.number(7).value_or(0), message.number(16).value_or(0));
+    if (type == "A") logged_on_ = true;
+    if (number > next_in_) {
+      if (!std::exchange(awaiting_, true)) say("35=2", "7=" + std::to_string(next_in_) + "|16=0|", false);
+      return;
+    }
+    if (number < next_in_) {
+      EXPECT_TRUE(message.flag(fix::kPossDupFlag)) << readable(std::string(message.bytes()));
+      return;
+    }
+    awaiting_ = false;
+    next_in_ = type == "4" ? message.number(fix::kNewSeqNo).value_or(0) : number + 1;
+    if (type == "1") say("35=0", "112=" + std::string(message.find(fix::kTestReqID).value_or("")) + '|', false);
+    if (type == "8") take_report(message);
+    if (type == "3" || type == "j") ADD_FAILURE() << readable(std::string(message.bytes()));
+  }
+  void take_report(const fix::Message& message) {
+    const std::string_view kind = message.find(150).value_or("");
+    if (kind == "0" || kind == "8") ++acknowledged[std::string(message.find(11).value_or(""))];
+    EXPECT_TRUE(executions.emplace(message.find(17).value_or("")).second) << message.find(17).value_or("");
+    if (kind == "F") filled += static_cast<uint64_t>(message.decimal(32, 3).value_or(0));
+  }
+  void send_again(uint64_t begin, uint64_t end) {
+    const uint64_t upto = end == 0 ? sent_.size() : std::min<uint64_t>(end, sent_.size());
+    for (uint64_t number = begin; number <= upto; ++number) {
+      uint64_t next = number;
+      while (next <= upto && sent_[next - 1].empty()) ++next;
+      const std::string again = "43=Y|122=20231114-22:13:20|";
+      if (next != number) send("35=4", number, again + "123=Y|36=" + std::to_string(next) + '|');
+      number = next;
+      if (number > upto) return;
+      const std::string& kept = sent_[number - 1];
+      send(kept.substr(0, kept.find('|')), number, again + kept.substr(kept.find('|') + 1));
+    }
+  }
+
+  FixWorld& world_;
+  const std::string name_;
+  const std::string side_;
+  Line* line_ = nullptr;
+  bool logged_on_ = false;
+  bool awaiting_ = false;
+  uint64_t next_in_ = 1;
+  std::vector<std::string> sent_;  // empty: of the session layer
+};
+
+// Lines are cut, the server crashes at any command, queues are full: no logout, no order lost, none entered twice, no number twice.
+class Chaos {
+ public:
+  explicit Chaos(uint32_t seed) : seed_(seed) { world_.open_market(); }
+
+  void run(size_t steps) {
+    for (size_t n = 0; n < steps; ++n) {
+      step();
+      if (::testing::Test::HasFailure()) return;
+    }
+    const auto all = [&] {
+      return std::all_of(peers_.begin(), peers_.end(),
+                         [](const Peer& peer) { return peer.acknowledged.size() == peer.orders; });
+    };
+    for (size_t n = 0; n < 1'000 && (n < 100 || !all()); ++n) calm();
+    uint64_t filled = 0;
+    for (const Peer& peer : peers_) {
+      EXPECT_EQ(peer.acknowledged.size(), peer.orders);
+      for (const auto& [id, times] : peer.acknowledged) EXPECT_EQ(times, 1) << id;
+      EXPECT_GT(peer.orders, steps / 8);
+      filled += peer.filled;
+    }
+    EXPECT_EQ(peers_[0].filled, peers_[1].filled);
+    const auto usage = world_.rig.exchange.directory().peek(exchange::Whose::firm, 1, 1);
+    EXPECT_TRUE(static_cast<uint64_t>(usage.exposure.position) == peers_[0].filled);
+    EXPECT_GT(filled, 0u);
+  }
+
+ private:
+  uint32_t random(uint32_t below) {
+    seed_ = seed_ * 1'664'525 + 1'013'904'223;
+    return (seed_ >> 8) % below;
+  }
+  void step() {
+    for (Peer& peer : peers_) {
+      if (!peer.connected() && random(4) == 0) peer.connect();
+      if (peer.logged_on() && random(2) == 0) peer.order(random(3) == 0 ? "99.0" : "100.0");
+      if (random(60) == 0) peer.cut();
+    }
+    if (random(50) == 0) world_.submits_refused = random(4);
+    world_.run_some(random(6));
+    if (random(3) == 0)
+      for (Peer& peer : peers_) peer.read();
+    if (random(80) == 0) {
+      world_.crash();
+      for (Peer& peer : peers_) peer.forget_line();
+    }
+    if (random(40) == 0) world_.pass(kSecond / 2);
+  }
+  void calm() {
+    for (Peer& peer : peers_)
+      if (!peer.connected()) peer.connect();
+    world_.pass(kSecond / 10);
+    for (Peer& peer : peers_) peer.read();
+    world_.run();
+  }
+
+  uint32_t seed_;
+  FixWorld world_;
+  std::array<Peer, 2> peers_{Peer(world_, "ALPHA", "1"), Peer(world_, "BETA", "2")};
+};
+
+TEST(FixExchange, NothingIsLostAndNothingIsDoneTwice) {
+  for (uint32_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Chaos(seed).run(600);
+    if (HasFailure()) return;
+  }
 }
 
 }  // namespace

@@ -1,8 +1,65 @@
 #include "modules/fintech/test/fix_world.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <sstream>
+
+#include "modules/fintech/domain/fix/values.h"
+#include "modules/fintech/test/fix_text.h"
 
 namespace heptane::fintech::fixgate::test {
+
+std::vector<std::string> split(const std::string& text, char at) {
+  std::vector<std::string> parts;
+  std::stringstream stream(text);
+  for (std::string part; std::getline(stream, part, at);) parts.push_back(part);
+  return parts;
+}
+
+int tag_of(const std::string& field) { return std::atoi(field.c_str()); }
+
+static bool has_tag(const std::vector<std::string>& fields, int tag) {
+  return std::any_of(fields.begin(), fields.end(), [&](const std::string& field) { return tag_of(field) == tag; });
+}
+
+static std::string timestamp(int64_t time_ns) {
+  std::string text;
+  fix::append_timestamp(text, time_ns, 3);
+  return text;
+}
+
+// `35=0|34=2|...` of a peer to a whole message.
+std::string message_of(const std::string& line, const std::string& name, int64_t now_ns) {
+  std::vector<std::string> fields = split(line, '|');
+  const auto put = [&](int tag, const std::string& value) {
+    if (!has_tag(fields, tag)) fields.insert(fields.begin() + 1, std::to_string(tag) + "=" + value);
+  };
+  put(fix::kTargetCompID, "HEPTANE");
+  put(fix::kSendingTime, timestamp(now_ns));
+  put(fix::kSenderCompID, name);
+  std::string text;
+  for (const std::string& field : fields) text += field + '|';
+  return fix::test::whole(text);
+}
+
+// One message of what came; empty: none.
+std::string take_one(std::string& out) {
+  const fix::Frame frame = fix::next_frame(out);
+  if (frame.kind != fix::Frame::Kind::whole) return {};
+  std::string one = out.substr(frame.begin, frame.size);
+  out.erase(0, frame.begin + frame.size);
+  return one;
+}
+
+// Whether it is a message of the dictionary.
+std::string fault_of(const std::string& bytes) {
+  fix::Message message;
+  if (const char* garbled = message.read(bytes)) return garbled;
+  const auto fault = fix::validate(message, {});
+  if (!fault) return {};
+  return std::string(fix::reason_text(fault->reason)) + " " + std::to_string(fault->tag.value_or(0));
+}
+
 
 Line::Line(FixWorld& world, SessionId id, net::Protocol& protocol)
     : world_(world), id_(id), session_(protocol.open(address_)) {
@@ -157,15 +214,15 @@ void FixWorld::open_market() {
 
 std::vector<std::string>& FixWorld::said(const std::string& name) { return rig.told[session(name).view().number]; }
 
-void FixWorld::run() {
-  for (;;) {
+void FixWorld::run_some(size_t most) {
+  for (;; --most) {
     rig.fire();
     for (auto& [id, line] : lines_) {
       line->fire_timers();
       line->work();
       line->settle();
     }
-    if (asked_.empty()) return;
+    if (asked_.empty() || most == 0) return;
     const Asked asked = std::move(asked_.front());
     asked_.pop_front();
     answer(asked);

@@ -20,6 +20,15 @@ using exchange::test::kSecond;
 
 class FixWorld;
 
+std::vector<std::string> split(const std::string& text, char at);
+int tag_of(const std::string& field);
+// `35=0|34=2|...` of a peer to a whole message; 49, 56 and 52 are put in where they lack.
+std::string message_of(const std::string& line, const std::string& name, int64_t now_ns);
+// One message of what came; empty: none.
+std::string take_one(std::string& out);
+// Why it is no message of the dictionary; empty: it is one.
+std::string fault_of(const std::string& bytes);
+
 // A connection as its peer has it.
 class Line final : public net::SessionContext {
  public:
@@ -99,7 +108,9 @@ class FixWorld {
   void open_market();
 
   // Until nothing is left to be done now.
-  void run();
+  void run() { run_some(SIZE_MAX); }
+  // At most so many commands, questions and reads.
+  void run_some(size_t most);
   // To the next timer, not beyond `until`. False: there is none.
   bool advance(int64_t until);
   void pass(int64_t ns);
