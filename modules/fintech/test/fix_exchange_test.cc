@@ -116,7 +116,10 @@ class Script {
       const exchange::SwitchChange kill{exchange::Whose::firm, more, "", "", false, "test"};
       good = world_.rig.ask(exchange::kSwitch, kill).ok();
     }
-    if (what == "http_cancel") good = world_.rig.cancel("alpha", std::strtoull(more.c_str(), nullptr, 10)).ok();
+    if (what == "http_cancel") {
+      const exchange::CancelOrder cancel{"alpha", std::strtoull(more.c_str(), nullptr, 10), ""};
+      good = world_.rig.ask(exchange::kCancelOrder, cancel).ok();
+    }
     EXPECT_TRUE(good) << text;
     if (what == "http_sell") world_.rig.enter(world_.rig.sell(more, "100.00"));
     world_.run();

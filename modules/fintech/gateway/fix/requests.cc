@@ -1,7 +1,9 @@
 #include "modules/fintech/gateway/fix/requests.h"
 
 #include <algorithm>
+#include <span>
 
+#include "modules/fintech/domain/fix/encode.h"
 #include "modules/fintech/domain/fix/tags.h"
 #include "modules/fintech/domain/fix/values.h"
 #include "modules/fintech/machine/exchange/fix_words.h"
@@ -16,9 +18,11 @@ using exchange::Rejected;
 using exchange::Said;
 using fix::Message;
 
-constexpr int32_t kEchoed[] = {exchange::kAccount,        exchange::kClOrdID,         exchange::kOrderID,
-                               exchange::kOrigClOrdID,    exchange::kSymbol,          exchange::kMassStatusReqID,
-                               exchange::kOrdStatusReqID};
+// What answers repeat: of orders their terms, and ids.
+constexpr int32_t kTerms[] = {exchange::kAccount, exchange::kSymbol, exchange::kSide,   exchange::kOrderQty,
+                              exchange::kOrdType, exchange::kPrice,  exchange::kStopPx, exchange::kTimeInForce};
+constexpr int32_t kIds[] = {exchange::kClOrdID, exchange::kOrderID, exchange::kOrigClOrdID, exchange::kMassStatusReqID,
+                            exchange::kOrdStatusReqID};
 
 constexpr int kDecimalsMax = 18;
 
@@ -108,6 +112,8 @@ void read_self_trade(FixRequest& request, const Message& message) {
 void read_order(FixRequest& request, const Message& message) {
   using book::OrderType;
   exchange::NewOrder& order = request.order;
+  for (const int32_t tag : kTerms)
+    if (const auto value = message.find(tag)) fix::add_field(request.echoed, tag, *value);
   order.account = request.account;
   order.symbol = request.symbol;
   order.side = request.side.value_or(book::Side::buy);
@@ -170,8 +176,10 @@ auth::Verb verb_of(FixAsk ask) {
 }
 
 RequestRead read_request(FixAsk ask, const Message& message) {
-  for (const int32_t tag : kEchoed)
-    if (message.find(tag).value_or("").size() > kIdBytesMax) return fix::Fault{fix::RejectReason::value_out_of_range, tag};
+  for (const std::span<const int32_t> tags : {std::span<const int32_t>(kTerms), std::span<const int32_t>(kIds)})
+    for (const int32_t tag : tags)
+      if (message.find(tag).value_or("").size() > kIdBytesMax)
+        return fix::Fault{fix::RejectReason::value_out_of_range, tag};
   FixRequest request;
   request.ask = ask;
   request.possible_resend = message.flag(fix::kPossResend);

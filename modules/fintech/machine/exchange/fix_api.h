@@ -82,6 +82,7 @@ struct FixRequest {
   ReplaceOrder change;                   // `replace`, without firm and order
   std::optional<Rejected> refused;       // it cannot be done, whatever the exchange says
   std::string text;                      // why
+  std::string echoed;                    // `enter`: the fields that a refusal repeats, as they came
 };
 
 struct FixInput {
@@ -150,7 +151,7 @@ void fields(A& a, S& t) {
 template <class A, Same<FixRequest> S>
 void fields(A& a, S& t) {
   a(t.ask, t.possible_resend, t.client_id, t.original_id, t.order_id, t.request_id, t.account, t.symbol, t.side);
-  a(t.request_type, t.order, t.change, t.refused, t.text);
+  a(t.request_type, t.order, t.change, t.refused, t.text, t.echoed);
 }
 template <class A, Same<FixInput> S>
 void fields(A& a, S& t) {

@@ -173,7 +173,7 @@ void ExchangeMachine::apply_fix_grace(Now& now) {
 
 // Whether there is more. Orders of a book whose work goes on come once more.
 bool ExchangeMachine::cancel_some(FixSession& session, Now& now) {
-  fix_.set_cause("cancel on disconnect");
+  fix_.set_cause("cancel on disconnect", false);
   bool passed_by = false;
   size_t ends = 0;
   for (size_t visits = 0; visits < kSweepVisits && ends < ends_max(); ++visits) {

@@ -115,9 +115,9 @@ void ExchangeMachine::report_end(const Order& order, book::Reason reason) {
   const bool named = by_request && !asked->client_id.empty();
   std::string body = report_body(exec_type, order, named ? asked->client_id : order.client_id,
                                  named ? asked->original_id : std::string(), own_.next_exec - 1);
-  const bool unsolicited = exec_type == '4' && !named;
-  if (unsolicited) add_field(body, kExecRestatementReason, "8");
-  if (unsolicited) add_field(body, kText, fix_.cause().empty() ? reason_name(reason) : fix_.cause());
+  const bool otherwise = exec_type == '4' && !named;
+  if (otherwise && !fix_.solicited()) add_field(body, kExecRestatementReason, "8");
+  if (otherwise) add_field(body, kText, fix_.cause().empty() ? reason_name(reason) : fix_.cause());
   send_report(order, body);
 }
 
@@ -128,18 +128,13 @@ std::string ExchangeMachine::status_body(const Order& order, const std::string& 
 // What was asked for, and why not.
 void ExchangeMachine::report_rejected(FixSession& session, const FixRequest& asked, uint32_t reason,
                                       std::string_view text) {
-  const NewOrder& order = asked.order;
   std::string out;
   add_field(out, kOrderID, "NONE");
   add_field(out, kClOrdID, asked.client_id);
   add_field(out, kExecID, static_cast<int64_t>(own_.next_exec++));
   add_field(out, kExecType, "8");
   add_field(out, kOrdStatus, "8");
-  if (!order.account.empty()) add_field(out, kAccount, order.account);
-  add_field(out, kSymbol, order.symbol);
-  add_field(out, kSide, order.side == book::Side::buy ? "1" : "2");
-  add_price(out, kOrderQty, order.quantity.digits, order.quantity.decimals);
-  add_field(out, kOrdType, std::string_view(&kOrdTypes[static_cast<size_t>(order.type)], 1));
+  out += asked.echoed;
   add_field(out, kLeavesQty, "0");
   add_field(out, kCumQty, "0");
   add_field(out, kAvgPx, "0");

@@ -79,7 +79,7 @@ std::optional<FixMassCancel> FixSessions::take_mass(uint64_t sweep) {
 void FixSessions::begin(LogTime now) {
   now_ = now;
   asked_.reset();
-  cause_ = {};
+  set_cause({}, false);
   said_.clear();
   notes_.clear();
 }

@@ -107,8 +107,13 @@ class FixSessions {
   void begin(LogTime now);
   LogTime now() const { return now_; }
   std::optional<Asked>& asked() { return asked_; }
-  std::string_view cause() const { return cause_; }      // of ends that nobody asked for; a literal
-  void set_cause(std::string_view cause) { cause_ = cause; }
+  // Of ends of orders that nobody named; a literal.
+  std::string_view cause() const { return cause_; }
+  bool solicited() const { return solicited_; }  // a mass cancel over FIX asked for them
+  void set_cause(std::string_view cause, bool solicited) {
+    cause_ = cause;
+    solicited_ = solicited;
+  }
   // Takes the next number.
   void say(FixSession& session, std::string_view type, std::string_view header, std::string_view body);
   // Numbers begin anew: what was said is not sent again.
@@ -132,6 +137,7 @@ class FixSessions {
   LogTime now_ = 0;
   std::optional<Asked> asked_;
   std::string_view cause_;
+  bool solicited_ = false;
   std::map<uint32_t, uint32_t> said_;
   ByteWriter notes_;
 };

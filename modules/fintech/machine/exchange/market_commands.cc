@@ -135,7 +135,7 @@ bool ExchangeMachine::step(Sweep& sweep, Now& now) {
 
 void ExchangeMachine::go_on(Sweep sweep, Now& now) {
   const uint64_t number = sweep.number;
-  fix_.set_cause(sweep.kill ? "kill switch" : "mass cancel");
+  fix_.set_cause(sweep.kill ? "kill switch" : "mass cancel", fix_.awaits(number));
   if (!step(sweep, now)) {
     now.effects.arm(now.time, kSweep, packed(number).view());
     now.effects.reply(static_cast<int64_t>(number), static_cast<int64_t>(sweep.ended));
