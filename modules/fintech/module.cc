@@ -162,7 +162,8 @@ class FintechModule final : public server::Module {
     };
     const fixgate::FixCounters& counters = fix_->counters();
     counter("heptane_fix_logons_total", "Connections that logged on over FIX", counters.logons);
-    counter("heptane_fix_refused_total", "FIX connections that were closed before they were logged on", counters.refused);
+    counter("heptane_fix_refused_total", "FIX connections that were closed before they were logged on",
+            counters.refused);
     counter("heptane_fix_messages_total", "Messages that came over FIX", counters.messages);
     counter("heptane_fix_resends_total", "Pieces of what was said over FIX that were sent again", counters.resent);
   }

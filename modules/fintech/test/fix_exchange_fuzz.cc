@@ -32,8 +32,9 @@ class Talk {
       const bool numbered = text.find("34=") != std::string::npos;
       const size_t end = text.find('|');
       const std::string number = "|34=" + std::to_string(next_++);
-      line_->send(message_of(numbered || end == std::string::npos ? text : text.substr(0, end) + number + text.substr(end),
-                             "ALPHA", world_.rig.now));
+      line_->send(
+          message_of(numbered || end == std::string::npos ? text : text.substr(0, end) + number + text.substr(end),
+                     "ALPHA", world_.rig.now));
     }
     settle();
   }

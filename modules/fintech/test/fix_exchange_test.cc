@@ -184,7 +184,8 @@ TEST(FixExchange, EveryScript) {
 // A peer as other engines are: numbers that outlive connections, what lacks is asked for, what was asked for is sent again.
 class Peer {
  public:
-  Peer(FixWorld& world, std::string name, std::string side) : world_(world), name_(std::move(name)), side_(std::move(side)) {}
+  Peer(FixWorld& world, std::string name, std::string side)
+      : world_(world), name_(std::move(name)), side_(std::move(side)) {}
 
   void connect() {
     line_ = &world_.connect();
@@ -199,7 +200,8 @@ class Peer {
   void forget_line() { line_ = nullptr; }
   void order(const std::string& price) {
     const std::string id = name_ + std::to_string(orders++);
-    say("35=D", "11=" + id + "|1=main|55=BTC/USD|54=" + side_ + "|60=20231114-22:13:20|38=0.1|40=2|44=" + price + "|59=1|",
+    say("35=D",
+        "11=" + id + "|1=main|55=BTC/USD|54=" + side_ + "|60=20231114-22:13:20|38=0.1|40=2|44=" + price + "|59=1|",
         true);
   }
   // Takes what came, part by part.

@@ -60,7 +60,6 @@ std::string fault_of(const std::string& bytes) {
   return std::string(fix::reason_text(fault->reason)) + " " + std::to_string(fault->tag.value_or(0));
 }
 
-
 Line::Line(FixWorld& world, SessionId id, net::Protocol& protocol)
     : world_(world), id_(id), session_(protocol.open(address_)) {
   session_->on_open(*this);

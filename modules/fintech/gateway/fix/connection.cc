@@ -101,8 +101,8 @@ size_t FixConnection::take_logon(std::string_view input) {
   stage_ = Stage::asking;
   context_->pause_input(paused_ = true);
   if (page.after.size() > exchange::kNameMax ||
-      !context_->query(kAskSession, {exchange::kExchangeMachineId, exchange::kQueryFixSessions,
-                                     exchange::packed(page), Principal{}}))
+      !context_->query(kAskSession, {exchange::kExchangeMachineId, exchange::kQueryFixSessions, exchange::packed(page),
+                                     Principal{}}))
     end("there is no such session, or no room to ask");
   return consumed;
 }

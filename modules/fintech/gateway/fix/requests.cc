@@ -61,7 +61,8 @@ Said said(FixRequest& request, const Message& message, int32_t tag, const char* 
 }
 
 template <class E, size_t kCount>
-void read_letter(FixRequest& request, const char (&letters)[kCount], std::string_view value, const char* name, E& into) {
+void read_letter(FixRequest& request, const char (&letters)[kCount], std::string_view value, const char* name,
+                 E& into) {
   const char* found = std::find(letters, letters + kCount, value.empty() ? '\0' : value[0]);
   if (value.size() != 1 || found == letters + kCount)
     return refuse(request, Rejected::unsupported, std::string(name) + " " + std::string(value) + " is not supported");

@@ -45,15 +45,17 @@ class ExchangeMachine final : public StateMachine {
   void query(const Query& query, Reply& reply) const override;
   void open_scope() override { ++scopes_; }
   void close_scope(ScopeOutcome) override { --scopes_; }
-  uint64_t memory_bytes() const override { return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes(); }
+  uint64_t memory_bytes() const override {
+    return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes();
+  }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
   bool fresh() const override { return directory_.empty() && own_.next_sweep == 1 && !own_.block.on && fix_.empty(); }
   void make_fresh() override;
   // What ends orders, and what stops them.
   bool relieves(CommandType type) const override {
-    return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kWithdraw || type == kFixInput || type == kFixEnd ||
-           type >= kProceed;
+    return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kWithdraw || type == kFixInput ||
+           type == kFixEnd || type >= kProceed;
   }
   RenderView renderer() const override { return render_exchange; }
 

@@ -16,10 +16,11 @@
 namespace heptane::fintech::exchange {
 
 constexpr size_t kFixSessionsMax = 1'024;
-constexpr size_t kFixDropsMax = 2;             // drop copies of a firm: each is a message more for every report
-constexpr size_t kFixEventsPerEntry = 128;     // in place of kEventsPerEntry and kSweepEnds while there are sessions: their
-constexpr size_t kFixSweepEnds = 200;          // messages, too, are in the entry
-constexpr size_t kFixStatusesMax = 500;        // in the answer to one mass status request
+constexpr size_t kFixDropsMax = 2;  // drop copies of a firm: each is a message more for every report
+constexpr size_t kFixEventsPerEntry =
+    128;                                 // in place of kEventsPerEntry and kSweepEnds while there are sessions: their
+constexpr size_t kFixSweepEnds = 200;    // messages, too, are in the entry
+constexpr size_t kFixStatusesMax = 500;  // in the answer to one mass status request
 constexpr uint32_t kFixHeartBtIntMax = 3'600;  // seconds
 constexpr uint32_t kFixGraceMax = 86'400;
 constexpr std::string_view kFixStreams = "fintech.fix.";  // and the session's name
@@ -69,20 +70,20 @@ enum class FixAsk : uint8_t { enter, cancel, replace, status, mass_status, mass_
 // An application's message as the gateway has read it.
 struct FixRequest {
   FixAsk ask = FixAsk::enter;
-  bool possible_resend = false;          // PossResend(97)
-  std::string client_id;                 // ClOrdID(11); of a mass status MassStatusReqID(584)
-  std::string original_id;               // OrigClOrdID(41)
-  uint64_t order_id = 0;                 // OrderID(37); 0: none
-  std::string request_id;                // OrdStatusReqID(790)
-  std::string account;                   // of all but `enter`: empty: not said
-  std::string symbol;                    // likewise
-  std::optional<book::Side> side;        // likewise
-  uint8_t request_type = 0;              // of mass status and mass cancel, as 585 and 530 say it
-  NewOrder order;                        // `enter`, without its firm
-  ReplaceOrder change;                   // `replace`, without firm and order
-  std::optional<Rejected> refused;       // it cannot be done, whatever the exchange says
-  std::string text;                      // why
-  std::string echoed;                    // `enter`: the fields that a refusal repeats, as they came
+  bool possible_resend = false;     // PossResend(97)
+  std::string client_id;            // ClOrdID(11); of a mass status MassStatusReqID(584)
+  std::string original_id;          // OrigClOrdID(41)
+  uint64_t order_id = 0;            // OrderID(37); 0: none
+  std::string request_id;           // OrdStatusReqID(790)
+  std::string account;              // of all but `enter`: empty: not said
+  std::string symbol;               // likewise
+  std::optional<book::Side> side;   // likewise
+  uint8_t request_type = 0;         // of mass status and mass cancel, as 585 and 530 say it
+  NewOrder order;                   // `enter`, without its firm
+  ReplaceOrder change;              // `replace`, without firm and order
+  std::optional<Rejected> refused;  // it cannot be done, whatever the exchange says
+  std::string text;                 // why
+  std::string echoed;               // `enter`: the fields that a refusal repeats, as they came
 };
 
 struct FixInput {
@@ -97,16 +98,16 @@ struct FixInput {
 };
 // What became of it.
 struct FixDone {
-  uint64_t began = 0;       // the number that its first message took, if it made any
-  uint64_t first = 1;       // the lowest number that can be sent again
-  Offset base = 0;          // its place in the session's stream; number n lies at base + n - first
+  uint64_t began = 0;  // the number that its first message took, if it made any
+  uint64_t first = 1;  // the lowest number that can be sent again
+  Offset base = 0;     // its place in the session's stream; number n lies at base + n - first
   uint64_t next_out = 1;
 };
 // A connection is over.
 struct FixEnd {
-  std::string session;      // empty: all of them, the server begins anew
+  std::string session;  // empty: all of them, the server begins anew
   uint64_t connection = 0;
-  uint32_t serial = 0;      // the last one that was sent over it
+  uint32_t serial = 0;  // the last one that was sent over it
   bool resets = false;
   uint64_t next_in = 1;
   bool logged_out = false;

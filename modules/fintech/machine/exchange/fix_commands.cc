@@ -13,8 +13,7 @@ constexpr uint64_t kFixNumberMax = 999'999'999'999;
 Error invalid(std::string why) { return {Errc::invalid_argument, std::move(why)}; }
 
 Result<void> judge_settings(const FixSpec& spec) {
-  if (!valid_name(spec.name) || !valid_name(spec.comp_id))
-    return invalid("a CompID is 1 to 32 of A-Z a-z 0-9 . _ -");
+  if (!valid_name(spec.name) || !valid_name(spec.comp_id)) return invalid("a CompID is 1 to 32 of A-Z a-z 0-9 . _ -");
   if (spec.heart_bt_int_min_s > spec.heart_bt_int_max_s || spec.heart_bt_int_max_s > kFixHeartBtIntMax)
     return invalid("heart_bt_int_min and heart_bt_int_max are 0 to 3600, the first not above the second");
   if (spec.timestamp_precision > 9 || spec.timestamp_precision % 3 != 0)
@@ -88,10 +87,10 @@ void ExchangeMachine::apply_reset_fix(Now& now) {
   const std::string before = std::to_string(session->next_in) + " and " + std::to_string(session->next_out);
   fix_.reset(*session, asked->next_in, asked->next_out);
   session->connection = 0;
-  audit(now.command, "exchange.fix_reset", asked->name,
-        "in and out from " + before + " to " + std::to_string(asked->next_in) + " and " +
-            std::to_string(asked->next_out),
-        now.effects);
+  audit(
+      now.command, "exchange.fix_reset", asked->name,
+      "in and out from " + before + " to " + std::to_string(asked->next_in) + " and " + std::to_string(asked->next_out),
+      now.effects);
   now.effects.reply(session->number);
 }
 
@@ -103,7 +102,8 @@ void ExchangeMachine::apply_fix_input(Now& now) {
   const bool opens = input->serial == 1;
   const bool in_order = opens ? input->connection != 0 && input->had_in == session->next_in
                               : input->connection == session->connection && input->serial == session->serial + 1;
-  if (!in_order) return now.effects.refuse(Errc::stale, 0, "the session's state is not what the connection takes it for");
+  if (!in_order)
+    return now.effects.refuse(Errc::stale, 0, "the session's state is not what the connection takes it for");
   // Whoever is back within the grace keeps his orders.
   if (opens && session->timer != 0 && !session->cancelling) {
     now.effects.cancel(session->timer);
@@ -149,8 +149,8 @@ void ExchangeMachine::end_connection(FixSession& session, bool logged_out, Now& 
   const FixSpec& spec = session.spec;
   if (spec.cancel == FixCancel::never || (logged_out && spec.cancel == FixCancel::on_disconnect)) return;
   if (session.timer != 0) return;
-  session.timer = now.effects.arm(now.time + LogTime{spec.grace_s} * 1'000'000'000, kFixGrace,
-                                  packed(session.number).view());
+  session.timer =
+      now.effects.arm(now.time + LogTime{spec.grace_s} * 1'000'000'000, kFixGrace, packed(session.number).view());
 }
 
 void ExchangeMachine::apply_fix_grace(Now& now) {

@@ -66,9 +66,10 @@ void ExchangeMachine::fix_enter(FixSession& session, FixRequest& asked, Now& now
 std::optional<Error> ExchangeMachine::judge_named(const FixRequest& asked, const Order& order) const {
   if (!asked.original_id.empty() && asked.original_id != order.client_id)
     return not_cancelled(CancelRejected::unknown_order, "the order's ClOrdID is " + order.client_id);
-  const bool same = (asked.symbol.empty() || asked.symbol == directory_.listing(order.instrument).instrument().symbol) &&
-                    (asked.account.empty() || asked.account == directory_.account(order.account).name) &&
-                    (!asked.side || *asked.side == order.funds.side);
+  const bool same =
+      (asked.symbol.empty() || asked.symbol == directory_.listing(order.instrument).instrument().symbol) &&
+      (asked.account.empty() || asked.account == directory_.account(order.account).name) &&
+      (!asked.side || *asked.side == order.funds.side);
   if (same) return std::nullopt;
   return not_cancelled(CancelRejected::other, "symbol, side and account are those of the order");
 }
