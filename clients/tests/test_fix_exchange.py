@@ -4,6 +4,7 @@ sessions on the command line. The initiator is clients/tests/quickfix/quickfix_t
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -12,6 +13,7 @@ from collections import Counter
 from decimal import Decimal
 
 from heptane_testkit import ROOT
+from heptane_testkit.certificates import Authority
 from heptane_testkit.wait import wait_until
 from test_auth import PASSWORD, Guarded
 from test_exchange import open_market
@@ -82,6 +84,7 @@ class Trader:
 
 class Venue(Guarded):
     args = ("--plain-on-loopback",)
+    tls = None
 
     def make_server(self):
         return super().make_server().use_stable_port("fix")
@@ -165,12 +168,14 @@ class QuickFix(Venue):
         return float(line.split()[1])
 
 
-class ByHand(Venue):
+class Talk(Venue):
     """Messages written by hand."""
 
     def connect(self):
         connection = Connection(self.port)
         self.addCleanup(connection.close)
+        if self.tls:
+            connection.socket = self.tls.wrap_socket(connection.socket, server_hostname="localhost")
         return connection
 
     @staticmethod
@@ -189,6 +194,8 @@ class ByHand(Venue):
         got = connection.read()
         return None if got is None else dict(field.split("=", 1) for field in fields_of(got))
 
+
+class ByHand(Talk):
     def test_credentials(self):
         for name, user, password in (("ALPHA", "alpha", "wrong horse"), ("ALPHA", "beta", PASSWORD), ("NOBODY", "alpha", PASSWORD)):
             self.assertIsNone(self.read(self.log_on(name, user, password=password)))
@@ -246,6 +253,41 @@ class ByHand(Venue):
         self.read(connection)
         records = self.admin("GET", "/api/v1/streams/fintech.fix.ALPHA/records?limit=10")["records"]
         self.assertIn("35=A", str(records[0]["value"]))
+
+
+class WithoutTls(Talk):
+    args = ()
+
+    def test_no_password_is_taken(self):
+        self.assertIsNone(self.read(self.log_on()))
+
+
+class OverTls(Talk):
+    def make_server(self):
+        authority = Authority()
+        self.addCleanup(authority.close)
+        for name in ("server", "alpha"):
+            authority.issue(name)
+        path = authority.path
+        self.tls = ssl.create_default_context(cafile=authority.ca)
+        self.certificate = path("alpha.pem"), path("alpha.key")
+        self.args = ("--tls-cert", path("server.pem"), "--tls-key", path("server.key"), "--tls-listener", "fix",
+                     "--tls-client-ca", authority.ca, "--tls-client-optional")
+        return super().make_server()
+
+    def test_a_password_is_taken_and_a_certificate_is(self):
+        connection = self.log_on()
+        self.assertEqual(self.read(connection)["35"], "A")
+        self.say(connection, "ALPHA", "35=5|34=2")
+        self.assertEqual(self.read(connection)["35"], "5")
+        self.assertIsNone(self.read(connection))
+        self.admin("PUT", "/api/v1/users/alpha", {"certificate": True})
+        for expected in (None, "A"):
+            connection = self.connect()
+            self.say(connection, "ALPHA", "35=A|34=3|98=0|108=30")
+            answer = self.read(connection)
+            self.assertEqual(answer and answer["35"], expected)
+            self.tls.load_cert_chain(*self.certificate)
 
 
 if __name__ == "__main__":

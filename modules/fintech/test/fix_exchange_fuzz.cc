@@ -2,6 +2,7 @@
 // logon, others are messages as fix_exchange_test's scripts have them, MsgSeqNum put in where it lacks. Whatever comes: what is said is
 // valid, the exchange's invariants hold (exchange_rig.h).
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 
 #include "modules/fintech/test/fix_text.h"
@@ -50,7 +51,10 @@ class Talk {
   void settle() {
     world_.run();
     for (std::string one = take_one(line_->out()); !one.empty(); one = take_one(line_->out()))
-      if (!fault_of(one).empty()) std::abort();
+      if (const std::string fault = fault_of(one); !fault.empty()) {
+        std::fprintf(stderr, "%s: %s\n", fault.c_str(), heptane::fix::test::readable(one).c_str());
+        std::abort();
+      }
     if (::testing::Test::HasFailure()) std::abort();
   }
 

@@ -2,7 +2,7 @@
 // that are cut, many orders.
 //
 // A script's lines: `I1,` is sent over connection 1, `E1,` must come there, `e1,` it ends, `i1,CONNECT ALPHA` and `i1,DISCONNECT` are the
-// peer's doing; `x` lines are the world's: `crash`, `pass SECONDS`, `phase PHASE`, `http ...`. `|` ends a field. 8, 49, 56 and 52 are put
+// peer's doing; `x` lines are the world's: `crash`, `pass SECONDS`, `phase PHASE`, `reset NAME`. `|` ends a field. 8, 49, 56 and 52 are put
 // in where an `I` line lacks them, 9 and 10 too; of what came these are compared where an `E` line has them, times by their form. With
 // HEPTANE_FIX_RECORD=1 scripts are written anew, with what came in place of what was expected.
 
@@ -111,6 +111,7 @@ class Script {
     if (what == "pass") world_.pass(std::atoll(more.c_str()) * kSecond);
     if (what == "session") change_session(more, words);
     bool good = true;
+    if (what == "reset") good = world_.rig.ask(exchange::kResetFixSession, exchange::FixReset{more, 10, 20}).ok();
     if (what == "phase") good = set_phase(more, words.str().ends_with("uncross"));
     if (what == "kill") {
       const exchange::SwitchChange kill{exchange::Whose::firm, more, "", "", false, "test"};
@@ -348,6 +349,130 @@ TEST(FixExchange, NothingIsLostAndNothingIsDoneTwice) {
     Chaos(seed).run(600);
     if (HasFailure()) return;
   }
+}
+
+// A session that enters orders, by hand.
+class Hand {
+ public:
+  Hand(FixWorld& world, std::string name) : world_(world), name_(std::move(name)), line_(&world.connect()) {
+    number_ = world_.session(name_).next_in;
+    say("35=A", "98=0|108=30|");
+  }
+  void say(const std::string& type, const std::string& body) {
+    line_->send(message_of(type + "|34=" + std::to_string(number_++) + '|' + body, name_, world_.rig.now));
+  }
+  // What came, as scripts have it.
+  std::vector<std::string> heard() {
+    std::vector<std::string> all;
+    for (std::string one = take_one(line_->out()); !one.empty(); one = take_one(line_->out()))
+      all.push_back(expected_form(one));
+    return all;
+  }
+  Line& line() { return *line_; }
+
+ private:
+  FixWorld& world_;
+  const std::string name_;
+  Line* line_;
+  uint64_t number_ = 1;
+};
+
+size_t count_of(const std::vector<std::string>& all, std::string_view part) {
+  return static_cast<size_t>(std::count_if(
+      all.begin(), all.end(), [&](const std::string& one) { return one.find(part) != std::string::npos; }));
+}
+
+constexpr size_t kMany = 550;
+
+void enter_many(FixWorld& world, Hand& hand) {
+  for (size_t n = 0; n < kMany; ++n)
+    hand.say("35=D",
+             "11=m" + std::to_string(n) + "|1=main|55=BTC/USD|54=2|60=20231114-22:13:20|38=0.1|40=2|44=100.0|59=1|");
+  world.run();
+}
+
+TEST(FixExchange, AMassCancelGoesOnInPiecesAndIsReportedLast) {
+  for (const bool crashes : {false, true}) {
+    FixWorld world;
+    world.open_market();
+    Hand beta(world, "BETA");
+    enter_many(world, beta);
+    EXPECT_EQ(count_of(beta.heard(), "|150=0|"), kMany);
+    if (!crashes) {
+      beta.say("35=q", "11=q|530=7|60=20231114-22:13:20|");
+      world.run();
+      const std::vector<std::string> heard = beta.heard();
+      ASSERT_EQ(heard.size(), kMany + 1);
+      EXPECT_EQ(count_of(heard, "|150=4|"), kMany);
+      EXPECT_NE(heard.back().find("35=r|"), std::string::npos);
+      EXPECT_NE(heard.back().find("|533=550|"), std::string::npos);
+      continue;
+    }
+    beta.say("35=q", "11=q|530=7|60=20231114-22:13:20|");
+    world.run_some(1);  // the request is applied, what it left is not
+    EXPECT_LT(world.rig.exchange.orders().open().size(), kMany);
+    EXPECT_GT(world.rig.exchange.orders().open().size(), 0u);
+    world.crash();
+    EXPECT_TRUE(world.rig.exchange.orders().open().empty());
+    EXPECT_NE(world.said("BETA").back().find("533=550"), std::string::npos);
+  }
+}
+
+TEST(FixExchange, MoreOrdersThanAnEntryHoldsAreNotToldAtOnce) {
+  FixWorld world;
+  world.open_market();
+  Hand beta(world, "BETA");
+  enter_many(world, beta);
+  beta.heard();
+  beta.say("35=AF", "584=s|585=7|");
+  world.run();
+  EXPECT_EQ(beta.heard(), std::vector<std::string>{"35=j|34=552|372=AF|379=s|380=0|58=too many orders: ask by account, "
+                                                   "symbol or side|"});
+}
+
+TEST(FixExchange, ACommandWithoutTheOneBeforeItIsRefused) {
+  FixWorld world;
+  world.open_market();
+  const auto put = [&](uint64_t connection, uint32_t serial, uint64_t had_in) {
+    exchange::FixInput input;
+    input.session = "ALPHA";
+    input.connection = connection;
+    input.serial = serial;
+    input.had_in = had_in;
+    input.next_in = 2;
+    input.drafts = {{"0", "", ""}};
+    return world.rig.ask(exchange::kFixInput, input).error;
+  };
+  EXPECT_EQ(put(7, 2, 1), Errc::stale);  // not opened
+  EXPECT_EQ(put(7, 1, 9), Errc::stale);  // another number is expected
+  EXPECT_EQ(put(7, 1, 1), std::nullopt);
+  EXPECT_EQ(put(7, 3, 1), Errc::stale);
+  EXPECT_EQ(put(7, 2, 1), std::nullopt);
+  EXPECT_EQ(put(8, 1, 2), std::nullopt);  // another connection
+  EXPECT_EQ(put(7, 3, 1), Errc::stale);
+  exchange::FixInput large;
+  large.session = "ALPHA";
+  large.connection = 8;
+  large.serial = 2;
+  large.drafts.resize(exchange::kFixDraftsMax + 1);
+  EXPECT_EQ(world.rig.ask(exchange::kFixInput, large).error, Errc::too_large);
+  EXPECT_EQ(world.session("ALPHA").next_out, 4u);
+}
+
+// Of what nobody takes nothing piles up: it is read again when there is room.
+TEST(FixExchange, ASlowReaderIsSentNoMoreThanItTakes) {
+  FixWorld world;
+  world.open_market();
+  Hand beta(world, "BETA");
+  world.run();
+  beta.heard();
+  beta.line().set_output_full(true);
+  enter_many(world, beta);
+  EXPECT_TRUE(beta.heard().empty());
+  beta.line().set_output_full(false);
+  beta.line().session().on_writable(beta.line());
+  world.run();
+  EXPECT_EQ(beta.heard().size(), kMany);
 }
 
 }  // namespace

@@ -214,14 +214,14 @@ void FixWorld::open_market() {
 std::vector<std::string>& FixWorld::said(const std::string& name) { return rig.told[session(name).view().number]; }
 
 void FixWorld::run_some(size_t most) {
-  for (;; --most) {
+  for (; most > 0; --most) {
     rig.fire();
     for (auto& [id, line] : lines_) {
       line->fire_timers();
       line->work();
       line->settle();
     }
-    if (asked_.empty() || most == 0) return;
+    if (asked_.empty()) return;
     const Asked asked = std::move(asked_.front());
     asked_.pop_front();
     answer(asked);

@@ -20,9 +20,12 @@ constexpr RequestId kAskSession = RequestId{1} << 40;
 constexpr RequestId kProve = RequestId{2} << 40;
 constexpr RequestId kRead = RequestId{3} << 40;
 constexpr int64_t kSecondNs = 1'000'000'000;
-// Of what a peer may have echoed.
+// Of what a peer may have echoed; both are below kFixDraftBytesMax together.
 constexpr size_t kHeaderMax = 16 * 1024;
 constexpr size_t kBodyMax = 40 * 1024;
+// Of one command: with one more there is still room for all of them.
+constexpr size_t kDraftsMax = exchange::kFixDraftsMax / 2;
+constexpr size_t kDraftsBytesMax = exchange::kFixDraftsBytesMax / 2;
 
 void count(std::atomic<uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
 
@@ -200,7 +203,9 @@ void FixConnection::reset_numbers() {
 void FixConnection::send(const fix::Draft& draft) {
   const std::string_view header = draft.header.size() > kHeaderMax ? std::string_view() : draft.header;
   if (draft.body.size() > kBodyMax) return close("an answer would be longer than 40 KiB");
+  pending_bytes_ += header.size() + draft.body.size();
   pending_.drafts.push_back({std::string(draft.type), std::string(header), std::string(draft.body)});
+  if (pending_.drafts.size() >= kDraftsMax || pending_bytes_ >= kDraftsBytesMax) flush();
 }
 
 // One range, however often it is asked for.
@@ -277,6 +282,7 @@ void FixConnection::flush(std::optional<FixRequest> request, uint64_t next_in) {
   pending_.request = std::move(request);
   queue_.push_back({orders ? exchange::kFixOrders : exchange::kFixInput, exchange::packed(pending_)});
   pending_ = {};
+  pending_bytes_ = 0;
   if (queue_.size() > kQueuedMax) end("too many messages wait");
 }
 

@@ -116,6 +116,7 @@ class FixConnection final : public net::Session, private fix::SessionHost {
 
   // Commands.
   exchange::FixInput pending_;  // the next one
+  size_t pending_bytes_ = 0;    // of its drafts
   uint64_t next_in_ = 1;
   uint32_t serial_ = 0;     // of the last one that was made
   uint32_t submitted_ = 0;  // ... that was submitted

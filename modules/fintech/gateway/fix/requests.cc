@@ -41,10 +41,11 @@ std::optional<Said> said_of(std::string_view text) {
 }
 
 // The first thing that is wrong stays.
-void refuse(FixRequest& request, Rejected why, std::string text) {
+void refuse(FixRequest& request, Rejected why, const std::string& text) {
   if (request.refused) return;
+  constexpr size_t kTextMax = 200;
   request.refused = why;
-  request.text = std::move(text);
+  request.text = text.substr(0, kTextMax);
 }
 
 std::optional<Said> said_or_none(FixRequest& request, const Message& message, int32_t tag, const char* name) {

@@ -229,7 +229,7 @@ class ExchangeMachine final : public StateMachine {
   void report_end(const Order& order, book::Reason reason);
   void report_rejected(FixSession& session, const FixRequest& asked, uint32_t reason, std::string_view text);
   std::string status_body(const Order& order, const std::string& more) const;
-  void send_report(const Order& order, const std::string& body);
+  void send_report(const Order& order, const std::string& body, bool answers);
   std::string report_body(char exec_type, const Order& order, const std::string& client_id,
                           const std::string& original_id, uint64_t exec) const;
 

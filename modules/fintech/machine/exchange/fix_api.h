@@ -18,9 +18,14 @@ namespace heptane::fintech::exchange {
 constexpr size_t kFixSessionsMax = 1'024;
 constexpr size_t kFixDropsMax = 2;  // drop copies of a firm: each is a message more for every report
 constexpr size_t kFixEventsPerEntry =
-    128;                                 // in place of kEventsPerEntry and kSweepEnds while there are sessions: their
-constexpr size_t kFixSweepEnds = 200;    // messages, too, are in the entry
-constexpr size_t kFixStatusesMax = 500;  // in the answer to one mass status request
+    128;                               // in place of kEventsPerEntry and kSweepEnds while there are sessions: their
+constexpr size_t kFixSweepEnds = 200;  // messages, too, are in the entry
+constexpr size_t kFixDraftsMax = 64;   // of one command
+constexpr size_t kFixDraftBytesMax = 60 * 1024;    // header and body
+constexpr size_t kFixDraftsBytesMax = 256 * 1024;  // all drafts of one command
+constexpr size_t kFixNameMax = 64;                 // of what an answer repeats
+constexpr size_t kFixEchoedMax = 1'024;
+constexpr size_t kFixStatusesMax = 500;        // in the answer to one mass status request
 constexpr uint32_t kFixHeartBtIntMax = 3'600;  // seconds
 constexpr uint32_t kFixGraceMax = 86'400;
 constexpr std::string_view kFixStreams = "fintech.fix.";  // and the session's name

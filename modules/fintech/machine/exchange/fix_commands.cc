@@ -23,6 +23,23 @@ Result<void> judge_settings(const FixSpec& spec) {
   return {};
 }
 
+// Its messages have room in an entry, each in a record.
+bool has_room(const FixInput& input) {
+  size_t bytes = 0;
+  for (const FixDraft& draft : input.drafts) {
+    const size_t size = draft.type.size() + draft.header.size() + draft.body.size();
+    if (size > kFixDraftBytesMax) return false;
+    bytes += size;
+  }
+  if (bytes > kFixDraftsBytesMax || input.drafts.size() > kFixDraftsMax) return false;
+  if (!input.request) return true;
+  const FixRequest& asked = *input.request;
+  for (const std::string* name :
+       {&asked.client_id, &asked.original_id, &asked.request_id, &asked.account, &asked.symbol})
+    if (name->size() > kFixNameMax) return false;
+  return asked.echoed.size() <= kFixEchoedMax && asked.text.size() <= kReasonMax;
+}
+
 }  // namespace
 
 // Each session's messages of this command, in its stream.
@@ -97,6 +114,7 @@ void ExchangeMachine::apply_reset_fix(Now& now) {
 void ExchangeMachine::apply_fix_input(Now& now) {
   auto input = unpacked<FixInput>(now.command.payload);
   if (!input) return now.effects.refuse(Errc::invalid_argument, 0, "the command is none of FIX");
+  if (!has_room(*input)) return now.effects.refuse(Errc::too_large, 0, "the command's messages are too long");
   FixSession* session = fix_.find(input->session);
   if (session == nullptr) return now.effects.refuse(Errc::not_found, 0, "there is no FIX session " + input->session);
   const bool opens = input->serial == 1;

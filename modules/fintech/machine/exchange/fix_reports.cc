@@ -76,9 +76,13 @@ std::string ExchangeMachine::report_body(char exec_type, const Order& order, con
   return out;
 }
 
-// To the session that it came over, and to the firm's drop copies.
-void ExchangeMachine::send_report(const Order& order, const std::string& body) {
-  if (FixSession* session = fix_.session_of(order.id)) fix_.say(*session, "8", {}, body);
+// To the session that it came over, to another one whose request it answers, and to the firm's drop copies.
+void ExchangeMachine::send_report(const Order& order, const std::string& body, bool answers) {
+  FixSession* session = fix_.session_of(order.id);
+  if (session != nullptr) fix_.say(*session, "8", {}, body);
+  const uint32_t requester = answers ? fix_.requester() : 0;
+  if (requester != 0 && (session == nullptr || session->number != requester))
+    fix_.say(fix_.at(requester), "8", {}, body);
   for (const uint32_t drop : fix_.drops(order.firm)) {
     std::string copy = body;
     add_field(copy, kCopyMsgIndicator, "Y");
@@ -91,8 +95,8 @@ void ExchangeMachine::report(char exec_type, const Order& order) {
   if (fix_.empty()) return;
   const auto& asked = fix_.asked();
   const bool replaces = exec_type == '5' && asked && asked->order == order.id;
-  send_report(order, report_body(exec_type, order, order.client_id, replaces ? asked->original_id : std::string(),
-                                 own_.next_exec - 1));
+  const std::string original_id = replaces ? asked->original_id : std::string();
+  send_report(order, report_body(exec_type, order, order.client_id, original_id, own_.next_exec - 1), replaces);
 }
 
 void ExchangeMachine::report_fill(const Order& order, const Fill& fill) {
@@ -103,7 +107,7 @@ void ExchangeMachine::report_fill(const Order& order, const Fill& fill) {
   add_amount(body, kLastQty, fill.quantity, i.quantity_scale);
   add_field(body, kSecondaryExecID, static_cast<int64_t>(fill.trade));
   add_commission(body, fill.fee, fill.rebate, i.quote_scale);
-  send_report(order, body);
+  send_report(order, body, false);
 }
 
 void ExchangeMachine::report_end(const Order& order, book::Reason reason) {
@@ -118,7 +122,7 @@ void ExchangeMachine::report_end(const Order& order, book::Reason reason) {
   const bool otherwise = exec_type == '4' && !named;
   if (otherwise && !fix_.solicited()) add_field(body, kExecRestatementReason, "8");
   if (otherwise) add_field(body, kText, fix_.cause().empty() ? reason_name(reason) : fix_.cause());
-  send_report(order, body);
+  send_report(order, body, by_request);
 }
 
 std::string ExchangeMachine::status_body(const Order& order, const std::string& more) const {

@@ -25,6 +25,7 @@ Error not_cancelled(CancelRejected why, std::string text) {
 }  // namespace
 
 void ExchangeMachine::apply_fix_request(FixSession& session, FixRequest& asked, Now& now) {
+  fix_.set_requester(session.number);
   switch (asked.ask) {
     case FixAsk::enter: return fix_enter(session, asked, now);
     case FixAsk::cancel: return fix_cancel(session, asked, now);
@@ -148,7 +149,7 @@ void ExchangeMachine::fix_status(FixSession& session, const FixRequest& asked) {
   add_field(out, kExecID, "0");
   add_field(out, kExecType, "I");
   add_field(out, kOrdStatus, "8");
-  add_field(out, kSymbol, asked.symbol);
+  if (!asked.symbol.empty()) add_field(out, kSymbol, asked.symbol);
   add_field(out, kSide, asked.side == book::Side::sell ? "2" : "1");
   add_field(out, kLeavesQty, "0");
   add_field(out, kCumQty, "0");

@@ -79,6 +79,7 @@ std::optional<FixMassCancel> FixSessions::take_mass(uint64_t sweep) {
 void FixSessions::begin(LogTime now) {
   now_ = now;
   asked_.reset();
+  requester_ = 0;
   set_cause({}, false);
   said_.clear();
   notes_.clear();

@@ -107,6 +107,9 @@ class FixSessions {
   void begin(LogTime now);
   LogTime now() const { return now_; }
   std::optional<Asked>& asked() { return asked_; }
+  // Who has asked, over FIX; 0: nobody.
+  uint32_t requester() const { return requester_; }
+  void set_requester(uint32_t session) { requester_ = session; }
   // Of ends of orders that nobody named; a literal.
   std::string_view cause() const { return cause_; }
   bool solicited() const { return solicited_; }  // a mass cancel over FIX asked for them
@@ -136,6 +139,7 @@ class FixSessions {
   // Of the running command.
   LogTime now_ = 0;
   std::optional<Asked> asked_;
+  uint32_t requester_ = 0;
   std::string_view cause_;
   bool solicited_ = false;
   std::map<uint32_t, uint32_t> said_;
