@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include "kernel/server/server_keys.h"
+#include "modules/fintech/gateway/fix/fix.h"
 #include "modules/fintech/gateway/http/exchange_routes.h"
 #include "modules/fintech/gateway/http/ledger_operations.h"
 #include "modules/fintech/gateway/http/ledger_routes.h"
@@ -16,6 +17,7 @@ namespace heptane::fintech {
 namespace {
 
 constexpr uint16_t kTigerbeetlePort = 3001;
+constexpr uint16_t kFixPort = 9880;
 
 const std::vector<config::Binding<tigerbeetle::TigerbeetleOptions>>& tigerbeetle_keys() {
   using Options = tigerbeetle::TigerbeetleOptions;
@@ -28,6 +30,18 @@ const std::vector<config::Binding<tigerbeetle::TigerbeetleOptions>>& tigerbeetle
                                        .type = config::Type::integer,
                                        .help = "The cluster that clients must name",
                                        .min = 0}),
+  };
+  return keys;
+}
+
+const std::vector<config::Binding<fixgate::FixOptions>>& fix_keys() {
+  using Options = fixgate::FixOptions;
+  static const std::vector<config::Binding<Options>> keys = {
+      config::bind<&Options::logon_timeout_s>({.name = "fintech.fix.logon_timeout_s",
+                                               .type = config::Type::integer,
+                                               .help = "Seconds that a connection has for its Logon",
+                                               .min = 1,
+                                               .max = 600}),
   };
   return keys;
 }
@@ -81,12 +95,15 @@ class FintechModule final : public server::Module {
     for (config::Key& key : config::keys_of<tigerbeetle::TigerbeetleOptions>(tigerbeetle_keys()))
       all.push_back(std::move(key));
     all.push_back(sessions_key());
+    for (config::Key& key : server::listener_keys("fix", kFixPort)) all.push_back(std::move(key));
+    for (config::Key& key : config::keys_of<fixgate::FixOptions>(fix_keys())) all.push_back(std::move(key));
     for (config::Key& key : config::keys_of<LedgerOptions>(ledger_keys())) all.push_back(std::move(key));
     return all;
   }
 
   void configure(const config::Settings& settings) override {
     settings.land<tigerbeetle::TigerbeetleOptions>(tigerbeetle_keys(), options_);
+    settings.land<fixgate::FixOptions>(fix_keys(), fix_options_);
     LedgerOptions ledger;
     settings.land<LedgerOptions>(ledger_keys(), ledger);
     ledger_.set_cache_bytes(ledger.cache_bytes);
@@ -105,13 +122,18 @@ class FintechModule final : public server::Module {
 
   std::vector<StateMachine*> machines() override { return {&ledger_, &exchange_}; }
 
-  // Its clients cannot say who they are: where that is asked, it is there when the configuration says it for them.
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
-    if (facts.authenticator != nullptr && options_.user.empty()) return {};
+    fix_options_.authenticator = facts.authenticator;
+    fix_options_.quotas = facts.quotas;
+    fix_ = std::make_unique<fixgate::FixProtocol>(fix_options_);
+    std::vector<server::ListenerSpec> specs{{fix_.get(), kFixPort, false, {&fix_->keepers()}}};
+    // Its clients cannot say who they are: where that is asked, it is there when the configuration says it for them.
+    if (facts.authenticator != nullptr && options_.user.empty()) return specs;
     options_.authenticator = facts.authenticator;
     options_.quotas = facts.quotas;
     tigerbeetle_ = std::make_unique<tigerbeetle::TigerbeetleProtocol>(options_);
-    return {{tigerbeetle_.get(), kTigerbeetlePort, true}};
+    specs.push_back({tigerbeetle_.get(), kTigerbeetlePort, true});
+    return specs;
   }
 
   void register_metrics(Telemetry& telemetry) override {
@@ -129,13 +151,29 @@ class FintechModule final : public server::Module {
                     [this] { return static_cast<double>(exchange_.open_orders()); });
     telemetry.counter("heptane_exchange_trades_total", "Trades since the first one",
                       [this] { return static_cast<double>(exchange_.trades_total()); });
+    register_fix_metrics(telemetry);
   }
 
  private:
+  void register_fix_metrics(Telemetry& telemetry) {
+    if (fix_ == nullptr) return;
+    const auto counter = [&](const char* name, const char* help, const std::atomic<uint64_t>& value) {
+      telemetry.counter(name, help, [&value] { return static_cast<double>(value.load(std::memory_order_relaxed)); });
+    };
+    const fixgate::FixCounters& counters = fix_->counters();
+    counter("heptane_fix_logons_total", "Connections that logged on over FIX", counters.logons);
+    counter("heptane_fix_refused_total", "FIX connections that were closed before they were logged on",
+            counters.refused);
+    counter("heptane_fix_messages_total", "Messages that came over FIX", counters.messages);
+    counter("heptane_fix_resends_total", "Pieces of what was said over FIX that were sent again", counters.resent);
+  }
+
   LedgerMachine ledger_;
   exchange::ExchangeMachine exchange_{exchange::kClientIdsMax, index_key()};
   tigerbeetle::TigerbeetleOptions options_;
   std::unique_ptr<tigerbeetle::TigerbeetleProtocol> tigerbeetle_;
+  fixgate::FixOptions fix_options_;
+  std::unique_ptr<fixgate::FixProtocol> fix_;
 };
 
 }  // namespace

@@ -65,8 +65,11 @@ class ExchangeRig : public ExchangeShard {
   }
   template <class Payload>
   Reply ask(CommandType type, const Payload& payload) {
+    return ask_payload(type, packed(payload));
+  }
+  Reply ask_payload(CommandType type, const Buffer& payload) {
     const std::string before = state();
-    Reply reply = apply(exchange, type, packed(payload));
+    Reply reply = apply(exchange, type, payload);
     EXPECT_TRUE(reply.ok() || state() == before) << "what was refused left something: " << reply.message;
     check();
     return reply;

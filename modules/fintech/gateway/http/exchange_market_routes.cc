@@ -190,6 +190,7 @@ void add_routes(http::HttpRouter& router) {
   add_market_routes(router);
   add_firm_routes(router);
   add_order_routes(router);
+  add_fix_session_routes(router);
 }
 
 }  // namespace heptane::fintech::exchange_http

@@ -16,5 +16,6 @@ void add_routes(http::HttpRouter& router);
 void add_market_routes(http::HttpRouter& router);
 void add_firm_routes(http::HttpRouter& router);
 void add_order_routes(http::HttpRouter& router);
+void add_fix_session_routes(http::HttpRouter& router);
 
 }  // namespace heptane::fintech::exchange_http

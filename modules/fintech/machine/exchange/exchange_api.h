@@ -38,10 +38,19 @@ enum ExchangeCommand : CommandType {
   kMassCancel = 10,   // MassCancelOrders. Reply numbers: its number, orders that were cancelled by now
   kSetPhase = 11,     // PhaseChange. Reply numbers: 1 when it waits for work that is going on
   kSwitch = 12,       // SwitchChange: kill, or lift it. Reply numbers: its number, orders that were cancelled by now
+  // FIX (fix_api.h).
+  kPutFixSession =
+      13,  // FixSpec: adds or changes. Reply numbers: its number, 1 when it is new. Refused: not_found (the
+           // firm), invalid_argument, refused (firm and role stay), exists (its stream), overloaded
+  kResetFixSession = 14,  // FixReset. Refused: not_found, invalid_argument
+  kFixOrders = 15,        // FixInput with what makes orders. Reply payload: FixDone. Refused: stale, not_found
+  kFixInput = 16,         // FixInput with anything else
+  kFixEnd = 17,           // FixEnd
   // The machine's own timers.
-  kProceed = 20,  // u32: the instrument whose book has work left
-  kSweep = 21,    // u64: the mass cancel that goes on
-  kExpire = 22,   // orders whose time is over; ClOrdIDs of earlier trade dates
+  kProceed = 20,   // u32: the instrument whose book has work left
+  kSweep = 21,     // u64: the mass cancel that goes on
+  kExpire = 22,    // orders whose time is over; ClOrdIDs of earlier trade dates
+  kFixGrace = 23,  // u32: the FIX session that has not come back
 };
 
 enum ExchangeQuery : uint16_t {
@@ -52,6 +61,7 @@ enum ExchangeQuery : uint16_t {
   kQueryOrders = 5,       // OrdersQuery: open ones of a firm by account and id. Rows of OrderRow
   kQueryDepth = 6,        // DepthQuery. Reply payload DepthRow; not_found
   kQueryState = 7,        // Reply payload StateRow
+  kQueryFixSessions = 8,  // Page of names. Rows of FixRow
 };
 
 constexpr size_t kInstrumentsMax = 1'024;

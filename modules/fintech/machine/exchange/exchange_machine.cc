@@ -7,17 +7,20 @@ namespace heptane::fintech::exchange {
 namespace {
 
 constexpr size_t kRowBytesMax = size_t{8} << 10;
+constexpr uint32_t kFixFollows = 1u << 31;  // in the saved count of mass cancels
 
 }  // namespace
 
 void ExchangeMachine::apply(const Command& command, Effects& effects) {
   if (scopes_ > 0) return effects.refuse(Errc::unsupported, 0, "what is done on the exchange is a command of its own");
   notes_.clear();
+  fix_.begin(command.time);
   Now now{command, effects, effects.port<LedgerMachine>(kLedgerMachineId), command.time};
   apply_one(now);
   if (effects.refused()) return;
   rearm(now);
   tell(now);
+  tell_fix(now);
   count();
 }
 
@@ -35,6 +38,12 @@ void ExchangeMachine::apply_one(Now& now) {
     case kMassCancel: return apply_mass_cancel(now);
     case kSetPhase: return apply_phase(now);
     case kSwitch: return apply_switch(now);
+    case kPutFixSession: return apply_put_fix(now);
+    case kResetFixSession: return apply_reset_fix(now);
+    case kFixOrders:
+    case kFixInput: return apply_fix_input(now);
+    case kFixEnd: return apply_fix_end(now);
+    case kFixGrace: return apply_fix_grace(now);
     case kProceed: return apply_proceed(now);
     case kSweep: return apply_sweep(now);
     case kExpire: return apply_expire(now);
@@ -66,8 +75,9 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   writer.blob(packed(own_).view());
   directory_.save(writer);
   orders_.save(writer);
-  writer.le(static_cast<uint32_t>(sweeps_.size()));
+  writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
+  if (!fix_.empty()) fix_.save(writer);
 }
 
 Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
@@ -78,12 +88,14 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
   own_ = *own;
   HEPTANE_TRY(directory_.restore(reader));
   HEPTANE_TRY(orders_.restore(reader));
-  for (auto rows = reader.le<uint32_t>(); rows > 0 && !reader.failed(); --rows) {
+  const auto sweeps = reader.le<uint32_t>();
+  for (auto rows = sweeps & ~kFixFollows; rows > 0 && !reader.failed(); --rows) {
     const std::string row = reader.text(kRowBytesMax);
     const auto sweep = unpacked<Sweep>(as_bytes(row));
     if (!sweep || !sweeps_.emplace(sweep->number, *sweep).second) reader.fail();
   }
   if (reader.failed()) return Error{Errc::corrupt, "the exchange's mass cancels do not read back"};
+  if ((sweeps & kFixFollows) != 0) HEPTANE_TRY(fix_.restore(reader));
   count();
   return {};
 }
@@ -91,6 +103,7 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
 void ExchangeMachine::make_fresh() {
   directory_ = Directory(index_key_);
   orders_ = Orders(index_key_);
+  fix_ = FixSessions();
   own_ = Own();
   sweeps_.clear();
   count();

@@ -26,6 +26,7 @@
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/shard/state_machine.h"
 #include "modules/fintech/machine/exchange/directory.h"
+#include "modules/fintech/machine/exchange/fix_sessions.h"
 #include "modules/fintech/machine/exchange/notes.h"
 #include "modules/fintech/machine/exchange/orders.h"
 #include "modules/fintech/machine/exchange/postings.h"
@@ -50,15 +51,15 @@ class ExchangeMachine final : public StateMachine {
   uint64_t memory_bytes() const override {
     return ledger_ == nullptr ? own_memory_bytes() : std::max(own_memory_bytes(), ledger_->memory_bytes());
   }
-  uint64_t own_memory_bytes() const { return directory_.memory_bytes() + orders_.memory_bytes(); }
+  uint64_t own_memory_bytes() const { return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes(); }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
-  bool fresh() const override { return directory_.empty() && own_.next_sweep == 1 && !own_.block.on; }
+  bool fresh() const override { return directory_.empty() && own_.next_sweep == 1 && !own_.block.on && fix_.empty(); }
   void make_fresh() override;
   // What ends orders, and what stops them.
   bool relieves(CommandType type) const override {
     return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kSetPhase || type == kWithdraw ||
-           type >= kProceed;
+           type == kFixInput || type == kFixEnd || type >= kProceed;
   }
   RenderView renderer() const override { return render_exchange; }
 
@@ -67,6 +68,7 @@ class ExchangeMachine final : public StateMachine {
 
   const Directory& directory() const { return directory_; }
   const Orders& orders() const { return orders_; }
+  const FixSessions& fix_sessions() const { return fix_; }
 
   // For metrics; any thread.
   uint64_t open_orders() const { return open_orders_.load(std::memory_order_relaxed); }
@@ -140,6 +142,10 @@ class ExchangeMachine final : public StateMachine {
   void apply_new(Now& now);
   void apply_cancel(Now& now);
   void apply_replace(Now& now);
+  // An error has changed nothing.
+  Result<uint64_t> enter(const NewOrder& asked, Now& now);
+  Result<void> cancel(const CancelOrder& asked, Now& now);
+  Result<void> replace(const ReplaceOrder& asked, Now& now);
   Result<void> judge_place(const NewOrder& asked, Admitted& admitted, const Now& now);
   Result<void> judge_place(const ReplaceOrder& asked, Admitted& admitted, const Now& now);
   Result<Admitted> admit(const NewOrder& asked, const Now& now);
@@ -175,7 +181,8 @@ class ExchangeMachine final : public StateMachine {
   }
   void tell_order(const Order& order, OrderTold told);
   void tell_call(std::string_view what, const Listing& listing, const book::Event& event);
-  book::Room room() { return {events_}; }
+  book::Room room() { return {std::span(events_).first(fix_.empty() ? kEventsPerEntry : kFixEventsPerEntry)}; }
+  size_t ends_max() const { return fix_.empty() ? kSweepEnds : kFixSweepEnds; }
 
   // market_commands.cc: phases, mass cancels, kill switches, expiry
   void apply_phase(Now& now);
@@ -195,6 +202,49 @@ class ExchangeMachine final : public StateMachine {
   int64_t expire_some(Now& now);
   void rearm(Now& now);
 
+  // fix_commands.cc: what comes over FIX
+  void tell_fix(Now& now);
+  void apply_put_fix(Now& now);
+  Result<void> judge_fix(const FixSpec& spec, const FixSession* known) const;
+  void apply_reset_fix(Now& now);
+  void apply_fix_input(Now& now);
+  void apply_fix_end(Now& now);
+  void end_connection(FixSession& session, bool logged_out, Now& now);
+  void apply_fix_grace(Now& now);
+  bool cancel_some(FixSession& session, Now& now);
+  void query_fix(const Page& page, Reply& reply) const;
+
+  // fix_requests.cc
+  void apply_fix_request(FixSession& session, FixRequest& asked, Now& now);
+  void fix_enter(FixSession& session, FixRequest& asked, Now& now);
+  void fix_cancel(FixSession& session, FixRequest& asked, Now& now);
+  void fix_replace(FixSession& session, FixRequest& asked, Now& now);
+  void fix_status(FixSession& session, const FixRequest& asked);
+  void fix_mass_status(FixSession& session, const FixRequest& asked);
+  void fix_mass_cancel(FixSession& session, const FixRequest& asked, Now& now);
+  const Order* fix_order(const FixSession& session, const FixRequest& asked) const;
+  std::optional<Error> judge_named(const FixRequest& asked, const Order& order) const;
+  void fix_cancel_rejected(FixSession& session, const FixRequest& asked, const Order* order, const Error& error);
+  void fix_mass_refused(FixSession& session, const FixRequest& asked, uint32_t reason, std::string_view text);
+  void fix_mass_done(const Sweep& sweep);
+
+  // fix_reports.cc: execution reports
+  struct Fill {
+    uint64_t trade = 0;
+    int64_t price = 0;
+    uint64_t quantity = 0;
+    Uint128 fee = 0;
+    Uint128 rebate = 0;
+  };
+  void report(char exec_type, const Order& order);
+  void report_fill(const Order& order, const Fill& fill);
+  void report_end(const Order& order, book::Reason reason);
+  void report_rejected(FixSession& session, const FixRequest& asked, uint32_t reason, std::string_view text);
+  std::string status_body(const Order& order, const std::string& more) const;
+  void send_report(const Order& order, const std::string& body, bool answers);
+  std::string report_body(char exec_type, const Order& order, const std::string& client_id,
+                          const std::string& original_id, uint64_t exec) const;
+
   // exchange_queries.cc
   void query_instruments(const Page& page, Reply& reply) const;
   void query_firms(const Page& page, Reply& reply) const;
@@ -213,6 +263,7 @@ class ExchangeMachine final : public StateMachine {
   const uint64_t index_key_;
   Directory directory_;
   Orders orders_;
+  FixSessions fix_;
   Own own_;
   std::map<uint64_t, Sweep> sweeps_;
   const LedgerMachine* ledger_ = nullptr;

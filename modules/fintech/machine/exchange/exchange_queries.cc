@@ -86,6 +86,7 @@ void ExchangeMachine::query(const Query& query, Reply& reply) const {
     case kQueryOrders: return with(&ExchangeMachine::query_orders);
     case kQueryDepth: return with(&ExchangeMachine::query_depth);
     case kQueryState: return query_state(reply);
+    case kQueryFixSessions: return with(&ExchangeMachine::query_fix);
     default: refuse(reply, Errc::unsupported, "the exchange has no such query");
   }
 }
@@ -105,6 +106,17 @@ void ExchangeMachine::query_firms(const Page& asked, Reply& reply) const {
       directory_.firm_names(), asked.after, asked.alone, kPageRows,
       [&](const auto& name, Packer& out) {
         out(FirmRow{name.first, directory_.firm(name.second).block});
+        return true;
+      },
+      reply);
+}
+
+void ExchangeMachine::query_fix(const Page& asked, Reply& reply) const {
+  page(
+      fix_.names(), asked.after, asked.alone, kPageRows,
+      [&](const auto& name, Packer& out) {
+        const FixSession& session = fix_.at(name.second);
+        out(FixRow{session.spec, session.partition, session.next_in, session.next_out, session.connection != 0});
         return true;
       },
       reply);

@@ -103,7 +103,7 @@ bool ExchangeMachine::wanted(const Sweep& sweep, const Order& order) const {
 bool ExchangeMachine::step(Sweep& sweep, Now& now) {
   size_t ends = 0;
   if (sweep.whose == Whose::account && sweep.cursor_account == 0) sweep.cursor_account = sweep.who;
-  for (size_t visits = 0; visits < kSweepVisits && ends < kSweepEnds; ++visits) {
+  for (size_t visits = 0; visits < kSweepVisits && ends < ends_max(); ++visits) {
     const std::optional<Orders::Place> at = orders_.next_open({sweep.cursor_account, sweep.cursor_order});
     if (!at || (sweep.whose == Whose::account && at->first != sweep.who)) {
       if (!sweep.passed_by) return true;
@@ -135,6 +135,7 @@ bool ExchangeMachine::step(Sweep& sweep, Now& now) {
 
 void ExchangeMachine::go_on(Sweep sweep, Now& now) {
   const uint64_t number = sweep.number;
+  fix_.set_cause(sweep.kill ? "kill switch" : "mass cancel", fix_.awaits(number));
   if (!step(sweep, now)) {
     now.effects.arm(now.time, kSweep, packed(number).view());
     now.effects.reply(static_cast<int64_t>(number), static_cast<int64_t>(sweep.ended));
@@ -146,6 +147,7 @@ void ExchangeMachine::go_on(Sweep sweep, Now& now) {
   record.number("number", number).text("whose", whose_name(sweep.whose)).number("orders", sweep.ended);
   record.number("by", sweep.by);
   notes_.add(kRiskView, std::to_string(number), record.end());
+  fix_mass_done(sweep);
   now.effects.reply(static_cast<int64_t>(number), static_cast<int64_t>(sweep.ended));
 }
 
@@ -230,7 +232,7 @@ void ExchangeMachine::apply_expire(Now& now) {
 int64_t ExchangeMachine::expire_some(Now& now) {
   int64_t ended = 0;
   Orders::Due last{0, 0};
-  for (size_t visits = 0; visits < kSweepVisits && static_cast<size_t>(ended) < kSweepEnds; ++visits) {
+  for (size_t visits = 0; visits < kSweepVisits && static_cast<size_t>(ended) < ends_max(); ++visits) {
     const std::optional<Orders::Due> due = orders_.next_due(last);
     if (!due || due->first > now.time) break;
     last = *due;

@@ -265,9 +265,15 @@ Result<void> ExchangeMachine::hold(Admitted& admitted, Now& now) {
 void ExchangeMachine::apply_new(Now& now) {
   const auto asked = unpacked<NewOrder>(now.command.payload);
   if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command is no order");
+  const Result<uint64_t> entered = enter(*asked, now);
+  if (!entered) return refuse(now.effects, entered.error());
+  reply_order(*entered, now);
+}
+
+Result<uint64_t> ExchangeMachine::enter(const NewOrder& asked, Now& now) {
   expect_postings(now.ledger.ledger(), orders_.next_id(), own_.next_trade);
-  Result<Admitted> admitted = admit(*asked, now);
-  if (!admitted) return refuse(now.effects, admitted.error());
+  Result<Admitted> admitted = admit(asked, now);
+  if (!admitted) return admitted.error();
   now.effects.open_scope();
   const Result<void> holds = hold(*admitted, now);
   Listing& listing = *admitted->listing;
@@ -275,15 +281,15 @@ void ExchangeMachine::apply_new(Now& now) {
   const bool kept = holds && outcome.reject == book::Reject::none;
   for (size_t n = 0; n < std::min<size_t>(outcome.events, 2); ++n) orders_.expect(events_[n].other_id);
   now.effects.close_scope(kept ? ScopeOutcome::keep : ScopeOutcome::roll_back);
-  if (!holds) return refuse(now.effects, holds.error());
-  if (!kept) return refuse(now.effects, of_book(outcome.reject));
+  if (!holds) return holds.error();
+  if (!kept) return of_book(outcome.reject);
 
   listing.used = true;
   const Order& order = orders_.add(admitted->order, now.time);
   count_order(order, *admitted);
   add_open(order, order.quantity, 0);
   follow(listing, outcome, now);
-  reply_order(admitted->order.id, now);
+  return admitted->order.id;
 }
 
 void ExchangeMachine::count_order(const Order& order, const Admitted& admitted) {
@@ -307,13 +313,20 @@ Result<const Order*> ExchangeMachine::open_order(const std::string& firm, uint64
 void ExchangeMachine::apply_cancel(Now& now) {
   const auto asked = unpacked<CancelOrder>(now.command.payload);
   if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command cancels nothing");
-  const Result<const Order*> order = open_order(asked->firm, asked->order_id);
-  if (!order) return refuse(now.effects, order.error());
-  Listing& listing = directory_.listing((*order)->instrument);
-  const book::Outcome outcome = listing.book.cancel(asked->order_id, room());
-  if (outcome.reject != book::Reject::none) return refuse(now.effects, of_book(outcome.reject));
-  follow(listing, outcome, now);
+  const Result<void> done = cancel(*asked, now);
+  if (!done) return refuse(now.effects, done.error());
   reply_order(asked->order_id, now);
+}
+
+Result<void> ExchangeMachine::cancel(const CancelOrder& asked, Now& now) {
+  const Result<const Order*> order = open_order(asked.firm, asked.order_id);
+  if (!order) return order.error();
+  Listing& listing = directory_.listing((*order)->instrument);
+  if (!fix_.empty()) fix_.asked() = {asked.order_id, asked.client_id, (*order)->client_id};
+  const book::Outcome outcome = listing.book.cancel(asked.order_id, room());
+  if (outcome.reject != book::Reject::none) return of_book(outcome.reject);
+  follow(listing, outcome, now);
+  return {};
 }
 
 // Whether the order may be replaced at all; it is as it was.
@@ -375,8 +388,14 @@ Result<ExchangeMachine::Admitted> ExchangeMachine::admit(const ReplaceOrder& ask
 void ExchangeMachine::apply_replace(Now& now) {
   const auto asked = unpacked<ReplaceOrder>(now.command.payload);
   if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command replaces nothing");
-  Result<Admitted> admitted = admit(*asked, now);
-  if (!admitted) return refuse(now.effects, admitted.error());
+  const Result<void> done = replace(*asked, now);
+  if (!done) return refuse(now.effects, done.error());
+  reply_order(asked->order_id, now);
+}
+
+Result<void> ExchangeMachine::replace(const ReplaceOrder& asked, Now& now) {
+  Result<Admitted> admitted = admit(asked, now);
+  if (!admitted) return admitted.error();
   Listing& listing = *admitted->listing;
   const bool ends = admitted->order.funds.leaves == 0;
   now.effects.open_scope();
@@ -388,10 +407,11 @@ void ExchangeMachine::apply_replace(Now& now) {
   const book::Outcome outcome = holds ? listing.book.replace(change, room()) : book::Outcome{};
   const bool kept = holds && outcome.reject == book::Reject::none;
   now.effects.close_scope(kept ? ScopeOutcome::keep : ScopeOutcome::roll_back);
-  if (!holds) return refuse(now.effects, holds.error());
-  if (!kept) return refuse(now.effects, of_book(outcome.reject));
+  if (!holds) return holds.error();
+  if (!kept) return of_book(outcome.reject);
 
   Order& order = *orders_.find(after.id);
+  if (!fix_.empty()) fix_.asked() = {order.id, after.client_id, order.client_id};
   orders_.rename(order, after.client_id, now.time);
   if (!ends) {
     add_open(order, after.funds.leaves, order.funds.leaves);
@@ -399,7 +419,7 @@ void ExchangeMachine::apply_replace(Now& now) {
     count_order(order, *admitted);
   }
   follow(listing, outcome, now);
-  reply_order(after.id, now);
+  return {};
 }
 
 void ExchangeMachine::reply_order(uint64_t order_id, Now& now) {

@@ -55,6 +55,10 @@ class Orders {
   uint64_t next_id() const { return next_id_; }
   Order& add(const Order& order, LogTime now);  // open, under next_id()
   void rename(Order& order, const std::string& client_id, LogTime now);
+  // A ClOrdID of something else: a cancel of the order; 0: of many.
+  void use_up(uint32_t firm, const std::string& client_id, uint64_t order, LogTime now) {
+    use({trade_date(now), firm, client_id, order});
+  }
   void end(Order& order, OrderStatus status);
 
   size_t open() const { return open_; }

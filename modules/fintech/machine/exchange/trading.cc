@@ -58,11 +58,16 @@ void ExchangeMachine::apply_proceed(Now& now) {
 void ExchangeMachine::on_event(Listing& listing, const book::Event& event, Now& now) {
   using book::EventType;
   switch (event.type) {
-    case EventType::accepted: return tell_order(*orders_.find(event.order_id), OrderEvent::entered);
-    case EventType::replaced: return tell_order(*orders_.find(event.order_id), OrderEvent::replaced);
+    case EventType::accepted:
+      tell_order(*orders_.find(event.order_id), OrderEvent::entered);
+      return report('0', *orders_.find(event.order_id));
+    case EventType::replaced:
+      tell_order(*orders_.find(event.order_id), OrderEvent::replaced);
+      return report('5', *orders_.find(event.order_id));
     case EventType::triggered:
       orders_.find(event.order_id)->triggered = true;
-      return tell_order(*orders_.find(event.order_id), OrderEvent::triggered);
+      tell_order(*orders_.find(event.order_id), OrderEvent::triggered);
+      return report('D', *orders_.find(event.order_id));
     case EventType::trade: return on_trade(listing, event, now);
     case EventType::ended: return end_order(*orders_.find(event.order_id), event.reason, now);
     case EventType::mass_done: return;
@@ -111,7 +116,9 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
     tell_order(order, fill_told);
   };
   tell_fill(buyer, legs.buyer_fee, legs.buyer_rebate);
+  report_fill(buyer, {trade, event.price, quantity, legs.buyer_fee, legs.buyer_rebate});
   tell_fill(seller, legs.seller_fee, legs.seller_rebate);
+  report_fill(seller, {trade, event.price, quantity, legs.seller_fee, legs.seller_rebate});
   const Instrument& i = listing.instrument();
   notes_.add({trade, i.symbol, event.price, quantity, legs.principal, event.side, event.in_call, buyer.id, seller.id,
               i.price_scale, i.quantity_scale, i.quote_scale});
@@ -187,6 +194,7 @@ void ExchangeMachine::end_order(Order& order, book::Reason reason, Now& now) {
   told.reason = reason;
   told.cancelled = rest;
   tell_order(order, told);
+  report_end(order, reason);
 }
 
 // With what is to be told of every event.

@@ -564,8 +564,7 @@ void RuleRunner::offer(const CompiledRule& rule, Lane& lane, const streams::Reco
   }
   run.upto = record.offset;
   ByteWriter refused;
-  const Offered offered =
-      rule.offer(record, run.latest_ms, *lane.windows, lane.fault.empty() ? run.bytes : refused);
+  const Offered offered = rule.offer(record, run.latest_ms, *lane.windows, lane.fault.empty() ? run.bytes : refused);
   if (offered == Offered::not_yet) {
     lane.held = record;
     return;
@@ -805,8 +804,7 @@ void RuleRunner::take_commit(const LaneKey& key, Running& rule, Lane& lane, Requ
     lane.due_ns = 0;
     if (lane.runs.back().request == 0) lane.runs.pop_back();
   }
-  const auto refused =
-      std::count_if(lane.runs.begin(), lane.runs.end(), [](const Run& run) { return run.answered; });
+  const auto refused = std::count_if(lane.runs.begin(), lane.runs.end(), [](const Run& run) { return run.answered; });
   if (refused == 0 && (lane.state == State::committing || lane.state == State::idle)) {
     lane.state = State::idle;
     return go_on(key.rule, rule, lane);

@@ -1,0 +1,509 @@
+#include "modules/fintech/gateway/fix/connection.h"
+
+#include <algorithm>
+
+#include "kernel/base/crc32c.h"
+#include "kernel/net/peer.h"
+#include "kernel/streams/record_batch.h"
+#include "modules/fintech/domain/fix/tags.h"
+#include "modules/fintech/gateway/fix/sent.h"
+#include "modules/fintech/machine/exchange/fix_words.h"
+
+namespace heptane::fintech::fixgate {
+
+namespace {
+
+using exchange::FixAsk;
+using exchange::FixRequest;
+
+constexpr RequestId kAskSession = RequestId{1} << 40;
+constexpr RequestId kProve = RequestId{2} << 40;
+constexpr RequestId kRead = RequestId{3} << 40;
+constexpr int64_t kSecondNs = 1'000'000'000;
+// Of what a peer may have echoed; both are below kFixDraftBytesMax together.
+constexpr size_t kHeaderMax = 16 * 1024;
+constexpr size_t kBodyMax = 40 * 1024;
+// Of one command: with one more there is still room for all of them.
+constexpr size_t kDraftsMax = exchange::kFixDraftsMax / 2;
+constexpr size_t kDraftsBytesMax = exchange::kFixDraftsBytesMax / 2;
+
+void count(std::atomic<uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
+
+fix::SessionSettings settings_of(const exchange::FixSpec& spec, const FixOptions& options) {
+  fix::SessionSettings settings;
+  settings.sender_comp_id = spec.comp_id;
+  settings.target_comp_id = spec.name;
+  settings.heart_bt_int_min_s = spec.heart_bt_int_min_s;
+  settings.heart_bt_int_max_s = spec.heart_bt_int_max_s;
+  settings.logon_timeout_s = static_cast<uint32_t>(options.logon_timeout_s);
+  settings.max_latency_s = spec.max_latency_s;
+  settings.max_messages_in_resend_request = spec.max_messages_in_resend_request;
+  settings.reset_on_logon = spec.reset_on_logon;
+  settings.reset_on_logout = spec.reset_on_logout;
+  settings.reset_on_disconnect = spec.reset_on_disconnect;
+  settings.validation.fields_out_of_order = spec.validate_fields_out_of_order;
+  settings.validation.fields_have_values = spec.validate_fields_have_values;
+  settings.validation.user_defined_fields = spec.validate_user_defined_fields;
+  return settings;
+}
+
+template <class Payload>
+Submission command(CommandType type, Buffer payload, const Payload& identity) {
+  Submission submission;
+  submission.machine = exchange::kExchangeMachineId;
+  submission.type = type;
+  submission.payload_crc = crc32c(payload.view());
+  submission.payload = std::move(payload);
+  submission.principal = identity;
+  return submission;
+}
+
+}  // namespace
+
+int64_t FixConnection::now_ns() const { return context_->monotonic_ns() + utc_ahead_ns_; }
+
+void FixConnection::on_open(net::SessionContext& context) {
+  context_ = &context;
+  utc_ahead_ns_ = context.utc_ns() - context.monotonic_ns();
+  deadline_ns_ = now_ns() + protocol_.options().logon_timeout_s * kSecondNs;
+  rearm();
+}
+
+// One message a call: how many commands wait is looked at between calls.
+size_t FixConnection::on_bytes(Bytes input, net::SessionContext&) {
+  const std::string_view text = as_text(input);
+  if (stage_ == Stage::greeting) return take_logon(text);
+  if (stage_ == Stage::asking || stage_ == Stage::proving) return 0;
+  if (stage_ != Stage::running) return input.size();
+  const fix::Frame frame = fix::next_frame(text);
+  const size_t whole = frame.kind == fix::Frame::Kind::partial ? text.size() : frame.begin + frame.size;
+  if (frame.kind != fix::Frame::Kind::partial) {
+    count(protocol_.counters().messages);
+    payer_.use({.bytes_in = static_cast<int64_t>(whole), .bytes_out = 0, .requests = 1});
+  }
+  const size_t consumed = session_->on_bytes(text.substr(0, whole), now_ns());
+  settle();
+  return consumed;
+}
+
+// ---- who it is ----
+
+size_t FixConnection::take_logon(std::string_view input) {
+  const fix::Frame frame = fix::next_frame(input);
+  if (frame.kind == fix::Frame::Kind::partial) return frame.begin;
+  const size_t consumed = frame.begin + frame.size;
+  logon_ = input.substr(frame.begin, frame.size);
+  fix::Message message;
+  if (frame.kind == fix::Frame::Kind::garbled || message.read(logon_) != nullptr || message.type() != "A") {
+    end("the first message is no Logon");
+    return consumed;
+  }
+  exchange::Page page;
+  page.after = message.find(fix::kSenderCompID).value_or("");
+  page.alone = true;
+  stage_ = Stage::asking;
+  context_->pause_input(paused_ = true);
+  if (page.after.size() > exchange::kNameMax ||
+      !context_->query(kAskSession, {exchange::kExchangeMachineId, exchange::kQueryFixSessions, exchange::packed(page),
+                                     Principal{}}))
+    end("there is no such session, or no room to ask");
+  return consumed;
+}
+
+void FixConnection::take_row(const Reply& reply) {
+  auto rows = reply.ok() ? exchange::unpacked_rows<exchange::FixRow>(reply.payload.view()) : std::nullopt;
+  if (!rows || rows->empty()) return end("there is no such session");
+  row_ = std::move(rows->front());
+  prove();
+}
+
+// By password, or by certificate where no user is named. While authentication is off everybody is who he says.
+void FixConnection::prove() {
+  auth::Authenticator* authenticator = protocol_.options().authenticator;
+  if (authenticator == nullptr) return take_identity(auth::Identity{});
+  fix::Message message;
+  if (message.read(logon_) != nullptr || row_.spec.user.empty()) return end("the session has no user");
+  const auth::Peer peer = net::peer_of(*context_, "fix");
+  const auto user = message.find(exchange::kUsername);
+  if (!user) {
+    const auto identity = authenticator->by_certificate(peer);
+    return take_identity(identity ? Result<auth::Identity>(*identity) : Error{Errc::unauthorised, "no user"});
+  }
+  const std::vector<std::string_view> mechanisms = authenticator->mechanisms(peer);
+  if (std::find(mechanisms.begin(), mechanisms.end(), "PLAIN") == mechanisms.end())
+    return end("passwords are not taken without TLS");
+  auth::Proving proving = authenticator->prove(*user, message.find(exchange::kPassword).value_or(""), peer);
+  if (auto* known = std::get_if<Result<auth::Identity>>(&proving)) return take_identity(std::move(*known));
+  proof_ = std::move(std::get<std::unique_ptr<auth::PasswordProof>>(proving));
+  stage_ = Stage::proving;
+  if (context_->work(kProve, [proof = proof_] { proof->run(); })) return;
+  if (!proof_->may_run_here()) return end("too many passwords are being checked");
+  proof_->run();
+  take_identity(proof_->finish());
+}
+
+void FixConnection::on_worked(RequestId request, net::SessionContext&) {
+  if (request == kProve && stage_ == Stage::proving) take_identity(proof_->finish());
+}
+
+void FixConnection::take_identity(Result<auth::Identity> identity) {
+  proof_.reset();
+  if (!identity) return end("wrong user or password");
+  if (protocol_.options().authenticator != nullptr && identity->name != row_.spec.user)
+    return end("the session is another user's");
+  identity_ = std::move(*identity);
+  start();
+}
+
+bool FixConnection::enters_quota() {
+  net::Quotas* quotas = protocol_.options().quotas;
+  payer_ = {quotas, std::string(protocol_.name()), identity_.name};
+  return quotas == nullptr || slot_.enter(*quotas, identity_.name);
+}
+
+// The Logon goes to the session.
+void FixConnection::start() {
+  if (!enters_quota()) return end("more connections than quotas.connections allows");
+  settings_ = settings_of(row_.spec, protocol_.options());
+  peers_.sender_comp_id = row_.spec.comp_id;
+  peers_.target_comp_id = row_.spec.name;
+  peers_.timestamp_digits = row_.spec.timestamp_precision;
+  next_in_ = row_.next_in;
+  stage_ = Stage::running;
+  fix::SessionHost& host = *this;
+  session_.emplace(settings_, host, now_ns());
+  session_->on_bytes(logon_, now_ns());
+  wipe_logon();
+  if (stage_ == Stage::running && session_->is_logged_on()) count(protocol_.counters().logons);
+  settle();
+}
+
+void FixConnection::wipe_logon() {
+  std::fill(logon_.begin(), logon_.end(), '\0');
+  asm volatile("" : : "r"(logon_.data()) : "memory");  // it is not left out
+  logon_.clear();
+  logon_.shrink_to_fit();
+}
+
+fix::Admission FixConnection::admit(const fix::Message&) {
+  if (entered_) return {true, {}};
+  entered_ = protocol_.enter(row_.spec.name, *this);
+  return {entered_, "another connection has the session"};
+}
+
+// ---- what the session wants ----
+
+void FixConnection::reset_numbers() {
+  if (!pending_.drafts.empty()) flush();
+  pending_.resets = true;
+  next_in_ = 1;
+  again_ = {};
+}
+
+void FixConnection::send(const fix::Draft& draft) {
+  const std::string_view header = draft.header.size() > kHeaderMax ? std::string_view() : draft.header;
+  if (draft.body.size() > kBodyMax) return close("an answer would be longer than 40 KiB");
+  pending_bytes_ += header.size() + draft.body.size();
+  pending_.drafts.push_back({std::string(draft.type), std::string(header), std::string(draft.body)});
+  if (pending_.drafts.size() >= kDraftsMax || pending_bytes_ >= kDraftsBytesMax) flush();
+}
+
+// One range, however often it is asked for.
+void FixConnection::send_again(uint64_t begin, uint64_t end) {
+  flush();
+  const bool pending = again_.behind != 0;
+  begin = std::max<uint64_t>(begin, 1);
+  const uint64_t behind = end == 0 || end >= fix::kNumberMax ? fix::kNumberMax : end + 1;
+  again_.next = pending ? std::min(again_.next, begin) : begin;
+  again_.behind = std::max(again_.behind, behind);
+  again_.after = serial_;
+  again_.begun = false;
+}
+
+bool FixConnection::may(FixAsk ask) {
+  auth::Authenticator* authenticator = protocol_.options().authenticator;
+  return authenticator == nullptr ||
+         authenticator->allows(identity_, context_->remote().host, "exchange", row_.spec.firm, verb_of(ask));
+}
+
+fix::Handled FixConnection::on_application(const fix::Message& message) {
+  const std::optional<FixAsk> ask = ask_of(message.type());
+  if (!ask || row_.spec.role != exchange::FixRole::orders) return fix::Handled::unsupported_type;
+  const uint64_t number = message.number(fix::kMsgSeqNum).value_or(0);
+  constexpr uint32_t kNotAuthorised = 6;
+  if (!may(*ask)) {
+    reject(message, BusinessReject{kNotAuthorised, "the session's user may not do this for firm " + row_.spec.firm});
+    return fix::Handled::taken;
+  }
+  RequestRead read = read_request(*ask, message);
+  if (auto* request = std::get_if<FixRequest>(&read)) flush(std::move(*request), number + 1);
+  if (const auto* fault = std::get_if<fix::Fault>(&read)) reject(message, *fault);
+  if (const auto* why = std::get_if<BusinessReject>(&read)) reject(message, *why);
+  return fix::Handled::taken;
+}
+
+void FixConnection::reject(const fix::Message& message, const fix::Fault& fault) {
+  std::string body;
+  fix::add_field(body, fix::kRefSeqNum, static_cast<int64_t>(message.number(fix::kMsgSeqNum).value_or(0)));
+  fix::add_field(body, fix::kText, fix::reason_text(fault.reason));
+  if (fault.tag) fix::add_field(body, fix::kRefTagID, *fault.tag);
+  fix::add_field(body, fix::kRefMsgType, message.type());
+  fix::add_field(body, fix::kSessionRejectReason, static_cast<int64_t>(fault.reason));
+  send({"3", {}, body});
+}
+
+void FixConnection::reject(const fix::Message& message, const BusinessReject& why) {
+  std::string body;
+  fix::add_field(body, fix::kRefSeqNum, static_cast<int64_t>(message.number(fix::kMsgSeqNum).value_or(0)));
+  fix::add_field(body, fix::kRefMsgType, message.type());
+  fix::add_field(body, fix::kBusinessRejectReason, static_cast<int64_t>(why.reason));
+  fix::add_field(body, fix::kText, why.text);
+  send({"j", {}, body});
+}
+
+// What was said before is to be sent first.
+void FixConnection::close(const char* why) {
+  if (stage_ != Stage::running) return;
+  stage_ = Stage::closing;
+  why_ = why;
+  deadline_ns_ = now_ns() + kCloseWaitNs;
+}
+
+// ---- commands ----
+
+void FixConnection::flush(std::optional<FixRequest> request, uint64_t next_in) {
+  if (!request && !pending_.resets && pending_.drafts.empty()) return;
+  const bool orders = request && (request->ask == FixAsk::enter || request->ask == FixAsk::replace);
+  pending_.session = row_.spec.name;
+  pending_.connection = context_->id();
+  pending_.serial = ++serial_;
+  pending_.had_in = row_.next_in;
+  pending_.next_in = request ? next_in : next_in_;
+  pending_.request = std::move(request);
+  queue_.push_back({orders ? exchange::kFixOrders : exchange::kFixInput, exchange::packed(pending_)});
+  pending_ = {};
+  pending_bytes_ = 0;
+  if (queue_.size() > kQueuedMax) end("too many messages wait");
+}
+
+void FixConnection::submit() {
+  while (!queue_.empty() && submitted_ - answered_ < kCommandsMax) {
+    Queued& first = queue_.front();
+    if (!context_->submit(submitted_ + 1, command(first.type, first.payload, identity_.principal))) {
+      if (again_timer_ == 0) again_timer_ = context_->arm(kAgainNs);
+      return;
+    }
+    ++submitted_;
+    queue_.pop_front();
+  }
+}
+
+void FixConnection::on_reply(RequestId request, const Reply& reply, net::SessionContext&) {
+  if (stage_ == Stage::closed) return;
+  if (request == kAskSession) {
+    if (stage_ == Stage::asking) take_row(reply);
+    return;
+  }
+  take_done(reply);
+  settle();
+}
+
+void FixConnection::take_done(const Reply& reply) {
+  ++answered_;
+  const auto done = reply.ok() ? exchange::unpacked<exchange::FixDone>(reply.payload.view()) : std::nullopt;
+  if (!done) return end("the exchange does not take what came");
+  done_ = *done;
+  if (opened_) return;
+  opened_ = true;
+  live_ = offset_of(done_.began);
+}
+
+// ---- what is synced ----
+
+// All that this connection has asked for and made.
+bool FixConnection::all_said() const {
+  if (!queue_.empty() || answered_ != submitted_) return false;
+  return !opened_ || live_ >= offset_of(done_.next_out);
+}
+
+void FixConnection::pump() {
+  if (stage_ != Stage::running && stage_ != Stage::closing) return;
+  if (!opened_ || reading_ != Reading::nothing || context_->output_full()) return;
+  if (begin_again()) return read(Reading::again, offset_of(again_.next));
+  if (live_ < durable_) return read(Reading::live, live_);
+  if (subscription_ == 0) subscription_ = context_->subscribe(row_.partition, live_);
+  if (subscription_ == 0 && again_timer_ == 0) again_timer_ = context_->arm(kAgainNs);
+}
+
+// Whether there is something to be sent again now. Its end does not move with what is sent meanwhile.
+bool FixConnection::begin_again() {
+  if (again_.behind == 0 || answered_ < again_.after) return false;
+  const uint64_t sent_upto = done_.first + static_cast<uint64_t>(std::max<Offset>(0, live_ - done_.base));
+  if (!again_.begun) again_.behind = std::min(again_.behind, sent_upto);
+  again_.begun = true;
+  if (again_.next < std::min(again_.behind, done_.first)) {
+    SpokenRange none;
+    none.begin_at(std::min(again_.behind, done_.first));
+    fix::Resend gap;
+    gap.add(none, again_.next, 0);
+    std::string out;
+    gap.send(peers_, none, now_ns(), SIZE_MAX, out);
+    write(out);
+    again_.next = none.next_number();
+  }
+  if (again_.next < again_.behind) return true;
+  again_ = {};
+  return false;
+}
+
+void FixConnection::read(Reading what, Offset from) {
+  ReadRequest request;
+  request.partition = row_.partition;
+  request.offset = from;
+  request.max_bytes = kReadBytes;
+  read_id_ = read_id_ < kRead ? kRead : read_id_ + 1;
+  if (context_->read(read_id_, request)) {
+    reading_ = what;
+  } else if (again_timer_ == 0) {
+    again_timer_ = context_->arm(kAgainNs);
+  }
+}
+
+void FixConnection::on_records(RequestId request, const net::RecordsRead& records, net::SessionContext&) {
+  if (stage_ == Stage::closed || request != read_id_) return;
+  const Reading what = std::exchange(reading_, Reading::nothing);
+  if (records.error) return end("what was said cannot be read");
+  durable_ = std::max(durable_, records.durable_end);
+  const bool good = what == Reading::live ? take_live(records) : take_again(records);
+  if (!good) return end("what was said is not what it should be");
+  settle();
+}
+
+bool FixConnection::take_live(const net::RecordsRead& records) {
+  std::string out;
+  bool good = true;
+  for (const Buffer& batch : records.batches) {
+    const auto walked = streams::for_each_record(batch.view(), [&](const streams::RecordView& record) {
+      if (record.offset != live_) return;
+      const auto spoken = read_spoken(as_text(record.value));
+      good = good && spoken;
+      if (spoken) encode_spoken(peers_, *spoken, out);
+      ++live_;
+    });
+    good = good && walked.ok();
+  }
+  if (out.empty()) return good && records.offset == records.durable_end;
+  write(out);
+  session_->on_sent(now_ns());
+  return good;
+}
+
+bool FixConnection::take_again(const net::RecordsRead& records) {
+  if (again_.behind == 0 || !again_.begun) return true;  // numbers were reset, or more was asked for
+  SpokenRange range;
+  range.begin_at(again_.next);
+  bool good = true;
+  for (const Buffer& batch : records.batches) {
+    const auto walked = streams::for_each_record(batch.view(), [&](const streams::RecordView& record) {
+      const bool wanted = record.offset >= offset_of(again_.next) && record.offset < offset_of(again_.behind);
+      const auto spoken = wanted ? read_spoken(as_text(record.value)) : std::nullopt;
+      good = good && (!wanted || (spoken && spoken->number == range.next_number()));
+      if (good && spoken) range.add(*spoken);
+    });
+    good = good && walked.ok();
+  }
+  if (!good || range.next_number() == again_.next) return false;
+  fix::Resend resend;
+  resend.add(range, again_.next, 0);
+  std::string out;
+  resend.send(peers_, range, now_ns(), SIZE_MAX, out);
+  write(out);
+  session_->on_sent(now_ns());
+  count(protocol_.counters().resent);
+  again_.next = range.next_number();
+  return true;
+}
+
+void FixConnection::write(const std::string& out) {
+  payer_.use({.bytes_in = 0, .bytes_out = static_cast<int64_t>(out.size()), .requests = 0});
+  context_->write_copy(as_bytes(out));
+}
+
+void FixConnection::on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext&) {
+  if (subscription != subscription_) return;
+  subscription_ = 0;
+  durable_ = std::max(durable_, durable_end);
+  settle();
+}
+
+// ---- times, limits, the end ----
+
+// After anything that happened.
+void FixConnection::settle() {
+  if (stage_ != Stage::running && stage_ != Stage::closing) return;
+  flush();
+  submit();
+  pump();
+  if (stage_ == Stage::closing && all_said()) return end(why_);
+  steer_input();
+  rearm();
+}
+
+// Nothing is read while as many commands wait as may, or the user owes.
+void FixConnection::steer_input() {
+  if (stage_ == Stage::closed) return;
+  if (quota_timer_ == 0)
+    if (const int64_t pause_ns = payer_.pause_ns(); pause_ns > 0) quota_timer_ = context_->arm(pause_ns);
+  const bool pause = quota_timer_ != 0 || !queue_.empty() || submitted_ - answered_ >= kCommandsMax;
+  if (pause != paused_) context_->pause_input(paused_ = pause);
+}
+
+void FixConnection::rearm() {
+  if (stage_ == Stage::closed) return;
+  const std::optional<int64_t> due = stage_ == Stage::running ? session_->next_timer() : deadline_ns_;
+  if (!due || (timer_ != 0 && timer_due_ns_ <= *due)) return;
+  if (timer_ != 0) context_->cancel(timer_);
+  timer_due_ns_ = *due;
+  timer_ = context_->arm(std::max<int64_t>(0, *due - now_ns()));
+}
+
+void FixConnection::on_timer(net::SessionTimerId timer, net::SessionContext&) {
+  if (stage_ == Stage::closed) return;
+  if (timer == again_timer_) again_timer_ = 0;
+  if (timer == quota_timer_) quota_timer_ = 0;
+  if (timer == timer_) {
+    timer_ = 0;
+    const bool late = stage_ != Stage::running && now_ns() >= deadline_ns_;
+    if (late) return end(stage_ == Stage::closing ? why_ : "no Logon came");
+    if (stage_ == Stage::running) session_->on_timer(now_ns());
+    if (stage_ != Stage::running && stage_ != Stage::closing) return rearm();
+  }
+  settle();
+}
+
+void FixConnection::end(const char* why) {
+  if (stage_ == Stage::closed) return;
+  if (serial_ == 0) count(protocol_.counters().refused);
+  stage_ = Stage::closed;
+  wipe_logon();
+  context_->close(net::CloseReason::session_closed, why);
+}
+
+// What comes after the last command is told by the keeper.
+void FixConnection::on_close(net::CloseReason) {
+  const bool logged_out = session_ && session_->is_closed();
+  if (session_) session_->on_disconnected();
+  stage_ = Stage::closed;
+  if (entered_) protocol_.leave(row_.spec.name, *this);
+  if (serial_ == 0) return;
+  exchange::FixEnd ended;
+  ended.session = row_.spec.name;
+  ended.connection = context_->id();
+  ended.serial = serial_;
+  ended.resets = pending_.resets;
+  ended.next_in = next_in_;
+  ended.logged_out = logged_out && std::string_view(why_) == "logged out";
+  protocol_.tell(std::move(ended));
+}
+
+}  // namespace heptane::fintech::fixgate

@@ -1,0 +1,147 @@
+// A FIX connection: the listening half of the session (domain/fix/session.h) between a peer and the exchange machine.
+//
+// Nothing is sent but what is in the session's stream, in its order: what the session layer or an application's message makes is a
+// command, takes its number there, and is sent when it is synced. Commands of a connection are numbered, so that none is applied whose
+// predecessor was not; one that is refused ends the connection, and the peer sends again what the log does not have. The number that is
+// expected of the peer is logged with the commands: what was only read (heartbeats) is asked for again after a crash, and filled by a gap.
+//
+// A resend is a read of the stream; what is new waits until it is done, so that numbers leave in their order.
+// Limits: kCommandsMax commands wait for the shard, then nothing is read; kQueuedMax more wait here (messages that came too early are
+// taken all at once). The password of a Logon is kept until it is proved, nowhere else, and wiped. The I/O thread's.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "kernel/net/quota.h"
+#include "modules/fintech/domain/fix/outbound.h"
+#include "modules/fintech/domain/fix/session.h"
+#include "modules/fintech/gateway/fix/fix.h"
+#include "modules/fintech/gateway/fix/requests.h"
+
+namespace heptane::fintech::fixgate {
+
+class FixConnection final : public net::Session, private fix::SessionHost {
+ public:
+  static constexpr size_t kCommandsMax = 64;
+  static constexpr size_t kQueuedMax = 4'096;
+  static constexpr uint32_t kReadBytes = 128 * 1024;
+  static constexpr int64_t kCloseWaitNs = 10'000'000'000;
+  static constexpr int64_t kAgainNs = 10'000'000;
+
+  explicit FixConnection(FixProtocol& protocol) : protocol_(protocol) {}
+
+  void on_open(net::SessionContext& context) override;
+  size_t on_bytes(Bytes input, net::SessionContext& context) override;
+  void on_reply(RequestId request, const Reply& reply, net::SessionContext& context) override;
+  void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext& context) override;
+  void on_worked(RequestId request, net::SessionContext& context) override;
+  void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) override;
+  void on_writable(net::SessionContext&) override { pump(); }
+  void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
+  void on_close(net::CloseReason reason) override;
+
+ private:
+  enum class Stage : uint8_t { greeting, asking, proving, running, closing, closed };
+  enum class Reading : uint8_t { nothing, live, again };
+
+  // The Logon: who it is, before the session hears of it.
+  size_t take_logon(std::string_view input);
+  void take_row(const Reply& reply);
+  void prove();
+  void take_identity(Result<auth::Identity> identity);
+  void start();
+  bool enters_quota();
+  void wipe_logon();
+
+  // fix::SessionHost
+  fix::Admission admit(const fix::Message& logon) override;
+  uint64_t next_inbound() const override { return row_.next_in; }
+  void set_next_inbound(uint64_t number) override { next_in_ = number; }
+  void reset_numbers() override;
+  void send(const fix::Draft& draft) override;
+  void send_again(uint64_t begin, uint64_t end) override;
+  fix::Handled on_application(const fix::Message& message) override;
+  void close(const char* why) override;
+
+  bool may(exchange::FixAsk ask);
+  void reject(const fix::Message& message, const fix::Fault& fault);
+  void reject(const fix::Message& message, const BusinessReject& why);
+
+  // Commands.
+  void flush(std::optional<exchange::FixRequest> request = std::nullopt, uint64_t next_in = 0);
+  void submit();
+  void take_done(const Reply& reply);
+
+  // What is synced.
+  void pump();
+  bool begin_again();
+  void read(Reading what, Offset from);
+  bool take_live(const net::RecordsRead& records);
+  bool take_again(const net::RecordsRead& records);
+  void write(const std::string& out);
+
+  void settle();
+  void steer_input();
+  void rearm();
+  void end(const char* why);
+  int64_t now_ns() const;
+  Offset offset_of(uint64_t number) const { return done_.base + static_cast<Offset>(number - done_.first); }
+  bool all_said() const;
+
+  FixProtocol& protocol_;
+  net::SessionContext* context_ = nullptr;
+  Stage stage_ = Stage::greeting;
+  int64_t utc_ahead_ns_ = 0;  // of the monotonic clock, when the connection was made
+  int64_t deadline_ns_ = 0;   // of the Logon; closing: of the last word
+  net::SessionTimerId timer_ = 0;
+  int64_t timer_due_ns_ = 0;
+  net::SessionTimerId again_timer_ = 0;
+  net::SessionTimerId quota_timer_ = 0;
+  bool paused_ = false;
+  bool entered_ = false;
+
+  std::string logon_;  // as it came, until it is proved
+  exchange::FixRow row_;
+  auth::Identity identity_;
+  std::shared_ptr<auth::PasswordProof> proof_;
+  net::QuotaPayer payer_;
+  net::QuotaSlot slot_;
+  fix::SessionSettings settings_;
+  fix::Peers peers_;
+  std::optional<fix::Session> session_;
+  const char* why_ = "";
+
+  // Commands.
+  exchange::FixInput pending_;  // the next one
+  size_t pending_bytes_ = 0;    // of its drafts
+  uint64_t next_in_ = 1;
+  uint32_t serial_ = 0;     // of the last one that was made
+  uint32_t submitted_ = 0;  // ... that was submitted
+  uint32_t answered_ = 0;
+  struct Queued {
+    CommandType type = 0;
+    Buffer payload;
+  };
+  std::deque<Queued> queue_;
+  exchange::FixDone done_;
+
+  // What was said.
+  bool opened_ = false;
+  Offset live_ = 0;     // the next one to be sent first
+  Offset durable_ = 0;  // behind the last one that is synced, as far as is known
+  net::SubscriptionId subscription_ = 0;
+  Reading reading_ = Reading::nothing;
+  RequestId read_id_ = 0;
+  struct Again {
+    uint64_t next = 0;
+    uint64_t behind = 0;  // 0: nothing is to be sent again
+    uint32_t after = 0;   // once this command is answered
+    bool begun = false;
+  };
+  Again again_;
+};
+
+}  // namespace heptane::fintech::fixgate

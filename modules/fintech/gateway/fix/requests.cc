@@ -1,0 +1,207 @@
+#include "modules/fintech/gateway/fix/requests.h"
+
+#include <algorithm>
+#include <span>
+
+#include "modules/fintech/domain/fix/encode.h"
+#include "modules/fintech/domain/fix/tags.h"
+#include "modules/fintech/domain/fix/values.h"
+#include "modules/fintech/machine/exchange/fix_words.h"
+
+namespace heptane::fintech::fixgate {
+
+namespace {
+
+using exchange::FixAsk;
+using exchange::FixRequest;
+using exchange::Rejected;
+using exchange::Said;
+using fix::Message;
+
+// What answers repeat: of orders their terms, and ids.
+constexpr int32_t kTerms[] = {exchange::kAccount, exchange::kSymbol, exchange::kSide,   exchange::kOrderQty,
+                              exchange::kOrdType, exchange::kPrice,  exchange::kStopPx, exchange::kTimeInForce};
+constexpr int32_t kIds[] = {exchange::kClOrdID, exchange::kOrderID, exchange::kOrigClOrdID, exchange::kMassStatusReqID,
+                            exchange::kOrdStatusReqID};
+
+constexpr int kDecimalsMax = 18;
+
+std::string text_of(const Message& message, int32_t tag) { return std::string(message.find(tag).value_or("")); }
+
+// `12.50` as it was said. None: more digits than there are.
+std::optional<Said> said_of(std::string_view text) {
+  const size_t point = text.find('.');
+  std::string_view decimals = point == std::string_view::npos ? std::string_view() : text.substr(point + 1);
+  while (decimals.ends_with('0')) decimals.remove_suffix(1);
+  if (decimals.size() > kDecimalsMax) return std::nullopt;
+  const auto scale = static_cast<int>(decimals.size());
+  const std::optional<int64_t> digits = fix::decimal_of(text, scale);
+  if (!digits) return std::nullopt;
+  return Said{*digits, static_cast<uint8_t>(scale)};
+}
+
+// The first thing that is wrong stays.
+void refuse(FixRequest& request, Rejected why, const std::string& text) {
+  if (request.refused) return;
+  constexpr size_t kTextMax = 200;
+  request.refused = why;
+  request.text = text.substr(0, kTextMax);
+}
+
+std::optional<Said> said_or_none(FixRequest& request, const Message& message, int32_t tag, const char* name) {
+  const auto text = message.find(tag);
+  if (!text) return std::nullopt;
+  const std::optional<Said> said = said_of(*text);
+  if (!said) refuse(request, Rejected::other, std::string(name) + " has too many digits");
+  return said;
+}
+
+Said said(FixRequest& request, const Message& message, int32_t tag, const char* name) {
+  if (!message.find(tag)) refuse(request, Rejected::other, std::string(name) + " is missing");
+  return said_or_none(request, message, tag, name).value_or(Said());
+}
+
+template <class E, size_t kCount>
+void read_letter(FixRequest& request, const char (&letters)[kCount], std::string_view value, const char* name,
+                 E& into) {
+  const char* found = std::find(letters, letters + kCount, value.empty() ? '\0' : value[0]);
+  if (value.size() != 1 || found == letters + kCount)
+    return refuse(request, Rejected::unsupported, std::string(name) + " " + std::string(value) + " is not supported");
+  into = static_cast<E>(found - letters);
+}
+
+std::optional<book::Side> side_of(FixRequest& request, const Message& message) {
+  const auto value = message.find(exchange::kSide);
+  if (!value) return std::nullopt;
+  if (*value == "1") return book::Side::buy;
+  if (*value == "2") return book::Side::sell;
+  refuse(request, Rejected::unsupported, "Side(54) " + std::string(*value) + " is not supported: 1 or 2");
+  return std::nullopt;
+}
+
+// ExecInst(18): 6 alone.
+void read_instructions(FixRequest& request, const Message& message) {
+  std::string_view rest = message.find(exchange::kExecInst).value_or("");
+  while (!rest.empty()) {
+    const std::string_view one = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(std::min(rest.size(), one.size() + 1));
+    if (one == "6")
+      request.order.post_only = true;
+    else if (!one.empty())
+      refuse(request, Rejected::unsupported, "ExecInst(18) " + std::string(one) + " is not supported: 6 is");
+  }
+}
+
+// ExpireTime(126), or the end of ExpireDate(432) in UTC.
+void read_expiry(FixRequest& request, const Message& message) {
+  exchange::NewOrder& order = request.order;
+  if (order.tif != book::TimeInForce::gtd) return;
+  if (const auto time = message.timestamp(exchange::kExpireTime)) {
+    order.expires_at = *time;
+  } else if (const auto date = fix::timestamp_of(text_of(message, exchange::kExpireDate) + "-00:00:00")) {
+    order.expires_at = exchange::end_of_day(*date);
+  } else {
+    refuse(request, Rejected::other, "ExpireTime(126) or ExpireDate(432) is missing");
+  }
+}
+
+void read_self_trade(FixRequest& request, const Message& message) {
+  const std::string_view value = message.find(exchange::kSelfTradePrevention).value_or("N");
+  if (value == "O") request.order.self_trade = book::SelfTrade::cancel_oldest;
+  if (value == "B") request.order.self_trade = book::SelfTrade::cancel_both;
+}
+
+void read_order(FixRequest& request, const Message& message) {
+  using book::OrderType;
+  exchange::NewOrder& order = request.order;
+  for (const int32_t tag : kTerms)
+    if (const auto value = message.find(tag)) fix::add_field(request.echoed, tag, *value);
+  order.account = request.account;
+  order.symbol = request.symbol;
+  order.side = request.side.value_or(book::Side::buy);
+  order.quantity = said(request, message, exchange::kOrderQty, "OrderQty(38)");
+  read_letter(request, exchange::kOrdTypes, message.find(exchange::kOrdType).value_or(""), "OrdType(40)", order.type);
+  read_letter(request, exchange::kTimesInForce, message.find(exchange::kTimeInForce).value_or("0"), "TimeInForce(59)",
+              order.tif);
+  if (order.type == OrderType::limit || order.type == OrderType::stop_limit)
+    order.price = said(request, message, exchange::kPrice, "Price(44)");
+  if (order.type == OrderType::stop || order.type == OrderType::stop_limit)
+    order.stop_price = said(request, message, exchange::kStopPx, "StopPx(99)");
+  order.display = said_or_none(request, message, exchange::kMaxFloor, "MaxFloor(111)").value_or(Said());
+  order.minimum = said_or_none(request, message, exchange::kMinQty, "MinQty(110)").value_or(Said());
+  read_instructions(request, message);
+  read_expiry(request, message);
+  read_self_trade(request, message);
+  if (order.account.empty()) refuse(request, Rejected::unknown_account, "Account(1) is missing");
+}
+
+void read_change(FixRequest& request, const Message& message) {
+  exchange::ReplaceOrder& change = request.change;
+  change.quantity = said(request, message, exchange::kOrderQty, "OrderQty(38)");
+  change.display = said_or_none(request, message, exchange::kMaxFloor, "MaxFloor(111)");
+  change.price = said_or_none(request, message, exchange::kPrice, "Price(44)");
+  change.stop_price = said_or_none(request, message, exchange::kStopPx, "StopPx(99)");
+}
+
+// All of the firm's, or those of an instrument.
+void read_type(FixRequest& request, const Message& message, int32_t tag, const char* name) {
+  const std::string value = text_of(message, tag);
+  request.request_type = value.empty() ? 0 : static_cast<uint8_t>(value[0]);
+  if (value == "1" && request.symbol.empty()) refuse(request, Rejected::other, "Symbol(55) is missing");
+  if (value == "7") request.symbol.clear();
+  if (value != "1" && value != "7")
+    refuse(request, Rejected::unsupported, std::string(name) + " " + value + " is not supported: 1 or 7");
+}
+
+}  // namespace
+
+std::optional<FixAsk> ask_of(std::string_view type) {
+  if (type == "D") return FixAsk::enter;
+  if (type == "F") return FixAsk::cancel;
+  if (type == "G") return FixAsk::replace;
+  if (type == "H") return FixAsk::status;
+  if (type == "AF") return FixAsk::mass_status;
+  if (type == "q") return FixAsk::mass_cancel;
+  return std::nullopt;
+}
+
+auth::Verb verb_of(FixAsk ask) {
+  switch (ask) {
+    case FixAsk::enter: return auth::Verb::create;
+    case FixAsk::replace: return auth::Verb::alter;
+    case FixAsk::cancel:
+    case FixAsk::mass_cancel: return auth::Verb::remove;
+    case FixAsk::status:
+    case FixAsk::mass_status: break;
+  }
+  return auth::Verb::read;
+}
+
+RequestRead read_request(FixAsk ask, const Message& message) {
+  for (const std::span<const int32_t> tags : {std::span<const int32_t>(kTerms), std::span<const int32_t>(kIds)})
+    for (const int32_t tag : tags)
+      if (message.find(tag).value_or("").size() > kIdBytesMax)
+        return fix::Fault{fix::RejectReason::value_out_of_range, tag};
+  FixRequest request;
+  request.ask = ask;
+  request.possible_resend = message.flag(fix::kPossResend);
+  request.client_id = text_of(message, ask == FixAsk::mass_status ? exchange::kMassStatusReqID : exchange::kClOrdID);
+  request.original_id = text_of(message, exchange::kOrigClOrdID);
+  request.request_id = text_of(message, exchange::kOrdStatusReqID);
+  request.account = text_of(message, exchange::kAccount);
+  request.symbol = text_of(message, exchange::kSymbol);
+  request.side = side_of(request, message);
+  // One that is no number is nobody's.
+  if (const auto id = message.find(exchange::kOrderID); id && *id != "NONE")
+    request.order_id = fix::number_of(*id).value_or(UINT64_MAX);
+  if (ask == FixAsk::enter) read_order(request, message);
+  if (ask == FixAsk::replace) read_change(request, message);
+  if (ask == FixAsk::mass_cancel) read_type(request, message, exchange::kMassCancelRequestType, "530");
+  if (ask == FixAsk::mass_status) {
+    read_type(request, message, exchange::kMassStatusReqType, "585");
+    if (request.refused) return BusinessReject{request.refused == Rejected::other ? 5u : 0u, request.text};
+  }
+  return request;
+}
+
+}  // namespace heptane::fintech::fixgate

@@ -1,0 +1,179 @@
+// FIX sessions of the exchange as commands, queries and rows: what a session is set to, what comes of its connection, what it has said.
+//
+// A session's numbers, what it said and where reports go are state of the exchange machine: a message takes its MsgSeqNum(34) in the entry
+// that is its reason. Each session has a stream, `fintech.fix.NAME`, in which every message that took a number is one record; the gateway
+// sends what is synced of it, and sends again by reading it. Refusals of kFixInput end the connection: what was sent over it and did not
+// come into the log is sent again by the peer. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "modules/fintech/machine/exchange/exchange_api.h"
+
+namespace heptane::fintech::exchange {
+
+constexpr size_t kFixSessionsMax = 1'024;
+constexpr size_t kFixDropsMax = 2;  // drop copies of a firm: each is a message more for every report
+constexpr size_t kFixEventsPerEntry =
+    128;                               // in place of kEventsPerEntry and kSweepEnds while there are sessions: their
+constexpr size_t kFixSweepEnds = 200;  // messages, too, are in the entry
+constexpr size_t kFixDraftsMax = 64;   // of one command
+constexpr size_t kFixDraftBytesMax = 60 * 1024;    // header and body
+constexpr size_t kFixDraftsBytesMax = 256 * 1024;  // all drafts of one command
+constexpr size_t kFixNameMax = 64;                 // of what an answer repeats
+constexpr size_t kFixEchoedMax = 1'024;
+constexpr size_t kFixStatusesMax = 500;        // in the answer to one mass status request
+constexpr uint32_t kFixHeartBtIntMax = 3'600;  // seconds
+constexpr uint32_t kFixGraceMax = 86'400;
+constexpr std::string_view kFixStreams = "fintech.fix.";  // and the session's name
+
+enum class FixRole : uint8_t { orders, drop_copy };
+// When a session's open orders are cancelled.
+enum class FixCancel : uint8_t { never, on_disconnect, on_disconnect_and_logout };
+
+// Named as QuickFIX names them where it has a name.
+struct FixSpec {
+  std::string name;     // the peer's CompID
+  std::string comp_id;  // ours
+  std::string firm;
+  FixRole role = FixRole::orders;
+  std::string user;  // who logs on, while authentication is on
+  uint32_t heart_bt_int_min_s = 1;
+  uint32_t heart_bt_int_max_s = kFixHeartBtIntMax;
+  uint32_t max_latency_s = 120;  // 0: CheckLatency=N
+  uint32_t max_messages_in_resend_request = 0;
+  uint8_t timestamp_precision = 3;
+  bool reset_on_logon = false;
+  bool reset_on_logout = false;
+  bool reset_on_disconnect = false;
+  bool validate_fields_out_of_order = true;
+  bool validate_fields_have_values = true;
+  bool validate_user_defined_fields = true;
+  FixCancel cancel = FixCancel::never;
+  uint32_t grace_s = 0;    // from the end of a connection, or the start of the server, until they are cancelled
+  bool spare_gtc = false;  // GTC and GTD orders stay
+};
+
+// The numbers that come next; what was said before is not sent again.
+struct FixReset {
+  std::string name;
+  uint64_t next_in = 1;
+  uint64_t next_out = 1;
+};
+
+struct FixDraft {
+  std::string type;
+  std::string header;
+  std::string body;
+};
+
+enum class FixAsk : uint8_t { enter, cancel, replace, status, mass_status, mass_cancel };
+
+// An application's message as the gateway has read it.
+struct FixRequest {
+  FixAsk ask = FixAsk::enter;
+  bool possible_resend = false;     // PossResend(97)
+  std::string client_id;            // ClOrdID(11); of a mass status MassStatusReqID(584)
+  std::string original_id;          // OrigClOrdID(41)
+  uint64_t order_id = 0;            // OrderID(37); 0: none
+  std::string request_id;           // OrdStatusReqID(790)
+  std::string account;              // of all but `enter`: empty: not said
+  std::string symbol;               // likewise
+  std::optional<book::Side> side;   // likewise
+  uint8_t request_type = 0;         // of mass status and mass cancel, as 585 and 530 say it
+  NewOrder order;                   // `enter`, without its firm
+  ReplaceOrder change;              // `replace`, without firm and order
+  std::optional<Rejected> refused;  // it cannot be done, whatever the exchange says
+  std::string text;                 // why
+  std::string echoed;               // `enter`: the fields that a refusal repeats, as they came
+};
+
+struct FixInput {
+  std::string session;
+  uint64_t connection = 0;  // the gateway's name for it
+  uint32_t serial = 0;      // 1, 2, 3 ...: a command that lacks the one before it is refused. 1 opens the connection
+  uint64_t had_in = 0;      // of 1: what the gateway takes for the number that is expected of the peer
+  bool resets = false;      // first: both directions begin with 1
+  uint64_t next_in = 1;     // afterwards
+  std::vector<FixDraft> drafts;  // of the session layer: they take numbers before what the request brings
+  std::optional<FixRequest> request;
+};
+// What became of it.
+struct FixDone {
+  uint64_t began = 0;  // the number that its first message took, if it made any
+  uint64_t first = 1;  // the lowest number that can be sent again
+  Offset base = 0;     // its place in the session's stream; number n lies at base + n - first
+  uint64_t next_out = 1;
+};
+// A connection is over.
+struct FixEnd {
+  std::string session;  // empty: all of them, the server begins anew
+  uint64_t connection = 0;
+  uint32_t serial = 0;  // the last one that was sent over it
+  bool resets = false;
+  uint64_t next_in = 1;
+  bool logged_out = false;
+};
+
+struct FixRow {
+  FixSpec spec;
+  PartitionId partition = kNoPartition;
+  uint64_t next_in = 1;
+  uint64_t next_out = 1;
+  bool connected = false;
+};
+
+template <>
+inline constexpr uint8_t kLast<FixRole> = 1;
+template <>
+inline constexpr uint8_t kLast<FixCancel> = 2;
+template <>
+inline constexpr uint8_t kLast<FixAsk> = 5;
+template <>
+inline constexpr uint8_t kLast<Rejected> = 99;
+
+std::string_view fix_role_name(FixRole role);
+std::string_view fix_cancel_name(FixCancel cancel);
+
+template <class A, Same<FixSpec> S>
+void fields(A& a, S& t) {
+  a(t.name, t.comp_id, t.firm, t.role, t.user, t.heart_bt_int_min_s, t.heart_bt_int_max_s, t.max_latency_s);
+  a(t.max_messages_in_resend_request, t.timestamp_precision, t.reset_on_logon, t.reset_on_logout,
+    t.reset_on_disconnect);
+  a(t.validate_fields_out_of_order, t.validate_fields_have_values, t.validate_user_defined_fields);
+  a(t.cancel, t.grace_s, t.spare_gtc);
+}
+template <class A, Same<FixReset> S>
+void fields(A& a, S& t) {
+  a(t.name, t.next_in, t.next_out);
+}
+template <class A, Same<FixDraft> S>
+void fields(A& a, S& t) {
+  a(t.type, t.header, t.body);
+}
+template <class A, Same<FixRequest> S>
+void fields(A& a, S& t) {
+  a(t.ask, t.possible_resend, t.client_id, t.original_id, t.order_id, t.request_id, t.account, t.symbol, t.side);
+  a(t.request_type, t.order, t.change, t.refused, t.text, t.echoed);
+}
+template <class A, Same<FixInput> S>
+void fields(A& a, S& t) {
+  a(t.session, t.connection, t.serial, t.had_in, t.resets, t.next_in, t.drafts, t.request);
+}
+template <class A, Same<FixDone> S>
+void fields(A& a, S& t) {
+  a(t.began, t.first, t.base, t.next_out);
+}
+template <class A, Same<FixEnd> S>
+void fields(A& a, S& t) {
+  a(t.session, t.connection, t.serial, t.resets, t.next_in, t.logged_out);
+}
+template <class A, Same<FixRow> S>
+void fields(A& a, S& t) {
+  a(t.spec, t.partition, t.next_in, t.next_out, t.connected);
+}
+
+}  // namespace heptane::fintech::exchange

@@ -1,0 +1,479 @@
+// The exchange over FIX: own scripts in the form of the acceptance scripts (test/fix/*.def), and what no script can say: crashes, lines
+// that are cut, many orders.
+//
+// A script's lines: `I1,` is sent over connection 1, `E1,` must come there, `e1,` it ends, `i1,CONNECT ALPHA` and `i1,DISCONNECT` are the
+// peer's doing; `x` lines are the world's: `crash`, `pass SECONDS`, `phase PHASE`, `reset NAME`. `|` ends a field. 8, 49, 56 and 52 are put
+// in where an `I` line lacks them, 9 and 10 too; of what came these are compared where an `E` line has them, times by their form. With
+// HEPTANE_FIX_RECORD=1 scripts are written anew, with what came in place of what was expected.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "modules/fintech/test/fix_text.h"
+#include "modules/fintech/test/fix_world.h"
+
+namespace heptane::fintech::fixgate::test {
+namespace {
+
+using fix::test::readable;
+
+const std::filesystem::path kFolder = "modules/fintech/test/fix";
+
+bool is_time(int tag) { return tag == fix::kSendingTime || tag == fix::kOrigSendingTime || tag == 60; }
+
+bool left_out(int tag) { return tag == 8 || tag == 9 || tag == 10 || tag == 49 || tag == 56 || tag == 52; }
+
+// As an `E` line says it.
+std::string expected_form(const std::string& bytes) {
+  std::string out;
+  for (const std::string& field : split(readable(bytes), '|')) {
+    if (left_out(tag_of(field))) continue;
+    out += (is_time(tag_of(field)) ? field.substr(0, field.find('=') + 1) + "<TIME>" : field) + '|';
+  }
+  return out;
+}
+
+class Script {
+ public:
+  // What went wrong; empty: nothing.
+  std::string run(const std::filesystem::path& path) {
+    world_.open_market();
+    const bool records = std::getenv("HEPTANE_FIX_RECORD") != nullptr;
+    std::ifstream file(path);
+    std::string written;
+    int number = 0;
+    for (std::string line; std::getline(file, line);) {
+      ++number;
+      const bool expected = line.starts_with("E") || line.starts_with("e");
+      if (records && expected) continue;
+      const std::string done = line.empty() || line[0] == '#' ? line : step(line);
+      if (records) written += line + '\n' + all_said();
+      if (done != line && !records)
+        return path.filename().string() + ":" + std::to_string(number) + ":\n   got " + done + "\nwanted " + line;
+    }
+    if (records) std::ofstream(path) << written;
+    const std::string rest = all_said();
+    return rest.empty() || records ? "" : path.filename().string() + ": at the end:\n" + rest;
+  }
+
+ private:
+  struct Peer {
+    std::string name;
+    Line* line = nullptr;
+    bool told_end = false;  // a script has said that it ended
+  };
+
+  // The line as it should have been.
+  std::string step(const std::string& line) {
+    const size_t comma = line.find(',');
+    const int id = line[0] == 'x' ? 0 : std::atoi(line.c_str() + 1);
+    const std::string rest = line[0] == 'x' ? line.substr(2) : line.substr(comma + 1);
+    const std::string head = line.substr(0, comma + 1);
+    if (line[0] == 'x') {
+      order(rest);
+    } else if (line[0] == 'i') {
+      connect(id, rest);
+    } else if (line[0] == 'I') {
+      Peer& peer = peers_.at(id);
+      if (!peer.line->closed()) peer.line->send(message_of(rest, peer.name, world_.rig.now));
+      world_.run();
+    } else if (line[0] == 'e') {
+      Peer& peer = peers_.at(id);
+      peer.told_end = peer.line->closed();
+      return head + (peer.told_end ? peer.line->why() : "it goes on");
+    } else {
+      return head + expect(peers_.at(id));
+    }
+    return line;
+  }
+
+  void connect(int id, const std::string& rest) {
+    if (rest.starts_with("CONNECT")) {
+      peers_[id] = {rest.substr(8), &world_.connect(), false};
+    } else {
+      peers_.at(id).line->cut();
+      peers_.at(id).told_end = true;
+    }
+    world_.run();
+  }
+
+  void order(const std::string& text) {
+    std::stringstream words(text);
+    std::string what;
+    std::string more;
+    words >> what >> more;
+    if (what == "crash") world_.crash();
+    if (what == "pass") world_.pass(std::atoll(more.c_str()) * kSecond);
+    if (what == "session") change_session(more, words);
+    bool good = true;
+    if (what == "reset") good = world_.rig.ask(exchange::kResetFixSession, exchange::FixReset{more, 10, 20}).ok();
+    if (what == "phase") good = set_phase(more, words.str().ends_with("uncross"));
+    if (what == "kill") {
+      const exchange::SwitchChange kill{exchange::Whose::firm, more, "", "", false, "test"};
+      good = world_.rig.ask(exchange::kSwitch, kill).ok();
+    }
+    if (what == "http_cancel") {
+      const exchange::CancelOrder cancel{"alpha", std::strtoull(more.c_str(), nullptr, 10), ""};
+      good = world_.rig.ask(exchange::kCancelOrder, cancel).ok();
+    }
+    EXPECT_TRUE(good) << text;
+    if (what == "http_sell") world_.rig.enter(world_.rig.sell(more, "100.00"));
+    world_.run();
+  }
+
+  bool set_phase(const std::string& name, bool uncross) {
+    for (uint8_t number = 0; number <= exchange::kLast<book::Phase>; ++number) {
+      const auto phase = static_cast<book::Phase>(number);
+      if (exchange::phase_name(phase) != name) continue;
+      return world_.rig.ask(exchange::kSetPhase, exchange::PhaseChange{"BTC/USD", phase, uncross}).ok();
+    }
+    return false;
+  }
+
+  void change_session(const std::string& name, std::stringstream& words) {
+    exchange::FixSpec spec = world_.session(name).spec;
+    for (std::string word; words >> word;) {
+      if (word == "cancel_on_disconnect") spec.cancel = exchange::FixCancel::on_disconnect;
+      if (word == "cancel_on_logout") spec.cancel = exchange::FixCancel::on_disconnect_and_logout;
+      if (word.starts_with("grace=")) spec.grace_s = static_cast<uint32_t>(std::atoi(word.c_str() + 6));
+      if (word == "spare_gtc") spec.spare_gtc = true;
+      if (word == "reset_on_logon") spec.reset_on_logon = true;
+      if (word == "reset_on_logout") spec.reset_on_logout = true;
+      if (word == "reset_on_disconnect") spec.reset_on_disconnect = true;
+      if (word.starts_with("digits=")) spec.timestamp_precision = static_cast<uint8_t>(std::atoi(word.c_str() + 7));
+    }
+    world_.put(spec);
+  }
+
+  // What nobody has looked at, as lines of a script.
+  std::string all_said() {
+    std::string out;
+    for (auto& [id, peer] : peers_) {
+      const std::string comma = std::to_string(id) + ",";
+      while (!peer.line->out().empty()) out += "E" + comma + expect(peer) + '\n';
+      if (peer.line->closed() && !peer.told_end) out += "e" + comma + peer.line->why() + '\n';
+      peer.told_end = peer.told_end || peer.line->closed();
+    }
+    return out;
+  }
+
+  static std::string expect(Peer& peer) {
+    const std::string got = take_one(peer.line->out());
+    if (got.empty()) return "nothing; closed: " + peer.line->why();
+    const std::string fault = fault_of(got);
+    return fault.empty() ? expected_form(got) : expected_form(got) + " is wrong: " + fault;
+  }
+
+  FixWorld world_;
+  std::map<int, Peer> peers_;
+};
+
+TEST(FixExchange, EveryScript) {
+  std::vector<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder))
+    if (entry.path().extension() == ".def") paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  EXPECT_GE(paths.size(), 20u);
+  for (const auto& path : paths) EXPECT_EQ(Script().run(path), "");
+}
+
+// A peer as other engines are: numbers that outlive connections, what lacks is asked for, what was asked for is sent again.
+class Peer {
+ public:
+  Peer(FixWorld& world, std::string name, std::string side)
+      : world_(world), name_(std::move(name)), side_(std::move(side)) {}
+
+  void connect() {
+    line_ = &world_.connect();
+    logged_on_ = awaiting_ = false;
+    say("35=A", "98=0|108=30|", false);
+  }
+  bool connected() const { return line_ != nullptr && !line_->closed(); }
+  bool logged_on() const { return connected() && logged_on_; }
+  void cut() {
+    if (line_ != nullptr) line_->cut();
+  }
+  void forget_line() { line_ = nullptr; }
+  void order(const std::string& price) {
+    const std::string id = name_ + std::to_string(orders++);
+    say("35=D",
+        "11=" + id + "|1=main|55=BTC/USD|54=" + side_ + "|60=20231114-22:13:20|38=0.1|40=2|44=" + price + "|59=1|",
+        true);
+  }
+  // Takes what came, part by part.
+  void read() {
+    if (line_ == nullptr) return;
+    for (std::string bytes = take_one(line_->out()); !bytes.empty(); bytes = take_one(line_->out())) {
+      EXPECT_EQ(fault_of(bytes), "") << readable(bytes);
+      fix::Message message;
+      ASSERT_EQ(message.read(bytes), nullptr);
+      take(message);
+    }
+  }
+
+  uint64_t orders = 0;
+  std::map<std::string, int> acknowledged;
+  std::set<std::string> executions;
+  uint64_t filled = 0;
+
+ private:
+  void say(const std::string& type, const std::string& body, bool kept) {
+    sent_.push_back(kept ? type + '|' + body : "");
+    send(type, sent_.size(), body);
+  }
+  void send(const std::string& type, uint64_t number, const std::string& body) {
+    if (connected())
+      line_->send(message_of(type + "|34=" + std::to_string(number) + '|' + body, name_, world_.rig.now));
+  }
+
+  void take(const fix::Message& message) {
+    const uint64_t number = message.number(fix::kMsgSeqNum).value_or(0);
+    const std::string_view type = message.type();
+    if (type == "5") ADD_FAILURE() << "logged out: " << message.find(fix::kText).value_or("");
+    if (type == "2") send_again(message.number(7).value_or(0), message.number(16).value_or(0));
+    if (type == "A") logged_on_ = true;
+    if (number > next_in_) {
+      if (!std::exchange(awaiting_, true)) say("35=2", "7=" + std::to_string(next_in_) + "|16=0|", false);
+      return;
+    }
+    if (number < next_in_) {
+      EXPECT_TRUE(message.flag(fix::kPossDupFlag)) << readable(std::string(message.bytes()));
+      return;
+    }
+    awaiting_ = false;
+    next_in_ = type == "4" ? message.number(fix::kNewSeqNo).value_or(0) : number + 1;
+    if (type == "1") say("35=0", "112=" + std::string(message.find(fix::kTestReqID).value_or("")) + '|', false);
+    if (type == "8") take_report(message);
+    if (type == "3" || type == "j") ADD_FAILURE() << readable(std::string(message.bytes()));
+  }
+  void take_report(const fix::Message& message) {
+    const std::string_view kind = message.find(150).value_or("");
+    if (kind == "0" || kind == "8") ++acknowledged[std::string(message.find(11).value_or(""))];
+    EXPECT_TRUE(executions.emplace(message.find(17).value_or("")).second) << message.find(17).value_or("");
+    if (kind == "F") filled += static_cast<uint64_t>(message.decimal(32, 3).value_or(0));
+  }
+  void send_again(uint64_t begin, uint64_t end) {
+    const uint64_t upto = end == 0 ? sent_.size() : std::min<uint64_t>(end, sent_.size());
+    for (uint64_t number = begin; number <= upto; ++number) {
+      uint64_t next = number;
+      while (next <= upto && sent_[next - 1].empty()) ++next;
+      const std::string again = "43=Y|122=20231114-22:13:20|";
+      if (next != number) send("35=4", number, again + "123=Y|36=" + std::to_string(next) + '|');
+      number = next;
+      if (number > upto) return;
+      const std::string& kept = sent_[number - 1];
+      send(kept.substr(0, kept.find('|')), number, again + kept.substr(kept.find('|') + 1));
+    }
+  }
+
+  FixWorld& world_;
+  const std::string name_;
+  const std::string side_;
+  Line* line_ = nullptr;
+  bool logged_on_ = false;
+  bool awaiting_ = false;
+  uint64_t next_in_ = 1;
+  std::vector<std::string> sent_;  // empty: of the session layer
+};
+
+// Lines are cut, the server crashes at any command, queues are full: no logout, no order lost, none entered twice, no number twice.
+class Chaos {
+ public:
+  explicit Chaos(uint32_t seed) : seed_(seed) { world_.open_market(); }
+
+  void run(size_t steps) {
+    for (size_t n = 0; n < steps; ++n) {
+      step();
+      if (::testing::Test::HasFailure()) return;
+    }
+    const auto all = [&] {
+      return std::all_of(peers_.begin(), peers_.end(),
+                         [](const Peer& peer) { return peer.acknowledged.size() == peer.orders; });
+    };
+    for (size_t n = 0; n < 1'000 && (n < 100 || !all()); ++n) calm();
+    uint64_t filled = 0;
+    for (const Peer& peer : peers_) {
+      EXPECT_EQ(peer.acknowledged.size(), peer.orders);
+      for (const auto& [id, times] : peer.acknowledged) EXPECT_EQ(times, 1) << id;
+      EXPECT_GT(peer.orders, steps / 8);
+      filled += peer.filled;
+    }
+    EXPECT_EQ(peers_[0].filled, peers_[1].filled);
+    const auto usage = world_.rig.exchange.directory().peek(exchange::Whose::firm, 1, 1);
+    EXPECT_TRUE(static_cast<uint64_t>(usage.exposure.position) == peers_[0].filled);
+    EXPECT_GT(filled, 0u);
+  }
+
+ private:
+  uint32_t random(uint32_t below) {
+    seed_ = seed_ * 1'664'525 + 1'013'904'223;
+    return (seed_ >> 8) % below;
+  }
+  void step() {
+    for (Peer& peer : peers_) {
+      if (!peer.connected() && random(4) == 0) peer.connect();
+      if (peer.logged_on() && random(2) == 0) peer.order(random(3) == 0 ? "99.0" : "100.0");
+      if (random(60) == 0) peer.cut();
+    }
+    if (random(50) == 0) world_.submits_refused = random(4);
+    world_.run_some(random(6));
+    if (random(3) == 0)
+      for (Peer& peer : peers_) peer.read();
+    if (random(80) == 0) {
+      world_.crash();
+      for (Peer& peer : peers_) peer.forget_line();
+    }
+    if (random(40) == 0) world_.pass(kSecond / 2);
+  }
+  void calm() {
+    for (Peer& peer : peers_)
+      if (!peer.connected()) peer.connect();
+    world_.pass(kSecond / 10);
+    for (Peer& peer : peers_) peer.read();
+    world_.run();
+  }
+
+  uint32_t seed_;
+  FixWorld world_;
+  std::array<Peer, 2> peers_{Peer(world_, "ALPHA", "1"), Peer(world_, "BETA", "2")};
+};
+
+TEST(FixExchange, NothingIsLostAndNothingIsDoneTwice) {
+  for (uint32_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Chaos(seed).run(600);
+    if (HasFailure()) return;
+  }
+}
+
+// A session that enters orders, by hand.
+class Hand {
+ public:
+  Hand(FixWorld& world, std::string name) : world_(world), name_(std::move(name)), line_(&world.connect()) {
+    number_ = world_.session(name_).next_in;
+    say("35=A", "98=0|108=30|");
+  }
+  void say(const std::string& type, const std::string& body) {
+    line_->send(message_of(type + "|34=" + std::to_string(number_++) + '|' + body, name_, world_.rig.now));
+  }
+  // What came, as scripts have it.
+  std::vector<std::string> heard() {
+    std::vector<std::string> all;
+    for (std::string one = take_one(line_->out()); !one.empty(); one = take_one(line_->out()))
+      all.push_back(expected_form(one));
+    return all;
+  }
+  Line& line() { return *line_; }
+
+ private:
+  FixWorld& world_;
+  const std::string name_;
+  Line* line_;
+  uint64_t number_ = 1;
+};
+
+size_t count_of(const std::vector<std::string>& all, std::string_view part) {
+  return static_cast<size_t>(std::count_if(
+      all.begin(), all.end(), [&](const std::string& one) { return one.find(part) != std::string::npos; }));
+}
+
+constexpr size_t kMany = 550;
+
+void enter_many(FixWorld& world, Hand& hand) {
+  for (size_t n = 0; n < kMany; ++n)
+    hand.say("35=D",
+             "11=m" + std::to_string(n) + "|1=main|55=BTC/USD|54=2|60=20231114-22:13:20|38=0.1|40=2|44=100.0|59=1|");
+  world.run();
+}
+
+TEST(FixExchange, AMassCancelGoesOnInPiecesAndIsReportedLast) {
+  for (const bool crashes : {false, true}) {
+    FixWorld world;
+    world.open_market();
+    Hand beta(world, "BETA");
+    enter_many(world, beta);
+    EXPECT_EQ(count_of(beta.heard(), "|150=0|"), kMany);
+    if (!crashes) {
+      beta.say("35=q", "11=q|530=7|60=20231114-22:13:20|");
+      world.run();
+      const std::vector<std::string> heard = beta.heard();
+      ASSERT_EQ(heard.size(), kMany + 1);
+      EXPECT_EQ(count_of(heard, "|150=4|"), kMany);
+      EXPECT_NE(heard.back().find("35=r|"), std::string::npos);
+      EXPECT_NE(heard.back().find("|533=550|"), std::string::npos);
+      continue;
+    }
+    beta.say("35=q", "11=q|530=7|60=20231114-22:13:20|");
+    world.run_some(1);  // the request is applied, what it left is not
+    EXPECT_LT(world.rig.exchange.orders().open().size(), kMany);
+    EXPECT_GT(world.rig.exchange.orders().open().size(), 0u);
+    world.crash();
+    EXPECT_TRUE(world.rig.exchange.orders().open().empty());
+    EXPECT_NE(world.said("BETA").back().find("533=550"), std::string::npos);
+  }
+}
+
+TEST(FixExchange, MoreOrdersThanAnEntryHoldsAreNotToldAtOnce) {
+  FixWorld world;
+  world.open_market();
+  Hand beta(world, "BETA");
+  enter_many(world, beta);
+  beta.heard();
+  beta.say("35=AF", "584=s|585=7|");
+  world.run();
+  EXPECT_EQ(beta.heard(), std::vector<std::string>{"35=j|34=552|372=AF|379=s|380=0|58=too many orders: ask by account, "
+                                                   "symbol or side|"});
+}
+
+TEST(FixExchange, ACommandWithoutTheOneBeforeItIsRefused) {
+  FixWorld world;
+  world.open_market();
+  const auto put = [&](uint64_t connection, uint32_t serial, uint64_t had_in) {
+    exchange::FixInput input;
+    input.session = "ALPHA";
+    input.connection = connection;
+    input.serial = serial;
+    input.had_in = had_in;
+    input.next_in = 2;
+    input.drafts = {{"0", "", ""}};
+    return world.rig.ask(exchange::kFixInput, input).error;
+  };
+  EXPECT_EQ(put(7, 2, 1), Errc::stale);  // not opened
+  EXPECT_EQ(put(7, 1, 9), Errc::stale);  // another number is expected
+  EXPECT_EQ(put(7, 1, 1), std::nullopt);
+  EXPECT_EQ(put(7, 3, 1), Errc::stale);
+  EXPECT_EQ(put(7, 2, 1), std::nullopt);
+  EXPECT_EQ(put(8, 1, 2), std::nullopt);  // another connection
+  EXPECT_EQ(put(7, 3, 1), Errc::stale);
+  exchange::FixInput large;
+  large.session = "ALPHA";
+  large.connection = 8;
+  large.serial = 2;
+  large.drafts.resize(exchange::kFixDraftsMax + 1);
+  EXPECT_EQ(world.rig.ask(exchange::kFixInput, large).error, Errc::too_large);
+  EXPECT_EQ(world.session("ALPHA").next_out, 4u);
+}
+
+// Of what nobody takes nothing piles up: it is read again when there is room.
+TEST(FixExchange, ASlowReaderIsSentNoMoreThanItTakes) {
+  FixWorld world;
+  world.open_market();
+  Hand beta(world, "BETA");
+  world.run();
+  beta.heard();
+  beta.line().set_output_full(true);
+  enter_many(world, beta);
+  EXPECT_TRUE(beta.heard().empty());
+  beta.line().set_output_full(false);
+  beta.line().session().on_writable(beta.line());
+  world.run();
+  EXPECT_EQ(beta.heard().size(), kMany);
+}
+
+}  // namespace
+}  // namespace heptane::fintech::fixgate::test
