@@ -137,8 +137,8 @@ TEST_F(RulesMachineTest, TransfersWaitForTheLedgersBudget) {
             "the memory budget of the ledger is used up: delete something or raise limits.machine_memory");
   EXPECT_EQ(world.rule("bill").cursors.at(0).next, 0);
   EXPECT_EQ(credited(), 0u);
-  const Reply done = world.run(kRulesMachineId, kRuleCommit,
-                               commit_of(world.rule("other"), world.partition("readings"), 0, 2, {}));
+  const Reply done =
+      world.run(kRulesMachineId, kRuleCommit, commit_of(world.rule("other"), world.partition("readings"), 0, 2, {}));
   EXPECT_TRUE(done.ok()) << done.message;
   EXPECT_TRUE(world.run(kRulesMachineId, kPauseRule, encode_pause("bill", 0, "")).ok());
   EXPECT_EQ(world.run(kRulesMachineId, kRuleCommit, Buffer::copy_of("x")).error, Errc::invalid_argument);

@@ -59,9 +59,9 @@ class RuleRunner {
   // Of one lane's turn, and of all that are due: the loop has others to serve.
   static constexpr uint32_t kTurnRecords = 512;
   static constexpr int64_t kTurnNs = 1'000'000;
-  static constexpr uint32_t kClockRecords = 8;  // between two looks at the clock
-  static constexpr size_t kJobsMax = 8;         // on the worker
-  static constexpr uint32_t kRefusalsTold = 10;  // of one run for now, before it is said that the rule waits
+  static constexpr uint32_t kClockRecords = 8;      // between two looks at the clock
+  static constexpr size_t kJobsMax = 8;             // on the worker
+  static constexpr uint32_t kRefusalsTold = 10;     // of one run for now, before it is said that the rule waits
   static constexpr size_t kHereBytesMax = 8 << 10;  // of batches, that are not worth a job
   static constexpr int64_t kQuietNs = 1'000'000'000;
   static constexpr Offset kQuietMax = 4'096;
@@ -122,7 +122,7 @@ class RuleRunner {
     int64_t due_ns = 0;  // when to go on; 0: not by the clock
     size_t inputs_max = kMovesMax;
     size_t inputs_cap = kInputsMax;  // more at once was too much, or is for no such rule
-    uint32_t refusals = 0;  // for now, of the first run
+    uint32_t refusals = 0;           // for now, of the first run
     uint8_t attempt = 0;
     Offset careful_upto = 0;  // one input at a time up to here: a run of them ended the server
     std::string fault{};      // what became of the next input, alone: it is a dead letter
@@ -139,7 +139,7 @@ class RuleRunner {
     WindowStep step{};                          // of the next run
     Reading reading{};
     std::shared_ptr<Job> job{};  // that it waits for
-    std::deque<Run> runs{};  // one behind the other from `next` on; the last one may not be sent yet
+    std::deque<Run> runs{};      // one behind the other from `next` on; the last one may not be sent yet
     net::SubscriptionId subscription = 0;
     RequestId request = 0;  // of what it reads
 
@@ -257,7 +257,7 @@ class RuleRunner {
   size_t lanes_ = 0;  // of all, at the last look
   std::set<std::string> told_to_wait_;
   std::atomic<uint64_t> waiting_count_{0};  // of those
-  size_t jobs_ = 0;   // on the worker, with those that nobody waits for any more
+  size_t jobs_ = 0;                         // on the worker, with those that nobody waits for any more
   std::map<RequestId, LaneKey> asked_;
   std::map<net::SubscriptionId, LaneKey> waiting_;
   RequestId last_request_ = 0;
