@@ -418,6 +418,30 @@ TEST(FixExchange, AMassCancelGoesOnInPiecesAndIsReportedLast) {
   }
 }
 
+TEST(FixExchange, ASweepFitsInItsEntriesWithAllItsDropCopies) {
+  FixWorld world;
+  world.open_market();
+  world.put(FixWorld::spec("DROP2", "alpha", exchange::FixRole::drop_copy));
+  world.put(FixWorld::spec("DROP3", "beta", exchange::FixRole::drop_copy));
+  world.put(FixWorld::spec("DROP4", "beta", exchange::FixRole::drop_copy));
+  EXPECT_EQ(
+      world.rig.ask(exchange::kPutFixSession, FixWorld::spec("DROP5", "beta", exchange::FixRole::drop_copy)).error,
+      Errc::overloaded);
+  Hand alpha(world, "ALPHA");
+  Hand beta(world, "BETA");
+  enter_many(world, beta);
+  beta.heard();
+  alpha.say("35=D", "11=all|1=main|55=BTC/USD|54=1|60=20231114-22:13:20|38=55.0|40=2|44=100.0|59=1|");
+  world.run();
+  EXPECT_EQ(count_of(beta.heard(), "|150=F|"), kMany);
+  const std::vector<std::string> heard = alpha.heard();
+  EXPECT_EQ(count_of(heard, "|150=F|"), kMany);
+  EXPECT_NE(heard.back().find("|39=2|"), std::string::npos);
+  EXPECT_EQ(world.said("DROP4").size(), 2 * kMany);
+  constexpr size_t kEntryMax = size_t{1} << 20;
+  EXPECT_LT(world.rig.note_bytes_max, kEntryMax / 2);
+}
+
 TEST(FixExchange, MoreOrdersThanAnEntryHoldsAreNotToldAtOnce) {
   FixWorld world;
   world.open_market();

@@ -221,6 +221,7 @@ class ExchangeMachine final : public StateMachine {
   void fix_replace(FixSession& session, FixRequest& asked, Now& now);
   void fix_status(FixSession& session, const FixRequest& asked);
   void fix_mass_status(FixSession& session, const FixRequest& asked);
+  std::optional<std::vector<const Order*>> fix_open_orders(const FixSession& session, const FixRequest& asked) const;
   void fix_mass_cancel(FixSession& session, const FixRequest& asked, Now& now);
   const Order* fix_order(const FixSession& session, const FixRequest& asked) const;
   std::optional<Error> judge_named(const FixRequest& asked, const Order& order) const;

@@ -23,6 +23,11 @@ Result<void> judge_settings(const FixSpec& spec) {
   return {};
 }
 
+// The other commands are taken where there is no room for new orders.
+bool makes_orders(const FixInput& input) {
+  return input.request && (input.request->ask == FixAsk::enter || input.request->ask == FixAsk::replace);
+}
+
 // Its messages have room in an entry, each in a record.
 bool has_room(const FixInput& input) {
   size_t bytes = 0;
@@ -114,6 +119,8 @@ void ExchangeMachine::apply_reset_fix(Now& now) {
 void ExchangeMachine::apply_fix_input(Now& now) {
   auto input = unpacked<FixInput>(now.command.payload);
   if (!input) return now.effects.refuse(Errc::invalid_argument, 0, "the command is none of FIX");
+  if (now.command.type == kFixInput && makes_orders(*input))
+    return now.effects.refuse(Errc::invalid_argument, 0, "what makes orders is another command");
   if (!has_room(*input)) return now.effects.refuse(Errc::too_large, 0, "the command's messages are too long");
   FixSession* session = fix_.find(input->session);
   if (session == nullptr) return now.effects.refuse(Errc::not_found, 0, "there is no FIX session " + input->session);

@@ -159,40 +159,45 @@ void ExchangeMachine::fix_status(FixSession& session, const FixRequest& asked) {
   fix_.say(session, "8", {}, out + more);
 }
 
-// Open orders of the firm; more than one entry may hold are answered by a refusal, which takes narrower requests.
-void ExchangeMachine::fix_mass_status(FixSession& session, const FixRequest& asked) {
+// Open orders of the firm that are asked for; nullopt: more than one entry may hold, or look at.
+std::optional<std::vector<const Order*>> ExchangeMachine::fix_open_orders(const FixSession& session,
+                                                                          const FixRequest& asked) const {
   std::vector<const Order*> found;
   size_t looks = 0;
-  const auto wanted = [&](const Order& order) {
-    return (asked.symbol.empty() || asked.symbol == directory_.listing(order.instrument).instrument().symbol) &&
-           (!asked.side || *asked.side == order.funds.side);
-  };
-  bool whole = true;
   const auto& names = directory_.account_names();
-  for (auto at = names.lower_bound({session.firm, asked.account}); whole && at != names.end(); ++at) {
+  for (auto at = names.lower_bound({session.firm, asked.account}); at != names.end(); ++at) {
     if (at->first.first != session.firm || (!asked.account.empty() && at->first.second != asked.account)) break;
+    if (++looks > kSweepVisits) return std::nullopt;
     auto open = orders_.next_open({at->second, 0});
-    whole = ++looks < kSweepVisits;
-    for (; whole && open && open->first == at->second; open = orders_.next_open(*open)) {
+    for (; open && open->first == at->second; open = orders_.next_open(*open)) {
       const Order& order = *orders_.find(open->second);
-      if (wanted(order)) found.push_back(&order);
-      whole = ++looks < kSweepVisits && found.size() <= kFixStatusesMax;
+      const std::string& symbol = directory_.listing(order.instrument).instrument().symbol;
+      const bool wanted =
+          (asked.symbol.empty() || asked.symbol == symbol) && (!asked.side || *asked.side == order.funds.side);
+      if (wanted) found.push_back(&order);
+      if (++looks > kSweepVisits || found.size() > kFixStatusesMax) return std::nullopt;
     }
   }
-  if (!whole || found.empty()) {
+  return found;
+}
+
+// Too many are refused: narrower requests are answered.
+void ExchangeMachine::fix_mass_status(FixSession& session, const FixRequest& asked) {
+  const auto found = fix_open_orders(session, asked);
+  if (!found || found->empty()) {
     std::string out;
     add_field(out, kRefMsgType, "AF");
     add_field(out, kBusinessRejectRefID, asked.client_id);
-    add_field(out, kBusinessRejectReason, whole ? "1" : "0");
-    add_field(out, kText, whole ? "there are no such open orders" : "too many orders: ask by account, symbol or side");
+    add_field(out, kBusinessRejectReason, found ? "1" : "0");
+    add_field(out, kText, found ? "there are no such open orders" : "too many orders: ask by account, symbol or side");
     return fix_.say(session, "j", {}, out);
   }
-  for (size_t n = 0; n < found.size(); ++n) {
+  for (size_t n = 0; n < found->size(); ++n) {
     std::string more;
     add_field(more, kMassStatusReqID, asked.client_id);
-    add_field(more, kTotNumReports, static_cast<int64_t>(found.size()));
-    add_field(more, kLastRptRequested, n + 1 == found.size() ? "Y" : "N");
-    fix_.say(session, "8", {}, status_body(*found[n], more));
+    add_field(more, kTotNumReports, static_cast<int64_t>(found->size()));
+    add_field(more, kLastRptRequested, n + 1 == found->size() ? "Y" : "N");
+    fix_.say(session, "8", {}, status_body(*(*found)[n], more));
   }
 }
 
