@@ -39,6 +39,22 @@ TEST(AscendingNumbers, AreASet) {
     uint64_t walked = 0;
     for (const uint64_t number : set) ASSERT_EQ(walked = numbers.after(walked), number);
     EXPECT_EQ(numbers.after(walked), 0U);
+    EXPECT_EQ(numbers.after(UINT64_MAX), 0U);
+  }
+}
+
+// Whichever way they go, what is left lies together.
+TEST(AscendingNumbers, TakeLittleWhenFewAreLeft) {
+  constexpr uint64_t kMany = 256 * 100;
+  for (const bool from_the_front : {true, false}) {
+    AscendingNumbers numbers;
+    for (uint64_t number = 1; number <= kMany; ++number) numbers.append(number);
+    EXPECT_EQ(numbers.pieces(), 100U);
+    for (uint64_t n = 1; n <= kMany; ++n)
+      if (const uint64_t number = from_the_front ? n : kMany + 1 - n; number % 256 != 0) numbers.erase(number);
+    EXPECT_EQ(numbers.size(), 100U);
+    EXPECT_LE(numbers.pieces(), 4U);
+    for (uint64_t at = numbers.after(0); at != 0; at = numbers.after(at)) EXPECT_EQ(at % 256, 0U);
   }
 }
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <utility>
+#include <iterator>
 #include <vector>
 
 #include "kernel/base/assert.h"
@@ -32,10 +32,12 @@ class AscendingNumbers {
   }
   // The first one above it; 0: none.
   uint64_t after(uint64_t number) const {
-    const auto piece = const_cast<AscendingNumbers*>(this)->piece_of(number + 1);
+    const auto piece = std::upper_bound(pieces_.begin(), pieces_.end(), number,
+                                        [](uint64_t wanted, const auto& each) { return wanted < each.back(); });
     return piece == pieces_.end() ? 0 : *std::upper_bound(piece->begin(), piece->end(), number);
   }
   uint64_t size() const { return size_; }
+  size_t pieces() const { return pieces_.size(); }
   bool empty() const { return size_ == 0; }
 
  private:
@@ -48,11 +50,16 @@ class AscendingNumbers {
     return std::lower_bound(pieces_.begin(), pieces_.end(), number,
                             [](const auto& piece, uint64_t wanted) { return piece.back() < wanted; });
   }
+  // With the one before it and the one behind it, where they are few together.
   void join(Pieces::iterator piece) {
     if (piece->empty()) {
-      pieces_.erase(piece);
-      return;
+      piece = pieces_.erase(piece);
+      if (piece == pieces_.end()) return;
     }
+    join_next(piece);
+    if (piece != pieces_.begin()) join_next(std::prev(piece));
+  }
+  void join_next(Pieces::iterator piece) {
     const auto next = std::next(piece);
     if (next == pieces_.end() || piece->size() + next->size() > kJoined) return;
     piece->insert(piece->end(), next->begin(), next->end());
