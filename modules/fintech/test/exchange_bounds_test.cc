@@ -18,6 +18,23 @@ using test::kUsd;
 using test::mentions;
 using test::said;
 
+// A page may begin anywhere that somebody says.
+TEST(ExchangeBounds, PagesOfOrdersBeginAnywhere) {
+  ExchangeRig rig;
+  rig.open_market();
+  rig.fund("alpha", "0", "10000");
+  ASSERT_NE(rig.enter(rig.buy("1", "90")), 0U);
+  const auto rows_behind = [&](uint64_t account, uint64_t order) {
+    Reply reply;
+    rig.exchange.query({kQueryOrders, packed(OrdersQuery{"alpha", "", account, order}).view(), {}}, reply);
+    return reply.numbers[0];
+  };
+  EXPECT_EQ(rows_behind(0, 0), 1);
+  EXPECT_EQ(rows_behind(0, UINT64_MAX), 1);
+  EXPECT_EQ(rows_behind(1, UINT64_MAX), 0);
+  EXPECT_EQ(rows_behind(UINT32_MAX, UINT64_MAX), 0);
+}
+
 // What its orders post is the ledger's to keep, and counts against the budget of both.
 TEST(ExchangeBounds, IsFullWhenTheLedgerIs) {
   ExchangeRig rig;

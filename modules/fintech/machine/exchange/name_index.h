@@ -2,6 +2,7 @@
 // choose names that collide; answers never depend on the key, and no order is ever shown. One owner.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 

@@ -44,14 +44,15 @@ class JsonRecord {
   // Where the value goes.
   char* begin(std::string_view name, size_t value_bytes) {
     constexpr size_t kAround = 8;  // the brace at the end too
+    constexpr std::string_view kBehind = "\":\"";
     HEPTANE_ASSERT(size_ + name.size() + value_bytes + kAround <= kBytesMax, "a record of what was not judged");
     char* to = text_.data() + size_;
     *to++ = size_ == 0 ? '{' : ',';
     *to++ = '"';
     std::memcpy(to, name.data(), name.size());
     to += name.size();
-    std::memcpy(to, "\":\"", 3);
-    return to + 3;
+    std::memcpy(to, kBehind.data(), kBehind.size());
+    return to + kBehind.size();
   }
   void finish(char* behind) {
     *behind++ = '"';

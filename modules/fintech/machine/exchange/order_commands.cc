@@ -279,7 +279,7 @@ Result<uint64_t> ExchangeMachine::enter(const NewOrder& asked, Now& now) {
   Listing& listing = *admitted->listing;
   const book::Outcome outcome = holds ? listing.book.enter(admitted->entered, room()) : book::Outcome{};
   const bool kept = holds && outcome.reject == book::Reject::none;
-  for (size_t n = 0; n < std::min<size_t>(outcome.events, 2); ++n) orders_.expect(events_[n].other_id);
+  if (outcome.events > 1) orders_.expect(events_[1].other_id);  // behind its acceptance, the one that it meets
   now.effects.close_scope(kept ? ScopeOutcome::keep : ScopeOutcome::roll_back);
   if (!holds) return holds.error();
   if (!kept) return of_book(outcome.reject);
