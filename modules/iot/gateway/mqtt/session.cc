@@ -16,6 +16,7 @@ void MqttSession::on_open(net::SessionContext& context) {
   heard_ns_ = context.monotonic_ns();
   context.need(kShortestPacketBytes);
   timer_ = context.arm(broker_.options().connect_timeout_s * kNsPerSecond);
+  context.watch_output(broker_.options().write_timeout_s * kNsPerSecond);
 }
 
 bool MqttSession::within_limits(std::string_view topic_or_filter) const {
@@ -129,6 +130,12 @@ void MqttSession::on_writable(net::SessionContext&) {
   pump();
   tell_walked(false);
   walk();
+}
+
+void MqttSession::on_stalled(net::SessionContext&) {
+  if (closed_) return;
+  if (connected_ && five()) write_reason(PacketType::disconnect, Reason::quota_exceeded);
+  end(net::CloseReason::deadline, "it took nothing of what waited for it", true);
 }
 
 // What is fetched on purpose first, then the session's queue, in one window.

@@ -136,6 +136,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext& context) override;
   void on_worked(RequestId request, net::SessionContext& context) override;
   void on_writable(net::SessionContext& context) override;
+  void on_stalled(net::SessionContext& context) override;
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
   void on_stop(net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;
