@@ -249,5 +249,71 @@ TEST(MqttRoom, WhoTakesNothingIsToldAndClosed) {
   EXPECT_EQ(world.take_output("b"), "");
 }
 
+// A durable session refuses what it has no room for.
+class RefusingQueue : public testing::Test {
+ protected:
+  static constexpr int64_t kAgainNs = 500'000'000;
+  RefusingQueue() {
+    options_.queue_full = "refuse";
+    options_.queue_max = 2;
+    world_ = std::make_unique<World>(options_);
+    world_->send("s", bytes_of("10 r13 s4 'MQTT' 04 00 k0 s1 's'"));
+    world_->send("s", bytes_of("82 r6 m1 s1 't' 01"));
+    world_->send("b", connect("b"));
+    for (const char* name : {"b", "s"}) world_->take_output(name);
+    world_->send("b", bytes_of("32 r6 s1 't' m1 'a' 32 r6 s1 't' m2 'b'"));
+    world_->hold(true);
+    world_->send("b", bytes_of("32 r6 s1 't' m3 'c'"));
+    world_->send("b", bytes_of("32 r6 s1 't' m4 'd'"));
+    world_->hold(false);
+    world_->settle();
+  }
+  void acknowledge(const std::string& ids) {
+    world_->send("s", bytes_of(ids));
+    world_->pass_time(kAgainNs / 4);  // the log hears of it
+  }
+  mqtt::MqttOptions options_;
+  std::unique_ptr<World> world_;
+};
+
+TEST_F(RefusingQueue, APublisherOfMqtt3WaitsForRoomInItsOrder) {
+  EXPECT_EQ(hex_of(world_->take_output("b")), "4002000140020002");
+  EXPECT_TRUE(world_->client("b").context->paused());
+  world_->pass_time(kAgainNs);
+  EXPECT_EQ(hex_of(world_->take_output("b")), "");
+  EXPECT_EQ(hex_of(world_->take_output("s")), hex_of(bytes_of("32 r6 s1 't' m1 'a' 32 r6 s1 't' m2 'b'")));
+  acknowledge("40 02 m1");
+  world_->pass_time(kAgainNs);
+  EXPECT_EQ(hex_of(world_->take_output("b")), "40020003");
+  EXPECT_TRUE(world_->client("b").context->paused()) << "one of two";
+  acknowledge("40 02 m2 40 02 m3");
+  world_->pass_time(kAgainNs);
+  EXPECT_EQ(hex_of(world_->take_output("b")), "40020004");
+  EXPECT_FALSE(world_->client("b").context->paused());
+  EXPECT_EQ(hex_of(world_->take_output("s")), hex_of(bytes_of("32 r6 s1 't' m3 'c' 32 r6 s1 't' m4 'd'")));
+}
+
+// Its time begins again with each message that is taken.
+TEST_F(RefusingQueue, IsClosedInTheEnd) {
+  const int64_t most_ns = options_.no_room_timeout_s * 1'000'000'000;
+  world_->pass_time(most_ns - 2 * kAgainNs);
+  acknowledge("40 02 m1");
+  world_->pass_time(kAgainNs);
+  EXPECT_TRUE(world_->take_output("b").ends_with(bytes_of("40 02 m3")));
+  world_->pass_time(most_ns - 2 * kAgainNs);
+  EXPECT_FALSE(world_->client("b").context->closed);
+  world_->pass_time(2 * kAgainNs);
+  EXPECT_TRUE(world_->client("b").context->closed);
+  EXPECT_EQ(world_->take_output("b"), "");
+}
+
+TEST_F(RefusingQueue, APublisherOfMqtt5IsTold) {
+  world_->send("a", bytes_of("10 r14 s4 'MQTT' 05 02 k0 00 s1 'a'"));
+  world_->take_output("a");
+  world_->send("a", bytes_of("32 r7 s1 't' m7 00 'x'"));
+  EXPECT_EQ(hex_of(world_->take_output("a")), "4003000797");
+  EXPECT_FALSE(world_->client("a").context->paused());
+}
+
 }  // namespace
 }  // namespace heptane::iot::test

@@ -284,11 +284,16 @@ void MqttSession::published(uint64_t ticket, Reason reason) {
   if (closed_) return;
   inbox_.complete(ticket, reason);
   write_acks();
-  if (held_ && !closed_ && inbox_.unacknowledged() == 0) {
-    held_ = false;
-    resume();
-  }
+  if (held_ && !closed_) taken_at_last();
   touched();
+}
+
+// One of those that were refused for now: the others have their time from here on.
+void MqttSession::taken_at_last() {
+  if (pause_timer_ != 0) context_->cancel(std::exchange(pause_timer_, 0));
+  if (inbox_.unacknowledged() > 0) return stop_reading();
+  held_ = false;
+  resume();
 }
 
 void MqttSession::taken_over() {

@@ -240,6 +240,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void tell_denied(ToldKind kind, std::string_view subject, bool reserved);
   void wait_for_room();
   void stop_reading();
+  void taken_at_last();
   bool may(auth::Verb verb, std::string_view topic);
   bool has_right(auth::Verb verb, std::string_view topic) const;
 
