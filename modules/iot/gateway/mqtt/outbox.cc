@@ -340,6 +340,25 @@ void Outbox::write_ack(PacketType type, PacketId id, Reason reason) {
   context_->write_copy(out.view());
 }
 
+std::vector<std::pair<Delivery, MessagePtr>> Outbox::take_queued(
+    const std::function<bool(std::string_view topic)>& keeps) {
+  std::vector<std::pair<Delivery, MessagePtr>> taken;
+  Fifo<Item> kept;
+  for (size_t left = queued(); left > 0; --left) {
+    Item item = std::move(state_->queue.front());
+    state_->queue.pop_front();
+    if (keeps(item.message->view.topic)) {
+      kept.push_back(std::move(item));
+      continue;
+    }
+    state_->held_bytes -= bytes_of(item);
+    if (!item.delivery.group) finish(item.delivery);
+    taken.emplace_back(std::move(item.delivery), std::move(item.message));
+  }
+  if (state_) state_->queue = std::move(kept);
+  return taken;
+}
+
 std::vector<std::pair<Delivery, MessagePtr>> Outbox::take_shared() {
   if (!state_) return {};
   std::vector<const Item*> items;

@@ -5,6 +5,7 @@
 // nothing and `mqtt.max_unsent` messages are queued for it. One connection's; the I/O thread's.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -60,6 +61,9 @@ class Outbox {
   // Gives back what came for a group and is another's now: at QoS 1 what was not acknowledged, at QoS 2 what was not sent; the oldest
   // first.
   std::vector<std::pair<Delivery, MessagePtr>> take_shared();
+
+  // What waits and is not sent of topics that `keeps` does not hold of.
+  std::vector<std::pair<Delivery, MessagePtr>> take_queued(const std::function<bool(std::string_view topic)>& keeps);
 
   // Messages of pages that the client is done with, since the last call.
   std::vector<PageMark> take_done() { return state_ ? std::exchange(state_->done, {}) : std::vector<PageMark>{}; }
