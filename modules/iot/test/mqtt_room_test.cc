@@ -315,5 +315,21 @@ TEST_F(RefusingQueue, APublisherOfMqtt5IsTold) {
   EXPECT_FALSE(world_->client("a").context->paused());
 }
 
+// The log refuses the first PUBREC for now.
+TEST(MqttRoom, PubrelComesInTheOrderOfPubrec) {
+  World world;
+  world.send("s", bytes_of("10 r13 s4 'MQTT' 04 00 k0 s1 's'"));
+  world.send("s", bytes_of("82 r6 m1 s1 't' 02"));
+  world.send("p", connect("p"));
+  world.send("p", bytes_of("34 r6 s1 't' m1 'x' 34 r6 s1 't' m2 'y'"));
+  world.take_output("s");
+  world.refuse_next(Errc::overloaded);
+  world.send("s", bytes_of("50 02 m1"));
+  world.send("s", bytes_of("50 02 m2"));
+  EXPECT_EQ(hex_of(world.take_output("s")), "");
+  world.pass_time(1'000'000'000);
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("62 02 m1 62 02 m2")));
+}
+
 }  // namespace
 }  // namespace heptane::iot::test
