@@ -27,6 +27,9 @@ struct Notes {
   std::string greeting;  // sent first
   std::string got;
   bool echoes = true;
+  bool reads = true;
+  int64_t stall_ns = 0;  // that it watches its output with; 0: it does not
+  int stalls = 0;
   std::vector<net::SessionContext*> open;
   std::function<void()> at_close;
 
@@ -44,6 +47,8 @@ class NotingSession final : public net::Session {
     const net::TlsFacts* tls = context.tls();
     notes_.seen.push_back("open" + (tls == nullptr ? std::string() : " " + tls->version));
     if (!notes_.greeting.empty()) context.write(Buffer::copy_of(notes_.greeting));
+    if (notes_.stall_ns > 0) context.watch_output(notes_.stall_ns);
+    context.pause_input(!notes_.reads);
   }
   size_t on_bytes(Bytes input, net::SessionContext& context) override {
     notes_.got += as_text(input);
@@ -51,6 +56,10 @@ class NotingSession final : public net::Session {
     return input.size();
   }
   void on_reply(RequestId, const Reply&, net::SessionContext&) override {}
+  void on_stalled(net::SessionContext& context) override {
+    ++notes_.stalls;
+    context.write(Buffer::copy_of("bye!"));
+  }
   void on_close(CloseReason reason) override {
     std::erase(notes_.open, context_);
     notes_.seen.push_back("close " + std::to_string(static_cast<int>(reason)));
@@ -177,6 +186,44 @@ TEST_F(EdgesTest, BothEndsOfAConnectionAreSessions) {
       until([&] { return loop_->stopped(); });
       EXPECT_EQ(here_.seen.back(), "close " + std::to_string(static_cast<int>(CloseReason::shutdown)));
     }
+  }
+}
+
+// However little waits; what was taken before is no progress of it. Who reads again while the connection closes has its last word.
+TEST_F(EdgesTest, ASessionThatWatchesItsOutputIsToldThatNothingIsTaken) {
+  for (const bool encrypted : {false, true}) {
+    start(1, {.buffer_bytes = 3000});
+    net::ListenerOptions options;
+    if (encrypted) options.tls = credentials();
+    const uint16_t port = serve(options);
+    there_.greeting = std::string(100'000, 'g');
+    there_.stall_ns = 60 * kSecondNs;
+    here_.echoes = here_.reads = false;
+    net::OutboundOptions outbound = outbound_to(port, "localhost");
+    if (encrypted) outbound.tls = trusting();
+    loop_->add_outbound(client_, outbound);
+    until([&] { return here_.open.size() == 1 && there_.open.size() == 1; });
+    steps(300);
+    clock_.advance(59 * kSecondNs);
+    steps(20);
+    here_.open[0]->pause_input(false);
+    until([&] { return here_.got.size() == there_.greeting.size(); });
+    here_.open[0]->pause_input(true);
+    clock_.advance(3'600 * kSecondNs);
+    steps(20);
+    there_.open[0]->write(Buffer::copy_of(there_.greeting));
+    steps(300);
+    clock_.advance(59 * kSecondNs);
+    steps(20);
+    EXPECT_EQ(there_.stalls, 0);
+    clock_.advance(2 * kSecondNs);
+    steps(20);
+    EXPECT_EQ(there_.stalls, 1);
+    EXPECT_EQ(there_.seen.back(), "close " + std::to_string(static_cast<int>(CloseReason::deadline)));
+    EXPECT_TRUE(here_.got == there_.greeting);
+    here_.open[0]->pause_input(false);
+    until([&] { return here_.open.empty(); });
+    EXPECT_TRUE(here_.got == there_.greeting + there_.greeting + "bye!");
   }
 }
 

@@ -12,7 +12,7 @@ from test_auth import PASSWORD, Guarded, ask
 
 from heptane_testkit import Server, wait_until
 from heptane_testkit import http, kafka
-from heptane_testkit.mqtt import Connection, Subscriber, mosquitto_pub, mosquitto_sub, packet, words
+from heptane_testkit.mqtt import Connection, Subscriber, mosquitto_pub, mosquitto_sub, packet, string, words
 from heptane_testkit.server import default_binary
 
 SECONDS = 60
@@ -392,6 +392,25 @@ SYS = ({f"load/{what}/{span}min" for span in (1, 5, 15)
        | {f"clients/{what}" for what in ("active", "connected", "disconnected", "expired", "inactive", "maximum", "total")}
        | {"heap/current", "heap/maximum", "messages/stored", "publish/messages/dropped", "retained messages/count",
           "shared_subscriptions/count", "store/messages/bytes", "store/messages/count", "subscriptions/count", "uptime", "version"})
+
+
+class Stalled(unittest.TestCase):
+    def test_a_client_that_takes_nothing_is_told_behind_what_it_did_not_take(self):
+        with Server(args=("--set", "mqtt.write_timeout_seconds=1")) as server:
+            address = server.address("mqtt")
+            with Connection(address) as slow, Connection(address).open("p", 5) as publisher:
+                slow.open("slow", 5)
+                slow.send(packet(0x82, b"\0\1\0" + string("t") + b"\0"))
+                self.assertEqual(slow.read(), packet(0x90, b"\0\1\0\0"))
+                # More than sockets hold; what the server has no room for beyond that is dropped.
+                for _ in range(400):
+                    publisher.send(packet(0x30, string("t") + b"\0" + b"x" * 65_000))
+                publisher.send(packet(0xC0, b""))
+                self.assertEqual(publisher.read(), packet(0xD0, b""))
+                wait_until(lambda: not http.call(server, "GET", ROOT + "clients/slow")[1]["connected"], "its session is over")
+                *messages, last = iter(slow.read, None)
+                self.assertEqual(last, packet(0xE0, b"\x97"))
+                self.assertTrue(messages and all(message[0] == 0x30 for message in messages))
 
 
 class Sys(unittest.TestCase):

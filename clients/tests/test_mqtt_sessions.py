@@ -182,7 +182,13 @@ class Sessions(unittest.TestCase):
                 for identifier, reason in ((1, b""), (2, b"\x97")):
                     connection.send(packet(0x32, string("full") + bytes([0, identifier]) + b"\0x"))
                     self.assertEqual(connection.read(), packet(0x40, bytes([0, identifier]) + reason))
-
+            # A client of MQTT 3 cannot be told: it waits until there is room.
+            waits = threading.Thread(target=mosquitto_pub, args=(address, "-V", "mqttv311", "-q", 1, "-t", "full", "-m", "later"))
+            waits.start()
+            got = mosquitto_sub(address, "-c", "-i", "full", "-q", 1, "-t", "full", "-C", 2)
+            self.assertEqual(got, ["x", "later"])
+            waits.join(SECONDS)
+            self.assertFalse(waits.is_alive())
 
     def check_events(self, server, policy):
         """`iot.events` tells what the queue of `full` lost, before and after a kill."""

@@ -232,12 +232,14 @@ Buffer Connection::keep(Bytes part) {
 
 void Connection::write(Buffer bytes) {
   if (phase_ != Phase::open || bytes.empty()) return;
+  if (output_.empty()) write_progress_ns_ = core_.now_ns;
   output_.push(std::move(bytes), core_.spares);
   wrote();
 }
 
 void Connection::write_copy(Bytes bytes) {
   if (phase_ != Phase::open || bytes.empty()) return;
+  if (output_.empty()) write_progress_ns_ = core_.now_ns;
   output_.append(bytes, core_.spares);
   wrote();
 }
@@ -245,7 +247,7 @@ void Connection::write_copy(Bytes bytes) {
 void Connection::wrote() {
   if (!above_mark_ && output_.cost() > core_.config.output_high_bytes) {
     above_mark_ = true;
-    arm_stall_timer();
+    if (stall_s_ == 0) arm_stall_timer();
   }
   if (!write_armed_) core_.queue_dirty(*this);
 }
@@ -268,15 +270,19 @@ void Connection::flush() {
     if (result.status == IoStatus::ok && result.bytes > 0) {
       output_.consume(result.bytes, core_.spares);
       core_.counters.bytes_out.add(result.bytes);
+      taken_bytes_ += static_cast<uint32_t>(result.bytes);
       write_progress_ns_ = core_.now_ns;
       touch();
     }
-    if (result.status == IoStatus::would_block || result.bytes < offered) {
-      write_armed_ = true;
-      stream_->want_write();
-    }
+    if (result.status == IoStatus::would_block || result.bytes < offered) wait_for_socket();
   }
-  if (!stream_->flushed() && !std::exchange(write_armed_, true)) stream_->want_write();
+  if (!stream_->flushed() && !write_armed_) wait_for_socket();
+}
+
+void Connection::wait_for_socket() {
+  write_armed_ = true;
+  stream_->want_write();
+  if (stall_s_ != 0 && !stall_armed_ && phase_ == Phase::open) watch_stall();
 }
 
 void Connection::arm_stall_timer() {
@@ -284,20 +290,46 @@ void Connection::arm_stall_timer() {
   core_.timers.arm(id_, kStallTimer, core_.now_ns + core_.config.write_timeout_ns);
 }
 
+void Connection::watch_output(int64_t timeout_ns) {
+  constexpr int64_t kNsPerSecond = 1'000'000'000;
+  stall_s_ = static_cast<uint16_t>(std::clamp<int64_t>(timeout_ns / kNsPerSecond, 1, UINT16_MAX));
+}
+
+// The session's is for as long as it is there.
+int64_t Connection::stall_timeout_ns() const {
+  const bool its = phase_ == Phase::open && stall_s_ != 0;
+  return its ? int64_t{stall_s_} * 1'000'000'000 : core_.config.write_timeout_ns;
+}
+
+// It stays armed when the socket goes on: one timer in each time-out, however often a slow peer's socket is full.
+void Connection::watch_stall() {
+  stall_armed_ = true;
+  core_.timers.arm(id_, kStallTimer, write_progress_ns_ + stall_timeout_ns());
+}
+
 void Connection::on_stall_timer() {
-  const bool waits = phase_ == Phase::closing || (phase_ == Phase::open && above_mark_);
+  stall_armed_ = false;
+  const bool watched = phase_ == Phase::open && stall_s_ != 0;
+  const bool waits = phase_ == Phase::closing || (watched ? !all_sent() : phase_ == Phase::open && above_mark_);
   if (!waits) return;
-  const int64_t due_ns = write_progress_ns_ + core_.config.write_timeout_ns;
-  if (core_.now_ns < due_ns) return core_.timers.arm(id_, kStallTimer, due_ns);
+  if (core_.now_ns < write_progress_ns_ + stall_timeout_ns()) return watch_stall();
+  if (watched) return stalled();
   abort(CloseReason::deadline);
+}
+
+void Connection::stalled() {
+  session_->on_stalled(*this);
+  begin_close(CloseReason::deadline, "the peer takes nothing");
 }
 
 void Connection::settle() {
   if (phase_ == Phase::handshake && core_.draining) begin_close(CloseReason::shutdown, "the server stops");
   if (phase_ == Phase::open) flush();
-  if (phase_ == Phase::open && above_mark_ && output_.cost() <= core_.config.output_low_bytes) {
-    above_mark_ = false;
-    core_.timers.cancel(id_, kStallTimer);
+  const bool is_below = above_mark_ && output_.cost() <= core_.config.output_low_bytes;
+  if (phase_ == Phase::open && (is_below || (awaits_taken_ && all_sent()))) {
+    if (is_below && stall_s_ == 0) core_.timers.cancel(id_, kStallTimer);
+    if (is_below) above_mark_ = false;
+    awaits_taken_ = false;
     session_->on_writable(*this);
   }
   resume_input();

@@ -66,6 +66,10 @@ class Connection final : public SessionContext, public StreamEvents {
   std::optional<uint32_t> peer_uid() const override { return stream_->peer_uid(); }
   size_t output_bytes() const override { return output_.bytes(); }
   bool output_full() const override { return above_mark_; }
+  bool output_blocked() const override { return write_armed_; }
+  uint32_t output_taken() const override { return taken_bytes_; }
+  void await_taken() override { awaits_taken_ = true; }
+  void watch_output(int64_t timeout_ns) override;
 
  private:
   friend struct LoopCore;
@@ -101,8 +105,12 @@ class Connection final : public SessionContext, public StreamEvents {
   void touch();  // moves it to the young end of the activity list
   void leave_activity_list();
   void arm_read();
+  void wait_for_socket();
   void arm_stall_timer();
+  void watch_stall();
   void on_stall_timer();
+  void stalled();
+  int64_t stall_timeout_ns() const;
 
   LoopCore& core_;
   ListenerState& listener_;
@@ -125,14 +133,18 @@ class Connection final : public SessionContext, public StreamEvents {
   bool write_armed_ = false;
   bool peer_eof_ = false;
   bool above_mark_ = false;
-  bool abandoned_ = false;      // no goodbye: what is queued is lost
-  bool paused_ = false;         // by the session
+  bool abandoned_ = false;  // no goodbye: what is queued is lost
+  bool paused_ = false;     // by the session
+  uint16_t stall_s_ = 0;    // the session's time-out of output that is not taken; 0: it has none
+  uint32_t taken_bytes_ = 0;
   size_t kept_counted_ = 0;     // what core_.kept_bytes holds of kept_
   bool input_stopped_ = false;  // found blocked; resume_input() starts it again
   bool ready_queued_ = false;
   bool dirty_queued_ = false;
   bool session_ended_ = false;
   bool was_open_ = false;
+  bool stall_armed_ = false;
+  bool awaits_taken_ = false;
 };
 
 }  // namespace heptane::net

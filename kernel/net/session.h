@@ -104,6 +104,15 @@ class SessionContext {
   virtual size_t output_bytes() const = 0;  // queued and not yet taken by the socket
   // Output is above its high mark: on_writable will come when it is at or below the low one.
   virtual bool output_full() const { return false; }
+  // The socket takes nothing more for now.
+  virtual bool output_blocked() const { return false; }
+  // Bytes that the peer's socket has taken since the beginning, modulo 2^32.
+  virtual uint32_t output_taken() const { return 0; }
+  // on_writable will come, too, once nothing is queued.
+  virtual void await_taken() {}
+  // on_stalled will come when output is queued, however little, and none of it is taken for so long: 1 s to 18 hours, whole seconds. It
+  // stands in for the loop's own time-out of full output.
+  virtual void watch_output(int64_t timeout_ns) { (void)timeout_ns; }
 };
 
 class Session {
@@ -122,6 +131,8 @@ class Session {
     (void)subscription, (void)durable_end, (void)context;
   }
   virtual void on_writable(SessionContext& context) { (void)context; }  // output fell below its low mark
+  // The peer takes nothing: a last word may be written, which stands behind what it did not take. on_close follows.
+  virtual void on_stalled(SessionContext& context) { (void)context; }
   virtual void on_timer(SessionTimerId timer, SessionContext& context) { (void)timer, (void)context; }
   // The server stops and nothing is under way: a last word may be written. on_close follows.
   virtual void on_stop(SessionContext& context) { (void)context; }

@@ -134,6 +134,18 @@ const Keys& mqtt_keys() {
                                                      "messages is closed after it",
                                              .min = 1,
                                              .max = 3'600}),
+      bind<&MqttOptions::write_timeout_s>(
+          {.name = "mqtt.write_timeout_seconds",
+           .type = Type::integer,
+           .help = "A client that takes no byte of what waits for it is closed after it",
+           .min = 1,
+           .max = 3'600}),
+      bind<&MqttOptions::max_unsent>({.name = "mqtt.max_unsent",
+                                      .type = Type::integer,
+                                      .help = "Messages that a client's connection has not taken; beyond it those at "
+                                              "QoS 0 are dropped and others wait",
+                                      .min = 1,
+                                      .max = 1'000'000}),
       bind<&MqttOptions::allow_anonymous>({.name = "mqtt.allow_anonymous",
                                            .type = Type::boolean,
                                            .help =
@@ -684,6 +696,7 @@ class IotModule final : public server::Module {
     http::WebSocketOptions options;
     options.subprotocols = {"mqtt", "mqttv3.1"};
     options.limits.message_bytes = most;
+    options.limits.slow_reader_ns = 2 * options_.write_timeout_s * 1'000'000'000;  // the session's own comes first
     auto session = std::make_unique<mqtt::MqttSession>(*broker_, true);
     exchange.upgrade(std::make_unique<http::WebSocketStream>(std::move(session), most), options);
   }

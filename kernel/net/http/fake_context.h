@@ -29,6 +29,7 @@ class FakeContext : public net::SessionContext {
   // What was seen.
   std::string output;
   bool closed = false;
+  int64_t stall_timeout_ns = 0;  // that it asked for; 0: it did not
   bool paused() const { return paused_; }
   size_t timers() const { return timers_.size(); }
   size_t kept() const { return kept_.size(); }
@@ -66,8 +67,13 @@ class FakeContext : public net::SessionContext {
     const bool was_full = output_full();
     drained_ = output.size();
     output_stalls = false;
-    if (was_full) session_.on_writable(*this);
+    if (std::exchange(awaits_taken_, false) || was_full) session_.on_writable(*this);
     pump();
+  }
+  // The peer took nothing for as long as the session wanted.
+  void stall() {
+    HEPTANE_ASSERT(stall_timeout_ns > 0, "the session watches no output");
+    session_.on_stalled(*this);
   }
 
   // The partition's synced end: every subscription behind it fires.
@@ -150,6 +156,10 @@ class FakeContext : public net::SessionContext {
   const net::Address& remote() const override { return address_; }
   size_t output_bytes() const override { return output_stalls ? output.size() - drained_ : 0; }
   bool output_full() const override { return output_bytes() > kOutputHighBytes; }
+  bool output_blocked() const override { return output_stalls; }
+  uint32_t output_taken() const override { return static_cast<uint32_t>(drained_); }
+  void await_taken() override { awaits_taken_ = true; }
+  void watch_output(int64_t timeout_ns) override { stall_timeout_ns = timeout_ns; }
 
  private:
   void answer(RequestId request, Reply reply) {
@@ -185,6 +195,7 @@ class FakeContext : public net::SessionContext {
   net::Address address_{"127.0.0.1", 7070};
   bool paused_ = false;
   bool hungry_ = false;
+  bool awaits_taken_ = false;
 };
 
 }  // namespace heptane::http::test

@@ -548,6 +548,11 @@ void HttpSession::on_writable(net::SessionContext& context) {
   then(*this);
 }
 
+void HttpSession::on_stalled(net::SessionContext& context) {
+  context_ = &context;
+  if (phase_ == Phase::upgraded) upgraded_->on_stalled(context);
+}
+
 void HttpSession::on_stop(net::SessionContext& context) {
   context_ = &context;
   if (phase_ == Phase::upgraded) upgraded_->on_stop(context);

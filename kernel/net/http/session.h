@@ -43,6 +43,7 @@ class HttpSession final : public net::Session, private HttpExchange {
   void on_worked(RequestId request, net::SessionContext& context) override;
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) override;
   void on_writable(net::SessionContext& context) override;
+  void on_stalled(net::SessionContext& context) override;
   void on_stop(net::SessionContext& context) override;
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;

@@ -283,6 +283,13 @@ void WebSocketSession::on_writable(net::SessionContext& context) {
   flush();
 }
 
+void WebSocketSession::on_stalled(net::SessionContext& context) {
+  context_ = &context;
+  if (closed_) return;
+  handler_->on_stalled(*this);
+  end(kCloseTryAgainLater, "the reader is too slow", net::CloseReason::deadline);
+}
+
 void WebSocketSession::on_stop(net::SessionContext& context) {
   context_ = &context;
   if (closed_) return;

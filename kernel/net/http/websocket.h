@@ -67,6 +67,9 @@ class WebSocketHandler {
     (void)subscription, (void)durable_end, (void)socket;
   }
   virtual void on_writable(WebSocket& socket) { (void)socket; }
+  virtual void on_stalled(WebSocket& socket) {
+    (void)socket;
+  }  // SessionContext::watch_output's; then it is closed: 1013
   virtual void on_timer(net::SessionTimerId timer, WebSocket& socket) { (void)timer, (void)socket; }
   virtual void on_stop(WebSocket& socket) { (void)socket; }  // the server stops: a last message may be sent
   virtual void on_close(net::CloseReason reason) { (void)reason; }
@@ -85,6 +88,7 @@ class WebSocketSession final : public net::Session, private WebSocket {
   void on_worked(RequestId request, net::SessionContext& context) override;
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) override;
   void on_writable(net::SessionContext& context) override;
+  void on_stalled(net::SessionContext& context) override;
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
   void on_stop(net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;

@@ -98,6 +98,11 @@ void WebSocketStream::on_writable(WebSocket& socket) {
   feed();
 }
 
+void WebSocketStream::on_stalled(WebSocket& socket) {
+  socket_ = &socket;
+  session_->on_stalled(*this);
+}
+
 void WebSocketStream::on_stop(WebSocket& socket) {
   socket_ = &socket;
   session_->on_stop(*this);

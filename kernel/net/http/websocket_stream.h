@@ -24,6 +24,7 @@ class WebSocketStream final : public WebSocketHandler, private net::SessionConte
   void on_worked(RequestId request, WebSocket& socket) override;
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, WebSocket& socket) override;
   void on_writable(WebSocket& socket) override;
+  void on_stalled(WebSocket& socket) override;
   void on_timer(net::SessionTimerId timer, WebSocket& socket) override;
   void on_stop(WebSocket& socket) override;
   void on_close(net::CloseReason reason) override { session_->on_close(reason); }
@@ -58,6 +59,10 @@ class WebSocketStream final : public WebSocketHandler, private net::SessionConte
   const net::TlsFacts* tls() const override { return outer().tls(); }
   size_t output_bytes() const override { return outer().output_bytes(); }
   bool output_full() const override { return socket_->output_full(); }
+  bool output_blocked() const override { return outer().output_blocked(); }
+  uint32_t output_taken() const override { return outer().output_taken(); }
+  void await_taken() override { outer().await_taken(); }
+  void watch_output(int64_t timeout_ns) override { outer().watch_output(timeout_ns); }
 
   const std::unique_ptr<net::Session> session_;
   const size_t message_limit_bytes_;

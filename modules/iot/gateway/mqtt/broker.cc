@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kRetryNs = 1'000'000;   // when the shard's ring is full
 constexpr int64_t kHeldNs = 100'000'000;  // when it refused for now
+constexpr int64_t kFullNs = 500'000'000;  // when a full queue did: what is tried is logged each time
 constexpr int64_t kSecondNs = KeepAliveWheel::kSecondNs;
 constexpr size_t kCountBytes = sizeof(uint16_t);
 
@@ -35,6 +36,11 @@ Reason reason_of(PublishStatus status) {
     case PublishStatus::stale: return Reason::unspecified;
     default: return Reason::quota_exceeded;
   }
+}
+
+// There may be room later.
+bool is_full(PublishStatus status) {
+  return status == PublishStatus::queue_full || status == PublishStatus::retained_full;
 }
 
 // Gives the message bytes of its own.
@@ -351,15 +357,20 @@ void Broker::on_reply(RequestId request, const Reply& reply) {
 
 void Broker::release(const InFlight& batch, const Reply& reply) {
   if (!reply.ok()) return refuse(batch, *reply.error);
-  release_messages(batch.payload.slice(kCountBytes, batch.payload.size() - kCountBytes), batch.waiting, reply);
+  Batch full;
+  full.principal = batch.principal;
+  release_messages(batch.payload.slice(kCountBytes, batch.payload.size() - kCountBytes), batch.waiting, reply, full);
+  if (!full.waiting.empty()) put_off(std::move(full), kFullNs);
 }
 
 void Broker::release_foreign(const Buffer& messages, size_t count, const Reply& reply) {
   const int64_t now_ns = context_ == nullptr ? 0 : context_->monotonic_ns();
-  release_messages(messages, std::vector<Waiting>(count, Waiting{0, 0, now_ns}), reply);
+  Batch nobodys;
+  release_messages(messages, std::vector<Waiting>(count, Waiting{0, 0, now_ns}), reply, nobodys);
 }
 
-void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>& all, const Reply& reply) {
+void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>& all, const Reply& reply,
+                              Batch& full) {
   ByteReader in(messages.view());
   const size_t count = std::min(all.size(), reply.payload.size());
   const Bytes statuses = reply.payload.view().first(count);
@@ -370,6 +381,7 @@ void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>
     const Waiting& waiting = all[i];
     auto message = std::make_shared<Message>();
     const size_t before = in.remaining();
+    const size_t begin = in.position();
     message->bytes = messages;
     message->view = read_message(in);
     // A message that waits for a slow subscriber must not keep the much larger command in memory that it came with.
@@ -383,6 +395,11 @@ void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>
       continue;
     }
     if (!became_a_record(status)) {
+      if (is_full(status) && hold_publisher(waiting)) {
+        full.bytes.append(messages.view().subspan(begin, in.position() - begin));
+        full.waiting.push_back(waiting);
+        continue;
+      }
       tell(waiting, reason_of(status));
       continue;
     }
@@ -403,44 +420,54 @@ void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>
 void Broker::refuse(const InFlight& batch, Errc error) {
   const bool for_now = error == Errc::overloaded || error == Errc::no_space;
   Batch held;
-  std::set<SessionId> holds;
   held.principal = batch.principal;
   ByteReader in(batch.messages());
   for (const Waiting& waiting : batch.waiting) {
     const size_t begin = in.position();
     read_message(in);
-    Subscriber* publisher = find(waiting.session);
-    const bool unasked = waiting.ticket == 0;  // QoS 0: nobody waits
-    if (!for_now || unasked || publisher == nullptr || !publisher->hold()) {
+    if (!for_now || !hold_publisher(waiting)) {
       tell(waiting, reason_of(error));
       continue;
     }
     held.bytes.append(batch.messages().subspan(begin, in.position() - begin));
     held.waiting.push_back(waiting);
-    holds.insert(waiting.session);
   }
   if (!for_now) return;
   if (batch.chain == chain_) {
     close_batch();  // what is in it stands behind what was refused
     ++chain_;
   }
-  if (held.waiting.empty()) return;
-  waiting_ += held.waiting.size();
-  waiting_bytes_ += held.bytes.size();
-  held_.push_back(std::move(held));
-  hold_behind(batch.principal, holds);
-  if (held_timer_ == 0) held_timer_ = context_->arm(kHeldNs);
+  if (!held.waiting.empty()) put_off(std::move(held), kHeldNs);
 }
 
-// What they sent since the chain broke, which the shard would take: more of theirs may be on its way to be refused, and that goes before.
-void Broker::hold_behind(const Principal& principal, const std::set<SessionId>& publishers) {
-  Batch behind;
-  behind.principal = principal;
+// At QoS 0 nobody waits. False: whoever sent it is told.
+bool Broker::hold_publisher(const Waiting& waiting) {
+  Subscriber* publisher = waiting.ticket == 0 ? nullptr : find(waiting.session);
+  return publisher != nullptr && publisher->hold();
+}
+
+void Broker::put_off(Batch held, int64_t delay_ns) {
+  waiting_ += held.waiting.size();
+  waiting_bytes_ += held.bytes.size();
+  hold_behind(held);
+  held_.push_back(std::move(held));
+  if (held_timer_ == 0 && context_ != nullptr) held_timer_ = context_->arm(delay_ns);
+}
+
+// What its publishers sent behind it, which might be taken: more of theirs may be on its way to be refused, and that goes before.
+void Broker::hold_behind(const Batch& held) {
+  std::set<SessionId> publishers;
+  for (const Waiting& waiting : held.waiting) publishers.insert(waiting.session);
+  const auto take_theirs = [&](Batch& later) {
+    Batch behind;
+    behind.principal = held.principal;
+    hold_of(later, publishers, behind);
+    if (!behind.waiting.empty()) held_behind_.push_back(std::move(behind));
+  };
   for (Batch& later : closed_batches_)
-    if (later.chain == chain_) hold_of(later, publishers, behind);
+    if (later.chain == chain_) take_theirs(later);
   std::erase_if(closed_batches_, [](const Batch& one) { return one.waiting.empty(); });
-  hold_of(batch_, publishers, behind);
-  if (!behind.waiting.empty()) held_behind_.push_back(std::move(behind));
+  take_theirs(batch_);
 }
 
 // Moves their messages.

@@ -127,7 +127,7 @@ class Subscriber {
     uint64_t epoch = 0;
   };
   virtual Durable durable() const = 0;
-  // Its rights are still what its subscriptions need. False: it was told that they are not, and has left.
+  // What proved who it is counts. False: it was told that it does not, and has left. May_receive goes by its rights as they are now.
   virtual bool is_still_allowed() = 0;
   // The number of the connection of the thing that is called as the client is (thing_presence.h); 0: it is none.
   virtual uint64_t thing_connection() const = 0;
@@ -295,9 +295,12 @@ class Broker {
   void send_batches();
   void wake_later(int64_t delay_ns);
   void release(const InFlight& batch, const Reply& reply);
-  void release_messages(const Buffer& messages, const std::vector<Waiting>& waiting, const Reply& reply);
+  // Those that are to be tried again go into `full`.
+  void release_messages(const Buffer& messages, const std::vector<Waiting>& waiting, const Reply& reply, Batch& full);
   void refuse(const InFlight& batch, Errc error);
-  void hold_behind(const Principal& principal, const std::set<SessionId>& publishers);
+  bool hold_publisher(const Waiting& waiting);
+  void put_off(Batch held, int64_t delay_ns);
+  void hold_behind(const Batch& held);
   static void hold_of(Batch& batch, const std::set<SessionId>& publishers, Batch& held);
   void try_again();
   void tell(const Waiting& waiting, Reason reason);
@@ -356,7 +359,7 @@ class Broker {
   TopicTree<std::shared_ptr<SharedGroup>> groups_;
   Batch batch_;
   std::deque<Batch> closed_batches_;  // that found no room in the ring
-  std::deque<Batch> held_;            // that the shard refused for now; the publishers of all that is in them are held
+  std::deque<Batch> held_;            // that were refused for now; the publishers of all that is in them are held
   std::deque<Batch> held_behind_;     // what the same ones had sent behind that
   uint32_t chain_ = 1;
   std::deque<InFlight> in_flight_;

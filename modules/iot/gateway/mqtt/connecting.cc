@@ -385,7 +385,7 @@ void MqttSession::adopt(const OpenedSession& opened, ChangeFilters& lost, Change
     subscriptions_.insert_or_assign(std::string(one.filter), subscription);
   }
   if (!lost.wishes.empty() || !changed.wishes.empty())
-    readable_ = std::make_unique<std::map<std::string, uint16_t>>(std::move(readable));
+    readable_ = std::make_unique<Readable>(Readable{std::move(readable), 0});
 }
 
 // As its rights are, whatever it was subscribed to when the message came.
@@ -396,7 +396,7 @@ bool MqttSession::reads(std::string_view topic) const {
 bool MqttSession::still_reads(std::string_view topic) const {
   if (!readable_) return true;
   const size_t levels = levels_of(topic);
-  return std::any_of(readable_->begin(), readable_->end(),
+  return std::any_of(readable_->filters.begin(), readable_->filters.end(),
                      [&](const auto& one) { return levels >= one.second && matches(one.first, topic); });
 }
 

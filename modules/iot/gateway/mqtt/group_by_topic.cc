@@ -47,7 +47,10 @@ bool GroupOutbox::send_from_lanes() {
       continue;
     }
     const Subscription to = *member;
-    if (!may_have(lane->second.begin()->second.item, to)) return true;
+    if (!may_have(lane->second.begin()->second.item, to)) {
+      merge_lanes();  // its topics are others' now, whether it has left or not
+      return true;
+    }
     const auto first = lane->second.begin();
     Laned taken = std::move(first->second);
     lane->second.erase(first);

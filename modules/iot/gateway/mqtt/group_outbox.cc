@@ -157,11 +157,11 @@ bool GroupOutbox::has_room(const Item& item, const Subscription& member) const {
   return member.subscriber->has_window(qos) && (qos < 2 || broker_.groups().has_room());
 }
 
-// A choice is in the log before its member is given the message: one whose rights are gone leaves before it is made. What needs no
-// choice he gives back.
+// A choice is in the log before its member is given the message: of one whose rights are gone that is known before it is made. What
+// needs no choice he gives back.
 bool GroupOutbox::may_have(const Item& item, const Subscription& member) {
   const auto qos = std::min(static_cast<uint8_t>(item.flags & Reference::kQosMask), member.qos);
-  return qos < 2 || member.subscriber->is_still_allowed();
+  return qos < 2 || (member.subscriber->is_still_allowed() && member.subscriber->may_receive(item.message->view.topic));
 }
 
 GroupOutbox::Item GroupOutbox::take_first() {

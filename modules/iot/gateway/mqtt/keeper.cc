@@ -179,6 +179,7 @@ void Keeper::flush_settled() {
   made.payload = encode(std::exchange(lazy_, {}));
   losses_ = 0;
   made.waiting = std::exchange(waiting_, {});
+  made.turn = ++last_turn_;
   ask(std::move(made));
 }
 
@@ -245,7 +246,7 @@ void Keeper::answer(Ask& ask, const Reply& reply) {
     case Kind::will_facts: return take_will_facts(ask, reply);
     case Kind::will_credentials: return take_credentials(ask, reply);
     case Kind::open: return take_opened(ask, reply);
-    case Kind::settle: return tell_settled(ask, reply);
+    case Kind::settle: return take_settled(std::move(ask), reply);
     case Kind::will:
     case Kind::close: return take_will(ask, reply);
     case Kind::group: return broker_.groups().found(ask.key, reply);
@@ -500,6 +501,18 @@ void Keeper::note_returned(const Ask& ask) {
   for (const uint64_t group : ask.returns)
     if (--returning_.at(group) == 0) returning_.erase(group);
   if (!ask.returns.empty()) broker_.wake();
+}
+
+// PUBREL goes out in the order of PUBREC (MQTT 5.0 §4.6), PUBCOMP in that of PUBREL: also where one of several commands was refused
+// for now.
+void Keeper::take_settled(Ask ask, const Reply& reply) {
+  const uint64_t turn = ask.turn;
+  early_.emplace(turn, std::pair(std::move(ask), reply));
+  while (!early_.empty() && early_.begin()->first == told_turn_ + 1) {
+    ++told_turn_;
+    const auto next = early_.extract(early_.begin());
+    tell_settled(next.mapped().first, next.mapped().second);
+  }
 }
 
 void Keeper::tell_settled(const Ask& ask, const Reply& reply) {

@@ -66,6 +66,7 @@ class Keeper {
     Principal principal{};
     std::vector<std::pair<SessionId, Settled>> waiting{};  // of settlements that somebody waits for
     std::vector<uint64_t> returns{};                       // of settlements: groups that get something back
+    uint64_t turn = 0;                                     // of settlements: their place among all of them
     uint64_t key = 0;                                      // of a group's outbox, of a batch of choices
     std::shared_ptr<const OwnedWill> due{};                // of a device's credentials
   };
@@ -132,6 +133,7 @@ class Keeper {
   void take_will(const Ask& ask, const Reply& reply);
   void take_opened(const Ask& ask, const Reply& reply);
   void note_returned(const Ask& ask);
+  void take_settled(Ask ask, const Reply& reply);
   void tell_settled(const Ask& ask, const Reply& reply);
   void take_changed(const Ask& ask, const Reply& reply);
 
@@ -148,6 +150,9 @@ class Keeper {
   std::map<uint64_t, size_t> returning_;  // by group: settlements of what it gets back, not answered
   std::vector<WalkedBy> walked_;
   std::vector<std::pair<SessionId, Settled>> waiting_;
+  uint64_t last_turn_ = 0;
+  uint64_t told_turn_ = 0;                            // whose answer was told last
+  std::map<uint64_t, std::pair<Ask, Reply>> early_;   // by turn: answered before one that is tried again
   net::SessionTimerId lazy_timer_ = 0;                // 0: not armed
   LogTime started_ = 0;                               // when it was told that the last run is over
   std::map<uint64_t, Will> wills_;                    // by session: its last one

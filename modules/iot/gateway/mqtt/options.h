@@ -36,6 +36,8 @@ struct MqttOptions {
   int64_t max_user_properties = kUserPropertiesLimit;   // of a PUBLISH
   int64_t connect_timeout_s = 10;                       // from the connection to CONNECT
   int64_t no_room_timeout_s = 30;                       // a client that is not read because there is no room is closed
+  int64_t write_timeout_s = 60;                         // one that takes nothing of what waits for it is closed
+  int64_t max_unsent = 1000;                            // messages that its socket has not taken
   bool allow_anonymous = true;                          // where authentication is off
   int64_t max_messages_per_second = 0;                  // of a client; 0: any
   int64_t max_bytes_per_second = 0;                     // of a client; 0: any

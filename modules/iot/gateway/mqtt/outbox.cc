@@ -34,7 +34,29 @@ void Outbox::drop(net::Counter& why) {
 
 void Outbox::pass_over() { drop(broker_->counters().dropped_denied); }
 
+bool Outbox::output_full() const { return context_->output_full() || (context_->output_blocked() && is_backed_up()); }
+
+// Bytes have their numbers modulo 2^32: what is queued is far less.
+bool Outbox::is_backed_up() const {
+  if (!state_) return false;
+  Fifo<uint32_t>& unsent = state_->unsent;
+  const uint32_t taken = context_->output_taken();
+  while (!unsent.empty() && static_cast<int32_t>(unsent.front() - taken) <= 0) unsent.pop_front();
+  if (unsent.size() < static_cast<size_t>(broker_->options().max_unsent)) return false;
+  context_->await_taken();
+  return true;
+}
+
+void Outbox::note_unsent() {
+  if (!context_->output_blocked()) {
+    if (state_) state_->unsent.clear();
+    return;
+  }
+  state().unsent.push_back(context_->output_taken() + static_cast<uint32_t>(context_->output_bytes()));
+}
+
 void Outbox::sent_publish(size_t bytes, size_t payload_bytes) {
+  note_unsent();
   MqttCounters& counters = broker_->counters();
   counters.sent.add();
   counters.packets_out.add();
@@ -54,7 +76,7 @@ Outbox::State& Outbox::state() {
 }
 
 bool Outbox::has_window(uint8_t qos, size_t more) const {
-  if (context_->output_full()) return false;
+  if (output_full()) return false;
   const bool full = state_ && state_->held_bytes >= kHeldBytesMax;
   return qos == 0 || (queued() == 0 && in_flight() + beside_ + more < limits_.window && !full);
 }
@@ -62,7 +84,7 @@ bool Outbox::has_window(uint8_t qos, size_t more) const {
 void Outbox::push(const MessagePtr& message, const Delivery& delivery) {
   if (delivery.qos == 0) {
     finish(delivery);
-    if (context_->output_full()) return drop(broker_->counters().dropped_output);
+    if (output_full()) return drop(broker_->counters().dropped_output);
     if (same_for_many(*message, delivery)) return write_same(*message);
     send(*message, delivery, 0);
     return;
@@ -81,7 +103,7 @@ void Outbox::push(const MessagePtr& message, const Delivery& delivery) {
 }
 
 void Outbox::pump() {
-  while (queued() > 0 && in_flight() + beside_ < limits_.window && !context_->output_full()) {
+  while (queued() > 0 && in_flight() + beside_ < limits_.window && !output_full()) {
     Item item = std::move(state_->queue.front());
     state_->queue.pop_front();
     const PacketId id = take_id();
@@ -316,6 +338,25 @@ void Outbox::write_ack(PacketType type, PacketId id, Reason reason) {
   broker_->counters().packets_out.add();
   broker_->counters().bytes_out.add(out.size());
   context_->write_copy(out.view());
+}
+
+std::vector<std::pair<Delivery, MessagePtr>> Outbox::take_queued(
+    const std::function<bool(std::string_view topic)>& keeps) {
+  std::vector<std::pair<Delivery, MessagePtr>> taken;
+  Fifo<Item> kept;
+  for (size_t left = queued(); left > 0; --left) {
+    Item item = std::move(state_->queue.front());
+    state_->queue.pop_front();
+    if (keeps(item.message->view.topic)) {
+      kept.push_back(std::move(item));
+      continue;
+    }
+    state_->held_bytes -= bytes_of(item);
+    if (!item.delivery.group) finish(item.delivery);
+    taken.emplace_back(std::move(item.delivery), std::move(item.message));
+  }
+  if (state_) state_->queue = std::move(kept);
+  return taken;
 }
 
 std::vector<std::pair<Delivery, MessagePtr>> Outbox::take_shared() {

@@ -1,9 +1,11 @@
 // What goes to one client: PUBLISH packets with their identifiers, the window of those it has not acknowledged, and the queue
 // of those that wait for it (MQTT 5.0 §4.3, §4.4, §4.9). QoS 0 goes out at once or is dropped, counted; QoS 1 and 2 wait, up to
 // `queue_max` messages. Those and the unacknowledged ones hold kHeldBytesMax together, because a client of MQTT 5 may leave 65,535
-// without an answer; what comes then is dropped, counted. One connection's; the I/O thread's.
+// without an answer; what comes then is dropped, counted. Output is full above the connection's mark, or while its socket takes
+// nothing and `mqtt.max_unsent` messages are queued for it. One connection's; the I/O thread's.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -35,7 +37,7 @@ class Outbox {
   // `more`: so many are coming.
   bool has_window(uint8_t qos, size_t more = 0) const;
   // The queue is short enough for what is fetched on purpose (retained messages).
-  bool has_room() const { return queued() < limits_.queue_max / 2 + 1 && !context_->output_full(); }
+  bool has_room() const { return queued() < limits_.queue_max / 2 + 1 && !output_full(); }
   void pump();  // sends what may go now
 
   // For what is sent beside it (kept_outbox.h), under identifiers that are not its own. False: it is not for this client any
@@ -59,6 +61,9 @@ class Outbox {
   // Gives back what came for a group and is another's now: at QoS 1 what was not acknowledged, at QoS 2 what was not sent; the oldest
   // first.
   std::vector<std::pair<Delivery, MessagePtr>> take_shared();
+
+  // What waits and is not sent of topics that `keeps` does not hold of.
+  std::vector<std::pair<Delivery, MessagePtr>> take_queued(const std::function<bool(std::string_view topic)>& keeps);
 
   // Messages of pages that the client is done with, since the last call.
   std::vector<PageMark> take_done() { return state_ ? std::exchange(state_->done, {}) : std::vector<PageMark>{}; }
@@ -86,6 +91,8 @@ class Outbox {
     uint64_t sent_count = 0;
     std::map<std::string, uint16_t, std::less<>> aliases;
     std::vector<PageMark> done;
+    // While the socket takes nothing more: where each message ends that it has not taken, as bytes of the connection modulo 2^32.
+    Fifo<uint32_t> unsent;
   };
 
   State& state();
@@ -95,6 +102,9 @@ class Outbox {
   void finish(const Delivery& delivery);
   static GroupOutbox* queue_of(const Delivery& delivery);
   static void give_up(const Item& item);
+  bool output_full() const;
+  bool is_backed_up() const;
+  void note_unsent();
   void drop(net::Counter& why);
   void sent_publish(size_t bytes, size_t payload_bytes);
   void trace(Bytes packet);

@@ -16,6 +16,7 @@ void MqttSession::on_open(net::SessionContext& context) {
   heard_ns_ = context.monotonic_ns();
   context.need(kShortestPacketBytes);
   timer_ = context.arm(broker_.options().connect_timeout_s * kNsPerSecond);
+  context.watch_output(broker_.options().write_timeout_s * kNsPerSecond);
 }
 
 bool MqttSession::within_limits(std::string_view topic_or_filter) const {
@@ -72,6 +73,8 @@ bool MqttSession::pause_while_owing() {
 void MqttSession::take(const Frame& frame) {
   constexpr Fault kServersOnly{Reason::protocol_error, "a packet that only a server sends"};
   if (connected_ && !in_force()) return revoke();
+  if (readable_ && readable_->timer != 0) take_narrowing();
+  if (closed_) return;
   switch (frame.type) {
     case PacketType::connect:
       return connected_ ? fail({Reason::protocol_error, "a second CONNECT"}) : take_connect(frame);
@@ -93,6 +96,11 @@ void MqttSession::take(const Frame& frame) {
     case PacketType::connack: return fail(kServersOnly);
     default: return fail(frame.flags != 0 ? Fault{Reason::malformed_packet, "reserved flags are set"} : kServersOnly);
   }
+}
+
+void MqttSession::take_narrowing() {
+  context_->cancel(std::exchange(readable_->timer, 0));
+  narrow();
 }
 
 void MqttSession::on_reply(RequestId request, const Reply& reply, net::SessionContext&) {
@@ -131,6 +139,12 @@ void MqttSession::on_writable(net::SessionContext&) {
   walk();
 }
 
+void MqttSession::on_stalled(net::SessionContext&) {
+  if (closed_) return;
+  if (connected_ && five()) write_reason(PacketType::disconnect, Reason::quota_exceeded);
+  end(net::CloseReason::deadline, "it took nothing of what waited for it", true);
+}
+
 // What is fetched on purpose first, then the session's queue, in one window.
 void MqttSession::pump() {
   outbox_.pump();
@@ -144,6 +158,10 @@ void MqttSession::on_timer(net::SessionTimerId timer, net::SessionContext&) {
   if (kept_ && kept_->take_timer(timer)) return check_kept();
   if (proving() && greeting_->proof && timer == greeting_->here) return prove_here();
   if (device_ && timer == device_->expiry) return take_expiry();
+  if (readable_ && timer == readable_->timer) {
+    readable_->timer = 0;
+    return narrow();
+  }
   if (read_again_ && timer == read_again_->timer) {
     read_again_->timer = 0;
     if (walks_.empty()) read_again_.reset();
@@ -198,7 +216,8 @@ void MqttSession::deliver(const MessagePtr& message, const Delivery& delivery) {
   const bool in_queue = kept_ && !delivery.group && (delivery.qos > 0 || comes_by_queue(*message));
   if (!in_queue && !may_receive(message->view.topic)) {
     if (!delivery.group) outbox_.pass_over();
-    return give_back(message, delivery);  // its rights changed since it was chosen
+    if (delivery.group && readable_) withhold();  // what waits is older
+    return give_back(message, delivery);          // its rights changed since it was chosen
   }
   if (in_queue)
     kept_->wake();
@@ -239,7 +258,7 @@ void MqttSession::pump_kept() {
   touched();
 }
 
-// Rights that its subscriptions and its will do not need may come and go.
+// Of what its rights are now: what it is subscribed to without them is dropped (narrow), and its will is looked at in the end.
 bool MqttSession::in_force() {
   const auth::Authenticator* authenticator = broker_.options().authenticator;
   if (authenticator == nullptr || own_) return true;
@@ -247,8 +266,8 @@ bool MqttSession::in_force() {
   const auto* roles = device_roles();
   if (!rights_ || !broker_.rights().renew(*broker_.options().rules, identity_, client_id_, *rights_, roles))
     return true;
-  revoked_ = !keeps_its_rights();
-  return !revoked_;
+  if (!closed_ && !keeps_its_filters()) narrow_later();
+  return true;
 }
 
 // One whose rights are gone is told so when it is given something. Each message asks each member of its groups: who it is is looked
@@ -266,7 +285,7 @@ bool MqttSession::is_still_allowed() {
   return false;
 }
 
-// Its user or token is gone or lost rights that it uses: it is told before it gets anything more. Its will was the old one's.
+// Its user or token is gone: it is told before it gets anything more. Its will was the old one's.
 void MqttSession::revoke() {
   will_.reset();
   if (five()) write_reason(PacketType::disconnect, Reason::administrative_action);
@@ -277,11 +296,16 @@ void MqttSession::published(uint64_t ticket, Reason reason) {
   if (closed_) return;
   inbox_.complete(ticket, reason);
   write_acks();
-  if (held_ && !closed_ && inbox_.unacknowledged() == 0) {
-    held_ = false;
-    resume();
-  }
+  if (held_ && !closed_) taken_at_last();
   touched();
+}
+
+// One of those that were refused for now: the others have their time from here on.
+void MqttSession::taken_at_last() {
+  if (pause_timer_ != 0) context_->cancel(std::exchange(pause_timer_, 0));
+  if (inbox_.unacknowledged() > 0) return stop_reading();
+  held_ = false;
+  resume();
 }
 
 void MqttSession::taken_over() {
@@ -333,7 +357,7 @@ void MqttSession::end(net::CloseReason reason, const char* why, bool with_will) 
 // The session is over: nobody is subscribed here any more, what others can still have goes to them.
 void MqttSession::leave(bool with_will) {
   if (!std::exchange(entered_, false)) return;
-  const bool has_will = with_will && !stopping_ && in_force();  // what was promised to one whose rights are gone is not
+  const bool has_will = with_will && !stopping_ && may_leave_will();
   for (const auto& [filter, subscription] : subscriptions_) broker_.unsubscribe(filter, *this);
   subscriptions_.clear();
   if (listens_) broker_.methods().left(thing(), context_->id());
@@ -352,6 +376,15 @@ void MqttSession::leave(bool with_will) {
   if (!with_will) return;
   for (const auto& [delivery, message] : shared) broker_.give_back(delivery, message);
   broker_.groups().pump();
+}
+
+// What was promised to one whose rights are gone is not.
+bool MqttSession::may_leave_will() {
+  if (!in_force()) return false;
+  if (!will_ || has_right(auth::Verb::write, will_->topic)) return true;
+  broker_.counters().dropped_denied.add();
+  tell_denied(ToldKind::denied_will, will_->topic, false);
+  return false;
 }
 
 // The server stops: what was chosen for it and never left is another's after the next start, and what it settled is in the log.

@@ -97,6 +97,11 @@ struct Wanted {
   Subscription subscription;
   uint64_t walk = 0;  // that its machine hears of; 0: none
 };
+// Where it was subscribed to what its client may not read any more.
+struct Readable {
+  std::map<std::string, uint16_t> filters;  // that it may read, with their levels_min
+  net::SessionTimerId timer = 0;            // then the others are dropped; 0: they are
+};
 // A SUBSCRIBE that waits for its first retained messages, in a durable session for the log; an UNSUBSCRIBE that waits for it.
 struct Pending {
   PacketId id = 0;
@@ -136,6 +141,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext& context) override;
   void on_worked(RequestId request, net::SessionContext& context) override;
   void on_writable(net::SessionContext& context) override;
+  void on_stalled(net::SessionContext& context) override;
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
   void on_stop(net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;
@@ -146,7 +152,9 @@ class MqttSession final : public net::Session, public Subscriber {
   uint64_t thing_connection() const override { return thing_by_client_ ? thing_connection_ : 0; }
   void deliver(const MessagePtr& message, const Delivery& delivery) override;
   bool has_window(uint8_t qos) const override { return outbox_.has_window(qos, choices); }
-  bool may_receive(std::string_view topic) override { return !filters_ || may_receive_now(topic); }
+  bool may_receive(std::string_view topic) override {
+    return !(filters_ || readable_) || (may_receive_now(topic) && still_reads(topic));
+  }
   bool is_still_allowed() override;
   void published(uint64_t ticket, Reason reason) override;
   void taken_over() override;
@@ -239,6 +247,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void tell_denied(ToldKind kind, std::string_view subject, bool reserved);
   void wait_for_room();
   void stop_reading();
+  void taken_at_last();
   bool may(auth::Verb verb, std::string_view topic);
   bool has_right(auth::Verb verb, std::string_view topic) const;
 
@@ -260,7 +269,14 @@ class MqttSession final : public net::Session, public Subscriber {
   bool may_subscribe(std::string_view own);
   bool is_met(std::string_view own) const;
   bool still_holds(std::string_view filter, const Subscription& subscription) const;
-  bool keeps_its_rights() const;
+  bool holds_all(const std::vector<Wanted>& wanted) const;
+  bool keeps_its_filters() const;
+  std::map<std::string, uint16_t> readable_filters() const;
+  void narrow_later();
+  void narrow();
+  void lose(const std::vector<std::string>& filters);
+  void narrow_filters(const std::vector<std::string>& filters);
+  void withhold();
   uint16_t levels_min_of(std::string_view own) const;
   bool wants(const Walk& walk, std::string_view topic);
   void tell_subscribed(const Wanted& wanted);
@@ -300,6 +316,8 @@ class MqttSession final : public net::Session, public Subscriber {
   void fail(const Fault& fault);
   void end(net::CloseReason reason, const char* why, bool with_will);
   void leave(bool with_will);
+  bool may_leave_will();
+  void take_narrowing();
   bool publish_stamped_will();
   void leave_kept(bool with_will);
   void leave_will(bool with_will);
@@ -333,7 +351,7 @@ class MqttSession final : public net::Session, public Subscriber {
   bool stopping_ = false;
   bool paused_ = false;
   bool filters_ = false;          // a filter reaches beyond what it may read: each message is looked at
-  bool revoked_ = false;          // its rights are not what its subscriptions need any more
+  bool revoked_ = false;          // what proved who it is does not count any more
   bool held_ = false;             // what it published is tried again
   bool opening_ = false;          // CONNECT waits for the machine
   bool thing_by_client_ = false;  // the thing that is connected here is called as the client is
@@ -349,8 +367,7 @@ class MqttSession final : public net::Session, public Subscriber {
   std::unique_ptr<KeptOutbox> kept_;       // null: the session ends with the connection
   std::unique_ptr<KeptWalks> kept_walks_;  // null: likewise, or the machine's logic does not know them
   boost::container::flat_map<std::string, Subscription, std::less<>> subscriptions_;
-  // Where the durable session was subscribed to what its client may not read any more: filters and levels_min that it may.
-  std::unique_ptr<std::map<std::string, uint16_t>> readable_;
+  std::unique_ptr<Readable> readable_;  // null: it may read whatever it was subscribed to
   std::unique_ptr<Pending> pending_;
   std::vector<Walk> walks_;                // the next one first
   std::unique_ptr<Walk> walking_;          // the one whose query is under way

@@ -115,7 +115,7 @@ uint8_t MqttSession::judge(const Filter& filter, uint32_t subscription_id, Pendi
   subscription.retain_as_published = filter.retain_as_published;
   subscription.id = subscription_id;
   subscription.levels_min = levels_min_of(own);
-  if (readable_) readable_->insert_or_assign(std::string(own), subscription.levels_min);
+  if (readable_) readable_->filters.insert_or_assign(std::string(own), subscription.levels_min);
   const bool fetches = !shared && (filter.retain_handling == 0 || (filter.retain_handling == 1 && !known));
   const uint64_t walk = fetches && kept_walks_ ? kept_walks_->begin(filter.filter) : 0;
   pending.wanted.push_back({std::string(filter.filter), subscription, walk});
@@ -150,15 +150,96 @@ bool MqttSession::still_holds(std::string_view filter, const Subscription& subsc
   return has_right(auth::Verb::read, own) && levels_min_of(own) <= subscription.levels_min;
 }
 
-// The roles say something else than before: whether it may still have what it has.
-bool MqttSession::keeps_its_rights() const {
-  if (will_ && !has_right(auth::Verb::write, will_->topic)) return false;
+// The roles say something else than before: whether it may still have what it is subscribed to.
+bool MqttSession::keeps_its_filters() const {
   for (const auto& [filter, subscription] : subscriptions_)
     if (!still_holds(filter, subscription)) return false;
-  if (!pending_) return true;
-  return std::all_of(pending_->wanted.begin(), pending_->wanted.end(), [this](const Wanted& wanted) {
-    return !pending_->subscribes || still_holds(wanted.filter, wanted.subscription);
-  });
+  return !pending_ || !pending_->subscribes || holds_all(pending_->wanted);
+}
+
+bool MqttSession::holds_all(const std::vector<Wanted>& wanted) const {
+  return std::all_of(wanted.begin(), wanted.end(),
+                     [this](const Wanted& one) { return still_holds(one.filter, one.subscription); });
+}
+
+// Of what it is subscribed to, as its rights are.
+std::map<std::string, uint16_t> MqttSession::readable_filters() const {
+  std::map<std::string, uint16_t> filters;
+  const auto put = [&](std::string_view filter) {
+    const std::string_view own = own_filter(filter);
+    if (is_met(own) || has_right(auth::Verb::read, own)) filters.insert_or_assign(std::string(own), levels_min_of(own));
+  };
+  for (const auto& [filter, subscription] : subscriptions_) put(filter);
+  if (pending_ && pending_->subscribes)
+    for (const Wanted& wanted : pending_->wanted) put(wanted.filter);
+  return filters;
+}
+
+// Nothing more comes of what it may not read. Its subscriptions are dropped when nobody is on the way through them.
+void MqttSession::narrow_later() {
+  if (!readable_) readable_ = std::make_unique<Readable>();
+  readable_->filters = readable_filters();
+  if (readable_->timer == 0) readable_->timer = context_->arm(0);
+}
+
+void MqttSession::narrow() {
+  readable_->filters = readable_filters();
+  std::vector<std::string> lost;
+  std::vector<std::string> narrowed;
+  for (const auto& [filter, subscription] : subscriptions_) {
+    if (still_holds(filter, subscription)) continue;
+    const std::string_view own = own_filter(filter);
+    (is_met(own) || has_right(auth::Verb::read, own) ? narrowed : lost).push_back(filter);
+  }
+  withhold();
+  narrow_filters(narrowed);
+  lose(lost);
+  if (!kept_) readable_.reset();  // no queue has any more of it
+  broker_.groups().pump();
+}
+
+// What waits for its client and is not its any more goes to others of its group, or is passed over.
+void MqttSession::withhold() {
+  const auto withheld =
+      outbox_.take_queued([this](std::string_view topic) { return reads(topic) && still_reads(topic); });
+  for (const auto& [delivery, message] : withheld) {
+    if (!delivery.group) outbox_.pass_over();
+    give_back(message, delivery);
+  }
+  tell_walked(false);
+}
+
+// Of plant/# it may read less than it might.
+void MqttSession::narrow_filters(const std::vector<std::string>& filters) {
+  ChangeFilters changed;
+  for (const std::string& filter : filters) {
+    Subscription& of = subscriptions_.find(filter)->second;
+    of.levels_min = levels_min_of(own_filter(filter));
+    broker_.subscribe(filter, of);
+    changed.wishes.push_back({filter, {of.id, of.levels_min, of.qos, of.no_local, of.retain_as_published, false}});
+    for (Walk& walk : walks_)
+      if (walk.filter == filter) walk.levels_min = of.levels_min;
+  }
+  if (!kept_ || filters.empty()) return;
+  changed.session = kept_->session();
+  changed.epoch = kept_->epoch();
+  broker_.keeper().change(0, kSubscribe, changed, identity_.principal);
+}
+
+// Of a durable session the log hears of it: its queue gets no more of it.
+void MqttSession::lose(const std::vector<std::string>& filters) {
+  ChangeFilters lost;
+  for (const std::string& filter : filters) {
+    tell_denied(ToldKind::denied_subscribe, filter, false);
+    forget_filter(filter);
+    if (kept_walks_) kept_walks_->forget(filter);
+    std::erase_if(walks_, [&](const Walk& walk) { return walk.filter == filter; });
+    lost.wishes.push_back({filter, {}});
+  }
+  if (!kept_ || filters.empty()) return;
+  lost.session = kept_->session();
+  lost.epoch = kept_->epoch();
+  broker_.keeper().change(0, kUnsubscribe, lost, {});
 }
 
 bool MqttSession::wants(const Walk& walk, std::string_view topic) {
@@ -188,6 +269,7 @@ void MqttSession::activate(Pending& pending) {
     listen_for_methods(wanted.filter);
     if (!kept_) tell_subscribed(wanted);
   }
+  if (pending.subscribes && rights_ && !holds_all(pending.wanted)) narrow_later();
   ByteWriter out;
   const PacketType type = pending.subscribes ? PacketType::suback : PacketType::unsuback;
   encode(type, FilterAck{pending.id, {}, std::move(pending.codes)}, version_, out);
