@@ -315,7 +315,7 @@ void RuleRunner::later(Lane& lane, int64_t delay_ns) {
 
 // What is not sure to be taken goes alone: nothing is made behind it that would have to be made again.
 size_t RuleRunner::runs_max(const Running& rule, const Lane& lane) const {
-  const bool careful = lane.may_skip || !lane.fault.empty() || lane.inputs_max < kMovesMax;
+  const bool careful = !lane.proven || lane.may_skip || !lane.fault.empty() || lane.inputs_max < kMovesMax;
   if (rule.lua || rule.definition.windowed() || careful) return 1;
   return std::clamp<size_t>(kRunsOfAll / std::max<size_t>(lanes_, 1), 1, kRunsMax);
 }
@@ -397,7 +397,8 @@ void RuleRunner::read(const std::string& name, Lane& lane) {
   ReadRequest request;
   request.partition = lane.partition;
   request.offset = lane.at;
-  request.max_bytes = kReadBytes;
+  request.max_bytes =
+      std::clamp(static_cast<uint32_t>(kReadBytesOfAll / std::max<size_t>(lanes_, 1)), kReadBytesLeast, kReadBytes);
   const RequestId id = next_request();
   if (!context_->read(id, request)) return later(lane, kTickNs);
   lane.state = State::reading;
@@ -548,7 +549,7 @@ void RuleRunner::commit(const std::string& name, Running& rule, Lane& lane, cons
   head.attempt = lane.attempt;
   Run made;
   made.upto = run.upto;
-  made.acts = run.inputs > 0;
+  made.inputs = run.inputs;
   if (lane.windows) {
     const WindowPlace before = lane.place.value_or(WindowPlace{});
     lane.step.from_closed_ms = before.closed_ms;
@@ -591,8 +592,8 @@ bool RuleRunner::shrink(Lane& lane, const Run& run) {
   if (!ended && run.error != Errc::too_large && run.error != Errc::invalid_argument) return false;
   if (!lane.fault.empty()) return false;
   // The server ended while it was applied. Once that may have been anything; what ends it again and again is the input.
-  const bool alone = lane.inputs_max == 1;
-  lane.inputs_max = ended ? 1 : std::max<size_t>(1, lane.inputs_max / 2);
+  const bool alone = lane.inputs_max == 1 || run.inputs == 1;
+  lane.inputs_max = ended ? 1 : std::max<size_t>(1, std::min<size_t>(lane.inputs_max, run.inputs) / 2);
   if (run.error == Errc::too_large) lane.inputs_cap = std::max(lane.inputs_max, kMovesMax);
   if (ended) lane.careful_upto = std::max(lane.careful_upto, run.upto);
   const bool last = ended ? lane.attempt >= kAttemptsMax : alone;
@@ -605,6 +606,7 @@ bool RuleRunner::shrink(Lane& lane, const Run& run) {
 
 void RuleRunner::took_run(Running& rule, Lane& lane, const Run& run, Offset position) {
   lane.next = position;
+  lane.proven = true;
   if (run.place) lane.place = run.place;
   if (lane.killed_at >= 0 && lane.next > lane.killed_at) {
     lane.killed_at = -1;
@@ -612,8 +614,8 @@ void RuleRunner::took_run(Running& rule, Lane& lane, const Run& run, Offset posi
   }
   lane.may_skip = false;
   lane.refusals = 0;
-  if (run.acts) lane.attempt = 0;
-  if (run.acts) lane.fault.clear();
+  if (run.inputs > 0) lane.attempt = 0;
+  if (run.inputs > 0) lane.fault.clear();
   const bool moves = rule.definition.transfer || rule.definition.shadow || rule.lua;
   const size_t most = moves ? kMovesMax : lane.inputs_cap;
   lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(lane.inputs_max * 2, most);
@@ -640,7 +642,8 @@ void RuleRunner::take_commit(const LaneKey& key, Running& rule, Lane& lane, Requ
   const auto refused = std::count_if(lane.runs.begin(), lane.runs.end(), [](const Run& run) { return run.answered; });
   if (refused == 0 && (lane.state == State::committing || lane.state == State::idle)) {
     lane.state = State::idle;
-    return go_on(key.rule, rule, lane);
+    // Answers of several runs come at once: what each makes room for takes its turn.
+    return lane.runs.empty() ? go_on(key.rule, rule, lane) : later(lane, 0);
   }
   if (refused > 0 && static_cast<size_t>(refused) == lane.runs.size()) not_taken(key.rule, rule, lane);
 }

@@ -15,7 +15,7 @@
 // A rule's Lua runs in a process of its own; what it makes of a run of rows is in the run, and is not asked for again where that is
 // taken. What does not answer in time is killed; a rule for which that was three times is paused.
 //
-// Bounds: of a rule and partition one read of kReadBytes with one inflated batch, and kRunsMax runs under way, one where kRunsOfAll are
+// Bounds: of a rule and partition one read of kReadBytes, less where there are very many, with one inflated batch, and kRunsMax runs under way, one where kRunsOfAll are
 // shared by many, and over windows, with Lua and where it is careful (kInputsMax inputs, kMovesMax where they move money or change
 // shadows, kCommitBytesMax; a run is as large as went well before, and twice that); kJobsMax jobs of all; a turn on the loop ends with kTurnRecords or kTurnNs; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
 // last. The I/O thread's: one session without a peer.
@@ -52,8 +52,10 @@ struct WantedRule {
 class RuleRunner {
  public:
   static constexpr uint32_t kReadBytes = 256 << 10;
-  static constexpr size_t kRunsMax = 8;     // of a lane
-  static constexpr size_t kRunsOfAll = 64;  // beside the first one of each
+  static constexpr uint32_t kReadBytesLeast = 64 << 10;
+  static constexpr uint64_t kReadBytesOfAll = 64 << 20;  // shared by many
+  static constexpr size_t kRunsMax = 8;                  // of a lane
+  static constexpr size_t kRunsOfAll = 64;               // beside the first one of each
   static constexpr int64_t kTickNs = 100'000'000;
   static constexpr int64_t kLookNs = 5'000'000'000;  // for partitions and streams that are new
   // Of one lane's turn, and of all that are due: the loop has others to serve.
@@ -103,7 +105,7 @@ class RuleRunner {
   struct Run {
     Buffer bytes;
     Offset upto = 0;
-    bool acts = false;                   // it has inputs
+    uint16_t inputs = 0;
     std::optional<WindowPlace> place{};  // behind it
     RequestId request = 0;               // 0: not sent
     bool answered = false;               // and not taken
@@ -122,7 +124,9 @@ class RuleRunner {
     int64_t due_ns = 0;  // when to go on; 0: not by the clock
     size_t inputs_max = kMovesMax;
     size_t inputs_cap = kInputsMax;  // more at once was too much, or is for no such rule
-    uint32_t refusals = 0;           // for now, of the first run
+    bool proven =
+        false;  // a run of it was taken since the start: before that what ended the server must come again as it was
+    uint32_t refusals = 0;  // for now, of the first run
     uint8_t attempt = 0;
     Offset careful_upto = 0;  // one input at a time up to here: a run of them ended the server
     std::string fault{};      // what became of the next input, alone: it is a dead letter
