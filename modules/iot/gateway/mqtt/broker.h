@@ -127,7 +127,7 @@ class Subscriber {
     uint64_t epoch = 0;
   };
   virtual Durable durable() const = 0;
-  // What proved who it is counts. False: it was told that it does not, and has left. May_receive goes by its rights as they are now.
+  // What proved who it is counts; may_receive() goes by its rights as they are now. False: it was told that it does not, and has left.
   virtual bool is_still_allowed() = 0;
   // The number of the connection of the thing that is called as the client is (thing_presence.h); 0: it is none.
   virtual uint64_t thing_connection() const = 0;
