@@ -171,7 +171,7 @@ void Simulation::turn(Role role) {
   switch (role) {
     case kIo: return server_->io_turn(0);
     case kShard: return shard_turn();
-    case kCommit: return (void)server_->commit_turn();
+    case kCommit: return commit_turn();
     case kHelper: return (void)server_->helper_turn();
     case kReader: return (void)server_->reader_turn(0), (void)server_->worker_turn();
     case kDisk: return (void)disk_.step();
@@ -222,6 +222,11 @@ void Simulation::shard_turn() {
   iot_.follow(*server_);
   if (with_exchange_) exchange_watch_.follow(*server_);
   note_live_hash();
+}
+
+void Simulation::commit_turn() {
+  (void)server_->commit_turn();
+  synced_.insert(server_->committer().watermark());
 }
 
 void Simulation::note_live_hash() {

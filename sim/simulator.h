@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -96,6 +97,7 @@ class Simulation {
   void clients_turn();
   void after_turn();
   void shard_turn();
+  void commit_turn();
   void note_live_hash();
   void come_to_an_end();
   bool all_finished();
@@ -134,6 +136,7 @@ class Simulation {
   void start_failed(const Error& error, uint64_t faults_before);
   void audit();
   void audit_topic(size_t topic);
+  void check_evidence(const log::RecoveryReport& report);
   void compare_with_live();
   void compare_with_replay(bool after_power_cut);
   void compare_with_past();
@@ -182,6 +185,7 @@ class Simulation {
   bool damaged_ = false;         // bytes at rest were changed
   bool refused_ = false;
   std::map<Sequence, Hash128> live_hashes_;
+  std::set<Sequence> synced_;  // where the watermark stood: what was written behind it says so
 
   std::deque<std::string> trace_;
   DigestAccumulator history_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "kernel/base/aligned_buffer.h"
+
 namespace heptane::sim {
 
 std::optional<PlantedBug> bug_of(std::string_view name) {
@@ -59,13 +61,15 @@ class PlantedFile final : public File {
   void write_and_sync_without_evidence(uint64_t offset, Bytes bytes, Completion done) {
     Result<log::BatchHeader> header = log::decode_batch_header(bytes);
     if (!header) return file_->write_and_sync(offset, bytes, std::move(done));
-    auto changed = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());
+    // Where it may be opened past the page cache, as the bytes themselves lie.
+    auto changed = std::make_shared<AlignedBuffer>(bytes.size());
+    std::copy(bytes.begin(), bytes.end(), changed->data());
     const log::ChainValue believed = log::chain_value(header->header_crc);
     if (header->previous_chain == disk_.believed_chain_) header->previous_chain = disk_.written_chain_;
     header->durable_upto = 0;
     disk_.believed_chain_ = believed;
     disk_.written_chain_ = log::chain_value(log::encode(*header, changed->data()));
-    file_->write_and_sync(offset, *changed,
+    file_->write_and_sync(offset, {changed->data(), changed->size()},
                           [changed, done = std::move(done)](Result<void> result) { done(std::move(result)); });
   }
 
@@ -78,6 +82,8 @@ PlantedDisk::PlantedDisk(SimDisk& disk, PlantedBug bug) : disk_(disk), bug_(bug)
 namespace {
 
 Error dead_process() { return {Errc::closed, "the process is dead"}; }
+
+bool is_snapshot(const std::string& path) { return path.find("/snapshots/") != std::string::npos; }
 
 }  // namespace
 
@@ -95,6 +101,9 @@ Result<void> PlantedDisk::unlink(const std::string& path) {
 
 Result<std::unique_ptr<File>> PlantedDisk::open(const std::string& path, OpenMode mode, OpenHint hint) {
   if (process_dead_) return dead_process();
+  // A snapshot speaks for all batches below it, and names the last one by the chain value that the log believes.
+  if (bug_ == PlantedBug::drop_durable_upto && mode == OpenMode::create && is_snapshot(path))
+    return Error{Errc::io, "no snapshots beside batches without evidence"};
   Result<std::unique_ptr<File>> file = disk_.open(path, mode, hint);
   if (!file || bug_ == PlantedBug::none) return file;
   return std::unique_ptr<File>(std::make_unique<PlantedFile>(*this, std::move(*file)));

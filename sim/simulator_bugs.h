@@ -15,7 +15,7 @@ enum class PlantedBug : uint8_t {
   none,
   ack_before_sync,      // a commit is reported when it is written; its sync comes with the next one
   sync_does_nothing,    // a sync of a file reports success
-  drop_durable_upto,    // batches do not say what was synced before them
+  drop_durable_upto,    // batches do not say what was synced before them, and there are no snapshots that would
   skip_directory_sync,  // a sync of a directory reports success
   believe_page_cache,   // recovery does not write again what it can read
   // Of the ledger (planted_ledger.h).

@@ -218,6 +218,20 @@ class Lifecycle(unittest.TestCase):
         self.assertIn("kafka", server.stdout())
         self.assertIn(server.kafka, server.stdout())
 
+    def test_the_id_of_the_cluster_is_the_id_of_the_log(self):
+        server = self.server().start()
+
+        def cluster_id():
+            return Producer({"bootstrap.servers": server.kafka}).list_topics(timeout=20).cluster_id
+
+        self.assertRegex(cluster_id(), "^[0-9a-f]{32}$")
+        self.assertIn(f"log {cluster_id()},", server.stdout())
+        before = cluster_id()
+        server.kill()
+        server.start()
+        self.assertEqual(cluster_id(), before)
+        self.assertNotEqual(Producer({"bootstrap.servers": self.server().start().kafka}).list_topics(timeout=20).cluster_id, before)
+
     def test_interrupt_is_a_clean_stop_too(self):
         server = self.server().start()
         os.kill(server.pid, signal.SIGINT)
