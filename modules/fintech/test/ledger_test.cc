@@ -320,7 +320,7 @@ void expect_every_status_seen() {
 }
 
 TEST(Ledger, AgreesWithANaiveOneStatusForStatus) {
-  const uint64_t events = scaled(1'000'000);
+  const uint64_t events = scaled(3'000'000);
   uint64_t done = 0;
   for (uint64_t seed = 1; done < events; ++seed) {
     SCOPED_TRACE("world " + std::to_string(seed));
