@@ -41,6 +41,7 @@ Simulation::Simulation(SimulationOptions options)
       client_random_(part_of(options.seed, 3)),
       server_random_(part_of(options.seed, 4)),
       audit_random_(part_of(options.seed, 7)),
+      damage_random_(part_of(options.seed, 8)),
       disk_(part_of(options.seed, 5)),
       planted_(disk_, options.bug),
       net_(net_random_, net_config(options.seed)),

@@ -56,6 +56,7 @@ struct SimulationResult {
   uint64_t acknowledged = 0;
   uint64_t seen = 0;
   uint64_t torn_tails = 0;
+  uint64_t device_lies = 0;  // writes that were to be lost or misdirected
   uint64_t viewed = 0;       // records of a view, read after starts
   uint64_t archived = 0;     // archive segments made
   uint64_t rewritten = 0;    // of them, such as were written again without what was dead
@@ -128,6 +129,7 @@ class Simulation {
   void squeeze_disk();
   void change_time();
   void damage(const char* when);
+  void damage_while_running();
   void clear_faults();
   void forget_faults();
 
@@ -149,6 +151,7 @@ class Simulation {
   SeededRandom client_random_;
   SeededRandom server_random_;
   SeededRandom audit_random_;
+  SeededRandom damage_random_;
   SimClock clock_;
   SimDisk disk_;
   PlantedDisk planted_;

@@ -50,7 +50,7 @@ void Simulation::fault() {
       stopping_ = true;
       return server_->request_stop();
     case 19:
-      if (server_ && random_.one_in(20)) damage("while running");
+      if (server_ && random_.one_in(20)) damage_while_running();
       return;
     default: return;
   }
@@ -132,6 +132,20 @@ void Simulation::change_time() {
     case 1: return clock_.advance(static_cast<int64_t>(random_.below(kHourNs / 30)));
     default: return clock_.set_drift_ppb(static_cast<int64_t>(random_.below(400'000)) - 200'000);
   }
+}
+
+// A bit of what is there already, or a write that the device takes and drops, or puts elsewhere. The last batches may be
+// hit before anything says that they were synced.
+void Simulation::damage_while_running() {
+  if (damage_random_.one_in(3)) return damage("while running");
+  const bool elsewhere = damage_random_.one_in(2);
+  const uint64_t skip = damage_random_.below(20);
+  trace(std::string("a write is ") + (elsewhere ? "misdirected" : "lost") + " after " + std::to_string(skip) +
+        " operations");
+  disk_.inject(elsewhere ? SimFault::misdirected_write : SimFault::lost_write, skip);
+  damaged_ = true;
+  ++counts_.device_lies;
+  checker_.allow_lost_tail();
 }
 
 // One bit of a file at rest, of a segment most often.

@@ -149,7 +149,7 @@ void expect_depth(const ExchangeWatch::Counts& counts) {
 TEST(Simulator, ManySeedsKeepEveryPromise) {
   uint64_t acknowledged = 0, seen = 0, power_cuts = 0, fatal_errors = 0, torn_tails = 0, refused = 0, archived = 0;
   uint64_t past_states = 0, viewed = 0, events = 0, repeats = 0, expired = 0, audits = 0, gaps = 0, recounts = 0;
-  uint64_t delivered = 0, again = 0, resumed = 0;
+  uint64_t delivered = 0, again = 0, resumed = 0, device_lies = 0;
   MqttWatch mqtt;
   IotCounts iot;
   ExchangeWatch::Counts exchange;
@@ -161,6 +161,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
     power_cuts += run.power_cuts;
     fatal_errors += run.fatal_errors;
     torn_tails += run.torn_tails;
+    device_lies += run.device_lies;
     archived += run.archived;
     past_states += run.past_states;
     viewed += run.viewed;
@@ -190,6 +191,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_GT(power_cuts, 200u);
   EXPECT_GT(fatal_errors, 50u);
   EXPECT_GT(torn_tails, 10u);
+  EXPECT_GT(device_lies, 1u);
   EXPECT_GT(archived, 10u);
   EXPECT_GT(past_states, 50u);
   EXPECT_GT(viewed, 1000u);

@@ -62,77 +62,158 @@ Drawn draw_transact(SeededRandom& random) {
 
 Drawn draw(SeededRandom& random) { return random.one_in(3) ? draw_transact(random) : draw_single(random); }
 
-// Runs random commands; the second run sees only what the first one kept. Equal hashes: a refusal leaves no trace, at
-// whatever index of whatever scope it came.
-TEST(Shard, RefusedCommandsLeaveNoTrace) {
-  const uint64_t commands = scaled(1'000'000);
-  for (const uint64_t seed : {1, 2}) {
-    SeededRandom random(seed);
-    ShardHarness all(seed);
-    ShardHarness kept(seed);
-    uint64_t refused = 0;
-    for (uint64_t i = 0; i < commands / 2; ++i) {
-      const Drawn drawn = draw(random);
-      all.clock().advance(1000);
-      kept.clock().advance(1000);
-      // Timers fire at the same moments in both.
-      all.settle();
-      kept.settle();
-      const Reply reply = all.run(drawn.machine, drawn.type, drawn.payload);
-      if (reply.ok()) {
-        const Reply again = kept.run(drawn.machine, drawn.type, drawn.payload);
-        ASSERT_TRUE(again.ok()) << "command " << i << ": " << again.message;
-        ASSERT_EQ(again.sequence, reply.sequence);
-        ASSERT_EQ(again.numbers, reply.numbers);
-      } else {
-        ++refused;
-      }
-      if (i % 1000 == 0) {
-        ASSERT_EQ(all.shard().state_hash(), kept.shard().state_hash()) << "after command " << i;
-      }
+// Runs random commands, and crashes between them; the second run sees only what the first one kept, and never crashes. Equal
+// hashes: a refusal leaves no trace, at whatever index of whatever scope it came, neither in the state nor in the log.
+class RefusedLeaveNoTrace {
+ public:
+  explicit RefusedLeaveNoTrace(uint64_t seed) : random_(seed), all_(seed), kept_(seed) {}
+
+  void run(uint64_t commands) {
+    for (uint64_t i = 0; i < commands && !testing::Test::HasFatalFailure(); ++i) {
+      if (random_.one_in(400)) crash();
+      one_command();
     }
-    EXPECT_EQ(all.shard().state_hash(), kept.shard().state_hash());
-    EXPECT_GT(refused, commands / 20);
-    EXPECT_EQ(all.shard().last_applied(), kept.shard().last_applied());
+    compare();
   }
+  uint64_t refused() const { return refused_; }
+  uint64_t crashes() const { return crashes_; }
+
+ private:
+  void crash() {
+    ++crashes_;
+    all_.crash_and_recover();
+    ASSERT_TRUE(all_.recovery().ok()) << all_.recovery().error().message;
+    compare();
+  }
+  void one_command() {
+    const Drawn drawn = draw(random_);
+    for (ShardHarness* harness : {&all_, &kept_}) {
+      harness->clock().advance(1000);
+      harness->settle();  // timers fire at the same moments in both
+    }
+    const Reply reply = all_.run(drawn.machine, drawn.type, drawn.payload);
+    if (!reply.ok()) return (void)++refused_;
+    const Reply again = kept_.run(drawn.machine, drawn.type, drawn.payload);
+    ASSERT_TRUE(again.ok()) << again.message;
+    ASSERT_EQ(again.sequence, reply.sequence);
+    ASSERT_EQ(again.numbers, reply.numbers);
+  }
+  void compare() {
+    ASSERT_EQ(all_.shard().state_hash(), kept_.shard().state_hash());
+    ASSERT_EQ(all_.shard().last_applied(), kept_.shard().last_applied());
+  }
+
+  SeededRandom random_;
+  ShardHarness all_;
+  ShardHarness kept_;
+  uint64_t refused_ = 0;
+  uint64_t crashes_ = 0;
+};
+
+TEST(Shard, RefusedCommandsLeaveNoTrace) {
+  constexpr uint64_t kCommandsEach = 2000;  // a crash replays all of them
+  const uint64_t runs = std::max<uint64_t>(10, scaled(1'000'000) / kCommandsEach);
+  uint64_t refused = 0, crashes = 0;
+  for (uint64_t seed = 1; seed <= runs; ++seed) {
+    RefusedLeaveNoTrace run(seed);
+    run.run(kCommandsEach);
+    ASSERT_FALSE(HasFatalFailure()) << "seed " << seed;
+    refused += run.refused();
+    crashes += run.crashes();
+  }
+  EXPECT_GT(refused, runs * kCommandsEach / 20);
+  EXPECT_GT(crashes, 2 * runs);
+}
+
+// What a log holds, given to another shard command by command; timers fire there by themselves.
+void run_what_was_recovered(ShardHarness& recovered, ShardHarness& fresh) {
+  const auto give = [&](const log::EntryView& entry, Sequence sequence, LogTime time) {
+    fresh.clock().advance(time - fresh.clock().utc_ns());
+    if (entry.header.machine == machine_ids::kKernel && entry.header.type == kFireTimer) {
+      fresh.settle();
+    } else {
+      const Reply reply = fresh.run(entry.header.machine, entry.header.type, Buffer::copy_of(as_text(entry.payload)));
+      ASSERT_TRUE(reply.ok()) << reply.message;
+      ASSERT_EQ(reply.sequence, sequence);
+    }
+    ASSERT_GE(fresh.shard().last_applied(), sequence);
+  };
+  const Sequence known = fresh.shard().last_applied();
+  const Result<void> read = recovered.log().read(
+      known + 1, recovered.shard().last_applied(), [&](const log::BatchView& batch, const log::BatchPlace&) {
+        return batch.for_each_entry([&](const log::EntryView& entry, Sequence sequence) -> Result<void> {
+          const LogTime time = batch.header().base_time + entry.header.detail;
+          if (entry.header.is_command() && sequence > known && !testing::Test::HasFatalFailure())
+            give(entry, sequence, time);
+          return {};
+        });
+      });
+  ASSERT_TRUE(read.ok()) << read.error().message;
 }
 
 // Commands in bursts, batches held back, crashes in between: what was answered survives, and the recovered state is that
 // of a run that saw exactly the recovered commands.
-TEST(Shard, CrashesLoseOnlyWhatWasNotAnswered) {
-  const uint64_t rounds = scaled(3000);
-  SeededRandom random(11);
-  auto fresh = std::make_unique<ShardHarness>(11);
-  Sequence answered = 0;
-  for (uint64_t round = 0; round < rounds; ++round) {
-    if (round % 200 == 0) {
-      fresh = std::make_unique<ShardHarness>(round);
-      answered = 0;
-    }
-    ShardHarness& harness = *fresh;
-    if (random.one_in(2)) harness.log().hold();
-    for (uint64_t i = 0; i < 1 + random.below(20); ++i) {
-      const Drawn drawn = draw_kv(random);
-      harness.submit(drawn.machine, drawn.type, drawn.payload, i);
-      if (random.one_in(3)) harness.settle();
-    }
-    harness.settle();
-    while (const std::optional<ShardReply> reply = harness.reply()) {
-      const Reply& answer = std::get<Reply>(reply->body);
-      if (answer.ok()) answered = std::max(answered, answer.sequence);
-      EXPECT_LE(reply->gate, harness.committer().watermark());
-    }
-    if (random.one_in(2)) harness.log().release();
-    if (!random.one_in(3)) continue;
-    const Sequence watermark = harness.committer().watermark();
-    harness.crash_and_recover();
-    ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
-    ASSERT_GE(harness.shard().last_applied(), answered);
-    ASSERT_GE(harness.shard().last_applied(), watermark);
-    const Hash128 hash = harness.shard().state_hash();
-    harness.crash_and_recover();
-    ASSERT_EQ(harness.shard().state_hash(), hash);
+class CrashingShard {
+ public:
+  explicit CrashingShard(uint64_t seed) : random_(seed), shard_(seed), fresh_(seed) {}
+
+  void round() {
+    shard_.clock().advance(static_cast<int64_t>(1 + random_.below(200'000)));
+    if (random_.one_in(2)) shard_.log().hold();
+    burst();
+    take_answers();
+    if (random_.one_in(2)) shard_.log().release();
+    if (random_.one_in(3)) crash();
   }
+  uint64_t lost() const { return lost_; }
+
+ private:
+  void burst() {
+    for (uint64_t i = 0; i < 1 + random_.below(20); ++i) {
+      const Drawn drawn = draw(random_);
+      shard_.submit(drawn.machine, drawn.type, drawn.payload, i);
+      if (random_.one_in(3)) shard_.settle();
+    }
+    shard_.settle();
+  }
+  void take_answers() {
+    while (const std::optional<ShardReply> reply = shard_.reply()) {
+      const Reply& answer = std::get<Reply>(reply->body);
+      if (answer.ok()) answered_ = std::max(answered_, answer.sequence);
+      EXPECT_LE(reply->gate, shard_.committer().watermark());
+    }
+  }
+  void crash() {
+    const Sequence watermark = shard_.committer().watermark();
+    const Sequence applied = shard_.shard().last_applied();
+    shard_.crash_and_recover();
+    ASSERT_TRUE(shard_.recovery().ok()) << shard_.recovery().error().message;
+    ASSERT_GE(shard_.shard().last_applied(), answered_);
+    ASSERT_GE(shard_.shard().last_applied(), watermark);
+    lost_ += applied - shard_.shard().last_applied();
+    run_what_was_recovered(shard_, fresh_);
+    ASSERT_EQ(fresh_.shard().last_applied(), shard_.shard().last_applied());
+    ASSERT_EQ(fresh_.shard().state_hash(), shard_.shard().state_hash());
+  }
+
+  SeededRandom random_;
+  ShardHarness shard_;
+  ShardHarness fresh_;
+  Sequence answered_ = 0;
+  uint64_t lost_ = 0;
+};
+
+TEST(Shard, CrashesLoseOnlyWhatWasNotAnswered) {
+  constexpr uint64_t kRoundsEach = 200;
+  const uint64_t runs = std::max<uint64_t>(2, scaled(3000) / kRoundsEach);
+  uint64_t lost = 0;
+  for (uint64_t seed = 1; seed <= runs; ++seed) {
+    CrashingShard run(seed);
+    for (uint64_t round = 0; round < kRoundsEach && !HasFatalFailure(); ++round) run.round();
+    ASSERT_FALSE(HasFatalFailure()) << "seed " << seed;
+    lost += run.lost();
+  }
+  EXPECT_GT(lost, 100 * runs);
 }
 
 TEST(Shard, WhoWaitsForAPartitionHearsThatItIsGone) {

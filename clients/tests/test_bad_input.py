@@ -1,20 +1,28 @@
 """Bytes that no client would send: answered as the protocol says or closed, in bounded memory, while others work on."""
 
+import contextlib
 import itertools
 import os
 import random
+import re
 import socket
 import struct
+import tempfile
 import unittest
 
-from heptane_testkit import Server, wait_until
-from heptane_testkit import kafka
+from heptane_testkit import Server, http, kafka, wait_until
 from heptane_testkit.kafka import API_VERSIONS, FETCH, INIT_PRODUCER_ID, LIST_OFFSETS, METADATA, PRODUCE
 
 MEMORY_BOUND_BYTES = 512 << 20
 REQUEST_BYTES_MAX = 8 << 20
 UNSUPPORTED_VERSION = 35
 TOPICS = itertools.count()
+PROTOCOL_ERRORS = 'heptane_connections_closed_total{reason="protocol_error"}'
+DEADLINES = 'heptane_connections_closed_total{reason="deadline"}'
+
+
+def metric(server, sample):
+    return int(float(re.search("^" + re.escape(sample) + r" (\S+)$", http.text(server, "/metrics"), re.M).group(1)))
 
 
 class BadInput(unittest.TestCase):
@@ -51,56 +59,81 @@ class BadInput(unittest.TestCase):
             return None
         return kafka.answer_or_close(link)
 
+    @contextlib.contextmanager
+    def counted(self, sample, times):
+        """What happens inside is counted so often; times None: at least once."""
+        before = metric(self.server, sample)
+        yield
+        grown = metric(self.server, sample) - before
+        if times is None:
+            self.assertGreaterEqual(grown, 1, sample)
+        else:
+            self.assertEqual(grown, times, sample)
+
+    @contextlib.contextmanager
+    def rejected(self, reason, times):
+        """So many requests are counted under this reason, and as many connections as closed for their protocol."""
+        with self.counted(f'heptane_kafka_requests_rejected_total{{reason="{reason}"}}', times):
+            with self.counted(PROTOCOL_ERRORS, times):
+                yield
+
     def test_lengths_out_of_range(self):
-        for length in (-1, -(2**31), 2**31 - 1, REQUEST_BYTES_MAX + 1):
-            with self.subTest(length=length):
-                self.assertIsNone(self.send(struct.pack(">i", length)))
-                self.assertIsNone(self.send(struct.pack(">i", length) + b"\0" * 100_000))
+        with self.rejected("oversized", 8):
+            for length in (-1, -(2**31), 2**31 - 1, REQUEST_BYTES_MAX + 1):
+                with self.subTest(length=length):
+                    self.assertIsNone(self.send(struct.pack(">i", length)))
+                    self.assertIsNone(self.send(struct.pack(">i", length) + b"\0" * 100_000))
 
     def test_lengths_too_short_for_a_header(self):
-        for length in range(0, 8):
-            with self.subTest(length=length):
-                self.assertIsNone(self.send(struct.pack(">i", length) + b"\0" * length))
+        with self.rejected("malformed", 8):
+            for length in range(0, 8):
+                with self.subTest(length=length):
+                    self.assertIsNone(self.send(struct.pack(">i", length) + b"\0" * length))
 
     def test_huge_counts(self):
-        for count in (2**31 - 1, 10_000_000, 65_536):
-            huge = struct.pack(">i", count)
-            one_topic = struct.pack(">hhii", -1, -1, 1000, 1) + kafka.string("present")
-            bodies = {
-                "metadata": kafka.request(METADATA, 1, huge),
-                "metadata with names": kafka.request(METADATA, 1, huge + kafka.string("a") * 1000),
-                "produce topics": kafka.request(PRODUCE, 7, struct.pack(">hhi", -1, -1, 1000) + huge),
-                "produce partitions": kafka.request(PRODUCE, 7, one_topic + huge),
-                "produce records": kafka.request(PRODUCE, 7, one_topic + struct.pack(">ii", 1, 0) + huge),
-                "fetch": kafka.request(FETCH, 4, struct.pack(">iiiib", -1, 100, 1, 1 << 20, 0) + huge),
-                "list offsets": kafka.request(LIST_OFFSETS, 1, struct.pack(">i", -1) + huge),
-                "client id": struct.pack(">ihhih", 14, METADATA, 1, 1, 32767) + b"\0" * 4,
-            }
-            for name, data in bodies.items():
-                with self.subTest(count=count, what=name):
-                    self.assertIsNone(self.send(data))
+        with self.rejected("malformed", 24):
+            for count in (2**31 - 1, 10_000_000, 65_536):
+                huge = struct.pack(">i", count)
+                one_topic = struct.pack(">hhii", -1, -1, 1000, 1) + kafka.string("present")
+                bodies = {
+                    "metadata": kafka.request(METADATA, 1, huge),
+                    "metadata with names": kafka.request(METADATA, 1, huge + kafka.string("a") * 1000),
+                    "produce topics": kafka.request(PRODUCE, 7, struct.pack(">hhi", -1, -1, 1000) + huge),
+                    "produce partitions": kafka.request(PRODUCE, 7, one_topic + huge),
+                    "produce records": kafka.request(PRODUCE, 7, one_topic + struct.pack(">ii", 1, 0) + huge),
+                    "fetch": kafka.request(FETCH, 4, struct.pack(">iiiib", -1, 100, 1, 1 << 20, 0) + huge),
+                    "list offsets": kafka.request(LIST_OFFSETS, 1, struct.pack(">i", -1) + huge),
+                    "client id": struct.pack(">ihhih", 14, METADATA, 1, 1, 32767) + b"\0" * 4,
+                }
+                for name, data in bodies.items():
+                    with self.subTest(count=count, what=name):
+                        self.assertIsNone(self.send(data))
 
     def test_huge_compact_counts_and_tags(self):
-        varints = (b"\xff\xff\xff\xff\x0f", b"\xff\xff\xff\xff\x7f", b"\xff" * 12, b"\x80" * 40)
-        for varint in varints:
-            with self.subTest(varint=varint):
-                self.assertIsNone(self.send(kafka.request(INIT_PRODUCER_ID, 2, varint + b"\0" * 20, flexible=True)))
-                self.assertIsNone(self.send(kafka.request(API_VERSIONS, 3, b"\x02a\x02b" + varint, flexible=True)))
+        with self.rejected("malformed", 8):
+            varints = (b"\xff\xff\xff\xff\x0f", b"\xff\xff\xff\xff\x7f", b"\xff" * 12, b"\x80" * 40)
+            for varint in varints:
+                with self.subTest(varint=varint):
+                    self.assertIsNone(self.send(kafka.request(INIT_PRODUCER_ID, 2, varint + b"\0" * 20, flexible=True)))
+                    self.assertIsNone(self.send(kafka.request(API_VERSIONS, 3, b"\x02a\x02b" + varint, flexible=True)))
 
     def test_strings_with_bad_lengths(self):
-        for length in (-2, -32768, 32767):
-            with self.subTest(length=length):
-                body = struct.pack(">ih", 1, length) + b"abc"
-                self.assertIsNone(self.send(kafka.request(METADATA, 1, body)))
+        with self.rejected("malformed", 3):
+            for length in (-2, -32768, 32767):
+                with self.subTest(length=length):
+                    body = struct.pack(">ih", 1, length) + b"abc"
+                    self.assertIsNone(self.send(kafka.request(METADATA, 1, body)))
 
     def test_trailing_bytes(self):
-        answer = self.send(kafka.request(METADATA, 1, struct.pack(">i", 0) + b"more than the request has"))
-        self.assertIsNone(answer)
+        with self.rejected("malformed", 1):
+            answer = self.send(kafka.request(METADATA, 1, struct.pack(">i", 0) + b"more than the request has"))
+            self.assertIsNone(answer)
 
     def test_unknown_api(self):
-        for api in (-1, 4, 9999, 32767, -32768):
-            with self.subTest(api=api):
-                self.assertIsNone(self.send(kafka.request(api, 0, b"\0" * 50)))
+        with self.rejected("unknown_api", 5):
+            for api in (-1, 4, 9999, 32767, -32768):
+                with self.subTest(api=api):
+                    self.assertIsNone(self.send(kafka.request(api, 0, b"\0" * 50)))
 
     def test_unknown_version_of_api_versions_is_answered_in_version_0(self):
         for version in (4, 99, 32767):
@@ -114,16 +147,18 @@ class BadInput(unittest.TestCase):
                 self.assertGreaterEqual(offered[PRODUCE][1], 3)
 
     def test_unknown_versions_of_others(self):
-        for api in (PRODUCE, FETCH, LIST_OFFSETS, METADATA, INIT_PRODUCER_ID):
-            for version in (-1, 100, 32767):
-                with self.subTest(api=api, version=version):
-                    self.assertIsNone(self.send(kafka.request(api, version, b"\0" * 60)))
+        with self.rejected("unsupported_version", 15):
+            for api in (PRODUCE, FETCH, LIST_OFFSETS, METADATA, INIT_PRODUCER_ID):
+                for version in (-1, 100, 32767):
+                    with self.subTest(api=api, version=version):
+                        self.assertIsNone(self.send(kafka.request(api, version, b"\0" * 60)))
 
     def test_requests_before_a_bad_one_are_answered(self):
-        link = self.connect()
-        link.sendall(kafka.request(API_VERSIONS, 0, correlation=7) + kafka.request(9999, 0))
-        self.assertEqual(kafka.receive_response(link)[0], 7)
-        self.assertIsNone(kafka.answer_or_close(link))
+        with self.rejected("unknown_api", 1):
+            link = self.connect()
+            link.sendall(kafka.request(API_VERSIONS, 0, correlation=7) + kafka.request(9999, 0))
+            self.assertEqual(kafka.receive_response(link)[0], 7)
+            self.assertIsNone(kafka.answer_or_close(link))
 
     def test_garbage(self):
         rng = random.Random(2026)
@@ -157,13 +192,14 @@ class BadInput(unittest.TestCase):
                     pass
 
     def test_other_protocols(self):
-        hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 510
-        for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", hello, b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"):
-            with self.subTest(data=data[:8]):
-                link = self.connect()
-                link.sendall(data)
-                link.shutdown(socket.SHUT_WR)
-                self.assertIsNone(kafka.answer_or_close(link))
+        with self.rejected("oversized", 3):
+            hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 510
+            for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", hello, b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"):
+                with self.subTest(data=data[:8]):
+                    link = self.connect()
+                    link.sendall(data)
+                    link.shutdown(socket.SHUT_WR)
+                    self.assertIsNone(kafka.answer_or_close(link))
 
     def test_damaged_record_batches(self):
         batch = bytearray(record_batch(b"value"))
@@ -173,7 +209,8 @@ class BadInput(unittest.TestCase):
             with self.subTest(name=name):
                 bad = bytearray(batch)
                 bad[at] ^= change
-                body = self.send(produce_request("damaged", bytes(bad)))
+                with self.counted("heptane_kafka_record_batches_refused_total", 1):
+                    body = self.send(produce_request("damaged", bytes(bad)))
                 if body is not None:
                     self.assertNotEqual(produce_error(body, "damaged"), 0)
         for cut in range(0, len(batch), 7):
@@ -197,6 +234,22 @@ class BadInput(unittest.TestCase):
         for cut, link in enumerate(links):
             link.sendall(whole[cut:])
             self.assertEqual(kafka.receive_response(link)[0], 1)
+
+    def test_a_half_request_ends_by_the_idle_limit(self):
+        whole = kafka.request(METADATA, 1, struct.pack(">i", 0))
+        with tempfile.TemporaryDirectory() as directory:
+            config = os.path.join(directory, "heptane.toml")
+            with open(config, "w", encoding="utf-8") as out:
+                out.write('[kafka]\nidle_timeout = "1s"\n')
+            with Server(args=("--config", config)) as server:
+                before = metric(server, DEADLINES)
+                links = [kafka.connect(server.kafka) for _ in range(3)]
+                for link, cut in zip(links, (1, 6, len(whole) - 1)):
+                    self.addCleanup(link.close)
+                    link.sendall(whole[:cut])
+                for link in links:
+                    self.assertEqual(link.recv(1), b"")
+                self.assertEqual(metric(server, DEADLINES) - before, 3)
 
     def test_one_byte_at_a_time(self):
         link = self.connect()
@@ -253,11 +306,12 @@ class BadInput(unittest.TestCase):
         link = self.connect(receive_buffer=4096)
         link.settimeout(2)
         data = kafka.request(METADATA, 1, struct.pack(">i", -1)) * 2000
-        try:
-            for _ in range(400):
-                link.sendall(data)
-        except (TimeoutError, ConnectionError):
-            pass
+        with self.counted("heptane_input_stops_total", None):
+            try:
+                for _ in range(400):
+                    link.sendall(data)
+            except (TimeoutError, ConnectionError):
+                pass
         self.assert_well()
 
     def test_reset_in_the_middle(self):

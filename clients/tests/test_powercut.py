@@ -241,10 +241,10 @@ class DiskErrors(unittest.TestCase):
         self.addCleanup(server.close)
         return server.use_stable_port()
 
-    def assert_stops_and_starts_again(self, injection):
+    def assert_stops_and_starts_again(self, injection, pad=0):
         server = self.failing(injection)
         server.start()
-        recorder = kafka.Recorder(server.kafka, "t", **{"linger.ms": 0})
+        recorder = kafka.Recorder(server.kafka, "t", pad=pad, **{"linger.ms": 0})
         produce_until_it_stops(server, recorder)
         self.assertEqual(server.exit_code, 74, server.stderr())
         self.assertTrue(server.stderr().strip(), "it says why")
@@ -268,6 +268,10 @@ class DiskErrors(unittest.TestCase):
 
     def test_no_space_while_running(self):
         self.assert_stops_and_starts_again("pwrite64:error=ENOSPC:when=60+")
+
+    def test_no_space_for_a_segment_while_running(self):
+        # Whoever prepares segments goes without; the commit makes one itself, and has no room for the next.
+        self.assert_stops_and_starts_again("fallocate:error=ENOSPC:when=2+", pad=50_000)
 
     def test_sync_error_at_the_start_is_a_refusal(self):
         server = self.failing("fdatasync:error=EIO:when=1+", "fsync")

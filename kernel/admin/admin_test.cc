@@ -74,8 +74,8 @@ void steer(Server& server, const std::string& what) {
   if (what == "overloaded") force(Errc::overloaded, "the module's memory budget is used up");
 }
 
-std::string play(const TranscriptCase& script) {
-  Server server;
+std::string play(const TranscriptCase& script, AdminOptions options = {}) {
+  Server server(std::move(options));
   std::string request;
   std::string body;
   std::string got;
@@ -97,18 +97,58 @@ std::string play(const TranscriptCase& script) {
   return got;
 }
 
-TEST(Admin, transcripts_match) {
-  const std::string path = "kernel/admin/transcripts/api.txt";
+// What a module would add for the toys: their commands, and the one of each that changes nothing as a guard.
+std::shared_ptr<OperationTable> toy_operations() {
+  const auto kv = [](CommandType type) {
+    return [type](http::JsonValue value, const std::string& path) -> Result<BuiltOperation> {
+      http::JsonFields fields(value, path);
+      const Buffer payload = test::kv_payload(fields.text("key"), fields.text_or("value", ""));
+      HEPTANE_TRY(fields.finish());
+      return BuiltOperation{test::kKvId, type, kNoPartition, payload};
+    };
+  };
+  const auto ledger = [](CommandType type) {
+    return [type](http::JsonValue value, const std::string& path) -> Result<BuiltOperation> {
+      http::JsonFields fields(value, path);
+      const auto account = [&](const char* name) {
+        return static_cast<uint32_t>(fields.integer_or(name, 0, 0, test::CounterLedger::kAccounts - 1));
+      };
+      const Buffer payload =
+          test::ledger_payload({account("from"), account("to"), fields.integer("amount", 0, INT32_MAX), 0});
+      HEPTANE_TRY(fields.finish());
+      return BuiltOperation{test::kLedgerId, type, kNoPartition, payload};
+    };
+  };
+  auto table = std::make_shared<OperationTable>();
+  table->add("kv.put", {kv(test::kKvPut), {}, false});
+  table->add("kv.delete", {kv(test::kKvDelete), {}, false});
+  table->add("kv.expect", {kv(test::kKvExpect), {}, true});
+  table->add("ledger.deposit", {ledger(test::kLedgerDeposit), {"balance", ""}, false});
+  table->add("ledger.transfer", {ledger(test::kLedgerTransfer), {"from_balance", "to_balance"}, false});
+  table->add("ledger.expect", {ledger(test::kLedgerExpect), {}, true});
+  return table;
+}
+
+void check_transcripts(const std::string& path, size_t least, const std::shared_ptr<const OperationTable>& operations) {
   std::vector<TranscriptCase> cases = http::test::read_transcript(path);
-  ASSERT_GT(cases.size(), 5u);
+  ASSERT_GE(cases.size(), least);
   for (TranscriptCase& script : cases) {
-    const std::string got = play(script);
+    AdminOptions options;
+    options.operations = operations;
+    const std::string got = play(script, std::move(options));
     if (!http::test::writing_transcripts()) {
       EXPECT_EQ(got, script.expected) << script.script.front();
     }
     script.expected = got;
   }
   if (http::test::writing_transcripts()) http::test::write_transcript(path, cases);
+}
+
+TEST(Admin, transcripts_match) { check_transcripts("kernel/admin/transcripts/api.txt", 6, nullptr); }
+
+// Two unlike machines in one transaction over HTTP.
+TEST(Admin, transcripts_of_the_toys_match) {
+  check_transcripts("kernel/admin/transcripts/toys.txt", 3, toy_operations());
 }
 
 TEST(Admin, a_module_adds_its_operations) {

@@ -56,7 +56,7 @@ class SmallLog : public ::testing::Test {
   }
 
   void append(SegmentLog& log) {
-    const Result<BatchPlace> place = append_commands(log, random_, 1, 3, 700 + random_.below(5000), &contents_);
+    const Result<BatchPlace> place = append_commands(log, random_, 1, 3, 700 + random_.below(bytes_limit_), &contents_);
     ASSERT_TRUE(place) << place.error().message;
     places_.push_back(*place);
   }
@@ -64,6 +64,7 @@ class SmallLog : public ::testing::Test {
   SeededRandom random_{11};
   SimDisk disk_{sim::SimDiskOptions{.seed = 11, .immediate = true}};
   SegmentLogOptions options_ = small_options();
+  uint64_t bytes_limit_ = 5000;  // of a command, above the least
   Contents contents_;
   std::vector<BatchPlace> places_;
   Sequence durable_ = 0;
@@ -138,18 +139,36 @@ TEST(LargeBatches, AreReadFromMemoryUntilASeal) {
   EXPECT_TRUE(BatchView::decode(from_file));
 }
 
-// Of every file every byte (a stride of primes unless scaled up): verify notices, a start refuses or reports a torn tail,
-// and nothing wrong is ever returned.
-TEST_F(SmallLog, EveryFlippedByteIsNoticed) {
-  const uint64_t stride = scale() > 1 ? 1 : 11 * kSampleOneIn;
+// The same, small enough for every byte of it.
+class TinyLog : public SmallLog {
+ protected:
+  static constexpr uint64_t kStride = kSampleOneIn == 1 ? 1 : 37;
+
+  TinyLog() {
+    options_.segment_bytes = 24 << 10;
+    bytes_limit_ = 2000;
+  }
+
+  void SetUp() override {
+    SmallLog::SetUp();
+    ASSERT_GT(places_.size(), 6u);
+  }
+  static std::string path_of(uint32_t segment) { return segment_path("/data/shard-0/log", segment); }
+  static std::byte bit_at(uint64_t offset) { return static_cast<std::byte>(1 << (offset % 8)); }
+};
+
+// Of every file every byte: verify notices, a start refuses or reports a torn tail, and nothing wrong is ever returned.
+TEST_F(TinyLog, EveryFlippedByteIsNoticed) {
   const BatchPlace last = places_.back();
-  for (const std::string& path : {kFirst, kSecond, kThird}) {
+  for (uint32_t segment = 1; segment <= last.segment; ++segment) {
+    const std::string path = path_of(segment);
     const uint64_t size = file_of(disk_, path).size();
-    for (uint64_t offset = 0; offset < size; offset += stride) {
+    for (uint64_t offset = 0; offset < size; offset += kStride) {
       const auto copy = copy_of(disk_);
-      ASSERT_TRUE(copy->corrupt(path, offset, static_cast<std::byte>(1 << (offset % 8))));
+      ASSERT_TRUE(copy->corrupt(path, offset, bit_at(offset)));
       const VerifyReport report = verify(*copy);
       ASSERT_TRUE(report.problems > 0 || report.torn_bytes > 0) << path << " offset " << offset;
+      options_.recovery_read_ahead = offset % 16 == 0 ? 2 : 0;  // by a thread of its own
       Opened opened = open_log(*copy, random_, options_);
       if (opened.error) {
         ASSERT_EQ(opened.error->code, Errc::corrupt) << path << " offset " << offset;
@@ -159,13 +178,46 @@ TEST_F(SmallLog, EveryFlippedByteIsNoticed) {
       }
       ASSERT_FALSE(report.start_would_refuse);
       for (const auto& [sequence, payload] : opened.contents) ASSERT_EQ(payload, contents_[sequence]);
-      const bool in_last = path == kThird && offset >= last.offset && offset < last.offset + uint64_t{last.bytes};
+      const bool in_last =
+          segment == last.segment && offset >= last.offset && offset < last.offset + uint64_t{last.bytes};
       if (in_last) {  // no later batch vouches for it: the one case that looks like a torn write
         ASSERT_EQ(opened.contents.size(), contents_.size() - 3) << offset;
         ASSERT_GT(opened.report.torn_bytes, 0U) << offset;
       } else {
         ASSERT_EQ(opened.contents.size(), contents_.size()) << path << " offset " << offset;
       }
+    }
+  }
+}
+
+// Beneath an open log: whoever reads there is refused, whether he reads through batches or one entry alone.
+TEST_F(TinyLog, EveryByteFlippedBeneathAnOpenLogIsRefusedToReaders) {
+  Opened opened = open_log(disk_, random_, options_);
+  ASSERT_FALSE(opened.error);
+  const auto reader = opened.log->reader();
+  for (size_t number = 0; number < places_.size(); ++number) {
+    const BatchPlace& place = places_[number];
+    std::vector<std::byte> sound(place.bytes);
+    ASSERT_TRUE(reader->read(place.segment, place.offset, sound));
+    std::vector<std::pair<size_t, size_t>> entries;  // offset in the batch, bytes
+    ASSERT_TRUE(BatchView::decode(sound)->for_each_entry([&](const EntryView& entry, Sequence) -> Result<void> {
+      entries.emplace_back(entry.offset, entry.header.stored_bytes());
+      return {};
+    }));
+    const Sequence first = number * 3 + 1;
+    for (uint64_t at = 0; at < place.bytes; at += kStride) {
+      ASSERT_TRUE(disk_.corrupt(path_of(place.segment), place.offset + at, bit_at(at)));
+      Contents read;
+      const Result<void> outcome = opened.log->read(first, first + 2, collect_into(read));
+      ASSERT_FALSE(outcome) << "batch " << number << " byte " << at;
+      ASSERT_EQ(outcome.error().code, Errc::corrupt);
+      ASSERT_FALSE(read.contains(first));
+      for (const auto& [begin, bytes] : entries) {
+        std::vector<std::byte> alone(bytes);
+        ASSERT_TRUE(reader->read(place.segment, place.offset + begin, alone));
+        ASSERT_EQ(decode_entry(alone).ok(), at < begin || at >= begin + bytes) << "batch " << number << " byte " << at;
+      }
+      ASSERT_TRUE(disk_.corrupt(path_of(place.segment), place.offset + at, bit_at(at)));
     }
   }
 }

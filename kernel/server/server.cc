@@ -23,6 +23,23 @@ constexpr int64_t kMaxWaitNs = 1'000'000'000;
 
 std::string quoted(const std::string& text) { return '"' + text + '"'; }
 
+// A jump with no command behind it yet: what an operator gave up of the log, at the first start since.
+class UnnotedJump {
+ public:
+  void see(const log::BatchHeader& header) {
+    if ((header.flags & log::kJumpFlag) != 0)
+      jump_ = header;
+    else if (header.command_count > 0)
+      jump_.reset();
+  }
+  explicit operator bool() const { return jump_.has_value(); }
+  std::string kept() const { return position_text(jump_->shard, jump_->durable_upto); }
+  std::string detail() const { return "the log goes on at " + position_text(jump_->shard, jump_->first_sequence); }
+
+ private:
+  std::optional<log::BatchHeader> jump_;
+};
+
 }  // namespace
 
 Server::Server(Seams seams, ServerOptions options, Modules modules, Fatal on_fatal)
@@ -205,10 +222,12 @@ Result<void> Server::replay_log() {
   const Result<uint64_t> total = log_bytes_behind(restored_.from.place.segment, restored_.from.place.offset);
   if (!total) return total.error();
   uint64_t done = 0;
+  UnnotedJump jump;
   HEPTANE_TRY(between_steps("replay", done, *total));
   Result<log::RecoveryReport> report =
       log_->recover(restored_.from, [&](const log::BatchView& batch, const log::BatchPlace& place) -> Result<void> {
         HEPTANE_TRY(shard_->replay(batch, place));
+        jump.see(batch.header());
         for (bool more = true; more;) {
           const Result<bool> written = write_machine_files();
           if (!written) return written.error();
@@ -245,6 +264,9 @@ Result<void> Server::replay_log() {
   blob_collector_->start(shard_->last_applied());
   start_auth();
   start_versions();
+  if (jump && may_note()) note({"log.jump", jump.kept(), jump.detail(), "done"});
+  if (options_.accept_divergence > restored_.header.sequence && may_note())
+    note({"log.accept_divergence", position_text(options_.shard.id, options_.accept_divergence), {}, "done"});
   return {};
 }
 

@@ -1,7 +1,10 @@
 // A start seen through its admin listener, and what a reload does to a running server: over simulated disk, clock and net.
 #include <gtest/gtest.h>
 
+#include "kernel/log/log_tool.h"
+#include "kernel/server/records_reader.h"
 #include "kernel/server/server_keys.h"
+#include "kernel/streams/record_batch.h"
 #include "sim/sim_clock.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_net.h"
@@ -171,6 +174,17 @@ class ServerStart : public testing::Test {
     const auto found = config.find(key);
     return found == config.end() ? "" : found->second;
   }
+  // The audit trail's events, one behind the other; empty while there is none.
+  std::string audit_trail() {
+    const std::optional<PartitionId> audit = server_->streams().find_partition("audit", 0);
+    if (!audit) return {};
+    std::string events;
+    LogRecordsReader reader(server_->log(), disk_, server_->archive(), server_->renderers());
+    for (const Buffer& batch : reader.read(server_->streams().locate({*audit, 0, 1 << 20, {}})).batches)
+      EXPECT_TRUE(streams::for_each_record(
+          batch.view(), [&](const streams::RecordView& record) { events += as_text(record.value); }));
+    return events;
+  }
   config::Settings read(std::string_view text) {
     config::Settings settings(key_table(server_->modules()));
     EXPECT_EQ(config::mistakes_text("f", config::read_settings(text, settings)), "");
@@ -272,6 +286,29 @@ TEST_F(ServerStart, WhatAMachineFindsWrongAtASnapshotIsAnEvent) {
   const std::optional<PartitionId> audit = server_->streams().find_partition("audit", 0);
   ASSERT_TRUE(audit.has_value());
   EXPECT_EQ(server_->streams().next_offset(*audit), 1);
+}
+
+TEST_F(ServerStart, WhatAnOperatorGaveUpOfTheLogIsAnEvent) {
+  start();
+  fill(3);
+  const Sequence last = server_->shard().last_applied();
+  kill();
+  const Result<log::RepairReport> repaired = log::repair_log(disk_, {"data", 0}, {.cut_at = last});
+  ASSERT_TRUE(repaired) << repaired.error().message;
+  for (int round = 0; round < 2; ++round) {
+    start();
+    turns();
+    const std::string events = audit_trail();
+    EXPECT_TRUE(contains(events, "log.jump")) << events;
+    EXPECT_TRUE(contains(events, '"' + position_text(0, repaired->last_kept) + '"')) << events;
+    EXPECT_TRUE(contains(events, "the log goes on at " + position_text(0, repaired->next_sequence))) << events;
+    EXPECT_EQ(events.find("log.jump"), events.rfind("log.jump")) << "it is told once";
+    kill();
+  }
+  options_.accept_divergence = 2;
+  start();
+  turns();
+  EXPECT_TRUE(contains(audit_trail(), "log.accept_divergence")) << audit_trail();
 }
 
 TEST_F(ServerStart, AReloadLogsWhatMachinesSeeAndTellsTheModule) {
