@@ -499,5 +499,78 @@ TEST(FixExchange, ASlowReaderIsSentNoMoreThanItTakes) {
   EXPECT_EQ(beta.heard().size(), kMany);
 }
 
+// What came too early is dealt with all at once, and answered in as many commands as its answers need.
+TEST(FixExchange, ManyLongAnswersAtOnceFitInTheirEntries) {
+  FixWorld world;
+  world.open_market();
+  Hand alpha(world, "ALPHA");
+  world.run();
+  alpha.heard();
+  constexpr uint64_t kLong = 25;
+  const std::string type = "35=" + std::string(40'000, 'Z');
+  for (uint64_t number = 3; number < 3 + kLong; ++number)
+    alpha.line().send(message_of(type + "|34=" + std::to_string(number) + '|', "ALPHA", world.rig.now));
+  world.run();
+  EXPECT_EQ(count_of(alpha.heard(), "35=2|"), 1u);
+  alpha.line().send(message_of("35=0|34=2|", "ALPHA", world.rig.now));
+  world.run();
+  EXPECT_EQ(count_of(alpha.heard(), "|373=11|"), kLong);
+  EXPECT_FALSE(alpha.line().closed());
+  EXPECT_LT(world.rig.note_bytes_max, size_t{256} << 10);
+}
+
+// Views of the exchange that come later do not move them: what stands in a log is theirs for ever.
+TEST(FixExchange, SessionsStreamsAreViewsOfTheirOwn) {
+  FixWorld world;
+  world.open_market();
+  EXPECT_EQ(world.session("ALPHA").view().number, 1'001);
+  EXPECT_EQ(world.session("DROP").view().number, 1'003);
+  Hand alpha(world, "ALPHA");
+  world.run();
+  ASSERT_EQ(world.rig.told[1'001].size(), 1u);
+}
+
+TEST(FixExchange, OrdersOfAConnectionThatIsLostWhileOthersAreCancelledAreCancelledToo) {
+  for (const bool is_back : {false, true}) {
+    FixWorld world;
+    world.open_market();
+    exchange::FixSpec spec = FixWorld::spec("BETA", "beta");
+    spec.cancel = exchange::FixCancel::on_disconnect;
+    spec.grace_s = 5;
+    world.put(spec);
+    Hand beta(world, "BETA");
+    enter_many(world, beta);
+    const auto end = [&] {
+      const exchange::FixSession& session = world.session("BETA");
+      exchange::FixEnd ended{"BETA", session.connection, session.serial, false, session.next_in, false};
+      EXPECT_TRUE(world.rig.ask(exchange::kFixEnd, ended).ok());
+    };
+    end();
+    world.rig.now += 5 * kSecond;
+    ASSERT_TRUE(world.rig.fire_one());
+    ASSERT_TRUE(world.session("BETA").cancelling);
+
+    exchange::FixInput input;
+    input.session = "BETA";
+    input.connection = 77;
+    input.serial = 1;
+    input.had_in = input.next_in = world.session("BETA").next_in;
+    input.request.emplace().order = world.rig.sell("0.1", "100.0");
+    input.request->client_id = "late";
+    EXPECT_TRUE(world.rig.ask(exchange::kFixOrders, input).ok());
+    end();
+    world.rig.fire();
+    EXPECT_EQ(world.rig.exchange.orders().open(), 1u);  // within its own grace
+    if (is_back) {
+      input.connection = 78;
+      input.request.reset();
+      EXPECT_TRUE(world.rig.ask(exchange::kFixInput, input).ok());
+    }
+    world.rig.now += 5 * kSecond;
+    world.rig.fire();
+    EXPECT_EQ(world.rig.exchange.orders().open(), is_back ? 1u : 0u);
+  }
+}
+
 }  // namespace
 }  // namespace heptane::fintech::fixgate::test

@@ -195,6 +195,7 @@ fix::Admission FixConnection::admit(const fix::Message&) {
 
 void FixConnection::reset_numbers() {
   if (!pending_.drafts.empty()) flush();
+  if (serial_ > 0 && !pending_.resets) ++resets_;
   pending_.resets = true;
   next_in_ = 1;
   again_ = {};
@@ -316,6 +317,7 @@ void FixConnection::take_done(const Reply& reply) {
   if (opened_) return;
   opened_ = true;
   live_ = offset_of(done_.began);
+  live_number_ = done_.began;
 }
 
 // ---- what is synced ----
@@ -379,23 +381,38 @@ void FixConnection::on_records(RequestId request, const net::RecordsRead& record
   settle();
 }
 
+// Whether it is the number that the peer waits for. If not, somebody else has reset the numbers.
+bool FixConnection::is_next(uint64_t number) {
+  if (number != live_number_) {
+    if (number != 1 || resets_ == 0) return false;
+    --resets_;
+  }
+  live_number_ = number + 1;
+  return true;
+}
+
 bool FixConnection::take_live(const net::RecordsRead& records) {
   std::string out;
   bool good = true;
+  bool goes_on = true;
   for (const Buffer& batch : records.batches) {
     const auto walked = streams::for_each_record(batch.view(), [&](const streams::RecordView& record) {
-      if (record.offset != live_) return;
+      if (record.offset != live_ || !goes_on) return;
       const auto spoken = read_spoken(as_text(record.value));
       good = good && spoken;
+      goes_on = !spoken || is_next(spoken->number);
+      if (!goes_on) return;
       if (spoken) encode_spoken(peers_, *spoken, out);
       ++live_;
     });
     good = good && walked.ok();
   }
-  if (out.empty()) return good && records.offset == records.durable_end;
-  write(out);
-  session_->on_sent(now_ns());
-  return good;
+  if (!out.empty()) {
+    write(out);
+    session_->on_sent(now_ns());
+  }
+  if (!goes_on) end("the session's numbers were reset");
+  return good && (!goes_on || !out.empty() || records.offset == records.durable_end);
 }
 
 bool FixConnection::take_again(const net::RecordsRead& records) {

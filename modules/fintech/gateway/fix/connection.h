@@ -80,6 +80,7 @@ class FixConnection final : public net::Session, private fix::SessionHost {
   bool begin_again();
   void read(Reading what, Offset from);
   bool take_live(const net::RecordsRead& records);
+  bool is_next(uint64_t number);
   bool take_again(const net::RecordsRead& records);
   void write(const std::string& out);
 
@@ -130,8 +131,10 @@ class FixConnection final : public net::Session, private fix::SessionHost {
 
   // What was said.
   bool opened_ = false;
-  Offset live_ = 0;     // the next one to be sent first
-  Offset durable_ = 0;  // behind the last one that is synced, as far as is known
+  Offset live_ = 0;           // the next one to be sent first
+  uint64_t live_number_ = 1;  // its number, unless numbers are reset before it
+  uint32_t resets_ = 0;       // that this connection asked for and whose first message was not sent yet
+  Offset durable_ = 0;        // behind the last one that is synced, as far as is known
   net::SubscriptionId subscription_ = 0;
   Reading reading_ = Reading::nothing;
   RequestId read_id_ = 0;

@@ -29,6 +29,9 @@ constexpr size_t kFixStatusesMax = 500;        // in the answer to one mass stat
 constexpr uint32_t kFixHeartBtIntMax = 3'600;  // seconds
 constexpr uint32_t kFixGraceMax = 86'400;
 constexpr std::string_view kFixStreams = "fintech.fix.";  // and the session's name
+// Session n's stream is view kFixViews + n, for ever: the exchange's other views stay below.
+constexpr uint16_t kFixViews = 1'000;
+static_assert(kViews <= kFixViews && kFixViews + kFixSessionsMax <= UINT16_MAX);
 
 enum class FixRole : uint8_t { orders, drop_copy };
 // When a session's open orders are cancelled.

@@ -1,4 +1,7 @@
 // FIX sessions: what they are set to, what comes over their connections, what becomes of their numbers.
+#include <algorithm>
+#include <utility>
+
 #include "kernel/base/assert.h"
 #include "kernel/streams/streams_machine.h"
 #include "modules/fintech/machine/exchange/audit.h"
@@ -83,7 +86,7 @@ void ExchangeMachine::apply_put_fix(Now& now) {
   if (is_new) {
     auto& streams = now.effects.port<streams::StreamsMachine>(machine_ids::kStreams);
     const std::string stream = std::string(kFixStreams) + spec->name;
-    const ViewId view{kExchangeMachineId, static_cast<uint16_t>(kViews + fix_.size() + 1)};
+    const ViewId view{kExchangeMachineId, static_cast<uint16_t>(kFixViews + fix_.size() + 1)};
     const std::optional<PartitionId> partition = streams.ensure_view(stream, view, now.command.sequence);
     if (!partition) return now.effects.refuse(Errc::exists, 0, "there is a stream " + stream + " with records already");
     streams.keep_view(stream, view);
@@ -97,7 +100,7 @@ void ExchangeMachine::apply_put_fix(Now& now) {
   now.effects.reply(session->number, is_new ? 1 : 0);
 }
 
-// A connection that is there learns of it with its next command: that is refused.
+// A connection that is there is over: it learns of it with its next command, which is refused, or by the next message's number.
 void ExchangeMachine::apply_reset_fix(Now& now) {
   const auto asked = unpacked<FixReset>(now.command.payload);
   if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command resets nothing");
@@ -108,7 +111,7 @@ void ExchangeMachine::apply_reset_fix(Now& now) {
     return now.effects.refuse(Errc::invalid_argument, 0, "numbers are 1 to 999999999999");
   const std::string before = std::to_string(session->next_in) + " and " + std::to_string(session->next_out);
   fix_.reset(*session, asked->next_in, asked->next_out);
-  session->connection = 0;
+  if (session->connection != 0) end_connection(*session, false, now);
   audit(
       now.command, "exchange.fix_reset", asked->name,
       "in and out from " + before + " to " + std::to_string(asked->next_in) + " and " + std::to_string(asked->next_out),
@@ -134,6 +137,7 @@ void ExchangeMachine::apply_fix_input(Now& now) {
     now.effects.cancel(session->timer);
     session->timer = 0;
   }
+  if (opens) session->again_at = 0;
   session->connection = input->connection;
   session->serial = input->serial;
   if (input->resets) fix_.reset(*session, 1, 1);
@@ -169,13 +173,14 @@ void ExchangeMachine::apply_fix_end(Now& now) {
   now.effects.reply(1);
 }
 
+// While the orders of an earlier connection are being cancelled this one's come behind them.
 void ExchangeMachine::end_connection(FixSession& session, bool logged_out, Now& now) {
   session.connection = 0;
   const FixSpec& spec = session.spec;
   if (spec.cancel == FixCancel::never || (logged_out && spec.cancel == FixCancel::on_disconnect)) return;
-  if (session.timer != 0) return;
-  session.timer =
-      now.effects.arm(now.time + LogTime{spec.grace_s} * 1'000'000'000, kFixGrace, packed(session.number).view());
+  const LogTime due = now.time + LogTime{spec.grace_s} * 1'000'000'000;
+  if (session.cancelling) session.again_at = due;
+  if (session.timer == 0) session.timer = now.effects.arm(due, kFixGrace, packed(session.number).view());
 }
 
 void ExchangeMachine::apply_fix_grace(Now& now) {
@@ -192,7 +197,8 @@ void ExchangeMachine::apply_fix_grace(Now& now) {
     session.last_order = orders_.next_id() - 1;
   }
   session.cancelling = cancel_some(session, now);
-  if (session.cancelling) session.timer = now.effects.arm(now.time, kFixGrace, packed(session.number).view());
+  const LogTime next = session.cancelling ? now.time : std::exchange(session.again_at, 0);
+  if (next != 0) session.timer = now.effects.arm(std::max(now.time, next), kFixGrace, packed(session.number).view());
   now.effects.reply(session.cancelling ? 1 : 0);
 }
 

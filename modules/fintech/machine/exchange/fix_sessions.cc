@@ -160,7 +160,8 @@ void render_fix(const LoggedCommand& logged, uint16_t view, RecordWriter& out) {
       const uint8_t kind = in.u8();
       const Bytes key = in.take(in.u8());
       const Bytes value = in.take(in.le<uint16_t>());
-      if (in.failed() || kind != 0 || key.size() < sizeof(uint16_t) || kViews + load_le<uint16_t>(key.data()) != view)
+      if (in.failed() || kind != 0 || key.size() < sizeof(uint16_t) ||
+          kFixViews + load_le<uint16_t>(key.data()) != view)
         continue;
       if (out.wants())
         out.add({key.subspan(sizeof(uint16_t)), true, value});

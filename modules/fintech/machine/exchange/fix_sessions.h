@@ -44,8 +44,9 @@ struct FixSession {
   bool cancelling = false;  // its open orders are being cancelled: those up to last_order, behind cursor
   uint64_t cursor = 0;
   uint64_t last_order = 0;
+  LogTime again_at = 0;  // cancelling: another connection has ended meanwhile, and its grace ends then; 0: none
 
-  ViewId view() const { return {kExchangeMachineId, static_cast<uint16_t>(kViews + number)}; }
+  ViewId view() const { return {kExchangeMachineId, static_cast<uint16_t>(kFixViews + number)}; }
   Offset next_offset() const { return base + static_cast<Offset>(next_out - first); }
 };
 
@@ -62,7 +63,7 @@ struct FixMassCancel {
 template <class A, Same<FixSession> S>
 void fields(A& a, S& t) {
   a(t.spec, t.firm, t.partition, t.first, t.base, t.next_in, t.next_out, t.connection, t.serial);
-  a(t.timer, t.cancelling, t.cursor, t.last_order);
+  a(t.timer, t.cancelling, t.cursor, t.last_order, t.again_at);
 }
 template <class A, Same<FixMassCancel> S>
 void fields(A& a, S& t) {
@@ -146,7 +147,7 @@ class FixSessions {
   ByteWriter notes_;
 };
 
-// The records of a session's stream: the machine's renderer for views above kViews.
+// The records of a session's stream: the machine's renderer for views above kFixViews.
 void render_fix(const LoggedCommand& logged, uint16_t view, RecordWriter& out);
 
 }  // namespace heptane::fintech::exchange

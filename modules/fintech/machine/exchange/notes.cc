@@ -234,7 +234,7 @@ std::string average_text(Int128 traded, uint64_t filled, uint8_t price_scale) {
 
 // What cannot be read is counted all the same: offsets are the log's.
 void render_exchange(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
-  if (number > kViews) return render_fix(logged, number, out);
+  if (number > kFixViews) return render_fix(logged, number, out);
   for (const Bytes& note : logged.results) {
     ByteReader in(note);
     while (in.remaining() > 0 && !in.failed() && !out.full()) {
