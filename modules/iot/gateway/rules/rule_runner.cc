@@ -606,7 +606,6 @@ bool RuleRunner::shrink(Lane& lane, const Run& run) {
 
 void RuleRunner::took_run(Running& rule, Lane& lane, const Run& run, Offset position) {
   lane.next = position;
-  lane.proven = true;
   if (run.place) lane.place = run.place;
   if (lane.killed_at >= 0 && lane.next > lane.killed_at) {
     lane.killed_at = -1;
@@ -618,7 +617,8 @@ void RuleRunner::took_run(Running& rule, Lane& lane, const Run& run, Offset posi
   if (run.inputs > 0) lane.fault.clear();
   const bool moves = rule.definition.transfer || rule.definition.shadow || rule.lua;
   const size_t most = moves ? kMovesMax : lane.inputs_cap;
-  lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(lane.inputs_max * 2, most);
+  const size_t more = std::exchange(lane.proven, true) ? lane.inputs_max * 2 : lane.inputs_max;
+  lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(more, most);
 }
 
 // Answers come in the order of the runs. Behind one that is not taken none is.
