@@ -238,6 +238,8 @@ void FixWorld::answer(const Asked& asked) {
   Reply reply;
   if (asked.query)
     rig.exchange.query({asked.query->type, asked.query->payload.view(), {}}, reply);
+  else if (no_room && !rig.exchange.relieves(asked.submission->type))
+    reply.error = Errc::no_space;
   else
     reply = rig.ask_payload(asked.submission->type, asked.submission->payload);
   line.deliver(asked.request, reply);

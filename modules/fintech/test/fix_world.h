@@ -123,6 +123,7 @@ class FixWorld {
   FixOptions options_;
   std::unique_ptr<FixProtocol> protocol;
   size_t submits_refused = 0;  // so many are turned away from now on
+  bool no_room = false;        // for what does not relieve
 
  private:
   friend class Line;

@@ -25,6 +25,8 @@ namespace heptane::fix {
 
 constexpr size_t kWaitingMessagesMax = 1'000;
 constexpr size_t kWaitingBytesMax = 1024 * 1024;
+constexpr size_t kTestReqIdMax = 256;             // longer ones are rejected
+constexpr size_t kEchoedTypeMax = 64;             // of a MsgType in a Reject; longer ones are left out
 constexpr uint32_t kGarbledMax = 32;              // in a row; then the peer is logged out
 constexpr uint64_t kNumberMax = 999'999'999'999;  // where a SequenceReset may lead
 
@@ -115,7 +117,7 @@ class Session {
   void refuse(std::string_view text, const char* why);
   void on_high_number(uint64_t number, std::string_view waiting);
   void dispatch(const Message& message, uint64_t number);
-  void on_test_request(const Message& message);
+  void on_test_request(const Message& message, uint64_t number);
   void on_resend_request(const Message& message, uint64_t number);
   void on_sequence_reset(const Message& message, uint64_t number);
   void on_logout(uint64_t number);

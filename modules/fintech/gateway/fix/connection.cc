@@ -20,9 +20,9 @@ constexpr RequestId kAskSession = RequestId{1} << 40;
 constexpr RequestId kProve = RequestId{2} << 40;
 constexpr RequestId kRead = RequestId{3} << 40;
 constexpr int64_t kSecondNs = 1'000'000'000;
-// Of what a peer may have echoed; both are below kFixDraftBytesMax together.
-constexpr size_t kHeaderMax = 16 * 1024;
-constexpr size_t kBodyMax = 40 * 1024;
+// What the session layer says is small: it is taken where there is no room for orders.
+constexpr size_t kHeaderMax = 1'024;
+constexpr size_t kBodyMax = 2'048;
 // Of one command: with one more there is still room for all of them.
 constexpr size_t kDraftsMax = exchange::kFixDraftsMax / 2;
 constexpr size_t kDraftsBytesMax = exchange::kFixDraftsBytesMax / 2;
@@ -152,6 +152,7 @@ void FixConnection::take_identity(Result<auth::Identity> identity) {
   if (protocol_.options().authenticator != nullptr && identity->name != row_.spec.user)
     return end("the session is another user's");
   identity_ = std::move(*identity);
+  if (!may_read()) return end("the user may not read what the firm does");
   start();
 }
 
@@ -203,7 +204,7 @@ void FixConnection::reset_numbers() {
 
 void FixConnection::send(const fix::Draft& draft) {
   const std::string_view header = draft.header.size() > kHeaderMax ? std::string_view() : draft.header;
-  if (draft.body.size() > kBodyMax) return close("an answer would be longer than 40 KiB");
+  if (draft.body.size() > kBodyMax) return close("an answer would be longer than 2 KiB");
   pending_bytes_ += header.size() + draft.body.size();
   pending_.drafts.push_back({std::string(draft.type), std::string(header), std::string(draft.body)});
   if (pending_.drafts.size() >= kDraftsMax || pending_bytes_ >= kDraftsBytesMax) flush();
@@ -226,6 +227,9 @@ bool FixConnection::may(FixAsk ask) {
   return authenticator == nullptr ||
          authenticator->allows(identity_, context_->remote().host, "exchange", row_.spec.firm, verb_of(ask));
 }
+
+// Reports and copies tell what the firm does.
+bool FixConnection::may_read() { return may(FixAsk::status); }
 
 fix::Handled FixConnection::on_application(const fix::Message& message) {
   const std::optional<FixAsk> ask = ask_of(message.type());
@@ -274,28 +278,28 @@ void FixConnection::close(const char* why) {
 
 void FixConnection::flush(std::optional<FixRequest> request, uint64_t next_in) {
   if (!request && !pending_.resets && pending_.drafts.empty()) return;
-  const bool orders = request && (request->ask == FixAsk::enter || request->ask == FixAsk::replace);
+  const bool relieves = !request || request->ask == FixAsk::cancel || request->ask == FixAsk::mass_cancel;
   pending_.session = row_.spec.name;
   pending_.connection = context_->id();
   pending_.serial = ++serial_;
   pending_.had_in = row_.next_in;
   pending_.next_in = request ? next_in : next_in_;
   pending_.request = std::move(request);
-  queue_.push_back({orders ? exchange::kFixOrders : exchange::kFixInput, exchange::packed(pending_)});
+  if (pending_.resets) reset_serial_ = serial_;
+  queue_.push_back({relieves ? exchange::kFixInput : exchange::kFixOrders, exchange::packed(pending_)});
   pending_ = {};
   pending_bytes_ = 0;
   if (queue_.size() > kQueuedMax) end("too many messages wait");
 }
 
 void FixConnection::submit() {
-  while (!queue_.empty() && submitted_ - answered_ < kCommandsMax) {
-    Queued& first = queue_.front();
-    if (!context_->submit(submitted_ + 1, command(first.type, first.payload, identity_.principal))) {
+  while (passing_ == 0 && queue_.size() > under_way() && under_way() < kCommandsMax) {
+    const Queued& next = queue_[under_way()];
+    if (!context_->submit(submitted_ + 1, command(next.type, next.payload, identity_.principal))) {
       if (again_timer_ == 0) again_timer_ = context_->arm(kAgainNs);
       return;
     }
     ++submitted_;
-    queue_.pop_front();
   }
 }
 
@@ -309,8 +313,16 @@ void FixConnection::on_reply(RequestId request, const Reply& reply, net::Session
   settle();
 }
 
+// The first of what is under way is answered.
 void FixConnection::take_done(const Reply& reply) {
+  if (passing_ > 0) {
+    --passing_;
+    return;
+  }
+  const bool no_room = reply.error == Errc::overloaded || reply.error == Errc::no_space;
+  if (no_room && queue_.front().type == exchange::kFixOrders) return give_up_order();
   ++answered_;
+  queue_.pop_front();
   const auto done = reply.ok() ? exchange::unpacked<exchange::FixDone>(reply.payload.view()) : std::nullopt;
   if (!done) return end("the exchange does not take what came");
   done_ = *done;
@@ -318,6 +330,18 @@ void FixConnection::take_done(const Reply& reply) {
   opened_ = true;
   live_ = offset_of(done_.began);
   live_number_ = done_.began;
+}
+
+// What was submitted behind it is refused, too: it lacks the one before it.
+void FixConnection::give_up_order() {
+  Queued& first = queue_.front();
+  auto input = exchange::unpacked<exchange::FixInput>(first.payload.view());
+  if (!input || !input->request) return end("the exchange does not take what came");
+  input->request->refused = exchange::Rejected::other;
+  input->request->text = "the server has no room for it now";
+  first = {exchange::kFixInput, exchange::packed(*input)};
+  passing_ = under_way() - 1;
+  submitted_ = answered_;
 }
 
 // ---- what is synced ----
@@ -471,7 +495,7 @@ void FixConnection::steer_input() {
   if (stage_ == Stage::closed) return;
   if (quota_timer_ == 0)
     if (const int64_t pause_ns = payer_.pause_ns(); pause_ns > 0) quota_timer_ = context_->arm(pause_ns);
-  const bool pause = quota_timer_ != 0 || !queue_.empty() || submitted_ - answered_ >= kCommandsMax;
+  const bool pause = quota_timer_ != 0 || queue_.size() > under_way() || under_way() >= kCommandsMax;
   if (pause != paused_) context_->pause_input(paused_ = pause);
 }
 
@@ -492,6 +516,8 @@ void FixConnection::on_timer(net::SessionTimerId timer, net::SessionContext&) {
     timer_ = 0;
     const bool late = stage_ != Stage::running && now_ns() >= deadline_ns_;
     if (late) return end(stage_ == Stage::closing ? why_ : "no Logon came");
+    if (stage_ == Stage::running && !may_read())
+      session_->log_out("the session's user may not read what firm " + row_.spec.firm + " does any more", now_ns());
     if (stage_ == Stage::running) session_->on_timer(now_ns());
     if (stage_ != Stage::running && stage_ != Stage::closing) return rearm();
   }
@@ -517,7 +543,7 @@ void FixConnection::on_close(net::CloseReason) {
   ended.session = row_.spec.name;
   ended.connection = context_->id();
   ended.serial = serial_;
-  ended.resets = pending_.resets;
+  ended.resets = pending_.resets || reset_serial_ > submitted_;
   ended.next_in = next_in_;
   ended.logged_out = logged_out && std::string_view(why_) == "logged out";
   protocol_.tell(std::move(ended));
