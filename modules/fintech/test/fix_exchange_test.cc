@@ -704,5 +704,42 @@ TEST(FixExchange, WhatWasSaidKeepsItsCompId) {
   world.put(spec);
 }
 
+// The end of all connections of an earlier run is not the end of one of this run.
+TEST(FixExchange, ALogonWaitsUntilTheConnectionsOfAnEarlierRunAreOver) {
+  FixWorld world;
+  world.open_market();
+  Hand before(world, "ALPHA");
+  world.run();
+  world.ends_refused = 3;
+  world.crash();
+  Hand alpha(world, "ALPHA");
+  world.run();
+  EXPECT_TRUE(alpha.heard().empty());
+  world.pass(kSecond);
+  EXPECT_EQ(count_of(alpha.heard(), "35=A|"), 1u);
+  EXPECT_NE(world.session("ALPHA").connection, 0u);
+  EXPECT_FALSE(alpha.line().closed());
+}
+
+// Whom we log out has not logged out: his orders are those of a lost connection.
+TEST(FixExchange, WhomWeLogOutIsLost) {
+  FixWorld world;
+  world.open_market();
+  exchange::FixSpec spec = FixWorld::spec("ALPHA", "alpha");
+  spec.cancel = exchange::FixCancel::on_disconnect;
+  world.put(spec);
+  Hand alpha(world, "ALPHA");
+  alpha.say("35=D", kOrderA);
+  world.run();
+  ASSERT_EQ(world.rig.exchange.orders().open(), 1u);
+  alpha.say("35=A", "98=0|108=30|");  // a second Logon is a fault
+  world.run();
+  EXPECT_EQ(count_of(alpha.heard(), "35=5|"), 1u);
+  alpha.say("35=5", "");
+  world.run();
+  EXPECT_TRUE(alpha.line().closed());
+  EXPECT_EQ(world.rig.exchange.orders().open(), 0u);
+}
+
 }  // namespace
 }  // namespace heptane::fintech::fixgate::test

@@ -399,6 +399,7 @@ void Session::log_out(std::string_view text, int64_t now_ns) {
   if (state_ == State::connected) return close("logged out before a Logon came");
   if (!text.empty()) add_field(body_, kText, text);
   send("5");
+  said_goodbye_first_ = true;
   state_ = State::logging_out;
   since_ns_ = now_ns;
 }

@@ -99,6 +99,8 @@ class Session {
   std::optional<int64_t> next_timer() const;
   bool is_logged_on() const { return state_ == State::logged_on || state_ == State::logging_out; }
   bool is_closed() const { return state_ == State::closed; }
+  // It was not the peer who wanted the end.
+  bool said_goodbye_first() const { return said_goodbye_first_; }
 
  private:
   enum class State : uint8_t { connected, logged_on, logging_out, closed };
@@ -152,6 +154,7 @@ class Session {
   bool test_pending_ = false;
   uint32_t garbled_ = 0;   // in a row
   bool given_up_ = false;  // logged out for a fault of the peer
+  bool said_goodbye_first_ = false;
 
   uint64_t next_inbound_ = 1;
   uint64_t missing_upto_ = 0;                // the peer was asked for what lacks up to here; 0: nothing is

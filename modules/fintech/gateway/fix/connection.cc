@@ -88,9 +88,15 @@ size_t FixConnection::on_bytes(Bytes input, net::SessionContext&) {
 
 // ---- who it is ----
 
+// Not before the connections of an earlier run are over: their end would be this one's, too.
 size_t FixConnection::take_logon(std::string_view input) {
   const fix::Frame frame = fix::next_frame(input);
   if (frame.kind == fix::Frame::Kind::partial) return frame.begin;
+  if (!protocol_.has_begun()) {
+    context_->pause_input(paused_ = true);
+    if (again_timer_ == 0) again_timer_ = context_->arm(kAgainNs);
+    return frame.begin;
+  }
   const size_t consumed = frame.begin + frame.size;
   logon_ = input.substr(frame.begin, frame.size);
   fix::Message message;
@@ -511,6 +517,7 @@ void FixConnection::rearm() {
 void FixConnection::on_timer(net::SessionTimerId timer, net::SessionContext&) {
   if (stage_ == Stage::closed) return;
   if (timer == again_timer_) again_timer_ = 0;
+  if (stage_ == Stage::greeting && again_timer_ == 0 && paused_) context_->pause_input(paused_ = false);
   if (timer == quota_timer_) quota_timer_ = 0;
   if (timer == timer_) {
     timer_ = 0;
@@ -534,7 +541,7 @@ void FixConnection::end(const char* why) {
 
 // What comes after the last command is told by the keeper.
 void FixConnection::on_close(net::CloseReason) {
-  const bool logged_out = session_ && session_->is_closed();
+  const bool logged_out = session_ && session_->is_closed() && !session_->said_goodbye_first();
   if (session_) session_->on_disconnected();
   stage_ = Stage::closed;
   if (entered_) protocol_.leave(row_.spec.name, *this);
