@@ -104,33 +104,18 @@ size_t FixConnection::take_logon(std::string_view input) {
     end("the first message is no Logon");
     return consumed;
   }
-  exchange::Page page;
-  page.after = message.find(fix::kSenderCompID).value_or("");
-  page.alone = true;
-  stage_ = Stage::asking;
   context_->pause_input(paused_ = true);
-  if (page.after.size() > exchange::kNameMax ||
-      !context_->query(kAskSession, {exchange::kExchangeMachineId, exchange::kQueryFixSessions, exchange::packed(page),
-                                     Principal{}}))
-    end("there is no such session, or no room to ask");
+  stage_ = Stage::proving;
+  prove(message);
   return consumed;
 }
 
-void FixConnection::take_row(const Reply& reply) {
-  auto rows = reply.ok() ? exchange::unpacked_rows<exchange::FixRow>(reply.payload.view()) : std::nullopt;
-  if (!rows || rows->empty()) return end("there is no such session");
-  row_ = std::move(rows->front());
-  prove();
-}
-
 // By password, or by certificate where no user is named. While authentication is off everybody is who he says.
-void FixConnection::prove() {
+void FixConnection::prove(const fix::Message& logon) {
   auth::Authenticator* authenticator = protocol_.options().authenticator;
   if (authenticator == nullptr) return take_identity(auth::Identity{});
-  fix::Message message;
-  if (message.read(logon_) != nullptr || row_.spec.user.empty()) return end("the session has no user");
   const auth::Peer peer = net::peer_of(*context_, "fix");
-  const auto user = message.find(exchange::kUsername);
+  const auto user = logon.find(exchange::kUsername);
   if (!user) {
     const auto identity = authenticator->by_certificate(peer);
     return take_identity(identity ? Result<auth::Identity>(*identity) : Error{Errc::unauthorised, "no user"});
@@ -138,10 +123,9 @@ void FixConnection::prove() {
   const std::vector<std::string_view> mechanisms = authenticator->mechanisms(peer);
   if (std::find(mechanisms.begin(), mechanisms.end(), "PLAIN") == mechanisms.end())
     return end("passwords are not taken without TLS");
-  auth::Proving proving = authenticator->prove(*user, message.find(exchange::kPassword).value_or(""), peer);
+  auth::Proving proving = authenticator->prove(*user, logon.find(exchange::kPassword).value_or(""), peer);
   if (auto* known = std::get_if<Result<auth::Identity>>(&proving)) return take_identity(std::move(*known));
   proof_ = std::move(std::get<std::unique_ptr<auth::PasswordProof>>(proving));
-  stage_ = Stage::proving;
   if (context_->work(kProve, [proof = proof_] { proof->run(); })) return;
   if (!proof_->may_run_here()) return end("too many passwords are being checked");
   proof_->run();
@@ -152,12 +136,28 @@ void FixConnection::on_worked(RequestId request, net::SessionContext&) {
   if (request == kProve && stage_ == Stage::proving) take_identity(proof_->finish());
 }
 
+// Whoever he is not is told no sooner than whoever names no session: which ones there are cannot be told from it.
 void FixConnection::take_identity(Result<auth::Identity> identity) {
   proof_.reset();
-  if (!identity) return end("wrong user or password");
-  if (protocol_.options().authenticator != nullptr && identity->name != row_.spec.user)
-    return end("the session is another user's");
-  identity_ = std::move(*identity);
+  is_proved_ = identity.ok();
+  if (identity) identity_ = std::move(*identity);
+  fix::Message message;
+  exchange::Page page;
+  if (message.read(logon_) == nullptr) page.after = message.find(fix::kSenderCompID).value_or("");
+  page.alone = true;
+  if (page.after.size() > exchange::kNameMax) page.after.clear();
+  stage_ = Stage::asking;
+  if (!context_->query(kAskSession, {exchange::kExchangeMachineId, exchange::kQueryFixSessions, exchange::packed(page),
+                                     Principal{}}))
+    end("no room to ask for the session");
+}
+
+void FixConnection::take_row(const Reply& reply) {
+  auto rows = reply.ok() ? exchange::unpacked_rows<exchange::FixRow>(reply.payload.view()) : std::nullopt;
+  const bool is_on = protocol_.options().authenticator != nullptr;
+  const bool is_his = is_proved_ && rows && !rows->empty() && (!is_on || rows->front().spec.user == identity_.name);
+  if (!is_his) return end("wrong user or password, or there is no such session of his");
+  row_ = std::move(rows->front());
   if (!may_read()) return end("the user may not read what the firm does");
   start();
 }

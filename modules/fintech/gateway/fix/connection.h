@@ -51,7 +51,7 @@ class FixConnection final : public net::Session, private fix::SessionHost {
   // The Logon: who it is, before the session hears of it.
   size_t take_logon(std::string_view input);
   void take_row(const Reply& reply);
-  void prove();
+  void prove(const fix::Message& logon);
   void take_identity(Result<auth::Identity> identity);
   void start();
   bool enters_quota();
@@ -111,6 +111,7 @@ class FixConnection final : public net::Session, private fix::SessionHost {
   std::string logon_;  // as it came, until it is proved
   exchange::FixRow row_;
   auth::Identity identity_;
+  bool is_proved_ = false;
   std::shared_ptr<auth::PasswordProof> proof_;
   net::QuotaPayer payer_;
   net::QuotaSlot slot_;
