@@ -226,6 +226,14 @@ class ByHand(Talk):
         refused = self.read(connection)
         self.assertEqual((refused["35"], refused["380"]), ("j", "6"))
 
+    def test_who_may_not_read_what_the_firm_does_does_not_log_on(self):
+        self.admin("POST", "/api/v1/roles", {"name": "blind", "permissions": [
+            {"module": "exchange", "pattern": "alpha", "verbs": ["create"]}]})
+        self.add_user("dave", "blind")
+        for name, role in (("BLIND", "orders"), ("COPY", "drop_copy")):
+            self.session(name, "alpha", user="dave", role=role)
+            self.assertIsNone(self.read(self.log_on(name, "dave")))
+
     def test_sessions_are_kept_set_and_audited(self):
         connection = self.log_on()
         self.read(connection)

@@ -138,6 +138,7 @@ class Script {
   void change_session(const std::string& name, std::stringstream& words) {
     exchange::FixSpec spec = world_.session(name).spec;
     for (std::string word; words >> word;) {
+      if (word == "cancel_never") spec.cancel = exchange::FixCancel::never;
       if (word == "cancel_on_disconnect") spec.cancel = exchange::FixCancel::on_disconnect;
       if (word == "cancel_on_logout") spec.cancel = exchange::FixCancel::on_disconnect_and_logout;
       if (word.starts_with("grace=")) spec.grace_s = static_cast<uint32_t>(std::atoi(word.c_str() + 6));
@@ -480,6 +481,14 @@ TEST(FixExchange, ACommandWithoutTheOneBeforeItIsRefused) {
   large.serial = 2;
   large.drafts.resize(exchange::kFixDraftsMax + 1);
   EXPECT_EQ(world.rig.ask(exchange::kFixInput, large).error, Errc::too_large);
+  large.drafts.assign(5, {"0", "", std::string(exchange::kFixDraftBytesMax - 1, 'x')});
+  EXPECT_EQ(world.rig.ask(exchange::kFixInput, large).error, Errc::too_large);
+  large.drafts.clear();
+  for (const auto ask :
+       {exchange::FixAsk::enter, exchange::FixAsk::replace, exchange::FixAsk::status, exchange::FixAsk::mass_status}) {
+    large.request.emplace().ask = ask;
+    EXPECT_EQ(world.rig.ask(exchange::kFixInput, large).error, Errc::invalid_argument);
+  }
   EXPECT_EQ(world.session("ALPHA").next_out, 4u);
 }
 
@@ -499,8 +508,8 @@ TEST(FixExchange, ASlowReaderIsSentNoMoreThanItTakes) {
   EXPECT_EQ(beta.heard().size(), kMany);
 }
 
-// What came too early is dealt with all at once, and answered in as many commands as its answers need.
-TEST(FixExchange, ManyLongAnswersAtOnceFitInTheirEntries) {
+// What came too early is dealt with all at once: whatever it is, what is said to it is short and fits in its entries.
+TEST(FixExchange, WhatIsLongIsNotAnsweredAtLength) {
   FixWorld world;
   world.open_market();
   Hand alpha(world, "ALPHA");
@@ -516,7 +525,7 @@ TEST(FixExchange, ManyLongAnswersAtOnceFitInTheirEntries) {
   world.run();
   EXPECT_EQ(count_of(alpha.heard(), "|373=11|"), kLong);
   EXPECT_FALSE(alpha.line().closed());
-  EXPECT_LT(world.rig.note_bytes_max, size_t{256} << 10);
+  EXPECT_LT(world.rig.note_bytes_max, size_t{16} << 10);
 }
 
 // Views of the exchange that come later do not move them: what stands in a log is theirs for ever.
@@ -570,6 +579,166 @@ TEST(FixExchange, OrdersOfAConnectionThatIsLostWhileOthersAreCancelledAreCancell
     world.rig.fire();
     EXPECT_EQ(world.rig.exchange.orders().open(), is_back ? 1u : 0u);
   }
+}
+
+constexpr const char* kOrderA = "11=a|1=main|55=BTC/USD|54=1|60=20231114-22:13:20|38=1.0|40=2|44=100.0|59=1|";
+
+// What ended so long ago that it is not kept any more is neither done again nor called rejected.
+TEST(FixExchange, APossibleResendOfAForgottenOrderIsNotDoneAgain) {
+  FixWorld world;
+  world.open_market();
+  Hand alpha(world, "ALPHA");
+  alpha.say("35=D", kOrderA);
+  world.run();
+  world.rig.enter(world.rig.sell("1.0", "100.00"));
+  for (size_t n = 0; n < exchange::kEndedKept; ++n) {
+    exchange::NewOrder passing = world.rig.sell("0.1", "100.00");
+    passing.tif = book::TimeInForce::ioc;
+    const Buffer payload = exchange::packed(passing);
+    ASSERT_TRUE(world.rig
+                    .ExchangeShard::apply(world.rig.exchange, exchange::kNewOrder, payload, world.rig.now,
+                                          [](const Command&) {})
+                    .ok());
+  }
+  ASSERT_EQ(world.rig.find(1), nullptr);
+  world.run();
+  EXPECT_EQ(count_of(alpha.heard(), "|150=F|"), 1u);
+  alpha.say("35=D", std::string("97=Y|") + kOrderA);
+  alpha.say("35=G", "97=Y|41=a|" + std::string(kOrderA));
+  alpha.say("35=F", "97=Y|11=a|41=a|55=BTC/USD|54=1|60=20231114-22:13:20|");
+  alpha.say("35=H", "11=a|55=BTC/USD|54=1|");
+  alpha.say("35=H", "11=z|37=1|55=BTC/USD|54=1|");
+  world.run();
+  const std::vector<std::string> heard = alpha.heard();
+  EXPECT_EQ(heard.size(), 5u);
+  EXPECT_EQ(count_of(heard, "|380=0|58=it is known, but its details are in the session's stream alone|"), 5u);
+  EXPECT_EQ(count_of(heard, "|379=a|"), 4u);
+}
+
+// Orders are refused, what ends them is done, all in its order, and the connection goes on.
+TEST(FixExchange, WhereThereIsNoRoomOrdersAreRefusedAndCancelled) {
+  FixWorld world;
+  world.open_market();
+  Hand alpha(world, "ALPHA");
+  alpha.say("35=D", kOrderA);
+  world.run();
+  alpha.heard();
+  world.no_room = true;
+  const auto order = [](const std::string& id) {
+    return "11=" + id + "|1=main|55=BTC/USD|54=1|60=20231114-22:13:20|38=1.0|40=2|44=100.0|59=1|";
+  };
+  alpha.say("35=D", order("b"));
+  alpha.say("35=1", "112=here|");
+  alpha.say("35=G", "41=a|" + order("c"));
+  alpha.say("35=D", order("d"));
+  alpha.say("35=F", "11=e|41=a|55=BTC/USD|54=1|60=20231114-22:13:20|");
+  alpha.say("35=H", "11=a|55=BTC/USD|54=1|");
+  world.run();
+  const std::vector<std::string> heard = alpha.heard();
+  ASSERT_EQ(heard.size(), 6u);
+  EXPECT_NE(heard[0].find("35=8|34=3|37=NONE|11=b|"), std::string::npos) << heard[0];
+  EXPECT_NE(heard[0].find("|150=8|39=8|"), std::string::npos) << heard[0];
+  EXPECT_EQ(heard[1], "35=0|34=4|112=here|");
+  EXPECT_NE(heard[2].find("35=9|34=5|37=1|11=c|41=a|39=0|"), std::string::npos) << heard[2];
+  EXPECT_NE(heard[3].find("35=8|34=6|37=NONE|11=d|"), std::string::npos) << heard[3];
+  EXPECT_NE(heard[4].find("35=8|34=7|37=1|11=e|41=a|"), std::string::npos) << heard[4];
+  EXPECT_EQ(heard[5], "35=j|34=8|372=H|379=a|380=0|58=the server has no room for it now|");
+  EXPECT_EQ(world.rig.exchange.orders().open(), 0u);
+  world.no_room = false;
+  alpha.say("35=D", order("b"));
+  world.run();
+  EXPECT_EQ(count_of(alpha.heard(), "|150=0|"), 1u);
+  EXPECT_FALSE(alpha.line().closed());
+}
+
+// Of a mass cancel only who asked for it has asked.
+TEST(FixExchange, AMassCancelOfAnotherSessionIsUnasked) {
+  FixWorld world;
+  world.open_market();
+  world.put(FixWorld::spec("ALPHA2", "alpha"));
+  Hand alpha(world, "ALPHA");
+  Hand other(world, "ALPHA2");
+  alpha.say("35=D", kOrderA);
+  other.say("35=D", "11=b|1=main|55=BTC/USD|54=1|60=20231114-22:13:20|38=1.0|40=2|44=100.0|59=1|");
+  world.run();
+  alpha.say("35=q", "11=q|530=7|60=20231114-22:13:20|");
+  world.run();
+  const std::vector<std::string> asked = alpha.heard();
+  EXPECT_EQ(count_of(asked, "|150=4|"), 1u);
+  EXPECT_EQ(count_of(asked, "|378=8|"), 0u);
+  EXPECT_EQ(count_of(other.heard(), "|378=8|58=mass cancel|"), 1u);
+}
+
+// A reset at the end of a connection holds whatever became of its last commands.
+TEST(FixExchange, ResetOnDisconnectIsDoneAlsoWhereCommandsWereLost) {
+  FixWorld world;
+  world.open_market();
+  exchange::FixSpec spec = FixWorld::spec("ALPHA", "alpha");
+  spec.reset_on_disconnect = true;
+  world.put(spec);
+  Hand alpha(world, "ALPHA");
+  world.run();
+  EXPECT_EQ(world.session("ALPHA").next_out, 2u);
+  world.submits_refused = 100;
+  alpha.say("35=1", "112=lost|");
+  alpha.line().cut();
+  world.submits_refused = 0;
+  world.pass(kSecond);
+  EXPECT_EQ(world.session("ALPHA").next_out, 1u);
+  EXPECT_EQ(world.session("ALPHA").next_in, 1u);
+}
+
+TEST(FixExchange, WhatWasSaidKeepsItsCompId) {
+  FixWorld world;
+  world.open_market();
+  exchange::FixSpec spec = FixWorld::spec("ALPHA", "alpha");
+  spec.comp_id = "BEFORE";
+  world.put(spec);
+  spec.comp_id = "HEPTANE";
+  world.put(spec);
+  Hand alpha(world, "ALPHA");
+  world.run();
+  spec.comp_id = "LATER";
+  EXPECT_EQ(world.rig.ask(exchange::kPutFixSession, spec).error, Errc::refused);
+  EXPECT_TRUE(world.rig.ask(exchange::kResetFixSession, exchange::FixReset{"ALPHA", 1, 1}).ok());
+  world.put(spec);
+}
+
+// The end of all connections of an earlier run is not the end of one of this run.
+TEST(FixExchange, ALogonWaitsUntilTheConnectionsOfAnEarlierRunAreOver) {
+  FixWorld world;
+  world.open_market();
+  Hand before(world, "ALPHA");
+  world.run();
+  world.ends_refused = 3;
+  world.crash();
+  Hand alpha(world, "ALPHA");
+  world.run();
+  EXPECT_TRUE(alpha.heard().empty());
+  world.pass(kSecond);
+  EXPECT_EQ(count_of(alpha.heard(), "35=A|"), 1u);
+  EXPECT_NE(world.session("ALPHA").connection, 0u);
+  EXPECT_FALSE(alpha.line().closed());
+}
+
+// Whom we log out has not logged out: his orders are those of a lost connection.
+TEST(FixExchange, WhomWeLogOutIsLost) {
+  FixWorld world;
+  world.open_market();
+  exchange::FixSpec spec = FixWorld::spec("ALPHA", "alpha");
+  spec.cancel = exchange::FixCancel::on_disconnect;
+  world.put(spec);
+  Hand alpha(world, "ALPHA");
+  alpha.say("35=D", kOrderA);
+  world.run();
+  ASSERT_EQ(world.rig.exchange.orders().open(), 1u);
+  alpha.say("35=A", "98=0|108=30|");  // a second Logon is a fault
+  world.run();
+  EXPECT_EQ(count_of(alpha.heard(), "35=5|"), 1u);
+  alpha.say("35=5", "");
+  world.run();
+  EXPECT_TRUE(alpha.line().closed());
+  EXPECT_EQ(world.rig.exchange.orders().open(), 0u);
 }
 
 }  // namespace

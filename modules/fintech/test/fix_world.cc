@@ -238,6 +238,10 @@ void FixWorld::answer(const Asked& asked) {
   Reply reply;
   if (asked.query)
     rig.exchange.query({asked.query->type, asked.query->payload.view(), {}}, reply);
+  else if (ends_refused > 0 && asked.submission->type == exchange::kFixEnd && ends_refused-- > 0)
+    reply.error = Errc::overloaded;
+  else if (no_room && !rig.exchange.relieves(asked.submission->type))
+    reply.error = Errc::no_space;
   else
     reply = rig.ask_payload(asked.submission->type, asked.submission->payload);
   line.deliver(asked.request, reply);

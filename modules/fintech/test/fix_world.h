@@ -98,7 +98,10 @@ class Line final : public net::SessionContext {
 
 class FixWorld {
  public:
-  explicit FixWorld(FixOptions options = {}) : options_(options) { start(); }
+  explicit FixWorld(FixOptions options = {}) : options_(options) {
+    start();
+    run();
+  }
 
   Line& connect();
   void put(const exchange::FixSpec& spec) { EXPECT_TRUE(rig.ask(exchange::kPutFixSession, spec).ok()); }
@@ -123,6 +126,8 @@ class FixWorld {
   FixOptions options_;
   std::unique_ptr<FixProtocol> protocol;
   size_t submits_refused = 0;  // so many are turned away from now on
+  bool no_room = false;        // for what does not relieve
+  size_t ends_refused = 0;     // so many ends of connections are refused for now
 
  private:
   friend class Line;

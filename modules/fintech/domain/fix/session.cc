@@ -105,7 +105,7 @@ void Session::dispatch(const Message& message, uint64_t number) {
   const std::string_view type = message.type();
   if (!is_administrative(type)) return on_application(message, number);
   switch (type[0]) {
-    case '1': on_test_request(message); break;
+    case '1': return on_test_request(message, number);
     case '2': return on_resend_request(message, number);
     case '4': return on_sequence_reset(message, number);
     case '5': return on_logout(number);
@@ -229,7 +229,8 @@ void Session::reject(const Message& message, uint64_t number, const Fault& fault
   add_field(body_, kRefSeqNum, static_cast<int64_t>(number));
   add_field(body_, kText, reason_text(fault.reason));
   if (fault.tag) add_field(body_, kRefTagID, *fault.tag);
-  if (!message.type().empty()) add_field(body_, kRefMsgType, message.type());
+  if (const std::string_view type = message.type(); !type.empty() && type.size() <= kEchoedTypeMax)
+    add_field(body_, kRefMsgType, type);
   add_field(body_, kSessionRejectReason, static_cast<int64_t>(fault.reason));
   send("3");
 }
@@ -246,9 +247,12 @@ void Session::reject_type(const Message& message, uint64_t number) {
 
 // ---- what is right ----
 
-void Session::on_test_request(const Message& message) {
-  add_field(body_, kTestReqID, *message.find(kTestReqID));
+void Session::on_test_request(const Message& message, uint64_t number) {
+  const std::string_view id = *message.find(kTestReqID);
+  if (id.size() > kTestReqIdMax) return refuse(message, number, {RejectReason::value_out_of_range, kTestReqID});
+  add_field(body_, kTestReqID, id);
   send("0");
+  expect(number + 1);
 }
 
 void Session::on_resend_request(const Message& message, uint64_t number) {
@@ -395,6 +399,7 @@ void Session::log_out(std::string_view text, int64_t now_ns) {
   if (state_ == State::connected) return close("logged out before a Logon came");
   if (!text.empty()) add_field(body_, kText, text);
   send("5");
+  said_goodbye_first_ = true;
   state_ = State::logging_out;
   since_ns_ = now_ns;
 }

@@ -25,6 +25,8 @@ namespace heptane::fix {
 
 constexpr size_t kWaitingMessagesMax = 1'000;
 constexpr size_t kWaitingBytesMax = 1024 * 1024;
+constexpr size_t kTestReqIdMax = 256;             // longer ones are rejected
+constexpr size_t kEchoedTypeMax = 64;             // of a MsgType in a Reject; longer ones are left out
 constexpr uint32_t kGarbledMax = 32;              // in a row; then the peer is logged out
 constexpr uint64_t kNumberMax = 999'999'999'999;  // where a SequenceReset may lead
 
@@ -97,6 +99,8 @@ class Session {
   std::optional<int64_t> next_timer() const;
   bool is_logged_on() const { return state_ == State::logged_on || state_ == State::logging_out; }
   bool is_closed() const { return state_ == State::closed; }
+  // It was not the peer who wanted the end.
+  bool said_goodbye_first() const { return said_goodbye_first_; }
 
  private:
   enum class State : uint8_t { connected, logged_on, logging_out, closed };
@@ -115,7 +119,7 @@ class Session {
   void refuse(std::string_view text, const char* why);
   void on_high_number(uint64_t number, std::string_view waiting);
   void dispatch(const Message& message, uint64_t number);
-  void on_test_request(const Message& message);
+  void on_test_request(const Message& message, uint64_t number);
   void on_resend_request(const Message& message, uint64_t number);
   void on_sequence_reset(const Message& message, uint64_t number);
   void on_logout(uint64_t number);
@@ -150,6 +154,7 @@ class Session {
   bool test_pending_ = false;
   uint32_t garbled_ = 0;   // in a row
   bool given_up_ = false;  // logged out for a fault of the peer
+  bool said_goodbye_first_ = false;
 
   uint64_t next_inbound_ = 1;
   uint64_t missing_upto_ = 0;                // the peer was asked for what lacks up to here; 0: nothing is

@@ -20,9 +20,9 @@ constexpr RequestId kAskSession = RequestId{1} << 40;
 constexpr RequestId kProve = RequestId{2} << 40;
 constexpr RequestId kRead = RequestId{3} << 40;
 constexpr int64_t kSecondNs = 1'000'000'000;
-// Of what a peer may have echoed; both are below kFixDraftBytesMax together.
-constexpr size_t kHeaderMax = 16 * 1024;
-constexpr size_t kBodyMax = 40 * 1024;
+// What the session layer says is small: it is taken where there is no room for orders.
+constexpr size_t kHeaderMax = 1'024;
+constexpr size_t kBodyMax = 2'048;
 // Of one command: with one more there is still room for all of them.
 constexpr size_t kDraftsMax = exchange::kFixDraftsMax / 2;
 constexpr size_t kDraftsBytesMax = exchange::kFixDraftsBytesMax / 2;
@@ -88,9 +88,15 @@ size_t FixConnection::on_bytes(Bytes input, net::SessionContext&) {
 
 // ---- who it is ----
 
+// Not before the connections of an earlier run are over: their end would be this one's, too.
 size_t FixConnection::take_logon(std::string_view input) {
   const fix::Frame frame = fix::next_frame(input);
   if (frame.kind == fix::Frame::Kind::partial) return frame.begin;
+  if (!protocol_.has_begun()) {
+    context_->pause_input(paused_ = true);
+    if (again_timer_ == 0) again_timer_ = context_->arm(kAgainNs);
+    return frame.begin;
+  }
   const size_t consumed = frame.begin + frame.size;
   logon_ = input.substr(frame.begin, frame.size);
   fix::Message message;
@@ -98,33 +104,18 @@ size_t FixConnection::take_logon(std::string_view input) {
     end("the first message is no Logon");
     return consumed;
   }
-  exchange::Page page;
-  page.after = message.find(fix::kSenderCompID).value_or("");
-  page.alone = true;
-  stage_ = Stage::asking;
   context_->pause_input(paused_ = true);
-  if (page.after.size() > exchange::kNameMax ||
-      !context_->query(kAskSession, {exchange::kExchangeMachineId, exchange::kQueryFixSessions, exchange::packed(page),
-                                     Principal{}}))
-    end("there is no such session, or no room to ask");
+  stage_ = Stage::proving;
+  prove(message);
   return consumed;
 }
 
-void FixConnection::take_row(const Reply& reply) {
-  auto rows = reply.ok() ? exchange::unpacked_rows<exchange::FixRow>(reply.payload.view()) : std::nullopt;
-  if (!rows || rows->empty()) return end("there is no such session");
-  row_ = std::move(rows->front());
-  prove();
-}
-
 // By password, or by certificate where no user is named. While authentication is off everybody is who he says.
-void FixConnection::prove() {
+void FixConnection::prove(const fix::Message& logon) {
   auth::Authenticator* authenticator = protocol_.options().authenticator;
   if (authenticator == nullptr) return take_identity(auth::Identity{});
-  fix::Message message;
-  if (message.read(logon_) != nullptr || row_.spec.user.empty()) return end("the session has no user");
   const auth::Peer peer = net::peer_of(*context_, "fix");
-  const auto user = message.find(exchange::kUsername);
+  const auto user = logon.find(exchange::kUsername);
   if (!user) {
     const auto identity = authenticator->by_certificate(peer);
     return take_identity(identity ? Result<auth::Identity>(*identity) : Error{Errc::unauthorised, "no user"});
@@ -132,10 +123,9 @@ void FixConnection::prove() {
   const std::vector<std::string_view> mechanisms = authenticator->mechanisms(peer);
   if (std::find(mechanisms.begin(), mechanisms.end(), "PLAIN") == mechanisms.end())
     return end("passwords are not taken without TLS");
-  auth::Proving proving = authenticator->prove(*user, message.find(exchange::kPassword).value_or(""), peer);
+  auth::Proving proving = authenticator->prove(*user, logon.find(exchange::kPassword).value_or(""), peer);
   if (auto* known = std::get_if<Result<auth::Identity>>(&proving)) return take_identity(std::move(*known));
   proof_ = std::move(std::get<std::unique_ptr<auth::PasswordProof>>(proving));
-  stage_ = Stage::proving;
   if (context_->work(kProve, [proof = proof_] { proof->run(); })) return;
   if (!proof_->may_run_here()) return end("too many passwords are being checked");
   proof_->run();
@@ -146,12 +136,29 @@ void FixConnection::on_worked(RequestId request, net::SessionContext&) {
   if (request == kProve && stage_ == Stage::proving) take_identity(proof_->finish());
 }
 
+// Whoever he is not is told no sooner than whoever names no session: which ones there are cannot be told from it.
 void FixConnection::take_identity(Result<auth::Identity> identity) {
   proof_.reset();
-  if (!identity) return end("wrong user or password");
-  if (protocol_.options().authenticator != nullptr && identity->name != row_.spec.user)
-    return end("the session is another user's");
-  identity_ = std::move(*identity);
+  is_proved_ = identity.ok();
+  if (identity) identity_ = std::move(*identity);
+  fix::Message message;
+  exchange::Page page;
+  if (message.read(logon_) == nullptr) page.after = message.find(fix::kSenderCompID).value_or("");
+  page.alone = true;
+  if (page.after.size() > exchange::kNameMax) page.after.clear();
+  stage_ = Stage::asking;
+  if (!context_->query(kAskSession, {exchange::kExchangeMachineId, exchange::kQueryFixSessions, exchange::packed(page),
+                                     Principal{}}))
+    end("no room to ask for the session");
+}
+
+void FixConnection::take_row(const Reply& reply) {
+  auto rows = reply.ok() ? exchange::unpacked_rows<exchange::FixRow>(reply.payload.view()) : std::nullopt;
+  const bool is_on = protocol_.options().authenticator != nullptr;
+  const bool is_his = is_proved_ && rows && !rows->empty() && (!is_on || rows->front().spec.user == identity_.name);
+  if (!is_his) return end("wrong user or password, or there is no such session of his");
+  row_ = std::move(rows->front());
+  if (!may_read()) return end("the user may not read what the firm does");
   start();
 }
 
@@ -203,7 +210,7 @@ void FixConnection::reset_numbers() {
 
 void FixConnection::send(const fix::Draft& draft) {
   const std::string_view header = draft.header.size() > kHeaderMax ? std::string_view() : draft.header;
-  if (draft.body.size() > kBodyMax) return close("an answer would be longer than 40 KiB");
+  if (draft.body.size() > kBodyMax) return close("an answer would be longer than 2 KiB");
   pending_bytes_ += header.size() + draft.body.size();
   pending_.drafts.push_back({std::string(draft.type), std::string(header), std::string(draft.body)});
   if (pending_.drafts.size() >= kDraftsMax || pending_bytes_ >= kDraftsBytesMax) flush();
@@ -226,6 +233,9 @@ bool FixConnection::may(FixAsk ask) {
   return authenticator == nullptr ||
          authenticator->allows(identity_, context_->remote().host, "exchange", row_.spec.firm, verb_of(ask));
 }
+
+// Reports and copies tell what the firm does.
+bool FixConnection::may_read() { return may(FixAsk::status); }
 
 fix::Handled FixConnection::on_application(const fix::Message& message) {
   const std::optional<FixAsk> ask = ask_of(message.type());
@@ -274,28 +284,28 @@ void FixConnection::close(const char* why) {
 
 void FixConnection::flush(std::optional<FixRequest> request, uint64_t next_in) {
   if (!request && !pending_.resets && pending_.drafts.empty()) return;
-  const bool orders = request && (request->ask == FixAsk::enter || request->ask == FixAsk::replace);
+  const bool relieves = !request || request->ask == FixAsk::cancel || request->ask == FixAsk::mass_cancel;
   pending_.session = row_.spec.name;
   pending_.connection = context_->id();
   pending_.serial = ++serial_;
   pending_.had_in = row_.next_in;
   pending_.next_in = request ? next_in : next_in_;
   pending_.request = std::move(request);
-  queue_.push_back({orders ? exchange::kFixOrders : exchange::kFixInput, exchange::packed(pending_)});
+  if (pending_.resets) reset_serial_ = serial_;
+  queue_.push_back({relieves ? exchange::kFixInput : exchange::kFixOrders, exchange::packed(pending_)});
   pending_ = {};
   pending_bytes_ = 0;
   if (queue_.size() > kQueuedMax) end("too many messages wait");
 }
 
 void FixConnection::submit() {
-  while (!queue_.empty() && submitted_ - answered_ < kCommandsMax) {
-    Queued& first = queue_.front();
-    if (!context_->submit(submitted_ + 1, command(first.type, first.payload, identity_.principal))) {
+  while (passing_ == 0 && queue_.size() > under_way() && under_way() < kCommandsMax) {
+    const Queued& next = queue_[under_way()];
+    if (!context_->submit(submitted_ + 1, command(next.type, next.payload, identity_.principal))) {
       if (again_timer_ == 0) again_timer_ = context_->arm(kAgainNs);
       return;
     }
     ++submitted_;
-    queue_.pop_front();
   }
 }
 
@@ -309,8 +319,16 @@ void FixConnection::on_reply(RequestId request, const Reply& reply, net::Session
   settle();
 }
 
+// The first of what is under way is answered.
 void FixConnection::take_done(const Reply& reply) {
+  if (passing_ > 0) {
+    --passing_;
+    return;
+  }
+  const bool no_room = reply.error == Errc::overloaded || reply.error == Errc::no_space;
+  if (no_room && queue_.front().type == exchange::kFixOrders) return give_up_order();
   ++answered_;
+  queue_.pop_front();
   const auto done = reply.ok() ? exchange::unpacked<exchange::FixDone>(reply.payload.view()) : std::nullopt;
   if (!done) return end("the exchange does not take what came");
   done_ = *done;
@@ -318,6 +336,18 @@ void FixConnection::take_done(const Reply& reply) {
   opened_ = true;
   live_ = offset_of(done_.began);
   live_number_ = done_.began;
+}
+
+// What was submitted behind it is refused, too: it lacks the one before it.
+void FixConnection::give_up_order() {
+  Queued& first = queue_.front();
+  auto input = exchange::unpacked<exchange::FixInput>(first.payload.view());
+  if (!input || !input->request) return end("the exchange does not take what came");
+  input->request->refused = exchange::Rejected::other;
+  input->request->text = "the server has no room for it now";
+  first = {exchange::kFixInput, exchange::packed(*input)};
+  passing_ = under_way() - 1;
+  submitted_ = answered_;
 }
 
 // ---- what is synced ----
@@ -471,7 +501,7 @@ void FixConnection::steer_input() {
   if (stage_ == Stage::closed) return;
   if (quota_timer_ == 0)
     if (const int64_t pause_ns = payer_.pause_ns(); pause_ns > 0) quota_timer_ = context_->arm(pause_ns);
-  const bool pause = quota_timer_ != 0 || !queue_.empty() || submitted_ - answered_ >= kCommandsMax;
+  const bool pause = quota_timer_ != 0 || queue_.size() > under_way() || under_way() >= kCommandsMax;
   if (pause != paused_) context_->pause_input(paused_ = pause);
 }
 
@@ -487,11 +517,14 @@ void FixConnection::rearm() {
 void FixConnection::on_timer(net::SessionTimerId timer, net::SessionContext&) {
   if (stage_ == Stage::closed) return;
   if (timer == again_timer_) again_timer_ = 0;
+  if (stage_ == Stage::greeting && again_timer_ == 0 && paused_) context_->pause_input(paused_ = false);
   if (timer == quota_timer_) quota_timer_ = 0;
   if (timer == timer_) {
     timer_ = 0;
     const bool late = stage_ != Stage::running && now_ns() >= deadline_ns_;
     if (late) return end(stage_ == Stage::closing ? why_ : "no Logon came");
+    if (stage_ == Stage::running && !may_read())
+      session_->log_out("the session's user may not read what firm " + row_.spec.firm + " does any more", now_ns());
     if (stage_ == Stage::running) session_->on_timer(now_ns());
     if (stage_ != Stage::running && stage_ != Stage::closing) return rearm();
   }
@@ -508,7 +541,7 @@ void FixConnection::end(const char* why) {
 
 // What comes after the last command is told by the keeper.
 void FixConnection::on_close(net::CloseReason) {
-  const bool logged_out = session_ && session_->is_closed();
+  const bool logged_out = session_ && session_->is_closed() && !session_->said_goodbye_first();
   if (session_) session_->on_disconnected();
   stage_ = Stage::closed;
   if (entered_) protocol_.leave(row_.spec.name, *this);
@@ -517,7 +550,7 @@ void FixConnection::on_close(net::CloseReason) {
   ended.session = row_.spec.name;
   ended.connection = context_->id();
   ended.serial = serial_;
-  ended.resets = pending_.resets;
+  ended.resets = pending_.resets || reset_serial_ > submitted_;
   ended.next_in = next_in_;
   ended.logged_out = logged_out && std::string_view(why_) == "logged out";
   protocol_.tell(std::move(ended));

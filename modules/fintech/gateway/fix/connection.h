@@ -2,7 +2,8 @@
 //
 // Nothing is sent but what is in the session's stream, in its order: what the session layer or an application's message makes is a
 // command, takes its number there, and is sent when it is synced. Commands of a connection are numbered, so that none is applied whose
-// predecessor was not; one that is refused ends the connection, and the peer sends again what the log does not have. The number that is
+// predecessor was not; one that is refused ends the connection, and the peer sends again what the log does not have. But an order for which
+// there is no room is refused to the peer: its command is made a refusal, which needs none, and goes again with all behind it. The number that is
 // expected of the peer is logged with the commands: what was only read (heartbeats) is asked for again after a crash, and filled by a gap.
 //
 // A resend is a read of the stream; what is new waits until it is done, so that numbers leave in their order.
@@ -50,7 +51,7 @@ class FixConnection final : public net::Session, private fix::SessionHost {
   // The Logon: who it is, before the session hears of it.
   size_t take_logon(std::string_view input);
   void take_row(const Reply& reply);
-  void prove();
+  void prove(const fix::Message& logon);
   void take_identity(Result<auth::Identity> identity);
   void start();
   bool enters_quota();
@@ -74,6 +75,9 @@ class FixConnection final : public net::Session, private fix::SessionHost {
   void flush(std::optional<exchange::FixRequest> request = std::nullopt, uint64_t next_in = 0);
   void submit();
   void take_done(const Reply& reply);
+  void give_up_order();
+  size_t under_way() const { return submitted_ - answered_; }
+  bool may_read();
 
   // What is synced.
   void pump();
@@ -107,6 +111,7 @@ class FixConnection final : public net::Session, private fix::SessionHost {
   std::string logon_;  // as it came, until it is proved
   exchange::FixRow row_;
   auth::Identity identity_;
+  bool is_proved_ = false;
   std::shared_ptr<auth::PasswordProof> proof_;
   net::QuotaPayer payer_;
   net::QuotaSlot slot_;
@@ -119,14 +124,16 @@ class FixConnection final : public net::Session, private fix::SessionHost {
   exchange::FixInput pending_;  // the next one
   size_t pending_bytes_ = 0;    // of its drafts
   uint64_t next_in_ = 1;
-  uint32_t serial_ = 0;     // of the last one that was made
-  uint32_t submitted_ = 0;  // ... that was submitted
+  uint32_t serial_ = 0;        // of the last one that was made
+  uint32_t reset_serial_ = 0;  // of the last one that resets numbers
+  uint32_t submitted_ = 0;     // ... that was submitted
   uint32_t answered_ = 0;
   struct Queued {
     CommandType type = 0;
     Buffer payload;
   };
-  std::deque<Queued> queue_;
+  std::deque<Queued> queue_;  // that are not answered; the first under_way() of them are submitted
+  size_t passing_ = 0;        // answers of so many are passed over: they are submitted once more
   exchange::FixDone done_;
 
   // What was said.

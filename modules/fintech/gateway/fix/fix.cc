@@ -41,6 +41,7 @@ void FixKeeper::on_reply(RequestId, const Reply& reply, net::SessionContext& con
     return;
   }
   ends_.pop_front();
+  has_begun_ = true;
   submit();
 }
 

@@ -46,6 +46,8 @@ class FixKeeper final : public net::Session {
   void on_reply(RequestId, const Reply& reply, net::SessionContext&) override;
   void on_timer(net::SessionTimerId timer, net::SessionContext&) override;
   void tell(exchange::FixEnd end);
+  // The machine has taken the first end, that of all connections of an earlier run.
+  bool has_begun() const { return has_begun_; }
 
  private:
   void submit();
@@ -54,6 +56,7 @@ class FixKeeper final : public net::Session {
   net::SessionContext* context_ = nullptr;
   std::deque<exchange::FixEnd> ends_;  // the first one is under way if under_way_
   bool under_way_ = false;
+  bool has_begun_ = false;
   RequestId last_id_ = 0;
   net::SessionTimerId timer_ = 0;
 };
@@ -77,6 +80,7 @@ class FixProtocol final : public net::Protocol {
   bool enter(const std::string& session, const FixConnection& connection);
   void leave(const std::string& session, const FixConnection& connection);
   void tell(exchange::FixEnd end);
+  bool has_begun() const { return keeper_ != nullptr && keeper_->has_begun(); }
 
  private:
   class Keepers final : public net::Protocol {

@@ -40,6 +40,15 @@ std::optional<Said> said_of(std::string_view text) {
   return Said{*digits, static_cast<uint8_t>(scale)};
 }
 
+// TransactTime, or when it was sent.
+LogTime first_asked(const Message& message) {
+  LogTime first = INT64_MAX;
+  for (const int32_t tag :
+       {int32_t{exchange::kTransactTime}, int32_t{fix::kOrigSendingTime}, int32_t{fix::kSendingTime}})
+    if (const auto time = message.timestamp(tag)) first = std::min<LogTime>(first, *time);
+  return first;
+}
+
 // The first thing that is wrong stays.
 void refuse(FixRequest& request, Rejected why, const std::string& text) {
   if (request.refused) return;
@@ -185,6 +194,7 @@ RequestRead read_request(FixAsk ask, const Message& message) {
   FixRequest request;
   request.ask = ask;
   request.possible_resend = message.flag(fix::kPossResend);
+  if (request.possible_resend) request.first_asked = first_asked(message);
   request.client_id = text_of(message, ask == FixAsk::mass_status ? exchange::kMassStatusReqID : exchange::kClOrdID);
   request.original_id = text_of(message, exchange::kOrigClOrdID);
   request.request_id = text_of(message, exchange::kOrdStatusReqID);

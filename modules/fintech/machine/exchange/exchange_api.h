@@ -43,9 +43,10 @@ enum ExchangeCommand : CommandType {
       13,  // FixSpec: adds or changes. Reply numbers: its number, 1 when it is new. Refused: not_found (the
            // firm), invalid_argument, refused (firm and role stay), exists (its stream), overloaded
   kResetFixSession = 14,  // FixReset. Refused: not_found, invalid_argument
-  kFixOrders = 15,        // FixInput with what makes orders. Reply payload: FixDone. Refused: stale, not_found
-  kFixInput = 16,         // FixInput with anything else
-  kFixEnd = 17,           // FixEnd
+  kFixOrders =
+      15,  // FixInput with what needs room: orders, replaces, how they stand. Reply payload: FixDone. Refused: stale, not_found
+  kFixInput = 16,  // FixInput with anything else
+  kFixEnd = 17,    // FixEnd
   // The machine's own timers.
   kProceed = 20,   // u32: the instrument whose book has work left
   kSweep = 21,     // u64: the mass cancel that goes on

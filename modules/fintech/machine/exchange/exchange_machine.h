@@ -219,7 +219,9 @@ class ExchangeMachine final : public StateMachine {
   void fix_enter(FixSession& session, FixRequest& asked, Now& now);
   void fix_cancel(FixSession& session, FixRequest& asked, Now& now);
   void fix_replace(FixSession& session, FixRequest& asked, Now& now);
-  void fix_status(FixSession& session, const FixRequest& asked);
+  bool fix_known(FixSession& session, FixRequest& asked, const Now& now);
+  void fix_status(FixSession& session, const FixRequest& asked, const Now& now);
+  void fix_business_reject(FixSession& session, const FixRequest& asked, std::string_view text);
   void fix_mass_status(FixSession& session, const FixRequest& asked);
   std::optional<std::vector<const Order*>> fix_open_orders(const FixSession& session, const FixRequest& asked) const;
   void fix_mass_cancel(FixSession& session, const FixRequest& asked, Now& now);

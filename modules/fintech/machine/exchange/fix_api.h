@@ -79,6 +79,7 @@ enum class FixAsk : uint8_t { enter, cancel, replace, status, mass_status, mass_
 struct FixRequest {
   FixAsk ask = FixAsk::enter;
   bool possible_resend = false;     // PossResend(97)
+  LogTime first_asked = 0;          // of one: the earliest time that it says of itself
   std::string client_id;            // ClOrdID(11); of a mass status MassStatusReqID(584)
   std::string original_id;          // OrigClOrdID(41)
   uint64_t order_id = 0;            // OrderID(37); 0: none
@@ -159,7 +160,8 @@ void fields(A& a, S& t) {
 }
 template <class A, Same<FixRequest> S>
 void fields(A& a, S& t) {
-  a(t.ask, t.possible_resend, t.client_id, t.original_id, t.order_id, t.request_id, t.account, t.symbol, t.side);
+  a(t.ask, t.possible_resend, t.first_asked, t.client_id, t.original_id, t.order_id, t.request_id, t.account, t.symbol,
+    t.side);
   a(t.request_type, t.order, t.change, t.refused, t.text, t.echoed);
 }
 template <class A, Same<FixInput> S>

@@ -26,9 +26,10 @@ Result<void> judge_settings(const FixSpec& spec) {
   return {};
 }
 
-// The other commands are taken where there is no room for new orders.
-bool makes_orders(const FixInput& input) {
-  return input.request && (input.request->ask == FixAsk::enter || input.request->ask == FixAsk::replace);
+// The other commands are taken where there is no room: cancels, refusals, and the little that the session layer says.
+bool needs_room(const FixInput& input) {
+  if (!input.request || input.request->refused) return false;
+  return input.request->ask != FixAsk::cancel && input.request->ask != FixAsk::mass_cancel;
 }
 
 // Its messages have room in an entry, each in a record.
@@ -66,6 +67,9 @@ Result<void> ExchangeMachine::judge_fix(const FixSpec& spec, const FixSession* k
   const Firm* firm = directory_.firm(spec.firm);
   if (firm == nullptr) return Error{Errc::not_found, "there is no firm " + spec.firm};
   if (known != nullptr) {
+    if (known->spec.comp_id != spec.comp_id && known->next_out > 1)
+      return Error{Errc::refused,
+                   "what was said can be sent again under the CompID of then alone: reset the numbers first"};
     if (known->firm == firm->number && known->spec.role == spec.role) return {};
     return Error{Errc::refused, "the session is of firm " + known->spec.firm + " for " +
                                     std::string(fix_role_name(known->spec.role)) + ": firm and role stay"};
@@ -122,8 +126,8 @@ void ExchangeMachine::apply_reset_fix(Now& now) {
 void ExchangeMachine::apply_fix_input(Now& now) {
   auto input = unpacked<FixInput>(now.command.payload);
   if (!input) return now.effects.refuse(Errc::invalid_argument, 0, "the command is none of FIX");
-  if (now.command.type == kFixInput && makes_orders(*input))
-    return now.effects.refuse(Errc::invalid_argument, 0, "what makes orders is another command");
+  if (now.command.type == kFixInput && needs_room(*input))
+    return now.effects.refuse(Errc::invalid_argument, 0, "what needs room is another command");
   if (!has_room(*input)) return now.effects.refuse(Errc::too_large, 0, "the command's messages are too long");
   FixSession* session = fix_.find(input->session);
   if (session == nullptr) return now.effects.refuse(Errc::not_found, 0, "there is no FIX session " + input->session);
@@ -165,10 +169,8 @@ void ExchangeMachine::apply_fix_end(Now& now) {
   FixSession* session = fix_.find(end->session);
   if (session == nullptr || session->connection != end->connection || end->connection == 0)
     return now.effects.refuse(Errc::stale, 0, "the session has another connection, or none");
-  if (session->serial == end->serial) {
-    if (end->resets) fix_.reset(*session, 1, 1);
-    session->next_in = end->next_in;
-  }
+  if (end->resets) fix_.reset(*session, 1, 1);
+  if (session->serial == end->serial) session->next_in = end->next_in;
   end_connection(*session, end->logged_out, now);
   now.effects.reply(1);
 }
@@ -190,7 +192,8 @@ void ExchangeMachine::apply_fix_grace(Now& now) {
   FixSession& session = fix_.at(*number);
   if (session.timer != 0) now.effects.cancel(session.timer);  // it has fired, unless somebody else sent the command
   session.timer = 0;
-  if (session.connection != 0 && !session.cancelling) return now.effects.reply(0);
+  const bool is_off = session.connection != 0 || session.spec.cancel == FixCancel::never;
+  if (is_off && !session.cancelling) return now.effects.reply(0);
   if (!session.cancelling) {
     session.cancelling = true;
     session.cursor = 0;
@@ -204,7 +207,7 @@ void ExchangeMachine::apply_fix_grace(Now& now) {
 
 // Whether there is more. Orders of a book whose work goes on come once more.
 bool ExchangeMachine::cancel_some(FixSession& session, Now& now) {
-  fix_.set_cause("cancel on disconnect", false);
+  fix_.set_cause("cancel on disconnect", 0);
   bool passed_by = false;
   size_t ends = 0;
   for (size_t visits = 0; visits < kSweepVisits && ends < ends_max(); ++visits) {

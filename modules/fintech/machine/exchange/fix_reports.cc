@@ -120,7 +120,7 @@ void ExchangeMachine::report_end(const Order& order, book::Reason reason) {
   std::string body = report_body(exec_type, order, named ? asked->client_id : order.client_id,
                                  named ? asked->original_id : std::string(), own_.next_exec - 1);
   const bool otherwise = exec_type == '4' && !named;
-  if (otherwise && !fix_.solicited()) add_field(body, kExecRestatementReason, "8");
+  if (otherwise && !fix_.solicited(order.id)) add_field(body, kExecRestatementReason, "8");
   if (otherwise) add_field(body, kText, fix_.cause().empty() ? reason_name(reason) : fix_.cause());
   send_report(order, body, by_request);
 }

@@ -11,6 +11,8 @@ using fix::add_field;
 
 namespace {
 
+constexpr const char* kForgotten = "it is known, but its details are in the session's stream alone";
+constexpr const char* kOfAnotherDay = "a possible resend of an earlier trade date: what was done then is not known";
 constexpr const char* kBadClientId = "a ClOrdID is 1 to 64 printable characters without blank, \" and backslash";
 
 // As FIX numbers it; `other` where the exchange has no number.
@@ -26,11 +28,13 @@ Error not_cancelled(CancelRejected why, std::string text) {
 
 void ExchangeMachine::apply_fix_request(FixSession& session, FixRequest& asked, Now& now) {
   fix_.set_requester(session.number);
+  const bool asks_how = asked.ask == FixAsk::status || asked.ask == FixAsk::mass_status;
+  if (asks_how && asked.refused) return fix_business_reject(session, asked, asked.text);
   switch (asked.ask) {
     case FixAsk::enter: return fix_enter(session, asked, now);
     case FixAsk::cancel: return fix_cancel(session, asked, now);
     case FixAsk::replace: return fix_replace(session, asked, now);
-    case FixAsk::status: return fix_status(session, asked);
+    case FixAsk::status: return fix_status(session, asked, now);
     case FixAsk::mass_status: return fix_mass_status(session, asked);
     case FixAsk::mass_cancel: return fix_mass_cancel(session, asked, now);
   }
@@ -45,13 +49,41 @@ const Order* ExchangeMachine::fix_order(const FixSession& session, const FixRequ
   return orders_.find_client(session.firm, asked.original_id.empty() ? asked.client_id : asked.original_id);
 }
 
+// BusinessMessageReject(j).
+void ExchangeMachine::fix_business_reject(FixSession& session, const FixRequest& asked, std::string_view text) {
+  constexpr std::string_view kTypes[] = {"D", "F", "G", "H", "AF", "q"};
+  std::string out;
+  add_field(out, kRefMsgType, kTypes[static_cast<size_t>(asked.ask)]);
+  if (!asked.client_id.empty()) add_field(out, kBusinessRejectRefID, asked.client_id);
+  add_field(out, kBusinessRejectReason, "0");
+  add_field(out, kText, printable(text));
+  fix_.say(session, "j", {}, out);
+}
+
+// Whether a possible resend is answered: what is known is not done again. Of earlier trade dates no ClOrdIDs are known: what may have
+// been done then is refused.
+bool ExchangeMachine::fix_known(FixSession& session, FixRequest& asked, const Now& now) {
+  if (!asked.possible_resend) return false;
+  if (const Order* known = orders_.find_client(session.firm, asked.client_id)) {
+    fix_.say(session, "8", {}, status_body(*known, {}));
+    return true;
+  }
+  if (orders_.taken(session.firm, asked.client_id, now.time)) {
+    fix_business_reject(session, asked, kForgotten);
+    return true;
+  }
+  if (trade_date(asked.first_asked) < trade_date(now.time)) {
+    asked.refused = Rejected::other;
+    asked.text = kOfAnotherDay;
+  }
+  return false;
+}
+
 void ExchangeMachine::fix_enter(FixSession& session, FixRequest& asked, Now& now) {
   NewOrder& order = asked.order;
   order.firm = session.spec.firm;
   order.client_id = asked.client_id;
-  if (asked.possible_resend)
-    if (const Order* known = orders_.find_client(session.firm, asked.client_id))
-      return fix_.say(session, "8", {}, status_body(*known, {}));
+  if (fix_known(session, asked, now)) return;
   if (asked.refused) return report_rejected(session, asked, static_cast<uint32_t>(*asked.refused), asked.text);
   // Its first reports are made while it is entered.
   const uint64_t id = orders_.next_id();
@@ -77,8 +109,10 @@ std::optional<Error> ExchangeMachine::judge_named(const FixRequest& asked, const
 
 void ExchangeMachine::fix_cancel(FixSession& session, FixRequest& asked, Now& now) {
   const Order* order = fix_order(session, asked);
-  if (asked.possible_resend && order != nullptr && orders_.taken(session.firm, asked.client_id, now.time))
+  if (asked.possible_resend && orders_.taken(session.firm, asked.client_id, now.time)) {
+    if (order == nullptr) return fix_business_reject(session, asked, kForgotten);
     return fix_.say(session, "8", {}, status_body(*order, {}));
+  }
   const auto judge = [&]() -> Result<void> {
     if (asked.refused) return not_cancelled(CancelRejected::other, asked.text);
     if (order == nullptr) return not_cancelled(CancelRejected::unknown_order, "the firm has no such order");
@@ -96,9 +130,7 @@ void ExchangeMachine::fix_cancel(FixSession& session, FixRequest& asked, Now& no
 
 void ExchangeMachine::fix_replace(FixSession& session, FixRequest& asked, Now& now) {
   const Order* order = fix_order(session, asked);
-  if (asked.possible_resend)
-    if (const Order* known = orders_.find_client(session.firm, asked.client_id))
-      return fix_.say(session, "8", {}, status_body(*known, {}));
+  if (fix_known(session, asked, now)) return;
   const auto judge = [&]() -> Result<void> {
     if (asked.refused) return not_cancelled(CancelRejected::other, asked.text);
     if (order == nullptr) return not_cancelled(CancelRejected::unknown_order, "the firm has no such order");
@@ -139,10 +171,15 @@ void ExchangeMachine::fix_cancel_rejected(FixSession& session, const FixRequest&
   fix_.say(session, "9", {}, out);
 }
 
-void ExchangeMachine::fix_status(FixSession& session, const FixRequest& asked) {
+void ExchangeMachine::fix_status(FixSession& session, const FixRequest& asked, const Now& now) {
   std::string more;
   if (!asked.request_id.empty()) add_field(more, kOrdStatusReqID, asked.request_id);
   if (const Order* order = fix_order(session, asked)) return fix_.say(session, "8", {}, status_body(*order, more));
+  const std::string& name = asked.original_id.empty() ? asked.client_id : asked.original_id;
+  const bool forgotten = asked.order_id == 0
+                             ? orders_.taken(session.firm, name, now.time)
+                             : asked.order_id < orders_.next_id() && orders_.find(asked.order_id) == nullptr;
+  if (forgotten) return fix_business_reject(session, asked, kForgotten);
   std::string out;
   add_field(out, kOrderID, asked.order_id == 0 ? "NONE" : std::to_string(asked.order_id));
   add_field(out, kClOrdID, asked.client_id);
@@ -222,6 +259,8 @@ void ExchangeMachine::fix_mass_cancel(FixSession& session, const FixRequest& ask
   if (!valid_client_id(asked.client_id)) return fix_mass_refused(session, asked, kOther, kBadClientId);
   if (orders_.taken(session.firm, asked.client_id, now.time))
     return fix_mass_refused(session, asked, kOther, "ClOrdID " + asked.client_id + " was used today");
+  if (asked.possible_resend && trade_date(asked.first_asked) < trade_date(now.time))
+    return fix_mass_refused(session, asked, kOther, kOfAnotherDay);
   if (sweeps_.size() >= kSweepsMax) return fix_mass_refused(session, asked, kOther, "too many mass cancels go on");
   if (const Result<void> ids = judge_client_ids(directory_.firm(session.firm), now); !ids)
     return fix_mass_refused(session, asked, kOther, ids.error().message);

@@ -80,7 +80,7 @@ void FixSessions::begin(LogTime now) {
   now_ = now;
   asked_.reset();
   requester_ = 0;
-  set_cause({}, false);
+  set_cause({}, 0);
   said_.clear();
   notes_.clear();
 }

@@ -94,7 +94,11 @@ class FixSessions {
   const std::set<Route>& orders() const { return orders_; }
 
   void await(uint64_t sweep, FixMassCancel asked) { masses_.insert_or_assign(sweep, std::move(asked)); }
-  bool awaits(uint64_t sweep) const { return masses_.contains(sweep); }
+  // The session that does; 0: none.
+  uint32_t awaits(uint64_t sweep) const {
+    const auto found = masses_.find(sweep);
+    return found == masses_.end() ? 0 : found->second.session;
+  }
   std::optional<FixMassCancel> take_mass(uint64_t sweep);
 
   // ---- of the running command
@@ -113,10 +117,14 @@ class FixSessions {
   void set_requester(uint32_t session) { requester_ = session; }
   // Of ends of orders that nobody named; a literal.
   std::string_view cause() const { return cause_; }
-  bool solicited() const { return solicited_; }  // a mass cancel over FIX asked for them
-  void set_cause(std::string_view cause, bool solicited) {
+  // Whether the session that the order came over asked for it, by a mass cancel.
+  bool solicited(uint64_t order) const {
+    const auto found = routes_.find(order);
+    return found != routes_.end() && found->second == solicitor_;
+  }
+  void set_cause(std::string_view cause, uint32_t solicitor) {
     cause_ = cause;
-    solicited_ = solicited;
+    solicitor_ = solicitor;
   }
   // Takes the next number.
   void say(FixSession& session, std::string_view type, std::string_view header, std::string_view body);
@@ -142,7 +150,7 @@ class FixSessions {
   std::optional<Asked> asked_;
   uint32_t requester_ = 0;
   std::string_view cause_;
-  bool solicited_ = false;
+  uint32_t solicitor_ = 0;  // 0: none
   std::map<uint32_t, uint32_t> said_;
   ByteWriter notes_;
 };
