@@ -39,7 +39,7 @@ class AscendingNumbers {
   }
   uint64_t size() const { return size_; }
   uint64_t memory_bytes() const {
-    uint64_t bytes = pieces_.capacity() * sizeof(pieces_[0]);
+    uint64_t bytes = pieces_.capacity() * sizeof(std::vector<uint64_t>);
     for (const auto& piece : pieces_) bytes += piece.capacity() * sizeof(uint64_t);
     return bytes;
   }
