@@ -69,13 +69,6 @@ uint64_t unsigned_units(JsonFields& fields, std::string_view name, uint8_t scale
   return static_cast<uint64_t>(std::max<int64_t>(number, 0));
 }
 
-bool flag_or(JsonFields& fields, std::string_view name, bool otherwise) {
-  const std::optional<JsonValue> value = fields.value(name);
-  if (!value) return otherwise;
-  if (value->type() != JsonType::boolean) fields.fail(fields.path_of(name) + " must be true or false");
-  return value->boolean();
-}
-
 // One of an enumeration by its name.
 template <class E>
 E enum_of(JsonFields& fields, std::string_view name, std::string_view text, std::string_view (*name_of)(E)) {
@@ -148,6 +141,13 @@ uint8_t scale_of(JsonFields& fields, std::string_view name) {
 }
 
 }  // namespace
+
+bool flag_or(JsonFields& fields, std::string_view name, bool otherwise) {
+  const std::optional<JsonValue> value = fields.value(name);
+  if (!value) return otherwise;
+  if (value->type() != JsonType::boolean) fields.fail(fields.path_of(name) + " must be true or false");
+  return value->boolean();
+}
 
 Result<exchange::InstrumentSpec> instrument_of_json(std::string body, const AssetTable& assets) {
   return object_of<exchange::InstrumentSpec>(std::move(body), [&](JsonFields& fields, exchange::InstrumentSpec& spec) {

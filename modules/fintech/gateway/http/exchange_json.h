@@ -13,6 +13,9 @@ namespace heptane::fintech::exchange_http {
 
 using ledger_http::AssetTable;
 
+// A member that is true or false.
+bool flag_or(http::JsonFields& fields, std::string_view name, bool otherwise);
+
 // Bodies of requests; `firm` and the like come from the path.
 Result<exchange::InstrumentSpec> instrument_of_json(std::string body, const AssetTable& assets);
 Result<exchange::FirmSpec> firm_of_json(std::string body);

@@ -1,5 +1,6 @@
 // FIX sessions: added, changed, their numbers set, by operators.
 #include "modules/fintech/gateway/http/exchange_answers.h"
+#include "modules/fintech/gateway/http/exchange_json.h"
 #include "modules/fintech/gateway/http/exchange_routes.h"
 #include "modules/fintech/gateway/http/exchange_schemas.h"
 #include "modules/fintech/machine/exchange/fix_api.h"
@@ -51,13 +52,6 @@ Result<T> read_body(std::string body, Read read) {
   read(fields, value);
   HEPTANE_TRY(fields.finish());
   return value;
-}
-
-bool flag_or(JsonFields& fields, std::string_view name, bool otherwise) {
-  const auto value = fields.value(name);
-  if (!value) return otherwise;
-  if (value->type() != http::JsonType::boolean) fields.fail(fields.path_of(name) + " must be true or false");
-  return value->boolean();
 }
 
 template <class E>

@@ -9,13 +9,13 @@ namespace heptane::fintech::exchange {
 
 namespace {
 
-constexpr size_t kRowBytesMax = size_t{8} << 10;
+constexpr size_t kSessionRowBytesMax = size_t{8} << 10;
 constexpr uint64_t kRouteBytes = 112;
 constexpr uint64_t kSessionBytes = 1'024;
 
 template <class Row>
 bool read_row(SnapshotReader& reader, Row& row) {
-  const std::string bytes = reader.text(kRowBytesMax);
+  const std::string bytes = reader.text(kSessionRowBytesMax);
   auto read = unpacked<Row>(as_bytes(bytes));
   if (read) row = std::move(*read);
   return read.has_value();
