@@ -6,15 +6,13 @@
 #include "modules/iot/device_keys.h"
 #include "sim/find_machine.h"
 #include "sim/planted_ledger.h"
+#include "sim/ports.h"
 #include "sim/rules_clients.h"
 
 namespace heptane::sim {
 
 namespace {
 
-constexpr uint16_t kMqttPort = 1883;
-constexpr uint16_t kAdminPort = 7070;
-constexpr uint16_t kSeriesPort = 8086;
 constexpr uint64_t kEach = 6;  // seeds
 constexpr uint64_t kRulesSeed = 2;
 constexpr uint64_t kDevicesSeed = 4;

@@ -4,14 +4,12 @@
 
 #include "sim/exchange_clients.h"
 #include "sim/find_machine.h"
+#include "sim/ports.h"
 
 namespace heptane::sim {
 
 namespace {
 
-constexpr uint16_t kKafkaPort = 9092;
-constexpr uint16_t kTigerbeetlePort = 3001;
-constexpr uint16_t kAdminPort = 7070;
 // Of so many seeds one has the exchange, and no clients of MQTT beside it.
 constexpr uint64_t kExchangeEach = 24;
 constexpr uint64_t kExchangeSeed = 6;

@@ -4,14 +4,13 @@
 #include "sim/mqtt_losses.h"
 #include "sim/mqtt_members.h"
 #include "sim/mqtt_operator.h"
+#include "sim/ports.h"
 #include "sim/simulator.h"
 
 namespace heptane::sim {
 
 namespace {
 
-constexpr uint16_t kMqttPort = 1883;
-constexpr uint16_t kAdminPort = 7070;
 // In a quarter of the seeds with MQTT all queues are small, and nobody takes part who must get everything.
 constexpr uint64_t kSmallQueuesEach = 12;
 constexpr uint64_t kSmallQueues = 9;
