@@ -13,6 +13,8 @@ constexpr uint32_t kFixFollows = 1u << 31;  // in the saved count of mass cancel
 
 void ExchangeMachine::apply(const Command& command, Effects& effects) {
   if (scopes_ > 0) return effects.refuse(Errc::unsupported, 0, "what is done on the exchange is a command of its own");
+  // Every start says that all connections are over.
+  if (command.type == kFixEnd && fix_.empty()) return effects.unchanged(0);
   notes_.clear();
   fix_.begin(command.time);
   Now now{command, effects, effects.port<LedgerMachine>(kLedgerMachineId), command.time};
