@@ -212,7 +212,7 @@ TEST(Config, BeyondAsciiAreStringsAndCommentsAlone) {
   EXPECT_EQ(wrong("data = \"a\\\"\" \u3042"), "f:1:14: " + said);
   EXPECT_EQ(wrong("data = 'a\\' \u3042"), "f:1:13: " + said);
   EXPECT_EQ(wrong("limits.count = 79\"\u00e9\""), "f:1:19: " + said);
-  EXPECT_EQ(wrong("limits.count = 79.\"\u00e9\""), "f:1:20: " + said);
+  EXPECT_EQ(wrong("limits.count = 79.\"\u00e9\""), "f:1:19: " + said);
   EXPECT_EQ(wrong("# \u00e9\n\u00e9"), "f:2:1: " + said);
   for (const char* good : {"\ufeffdata = \"\u3042\"", "data = '\u00e9' # \u00e9", "data = \"\"\"\u00e9\"\"\"",
                            "data = '''\u00e9'''", "data = \"\"\"\n\u00e9 \\\" \"\"\" # \u00e9"})

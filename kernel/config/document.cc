@@ -142,12 +142,17 @@ class BeyondAscii {
     while (at_ < text_.size()) {
       const char c = text_[at_];
       if (static_cast<unsigned char>(c) >= 0x80) return place_;
+      const bool quote = c == '"' || c == '\'';
+      const Place begin = place_;
+      const size_t from = at_;
+      const bool part_of_key = quote && is_behind_point();
       if (c == '#')
         skip_comment();
-      else if ((c == '"' || c == '\'') && string_may_begin())
+      else if (part_of_key || (quote && string_may_begin()))
         skip_string(c);
       else
         skip(1);
+      if (part_of_key && !is_ascii(text_.substr(from, at_ - from))) return begin;
     }
     return std::nullopt;
   }
@@ -162,7 +167,12 @@ class BeyondAscii {
       if (text_[at_] == '\n') place_ = {place_.line + 1, 1};
     }
   }
-  // Elsewhere a quote is a part of a wrong word, as what follows it. Parts of keys behind a point are ASCII: in a number there is no string.
+  static bool is_ascii(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  }
+  // A part of a key, which is ASCII here: behind the point of a number it would be no string.
+  bool is_behind_point() const { return at_ > 0 && text_[at_ - 1] == '.'; }
+  // Elsewhere a quote is a part of a wrong word, as what follows it.
   bool string_may_begin() const {
     return at_ == 0 || std::string_view(" \t\r\n=[,{").find(text_[at_ - 1]) != std::string_view::npos ||
            text_.substr(0, at_) == kByteOrderMark;
