@@ -69,18 +69,6 @@ uint64_t unsigned_units(JsonFields& fields, std::string_view name, uint8_t scale
   return static_cast<uint64_t>(std::max<int64_t>(number, 0));
 }
 
-// One of an enumeration by its name.
-template <class E>
-E enum_of(JsonFields& fields, std::string_view name, std::string_view text, std::string_view (*name_of)(E)) {
-  std::string known;
-  for (uint8_t number = 0; number <= exchange::kLast<E>; ++number) {
-    const std::string_view one = name_of(static_cast<E>(number));
-    if (one == text) return static_cast<E>(number);
-    known += (known.empty() ? "" : ", ") + std::string(one);
-  }
-  fields.fail(fields.path_of(name) + " is one of " + known);
-  return E{};
-}
 template <class E>
 E enum_or(JsonFields& fields, std::string_view name, std::string_view otherwise, std::string_view (*name_of)(E)) {
   return enum_of<E>(fields, name, fields.text_or(name, otherwise), name_of);
@@ -93,18 +81,6 @@ const Asset* asset_of(JsonFields& fields, std::string_view name, const AssetTabl
     fields.fail(fields.path_of(name) + ": there is no asset " + std::string(code.substr(0, kAssetCodeMax)) +
                 ": POST /api/v1/ledger/assets");
   return asset;
-}
-
-// Reads an object's members by `read`.
-template <class T, class Read>
-Result<T> object_of(std::string body, Read read) {
-  auto document = JsonDocument::parse(std::move(body));
-  if (!document) return document.error();
-  JsonFields fields((*document)->root(), "");
-  T value{};
-  read(fields, value);
-  HEPTANE_TRY(fields.finish());
-  return value;
 }
 
 // `tick`, or `ticks` where the tick depends on the price.

@@ -2,7 +2,10 @@
 // in); order numbers are texts. What is wrong is named with its path. Pure.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
@@ -12,6 +15,31 @@
 namespace heptane::fintech::exchange_http {
 
 using ledger_http::AssetTable;
+
+// One of an enumeration by its name.
+template <class E>
+E enum_of(http::JsonFields& fields, std::string_view name, std::string_view text, std::string_view (*name_of)(E)) {
+  std::string known;
+  for (uint8_t number = 0; number <= exchange::kLast<E>; ++number) {
+    const std::string_view one = name_of(static_cast<E>(number));
+    if (one == text) return static_cast<E>(number);
+    known += (known.empty() ? "" : ", ") + std::string(one);
+  }
+  fields.fail(fields.path_of(name) + " is one of " + known);
+  return E{};
+}
+
+// Reads an object's members by `read`.
+template <class T, class Read>
+Result<T> object_of(std::string body, Read read) {
+  auto document = http::JsonDocument::parse(std::move(body));
+  if (!document) return document.error();
+  http::JsonFields fields((*document)->root(), "");
+  T value{};
+  read(fields, value);
+  HEPTANE_TRY(fields.finish());
+  return value;
+}
 
 // A member that is true or false.
 bool flag_or(http::JsonFields& fields, std::string_view name, bool otherwise);

@@ -43,28 +43,9 @@ constexpr std::string_view kPut =
     R"({"type":"object","required":["name","created"],"properties":{"name":{"type":"string"},"created":{)"
     R"("type":"boolean"},"position":{"$ref":"#/components/schemas/Position"}}})";
 
-template <class T, class Read>
-Result<T> read_body(std::string body, Read read) {
-  auto document = JsonDocument::parse(std::move(body));
-  if (!document) return document.error();
-  JsonFields fields((*document)->root(), "");
-  T value{};
-  read(fields, value);
-  HEPTANE_TRY(fields.finish());
-  return value;
-}
-
 template <class E>
 E named(JsonFields& fields, std::string_view name, E otherwise, std::string_view (*name_of)(E)) {
-  const std::string_view text = fields.text_or(name, name_of(otherwise));
-  std::string known;
-  for (uint8_t number = 0; number <= exchange::kLast<E>; ++number) {
-    const std::string_view one = name_of(static_cast<E>(number));
-    if (one == text) return static_cast<E>(number);
-    known += (known.empty() ? "" : ", ") + std::string(one);
-  }
-  fields.fail(fields.path_of(name) + " is one of " + known);
-  return otherwise;
+  return enum_of<E>(fields, name, fields.text_or(name, name_of(otherwise)), name_of);
 }
 
 uint32_t seconds_or(JsonFields& fields, std::string_view name, uint32_t otherwise, uint32_t most) {
@@ -72,7 +53,7 @@ uint32_t seconds_or(JsonFields& fields, std::string_view name, uint32_t otherwis
 }
 
 Result<FixSpec> spec_of_json(std::string body) {
-  return read_body<FixSpec>(std::move(body), [](JsonFields& fields, FixSpec& spec) {
+  return object_of<FixSpec>(std::move(body), [](JsonFields& fields, FixSpec& spec) {
     constexpr uint32_t kDay = 86'400;
     spec.name = fields.text("name");
     spec.comp_id = fields.text_or("comp_id", kCompIdDefault);
@@ -101,7 +82,7 @@ Result<FixSpec> spec_of_json(std::string body) {
 }
 
 Result<exchange::FixReset> reset_of_json(std::string body, std::string name) {
-  return read_body<exchange::FixReset>(std::move(body), [&](JsonFields& fields, exchange::FixReset& reset) {
+  return object_of<exchange::FixReset>(std::move(body), [&](JsonFields& fields, exchange::FixReset& reset) {
     reset.name = std::move(name);
     reset.next_in = static_cast<uint64_t>(fields.integer_or("next_in", 1, 1, kNumberMax));
     reset.next_out = static_cast<uint64_t>(fields.integer_or("next_out", 1, 1, kNumberMax));
