@@ -178,6 +178,7 @@ class Scripts(unittest.TestCase):
         self.assertEqual([said for said in wrong if said], [])
 
 
+# Of a libquickfix initiator whose numbers outlive it.
 SETTINGS = """[DEFAULT]
 ConnectionType=initiator
 ReconnectInterval=1
@@ -186,13 +187,13 @@ SocketConnectPort={port}
 FileStorePath={store}
 StartTime=00:00:00
 EndTime=00:00:00
-HeartBtInt=5
+HeartBtInt={heartbeat}
 ResetOnLogon=N
 {dictionary}
 [SESSION]
 BeginString=FIX.4.4
-SenderCompID=TW44
-TargetCompID=ISLD
+SenderCompID={name}
+TargetCompID={target}
 """
 
 
@@ -206,7 +207,8 @@ class QuickFix(unittest.TestCase):
             dictionary = f"UseDataDictionary=Y\nDataDictionary={DICTIONARY}" if has else "UseDataDictionary=N"
             path = os.path.join(work, "settings")
             with open(path, "w", encoding="ascii") as settings:
-                settings.write(SETTINGS.format(port=acceptor.port, store=work, dictionary=dictionary))
+                settings.write(SETTINGS.format(port=acceptor.port, store=work, dictionary=dictionary, heartbeat=5,
+                                               name="TW44", target="ISLD"))
             done = subprocess.run([INITIATOR, path, str(count), str(window)], capture_output=True, text=True, timeout=120)
         self.assertEqual(done.returncode, 0, done.stderr)
         lines = [line.partition(" ")[::2] for line in done.stdout.splitlines()]

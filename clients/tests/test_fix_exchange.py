@@ -17,28 +17,12 @@ from heptane_testkit.certificates import Authority
 from heptane_testkit.wait import wait_until
 from test_auth import PASSWORD, Guarded
 from test_exchange import open_market
-from test_fix import DICTIONARY, Connection, completed, fields_of, with_times
+from test_fix import DICTIONARY, SETTINGS, Connection, completed, fields_of, with_times
 
 PROGRAMS = os.environ.get("FIX_PROGRAMS") or os.path.join(ROOT, "build", "release", "tests")
 TRADER = os.path.join(PROGRAMS, "quickfix_trader")
 EXCHANGE = "/api/v1/exchange/"
 SECONDS = 180
-SETTINGS = """[DEFAULT]
-ConnectionType=initiator
-ReconnectInterval=1
-SocketConnectHost=127.0.0.1
-SocketConnectPort={port}
-FileStorePath={store}
-StartTime=00:00:00
-EndTime=00:00:00
-HeartBtInt=1
-ResetOnLogon=N
-{dictionary}
-[SESSION]
-BeginString=FIX.4.4
-SenderCompID={name}
-TargetCompID=HEPTANE
-"""
 
 
 class Trader:
@@ -49,7 +33,8 @@ class Trader:
         dictionary = f"UseDataDictionary=Y\nDataDictionary={DICTIONARY}" if os.path.exists(DICTIONARY) else "UseDataDictionary=N"
         path = os.path.join(self.work, "settings")
         with open(path, "w", encoding="ascii") as settings:
-            settings.write(SETTINGS.format(port=port, store=self.work, dictionary=dictionary, name=name))
+            settings.write(SETTINGS.format(port=port, store=self.work, dictionary=dictionary, heartbeat=1, name=name,
+                                           target="HEPTANE"))
         self.process = subprocess.Popen([TRADER, path, str(count), str(window), side, "100", user, password], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.said = []
