@@ -24,6 +24,7 @@ bool bench_series(const Scratch& scratch);
 
 #ifdef HEPTANE_BENCH_QUICKFIX
 bool bench_fix(const Scratch& scratch);
+bool bench_orders(const Scratch& scratch);
 #endif
 #ifdef HEPTANE_BENCH_RDKAFKA
 bool bench_produce(const Scratch& scratch);

@@ -6,6 +6,9 @@
 #include <vector>
 
 #include "bench/benches.h"
+#ifdef HEPTANE_BENCH_QUICKFIX
+#include "bench/quickfix_acceptor.h"
+#endif
 
 namespace {
 
@@ -47,6 +50,9 @@ constexpr Bench kBenches[] = {
 #ifdef HEPTANE_BENCH_QUICKFIX
     {"fix", &heptane::bench::bench_fix,
      "messages of FIX read, validated, as integers, beside libquickfix (BENCH_FIX_ROUNDS, BENCH_FIX_PAIRS, FIX44_XML)"},
+    {"orders", &heptane::bench::bench_orders,
+     "orders over FIX to acknowledgement and settled trade, synced, beside libquickfix and PostgreSQL (BENCH_ORDERS_MS, "
+     "BENCH_ORDERS_PAIRS, BENCH_ORDERS_PREPARED, FIX44_XML)"},
 #endif
 #ifdef HEPTANE_BENCH_RDKAFKA
     {"produce", &heptane::bench::bench_produce,
@@ -70,6 +76,10 @@ int usage() {
 
 int main(int count, char** arguments) {
   if (count < 2) return usage();
+#ifdef HEPTANE_BENCH_QUICKFIX
+  if (std::strcmp(arguments[1], heptane::bench::kQuickfixAcceptor) == 0)
+    return heptane::bench::run_quickfix_acceptor({arguments + 2, arguments + count});
+#endif
   for (int i = 1; i < count; ++i)
     if (find(arguments[i]) == nullptr) return usage();
   const heptane::bench::Scratch scratch;
