@@ -72,7 +72,10 @@ void FixLoad::log_on(uint16_t port, size_t index) {
   Session& session = sessions_[index];
   session.input.resize(kInputBytes);
   session.fd = open_mqtt_socket(port);
-  const std::string logon = encoded(session.name, 1, "A", "98=0\x01" "108=600\x01" "141=Y\x01");
+  const std::string logon = encoded(session.name, 1, "A",
+                                    "98=0\x01"
+                                    "108=600\x01"
+                                    "141=Y\x01");
   send_all(session.fd, std::as_bytes(std::span(logon)));
   epoll_event event{.events = EPOLLIN, .data = {.u64 = index}};
   ::epoll_ctl(epoll_, EPOLL_CTL_ADD, session.fd, &event);
@@ -174,7 +177,9 @@ void FixLoad::receive(size_t index, size_t window) {
 }
 
 size_t FixLoad::take(Session& session, const char* begin, const char* end) {
-  constexpr std::string_view kHead = "8=FIX.4.4\x01" "9=";
+  constexpr std::string_view kHead =
+      "8=FIX.4.4\x01"
+      "9=";
   const auto available = static_cast<size_t>(end - begin);
   if (available < kHead.size()) return 0;
   if (std::string_view(begin, kHead.size()) != kHead) give_up("no message: " + std::string(begin, available));
@@ -191,7 +196,9 @@ void FixLoad::take_report(Session& session, const char* begin, const char* end) 
   if (body.starts_with("35=A\x01")) {
     logged_on_ = true;
   } else if (body.starts_with("35=8\x01")) {
-    const std::string_view kind = behind(body, "\x01" "150=");
+    const std::string_view kind = behind(body,
+                                         "\x01"
+                                         "150=");
     if (kind.starts_with("F")) {
       ++fills_;
     } else if (kind.starts_with("0")) {

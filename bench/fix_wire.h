@@ -39,10 +39,10 @@ class FixLoad {
   struct Session {
     std::string name;
     int fd = -1;
-    std::string orders;         // encoded, one behind the other
-    std::vector<size_t> ends;   // of each in `orders`
-    size_t wanted = 0;          // how many may be sent by now
-    size_t sent_bytes = 0;      // of `orders`
+    std::string orders;        // encoded, one behind the other
+    std::vector<size_t> ends;  // of each in `orders`
+    size_t wanted = 0;         // how many may be sent by now
+    size_t sent_bytes = 0;     // of `orders`
     size_t acknowledged = 0;
     std::vector<int64_t> begun_ns;  // of each that may be sent
     std::vector<char> input;

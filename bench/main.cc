@@ -51,8 +51,9 @@ constexpr Bench kBenches[] = {
     {"fix", &heptane::bench::bench_fix,
      "messages of FIX read, validated, as integers, beside libquickfix (BENCH_FIX_ROUNDS, BENCH_FIX_PAIRS, FIX44_XML)"},
     {"orders", &heptane::bench::bench_orders,
-     "orders over FIX to acknowledgement and settled trade, synced, beside libquickfix and PostgreSQL (BENCH_ORDERS_MS, "
-     "BENCH_ORDERS_PAIRS, BENCH_ORDERS_PREPARED, FIX44_XML)"},
+     "orders over FIX to acknowledgement and settled trade, synced, beside libquickfix and PostgreSQL "
+     "(BENCH_ORDERS_MS, "
+     "BENCH_ORDERS_PAIRS, BENCH_ORDERS_ROWS, BENCH_ORDERS_PREPARED, FIX44_XML)"},
 #endif
 #ifdef HEPTANE_BENCH_RDKAFKA
     {"produce", &heptane::bench::bench_produce,

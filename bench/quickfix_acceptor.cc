@@ -28,10 +28,9 @@ class Acknowledging : public FIX::Application {
   void toApp(FIX::Message&, const FIX::SessionID&) throw(FIX::DoNotSend) override {}
   void fromAdmin(const FIX::Message&, const FIX::SessionID&) throw(FIX::FieldNotFound, FIX::IncorrectDataFormat,
                                                                    FIX::IncorrectTagValue, FIX::RejectLogon) override {}
-  void fromApp(const FIX::Message& message, const FIX::SessionID& session) throw(FIX::FieldNotFound,
-                                                                                 FIX::IncorrectDataFormat,
-                                                                                 FIX::IncorrectTagValue,
-                                                                                 FIX::UnsupportedMessageType) override {
+  void fromApp(const FIX::Message& message,
+               const FIX::SessionID& session) throw(FIX::FieldNotFound, FIX::IncorrectDataFormat,
+                                                    FIX::IncorrectTagValue, FIX::UnsupportedMessageType) override {
     FIX::MsgType type;
     message.getHeader().getField(type);
     if (type != FIX::MsgType_NewOrderSingle) throw FIX::UnsupportedMessageType();
@@ -74,7 +73,8 @@ class SyncedStore : public FIX::FileStore {
  public:
   SyncedStore(const std::string& path, const FIX::SessionID& session) : FIX::FileStore(path, session) {
     const std::string name = path + "/" + session.getBeginString().getValue() + "-" +
-                             session.getSenderCompID().getValue() + "-" + session.getTargetCompID().getValue() + ".body";
+                             session.getSenderCompID().getValue() + "-" + session.getTargetCompID().getValue() +
+                             ".body";
     file_ = ::open(name.c_str(), O_WRONLY | O_CLOEXEC);
     if (file_ < 0) std::abort();
   }
@@ -102,7 +102,8 @@ class SyncedStores : public FIX::MessageStoreFactory {
 std::string settings(const std::string& port, const std::string& directory, int sessions) {
   const char* path = std::getenv("FIX44_XML");
   std::ostringstream out;
-  out << "[DEFAULT]\nConnectionType=acceptor\nSocketAcceptPort=" << port << "\nSocketNodelay=Y\nFileStorePath=" << directory
+  out << "[DEFAULT]\nConnectionType=acceptor\nSocketAcceptPort=" << port
+      << "\nSocketNodelay=Y\nFileStorePath=" << directory
       << "\nStartTime=00:00:00\nEndTime=00:00:00\nUseDataDictionary=Y\nDataDictionary="
       << (path != nullptr ? path : "clients/node_modules/jspurefix/data/FIX44.xml")
       << "\nBeginString=FIX.4.4\nSenderCompID=HEPTANE\n";

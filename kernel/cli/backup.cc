@@ -7,7 +7,7 @@
 
 #include "kernel/cli/command.h"
 #include "kernel/cli/progress.h"
-#include "kernel/net/asio_net.h"
+#include "kernel/net/system_net.h"
 
 namespace heptane::cli {
 

@@ -13,7 +13,7 @@
 #include "kernel/cli/command.h"
 #include "kernel/cli/config_source.h"
 #include "kernel/cli/notices.h"
-#include "kernel/net/asio_net.h"
+#include "kernel/net/system_net.h"
 #include "kernel/server/runner.h"
 #include "kernel/server/safety.h"
 #include "kernel/server/server.h"
@@ -238,7 +238,7 @@ int run_server(const ServeArguments& arguments, config::Settings& settings, serv
   SystemClock clock;
   SystemDisk disk;
   SystemRandom random;
-  const std::unique_ptr<net::Net> net = net::make_asio_net();
+  const std::unique_ptr<net::Net> net = net::make_system_net();
   server::Server server({clock, disk, random, *net}, arguments.options, std::move(modules), die_of_storage);
   server::Runner runner(server);
   if (const Result<void> started = server.start(); !started) {

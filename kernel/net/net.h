@@ -1,5 +1,5 @@
 // The seam to the network, below TLS and above the operating system: readiness, not completion, so that an idle connection
-// holds no buffer. Implementations: asio_net (the only code that includes Asio) and the simulator's.
+// holds no buffer. Implementations: system_net and the simulator's.
 // One owner thread for a Net and everything it made; only wake() may be called from another.
 #pragma once
 

@@ -21,9 +21,9 @@
 
 #include "kernel/base/assert.h"
 #include "kernel/base/spsc_ring.h"
-#include "kernel/net/asio_net.h"
 #include "kernel/net/io_loop.h"
 #include "kernel/net/network.h"
+#include "kernel/net/system_net.h"
 
 namespace heptane::net {
 namespace {
@@ -113,7 +113,7 @@ class AsioTest : public ::testing::Test {
   NoReader reader_;
   SystemClock clock_;
   ShardLink link_{16};
-  std::unique_ptr<Net> net_ = make_asio_net();
+  std::unique_ptr<Net> net_ = make_system_net();
   IoLoop loop_{*net_, clock_, link_, reader_};
 };
 

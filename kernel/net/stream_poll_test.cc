@@ -3,6 +3,7 @@
 #include "kernel/net/stream_poll.h"
 
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -35,7 +36,6 @@ class StreamPollTest : public testing::Test {
       if (pair.ours && pair.ours->fd >= 0) poll_.close(pair.ours);
       if (pair.theirs >= 0) ::close(pair.theirs);
     }
-    ::close(poll_.fd());
   }
   Pair& make(Seen& seen) {
     std::array<int, 2> fds{};
@@ -151,6 +151,81 @@ TEST_F(StreamPollTest, SeesMoreThanARoundInATurn) {
   }
   turn();
   EXPECT_EQ(seen.readable, kSockets);
+}
+
+TEST_F(StreamPollTest, ADescriptorIsToldOnceForEachTimeItIsArmed) {
+  std::array<int, 2> fds{};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds.data()), 0);
+  const PolledOncePtr once(new PolledOnce(fds[0]));
+  int told = 0;
+  ASSERT_TRUE(poll_.arm(*once, EPOLLIN, [&] { ++told; }));
+  turn();
+  EXPECT_EQ(told, 0);
+  ASSERT_EQ(::send(fds[1], "x", 1, 0), 1);
+  turn();
+  turn();
+  EXPECT_EQ(told, 1);
+  ASSERT_TRUE(poll_.arm(*once, EPOLLIN, [&] { ++told; }));
+  turn();
+  EXPECT_EQ(told, 2) << "it is still readable";
+  ASSERT_TRUE(poll_.arm(*once, EPOLLIN, [&] { ++told; }));
+  const int fd = poll_.release(once);
+  turn();
+  EXPECT_EQ(told, 2);
+  EXPECT_EQ(fd, fds[0]);
+  std::array<char, 4> bytes{};
+  EXPECT_EQ(::recv(fd, bytes.data(), bytes.size(), 0), 1) << "it is the caller's again";
+  ::close(fds[0]);
+  ::close(fds[1]);
+}
+
+TEST_F(StreamPollTest, ADescriptorThatIsClosedInTheRoundOfItsEventsHearsNothing) {
+  struct End {
+    PolledOncePtr once;
+    int theirs = -1;
+  };
+  std::array<End, 2> ends;
+  int told = 0;
+  for (size_t i = 0; i < ends.size(); ++i) {
+    std::array<int, 2> fds{};
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds.data()), 0);
+    ends[i] = {new PolledOnce(fds[0]), fds[1]};
+    ASSERT_EQ(::send(fds[1], "x", 1, 0), 1);
+    ASSERT_TRUE(poll_.arm(*ends[i].once, EPOLLIN, [&, other = 1 - i] {
+      ++told;
+      poll_.close(std::exchange(ends[other].once, nullptr));
+    }));
+  }
+  turn();
+  EXPECT_EQ(told, 1);
+  for (const End& end : ends) {
+    if (end.once) poll_.close(end.once);
+    ::close(end.theirs);
+  }
+}
+
+TEST_F(StreamPollTest, EachWriteToTheEventfdIsToldThoughNobodyReadsIt) {
+  const int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  int woken = 0;
+  ASSERT_TRUE(poll_.watch_wake(fd, [&] { ++woken; }));
+  turn();
+  EXPECT_EQ(woken, 0);
+  const uint64_t one = 1;
+  for (int i = 1; i <= 3; ++i) {
+    ASSERT_EQ(::write(fd, &one, sizeof one), static_cast<ssize_t>(sizeof one));
+    poll_.dispatch(-1);
+    EXPECT_EQ(woken, i);
+    turn();
+    EXPECT_EQ(woken, i);
+  }
+  ::close(fd);
+}
+
+TEST_F(StreamPollTest, AWaitEndsWithoutAnEvent) {
+  Seen seen;
+  make(seen);
+  poll_.dispatch(1'000'000);
+  EXPECT_EQ(seen.readable, 0);
 }
 
 }  // namespace

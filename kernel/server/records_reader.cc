@@ -1,11 +1,21 @@
 #include "kernel/server/records_reader.h"
 
+#include <numeric>
+
 #include "kernel/streams/record_batch.h"
 #include "kernel/streams/view_batches.h"
 
 namespace heptane::server {
 
 namespace {
+
+// What a view is rendered out of on the I/O thread, at the most: the newest few records, for which a thread's waking would cost more.
+constexpr uint64_t kRenderedAtOnceMax = 16 << 10;
+
+uint64_t bytes_of(const std::vector<Extent>& extents) {
+  return std::accumulate(extents.begin(), extents.end(), uint64_t{0},
+                         [](uint64_t sum, const Extent& extent) { return sum + extent.end - extent.begin; });
+}
 
 net::RecordsRead answer_to(const ReadReply& where) {
   net::RecordsRead out;
@@ -88,19 +98,23 @@ std::optional<net::RecordsRead> LogRecordsReader::try_read(const ReadReply& wher
   net::RecordsRead out = answer_to(where);
   if (out.error) return out;
   if (where.from_time_ms && where.log_start < where.indexed) return std::nullopt;
-  if (where.view && out.offset < out.durable_end) return std::nullopt;
   if (out.offset >= out.durable_end) return out;
   if (out.offset < where.indexed) return std::nullopt;
+  if (where.view && bytes_of(where.extents) > kRenderedAtOnceMax) return std::nullopt;
   uint64_t bytes = 0;
+  std::optional<streams::ViewBatches> rendered;
+  if (where.view) rendered.emplace(renderers_, streams::ViewLimits{where.max_bytes});
   for (const Extent& extent : where.extents) {
     std::vector<std::byte> memory(extent.end - extent.begin);
     const Result<bool> got = reader_->try_read(extent.segment, extent.begin, memory);
     // An error is read() to tell: the records may be in the archive by now.
     if (!got || !*got) return std::nullopt;
-    const Result<bool> more = take_extent(Buffer::take(std::move(memory)), where, out, bytes);
+    const Result<bool> more = rendered ? render_extent(memory, where, *rendered)
+                                       : take_extent(Buffer::take(std::move(memory)), where, out, bytes);
     if (!more) return std::nullopt;
     if (!*more) break;
   }
+  if (rendered) out.batches = rendered->take();
   return out;
 }
 

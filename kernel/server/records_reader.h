@@ -1,8 +1,8 @@
 // Turns the place of a read into record batches: out of the log's segments, or out of the archive where the log no longer
 // reaches. Checks every entry's CRCs and hands out slices of one buffer. Nothing is returned with a bad CRC. One thread's.
 //
-// A view's records are rendered here, out of the commands' entries (kernel/shard/views.h): work for the readers' threads, so
-// try_read leaves it to them.
+// A view's records are rendered here, out of the commands' entries (kernel/shard/views.h): work for the readers' threads, but for a few
+// kilobytes that are in memory, as whoever follows a stream reads them.
 //
 // A file that is read is not lost under the reader: it stays open, and one that the archive has replaced meanwhile is looked
 // up again.

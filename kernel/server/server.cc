@@ -21,6 +21,9 @@ constexpr uint64_t kReserveSegments = 3;  // one rewrite of the archive and two 
 constexpr LogTime kOneTimeTokenNs = int64_t{24} * 3600 * 1'000'000'000;
 constexpr int64_t kMaxWaitNs = 1'000'000'000;
 
+// Whose shard has its turn on this thread: what wakes the I/O then is no matter for the system.
+thread_local const Server* turning = nullptr;
+
 std::string quoted(const std::string& text) { return '"' + text + '"'; }
 
 // A jump with no command behind it yet: what an operator gave up of the log, at the first start since.
@@ -105,7 +108,12 @@ Result<void> Server::open_blobs() {
 // Until recovery has ended nothing that this listener answers touches the shard.
 Result<void> Server::open_admin() {
   link_ = std::make_unique<ShardLink>(options_.link_capacity);
-  link_->wake_io = [this] { seams_.net.wake(); };
+  link_->wake_io = [this] {
+    if (turning == this)
+      io_wanted_ = true;
+    else
+      seams_.net.wake();
+  };
   archive_ = std::make_unique<archive::ArchiveStore>(
       seams_.disk, archive::ArchiveStoreOptions{options_.data_directory + "/shard-0/archive", options_.shard.id});
   make_readers();
@@ -462,6 +470,7 @@ std::string Server::endpoints_json() const {
 }
 
 int64_t Server::wait_limit_ns() const {
+  if (io_wanted_) return 0;
   const int64_t io_deadline_ns = io_->next_deadline_ns();
   int64_t deadline_ns = shard_->next_deadline_ns();
   if (io_deadline_ns >= 0) deadline_ns = std::min(deadline_ns, io_deadline_ns);
@@ -486,6 +495,13 @@ Result<void> Server::check_free_space() {
 }
 
 bool Server::shard_turn() {
+  turning = this;
+  const bool more = take_shard_turn();
+  turning = nullptr;
+  return more;
+}
+
+bool Server::take_shard_turn() {
   // Connections that end may have a last command: it is taken before the shard takes no more.
   if (stopping_ && io_->stopped() && link_->requests.empty()) shard_->request_stop();
   if (stopping_ && !last_snapshot_requested_ && io_->stopped() && shard_->drained()) {

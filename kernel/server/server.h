@@ -113,7 +113,10 @@ class Server {
   void reconfigure(const config::Settings& settings);
 
   // One turn each; true when there is more to do at once.
-  void io_turn(int64_t max_wait_ns) { io_->run_once(max_wait_ns); }
+  void io_turn(int64_t max_wait_ns) {
+    io_wanted_ = false;
+    io_->run_once(max_wait_ns);
+  }
   bool shard_turn();
   bool commit_turn() { return committer_->run_once(); }
   bool helper_turn();
@@ -185,6 +188,7 @@ class Server {
  private:
   Result<void> open_log();
   Result<void> open_admin();
+  bool take_shard_turn();
   Result<void> between_steps(std::string_view phase, uint64_t done, uint64_t total);
   Result<uint64_t> log_bytes_behind(uint32_t segment, uint64_t offset);
   void take_new_options();
@@ -223,6 +227,7 @@ class Server {
   std::unique_ptr<log::SegmentLog> log_;
   std::unique_ptr<Committer> committer_;
   std::unique_ptr<ShardLink> link_;
+  bool io_wanted_ = false;  // the shard's turn, which is on the I/O's thread, has something for it
   std::unique_ptr<ApplyGuardFile> guard_;
   streams::StreamsMachine streams_;
   auth::AuthMachine auth_;

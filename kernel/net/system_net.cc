@@ -1,4 +1,4 @@
-#include "kernel/net/asio_net.h"
+#include "kernel/net/system_net.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -10,10 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <cerrno>
@@ -30,9 +26,6 @@ namespace heptane::net {
 
 namespace {
 
-namespace asio = boost::asio;
-using Context = asio::io_context;
-using Descriptor = asio::posix::basic_stream_descriptor<Context::executor_type>;
 template <class T>
 using Counted = boost::intrusive_ref_counter<T, boost::thread_unsafe_counter>;
 
@@ -49,14 +42,6 @@ void send_at_once(int fd) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
-}
-
-// Takes the descriptor over; closes it and returns false when the system cannot watch one more.
-bool watch(Descriptor& descriptor, int fd) {
-  boost::system::error_code error;
-  descriptor.assign(fd, error);
-  if (error) ::close(fd);
-  return !error;
 }
 
 IoStatus status_of(int error) {
@@ -136,19 +121,19 @@ std::unique_ptr<Stream> make_stream(StreamPoll& poll, int fd, Address remote) {
 // A listening socket. Armed again at the start of a turn, never inside one: a flood of connections cannot hold the loop.
 class Acceptor : public Counted<Acceptor> {
  public:
-  Acceptor(StreamPoll& poll, Descriptor&& descriptor, const Address& address, AcceptHandler on_accept)
+  // Takes the descriptor over.
+  Acceptor(StreamPoll& poll, int fd, const Address& address, AcceptHandler on_accept)
       : poll_(poll),
-        descriptor_(std::move(descriptor)),
-        port_(local_address(descriptor_.native_handle()).port),
+        once_(new PolledOnce(fd)),
+        port_(local_address(fd).port),
         name_(address),
         on_accept_(std::move(on_accept)) {}
 
   uint16_t port() const { return port_; }
-  bool closed() const { return !descriptor_.is_open(); }
+  bool closed() const { return once_->fd < 0; }
   void pause(bool paused) { paused_ = paused; }
   void close() {
-    boost::system::error_code ignored;
-    descriptor_.close(ignored);
+    poll_.close(once_);
     name_.remove();
   }
 
@@ -156,21 +141,18 @@ class Acceptor : public Counted<Acceptor> {
   int64_t resume_ns() const { return paused_ || closed() ? -1 : resume_ns_; }
 
   void arm() {
-    if (armed_ || paused_ || closed()) return;
+    if (once_->ready || paused_ || closed()) return;
     if (resume_ns_ >= 0 && now_ns() < resume_ns_) return;
     resume_ns_ = -1;
-    armed_ = true;
-    descriptor_.async_wait(Descriptor::wait_read, [self = boost::intrusive_ptr<Acceptor>(this)](const auto& error) {
-      self->armed_ = false;
-      if (error != asio::error::operation_aborted) self->accept_some();
-    });
+    if (!poll_.arm(*once_, EPOLLIN, [self = boost::intrusive_ptr<Acceptor>(this)] { self->accept_some(); }))
+      resume_ns_ = now_ns() + kAcceptPauseNs;
   }
 
  private:
   void accept_some() {
     for (int i = 0; i < kAcceptsPerTurn && !paused_ && !closed(); ++i) {
       SystemAddress remote;
-      const int fd = accept4(descriptor_.native_handle(), remote.raw(), &remote.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      const int fd = accept4(once_->fd, remote.raw(), &remote.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd < 0) {
         if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO) continue;
         // Descriptors or memory are short: the connection stays in the backlog; asking again at once would spin.
@@ -188,21 +170,20 @@ class Acceptor : public Counted<Acceptor> {
   }
 
   StreamPoll& poll_;
-  Descriptor descriptor_;
+  PolledOncePtr once_;
   uint16_t port_;
   UnixName name_;
   AcceptHandler on_accept_;
-  bool armed_ = false;
   bool paused_ = false;
   int64_t resume_ns_ = -1;
 };
 
-class AsioListener final : public Listener {
+class SystemListener final : public Listener {
  public:
-  explicit AsioListener(boost::intrusive_ptr<Acceptor> acceptor) : acceptor_(std::move(acceptor)) {}
-  ~AsioListener() override { acceptor_->close(); }
-  AsioListener(const AsioListener&) = delete;
-  AsioListener& operator=(const AsioListener&) = delete;
+  explicit SystemListener(boost::intrusive_ptr<Acceptor> acceptor) : acceptor_(std::move(acceptor)) {}
+  ~SystemListener() override { acceptor_->close(); }
+  SystemListener(const SystemListener&) = delete;
+  SystemListener& operator=(const SystemListener&) = delete;
 
   uint16_t port() const override { return acceptor_->port(); }
   void pause(bool paused) override { acceptor_->pause(paused); }
@@ -213,24 +194,26 @@ class AsioListener final : public Listener {
 
 // A connection being made. Its wait may outlive whoever wanted it.
 struct ConnectState : Counted<ConnectState> {
-  ConnectState(Context& context, StreamPoll& streams, Address to, ConnectHandler handler)
-      : poll(streams), descriptor(context), address(std::move(to)), on_done(std::move(handler)) {}
+  // What is to be called in the next turn.
+  using Later = std::vector<std::function<void()>>;
+
+  ConnectState(StreamPoll& streams, Later& next_turn, Address to, ConnectHandler handler)
+      : poll(streams), later(next_turn), address(std::move(to)), on_done(std::move(handler)) {}
 
   void begin() {
     Result<SystemAddress> system_address = to_system(address);
     if (!system_address) return finish_later(std::move(system_address.error()));
     const int fd = socket(system_address->family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return finish_later(connect_error(errno, address));
-    if (!watch(descriptor, fd)) return finish_later({Errc::io, "the system cannot watch one more socket"});
+    once.reset(new PolledOnce(fd));
     const bool begun = connect(fd, system_address->raw(), system_address->length) == 0 || errno == EINPROGRESS;
     if (!begun) return finish_later(connect_error(errno, address));
-    descriptor.async_wait(Descriptor::wait_write, [self = boost::intrusive_ptr<ConnectState>(this)](const auto& error) {
-      if (error != asio::error::operation_aborted) self->finish();
-    });
+    if (!poll.arm(*once, EPOLLOUT, [self = boost::intrusive_ptr<ConnectState>(this)] { self->finish(); }))
+      finish_later({Errc::io, "the system cannot watch one more socket"});
   }
 
   void finish_later(Error error) {
-    asio::post(descriptor.get_executor(), [self = boost::intrusive_ptr<ConnectState>(this), why = std::move(error)] {
+    later.push_back([self = boost::intrusive_ptr<ConnectState>(this), why = std::move(error)] {
       if (self->on_done) std::exchange(self->on_done, nullptr)(why);
     });
   }
@@ -240,31 +223,32 @@ struct ConnectState : Counted<ConnectState> {
     const ConnectHandler done = std::exchange(on_done, nullptr);
     int error = 0;
     socklen_t size = sizeof error;
-    const int fd = descriptor.native_handle();
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    if (getsockopt(once->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     if (error != 0) return done(connect_error(error, address));
-    send_at_once(fd);
-    std::unique_ptr<Stream> stream = make_stream(poll, descriptor.release(), address);
+    send_at_once(once->fd);
+    std::unique_ptr<Stream> stream = make_stream(poll, poll.release(once), address);
     if (!stream) return done(Error{Errc::io, "the system cannot watch one more socket"});
     done(std::move(stream));
   }
 
+  void give_up() {
+    on_done = nullptr;
+    if (once) poll.close(once);
+  }
+
   StreamPoll& poll;
-  Descriptor descriptor;
+  Later& later;
+  PolledOncePtr once;  // null: there is no socket
   Address address;
   ConnectHandler on_done;  // empty: called, or given up
 };
 
-class AsioConnecting final : public Pending {
+class SystemConnecting final : public Pending {
  public:
-  explicit AsioConnecting(boost::intrusive_ptr<ConnectState> state) : state_(std::move(state)) {}
-  ~AsioConnecting() override {
-    state_->on_done = nullptr;
-    boost::system::error_code ignored;
-    state_->descriptor.close(ignored);
-  }
-  AsioConnecting(const AsioConnecting&) = delete;
-  AsioConnecting& operator=(const AsioConnecting&) = delete;
+  explicit SystemConnecting(boost::intrusive_ptr<ConnectState> state) : state_(std::move(state)) {}
+  ~SystemConnecting() override { state_->give_up(); }
+  SystemConnecting(const SystemConnecting&) = delete;
+  SystemConnecting& operator=(const SystemConnecting&) = delete;
 
  private:
   boost::intrusive_ptr<ConnectState> state_;
@@ -293,41 +277,28 @@ struct ResolveState : Counted<ResolveState> {
   uint64_t next_id = 1;
 };
 
-class AsioResolving final : public Pending {
+class SystemResolving final : public Pending {
  public:
-  AsioResolving(boost::intrusive_ptr<ResolveState> state, uint64_t id) : state_(std::move(state)), id_(id) {}
-  ~AsioResolving() override { state_->waiting.erase(id_); }
-  AsioResolving(const AsioResolving&) = delete;
-  AsioResolving& operator=(const AsioResolving&) = delete;
+  SystemResolving(boost::intrusive_ptr<ResolveState> state, uint64_t id) : state_(std::move(state)), id_(id) {}
+  ~SystemResolving() override { state_->waiting.erase(id_); }
+  SystemResolving(const SystemResolving&) = delete;
+  SystemResolving& operator=(const SystemResolving&) = delete;
 
  private:
   boost::intrusive_ptr<ResolveState> state_;
   uint64_t id_;
 };
 
-struct DatagramState : Counted<DatagramState> {
-  explicit DatagramState(Descriptor&& opened)
-      : descriptor(std::move(opened)), local(local_address(descriptor.native_handle())) {}
-
-  Descriptor descriptor;
-  DatagramEvents* events = nullptr;
-  Address local;
-};
-
-class AsioDatagrams final : public DatagramSocket {
+class SystemDatagrams final : public DatagramSocket {
  public:
-  // `buffers` is the Net's: kDatagramsPerCall datagrams.
-  AsioDatagrams(Descriptor&& descriptor, std::byte* buffers)
-      : state_(new DatagramState(std::move(descriptor))), buffers_(buffers) {}
-  ~AsioDatagrams() override {
-    state_->events = nullptr;
-    boost::system::error_code ignored;
-    state_->descriptor.close(ignored);
-  }
-  AsioDatagrams(const AsioDatagrams&) = delete;
-  AsioDatagrams& operator=(const AsioDatagrams&) = delete;
+  // Takes the descriptor over. `buffers` is the Net's: kDatagramsPerCall datagrams.
+  SystemDatagrams(StreamPoll& poll, int fd, std::byte* buffers)
+      : poll_(poll), once_(new PolledOnce(fd)), local_(local_address(fd)), buffers_(buffers) {}
+  ~SystemDatagrams() override { poll_.close(std::move(once_)); }
+  SystemDatagrams(const SystemDatagrams&) = delete;
+  SystemDatagrams& operator=(const SystemDatagrams&) = delete;
 
-  void set_events(DatagramEvents* events) override { state_->events = events; }
+  void set_events(DatagramEvents* events) override { events_ = events; }
 
   size_t receive(size_t most, const Take& take) override {
     size_t taken = 0;
@@ -346,15 +317,16 @@ class AsioDatagrams final : public DatagramSocket {
     return sendto(fd(), payload.data(), payload.size(), MSG_NOSIGNAL, address->raw(), address->length) >= 0;
   }
 
+  // Its destructor disarms what calls this.
   void want_read() override {
-    state_->descriptor.async_wait(Descriptor::wait_read, [state = state_](const auto& error) {
-      if (error != asio::error::operation_aborted && state->events != nullptr) state->events->on_datagrams();
+    (void)poll_.arm(*once_, EPOLLIN, [this] {
+      if (events_ != nullptr) events_->on_datagrams();
     });
   }
-  const Address& local() const override { return state_->local; }
+  const Address& local() const override { return local_; }
 
  private:
-  int fd() const { return state_->descriptor.native_handle(); }
+  int fd() const { return once_->fd; }
 
   size_t receive_call(size_t asked, const Take& take) {
     std::array<mmsghdr, kDatagramsPerCall> messages{};
@@ -377,35 +349,37 @@ class AsioDatagrams final : public DatagramSocket {
     return got < 0 ? 0 : static_cast<size_t>(got);
   }
 
-  boost::intrusive_ptr<DatagramState> state_;
+  StreamPoll& poll_;
+  PolledOncePtr once_;
+  DatagramEvents* events_ = nullptr;
+  Address local_;
   std::byte* buffers_;
 };
 
-class AsioNet final : public Net {
+class SystemNet final : public Net {
  public:
-  AsioNet() : work_(context_.get_executor()), wake_(context_), poll_wait_(context_) {
-    HEPTANE_ASSERT(watch(poll_wait_, poll_.fd()), "no epoll: is the limit of open files reached?");
-    wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    HEPTANE_ASSERT(wake_fd_ >= 0 && watch(wake_, wake_fd_), "no eventfd: is the limit of open files reached?");
+  SystemNet() : wake_fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+    // A wake that came before is seen by this turn (acquire), one that comes later writes again.
+    const auto woken = [this] { wake_sent_.exchange(false, std::memory_order_acq_rel); };
+    HEPTANE_ASSERT(wake_fd_ >= 0 && poll_.watch_wake(wake_fd_, woken),
+                   "no eventfd: is the limit of open files reached?");
   }
-  ~AsioNet() override = default;
-  AsioNet(const AsioNet&) = delete;
-  AsioNet& operator=(const AsioNet&) = delete;
+  ~SystemNet() override { ::close(wake_fd_); }
+  SystemNet(const SystemNet&) = delete;
+  SystemNet& operator=(const SystemNet&) = delete;
 
   Result<std::unique_ptr<Listener>> listen(const Address& address, AcceptHandler on_accept) override {
     Result<int> fd = open_listening_socket(address);
     if (!fd) return std::move(fd.error());
-    Descriptor descriptor(context_);
-    if (!watch(descriptor, *fd)) return Error{Errc::io, "the system cannot watch one more socket"};
-    boost::intrusive_ptr<Acceptor> acceptor(new Acceptor(poll_, std::move(descriptor), address, std::move(on_accept)));
+    boost::intrusive_ptr<Acceptor> acceptor(new Acceptor(poll_, *fd, address, std::move(on_accept)));
     acceptors_.push_back(acceptor);
-    return std::unique_ptr<Listener>(new AsioListener(std::move(acceptor)));
+    return std::unique_ptr<Listener>(new SystemListener(std::move(acceptor)));
   }
 
   std::unique_ptr<Pending> connect(const Address& address, ConnectHandler on_done) override {
-    boost::intrusive_ptr<ConnectState> state(new ConnectState(context_, poll_, address, std::move(on_done)));
+    boost::intrusive_ptr<ConnectState> state(new ConnectState(poll_, later_, address, std::move(on_done)));
     state->begin();
-    return std::make_unique<AsioConnecting>(std::move(state));
+    return std::make_unique<SystemConnecting>(std::move(state));
   }
 
   std::unique_ptr<Pending> resolve(const std::string& host, uint16_t port, ResolveHandler on_done) override {
@@ -417,30 +391,23 @@ class AsioNet final : public Net {
     else if (!resolving_->resolver.ask(id, host, port))
       resolving_->known.emplace(id, Error{Errc::overloaded, "too many names wait to be resolved"});
     if (!resolving_->known.empty()) wake();
-    return std::make_unique<AsioResolving>(resolving_, id);
+    return std::make_unique<SystemResolving>(resolving_, id);
   }
 
   Result<std::unique_ptr<DatagramSocket>> datagrams(const Address& address) override {
     Result<int> fd = open_datagram_socket(address);
     if (!fd) return std::move(fd.error());
-    Descriptor descriptor(context_);
-    if (!watch(descriptor, *fd)) return Error{Errc::io, "the system cannot watch one more socket"};
     if (!datagram_buffers_)
       datagram_buffers_ = std::make_unique_for_overwrite<std::byte[]>(kDatagramsPerCall * kDatagramBytes);
-    return std::unique_ptr<DatagramSocket>(new AsioDatagrams(std::move(descriptor), datagram_buffers_.get()));
+    return std::unique_ptr<DatagramSocket>(new SystemDatagrams(poll_, *fd, datagram_buffers_.get()));
   }
 
   void run_once(int64_t deadline_ns) override {
     deadline_ns = arm_all(deadline_ns);
-    if (poll_.any_due()) {
-      poll_.run_due();
-      deadline_ns = 0;
-    }
-    if (deadline_ns < 0)
-      context_.run_one();
-    else
-      context_.run_one_until(std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline_ns)));
-    context_.poll();
+    const bool at_once = poll_.any_due() || !later_.empty();
+    poll_.run_due();
+    poll_.dispatch(at_once ? 0 : deadline_ns < 0 ? -1 : std::max<int64_t>(deadline_ns - now_ns(), 0));
+    for (const std::function<void()>& call : std::exchange(later_, {})) call();
     resolving_->deliver();
   }
 
@@ -460,37 +427,13 @@ class AsioNet final : public Net {
       const int64_t resume = acceptor->resume_ns();
       if (resume >= 0 && (deadline_ns < 0 || resume < deadline_ns)) deadline_ns = resume;
     }
-    if (!wake_armed_) {
-      wake_armed_ = true;
-      wake_.async_wait(Descriptor::wait_read, [this](const auto& error) {
-        wake_armed_ = false;
-        if (error == asio::error::operation_aborted) return;
-        uint64_t count = 0;
-        [[maybe_unused]] const ssize_t got = ::read(wake_fd_, &count, sizeof count);
-        // After the read: a wake that came before is seen by this turn (acquire), one that comes later writes again.
-        wake_sent_.exchange(false, std::memory_order_acq_rel);
-      });
-    }
-    if (!poll_armed_) {
-      poll_armed_ = true;
-      poll_wait_.async_wait(Descriptor::wait_read, [this](const auto& error) {
-        poll_armed_ = false;
-        if (error != asio::error::operation_aborted) poll_.dispatch();
-      });
-    }
     return deadline_ns;
   }
 
-  // One thread runs it and only the eventfd is touched by others: no locks.
-  Context context_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE};
-  asio::executor_work_guard<Context::executor_type> work_;
-  int wake_fd_ = -1;
-  Descriptor wake_;
-  bool wake_armed_ = false;
   StreamPoll poll_;
-  Descriptor poll_wait_;
-  bool poll_armed_ = false;
+  int wake_fd_;
   std::atomic<bool> wake_sent_{false};
+  ConnectState::Later later_;
   std::vector<boost::intrusive_ptr<Acceptor>> acceptors_;
   boost::intrusive_ptr<ResolveState> resolving_{new ResolveState([this] { wake(); })};
   std::unique_ptr<std::byte[]> datagram_buffers_;
@@ -498,7 +441,7 @@ class AsioNet final : public Net {
 
 }  // namespace
 
-std::unique_ptr<Net> make_asio_net() { return std::make_unique<AsioNet>(); }
+std::unique_ptr<Net> make_system_net() { return std::make_unique<SystemNet>(); }
 
 size_t raise_open_file_limit() {
   rlimit limit{};
