@@ -13,6 +13,7 @@
 
 #include "kernel/base/bytes.h"
 #include "kernel/base/ids.h"
+#include "kernel/base/result.h"
 
 namespace heptane::sim {
 
@@ -28,6 +29,9 @@ struct RecordName {
 std::string record_value(RecordName name);
 // Nothing when one byte differs from what the name's value must be.
 std::optional<RecordName> parse_value(Bytes value);
+
+// What a read may say of bytes that were changed at rest: they fail their check, or a file is no segment any more and so nowhere.
+inline bool is_of_damage(Errc code) { return code == Errc::corrupt || code == Errc::io; }
 
 class Checker {
  public:

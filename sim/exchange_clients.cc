@@ -8,7 +8,7 @@ namespace heptane::sim {
 namespace {
 
 constexpr uint32_t kPreparations = 11;
-constexpr uint32_t kFunds = 6;  // the last of them: both assets of each account
+constexpr uint32_t kFunds = 6;  // both assets of each account
 constexpr size_t kOpenMost = 24;
 const std::string kExchange = "/api/v1/exchange/";
 
@@ -54,8 +54,21 @@ void SimMarketOperator::prepare(uint32_t step) {
     case 6:
     case 7: return account(static_cast<int>(step) - 5);
     case 8: return ask("POST", kExchange + "instruments/BTC%2FUSD/phase", R"({"phase":"continuous"})");
-    default: return move_money(true, static_cast<int>(step - 9) % kSimAccountCount, (step - 9) % 2 == 0);
+    default: break;
   }
+  if (step < kPreparations + kFunds)
+    return move_money(true, static_cast<int>(step - 9) % kSimAccountCount, (step - 9) % 2 == 0);
+  add_fix_session(kSimFixSessions[step - kPreparations - kFunds]);
+}
+
+uint32_t SimMarketOperator::preparations() const {
+  return kPreparations + kFunds + (watch_.has_fix ? static_cast<uint32_t>(kSimFixSessionCount) : 0);
+}
+
+void SimMarketOperator::add_fix_session(const SimFixSession& session) {
+  ask("POST", kExchange + "fix-sessions",
+      "{" + member("name", session.name) + "," + member("comp_id", kSimCompId) + "," + member("firm", session.firm) +
+          "," + member("role", session.account < 0 ? "drop_copy" : "orders") + R"(,"max_latency":0})");
 }
 
 // Each amount is moved once and never again, so that the log says what was done twice.
@@ -72,7 +85,7 @@ void SimMarketOperator::throw_switch(const std::string& whose, bool lift) {
 }
 
 void SimMarketOperator::compose() {
-  if (prepared_ < kPreparations + kFunds) return prepare(prepared_);
+  if (prepared_ < preparations()) return prepare(prepared_);
   if (!killed_.empty() && (finishing_ || world_.random.one_in(2))) return throw_switch(killed_, true);
   const auto account = static_cast<int>(world_.random.below(kSimAccountCount));
   if (!killed_.empty() || !world_.random.one_in(6))
@@ -100,7 +113,7 @@ bool SimMarketOperator::on_response(int status, std::string_view body) {
   ++watch_.counts.acknowledged;
   if (moves && done) watch_.moved(amount_);
   if (lifts) killed_.clear();
-  if (prepared_ < kPreparations + kFunds && ++prepared_ == kPreparations + kFunds) watch_.is_open = true;
+  if (prepared_ < preparations() && ++prepared_ == preparations()) watch_.is_open = true;
   return true;
 }
 

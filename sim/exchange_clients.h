@@ -21,6 +21,8 @@ class SimMarketOperator final : public SimHttpClient {
   bool composes() const override { return SimHttpClient::composes() || !killed_.empty(); }
   bool on_response(int status, std::string_view body) override;
   void prepare(uint32_t step);
+  uint32_t preparations() const;
+  void add_fix_session(const SimFixSession& session);
   void move_money(bool in, int account, bool usd);
   void throw_switch(const std::string& whose, bool lift);
   uint32_t composes_one_in() const override { return watch_.is_open ? 5 : 1; }

@@ -40,6 +40,11 @@ std::optional<T> read(const FollowedCommand& command, Checker& checker) {
   return asked;
 }
 
+template <class T, class Then>
+void read(const FollowedCommand& command, Checker& checker, const Then& then) {
+  if (const auto asked = read<T>(command, checker)) then(*asked);
+}
+
 }  // namespace
 
 FeeRates sim_rates(int account) {
@@ -58,6 +63,7 @@ ExchangeWatch::Counts& ExchangeWatch::Counts::operator+=(const Counts& other) {
   refused += other.refused;
   audits += other.audits;
   gaps += other.gaps;
+  fix += other.fix;
   return *this;
 }
 
@@ -66,7 +72,9 @@ std::string ExchangeWatch::Counts::text() const {
          std::to_string(replaced) + " replaces, " + std::to_string(cancelled) + " cancelled, " + std::to_string(kills) +
          " kill switches, " + std::to_string(acknowledged) + " answers, " + std::to_string(repeats) + " repeats, " +
          std::to_string(refused) + " refused, " + std::to_string(audits) + " comparisons, " + std::to_string(gaps) +
-         " given up";
+         " given up; over FIX " + std::to_string(fix.requests) + " requests, " + std::to_string(fix.logons) +
+         " logons, " + std::to_string(fix.told) + " messages, " + std::to_string(fix.again) + " again, " +
+         std::to_string(fix.asked) + " resends asked for";
 }
 
 void ExchangeWatch::follow(server::Server& server) {
@@ -87,6 +95,7 @@ bool ExchangeWatch::catch_up(server::Server& server, Disk& disk, Checker& checke
   if (done)
     done = trades_tail_.read(
         server, disk, [&](Offset, std::string_view, std::string_view value) { told_trades_.emplace_back(value); });
+  if (done && has_fix) done = fix.read(server, disk, checker);
   if (!done && !damaged) checker.fail("what the exchange did cannot be read: " + done.error().message);
   blind_ = blind_ || log_.is_gone() || !done;
   if (blind_) return false;
@@ -104,6 +113,8 @@ void ExchangeWatch::audit(server::Server& server, const ExchangeMachines& machin
   compare_money(machines, checker);
   if (!damaged) compare_trades(machines, checker);  // rows are read, a bit of which may be another
   compare_answers(checker);
+  fix.compare(checker);
+  counts.fix = fix.counts;
   counts.trades = model_.trades.size();
   ++counts.audits;
 }
@@ -114,9 +125,14 @@ void ExchangeWatch::run(const FollowedCommand& command, Checker& checker) {
   switch (command.type) {
     case kDeposit:
     case kWithdraw: return run_cash(command, checker);
-    case kNewOrder: return run_new(command, checker);
-    case kReplaceOrder: return run_replace(command, checker);
-    case kCancelOrder: return run_cancel(command, checker);
+    case kNewOrder:
+      return read<NewOrder>(command, checker, [&](const NewOrder& asked) { enter(command, asked, checker); });
+    case kReplaceOrder:
+      return read<ReplaceOrder>(command, checker, [&](const ReplaceOrder& asked) { replace(command, asked, checker); });
+    case kCancelOrder:
+      return read<CancelOrder>(command, checker, [&](const CancelOrder& asked) { cancel(asked, checker); });
+    case kFixOrders:
+    case kFixInput: return run_fix(command, checker);
     case kMassCancel: return run_mass_cancel(command, checker);
     case kSwitch: return run_switch(command, checker);
     default: return;
@@ -136,44 +152,74 @@ bool ExchangeWatch::blocked(int who) const {
   return blocked_.contains("everybody") || blocked_.contains(firm) || blocked_.contains(firm + kSimAccounts[who].name);
 }
 
-void ExchangeWatch::run_new(const FollowedCommand& command, Checker& checker) {
-  const auto asked = read<NewOrder>(command, checker);
-  if (!asked) return;
+void ExchangeWatch::enter(const FollowedCommand& command, const NewOrder& asked, Checker& checker) {
   NaiveOrder order;
   order.id = next_order_++;
-  order.who = account_of(asked->firm, asked->account);
+  order.who = account_of(asked.firm, asked.account);
   if (order.who < 0) return checker.fail(order_text(order.id) + " is of no account");
-  if (!use(command, {asked->firm, asked->client_id}, order.id, checker)) return;
+  if (!use(command, {asked.firm, asked.client_id}, order.id, checker)) return;
   if (blocked(order.who)) return checker.fail(order_text(order.id) + " was let through a kill switch");
-  order.buy = asked->side == book::Side::buy;
-  order.price = at_scale(asked->price, 2).value_or(0);
-  order.quantity = order.leaves = at_scale(asked->quantity, 3).value_or(0);
+  order.buy = asked.side == book::Side::buy;
+  order.price = at_scale(asked.price, 2).value_or(0);
+  order.quantity = order.leaves = at_scale(asked.quantity, 3).value_or(0);
   order.rates = sim_rates(order.who);
-  order.immediate = asked->tif == book::TimeInForce::ioc || asked->tif == book::TimeInForce::fok;
-  order.rule = asked->self_trade;
-  order.post_only = asked->post_only;
-  if (!model_.enter(order, asked->tif == book::TimeInForce::fok))
-    checker.fail(order_text(order.id) + " is in the log and should have been refused");
+  order.immediate = asked.tif == book::TimeInForce::ioc || asked.tif == book::TimeInForce::fok;
+  order.rule = asked.self_trade;
+  order.post_only = asked.post_only;
+  if (!model_.enter(order, asked.tif == book::TimeInForce::fok))
+    checker.fail(order_text(order.id) + " was taken and should have been refused");
   ++counts.orders;
 }
 
-void ExchangeWatch::run_replace(const FollowedCommand& command, Checker& checker) {
-  const auto asked = read<ReplaceOrder>(command, checker);
-  if (!asked || !use(command, {asked->firm, asked->client_id}, asked->order_id, checker)) return;
-  const NaiveOrder* order = model_.find(asked->order_id);
+void ExchangeWatch::replace(const FollowedCommand& command, const ReplaceOrder& asked, Checker& checker) {
+  if (!use(command, {asked.firm, asked.client_id}, asked.order_id, checker)) return;
+  const NaiveOrder* order = model_.find(asked.order_id);
   if (order != nullptr && blocked(order->who))
-    return checker.fail(order_text(asked->order_id) + " was replaced through a kill switch");
-  const Int128 price = asked->price ? at_scale(*asked->price, 2).value_or(0) : 0;
-  if (!model_.replace(asked->order_id, at_scale(asked->quantity, 3).value_or(0), price))
-    checker.fail("a replace of " + order_text(asked->order_id) + " is in the log and should have been refused");
+    return checker.fail(order_text(asked.order_id) + " was replaced through a kill switch");
+  const Int128 price = asked.price ? at_scale(*asked.price, 2).value_or(0) : 0;
+  if (!model_.replace(asked.order_id, at_scale(asked.quantity, 3).value_or(0), price))
+    checker.fail("a replace of " + order_text(asked.order_id) + " was taken and should have been refused");
   ++counts.replaced;
 }
 
-void ExchangeWatch::run_cancel(const FollowedCommand& command, Checker& checker) {
-  const auto asked = read<CancelOrder>(command, checker);
-  if (asked && !model_.cancel(asked->order_id))
-    checker.fail("a cancel of " + order_text(asked->order_id) + " is in the log, and it was not open");
+void ExchangeWatch::cancel(const CancelOrder& asked, Checker& checker) {
+  if (!model_.cancel(asked.order_id)) checker.fail(order_text(asked.order_id) + " was cancelled, and it was not open");
   ++counts.cancelled;
+}
+
+// The session's stream says what became of it.
+void ExchangeWatch::run_fix(const FollowedCommand& command, Checker& checker) {
+  const auto input = read<FixInput>(command, checker);
+  if (!input || !input->request) return;
+  const FixRequest& asked = *input->request;
+  const auto* session = std::find_if(std::begin(kSimFixSessions), std::end(kSimFixSessions),
+                                     [&](const SimFixSession& one) { return one.name == input->session; });
+  if (session == std::end(kSimFixSessions)) return checker.fail("a request came over no FIX session");
+  const std::string firm = session->firm;
+  const std::optional<FixWatch::Answer> answer = fix.answer({firm, asked.client_id});
+  if (!answer) return checker.fail("request " + asked.client_id + " over FIX has no answer");
+  if (!answer->done()) return;
+  if (asked.refused) return checker.fail("request " + asked.client_id + " was refused and done");
+  if (asked.ask == FixAsk::enter) {
+    NewOrder order = asked.order;
+    order.firm = firm;
+    order.client_id = asked.client_id;
+    if (answer->order != next_order_)
+      return checker.fail(order_text(next_order_) + " was told as " + order_text(answer->order));
+    return enter(command, order, checker);
+  }
+  if (answer->order != asked.order_id)
+    return checker.fail("request " + asked.client_id + " of " + order_text(asked.order_id) + " was done to " +
+                        order_text(answer->order));
+  if (asked.ask == FixAsk::cancel) {
+    if (use(command, {firm, asked.client_id}, asked.order_id, checker)) cancel({firm, asked.order_id, {}}, checker);
+    return;
+  }
+  ReplaceOrder change = asked.change;
+  change.firm = firm;
+  change.order_id = asked.order_id;
+  change.client_id = asked.client_id;
+  replace(command, change, checker);
 }
 
 // Empty: of all.

@@ -4,7 +4,8 @@
 // Rules, looked at after every start: open orders with what is left of them, balances and holds of every account are the model's,
 // so there is no hold without an order; each trade has its postings in the ledger and its record in `fintech.trades`, no more and
 // no less; with the house's fees all accounts hold what was deposited; a ClOrdID is in the log once a trade date, and a deposit
-// once; what a client was told of an order, an end or a deposit is so; nothing was let through while a kill switch was on. One owner.
+// once; what a client was told of an order, an end or a deposit is so; nothing was let through while a kill switch was on. What is asked
+// for over FIX is in the log whatever became of it: the sessions' streams say that (fix_watch.h). One owner.
 #pragma once
 
 #include <map>
@@ -17,6 +18,7 @@
 #include "modules/fintech/machine/exchange/exchange_machine.h"
 #include "modules/fintech/test/naive_exchange.h"
 #include "sim/checker.h"
+#include "sim/fix_watch.h"
 #include "sim/followed_log.h"
 #include "sim/stream_tail.h"
 
@@ -52,12 +54,15 @@ class ExchangeWatch {
     uint64_t refused = 0;       // likewise such as were refused
     uint64_t audits = 0;
     uint64_t gaps = 0;  // the log was history before it was read: nothing is compared from there on
+    FixWatch::Counts fix;
     Counts& operator+=(const Counts& other);
     std::string text() const;  // for the report
   };
 
   bool is_open = false;  // traders may begin: all that they need was acknowledged
   Counts counts;
+  bool has_fix = false;  // in this seed
+  FixWatch fix;
 
   void follow(server::Server& server);
   // After a start. `damaged`: bytes at rest were changed.
@@ -75,9 +80,13 @@ class ExchangeWatch {
 
   bool catch_up(server::Server& server, Disk& disk, Checker& checker, bool damaged);
   void run(const FollowedCommand& command, Checker& checker);
-  void run_new(const FollowedCommand& command, Checker& checker);
-  void run_replace(const FollowedCommand& command, Checker& checker);
-  void run_cancel(const FollowedCommand& command, Checker& checker);
+  using NewOrder = fintech::exchange::NewOrder;
+  using ReplaceOrder = fintech::exchange::ReplaceOrder;
+  using CancelOrder = fintech::exchange::CancelOrder;
+  void enter(const FollowedCommand& command, const NewOrder& asked, Checker& checker);
+  void replace(const FollowedCommand& command, const ReplaceOrder& asked, Checker& checker);
+  void cancel(const CancelOrder& asked, Checker& checker);
+  void run_fix(const FollowedCommand& command, Checker& checker);
   void run_mass_cancel(const FollowedCommand& command, Checker& checker);
   void run_switch(const FollowedCommand& command, Checker& checker);
   void run_cash(const FollowedCommand& command, Checker& checker);

@@ -4,6 +4,7 @@
 
 #include "sim/exchange_clients.h"
 #include "sim/find_machine.h"
+#include "sim/fix_client.h"
 #include "sim/ports.h"
 
 namespace heptane::sim {
@@ -13,6 +14,7 @@ namespace {
 // Of so many seeds one has the exchange, and no clients of MQTT beside it.
 constexpr uint64_t kExchangeEach = 24;
 constexpr uint64_t kExchangeSeed = 6;
+constexpr uint64_t kFixEach = 2;  // of those
 constexpr int64_t kSecondNs = 1'000'000'000;
 constexpr uint64_t kStepsToFinish = 60'000;  // without faults everything comes to its end in far fewer
 constexpr uint64_t kStepsToDrain = 20'000;
@@ -117,6 +119,13 @@ void Simulation::make_traders() {
   clients_.push_back(std::make_unique<SimMarketOperator>(world_, exchange_watch_, kAdminPort));
   for (int account = 0; account < kSimAccountCount; ++account)
     clients_.push_back(std::make_unique<SimTrader>(world_, exchange_watch_, account, kAdminPort));
+  exchange_watch_.has_fix = options_.seed / kExchangeEach % kFixEach == 0;
+  for (size_t session = 0; exchange_watch_.has_fix && session < kSimFixSessionCount; ++session) {
+    if (kSimFixSessions[session].account < 0)
+      clients_.push_back(std::make_unique<SimFixClient>(world_, exchange_watch_, session, kFixPort));
+    else
+      clients_.push_back(std::make_unique<SimFixTrader>(world_, exchange_watch_, session, kFixPort));
+  }
 }
 
 SimulationResult Simulation::run() {

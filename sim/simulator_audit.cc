@@ -117,7 +117,7 @@ void Simulation::audit_topic(size_t topic) {
   for (Offset next = 0; next < end && !over();) {
     const ReadReply where = server_->streams().locate({*partition, next, kAuditReadBytes});
     const net::RecordsRead read = reader.read(where);
-    if (read.error && damaged_ && *read.error == Errc::corrupt) return;
+    if (read.error && damaged_ && is_of_damage(*read.error)) return;
     if (read.error || read.batches.empty())
       return checker_.fail("topic " + std::to_string(topic) + " cannot be read at offset " + std::to_string(next) +
                            (read.error ? std::string(": ") + errc_name(*read.error) : std::string()));

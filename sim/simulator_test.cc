@@ -144,6 +144,11 @@ void expect_depth(const ExchangeWatch::Counts& counts) {
   EXPECT_GT(counts.refused, 20u);
   EXPECT_GT(counts.audits, 20u);
   EXPECT_LT(counts.gaps, 3u);
+  EXPECT_GT(counts.fix.requests, 200u);
+  EXPECT_GT(counts.fix.logons, 100u);
+  EXPECT_GT(counts.fix.told, 500u);
+  EXPECT_GT(counts.fix.again, 50u);
+  EXPECT_GT(counts.fix.asked, 20u);
 }
 
 TEST(Simulator, ManySeedsKeepEveryPromise) {

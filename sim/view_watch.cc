@@ -73,7 +73,7 @@ void ViewWatch::audit(server::Server& server, Disk& disk, Checker& checker, bool
   Offset first = 0;  // of the command at work
   for (Offset next = 0; next < end;) {
     const net::RecordsRead read = reader.read(server.streams().locate({*partition, next, kReadBytes, {}}));
-    if (read.error && damaged && *read.error == Errc::corrupt) return;
+    if (read.error && damaged && is_of_damage(*read.error)) return;
     if (read.error || read.batches.empty())
       return checker.fail("the view cannot be read at offset " + std::to_string(next) +
                           (read.error ? std::string(": ") + errc_name(*read.error) : std::string()));

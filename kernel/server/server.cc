@@ -270,8 +270,8 @@ Result<void> Server::replay_log() {
   shard_->start(recovery_.end);
   snapshot_check_->start(shard_->epoch());
   blob_collector_->start(shard_->last_applied());
-  start_auth();
   start_versions();
+  start_auth();
   if (jump && may_note()) note({"log.jump", jump.kept(), jump.detail(), "done"});
   if (options_.accept_divergence > restored_.header.sequence && may_note())
     note({"log.accept_divergence", position_text(options_.shard.id, options_.accept_divergence), {}, "done"});
@@ -305,9 +305,10 @@ Result<bool> Server::write_machine_files() {
   return more;
 }
 
-// A new log follows the newest logic; an existing one when its operator says so.
+// A new log follows the newest logic; an existing one when its operator says so. What makes it new are its first commands: where a
+// crash left some of them out, they follow now.
 void Server::start_versions() {
-  const bool new_log = recovery_.end.last_sequence == 0;
+  const bool new_log = shard_->holds_settings_only();
   if (!new_log)
     for (MachineVersion& version : shard_->versions())
       if (version.upgradable()) upgrades_at_start_.push_back(std::move(version));

@@ -33,7 +33,7 @@ class KeyedModule final : public Module {
 };
 
 // Finds itself wrong at the first snapshot.
-class AlarmedMachine final : public StateMachine {
+class AlarmedMachine : public StateMachine {
  public:
   MachineId id() const override { return machine_ids::kFirstModule; }
   std::string_view name() const override { return "alarmed"; }
@@ -59,6 +59,37 @@ class AlarmedModule final : public Module {
 
  private:
   AlarmedMachine machine_;
+};
+
+// Of a logic that came later.
+class VersionedMachine final : public AlarmedMachine {
+ public:
+  explicit VersionedMachine(MachineId id) : id_(id), name_("versioned-" + std::to_string(id)) {}
+  MachineId id() const override { return id_; }
+  std::string_view name() const override { return name_; }
+  uint32_t newest_version() const override { return 2; }
+
+ private:
+  const MachineId id_;
+  const std::string name_;
+};
+
+class VersionedModule final : public Module {
+ public:
+  explicit VersionedModule(size_t machines) {
+    for (MachineId i = 0; i < machines; ++i)
+      machines_.push_back(std::make_unique<VersionedMachine>(machine_ids::kFirstModule + i));
+  }
+  std::string_view name() const override { return "versioned"; }
+  std::vector<StateMachine*> machines() override {
+    std::vector<StateMachine*> all;
+    for (const auto& machine : machines_) all.push_back(machine.get());
+    return all;
+  }
+  std::vector<ListenerSpec> listeners(const ServerFacts&) override { return {}; }
+
+ private:
+  std::vector<std::unique_ptr<VersionedMachine>> machines_;
 };
 
 // An HTTP client that notes every answer.
@@ -133,6 +164,7 @@ class ServerStart : public testing::Test {
     module_ = module.get();
     modules.push_back(std::move(module));
     if (alarmed_) modules.push_back(std::make_unique<AlarmedModule>());
+    if (versioned_ > 0) modules.push_back(std::make_unique<VersionedModule>(versioned_));
     server_ = std::make_unique<Server>(Seams{clock_, disk_, random_, net_}, options_, std::move(modules),
                                        [](const Error& error) { FAIL() << error.message; });
   }
@@ -174,6 +206,7 @@ class ServerStart : public testing::Test {
     const auto found = config.find(key);
     return found == config.end() ? "" : found->second;
   }
+  uint32_t active(MachineId machine) const { return server_->shard().kernel().version_of(machine); }
   // The audit trail's events, one behind the other; empty while there is none.
   std::string audit_trail() {
     const std::optional<PartitionId> audit = server_->streams().find_partition("audit", 0);
@@ -199,6 +232,7 @@ class ServerStart : public testing::Test {
   ServerOptions options_;
   KeyedModule* module_ = nullptr;
   bool alarmed_ = false;
+  size_t versioned_ = 0;  // machines
   std::unique_ptr<Server> server_;
 };
 
@@ -309,6 +343,51 @@ TEST_F(ServerStart, WhatAnOperatorGaveUpOfTheLogIsAnEvent) {
   start();
   turns();
   EXPECT_TRUE(contains(audit_trail(), "log.accept_divergence")) << audit_trail();
+}
+
+// The log then holds the first of the activations, as that of a start which knew fewer machines does.
+TEST_F(ServerStart, ANewLogWhoseFirstCommandsAreCutOffFollowsTheNewestLogicAllTheSame) {
+  versioned_ = 1;
+  start();
+  turns();
+  kill();
+  versioned_ = 2;
+  start();
+  turns();
+  EXPECT_EQ(active(machine_ids::kFirstModule), 2u);
+  EXPECT_EQ(active(machine_ids::kFirstModule + 1), 2u);
+  EXPECT_TRUE(server_->upgrades_at_start().empty());
+}
+
+TEST_F(ServerStart, ALogThatHoldsMoreThanSettingsGoesOnAsItWas) {
+  versioned_ = 1;
+  start();
+  Submission submission;
+  submission.machine = machine_ids::kFirstModule;
+  ASSERT_TRUE(server_->shard().submit_internal(std::move(submission)));
+  turns();
+  for (int round = 0; round < 2; ++round) {
+    kill();
+    versioned_ = 2;
+    start();
+    turns();
+    EXPECT_EQ(active(machine_ids::kFirstModule), 2u);
+    EXPECT_EQ(active(machine_ids::kFirstModule + 1), 1u);
+    EXPECT_EQ(server_->upgrades_at_start().size(), 1u);
+  }
+}
+
+// What an operator cut off is not known.
+TEST_F(ServerStart, ALogThatBeginsWithAGapGoesOnAsItWas) {
+  versioned_ = 1;
+  start();
+  turns();
+  kill();
+  const Result<log::RepairReport> repaired = log::repair_log(disk_, {"data", 0}, {.cut_at = 1});
+  ASSERT_TRUE(repaired) << repaired.error().message;
+  start();
+  turns();
+  EXPECT_EQ(active(machine_ids::kFirstModule), 1u);
 }
 
 TEST_F(ServerStart, AReloadLogsWhatMachinesSeeAndTellsTheModule) {

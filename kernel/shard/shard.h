@@ -86,6 +86,9 @@ class Shard {
   // After start(): logs what differs between the wanted configuration and the state's. `activate`: also activates the newest
   // logic version of every machine, as on a new log; on an existing one activation is an operator's command.
   void adopt(const std::map<std::string, std::string>& wanted_config, bool activate);
+  // Nothing is in the log but commands that adopt() makes: the log is new, though an earlier start may have been cut off in the
+  // middle of its adoption. After recovery, before adopt().
+  bool holds_settings_only() const { return settings_only_; }
   // Logic versions as of last_applied(), in order of machine id. The shard's thread.
   std::vector<MachineVersion> versions() const;
 
@@ -224,6 +227,7 @@ class Shard {
   LogTime last_time_ = 0;
   uint32_t stamp_serves_ = 0;  // how many more commands of this turn the last reading of the clock serves
   Sequence accepted_divergence_ = 0;
+  bool settings_only_ = true;  // of what was replayed
   bool started_ = false;
   bool stopping_ = false;
   bool halted_ = false;

@@ -29,11 +29,18 @@ std::optional<IdempotencyKey> logged_key(Bytes extensions, Principal& principal)
   return key;
 }
 
+bool is_setting(const Command& command) {
+  return command.machine == machine_ids::kKernel && (command.type == kSetConfig || command.type == kActivate);
+}
+
 }  // namespace
 
 Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& place, Sequence upto) {
   const log::BatchHeader& header = batch.header();
-  if ((header.flags & log::kJumpFlag) != 0) last_applied_ = header.first_sequence - 1;
+  if ((header.flags & log::kJumpFlag) != 0) {
+    last_applied_ = header.first_sequence - 1;
+    settings_only_ = false;  // what lay in the gap is not known
+  }
   if (header.first_sequence != last_applied_ + 1)
     return Error{Errc::corrupt, "the log goes on at " + position_text(options_.id, header.first_sequence) + " after " +
                                     position_text(options_.id, last_applied_)};
@@ -187,6 +194,7 @@ Result<void> Shard::replay_entry(const log::EntryView& entry, Sequence sequence,
                   Principal{}};
   const std::optional<IdempotencyKey> key = logged_key(entry.extensions, command.principal);
   HEPTANE_TRY(run_again(command, entry));
+  settings_only_ = settings_only_ && is_setting(command);
   if (entry.header.is_record_batch())
     streams_->add_durable(streams_->read_run(command.partition, entry.payload, entry.offset, finish), place);
   replay_views(entry, command, batch.header().epoch, place);
@@ -244,6 +252,7 @@ Result<void> Shard::restore(SnapshotReader& reader, Sequence sequence, LogTime t
   if (reader.failed()) return Error{Errc::corrupt, "the snapshot ends too early"};
   last_applied_ = sequence;
   last_time_ = time;
+  settings_only_ = sequence == 0;
   return {};
 }
 

@@ -14,6 +14,8 @@
 namespace heptane::iot::bridge {
 namespace {
 
+using iot::test::bytes_of;
+using iot::test::hex_of;
 using iot::test::World;
 
 class WorldWays final : public Ways {
@@ -90,6 +92,43 @@ TEST(BridgeGateway, TheSessionHereIsRefreshedWhileTheRemoteCannotBeDialled) {
   EXPECT_EQ(ways.armed(Bridge::kRefreshNs), 1U);
   EXPECT_EQ(ways.armed(Bridge::kRedialNs), 1U);
   EXPECT_EQ(dialled, 0U);
+  bridge.shut_down();
+}
+
+// It would be in the log before what was refused, which the remote sends again over its next connection.
+TEST(BridgeGateway, WhatTheRemoteSendsBehindARefusalIsNotPublished) {
+  World world;
+  world.send("s", bytes_of("10 r13 s4 'MQTT' 04 02 k0 s1 's'"));
+  world.send("s", bytes_of("82 r8 m1 s3 'a/#' 01"));
+  world.take_output("s");
+  WorldWays ways(world);
+  BridgeCounters counters;
+  const Dialer dialer{[](net::Protocol&, net::OutboundOptions) { return SessionId{1}; }, [](SessionId) {}};
+  const auto wanted = bridges_of_tables({"name=hub\naddress=hub.example\ndirection=in\nfilter=a/#\n"});
+  ASSERT_EQ(wanted.size(), 1U);
+  Bridge bridge(wanted[0], world.broker(), ways, dialer, counters);
+  bridge.begin("0123456789abcdef");
+  ways.turn();
+  mqtt::MqttSession nobody(world.broker(), mqtt::OwnClient{});
+  http::test::FakeContext remote(nobody);
+  bridge.remote_opened(remote);
+  const auto says = [&](std::string_view words) {
+    const std::string bytes = bytes_of(words);
+    EXPECT_EQ(bridge.remote_bytes(as_bytes(bytes), remote), bytes.size());
+  };
+  says("20 03 00 00 00");
+  ways.turn();
+  ASSERT_EQ(bridge.facts().state, "connected") << bridge.facts().last_error;
+  world.refuse_next(Errc::no_space);
+  world.hold(true);
+  says("32 r9 s3 'a/t' m1 00 'x'");
+  ways.turn();
+  world.deliver_one();
+  says("32 r9 s3 'a/t' m2 00 'y'");
+  world.hold(false);
+  ways.turn();
+  EXPECT_TRUE(remote.closed);
+  EXPECT_EQ(hex_of(world.take_output("s")), "");
   bridge.shut_down();
 }
 

@@ -118,6 +118,50 @@ TEST(MqttRoom, WhatFollowsSeveralRefusalsWaitsBehindAllOfThem) {
             hex_of(bytes_of("32 r6 s1 't' m1 'a' 32 r6 s1 't' m2 'x' 32 r6 s1 't' m3 'y' 32 r6 s1 't' m4 'z'")));
 }
 
+// MQTT 5: it is refused, too. Taken it would be before the first one, which its client sends again.
+TEST(MqttRoom, WhatFollowsARefusalThatIsNotKnownYetIsRefusedWithIt) {
+  World world;
+  world.send("s", connect("s"));
+  world.send("s", bytes_of("82 r6 m1 s1 't' 01"));
+  world.send("a", connect("a"));
+  world.send("b", bytes_of("10 r14 s4 'MQTT' 05 02 k0 00 s1 'b'"));
+  world.take_output("s");
+  world.take_output("b");
+  world.hold(true);
+  world.refuse_next(Errc::no_space);
+  world.send("a", bytes_of("32 r6 s1 't' m1 'a'"));
+  world.send("b", bytes_of("32 r7 s1 't' m7 00 'x'"));
+  world.deliver_one();
+  world.send("b", bytes_of("32 r7 s1 't' m8 00 'y'"));
+  world.hold(false);
+  world.settle();
+  world.send("b", bytes_of("32 r7 s1 't' m9 00 'z'"));
+  EXPECT_EQ(hex_of(world.take_output("b")), "4003000797400300089740020009");
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("32 r6 s1 't' m1 'z'")));
+}
+
+// Who is gone sends both again.
+TEST(MqttRoom, WhatFollowsARefusalThatIsNotKnownYetIsDroppedWhenItsClientIsGone) {
+  World world;
+  world.send("s", connect("s"));
+  world.send("s", bytes_of("82 r6 m1 s1 't' 01"));
+  world.send("a", connect("a"));
+  world.send("b", connect("b"));
+  world.take_output("s");
+  world.hold(true);
+  world.refuse_next(Errc::no_space);
+  world.send("a", bytes_of("32 r6 s1 't' m1 'a'"));
+  world.send("b", bytes_of("32 r6 s1 't' m7 'x'"));
+  world.deliver_one();
+  world.send("b", bytes_of("32 r6 s1 't' m8 'y'"));
+  world.break_off("b");
+  world.hold(false);
+  world.settle();
+  EXPECT_EQ(world.take_output("s"), "");
+  world.pass_time(100'000'000);
+  EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("32 r6 s1 't' m1 'a'")));
+}
+
 // It goes on its way when the refusals are in, and before what is held.
 TEST(MqttRoom, ARefusalHoldsAnotherClientUpForItsOwnTimeOnly) {
   World world;

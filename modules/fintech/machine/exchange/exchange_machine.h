@@ -36,6 +36,8 @@ namespace heptane::fintech::exchange {
 
 class ExchangeMachine final : public StateMachine {
  public:
+  static constexpr uint32_t kLogicUnasked = 2;
+
   // How many ClOrdIDs a firm may use on a trade date: the same wherever the log is replayed.
   // The key of its indexes: nothing that anybody can see depends on it.
   explicit ExchangeMachine(uint32_t client_ids_max = kClientIdsMax, uint64_t index_key = 0)
@@ -62,6 +64,8 @@ class ExchangeMachine final : public StateMachine {
            type == kFixInput || type == kFixEnd || type >= kProceed;
   }
   RenderView renderer() const override { return render_exchange; }
+  // 2: an order that ends in the middle of its replace, by a trade with oneself, is reported as one that nobody asked to end.
+  uint32_t newest_version() const override { return kLogicUnasked; }
 
   // The ledger of the shard, for queries: what accounts hold; and what its memory is. Before the first command.
   void set_ledger(const LedgerMachine& ledger) { ledger_ = &ledger; }

@@ -113,8 +113,8 @@ void ExchangeMachine::report_fill(const Order& order, const Fill& fill) {
 void ExchangeMachine::report_end(const Order& order, book::Reason reason) {
   if (fix_.empty()) return;
   const auto& asked = fix_.asked();
-  const bool by_request = asked && asked->order == order.id;
   const bool reduced = reason == book::Reason::reduced;
+  const bool by_request = asked && asked->order == order.id && (reduced || asked->cancels);
   const char exec_type = reduced ? '5' : reason == book::Reason::expired ? 'C' : '4';
   const bool named = by_request && !asked->client_id.empty();
   std::string body = report_body(exec_type, order, named ? asked->client_id : order.client_id,

@@ -108,6 +108,7 @@ class FixSessions {
     uint64_t order = 0;
     std::string client_id;  // empty: of a cancel that came without one
     std::string original_id;
+    bool cancels = false;  // what ends it now was asked for
   };
   void begin(LogTime now);
   LogTime now() const { return now_; }

@@ -322,7 +322,7 @@ Result<void> ExchangeMachine::cancel(const CancelOrder& asked, Now& now) {
   const Result<const Order*> order = open_order(asked.firm, asked.order_id);
   if (!order) return order.error();
   Listing& listing = directory_.listing((*order)->instrument);
-  if (!fix_.empty()) fix_.asked() = {asked.order_id, asked.client_id, (*order)->client_id};
+  if (!fix_.empty()) fix_.asked() = {asked.order_id, asked.client_id, (*order)->client_id, true};
   const book::Outcome outcome = listing.book.cancel(asked.order_id, room());
   if (outcome.reject != book::Reject::none) return of_book(outcome.reject);
   follow(listing, outcome, now);
@@ -411,7 +411,7 @@ Result<void> ExchangeMachine::replace(const ReplaceOrder& asked, Now& now) {
   if (!kept) return of_book(outcome.reject);
 
   Order& order = *orders_.find(after.id);
-  if (!fix_.empty()) fix_.asked() = {order.id, after.client_id, order.client_id};
+  if (!fix_.empty()) fix_.asked() = {order.id, after.client_id, order.client_id, now.effects.version() < kLogicUnasked};
   orders_.rename(order, after.client_id, now.time);
   if (!ends) {
     add_open(order, after.funds.leaves, order.funds.leaves);

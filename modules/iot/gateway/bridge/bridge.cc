@@ -225,10 +225,11 @@ bool Bridge::turn() {
   if (talk.wants_local() && !local_) open_local();
   bool moved = false;
   if (local_) {
+    moved = carry_from_local();
+    if (talk.ended()) return to_remote(), false;  // behind a refusal nothing is published here
     const std::string bytes = talk.take_local();
     local_->feed(bytes);
-    moved = local_->step() || !bytes.empty();
-    moved = carry_from_local() || moved;
+    moved = local_->step() || !bytes.empty() || moved;
     if (local_->closed() && !talk.ended()) talk.local_gone("the broker here: " + local_->why());
     local_->set_behind(talk.waiting_bytes());
   }

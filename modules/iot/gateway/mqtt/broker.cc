@@ -421,12 +421,14 @@ void Broker::refuse(const InFlight& batch, Errc error) {
   const bool for_now = error == Errc::overloaded || error == Errc::no_space;
   Batch held;
   held.principal = batch.principal;
+  std::set<SessionId> told;
   ByteReader in(batch.messages());
   for (const Waiting& waiting : batch.waiting) {
     const size_t begin = in.position();
     read_message(in);
     if (!for_now || !hold_publisher(waiting)) {
       tell(waiting, reason_of(error));
+      if (for_now && waiting.ticket != 0) told.insert(waiting.session);
       continue;
     }
     held.bytes.append(batch.messages().subspan(begin, in.position() - begin));
@@ -437,6 +439,7 @@ void Broker::refuse(const InFlight& batch, Errc error) {
     close_batch();  // what is in it stands behind what was refused
     ++chain_;
   }
+  refuse_behind(told, error);
   if (!held.waiting.empty()) put_off(std::move(held), kHeldNs);
 }
 
@@ -449,25 +452,46 @@ bool Broker::hold_publisher(const Waiting& waiting) {
 void Broker::put_off(Batch held, int64_t delay_ns) {
   waiting_ += held.waiting.size();
   waiting_bytes_ += held.bytes.size();
-  hold_behind(held);
+  hold_behind(publishers_of(held));
   held_.push_back(std::move(held));
   if (held_timer_ == 0 && context_ != nullptr) held_timer_ = context_->arm(delay_ns);
 }
 
-// What its publishers sent behind it, which might be taken: more of theirs may be on its way to be refused, and that goes before.
-void Broker::hold_behind(const Batch& held) {
+std::set<SessionId> Broker::publishers_of(const Batch& batch) {
   std::set<SessionId> publishers;
-  for (const Waiting& waiting : held.waiting) publishers.insert(waiting.session);
+  for (const Waiting& waiting : batch.waiting) publishers.insert(waiting.session);
+  return publishers;
+}
+
+// What they sent behind a refusal, which might be taken: more of theirs may be on its way to be refused, and that goes before.
+void Broker::hold_behind(const std::set<SessionId>& publishers) {
+  std::vector<Batch> behind = take_behind(publishers);
+  std::move(behind.begin(), behind.end(), std::back_inserter(held_behind_));
+}
+
+// Likewise of those who are told, and of those who are gone and send both again: it must not be in the log before what was refused.
+void Broker::refuse_behind(const std::set<SessionId>& publishers, Errc error) {
+  for (const Batch& behind : take_behind(publishers)) {
+    waiting_ -= behind.waiting.size();
+    waiting_bytes_ -= std::min(waiting_bytes_, behind.bytes.size());
+    for (const Waiting& waiting : behind.waiting) tell(waiting, reason_of(error));
+  }
+}
+
+std::vector<Broker::Batch> Broker::take_behind(const std::set<SessionId>& publishers) {
+  std::vector<Batch> all;
+  if (publishers.empty()) return all;
   const auto take_theirs = [&](Batch& later) {
     Batch behind;
-    behind.principal = held.principal;
+    behind.principal = later.principal;
     hold_of(later, publishers, behind);
-    if (!behind.waiting.empty()) held_behind_.push_back(std::move(behind));
+    if (!behind.waiting.empty()) all.push_back(std::move(behind));
   };
   for (Batch& later : closed_batches_)
     if (later.chain == chain_) take_theirs(later);
   std::erase_if(closed_batches_, [](const Batch& one) { return one.waiting.empty(); });
   take_theirs(batch_);
+  return all;
 }
 
 // Moves their messages.

@@ -300,7 +300,10 @@ class Broker {
   void refuse(const InFlight& batch, Errc error);
   bool hold_publisher(const Waiting& waiting);
   void put_off(Batch held, int64_t delay_ns);
-  void hold_behind(const Batch& held);
+  void hold_behind(const std::set<SessionId>& publishers);
+  void refuse_behind(const std::set<SessionId>& publishers, Errc error);
+  std::vector<Batch> take_behind(const std::set<SessionId>& publishers);
+  static std::set<SessionId> publishers_of(const Batch& batch);
   static void hold_of(Batch& batch, const std::set<SessionId>& publishers, Batch& held);
   void try_again();
   void tell(const Waiting& waiting, Reason reason);
