@@ -114,6 +114,19 @@ class RuleRunner {
   };
   struct Job;
   // One partition of one rule's stream.
+  struct Evaluated {
+    ByteWriter bytes;
+    Workspace work{};
+    std::vector<LuaCall> calls{};
+    size_t call_bytes = 0;
+    uint16_t inputs = 0;
+    Offset upto = 0;
+    uint32_t looked_at = 0;
+    const net::SessionContext* clock = nullptr;  // of a turn of the loop
+    int64_t until_ns = 0;                        // likewise
+    int64_t latest_ms = 0;                       // that a record may be of
+    bool over = false;                           // the run or the turn: there is more
+  };
   struct Lane {
     uint32_t index = 0;
     PartitionId partition = kNoPartition;
@@ -144,6 +157,8 @@ class RuleRunner {
     Reading reading{};
     std::shared_ptr<Job> job{};  // that it waits for
     std::deque<Run> runs{};      // one behind the other from `next` on; the last one may not be sent yet
+    std::deque<Evaluated>
+        ready{};                 // that a job made behind `at`, not given to the machine yet; `reading` is behind them
     net::SubscriptionId subscription = 0;
     RequestId request = 0;  // of what it reads
 
@@ -163,23 +178,12 @@ class RuleRunner {
     uint32_t index = 0;
     friend auto operator<=>(const LaneKey&, const LaneKey&) = default;
   };
-  struct Evaluated {
-    ByteWriter bytes;
-    std::vector<LuaCall> calls{};
-    size_t call_bytes = 0;
-    uint16_t inputs = 0;
-    Offset upto = 0;
-    uint32_t looked_at = 0;
-    const net::SessionContext* clock = nullptr;  // of a turn of the loop
-    int64_t until_ns = 0;                        // likewise
-    int64_t latest_ms = 0;                       // that a record may be of
-    bool over = false;                           // the run or the turn: there is more
-  };
   // A worker's until it is done: a lane with what it takes to go on with what was read.
   struct Job {
     std::shared_ptr<const CompiledRule> rule;
     Lane lane;
-    Evaluated run;
+    size_t runs_max = 1;
+    std::deque<Evaluated> runs;
   };
 
   // A rule of the configuration on its way: what streams there are, its own one, the rule, and that one taken back where the rule
@@ -212,12 +216,14 @@ class RuleRunner {
   bool hand_over(const std::string& name, const Running& rule, Lane& lane);
   void take_evaluated(const std::string& name, Running& rule, Lane& lane, Evaluated& run);
   void read(const std::string& name, Lane& lane);
+  void take_ready(const std::string& name, Running& rule, Lane& lane);
   void take_read(const std::string& name, Running& rule, Lane& lane, const net::RecordsRead& records);
   void met_gap(const std::string& name, Running& rule, Lane& lane, Offset log_start);
   Evaluated begin_run(const Lane& lane) const;
   static void evaluate(const CompiledRule& rule, Lane& lane, Evaluated& run);
   static void walk_on(const CompiledRule& rule, Lane& lane, Evaluated& run);
   static void begin_windows(const Running& rule, Lane& lane);
+  static void work_off(Job& job);
   static bool has_rows(const Lane& lane, Offset at);
   static void take_rows(const CompiledRule& rule, Lane& lane, Evaluated& run);
   static void offer(const CompiledRule& rule, Lane& lane, const streams::RecordView& record, Evaluated& run);
@@ -237,7 +243,7 @@ class RuleRunner {
   void take_answers(const std::string& name, Running& rule, Lane& lane, const std::vector<Frame>& answers);
   static void drop_calls(Running& rule, Lane& lane);
   void commit(const std::string& name, Running& rule, Lane& lane, const Evaluated& run);
-  void send_run(const std::string& name, const Running& rule, Lane& lane);
+  void send_run(const std::string& name, Running& rule, Lane& lane);
   static bool shrink(Lane& lane, const Run& run);
   void take_commit(const LaneKey& key, Running& rule, Lane& lane, RequestId request, const Reply& reply);
   static void took_run(Running& rule, Lane& lane, const Run& run, Offset position);
