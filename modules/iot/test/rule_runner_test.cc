@@ -314,6 +314,34 @@ TEST_F(RuleRunnerTest, WhatAJobMadeWaitsForRoom) {
   EXPECT_EQ(decode_commit(submission.payload.view())->from, 4);
 }
 
+// That is gone before it says anything.
+class EndedLink final : public LuaLink {
+ public:
+  std::optional<size_t> write(Bytes) override { return std::nullopt; }
+  std::optional<size_t> read(MutableBytes) override { return std::nullopt; }
+};
+
+TEST_F(RuleRunnerTest, LuaThatGoesOnEndingPausesItsRuleAgainWhereThatWasNotTaken) {
+  row.definition.lua = "return function(row) return row end";
+  row.version = 10;
+  runner.set_lua([] { return Result<std::unique_ptr<LuaLink>>(std::make_unique<EndedLink>()); });
+  runner.changed();
+  answer_look();
+  asked.reads.pop_front();
+  for (uint32_t kill = 1; kill <= RuleRunner::kLuaKillsMax; ++kill) {
+    EXPECT_TRUE(asked.submissions.empty()) << kill;
+    answer_read({R"({"n":1})"}, 3);
+    pass(RuleRunner::kLuaLookNs);
+  }
+  EXPECT_EQ(take_submission().type, kPauseRule);
+  answer_sent(Errc::overloaded);
+  pass(RuleRunner::kLookNs);
+  answer_look();
+  answer_read({R"({"n":1})"}, 3);
+  pass(RuleRunner::kLuaLookNs);
+  EXPECT_EQ(take_submission().type, kPauseRule);
+}
+
 TEST_F(RuleRunnerTest, GivesARunAndGoesOnBehindIt) {
   ASSERT_EQ(asked.reads.front().second.offset, 3);
   answer_read({R"({"n":1})", R"({"n":0})", R"({"n":2})"}, 3);

@@ -20,6 +20,8 @@ constexpr int64_t kPointTimeMsMax = INT64_MAX / kNsPerMs - 1;
 constexpr int64_t kPartitionsApart = 64;
 constexpr int64_t kOffsetsApart = kNsPerMs / kPartitionsApart;
 
+constexpr size_t kKeptTextBytes = 4'096;  // of a member's, for the next message
+
 struct PointTime {
   int64_t ms = 0;
   int64_t ns = 0;
@@ -348,7 +350,10 @@ bool CompiledRule::read(Message& message, Workspace& work) const {
     return true;
   }
   work.members.resize(fields_.size());
-  for (Value& member : work.members) member.become_null();
+  for (Value& member : work.members) {
+    member.become_null();
+    if (member.text.capacity() > kKeptTextBytes) member.text.shrink_to_fit();
+  }
   work.trees.clear();
   take_members(root, work);
   message.members = work.members;

@@ -189,7 +189,7 @@ void RuleRunner::take_row(RuleRow row) {
       return pause(name, running, compiled.error().message);
     }
     running = {row.definition, row.version, std::make_shared<const CompiledRule>(std::move(*compiled)), {}};
-    if (!row.definition.lua.empty()) running.lua = std::make_unique<LuaFunction>(row.definition.lua);
+    if (!row.definition.lua.empty()) running.lua = std::make_unique<LuaFunction>(row.definition.lua, start_lua_);
   }
   if (row.paused) return;
   for (const auto& [index, cursor] : row.cursors) {
@@ -507,7 +507,7 @@ void RuleRunner::look_at_lua(const std::string& name, Running& rule, Lane& lane)
   if (state == LuaFunction::State::waiting) return later(lane, kLuaLookNs);
   lane.asked = false;
   if (!rule.lua->wrong().empty()) return pause(name, rule, "lua: " + rule.lua->wrong());
-  if (state == LuaFunction::State::killed && ++rule.lua_kills == kLuaKillsMax)
+  if (state == LuaFunction::State::killed && ++rule.lua_kills >= kLuaKillsMax)
     return pause(name, rule,
                  "its Lua ended three times: it ran for more than a second, or its process could not go on");
   take_answers(name, rule, lane, rule.lua->take_answers());
