@@ -4,6 +4,7 @@
 
 #include "kernel/config/settings.h"
 #include "modules/iot/device_keys.h"
+#include "modules/iot/module.h"
 #include "sim/find_machine.h"
 #include "sim/planted_ledger.h"
 #include "sim/ports.h"
@@ -38,6 +39,8 @@ IotCounts& IotCounts::operator+=(const IotCounts& other) {
   rules.dead_letters += other.rules.dead_letters;
   rules.changes += other.rules.changes;
   rules.audits += other.rules.audits;
+  rules.lua_rows += other.rules.lua_rows;
+  rules.lua_pauses += other.rules.lua_pauses;
   rules.gaps += other.rules.gaps;
   shadows.updates += other.shadows.updates;
   shadows.deltas += other.shadows.deltas;
@@ -75,6 +78,8 @@ std::string text_of(const IotCounts& counts) {
   add(rules.dead_letters, " dead letters, ");
   add(rules.changes, " changes of rules, ");
   add(rules.audits, " comparisons, ");
+  add(rules.lua_rows, " rows of Lua, ");
+  add(rules.lua_pauses, " pauses because of it, ");
   add(rules.gaps, " given up; shadows: ");
   add(shadows.updates, " updates, ");
   add(shadows.deltas, " deltas, ");
@@ -108,7 +113,7 @@ std::string text_of(const IotCounts& counts) {
   return text;
 }
 
-IotWorld::IotWorld(uint64_t seed, const server::Modules& modules) : seed_(seed) {
+IotWorld::IotWorld(uint64_t seed, const server::Modules& modules) : seed_(seed), rules_(chance_of(seed).next()) {
   started(modules);
   if (devices_machine_ == nullptr) return;
   if (seed % kEach == kRulesSeed && rules_machines_.ledger != nullptr) what_ = What::rules;
@@ -189,7 +194,7 @@ void IotWorld::make_bridge(ClientWorld& world, MqttWatch& mqtt, std::vector<std:
   clients.push_back(std::move(remote));
 }
 
-void IotWorld::configure(server::Module& module) const {
+void IotWorld::configure(server::Module& module) {
   if (what_ == What::nothing) return;
   auto table = std::make_shared<config::KeyTable>();
   table->add(module.keys());
@@ -199,10 +204,11 @@ void IotWorld::configure(server::Module& module) const {
   settings.give(std::string(iot::kSeriesHeadBytes), kHeadBytes);
   if (what_ == What::bridge) settings.give("bridge", bridge_.tables());
   module.configure(settings);
+  if (what_ == What::rules) iot::use_lua(module, rules_.lua.starter());
 }
 
 void IotWorld::follow(server::Server& server) {
-  if (what_ == What::rules) rules_.follow(server);
+  if (what_ == What::rules) rules_.follow(server, rules_machines_);
   if (what_ == What::bridge) remote_->serve();  // it is one against few
 }
 

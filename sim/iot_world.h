@@ -37,7 +37,7 @@ class IotWorld {
 
   void make_clients(ClientWorld& world, MqttWatch& mqtt, std::vector<std::unique_ptr<SimClient>>& clients);
   // As the configuration would.
-  void configure(server::Module& module) const;
+  void configure(server::Module& module);
   // The machines of the server that starts, before bugs are planted.
   void started(const server::Modules& modules);
   // After a turn of the shard.

@@ -7,12 +7,13 @@ namespace {
 constexpr uint32_t kReadingsMax = 150;
 constexpr uint32_t kTicksMax = 60;
 constexpr uint32_t kPreparations = 4;
-constexpr uint32_t kStreams = 2;  // behind them
+constexpr uint32_t kMore = 3;  // behind them: what ticks need
 const std::string kRules = "/api/v1/rules/";
 
 std::string body_of(std::string_view rule) {
   if (rule == "tick") return tick_rule();
   if (rule == "chain") return chain_rule();
+  if (rule == "lua") return lua_rule();
   return rule == "late" ? late_rule() : fives_rule();
 }
 
@@ -37,7 +38,8 @@ bool SimMeter::may_send(uint32_t number) {
 }
 
 bool SimRulesOperator::finished() const {
-  return SimHttpClient::finished() && (paused_.empty() || world_.checker.lost_tail_allowed());
+  const bool all_go_on = paused_.empty() && !watch_.lua.is_paused();
+  return SimHttpClient::finished() && (all_go_on || world_.checker.lost_tail_allowed());
 }
 
 // Accounts, funds and what it appends to are there before the first rule.
@@ -55,7 +57,8 @@ void SimRulesOperator::prepare(uint32_t step) {
     case 2: return ask("POST", "/api/v1/streams", stream_body("sim-owed"));
     case 3: return put("bill", bill_rule(2, true));
     case 4: return ask("POST", "/api/v1/streams", stream_body("sim-ticks"));
-    default: return ask("POST", "/api/v1/streams", stream_body("sim-tocks"));
+    case 5: return ask("POST", "/api/v1/streams", stream_body("sim-tocks"));
+    default: return put("lua", lua_rule());
   }
 }
 
@@ -70,6 +73,9 @@ void SimRulesOperator::pause_or_resume(const std::string& rule) {
   ask("POST", kRules + rule + (resumes ? "/resume" : "/pause"), "");
 }
 
+// That the server paused.
+void SimRulesOperator::resume_lua() { ask("POST", kRules + "lua/resume", ""); }
+
 void SimRulesOperator::append_tick() {
   if (watch_.ticks >= kTicksMax) return;
   std::string value;
@@ -79,10 +85,11 @@ void SimRulesOperator::append_tick() {
 }
 
 void SimRulesOperator::compose() {
-  if (finishing_) return pause_or_resume(*paused_.begin());
-  if (prepared_ < kPreparations + kStreams) return prepare(prepared_);
-  static constexpr const char* kDropped[] = {"tick", "chain", "late", "fives"};
+  if (finishing_) return paused_.empty() ? resume_lua() : pause_or_resume(*paused_.begin());
+  if (prepared_ < kPreparations + kMore) return prepare(prepared_);
+  static constexpr const char* kDropped[] = {"tick", "chain", "late", "fives", "lua"};
   const std::string other = kDropped[world_.random.below(std::size(kDropped))];
+  if (watch_.lua.is_paused() && world_.random.one_in(4)) return resume_lua();
   switch (world_.random.below(10)) {
     case 0: return put("bill", bill_rule(static_cast<uint32_t>(2 + world_.random.below(3)), world_.random.one_in(2)));
     case 1: return pause_or_resume(world_.random.one_in(2) || !rules_.contains(other) ? "bill" : other);
@@ -104,7 +111,7 @@ bool SimRulesOperator::on_response(int status, std::string_view) {
   const bool was_done =
       (asked.starts_with("DELETE") && status == 404) || (asked.starts_with("POST /api/v1/streams ") && status == 409);
   if (!done && !was_done) return false;
-  if (prepared_ < kPreparations + kStreams && ++prepared_ == kPreparations) watch_.meters_may_begin = true;
+  if (prepared_ < kPreparations + kMore && ++prepared_ == kPreparations) watch_.meters_may_begin = true;
   if (asked.find("/resume ") != std::string_view::npos)
     paused_.erase(std::string(asked.substr(5 + kRules.size(), asked.find("/resume ") - 5 - kRules.size())));
   if (asked.find("/records ") != std::string_view::npos) ++watch_.ticks;

@@ -33,11 +33,12 @@ class SimRulesOperator final : public SimHttpClient {
 
  private:
   void compose() override;
-  bool composes() const override { return SimHttpClient::composes() || !paused_.empty(); }
+  bool composes() const override { return SimHttpClient::composes() || !paused_.empty() || watch_.lua.is_paused(); }
   bool on_response(int status, std::string_view body) override;
   void prepare(uint32_t step);
   void put(const std::string& rule, const std::string& body);
   void pause_or_resume(const std::string& rule);
+  void resume_lua();
   void append_tick();
   uint32_t composes_one_in() const override { return 3; }
 

@@ -97,6 +97,24 @@ std::string fives_rule() {
          R"x("publish":{"topic":"'five/' || w"}})x";
 }
 
+std::string lua_rule() {
+  return R"x({"sql":"SELECT n FROM STREAM \"sim-ticks\"","start":"earliest",)x"
+         R"x("lua":"return function(row, message) if row.n % 7 == 0 then return nil end )x"
+         R"x(if row.n % 11 == 0 then error('eleven', 0) end )x"
+         R"x(return {twice = 2 * row.n, n = row.n, at = message.offset} end",)x"
+         R"x("append":{"stream":"sim-tocks"},"publish":{"topic":"'lua/' || n"}})x";
+}
+
+LuaOutcome lua_outcome(uint32_t tick) {
+  if (tick % 7 == 0) return LuaOutcome::nothing;
+  return tick % 11 == 0 ? LuaOutcome::error : LuaOutcome::row;
+}
+
+std::string lua_row_of(uint32_t tick) {
+  return "{\"at\":" + std::to_string(tick - 1) + ",\"n\":" + std::to_string(tick) +
+         ",\"twice\":" + std::to_string(2 * tick) + "}";
+}
+
 // Ticks begin with 1.
 std::string five_of(uint32_t window) {
   const uint32_t first = std::max(1U, window * 5);

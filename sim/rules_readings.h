@@ -3,7 +3,7 @@
 //   meter/M/reading  readings of meter M; some are zero, lack a field, are no JSON or say again what the last one said
 //   sim-ticks        a stream of numbers, appended over HTTP
 //   sim-owed         what the rule `bill` appends; `chain` reads it
-//   sim-tocks        what the rule `tick` appends
+//   sim-tocks        what the rules `tick` and `lua` append
 #pragma once
 
 #include <cstdint>
@@ -46,5 +46,11 @@ std::string late_rule();
 // Over windows of five ticks: a tick's time is its number, in seconds.
 std::string fives_rule();
 std::string five_of(uint32_t window);  // its row
+// Of ticks by Lua: none of some, an error of others.
+std::string lua_rule();
+enum class LuaOutcome : uint8_t { row, nothing, error };
+constexpr const char* kLuaError = "lua: eleven";
+LuaOutcome lua_outcome(uint32_t tick);
+std::string lua_row_of(uint32_t tick);
 
 }  // namespace heptane::sim

@@ -13,6 +13,8 @@ namespace {
 
 using namespace iot::rules;
 
+constexpr uint64_t kKillsMax = 3;
+
 std::string part(std::string_view name, uint64_t number) { return quoted(name) + ":" + std::to_string(number); }
 std::string part(std::string_view name, std::string_view text) { return quoted(name) + ":" + quoted(text); }
 
@@ -20,14 +22,18 @@ std::string which(const std::string& rule, Offset offset) {
   return "the rule " + rule + ", at offset " + std::to_string(offset) + ", ";
 }
 
+bool is_of_lua(std::string_view why) { return why.starts_with("its Lua ended three times"); }
+
 }  // namespace
 
-RulesWatch::RulesWatch() {
+RulesWatch::RulesWatch(uint64_t seed) : lua(seed) {
   for (const char* stream : {"rule.bill", "rule.late", "sim-ticks", "sim-owed", "sim-tocks"})
     sources_.emplace(stream, Source{StreamTail(stream)});
 }
 
-void RulesWatch::follow(server::Server& server) {
+void RulesWatch::follow(server::Server& server, const RulesMachines& machines) {
+  const auto with_lua = machines.rules->rules().find("lua");
+  lua.see(with_lua != machines.rules->rules().end() && with_lua->second.paused && is_of_lua(with_lua->second.reason));
   log_.follow(server);
   if (log_.is_gone() && !std::exchange(blind_, true)) ++counts_.gaps;
 }
@@ -110,19 +116,25 @@ void RulesWatch::run(const FollowedCommand& command, server::Server& server, Che
     switch (command.type) {
       case kPutRule: run_put(command, server); break;
       case kDropRule: rules_.erase(std::string(as_text(command.payload))); break;
-      case kPauseRule: {
-        rules_[std::string(iot::get_text(in))].paused = true;
-        in.skip(sizeof(uint64_t));
-        const std::string_view why = iot::get_text(in);
-        if (!why.empty()) checker.fail("a rule was paused: " + std::string(why));
-        break;
-      }
+      case kPauseRule: run_pause(in, checker); break;
       case kResumeRule: rules_[std::string(as_text(command.payload))].paused = false; break;
       case kRuleCommit: run_commit(command, checker); break;
       default: break;
     }
   }
   for (const log::ViewRun& run : command.runs) ends_[run.partition] = run.end();
+}
+
+// By the operator, or because the process of its Lua was gone three times.
+void RulesWatch::run_pause(ByteReader& in, Checker& checker) {
+  const std::string name(iot::get_text(in));
+  rules_[name].paused = true;
+  in.skip(sizeof(uint64_t));
+  const std::string why(iot::get_text(in));
+  if (why.empty()) return;
+  if (name != "lua" || !is_of_lua(why)) return checker.fail("a rule was paused: " + why);
+  if (lua.lost() < kKillsMax * ++counts_.lua_pauses)
+    checker.fail("the rule lua was paused, and its processes were gone " + std::to_string(lua.lost()) + " times");
 }
 
 void RulesWatch::run_put(const FollowedCommand& command, server::Server& server) {
@@ -184,10 +196,21 @@ void RulesWatch::act(Rule& rule, const std::string& name, Offset offset, const R
   }
   const auto tick = parse_tick(record.value);
   if (!tick) return checker.fail(which(name, offset) + "reads what nobody appended");
+  if (name == "lua") return act_lua(rule, offset, *tick);
   if (*tick % 3 == 0) return;
   tocks_.push_back({"", tick_of(*tick)});
   ++rule.counters.appended;
   publish(rule, "tick/" + std::to_string(*tick), tick_of(*tick));
+}
+
+void RulesWatch::act_lua(Rule& rule, Offset offset, uint32_t tick) {
+  const LuaOutcome outcome = lua_outcome(tick);
+  if (outcome == LuaOutcome::nothing) return;
+  if (outcome == LuaOutcome::error) return dead_letter(rule, "lua", offset, kLuaError);
+  tocks_.push_back({"", lua_row_of(tick)});
+  ++rule.counters.appended;
+  ++counts_.lua_rows;
+  publish(rule, "lua/" + std::to_string(tick), lua_row_of(tick));
 }
 
 // A window's row is out when the first tick behind it was looked at, which may be the one that the next run begins with.
@@ -249,12 +272,13 @@ void RulesWatch::tell_transfer(const Rule& rule, Offset offset, const char* even
                     part("offset", static_cast<uint64_t>(offset)), part("rule_version", rule.version)}});
 }
 
-void RulesWatch::dead_letter(Rule& rule, const std::string& name, Offset offset) {
+void RulesWatch::dead_letter(Rule& rule, const std::string& name, Offset offset, const char* why) {
   ++rule.counters.dead_letters;
   ++counts_.dead_letters;
   told_.push_back({"$rules/" + name + "/dead_letter",
                    {part("event", "dead_letter"), part("offset", static_cast<uint64_t>(offset)),
                     part("rule_version", rule.version)}});
+  if (why != nullptr) told_.back().parts.push_back(part("why", why));
 }
 
 void RulesWatch::publish(Rule& rule, const std::string& topic, const std::string& row) {

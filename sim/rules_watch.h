@@ -20,6 +20,7 @@
 #include "sim/checker.h"
 #include "sim/followed_log.h"
 #include "sim/rules_readings.h"
+#include "sim/sim_lua.h"
 #include "sim/stream_tail.h"
 
 namespace heptane::sim {
@@ -43,16 +44,19 @@ class RulesWatch {
     uint64_t dead_letters = 0;
     uint64_t changes = 0;  // of rules: made, changed, paused, resumed, dropped
     uint64_t audits = 0;
-    uint64_t gaps = 0;  // the log was history before it was read: nothing is compared from there on
+    uint64_t lua_rows = 0;
+    uint64_t lua_pauses = 0;  // because it ended three times
+    uint64_t gaps = 0;        // the log was history before it was read: nothing is compared from there on
   };
 
-  RulesWatch();
+  explicit RulesWatch(uint64_t seed);
+  SimLua lua;
   // What clients know.
   std::vector<Meter> meters;
   uint32_t ticks = 0;             // appended and acknowledged, from 1 to here
   bool meters_may_begin = false;  // the rule that reads them is declared
 
-  void follow(server::Server& server);
+  void follow(server::Server& server, const RulesMachines& machines);
   // After a start. `damaged`: bytes at rest were changed.
   void audit(server::Server& server, const RulesMachines& machines, Disk& disk, Checker& checker, bool damaged);
   // Clients have come to their end: every rule has answered all of its stream.
@@ -98,12 +102,14 @@ class RulesWatch {
   void run(const FollowedCommand& command, server::Server& server, Checker& checker);
   void run_put(const FollowedCommand& command, server::Server& server);
   void run_commit(const FollowedCommand& command, Checker& checker);
+  void run_pause(ByteReader& in, Checker& checker);
+  void act_lua(Rule& rule, Offset offset, uint32_t tick);
   void close_fives(Rule& rule, const iot::rules::RuleCommit& commit, Checker& checker);
   void act(Rule& rule, const std::string& name, Offset offset, const Record& record, Checker& checker);
   void act_bill(Rule& rule, Offset offset, const Record& record, Checker& checker);
   bool owe(Rule& rule, Offset offset, const SimReading& reading, uint64_t amount);
   void publish(Rule& rule, const std::string& topic, const std::string& row);
-  void dead_letter(Rule& rule, const std::string& name, Offset offset);
+  void dead_letter(Rule& rule, const std::string& name, Offset offset, const char* why = nullptr);
   void tell_transfer(const Rule& rule, Offset offset, const char* event, uint64_t amount);
 
   void compare_meters(Checker& checker) const;

@@ -110,6 +110,8 @@ void expect_depth(const IotCounts& counts) {
   EXPECT_GT(counts.rules.dead_letters, 500u);
   EXPECT_GT(counts.rules.changes, 100u);
   EXPECT_GT(counts.rules.audits, 200u);
+  EXPECT_GT(counts.rules.lua_rows, 100u);
+  EXPECT_GT(counts.rules.lua_pauses, 5u);
   EXPECT_LT(counts.rules.gaps, 5u);
   EXPECT_GT(counts.shadows.updates, 800u);
   EXPECT_GT(counts.shadows.deltas, 500u);

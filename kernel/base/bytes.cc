@@ -26,7 +26,10 @@ Bytes ByteReader::take(size_t count) {
   return taken;
 }
 
+// Most are of one byte.
 uint64_t ByteReader::varint() {
+  if (!failed_ && position_ < input_.size() && (input_[position_] & std::byte{0x80}) == std::byte{0})
+    return static_cast<uint64_t>(input_[position_++]);
   uint64_t value = 0;
   for (unsigned shift = 0; shift < 64; shift += 7) {
     const uint8_t byte = u8();

@@ -407,6 +407,7 @@ class IotModule final : public server::Module {
   }
 
   std::string_view name() const override { return "iot"; }
+  void use_lua(rules::LuaStarter start) { start_lua_ = std::move(start); }
 
   std::vector<config::Key> keys() const override {
     std::vector<config::Key> keys = server::listener_keys("mqtt", kMqttPort);
@@ -489,6 +490,7 @@ class IotModule final : public server::Module {
     courier_ = std::make_unique<rules::HttpCourier>(*facts.io);
     outbox_ = std::make_unique<rules::OutboxRunner>(*courier_, options_.report);
     runner_->set_outbox(outbox_.get());
+    runner_->set_lua(start_lua_);
     configure_courier();
     rule_session_ = std::make_unique<rules::RuleProtocol>(*runner_);
     outbox_session_ = std::make_unique<rules::OutboxProtocol>(*outbox_);
@@ -729,6 +731,7 @@ class IotModule final : public server::Module {
   std::unique_ptr<rules::OutboxRunner> outbox_;
   std::unique_ptr<rules::OutboxProtocol> outbox_session_;
   const int64_t query_slice_ns_;
+  rules::LuaStarter start_lua_ = rules::start_lua_process;
   int64_t series_head_bytes_ = kSeriesHeadDefault;
   series::SeriesLimits series_limits_;
   std::unique_ptr<series::Projection> projection_;
@@ -741,6 +744,10 @@ class IotModule final : public server::Module {
 
 std::unique_ptr<server::Module> make_module(int64_t query_slice_ns) {
   return std::make_unique<IotModule>(query_slice_ns);
+}
+
+void use_lua(server::Module& module, rules::LuaStarter start) {
+  if (auto* iot = dynamic_cast<IotModule*>(&module)) iot->use_lua(std::move(start));
 }
 
 }  // namespace heptane::iot

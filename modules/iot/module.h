@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernel/server/module.h"
+#include "modules/iot/gateway/rules/lua_link.h"
 
 namespace heptane::iot {
 
@@ -11,5 +12,7 @@ namespace heptane::iot {
 // depend on that clock has a slice that never ends.
 constexpr int64_t kQuerySliceNs = 10'000'000;
 std::unique_ptr<server::Module> make_module(int64_t query_slice_ns = kQuerySliceNs);
+// What runs rules' Lua in a simulated server, where there are no processes; before it starts. Another module's is left alone.
+void use_lua(server::Module& module, rules::LuaStarter start);
 
 }  // namespace heptane::iot

@@ -1,6 +1,7 @@
 #include "kernel/net/http/json.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include <simdjson.h>
@@ -70,6 +71,20 @@ class JsonBuilder {
  public:
   explicit JsonBuilder(JsonDocument& document) : document_(document) {}
 
+  // What most messages are: short, of ASCII without escapes, with numbers of few digits, and nothing wrong. False: it is not that, or
+  // not sure, and build() is to read it; nothing is left of it then.
+  bool build_plain() {
+    const std::string& text = document_.reader_->text;
+    if (text.size() > kPlainBytesMax) return false;
+    at_ = text.data();
+    skip_spaces();
+    const bool read = (*at_ == '{' || *at_ == '[') && plain_value({}, 1);
+    skip_spaces();
+    if (read && at_ == text.data() + text.size()) return true;
+    document_.nodes_.clear();
+    return false;
+  }
+
   Result<void> build(ondemand::document& root) {
     ondemand::json_type type;
     if (const auto code = root.type().get(type)) return fault(code);
@@ -96,6 +111,13 @@ class JsonBuilder {
  private:
   using Node = JsonDocument::Node;
   static constexpr uint32_t kFewNames = 8;
+  static constexpr std::array<bool, 256> kPlain = [] {
+    std::array<bool, 256> plain{};
+    for (size_t c = ' '; c < 0x80; ++c) plain[c] = c != '"' && c != '\\';
+    return plain;
+  }();
+  static constexpr size_t kPlainBytesMax = 4'096;
+  static constexpr size_t kPlainDigitsMax = 15;  // no number of so many is out of range
 
   static Error too_deep() {
     return malformed("values are nested deeper than " + std::to_string(kJsonDepthLimit) + " levels");
@@ -181,10 +203,7 @@ class JsonBuilder {
                          uint32_t depth) {
     const auto index = static_cast<uint32_t>(document_.nodes_.size());
     HEPTANE_TRY(add(child, name, depth + 1));
-    std::vector<Node>& nodes = document_.nodes_;
-    (last == 0 ? nodes[parent].first : nodes[last].next) = index;
-    ++nodes[parent].size;
-    last = index;
+    hang(index, parent, last);
     return {};
   }
 
@@ -228,7 +247,116 @@ class JsonBuilder {
     return malformed("the name \"" + std::string(name.substr(0, 64)) + "\" stands twice in one object");
   }
 
+  // Of plain documents. The text ends with a zero, at which each of these stops.
+
+  void skip_spaces() {
+    while (is_space(*at_)) ++at_;
+  }
+
+  bool pass(char c) {
+    if (*at_ != c) return false;
+    ++at_;
+    return true;
+  }
+
+  bool plain_value(std::string_view name, uint32_t depth) {
+    if (depth > kJsonDepthLimit) return false;
+    const auto index = static_cast<uint32_t>(document_.nodes_.size());
+    Node& node = document_.nodes_.emplace_back();
+    node.name = name;
+    const char* const begin = at_;
+    bool read = false;
+    switch (*at_) {
+      case '{':
+      case '[': read = plain_children(index, depth); break;
+      case '"':
+        node.type = JsonType::text;
+        read = plain_text(node.text);
+        break;
+      case 't':
+        node.type = JsonType::boolean;
+        read = plain_word("true");
+        break;
+      case 'f':
+        node.type = JsonType::boolean;
+        read = plain_word("false");
+        break;
+      case 'n': read = plain_word("null"); break;
+      default: read = plain_number(node.type);
+    }
+    document_.nodes_[index].raw = {begin, static_cast<size_t>(at_ - begin)};
+    return read;
+  }
+
+  bool plain_word(std::string_view word) {
+    for (const char c : word)
+      if (!pass(c)) return false;
+    return true;
+  }
+
+  bool plain_text(std::string_view& text) {
+    ++at_;
+    const char* const begin = at_;
+    while (is_plain(*at_)) ++at_;
+    text = {begin, static_cast<size_t>(at_ - begin)};
+    return pass('"');
+  }
+  static bool is_plain(char c) { return kPlain[static_cast<uint8_t>(c)]; }
+
+  size_t pass_digits() {
+    const char* const begin = at_;
+    while (*at_ >= '0' && *at_ <= '9') ++at_;
+    return static_cast<size_t>(at_ - begin);
+  }
+
+  bool plain_number(JsonType& type) {
+    if (*at_ == '-') ++at_;
+    const bool zero = *at_ == '0';
+    const size_t whole = pass_digits();
+    if (whole == 0 || (zero && whole > 1)) return false;
+    type = JsonType::integer;
+    if (!pass('.')) return whole <= kPlainDigitsMax;
+    type = JsonType::real;
+    const size_t behind = pass_digits();
+    return behind > 0 && whole + behind <= kPlainDigitsMax;
+  }
+
+  bool plain_children(uint32_t index, uint32_t depth) {
+    const bool members = *at_++ == '{';
+    document_.nodes_[index].type = members ? JsonType::object : JsonType::array;
+    const char close = members ? '}' : ']';
+    skip_spaces();
+    if (pass(close)) return true;
+    for (uint32_t last = 0;;) {
+      std::string_view name;
+      if (members && !plain_name(name)) return false;
+      const auto child = static_cast<uint32_t>(document_.nodes_.size());
+      if (!plain_value(name, depth + 1)) return false;
+      hang(child, index, last);
+      skip_spaces();
+      if (pass(close)) return !members || check_names(index).ok();
+      if (!pass(',')) return false;
+      skip_spaces();
+    }
+  }
+
+  bool plain_name(std::string_view& name) {
+    if (*at_ != '"' || !plain_text(name)) return false;
+    skip_spaces();
+    if (!pass(':')) return false;
+    skip_spaces();
+    return true;
+  }
+
+  void hang(uint32_t child, uint32_t parent, uint32_t& last) {
+    std::vector<Node>& nodes = document_.nodes_;
+    (last == 0 ? nodes[parent].first : nodes[last].next) = child;
+    ++nodes[parent].size;
+    last = child;
+  }
+
   JsonDocument& document_;
+  const char* at_ = nullptr;
 };
 
 Result<std::unique_ptr<JsonDocument>> JsonDocument::parse(std::string text) {
@@ -242,6 +370,7 @@ Result<std::unique_ptr<JsonDocument>> JsonDocument::parse(std::string text) {
     reader.text = std::move(text);
     reader.text.reserve(padded);
   }
+  if (JsonBuilder(*document).build_plain()) return document;
   ondemand::document root;
   const auto code = reader.parser.iterate(reader.text.data(), reader.text.size(), reader.text.capacity()).get(root);
   if (code) return JsonBuilder::fault(code);

@@ -11,7 +11,7 @@ namespace {
 constexpr uint8_t kRetain = 4;
 constexpr uint8_t kExpires = 8;
 constexpr uint8_t kHasSender = 16;
-constexpr size_t kHeadBytes = 17;
+constexpr size_t kHeadBytes = 17;  // flags, expiry, four lengths
 
 constexpr const char* kNoQuery = "a query for retained messages is a filter and a topic";
 
@@ -24,12 +24,16 @@ uint64_t content_of(std::string_view topic, std::string_view payload) {
 void append_message(ByteWriter& out, const MessageView& message) {
   const int flags = message.qos | (message.retain ? kRetain : 0) | (message.expiry_s ? kExpires : 0) |
                     (message.sender ? kHasSender : 0);
-  out.u8(static_cast<uint8_t>(flags));
-  out.le<uint32_t>(message.expiry_s.value_or(0));
-  out.le<uint16_t>(static_cast<uint16_t>(message.topic.size()));
-  out.le<uint16_t>(static_cast<uint16_t>(message.client.size()));
-  out.le<uint32_t>(static_cast<uint32_t>(message.properties.size()));
-  out.le<uint32_t>(static_cast<uint32_t>(message.payload.size()));
+  // There are many: the writer grows once for all of it.
+  const size_t head = out.size();
+  out.zeros(kHeadBytes);
+  std::byte* const at = out.at(head);
+  store_le(at, static_cast<uint8_t>(flags));
+  store_le(at + 1, message.expiry_s.value_or(0));
+  store_le(at + 5, static_cast<uint16_t>(message.topic.size()));
+  store_le(at + 7, static_cast<uint16_t>(message.client.size()));
+  store_le(at + 9, static_cast<uint32_t>(message.properties.size()));
+  store_le(at + 13, static_cast<uint32_t>(message.payload.size()));
   out.append(message.topic);
   out.append(message.client);
   out.append(message.properties);

@@ -120,7 +120,7 @@ TEST_F(LuaFunctionTest, HasNothingButItsEndOfThePair) {
 }  // namespace heptane::iot::rules
 
 int main(int argc, char** argv) {
-  if (argc == 2 && std::strcmp(argv[1], heptane::iot::rules::LuaFunction::kCommand) == 0)
+  if (argc == 2 && std::strcmp(argv[1], heptane::iot::rules::kLuaCommand) == 0)
     return heptane::iot::rules::run_lua_worker();
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

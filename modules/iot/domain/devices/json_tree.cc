@@ -1,6 +1,7 @@
 #include "modules/iot/domain/devices/json_tree.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <utility>
 
@@ -232,24 +233,43 @@ void append_tree(ByteWriter& out, const JsonTree& tree, Times times) {
 
 JsonTree read_tree(ByteReader& in, Times times) { return read_at(in, times, 0); }
 
-void write_json_text(std::string& out, std::string_view text) {
+namespace {
+
+constexpr auto kEscaped = [] {
+  std::array<bool, 256> escaped{};
+  for (size_t c = 0; c < 0x20; ++c) escaped[c] = true;
+  escaped['"'] = escaped['\\'] = true;
+  return escaped;
+}();
+
+void write_escape(std::string& out, char c) {
   static constexpr char kDigits[] = "0123456789abcdef";
-  out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<uint8_t>(c);
-    if (const char letter = short_escape(c); letter != 0) {
-      out += '\\';
-      out += letter;
-      continue;
-    }
-    if (byte < 0x20) {
-      out += "\\u00";
-      out += kDigits[byte >> 4];
-      out += kDigits[byte & 15];
-      continue;
-    }
-    if (c == '"' || c == '\\') out += '\\';
+  const auto byte = static_cast<uint8_t>(c);
+  out += '\\';
+  if (const char letter = short_escape(c); letter != 0) {
+    out += letter;
+    return;
+  }
+  if (byte >= 0x20) {
     out += c;
+    return;
+  }
+  out += "u00";
+  out += kDigits[byte >> 4];
+  out += kDigits[byte & 15];
+}
+
+}  // namespace
+
+void write_json_text(std::string& out, std::string_view text) {
+  out += '"';
+  while (!text.empty()) {
+    size_t plain = 0;
+    while (plain < text.size() && !kEscaped[static_cast<uint8_t>(text[plain])]) ++plain;
+    out.append(text.substr(0, plain));
+    if (plain == text.size()) break;
+    write_escape(out, text[plain]);
+    text.remove_prefix(plain + 1);
   }
   out += '"';
 }

@@ -144,27 +144,42 @@ std::optional<Decimal> parse_decimal(std::string_view text) {
 
 namespace {
 
-// The last one first.
+// A sign, digits and a point.
+constexpr size_t kTextMax = kDigitsMax + 3;
+
+// In front of `at`, the last one first, and at least `least` of them.
 template <class Number>
-void add_digits(std::string& out, Number number) {
-  for (; number > 0 || out.empty(); number /= 10) out += static_cast<char>('0' + static_cast<int>(number % 10));
+char* put_digits(char* at, Number number, int least) {
+  for (; number > 0 || least > 0; number /= 10, --least) *--at = static_cast<char>('0' + static_cast<int>(number % 10));
+  return at;
+}
+
+template <class Number>
+char* put_parts(char* at, Number number, int places) {
+  if (places == 0) return put_digits(at, number, 1);
+  auto unit = static_cast<Number>(power(static_cast<unsigned>(places)));
+  at = put_digits(at, static_cast<Number>(number % unit), places);
+  *--at = '.';
+  return put_digits(at, static_cast<Number>(number / unit), 1);
 }
 
 }  // namespace
 
-std::string to_text(const Decimal& number) {
+void append_text(std::string& out, const Decimal& number) {
   const Decimal plain = stripped(number);
   const Int128 whole = magnitude(plain.digits);
-  std::string digits;
-  if (is_short(whole))
-    add_digits(digits, static_cast<int64_t>(whole));
-  else
-    add_digits(digits, whole);
-  while (digits.size() <= plain.places) digits += '0';
-  if (plain.places > 0) digits.insert(plain.places, 1, '.');
-  if (plain.digits < 0) digits += '-';
-  std::reverse(digits.begin(), digits.end());
-  return digits;
+  std::array<char, kTextMax> text;
+  char* const end = text.data() + text.size();
+  char* at =
+      is_short(whole) ? put_parts(end, static_cast<int64_t>(whole), plain.places) : put_parts(end, whole, plain.places);
+  if (plain.digits < 0) *--at = '-';
+  out.append(at, end);
+}
+
+std::string to_text(const Decimal& number) {
+  std::string out;
+  append_text(out, number);
+  return out;
 }
 
 std::optional<Decimal> add(const Decimal& one, const Decimal& other) {
@@ -177,11 +192,12 @@ std::optional<Decimal> subtract(const Decimal& one, const Decimal& other) {
 }
 
 std::optional<Decimal> multiply(const Decimal& one, const Decimal& other) {
+  const bool small = magnitude(one.digits) < kHalfLimit && magnitude(other.digits) < kHalfLimit;
+  if (small) return placed(one.digits * other.digits, one.places + other.places);
   const Decimal left = stripped(one);
   const Decimal right = stripped(other);
   if (left.is_zero() || right.is_zero()) return Decimal{};
-  const bool fits = magnitude(left.digits) < kHalfLimit && magnitude(right.digits) < kHalfLimit;
-  if (!fits && magnitude(left.digits) > (kLimit - 1) / magnitude(right.digits)) return std::nullopt;
+  if (magnitude(left.digits) > (kLimit - 1) / magnitude(right.digits)) return std::nullopt;
   return placed(left.digits * right.digits, left.places + right.places);
 }
 
@@ -230,6 +246,7 @@ Decimal rounded(const Decimal& number, uint8_t places, Rounding rounding) {
 }
 
 std::optional<Int128> whole(const Decimal& number) {
+  if (number.places == 0) return number.digits;
   const Decimal plain = stripped(number);
   return plain.places == 0 ? std::optional(plain.digits) : std::nullopt;
 }

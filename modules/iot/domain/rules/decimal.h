@@ -27,6 +27,7 @@ struct Decimal {
 std::optional<Decimal> parse_decimal(std::string_view text);
 // The shortest form, without an exponent.
 std::string to_text(const Decimal& number);
+void append_text(std::string& out, const Decimal& number);
 
 std::optional<Decimal> add(const Decimal& one, const Decimal& other);
 std::optional<Decimal> subtract(const Decimal& one, const Decimal& other);

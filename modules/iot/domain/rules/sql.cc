@@ -62,18 +62,25 @@ Result<Source> source_of(Parser& parser) {
 
 }  // namespace
 
-std::string json_of(const Row& row) {
-  std::string out;
-  out.reserve(kRowBytes);
+void append_json(std::string& out, const Row& row) {
+  const size_t begin = out.size();
   out += '{';
   for (const auto& [name, value] : row) {
-    if (out.size() > kTextBytesMax) break;
-    if (out.size() > 1) out += ',';
+    const size_t size = out.size() - begin;
+    if (size > kTextBytesMax) break;
+    if (size > 1) out += ',';
     devices::write_json_text(out, name);
     out += ':';
     write_value(out, value);
   }
-  return out += '}';
+  out += '}';
+}
+
+std::string json_of(const Row& row) {
+  std::string out;
+  out.reserve(kRowBytes);
+  append_json(out, row);
+  return out;
 }
 
 Result<Expression> Expression::compile(std::string_view text, const std::vector<std::string>& columns) {
@@ -88,9 +95,33 @@ Result<Expression> Expression::compile(std::string_view text, const std::vector<
   return made;
 }
 
+namespace {
+
+bool stands_before(std::string_view one, std::string_view other) {
+  return one.size() != other.size() ? one.size() < other.size() : one < other;
+}
+
+}  // namespace
+
+void FieldNames::add(std::string_view name) {
+  const auto at = std::lower_bound(names_.begin(), names_.end(), name, stands_before);
+  if (at == names_.end() || *at != name) names_.emplace(at, name);
+}
+
+std::optional<size_t> FieldNames::place_of(std::string_view name) const {
+  const auto at = std::lower_bound(names_.begin(), names_.end(), name, stands_before);
+  if (at == names_.end() || *at != name) return std::nullopt;
+  return static_cast<size_t>(at - names_.begin());
+}
+
 void Expression::add_fields(FieldNames& names) const {
   for (const Node& node : nodes_)
-    if (node.kind == NodeKind::field) names.insert(node.path.front().name);
+    if (node.kind == NodeKind::field) names.add(node.path.front().name);
+}
+
+void Expression::bind(const FieldNames& names) {
+  for (Node& node : nodes_)
+    if (node.kind == NodeKind::field) node.member = names.place_of(node.path.front().name).value_or(kNoPlace);
 }
 
 std::optional<std::pair<size_t, std::string>> Expression::part_of_message() const {
@@ -102,14 +133,25 @@ std::optional<std::pair<size_t, std::string>> Expression::part_of_message() cons
   return std::nullopt;
 }
 
+template <class Query>
+auto Select::expressions_of(Query& query) {
+  std::vector<decltype(&query.outputs_.front())> all;
+  for (auto& output : query.outputs_) all.push_back(&output);
+  if (query.condition_) all.push_back(&*query.condition_);
+  if (!query.windowing_) return all;
+  if (query.windowing_->event_time) all.push_back(&*query.windowing_->event_time);
+  for (auto& group : query.windowing_->groups) all.push_back(&group);
+  for (auto& aggregate : query.windowing_->aggregates)
+    if (aggregate.of) all.push_back(&*aggregate.of);
+  return all;
+}
+
 void Select::add_fields(FieldNames& names) const {
-  for (const Expression& output : outputs_) output.add_fields(names);
-  if (condition_) condition_->add_fields(names);
-  if (!windowing_) return;
-  if (windowing_->event_time) windowing_->event_time->add_fields(names);
-  for (const Expression& group : windowing_->groups) group.add_fields(names);
-  for (const Aggregate& aggregate : windowing_->aggregates)
-    if (aggregate.of) aggregate.of->add_fields(names);
+  for (const Expression* one : expressions_of(*this)) one->add_fields(names);
+}
+
+void Select::bind(const FieldNames& names) {
+  for (Expression* one : expressions_of(*this)) one->bind(names);
 }
 
 // Clause by clause.

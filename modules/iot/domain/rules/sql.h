@@ -17,7 +17,7 @@
 
 #include <memory>
 #include <optional>
-#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,17 +46,32 @@ struct Message {
   mutable size_t made_bytes = 0;                                      // of texts so far, by all expressions over it
   mutable std::vector<std::unique_ptr<devices::JsonTree>> decoded{};  // of texts that expressions decoded
   uint32_t partition = 0;                                             // its index
+  // Members of the payload by their places in FieldNames, for expressions that are bound to those: `json` is not asked for fields
+  // then. One that holds others, or a number that no rule holds, is JSON.
+  std::span<const Value> members{};
 };
 
-// Members of the payload by name; what is below them is not told apart.
-using FieldNames = std::set<std::string, std::less<>>;
+// Members of the payload that are looked at, each with a place; what is below them is not told apart.
+class FieldNames {
+ public:
+  // Moves the places of others: all are added before anything is bound.
+  void add(std::string_view name);
+  std::optional<size_t> place_of(std::string_view name) const;
+  size_t size() const { return names_.size(); }
+
+ private:
+  std::vector<std::string> names_;  // the shorter ones first, those of one length as texts
+};
 
 // In the order of the columns.
 using Row = std::vector<std::pair<std::string, Value>>;
 // Cut off where it is longer than kTextBytesMax, which is for its caller to refuse.
 std::string json_of(const Row& row);
+void append_json(std::string& out, const Row& row);
 
 struct Function;
+
+constexpr size_t kNoPlace = SIZE_MAX;
 
 enum class NodeKind : uint8_t {
   literal,
@@ -83,6 +98,7 @@ struct Node {
   std::vector<size_t> args;  // places of its parts, which stand before it
   Value literal{};
   std::vector<Step> path{};  // of a field
+  size_t member = kNoPlace;  // likewise, where it is bound: the first step's place
   std::string operation{};   // of a binary one; of an aggregate its name
   const Function* function = nullptr;
   size_t column = 0;
@@ -100,8 +116,11 @@ class Expression {
   std::optional<std::pair<size_t, std::string>> part_of_message() const;
   // Adds the members of the payload that it looks at.
   void add_fields(FieldNames& names) const;
+  // For messages whose members are read by these names.
+  void bind(const FieldNames& names);
   // Error: what is wrong with the message for it.
   Result<Value> evaluate(const Message& message, const Row& row) const;
+  Result<void> evaluate(const Message& message, const Row& row, Value& into) const;
 
  private:
   friend class QueryReader;
@@ -160,8 +179,11 @@ class Select {
   const std::vector<std::string>& columns() const { return columns_; }
   bool takes_all() const { return all_; }
   void add_fields(FieldNames& names) const;
+  void bind(const FieldNames& names);
   // nullopt: the condition is not so. A condition that is NULL is an error: a field is missing, and nobody said what that means.
   Result<std::optional<Row>> run(const Message& message) const;
+  // Likewise, into a row that was another one's; false: the condition is not so.
+  Result<bool> run(const Message& message, Row& row) const;
 
   // Null: there are no windows, and run() is for each message.
   const Windowing* windowing() const { return windowing_ ? &*windowing_ : nullptr; }
@@ -172,7 +194,10 @@ class Select {
 
  private:
   friend class QueryReader;
-  Result<Row> columns_of(const Message& message, const Row& row) const;
+  // All that see a message.
+  template <class Query>
+  static auto expressions_of(Query& query);
+  Result<void> make_columns(const Message& message, const Row& row, Row& columns) const;
 
   Source source_;
   std::vector<std::string> columns_;

@@ -36,16 +36,22 @@ void write_value(std::string& out, const Value& value) {
   switch (value.kind) {
     case ValueKind::null: out += "null"; return;
     case ValueKind::truth: out += value.truth ? "true" : "false"; return;
-    case ValueKind::number: out += to_text(value.number); return;
+    case ValueKind::number: append_text(out, value.number); return;
     case ValueKind::text: devices::write_json_text(out, value.text); return;
     case ValueKind::json: devices::write_json(out, *value.json); return;
   }
 }
 
+void append_plain_text(std::string& out, const Value& value) {
+  if (value.is(ValueKind::text))
+    out += value.text;
+  else if (!value.is_null())
+    write_value(out, value);
+}
+
 std::string plain_text(const Value& value) {
-  if (value.is(ValueKind::text)) return value.text;
   std::string out;
-  if (!value.is_null()) write_value(out, value);
+  append_plain_text(out, value);
   return out;
 }
 

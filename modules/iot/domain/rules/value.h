@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "modules/iot/domain/devices/json_tree.h"
@@ -26,6 +27,25 @@ struct Value {
   static Value of(bool truth) { return {ValueKind::truth, truth, {}, {}, nullptr}; }
   static Value of(Decimal number) { return {ValueKind::number, false, number, {}, nullptr}; }
   static Value of(std::string text) { return {ValueKind::text, false, {}, std::move(text), nullptr}; }
+  // In its place, whatever it was.
+  void become_null() {
+    kind = ValueKind::null;
+    text.clear();
+  }
+  void become(bool worth) {
+    kind = ValueKind::truth;
+    truth = worth;
+    text.clear();
+  }
+  void become(const Decimal& worth) {
+    kind = ValueKind::number;
+    number = worth;
+    text.clear();
+  }
+  void become(std::string_view worth) {
+    kind = ValueKind::text;
+    text.assign(worth);
+  }
   bool is_null() const { return kind == ValueKind::null; }
   bool is(ValueKind wanted) const { return kind == wanted; }
 };
@@ -36,6 +56,7 @@ std::optional<Value> value_of(const devices::JsonTree& tree);
 const char* kind_name(ValueKind kind);
 // NULL is empty, a text itself, everything else its JSON.
 std::string plain_text(const Value& value);
+void append_plain_text(std::string& out, const Value& value);
 void write_value(std::string& out, const Value& value);
 
 }  // namespace heptane::iot::rules

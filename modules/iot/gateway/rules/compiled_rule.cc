@@ -20,6 +20,8 @@ constexpr int64_t kPointTimeMsMax = INT64_MAX / kNsPerMs - 1;
 constexpr int64_t kPartitionsApart = 64;
 constexpr int64_t kOffsetsApart = kNsPerMs / kPartitionsApart;
 
+constexpr size_t kKeptTextBytes = 4'096;  // of a member's, for the next message
+
 struct PointTime {
   int64_t ms = 0;
   int64_t ns = 0;
@@ -54,14 +56,22 @@ Result<fintech::Uint128> wide_of(const Value& value, const char* what) {
   return *number;
 }
 
+// `into` is empty.
+Result<void> take_text(const Expression& expression, const Message& message, const Row& row, const char* what,
+                       size_t most, std::string& into) {
+  Value value;
+  if (const Result<void> made = expression.evaluate(message, row, value); !made)
+    return Error{Errc::invalid_argument, std::string(what) + ": " + made.error().message};
+  if (value.is_null()) return wrong(std::string("the ") + what + " is NULL: a field that it names is missing");
+  append_plain_text(into, value);
+  if (!into.empty() && into.size() <= most) return {};
+  return wrong(std::string("the ") + what + " has 1 to " + std::to_string(most) + " bytes");
+}
+
 Result<std::string> text_of(const Expression& expression, const Message& message, const Row& row, const char* what,
                             size_t most) {
-  const Result<Value> value = expression.evaluate(message, row);
-  if (!value) return Error{Errc::invalid_argument, std::string(what) + ": " + value.error().message};
-  if (value->is_null()) return wrong(std::string("the ") + what + " is NULL: a field that it names is missing");
-  std::string text = plain_text(*value);
-  if (text.empty() || text.size() > most)
-    return wrong(std::string("the ") + what + " has 1 to " + std::to_string(most) + " bytes");
+  std::string text;
+  HEPTANE_TRY(take_text(expression, message, row, what, most, text));
   return text;
 }
 
@@ -127,6 +137,13 @@ Result<void> compile_part(const Part& part, const Select& query, const std::vect
 
 }  // namespace
 
+void Trial::clear() {
+  wanted = is_json = false;
+  for (std::string* text : {&fault, &row, &transfer_key, &append_key, &topic, &line}) text->clear();
+  transfer.reset();
+  shadow.reset();
+}
+
 std::string capture_name(std::string_view rule) { return "rule." + std::string(rule); }
 
 Result<void> check_rule(RuleDefinition& rule) {
@@ -149,7 +166,6 @@ Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
   made.rule_ = rule;
   Result<Select> query = Select::compile(rule.sql);
   if (!query) return Error{query.error().code, "sql: " + query.error().message};
-  made.query_ = std::make_shared<const Select>(std::move(*query));
   std::vector<Part> parts;
   if (rule.transfer) {
     parts.push_back({"transfer.debit", &rule.transfer->debit, &made.debit_});
@@ -168,22 +184,44 @@ Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
     parts.push_back({"shadow.name", &rule.shadow->name, &made.shadow_name_});
     parts.push_back({"shadow.version", &rule.shadow->version, &made.shadow_version_});
   }
-  made.query_->add_fields(made.fields_);
+  query->add_fields(made.fields_);
   // What Lua gives are the members of a row, whatever they are.
-  const std::vector<std::string> columns = rule.lua.empty() ? made.query_->columns() : std::vector<std::string>();
+  const std::vector<std::string> columns = rule.lua.empty() ? query->columns() : std::vector<std::string>();
   for (const Part& part : parts) {
-    HEPTANE_TRY(compile_part(part, *made.query_, columns));
+    HEPTANE_TRY(compile_part(part, *query, columns));
     if (*part.into) (*part.into)->add_fields(made.fields_);
   }
+  query->bind(made.fields_);
+  for (const Part& part : parts)
+    if (*part.into) (*part.into)->bind(made.fields_);
+  made.query_ = std::make_shared<const Select>(std::move(*query));
   return made;
 }
 
-devices::JsonTree CompiledRule::tree_of(const http::JsonValue& root) const {
-  if (query_->takes_all() || root.type() != http::JsonType::object) return devices::tree_of(root);
-  devices::JsonTree tree = devices::JsonTree::object();
-  for (auto member = root.first(); member; member = member->next())
-    if (fields_.contains(member->name())) tree.members.emplace(member->name(), devices::tree_of(*member));
-  return tree;
+// Scalars as they are; of what else there is, and of numbers that no rule holds, the tree.
+void CompiledRule::take_members(const http::JsonValue& root, Workspace& work) const {
+  for (auto member = root.first(); member; member = member->next()) {
+    const auto place = fields_.place_of(member->name());
+    if (!place) continue;
+    Value& value = work.members[*place];
+    switch (member->type()) {
+      case http::JsonType::null: continue;
+      case http::JsonType::boolean: value.become(member->boolean()); continue;
+      case http::JsonType::text: value.become(member->text()); continue;
+      case http::JsonType::integer:
+      case http::JsonType::real:
+        if (const auto number = parse_decimal(member->raw())) {
+          value.become(*number);
+          continue;
+        }
+        break;
+      case http::JsonType::array:
+      case http::JsonType::object: break;
+    }
+    work.trees.push_back(std::make_unique<devices::JsonTree>(devices::tree_of(*member)));
+    value.kind = ValueKind::json;
+    value.json = work.trees.back().get();
+  }
 }
 
 Result<RuleMove> CompiledRule::move_of(const Message& message, const Row& row, std::string& key) const {
@@ -195,10 +233,7 @@ Result<RuleMove> CompiledRule::move_of(const Message& message, const Row& row, s
     if (!number) return number.error();
     *into = *number;
   }
-  if (!id_) return move;
-  Result<std::string> text = text_of(*id_, message, row, "transfer.id", kIdKeyBytesMax);
-  if (!text) return text.error();
-  key = std::move(*text);
+  if (id_) HEPTANE_TRY(take_text(*id_, message, row, "transfer.id", kIdKeyBytesMax, key));
   return move;
 }
 
@@ -245,17 +280,12 @@ Result<void> CompiledRule::act(const Message& message, const Row& row, Trial& tr
     if (!move) return move.error();
     trial.transfer = *move;
   }
-  if (append_key_) {
-    Result<std::string> key = text_of(*append_key_, message, row, "append.key", kInputTopicMax);
-    if (!key) return key.error();
-    trial.append_key = std::move(*key);
-  }
+  if (append_key_) HEPTANE_TRY(take_text(*append_key_, message, row, "append.key", kInputTopicMax, trial.append_key));
   if (topic_) {
-    Result<std::string> topic = text_of(*topic_, message, row, "publish.topic", kTopicLimitBytes);
-    if (!topic) return topic.error();
-    if (!valid_text(*topic) || !valid_topic(*topic) || !within_limits(*topic) || topic->starts_with('$'))
-      return wrong("publish.topic: " + *topic + " is no topic that messages are published to");
-    trial.topic = std::move(*topic);
+    HEPTANE_TRY(take_text(*topic_, message, row, "publish.topic", kTopicLimitBytes, trial.topic));
+    const std::string& topic = trial.topic;
+    if (!valid_text(topic) || !valid_topic(topic) || !within_limits(topic) || topic.starts_with('$'))
+      return wrong("publish.topic: " + topic + " is no topic that messages are published to");
   }
   if (measurement_) {
     Result<std::string> line = line_of(message, row);
@@ -274,11 +304,16 @@ namespace {
 
 constexpr const char* kPayloadTooLong = "the payload is longer than 64 KiB";
 
-Trial faulty(std::string why, bool is_json) {
-  Trial trial;
+void become_faulty(Trial& trial, std::string why, bool is_json) {
+  trial.clear();
   trial.wanted = true;
   trial.is_json = is_json;
   trial.fault = cut(std::move(why));
+}
+
+Trial faulty(std::string why, bool is_json) {
+  Trial trial;
+  become_faulty(trial, std::move(why), is_json);
   return trial;
 }
 
@@ -305,36 +340,54 @@ std::string shown_row(const Windows::ClosedRow& row) {
 
 }  // namespace
 
-bool CompiledRule::read(std::string_view payload, devices::JsonTree& tree) const {
-  const auto document = http::JsonDocument::parse(std::string(payload));
-  if (document) tree = tree_of((*document)->root());
-  return document.ok();
+bool CompiledRule::read(Message& message, Workspace& work) const {
+  const auto document = http::JsonDocument::parse(std::string(message.payload));
+  if (!document) return false;
+  const http::JsonValue root = (*document)->root();
+  message.json = &work.all;
+  if (query_->takes_all()) {
+    work.all = devices::tree_of(root);
+    return true;
+  }
+  work.members.resize(fields_.size());
+  for (Value& member : work.members) {
+    member.become_null();
+    if (member.text.capacity() > kKeptTextBytes) member.text.shrink_to_fit();
+  }
+  work.trees.clear();
+  take_members(root, work);
+  message.members = work.members;
+  return true;
 }
 
-Trial CompiledRule::finish(const Message& message, const Row& row, bool is_json) const {
-  Trial trial;
+void CompiledRule::finish(const Message& message, const Row& row, bool is_json, Trial& trial) const {
   trial.wanted = true;
   trial.is_json = is_json;
-  trial.row = json_of(row);
-  if (trial.row.size() > kInputPayloadMax) return faulty("what the rule selects is longer than 64 KiB", is_json);
-  const Result<void> done = act(message, row, trial);
-  return done ? trial : faulty(done.error().message, is_json);
+  append_json(trial.row, row);
+  if (trial.row.size() > kInputPayloadMax)
+    return become_faulty(trial, "what the rule selects is longer than 64 KiB", is_json);
+  if (const Result<void> done = act(message, row, trial); !done) become_faulty(trial, done.error().message, is_json);
 }
 
 Trial CompiledRule::try_on(std::string_view topic, std::string_view payload, int64_t timestamp_ms, Offset offset,
                            uint32_t partition) const {
-  if (payload.size() > kInputPayloadMax) return faulty(kPayloadTooLong, false);
-  Message message = message_of(topic, payload, timestamp_ms, offset, partition);
-  devices::JsonTree tree;
-  const bool is_json = read(payload, tree);
-  if (is_json) message.json = &tree;
-  if (query_->windowing() != nullptr) return try_window(message);
-  const Result<std::optional<Row>> row = query_->run(message);
-  if (!row) return faulty(row.error().message, is_json);
-  if (*row) return finish(message, **row, is_json);
-  Trial trial;
-  trial.is_json = is_json;
-  return trial;
+  Workspace work;
+  try_on(message_of(topic, payload, timestamp_ms, offset, partition), work);
+  return std::move(work.trial);
+}
+
+void CompiledRule::try_on(Message message, Workspace& work) const {
+  Trial& trial = work.trial;
+  trial.clear();
+  if (message.payload.size() > kInputPayloadMax) return become_faulty(trial, kPayloadTooLong, false);
+  trial.is_json = read(message, work);
+  if (query_->windowing() != nullptr) {
+    trial = try_window(message);
+    return;
+  }
+  const Result<bool> wanted = query_->run(message, work.row);
+  if (!wanted) return become_faulty(trial, wanted.error().message, trial.is_json);
+  if (*wanted) finish(message, work.row, trial.is_json, trial);
 }
 
 bool CompiledRule::is_told(const Trial& trial) const {
@@ -379,9 +432,11 @@ bool CompiledRule::is_ours(const streams::RecordView& record) const {
   return keys.empty() || matches(keys, topic_of(record));
 }
 
-bool CompiledRule::append_input_of(const streams::RecordView& record, uint32_t partition, ByteWriter& out) const {
+bool CompiledRule::append_input_of(const streams::RecordView& record, uint32_t partition, Workspace& work,
+                                   ByteWriter& out) const {
   if (!is_ours(record)) return false;
-  const Trial trial = try_on(topic_of(record), as_text(record.value), record.timestamp_ms, record.offset, partition);
+  try_on(message_of(topic_of(record), as_text(record.value), record.timestamp_ms, record.offset, partition), work);
+  const Trial& trial = work.trial;
   if (!trial.wanted) return false;
   append_trial(trial, is_told(trial) ? input_of(record) : place_of(record.offset), out);
   return true;
@@ -404,9 +459,8 @@ std::optional<LuaCall> CompiledRule::lua_call_of(const streams::RecordView& reco
   if (record.value.size() > kInputPayloadMax) return call;
   call.payload = as_text(record.value);
   Message message = message_of(call.topic, call.payload, call.timestamp_ms, call.offset, partition);
-  devices::JsonTree tree;
-  call.is_json = read(call.payload, tree);
-  if (call.is_json) message.json = &tree;
+  Workspace work;
+  call.is_json = read(message, work);
   const Result<std::optional<Row>> row = query_->run(message);
   if (row && !*row) return std::nullopt;
   call.fault = row ? std::string() : cut(row.error().message);
@@ -431,7 +485,9 @@ Trial CompiledRule::trial_of(const LuaCall& call, const Frame& answer) const {
     value.json = &member;
     row.emplace_back(name, std::move(value));
   }
-  return finish(message, row, call.is_json);
+  Trial trial;
+  finish(message, row, call.is_json, trial);
+  return trial;
 }
 
 bool CompiledRule::append_input_of(const LuaCall& call, const Frame& answer, ByteWriter& out) const {
@@ -457,8 +513,8 @@ CompiledRule::Offered CompiledRule::offer(const streams::RecordView& record, int
     append_trial(faulty(std::move(why), message.json != nullptr), input_of(record), out);
   };
   if (payload.size() > kInputPayloadMax) return tell(kPayloadTooLong), Offered::told;
-  devices::JsonTree tree;
-  if (read(payload, tree)) message.json = &tree;
+  Workspace work;
+  read(message, work);
   const Result<Windows::Taken> taken = windows.offer(message, latest_ms);
   if (!taken) return tell(taken.error().message), Offered::told;
   if (*taken == Windows::Taken::not_yet) return Offered::not_yet;
@@ -472,8 +528,8 @@ void CompiledRule::rebuild(const streams::RecordView& record, Windows& windows) 
   if (!is_ours(record) || record.value.size() > kInputPayloadMax) return;
   const std::string_view payload = as_text(record.value);
   Message message = message_of(topic_of(record), payload, record.timestamp_ms, record.offset, 0);
-  devices::JsonTree tree;
-  if (read(payload, tree)) message.json = &tree;
+  Workspace work;
+  read(message, work);
   windows.rebuild(message);
 }
 
@@ -483,7 +539,8 @@ Trial CompiledRule::trial_of(const Windows::ClosedRow& row) const {
   if (!*row.row) return {};
   Message message;
   message.timestamp_ms = row.start_ms;
-  Trial trial = finish(message, **row.row, true);
+  Trial trial;
+  finish(message, **row.row, true, trial);
   if (trial.transfer && trial.transfer_key.empty())
     trial.transfer_key = "window " + std::to_string(row.start_ms) + " " + std::to_string(row.end_ms) + " " + row.group;
   return trial;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernel/net/http/json.h"
 #include "kernel/streams/record_batch.h"
@@ -36,6 +37,9 @@ struct Trial {
   std::string topic{};
   std::string line{};  // of a series
   std::optional<devices::ShadowRequest> shadow{};
+
+  // As one of nothing; what its texts had room for stays.
+  void clear();
 };
 
 // A record whose row a rule's Lua is to make another one of.
@@ -54,6 +58,15 @@ struct LuaCall {
   void append_to(std::string& frames) const;
 };
 
+// What is made of one record on the way, kept for the next one, which needs no memory of its own then.
+struct Workspace {
+  std::vector<Value> members{};                             // of the payload
+  std::vector<std::unique_ptr<devices::JsonTree>> trees{};  // of members that hold others
+  devices::JsonTree all{};                                  // of a payload that is looked at whole
+  Row row{};
+  Trial trial{};
+};
+
 class CompiledRule {
  public:
   static Result<CompiledRule> compile(const RuleDefinition& rule);
@@ -62,7 +75,7 @@ class CompiledRule {
   Trial try_on(std::string_view topic, std::string_view payload, int64_t timestamp_ms, Offset offset,
                uint32_t partition = 0) const;
   // False: the rule does nothing with the record. Else its input is appended. `partition`: the index of its partition.
-  bool append_input_of(const streams::RecordView& record, uint32_t partition, ByteWriter& out) const;
+  bool append_input_of(const streams::RecordView& record, uint32_t partition, Workspace& work, ByteWriter& out) const;
 
   bool has_lua() const { return !rule_.lua.empty(); }
   // Of a rule with Lua. nullopt: the rule does nothing with the record.
@@ -89,9 +102,10 @@ class CompiledRule {
  private:
   bool is_ours(const streams::RecordView& record) const;
   static RuleInput input_of(const streams::RecordView& record);
-  // What the rule looks at of it. False: it is no JSON.
-  bool read(std::string_view payload, devices::JsonTree& tree) const;
-  Trial finish(const Message& message, const Row& row, bool is_json) const;
+  // What the rule looks at of the payload: as members, or, where that is everything, as a tree. False: it is no JSON.
+  bool read(Message& message, Workspace& work) const;
+  void try_on(Message message, Workspace& work) const;
+  void finish(const Message& message, const Row& row, bool is_json, Trial& trial) const;
   Trial try_window(const Message& message) const;
   Trial trial_of(const Windows::ClosedRow& row) const;
   Trial trial_of(const LuaCall& call, const Frame& answer) const;
@@ -106,8 +120,7 @@ class CompiledRule {
   Result<devices::ShadowRequest> shadow_of(const Message& message, const Row& row, const std::string& state) const;
   Result<RuleMove> move_of(const Message& message, const Row& row, std::string& key) const;
 
-  // Of what the rule looks at.
-  devices::JsonTree tree_of(const http::JsonValue& root) const;
+  void take_members(const http::JsonValue& root, Workspace& work) const;
 
   RuleDefinition rule_;
   std::shared_ptr<const Select> query_;

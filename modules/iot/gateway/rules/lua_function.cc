@@ -21,7 +21,7 @@ Result<void> LuaFunction::ask(std::string calls, size_t count, int64_t now_ns) {
   written_ = 0;
   loading_ = !child_;
   if (!child_) {
-    auto child = net::ChildLink::start(kCommand);
+    auto child = start_();
     if (!child) return child.error();
     child_ = std::move(*child);
     frames_ = {};

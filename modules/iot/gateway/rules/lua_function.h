@@ -7,17 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "kernel/net/child_link.h"
 #include "modules/iot/domain/rules/lua_frames.h"
+#include "modules/iot/gateway/rules/lua_link.h"
 
 namespace heptane::iot::rules {
 
 class LuaFunction {
  public:
   static constexpr int64_t kDeadlineNs = 1'000'000'000;
-  static constexpr const char* kCommand = "lua-worker";
 
-  explicit LuaFunction(std::string text) : text_(std::move(text)) {}
+  explicit LuaFunction(std::string text, LuaStarter start = start_lua_process)
+      : text_(std::move(text)), start_(std::move(start)) {}
 
   bool busy() const { return busy_; }
   // What belongs to nobody any more is not answered.
@@ -38,7 +38,8 @@ class LuaFunction {
   State end(State state);
 
   std::string text_;
-  std::unique_ptr<net::ChildLink> child_;
+  LuaStarter start_;
+  std::unique_ptr<LuaLink> child_;
   FrameReader frames_;
   std::string out_;
   size_t written_ = 0;

@@ -109,6 +109,25 @@ void RuleRunner::evaluate(const CompiledRule& rule, Lane& lane, Evaluated& run) 
   }
 }
 
+// A run that nothing is in yet goes on for another turn.
+void RuleRunner::work_off(Job& job) {
+  for (size_t turn = 0; turn < job.runs_max; ++turn) {
+    Evaluated& run = job.runs.back();
+    evaluate(*job.rule, job.lane, run);
+    if (!run.over || turn + 1 == job.runs_max) return;
+    if (run.inputs == 0) {
+      run.looked_at = 0;
+      run.over = false;
+      continue;
+    }
+    Evaluated next;
+    next.upto = run.upto;
+    next.latest_ms = run.latest_ms;
+    next.work = std::move(run.work);
+    job.runs.push_back(std::move(next));
+  }
+}
+
 // To the end of the batch, or of the run or turn.
 void RuleRunner::walk_on(const CompiledRule& rule, Lane& lane, Evaluated& run) {
   BatchWalk& walk = *lane.reading.walk;
@@ -139,7 +158,7 @@ void RuleRunner::take_record(const CompiledRule& rule, Lane& lane, const streams
   run.upto = record.offset + 1;
   if (rule.has_lua()) return add_call(rule, lane, record, run);
   ByteWriter refused;
-  if (!rule.append_input_of(record, lane.index, lane.fault.empty() ? run.bytes : refused)) return;
+  if (!rule.append_input_of(record, lane.index, run.work, lane.fault.empty() ? run.bytes : refused)) return;
   if (!lane.fault.empty()) append_fault(lane, record, run.bytes);
   ++run.inputs;
 }

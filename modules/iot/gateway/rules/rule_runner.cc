@@ -189,14 +189,13 @@ void RuleRunner::take_row(RuleRow row) {
       return pause(name, running, compiled.error().message);
     }
     running = {row.definition, row.version, std::make_shared<const CompiledRule>(std::move(*compiled)), {}};
-    if (!row.definition.lua.empty()) running.lua = std::make_unique<LuaFunction>(row.definition.lua);
+    if (!row.definition.lua.empty()) running.lua = std::make_unique<LuaFunction>(row.definition.lua, start_lua_);
   }
   if (row.paused) return;
   for (const auto& [index, cursor] : row.cursors) {
     Lane& lane = running.lanes[index];
-    if (lane.state != State::idle || lane.reading.read || lane.due_ns != 0 || !lane.runs.empty()) {
-      if (lane.state != State::stopped) continue;
-    }
+    const bool rests = lane.state == State::idle && !lane.reading.read && lane.due_ns == 0 && lane.runs.empty();
+    if (!rests && lane.state != State::stopped) continue;
     lane.index = index;
     if (lane.partition != cursor.partition || lane.next != cursor.next || lane.place != cursor.window) {
       lane = {};
@@ -327,6 +326,7 @@ void RuleRunner::go_on(const std::string& name, Running& rule, Lane& lane) {
     lane.state = State::committing;
     return;
   }
+  if (!lane.ready.empty()) return take_ready(name, rule, lane);
   if (rule.definition.windowed() && !lane.windows) begin_windows(rule, lane);
   if (!lane.reading.read && !has_rows(lane, lane.at)) return read(name, lane);
   if (hand_over(name, rule, lane)) return;
@@ -337,7 +337,13 @@ void RuleRunner::go_on(const std::string& name, Running& rule, Lane& lane) {
   take_evaluated(name, rule, lane, run);
 }
 
-// Windows stay where they are.
+void RuleRunner::take_ready(const std::string& name, Running& rule, Lane& lane) {
+  Evaluated run = std::move(lane.ready.front());
+  lane.ready.pop_front();
+  take_evaluated(name, rule, lane, run);
+}
+
+// As many runs as may be under way, so that the worker need not wait for the loop between them. Windows stay where they are.
 bool RuleRunner::hand_over(const std::string& name, const Running& rule, Lane& lane) {
   if (lane.windows || !lane.reading.read || jobs_ == kJobsMax) return false;
   size_t bytes = 0;
@@ -347,13 +353,14 @@ bool RuleRunner::hand_over(const std::string& name, const Running& rule, Lane& l
   auto job = std::make_shared<Job>();
   const RequestId request = next_request();
   job->rule = rule.compiled;
-  job->run = begin_run(lane);
+  job->runs_max = runs_max(rule, lane) - lane.runs.size();
+  job->runs.push_back(begin_run(lane));
   job->lane.index = lane.index;
   job->lane.at = lane.at;
   job->lane.inputs_max = lane.inputs_max;
   job->lane.fault = lane.fault;
   job->lane.reading = std::exchange(lane.reading, {});
-  if (!context_->work(request, [job] { evaluate(*job->rule, job->lane, job->run); })) {
+  if (!context_->work(request, [job] { work_off(*job); })) {
     lane.reading = std::move(job->lane.reading);
     return false;
   }
@@ -376,8 +383,9 @@ void RuleRunner::on_worked(RequestId request) {
   if (lane == nullptr || lane->request != request) return;
   const std::shared_ptr<Job> job = std::exchange(lane->job, {});
   lane->reading = std::move(job->lane.reading);
+  lane->ready = std::move(job->runs);
   lane->state = State::idle;
-  take_evaluated(key.rule, *rule, *lane, job->run);
+  take_ready(key.rule, *rule, *lane);
 }
 
 void RuleRunner::take_evaluated(const std::string& name, Running& rule, Lane& lane, Evaluated& run) {
@@ -499,7 +507,7 @@ void RuleRunner::look_at_lua(const std::string& name, Running& rule, Lane& lane)
   if (state == LuaFunction::State::waiting) return later(lane, kLuaLookNs);
   lane.asked = false;
   if (!rule.lua->wrong().empty()) return pause(name, rule, "lua: " + rule.lua->wrong());
-  if (state == LuaFunction::State::killed && ++rule.lua_kills == kLuaKillsMax)
+  if (state == LuaFunction::State::killed && ++rule.lua_kills >= kLuaKillsMax)
     return pause(name, rule,
                  "its Lua ended three times: it ran for more than a second, or its process could not go on");
   take_answers(name, rule, lane, rule.lua->take_answers());
@@ -564,7 +572,7 @@ void RuleRunner::commit(const std::string& name, Running& rule, Lane& lane, cons
 }
 
 // The last one.
-void RuleRunner::send_run(const std::string& name, const Running& rule, Lane& lane) {
+void RuleRunner::send_run(const std::string& name, Running& rule, Lane& lane) {
   const RequestId request = next_request();
   Run& run = lane.runs.back();
   if (!submit(request, kRulesMachineId, kRuleCommit, run.bytes)) return later(lane, kTickNs);
@@ -572,6 +580,8 @@ void RuleRunner::send_run(const std::string& name, const Running& rule, Lane& la
   asked_.emplace(request, LaneKey{name, lane.index});
   if (lane.runs.size() >= runs_max(rule, lane))
     lane.state = State::committing;
+  else if (!lane.ready.empty())
+    take_ready(name, rule, lane);
   else
     later(lane, 0);
 }
@@ -582,6 +592,7 @@ void RuleRunner::look_afresh(Lane& lane) {
   forget_runs(lane);
   lane.at = lane.next;
   lane.reading.clear();
+  lane.ready.clear();
   lane.windows.reset();
   lane.held.reset();
 }
@@ -659,6 +670,7 @@ void RuleRunner::not_taken(const std::string& name, Running& rule, Lane& lane) {
     if (lane.at != first.upto) {
       lane.at = first.upto;
       lane.reading.clear();
+      lane.ready.clear();
     }
     waits(name, lane, first.why);
     lane.runs.push_back(std::move(first));

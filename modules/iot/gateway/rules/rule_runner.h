@@ -5,8 +5,8 @@
 // what the machine does not take is sent in smaller runs, and an input that it does not take alone is a dead letter; a rule whose
 // records are gone before it read them is paused and says why. It never holds what others do.
 //
-// What was read is evaluated on a worker where it is much and there is one that has room, else here: what a job has is its own until
-// then, and what comes of it after the rule was changed or stopped is dropped.
+// What was read is evaluated on a worker where it is much and there is one that has room, as many runs at once as may be under way, else
+// here: what a job has is its own until then, and what comes of it after the rule was changed or stopped is dropped.
 //
 // A rule over windows reads again, before it goes on, what its open windows are made of (WindowPlace), and does nothing with that but
 // add it up. What a closed window gives is effects like others, in a run that says how far the windows are; what is open after a run
@@ -78,6 +78,8 @@ class RuleRunner {
   void want(std::vector<WantedRule> rules);
   // Who sends what they post hears of them after each look.
   void set_outbox(OutboxRunner* outbox) { outbox_ = outbox; }
+  // What runs rules' Lua, instead of processes; before there are any.
+  void set_lua(LuaStarter start) { start_lua_ = std::move(start); }
   // Rules were made, changed, paused, resumed or dropped.
   void changed();
 
@@ -112,6 +114,19 @@ class RuleRunner {
     Errc error = Errc::internal;
     std::string why{};
   };
+  struct Evaluated {
+    ByteWriter bytes;
+    Workspace work{};
+    std::vector<LuaCall> calls{};
+    size_t call_bytes = 0;
+    uint16_t inputs = 0;
+    Offset upto = 0;
+    uint32_t looked_at = 0;
+    const net::SessionContext* clock = nullptr;  // of a turn of the loop
+    int64_t until_ns = 0;                        // likewise
+    int64_t latest_ms = 0;                       // that a record may be of
+    bool over = false;                           // the run or the turn: there is more
+  };
   struct Job;
   // One partition of one rule's stream.
   struct Lane {
@@ -142,6 +157,8 @@ class RuleRunner {
     std::optional<streams::RecordView> held{};  // the next record, behind rows that are due
     WindowStep step{};                          // of the next run
     Reading reading{};
+    std::deque<Evaluated>
+        ready{};                 // that a job made behind `at`, not given to the machine yet; `reading` is behind them
     std::shared_ptr<Job> job{};  // that it waits for
     std::deque<Run> runs{};      // one behind the other from `next` on; the last one may not be sent yet
     net::SubscriptionId subscription = 0;
@@ -163,23 +180,12 @@ class RuleRunner {
     uint32_t index = 0;
     friend auto operator<=>(const LaneKey&, const LaneKey&) = default;
   };
-  struct Evaluated {
-    ByteWriter bytes;
-    std::vector<LuaCall> calls{};
-    size_t call_bytes = 0;
-    uint16_t inputs = 0;
-    Offset upto = 0;
-    uint32_t looked_at = 0;
-    const net::SessionContext* clock = nullptr;  // of a turn of the loop
-    int64_t until_ns = 0;                        // likewise
-    int64_t latest_ms = 0;                       // that a record may be of
-    bool over = false;                           // the run or the turn: there is more
-  };
   // A worker's until it is done: a lane with what it takes to go on with what was read.
   struct Job {
     std::shared_ptr<const CompiledRule> rule;
     Lane lane;
-    Evaluated run;
+    size_t runs_max = 1;
+    std::deque<Evaluated> runs;
   };
 
   // A rule of the configuration on its way: what streams there are, its own one, the rule, and that one taken back where the rule
@@ -210,12 +216,14 @@ class RuleRunner {
   Lane* find(const LaneKey& key, Running** rule = nullptr);
   void go_on(const std::string& name, Running& rule, Lane& lane);
   bool hand_over(const std::string& name, const Running& rule, Lane& lane);
+  void take_ready(const std::string& name, Running& rule, Lane& lane);
   void take_evaluated(const std::string& name, Running& rule, Lane& lane, Evaluated& run);
   void read(const std::string& name, Lane& lane);
   void take_read(const std::string& name, Running& rule, Lane& lane, const net::RecordsRead& records);
   void met_gap(const std::string& name, Running& rule, Lane& lane, Offset log_start);
   Evaluated begin_run(const Lane& lane) const;
   static void evaluate(const CompiledRule& rule, Lane& lane, Evaluated& run);
+  static void work_off(Job& job);
   static void walk_on(const CompiledRule& rule, Lane& lane, Evaluated& run);
   static void begin_windows(const Running& rule, Lane& lane);
   static bool has_rows(const Lane& lane, Offset at);
@@ -237,7 +245,7 @@ class RuleRunner {
   void take_answers(const std::string& name, Running& rule, Lane& lane, const std::vector<Frame>& answers);
   static void drop_calls(Running& rule, Lane& lane);
   void commit(const std::string& name, Running& rule, Lane& lane, const Evaluated& run);
-  void send_run(const std::string& name, const Running& rule, Lane& lane);
+  void send_run(const std::string& name, Running& rule, Lane& lane);
   static bool shrink(Lane& lane, const Run& run);
   void take_commit(const LaneKey& key, Running& rule, Lane& lane, RequestId request, const Reply& reply);
   static void took_run(Running& rule, Lane& lane, const Run& run, Offset position);
@@ -268,6 +276,7 @@ class RuleRunner {
 
   std::map<std::string, Running> kept_;  // of the last look, while the next one is under way
   OutboxRunner* outbox_ = nullptr;
+  LuaStarter start_lua_ = start_lua_process;
   std::vector<RuleRow> posting_;  // of the look that is under way
   bool looking_ = false;
   bool look_again_ = false;

@@ -1,6 +1,7 @@
 #include "modules/iot/machine/rules/rule_api.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "kernel/crypto/sha256.h"
 #include "kernel/streams/api.h"
@@ -35,16 +36,8 @@ constexpr uint16_t kTellsShadows = 0x8000;
 constexpr uint16_t kHasWindowStep = 0x8000;  // of a commit
 constexpr size_t kInputBytesLeast = 8;
 
-void put_long(ByteWriter& out, std::string_view text) {
-  out.le<uint32_t>(static_cast<uint32_t>(text.size()));
-  out.append(text);
-}
 std::string_view get_long(ByteReader& in) { return as_text(in.take(in.le<uint32_t>())); }
 
-template <class Number>
-void put_number(ByteWriter& out, Number number) {
-  out.append(Bytes{reinterpret_cast<const std::byte*>(&number), sizeof number});
-}
 fintech::Uint128 get_wide(ByteReader& in) {
   const auto low = in.le<uint64_t>();
   return fintech::Uint128{in.le<uint64_t>()} << 64 | low;
@@ -322,27 +315,66 @@ std::optional<std::vector<RuleRow>> decode_rows(Bytes payload) {
   return in.failed() ? std::nullopt : std::optional(std::move(rows));
 }
 
-void append_input(ByteWriter& out, const RuleInput& input) {
+namespace {
+
+// Fills room that is there; what is only measured has none.
+class Filler {
+ public:
+  explicit Filler(std::byte* at) : at_(at) {}
+
+  size_t size() const { return size_; }
+  template <class T>
+  void le(T value) {
+    if (at_ != nullptr) store_le(at_ + size_, value);
+    size_ += sizeof value;
+  }
+  template <class Length>
+  void text(std::string_view text) {
+    text = text.substr(0, std::numeric_limits<Length>::max());
+    le(static_cast<Length>(text.size()));
+    if (at_ != nullptr) std::copy_n(as_bytes(text).data(), text.size(), at_ + size_);
+    size_ += text.size();
+  }
+
+ private:
+  std::byte* at_;
+  size_t size_ = 0;
+};
+
+void fill(Filler& out, const RuleInput& input) {
+  const bool publishes = !input.publish_topic.empty();
   out.le<Offset>(input.offset);
-  put_text(out, input.topic);
-  put_long(out, input.payload);
-  put_text(out, input.position);
-  put_text(out, input.fault);
-  out.u8(static_cast<uint8_t>((input.transfer ? kHasTransfer : 0) | (input.appends ? kHasAppend : 0) |
-                              (input.publish_topic.empty() ? 0 : kHasPublish) | (input.is_json ? kIsJson : 0) |
+  out.text<uint16_t>(input.topic);
+  out.text<uint32_t>(input.payload);
+  out.text<uint16_t>(input.position);
+  out.text<uint16_t>(input.fault);
+  out.le(static_cast<uint8_t>((input.transfer ? kHasTransfer : 0) | (input.appends ? kHasAppend : 0) |
+                              (publishes ? kHasPublish : 0) | (input.is_json ? kIsJson : 0) |
                               (input.shadow.empty() ? 0 : kHasShadow) | (input.posts ? kHasHttp : 0) |
                               (input.line.empty() ? 0 : kHasSeries)));
   if (input.transfer) {
-    put_number(out, input.transfer->debit);
-    put_number(out, input.transfer->credit);
-    put_number(out, input.transfer->amount);
-    put_text(out, input.transfer->key);
+    out.le(input.transfer->debit);
+    out.le(input.transfer->credit);
+    out.le(input.transfer->amount);
+    out.text<uint16_t>(input.transfer->key);
   }
-  if (input.appends) put_text(out, input.append_key);
-  if (!input.publish_topic.empty()) put_text(out, input.publish_topic);
-  if (input.appends || input.posts || !input.publish_topic.empty()) put_long(out, input.row);
-  if (!input.shadow.empty()) put_long(out, input.shadow);
-  if (!input.line.empty()) put_long(out, input.line);
+  if (input.appends) out.text<uint16_t>(input.append_key);
+  if (publishes) out.text<uint16_t>(input.publish_topic);
+  if (input.appends || input.posts || publishes) out.text<uint32_t>(input.row);
+  if (!input.shadow.empty()) out.text<uint32_t>(input.shadow);
+  if (!input.line.empty()) out.text<uint32_t>(input.line);
+}
+
+}  // namespace
+
+// There are many: each grows the writer once.
+void append_input(ByteWriter& out, const RuleInput& input) {
+  Filler measured(nullptr);
+  fill(measured, input);
+  const size_t begin = out.size();
+  out.zeros(measured.size());
+  Filler filler(out.at(begin));
+  fill(filler, input);
 }
 
 namespace {

@@ -68,16 +68,6 @@ bool write_all(std::string_view bytes) {
   return true;
 }
 
-Frame answer(const Frame& asked, LuaState& state) {
-  if (asked.kind == FrameKind::load) {
-    const Result<void> loaded = state.load(asked.text);
-    return loaded ? Frame{FrameKind::done, {}} : Frame{FrameKind::fault, loaded.error().message};
-  }
-  const auto call = read_call(asked.text);
-  if (asked.kind != FrameKind::call || !call) return {FrameKind::fault, "the server asks for what is none"};
-  return state.call(call->row, call->message);
-}
-
 int serve() {
   LuaState state{LuaLimits{}};
   FrameReader frames;
@@ -86,7 +76,7 @@ int serve() {
   while (true) {
     while (const auto asked = frames.next()) {
       ::alarm(kAlarmSeconds);
-      const Frame answered = answer(*asked, state);
+      const Frame answered = answer_lua(*asked, state);
       ::alarm(0);
       out.clear();
       append_frame(out, answered.kind, answered.text);
@@ -101,6 +91,16 @@ int serve() {
 }
 
 }  // namespace
+
+Frame answer_lua(const Frame& asked, LuaState& state) {
+  if (asked.kind == FrameKind::load) {
+    const Result<void> loaded = state.load(asked.text);
+    return loaded ? Frame{FrameKind::done, {}} : Frame{FrameKind::fault, loaded.error().message};
+  }
+  const auto call = read_call(asked.text);
+  if (asked.kind != FrameKind::call || !call) return {FrameKind::fault, "the server asks for what is none"};
+  return state.call(call->row, call->message);
+}
 
 int run_lua_worker() {
   if (kConfined) limit(RLIMIT_AS, kAddressBytes);

@@ -4,8 +4,13 @@
 // for it ends by an alarm.
 #pragma once
 
+#include "modules/iot/domain/rules/lua_frames.h"
+#include "modules/iot/worker/lua/lua_state.h"
+
 namespace heptane::iot::rules {
 
+// What it says to a frame.
+Frame answer_lua(const Frame& asked, LuaState& state);
 // The process's exit code.
 int run_lua_worker();
 
