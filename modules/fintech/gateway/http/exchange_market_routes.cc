@@ -191,6 +191,7 @@ void add_routes(http::HttpRouter& router) {
   add_firm_routes(router);
   add_order_routes(router);
   add_fix_session_routes(router);
+  add_correction_routes(router);
 }
 
 }  // namespace heptane::fintech::exchange_http

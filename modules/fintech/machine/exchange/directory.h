@@ -17,6 +17,7 @@
 #include "kernel/shard/snapshot_io.h"
 #include "modules/fintech/machine/exchange/exchange_api.h"
 #include "modules/fintech/machine/exchange/name_index.h"
+#include "modules/fintech/machine/exchange/recent_trades.h"
 
 namespace heptane::fintech::exchange {
 
@@ -29,6 +30,7 @@ struct Listing {
   bool proceeding = false;                // a kProceed is armed
   bool needs_call = false;                // it was halted: continuous trading begins with a call
   bool used = false;                      // there were orders or limits: scales and assets stay what they are
+  RecentTrades recent;
   std::unique_ptr<std::byte[]> memory;    // the book's
   book::Book book{nullptr};
 
@@ -48,6 +50,7 @@ struct Firm {
   uint32_t number = 0;
   std::string name;
   Block block;
+  uint32_t owes = 0;  // so many assets: it enters no orders and withdraws nothing
 };
 
 struct TradingAccount {

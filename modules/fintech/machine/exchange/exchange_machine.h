@@ -11,6 +11,7 @@
 // - what is refused has left nothing: everything that can be judged is judged first, then a scope is opened around the hold, and
 //   the book refuses whole. Nothing of this machine changes before that; what comes after cannot fail (postings.h says why), and
 //   a chain that fails all the same is an assertion.
+// - a trade that was busted has the postings that take it back, once.
 // Bounds: an entry looks at no more than 1,000 orders, takes no more than kEventsPerEntry events of a book or kSweepEnds ends of
 // orders, and makes less than 1 MiB. The rest is done by commands that the machine schedules: kProceed for a book with work left
 // (its instrument takes no orders meanwhile), kSweep for a mass cancel, kExpire for orders whose time is over (their instrument takes
@@ -21,15 +22,22 @@
 #include <array>
 #include <atomic>
 #include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "kernel/shard/effects.h"
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/shard/state_machine.h"
+#include "modules/fintech/machine/exchange/corrections_api.h"
 #include "modules/fintech/machine/exchange/directory.h"
 #include "modules/fintech/machine/exchange/fix_sessions.h"
 #include "modules/fintech/machine/exchange/notes.h"
 #include "modules/fintech/machine/exchange/orders.h"
 #include "modules/fintech/machine/exchange/postings.h"
+#include "modules/fintech/machine/exchange/trade_reversal.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 
 namespace heptane::fintech::exchange {
@@ -56,11 +64,13 @@ class ExchangeMachine final : public StateMachine {
   Result<void> restore(SnapshotReader& reader) override;
   bool fresh() const override { return directory_.empty() && own_.next_sweep == 1 && !own_.block.on && fix_.empty(); }
   void make_fresh() override;
-  // What ends orders, and what stops them.
+  // What ends orders, and what stops them; what operators put right.
   bool relieves(CommandType type) const override {
     return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kSetPhase || type == kWithdraw ||
            type == kFixInput || type == kFixEnd || type >= kProceed;
   }
+  // 2: trades have marks (settled_trade.h).
+  uint32_t newest_version() const override { return kLogicMarkedTrades; }
   RenderView renderer() const override { return render_exchange; }
 
   // The ledger of the shard, for queries: what accounts hold; and what its memory is. Before the first command.
@@ -127,7 +137,11 @@ class ExchangeMachine final : public StateMachine {
   };
 
   void apply_one(Now& now);
+  bool apply_operation(Now& now);
   void tell(Now& now);
+  void save_corrections(SnapshotWriter& writer) const;
+  void restore_corrections(SnapshotReader& reader);
+  bool has_corrections() const;
 
   // reference_commands.cc
   void apply_instrument(Now& now);
@@ -169,6 +183,8 @@ class ExchangeMachine final : public StateMachine {
   void on_trade(Listing& listing, const book::Event& event, Now& now);
   void settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
                    const FillLegs& legs, Now& now);
+  static bool marks_trades(const Now& now);
+  TradeMarks marks_of(const Order& buyer, const Order& seller);
   void fill(Order& order, int64_t price, uint64_t quantity);
   // In its instrument.
   std::array<Usage*, 2> usages_of(const Order& order);
@@ -201,6 +217,35 @@ class ExchangeMachine final : public StateMachine {
   void apply_expire(Now& now);
   int64_t expire_some(Now& now);
   void rearm(Now& now);
+
+  // corrections.cc: trades that are busted or corrected, what is owed, the house's fees
+  struct Busted {
+    Listing* listing = nullptr;
+    SettledTrade trade;
+    TradeTerms terms;
+    TradeReversal::Firms firms;
+    std::optional<Correction> correction;
+    std::string reason;
+    uint64_t exec = 0;  // the buyer's ExecID, the seller's is the next one
+  };
+  void apply_bust(Now& now);
+  Result<Busted> judge_bust(const BustTrade& asked, const Now& now);
+  Result<Correction> judge_agreed(const AgreedTrade& agreed, const Busted& busted) const;
+  Result<void> take_back(const Busted& busted, Now& now);
+  void restate(const Busted& busted);
+  void restate_order(uint64_t order_id, const Busted& busted);
+  void restate_last_price(const Busted& busted);
+  void tell_bust(const Busted& busted, const Now& now);
+  void tell_restated(const Busted& busted, book::Side side, const Now& now);
+  void owe(uint32_t firm, uint32_t asset, Now& now);
+  void cleared(uint32_t firm, uint32_t asset, Now& now);
+  void tell_owed(uint32_t firm, uint32_t asset, const Now& now);
+  void apply_clear(Now& now);
+  Result<void> clear(const ClearReceivable& asked, Now& now);
+  void apply_withdraw_fees(Now& now);
+  Result<void> withdraw_fees(const WithdrawFees& asked, Now& now);
+  void query_trade(const uint64_t& trade, Reply& reply) const;
+  void query_receivables(const std::string& firm, Reply& reply) const;
 
   // fix_commands.cc: what comes over FIX
   void tell_fix(Now& now);
@@ -242,6 +287,8 @@ class ExchangeMachine final : public StateMachine {
   void report(char exec_type, const Order& order);
   void report_fill(const Order& order, const Fill& fill);
   void report_end(const Order& order, book::Reason reason);
+  std::string restated_body(const Busted& busted, book::Side side, uint64_t exec) const;
+  void report_restated(const Busted& busted, book::Side side, uint64_t exec);
   void report_rejected(FixSession& session, const FixRequest& asked, uint32_t reason, std::string_view text);
   std::string status_body(const Order& order, const std::string& more) const;
   void send_report(const Order& order, const std::string& body, bool answers);
@@ -269,9 +316,11 @@ class ExchangeMachine final : public StateMachine {
   FixSessions fix_;
   Own own_;
   std::map<uint64_t, Sweep> sweeps_;
+  std::set<std::pair<uint32_t, uint32_t>> receivables_;  // firm and asset: it owes some; how much is the ledger's
   const LedgerMachine* ledger_ = nullptr;
   size_t scopes_ = 0;
   // Of the running command.
+  std::vector<std::pair<uint32_t, uint32_t>> owed_now_;  // firm and asset
   Notes notes_;
   Packer answer_;
   std::array<book::Event, kEventsPerEntry> events_;

@@ -101,6 +101,12 @@ Result<void> judge_prices(const Instrument& i, const Order& order) {
                                       " is not on a tick from price_min to price_max"});
 }
 
+// What its book counts as filled and was busted since.
+uint64_t busted_lots(const Listing& listing, const Order& order) {
+  book::OrderView view;
+  return listing.book.find(order.id, view) ? view.quantity - listing.lots(order.quantity) : 0;
+}
+
 book::NewOrder for_book(const NewOrder& asked, const Order& order, const Listing& listing, uint64_t minimum) {
   book::NewOrder entered;
   entered.order_id = order.id;
@@ -135,6 +141,8 @@ Result<void> ExchangeMachine::judge_blocks(const Firm& firm, const TradingAccoun
   if (own_.block.on) return blocked(own_.block, "everybody");
   if (firm.block.on) return blocked(firm.block, "firm " + firm.name);
   if (account.block.on) return blocked(account.block, "account " + account.name);
+  if (firm.owes != 0)
+    return rejected(Rejected::other_rule, "firm " + firm.name + " owes money for a busted trade: it is to be cleared first");
   if (listing.block.on) return blocked(listing.block, "instrument " + listing.instrument().symbol);
   return {};
 }
@@ -402,7 +410,8 @@ Result<void> ExchangeMachine::replace(const ReplaceOrder& asked, Now& now) {
   // What ends gives everything back at its end.
   const Result<void> holds = ends ? Result<void>() : hold(*admitted, now);
   const Order& after = admitted->order;
-  const book::Replace change{after.id, after.funds.price, after.stop_price, listing.lots(after.quantity),
+  const book::Replace change{after.id, after.funds.price, after.stop_price,
+                             listing.lots(after.quantity) + busted_lots(listing, *orders_.find(after.id)),
                              listing.lots(after.display)};
   const book::Outcome outcome = holds ? listing.book.replace(change, room()) : book::Outcome{};
   const bool kept = holds && outcome.reject == book::Reject::none;
