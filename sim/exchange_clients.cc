@@ -107,8 +107,9 @@ bool SimMarketOperator::on_response(int status, std::string_view body) {
   const bool busts = asked.find(" /api/v1/exchange/trades/") != std::string_view::npos;
   const bool lifts = asked.find(R"("lift":true)") != std::string_view::npos;
   // A firm, an account or a lifting that was done before the answer was lost; and what is not there to be withdrawn or busted.
-  const bool was_done = (status == 409 && (asked.find("/firms") != std::string_view::npos || lifts || moves || busts)) ||
-                        (status == 404 && busts);
+  const bool was_done =
+      (status == 409 && (asked.find("/firms") != std::string_view::npos || lifts || moves || busts)) ||
+      (status == 404 && busts);
   const bool there_already =
       status == 409 && prepared_ < kPreparations && body.find("exists") != std::string_view::npos;
   if (!done && !was_done && !there_already) return false;

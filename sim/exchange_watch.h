@@ -49,7 +49,7 @@ class ExchangeWatch {
     uint64_t cancelled = 0;  // by cancels and mass cancels
     uint64_t kills = 0;
     uint64_t busts = 0;
-    uint64_t owed = 0;  // busts after which a firm owed
+    uint64_t owed = 0;          // busts after which a firm owed
     uint64_t acknowledged = 0;  // answers to clients
     uint64_t repeats = 0;       // of them such as had been done before
     uint64_t refused = 0;       // likewise such as were refused
@@ -105,7 +105,7 @@ class ExchangeWatch {
   size_t told_busts_ = 0;
   std::vector<uint64_t> corrected_;  // and busted, in the order of the log
   size_t compared_busts_ = 0;
-  size_t busts_alone_ = 0;  // without a trade in its place
+  size_t busts_alone_ = 0;                                        // without a trade in its place
   std::map<Name, std::set<uint64_t>> orders_;                     // by every ClOrdID that they had
   std::set<std::tuple<int64_t, std::string, std::string>> used_;  // with their trade dates
   std::multiset<fintech::Uint128> cash_;                          // moved in and out

@@ -62,7 +62,8 @@ TEST_F(Corrections, ABustedTradeIsTakenBackToTheCent) {
   EXPECT_EQ(rig.exchange.directory().peek(Whose::firm, 2, 1).exposure.position, Int128{0});
   EXPECT_FALSE(last_price());
   EXPECT_TRUE(mentions(rig.trail.told, "exchange.bust trade 1"));
-  EXPECT_TRUE(mentions(rig.told[kTradesView.number], R"({"event":"busted","trade_id":"1","symbol":"BTC/USD","price":"100.00")"));
+  EXPECT_TRUE(mentions(rig.told[kTradesView.number],
+                       R"({"event":"busted","trade_id":"1","symbol":"BTC/USD","price":"100.00")"));
   EXPECT_TRUE(mentions(rig.told[kOrdersView.number],
                        R"("event":"trade_busted","exec_id":"5","exec_ref_id":"3","order_id":"2")"));
   const Reply again = bust(1);
@@ -126,7 +127,8 @@ TEST_F(Corrections, WhatIsNotThereAnyMoreIsOwedAndBlocksTheFirm) {
   EXPECT_EQ(owed_of("alpha", kBtc), "0.00000000");
   EXPECT_EQ(rig.available("alpha", kBtc), "0.50000000");
   EXPECT_NE(rig.enter(rig.buy("1", "90")), 0U) << rig.last.message;
-  EXPECT_TRUE(mentions(rig.told[kRiskView.number], R"({"event":"receivable","firm":"beta","ledger":"840","owed":"150.00")"));
+  EXPECT_TRUE(
+      mentions(rig.told[kRiskView.number], R"({"event":"receivable","firm":"beta","ledger":"840","owed":"150.00")"));
   EXPECT_TRUE(mentions(rig.told[kRiskView.number], R"("firm":"alpha","ledger":"1","owed":"0.00000000")"));
 }
 
@@ -142,8 +144,7 @@ TEST_F(Corrections, WhatIsOwedIsClearedOutOfAnotherAccount) {
   EXPECT_EQ(clear("other", 10'000, "").error, Errc::invalid_argument);
   EXPECT_EQ(clear("nobody", 10'000, "agreed").error, Errc::not_found);
   EXPECT_EQ(clear("main", 10'000, "agreed").error, Errc::refused);
-  EXPECT_EQ(clear("other", 19'981, "agreed").message,
-            "the firm owes 199.80 USD, the account has 500.00 USD available");
+  EXPECT_EQ(clear("other", 19'981, "agreed").message, "the firm owes 199.80 USD, the account has 500.00 USD available");
   EXPECT_TRUE(clear("other", 10'000, "agreed").ok());
   EXPECT_EQ(rig.exchange.directory().firm("beta")->owes, 1U);
   EXPECT_TRUE(clear("other", 9'980, "agreed").ok());

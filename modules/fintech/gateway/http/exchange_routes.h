@@ -8,10 +8,12 @@
 #pragma once
 
 #include "kernel/net/http/router.h"
+#include "modules/fintech/domain/exchange/expansion.h"
 
 namespace heptane::fintech::exchange_http {
 
-void add_routes(http::HttpRouter& router);
+// `expand` is called on a worker.
+void add_routes(http::HttpRouter& router, exchange::Expand expand);
 
 // Its parts.
 void add_market_routes(http::HttpRouter& router);
@@ -19,5 +21,6 @@ void add_firm_routes(http::HttpRouter& router);
 void add_order_routes(http::HttpRouter& router);
 void add_fix_session_routes(http::HttpRouter& router);
 void add_correction_routes(http::HttpRouter& router);
+void add_calendar_routes(http::HttpRouter& router, exchange::Expand expand);
 
 }  // namespace heptane::fintech::exchange_http

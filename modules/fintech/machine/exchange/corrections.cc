@@ -29,8 +29,8 @@ Result<Uint128> asset_amount(const Assets& assets, uint32_t ledger, Uint128 digi
   if (asset == nullptr) return not_there("ledger " + std::to_string(ledger) + " has no asset: register it");
   const std::optional<Uint128> amount = scaled({digits, decimals}, asset->scale);
   if (amount && *amount != 0) return *amount;
-  return wrong_correction("an amount of " + asset->code + " is above 0 and has at most " + std::to_string(asset->scale) +
-               " decimals");
+  return wrong_correction("an amount of " + asset->code + " is above 0 and has at most " +
+                          std::to_string(asset->scale) + " decimals");
 }
 
 std::string with_code(const Assets& assets, uint32_t ledger, Uint128 amount) {
@@ -71,9 +71,9 @@ Result<ExchangeMachine::Busted> ExchangeMachine::judge_bust(const BustTrade& ask
   const Result<SettledTrade> trade = settled_trade(now.ledger, asked.trade);
   if (!trade) return trade.error();
   if (trade->busted)
-    return Error{Errc::exists, trade_text(asked.trade) + " was busted already" +
-                                   (trade->corrected_by == 0 ? "" : ": " + trade_text(trade->corrected_by) +
-                                                                        " is in its place")};
+    return Error{Errc::exists,
+                 trade_text(asked.trade) + " was busted already" +
+                     (trade->corrected_by == 0 ? "" : ": " + trade_text(trade->corrected_by) + " is in its place")};
   Busted busted;
   busted.trade = *trade;
   busted.listing = &directory_.listing(trade->instrument);
@@ -97,10 +97,8 @@ Result<Correction> ExchangeMachine::judge_agreed(const AgreedTrade& agreed, cons
   const std::optional<int64_t> quantity = at_scale(agreed.quantity, i.quantity_scale);
   if (!quantity || *quantity <= 0 || static_cast<uint64_t>(*quantity) % i.lot != 0 ||
       static_cast<uint64_t>(*quantity) > busted.terms.quantity)
-    return Error{Errc::refused,
-                 "the quantity is in lots of " + amount_text(i.lot, i.quantity_scale) +
-                     " up to the trade's, " +
-                     amount_text(busted.terms.quantity, i.quantity_scale)};
+    return Error{Errc::refused, "the quantity is in lots of " + amount_text(i.lot, i.quantity_scale) +
+                                    " up to the trade's, " + amount_text(busted.terms.quantity, i.quantity_scale)};
   Correction correction;
   correction.trade = own_.next_trade;
   correction.terms = {*price, static_cast<uint64_t>(*quantity)};
@@ -144,8 +142,8 @@ void ExchangeMachine::restate_order(uint64_t order_id, const Busted& busted) {
   const TradeTerms is = busted.correction ? busted.correction->terms : TradeTerms();
   HEPTANE_ASSERT(order->filled >= was.quantity, "an order's trade is busted that it has not made");
   order->filled -= was.quantity - is.quantity;
-  order->traded += Int128{is.price} * static_cast<Int128>(is.quantity) -
-                   Int128{was.price} * static_cast<Int128>(was.quantity);
+  order->traded +=
+      Int128{is.price} * static_cast<Int128>(is.quantity) - Int128{was.price} * static_cast<Int128>(was.quantity);
   if (order->status == OrderStatus::open) order->quantity -= was.quantity - is.quantity;
   if (order->status == OrderStatus::filled && order->filled < order->quantity) order->status = OrderStatus::cancelled;
 }
@@ -208,7 +206,8 @@ void ExchangeMachine::tell_restated(const Busted& busted, book::Side side, const
   if (corrects) record.number("corrects", trade.trade);
   record.price("last_price", terms.price, i.price_scale).amount("last_quantity", terms.quantity, i.quantity_scale);
   const FillLegs legs = corrects ? busted.correction->legs : FillLegs();
-  const Uint128 fee = corrects ? (buys ? legs.buyer_fee : legs.seller_fee) : (buys ? trade.buyer_fee : trade.seller_fee);
+  const Uint128 fee =
+      corrects ? (buys ? legs.buyer_fee : legs.seller_fee) : (buys ? trade.buyer_fee : trade.seller_fee);
   const Uint128 rebate =
       corrects ? (buys ? legs.buyer_rebate : legs.seller_rebate) : (buys ? trade.buyer_rebate : trade.seller_rebate);
   record.amount("fee", fee, i.quote_scale).amount("rebate", rebate, i.quote_scale);

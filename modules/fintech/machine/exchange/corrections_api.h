@@ -12,10 +12,12 @@
 namespace heptane::fintech::exchange {
 
 enum CorrectionCommand : CommandType {
-  kBustTrade = 30,  // BustTrade. Reply numbers: the trade in its place (0: none), 1 when somebody owes money now. Refused:
-                    // not_found, exists (it was busted), refused, invalid_argument, overloaded (the instrument's work goes on)
-  kClearReceivable = 31,  // ClearReceivable. Reply numbers: its number, as that of a deposit. Refused: not_found, refused
-  kWithdrawFees = 32,     // WithdrawFees: fees -> omnibus. Likewise
+  kBustTrade =
+      30,  // BustTrade. Reply numbers: the trade in its place (0: none), 1 when somebody owes money now. Refused:
+           // not_found, exists (it was busted), refused, invalid_argument, overloaded (the instrument's work goes on)
+  kClearReceivable =
+      31,              // ClearReceivable. Reply numbers: its number, as that of a deposit. Refused: not_found, refused
+  kWithdrawFees = 32,  // WithdrawFees: fees -> omnibus. Likewise
 };
 
 enum CorrectionQuery : uint16_t {

@@ -31,7 +31,9 @@ struct Listing {
   bool needs_call = false;                // it was halted: continuous trading begins with a call
   bool used = false;                      // there were orders or limits: scales and assets stay what they are
   RecentTrades recent;
-  std::unique_ptr<std::byte[]> memory;    // the book's
+  uint32_t calendar = 0;                // 0: operators set its phases
+  bool turning = false;                 // a kCalendarPhase is armed
+  std::unique_ptr<std::byte[]> memory;  // the book's
   book::Book book{nullptr};
 
   const Instrument& instrument() const { return spec.instrument; }
@@ -45,6 +47,8 @@ struct Listing {
   // An empty, closed one. False: there is no such book.
   bool make_book();
 };
+// A call's price is judged by the reference; where there is none, any will do.
+book::Uncross uncross_of(const Listing& listing);
 
 struct Firm {
   uint32_t number = 0;

@@ -10,7 +10,8 @@ constexpr size_t kRowBytesMax = size_t{8} << 10;
 // In the saved count of mass cancels.
 constexpr uint32_t kFixFollows = 1u << 31;
 constexpr uint32_t kCorrectionsFollow = 1u << 30;
-constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow;
+constexpr uint32_t kCalendarsFollow = 1u << 29;
+constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollow;
 
 }  // namespace
 
@@ -63,6 +64,11 @@ bool ExchangeMachine::apply_operation(Now& now) {
     case kBustTrade: apply_bust(now); return true;
     case kClearReceivable: apply_clear(now); return true;
     case kWithdrawFees: apply_withdraw_fees(now); return true;
+    case kPutCalendar: apply_put_calendar(now); return true;
+    case kExtendCalendar: apply_extend_calendar(now); return true;
+    case kSetCalendar: apply_set_calendar(now); return true;
+    case kCalendarDue: apply_calendar_due(now); return true;
+    case kCalendarPhase: apply_calendar_phase(now); return true;
     default: return false;
   }
 }
@@ -92,10 +98,11 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   directory_.save(writer);
   orders_.save(writer);
   writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows) |
-            (has_corrections() ? kCorrectionsFollow : 0));
+            (has_corrections() ? kCorrectionsFollow : 0) | (calendars_.empty() ? 0 : kCalendarsFollow));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
   if (!fix_.empty()) fix_.save(writer);
   if (has_corrections()) save_corrections(writer);
+  if (!calendars_.empty()) save_calendars(writer);
 }
 
 Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
@@ -115,7 +122,9 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
   if (reader.failed()) return Error{Errc::corrupt, "the exchange's mass cancels do not read back"};
   if ((sweeps & kFixFollows) != 0) HEPTANE_TRY(fix_.restore(reader));
   if ((sweeps & kCorrectionsFollow) != 0) restore_corrections(reader);
-  if (reader.failed()) return Error{Errc::corrupt, "the exchange's last trades and receivables do not read back"};
+  if ((sweeps & kCalendarsFollow) != 0) restore_calendars(reader);
+  if (reader.failed())
+    return Error{Errc::corrupt, "the exchange's calendars, last trades and receivables do not read back"};
   count();
   return {};
 }
@@ -127,6 +136,7 @@ void ExchangeMachine::make_fresh() {
   own_ = Own();
   sweeps_.clear();
   receivables_.clear();
+  calendars_ = Calendars();
   count();
 }
 

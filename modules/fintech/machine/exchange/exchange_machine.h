@@ -31,6 +31,7 @@
 #include "kernel/shard/effects.h"
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/shard/state_machine.h"
+#include "modules/fintech/machine/exchange/calendars.h"
 #include "modules/fintech/machine/exchange/corrections_api.h"
 #include "modules/fintech/machine/exchange/directory.h"
 #include "modules/fintech/machine/exchange/fix_sessions.h"
@@ -59,10 +60,14 @@ class ExchangeMachine final : public StateMachine {
   uint64_t memory_bytes() const override {
     return ledger_ == nullptr ? own_memory_bytes() : std::max(own_memory_bytes(), ledger_->memory_bytes());
   }
-  uint64_t own_memory_bytes() const { return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes(); }
+  uint64_t own_memory_bytes() const {
+    return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes() + calendars_.memory_bytes();
+  }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
-  bool fresh() const override { return directory_.empty() && own_.next_sweep == 1 && !own_.block.on && fix_.empty(); }
+  bool fresh() const override {
+    return directory_.empty() && own_.next_sweep == 1 && !own_.block.on && fix_.empty() && calendars_.empty();
+  }
   void make_fresh() override;
   // What ends orders, and what stops them; what operators put right.
   bool relieves(CommandType type) const override {
@@ -79,6 +84,7 @@ class ExchangeMachine final : public StateMachine {
   const Directory& directory() const { return directory_; }
   const Orders& orders() const { return orders_; }
   const FixSessions& fix_sessions() const { return fix_; }
+  const Calendars& calendars() const { return calendars_; }
 
   // For metrics; any thread.
   uint64_t open_orders() const { return open_orders_.load(std::memory_order_relaxed); }
@@ -129,6 +135,7 @@ class ExchangeMachine final : public StateMachine {
   struct Admitted {
     Listing* listing = nullptr;
     Order order;
+    TradingDay day;
     book::NewOrder entered;  // of a new one
     OrderRate account_rate;  // as it is once it counts
     OrderRate firm_rate;
@@ -166,8 +173,12 @@ class ExchangeMachine final : public StateMachine {
   Result<Admitted> admit(const ReplaceOrder& asked, const Now& now);
   // What was to be gone before the next order comes is gone: the book's work is done, nothing is overdue or about to be killed.
   bool at_rest(const Listing& listing, const Now& now) const;
+  bool turns(const Listing& listing, const Now& now) const;
+  bool turns_before(const Listing& listing, LogTime expires_at, const Now& now) const;
+  bool about_to_be_killed(const Listing& listing) const;
   Result<void> judge_blocks(const Firm& firm, const TradingAccount& account, const Listing& listing) const;
-  Result<void> judge_client_ids(const Firm& firm, const Now& now) const;
+  TradingDay trading_day(const Listing* listing, LogTime now) const;
+  Result<void> judge_client_ids(const Firm& firm, const TradingDay& day) const;
   Result<void> judge_limits(Admitted& admitted, const Now& now) const;
   Result<void> hold(Admitted& admitted, Now& now);
   void count_order(const Order& order, const Admitted& admitted);
@@ -179,7 +190,7 @@ class ExchangeMachine final : public StateMachine {
   void schedule(Listing& listing, Now& now);
   void apply_proceed(Now& now);
   void on_event(Listing& listing, const book::Event& event, Now& now);
-  void on_outside_band(Listing& listing, const book::Event& event);
+  void on_outside_band(Listing& listing, const book::Event& event, Now& now);
   void on_trade(Listing& listing, const book::Event& event, Now& now);
   void settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
                    const FillLegs& legs, Now& now);
@@ -247,6 +258,22 @@ class ExchangeMachine final : public StateMachine {
   void query_trade(const uint64_t& trade, Reply& reply) const;
   void query_receivables(const std::string& firm, Reply& reply) const;
 
+  // calendar_commands.cc: trading calendars, and the phases that they bring
+  void apply_put_calendar(Now& now);
+  Result<void> judge_calendar(const CalendarPut& asked) const;
+  void apply_extend_calendar(Now& now);
+  void apply_set_calendar(Now& now);
+  void rearm(Calendar& calendar, Now& now);
+  void apply_calendar_due(Now& now);
+  void turn(Listing& listing, Now& now);
+  void apply_calendar_phase(Now& now);
+  int64_t follow_calendar(Listing& listing, const Instant& instant, Now& now);
+  void extend_call(Listing& listing, Now& now);
+  void tell_calendar(std::string_view what, const Listing& listing, const Instant& instant);
+  void query_calendars(const Page& page, Reply& reply) const;
+  void save_calendars(SnapshotWriter& writer) const;
+  void restore_calendars(SnapshotReader& reader);
+
   // fix_commands.cc: what comes over FIX
   void tell_fix(Now& now);
   void apply_put_fix(Now& now);
@@ -271,6 +298,7 @@ class ExchangeMachine final : public StateMachine {
   std::optional<std::vector<const Order*>> fix_open_orders(const FixSession& session, const FixRequest& asked) const;
   void fix_mass_cancel(FixSession& session, const FixRequest& asked, Now& now);
   const Order* fix_order(const FixSession& session, const FixRequest& asked) const;
+  TradingDay fix_day(const FixSession& session, const FixRequest& asked, const Now& now) const;
   std::optional<Error> judge_named(const FixRequest& asked, const Order& order) const;
   void fix_cancel_rejected(FixSession& session, const FixRequest& asked, const Order* order, const Error& error);
   void fix_mass_refused(FixSession& session, const FixRequest& asked, uint32_t reason, std::string_view text);
@@ -314,6 +342,7 @@ class ExchangeMachine final : public StateMachine {
   Directory directory_;
   Orders orders_;
   FixSessions fix_;
+  Calendars calendars_;
   Own own_;
   std::map<uint64_t, Sweep> sweeps_;
   std::set<std::pair<uint32_t, uint32_t>> receivables_;  // firm and asset: it owes some; how much is the ledger's

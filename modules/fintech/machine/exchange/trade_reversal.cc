@@ -87,17 +87,15 @@ TradeReversal::TradeReversal(LedgerMachine& ledger, const PortCall& call, const 
       base_asset_(instrument.base_asset),
       fees_(purse_id(kHouse, quote_asset_, Purse::fees)) {
   const auto side = [&](uint32_t account) {
-    return Side{
-        purse_id(account, quote_asset_, Purse::available), purse_id(account, quote_asset_, Purse::held),
-        purse_id(account, base_asset_, Purse::available), purse_id(account, base_asset_, Purse::held)};
+    return Side{purse_id(account, quote_asset_, Purse::available), purse_id(account, quote_asset_, Purse::held),
+                purse_id(account, base_asset_, Purse::available), purse_id(account, base_asset_, Purse::held)};
   };
   buyer_ = side(trade.buyer);
   seller_ = side(trade.seller);
   const auto watch = [&](Uint128 purse, uint32_t account, uint32_t firm, uint32_t asset) {
     const auto same = [purse](const Lent& other) { return other.purse == purse; };
     if (std::any_of(purses_.begin(), purses_.end(), same)) return;
-    purses_.push_back(
-        {purse, firm, asset, static_cast<Int128>(balance(ledger_, account, asset, Purse::available)), 0});
+    purses_.push_back({purse, firm, asset, static_cast<Int128>(balance(ledger_, account, asset, Purse::available)), 0});
   };
   watch(buyer_.quote, trade.buyer, firms.buyer, quote_asset_);
   watch(buyer_.base, trade.buyer, firms.buyer, base_asset_);
@@ -107,8 +105,8 @@ TradeReversal::TradeReversal(LedgerMachine& ledger, const PortCall& call, const 
 
 void TradeReversal::add(uint32_t number, Purpose purpose, Uint128 debit, Uint128 credit, Uint128 amount,
                         uint32_t asset) {
-  legs_.push_back({bust_leg_id(trade_.trade, number), purpose, debit, credit, amount, asset,
-                   {trade_.trade, trade_.instrument, 0}});
+  legs_.push_back(
+      {bust_leg_id(trade_.trade, number), purpose, debit, credit, amount, asset, {trade_.trade, trade_.instrument, 0}});
 }
 
 void TradeReversal::adjust(uint32_t number, Uint128 has, Uint128 needs, Uint128 held, Uint128 available,
@@ -138,8 +136,13 @@ void TradeReversal::settle(const Correction& correction) {
   const FillLegs& legs = correction.legs;
   const auto leg = [&](TradeLeg which, Purpose purpose, Uint128 debit, Uint128 credit, Uint128 amount, uint32_t asset,
                        Uint128 mark) {
-    legs_.push_back({trade_leg_id(correction.trade, static_cast<uint32_t>(which)), purpose, debit, credit, amount,
-                     asset, {correction.trade, trade_.instrument, mark}});
+    legs_.push_back({trade_leg_id(correction.trade, static_cast<uint32_t>(which)),
+                     purpose,
+                     debit,
+                     credit,
+                     amount,
+                     asset,
+                     {correction.trade, trade_.instrument, mark}});
   };
   leg(TradeLeg::principal, Purpose::principal, buyer_.quote_held, seller_.quote, legs.principal, quote_asset_,
       correction.marks.of_principal());
@@ -173,14 +176,14 @@ Result<void> TradeReversal::post(const std::optional<Correction>& correction) {
     const Lent& of = purses_[n];
     if (of.lent() == 0) continue;
     HEPTANE_TRY(chain.open_receivable(of.firm, of.asset));
-    chain.move(bust_leg_id(trade_.trade, kBustLoans + n), Purpose::loan, owed_of(of), of.purse, of.lent(), of.asset, tag);
+    chain.move(bust_leg_id(trade_.trade, kBustLoans + n), Purpose::loan, owed_of(of), of.purse, of.lent(), of.asset,
+               tag);
   }
-  for (const Leg& leg : legs_)
-    chain.move(leg.id, leg.purpose, leg.debit, leg.credit, leg.amount, leg.asset, leg.tag);
+  for (const Leg& leg : legs_) chain.move(leg.id, leg.purpose, leg.debit, leg.credit, leg.amount, leg.asset, leg.tag);
   for (uint32_t n = 0; n < purses_.size(); ++n) {
     const Lent& of = purses_[n];
-    chain.move(bust_leg_id(trade_.trade, kBustBackLoans + n), Purpose::clearing, of.purse, owed_of(of), of.back(), of.asset,
-               tag);
+    chain.move(bust_leg_id(trade_.trade, kBustBackLoans + n), Purpose::clearing, of.purse, owed_of(of), of.back(),
+               of.asset, tag);
     if (of.lent() > of.back()) owed_.push_back({of.firm, of.asset, of.lent() - of.back()});
   }
   if (const std::optional<TransferStatus> failed = chain.post())

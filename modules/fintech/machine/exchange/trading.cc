@@ -72,16 +72,17 @@ void ExchangeMachine::on_event(Listing& listing, const book::Event& event, Now& 
     case EventType::ended: return end_order(*orders_.find(event.order_id), event.reason, now);
     case EventType::mass_done: return;
     case EventType::uncrossed: return tell_call("uncrossed", listing, event);
-    case EventType::outside_band: return on_outside_band(listing, event);
+    case EventType::outside_band: return on_outside_band(listing, event, now);
   }
 }
 
 // The call goes on once; then the way out is another call. A halt that was acknowledged meanwhile stays.
-void ExchangeMachine::on_outside_band(Listing& listing, const book::Event& event) {
+void ExchangeMachine::on_outside_band(Listing& listing, const book::Event& event, Now& now) {
   const bool halts = listing.extended || listing.next_phase == book::Phase::halted;
   listing.next_phase.reset();
   if (halts) listing.next_phase = book::Phase::halted;
   listing.extended = !halts;
+  if (listing.extended && listing.calendar != 0) extend_call(listing, now);
   tell_call(listing.extended ? "call_extended" : "outside_band", listing, event);
 }
 
