@@ -392,10 +392,10 @@ TEST_F(ByCalendar, ACloseOutsideItsBandHalts) {
 TEST_F(ByCalendar, WhatIsKnownRunsOutAndIsExtended) {
   declare(berlin());
   choose("berlin");
-  const Calendar& calendar = rig.exchange.calendars().at(1);
-  const LogTime upto = calendar.upto;
+  const auto calendar = [&]() -> const Calendar& { return rig.exchange.calendars().at(1); };
+  const LogTime upto = calendar().upto;
   const auto extend = [&](uint32_t revision, LogTime from) {
-    const auto more = expand_in_zone(calendar.spec, from, false);
+    const auto more = expand_in_zone(calendar().spec, from, false);
     return rig.ask(kExtendCalendar, CalendarExtension{"berlin", revision, from, more->upto, more->instants});
   };
   EXPECT_EQ(extend(2, upto).error, Errc::stale);
@@ -406,10 +406,10 @@ TEST_F(ByCalendar, WhatIsKnownRunsOutAndIsExtended) {
   EXPECT_EQ(rig.last.error, Errc::overloaded);
   EXPECT_TRUE(extend(1, upto).ok());
   rig.fire();
-  EXPECT_GT(calendar.due, rig.now);
+  EXPECT_GT(calendar().due, rig.now);
   rig.restore();
   EXPECT_EQ(extend(1, upto).error, Errc::stale);
-  EXPECT_LE(calendar.instants.size(), 64U);
+  EXPECT_LE(calendar().instants.size(), 64U);
   const auto row = rig.query<CalendarRow>(kQueryCalendars, Page{"", "berlin", true});
   ASSERT_TRUE(row);
   EXPECT_EQ(row->symbols, std::vector<std::string>{"BTC/USD"});

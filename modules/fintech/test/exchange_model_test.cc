@@ -24,6 +24,7 @@ using test::NaiveOrder;
 using test::NaiveTrade;
 
 constexpr int kAccounts = 3;
+constexpr uint64_t kUnitsOfAll = 40;  // of 200
 
 class Both {
  public:
@@ -84,7 +85,10 @@ class Both {
   }
 
   void cash(int who, bool usd, bool in, uint64_t units) {
-    const Int128 amount = Int128{units} * (usd ? 10'000 : 100'000'000);
+    // Now and then all that is free: what a busted trade brought is gone then.
+    const Int128 all = naive_.free(who, usd);
+    const bool takes_all = !in && units <= kUnitsOfAll && all > 0;
+    const Int128 amount = takes_all ? all : Int128{units} * (usd ? 10'000 : 100'000'000);
     const bool done = ask(in ? kDeposit : kWithdraw, CashMove{firm(who), account(who), usd ? kUsd : kBtc,
                                                               static_cast<Uint128>(amount), uint8_t(usd ? 2 : 8)});
     EXPECT_EQ(done, in || (amount <= naive_.free(who, usd) && !naive_.owes_any(firm_of(who)))) << last_.message;
@@ -231,7 +235,7 @@ TEST(ExchangeModel, TwoExchangesAgreeAndSnapshotsChangeNothing) {
     EXPECT_GT(first.rig.exchange.trades_total(), kSteps / 10);
     EXPECT_GT(first.refused, kSteps / 50);
     EXPECT_GT(first.busted, kSteps / 50);
-    EXPECT_GT(first.owed, 0U);
+    EXPECT_GT(first.owed, 10U);
     Both second(false);
     second.run(kSteps, seed);
     EXPECT_EQ(first.rig.state(), second.rig.state());

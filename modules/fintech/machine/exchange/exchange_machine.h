@@ -193,9 +193,8 @@ class ExchangeMachine final : public StateMachine {
   void on_outside_band(Listing& listing, const book::Event& event, Now& now);
   void on_trade(Listing& listing, const book::Event& event, Now& now);
   void settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
-                   const FillLegs& legs, Now& now);
-  static bool marks_trades(const Now& now);
-  TradeMarks marks_of(const Order& buyer, const Order& seller);
+                   const FillLegs& legs, const TradeMarks& marks, Now& now);
+  TradeMarks marks_of(const Order& buyer, const Order& seller, const Now& now);
   void fill(Order& order, int64_t price, uint64_t quantity);
   // In its instrument.
   std::array<Usage*, 2> usages_of(const Order& order);

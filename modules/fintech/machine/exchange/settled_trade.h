@@ -29,6 +29,7 @@ struct TradeMarks {
   uint32_t buyer_session = 0;  // 0: none
   uint32_t seller_session = 0;
 
+  bool there() const { return buy_order != 0; }
   Uint128 of_principal() const { return Uint128{buy_order} << 64 | sell_order; }
   Uint128 of_base() const { return Uint128{buyer_exec} << 64 | uint64_t{buyer_session} << 32 | seller_session; }
 };

@@ -99,8 +99,9 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
       settle(listing.instrument(), event.price, quantity, buyer.funds, came_buys ? Liquidity::taker : of_met,
              seller.funds, came_buys ? of_met : Liquidity::taker);
   const uint64_t trade = own_.next_trade++;
-  settle_fill(listing, trade, buyer, seller, legs, now);
-  if (marks_trades(now)) listing.recent.add({trade, event.price});
+  const TradeMarks marks = marks_of(buyer, seller, now);
+  settle_fill(listing, trade, buyer, seller, legs, marks, now);
+  if (marks.there()) listing.recent.add({trade, event.price});
   fill(buyer, event.price, quantity);
   fill(seller, event.price, quantity);
   for (Order* order : {&buyer, &seller})
@@ -126,10 +127,9 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
               i.price_scale, i.quantity_scale, i.quote_scale});
 }
 
-// From version 2 on: where an older log has none it gets none.
-bool ExchangeMachine::marks_trades(const Now& now) { return now.effects.version() >= kLogicMarkedTrades; }
-
-TradeMarks ExchangeMachine::marks_of(const Order& buyer, const Order& seller) {
+// None before version 2.
+TradeMarks ExchangeMachine::marks_of(const Order& buyer, const Order& seller, const Now& now) {
+  if (now.effects.version() < kLogicMarkedTrades) return {};
   TradeMarks marks{buyer.id, seller.id, own_.next_exec, 0, 0};
   if (fix_.empty()) return marks;
   const auto number_of = [](const FixSession* session) { return session == nullptr ? 0 : session->number; };
@@ -141,24 +141,22 @@ TradeMarks ExchangeMachine::marks_of(const Order& buyer, const Order& seller) {
 // What the buyer gains in price, and fees that will not come, goes back within the same chain. The marks are those that settled_trade.h
 // reads.
 void ExchangeMachine::settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
-                                  const FillLegs& legs, Now& now) {
+                                  const FillLegs& legs, const TradeMarks& marks, Now& now) {
   const uint32_t base = listing.instrument().base_asset;
   const uint32_t quote = listing.instrument().quote_asset;
   const Uint128 buyer_held = purse_id(buyer.account, quote, Purse::held);
   const Uint128 buyer_quote = purse_id(buyer.account, quote, Purse::available);
   const Uint128 seller_quote = purse_id(seller.account, quote, Purse::available);
   const Uint128 fees = purse_id(kHouse, quote, Purse::fees);
-  const bool marked = marks_trades(now);
-  const TradeMarks marks = marked ? marks_of(buyer, seller) : TradeMarks();
   Chain chain(now.ledger, now.call());
   uint32_t leg = 0;
   const auto move = [&](Purpose purpose, Uint128 debit, Uint128 credit, Uint128 amount, uint32_t asset,
                         Uint128 mark = 0) {
     chain.move(trade_leg_id(trade, leg++), purpose, debit, credit, amount, asset, {trade, listing.number, mark});
   };
-  move(Purpose::principal, buyer_held, seller_quote, legs.principal, quote, marked ? marks.of_principal() : 0);
+  move(Purpose::principal, buyer_held, seller_quote, legs.principal, quote, marks.of_principal());
   move(Purpose::base, purse_id(seller.account, base, Purse::held), purse_id(buyer.account, base, Purse::available),
-       legs.base, base, marked ? marks.of_base() : 0);
+       legs.base, base, marks.of_base());
   move(Purpose::fee, buyer_held, fees, legs.buyer_fee, quote);
   move(Purpose::fee, seller_quote, fees, legs.seller_fee, quote);
   move(Purpose::rebate, fees, buyer_quote, legs.buyer_rebate, quote);
