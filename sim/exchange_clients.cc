@@ -74,7 +74,7 @@ void SimMarketOperator::throw_switch(const std::string& whose, bool lift) {
 // Or corrects it; perhaps there is no such trade, or it was busted before.
 void SimMarketOperator::bust_trade() {
   SeededRandom& random = world_.random;
-  trade_ = random.below(watch_.counts.trades + 20) + 1;
+  trade_ = random.below(watch_.counts.trades + 4) + 1;
   std::string body = R"({"reason":"simulated")";
   const bool corrects = random.one_in(3);
   if (corrects)

@@ -59,7 +59,7 @@ class Corrections(unittest.TestCase):
         self.assertEqual(self.available("beta"), {"USD": "0.00", "BTC": "10.00000000"})
         self.assertEqual([row["event"] for row in self.records("fintech.trades")], ["trade", "busted"])
         self.assertEqual([row["event"] for row in self.records("fintech.orders")][-2:], ["trade_busted"] * 2)
-        self.assertEqual([row["resource"] for row in self.records("audit") if row["action"] == "exchange.bust"], ["trade 1"])
+        self.assertEqual([row["on"] for row in self.records("audit") if row["action"] == "exchange.bust"], ["trade 1"])
         self.assertIn("0 of", self.heptane("ledger", "verify"))
 
     def test_a_trade_is_corrected(self):

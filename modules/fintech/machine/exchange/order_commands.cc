@@ -101,10 +101,11 @@ Result<void> judge_prices(const Instrument& i, const Order& order) {
                                       " is not on a tick from price_min to price_max"});
 }
 
-// What its book counts as filled and was busted since.
-uint64_t busted_lots(const Listing& listing, const Order& order) {
+// A new total as its book counts, which knows nothing of fills that were busted since. None stays none.
+uint64_t total_in_book(const Listing& listing, const Order& before, uint64_t quantity) {
   book::OrderView view;
-  return listing.book.find(order.id, view) ? view.quantity - listing.lots(order.quantity) : 0;
+  if (quantity == 0 || !listing.book.find(before.id, view)) return listing.lots(quantity);
+  return listing.lots(quantity) + view.quantity - listing.lots(before.quantity);
 }
 
 book::NewOrder for_book(const NewOrder& asked, const Order& order, const Listing& listing, uint64_t minimum) {
@@ -431,7 +432,7 @@ Result<void> ExchangeMachine::replace(const ReplaceOrder& asked, Now& now) {
   const Result<void> holds = ends ? Result<void>() : hold(*admitted, now);
   const Order& after = admitted->order;
   const book::Replace change{after.id, after.funds.price, after.stop_price,
-                             listing.lots(after.quantity) + busted_lots(listing, *orders_.find(after.id)),
+                             total_in_book(listing, *orders_.find(after.id), after.quantity),
                              listing.lots(after.display)};
   const book::Outcome outcome = holds ? listing.book.replace(change, room()) : book::Outcome{};
   const bool kept = holds && outcome.reject == book::Reject::none;
