@@ -15,7 +15,7 @@
 // Bounds: an entry looks at no more than 1,000 orders, takes no more than kEventsPerEntry events of a book or kSweepEnds ends of
 // orders, and makes less than 1 MiB. The rest is done by commands that the machine schedules: kProceed for a book with work left
 // (its instrument takes no orders meanwhile), kSweep for a mass cancel, kExpire for orders whose time is over (their instrument takes
-// no orders meanwhile) and ClOrdIDs of earlier trade dates. Other instruments' commands come in between. Its commands are in no transaction. The shard thread's.
+// no orders meanwhile) and ClOrdIDs of earlier trade dates, kCalendarPhase for each instrument of a calendar when an instant of it has come. Other instruments' commands come in between. Its commands are in no transaction. The shard thread's.
 #pragma once
 
 #include <algorithm>
