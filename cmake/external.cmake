@@ -1,7 +1,7 @@
 # The distribution's libraries as targets. A missing one stops the build only when something links it; which package
 # brings it: tools/setup.d/.
 #
-#   Threads::Threads fmt::fmt OpenSSL::SSL OpenSSL::Crypto ZLIB::ZLIB Boost::headers GTest::gtest_main
+#   Threads::Threads absl::time fmt::fmt OpenSSL::SSL OpenSSL::Crypto ZLIB::ZLIB Boost::headers GTest::gtest_main
 #   heptane::xxhash heptane::isal heptane::zstd heptane::lz4 heptane::snappy heptane::simdjson heptane::toml
 #   heptane::cli11 heptane::lua heptane::idn heptane::curl heptane::rocksdb heptane::rdkafka heptane::quickfix
 
@@ -11,6 +11,7 @@ find_package(fmt QUIET)
 find_package(OpenSSL 3 QUIET)
 find_package(ZLIB QUIET)
 find_package(GTest QUIET)
+find_package(absl QUIET)  # the time zone database
 
 # Headers only. Debian's 1.81 keeps them in /usr/include like its default version: only one can be installed.
 find_package(Boost 1.81 QUIET)

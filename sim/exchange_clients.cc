@@ -84,9 +84,22 @@ void SimMarketOperator::throw_switch(const std::string& whose, bool lift) {
   ask("POST", kExchange + "switches", "{" + whose + (lift ? R"(,"lift":true)" : "") + R"(,"reason":"simulated"})");
 }
 
+// Or corrects it; perhaps there is no such trade, or it was busted before.
+void SimMarketOperator::bust_trade() {
+  SeededRandom& random = world_.random;
+  trade_ = random.below(watch_.counts.trades + 4) + 1;
+  std::string body = R"({"reason":"simulated")";
+  const bool corrects = random.one_in(3);
+  if (corrects)
+    body += "," + member("price", decimal_text(9'900 + random.below(20) * 10, 2)) + "," +
+            member("quantity", decimal_text((random.below(20) + 1) * 100, 3));
+  ask("POST", kExchange + "trades/" + std::to_string(trade_) + (corrects ? "/correct" : "/bust"), body + "}");
+}
+
 void SimMarketOperator::compose() {
   if (prepared_ < preparations()) return prepare(prepared_);
   if (!killed_.empty() && (finishing_ || world_.random.one_in(2))) return throw_switch(killed_, true);
+  if (killed_.empty() && world_.random.one_in(4)) return bust_trade();
   const auto account = static_cast<int>(world_.random.below(kSimAccountCount));
   if (!killed_.empty() || !world_.random.one_in(6))
     return move_money(world_.random.one_in(2), account, world_.random.one_in(2));
@@ -104,14 +117,18 @@ bool SimMarketOperator::on_response(int status, std::string_view body) {
   const std::string_view asked = request();
   const bool moves = asked.find(" /api/v1/exchange/deposits ") != std::string_view::npos ||
                      asked.find(" /api/v1/exchange/withdrawals ") != std::string_view::npos;
+  const bool busts = asked.find(" /api/v1/exchange/trades/") != std::string_view::npos;
   const bool lifts = asked.find(R"("lift":true)") != std::string_view::npos;
-  // A firm, an account or a lifting that was done before the answer was lost; and what is not there to be withdrawn.
-  const bool was_done = status == 409 && (asked.find("/firms") != std::string_view::npos || lifts || moves);
+  // A firm, an account or a lifting that was done before the answer was lost; and what is not there to be withdrawn or busted.
+  const bool was_done =
+      (status == 409 && (asked.find("/firms") != std::string_view::npos || lifts || moves || busts)) ||
+      (status == 404 && busts);
   const bool there_already =
       status == 409 && prepared_ < kPreparations && body.find("exists") != std::string_view::npos;
   if (!done && !was_done && !there_already) return false;
   ++watch_.counts.acknowledged;
   if (moves && done) watch_.moved(amount_);
+  if (busts && done) watch_.busted(trade_);
   if (lifts) killed_.clear();
   if (prepared_ < preparations() && ++prepared_ == preparations()) watch_.is_open = true;
   return true;

@@ -1,4 +1,4 @@
-// Who takes part where the exchange is simulated (exchange_watch.h): an operator who opens the market, moves money and throws kill switches,
+// Who takes part where the exchange is simulated (exchange_watch.h): an operator who opens the market, moves money, busts trades and throws kill switches,
 // and a trader for each account, who enters, replaces and cancels orders over HTTP. What has no answer is asked again as it was. One
 // owner.
 #pragma once
@@ -25,12 +25,14 @@ class SimMarketOperator final : public SimHttpClient {
   void add_fix_session(const SimFixSession& session);
   void move_money(bool in, int account, bool usd);
   void throw_switch(const std::string& whose, bool lift);
+  void bust_trade();
   uint32_t composes_one_in() const override { return watch_.is_open ? 5 : 1; }
 
   ExchangeWatch& watch_;
   uint32_t prepared_ = 0;
   uint32_t moves_ = 0;
   uint64_t amount_ = 0;  // of the move that is asked for
+  uint64_t trade_ = 0;   // that is to be busted
   std::string killed_;   // members of the switch that is on; empty: none
 };
 

@@ -25,6 +25,8 @@ int account_of(const std::string& firm, const std::string& name) {
   return -1;
 }
 
+int firm_of(int who) { return std::string_view(kSimAccounts[who].firm) == "beta" ? 1 : 0; }
+
 uint32_t number_of(const ExchangeMachine& exchange, int who) {
   const Directory& directory = exchange.directory();
   const Firm* firm = directory.firm(kSimAccounts[who].firm);
@@ -58,6 +60,8 @@ ExchangeWatch::Counts& ExchangeWatch::Counts::operator+=(const Counts& other) {
   replaced += other.replaced;
   cancelled += other.cancelled;
   kills += other.kills;
+  busts += other.busts;
+  owed += other.owed;
   acknowledged += other.acknowledged;
   repeats += other.repeats;
   refused += other.refused;
@@ -70,7 +74,8 @@ ExchangeWatch::Counts& ExchangeWatch::Counts::operator+=(const Counts& other) {
 std::string ExchangeWatch::Counts::text() const {
   return "exchange: " + std::to_string(orders) + " orders, " + std::to_string(trades) + " trades, " +
          std::to_string(replaced) + " replaces, " + std::to_string(cancelled) + " cancelled, " + std::to_string(kills) +
-         " kill switches, " + std::to_string(acknowledged) + " answers, " + std::to_string(repeats) + " repeats, " +
+         " kill switches, " + std::to_string(busts) + " trades busted or corrected, " + std::to_string(owed) +
+         " of them owed for, " + std::to_string(acknowledged) + " answers, " + std::to_string(repeats) + " repeats, " +
          std::to_string(refused) + " refused, " + std::to_string(audits) + " comparisons, " + std::to_string(gaps) +
          " given up; over FIX " + std::to_string(fix.requests) + " requests, " + std::to_string(fix.logons) +
          " logons, " + std::to_string(fix.told) + " messages, " + std::to_string(fix.again) + " again, " +
@@ -93,8 +98,12 @@ bool ExchangeWatch::catch_up(server::Server& server, Disk& disk, Checker& checke
   Result<void> done = log_.read(server, upto);
   if (log_.is_gone()) ++counts.gaps;
   if (done)
-    done = trades_tail_.read(
-        server, disk, [&](Offset, std::string_view, std::string_view value) { told_trades_.emplace_back(value); });
+    done = trades_tail_.read(server, disk, [&](Offset, std::string_view, std::string_view value) {
+      if (value.starts_with(R"({"event":"busted")"))
+        ++told_busts_;
+      else
+        told_trades_.emplace_back(value);
+    });
   if (done && has_fix) done = fix.read(server, disk, checker);
   if (!done && !damaged) checker.fail("what the exchange did cannot be read: " + done.error().message);
   blind_ = blind_ || log_.is_gone() || !done;
@@ -112,6 +121,7 @@ void ExchangeWatch::audit(server::Server& server, const ExchangeMachines& machin
   compare_orders(*machines.exchange, checker);
   compare_money(machines, checker);
   if (!damaged) compare_trades(machines, checker);  // rows are read, a bit of which may be another
+  if (!damaged && !checker.failed()) compare_busts(machines, checker);
   compare_answers(checker);
   fix.compare(checker);
   counts.fix = fix.counts;
@@ -135,6 +145,7 @@ void ExchangeWatch::run(const FollowedCommand& command, Checker& checker) {
     case kFixInput: return run_fix(command, checker);
     case kMassCancel: return run_mass_cancel(command, checker);
     case kSwitch: return run_switch(command, checker);
+    case kBustTrade: return run_bust(command, checker);
     default: return;
   }
 }
@@ -147,7 +158,8 @@ bool ExchangeWatch::use(const FollowedCommand& command, const Name& name, uint64
   return false;
 }
 
-bool ExchangeWatch::blocked(int who) const {
+bool ExchangeWatch::blocked(int who) {
+  if (model_.owes_any(firm_of(who))) return true;
   const std::string firm = std::string(kSimAccounts[who].firm) + "/";
   return blocked_.contains("everybody") || blocked_.contains(firm) || blocked_.contains(firm + kSimAccounts[who].name);
 }
@@ -158,7 +170,7 @@ void ExchangeWatch::enter(const FollowedCommand& command, const NewOrder& asked,
   order.who = account_of(asked.firm, asked.account);
   if (order.who < 0) return checker.fail(order_text(order.id) + " is of no account");
   if (!use(command, {asked.firm, asked.client_id}, order.id, checker)) return;
-  if (blocked(order.who)) return checker.fail(order_text(order.id) + " was let through a kill switch");
+  if (blocked(order.who)) return checker.fail(order_text(order.id) + " was let through a kill switch, or a debt");
   order.buy = asked.side == book::Side::buy;
   order.price = at_scale(asked.price, 2).value_or(0);
   order.quantity = order.leaves = at_scale(asked.quantity, 3).value_or(0);
@@ -175,7 +187,7 @@ void ExchangeWatch::replace(const FollowedCommand& command, const ReplaceOrder& 
   if (!use(command, {asked.firm, asked.client_id}, asked.order_id, checker)) return;
   const NaiveOrder* order = model_.find(asked.order_id);
   if (order != nullptr && blocked(order->who))
-    return checker.fail(order_text(asked.order_id) + " was replaced through a kill switch");
+    return checker.fail(order_text(asked.order_id) + " was replaced through a kill switch, or a debt");
   const Int128 price = asked.price ? at_scale(*asked.price, 2).value_or(0) : 0;
   if (!model_.replace(asked.order_id, at_scale(asked.quantity, 3).value_or(0), price))
     checker.fail("a replace of " + order_text(asked.order_id) + " was taken and should have been refused");
@@ -255,9 +267,31 @@ void ExchangeWatch::run_cash(const FollowedCommand& command, Checker& checker) {
   if (cash_.contains(asked->digits)) return checker.fail("a deposit or withdrawal was done twice");
   cash_.insert(asked->digits);
   const auto amount = static_cast<Int128>(asked->digits);
-  if (command.type == kWithdraw && amount > model_.free(who, usd))
-    return checker.fail("a withdrawal of what is not there");
-  model_.has(who, usd) += command.type == kDeposit ? amount : -amount;
+  const bool in = command.type == kDeposit;
+  if (!in && (amount > model_.free(who, usd) || model_.owes_any(firm_of(who))))
+    return checker.fail("a withdrawal of what is not there, or of who owes");
+  Int128& owes = model_.owes(firm_of(who), usd);
+  const Int128 clears = in ? std::min(owes, amount) : 0;
+  owes -= clears;
+  model_.has(who, usd) += in ? amount - clears : -amount;
+}
+
+void ExchangeWatch::run_bust(const FollowedCommand& command, Checker& checker) {
+  const auto asked = read<BustTrade>(command, checker);
+  if (!asked) return;
+  if (asked->trade == 0 || asked->trade > model_.trades.size() || model_.trades[asked->trade - 1].busted)
+    return checker.fail("trade " + std::to_string(asked->trade) + " was busted twice, or before it was made");
+  NaiveTrade agreed;
+  if (asked->agreed) {
+    agreed.price = at_scale(asked->agreed->price, 2).value_or(0);
+    agreed.quantity = at_scale(asked->agreed->quantity, 3).value_or(0);
+  }
+  model_.bust(asked->trade - 1, asked->agreed ? &agreed : nullptr, firm_of);
+  corrected_.push_back(asked->trade);
+  if (!asked->agreed) ++busts_alone_;
+  ++counts.busts;
+  for (const int firm : {0, 1})
+    if (model_.owes_any(firm)) ++counts.owed;
 }
 
 // ---- what is compared
@@ -283,6 +317,13 @@ void ExchangeWatch::compare_money(const ExchangeMachines& machines, Checker& che
   for (const bool usd : {false, true}) {
     const uint32_t asset = usd ? kSimUsd : kSimBtc;
     Uint128 all = balance(*machines.ledger, kHouse, asset, Purse::fees);
+    for (const int firm : {0, 1}) {
+      const Firm* of = machines.exchange->directory().firm(firm == 0 ? "alpha" : "beta");
+      if (of == nullptr) continue;
+      all -= owed(*machines.ledger, of->number, asset);
+      if (static_cast<Int128>(owed(*machines.ledger, of->number, asset)) != model_.owes(firm, usd))
+        return checker.fail(of->name + " owes other money than it must");
+    }
     for (int who = 0; who < kSimAccountCount; ++who) {
       const uint32_t account = number_of(*machines.exchange, who);
       if (account == 0) continue;
@@ -320,6 +361,18 @@ void ExchangeWatch::compare_trades(const ExchangeMachines& machines, Checker& ch
   }
 }
 
+void ExchangeWatch::compare_busts(const ExchangeMachines& machines, Checker& checker) {
+  for (; compared_busts_ < corrected_.size(); ++compared_busts_) {
+    const uint64_t trade = corrected_[compared_busts_];
+    Transfer back{};
+    const bool posted = machines.ledger->ledger().find_transfer(bust_leg_id(trade, 0), back) &&
+                        static_cast<Int128>(back.amount) == model_.trades[trade - 1].principal();
+    if (!posted) return checker.fail("trade " + std::to_string(trade) + " was busted and not taken back");
+  }
+  if (told_busts_ != busts_alone_)
+    checker.fail(std::to_string(told_busts_) + " busted trades are told of instead of " + std::to_string(busts_alone_));
+}
+
 void ExchangeWatch::compare_answers(Checker& checker) const {
   for (const auto& [name, order] : entered_) {
     const auto found = orders_.find(name);
@@ -330,6 +383,9 @@ void ExchangeWatch::compare_answers(Checker& checker) const {
   for (const uint64_t order : ended_)
     if (std::any_of(model_.open.begin(), model_.open.end(), [&](const auto& open) { return open.id == order; }))
       return checker.fail(order_text(order) + " was told to be at its end and is open");
+  for (const uint64_t trade : busted_)
+    if (trade > model_.trades.size() || !model_.trades[trade - 1].busted)
+      return checker.fail("trade " + std::to_string(trade) + " was told to be busted and is not");
   for (const Uint128 amount : moved_)
     if (!cash_.contains(amount)) return checker.fail("a deposit or withdrawal was acknowledged and is lost");
 }

@@ -3,9 +3,10 @@
 //
 // Rules, looked at after every start: open orders with what is left of them, balances and holds of every account are the model's,
 // so there is no hold without an order; each trade has its postings in the ledger and its record in `fintech.trades`, no more and
-// no less; with the house's fees all accounts hold what was deposited; a ClOrdID is in the log once a trade date, and a deposit
-// once; what a client was told of an order, an end or a deposit is so; nothing was let through while a kill switch was on. What is asked
-// for over FIX is in the log whatever became of it: the sessions' streams say that (fix_watch.h). One owner.
+// no less, and one that was busted has those that take it back; with the house's fees, and less what firms owe, all accounts hold what
+// was deposited; a ClOrdID is in the log once a trade date, and a deposit once; what a client was told of an order, an end or a deposit
+// is so; nothing was let through while a kill switch was on. What is asked for over FIX is in the log whatever became of it: the sessions'
+// streams say that (fix_watch.h). One owner.
 #pragma once
 
 #include <map>
@@ -49,6 +50,8 @@ class ExchangeWatch {
     uint64_t replaced = 0;
     uint64_t cancelled = 0;  // by cancels and mass cancels
     uint64_t kills = 0;
+    uint64_t busts = 0;
+    uint64_t owed = 0;          // busts after which a firm owed
     uint64_t acknowledged = 0;  // answers to clients
     uint64_t repeats = 0;       // of them such as had been done before
     uint64_t refused = 0;       // likewise such as were refused
@@ -74,6 +77,7 @@ class ExchangeWatch {
   }
   void ended(uint64_t order) { ended_.insert(order); }
   void moved(fintech::Uint128 amount) { moved_.insert(amount); }
+  void busted(uint64_t trade) { busted_.insert(trade); }
 
  private:
   using Name = std::pair<std::string, std::string>;  // firm, ClOrdID
@@ -90,13 +94,15 @@ class ExchangeWatch {
   void run_mass_cancel(const FollowedCommand& command, Checker& checker);
   void run_switch(const FollowedCommand& command, Checker& checker);
   void run_cash(const FollowedCommand& command, Checker& checker);
+  void run_bust(const FollowedCommand& command, Checker& checker);
   void cancel_all(const std::string& firm, const std::string& account);
   bool use(const FollowedCommand& command, const Name& name, uint64_t order, Checker& checker);
-  bool blocked(int who) const;
+  bool blocked(int who);
 
   void compare_orders(const fintech::exchange::ExchangeMachine& exchange, Checker& checker);
   void compare_money(const ExchangeMachines& machines, Checker& checker);
   void compare_trades(const ExchangeMachines& machines, Checker& checker);
+  void compare_busts(const ExchangeMachines& machines, Checker& checker);
   void compare_answers(Checker& checker) const;
 
   FollowedLog log_{fintech::exchange::kExchangeMachineId};
@@ -104,7 +110,11 @@ class ExchangeWatch {
   uint64_t next_order_ = 1;
   size_t compared_ = 0;  // trades
   StreamTail trades_tail_{"fintech.trades"};
-  std::vector<std::string> told_trades_;
+  std::vector<std::string> told_trades_;  // also those in the place of others
+  size_t told_busts_ = 0;
+  std::vector<uint64_t> corrected_;  // and busted, in the order of the log
+  size_t compared_busts_ = 0;
+  size_t busts_alone_ = 0;                                        // without a trade in its place
   std::map<Name, std::set<uint64_t>> orders_;                     // by every ClOrdID that they had
   std::set<std::tuple<int64_t, std::string, std::string>> used_;  // with their trade dates
   std::multiset<fintech::Uint128> cash_;                          // moved in and out
@@ -112,6 +122,7 @@ class ExchangeWatch {
   std::map<Name, uint64_t> entered_;
   std::set<uint64_t> ended_;
   std::set<fintech::Uint128> moved_;
+  std::set<uint64_t> busted_;
   bool blind_ = false;
 };
 

@@ -92,6 +92,25 @@ EXAMPLES = [
     ("get", "/api/v1/exchange/instruments/{symbol}/book", "/api/v1/exchange/instruments/BTC%2FUSD/book?levels=5", None),
     ("get", "/api/v1/exchange/firms/{firm}/accounts", "/api/v1/exchange/firms/alpha/accounts", None),
     ("get", "/api/v1/exchange/firms/{firm}/accounts/{account}", "/api/v1/exchange/firms/alpha/accounts/main", None),
+    ("post", "/api/v1/exchange/deposits", "/api/v1/exchange/deposits", {
+        "firm": "alpha", "account": "main", "asset": "BTC", "amount": "10"}),
+    *[("post", "/api/v1/exchange/firms/{firm}/orders", "/api/v1/exchange/firms/alpha/orders", {
+        "account": "main", "cl_ord_id": f"s{n}", "symbol": "BTC/USD", "side": "sell", "quantity": "0.50", "price": "99.00",
+        "self_trade": "allow"}) for n in range(3)],
+    ("get", "/api/v1/exchange/trades/{trade}", "/api/v1/exchange/trades/1", None),
+    ("post", "/api/v1/exchange/trades/{trade}/bust", "/api/v1/exchange/trades/1/bust", {"reason": "drill"}),
+    ("post", "/api/v1/exchange/trades/{trade}/correct", "/api/v1/exchange/trades/2/correct", {
+        "price": "98.00", "quantity": "0.25", "reason": "drill"}),
+    ("get", "/api/v1/exchange/firms/{firm}/receivables", "/api/v1/exchange/firms/alpha/receivables", None),
+    ("post", "/api/v1/exchange/fee-withdrawals", "/api/v1/exchange/fee-withdrawals", {
+        "asset": "USD", "amount": "0.01", "reason": "drill"}),
+    ("put", "/api/v1/exchange/calendars/{calendar}", "/api/v1/exchange/calendars/new-york", {
+        "time_zone": "America/New_York", "sessions": [{"days": ["mon"], "phases": [
+            {"from": "18:00", "day": -1, "phase": "continuous"}, {"from": "17:00", "phase": "closed"}]}]}),
+    ("get", "/api/v1/exchange/calendars", "/api/v1/exchange/calendars", None),
+    ("get", "/api/v1/exchange/calendars/{calendar}", "/api/v1/exchange/calendars/new-york", None),
+    ("put", "/api/v1/exchange/instruments/{symbol}/calendar", "/api/v1/exchange/instruments/BTC%2FUSD/calendar", {
+        "calendar": None}),
     ("delete", "/api/v1/exchange/firms/{firm}/orders/{order}", "/api/v1/exchange/firms/alpha/orders/1", {}),
     ("post", "/api/v1/exchange/firms/{firm}/mass-cancel", "/api/v1/exchange/firms/alpha/mass-cancel", {"side": "sell"}),
     ("post", "/api/v1/exchange/switches", "/api/v1/exchange/switches", {"whose": "everybody", "reason": "drill"}),
@@ -124,6 +143,7 @@ EXAMPLES = [
     ("get", "/api/v1/openapi.json", "/api/v1/openapi.json", None),
 ]
 WITHOUT_SUCCESS = {
+    ("post", "/api/v1/exchange/clearings"),  # of who owes: test_exchange_corrections.py
     ("get", "/api/v1/streams/{name}/tail"),  # succeeds with 101: test_websocket.py
     # Of a client that is there: test_mqtt_operate.py.
     ("get", "/api/v1/mqtt/clients/{id}"), ("delete", "/api/v1/mqtt/clients/{id}"),

@@ -6,6 +6,7 @@ import unittest
 
 from heptane_testkit import Server, default_binary, http, kafka
 from heptane_testkit.mqtt import mosquitto_pub, mosquitto_sub
+from test_exchange import ROOT, open_market, order
 
 
 def run_heptane(*arguments):
@@ -116,6 +117,27 @@ class Upgrade(unittest.TestCase):
         status, again = create(2, "behind")
         self.assertEqual((status, again["error"]["code"], again["error"]["index"], again["repeated"], again["results"]),
                          (409, "exists_with_different_ledger", 0, True, None))
+
+    def test_trades_of_before_are_not_busted(self):
+        server = self.old_log().start()
+        open_market(lambda method, path, body: http.call(server, method, path, body))
+
+        def trade(number):
+            for firm, side in (("beta", "sell"), ("alpha", "buy")):
+                body = order(f"{side}{number}", side, "1.00", "100.00")
+                self.assertEqual(http.call(server, "POST", ROOT + f"firms/{firm}/orders", body)[0], 201)
+
+        def bust(number):
+            return http.call(server, "POST", ROOT + f"trades/{number}/bust", {"reason": "drill"})
+
+        trade(1)
+        status, refused = bust(1)
+        self.assertEqual(status, 501, refused)
+        self.assertIn("before version 2 of the exchange's logic", refused["error"]["message"])
+        self.assertIn("exchange: logic version 2, was 1", self.good(server, "upgrade", "activate", "exchange"))
+        trade(2)
+        server.crash_restart()
+        self.assertEqual((bust(1)[0], bust(2)[0]), (501, 200))
 
     def test_rules_of_before_do_not_post(self):
         server = self.old_log().start()

@@ -11,6 +11,8 @@
 #include "modules/fintech/gateway/tigerbeetle/tigerbeetle.h"
 #include "modules/fintech/machine/exchange/exchange_machine.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
+#include "modules/fintech/worker/calendar/keeper.h"
+#include "modules/fintech/worker/calendar/zone.h"
 
 namespace heptane::fintech {
 
@@ -111,7 +113,7 @@ class FintechModule final : public server::Module {
 
   void add_routes(http::HttpRouter& router) override {
     ledger_http::add_routes(router);
-    exchange_http::add_routes(router);
+    exchange_http::add_routes(router, expand_in_zone);
   }
   void add_operations(admin::OperationTable& operations) override { ledger_http::add_operations(operations); }
 
@@ -126,7 +128,7 @@ class FintechModule final : public server::Module {
     fix_options_.authenticator = facts.authenticator;
     fix_options_.quotas = facts.quotas;
     fix_ = std::make_unique<fixgate::FixProtocol>(fix_options_);
-    std::vector<server::ListenerSpec> specs{{fix_.get(), kFixPort, false, {&fix_->keepers()}}};
+    std::vector<server::ListenerSpec> specs{{fix_.get(), kFixPort, false, {&fix_->keepers(), &calendar_keepers_}}};
     // Its clients cannot say who they are: where that is asked, it is there when the configuration says it for them.
     if (facts.authenticator != nullptr && options_.user.empty()) return specs;
     options_.authenticator = facts.authenticator;
@@ -174,6 +176,7 @@ class FintechModule final : public server::Module {
   std::unique_ptr<tigerbeetle::TigerbeetleProtocol> tigerbeetle_;
   fixgate::FixOptions fix_options_;
   std::unique_ptr<fixgate::FixProtocol> fix_;
+  CalendarKeepers calendar_keepers_{expand_in_zone};
 };
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include "kernel/cli/server_commands.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
+#include "modules/fintech/cli/calendars.h"
+#include "modules/fintech/cli/corrections.h"
 #include "modules/fintech/cli/fix_sessions.h"
 
 namespace heptane::fintech {
@@ -315,6 +317,8 @@ void add_fintech(CLI::App& app, cli::Context& context) {
     command->add_option("--account", arguments->account, "The account")->capture_default_str();
     command->add_option("--symbol", arguments->symbol, "The instrument");
   }
+  add_calendars(*fintech, context);
+  add_corrections(*fintech, context);
   add_fix_sessions(*fintech, context);
 }
 

@@ -207,6 +207,10 @@ class Model {
       const Expire which{random.one_in(4), random.below(30)};
       return {real_.expire(which), naive_.expire(which, expected)};
     }
+    if (what < 978 && random.one_in(3)) {
+      naive_.clear_last_trade();
+      return {real_.run([&](Book& book, Room) { return book.clear_last_trade(); }), Reject::none};
+    }
     if (what < 980) {
       const int64_t price = draw_.price();
       naive_.set_last_trade(price);

@@ -486,6 +486,8 @@ TEST(BookC, SavesAndRestoresTheSameBook) {
   int64_t last = 0;
   EXPECT_EQ(heptane_book_last_trade(book, &last), 1);
   EXPECT_EQ(last, 10);
+  EXPECT_EQ(heptane_book_clear_last_trade(book).reject, 0);
+  EXPECT_EQ(heptane_book_last_trade(book, &last), 0);
   std::string bytes;
   const auto write = [](void* to, const void* data, size_t size) {
     static_cast<std::string*>(to)->append(static_cast<const char*>(data), size);

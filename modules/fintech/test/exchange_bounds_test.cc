@@ -62,7 +62,7 @@ TEST(ExchangeBounds, ClOrdIdsOfADayAreCountedAndForgottenByATimer) {
   EXPECT_EQ(rig.ask(kReplaceOrder, rig.change("alpha", id, "1", "92")).detail, fix(Rejected::exceeds_limit));
   EXPECT_NE(rig.enter(rig.sell("1", "200")), 0U) << "the other firm's";
   rig.restore();
-  EXPECT_EQ(rig.exchange.orders().used(1, rig.now), 3U);
+  EXPECT_EQ(rig.exchange.orders().used(1, utc_day(rig.now)), 3U);
   ASSERT_TRUE(rig.ask(kMassCancel, MassCancelOrders{"alpha", "", "", std::nullopt}).ok());
   ASSERT_TRUE(rig.ask(kMassCancel, MassCancelOrders{"beta", "", "", std::nullopt}).ok());
   const uint64_t of_ended = 3 * 480;  // orders that ended are kept

@@ -546,7 +546,7 @@ TEST(Exchange, AnythingAtAllIsAnsweredAndLeavesNothing) {
   rig.open_market();
   rig.fund("alpha", "0", "1000");
   const Buffer order = packed(rig.buy("1", "100"));
-  for (CommandType type = 0; type < 30; ++type)
+  for (CommandType type = 0; type < 45; ++type)
     for (size_t size = 0; size <= order.size(); ++size) {
       const std::string before = rig.state();
       if (type == kNewOrder && size == order.size()) continue;

@@ -24,6 +24,7 @@ using test::NaiveOrder;
 using test::NaiveTrade;
 
 constexpr int kAccounts = 3;
+constexpr uint64_t kUnitsOfAll = 40;  // of 200
 
 class Both {
  public:
@@ -43,8 +44,10 @@ class Both {
         enter(random);
       else if (what < 80)
         replace(random);
-      else if (what < 98)
+      else if (what < 93)
         cancel(any_order(random));
+      else if (what < 98)
+        bust(random);
       else
         mass_cancel(static_cast<int>(below(kAccounts)));
       rig.now += static_cast<LogTime>(below(1'000));
@@ -56,10 +59,13 @@ class Both {
 
   ExchangeRig rig;
   uint64_t refused = 0;
+  uint64_t busted = 0;
+  uint64_t owed = 0;
 
  private:
   static std::string firm(int who) { return who == 1 ? "beta" : "alpha"; }
   static std::string account(int who) { return who == 2 ? "second" : "main"; }
+  static int firm_of(int who) { return who == 1 ? 1 : 0; }
   uint32_t number(int who) const {
     const Directory& directory = rig.exchange.directory();
     return directory.account(directory.firm(firm(who))->number, account(who))->number;
@@ -79,11 +85,41 @@ class Both {
   }
 
   void cash(int who, bool usd, bool in, uint64_t units) {
-    const Int128 amount = Int128{units} * (usd ? 10'000 : 100'000'000);
+    // Now and then all that is free: what a busted trade brought is gone then.
+    const Int128 all = naive_.free(who, usd);
+    const bool takes_all = !in && units <= kUnitsOfAll && all > 0;
+    const Int128 amount = takes_all ? all : Int128{units} * (usd ? 10'000 : 100'000'000);
     const bool done = ask(in ? kDeposit : kWithdraw, CashMove{firm(who), account(who), usd ? kUsd : kBtc,
                                                               static_cast<Uint128>(amount), uint8_t(usd ? 2 : 8)});
-    EXPECT_EQ(done, in || amount <= naive_.free(who, usd)) << last_.message;
-    if (done) naive_.has(who, usd) += in ? amount : -amount;
+    EXPECT_EQ(done, in || (amount <= naive_.free(who, usd) && !naive_.owes_any(firm_of(who)))) << last_.message;
+    if (!done) return;
+    Int128& owes = naive_.owes(firm_of(who), usd);
+    const Int128 clears = in ? std::min(owes, amount) : 0;
+    owes -= clears;
+    naive_.has(who, usd) += in ? amount - clears : -amount;
+  }
+
+  // Or corrects, one of the last trades as a rule; of one that was busted already it is refused.
+  void bust(SeededRandom& random) {
+    if (naive_.trades.empty()) return;
+    const size_t all = naive_.trades.size();
+    const size_t at = all - 1 - random.below(std::min<size_t>(all, random.below(4) == 0 ? all : 20));
+    const NaiveTrade& trade = naive_.trades[at];
+    BustTrade asked{at + 1, "by the test", std::nullopt};
+    NaiveTrade agreed;
+    const bool corrects = random.below(3) == 0;
+    if (corrects) {
+      agreed.price = Int128{9'900 + random.below(20) * 10};
+      agreed.quantity = Int128{random.below(static_cast<uint64_t>(trade.quantity) / 100) + 1} * 100;
+      asked.agreed = AgreedTrade{{static_cast<int64_t>(agreed.price), 2}, {static_cast<int64_t>(agreed.quantity), 3}};
+    }
+    const bool same = corrects && agreed.price == trade.price && agreed.quantity == trade.quantity;
+    const bool can = !trade.busted && !same;
+    ASSERT_EQ(ask(kBustTrade, asked), can) << last_.message;
+    if (!can) return;
+    ++busted;
+    naive_.bust(at, corrects ? &agreed : nullptr, firm_of);
+    for (const int of : {0, 1}) owed += naive_.owes_any(of) ? 1 : 0;
   }
 
   void enter(SeededRandom& random) {
@@ -105,7 +141,8 @@ class Both {
     asked.self_trade = order.rule;
     asked.post_only = order.post_only = kind == 3;
     if (order.immediate) asked.tif = all ? TimeInForce::fok : TimeInForce::ioc;
-    EXPECT_EQ(ask(kNewOrder, asked), naive_.enter(order, all)) << last_.message;
+    const bool may = !naive_.owes_any(firm_of(order.who));
+    EXPECT_EQ(ask(kNewOrder, asked), may && naive_.enter(order, all)) << last_.message;
   }
 
   void replace(SeededRandom& random) {
@@ -118,7 +155,8 @@ class Both {
     ReplaceOrder asked = rig.change(firm(who), id, "0", "0");
     asked.quantity = {static_cast<int64_t>(quantity), 3};
     asked.price = Said{static_cast<int64_t>(price), 2};
-    EXPECT_EQ(ask(kReplaceOrder, asked), naive_.replace(id, quantity, price)) << last_.message;
+    const bool may = order == nullptr || !naive_.owes_any(firm_of(who));
+    EXPECT_EQ(ask(kReplaceOrder, asked), may && naive_.replace(id, quantity, price)) << last_.message;
   }
 
   void cancel(uint64_t id) {
@@ -139,6 +177,7 @@ class Both {
       const Order* found = rig.find(order.id);
       ASSERT_TRUE(found != nullptr && found->status == OrderStatus::open) << order.id;
       ASSERT_EQ(Int128{found->funds.leaves} == order.leaves, true) << order.id;
+      ASSERT_EQ(Int128{found->quantity} == order.quantity, true) << order.id;
     }
     for (int who = 0; who < kAccounts; ++who)
       for (const bool usd : {false, true}) {
@@ -147,6 +186,8 @@ class Both {
         const Uint128 all = balance(rig.ledger, number(who), asset, Purse::available) + held;
         ASSERT_TRUE(static_cast<Int128>(held) == naive_.held(who, usd)) << who << usd;
         ASSERT_TRUE(static_cast<Int128>(all) == naive_.has(who, usd)) << who << usd;
+        const uint32_t of = rig.exchange.directory().firm(firm(who))->number;
+        ASSERT_TRUE(static_cast<Int128>(exchange::owed(rig.ledger, of, asset)) == naive_.owes(firm_of(who), usd));
       }
     compare_trades();
   }
@@ -162,7 +203,15 @@ class Both {
       ASSERT_TRUE(rig.ledger.ledger().find_transfer(trade_leg_id(compared_ + 1, 1), base));
       ASSERT_TRUE(static_cast<Int128>(principal.amount) == trade.price * trade.quantity / 1'000);
       ASSERT_TRUE(static_cast<Int128>(base.amount) == trade.quantity * 100'000);
-      const std::string& told = rig.told[kTradesView.number].at(compared_);
+      const auto read = settled_trade(rig.ledger, compared_ + 1);
+      ASSERT_TRUE(read.ok());
+      ASSERT_TRUE(static_cast<Int128>(read->buyer_fee) == trade.fees[0] &&
+                  static_cast<Int128>(read->seller_rebate) == trade.rebates[1]);
+      ASSERT_TRUE(read->marks.buy_order == trade.buy && read->marks.sell_order == trade.sell);
+      while (!rig.told[kTradesView.number].at(told_).starts_with(R"({"event":"trade")") &&
+             !rig.told[kTradesView.number].at(told_).starts_with(R"({"event":"corrected")"))
+        ++told_;
+      const std::string& told = rig.told[kTradesView.number].at(told_++);
       ASSERT_NE(told.find("\"buy_order_id\":\"" + std::to_string(trade.buy) + "\",\"sell_order_id\":\"" +
                           std::to_string(trade.sell) + "\""),
                 std::string::npos)
@@ -174,6 +223,7 @@ class Both {
   NaiveExchange naive_;
   Reply last_;
   size_t compared_ = 0;
+  size_t told_ = 0;
 };
 
 TEST(ExchangeModel, TwoExchangesAgreeAndSnapshotsChangeNothing) {
@@ -184,6 +234,8 @@ TEST(ExchangeModel, TwoExchangesAgreeAndSnapshotsChangeNothing) {
     ASSERT_FALSE(HasFailure()) << "seed " << seed;
     EXPECT_GT(first.rig.exchange.trades_total(), kSteps / 10);
     EXPECT_GT(first.refused, kSteps / 50);
+    EXPECT_GT(first.busted, kSteps / 50);
+    EXPECT_GT(first.owed, 10U);
     Both second(false);
     second.run(kSteps, seed);
     EXPECT_EQ(first.rig.state(), second.rig.state());

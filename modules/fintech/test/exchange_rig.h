@@ -201,6 +201,9 @@ class ExchangeRig : public ExchangeShard {
     for (const Listing& listing : exchange.directory().listings()) ASSERT_EQ(listing.book.size(), open[listing.number]);
     for (const uint32_t asset : {kBtc, kUsd}) {
       Uint128 all = balance(ledger, kHouse, asset, Purse::fees);
+      // Below zero.
+      for (uint32_t firm = 1; firm <= exchange.directory().firms(); ++firm)
+        all += balance(ledger, firm, asset, Purse::receivable);
       for (uint32_t account = 1; account <= exchange.directory().accounts(); ++account) {
         const Uint128 held_now = balance(ledger, account, asset, Purse::held);
         ASSERT_TRUE((held_now == holds[{account, asset}])) << account << " of " << asset;

@@ -113,6 +113,7 @@ class Script {
     bool good = true;
     if (what == "reset") good = world_.rig.ask(exchange::kResetFixSession, exchange::FixReset{more, 10, 20}).ok();
     if (what == "phase") good = set_phase(more, words.str().ends_with("uncross"));
+    if (what == "bust") good = put_right(more, words);
     if (what == "kill") {
       const exchange::SwitchChange kill{exchange::Whose::firm, more, "", "", false, "test"};
       good = world_.rig.ask(exchange::kSwitch, kill).ok();
@@ -124,6 +125,16 @@ class Script {
     EXPECT_TRUE(good) << text;
     if (what == "http_sell") world_.rig.enter(world_.rig.sell(more, "100.00"));
     world_.run();
+  }
+
+  // `bust 1` takes a trade back, `bust 1 0.5 101` corrects it.
+  bool put_right(const std::string& trade, std::stringstream& words) {
+    exchange::BustTrade asked{std::strtoull(trade.c_str(), nullptr, 10), "fat finger", std::nullopt};
+    std::string quantity;
+    std::string price;
+    if (words >> quantity >> price)
+      asked.agreed = exchange::AgreedTrade{exchange::test::said(price), exchange::test::said(quantity)};
+    return world_.rig.ask(exchange::kBustTrade, asked).ok();
   }
 
   bool set_phase(const std::string& name, bool uncross) {

@@ -24,6 +24,7 @@ class NaiveBook {
   Reject set_phase(Phase phase, std::vector<Event>& out);
   Reject uncross(const Uncross& command, std::vector<Event>& out);
   void set_last_trade(int64_t price) { last_ = price, has_last_ = true; }
+  void clear_last_trade() { last_ = 0, has_last_ = false; }
 
   Indication indication(int64_t reference) const;
   std::vector<LevelView> depth(Side side) const;

@@ -1,6 +1,7 @@
 // A second exchange, as plain as can be: a list of orders, searched from end to end, for one instrument with prices in hundredths,
 // quantities in thousandths and assets of 2 and 8 decimals (test::bitcoin()), traded continuously. Money of an account is one number
-// for each asset: what is held of it follows from the orders. Test support; one owner.
+// for each asset: what is held of it follows from the orders. Trades may be taken back: what somebody has not any more its firm owes.
+// Test support; one owner.
 #pragma once
 
 #include <algorithm>
@@ -53,7 +54,13 @@ struct NaiveTrade {
   uint64_t sell = 0;
   Int128 price = 0;
   Int128 quantity = 0;
-  bool operator==(const NaiveTrade&) const = default;
+  int buyer = 0;  // who
+  int seller = 0;
+  Int128 fees[2] = {0, 0};  // the buyer's and the seller's
+  Int128 rebates[2] = {0, 0};
+  bool busted = false;
+
+  Int128 principal() const { return price * quantity / 1'000; }
 };
 
 class NaiveExchange {
@@ -103,6 +110,38 @@ class NaiveExchange {
     erase(id);
     return there;
   }
+  // What the firm owes; firm_of says whose an account is.
+  Int128& owes(int firm, bool usd) { return owed_[firm][usd ? 1 : 0]; }
+  bool owes_any(int firm) { return owes(firm, false) != 0 || owes(firm, true) != 0; }
+
+  // Takes the trade back, and settles `agreed` in its place, if it is there; its number is the next one.
+  template <class FirmOf>
+  void bust(size_t at, const NaiveTrade* agreed, FirmOf firm_of) {
+    NaiveTrade was = trades[at];
+    trades[at].busted = true;
+    settle(was, -1);
+    restate(was, agreed);
+    if (agreed != nullptr) {
+      NaiveTrade is = was;
+      is.price = agreed->price;
+      is.quantity = agreed->quantity;
+      for (const int side : {0, 1}) {
+        if (is.fees[side] <= was.principal())
+          is.fees[side] = divided_up(was.fees[side] * is.principal(), was.principal());
+        is.rebates[side] = was.rebates[side] * is.principal() / was.principal();
+      }
+      settle(is, 1);
+      trades.push_back(is);
+    }
+    for (const int who : {was.buyer, was.seller})
+      for (const bool usd : {false, true}) {
+        const Int128 lacks = -free(who, usd);
+        if (lacks <= 0) continue;
+        owes(firm_of(who), usd) += lacks;
+        has(who, usd) += lacks;
+      }
+  }
+
   NaiveOrder* find(uint64_t id) {
     for (NaiveOrder& order : open)
       if (order.id == id) return &order;
@@ -153,32 +192,51 @@ class NaiveExchange {
     }
   }
 
+  void settle(const NaiveTrade& trade, int sign) {
+    const Int128 quote = trade.principal();
+    has(trade.buyer, true) += sign * (trade.rebates[0] - trade.fees[0] - quote);
+    has(trade.seller, true) += sign * (quote + trade.rebates[1] - trade.fees[1]);
+    has(trade.buyer, false) += sign * trade.quantity * 100'000;
+    has(trade.seller, false) -= sign * trade.quantity * 100'000;
+  }
+  // What is left of an open order stays.
+  void restate(const NaiveTrade& was, const NaiveTrade* agreed) {
+    for (NaiveOrder& order : open)
+      if (order.id == was.buy || order.id == was.sell)
+        order.quantity -= was.quantity - (agreed == nullptr ? 0 : agreed->quantity);
+  }
+
   void trade(NaiveOrder& came, NaiveOrder& met) {
     NaiveOrder& buyer = came.buy ? came : met;
     NaiveOrder& seller = came.buy ? met : came;
     const Int128 price = met.price;
     const Int128 quantity = std::min(came.leaves, met.leaves);
     const Int128 principal = price * quantity / 1'000;
-    trades.push_back({buyer.id, seller.id, price, quantity});
+    NaiveTrade made{buyer.id, seller.id, price, quantity, buyer.who, seller.who, {0, 0}, {0, 0}, false};
     has(buyer.who, true) -= principal;
     has(seller.who, true) += principal;
     has(buyer.who, false) += quantity * 100'000;
     has(seller.who, false) -= quantity * 100'000;
     for (NaiveOrder* order : {&buyer, &seller}) {
       const Int128 ppm = order == &met ? order->rates.maker_ppm : order->rates.taker_ppm;
-      if (ppm < 0) has(order->who, true) += -ppm * principal / kMillionths;
+      const int side = order == &buyer ? 0 : 1;
+      if (ppm < 0) made.rebates[side] = -ppm * principal / kMillionths;
+      has(order->who, true) += made.rebates[side];
       if (ppm > 0) order->fee_parts += ppm * principal, order->paying = true;
       Int128 fee = order->owed(0, false);
       if (order == &seller) fee = std::min(fee, principal);
+      made.fees[side] = fee;
       order->charged += fee;
       has(order->who, true) -= fee;
       order->leaves -= quantity;
     }
+    trades.push_back(made);
     const uint64_t gone[] = {came.leaves == 0 ? came.id : 0, met.leaves == 0 ? met.id : 0};
     for (const uint64_t id : gone) erase(id);
   }
 
   std::map<int, std::map<int, Int128>> money_;
+  std::map<int, std::map<int, Int128>> owed_;  // by firm
 };
 
 }  // namespace heptane::fintech::exchange::test

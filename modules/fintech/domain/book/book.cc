@@ -258,6 +258,13 @@ Outcome Book::set_last_trade(int64_t price) noexcept {
   return {};
 }
 
+Outcome Book::clear_last_trade() noexcept {
+  if (frozen()) return refused(Reject::frozen);
+  state_->last_price = 0;
+  state_->has_last = false;
+  return {};
+}
+
 Phase Book::phase() const noexcept { return state_->phase; }
 bool Book::frozen() const noexcept { return state_->work.stage != Stage::idle; }
 uint32_t Book::size() const noexcept { return state_->orders.used(); }

@@ -284,6 +284,7 @@ class Book {
   Outcome proceed(Room room) noexcept;
   // After a trade was taken back, say. Triggers nothing by itself.
   Outcome set_last_trade(int64_t price) noexcept;
+  Outcome clear_last_trade() noexcept;  // as before the first one
 
   Phase phase() const noexcept;
   bool frozen() const noexcept;

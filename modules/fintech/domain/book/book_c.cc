@@ -92,6 +92,10 @@ heptane_book_outcome heptane_book_set_last_trade(heptane_book* book, int64_t pri
   return outcome_of(book_of(book).set_last_trade(price));
 }
 
+heptane_book_outcome heptane_book_clear_last_trade(heptane_book* book) {
+  return outcome_of(book_of(book).clear_last_trade());
+}
+
 uint8_t heptane_book_phase(const heptane_book* book) { return static_cast<uint8_t>(book_of(book).phase()); }
 int heptane_book_frozen(const heptane_book* book) { return book_of(book).frozen() ? 1 : 0; }
 uint32_t heptane_book_size(const heptane_book* book) { return book_of(book).size(); }

@@ -171,6 +171,7 @@ heptane_book_outcome heptane_book_uncross(heptane_book* book, int64_t reference,
                                           heptane_book_room room);
 heptane_book_outcome heptane_book_proceed(heptane_book* book, heptane_book_room room);
 heptane_book_outcome heptane_book_set_last_trade(heptane_book* book, int64_t price);
+heptane_book_outcome heptane_book_clear_last_trade(heptane_book* book);
 
 uint8_t heptane_book_phase(const heptane_book* book);
 int heptane_book_frozen(const heptane_book* book);

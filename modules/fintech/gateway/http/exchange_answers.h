@@ -24,6 +24,8 @@ using http::JsonWriter;
 constexpr std::string_view kErrorSchema = R"({"$ref":"#/components/schemas/Error"})";
 
 inline http::Needs of_operators(auth::Verb verb) { return {"admin", "exchange", verb, false, false}; }
+// Who puts right what was traded; operators who list instruments need not be.
+inline http::Needs of_market_ops(auth::Verb verb) { return {"admin", "market_ops", verb, false, false}; }
 inline http::Needs of_firm(auth::Verb verb) { return {"exchange", "{firm}", verb, false, false}; }
 inline http::Needs of_market() { return {"exchange", "market", auth::Verb::read, false, false}; }
 

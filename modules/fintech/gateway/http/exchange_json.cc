@@ -42,10 +42,14 @@ std::optional<Said> said_or_none(JsonFields& fields, std::string_view name) {
   return said;
 }
 
+}  // namespace
+
 Said said(JsonFields& fields, std::string_view name) {
   if (!fields.value(name)) fields.fail(fields.path_of(name) + " is missing");
   return said_or_none(fields, name).value_or(Said());
 }
+
+namespace {
 
 // In whole units of the scale.
 int64_t units_or(JsonFields& fields, std::string_view name, uint8_t scale, int64_t otherwise) {
@@ -191,14 +195,18 @@ Result<exchange::CashMove> cash_of_json(std::string body, const AssetTable& asse
   return object_of<exchange::CashMove>(std::move(body), [&](JsonFields& fields, exchange::CashMove& move) {
     move.firm = fields.text("firm");
     move.account = fields.text("account");
-    const Asset* asset = asset_of(fields, "asset", assets);
-    move.asset = asset == nullptr ? 0 : asset->ledger;
-    Decimal amount;
-    if (!ledger_http::parse_amount(fields, "amount", "amount_raw", amount)) fields.fail("amount is missing");
-    move.digits = amount.digits;
-    const bool raw = amount.decimals == ScaledTransfer::kRaw;
-    move.decimals = raw && asset != nullptr ? asset->scale : amount.decimals;
+    read_amount(fields, assets, move);
   });
+}
+
+void read_amount(JsonFields& fields, const AssetTable& assets, exchange::CashMove& move) {
+  const Asset* asset = asset_of(fields, "asset", assets);
+  move.asset = asset == nullptr ? 0 : asset->ledger;
+  Decimal amount;
+  if (!ledger_http::parse_amount(fields, "amount", "amount_raw", amount)) fields.fail("amount is missing");
+  move.digits = amount.digits;
+  const bool raw = amount.decimals == ScaledTransfer::kRaw;
+  move.decimals = raw && asset != nullptr ? asset->scale : amount.decimals;
 }
 
 Result<exchange::PhaseChange> phase_of_json(std::string body, std::string symbol) {

@@ -44,6 +44,11 @@ Result<T> object_of(std::string body, Read read) {
 // A member that is true or false.
 bool flag_or(http::JsonFields& fields, std::string_view name, bool otherwise);
 
+// A decimal number that must be there.
+exchange::Said said(http::JsonFields& fields, std::string_view name);
+// Asset and amount.
+void read_amount(http::JsonFields& fields, const AssetTable& assets, exchange::CashMove& move);
+
 // Bodies of requests; `firm` and the like come from the path.
 Result<exchange::InstrumentSpec> instrument_of_json(std::string body, const AssetTable& assets);
 Result<exchange::FirmSpec> firm_of_json(std::string body);

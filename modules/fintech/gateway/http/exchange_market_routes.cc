@@ -186,11 +186,13 @@ void add_market_routes(http::HttpRouter& router) {
                        {409, "it is off already", {{kErrorSchema}}}}}});
 }
 
-void add_routes(http::HttpRouter& router) {
+void add_routes(http::HttpRouter& router, exchange::Expand expand) {
   add_market_routes(router);
   add_firm_routes(router);
   add_order_routes(router);
   add_fix_session_routes(router);
+  add_correction_routes(router);
+  add_calendar_routes(router, std::move(expand));
 }
 
 }  // namespace heptane::fintech::exchange_http

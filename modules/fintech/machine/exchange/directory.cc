@@ -115,6 +115,15 @@ std::optional<int64_t> Listing::reference() const {
   return last ? tick_at_most(spec.instrument, *last) : spec.reference;
 }
 
+book::Uncross uncross_of(const Listing& listing) {
+  book::Uncross command;
+  if (const std::optional<int64_t> reference = listing.reference()) {
+    const PriceRange band = call_band(listing.instrument(), *reference);
+    command = {*reference, band.low, band.high};
+  }
+  return command;
+}
+
 bool Listing::make_book() {
   book::Config config;
   config.orders_max = spec.orders_max;

@@ -17,6 +17,7 @@
 #include "kernel/shard/snapshot_io.h"
 #include "modules/fintech/machine/exchange/exchange_api.h"
 #include "modules/fintech/machine/exchange/name_index.h"
+#include "modules/fintech/machine/exchange/recent_trades.h"
 
 namespace heptane::fintech::exchange {
 
@@ -29,7 +30,10 @@ struct Listing {
   bool proceeding = false;                // a kProceed is armed
   bool needs_call = false;                // it was halted: continuous trading begins with a call
   bool used = false;                      // there were orders or limits: scales and assets stay what they are
-  std::unique_ptr<std::byte[]> memory;    // the book's
+  RecentTrades recent;
+  uint32_t calendar = 0;                // 0: operators set its phases
+  bool turning = false;                 // a kCalendarPhase is armed
+  std::unique_ptr<std::byte[]> memory;  // the book's
   book::Book book{nullptr};
 
   const Instrument& instrument() const { return spec.instrument; }
@@ -43,11 +47,14 @@ struct Listing {
   // An empty, closed one. False: there is no such book.
   bool make_book();
 };
+// A call's price is judged by the reference; where there is none, any will do.
+book::Uncross uncross_of(const Listing& listing);
 
 struct Firm {
   uint32_t number = 0;
   std::string name;
   Block block;
+  uint32_t owes = 0;  // so many assets: it enters no orders and withdraws nothing
 };
 
 struct TradingAccount {

@@ -85,10 +85,17 @@ constexpr size_t kSweepEnds = 500;
 constexpr size_t kForgets = 1'000;    // ClOrdIDs of earlier trade dates
 constexpr size_t kSweepsMax = 1'000;  // at a time
 
-// The trade date is the UTC day.
+// A trade date: of an instrument with a calendar that of its session, from the end of the session before to the end of its own
+// (calendars.h); else, and of a firm as a whole, the UTC day.
+struct TradingDay {
+  int64_t date = 0;  // days since 1970-01-01
+  LogTime begins = 0;
+  LogTime ends = 0;  // day orders expire
+};
 constexpr LogTime kDayNs = LogTime{86'400} * 1'000'000'000;
 constexpr int64_t trade_date(LogTime time) { return time / kDayNs; }
 constexpr LogTime end_of_day(LogTime time) { return (trade_date(time) + 1) * kDayNs; }
+constexpr TradingDay utc_day(LogTime time) { return {trade_date(time), trade_date(time) * kDayNs, end_of_day(time)}; }
 
 bool valid_name(std::string_view name);
 bool valid_client_id(std::string_view id);

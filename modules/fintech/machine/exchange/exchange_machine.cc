@@ -7,7 +7,11 @@ namespace heptane::fintech::exchange {
 namespace {
 
 constexpr size_t kRowBytesMax = size_t{8} << 10;
-constexpr uint32_t kFixFollows = 1u << 31;  // in the saved count of mass cancels
+// In the saved count of mass cancels.
+constexpr uint32_t kFixFollows = 1u << 31;
+constexpr uint32_t kCorrectionsFollow = 1u << 30;
+constexpr uint32_t kCalendarsFollow = 1u << 29;
+constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollow;
 
 }  // namespace
 
@@ -49,7 +53,23 @@ void ExchangeMachine::apply_one(Now& now) {
     case kProceed: return apply_proceed(now);
     case kSweep: return apply_sweep(now);
     case kExpire: return apply_expire(now);
-    default: now.effects.refuse(Errc::unsupported, 0, "the exchange has no such command");
+    default: break;
+  }
+  if (!apply_operation(now)) now.effects.refuse(Errc::unsupported, 0, "the exchange has no such command");
+}
+
+// What operators put right. False: it is none of that.
+bool ExchangeMachine::apply_operation(Now& now) {
+  switch (now.command.type) {
+    case kBustTrade: apply_bust(now); return true;
+    case kClearReceivable: apply_clear(now); return true;
+    case kWithdrawFees: apply_withdraw_fees(now); return true;
+    case kPutCalendar: apply_put_calendar(now); return true;
+    case kExtendCalendar: apply_extend_calendar(now); return true;
+    case kSetCalendar: apply_set_calendar(now); return true;
+    case kCalendarDue: apply_calendar_due(now); return true;
+    case kCalendarPhase: apply_calendar_phase(now); return true;
+    default: return false;
   }
 }
 
@@ -77,9 +97,12 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   writer.blob(packed(own_).view());
   directory_.save(writer);
   orders_.save(writer);
-  writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows));
+  writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows) |
+            (has_corrections() ? kCorrectionsFollow : 0) | (calendars_.empty() ? 0 : kCalendarsFollow));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
   if (!fix_.empty()) fix_.save(writer);
+  if (has_corrections()) save_corrections(writer);
+  if (!calendars_.empty()) save_calendars(writer);
 }
 
 Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
@@ -91,13 +114,17 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
   HEPTANE_TRY(directory_.restore(reader));
   HEPTANE_TRY(orders_.restore(reader));
   const auto sweeps = reader.le<uint32_t>();
-  for (auto rows = sweeps & ~kFixFollows; rows > 0 && !reader.failed(); --rows) {
+  for (auto rows = sweeps & ~kFollows; rows > 0 && !reader.failed(); --rows) {
     const std::string row = reader.text(kRowBytesMax);
     const auto sweep = unpacked<Sweep>(as_bytes(row));
     if (!sweep || !sweeps_.emplace(sweep->number, *sweep).second) reader.fail();
   }
   if (reader.failed()) return Error{Errc::corrupt, "the exchange's mass cancels do not read back"};
   if ((sweeps & kFixFollows) != 0) HEPTANE_TRY(fix_.restore(reader));
+  if ((sweeps & kCorrectionsFollow) != 0) restore_corrections(reader);
+  if ((sweeps & kCalendarsFollow) != 0) restore_calendars(reader);
+  if (reader.failed())
+    return Error{Errc::corrupt, "the exchange's calendars, last trades and receivables do not read back"};
   count();
   return {};
 }
@@ -108,6 +135,8 @@ void ExchangeMachine::make_fresh() {
   fix_ = FixSessions();
   own_ = Own();
   sweeps_.clear();
+  receivables_.clear();
+  calendars_ = Calendars();
   count();
 }
 

@@ -11,25 +11,34 @@
 // - what is refused has left nothing: everything that can be judged is judged first, then a scope is opened around the hold, and
 //   the book refuses whole. Nothing of this machine changes before that; what comes after cannot fail (postings.h says why), and
 //   a chain that fails all the same is an assertion.
+// - a trade that was busted has the postings that take it back, once.
 // Bounds: an entry looks at no more than 1,000 orders, takes no more than kEventsPerEntry events of a book or kSweepEnds ends of
 // orders, and makes less than 1 MiB. The rest is done by commands that the machine schedules: kProceed for a book with work left
 // (its instrument takes no orders meanwhile), kSweep for a mass cancel, kExpire for orders whose time is over (their instrument takes
-// no orders meanwhile) and ClOrdIDs of earlier trade dates. Other instruments' commands come in between. Its commands are in no transaction. The shard thread's.
+// no orders meanwhile) and ClOrdIDs of earlier trade dates, kCalendarPhase for each instrument of a calendar when an instant of it has come. Other instruments' commands come in between. Its commands are in no transaction. The shard thread's.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "kernel/shard/effects.h"
 #include "kernel/shard/snapshot_io.h"
 #include "kernel/shard/state_machine.h"
+#include "modules/fintech/machine/exchange/calendars.h"
+#include "modules/fintech/machine/exchange/corrections_api.h"
 #include "modules/fintech/machine/exchange/directory.h"
 #include "modules/fintech/machine/exchange/fix_sessions.h"
 #include "modules/fintech/machine/exchange/notes.h"
 #include "modules/fintech/machine/exchange/orders.h"
 #include "modules/fintech/machine/exchange/postings.h"
+#include "modules/fintech/machine/exchange/trade_reversal.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 
 namespace heptane::fintech::exchange {
@@ -53,19 +62,24 @@ class ExchangeMachine final : public StateMachine {
   uint64_t memory_bytes() const override {
     return ledger_ == nullptr ? own_memory_bytes() : std::max(own_memory_bytes(), ledger_->memory_bytes());
   }
-  uint64_t own_memory_bytes() const { return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes(); }
+  uint64_t own_memory_bytes() const {
+    return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes() + calendars_.memory_bytes();
+  }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
-  bool fresh() const override { return directory_.empty() && own_.next_sweep == 1 && !own_.block.on && fix_.empty(); }
+  bool fresh() const override {
+    return directory_.empty() && own_.next_sweep == 1 && !own_.block.on && fix_.empty() && calendars_.empty();
+  }
   void make_fresh() override;
-  // What ends orders, and what stops them.
+  // What ends orders, and what stops them; what operators put right.
   bool relieves(CommandType type) const override {
     return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kSetPhase || type == kWithdraw ||
            type == kFixInput || type == kFixEnd || type >= kProceed;
   }
+  // 2: trades have marks (settled_trade.h); an order that ends in the middle of its replace, by a trade with oneself, is reported as one
+  // that nobody asked to end.
+  uint32_t newest_version() const override { return kLogicMarkedTrades; }
   RenderView renderer() const override { return render_exchange; }
-  // 2: an order that ends in the middle of its replace, by a trade with oneself, is reported as one that nobody asked to end.
-  uint32_t newest_version() const override { return kLogicUnasked; }
 
   // The ledger of the shard, for queries: what accounts hold; and what its memory is. Before the first command.
   void set_ledger(const LedgerMachine& ledger) { ledger_ = &ledger; }
@@ -73,6 +87,7 @@ class ExchangeMachine final : public StateMachine {
   const Directory& directory() const { return directory_; }
   const Orders& orders() const { return orders_; }
   const FixSessions& fix_sessions() const { return fix_; }
+  const Calendars& calendars() const { return calendars_; }
 
   // For metrics; any thread.
   uint64_t open_orders() const { return open_orders_.load(std::memory_order_relaxed); }
@@ -123,6 +138,7 @@ class ExchangeMachine final : public StateMachine {
   struct Admitted {
     Listing* listing = nullptr;
     Order order;
+    TradingDay day;
     book::NewOrder entered;  // of a new one
     OrderRate account_rate;  // as it is once it counts
     OrderRate firm_rate;
@@ -131,7 +147,11 @@ class ExchangeMachine final : public StateMachine {
   };
 
   void apply_one(Now& now);
+  bool apply_operation(Now& now);
   void tell(Now& now);
+  void save_corrections(SnapshotWriter& writer) const;
+  void restore_corrections(SnapshotReader& reader);
+  bool has_corrections() const;
 
   // reference_commands.cc
   void apply_instrument(Now& now);
@@ -156,8 +176,12 @@ class ExchangeMachine final : public StateMachine {
   Result<Admitted> admit(const ReplaceOrder& asked, const Now& now);
   // What was to be gone before the next order comes is gone: the book's work is done, nothing is overdue or about to be killed.
   bool at_rest(const Listing& listing, const Now& now) const;
+  bool turns(const Listing& listing, const Now& now) const;
+  bool turns_before(const Listing& listing, LogTime expires_at, const Now& now) const;
+  bool about_to_be_killed(const Listing& listing) const;
   Result<void> judge_blocks(const Firm& firm, const TradingAccount& account, const Listing& listing) const;
-  Result<void> judge_client_ids(const Firm& firm, const Now& now) const;
+  TradingDay trading_day(const Listing* listing, LogTime now) const;
+  Result<void> judge_client_ids(const Firm& firm, const TradingDay& day) const;
   Result<void> judge_limits(Admitted& admitted, const Now& now) const;
   Result<void> hold(Admitted& admitted, Now& now);
   void count_order(const Order& order, const Admitted& admitted);
@@ -169,10 +193,11 @@ class ExchangeMachine final : public StateMachine {
   void schedule(Listing& listing, Now& now);
   void apply_proceed(Now& now);
   void on_event(Listing& listing, const book::Event& event, Now& now);
-  void on_outside_band(Listing& listing, const book::Event& event);
+  void on_outside_band(Listing& listing, const book::Event& event, Now& now);
   void on_trade(Listing& listing, const book::Event& event, Now& now);
   void settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
-                   const FillLegs& legs, Now& now);
+                   const FillLegs& legs, const TradeMarks& marks, Now& now);
+  TradeMarks marks_of(const Order& buyer, const Order& seller, const Now& now);
   void fill(Order& order, int64_t price, uint64_t quantity);
   // In its instrument.
   std::array<Usage*, 2> usages_of(const Order& order);
@@ -206,6 +231,51 @@ class ExchangeMachine final : public StateMachine {
   int64_t expire_some(Now& now);
   void rearm(Now& now);
 
+  // corrections.cc: trades that are busted or corrected, what is owed, the house's fees
+  struct Busted {
+    Listing* listing = nullptr;
+    SettledTrade trade;
+    TradeTerms terms;
+    TradeReversal::Firms firms;
+    std::optional<Correction> correction;
+    std::string reason;
+    uint64_t exec = 0;  // the buyer's ExecID, the seller's is the next one
+  };
+  void apply_bust(Now& now);
+  Result<Busted> judge_bust(const BustTrade& asked, const Now& now);
+  Result<Correction> judge_agreed(const AgreedTrade& agreed, const Busted& busted) const;
+  Result<void> take_back(const Busted& busted, Now& now);
+  void restate(const Busted& busted);
+  void restate_order(uint64_t order_id, const Busted& busted);
+  void restate_last_price(const Busted& busted);
+  void tell_bust(const Busted& busted, const Now& now);
+  void tell_restated(const Busted& busted, book::Side side, const Now& now);
+  void owe(uint32_t firm, uint32_t asset, Now& now);
+  void cleared(uint32_t firm, uint32_t asset, Now& now);
+  void tell_owed(uint32_t firm, uint32_t asset, const Now& now);
+  void apply_clear(Now& now);
+  Result<void> clear(const ClearReceivable& asked, Now& now);
+  void apply_withdraw_fees(Now& now);
+  Result<void> withdraw_fees(const WithdrawFees& asked, Now& now);
+  void query_trade(const uint64_t& trade, Reply& reply) const;
+  void query_receivables(const std::string& firm, Reply& reply) const;
+
+  // calendar_commands.cc: trading calendars, and the phases that they bring
+  void apply_put_calendar(Now& now);
+  Result<void> judge_calendar(const CalendarPut& asked) const;
+  void apply_extend_calendar(Now& now);
+  void apply_set_calendar(Now& now);
+  void rearm(Calendar& calendar, Now& now);
+  void apply_calendar_due(Now& now);
+  void turn(Listing& listing, Now& now);
+  void apply_calendar_phase(Now& now);
+  int64_t follow_calendar(Listing& listing, const Instant& instant, Now& now);
+  void extend_call(Listing& listing, Now& now);
+  void tell_calendar(std::string_view what, const Listing& listing, const Instant& instant);
+  void query_calendars(const Page& page, Reply& reply) const;
+  void save_calendars(SnapshotWriter& writer) const;
+  void restore_calendars(SnapshotReader& reader);
+
   // fix_commands.cc: what comes over FIX
   void tell_fix(Now& now);
   void apply_put_fix(Now& now);
@@ -230,6 +300,7 @@ class ExchangeMachine final : public StateMachine {
   std::optional<std::vector<const Order*>> fix_open_orders(const FixSession& session, const FixRequest& asked) const;
   void fix_mass_cancel(FixSession& session, const FixRequest& asked, Now& now);
   const Order* fix_order(const FixSession& session, const FixRequest& asked) const;
+  TradingDay fix_day(const FixSession& session, const FixRequest& asked, const Now& now) const;
   std::optional<Error> judge_named(const FixRequest& asked, const Order& order) const;
   void fix_cancel_rejected(FixSession& session, const FixRequest& asked, const Order* order, const Error& error);
   void fix_mass_refused(FixSession& session, const FixRequest& asked, uint32_t reason, std::string_view text);
@@ -246,6 +317,8 @@ class ExchangeMachine final : public StateMachine {
   void report(char exec_type, const Order& order);
   void report_fill(const Order& order, const Fill& fill);
   void report_end(const Order& order, book::Reason reason);
+  std::string restated_body(const Busted& busted, book::Side side, uint64_t exec) const;
+  void report_restated(const Busted& busted, book::Side side, uint64_t exec);
   void report_rejected(FixSession& session, const FixRequest& asked, uint32_t reason, std::string_view text);
   std::string status_body(const Order& order, const std::string& more) const;
   void send_report(const Order& order, const std::string& body, bool answers);
@@ -271,11 +344,14 @@ class ExchangeMachine final : public StateMachine {
   Directory directory_;
   Orders orders_;
   FixSessions fix_;
+  Calendars calendars_;
   Own own_;
   std::map<uint64_t, Sweep> sweeps_;
+  std::set<std::pair<uint32_t, uint32_t>> receivables_;  // firm and asset: it owes some; how much is the ledger's
   const LedgerMachine* ledger_ = nullptr;
   size_t scopes_ = 0;
   // Of the running command.
+  std::vector<std::pair<uint32_t, uint32_t>> owed_now_;  // firm and asset
   Notes notes_;
   Packer answer_;
   std::array<book::Event, kEventsPerEntry> events_;

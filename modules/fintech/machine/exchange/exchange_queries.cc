@@ -87,6 +87,9 @@ void ExchangeMachine::query(const Query& query, Reply& reply) const {
     case kQueryDepth: return with(&ExchangeMachine::query_depth);
     case kQueryState: return query_state(reply);
     case kQueryFixSessions: return with(&ExchangeMachine::query_fix);
+    case kQueryTrade: return with(&ExchangeMachine::query_trade);
+    case kQueryCalendars: return with(&ExchangeMachine::query_calendars);
+    case kQueryReceivables: return with(&ExchangeMachine::query_receivables);
     default: refuse(reply, Errc::unsupported, "the exchange has no such query");
   }
 }

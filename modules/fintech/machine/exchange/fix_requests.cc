@@ -49,6 +49,14 @@ const Order* ExchangeMachine::fix_order(const FixSession& session, const FixRequ
   return orders_.find_client(session.firm, asked.original_id.empty() ? asked.client_id : asked.original_id);
 }
 
+// The trade date of what is asked: that of the order, or of the instrument that is named.
+TradingDay ExchangeMachine::fix_day(const FixSession& session, const FixRequest& asked, const Now& now) const {
+  if (asked.ask == FixAsk::enter) return trading_day(directory_.listing(asked.order.symbol), now.time);
+  const Order* order = fix_order(session, asked);
+  return trading_day(order == nullptr ? directory_.listing(asked.symbol) : &directory_.listing(order->instrument),
+                     now.time);
+}
+
 // BusinessMessageReject(j).
 void ExchangeMachine::fix_business_reject(FixSession& session, const FixRequest& asked, std::string_view text) {
   constexpr std::string_view kTypes[] = {"D", "F", "G", "H", "AF", "q"};
@@ -68,11 +76,12 @@ bool ExchangeMachine::fix_known(FixSession& session, FixRequest& asked, const No
     fix_.say(session, "8", {}, status_body(*known, {}));
     return true;
   }
-  if (orders_.taken(session.firm, asked.client_id, now.time)) {
+  const TradingDay day = fix_day(session, asked, now);
+  if (orders_.taken(session.firm, asked.client_id, day)) {
     fix_business_reject(session, asked, kForgotten);
     return true;
   }
-  if (trade_date(asked.first_asked) < trade_date(now.time)) {
+  if (asked.first_asked < day.begins) {
     asked.refused = Rejected::other;
     asked.text = kOfAnotherDay;
   }
@@ -109,7 +118,8 @@ std::optional<Error> ExchangeMachine::judge_named(const FixRequest& asked, const
 
 void ExchangeMachine::fix_cancel(FixSession& session, FixRequest& asked, Now& now) {
   const Order* order = fix_order(session, asked);
-  if (asked.possible_resend && orders_.taken(session.firm, asked.client_id, now.time)) {
+  const TradingDay day = fix_day(session, asked, now);
+  if (asked.possible_resend && orders_.taken(session.firm, asked.client_id, day)) {
     if (order == nullptr) return fix_business_reject(session, asked, kForgotten);
     return fix_.say(session, "8", {}, status_body(*order, {}));
   }
@@ -117,15 +127,15 @@ void ExchangeMachine::fix_cancel(FixSession& session, FixRequest& asked, Now& no
     if (asked.refused) return not_cancelled(CancelRejected::other, asked.text);
     if (order == nullptr) return not_cancelled(CancelRejected::unknown_order, "the firm has no such order");
     if (!valid_client_id(asked.client_id)) return not_cancelled(CancelRejected::other, kBadClientId);
-    if (orders_.taken(session.firm, asked.client_id, now.time))
+    if (orders_.taken(session.firm, asked.client_id, day))
       return not_cancelled(CancelRejected::duplicate, "ClOrdID " + asked.client_id + " was used today");
     if (std::optional<Error> error = judge_named(asked, *order)) return std::move(*error);
-    return judge_client_ids(directory_.firm(session.firm), now);
+    return judge_client_ids(directory_.firm(session.firm), day);
   };
   Result<void> done = judge();
   if (done) done = cancel({session.spec.firm, order->id, asked.client_id}, now);
   if (!done) return fix_cancel_rejected(session, asked, order, done.error());
-  orders_.use_up(session.firm, asked.client_id, order->id, now.time);
+  orders_.use_up(session.firm, asked.client_id, order->id, day);
 }
 
 void ExchangeMachine::fix_replace(FixSession& session, FixRequest& asked, Now& now) {
@@ -177,7 +187,7 @@ void ExchangeMachine::fix_status(FixSession& session, const FixRequest& asked, c
   if (const Order* order = fix_order(session, asked)) return fix_.say(session, "8", {}, status_body(*order, more));
   const std::string& name = asked.original_id.empty() ? asked.client_id : asked.original_id;
   const bool forgotten = asked.order_id == 0
-                             ? orders_.taken(session.firm, name, now.time)
+                             ? orders_.taken(session.firm, name, fix_day(session, asked, now))
                              : asked.order_id < orders_.next_id() && orders_.find(asked.order_id) == nullptr;
   if (forgotten) return fix_business_reject(session, asked, kForgotten);
   std::string out;
@@ -257,12 +267,13 @@ void ExchangeMachine::fix_mass_cancel(FixSession& session, const FixRequest& ask
   constexpr uint32_t kUnknownSecurity = 1;
   if (asked.refused) return fix_mass_refused(session, asked, 0, asked.text);
   if (!valid_client_id(asked.client_id)) return fix_mass_refused(session, asked, kOther, kBadClientId);
-  if (orders_.taken(session.firm, asked.client_id, now.time))
+  const TradingDay day = utc_day(now.time);
+  if (orders_.taken(session.firm, asked.client_id, day))
     return fix_mass_refused(session, asked, kOther, "ClOrdID " + asked.client_id + " was used today");
-  if (asked.possible_resend && trade_date(asked.first_asked) < trade_date(now.time))
+  if (asked.possible_resend && asked.first_asked < day.begins)
     return fix_mass_refused(session, asked, kOther, kOfAnotherDay);
   if (sweeps_.size() >= kSweepsMax) return fix_mass_refused(session, asked, kOther, "too many mass cancels go on");
-  if (const Result<void> ids = judge_client_ids(directory_.firm(session.firm), now); !ids)
+  if (const Result<void> ids = judge_client_ids(directory_.firm(session.firm), day); !ids)
     return fix_mass_refused(session, asked, kOther, ids.error().message);
   const Whose whose = asked.account.empty() ? Whose::firm : Whose::account;
   Result<Sweep> sweep = sweep_of(whose, session.spec.firm, asked.account, asked.symbol, now);
@@ -271,7 +282,7 @@ void ExchangeMachine::fix_mass_cancel(FixSession& session, const FixRequest& ask
     return fix_mass_refused(session, asked, symbol ? kUnknownSecurity : kOther, sweep.error().message);
   }
   sweep->side = asked.side;
-  orders_.use_up(session.firm, asked.client_id, 0, now.time);
+  orders_.use_up(session.firm, asked.client_id, 0, day);
   fix_.await(own_.next_sweep,
              {session.number, asked.client_id, asked.account, asked.symbol, asked.side, asked.request_type});
   begin(*sweep, now);

@@ -19,6 +19,7 @@ enum FixTag : int32_t {
   kCumQty = 14,
   kExecID = 17,
   kExecInst = 18,
+  kExecRefID = 19,
   kLastPx = 31,
   kLastQty = 32,
   kOrderID = 37,

@@ -8,16 +8,6 @@ namespace {
 
 void refuse_market(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
 
-// A call's price is judged by the reference; where there is none, any will do.
-book::Uncross uncross_of(const Listing& listing) {
-  book::Uncross command;
-  if (const std::optional<int64_t> reference = listing.reference()) {
-    const PriceRange band = call_band(listing.instrument(), *reference);
-    command = {*reference, band.low, band.high};
-  }
-  return command;
-}
-
 // No more than `whose` asks for: what is not looked up would be told as it was said.
 bool names_its_own(const SwitchChange& change) {
   const bool of_firm = change.whose == Whose::firm || change.whose == Whose::account;
@@ -220,6 +210,13 @@ void ExchangeMachine::apply_switch(Now& now) {
 
 // ---- expiry
 
+// An instant of its calendar comes first, in which the order still takes part.
+bool ExchangeMachine::turns_before(const Listing& listing, LogTime expires_at, const Now& now) const {
+  if (!listing.turning || listing.calendar == 0) return false;
+  const Instant* const instant = calendars_.at(listing.calendar).holding(now.time);
+  return instant != nullptr && expires_at > instant->at;
+}
+
 void ExchangeMachine::apply_expire(Now& now) {
   if (own_.timer != 0) now.effects.cancel(own_.timer);  // it has fired, unless somebody else sent the command
   own_.timer = 0;
@@ -228,7 +225,7 @@ void ExchangeMachine::apply_expire(Now& now) {
   orders_.forget(now.time, kForgets);
 }
 
-// Orders of a book whose work goes on are passed by: it takes no others before they are gone.
+// Orders of a book whose work goes on, or whose phase is about to change, are passed by: it takes no others before they are gone.
 int64_t ExchangeMachine::expire_some(Now& now) {
   int64_t ended = 0;
   Orders::Due last{0, 0};
@@ -238,7 +235,7 @@ int64_t ExchangeMachine::expire_some(Now& now) {
     last = *due;
     const uint64_t id = due->second;
     Listing& listing = directory_.listing(orders_.find(id)->instrument);
-    if (listing.book.frozen()) continue;
+    if (listing.book.frozen() || turns_before(listing, due->first, now)) continue;
     follow(listing, listing.book.cancel(id, room(), book::Reason::expired), now);
     ++ended;
   }

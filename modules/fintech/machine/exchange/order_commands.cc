@@ -83,9 +83,9 @@ Error blocked(const Block& block, const std::string& whose) {
 }
 
 // What an order of now lives until; 0: for ever, or no time at all.
-LogTime expiry_of(book::TimeInForce tif, LogTime asked, LogTime now) {
+LogTime expiry_of(book::TimeInForce tif, LogTime asked, const TradingDay& day) {
   if (tif == book::TimeInForce::gtd) return asked;
-  return tif == book::TimeInForce::gtc || immediate(tif) ? 0 : end_of_day(now);
+  return tif == book::TimeInForce::gtc || immediate(tif) ? 0 : day.ends;
 }
 
 Result<void> judge_prices(const Instrument& i, const Order& order) {
@@ -99,6 +99,13 @@ Result<void> judge_prices(const Instrument& i, const Order& order) {
   if (order.stop_price >= i.price_min && order.stop_price <= i.price_max && on_tick(i, order.stop_price)) return {};
   return of_limit({Errc::refused, "stop price " + price_text(order.stop_price, i.price_scale) +
                                       " is not on a tick from price_min to price_max"});
+}
+
+// A new total as its book counts, which knows nothing of fills that were busted since. None stays none.
+uint64_t total_in_book(const Listing& listing, const Order& before, uint64_t quantity) {
+  book::OrderView view;
+  if (quantity == 0 || !listing.book.find(before.id, view)) return listing.lots(quantity);
+  return listing.lots(quantity) + view.quantity - listing.lots(before.quantity);
 }
 
 book::NewOrder for_book(const NewOrder& asked, const Order& order, const Listing& listing, uint64_t minimum) {
@@ -124,7 +131,17 @@ book::NewOrder for_book(const NewOrder& asked, const Order& order, const Listing
 
 bool ExchangeMachine::at_rest(const Listing& listing, const Now& now) const {
   if (listing.working() || orders_.overdue(listing.number, now.time)) return false;
-  return std::none_of(sweeps_.begin(), sweeps_.end(), [&](const auto& entry) {
+  if (listing.calendar != 0 && turns(listing, now)) return false;
+  return !about_to_be_killed(listing);
+}
+
+// An instant of its calendar has come, or none is known.
+bool ExchangeMachine::turns(const Listing& listing, const Now& now) const {
+  return listing.turning || now.time >= calendars_.at(listing.calendar).due;
+}
+
+bool ExchangeMachine::about_to_be_killed(const Listing& listing) const {
+  return std::any_of(sweeps_.begin(), sweeps_.end(), [&](const auto& entry) {
     const Sweep& sweep = entry.second;
     return sweep.kill && (sweep.instrument == 0 || sweep.instrument == listing.number);
   });
@@ -135,12 +152,22 @@ Result<void> ExchangeMachine::judge_blocks(const Firm& firm, const TradingAccoun
   if (own_.block.on) return blocked(own_.block, "everybody");
   if (firm.block.on) return blocked(firm.block, "firm " + firm.name);
   if (account.block.on) return blocked(account.block, "account " + account.name);
+  if (firm.owes != 0)
+    return rejected(Rejected::other_rule,
+                    "firm " + firm.name + " owes money for a busted trade: it is to be cleared first");
   if (listing.block.on) return blocked(listing.block, "instrument " + listing.instrument().symbol);
   return {};
 }
 
-Result<void> ExchangeMachine::judge_client_ids(const Firm& firm, const Now& now) const {
-  const uint32_t used = orders_.used(firm.number, now.time);
+// Of an instrument; without one the UTC day.
+TradingDay ExchangeMachine::trading_day(const Listing* listing, LogTime now) const {
+  if (listing != nullptr && listing->calendar != 0)
+    if (const std::optional<TradingDay> day = calendars_.at(listing->calendar).day(now)) return *day;
+  return utc_day(now);
+}
+
+Result<void> ExchangeMachine::judge_client_ids(const Firm& firm, const TradingDay& day) const {
+  const uint32_t used = orders_.used(firm.number, day);
   if (used < client_ids_max_) return {};
   return rejected(Rejected::exceeds_limit, "firm " + firm.name + " has used " + std::to_string(used) +
                                                " ClOrdIDs today, its limit is " + std::to_string(client_ids_max_));
@@ -180,9 +207,10 @@ Result<void> ExchangeMachine::judge_place(const NewOrder& asked, Admitted& admit
   if (listing == nullptr)
     return rejected(Rejected::unknown_symbol, "there is no instrument " + asked.symbol, Errc::not_found);
   if (!valid_client_id(asked.client_id)) return rejected(Rejected::other, kClientIdRule, Errc::invalid_argument);
-  if (orders_.taken(firm->number, asked.client_id, now.time))
+  admitted.day = trading_day(listing, now.time);
+  if (orders_.taken(firm->number, asked.client_id, admitted.day))
     return rejected(Rejected::duplicate, "ClOrdID " + asked.client_id + " was used today", Errc::exists);
-  HEPTANE_TRY(judge_client_ids(*firm, now));
+  HEPTANE_TRY(judge_client_ids(*firm, admitted.day));
   HEPTANE_TRY(judge_blocks(*firm, *account, *listing));
   if (!at_rest(*listing, now)) return busy();
   if (const book::Reject no = book::admitted(listing->book.phase(), asked.type, asked.tif); no != book::Reject::none)
@@ -197,7 +225,7 @@ Result<void> ExchangeMachine::judge_place(const NewOrder& asked, Admitted& admit
   order.type = asked.type;
   order.tif = asked.tif;
   order.entered = now.time;
-  order.expires_at = expiry_of(asked.tif, asked.expires_at, now.time);
+  order.expires_at = expiry_of(asked.tif, asked.expires_at, admitted.day);
   order.by = now.command.principal.id;
   const auto fee_class = std::min<size_t>(account->fee_class, listing->spec.fees.size() - 1);
   order.funds.side = asked.side;
@@ -285,7 +313,7 @@ Result<uint64_t> ExchangeMachine::enter(const NewOrder& asked, Now& now) {
   if (!kept) return of_book(outcome.reject);
 
   listing.used = true;
-  const Order& order = orders_.add(admitted->order, now.time);
+  const Order& order = orders_.add(admitted->order, admitted->day);
   count_order(order, *admitted);
   add_open(order, order.quantity, 0);
   follow(listing, outcome, now);
@@ -339,9 +367,10 @@ Result<void> ExchangeMachine::judge_place(const ReplaceOrder& asked, Admitted& a
     return cancel_rejected(CancelRejected::unknown_order, "the order's ClOrdID is " + before.client_id);
   if (!valid_client_id(asked.client_id))
     return cancel_rejected(CancelRejected::other, kClientIdRule, Errc::invalid_argument);
-  if (orders_.taken(before.firm, asked.client_id, now.time))
+  admitted.day = trading_day(&listing, now.time);
+  if (orders_.taken(before.firm, asked.client_id, admitted.day))
     return cancel_rejected(CancelRejected::duplicate, "ClOrdID " + asked.client_id + " was used today", Errc::exists);
-  HEPTANE_TRY(judge_client_ids(directory_.firm(before.firm), now));
+  HEPTANE_TRY(judge_client_ids(directory_.firm(before.firm), admitted.day));
   HEPTANE_TRY(judge_blocks(directory_.firm(before.firm), directory_.account(before.account), listing));
   if (!at_rest(listing, now)) return busy();
   if (before.moves >= kMovesMax) return cancel_rejected(CancelRejected::other, "the order was replaced too often");
@@ -402,7 +431,8 @@ Result<void> ExchangeMachine::replace(const ReplaceOrder& asked, Now& now) {
   // What ends gives everything back at its end.
   const Result<void> holds = ends ? Result<void>() : hold(*admitted, now);
   const Order& after = admitted->order;
-  const book::Replace change{after.id, after.funds.price, after.stop_price, listing.lots(after.quantity),
+  const book::Replace change{after.id, after.funds.price, after.stop_price,
+                             total_in_book(listing, *orders_.find(after.id), after.quantity),
                              listing.lots(after.display)};
   const book::Outcome outcome = holds ? listing.book.replace(change, room()) : book::Outcome{};
   const bool kept = holds && outcome.reject == book::Reject::none;
@@ -412,7 +442,7 @@ Result<void> ExchangeMachine::replace(const ReplaceOrder& asked, Now& now) {
 
   Order& order = *orders_.find(after.id);
   if (!fix_.empty()) fix_.asked() = {order.id, after.client_id, order.client_id, now.effects.version() < kLogicUnasked};
-  orders_.rename(order, after.client_id, now.time);
+  orders_.rename(order, after.client_id, admitted->day);
   if (!ends) {
     add_open(order, after.funds.leaves, order.funds.leaves);
     order = after;

@@ -60,14 +60,14 @@ const Order* Orders::find_client(uint32_t firm, const std::string& client_id) co
   return used == nullptr ? nullptr : find(used->order);
 }
 
-bool Orders::taken(uint32_t firm, const std::string& client_id, LogTime now) const {
+bool Orders::taken(uint32_t firm, const std::string& client_id, const TradingDay& day) const {
   const uint32_t slot =
       clients_.find(firm, client_id, [&](uint32_t of) { return at(of).firm == firm && at(of).client_id == client_id; });
-  return slot != NameIndex::kNone || find_used(trade_date(now), firm, client_id) != nullptr;
+  return slot != NameIndex::kNone || find_used(day.date, firm, client_id) != nullptr;
 }
 
-uint32_t Orders::used(uint32_t firm, LogTime now) const {
-  const auto found = counts_.find({trade_date(now), firm});
+uint32_t Orders::used(uint32_t firm, const TradingDay& day) const {
+  const auto found = counts_.find({day.date, firm});
   return found == counts_.end() ? 0 : found->second;
 }
 
@@ -91,7 +91,7 @@ void Orders::use(Used used) {
 }
 
 void Orders::forget(LogTime now, size_t most) {
-  for (; most > 0 && !used_.empty() && used_.front().day < trade_date(now); --most) {
+  for (; most > 0 && !used_.empty() && used_.front().until <= now; --most) {
     const Used& used = used_.front();
     const auto count = counts_.find({used.day, used.firm});
     if (--count->second == 0) counts_.erase(count);
@@ -136,21 +136,21 @@ bool Orders::overdue(uint32_t instrument, LogTime now) const {
   return first != due_of_.end() && first->first.first == instrument && first->first.second <= now;
 }
 
-Order& Orders::add(const Order& order, LogTime now) {
+Order& Orders::add(const Order& order, const TradingDay& day) {
   HEPTANE_ASSERT(order.id == next_id_, "orders are numbered in their order");
   ++next_id_;
   const uint32_t slot = keep(order);
-  use({trade_date(now), order.firm, order.client_id, order.id});
+  use_up(order.firm, order.client_id, order.id, day);
   index(slot);
   return at(slot);
 }
 
-void Orders::rename(Order& order, const std::string& client_id, LogTime now) {
+void Orders::rename(Order& order, const std::string& client_id, const TradingDay& day) {
   const uint32_t slot = slot_of(order.id);
   clients_.erase(order.firm, order.client_id, slot);
   order.client_id = client_id;
   clients_.insert(order.firm, order.client_id, slot);
-  use({trade_date(now), order.firm, order.client_id, order.id});
+  use_up(order.firm, order.client_id, order.id, day);
 }
 
 void Orders::end(Order& order, OrderStatus status) {
@@ -171,6 +171,24 @@ void Orders::end(Order& order, OrderStatus status) {
   if (ended_.size() <= kEndedKept) return;
   drop(ended_.front());
   ended_.pop_front();
+}
+
+void Orders::save_ends(SnapshotWriter& writer) const {
+  const auto differs = [](const Used& used) { return used.until != (used.day + 1) * kDayNs; };
+  writer.le(static_cast<uint64_t>(std::count_if(used_.begin(), used_.end(), differs)));
+  for (size_t at = 0; at < used_.size(); ++at) {
+    if (!differs(used_[at])) continue;
+    writer.le(static_cast<uint64_t>(at));
+    writer.le(used_[at].until);
+  }
+}
+
+void Orders::restore_ends(SnapshotReader& reader) {
+  for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
+    const auto at = reader.le<uint64_t>();
+    if (at >= used_.size()) return reader.fail();
+    used_[at].until = reader.le<LogTime>();
+  }
 }
 
 uint64_t Orders::memory_bytes() const {
@@ -216,10 +234,10 @@ Result<void> Orders::restore(SnapshotReader& reader) {
   for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
     Used used;
     used.day = reader.le<int64_t>();
+    used.until = (used.day + 1) * kDayNs;
     used.firm = reader.le<uint32_t>();
     used.client_id = reader.text(kClientIdMax);
     used.order = reader.le<uint64_t>();
-    if (!used_.empty() && used.day < used_.back().day) reader.fail();
     use(std::move(used));
   }
   if (kept_ != open_ + ended_.size()) reader.fail();

@@ -1,9 +1,9 @@
 // All open orders, the last ones that ended, and the ClOrdIDs of the trade date. State of the exchange machine; the shard thread's.
 //
 // Invariants: an order's number is never used again; a ClOrdID is its firm's once a trade date and once among its open orders; at
-// most kEndedKept orders that ended are kept, those that ended last. The trade date is the UTC day of the log time. ClOrdIDs of
+// most kEndedKept orders that ended are kept, those that ended last. The trade date is its caller's to say. ClOrdIDs of
 // earlier days are forgotten by forget(), in the order of their use, which a timer calls piece by piece: whether or not anything
-// new comes. An order stays where it is in memory as long as it is kept.
+// new comes. One whose day ends later holds back those that were used behind it. An order stays where it is in memory as long as it is kept.
 #pragma once
 
 #include <array>
@@ -44,20 +44,20 @@ class Orders {
     clients_.prefetch(firm, client_id);
     used_index_.prefetch(firm, client_id);
   }
-  bool taken(uint32_t firm, const std::string& client_id, LogTime now) const;
+  bool taken(uint32_t firm, const std::string& client_id, const TradingDay& day) const;
   // ClOrdIDs of the firm on the trade date.
-  uint32_t used(uint32_t firm, LogTime now) const;
-  // At most so many ClOrdIDs of earlier trade dates.
+  uint32_t used(uint32_t firm, const TradingDay& day) const;
+  // At most so many ClOrdIDs of trade dates that have ended.
   void forget(LogTime now, size_t most);
   // When there are some to forget; 0: never.
-  LogTime forgets_at() const { return used_.empty() ? 0 : (used_.front().day + 1) * kDayNs; }
+  LogTime forgets_at() const { return used_.empty() ? 0 : used_.front().until; }
 
   uint64_t next_id() const { return next_id_; }
-  Order& add(const Order& order, LogTime now);  // open, under next_id()
-  void rename(Order& order, const std::string& client_id, LogTime now);
+  Order& add(const Order& order, const TradingDay& day);  // open, under next_id()
+  void rename(Order& order, const std::string& client_id, const TradingDay& day);
   // A ClOrdID of something else: a cancel of the order; 0: of many.
-  void use_up(uint32_t firm, const std::string& client_id, uint64_t order, LogTime now) {
-    use({trade_date(now), firm, client_id, order});
+  void use_up(uint32_t firm, const std::string& client_id, uint64_t order, const TradingDay& day) {
+    use({day.date, day.ends, firm, client_id, order});
   }
   void end(Order& order, OrderStatus status);
 
@@ -73,10 +73,14 @@ class Orders {
   uint64_t memory_bytes() const;  // with those of the books
   void save(SnapshotWriter& writer) const;
   Result<void> restore(SnapshotReader& reader);
+  // Of ClOrdIDs whose trade date is no UTC day, until when it lasts: beside what save() writes.
+  void save_ends(SnapshotWriter& writer) const;
+  void restore_ends(SnapshotReader& reader);
 
  private:
   struct Used {
     int64_t day = 0;
+    LogTime until = 0;
     uint32_t firm = 0;
     std::string client_id;
     uint64_t order = 0;

@@ -7,7 +7,10 @@ namespace heptane::fintech::exchange {
 
 namespace {
 
-bool of_house(Purse purse) { return purse == Purse::fees || purse == Purse::omnibus; }
+uint16_t flags_of(Purse purse) {
+  if (purse == Purse::receivable) return account_flags::kCreditsMustNotExceedDebits;
+  return purse == Purse::fees || purse == Purse::omnibus ? uint16_t{0} : account_flags::kDebitsMustNotExceedCredits;
+}
 
 }  // namespace
 
@@ -21,6 +24,14 @@ void expect_postings(const Ledger& ledger, uint64_t order, uint64_t trade) {
 Uint128 balance(const LedgerPort& ledger, uint32_t account, uint32_t asset, Purse purse) {
   const Account* found = ledger.account(purse_id(account, asset, purse));
   return found == nullptr ? 0 : found->credits_posted - found->debits_posted;
+}
+
+Int128 fees_of(const LedgerPort& ledger, uint32_t asset) {
+  return static_cast<Int128>(balance(ledger, kHouse, asset, Purse::fees));
+}
+
+Uint128 owed(const LedgerPort& ledger, uint32_t firm, uint32_t asset) {
+  return -balance(ledger, firm, asset, Purse::receivable);
 }
 
 Uint128 supply(const LedgerPort& ledger, uint32_t asset) {
@@ -40,7 +51,7 @@ Result<void> Chain::open_one(uint32_t account, uint32_t asset, Purse purse) {
   opened.ledger = asset;
   opened.user_data_64 = account;
   opened.code = static_cast<uint16_t>(kSealedCode | static_cast<uint16_t>(purse));
-  opened.flags = of_house(purse) ? uint16_t{0} : account_flags::kDebitsMustNotExceedCredits;
+  opened.flags = flags_of(purse);
   const CreateResult result = ledger_.open_account(opened, call_);
   const auto status = static_cast<AccountStatus>(result.status);
   if (status == AccountStatus::created) return {};
@@ -66,6 +77,7 @@ void Chain::move(Uint128 id, Purpose purpose, Uint128 debit, Uint128 credit, Uin
   t.debit_account_id = debit;
   t.credit_account_id = credit;
   t.amount = amount;
+  t.user_data_128 = tag.data;
   t.user_data_64 = tag.subject;
   t.user_data_32 = tag.instrument;
   t.ledger = asset;

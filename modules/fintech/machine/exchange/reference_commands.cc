@@ -1,4 +1,5 @@
 // Instruments, firms, accounts, limits, and money that comes and goes.
+#include <algorithm>
 #include <limits>
 
 #include "modules/fintech/domain/ledger/amount.h"
@@ -170,6 +171,7 @@ void ExchangeMachine::apply_cash(Now& now) {
   now.effects.close_scope(moved ? ScopeOutcome::keep : ScopeOutcome::roll_back);
   if (!moved) return refuse_reference(now.effects, moved.error());
   const bool in = now.command.type == kDeposit;
+  if (firm->owes != 0) cleared(firm->number, move->asset, now);
   audit(now.command, in ? "exchange.deposit" : "exchange.withdraw", move->firm + "/" + move->account,
         number_text(move->digits) + "e-" + std::to_string(move->decimals) + " of ledger " + std::to_string(move->asset),
         now.effects);
@@ -184,6 +186,10 @@ Result<void> ExchangeMachine::move_cash(const CashMove& move, const TradingAccou
     return wrong("an amount of " + asset->code + " is above 0 and has at most " + std::to_string(asset->scale) +
                  " decimals");
   const bool in = now.command.type == kDeposit;
+  const Firm& firm = directory_.firm(account.firm);
+  if (!in && firm.owes != 0)
+    return Error{Errc::refused,
+                 "firm " + firm.name + " owes money for a busted trade: it withdraws nothing before that is cleared"};
   const Uint128 there = supply(now.ledger, move.asset);
   if (in && (*amount > kSupplyMax || there + *amount > kSupplyMax))
     return Error{Errc::refused, "all deposits of " + asset->code + " together are at most 2^100 of its smallest units"};
@@ -198,6 +204,11 @@ Result<void> ExchangeMachine::move_cash(const CashMove& move, const TradingAccou
   const Uint128 theirs = purse_id(account.number, move.asset, Purse::available);
   chain.move(cash_move_id(own_.next_cash), in ? Purpose::deposit : Purpose::withdrawal, in ? omnibus : theirs,
              in ? theirs : omnibus, *amount, move.asset, {account.number, 0});
+  // What comes in clears what is owed first.
+  if (firm.owes != 0)
+    chain.move(cash_clearing_id(own_.next_cash), Purpose::clearing, theirs,
+               purse_id(firm.number, move.asset, Purse::receivable),
+               std::min(*amount, owed(now.ledger, firm.number, move.asset)), move.asset, {account.number, 0});
   if (chain.post()) return Error{Errc::refused, "the ledger does not move it"};
   return {};
 }

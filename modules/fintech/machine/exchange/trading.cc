@@ -72,16 +72,17 @@ void ExchangeMachine::on_event(Listing& listing, const book::Event& event, Now& 
     case EventType::ended: return end_order(*orders_.find(event.order_id), event.reason, now);
     case EventType::mass_done: return;
     case EventType::uncrossed: return tell_call("uncrossed", listing, event);
-    case EventType::outside_band: return on_outside_band(listing, event);
+    case EventType::outside_band: return on_outside_band(listing, event, now);
   }
 }
 
 // The call goes on once; then the way out is another call. A halt that was acknowledged meanwhile stays.
-void ExchangeMachine::on_outside_band(Listing& listing, const book::Event& event) {
+void ExchangeMachine::on_outside_band(Listing& listing, const book::Event& event, Now& now) {
   const bool halts = listing.extended || listing.next_phase == book::Phase::halted;
   listing.next_phase.reset();
   if (halts) listing.next_phase = book::Phase::halted;
   listing.extended = !halts;
+  if (listing.extended && listing.calendar != 0) extend_call(listing, now);
   tell_call(listing.extended ? "call_extended" : "outside_band", listing, event);
 }
 
@@ -98,7 +99,9 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
       settle(listing.instrument(), event.price, quantity, buyer.funds, came_buys ? Liquidity::taker : of_met,
              seller.funds, came_buys ? of_met : Liquidity::taker);
   const uint64_t trade = own_.next_trade++;
-  settle_fill(listing, trade, buyer, seller, legs, now);
+  const TradeMarks marks = marks_of(buyer, seller, now);
+  settle_fill(listing, trade, buyer, seller, legs, marks, now);
+  if (marks.there()) listing.recent.add({trade, event.price});
   fill(buyer, event.price, quantity);
   fill(seller, event.price, quantity);
   for (Order* order : {&buyer, &seller})
@@ -124,24 +127,36 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
               i.price_scale, i.quantity_scale, i.quote_scale});
 }
 
-// What the buyer gains in price, and fees that will not come, goes back within the same chain.
+// None before version 2.
+TradeMarks ExchangeMachine::marks_of(const Order& buyer, const Order& seller, const Now& now) {
+  if (now.effects.version() < kLogicMarkedTrades) return {};
+  TradeMarks marks{buyer.id, seller.id, own_.next_exec, 0, 0};
+  if (fix_.empty()) return marks;
+  const auto number_of = [](const FixSession* session) { return session == nullptr ? 0 : session->number; };
+  marks.buyer_session = number_of(fix_.session_of(buyer.id));
+  marks.seller_session = number_of(fix_.session_of(seller.id));
+  return marks;
+}
+
+// What the buyer gains in price, and fees that will not come, goes back within the same chain. The marks are those that settled_trade.h
+// reads.
 void ExchangeMachine::settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
-                                  const FillLegs& legs, Now& now) {
+                                  const FillLegs& legs, const TradeMarks& marks, Now& now) {
   const uint32_t base = listing.instrument().base_asset;
   const uint32_t quote = listing.instrument().quote_asset;
   const Uint128 buyer_held = purse_id(buyer.account, quote, Purse::held);
   const Uint128 buyer_quote = purse_id(buyer.account, quote, Purse::available);
   const Uint128 seller_quote = purse_id(seller.account, quote, Purse::available);
   const Uint128 fees = purse_id(kHouse, quote, Purse::fees);
-  const Chain::Tag tag{trade, listing.number};
   Chain chain(now.ledger, now.call());
   uint32_t leg = 0;
-  const auto move = [&](Purpose purpose, Uint128 debit, Uint128 credit, Uint128 amount, uint32_t asset) {
-    chain.move(trade_leg_id(trade, leg++), purpose, debit, credit, amount, asset, tag);
+  const auto move = [&](Purpose purpose, Uint128 debit, Uint128 credit, Uint128 amount, uint32_t asset,
+                        Uint128 mark = 0) {
+    chain.move(trade_leg_id(trade, leg++), purpose, debit, credit, amount, asset, {trade, listing.number, mark});
   };
-  move(Purpose::principal, buyer_held, seller_quote, legs.principal, quote);
+  move(Purpose::principal, buyer_held, seller_quote, legs.principal, quote, marks.of_principal());
   move(Purpose::base, purse_id(seller.account, base, Purse::held), purse_id(buyer.account, base, Purse::available),
-       legs.base, base);
+       legs.base, base, marks.of_base());
   move(Purpose::fee, buyer_held, fees, legs.buyer_fee, quote);
   move(Purpose::fee, seller_quote, fees, legs.seller_fee, quote);
   move(Purpose::rebate, fees, buyer_quote, legs.buyer_rebate, quote);

@@ -61,6 +61,8 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   CreateResult transfer(const Transfer& transfer, const PortCall& call) override;
   std::vector<CreateResult> chain(std::span<const Transfer> transfers, const PortCall& call) override;
 
+  // What cannot be read ends the process before anything is acknowledged.
+  std::optional<Transfer> find_transfer(Uint128 id) const;
   const Ledger& ledger() const { return ledger_; }
   const ClientSessions& sessions() const { return sessions_; }
   const Assets& assets() const { return assets_; }

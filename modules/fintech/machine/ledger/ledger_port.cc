@@ -33,6 +33,13 @@ CreateResult LedgerMachine::open_account(const Account& account, const PortCall&
   return results[0];
 }
 
+std::optional<Transfer> LedgerMachine::find_transfer(Uint128 id) const {
+  Transfer found{};
+  const bool there = ledger_.find_transfer(id, found);
+  files_.end_if_unreadable();
+  return there ? std::optional(found) : std::nullopt;
+}
+
 TransferStatus LedgerMachine::check(const Transfer& transfer, const PortCall& call) {
   ledger_.open_scope();
   const CreateResult result = move({&transfer, 1}, call)[0];

@@ -1,0 +1,56 @@
+// Trading calendars with the instants that are known: those that come, and behind them what the present trade date began with. State
+// of the exchange machine; the shard thread's.
+//
+// Invariants: instants are ascending; all before `upto` were there; of the past those stay that say which phase holds and when the
+// trade date began.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "kernel/shard/effects.h"
+#include "kernel/shard/snapshot_io.h"
+#include "modules/fintech/machine/exchange/calendar_api.h"
+
+namespace heptane::fintech::exchange {
+
+struct Calendar {
+  uint32_t number = 0;
+  CalendarSpec spec;
+  uint32_t revision = 1;
+  std::deque<Instant> instants;
+  LogTime upto = 0;
+  TimerId timer = 0;  // kCalendarDue; 0: not armed
+  LogTime due =
+      0;  // when the next instant comes, or what is known ends: nothing is entered from then on before it is done
+
+  // The phase that holds; null: none is known.
+  const Instant* holding(LogTime now) const;
+  const Instant* next(LogTime now) const;
+  // From the end of the session before to the end of its own.
+  std::optional<TradingDay> day(LogTime now) const;
+  void forget(LogTime now);
+};
+
+class Calendars {
+ public:
+  bool empty() const { return calendars_.empty(); }
+  size_t size() const { return calendars_.size(); }
+  Calendar* find(const std::string& name);
+  Calendar& at(uint32_t number) { return calendars_[number - 1]; }
+  const Calendar& at(uint32_t number) const { return calendars_[number - 1]; }
+  Calendar& add(const std::string& name);
+  const std::map<std::string, uint32_t>& names() const { return names_; }
+
+  uint64_t memory_bytes() const;
+  void save(SnapshotWriter& writer) const;
+  Result<void> restore(SnapshotReader& reader);
+
+ private:
+  std::deque<Calendar> calendars_;
+  std::map<std::string, uint32_t> names_;
+};
+
+}  // namespace heptane::fintech::exchange

@@ -1,0 +1,35 @@
+#include "modules/fintech/worker/calendar/zone.h"
+
+#include <absl/time/time.h>
+
+namespace heptane::fintech {
+
+namespace {
+
+class Zone final : public exchange::LocalTime {
+ public:
+  explicit Zone(absl::TimeZone zone) : zone_(zone) {}
+
+  int64_t utc_s(int32_t date, int32_t second_of_day) const override {
+    const absl::CivilSecond local = absl::CivilSecond(absl::CivilDay() + date) + second_of_day;
+    const absl::TimeZone::TimeInfo at = zone_.At(local);
+    // `pre` of one that there is twice is the first; of one that does not exist it is behind the jump.
+    return absl::ToUnixSeconds(at.kind == absl::TimeZone::TimeInfo::SKIPPED ? at.trans : at.pre);
+  }
+
+ private:
+  absl::TimeZone zone_;
+};
+
+}  // namespace
+
+Result<exchange::Expansion> expand_in_zone(const exchange::CalendarSpec& spec, LogTime from, bool behind) {
+  HEPTANE_TRY(exchange::check_calendar(spec));
+  absl::TimeZone zone;
+  if (!absl::LoadTimeZone(spec.zone, &zone))
+    return Error{Errc::invalid_argument,
+                 "the time zone database has no " + spec.zone + ": a name such as Europe/Berlin, and tzdata installed"};
+  return exchange::expand(spec, Zone(zone), from, behind);
+}
+
+}  // namespace heptane::fintech
