@@ -35,6 +35,7 @@ class ExchangeShard {
  public:
   explicit ExchangeShard(uint32_t client_ids_max = kClientIdsMax) : exchange(client_ids_max) {
     kernel.versions[kLedgerMachineId] = ledger.newest_version();
+    kernel.versions[kExchangeMachineId] = exchange.newest_version();
     exchange.set_ledger(ledger);
     for (StateMachine* machine : std::initializer_list<StateMachine*>{&streams, &ledger, &exchange, &trail})
       machines.add(*machine);

@@ -7,7 +7,9 @@ namespace heptane::fintech::exchange {
 namespace {
 
 constexpr size_t kRowBytesMax = size_t{8} << 10;
-constexpr uint32_t kFixFollows = 1u << 31;  // in the saved count of mass cancels
+// In the saved count of mass cancels: what stands behind them.
+constexpr uint32_t kFixFollows = 1u << 31;
+constexpr uint32_t kMarketFollows = 1u << 30;
 
 }  // namespace
 
@@ -17,6 +19,7 @@ void ExchangeMachine::apply(const Command& command, Effects& effects) {
   if (command.type == kFixEnd && fix_.empty()) return effects.unchanged(0);
   notes_.clear();
   fix_.begin(command.time);
+  market_.begin(effects.version());
   Now now{command, effects, effects.port<LedgerMachine>(kLedgerMachineId), command.time};
   apply_one(now);
   if (effects.refused()) return;
@@ -77,9 +80,11 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   writer.blob(packed(own_).view());
   directory_.save(writer);
   orders_.save(writer);
-  writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows));
+  writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows) |
+            (market_.empty() ? 0 : kMarketFollows));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
   if (!fix_.empty()) fix_.save(writer);
+  if (!market_.empty()) market_.save(writer);
 }
 
 Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
@@ -91,13 +96,14 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
   HEPTANE_TRY(directory_.restore(reader));
   HEPTANE_TRY(orders_.restore(reader));
   const auto sweeps = reader.le<uint32_t>();
-  for (auto rows = sweeps & ~kFixFollows; rows > 0 && !reader.failed(); --rows) {
+  for (auto rows = sweeps & ~(kFixFollows | kMarketFollows); rows > 0 && !reader.failed(); --rows) {
     const std::string row = reader.text(kRowBytesMax);
     const auto sweep = unpacked<Sweep>(as_bytes(row));
     if (!sweep || !sweeps_.emplace(sweep->number, *sweep).second) reader.fail();
   }
   if (reader.failed()) return Error{Errc::corrupt, "the exchange's mass cancels do not read back"};
   if ((sweeps & kFixFollows) != 0) HEPTANE_TRY(fix_.restore(reader));
+  if ((sweeps & kMarketFollows) != 0) HEPTANE_TRY(market_.restore(reader));
   count();
   return {};
 }
@@ -106,6 +112,7 @@ void ExchangeMachine::make_fresh() {
   directory_ = Directory(index_key_);
   orders_ = Orders(index_key_);
   fix_ = FixSessions();
+  market_ = MarketState();
   own_ = Own();
   sweeps_.clear();
   count();

@@ -30,15 +30,6 @@ void page(const Map& names, const Key& after, bool alone, size_t most, Write wri
   reply.numbers = {rows, more ? 1 : 0};
 }
 
-std::vector<DepthLevel> levels_of(const Listing& listing, book::Side side, uint32_t levels) {
-  std::vector<book::LevelView> views(levels);
-  views.resize(listing.book.depth(side, views));
-  std::vector<DepthLevel> rows;
-  rows.reserve(views.size());
-  for (const book::LevelView& view : views) rows.push_back({view.price, listing.units(view.visible), view.orders});
-  return rows;
-}
-
 }  // namespace
 
 InstrumentRow ExchangeMachine::row_of(const Listing& listing) const {
@@ -87,6 +78,8 @@ void ExchangeMachine::query(const Query& query, Reply& reply) const {
     case kQueryDepth: return with(&ExchangeMachine::query_depth);
     case kQueryState: return query_state(reply);
     case kQueryFixSessions: return with(&ExchangeMachine::query_fix);
+    case kQueryMarket: return with(&ExchangeMachine::query_market);
+    case kQueryCandles: return with(&ExchangeMachine::query_candles);
     default: refuse(reply, Errc::unsupported, "the exchange has no such query");
   }
 }
@@ -184,6 +177,7 @@ void ExchangeMachine::query_depth(const DepthQuery& asked, Reply& reply) const {
   const uint32_t levels = std::min(asked.levels, kDepthLevelsMax);
   DepthRow row;
   row.instrument = row_of(*listing);
+  row.sequence = market_.sequence(listing->number);
   row.bids = levels_of(*listing, book::Side::buy, levels);
   row.asks = levels_of(*listing, book::Side::sell, levels);
   if (book::is_call(listing->book.phase())) {
