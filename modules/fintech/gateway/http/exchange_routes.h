@@ -3,17 +3,23 @@
 //
 // Rights, while authentication is on: of operators `admin:exchange`; of traders on the module `exchange` the name of their firm
 // (`exchange:alpha=create` enters orders, `alter` replaces, `delete` cancels, `read` looks), and `exchange:market=read` for
-// instruments and books. The I/O thread's.
+// instruments, books and market data. The I/O thread's.
 #pragma once
 
 #include "kernel/net/http/router.h"
 
+namespace heptane::fintech::market {
+class MarketFeed;
+}
+
 namespace heptane::fintech::exchange_http {
 
-void add_routes(http::HttpRouter& router);
+// The feed outlives the router.
+void add_routes(http::HttpRouter& router, market::MarketFeed& feed);
 
 // Its parts.
 void add_market_routes(http::HttpRouter& router);
+void add_market_data_routes(http::HttpRouter& router, market::MarketFeed& feed);
 void add_firm_routes(http::HttpRouter& router);
 void add_order_routes(http::HttpRouter& router);
 void add_fix_session_routes(http::HttpRouter& router);
