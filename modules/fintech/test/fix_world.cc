@@ -213,6 +213,7 @@ void FixWorld::open_market() {
   put(spec("ALPHA", "alpha"));
   put(spec("BETA", "beta"));
   put(spec("DROP", "alpha", exchange::FixRole::drop_copy));
+  put(spec("MARKET", "alpha", exchange::FixRole::market_data));
 }
 
 std::vector<std::string>& FixWorld::said(const std::string& name) { return rig.told[session(name).view().number]; }

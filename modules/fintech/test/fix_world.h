@@ -108,7 +108,7 @@ class FixWorld {
   void put(const exchange::FixSpec& spec) { EXPECT_TRUE(rig.ask(exchange::kPutFixSession, spec).ok()); }
   static exchange::FixSpec spec(const std::string& name, const std::string& firm,
                                 exchange::FixRole role = exchange::FixRole::orders);
-  // Alpha with dollars, beta with bitcoin, a session for each, and a drop copy of alpha's.
+  // Alpha with dollars, beta with bitcoin, a session for each, a drop copy of alpha's, and one for market data.
   void open_market();
 
   // Until nothing is left to be done now.
