@@ -90,6 +90,7 @@ EXAMPLES = [
     ("put", "/api/v1/exchange/firms/{firm}/orders/{order}", "/api/v1/exchange/firms/alpha/orders/1", {
         "cl_ord_id": "b2", "quantity": "2.00", "price": "99.00"}),
     ("get", "/api/v1/exchange/instruments/{symbol}/book", "/api/v1/exchange/instruments/BTC%2FUSD/book?levels=5", None),
+    ("get", "/api/v1/exchange/instruments/{symbol}/candles", "/api/v1/exchange/instruments/BTC%2FUSD/candles?width=1h", None),
     ("get", "/api/v1/exchange/firms/{firm}/accounts", "/api/v1/exchange/firms/alpha/accounts", None),
     ("get", "/api/v1/exchange/firms/{firm}/accounts/{account}", "/api/v1/exchange/firms/alpha/accounts/main", None),
     ("post", "/api/v1/exchange/deposits", "/api/v1/exchange/deposits", {
@@ -145,6 +146,7 @@ EXAMPLES = [
 WITHOUT_SUCCESS = {
     ("post", "/api/v1/exchange/clearings"),  # of who owes: test_exchange_corrections.py
     ("get", "/api/v1/streams/{name}/tail"),  # succeeds with 101: test_websocket.py
+    ("get", "/api/v1/exchange/market-data"),  # likewise: test_market_data.py
     # Of a client that is there: test_mqtt_operate.py.
     ("get", "/api/v1/mqtt/clients/{id}"), ("delete", "/api/v1/mqtt/clients/{id}"),
     ("get", "/api/v1/mqtt/clients/{id}/trace"),

@@ -8,6 +8,7 @@
 #include "modules/fintech/gateway/http/ledger_operations.h"
 #include "modules/fintech/gateway/http/ledger_routes.h"
 #include "modules/fintech/gateway/http/past_balances.h"
+#include "modules/fintech/gateway/market/feed.h"
 #include "modules/fintech/gateway/tigerbeetle/tigerbeetle.h"
 #include "modules/fintech/machine/exchange/exchange_machine.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
@@ -113,7 +114,7 @@ class FintechModule final : public server::Module {
 
   void add_routes(http::HttpRouter& router) override {
     ledger_http::add_routes(router);
-    exchange_http::add_routes(router, expand_in_zone);
+    exchange_http::add_routes(router, feed_, expand_in_zone);
   }
   void add_operations(admin::OperationTable& operations) override { ledger_http::add_operations(operations); }
 
@@ -127,8 +128,10 @@ class FintechModule final : public server::Module {
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
     fix_options_.authenticator = facts.authenticator;
     fix_options_.quotas = facts.quotas;
+    fix_options_.feed = &feed_;
     fix_ = std::make_unique<fixgate::FixProtocol>(fix_options_);
-    std::vector<server::ListenerSpec> specs{{fix_.get(), kFixPort, false, {&fix_->keepers(), &calendar_keepers_}}};
+    std::vector<server::ListenerSpec> specs{
+        {fix_.get(), kFixPort, false, {&fix_->keepers(), &calendar_keepers_, &feed_.residents()}}};
     // Its clients cannot say who they are: where that is asked, it is there when the configuration says it for them.
     if (facts.authenticator != nullptr && options_.user.empty()) return specs;
     options_.authenticator = facts.authenticator;
@@ -174,6 +177,7 @@ class FintechModule final : public server::Module {
   exchange::ExchangeMachine exchange_{exchange::kClientIdsMax, index_key()};
   tigerbeetle::TigerbeetleOptions options_;
   std::unique_ptr<tigerbeetle::TigerbeetleProtocol> tigerbeetle_;
+  market::MarketFeed feed_;
   fixgate::FixOptions fix_options_;
   std::unique_ptr<fixgate::FixProtocol> fix_;
   CalendarKeepers calendar_keepers_{expand_in_zone};

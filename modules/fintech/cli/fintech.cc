@@ -1,7 +1,9 @@
 #include "modules/fintech/cli/fintech.h"
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <chrono>
+#include <ctime>
 #include <iostream>
 #include <memory>
 
@@ -26,6 +28,7 @@ using http::JsonWriter;
 const std::string kRoot = "/api/v1/exchange/";
 constexpr long kExists = 409;
 constexpr long kErrors = 400;
+constexpr int64_t kCandlesDefault = 20;
 
 struct FintechArguments {
   std::string server = cli::kDefaultServer;
@@ -43,6 +46,8 @@ struct FintechArguments {
   std::string order;
   std::string whose;
   std::string reason;
+  std::string width = "1m";
+  int64_t limit = kCandlesDefault;
   bool post_only = false;
 };
 
@@ -105,6 +110,22 @@ void print_book(const JsonValue& root) {
   print_levels(root, "bids");
 }
 
+void print_candles(const JsonValue& root) {
+  std::printf("%-20s %14s %14s %14s %14s %16s %8s\n", "start", "open", "high", "low", "close", "volume", "trades");
+  each(root, "candles", [](const JsonValue& row) {
+    constexpr int64_t kMillis = 1'000;
+    const auto start = row.find("start_ms");
+    const auto seconds = static_cast<std::time_t>(start ? start->integer().value_or(0) / kMillis : 0);
+    std::tm when{};
+    std::array<char, 32> text{};
+    ::gmtime_r(&seconds, &when);
+    std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &when);
+    std::printf("%-20s %14s %14s %14s %14s %16s %8s\n", text.data(), text_of(row, "open").c_str(),
+                text_of(row, "high").c_str(), text_of(row, "low").c_str(), text_of(row, "close").c_str(),
+                text_of(row, "volume").c_str(), text_of(row, "trades").c_str());
+  });
+}
+
 void print_accounts(const JsonValue& root) {
   std::printf("%-32s %-16s %24s %24s\n", "account", "asset", "available", "held");
   each(root, "accounts", [](const JsonValue& account) {
@@ -141,6 +162,11 @@ std::string firm_path(const FintechArguments& a, const char* rest) {
 int list_instruments(const FintechArguments& a) { return show(a, "GET", "instruments", "", print_instruments); }
 int show_book(const FintechArguments& a) {
   return show(a, "GET", "instruments/" + HttpClient::escaped(a.symbol) + "/book", "", print_book);
+}
+int show_candles(const FintechArguments& a) {
+  const std::string path = "instruments/" + HttpClient::escaped(a.symbol) +
+                           "/candles?width=" + HttpClient::escaped(a.width) + "&limit=" + std::to_string(a.limit);
+  return show(a, "GET", path, "", print_candles);
 }
 int list_accounts(const FintechArguments& a) { return show(a, "GET", firm_path(a, "/accounts"), "", print_accounts); }
 int list_orders(const FintechArguments& a) { return show(a, "GET", firm_path(a, "/orders"), "", print_orders); }
@@ -287,6 +313,10 @@ void add_fintech(CLI::App& app, cli::Context& context) {
   shown("book", "The book of an instrument.", show_book)
       ->add_option("SYMBOL", arguments->symbol, "BTC-USD")
       ->required();
+  CLI::App* candles = shown("candles", "The last candles of an instrument, times in UTC.", show_candles);
+  candles->add_option("SYMBOL", arguments->symbol, "BTC-USD")->required();
+  candles->add_option("--width", arguments->width, "1s, 1m, 5m, 15m, 1h, 1d")->capture_default_str();
+  candles->add_option("--limit", arguments->limit, "At most so many")->capture_default_str();
   shown("accounts", "What a firm's accounts hold.", list_accounts)
       ->add_option("FIRM", arguments->firm, "The firm")
       ->required();

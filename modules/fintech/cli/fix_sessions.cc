@@ -98,7 +98,7 @@ void add_fix_sessions(CLI::App& fintech, cli::Context& context) {
   put->add_option("--firm", arguments->firm, "Whose orders")->required();
   put->add_option("--user", arguments->user, "Who logs on, while authentication is on");
   put->add_option("--comp-id", arguments->comp_id, "Ours")->capture_default_str();
-  put->add_option("--role", arguments->role, "orders or drop_copy")->capture_default_str();
+  put->add_option("--role", arguments->role, "orders, drop_copy or market_data")->capture_default_str();
   put->add_option("--heart-bt-int-min", arguments->heart_bt_int_min, "Seconds")->capture_default_str();
   put->add_option("--heart-bt-int-max", arguments->heart_bt_int_max, "Seconds")->capture_default_str();
   put->add_option("--max-latency", arguments->max_latency, "Seconds; 0: SendingTime is not looked at")

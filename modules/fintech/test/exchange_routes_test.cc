@@ -6,6 +6,7 @@
 #include "kernel/net/http/exchange.h"
 #include "kernel/net/http/fake_context.h"
 #include "modules/fintech/gateway/http/exchange_routes.h"
+#include "modules/fintech/gateway/market/feed.h"
 #include "modules/fintech/test/exchange_rig.h"
 
 namespace heptane::fintech::exchange {
@@ -80,7 +81,7 @@ class Asked final : public http::HttpExchange {
 class ExchangeRoutes : public testing::Test {
  protected:
   ExchangeRoutes() {
-    exchange_http::add_routes(router_, nullptr);
+    exchange_http::add_routes(router_, feed_, nullptr);
     rig_.open_market();
     rig_.fund("alpha", "0", "10000");
     clock_.now = rig_.now;
@@ -99,6 +100,7 @@ class ExchangeRoutes : public testing::Test {
   }
 
   int status_ = 0;
+  market::MarketFeed feed_;
   ExchangeRig rig_;
   NoSession session_;
   Clock clock_{session_};

@@ -1,5 +1,5 @@
 // What reads from the socket of a FIX connection, with the exchange behind it. Input: lines; `!` before raw bytes, `*` a cut and a new
-// logon, others are messages as fix_exchange_test's scripts have them, MsgSeqNum put in where it lacks. Whatever comes: what is said is
+// logon, `#` one for market data, `~` passes time, others are messages as fix_exchange_test's scripts have them, MsgSeqNum put in where it lacks. Whatever comes: what is said is
 // valid, the exchange's invariants hold (exchange_rig.h).
 #include <cstdint>
 #include <cstdio>
@@ -21,12 +21,14 @@ class Talk {
  public:
   Talk() {
     world_.open_market();
-    log_on();
+    log_on("ALPHA");
   }
   void line(const std::string& text) {
-    if (text.starts_with('*')) {
+    if (text.starts_with('*') || text.starts_with('#')) {
       line_->cut();
-      log_on();
+      log_on(text[0] == '*' ? "ALPHA" : "MARKET");
+    } else if (text.starts_with('~')) {
+      world_.pass(kTurnNs);
     } else if (text.starts_with('!')) {
       line_->send(heptane::fix::test::with_ends(text.substr(1)));
     } else if (!text.empty()) {
@@ -35,17 +37,20 @@ class Talk {
       const std::string number = "|34=" + std::to_string(next_++);
       line_->send(
           message_of(numbered || end == std::string::npos ? text : text.substr(0, end) + number + text.substr(end),
-                     "ALPHA", world_.rig.now));
+                     name_, world_.rig.now));
     }
     settle();
   }
 
  private:
-  void log_on() {
+  static constexpr int64_t kTurnNs = 20'000'000;
+
+  void log_on(const std::string& name) {
+    name_ = name;
     world_.run();
     line_ = &world_.connect();
-    next_ = world_.session("ALPHA").next_in;
-    line_->send(message_of("35=A|34=" + std::to_string(next_++) + "|98=0|108=30|", "ALPHA", world_.rig.now));
+    next_ = world_.session(name).next_in;
+    line_->send(message_of("35=A|34=" + std::to_string(next_++) + "|98=0|108=30|", name, world_.rig.now));
     settle();
   }
   void settle() {
@@ -59,6 +64,7 @@ class Talk {
   }
 
   FixWorld world_;
+  std::string name_;
   Line* line_ = nullptr;
   uint64_t next_ = 1;
 };

@@ -519,6 +519,33 @@ TEST(FixExchange, ASlowReaderIsSentNoMoreThanItTakes) {
   EXPECT_EQ(beta.heard().size(), kMany);
 }
 
+// Of a book it is told the whole again, of trades everything.
+TEST(FixExchange, ASlowReaderOfMarketDataMissesNoTrade) {
+  FixWorld world;
+  world.open_market();
+  Hand watch(world, "MARKET");
+  world.run();
+  watch.heard();
+  watch.say("35=V", "262=m|263=1|264=0|265=1|267=3|269=0|269=1|269=2|146=1|55=BTC/USD|");
+  world.pass(kSecond);
+  EXPECT_EQ(count_of(watch.heard(), "35=W|"), 1u);
+  watch.line().set_output_full(true);
+  for (int n = 0; n < 20; ++n) {
+    world.rig.enter(world.rig.sell("0.5", "100"));
+    world.rig.enter(world.rig.buy("0.3", "100"));
+    world.pass(kSecond / 10);
+  }
+  EXPECT_TRUE(watch.heard().empty());
+  watch.line().set_output_full(false);
+  watch.line().session().on_writable(watch.line());
+  world.pass(kSecond);
+  const std::vector<std::string> heard = watch.heard();
+  EXPECT_EQ(count_of(heard, "35=W|"), 1u);
+  const size_t trades = world.rig.told[exchange::kTradesView.number].size();
+  EXPECT_GE(trades, 20u);
+  for (size_t n = 1; n <= trades; ++n) EXPECT_EQ(count_of(heard, "|278=" + std::to_string(n) + "|"), 1u);
+}
+
 // What came too early is dealt with all at once: whatever it is, what is said to it is short and fits in its entries.
 TEST(FixExchange, WhatIsLongIsNotAnsweredAtLength) {
   FixWorld world;

@@ -182,15 +182,19 @@ int64_t Line::utc_ns() const { return world_.rig.now; }
 // ---- the world
 
 void FixWorld::start() {
+  feed = std::make_unique<market::MarketFeed>();
+  options_.feed = feed.get();
   protocol = std::make_unique<FixProtocol>(options_);
-  const SessionId id = ++last_id_;
-  lines_.emplace(id, std::make_unique<Line>(*this, id, protocol->keepers()));
+  open(protocol->keepers());
+  open(feed->residents());
 }
 
-Line& FixWorld::connect() {
+Line& FixWorld::open(net::Protocol& of) {
   const SessionId id = ++last_id_;
-  return *lines_.emplace(id, std::make_unique<Line>(*this, id, *protocol)).first->second;
+  return *lines_.emplace(id, std::make_unique<Line>(*this, id, of)).first->second;
 }
+
+Line& FixWorld::connect() { return open(*protocol); }
 
 exchange::FixSpec FixWorld::spec(const std::string& name, const std::string& firm, exchange::FixRole role) {
   exchange::FixSpec spec;
@@ -209,6 +213,7 @@ void FixWorld::open_market() {
   put(spec("ALPHA", "alpha"));
   put(spec("BETA", "beta"));
   put(spec("DROP", "alpha", exchange::FixRole::drop_copy));
+  put(spec("MARKET", "alpha", exchange::FixRole::market_data));
 }
 
 std::vector<std::string>& FixWorld::said(const std::string& name) { return rig.told[session(name).view().number]; }
@@ -236,7 +241,9 @@ void FixWorld::answer(const Asked& asked) {
     return;
   }
   Reply reply;
-  if (asked.query)
+  if (asked.query && asked.query->machine == machine_ids::kStreams)
+    rig.streams.query({asked.query->type, asked.query->payload.view(), {}}, reply);
+  else if (asked.query)
     rig.exchange.query({asked.query->type, asked.query->payload.view(), {}}, reply);
   else if (ends_refused > 0 && asked.submission->type == exchange::kFixEnd && ends_refused-- > 0)
     reply.error = Errc::overloaded;

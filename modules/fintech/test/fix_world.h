@@ -11,6 +11,7 @@
 
 #include "kernel/streams/record_batch.h"
 #include "modules/fintech/gateway/fix/connection.h"
+#include "modules/fintech/gateway/market/feed.h"
 #include "modules/fintech/test/exchange_rig.h"
 
 namespace heptane::fintech::fixgate::test {
@@ -107,7 +108,7 @@ class FixWorld {
   void put(const exchange::FixSpec& spec) { EXPECT_TRUE(rig.ask(exchange::kPutFixSession, spec).ok()); }
   static exchange::FixSpec spec(const std::string& name, const std::string& firm,
                                 exchange::FixRole role = exchange::FixRole::orders);
-  // Alpha with dollars, beta with bitcoin, a session for each, and a drop copy of alpha's.
+  // Alpha with dollars, beta with bitcoin, a session for each, a drop copy of alpha's, and one for market data.
   void open_market();
 
   // Until nothing is left to be done now.
@@ -124,6 +125,7 @@ class FixWorld {
 
   ExchangeRig rig;
   FixOptions options_;
+  std::unique_ptr<market::MarketFeed> feed;
   std::unique_ptr<FixProtocol> protocol;
   size_t submits_refused = 0;  // so many are turned away from now on
   bool no_room = false;        // for what does not relieve
@@ -146,6 +148,7 @@ class FixWorld {
   SessionId last_id_ = 0;
   std::map<SessionId, std::unique_ptr<Line>> lines_;
   std::vector<std::unique_ptr<Line>> gone_;  // of earlier runs: tests still hold them
+  Line& open(net::Protocol& of);
 };
 
 }  // namespace heptane::fintech::fixgate::test

@@ -19,6 +19,7 @@ using exchange::FixRequest;
 constexpr RequestId kAskSession = RequestId{1} << 40;
 constexpr RequestId kProve = RequestId{2} << 40;
 constexpr RequestId kRead = RequestId{3} << 40;
+constexpr RequestId kLookUp = RequestId{4} << 40;
 constexpr int64_t kSecondNs = 1'000'000'000;
 // What the session layer says is small: it is taken where there is no room for orders.
 constexpr size_t kHeaderMax = 1'024;
@@ -177,6 +178,12 @@ void FixConnection::start() {
   peers_.timestamp_digits = row_.spec.timestamp_precision;
   next_in_ = row_.next_in;
   stage_ = Stage::running;
+  if (row_.spec.role == exchange::FixRole::market_data) {
+    if (protocol_.options().feed == nullptr) return end("there is no market data");
+    settings_.reset_on_logon = true;
+    DeskHost& host = *this;
+    desk_ = std::make_unique<MarketDesk>(*protocol_.options().feed, host);
+  }
   fix::SessionHost& host = *this;
   session_.emplace(settings_, host, now_ns());
   session_->on_bytes(logon_, now_ns());
@@ -201,6 +208,10 @@ fix::Admission FixConnection::admit(const fix::Message&) {
 // ---- what the session wants ----
 
 void FixConnection::reset_numbers() {
+  if (desk_) {
+    desk_number_ = 1;
+    return;
+  }
   if (!pending_.drafts.empty()) flush();
   if (serial_ > 0 && !pending_.resets) ++resets_;
   pending_.resets = true;
@@ -209,6 +220,7 @@ void FixConnection::reset_numbers() {
 }
 
 void FixConnection::send(const fix::Draft& draft) {
+  if (desk_) return say(draft);
   const std::string_view header = draft.header.size() > kHeaderMax ? std::string_view() : draft.header;
   if (draft.body.size() > kBodyMax) return close("an answer would be longer than 2 KiB");
   pending_bytes_ += header.size() + draft.body.size();
@@ -218,6 +230,7 @@ void FixConnection::send(const fix::Draft& draft) {
 
 // One range, however often it is asked for.
 void FixConnection::send_again(uint64_t begin, uint64_t end) {
+  if (desk_) return fill_gap(begin, end);
   flush();
   const bool pending = again_.behind != 0;
   begin = std::max<uint64_t>(begin, 1);
@@ -234,10 +247,62 @@ bool FixConnection::may(FixAsk ask) {
          authenticator->allows(identity_, context_->remote().host, "exchange", row_.spec.firm, verb_of(ask));
 }
 
-// Reports and copies tell what the firm does.
-bool FixConnection::may_read() { return may(FixAsk::status); }
+// Reports and copies tell what the firm does; market data tells of nobody.
+bool FixConnection::may_read() {
+  auth::Authenticator* authenticator = protocol_.options().authenticator;
+  if (row_.spec.role != exchange::FixRole::market_data) return may(FixAsk::status);
+  return authenticator == nullptr ||
+         authenticator->allows(identity_, context_->remote().host, "exchange", "market", auth::Verb::read);
+}
+
+// ---- market data
+
+void FixConnection::say(const fix::Draft& draft) {
+  if (stage_ != Stage::running) return;
+  fix::Envelope envelope{peers_.begin_string, peers_.sender_comp_id,  peers_.target_comp_id, desk_number_++, now_ns(),
+                         std::nullopt,        peers_.timestamp_digits};
+  std::string out;
+  fix::encode(out, envelope, draft);
+  write(out);
+  session_->on_sent(now_ns());
+}
+
+// Nothing of what was said is kept.
+void FixConnection::fill_gap(uint64_t begin, uint64_t end) {
+  const uint64_t behind = end == 0 ? desk_number_ : std::min(desk_number_, end + 1);
+  if (begin >= behind) return;
+  const int64_t now = now_ns();
+  const fix::Envelope envelope{peers_.begin_string,    peers_.sender_comp_id, peers_.target_comp_id, begin, now, now,
+                               peers_.timestamp_digits};
+  std::string body;
+  fix::add_field(body, fix::kGapFillFlag, "Y");
+  fix::add_field(body, fix::kNewSeqNo, static_cast<int64_t>(behind));
+  std::string out;
+  fix::encode(out, envelope, {"4", {}, body});
+  write(out);
+}
+
+bool FixConnection::look_up(uint16_t query, Buffer payload) {
+  return context_->query(kLookUp, {exchange::kExchangeMachineId, query, std::move(payload), Principal{}});
+}
+
+fix::Handled FixConnection::on_market_request(const fix::Message& message) {
+  constexpr uint32_t kNotAuthorised = 6;
+  if (message.type() != "V" && message.type() != "x") return fix::Handled::unsupported_type;
+  if (!may_read()) {
+    reject(message, BusinessReject{kNotAuthorised, "the session's user may not read market data"});
+  } else if (const auto fault = fault_of_ids(message)) {
+    reject(message, *fault);
+  } else if (message.type() == "V") {
+    desk_->on_market_data_request(message);
+  } else {
+    desk_->on_security_list_request(message);
+  }
+  return fix::Handled::taken;
+}
 
 fix::Handled FixConnection::on_application(const fix::Message& message) {
+  if (desk_) return on_market_request(message);
   const std::optional<FixAsk> ask = ask_of(message.type());
   if (!ask || row_.spec.role != exchange::FixRole::orders) return fix::Handled::unsupported_type;
   const uint64_t number = message.number(fix::kMsgSeqNum).value_or(0);
@@ -313,6 +378,10 @@ void FixConnection::on_reply(RequestId request, const Reply& reply, net::Session
   if (stage_ == Stage::closed) return;
   if (request == kAskSession) {
     if (stage_ == Stage::asking) take_row(reply);
+    return;
+  }
+  if (request == kLookUp) {
+    if (desk_ && stage_ == Stage::running) desk_->on_reply(reply);
     return;
   }
   take_done(reply);
@@ -524,7 +593,10 @@ void FixConnection::on_timer(net::SessionTimerId timer, net::SessionContext&) {
     const bool late = stage_ != Stage::running && now_ns() >= deadline_ns_;
     if (late) return end(stage_ == Stage::closing ? why_ : "no Logon came");
     if (stage_ == Stage::running && !may_read())
-      session_->log_out("the session's user may not read what firm " + row_.spec.firm + " does any more", now_ns());
+      session_->log_out("the session's user may not read " +
+                            (desk_ ? std::string("market data") : "what firm " + row_.spec.firm + " does") +
+                            " any more",
+                        now_ns());
     if (stage_ == Stage::running) session_->on_timer(now_ns());
     if (stage_ != Stage::running && stage_ != Stage::closing) return rearm();
   }
@@ -545,6 +617,7 @@ void FixConnection::on_close(net::CloseReason) {
   if (session_) session_->on_disconnected();
   stage_ = Stage::closed;
   if (entered_) protocol_.leave(row_.spec.name, *this);
+  desk_.reset();
   if (serial_ == 0) return;
   exchange::FixEnd ended;
   ended.session = row_.spec.name;

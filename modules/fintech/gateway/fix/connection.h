@@ -7,6 +7,9 @@
 // expected of the peer is logged with the commands: what was only read (heartbeats) is asked for again after a crash, and filled by a gap.
 //
 // A resend is a read of the stream; what is new waits until it is done, so that numbers leave in their order.
+// A session of role market_data has a desk (market_desk.h) and no commands: its numbers begin with 1 at each logon, what is said is sent at
+// once and not kept, and a resend is filled by a gap.
+//
 // Limits: kCommandsMax commands wait for the shard, then nothing is read; kQueuedMax more wait here (messages that came too early are
 // taken all at once). The password of a Logon is kept until it is proved, nowhere else, and wiped. The I/O thread's.
 #pragma once
@@ -20,11 +23,12 @@
 #include "modules/fintech/domain/fix/outbound.h"
 #include "modules/fintech/domain/fix/session.h"
 #include "modules/fintech/gateway/fix/fix.h"
+#include "modules/fintech/gateway/fix/market_desk.h"
 #include "modules/fintech/gateway/fix/requests.h"
 
 namespace heptane::fintech::fixgate {
 
-class FixConnection final : public net::Session, private fix::SessionHost {
+class FixConnection final : public net::Session, private fix::SessionHost, private DeskHost {
  public:
   static constexpr size_t kCommandsMax = 64;
   static constexpr size_t kQueuedMax = 4'096;
@@ -40,7 +44,10 @@ class FixConnection final : public net::Session, private fix::SessionHost {
   void on_records(RequestId request, const net::RecordsRead& records, net::SessionContext& context) override;
   void on_worked(RequestId request, net::SessionContext& context) override;
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) override;
-  void on_writable(net::SessionContext&) override { pump(); }
+  void on_writable(net::SessionContext&) override {
+    pump();
+    if (desk_) desk_->resumed();
+  }
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;
 
@@ -66,6 +73,14 @@ class FixConnection final : public net::Session, private fix::SessionHost {
   void send_again(uint64_t begin, uint64_t end) override;
   fix::Handled on_application(const fix::Message& message) override;
   void close(const char* why) override;
+
+  // DeskHost
+  void say(const fix::Draft& draft) override;
+  bool desk_has_room() override { return stage_ == Stage::running && !context_->output_full(); }
+  bool look_up(uint16_t query, Buffer payload) override;
+  int64_t utc_ns() override { return now_ns(); }
+  fix::Handled on_market_request(const fix::Message& message);
+  void fill_gap(uint64_t begin, uint64_t end);
 
   bool may(exchange::FixAsk ask);
   void reject(const fix::Message& message, const fix::Fault& fault);
@@ -152,6 +167,9 @@ class FixConnection final : public net::Session, private fix::SessionHost {
     bool begun = false;
   };
   Again again_;
+
+  std::unique_ptr<MarketDesk> desk_;  // of role market_data
+  uint64_t desk_number_ = 1;          // of what it says next
 };
 
 }  // namespace heptane::fintech::fixgate

@@ -18,12 +18,17 @@
 #include "modules/fintech/domain/fix/message.h"
 #include "modules/fintech/machine/exchange/fix_api.h"
 
+namespace heptane::fintech::market {
+class MarketFeed;
+}
+
 namespace heptane::fintech::fixgate {
 
 struct FixOptions {
   int64_t logon_timeout_s = 10;
   auth::Authenticator* authenticator = nullptr;  // null: it is off, everybody is `local`
   net::Quotas* quotas = nullptr;                 // null: no limits. Outlive the protocol
+  market::MarketFeed* feed = nullptr;            // null: there is no market data. Outlives the protocol
 };
 
 struct FixCounters {

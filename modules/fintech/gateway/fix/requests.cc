@@ -1,11 +1,13 @@
 #include "modules/fintech/gateway/fix/requests.h"
 
 #include <algorithm>
+#include <array>
 #include <span>
 
 #include "modules/fintech/domain/fix/encode.h"
 #include "modules/fintech/domain/fix/tags.h"
 #include "modules/fintech/domain/fix/values.h"
+#include "modules/fintech/gateway/fix/market_desk.h"
 #include "modules/fintech/machine/exchange/fix_words.h"
 
 namespace heptane::fintech::fixgate {
@@ -184,6 +186,14 @@ auth::Verb verb_of(FixAsk ask) {
     case FixAsk::mass_status: break;
   }
   return auth::Verb::read;
+}
+
+std::optional<fix::Fault> fault_of_ids(const Message& message) {
+  constexpr std::array<int32_t, 3> kTags = {exchange::kSymbol, kMDReqID, kSecurityReqID};
+  for (const fix::FieldView& field : message.fields())
+    if (field.size > kIdBytesMax && std::find(kTags.begin(), kTags.end(), field.tag) != kTags.end())
+      return fix::Fault{fix::RejectReason::value_out_of_range, field.tag};
+  return std::nullopt;
 }
 
 RequestRead read_request(FixAsk ask, const Message& message) {

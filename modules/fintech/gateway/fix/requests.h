@@ -29,6 +29,8 @@ using RequestRead = std::variant<exchange::FixRequest, fix::Fault, BusinessRejec
 std::optional<exchange::FixAsk> ask_of(std::string_view type);
 // What a user must be allowed on the firm.
 auth::Verb verb_of(exchange::FixAsk ask);
+// Of market data's requests: none of their ids and names is too long.
+std::optional<fix::Fault> fault_of_ids(const fix::Message& message);
 RequestRead read_request(exchange::FixAsk ask, const fix::Message& message);
 
 }  // namespace heptane::fintech::fixgate

@@ -412,7 +412,8 @@ void write_members(JsonWriter& out, const exchange::OrderRow& row) {
 
 void write(JsonWriter& out, const exchange::DepthRow& row) {
   const exchange::Instrument& i = row.instrument.spec.instrument;
-  out.begin_object().key("symbol").text(i.symbol).key("phase").text(exchange::phase_name(row.instrument.phase));
+  out.begin_object().key("symbol").text(i.symbol).key("sequence").unsigned_number(row.sequence);
+  out.key("phase").text(exchange::phase_name(row.instrument.phase));
   if (row.instrument.last_price)
     out.key("last_price").text(exchange::price_text(*row.instrument.last_price, i.price_scale));
   write_levels(out, "bids", row.bids, i);

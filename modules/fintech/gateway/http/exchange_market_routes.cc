@@ -186,8 +186,9 @@ void add_market_routes(http::HttpRouter& router) {
                        {409, "it is off already", {{kErrorSchema}}}}}});
 }
 
-void add_routes(http::HttpRouter& router, exchange::Expand expand) {
+void add_routes(http::HttpRouter& router, market::MarketFeed& feed, exchange::Expand expand) {
   add_market_routes(router);
+  add_market_data_routes(router, feed);
   add_firm_routes(router);
   add_order_routes(router);
   add_fix_session_routes(router);

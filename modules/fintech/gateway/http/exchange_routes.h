@@ -4,19 +4,24 @@
 // Rights, while authentication is on: of operators `admin:exchange`, of those who bust trades and move the house's money
 // `admin:market_ops`; of traders on the module `exchange` the name of their firm
 // (`exchange:alpha=create` enters orders, `alter` replaces, `delete` cancels, `read` looks), and `exchange:market=read` for
-// instruments and books. The I/O thread's.
+// instruments, books and market data. The I/O thread's.
 #pragma once
 
 #include "kernel/net/http/router.h"
 #include "modules/fintech/domain/exchange/expansion.h"
 
+namespace heptane::fintech::market {
+class MarketFeed;
+}
+
 namespace heptane::fintech::exchange_http {
 
-// `expand` is called on a worker.
-void add_routes(http::HttpRouter& router, exchange::Expand expand);
+// The feed outlives the router. `expand` is called on a worker.
+void add_routes(http::HttpRouter& router, market::MarketFeed& feed, exchange::Expand expand);
 
 // Its parts.
 void add_market_routes(http::HttpRouter& router);
+void add_market_data_routes(http::HttpRouter& router, market::MarketFeed& feed);
 void add_firm_routes(http::HttpRouter& router);
 void add_order_routes(http::HttpRouter& router);
 void add_fix_session_routes(http::HttpRouter& router);

@@ -88,7 +88,8 @@ inline constexpr std::string_view kOrders =
     R"({"type":"object","required":["orders"],"additionalProperties":false,"properties":{"orders":{"type":"array",)"
     R"("items":{"type":"object","required":["order_id","cl_ord_id","status"]}},"next":{"type":"string"}}})";
 inline constexpr std::string_view kBook =
-    R"({"type":"object","required":["symbol","phase","bids","asks"],"properties":{"symbol":{"type":"string"},"bids":{)"
+    R"({"type":"object","required":["symbol","sequence","phase","bids","asks"],"properties":{"symbol":{"type":"string"},"sequence":{)"
+    R"("type":"integer"},"bids":{)"
     R"("type":"array"},"asks":{"type":"array"},"call":{"type":"object"}}})";
 inline constexpr std::string_view kInstruments =
     R"({"type":"object","required":["instruments"],"properties":{"instruments":{"type":"array"},"next":{"type":"string"}}})";

@@ -22,7 +22,7 @@ constexpr std::string_view kCompIdDefault = "HEPTANE";
 constexpr std::string_view kNewSession =
     R"({"type":"object","required":["name","firm"],"additionalProperties":false,"properties":{"name":{"type":"string",)"
     R"("pattern":"^[A-Za-z0-9._-]{1,32}$"},"comp_id":{"type":"string","default":"HEPTANE"},"firm":{"type":"string"},)"
-    R"("role":{"type":"string","enum":["orders","drop_copy"],"default":"orders"},"user":{"type":"string"},)"
+    R"("role":{"type":"string","enum":["orders","drop_copy","market_data"],"default":"orders"},"user":{"type":"string"},)"
     R"("heart_bt_int_min":{"type":"integer","minimum":0,"maximum":3600,"default":1},"heart_bt_int_max":{)"
     R"("type":"integer","minimum":0,"maximum":3600,"default":3600},"max_latency":{"type":"integer","minimum":0,)"
     R"("maximum":86400,"default":120},"max_messages_in_resend_request":{"type":"integer","minimum":0,"default":0},)"

@@ -160,6 +160,7 @@ void ExchangeMachine::restate_last_price(const Busted& busted) {
   const book::Outcome set =
       now_last ? busted.listing->book.set_last_trade(now_last->price) : busted.listing->book.clear_last_trade();
   HEPTANE_ASSERT(set.reject == book::Reject::none, "a book at rest takes its last price");
+  market_.changed(busted.listing->number);
 }
 
 void ExchangeMachine::tell_bust(const Busted& busted, const Now& now) {

@@ -14,6 +14,7 @@
 
 #include "kernel/base/ids.h"
 #include "kernel/shard/views.h"
+#include "modules/fintech/domain/exchange/depth.h"
 #include "modules/fintech/domain/exchange/fees.h"
 #include "modules/fintech/domain/exchange/holds.h"
 #include "modules/fintech/domain/exchange/instrument.h"
@@ -63,6 +64,8 @@ enum ExchangeQuery : uint16_t {
   kQueryDepth = 6,        // DepthQuery. Reply payload DepthRow; not_found
   kQueryState = 7,        // Reply payload StateRow
   kQueryFixSessions = 8,  // Page of names. Rows of FixRow
+  kQueryMarket = 9,       // MarketQuery (market_api.h). Rows of MarketRow; numbers: how many questions are answered
+  kQueryCandles = 10,     // CandlesQuery. Reply payload CandlesRow; not_found
 };
 
 constexpr size_t kInstrumentsMax = 1'024;
@@ -278,13 +281,9 @@ struct OrderRow {
   uint8_t held_scale = 0;
   Uint128 held = 0;
 };
-struct DepthLevel {
-  int64_t price = 0;
-  uint64_t quantity = 0;  // shown
-  uint32_t orders = 0;
-};
 struct DepthRow {
   InstrumentRow instrument;
+  uint64_t sequence = 0;  // of what is shown
   std::vector<DepthLevel> bids;
   std::vector<DepthLevel> asks;
   bool crosses = false;  // of a call: what it would do now
@@ -497,7 +496,7 @@ void fields(A& a, S& t) {
 }
 template <class A, Same<DepthRow> S>
 void fields(A& a, S& t) {
-  a(t.instrument, t.bids, t.asks, t.crosses, t.call_price, t.call_volume, t.call_surplus, t.surplus_side);
+  a(t.instrument, t.sequence, t.bids, t.asks, t.crosses, t.call_price, t.call_volume, t.call_surplus, t.surplus_side);
 }
 template <class A, Same<StateRow> S>
 void fields(A& a, S& t) {

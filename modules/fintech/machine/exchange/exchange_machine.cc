@@ -7,11 +7,12 @@ namespace heptane::fintech::exchange {
 namespace {
 
 constexpr size_t kRowBytesMax = size_t{8} << 10;
-// In the saved count of mass cancels.
+// In the saved count of mass cancels: what stands behind them.
 constexpr uint32_t kFixFollows = 1u << 31;
 constexpr uint32_t kCorrectionsFollow = 1u << 30;
 constexpr uint32_t kCalendarsFollow = 1u << 29;
-constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollow;
+constexpr uint32_t kMarketFollows = 1u << 28;
+constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollow | kMarketFollows;
 
 }  // namespace
 
@@ -21,6 +22,7 @@ void ExchangeMachine::apply(const Command& command, Effects& effects) {
   if (command.type == kFixEnd && fix_.empty()) return effects.unchanged(0);
   notes_.clear();
   fix_.begin(command.time);
+  market_.begin(effects.version());
   Now now{command, effects, effects.port<LedgerMachine>(kLedgerMachineId), command.time};
   apply_one(now);
   if (effects.refused()) return;
@@ -98,11 +100,13 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   directory_.save(writer);
   orders_.save(writer);
   writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows) |
-            (has_corrections() ? kCorrectionsFollow : 0) | (calendars_.empty() ? 0 : kCalendarsFollow));
+            (has_corrections() ? kCorrectionsFollow : 0) | (calendars_.empty() ? 0 : kCalendarsFollow) |
+            (market_.empty() ? 0 : kMarketFollows));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
   if (!fix_.empty()) fix_.save(writer);
   if (has_corrections()) save_corrections(writer);
   if (!calendars_.empty()) save_calendars(writer);
+  if (!market_.empty()) market_.save(writer);
 }
 
 Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
@@ -125,6 +129,7 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
   if ((sweeps & kCalendarsFollow) != 0) restore_calendars(reader);
   if (reader.failed())
     return Error{Errc::corrupt, "the exchange's calendars, last trades and receivables do not read back"};
+  if ((sweeps & kMarketFollows) != 0) HEPTANE_TRY(market_.restore(reader));
   count();
   return {};
 }
@@ -133,6 +138,7 @@ void ExchangeMachine::make_fresh() {
   directory_ = Directory(index_key_);
   orders_ = Orders(index_key_);
   fix_ = FixSessions();
+  market_ = MarketState();
   own_ = Own();
   sweeps_.clear();
   receivables_.clear();

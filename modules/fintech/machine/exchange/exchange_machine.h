@@ -1,7 +1,7 @@
 // The exchange as a machine of the shard: an order's admission, its hold, its match, the settlement of its fills with their fees
 // and what it gives back at its end are one log entry. Prefunded instruments alone.
 //
-// State: reference data (directory.h), orders (orders.h), mass cancels that go on, counters. Money is the ledger's, reached by its
+// State: reference data (directory.h), orders (orders.h), mass cancels that go on, market data (market_state.h), counters. Money is the ledger's, reached by its
 // port (postings.h); books are domain/book.
 //
 // Invariants, after every entry:
@@ -35,6 +35,7 @@
 #include "modules/fintech/machine/exchange/corrections_api.h"
 #include "modules/fintech/machine/exchange/directory.h"
 #include "modules/fintech/machine/exchange/fix_sessions.h"
+#include "modules/fintech/machine/exchange/market_state.h"
 #include "modules/fintech/machine/exchange/notes.h"
 #include "modules/fintech/machine/exchange/orders.h"
 #include "modules/fintech/machine/exchange/postings.h"
@@ -63,7 +64,8 @@ class ExchangeMachine final : public StateMachine {
     return ledger_ == nullptr ? own_memory_bytes() : std::max(own_memory_bytes(), ledger_->memory_bytes());
   }
   uint64_t own_memory_bytes() const {
-    return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes() + calendars_.memory_bytes();
+    return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes() + calendars_.memory_bytes() +
+           market_.memory_bytes();
   }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
@@ -333,6 +335,9 @@ class ExchangeMachine final : public StateMachine {
   void query_orders(const OrdersQuery& query, Reply& reply) const;
   void query_depth(const DepthQuery& query, Reply& reply) const;
   void query_state(Reply& reply) const;
+  void query_market(const MarketQuery& query, Reply& reply) const;
+  void query_candles(const CandlesQuery& query, Reply& reply) const;
+  MarketRow market_row(const Listing& listing, const MarketAsk& ask) const;
   InstrumentRow row_of(const Listing& listing) const;
   AccountRow row_of(const TradingAccount& account) const;
   void pack_row(const Order& order, Packer& out) const;  // as OrderRow
@@ -345,6 +350,7 @@ class ExchangeMachine final : public StateMachine {
   Orders orders_;
   FixSessions fix_;
   Calendars calendars_;
+  MarketState market_;
   Own own_;
   std::map<uint64_t, Sweep> sweeps_;
   std::set<std::pair<uint32_t, uint32_t>> receivables_;  // firm and asset: it owes some; how much is the ledger's
@@ -360,5 +366,8 @@ class ExchangeMachine final : public StateMachine {
   // deterministic: likewise
   std::atomic<uint64_t> trades_total_{0};
 };
+
+// Of a side, from the best on: market_queries.cc.
+std::vector<DepthLevel> levels_of(const Listing& listing, book::Side side, uint32_t levels);
 
 }  // namespace heptane::fintech::exchange

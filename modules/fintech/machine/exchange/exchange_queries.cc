@@ -30,15 +30,6 @@ void page(const Map& names, const Key& after, bool alone, size_t most, Write wri
   reply.numbers = {rows, more ? 1 : 0};
 }
 
-std::vector<DepthLevel> levels_of(const Listing& listing, book::Side side, uint32_t levels) {
-  std::vector<book::LevelView> views(levels);
-  views.resize(listing.book.depth(side, views));
-  std::vector<DepthLevel> rows;
-  rows.reserve(views.size());
-  for (const book::LevelView& view : views) rows.push_back({view.price, listing.units(view.visible), view.orders});
-  return rows;
-}
-
 }  // namespace
 
 InstrumentRow ExchangeMachine::row_of(const Listing& listing) const {
@@ -90,6 +81,8 @@ void ExchangeMachine::query(const Query& query, Reply& reply) const {
     case kQueryTrade: return with(&ExchangeMachine::query_trade);
     case kQueryCalendars: return with(&ExchangeMachine::query_calendars);
     case kQueryReceivables: return with(&ExchangeMachine::query_receivables);
+    case kQueryMarket: return with(&ExchangeMachine::query_market);
+    case kQueryCandles: return with(&ExchangeMachine::query_candles);
     default: refuse(reply, Errc::unsupported, "the exchange has no such query");
   }
 }
@@ -187,6 +180,7 @@ void ExchangeMachine::query_depth(const DepthQuery& asked, Reply& reply) const {
   const uint32_t levels = std::min(asked.levels, kDepthLevelsMax);
   DepthRow row;
   row.instrument = row_of(*listing);
+  row.sequence = market_.sequence(listing->number);
   row.bids = levels_of(*listing, book::Side::buy, levels);
   row.asks = levels_of(*listing, book::Side::sell, levels);
   if (book::is_call(listing->book.phase())) {

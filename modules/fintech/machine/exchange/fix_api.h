@@ -33,7 +33,8 @@ constexpr std::string_view kFixStreams = "fintech.fix.";  // and the session's n
 constexpr uint16_t kFixViews = 1'000;
 static_assert(kViews <= kFixViews && kFixViews + kFixSessionsMax <= UINT16_MAX);
 
-enum class FixRole : uint8_t { orders, drop_copy };
+// market_data: nothing that is said over it is in the log.
+enum class FixRole : uint8_t { orders, drop_copy, market_data };
 // When a session's open orders are cancelled.
 enum class FixCancel : uint8_t { never, on_disconnect, on_disconnect_and_logout };
 
@@ -131,7 +132,7 @@ struct FixRow {
 };
 
 template <>
-inline constexpr uint8_t kLast<FixRole> = 1;
+inline constexpr uint8_t kLast<FixRole> = 2;
 template <>
 inline constexpr uint8_t kLast<FixCancel> = 2;
 template <>

@@ -131,6 +131,8 @@ void ExchangeMachine::apply_fix_input(Now& now) {
   if (!has_room(*input)) return now.effects.refuse(Errc::too_large, 0, "the command's messages are too long");
   FixSession* session = fix_.find(input->session);
   if (session == nullptr) return now.effects.refuse(Errc::not_found, 0, "there is no FIX session " + input->session);
+  if (session->spec.role == FixRole::market_data)
+    return now.effects.refuse(Errc::unsupported, 0, "market data is not in the log");
   const bool opens = input->serial == 1;
   const bool in_order = opens ? input->connection != 0 && input->had_in == session->next_in
                               : input->connection == session->connection && input->serial == session->serial + 1;

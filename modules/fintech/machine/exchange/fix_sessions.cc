@@ -23,7 +23,10 @@ bool read_row(SnapshotReader& reader, Row& row) {
 
 }  // namespace
 
-std::string_view fix_role_name(FixRole role) { return role == FixRole::orders ? "orders" : "drop_copy"; }
+std::string_view fix_role_name(FixRole role) {
+  static constexpr std::string_view kNames[] = {"orders", "drop_copy", "market_data"};
+  return kNames[static_cast<size_t>(role)];
+}
 
 std::string_view fix_cancel_name(FixCancel cancel) {
   if (cancel == FixCancel::never) return "never";

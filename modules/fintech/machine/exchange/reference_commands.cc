@@ -96,6 +96,7 @@ void ExchangeMachine::apply_instrument(Now& now) {
     if (last) (void)listing.book.set_last_trade(*last);
     directory_.count_books();
   }
+  market_.changed(listing.number);
   audit(now.command, known == nullptr ? "exchange.instrument" : "exchange.instrument_change",
         listing.instrument().symbol, "", now.effects);
   now.effects.reply(listing.number, known == nullptr ? 1 : 0);

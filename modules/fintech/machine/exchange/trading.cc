@@ -24,6 +24,7 @@ uint32_t held_asset(const Instrument& instrument, const Order& order) {
 
 void ExchangeMachine::follow(Listing& listing, const book::Outcome& outcome, Now& now) {
   HEPTANE_ASSERT(outcome.reject == book::Reject::none, "what the book refuses is not followed");
+  market_.changed(listing.number);
   const std::span<const book::Event> events(events_.data(), outcome.events);
   for (const book::Event& event : events.first(std::min(events.size(), kAhead)))
     if (event.type == book::EventType::trade) orders_.expect_order(event.other_id);
@@ -99,6 +100,7 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
       settle(listing.instrument(), event.price, quantity, buyer.funds, came_buys ? Liquidity::taker : of_met,
              seller.funds, came_buys ? of_met : Liquidity::taker);
   const uint64_t trade = own_.next_trade++;
+  market_.trade(listing.number, now.time, trading_day(&listing, now.time).date, event.price, quantity, legs.principal);
   const TradeMarks marks = marks_of(buyer, seller, now);
   settle_fill(listing, trade, buyer, seller, legs, marks, now);
   if (marks.there()) listing.recent.add({trade, event.price});
