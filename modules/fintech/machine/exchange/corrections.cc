@@ -78,7 +78,7 @@ Result<ExchangeMachine::Busted> ExchangeMachine::judge_bust(const BustTrade& ask
   busted.trade = *trade;
   busted.listing = &directory_.listing(trade->instrument);
   if (busted.listing->working()) return Error{Errc::overloaded, "earlier work of the instrument goes on: try again"};
-  busted.terms = terms_of(*trade, busted.listing->instrument());
+  busted.was = terms_of(*trade, busted.listing->instrument());
   busted.firms = {directory_.account(trade->buyer).firm, directory_.account(trade->seller).firm};
   busted.reason = asked.reason;
   if (!asked.agreed) return busted;
@@ -96,13 +96,13 @@ Result<Correction> ExchangeMachine::judge_agreed(const AgreedTrade& agreed, cons
                                     price_text(i.price_max, i.price_scale)};
   const std::optional<int64_t> quantity = at_scale(agreed.quantity, i.quantity_scale);
   if (!quantity || *quantity <= 0 || static_cast<uint64_t>(*quantity) % i.lot != 0 ||
-      static_cast<uint64_t>(*quantity) > busted.terms.quantity)
+      static_cast<uint64_t>(*quantity) > busted.was.quantity)
     return Error{Errc::refused, "the quantity is in lots of " + amount_text(i.lot, i.quantity_scale) +
-                                    " up to the trade's, " + amount_text(busted.terms.quantity, i.quantity_scale)};
+                                    " up to the trade's, " + amount_text(busted.was.quantity, i.quantity_scale)};
   Correction correction;
   correction.trade = own_.next_trade;
   correction.terms = {*price, static_cast<uint64_t>(*quantity)};
-  if (correction.terms == busted.terms) return Error{Errc::refused, "that is what was traded"};
+  if (correction.terms == busted.was) return Error{Errc::refused, "that is what was traded"};
   correction.marks = busted.trade.marks;
   correction.marks.buyer_exec = own_.next_exec;
   correction.legs = corrected_legs(busted.trade, i, correction.terms);
@@ -121,7 +121,7 @@ Result<void> ExchangeMachine::take_back(const Busted& busted, Now& now) {
 
 void ExchangeMachine::restate(const Busted& busted) {
   const uint64_t is = busted.correction ? busted.correction->terms.quantity : 0;
-  const Int128 less = Int128{busted.terms.quantity} - Int128{is};
+  const Int128 less = Int128{busted.was.quantity} - Int128{is};
   const uint32_t instrument = busted.trade.instrument;
   const auto moved = [&](uint32_t account, uint32_t firm, Int128 by) {
     directory_.usage(Whose::account, account, instrument).exposure.position += by;
@@ -138,7 +138,7 @@ void ExchangeMachine::restate(const Busted& busted) {
 void ExchangeMachine::restate_order(uint64_t order_id, const Busted& busted) {
   Order* order = orders_.find(order_id);
   if (order == nullptr) return;
-  const TradeTerms was = busted.terms;
+  const TradeTerms was = busted.was;
   const TradeTerms is = busted.correction ? busted.correction->terms : TradeTerms();
   HEPTANE_ASSERT(order->filled >= was.quantity, "an order's trade is busted that it has not made");
   order->filled -= was.quantity - is.quantity;
@@ -163,57 +163,71 @@ void ExchangeMachine::restate_last_price(const Busted& busted) {
   market_.changed(busted.listing->number);
 }
 
+ExchangeMachine::BustedSide ExchangeMachine::side_of(const Busted& busted, book::Side side) {
+  const SettledTrade& trade = busted.trade;
+  const TradeMarks& marks = trade.marks;
+  const FillLegs legs = busted.correction ? busted.correction->legs : FillLegs();
+  const bool busts = !busted.correction;
+  if (side == book::Side::buy)
+    return {marks.buy_order,
+            trade.buyer,
+            busted.firms.buyer,
+            marks.buyer_session,
+            busted.exec,
+            marks.buyer_exec,
+            busts ? trade.buyer_fee : legs.buyer_fee,
+            busts ? trade.buyer_rebate : legs.buyer_rebate};
+  return {marks.sell_order,
+          trade.seller,
+          busted.firms.seller,
+          marks.seller_session,
+          busted.exec + 1,
+          marks.buyer_exec + 1,
+          busts ? trade.seller_fee : legs.seller_fee,
+          busts ? trade.seller_rebate : legs.seller_rebate};
+}
+
 void ExchangeMachine::tell_bust(const Busted& busted, const Now& now) {
   const Instrument& i = busted.listing->instrument();
-  const bool corrects = busted.correction.has_value();
-  const TradeTerms& terms = corrects ? busted.correction->terms : busted.terms;
-  JsonRecord record(corrects ? "corrected" : "busted");
-  record.number("trade_id", corrects ? busted.correction->trade : busted.trade.trade);
-  if (corrects) record.number("corrects", busted.trade.trade);
-  record.token("symbol", i.symbol).price("price", terms.price, i.price_scale);
-  record.amount("quantity", terms.quantity, i.quantity_scale);
-  record.amount("notional", corrects ? busted.correction->legs.principal : busted.trade.principal, i.quote_scale);
+  const TradeTerms told = busted.told();
+  JsonRecord record(busted.correction ? "corrected" : "busted");
+  record.number("trade_id", busted.number());
+  if (busted.correction) record.number("corrects", busted.trade.trade);
+  record.token("symbol", i.symbol).price("price", told.price, i.price_scale);
+  record.amount("quantity", told.quantity, i.quantity_scale);
+  record.amount("notional", busted.correction ? busted.correction->legs.principal : busted.trade.principal,
+                i.quote_scale);
   record.number("buy_order_id", busted.trade.marks.buy_order).number("sell_order_id", busted.trade.marks.sell_order);
   record.text("reason", busted.reason).number("by", now.command.principal.id);
   notes_.add(kTradesView, i.symbol, record.end());
   for (const book::Side side : {book::Side::buy, book::Side::sell}) {
     tell_restated(busted, side, now);
-    report_restated(busted, side, busted.exec + (side == book::Side::buy ? 0 : 1));
+    report_restated(busted, side);
   }
 }
 
+// How the order stands, if it is kept.
 void ExchangeMachine::tell_restated(const Busted& busted, book::Side side, const Now& now) {
   const Instrument& i = busted.listing->instrument();
-  const SettledTrade& trade = busted.trade;
-  const bool buys = side == book::Side::buy;
-  const bool corrects = busted.correction.has_value();
-  const TradeTerms& terms = corrects ? busted.correction->terms : busted.terms;
-  const uint64_t id = buys ? trade.marks.buy_order : trade.marks.sell_order;
-  const TradingAccount& account = directory_.account(buys ? trade.buyer : trade.seller);
-  JsonRecord record(corrects ? "trade_corrected" : "trade_busted");
-  record.number("exec_id", busted.exec + (buys ? 0 : 1));
-  record.number("exec_ref_id", trade.marks.buyer_exec + (buys ? 0 : 1)).number("order_id", id);
-  const Order* order = orders_.find(id);
-  if (order != nullptr) record.token("cl_ord_id", order->client_id);
-  record.token("firm", directory_.firm(account.firm).name).token("account", account.name);
+  const BustedSide of = side_of(busted, side);
+  const Order* order = orders_.find(of.order);
+  JsonRecord record(busted.correction ? "trade_corrected" : "trade_busted");
+  record.number("exec_id", of.exec).number("exec_ref_id", of.exec_ref).number("order_id", of.order);
+  record.token("firm", directory_.firm(of.firm).name).token("account", directory_.account(of.account).name);
   record.token("symbol", i.symbol).token("side", side_name(side));
   if (order != nullptr) {
-    record.token("status", status_name(order->status)).amount("quantity", order->quantity, i.quantity_scale);
-    record.amount("filled", order->filled, i.quantity_scale);
+    record.token("cl_ord_id", order->client_id).token("status", status_name(order->status));
+    record.amount("quantity", order->quantity, i.quantity_scale).amount("filled", order->filled, i.quantity_scale);
     record.amount("leaves", order->funds.leaves, i.quantity_scale);
     record.token("average_price", average_text(*order, i.price_scale));
   }
-  record.number("trade_id", corrects ? busted.correction->trade : trade.trade);
-  if (corrects) record.number("corrects", trade.trade);
-  record.price("last_price", terms.price, i.price_scale).amount("last_quantity", terms.quantity, i.quantity_scale);
-  const FillLegs legs = corrects ? busted.correction->legs : FillLegs();
-  const Uint128 fee =
-      corrects ? (buys ? legs.buyer_fee : legs.seller_fee) : (buys ? trade.buyer_fee : trade.seller_fee);
-  const Uint128 rebate =
-      corrects ? (buys ? legs.buyer_rebate : legs.seller_rebate) : (buys ? trade.buyer_rebate : trade.seller_rebate);
-  record.amount("fee", fee, i.quote_scale).amount("rebate", rebate, i.quote_scale);
+  record.number("trade_id", busted.number());
+  if (busted.correction) record.number("corrects", busted.trade.trade);
+  record.price("last_price", busted.told().price, i.price_scale);
+  record.amount("last_quantity", busted.told().quantity, i.quantity_scale);
+  record.amount("fee", of.fee, i.quote_scale).amount("rebate", of.rebate, i.quote_scale);
   record.text("reason", busted.reason).number("by", now.command.principal.id);
-  notes_.add(kOrdersView, std::to_string(id), record.end());
+  notes_.add(kOrdersView, std::to_string(of.order), record.end());
 }
 
 // ---- what is owed

@@ -237,12 +237,27 @@ class ExchangeMachine final : public StateMachine {
   struct Busted {
     Listing* listing = nullptr;
     SettledTrade trade;
-    TradeTerms terms;
+    TradeTerms was;
     TradeReversal::Firms firms;
     std::optional<Correction> correction;
     std::string reason;
     uint64_t exec = 0;  // the buyer's ExecID, the seller's is the next one
+
+    // What is told: of a correction what is in the trade's place.
+    TradeTerms told() const { return correction ? correction->terms : was; }
+    uint64_t number() const { return correction ? correction->trade : trade.trade; }
   };
+  struct BustedSide {
+    uint64_t order = 0;
+    uint32_t account = 0;
+    uint32_t firm = 0;
+    uint32_t session = 0;  // that the order came over; 0: none
+    uint64_t exec = 0;
+    uint64_t exec_ref = 0;
+    Uint128 fee = 0;  // as told()
+    Uint128 rebate = 0;
+  };
+  static BustedSide side_of(const Busted& busted, book::Side side);
   void apply_bust(Now& now);
   Result<Busted> judge_bust(const BustTrade& asked, const Now& now);
   Result<Correction> judge_agreed(const AgreedTrade& agreed, const Busted& busted) const;
@@ -319,8 +334,8 @@ class ExchangeMachine final : public StateMachine {
   void report(char exec_type, const Order& order);
   void report_fill(const Order& order, const Fill& fill);
   void report_end(const Order& order, book::Reason reason);
-  std::string restated_body(const Busted& busted, book::Side side, uint64_t exec) const;
-  void report_restated(const Busted& busted, book::Side side, uint64_t exec);
+  std::string restated_body(const Busted& busted, book::Side side, const BustedSide& of) const;
+  void report_restated(const Busted& busted, book::Side side);
   void report_rejected(FixSession& session, const FixRequest& asked, uint32_t reason, std::string_view text);
   std::string status_body(const Order& order, const std::string& more) const;
   void send_report(const Order& order, const std::string& body, bool answers);

@@ -126,19 +126,17 @@ void ExchangeMachine::report_end(const Order& order, book::Reason reason) {
 }
 
 // Of an order that is not kept any more its account and symbol, and what was busted: CumQty and AvgPx are not known.
-std::string ExchangeMachine::restated_body(const Busted& busted, book::Side side, uint64_t exec) const {
+std::string ExchangeMachine::restated_body(const Busted& busted, book::Side side, const BustedSide& of) const {
   const char type = busted.correction ? 'G' : 'H';
-  const bool buys = side == book::Side::buy;
-  const uint64_t id = buys ? busted.trade.marks.buy_order : busted.trade.marks.sell_order;
-  if (const Order* order = orders_.find(id)) return report_body(type, *order, order->client_id, {}, exec);
+  if (const Order* order = orders_.find(of.order)) return report_body(type, *order, order->client_id, {}, of.exec);
   std::string out;
-  add_field(out, kOrderID, static_cast<int64_t>(id));
-  add_field(out, kExecID, static_cast<int64_t>(exec));
+  add_field(out, kOrderID, static_cast<int64_t>(of.order));
+  add_field(out, kExecID, static_cast<int64_t>(of.exec));
   add_field(out, kExecType, std::string_view(&type, 1));
   add_field(out, kOrdStatus, busted.correction ? "2" : "4");
-  add_field(out, kAccount, directory_.account(buys ? busted.trade.buyer : busted.trade.seller).name);
+  add_field(out, kAccount, directory_.account(of.account).name);
   add_field(out, kSymbol, busted.listing->instrument().symbol);
-  add_field(out, kSide, buys ? "1" : "2");
+  add_field(out, kSide, side == book::Side::buy ? "1" : "2");
   add_field(out, kLeavesQty, "0");
   add_field(out, kCumQty, "0");
   add_field(out, kAvgPx, "0");
@@ -147,28 +145,19 @@ std::string ExchangeMachine::restated_body(const Busted& busted, book::Side side
 }
 
 // Trade cancel and correct, to the session that the order came over, though it has ended, and to the firm's drop copies.
-void ExchangeMachine::report_restated(const Busted& busted, book::Side side, uint64_t exec) {
+void ExchangeMachine::report_restated(const Busted& busted, book::Side side) {
   if (fix_.empty()) return;
   const Instrument& i = busted.listing->instrument();
-  const bool buys = side == book::Side::buy;
-  const TradeMarks& marks = busted.trade.marks;
-  const TradeTerms& terms = busted.correction ? busted.correction->terms : busted.terms;
-  std::string body = restated_body(busted, side, exec);
-  add_field(body, kExecRefID, static_cast<int64_t>(marks.buyer_exec + (buys ? 0 : 1)));
-  add_price(body, kLastPx, terms.price, i.price_scale);
-  add_amount(body, kLastQty, terms.quantity, i.quantity_scale);
-  add_field(body, kSecondaryExecID,
-            static_cast<int64_t>(busted.correction ? busted.correction->trade : busted.trade.trade));
-  if (busted.correction) {
-    const FillLegs& legs = busted.correction->legs;
-    add_commission(body, buys ? legs.buyer_fee : legs.seller_fee, buys ? legs.buyer_rebate : legs.seller_rebate,
-                   i.quote_scale);
-  }
+  const BustedSide of = side_of(busted, side);
+  std::string body = restated_body(busted, side, of);
+  add_field(body, kExecRefID, static_cast<int64_t>(of.exec_ref));
+  add_price(body, kLastPx, busted.told().price, i.price_scale);
+  add_amount(body, kLastQty, busted.told().quantity, i.quantity_scale);
+  add_field(body, kSecondaryExecID, static_cast<int64_t>(busted.number()));
+  if (busted.correction) add_commission(body, of.fee, of.rebate, i.quote_scale);
   add_field(body, kText, printable(busted.reason));
-  const uint32_t firm = buys ? busted.firms.buyer : busted.firms.seller;
-  const uint32_t session = buys ? marks.buyer_session : marks.seller_session;
-  if (session != 0) fix_.say(fix_.at(session), "8", {}, body);
-  for (const uint32_t drop : fix_.drops(firm)) {
+  if (of.session != 0) fix_.say(fix_.at(of.session), "8", {}, body);
+  for (const uint32_t drop : fix_.drops(of.firm)) {
     std::string copy = body;
     add_field(copy, kCopyMsgIndicator, "Y");
     fix_.say(fix_.at(drop), "8", {}, copy);
