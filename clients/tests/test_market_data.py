@@ -78,6 +78,7 @@ class Follower(threading.Thread):
         super().__init__(daemon=True)
         self.server, self.stopped, self.connections, self.fault = server, False, 0, None
         self.books, self.trades, self.candles = {}, [], {}
+        self.gone = threading.Event()  # nobody sets it: so long it waits for the server to come back
         self.start()
 
     def run(self):
@@ -85,13 +86,19 @@ class Follower(threading.Thread):
             try:
                 self.follow()
             except (OSError, websocket.WebSocketException):
-                continue
+                self.gone.wait(0.05)
             except Exception as fault:  # said by the test
                 self.fault = fault
                 return
 
     def follow(self):
         link = Link(self.server)
+        try:
+            self.listen(link)
+        finally:
+            link.socket.shutdown()
+
+    def listen(self, link):
         self.books = {levels: Book() for levels in self.LEVELS}
         for levels in self.LEVELS:
             link.say(op="subscribe", channel="book", symbol=SYMBOL, levels=levels)
@@ -260,7 +267,7 @@ class OverFix(Market):
             text = SETTINGS.format(port=self.server.address("fix")[1], store=self.work, heartbeat=1, name="WATCH", target="HEPTANE",
                                    dictionary=f"UseDataDictionary=Y\nDataDictionary={DICTIONARY}")
             settings.write(text.replace("ResetOnLogon=N", "ResetOnLogon=Y"))
-        self.process = subprocess.Popen([WATCHER, path, SYMBOL, "local", ""], text=True, stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([WATCHER, path, SYMBOL, "local", "none"], text=True, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.said = []
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -292,7 +299,7 @@ class OverFix(Market):
         dice = random.Random(11)
         for step in range(240):
             side, firm = dice.choice((("buy", "alpha"), ("sell", "beta")))
-            self.enter(firm, order(f"{side}{step}", side, "0.10", f"{dice.randrange(95, 106)}.00"))
+            self.enter(firm, order(f"{side}{step}", side, "0.05", f"{dice.randrange(95, 106)}.00"))
             if step == 120:
                 wait_until(self.agrees, "the book", SECONDS)
                 trades = self.trades()
