@@ -11,7 +11,7 @@ constexpr size_t kRowBytesMax = size_t{8} << 10;
 constexpr uint32_t kFixFollows = 1u << 31;
 constexpr uint32_t kCorrectionsFollow = 1u << 28;
 constexpr uint32_t kCalendarsFollow = 1u << 29;
-constexpr uint32_t kMarketFollows = 1u << 28;
+constexpr uint32_t kMarketFollows = 1u << 30;
 constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollow | kMarketFollows;
 
 }  // namespace
