@@ -279,8 +279,12 @@ void IoLoop::dispatch_read(const ShardReply& reply, ReadReply& read) {
     const RecordsRead refusal{read.error, read.partition, read.offset, read.log_start, read.durable_end, {}};
     return answer_read(reply.session, reply.request, refusal);
   }
-  if (const std::optional<RecordsRead> records = reader_.try_read(read))
+  if (const std::optional<RecordsRead> records = reader_.try_read(read)) {
+    // Looked through, whatever came of it.
+    if (read.view)
+      for (const Extent& extent : read.extents) read_bytes_ += extent.end - extent.begin;
     return answer_read(reply.session, reply.request, *records);
+  }
   held_.push_back({reply.session, reply.request, std::move(read)});
   submit_held();
 }

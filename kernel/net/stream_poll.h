@@ -76,6 +76,13 @@ class StreamPoll {
     if (dispatching_) closed_.push_back(std::move(socket));
   }
 
+  // Not armed. False: the system cannot watch one more; once it does, arm() does not fail.
+  bool add(PolledOnce& once) {
+    epoll_event event{};
+    event.events = EPOLLONESHOT;
+    event.data.u64 = reinterpret_cast<uintptr_t>(&once) | kOnce;
+    return once.added = epoll_ctl(fd_, EPOLL_CTL_ADD, once.fd, &event) == 0;
+  }
   // `ready` is called once, when the descriptor has one of `events`; by then it is not armed. False: the system cannot watch one more.
   bool arm(PolledOnce& once, uint32_t events, std::function<void()> ready) {
     epoll_event event{};
@@ -151,7 +158,7 @@ class StreamPoll {
     if (limit_ns <= 0) return epoll_wait(fd_, round.data(), kSocketsPerRound, limit_ns < 0 ? -1 : 0);
     const timespec limit{limit_ns / kNsPerSecond, limit_ns % kNsPerSecond};
     const int count = epoll_pwait2(fd_, round.data(), kSocketsPerRound, &limit, nullptr);
-    if (count >= 0 || errno != ENOSYS) return count;
+    if (count >= 0 || errno == EINTR) return count;
     // A kernel before 5.11, or a filter of system calls that does not know it: whole milliseconds, rather later.
     return epoll_wait(fd_, round.data(), kSocketsPerRound,
                       static_cast<int>(std::min<int64_t>(limit_ns / kNsPerMs + 1, INT32_MAX)));

@@ -121,11 +121,10 @@ std::unique_ptr<Stream> make_stream(StreamPoll& poll, int fd, Address remote) {
 // A listening socket. Armed again at the start of a turn, never inside one: a flood of connections cannot hold the loop.
 class Acceptor : public Counted<Acceptor> {
  public:
-  // Takes the descriptor over.
-  Acceptor(StreamPoll& poll, int fd, const Address& address, AcceptHandler on_accept)
+  Acceptor(StreamPoll& poll, PolledOncePtr once, const Address& address, AcceptHandler on_accept)
       : poll_(poll),
-        once_(new PolledOnce(fd)),
-        port_(local_address(fd).port),
+        once_(std::move(once)),
+        port_(local_address(once_->fd).port),
         name_(address),
         on_accept_(std::move(on_accept)) {}
 
@@ -144,8 +143,8 @@ class Acceptor : public Counted<Acceptor> {
     if (once_->ready || paused_ || closed()) return;
     if (resume_ns_ >= 0 && now_ns() < resume_ns_) return;
     resume_ns_ = -1;
-    if (!poll_.arm(*once_, EPOLLIN, [self = boost::intrusive_ptr<Acceptor>(this)] { self->accept_some(); }))
-      resume_ns_ = now_ns() + kAcceptPauseNs;
+    const bool armed = poll_.arm(*once_, EPOLLIN, [self = boost::intrusive_ptr<Acceptor>(this)] { self->accept_some(); });
+    HEPTANE_ASSERT(armed, "a socket that is watched cannot be armed");
   }
 
  private:
@@ -291,9 +290,9 @@ class SystemResolving final : public Pending {
 
 class SystemDatagrams final : public DatagramSocket {
  public:
-  // Takes the descriptor over. `buffers` is the Net's: kDatagramsPerCall datagrams.
-  SystemDatagrams(StreamPoll& poll, int fd, std::byte* buffers)
-      : poll_(poll), once_(new PolledOnce(fd)), local_(local_address(fd)), buffers_(buffers) {}
+  // `buffers` is the Net's: kDatagramsPerCall datagrams.
+  SystemDatagrams(StreamPoll& poll, PolledOncePtr once, std::byte* buffers)
+      : poll_(poll), once_(std::move(once)), local_(local_address(once_->fd)), buffers_(buffers) {}
   ~SystemDatagrams() override { poll_.close(std::move(once_)); }
   SystemDatagrams(const SystemDatagrams&) = delete;
   SystemDatagrams& operator=(const SystemDatagrams&) = delete;
@@ -319,9 +318,10 @@ class SystemDatagrams final : public DatagramSocket {
 
   // Its destructor disarms what calls this.
   void want_read() override {
-    (void)poll_.arm(*once_, EPOLLIN, [this] {
+    const bool armed = poll_.arm(*once_, EPOLLIN, [this] {
       if (events_ != nullptr) events_->on_datagrams();
     });
+    HEPTANE_ASSERT(armed, "a socket that is watched cannot be armed");
   }
   const Address& local() const override { return local_; }
 
@@ -364,14 +364,19 @@ class SystemNet final : public Net {
     HEPTANE_ASSERT(wake_fd_ >= 0 && poll_.watch_wake(wake_fd_, woken),
                    "no eventfd: is the limit of open files reached?");
   }
-  ~SystemNet() override { ::close(wake_fd_); }
+  ~SystemNet() override {
+    resolving_.reset();  // its thread wakes nobody from here on
+    ::close(wake_fd_);
+  }
   SystemNet(const SystemNet&) = delete;
   SystemNet& operator=(const SystemNet&) = delete;
 
   Result<std::unique_ptr<Listener>> listen(const Address& address, AcceptHandler on_accept) override {
     Result<int> fd = open_listening_socket(address);
     if (!fd) return std::move(fd.error());
-    boost::intrusive_ptr<Acceptor> acceptor(new Acceptor(poll_, *fd, address, std::move(on_accept)));
+    PolledOncePtr once = watched(*fd);
+    if (!once) return Error{Errc::io, "the system cannot watch one more socket"};
+    boost::intrusive_ptr<Acceptor> acceptor(new Acceptor(poll_, std::move(once), address, std::move(on_accept)));
     acceptors_.push_back(acceptor);
     return std::unique_ptr<Listener>(new SystemListener(std::move(acceptor)));
   }
@@ -397,9 +402,11 @@ class SystemNet final : public Net {
   Result<std::unique_ptr<DatagramSocket>> datagrams(const Address& address) override {
     Result<int> fd = open_datagram_socket(address);
     if (!fd) return std::move(fd.error());
+    PolledOncePtr once = watched(*fd);
+    if (!once) return Error{Errc::io, "the system cannot watch one more socket"};
     if (!datagram_buffers_)
       datagram_buffers_ = std::make_unique_for_overwrite<std::byte[]>(kDatagramsPerCall * kDatagramBytes);
-    return std::unique_ptr<DatagramSocket>(new SystemDatagrams(poll_, *fd, datagram_buffers_.get()));
+    return std::unique_ptr<DatagramSocket>(new SystemDatagrams(poll_, std::move(once), datagram_buffers_.get()));
   }
 
   void run_once(int64_t deadline_ns) override {
@@ -419,6 +426,13 @@ class SystemNet final : public Net {
   }
 
  private:
+  // Takes the descriptor over. Null: the system cannot watch one more; it is closed.
+  PolledOncePtr watched(int fd) {
+    PolledOncePtr once(new PolledOnce(fd));
+    if (poll_.add(*once)) return once;
+    ::close(fd);
+    return nullptr;
+  }
   // Returns the earlier of the deadline and the moment at which a listener goes on.
   int64_t arm_all(int64_t deadline_ns) {
     std::erase_if(acceptors_, [](const auto& acceptor) { return acceptor->closed(); });

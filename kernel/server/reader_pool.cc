@@ -73,6 +73,8 @@ bool ReaderRole::run_once() {
 }
 
 std::optional<net::RecordsRead> PooledRecordsReader::try_read(const ReadReply& where) {
+  // Where nothing goes to the readers for long, files that are gone must not stay open.
+  if (++tried_ % kReadsBetweenLooks == 0) memory_->close_gone();
   std::optional<net::RecordsRead> records = memory_->try_read(where);
   if (records) counters_.from_memory_total.fetch_add(1, std::memory_order_relaxed);
   return records;

@@ -71,7 +71,9 @@ class PooledRecordsReader final : public net::RecordsReader {
 
  private:
   ReadQueue& queue_;
+  static constexpr uint64_t kReadsBetweenLooks = 256;
   std::unique_ptr<LogRecordsReader> memory_;
+  uint64_t tried_ = 0;
   ReadCounters counters_;
 };
 

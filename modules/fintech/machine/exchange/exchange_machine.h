@@ -47,6 +47,7 @@ namespace heptane::fintech::exchange {
 class ExchangeMachine final : public StateMachine {
  public:
   static constexpr uint32_t kLogicUnasked = 2;
+  static_assert(kLogicUnasked == kMarketVersion && kLogicMarkedTrades == kMarketVersion, "they begin together");
 
   // How many ClOrdIDs a firm may use on a trade date: the same wherever the log is replayed.
   // The key of its indexes: nothing that anybody can see depends on it.
@@ -78,9 +79,9 @@ class ExchangeMachine final : public StateMachine {
     return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kSetPhase || type == kWithdraw ||
            type == kFixInput || type == kFixEnd || type >= kProceed;
   }
-  // 2: trades have marks (settled_trade.h); an order that ends in the middle of its replace, by a trade with oneself, is reported as one
-  // that nobody asked to end.
-  uint32_t newest_version() const override { return kLogicMarkedTrades; }
+  // 2: trades have marks (settled_trade.h); books have sequences and candles are kept (market_state.h); an order that ends in the middle of
+  // its replace, as by a trade with oneself, is reported as one that nobody asked to end.
+  uint32_t newest_version() const override { return kMarketVersion; }
   RenderView renderer() const override { return render_exchange; }
 
   // The ledger of the shard, for queries: what accounts hold; and what its memory is. Before the first command.

@@ -114,7 +114,8 @@ void ExchangeMachine::report_end(const Order& order, book::Reason reason) {
   if (fix_.empty()) return;
   const auto& asked = fix_.asked();
   const bool reduced = reason == book::Reason::reduced;
-  const bool by_request = asked && asked->order == order.id && (reduced || asked->cancels);
+  const bool answers = asked && asked->order == order.id;
+  const bool by_request = answers && (reduced || asked->cancels);
   const char exec_type = reduced ? '5' : reason == book::Reason::expired ? 'C' : '4';
   const bool named = by_request && !asked->client_id.empty();
   std::string body = report_body(exec_type, order, named ? asked->client_id : order.client_id,
@@ -122,7 +123,7 @@ void ExchangeMachine::report_end(const Order& order, book::Reason reason) {
   const bool otherwise = exec_type == '4' && !named;
   if (otherwise && !fix_.solicited(order.id)) add_field(body, kExecRestatementReason, "8");
   if (otherwise) add_field(body, kText, fix_.cause().empty() ? reason_name(reason) : fix_.cause());
-  send_report(order, body, by_request);
+  send_report(order, body, answers);
 }
 
 // Of an order that is not kept any more its account and symbol, and what was busted: CumQty and AvgPx are not known.

@@ -215,6 +215,7 @@ void Bridge::pump() {
   take_events();
   pumping_ = false;
   if (conversation_->ended()) return finish();
+  if (again_) wake();
   arm();
 }
 
