@@ -17,6 +17,8 @@ namespace heptane::sim {
 class SimFixClient : public SimClient {
  public:
   SimFixClient(ClientWorld& world, ExchangeWatch& watch, size_t session, uint16_t port);
+  // It is there, and nothing lacks of what it was told.
+  bool finished() const override { return !promised() || !watch_.is_open || (logged_on() && asked_upto_ < expected_); }
   std::string state() const override;
 
  protected:
@@ -67,7 +69,7 @@ class SimFixClient : public SimClient {
 class SimFixTrader final : public SimFixClient {
  public:
   using SimFixClient::SimFixClient;
-  bool finished() const override { return unanswered_ == 0 || !promised(); }
+  bool finished() const override { return SimFixClient::finished() && (unanswered_ == 0 || !promised()); }
 
  private:
   struct Asked {
