@@ -20,23 +20,34 @@ std::string key_of(const heptane::iot::series::SeriesParts& parts) {
   return key;
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace heptane;
-  using namespace heptane::iot::series;
-  const std::string_view input(reinterpret_cast<const char*>(data), size);
-  LinesCommandWriter out("db", 1'000, 5'000, size);
-  LineReader reader(input);
-  Line line;
+void take_lines(heptane::iot::series::LineReader& reader, heptane::iot::series::LinesCommandWriter& out) {
+  heptane::iot::series::Line line;
   std::string scratch;
   while (reader.next(line)) {
     if (!reader.refused().empty()) continue;
     const auto key = series_key(line, scratch);
     if (key) out.add(line, *key);
   }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace heptane;
+  using namespace heptane::iot::series;
+  const std::string_view input(reinterpret_cast<const char*>(data), size);
+  LinesCommandWriter out("db", 1'000, 5'000);
+  LinesCommandWriter whole("db", 1'000, 5'000);
+  LineReader reader(input, Reading::lines, &out.heads());
+  take_lines(reader, out);
+  LineReader whole_reader(input);
+  take_lines(whole_reader, whole);
+  HEPTANE_ASSERT(out.count() == whole.count(), "known heads change nothing");
   if (out.count() == 0) return 0;
   const Buffer payload = out.finish();
+  HEPTANE_ASSERT(as_text(payload.view()) == as_text(whole.finish().view()), "known heads change nothing");
+  Line line;
+  std::string scratch;
   const auto command = decode_lines(payload.view());
   HEPTANE_ASSERT(command.has_value(), "a command comes back");
   HEPTANE_ASSERT(!out.fits() || sound_tables(*command), "the tables are in order");

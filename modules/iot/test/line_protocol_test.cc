@@ -146,6 +146,89 @@ TEST(LineProtocol, PointsAreTheSameWithoutTheirTags) {
   EXPECT_EQ(count, 3U);
 }
 
+// One head in many is another one by a byte.
+std::string some_lines(std::mt19937_64& random) {
+  static constexpr const char* kHeads[] = {"m",        "m,a=1",    "m,a=1,b=2", "m,b=2,a=1",    "m\\ ,a=1",
+                                           "m\\,,a=1", "m,a=1\\ ", "m,a=\\\\",  "m,a=\xC3\xA9", "m,a=1,a=1"};
+  static constexpr const char* kBodies[] = {" v=1 5", "  v=1i", " v=\"a b\" 7", " v=1,w=t 8",
+                                            " v= 9",  "",       " v=1 x",       " v=\"a\nm,a=1 v=2"};
+  std::string out;
+  for (int i = 0; i < 40; ++i) {
+    std::string head = kHeads[random() % std::size(kHeads)];
+    if (random() % 8 == 0) head[random() % head.size()] = " ,=\\x\n\"#"[random() % 8];
+    if (random() % 16 == 0) head.erase(random() % head.size(), 1);
+    out += head + kBodies[random() % std::size(kBodies)] + (random() % 8 == 0 ? "\r\n" : "\n");
+  }
+  return out;
+}
+
+// What is read of lines: with heads that were read before, and without.
+std::vector<std::string> read_of(const std::string& input, KnownHeads* heads, size_t& known) {
+  std::vector<std::string> all;
+  LineReader reader(input, Reading::lines, heads);
+  Line line;
+  std::string scratch;
+  while (reader.next(line)) {
+    std::string& said = all.emplace_back(std::to_string(line.number) + "|" + std::string(line.text) + "|");
+    if (!reader.refused().empty()) {
+      said += reader.refused();
+      continue;
+    }
+    const auto key = series_key(line, scratch);
+    said.append(line.head).append("|").append(line.measurement).append("|").append(line.body).append("|");
+    said.append(key.value_or("twice")).append("|").append(line.time_text).append(std::to_string(line.fields.size()));
+    known += line.known_head ? 1 : 0;
+    if (heads != nullptr && !line.known_head && key && key->data() == line.head.data()) heads->add(line);
+  }
+  return all;
+}
+
+TEST(LineProtocol, WholeNumbersAreWhatTheyAre) {
+  std::mt19937_64 random(13);
+  for (int i = 0; i < 50'000; ++i) {
+    const auto signed_one = static_cast<int64_t>(random()) >> (random() % 64);
+    const uint64_t unsigned_one = random() >> (random() % 64);
+    const std::string zeros(random() % 8 == 0 ? random() % 4 : 0, '0');
+    const std::string input = "m a=" + std::to_string(signed_one) + "i,b=" + zeros + std::to_string(unsigned_one) +
+                              "u " + std::to_string(signed_one);
+    LineReader reader(input);
+    Line line;
+    ASSERT_TRUE(reader.next(line));
+    ASSERT_EQ(reader.refused(), "") << input;
+    ASSERT_EQ(line.fields[0].value.integer, signed_one);
+    ASSERT_EQ(static_cast<uint64_t>(line.fields[1].value.integer), unsigned_one);
+    ASSERT_EQ(line.time, signed_one);
+  }
+  for (const char* wrong : {"9223372036854775808", "-9223372036854775809", "12345678x", "123456789012345678901", "1 2",
+                            "99999999999999999999", "-", "+1", "1.0", "12345678901234567890123"}) {
+    EXPECT_NE(refusal("m a=1 " + std::string(wrong)), "") << wrong;
+    EXPECT_NE(refusal("m a=" + std::string(wrong) + "i"), "") << wrong;
+  }
+  EXPECT_EQ(refusal("m a=1 9223372036854775807"), "");
+  EXPECT_EQ(refusal("m a=1 00000000000000000000000000001"), "");
+}
+
+TEST(LineProtocol, KnownHeadsAreReadAsAnyOther) {
+  std::mt19937_64 random(11);
+  size_t known = 0;
+  for (int i = 0; i < 3'000; ++i) {
+    const std::string input = some_lines(random);
+    KnownHeads heads;
+    ASSERT_EQ(read_of(input, &heads, known), read_of(input, nullptr, known)) << input;
+  }
+  EXPECT_GT(known, 10'000U);
+}
+
+TEST(LineProtocol, HeadsThatNeverComeAgainAreNotSoughtForEver) {
+  KnownHeads heads;
+  std::string input;
+  for (size_t i = 0; i < 2 * KnownHeads::kMissesMax; ++i) input += "m,a=" + std::to_string(i) + " v=1\n";
+  size_t known = 0;
+  read_of(input, &heads, known);
+  EXPECT_EQ(known, 0U);
+  EXPECT_EQ(heads.longest(), 0U);
+}
+
 TEST(LineProtocol, PartsOfAnythingAreSome) {
   for (const std::string text : {"", ",", "m,", "m,a", "m,a,", "m,=", "m,a=\\", "\\", "m,\\=,\\"}) (void)parts_of(text);
   EXPECT_EQ(parts_of("m,a").tags.front().second, "");

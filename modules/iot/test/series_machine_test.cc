@@ -66,7 +66,7 @@ class SeriesMachineTest : public testing::Test {
   }
   Reply create(std::string_view name) { return apply(kCreateDatabase, Buffer::copy_of(name)); }
   static Buffer command_of(std::string_view text, std::string_view database = "db", int64_t unit_ns = 1) {
-    LinesCommandWriter out(database, unit_ns, 7'500, text.size());
+    LinesCommandWriter out(database, unit_ns, 7'500);
     LineReader reader(text);
     Line line;
     std::string scratch;

@@ -4,8 +4,11 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <utility>
 
+#include "kernel/base/hash128.h"
 #include "kernel/base/utf8.h"
 
 namespace heptane::iot::series {
@@ -113,8 +116,49 @@ bool plain_real(std::string_view word, double& value) {
   return true;
 }
 
+constexpr auto kTimeMax = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+constexpr size_t kShortDigits = 19;  // of any number of so many digits it is known that 64 bits hold it
+
+// Eight letters, the first one lowest: whether all are digits.
+bool are_digits(uint64_t eight) {
+  constexpr uint64_t kHighHalves = 0xF0F0F0F0F0F0F0F0;
+  constexpr uint64_t kDigits = 0x3030303030303030;
+  constexpr uint64_t kSix = 0x0606060606060606;
+  return (eight & kHighHalves) == kDigits && ((eight + kSix) & kHighHalves) == kDigits;
+}
+
+// What eight digits are worth: neighbours become numbers of two digits, those of four, those of eight.
+uint64_t worth_of(uint64_t eight) {
+  eight = (eight & 0x0F0F0F0F0F0F0F0F) * (1 + (10 << 8)) >> 8;
+  eight = (eight & 0x00FF00FF00FF00FF) * (1 + (100 << 16)) >> 16;
+  return (eight & 0x0000FFFF0000FFFF) * (1 + (uint64_t{10'000} << 32)) >> 32;
+}
+
+// How many digits the text begins with, and what they are worth where those are kShortDigits at most.
+size_t read_digits(std::string_view text, uint64_t& worth) {
+  constexpr uint64_t kEight = 100'000'000;
+  worth = 0;
+  size_t at = 0;
+  while (at + sizeof(uint64_t) <= std::min(text.size(), kShortDigits)) {
+    uint64_t eight = 0;
+    std::memcpy(&eight, text.data() + at, sizeof eight);
+    if (!are_digits(eight)) break;
+    worth = worth * kEight + worth_of(eight);
+    at += sizeof eight;
+  }
+  for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at)
+    if (at < kShortDigits) worth = worth * 10 + static_cast<uint64_t>(text[at] - '0');
+  return at;
+}
+
 template <class T>
 bool whole_number(std::string_view word, T& into) {
+  uint64_t worth = 0;
+  const bool is_short = !word.empty() && word.size() <= kShortDigits && read_digits(word, worth) == word.size();
+  if (is_short && worth <= static_cast<uint64_t>(std::numeric_limits<T>::max())) {
+    into = static_cast<T>(worth);
+    return true;
+  }
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), into);
   return error == std::errc() && end == word.data() + word.size();
 }
@@ -266,7 +310,9 @@ bool LineReader::read_line(Line& line) {
   line.fields.clear();
   line.time.reset();
   const size_t begin = at_;
-  const bool right = reading_ == Reading::points ? read_head(line) : read_measurement(line) && read_tags(line);
+  line.known_head = heads_ != nullptr && pass_known_head(line);
+  const bool right =
+      line.known_head || (reading_ == Reading::points ? read_head(line) : read_measurement(line) && read_tags(line));
   if (!right) return false;
   line.head = input_.substr(begin, at_ - begin);
   if (line.head.size() > kKeyBytesMax) return fail("measurement and tags are longer than 8,192 bytes");
@@ -289,6 +335,45 @@ bool LineReader::read_token(Token token, std::string_view& into, std::string_vie
   into = input_.substr(begin, at_ - begin);
   if (into.empty()) return fail(what);
   if (beyond_ascii && !is_utf8(into)) return fail("a name that is not UTF-8");
+  return true;
+}
+
+const KnownHeads::Slot* KnownHeads::Bucket::find(uint32_t hash, std::string_view head) const {
+  for (const Slot& slot : slots)
+    if (slot.hash == hash && std::string_view(slot.at, slot.bytes) == head) return &slot;
+  return nullptr;
+}
+
+size_t KnownHeads::find(std::string_view head) {
+  if (buckets_.empty()) return 0;
+  const uint64_t hash = hash128(as_bytes(head)).low;
+  const Slot* const slot = buckets_[hash % kBuckets].find(static_cast<uint32_t>(hash >> 32), head);
+  ++(slot != nullptr ? hits_ : misses_);
+  return slot == nullptr ? 0 : slot->measurement_bytes;
+}
+
+void KnownHeads::add(const Line& line) {
+  if (buckets_.empty()) buckets_.resize(kBuckets);
+  if (longest_ > 0 && longest() == 0) return;
+  const uint64_t hash = hash128(as_bytes(line.head)).low;
+  std::array<Slot, kOfBucket>& slots = buckets_[hash % kBuckets].slots;
+  auto free = std::find_if(slots.begin(), slots.end(), [](const Slot& slot) { return slot.bytes == 0; });
+  if (free == slots.end()) free = slots.begin() + static_cast<ptrdiff_t>((hash >> 24) % kOfBucket);
+  *free = {line.head.data(), static_cast<uint32_t>(hash >> 32), static_cast<uint16_t>(line.head.size()),
+           static_cast<uint16_t>(line.measurement.size())};
+  longest_ = std::max(longest_, line.head.size());
+}
+
+// What could be one, as read_head() finds it.
+bool LineReader::pass_known_head(Line& line) {
+  const std::string_view near = input_.substr(at_, heads_->longest() + 1);
+  size_t end = near.find(' ');
+  while (end != std::string_view::npos && end > 0 && near[end - 1] == '\\') end = near.find(' ', end + 1);
+  if (end == std::string_view::npos || end == 0) return false;
+  const size_t measurement_bytes = heads_->find(near.substr(0, end));
+  if (measurement_bytes == 0) return false;
+  line.measurement = near.substr(0, measurement_bytes);
+  at_ += end;
   return true;
 }
 
@@ -339,11 +424,32 @@ bool LineReader::read_fields(Line& line) {
   return true;
 }
 
+// Lines of one kind have their fields in one order: the name that stood here in the line before is known to be right.
+bool LineReader::pass_known_name(const Line& line, std::string_view& name) {
+  const size_t place = line.fields.size();
+  if (place >= names_.size()) return false;
+  const std::string_view known = names_[place];
+  const std::string_view here = input_.substr(at_, known.size() + 1);
+  if (here.size() != known.size() + 1 || here.back() != '=' || !here.starts_with(known)) return false;
+  name = here.substr(0, known.size());
+  at_ += known.size();
+  return true;
+}
+
+bool LineReader::read_name(Line& line, std::string_view& name) {
+  if (!read_token(Token::key, name, "a field's name is missing")) return false;
+  if (name.size() > kFieldNameBytesMax) return fail("a field's name is longer than 255 bytes");
+  if (peek() != '=' || done()) return fail("a field needs = and a value");
+  const size_t place = line.fields.size();
+  if (place == kFieldsMax) return true;
+  names_.resize(std::max(names_.size(), place + 1));
+  names_[place] = name;
+  return true;
+}
+
 bool LineReader::read_field(Line& line) {
   Field field;
-  if (!read_token(Token::key, field.name, "a field's name is missing")) return false;
-  if (field.name.size() > kFieldNameBytesMax) return fail("a field's name is longer than 255 bytes");
-  if (peek() != '=' || done()) return fail("a field needs = and a value");
+  if (!pass_known_name(line, field.name) && !read_name(line, field.name)) return false;
   ++at_;
   if (!read_value(field.value)) return false;
   if (line.fields.size() == kFieldsMax) return fail("more than 1,024 fields");
@@ -410,9 +516,14 @@ bool LineReader::read_time(Line& line) {
   skip_spaces();
   if (at_end_of_line()) return true;
   const size_t begin = at_;
-  while (at_ < input_.size() && (class_of(input_[at_]) & (kEndsWord | kControl)) == 0) ++at_;
-  int64_t time = 0;
-  if (!whole_number(input_.substr(begin, at_ - begin), time)) return fail("a time that is no integer of 64 bits");
+  uint64_t worth = 0;
+  at_ += read_digits(input_.substr(at_), worth);
+  const bool is_short = at_ > begin && at_ - begin <= kShortDigits && worth <= kTimeMax &&
+                        (done() || (class_of(input_[at_]) & (kEndsWord | kControl)) != 0);
+  auto time = static_cast<int64_t>(worth);
+  while (!is_short && at_ < input_.size() && (class_of(input_[at_]) & (kEndsWord | kControl)) == 0) ++at_;
+  if (!is_short && !whole_number(input_.substr(begin, at_ - begin), time))
+    return fail("a time that is no integer of 64 bits");
   line.time = time;
   line.time_text = input_.substr(begin, at_ - begin);
   skip_spaces();
@@ -421,7 +532,7 @@ bool LineReader::read_time(Line& line) {
 
 // A name's written form is its only one, so that order is all there is to bring about.
 std::optional<std::string_view> series_key(const Line& line, std::string& scratch) {
-  if (sorted_as_written(line.tags)) return line.head;
+  if (line.known_head || sorted_as_written(line.tags)) return line.head;
   std::vector<Tag> tags = line.tags;
   // total order: equal keys are refused
   std::sort(tags.begin(), tags.end(), [](const Tag& a, const Tag& b) { return a.key < b.key; });

@@ -5,6 +5,7 @@
 // unescape() says what they mean. Pure; any thread.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -51,6 +52,39 @@ struct Line {
   std::string_view body;  // fields
   std::optional<int64_t> time;
   std::string_view time_text;
+  bool known_head = false;  // of KnownHeads: `tags` is empty
+};
+
+// Heads that were right and have their tags in order: what has the same bytes is so as well, and is not read again. Keeps views of
+// them, and where more than kOfBucket meet forgets one. Who never writes one twice loses kMissesMax looks. One request's.
+class KnownHeads {
+ public:
+  static constexpr size_t kBuckets = 1'024;
+  static constexpr size_t kOfBucket = 4;
+  static constexpr size_t kMissesMax = 4'096;  // beyond those that were found
+
+  // The bytes of its measurement; 0: it is not known.
+  size_t find(std::string_view head);
+  void add(const Line& line);
+  // No longer one is known; 0: there is no use in looking.
+  size_t longest() const { return misses_ > hits_ + kMissesMax ? 0 : longest_; }
+
+ private:
+  struct Slot {
+    const char* at = nullptr;
+    uint32_t hash = 0;
+    uint16_t bytes = 0;  // 0: it is free
+    uint16_t measurement_bytes = 0;
+  };
+  struct Bucket {
+    std::array<Slot, kOfBucket> slots{};
+    const Slot* find(uint32_t hash, std::string_view head) const;
+  };
+
+  std::vector<Bucket> buckets_;
+  size_t longest_ = 0;
+  size_t hits_ = 0;
+  size_t misses_ = 0;
 };
 
 // Where a token stands says which characters a backslash escapes in it.
@@ -65,7 +99,9 @@ enum class Reading : uint8_t { lines, points };
 
 class LineReader {
  public:
-  explicit LineReader(std::string_view input, Reading reading = Reading::lines) : input_(input), reading_(reading) {}
+  // `heads`: of the input's lines so far, for who adds them; null: each line is read whole.
+  explicit LineReader(std::string_view input, Reading reading = Reading::lines, KnownHeads* heads = nullptr)
+      : input_(input), reading_(reading), heads_(heads) {}
 
   // False: no more lines. True: `line` is the next point, or refused() says why it is none; empty lines and comments are passed.
   bool next(Line& line);
@@ -84,11 +120,14 @@ class LineReader {
   bool read_line(Line& line);
   bool read_token(Token token, std::string_view& into, std::string_view what);
   bool read_head(Line& line);
+  bool pass_known_head(Line& line);
   bool read_measurement(Line& line);
   bool read_tags(Line& line);
   bool read_tag(Line& line);
   bool read_fields(Line& line);
   bool read_field(Line& line);
+  bool pass_known_name(const Line& line, std::string_view& name);
+  bool read_name(Line& line, std::string_view& name);
   bool read_value(Value& value);
   bool read_string(Value& value);
   bool read_number(std::string_view word, Value& value);
@@ -96,6 +135,8 @@ class LineReader {
 
   std::string_view input_;
   Reading reading_;
+  KnownHeads* heads_;
+  std::vector<std::string_view> names_;  // of fields, by their places in a line
   size_t at_ = 0;
   size_t line_number_ = 1;  // of at_
   std::string_view why_;

@@ -98,9 +98,9 @@ std::optional<Judged> judge_lines(const LinesCommand& command, const Fit& fit, u
   if (fit.knows_series.size() != command.series.size() || fit.types.size() != command.fields.size())
     return std::nullopt;
   LineJudge judge(command, fit, seed);
-  LinesCommandWriter out(command.database, command.unit_ns, command.default_time, command.lines.size(), seed);
+  LinesCommandWriter out(command.database, command.unit_ns, command.default_time, seed);
   Judged judged;
-  LineReader reader(command.lines);
+  LineReader reader(command.lines, Reading::lines, &out.heads());
   Line line;
   for (uint32_t i = 0; reader.next(line); ++i) {
     bool no_room = false;

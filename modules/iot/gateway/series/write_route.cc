@@ -57,8 +57,8 @@ void refuse_line(Writing& writing, const Line& line, std::string_view why) {
 }
 
 void read_lines(Writing& writing) {
-  LinesCommandWriter out(writing.database, writing.unit_ns, writing.now_ns, writing.body.size(), table_seed());
-  LineReader reader(writing.body);
+  LinesCommandWriter out(writing.database, writing.unit_ns, writing.now_ns, table_seed());
+  LineReader reader(writing.body, Reading::lines, &out.heads());
   Line line;
   std::string scratch;
   while (reader.next(line)) {

@@ -158,35 +158,54 @@ std::string type_conflict(std::string_view measurement, std::string_view name, F
   return text.append(", already exists as type ").append(type_name(there));
 }
 
-LinesCommandWriter::LinesCommandWriter(std::string_view database, int64_t unit_ns, int64_t default_time,
-                                       size_t expected_bytes, uint64_t seed)
+LinesCommandWriter::LinesCommandWriter(std::string_view database, int64_t unit_ns, int64_t default_time, uint64_t seed)
     : database_(database),
       unit_ns_(unit_ns),
       default_time_(default_time - default_time % unit_ns),
       plain_(unit_ns == 1),
       known_series_(seed),
-      known_fields_(seed) {
-  lines_.reserve(expected_bytes + 1);
+      known_fields_(seed) {}
+
+// What goes on where the one before it ended is one piece with it, and is copied once, into the command.
+void LinesCommandWriter::add_text(std::string_view text) {
+  const char* const end = run_.data() + run_.size();
+  if (!run_.empty() && text.data() == end + 1 && *end == '\n') {
+    run_ = {run_.data(), run_.size() + 1 + text.size()};
+    return;
+  }
+  end_run();
+  run_ = text;
+}
+
+void LinesCommandWriter::end_run() {
+  if (!run_.empty()) lines_.append(run_).append("\n");
+  run_ = {};
 }
 
 bool LinesCommandWriter::add(const Line& line, std::string_view key) {
   int64_t time = 0;
   if (line.time && __builtin_mul_overflow(*line.time, unit_ns_, &time)) return false;
-  const size_t offset = lines_.size();
+  const size_t offset = lines_bytes();
   const size_t body = offset + key.size() + 1;
   if (stands_as_written(line, key)) {
-    lines_.append(line.text);
-  } else if (lines_.append(key).append(" ").append(line.body); line.time) {
-    std::array<char, kTimeDigitsMax> digits{};
-    const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), *line.time);
-    lines_.append(" ").append(digits.data(), end);
+    add_text(line.text);
   } else {
-    plain_ = false;
+    end_run();
+    lines_.append(key).append(" ").append(line.body);
+    if (line.time) {
+      std::array<char, kTimeDigitsMax> digits{};
+      const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), *line.time);
+      lines_.append(" ").append(digits.data(), end);
+    }
+    plain_ = plain_ && line.time.has_value();
+    lines_ += '\n';
   }
-  lines_ += '\n';
   ++count_;
   if (!fits()) return true;
-  note_series(key, offset);
+  if (!line.known_head) {
+    note_series(key, offset);
+    if (key.data() == line.head.data()) heads_.add(line);
+  }
   if (!has_last_shape(line)) note_fields(line, offset, body);
   return true;
 }
@@ -238,6 +257,7 @@ Buffer LinesCommandWriter::finish() {
   out.le<int64_t>(unit_ns_);
   out.le<int64_t>(default_time_);
   out.le<uint32_t>(count_);
+  out.reserve(out.size() + 2 * sizeof(uint32_t) + (fits() ? tables_bytes_ : 0) + lines_bytes());
   if (fits()) {
     out.le<uint32_t>(static_cast<uint32_t>(series_.size()));
     out.le<uint32_t>(static_cast<uint32_t>(fields_.size()));
@@ -249,6 +269,8 @@ Buffer LinesCommandWriter::finish() {
     }
   }
   out.append(lines_);
+  out.append(run_);
+  if (!run_.empty()) out.u8('\n');
   return Buffer::take(out.release());
 }
 

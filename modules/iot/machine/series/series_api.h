@@ -118,16 +118,20 @@ constexpr size_t field_name_bytes(std::string_view measurement, std::string_view
 class LinesCommandWriter {
  public:
   // `seed`: of the tables by which it knows names again; secret where lines come from others.
-  LinesCommandWriter(std::string_view database, int64_t unit_ns, int64_t default_time, size_t expected_bytes,
-                     uint64_t seed = 0);
+  LinesCommandWriter(std::string_view database, int64_t unit_ns, int64_t default_time, uint64_t seed = 0);
   // `key`: the line's (series_key). A line whose time does not fit 64 bits in nanoseconds is not taken: false.
   bool add(const Line& line, std::string_view key);
   uint32_t count() const { return count_; }
+  // Of the lines that were added: who reads the next ones need not read those again.
+  KnownHeads& heads() { return heads_; }
   // False: the lines name more than tables hold, and no machine takes them.
   bool fits() const { return tables_bytes_ <= kTableBytesMax; }
   Buffer finish();
 
  private:
+  size_t lines_bytes() const { return lines_.size() + (run_.empty() ? 0 : run_.size() + 1); }
+  void add_text(std::string_view text);
+  void end_run();
   static bool stands_as_written(const Line& line, std::string_view key);
   void note_series(std::string_view key, size_t offset);
   bool has_last_shape(const Line& line);
@@ -140,6 +144,8 @@ class LinesCommandWriter {
   size_t tables_bytes_ = 0;
   uint32_t count_ = 0;
   std::string lines_;
+  std::string_view run_;  // behind them: lines that stand in one piece as they were written, without the last one's end
+  KnownHeads heads_{};
   KeySet known_series_;                // what the command has named so far
   KeySet known_fields_;                // a field is known by its measurement, its name and its type
   std::string_view last_measurement_;  // of the last line, and what fields it had
