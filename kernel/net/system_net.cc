@@ -143,7 +143,8 @@ class Acceptor : public Counted<Acceptor> {
     if (once_->ready || paused_ || closed()) return;
     if (resume_ns_ >= 0 && now_ns() < resume_ns_) return;
     resume_ns_ = -1;
-    const bool armed = poll_.arm(*once_, EPOLLIN, [self = boost::intrusive_ptr<Acceptor>(this)] { self->accept_some(); });
+    const bool armed =
+        poll_.arm(*once_, EPOLLIN, [self = boost::intrusive_ptr<Acceptor>(this)] { self->accept_some(); });
     HEPTANE_ASSERT(armed, "a socket that is watched cannot be armed");
   }
 
