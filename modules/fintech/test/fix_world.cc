@@ -213,7 +213,7 @@ exchange::FixSpec FixWorld::spec(const std::string& name, const std::string& fir
 
 void FixWorld::open_market() {
   rig.open_market();
-  rig.fund("alpha", "1", "1000000.00");
+  rig.fund("alpha", "0", "1000000.00");
   rig.fund("beta", "1000", "0");
   put(spec("ALPHA", "alpha"));
   put(spec("BETA", "beta"));
