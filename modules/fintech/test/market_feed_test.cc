@@ -362,7 +362,9 @@ TEST(OldLogs, WatchesAreRefused) {
   EXPECT_TRUE(world.rig.ask(exchange::kPutFirm, exchange::FirmSpec{"alpha"}).ok());
   world.put(FixWorld::spec("MARKET", "alpha", exchange::FixRole::market_data));
   world.rig.kernel.versions[exchange::kExchangeMachineId] = exchange::kMarketVersion - 1;
-  world.rig.open_market();
+  world.rig.asset({exchange::test::kBtc, 8, "BTC"});
+  world.rig.asset({exchange::test::kUsd, 2, "USD"});
+  EXPECT_TRUE(world.rig.ask(exchange::kPutInstrument, exchange::test::bitcoin()).ok());
   Reader reader;
   const WatchId book = world.feed->watch_book(reader, kSymbol, 10);
   const WatchId trades = world.feed->watch_trades(reader, kSymbol);
