@@ -161,6 +161,11 @@ void WebSocketSession::watch_quota() {
   steer_input();
 }
 
+void WebSocketSession::charge(size_t bytes) {
+  payer_.use({.bytes_in = 0, .bytes_out = static_cast<int64_t>(bytes), .requests = 0});
+  watch_quota();
+}
+
 void WebSocketSession::pause_input(bool paused) {
   handler_pauses_ = paused;
   steer_input();

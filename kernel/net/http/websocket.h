@@ -45,6 +45,8 @@ class WebSocket {
   virtual void send_binary(Bytes message) = 0;
   // The reader has enough to read: a handler that can, waits for on_writable.
   virtual bool output_full() = 0;
+  // The quotas count so many bytes more as sent: what was read for this connection alone.
+  virtual void charge(size_t bytes) { (void)bytes; }
   // No message is delivered until it is called again with false.
   virtual void pause_input(bool paused) = 0;
   virtual void close(uint16_t code, std::string_view reason) = 0;
@@ -98,6 +100,7 @@ class WebSocketSession final : public net::Session, private WebSocket {
   void send_text(std::string_view message) override { send(Opcode::text, as_bytes(message)); }
   void send_binary(Bytes message) override { send(Opcode::binary, message); }
   bool output_full() override;
+  void charge(size_t bytes) override;
   void pause_input(bool paused) override;
   void close(uint16_t code, std::string_view reason) override;
 

@@ -282,6 +282,26 @@ TEST_F(ByCalendar, TheTradeDateIsTheSessions) {
   EXPECT_NE(rig.enter(order), 0U) << rig.last.message;
 }
 
+// A date's candle is over when its session is, not at midnight UTC; the call that ends the session is still of it.
+TEST_F(ByCalendar, ACandleOfATradeDateIsOverWithItsSession) {
+  declare(berlin());
+  choose("berlin");
+  const auto day = [&] {
+    const auto row =
+        rig.query<CandlesRow>(kQueryCandles, CandlesQuery{"BTC/USD", CandleWidth::day, 0, kAllTimes, 10, rig.now});
+    return std::pair(row->day / kDayNs, row->candles.empty() ? 0 : row->candles.back().start / kDayNs);
+  };
+  pass_until(utc(kMonday, 16, 26));
+  EXPECT_EQ(phase(), Phase::closing_call);
+  ASSERT_NE(rig.enter(rig.buy("1", "100")), 0U) << rig.last.message;
+  ASSERT_NE(rig.enter(rig.sell("1", "100")), 0U);
+  rig.now = utc(kMonday, 16, 30) + 5;
+  EXPECT_EQ(day().first, kMonday) << "before the call has been ended";
+  pass_until(utc(kMonday, 16, 31));
+  EXPECT_EQ(rig.exchange.trades_total(), 1U);
+  EXPECT_EQ(day(), std::pair(int64_t{kMonday + 1}, int64_t{kMonday}));
+}
+
 TEST_F(ByCalendar, AServerThatWasDownMakesUpForTheLastInstantAlone) {
   declare(berlin());
   choose("berlin");

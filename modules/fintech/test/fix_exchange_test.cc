@@ -153,6 +153,7 @@ class Script {
       if (word == "cancel_on_disconnect") spec.cancel = exchange::FixCancel::on_disconnect;
       if (word == "cancel_on_logout") spec.cancel = exchange::FixCancel::on_disconnect_and_logout;
       if (word.starts_with("grace=")) spec.grace_s = static_cast<uint32_t>(std::atoi(word.c_str() + 6));
+      if (word == "fields_may_be_empty") spec.validate_fields_have_values = false;
       if (word == "spare_gtc") spec.spare_gtc = true;
       if (word == "reset_on_logon") spec.reset_on_logon = true;
       if (word == "reset_on_logout") spec.reset_on_logout = true;

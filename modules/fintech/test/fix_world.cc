@@ -177,7 +177,7 @@ void Line::cancel(net::SessionTimerId timer) {
 }
 
 int64_t Line::monotonic_ns() const { return world_.rig.now; }
-int64_t Line::utc_ns() const { return world_.rig.now; }
+int64_t Line::utc_ns() const { return world_.rig.now - world_.utc_late_ns; }
 
 // ---- the world
 
@@ -186,7 +186,12 @@ void FixWorld::start() {
   options_.feed = feed.get();
   protocol = std::make_unique<FixProtocol>(options_);
   open(protocol->keepers());
-  open(feed->residents());
+  feed_line_ = &open(feed->residents());
+}
+
+void FixWorld::reopen_feed() {
+  feed_line_->cut();
+  feed_line_ = &open(feed->residents());
 }
 
 Line& FixWorld::open(net::Protocol& of) {
@@ -220,17 +225,26 @@ std::vector<std::string>& FixWorld::said(const std::string& name) { return rig.t
 
 void FixWorld::run_some(size_t most) {
   for (; most > 0; --most) {
-    rig.fire();
-    for (auto& [id, line] : lines_) {
-      line->fire_timers();
-      line->work();
-      line->settle();
-    }
+    let_ask();
     if (asked_.empty()) return;
     const Asked asked = std::move(asked_.front());
     asked_.pop_front();
     answer(asked);
   }
+}
+
+void FixWorld::let_ask() {
+  rig.fire();
+  for (auto& [id, line] : lines_) {
+    line->fire_timers();
+    line->work();
+    line->settle();
+  }
+}
+
+size_t FixWorld::reads_asked() const {
+  return static_cast<size_t>(
+      std::count_if(asked_.begin(), asked_.end(), [](const Asked& asked) { return asked.read.has_value(); }));
 }
 
 // Whatever became of who asked: a command that is on its way is applied.
@@ -260,6 +274,8 @@ net::RecordsRead FixWorld::records(const ReadRequest& read) {
   answer.partition = read.partition;
   answer.offset = read.offset;
   answer.durable_end = static_cast<Offset>(told.size());
+  if (unreadable.contains(read.offset)) answer.error = Errc::io;
+  if (answer.error) return answer;
   constexpr size_t kRecords = 7;  // a few at a time, so that ends of batches come anywhere
   streams::RecordBatchBuilder batch;
   batch.begin(0);

@@ -115,11 +115,16 @@ class FixWorld {
   void run() { run_some(SIZE_MAX); }
   // At most so many commands, questions and reads.
   void run_some(size_t most);
+  // What is to be asked for now, and no answers.
+  void let_ask();
+  size_t reads_asked() const;
   // To the next timer, not beyond `until`. False: there is none.
   bool advance(int64_t until);
   void pass(int64_t ns);
   // kill -9, and a start.
   void crash();
+  // The feed's session ends, and is opened anew.
+  void reopen_feed();
   const exchange::FixSession& session(const std::string& name) const { return *rig.exchange.fix_sessions().find(name); }
   std::vector<std::string>& said(const std::string& name);
 
@@ -127,9 +132,11 @@ class FixWorld {
   FixOptions options_;
   std::unique_ptr<market::MarketFeed> feed;
   std::unique_ptr<FixProtocol> protocol;
-  size_t submits_refused = 0;  // so many are turned away from now on
-  bool no_room = false;        // for what does not relieve
-  size_t ends_refused = 0;     // so many ends of connections are refused for now
+  size_t submits_refused = 0;   // so many are turned away from now on
+  bool no_room = false;         // for what does not relieve
+  size_t ends_refused = 0;      // so many ends of connections are refused for now
+  std::set<Offset> unreadable;  // of every stream
+  int64_t utc_late_ns = 0;      // as connections see it
 
  private:
   friend class Line;
@@ -149,6 +156,7 @@ class FixWorld {
   std::map<SessionId, std::unique_ptr<Line>> lines_;
   std::vector<std::unique_ptr<Line>> gone_;  // of earlier runs: tests still hold them
   Line& open(net::Protocol& of);
+  Line* feed_line_ = nullptr;
 };
 
 }  // namespace heptane::fintech::fixgate::test

@@ -63,6 +63,17 @@ void add_naive(Naive& all, int64_t time, int64_t price, uint64_t quantity) {
   }
 }
 
+// A trade of then is another one now; none: it is gone.
+void restate_naive(Naive& all, int64_t time, const TradeSums& was, const TradeSums& is) {
+  for (size_t n = 0; n < kCandleWidths; ++n) {
+    const auto width = static_cast<CandleWidth>(n);
+    Candle& candle = all.at({width, time / candle_width_ns(width) * candle_width_ns(width)});
+    candle.volume += is.volume - was.volume;
+    candle.notional += is.notional - was.notional;
+    candle.trades += is.trades - was.trades;
+  }
+}
+
 std::vector<Candle> naive_list(const Naive& all, CandleWidth width, int64_t from, int64_t to) {
   std::vector<Candle> rows;
   for (const auto& [key, candle] : all)
@@ -74,6 +85,7 @@ TEST(Candles, AreWhatWasTradedInTheirTime) {
   SeededRandom random(5);
   CandleSeries series;
   Naive all;
+  std::vector<std::pair<int64_t, TradeSums>> made;
   int64_t now = 1'700'000'000 * kSecond;
   for (int n = 0; n < 4'000; ++n) {
     // Mostly in the same second, now and then in another minute, hour or day.
@@ -85,6 +97,15 @@ TEST(Candles, AreWhatWasTradedInTheirTime) {
     const uint64_t quantity = 1 + random.below(50);
     series.add(now, now / kDay * kDay, price, quantity, static_cast<Uint128>(price) * quantity);
     add_naive(all, now, price, quantity);
+    made.push_back({now, {quantity, static_cast<Uint128>(price) * quantity, 1}});
+    if (random.below(4) == 0) {
+      const size_t behind = random.below(random.below(2) == 0 ? 5 : 3'000);
+      auto& [time, was] = made[made.size() - 1 - std::min<size_t>(behind, made.size() - 1)];
+      const TradeSums is = random.below(2) == 0 ? TradeSums() : TradeSums{random.below(50), random.below(5'000), 1};
+      series.restate(time, was, is);
+      restate_naive(all, time, was, is);
+      was = is;
+    }
     if (n % 50 != 0) continue;
     for (size_t w = 0; w < kCandleWidths; ++w) {
       const auto width = static_cast<CandleWidth>(w);
@@ -100,7 +121,7 @@ TEST(Candles, AreWhatWasTradedInTheirTime) {
       saved[w].lost = ring.lost;
       for (size_t k = 0; k < ring.candles.size(); ++k) saved[w].candles.push_back(ring.at(k));
     }
-    ASSERT_TRUE(series.restore(saved, series.day()));
+    ASSERT_TRUE(series.restore(saved, series.day(), series.day_begins()));
   }
   EXPECT_EQ(series.size() <= kCandleWidths * kCandlesKept, true);
 }
@@ -130,13 +151,42 @@ TEST(Candles, ADayIsATradeDateWhateverItsFirstInstant) {
   EXPECT_EQ(days[0].trades, 2U);
 }
 
+// A trade of an hour that is kept, in a second that is not; of a date that its time alone does not say.
+TEST(Candles, WhatIsPutRightFollowsWhereItIsKept) {
+  CandleSeries series;
+  const int64_t opens = 22 * 3'600 * kSecond;
+  series.add(opens + kSecond, opens, 100, 5, 500);
+  for (int64_t n = 0; n < 1'500; ++n) series.add(kDay + n * kSecond, opens, 100, 1, 100);
+  series.add(opens + kDay, opens + kDay, 102, 1, 102);
+  series.restate(opens + kSecond + 77, {5, 500, 1}, {2, 150, 1});
+  const std::vector<Candle> days = series.list(CandleWidth::day, 0, INT64_MAX, 10, false);
+  ASSERT_EQ(days.size(), 2U);
+  EXPECT_EQ(days[0].trades, 1'501U);
+  EXPECT_TRUE(days[0].volume == 1'502 && days[0].notional == 150'150);
+  EXPECT_EQ(days[1].trades, 1U);
+  const Candle hour = series.list(CandleWidth::hour, opens, opens + 1, 1, false).at(0);
+  EXPECT_TRUE(hour.volume == 2 && hour.notional == 150 && hour.trades == 1);
+  // Of the last second, with a time that is already in the next one.
+  series.restate(opens + kDay + kSecond + 500, {1, 102, 1}, {});
+  EXPECT_EQ(series.list(CandleWidth::day, 0, INT64_MAX, 1, true)[0].trades, 0U);
+}
+
+TEST(Candles, ATradeDateDoesNotGoBack) {
+  CandleSeries series;
+  series.add(kDay + kSecond, 2 * kDay, 100, 1, 100);
+  series.add(kDay + 2 * kSecond, kDay, 100, 1, 100);
+  ASSERT_EQ(series.list(CandleWidth::day, 0, INT64_MAX, 10, false).size(), 1U);
+  EXPECT_EQ(series.list(CandleWidth::day, 0, INT64_MAX, 10, false)[0].start, 2 * kDay);
+}
+
 TEST(Candles, WhatIsNoneIsNotRestored) {
   CandleSeries series;
   std::array<CandleSeries::Ring, kCandleWidths> rings;
   rings[0].candles = {{5 * kSecond, 1, 1, 1, 1, 1, 1, 1}, {4 * kSecond, 1, 1, 1, 1, 1, 1, 1}};
-  EXPECT_FALSE(series.restore(rings, 0));
+  EXPECT_FALSE(series.restore(rings, 0, {}));
   rings[0].candles.assign(kCandlesKept + 1, {});
-  EXPECT_FALSE(series.restore(rings, 0));
+  EXPECT_FALSE(series.restore(rings, 0, {}));
+  EXPECT_FALSE(series.restore({}, 0, {2, 1}));
 }
 
 }  // namespace

@@ -41,28 +41,34 @@ class Reader final : public Watcher {
     ++increments;
   }
   void on_trades_from(WatchId, Offset next) override { trades_from = next; }
-  void on_trade(WatchId, const Trade& trade) override {
+  void on_trade(WatchId watch, const Trade& trade) override {
     EXPECT_TRUE(room);
-    EXPECT_TRUE(trades.empty() || trades.back().offset < trade.offset) << "twice, or out of order";
+    std::vector<Trade>& of_watch = trades_of[watch];
+    EXPECT_TRUE(of_watch.empty() || of_watch.back().offset < trade.offset) << "twice, or out of order";
+    of_watch.push_back(trade);
     trades.push_back(trade);
   }
   void on_candle(WatchId watch, const Quote&, const Candle& candle, bool closed) override {
     EXPECT_TRUE(room);
     auto& mine = candles[watch];
-    EXPECT_FALSE(closed_ones.contains({watch, candle.start})) << "told after its end";
+    EXPECT_TRUE(is_put_right || !closed_ones.contains({watch, candle.start})) << "told after its end";
     mine[candle.start] = candle;
     if (closed) closed_ones.insert({watch, candle.start});
   }
-  void on_unlisted(WatchId watch) override { unlisted.insert(watch); }
+  void on_ended(WatchId watch, const Error& why) override { ended.emplace(watch, why.code); }
+  void on_read(size_t bytes) override { read_bytes += bytes; }
 
   bool room = true;
+  bool is_put_right = false;
   std::map<WatchId, Depth> books;
   Quote last_quote;
   std::vector<Trade> trades;
+  std::map<WatchId, std::vector<Trade>> trades_of;
   Offset trades_from = -1;
   std::map<WatchId, std::map<LogTime, Candle>> candles;
   std::set<std::pair<WatchId, LogTime>> closed_ones;
-  std::set<WatchId> unlisted;
+  std::map<WatchId, Errc> ended;
+  size_t read_bytes = 0;
   size_t snapshots = 0;
   size_t increments = 0;
 };
@@ -101,6 +107,10 @@ class Feed : public testing::Test {
     if (const uint64_t id = world_.rig.enter(order); id != 0) open_.emplace_back(order.firm, id);
   }
   void pass(int64_t ns) { world_.pass(ns); }
+  void trade(const char* price = "100.0") {
+    world_.rig.enter(world_.rig.sell("1", price));
+    world_.rig.enter(world_.rig.buy("1", price));
+  }
 
   FixWorld world_;
   SeededRandom random_{7};
@@ -155,7 +165,8 @@ TEST_F(Feed, AnInstrumentThatThereIsNotEndsTheWatch) {
   const WatchId trades = world_.feed->watch_trades(reader, "NO/SUCH");
   const WatchId candles = world_.feed->watch_candles(reader, "NO/SUCH", CandleWidth::minute);
   pass(kTurnNs);
-  EXPECT_EQ(reader.unlisted, (std::set<WatchId>{book, trades, candles}));
+  EXPECT_EQ(reader.ended,
+            (std::map<WatchId, Errc>{{book, Errc::not_found}, {trades, Errc::not_found}, {candles, Errc::not_found}}));
   EXPECT_EQ(world_.feed->watches(reader), 0U);
 }
 
@@ -200,6 +211,177 @@ TEST_F(Feed, ACandleGrowsAndIsClosedWhenItsTimeIsOver) {
   EXPECT_TRUE(reader.closed_ones.empty());
   pass(60 * kSecond);
   EXPECT_TRUE(reader.closed_ones.contains({id, minute})) << "though nothing is traded any more";
+}
+
+// What it is told is asked for while a read of what comes later is under way.
+TEST_F(Feed, AWatchThatBeginsEarlierThanAReadOnItsWayMissesNothing) {
+  for (int n = 0; n < 40; ++n) trade();
+  Reader live;
+  Reader reader;
+  world_.feed->watch_trades(live, kSymbol);
+  pass(kSecond);
+  const WatchId late = world_.feed->watch_trades(reader, kSymbol, 30);
+  world_.let_ask();
+  ASSERT_GT(world_.reads_asked(), 0U);
+  const WatchId early = world_.feed->watch_trades(reader, kSymbol, 0);
+  pass(kSecond);
+  EXPECT_EQ(reader.trades_of[late].size(), 10U);
+  EXPECT_EQ(reader.trades_of[early].size(), 40U);
+}
+
+TEST_F(Feed, FewReadsOfThoseWhoAreBehindAreUnderWayAndEachPaysForHis) {
+  for (int n = 0; n < 40; ++n) trade();
+  Reader live;
+  world_.feed->watch_trades(live, kSymbol);
+  pass(kSecond);
+  std::vector<std::unique_ptr<Reader>> readers;
+  for (int n = 0; n < 10; ++n) {
+    readers.push_back(std::make_unique<Reader>());
+    world_.feed->watch_trades(*readers.back(), kSymbol, 0);
+  }
+  world_.let_ask();
+  EXPECT_EQ(world_.reads_asked(), TradeTape::kLateReadsMax);
+  pass(kSecond);
+  for (const auto& reader : readers) {
+    EXPECT_EQ(reader->trades.size(), 40U);
+    EXPECT_GT(reader->read_bytes, 0U);
+  }
+  EXPECT_EQ(live.read_bytes, 0U);
+}
+
+TEST_F(Feed, WhatCannotBeReadEndsTheWatchesThatNeedIt) {
+  for (int n = 0; n < 40; ++n) trade();
+  Reader live;
+  Reader reader;
+  const WatchId other = world_.feed->watch_trades(live, kSymbol);
+  pass(kSecond);
+  world_.unreadable = {0};
+  const WatchId early = world_.feed->watch_trades(reader, kSymbol, 0);
+  const WatchId late = world_.feed->watch_trades(reader, kSymbol, 35);
+  pass(kSecond);
+  EXPECT_EQ(reader.ended, (std::map<WatchId, Errc>{{early, Errc::io}}));
+  EXPECT_EQ(reader.trades_of[late].size(), 5U);
+  EXPECT_FALSE(world_.advance(world_.rig.now + 60 * kSecond)) << "it is tried for ever";
+  world_.unreadable = {40};
+  trade();
+  pass(kSecond);
+  EXPECT_TRUE(live.ended.contains(other) && reader.ended.contains(late));
+}
+
+// The question that was on its way when there was room again does not ask for what was missed.
+TEST_F(Feed, ASlowReaderIsToldTheEndOfTheCandleThatHeKnows) {
+  Reader reader;
+  const WatchId id = world_.feed->watch_candles(reader, kSymbol, CandleWidth::second);
+  trade();
+  pass(2 * kTurnNs);
+  ASSERT_EQ(reader.candles[id].size(), 1U);
+  reader.room = false;
+  for (int n = 0; n < 3; ++n) {
+    pass(kSecond);
+    trade();
+    pass(2 * kTurnNs);
+  }
+  trade();
+  world_.let_ask();
+  reader.room = true;
+  world_.feed->resumed(reader);
+  pass(2 * kSecond);
+  EXPECT_EQ(reader.candles[id].size(), 4U);
+  EXPECT_EQ(reader.closed_ones.size(), 4U);
+}
+
+TEST_F(Feed, ACandleIsClosedInAQuietMarketThoughTheClockWasLate) {
+  Reader reader;
+  world_.feed->watch_candles(reader, kSymbol, CandleWidth::minute);
+  trade();
+  pass(kSecond);
+  world_.utc_late_ns = 5 * kSecond;
+  pass(60 * kSecond);
+  EXPECT_FALSE(reader.closed_ones.empty());
+}
+
+TEST_F(Feed, ATradeDateThatIsOverIsToldThoughNothingHappens) {
+  Reader reader;
+  const WatchId id = world_.feed->watch_candles(reader, kSymbol, CandleWidth::day);
+  world_.feed->watch_book(reader, kSymbol, 1, true);
+  trade();
+  pass(kSecond);
+  ASSERT_EQ(reader.last_quote.days.size(), 1U);
+  EXPECT_EQ(reader.last_quote.days[0].start, reader.last_quote.day);
+  pass(2 * 3'600 * kSecond);  // past midnight UTC
+  EXPECT_LT(reader.last_quote.days[0].start, reader.last_quote.day);
+  EXPECT_TRUE(reader.closed_ones.contains({id, reader.last_quote.days[0].start}));
+}
+
+TEST_F(Feed, WhatIsPutRightIsTold) {
+  Reader reader;
+  reader.is_put_right = true;
+  const WatchId id = world_.feed->watch_candles(reader, kSymbol, CandleWidth::minute);
+  world_.feed->watch_trades(reader, kSymbol, 0);
+  trade();
+  trade();
+  pass(kSecond);
+  const auto put_right = [&](uint64_t number, std::optional<exchange::AgreedTrade> agreed) {
+    EXPECT_TRUE(world_.rig.ask(exchange::kBustTrade, exchange::BustTrade{number, "reason", agreed}).ok());
+    pass(kSecond);
+  };
+  put_right(1, std::nullopt);
+  put_right(2, exchange::AgreedTrade{exchange::test::said("90"), exchange::test::said("0.5")});
+  ASSERT_EQ(reader.trades.size(), 4U);
+  EXPECT_EQ(reader.trades[2].event, TradeEvent::busted);
+  EXPECT_EQ(reader.trades[2].trade_id, "1");
+  EXPECT_EQ(reader.trades[3].event, TradeEvent::corrected);
+  EXPECT_EQ(reader.trades[3].trade_id + reader.trades[3].corrects, "32");
+  EXPECT_EQ(reader.trades[3].price, "90.00");
+  const Candle& candle = reader.candles[id].begin()->second;
+  EXPECT_TRUE(candle.trades == 1 && candle.volume == 500 && candle.notional == 4'500);
+}
+
+TEST_F(Feed, AFeedThatIsOpenedAnewGoesOn) {
+  Reader reader;
+  const WatchId book = world_.feed->watch_book(reader, kSymbol, 10);
+  world_.feed->watch_trades(reader, kSymbol);
+  const WatchId candles = world_.feed->watch_candles(reader, kSymbol, CandleWidth::second);
+  trade();
+  pass(kSecond);
+  trade();
+  world_.let_ask();
+  world_.reopen_feed();
+  pass(kSecond);
+  world_.rig.enter(world_.rig.buy("1", "90"));
+  trade();
+  pass(2 * kSecond);
+  expect_same(reader.books[book], 10);
+  EXPECT_EQ(reader.trades.size(), 3U);
+  EXPECT_EQ(reader.closed_ones.size(), reader.candles[candles].size());
+}
+
+// A log of a program from before market data: who watches is told so at once.
+TEST(OldLogs, WatchesAreRefused) {
+  FixWorld world;
+  EXPECT_TRUE(world.rig.ask(exchange::kPutFirm, exchange::FirmSpec{"alpha"}).ok());
+  world.put(FixWorld::spec("MARKET", "alpha", exchange::FixRole::market_data));
+  world.rig.kernel.versions[exchange::kExchangeMachineId] = exchange::kMarketVersion - 1;
+  world.rig.asset({exchange::test::kBtc, 8, "BTC"});
+  world.rig.asset({exchange::test::kUsd, 2, "USD"});
+  EXPECT_TRUE(world.rig.ask(exchange::kPutInstrument, exchange::test::bitcoin()).ok());
+  Reader reader;
+  const WatchId book = world.feed->watch_book(reader, kSymbol, 10);
+  const WatchId trades = world.feed->watch_trades(reader, kSymbol);
+  const WatchId candles = world.feed->watch_candles(reader, kSymbol, CandleWidth::minute);
+  world.pass(kTurnNs);
+  EXPECT_EQ(reader.ended, (std::map<WatchId, Errc>{
+                              {book, Errc::unsupported}, {trades, Errc::unsupported}, {candles, Errc::unsupported}}));
+  fixgate::test::Line& line = world.connect();
+  line.send(fixgate::test::message_of("35=A|34=1|98=0|108=30|141=Y|", "MARKET", world.rig.now));
+  line.send(fixgate::test::message_of("35=V|34=2|262=m|263=1|264=0|265=1|267=1|269=0|146=1|55=BTC/USD|", "MARKET",
+                                      world.rig.now));
+  world.run();
+  EXPECT_NE(line.out().find("\x01"
+                            "35=Y\x01"),
+            std::string::npos)
+      << line.out();
+  EXPECT_NE(line.out().find("upgrade activate exchange"), std::string::npos);
 }
 
 // Any snapshot and what follows it make the book, whoever had no room when, and over crashes; every trade comes once.

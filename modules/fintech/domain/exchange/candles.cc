@@ -16,6 +16,12 @@ Uint128 sum(Uint128 a, Uint128 b) {
   return all < a ? ~Uint128{0} : all;
 }
 
+void restate_sums(const TradeSums& was, const TradeSums& is, Candle& candle) {
+  candle.volume = sum(candle.volume - std::min(candle.volume, was.volume), is.volume);
+  candle.notional = sum(candle.notional - std::min(candle.notional, was.notional), is.notional);
+  candle.trades = candle.trades - std::min(candle.trades, was.trades) + is.trades;
+}
+
 }  // namespace
 
 std::string_view candle_width_name(CandleWidth width) { return kNames[static_cast<size_t>(width)]; }
@@ -46,12 +52,50 @@ int64_t CandleSeries::start_of(CandleWidth width, int64_t time) const {
 }
 
 void CandleSeries::add(int64_t time, int64_t day, int64_t price, uint64_t quantity, Uint128 notional) {
+  day = empty() ? day : std::max(day, day_);
   const Candle one{time - time % kSecondNs, price, price, price, price, quantity, notional, 1};
   Candle* const second = rings_[0].last();
   if (second != nullptr && second->start == one.start && day_ == day) return exchange::add(one, *second);
   fold();
+  if (empty() || day_ != day) day_begins_.push_back(one.start);
+  if (day_begins_.size() > kCandlesKept) day_begins_.pop_front();
   day_ = day;
   rings_[0].push(one);
+}
+
+// The last second is in no wider candle yet.
+void CandleSeries::restate(int64_t time, const TradeSums& was, const TradeSums& is) {
+  constexpr int64_t kLateNs = 1'000'000;
+  Ring& seconds = rings_[0];
+  const size_t behind = row(CandleWidth::second).first_from(time + 1);
+  if (behind > 0) {
+    Candle& second = seconds.at(behind - 1);
+    if (time - second.start < kSecondNs + kLateNs) {
+      restate_sums(was, is, second);
+      time = second.start;
+      if (behind == seconds.candles.size()) return;
+    }
+  }
+  for (size_t n = 1; n < kCandleWidths; ++n)
+    if (Candle* const candle = holding(static_cast<CandleWidth>(n), time)) restate_sums(was, is, *candle);
+}
+
+// Of a wider width the candle with this second in it, which is not the last one; null: it is not kept.
+Candle* CandleSeries::holding(CandleWidth width, int64_t second) {
+  const Row all = row(width);
+  size_t behind = 0;
+  if (width != CandleWidth::day) {
+    const int64_t start = start_of(width, second);
+    behind = all.first_from(start + 1);
+    if (behind == 0 || all.at(behind - 1).start != start) return nullptr;
+  } else {
+    const auto later = std::upper_bound(day_begins_.begin(), day_begins_.end(), second);
+    const auto from_end = static_cast<size_t>(day_begins_.end() - later);
+    if (later == day_begins_.begin() || from_end >= all.size()) return nullptr;
+    behind = all.size() - from_end;
+  }
+  Ring& ring = rings_[static_cast<size_t>(width)];
+  return behind > ring.candles.size() ? nullptr : &ring.at(behind - 1);
 }
 
 // The last second, into the wider ones.
@@ -120,7 +164,8 @@ size_t CandleSeries::size() const {
   return all;
 }
 
-bool CandleSeries::restore(std::array<Ring, kCandleWidths> rings, int64_t day) {
+bool CandleSeries::restore(std::array<Ring, kCandleWidths> rings, int64_t day, std::deque<int64_t> day_begins) {
+  if (day_begins.size() > kCandlesKept || !std::is_sorted(day_begins.begin(), day_begins.end())) return false;
   for (const Ring& ring : rings) {
     if (ring.candles.size() > kCandlesKept || ring.first != 0) return false;
     if (ring.lost && ring.candles.size() != kCandlesKept) return false;
@@ -129,6 +174,7 @@ bool CandleSeries::restore(std::array<Ring, kCandleWidths> rings, int64_t day) {
   }
   rings_ = std::move(rings);
   day_ = day;
+  day_begins_ = std::move(day_begins);
   return true;
 }
 

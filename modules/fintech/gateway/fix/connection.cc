@@ -183,6 +183,7 @@ void FixConnection::start() {
     settings_.reset_on_logon = true;
     DeskHost& host = *this;
     desk_ = std::make_unique<MarketDesk>(*protocol_.options().feed, host);
+    right_timer_ = context_->arm(kRightNs);
   }
   fix::SessionHost& host = *this;
   session_.emplace(settings_, host, now_ns());
@@ -220,7 +221,7 @@ void FixConnection::reset_numbers() {
 }
 
 void FixConnection::send(const fix::Draft& draft) {
-  if (desk_) return say(draft);
+  if (desk_) return say_next(draft);
   const std::string_view header = draft.header.size() > kHeaderMax ? std::string_view() : draft.header;
   if (draft.body.size() > kBodyMax) return close("an answer would be longer than 2 KiB");
   pending_bytes_ += header.size() + draft.body.size();
@@ -257,7 +258,23 @@ bool FixConnection::may_read() {
 
 // ---- market data
 
+// Nothing comes behind a Logout but what the session layer has to say.
+bool FixConnection::says_on() const {
+  return stage_ == Stage::running && session_->is_logged_on() && !session_->said_goodbye_first();
+}
+
 void FixConnection::say(const fix::Draft& draft) {
+  if (says_on()) say_next(draft);
+}
+
+bool FixConnection::desk_has_room() { return says_on() && quota_timer_ == 0 && !context_->output_full(); }
+
+void FixConnection::pay(size_t bytes) {
+  payer_.use({.bytes_in = 0, .bytes_out = static_cast<int64_t>(bytes), .requests = 0});
+  steer_input();
+}
+
+void FixConnection::say_next(const fix::Draft& draft) {
   if (stage_ != Stage::running) return;
   fix::Envelope envelope{peers_.begin_string, peers_.sender_comp_id,  peers_.target_comp_id, desk_number_++, now_ns(),
                          std::nullopt,        peers_.timestamp_digits};
@@ -265,10 +282,12 @@ void FixConnection::say(const fix::Draft& draft) {
   fix::encode(out, envelope, draft);
   write(out);
   session_->on_sent(now_ns());
+  steer_input();
 }
 
 // Nothing of what was said is kept.
 void FixConnection::fill_gap(uint64_t begin, uint64_t end) {
+  begin = std::max<uint64_t>(begin, 1);
   const uint64_t behind = end == 0 ? desk_number_ : std::min(desk_number_, end + 1);
   if (begin >= behind) return;
   const int64_t now = now_ns();
@@ -587,20 +606,29 @@ void FixConnection::on_timer(net::SessionTimerId timer, net::SessionContext&) {
   if (stage_ == Stage::closed) return;
   if (timer == again_timer_) again_timer_ = 0;
   if (stage_ == Stage::greeting && again_timer_ == 0 && paused_) context_->pause_input(paused_ = false);
-  if (timer == quota_timer_) quota_timer_ = 0;
+  const bool paid = timer == quota_timer_;
+  if (paid) quota_timer_ = 0;
+  if (timer == right_timer_) {
+    right_timer_ = context_->arm(kRightNs);
+    judge_right();
+  }
   if (timer == timer_) {
     timer_ = 0;
     const bool late = stage_ != Stage::running && now_ns() >= deadline_ns_;
     if (late) return end(stage_ == Stage::closing ? why_ : "no Logon came");
-    if (stage_ == Stage::running && !may_read())
-      session_->log_out("the session's user may not read " +
-                            (desk_ ? std::string("market data") : "what firm " + row_.spec.firm + " does") +
-                            " any more",
-                        now_ns());
+    judge_right();
     if (stage_ == Stage::running) session_->on_timer(now_ns());
     if (stage_ != Stage::running && stage_ != Stage::closing) return rearm();
   }
   settle();
+  if (paid && desk_ && quota_timer_ == 0) desk_->resumed();
+}
+
+void FixConnection::judge_right() {
+  if (stage_ != Stage::running || session_->said_goodbye_first() || may_read()) return;
+  session_->log_out("the session's user may not read " +
+                        (desk_ ? std::string("market data") : "what firm " + row_.spec.firm + " does") + " any more",
+                    now_ns());
 }
 
 void FixConnection::end(const char* why) {

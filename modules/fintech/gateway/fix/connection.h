@@ -8,7 +8,8 @@
 //
 // A resend is a read of the stream; what is new waits until it is done, so that numbers leave in their order.
 // A session of role market_data has a desk (market_desk.h) and no commands: its numbers begin with 1 at each logon, what is said is sent at
-// once and not kept, and a resend is filled by a gap.
+// once and not kept, and a resend is filled by a gap. Whether its user still may is looked at every second; whoever owes a quota is told
+// nothing until it is paid back, and nothing but what the session layer says comes behind a Logout.
 //
 // Limits: kCommandsMax commands wait for the shard, then nothing is read; kQueuedMax more wait here (messages that came too early are
 // taken all at once). The password of a Logon is kept until it is proved, nowhere else, and wiped. The I/O thread's.
@@ -35,6 +36,7 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   static constexpr uint32_t kReadBytes = 128 * 1024;
   static constexpr int64_t kCloseWaitNs = 10'000'000'000;
   static constexpr int64_t kAgainNs = 10'000'000;
+  static constexpr int64_t kRightNs = 1'000'000'000;
 
   explicit FixConnection(FixProtocol& protocol) : protocol_(protocol) {}
 
@@ -76,9 +78,13 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
 
   // DeskHost
   void say(const fix::Draft& draft) override;
-  bool desk_has_room() override { return stage_ == Stage::running && !context_->output_full(); }
+  bool desk_has_room() override;
+  void pay(size_t bytes) override;
   bool look_up(uint16_t query, Buffer payload) override;
   int64_t utc_ns() override { return now_ns(); }
+  void say_next(const fix::Draft& draft);
+  bool says_on() const;
+  void judge_right();
   fix::Handled on_market_request(const fix::Message& message);
   void fill_gap(uint64_t begin, uint64_t end);
 
@@ -120,6 +126,7 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   int64_t timer_due_ns_ = 0;
   net::SessionTimerId again_timer_ = 0;
   net::SessionTimerId quota_timer_ = 0;
+  net::SessionTimerId right_timer_ = 0;  // of role market_data
   bool paused_ = false;
   bool entered_ = false;
 

@@ -1,8 +1,10 @@
 #include "modules/fintech/gateway/fix/market_desk.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
+#include "kernel/base/assert.h"
 #include "modules/fintech/domain/fix/tags.h"
 #include "modules/fintech/domain/ledger/amount.h"
 #include "modules/fintech/machine/exchange/fix_words.h"
@@ -11,7 +13,6 @@ namespace heptane::fintech::fixgate {
 
 namespace {
 
-using exchange::candle_end;
 using exchange::Depth;
 using exchange::LevelChange;
 using fix::add_decimal;
@@ -85,10 +86,17 @@ std::optional<MarketDesk::Refusal> MarketDesk::judge(const Message& message, con
       return Refusal{'8', std::string("MDEntryType(269) ") + type + " is not supported: 0 1 2 4 5 7 8"};
   if (request.types.empty()) return Refusal{'8', "MDEntryType(269) is missing"};
   if (request.symbols.empty()) return Refusal{'0', "Symbol(55) is missing"};
-  if (request.symbols.size() > kSymbolsMax || entries_.size() + request.symbols.size() > kEntriesMax)
+  if (request.symbols.size() > kSymbolsMax || symbols_asked() + request.symbols.size() > kEntriesMax)
     return Refusal{'2', "a request names at most 64 instruments, all requests 128"};
   if (waiting_.size() >= kRequestsWaiting) return Refusal{'2', "too many requests wait"};
   return std::nullopt;
+}
+
+size_t MarketDesk::symbols_asked() const {
+  size_t symbols = entries_.size();
+  for (const Waiting& waiting : waiting_)
+    if (waiting.request) symbols += waiting.request->symbols.size();
+  return symbols;
 }
 
 void MarketDesk::on_market_data_request(const Message& message) {
@@ -103,6 +111,7 @@ void MarketDesk::on_market_data_request(const Message& message) {
   if (type != "0" && type != "1") return refuse(request.id, {'4', "SubscriptionRequestType(263) is 0, 1 or 2"});
   if (const std::optional<Refusal> why = judge(message, request)) return refuse(request.id, *why);
   exchange::MarketQuery query;
+  query.now = host_.utc_ns();
   for (const std::string& symbol : request.symbols) query.asks.push_back({symbol, exchange::kNoSequence, 0, {}, false});
   if (!host_.look_up(exchange::kQueryMarket, exchange::packed(query)))
     return refuse(request.id, {'2', "the server has no room for it now"});
@@ -125,9 +134,11 @@ void MarketDesk::on_reply(const Reply& reply) {
   if (!asked.request) return;  // it was ended meanwhile
   Request& request = *asked.request;
   const auto rows = reply.ok() ? exchange::unpacked_rows<exchange::MarketRow>(reply.payload.view()) : std::nullopt;
+  if (reply.error == Errc::unsupported) return refuse(request.id, {0, reply.message});
   if (!rows) return refuse(request.id, {'2', "the server has no room for it now"});
   for (const exchange::MarketRow& row : *rows)
     if (!row.listed) return refuse(request.id, {'0', "there is no instrument " + request.symbols[row.ask]});
+  HEPTANE_ASSERT(entries_.size() + request.symbols.size() <= kEntriesMax, "what waits is counted");
   open(std::move(request));
 }
 
@@ -204,12 +215,11 @@ void MarketDesk::on_snapshot(WatchId watch, const Quote& quote, const Depth& dep
   if (!more) requests_.erase(key.request);
 }
 
-// Prices that are not of the book, as far as there are any: of the trade date of now, and the close of the one before.
-std::map<char, int64_t> MarketDesk::prices_of(const Request& request, const Quote& quote) const {
+// Prices that are not of the book, as far as there are any: of the present trade date, and the close of the one before.
+std::map<char, int64_t> MarketDesk::prices_of(const Request& request, const Quote& quote) {
   std::map<char, int64_t> prices;
-  const LogTime now = host_.utc_ns();
   for (const exchange::Candle& day : quote.days) {
-    if (now >= candle_end(exchange::CandleWidth::day, day)) {
+    if (day.start < quote.day) {
       prices['5'] = day.close;
     } else {
       prices['4'] = day.open;
@@ -235,7 +245,8 @@ void MarketDesk::say_whole(const Key& key, const Quote& quote, const Depth& dept
       add(type);
       add_level(entries, quote, (*levels)[n]);
     }
-  if (request.wants('2') && quote.last_price) {
+  // Where trades come one by one the last one may be still to come.
+  if (request.wants('2') && request.mode == Mode::snapshot && quote.last_price) {
     add('2');
     add_decimal(entries, kMDEntryPx, *quote.last_price, quote.price_scale);
   }
@@ -289,13 +300,16 @@ size_t MarketDesk::add_prices(const Key& key, const Quote& quote, std::string& o
   return count;
 }
 
+// One that was busted goes, one that was corrected has another in its place.
 void MarketDesk::on_trade(WatchId watch, const market::Trade& trade) {
   const Key key = by_watch_.at(watch);
   std::string time;
   fix::append_timestamp(time, trade.time_ms * 1'000'000, 3);
   std::string entry;
-  begin_entry(entry, '0', '2', key.symbol);
+  constexpr std::array<char, 3> kActions = {'0', '2', '1'};
+  begin_entry(entry, kActions[static_cast<size_t>(trade.event)], '2', key.symbol);
   add_field(entry, kMDEntryID, trade.trade_id);
+  if (trade.event == market::TradeEvent::corrected) add_field(entry, kMDEntryRefID, trade.corrects);
   add_field(entry, kMDEntryPx, trade.price);
   add_field(entry, kMDEntrySize, trade.quantity);
   add_field(entry, kMDEntryDate, std::string_view(time).substr(0, kDateBytes));
@@ -303,11 +317,11 @@ void MarketDesk::on_trade(WatchId watch, const market::Trade& trade) {
   host_.say({"X", {}, head(key.request, 1, "") + entry});
 }
 
-// It was there when the request was looked up, and instruments stay.
-void MarketDesk::on_unlisted(WatchId watch) {
+// Its instruments were there when it was looked up, and they stay: the stream of trades cannot be read.
+void MarketDesk::on_ended(WatchId watch, const Error& why) {
   const Key key = by_watch_.at(watch);
   end_request(key.request);
-  refuse(key.request, {'0', "there is no instrument " + key.symbol});
+  refuse(key.request, {why.code == Errc::not_found ? '0' : '\0', why.message});
 }
 
 // ---- the list of instruments

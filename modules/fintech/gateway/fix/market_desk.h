@@ -2,7 +2,7 @@
 //
 // A request names instruments and what of them it wants (269: bids, offers, trades, open, close, high, low). Of each comes one W, and with
 // 263=1 then an X (265=1) or a W (265=0) whenever something changed; a peer that was slow gets a W again. Trades are X messages, each once:
-// those behind the W's. Nothing is logged and nothing is kept of what was said: the session's numbers begin with 1 at each logon, and what
+// those behind the W's; a trade that is put right is one more. Nothing is logged and nothing is kept of what was said: the session's numbers begin with 1 at each logon, and what
 // a peer asks for again is filled by a gap.
 //
 // Limits: kSymbolsMax instruments a request, kEntriesMax of all requests, kRequestsWaiting requests whose instruments are being looked up.
@@ -36,6 +36,7 @@ enum MarketTag : int32_t {
   kMDEntryTime = 273,
   kMDEntryID = 278,
   kMDUpdateAction = 279,
+  kMDEntryRefID = 280,
   kMDReqRejReason = 281,
   kSecurityReqID = 320,
   kSecurityResponseID = 322,
@@ -51,6 +52,8 @@ class DeskHost {
   // With the next number, at once.
   virtual void say(const fix::Draft& draft) = 0;
   virtual bool desk_has_room() = 0;
+  // For what was read for the session alone.
+  virtual void pay(size_t bytes) = 0;
   // Answered by MarketDesk::on_reply(), in order. False: there is no room for it.
   virtual bool look_up(uint16_t query, Buffer payload) = 0;
   virtual int64_t utc_ns() = 0;
@@ -115,17 +118,20 @@ class MarketDesk final : private market::Watcher {
   void on_trades_from(market::WatchId watch, Offset next) override;
   void on_trade(market::WatchId watch, const market::Trade& trade) override;
   void on_candle(market::WatchId, const market::Quote&, const exchange::Candle&, bool) override {}
-  void on_unlisted(market::WatchId watch) override;
+  void on_ended(market::WatchId watch, const Error& why) override;
+  void on_read(size_t bytes) override { host_.pay(bytes); }
 
   static Request request_of(const fix::Message& message);
   std::optional<Refusal> judge(const fix::Message& message, const Request& request) const;
+  // Of open requests and of those that wait.
+  size_t symbols_asked() const;
   void refuse(const std::string& id, const Refusal& why);
   void end_request(const std::string& id);
   void open(Request request);
   void watch_trades(const Key& key, std::optional<Offset> from);
   void watch_book(const Key& key);
   void unwatch(market::WatchId& id);
-  std::map<char, int64_t> prices_of(const Request& request, const market::Quote& quote) const;
+  static std::map<char, int64_t> prices_of(const Request& request, const market::Quote& quote);
   void say_whole(const Key& key, const market::Quote& quote, const exchange::Depth& depth);
   size_t add_prices(const Key& key, const market::Quote& quote, std::string& out);
   void look_up_list(Waiting asked, const std::string& after);

@@ -189,10 +189,12 @@ auth::Verb verb_of(FixAsk ask) {
 }
 
 std::optional<fix::Fault> fault_of_ids(const Message& message) {
-  constexpr std::array<int32_t, 3> kTags = {exchange::kSymbol, kMDReqID, kSecurityReqID};
-  for (const fix::FieldView& field : message.fields())
-    if (field.size > kIdBytesMax && std::find(kTags.begin(), kTags.end(), field.tag) != kTags.end())
-      return fix::Fault{fix::RejectReason::value_out_of_range, field.tag};
+  constexpr std::array<int32_t, 4> kTags = {exchange::kSymbol, kMDReqID, kSecurityReqID, kMDEntryType};
+  for (const fix::FieldView& field : message.fields()) {
+    if (std::find(kTags.begin(), kTags.end(), field.tag) == kTags.end()) continue;
+    if (field.size == 0) return fix::Fault{fix::RejectReason::tag_without_value, field.tag};
+    if (field.size > kIdBytesMax) return fix::Fault{fix::RejectReason::value_out_of_range, field.tag};
+  }
   return std::nullopt;
 }
 

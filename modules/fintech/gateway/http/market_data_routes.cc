@@ -48,19 +48,25 @@ Result<CandlesQuery> parse_candles(const http::HttpRequest& request) {
   return query;
 }
 
-HttpResponse candles_response(const CandlesQuery& asked, const CandlesRow& row, int64_t asked_utc_ns) {
+// By when it was asked.
+bool is_over(const CandlesQuery& asked, const CandlesRow& row, const exchange::Candle& candle) {
+  return asked.width == CandleWidth::day ? candle.start < row.day
+                                         : candle.start + exchange::candle_width_ns(asked.width) <= asked.now;
+}
+
+HttpResponse candles_response(const CandlesQuery& asked, const CandlesRow& row) {
   if (asked.from && row.kept_from && *asked.from < *row.kept_from)
     return HttpResponse::error(kGone, "not_kept",
                                "candles of " + std::string(exchange::candle_width_name(asked.width)) +
                                    " are kept from " + std::to_string(*row.kept_from / kNsPerMilli) +
                                    " on; what was traded before is in fintech.trades");
-  const market::Quote quote{row.price_scale, row.quantity_scale, row.quote_scale, {}, {}, {}};
+  const market::Quote quote{row.price_scale, row.quantity_scale, row.quote_scale, {}, {}, {}, 0};
   JsonWriter out;
   out.begin_object().key("symbol").text(asked.symbol).key("width").text(exchange::candle_width_name(asked.width));
   out.key("candles").begin_array();
   for (const exchange::Candle& candle : row.candles) {
     out.begin_object();
-    write_candle(out, quote, candle, exchange::candle_end(asked.width, candle) <= asked_utc_ns);
+    write_candle(out, quote, candle, is_over(asked, row, candle));
     out.end_object();
   }
   out.end_array();
@@ -72,14 +78,14 @@ HttpResponse candles_response(const CandlesQuery& asked, const CandlesRow& row, 
 }
 
 void show_candles(HttpExchange& exchange) {
-  const Result<CandlesQuery> asked = parse_candles(exchange.request());
+  Result<CandlesQuery> asked = parse_candles(exchange.request());
   if (!asked) return exchange.respond(admin::error_response(asked.error()));
-  const int64_t now = exchange.context().utc_ns();
+  asked->now = exchange.context().utc_ns();
   exchange.query(question(exchange::kQueryCandles, *asked),
-                 [asked = *asked, now](HttpExchange& answered, const Reply& reply) {
+                 [asked = *asked](HttpExchange& answered, const Reply& reply) {
                    if (!reply.ok()) return answered.respond(admin::refusal_response(reply));
                    const auto row = exchange::unpacked<CandlesRow>(reply.payload.view());
-                   answered.respond(row ? candles_response(asked, *row, now) : cut_off());
+                   answered.respond(row ? candles_response(asked, *row) : cut_off());
                  });
 }
 
@@ -96,20 +102,23 @@ void open_socket(HttpExchange& exchange, market::MarketFeed& feed) {
 
 void add_market_data_routes(http::HttpRouter& router, market::MarketFeed& feed) {
   using http::Method;
-  router.add(Method::get, "/api/v1/exchange/instruments/{symbol}/candles", show_candles,
-             {.needs = of_market(),
-              .doc = {"Candles of an instrument",
-                      "By log time, where there were trades; of a day: of the trade date. The last 1,024 of each width "
-                      "are kept. Without `from` the last ones, with it the first ones; then on with `next_ms`. A "
-                      "candle that is `closed` does not change any more.",
-                      {{"width", "of each candle", kWidthSchema},
-                       {"from", "milliseconds since 1970: those that begin then or later", http::kCountSchema},
-                       {"to", "milliseconds since 1970: those that begin before", http::kCountSchema},
-                       {"limit", "at most so many", kLimitSchema}},
-                      {},
-                      {{200, "as of what is synced", {{kCandles}}},
-                       {404, "there is no such instrument", {{kErrorSchema}}},
-                       {410, "candles of `from` are not kept any more", {{kErrorSchema}}}}}});
+  router.add(
+      Method::get, "/api/v1/exchange/instruments/{symbol}/candles", show_candles,
+      {.needs = of_market(),
+       .doc = {"Candles of an instrument",
+               "By log time, where there were trades; of a day: of the trade date. The last 1,024 of each width "
+               "are kept. Without `from` the last ones, with it the first ones; then on with `next_ms`. A "
+               "candle that is `closed` changes only where a trade of it is busted or corrected: volume, notional "
+               "and number of trades follow.",
+               {{"width", "of each candle", kWidthSchema},
+                {"from", "milliseconds since 1970: those that begin then or later", http::kCountSchema},
+                {"to", "milliseconds since 1970: those that begin before", http::kCountSchema},
+                {"limit", "at most so many", kLimitSchema}},
+               {},
+               {{200, "as of what is synced", {{kCandles}}},
+                {404, "there is no such instrument", {{kErrorSchema}}},
+                {410, "candles of `from` are not kept any more", {{kErrorSchema}}},
+                {501, "the log is of a program that kept no candles, and not upgraded", {{kErrorSchema}}}}}});
   router.add(
       Method::get, "/api/v1/exchange/market-data", [&feed](HttpExchange& exchange) { open_socket(exchange, feed); },
       {.needs = of_market(),

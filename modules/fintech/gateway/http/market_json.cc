@@ -65,8 +65,10 @@ void write_changes(JsonWriter& out, const market::Quote& quote, uint64_t from_se
 
 void write_trade(JsonWriter& out, const market::Trade& trade) {
   out.key("offset").number(trade.offset).key("time_ms").number(trade.time_ms);
-  out.key("trade_id").text(trade.trade_id).key("price").text(trade.price).key("quantity").text(trade.quantity);
-  out.key("notional").text(trade.notional).key("aggressor").text(trade.aggressor);
+  out.key("trade_id").text(trade.trade_id);
+  if (trade.event == market::TradeEvent::corrected) out.key("corrects").text(trade.corrects);
+  out.key("price").text(trade.price).key("quantity").text(trade.quantity).key("notional").text(trade.notional);
+  if (trade.event == market::TradeEvent::trade) out.key("aggressor").text(trade.aggressor);
 }
 
 void write_candle(JsonWriter& out, const market::Quote& quote, const exchange::Candle& candle, bool closed) {

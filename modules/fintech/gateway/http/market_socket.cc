@@ -69,12 +69,14 @@ void MarketSocket::on_close(net::CloseReason) { feed_.leave(*this); }
 
 // ---- what is asked for
 
-Result<MarketSocket::Wanted> MarketSocket::wanted_of(std::string message) {
-  return object_of<Wanted>(std::move(message), [](JsonFields& fields, Wanted& wanted) {
-    if (const std::optional<JsonValue> id = fields.value("id")) {
-      wanted.id = id->raw();
-      const bool good = id->type() == http::JsonType::text || id->type() == http::JsonType::integer;
-      if (!good || wanted.id.size() > kIdMax) fields.fail("id is a text or an integer of at most 64 bytes");
+Result<MarketSocket::Wanted> MarketSocket::wanted_of(std::string message, std::string& id) {
+  return object_of<Wanted>(std::move(message), [&id](JsonFields& fields, Wanted& wanted) {
+    if (const std::optional<JsonValue> said = fields.value("id")) {
+      const bool known = said->type() == http::JsonType::text || said->type() == http::JsonType::integer;
+      if (known && said->raw().size() <= kIdMax)
+        wanted.id = id = said->raw();
+      else
+        fields.fail("id is a text or an integer of at most 64 bytes");
     }
     const std::string_view op = fields.text("op");
     wanted.subscribes = op == "subscribe";
@@ -96,8 +98,9 @@ Result<MarketSocket::Wanted> MarketSocket::wanted_of(std::string message) {
 
 void MarketSocket::on_text(std::string_view message, WebSocket&) {
   if (!stands()) return;
-  const Result<Wanted> wanted = wanted_of(std::string(message));
-  if (!wanted) return refuse(wanted.error(), "");
+  std::string id;
+  const Result<Wanted> wanted = wanted_of(std::string(message), id);
+  if (!wanted) return refuse(wanted.error(), id);
   if (wanted->subscribes)
     subscribe(*wanted);
   else
@@ -194,7 +197,8 @@ void MarketSocket::on_trades_from(market::WatchId watch, Offset next) {
 }
 
 void MarketSocket::on_trade(market::WatchId watch, const market::Trade& trade) {
-  JsonWriter out = begin("trade", wanted(watch));
+  static constexpr std::string_view kTypes[] = {"trade", "trade_busted", "trade_corrected"};
+  JsonWriter out = begin(kTypes[static_cast<size_t>(trade.event)], wanted(watch));
   write_trade(out, trade);
   say(out);
 }
@@ -206,13 +210,13 @@ void MarketSocket::on_candle(market::WatchId watch, const market::Quote& quote, 
   say(out);
 }
 
-void MarketSocket::on_unlisted(market::WatchId watch) {
+void MarketSocket::on_ended(market::WatchId watch, const Error& why) {
   const auto found = watches_.find(watch);
   if (found == watches_.end()) return;
   const Wanted of = std::move(found->second);
   by_key_.erase(of.key());
   watches_.erase(found);
-  refuse({Errc::not_found, "there is no instrument " + of.symbol, 0}, of.id);
+  refuse(why, of.id);
 }
 
 }  // namespace heptane::fintech::exchange_http

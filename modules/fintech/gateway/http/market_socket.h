@@ -58,9 +58,11 @@ class MarketSocket final : public http::WebSocketHandler, private market::Watche
   void on_trade(market::WatchId watch, const market::Trade& trade) override;
   void on_candle(market::WatchId watch, const market::Quote& quote, const exchange::Candle& candle,
                  bool closed) override;
-  void on_unlisted(market::WatchId watch) override;
+  void on_ended(market::WatchId watch, const Error& why) override;
+  void on_read(size_t bytes) override { socket_->charge(bytes); }
 
-  static Result<Wanted> wanted_of(std::string message);
+  // `id`: of the message, as soon as it is known, whatever else is wrong.
+  static Result<Wanted> wanted_of(std::string message, std::string& id);
   void subscribe(const Wanted& wanted);
   void unsubscribe(const Wanted& wanted);
   http::JsonWriter begin(std::string_view type, const Wanted& wanted) const;

@@ -8,7 +8,7 @@ namespace heptane::fintech::market {
 namespace {
 
 using exchange::Candle;
-using exchange::candle_end;
+using exchange::candle_width_ns;
 using exchange::CandleWidth;
 using exchange::Depth;
 using exchange::DepthLevel;
@@ -154,9 +154,8 @@ void MarketFeed::resumed(Watcher& who) {
     if (watch->kind == Kind::book) {
       const View& view = channel.views.at(watch->levels);
       if (view.known) offer(channel, view, *watch);
-    } else if (watch->kind == Kind::candles && std::exchange(watch->behind, false)) {
-      CandleView& view = channel.candles.at(watch->width);
-      if (watch->start >= 0) view.from = std::min(view.from, watch->start);
+    } else if (watch->kind == Kind::candles && watch->behind) {
+      watch->asks = true;
       want(watch->symbol);
     }
   }
@@ -167,13 +166,23 @@ void MarketFeed::resumed(Watcher& who) {
 
 void MarketFeed::open(net::SessionContext& context) {
   context_ = &context;
+  const Walk walk(*this);
   tape_.open(context);
+  for (auto& [symbol, channel] : channels_) channel.anew = true;
   arm(new_timer_, 0);
+  want_all();
 }
 
+// What was under way is answered by nobody.
 void MarketFeed::close() {
   context_ = nullptr;
   tape_.close();
+  for (Wake& wake : wakes_) wake.subscription = 0;
+  for (net::SessionTimerId* timer : {&new_timer_, &ask_timer_, &locate_timer_, &closing_timer_, &tape_timer_})
+    *timer = 0;
+  market_request_ = locate_request_ = 0;
+  under_way_ = false;
+  asked_.clear();
 }
 
 void MarketFeed::arm(net::SessionTimerId& timer, int64_t delay_ns) {
@@ -206,8 +215,14 @@ exchange::MarketAsk MarketFeed::question(const std::string& symbol) {
   ask.levels = channel.levels_wanted();
   const bool anew = std::exchange(channel.anew, false) || channel.levels < ask.levels;
   ask.known = anew ? exchange::kNoSequence : channel.sequence;
-  for (const auto& [width, view] : channel.candles) ask.candles.push_back({width, view.from});
-  ask.days = std::any_of(channel.views.begin(), channel.views.end(), [](const auto& view) { return view.second.days; });
+  for (const auto& [width, view] : channel.candles) {
+    LogTime from = view.from;
+    for (const WatchId id : view.watches)
+      if (const Watch* const watch = live(id); watch != nullptr && watch->asks && watch->last)
+        from = std::min(from, watch->last->start);
+    ask.candles.push_back({width, from});
+  }
+  ask.days = channel.watches_days();
   return ask;
 }
 
@@ -225,11 +240,12 @@ void MarketFeed::ask() {
     if (!channels_.contains(symbol)) continue;
     query.asks.push_back(question(symbol));
     const exchange::MarketAsk& ask = query.asks.back();
-    asked_.push_back({symbol, ask.levels, ask.known == exchange::kNoSequence});
+    asked_.push_back({symbol, ask.levels, ask.known == exchange::kNoSequence, ask.candles});
   }
   if (asked_.empty()) return;
   asked_at_ns_ = std::max<int64_t>(1, context_->monotonic_ns());
   asked_utc_ns_ = context_->utc_ns();
+  query.now = asked_utc_ns_;
   market_request_ = ++last_request_;
   under_way_ = context_->query(
       market_request_, {exchange::kExchangeMachineId, exchange::kQueryMarket, exchange::packed(query), Principal{}});
@@ -269,6 +285,7 @@ void MarketFeed::on_advanced(net::SubscriptionId subscription, Offset end) {
 void MarketFeed::on_records(RequestId request, const net::RecordsRead& records) {
   const Walk walk(*this);
   tape_.on_records(request, records);
+  end_lost();
 }
 
 void MarketFeed::locate() {
@@ -318,7 +335,7 @@ void MarketFeed::on_timer(net::SessionTimerId timer) {
   }
   if (timer == closing_timer_) {
     closing_timer_ = 0;
-    want_ended();
+    if (!want_ended()) rearm_closing();
   }
   if (timer == tape_timer_) {
     tape_timer_ = 0;
@@ -342,6 +359,12 @@ void MarketFeed::on_reply(RequestId request, const Reply& reply) {
 
 // An instrument without a row is as it was.
 void MarketFeed::take_market(const Reply& reply) {
+  if (reply.error == Errc::unsupported) {
+    for (const Asked& asked : std::exchange(asked_, {}))
+      if (const auto at = channels_.find(asked.symbol); at != channels_.end())
+        end_all(at->second, {Errc::unsupported, reply.message, 0});
+    return want_again(0);
+  }
   const auto rows = reply.ok() ? exchange::unpacked_rows<MarketRow>(reply.payload.view()) : std::nullopt;
   if (!rows) return want_again(0);
   const std::vector<Asked> asked = asked_;
@@ -360,8 +383,9 @@ void MarketFeed::take_row(const Asked& asked, const MarketRow& row) {
   const auto at = channels_.find(asked.symbol);
   if (at == channels_.end()) return;
   Channel& channel = at->second;
-  if (!row.listed) return end_unlisted(channel);
-  Quote quote{row.price_scale, row.quantity_scale, row.quote_scale, row.phase, row.last_price, row.days};
+  if (!row.listed) return end_all(channel, {Errc::not_found, "there is no instrument " + asked.symbol, 0});
+  Quote quote{row.price_scale, row.quantity_scale, row.quote_scale, row.phase, row.last_price, row.days, row.day};
+  channel.day_ends = row.day_ends;
   const bool has_phase = channel.known && channel.quote.phase == quote.phase;
   const bool has_quote = channel.known && channel.quote == quote;
   channel.quote = std::move(quote);
@@ -371,7 +395,8 @@ void MarketFeed::take_row(const Asked& asked, const MarketRow& row) {
   channel.depth = row.depth;
   for (auto& [levels, view] : channel.views)
     if (levels <= asked.levels) take_view(channel, levels, view, !has_quote, !has_phase);
-  for (const exchange::CandlesSeen& seen : row.candles) take_candles(channel, seen);
+  for (size_t n = 0; n < std::min(row.candles.size(), asked.candles.size()); ++n)
+    take_candles(channel, row.candles[n], asked.candles[n].from);
   // Somebody wants more than was asked for, or it changes by itself.
   if (channel.levels_wanted() > asked.levels || row.working) wanted_.insert(asked.symbol);
 }
@@ -401,15 +426,19 @@ void MarketFeed::offer(const Channel& channel, const View& view, Watch& watch) {
   watch.who->on_snapshot(watch.id, channel.quote, view.depth);
 }
 
-void MarketFeed::take_candles(Channel& channel, const exchange::CandlesSeen& seen) {
+// To those who were behind too, if the answer begins where they stand; else they are asked for once more.
+void MarketFeed::take_candles(Channel& channel, const exchange::CandlesSeen& seen, LogTime from) {
   const auto at = channel.candles.find(seen.width);
-  if (at == channel.candles.end() || seen.candles.empty()) return;
+  if (at == channel.candles.end()) return;
   CandleView& view = at->second;
-  for (size_t n = 0; n < seen.candles.size(); ++n) {
-    const bool last = n + 1 == seen.candles.size();
-    const bool closed = !last || candle_end(seen.width, seen.candles[n]) <= asked_utc_ns_;
-    tell_all(channel, view, seen.candles[n], closed);
-    if (last) view.closed = closed;
+  for (const WatchId id : view.watches) {
+    Watch* const watch = live(id);
+    if (watch != nullptr && watch->is_served(from)) watch->behind = watch->asks = false;
+  }
+  if (seen.candles.empty()) return;
+  for (const Candle& candle : seen.candles) {
+    view.closed = &candle != &seen.candles.back() || channel.is_over(seen.width, candle, asked_utc_ns_);
+    tell_all(channel, view, candle, view.closed);
   }
   view.last = seen.candles.back();
   view.from = view.last->start;
@@ -418,7 +447,7 @@ void MarketFeed::take_candles(Channel& channel, const exchange::CandlesSeen& see
 // A candle whose end had passed when the exchange was asked is what it stays: later commands have later times.
 void MarketFeed::close_candles(Channel& channel) {
   for (auto& [width, view] : channel.candles) {
-    if (!view.last || view.closed || candle_end(width, *view.last) > asked_utc_ns_) continue;
+    if (!view.last || view.closed || !channel.is_over(width, *view.last, asked_utc_ns_)) continue;
     view.closed = true;
     tell_all(channel, view, *view.last, true);
   }
@@ -430,44 +459,73 @@ void MarketFeed::tell_all(const Channel& channel, const CandleView& view, const 
 }
 
 void MarketFeed::tell(const Channel& channel, const Candle& candle, bool closed, Watch& watch) {
-  const bool same = candle.start == watch.start && candle.trades == watch.trades && closed == watch.closed;
-  if (watch.behind || same || candle.start < watch.start) return;
+  const bool same = watch.last == candle && closed == watch.closed;
+  if (watch.behind || same || (watch.last && candle.start < watch.last->start)) return;
   watch.behind = !watch.who->has_room();
   if (watch.behind) return;
-  watch.start = candle.start;
-  watch.trades = candle.trades;
+  watch.last = candle;
   watch.closed = closed;
   watch.who->on_candle(watch.id, channel.quote, candle, closed);
 }
 
-void MarketFeed::end_unlisted(Channel& channel) {
+// ---- ends
+
+void MarketFeed::end_all(const Channel& channel, const Error& why) {
   std::vector<WatchId> all = channel.trades;
   for (const auto& [levels, view] : channel.views) all.insert(all.end(), view.watches.begin(), view.watches.end());
   for (const auto& [width, view] : channel.candles) all.insert(all.end(), view.watches.begin(), view.watches.end());
-  for (const WatchId id : all) {
-    Watch* const watch = live(id);
-    if (watch == nullptr) continue;
-    Watcher& who = *watch->who;
-    unwatch(id);
-    who.on_unlisted(id);
-  }
+  for (const WatchId id : all) end(id, why);
 }
 
-// ---- ends of candles
+void MarketFeed::end(WatchId id, const Error& why) {
+  Watch* const watch = live(id);
+  if (watch == nullptr) return;
+  Watcher& who = *watch->who;
+  unwatch(id);
+  who.on_ended(id, why);
+}
 
-void MarketFeed::want_ended() {
-  for (const auto& [symbol, channel] : channels_)
-    for (const auto& [width, view] : channel.candles)
-      if (view.last && !view.closed && candle_end(width, *view.last) <= context_->utc_ns()) wanted_.insert(symbol);
+void MarketFeed::end_lost() {
+  for (const WatchId id : tape_.take_lost()) end(id, {Errc::io, "the stream of trades cannot be read there", 0});
+}
+
+bool MarketFeed::Channel::watches_days() const {
+  return std::any_of(views.begin(), views.end(), [](const auto& view) { return view.second.days; });
+}
+
+// Of a trade date the exchange says which one it is.
+bool MarketFeed::Channel::is_over(CandleWidth width, const Candle& candle, int64_t utc_ns) const {
+  return width == CandleWidth::day ? candle.start < quote.day : candle.start + candle_width_ns(width) <= utc_ns;
+}
+
+std::optional<LogTime> MarketFeed::Channel::next_end() const {
+  std::optional<LogTime> next;
+  const auto add = [&](LogTime end) { next = std::min(next.value_or(end), end); };
+  for (const auto& [width, view] : candles)
+    if (view.last && !view.closed)
+      add(width == CandleWidth::day ? day_ends : view.last->start + candle_width_ns(width));
+  if (watches_days() && !quote.days.empty() && quote.days.back().start >= quote.day) add(day_ends);
+  return next;
+}
+
+// The trade date may be another one by now, though nothing has changed: that is asked for anew.
+bool MarketFeed::want_ended() {
+  bool any = false;
+  for (auto& [symbol, channel] : channels_) {
+    const std::optional<LogTime> end = channel.next_end();
+    if (!end || *end > context_->utc_ns()) continue;
+    channel.anew = channel.anew || channel.day_ends <= context_->utc_ns();
+    wanted_.insert(symbol);
+    any = true;
+  }
+  return any;
 }
 
 // To the next end.
 void MarketFeed::rearm_closing() {
   if (context_ == nullptr) return;
   int64_t next = INT64_MAX;
-  for (const auto& [symbol, channel] : channels_)
-    for (const auto& [width, view] : channel.candles)
-      if (view.last && !view.closed) next = std::min(next, candle_end(width, *view.last));
+  for (const auto& [symbol, channel] : channels_) next = std::min(next, channel.next_end().value_or(INT64_MAX));
   if (closing_timer_ != 0) context_->cancel(closing_timer_);
   closing_timer_ = 0;
   if (next != INT64_MAX) arm(closing_timer_, next - context_->utc_ns() + kBehindEndNs);

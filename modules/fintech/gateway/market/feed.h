@@ -6,7 +6,7 @@
 // what is synced.
 //
 // Who has no room is told nothing of a book, and the whole again when there is: nothing is kept for him. Of candles what he has missed is
-// asked for again; trades are the tape's. One question is under way at a time, of kMarketAsksMax instruments and kMarketLevelsMax levels.
+// asked for again, from the one that he was told last; trades are the tape's. One question is under way at a time, of kMarketAsksMax instruments and kMarketLevelsMax levels.
 // Nobody is called back within watch_*(); who is called back may watch more and end watches, but not go. The I/O thread's.
 #pragma once
 
@@ -59,12 +59,14 @@ class MarketFeed {
     bool told = false;  // it has the whole
     uint32_t levels = 0;
     bool everything = false;
-    // candles: what was told last
+    // candles
     exchange::CandleWidth width = exchange::CandleWidth::second;
-    LogTime start = -1;
-    uint64_t trades = 0;
-    bool closed = false;
-    bool behind = false;  // there was no room
+    std::optional<exchange::Candle> last;  // that was told
+    bool closed = false;                   // ... so
+    bool behind = false;  // there was no room: nothing is told before what was missed is asked for and came
+    bool asks = false;    // there is again
+    // An answer whose question began there has all that it has not.
+    bool is_served(LogTime from) const { return !behind || (asks && (!last || from <= last->start)); }
   };
   // The best so many levels, for all who watch these.
   struct View {
@@ -83,7 +85,8 @@ class MarketFeed {
     bool known = false;
     bool anew = true;  // it is asked for whatever is known of it
     uint64_t sequence = exchange::kNoSequence;
-    uint32_t levels = 0;  // that depth holds
+    uint32_t levels = 0;   // that depth holds
+    LogTime day_ends = 0;  // of the present trade date
     Quote quote;
     exchange::Depth depth;
     std::map<uint32_t, View> views;  // by their levels
@@ -91,6 +94,10 @@ class MarketFeed {
     std::vector<WatchId> trades;
     bool empty() const { return views.empty() && candles.empty() && trades.empty(); }
     uint32_t levels_wanted() const { return views.empty() ? 0 : views.rbegin()->first; }
+    bool watches_days() const;
+    bool is_over(exchange::CandleWidth width, const exchange::Candle& candle, int64_t utc_ns) const;
+    // When the next candle of those that are watched is over; none: all are.
+    std::optional<LogTime> next_end() const;
   };
   struct Wake {
     PartitionId partition = kNoPartition;
@@ -145,6 +152,7 @@ class MarketFeed {
     std::string symbol;
     uint32_t levels = 0;
     bool anew = false;
+    std::vector<exchange::CandlesWanted> candles;
   };
 
   void open(net::SessionContext& context);
@@ -164,7 +172,7 @@ class MarketFeed {
   void want(const std::string& symbol);
   void want_all();
   void want_again(size_t n);
-  void want_ended();
+  bool want_ended();
   void schedule();
   void ask();
   exchange::MarketAsk question(const std::string& symbol);
@@ -178,12 +186,14 @@ class MarketFeed {
   // What is told.
   void take_row(const Asked& asked, const exchange::MarketRow& row);
   void take_view(Channel& channel, uint32_t levels, View& view, bool new_quote, bool new_phase);
-  void take_candles(Channel& channel, const exchange::CandlesSeen& seen);
+  void take_candles(Channel& channel, const exchange::CandlesSeen& seen, LogTime from);
   void close_candles(Channel& channel);
   void offer(const Channel& channel, const View& view, Watch& watch);
   void tell_all(const Channel& channel, const CandleView& view, const exchange::Candle& candle, bool closed);
   void tell(const Channel& channel, const exchange::Candle& candle, bool closed, Watch& watch);
-  void end_unlisted(Channel& channel);
+  void end_all(const Channel& channel, const Error& why);
+  void end(WatchId id, const Error& why);
+  void end_lost();
 
   Residents residents_;
   net::SessionContext* context_ = nullptr;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernel/base/ids.h"
+#include "kernel/base/result.h"
 #include "modules/fintech/machine/exchange/market_api.h"
 
 namespace heptane::fintech::market {
@@ -22,11 +23,16 @@ struct Quote {
   book::Phase phase = book::Phase::closed;
   std::optional<int64_t> last_price;
   std::vector<exchange::Candle> days;  // the last trade dates with trades, two at most; of who watches everything
+  LogTime day = 0;                     // what the candle of the present trade date begins with
   friend bool operator==(const Quote&, const Quote&) = default;
 };
 
+// A trade that was busted is told as it was; of one that was corrected what is in its place, under a number of its own.
+enum class TradeEvent : uint8_t { trade, busted, corrected };
+
 // Of fintech.trades, without what is nobody's business.
 struct Trade {
+  TradeEvent event = TradeEvent::trade;
   Offset offset = 0;
   int64_t time_ms = 0;
   std::string trade_id;
@@ -34,7 +40,8 @@ struct Trade {
   std::string price;
   std::string quantity;
   std::string notional;
-  std::string aggressor;  // buy, sell, call
+  std::string aggressor;  // buy, sell, call; of a trade
+  std::string corrects;   // the number of the trade in whose place it is
 };
 
 class Watcher {
@@ -53,10 +60,12 @@ class Watcher {
   // Trades come from this offset of the stream on, each once.
   virtual void on_trades_from(WatchId watch, Offset next) = 0;
   virtual void on_trade(WatchId watch, const Trade& trade) = 0;
-  // The same one again as it grows; `closed`: for the last time.
+  // The same one again as it grows; `closed`: its time is over. It comes once more where a trade of it is put right before the next one.
   virtual void on_candle(WatchId watch, const Quote& quote, const exchange::Candle& candle, bool closed) = 0;
-  // There is no such instrument: the watch is over.
-  virtual void on_unlisted(WatchId watch) = 0;
+  // The watch is over: there is no such instrument, market data is not kept yet, the stream cannot be read.
+  virtual void on_ended(WatchId watch, const Error& why) = 0;
+  // So much was read of the stream for it alone.
+  virtual void on_read(size_t bytes) = 0;
 };
 
 }  // namespace heptane::fintech::market

@@ -132,6 +132,7 @@ void ExchangeMachine::restate(const Busted& busted) {
   restate_order(busted.trade.marks.buy_order, busted);
   restate_order(busted.trade.marks.sell_order, busted);
   restate_last_price(busted);
+  restate_market(busted);
 }
 
 // What is left of an open order stays; what was busted is not traded again.
@@ -160,7 +161,15 @@ void ExchangeMachine::restate_last_price(const Busted& busted) {
   const book::Outcome set =
       now_last ? busted.listing->book.set_last_trade(now_last->price) : busted.listing->book.clear_last_trade();
   HEPTANE_ASSERT(set.reject == book::Reject::none, "a book at rest takes its last price");
-  market_.changed(busted.listing->number);
+}
+
+// Candles that hold the trade, by the time of its postings, which is less than a millisecond behind its command's.
+void ExchangeMachine::restate_market(const Busted& busted) {
+  const TradeSums was{busted.was.quantity, busted.trade.principal, 1};
+  TradeSums is;
+  if (busted.correction) is = {busted.correction->terms.quantity, busted.correction->legs.principal, 1};
+  market_.restate(busted.listing->number, busted.trade.trade, static_cast<LogTime>(busted.trade.timestamp), was,
+                  busted.correction ? busted.correction->trade : 0, is);
 }
 
 ExchangeMachine::BustedSide ExchangeMachine::side_of(const Busted& busted, book::Side side) {

@@ -18,11 +18,11 @@ constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollo
 
 void ExchangeMachine::apply(const Command& command, Effects& effects) {
   if (scopes_ > 0) return effects.refuse(Errc::unsupported, 0, "what is done on the exchange is a command of its own");
+  market_.begin(effects.version());
   // Every start says that all connections are over.
   if (command.type == kFixEnd && fix_.empty()) return effects.unchanged(0);
   notes_.clear();
   fix_.begin(command.time);
-  market_.begin(effects.version());
   Now now{command, effects, effects.port<LedgerMachine>(kLedgerMachineId), command.time};
   apply_one(now);
   if (effects.refused()) return;

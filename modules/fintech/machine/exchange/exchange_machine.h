@@ -266,6 +266,7 @@ class ExchangeMachine final : public StateMachine {
   void restate(const Busted& busted);
   void restate_order(uint64_t order_id, const Busted& busted);
   void restate_last_price(const Busted& busted);
+  void restate_market(const Busted& busted);
   void tell_bust(const Busted& busted, const Now& now);
   void tell_restated(const Busted& busted, book::Side side, const Now& now);
   void owe(uint32_t firm, uint32_t asset, Now& now);
@@ -353,7 +354,9 @@ class ExchangeMachine final : public StateMachine {
   void query_state(Reply& reply) const;
   void query_market(const MarketQuery& query, Reply& reply) const;
   void query_candles(const CandlesQuery& query, Reply& reply) const;
-  MarketRow market_row(const Listing& listing, const MarketAsk& ask) const;
+  bool keeps_market(Reply& reply) const;
+  TradingDay market_day(const Listing& listing, LogTime now) const;
+  MarketRow market_row(const Listing& listing, const MarketAsk& ask, LogTime now) const;
   InstrumentRow row_of(const Listing& listing) const;
   AccountRow row_of(const TradingAccount& account) const;
   void pack_row(const Order& order, Packer& out) const;  // as OrderRow

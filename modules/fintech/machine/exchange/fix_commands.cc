@@ -86,6 +86,11 @@ void ExchangeMachine::apply_put_fix(Now& now) {
   FixSession* session = fix_.find(spec->name);
   const Result<void> judged = judge_fix(*spec, session);
   if (!judged) return now.effects.refuse(judged.error().code, 0, judged.error().message);
+  // Programs of before it know no such role.
+  if (spec->role == FixRole::market_data && now.effects.version() < kMarketVersion)
+    return now.effects.refuse(Errc::unsupported, 0,
+                              "sessions for market data are of version 2 of the exchange's logic on: heptane upgrade "
+                              "activate exchange");
   const bool is_new = session == nullptr;
   if (is_new) {
     auto& streams = now.effects.port<streams::StreamsMachine>(machine_ids::kStreams);

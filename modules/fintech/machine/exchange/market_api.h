@@ -32,6 +32,7 @@ struct MarketAsk {
 // Answered in their order as far as one answer goes: Reply numbers say how many.
 struct MarketQuery {
   std::vector<MarketAsk> asks;
+  LogTime now = 0;  // who asks says it: which trade date it is goes by it
 };
 struct CandlesSeen {
   CandleWidth width = CandleWidth::second;
@@ -47,14 +48,11 @@ struct MarketRow {
   bool working = false;  // it may change without a record in a stream
   std::optional<int64_t> last_price;
   Depth depth;
-  std::vector<CandlesSeen> candles;
+  std::vector<CandlesSeen> candles;  // in the order of the question
   std::vector<Candle> days;
+  LogTime day = 0;  // what the candle of the present trade date begins with: those before it are over
+  LogTime day_ends = 0;
 };
-
-// Behind it the candle is what it stays.
-inline LogTime candle_end(CandleWidth width, const Candle& candle) {
-  return width == CandleWidth::day ? end_of_day(candle.start) : candle.start + candle_width_ns(width);
-}
 
 struct CandlesQuery {
   std::string symbol;
@@ -62,6 +60,7 @@ struct CandlesQuery {
   std::optional<LogTime> from;  // none: the last ones before `to`
   LogTime to = kAllTimes;
   uint32_t most = 0;
+  LogTime now = 0;  // likewise
 };
 struct CandlesRow {
   uint8_t price_scale = 0;
@@ -69,6 +68,7 @@ struct CandlesRow {
   uint8_t quote_scale = 0;
   std::optional<LogTime> kept_from;  // earlier ones are not kept any more
   std::vector<Candle> candles;
+  LogTime day = 0;  // likewise
 };
 
 template <>
@@ -92,7 +92,7 @@ void fields(A& a, S& t) {
 }
 template <class A, Same<MarketQuery> S>
 void fields(A& a, S& t) {
-  a(t.asks);
+  a(t.asks, t.now);
 }
 template <class A, Same<CandlesSeen> S>
 void fields(A& a, S& t) {
@@ -101,15 +101,15 @@ void fields(A& a, S& t) {
 template <class A, Same<MarketRow> S>
 void fields(A& a, S& t) {
   a(t.ask, t.listed, t.price_scale, t.quantity_scale, t.quote_scale, t.phase, t.working, t.last_price, t.depth,
-    t.candles, t.days);
+    t.candles, t.days, t.day, t.day_ends);
 }
 template <class A, Same<CandlesQuery> S>
 void fields(A& a, S& t) {
-  a(t.symbol, t.width, t.from, t.to, t.most);
+  a(t.symbol, t.width, t.from, t.to, t.most, t.now);
 }
 template <class A, Same<CandlesRow> S>
 void fields(A& a, S& t) {
-  a(t.price_scale, t.quantity_scale, t.quote_scale, t.kept_from, t.candles);
+  a(t.price_scale, t.quantity_scale, t.quote_scale, t.kept_from, t.candles, t.day);
 }
 
 }  // namespace heptane::fintech::exchange

@@ -7,7 +7,8 @@ namespace heptane::fintech::exchange {
 
 namespace {
 
-constexpr size_t kAnswerBytes = size_t{448} << 10;  // one row more stays below 1 MiB
+constexpr size_t kAnswerBytes = size_t{384} << 10;  // one row more stays below 1 MiB
+constexpr LogTime kAgainNs = 1'000'000'000;
 
 void refuse_query(Reply& reply, Errc code, std::string why) {
   reply.error = code;
@@ -36,7 +37,7 @@ std::vector<DepthLevel> levels_of(const Listing& listing, book::Side side, uint3
   return rows;
 }
 
-MarketRow ExchangeMachine::market_row(const Listing& listing, const MarketAsk& ask) const {
+MarketRow ExchangeMachine::market_row(const Listing& listing, const MarketAsk& ask, LogTime now) const {
   const Instrument& i = listing.instrument();
   const uint32_t levels = std::min(ask.levels, kDepthLevelsMax);
   MarketRow row;
@@ -52,10 +53,34 @@ MarketRow ExchangeMachine::market_row(const Listing& listing, const MarketAsk& a
   const CandleSeries& series = market_.candles(listing.number);
   row.candles = candles_seen(series, ask.candles);
   if (ask.days) row.days = series.list(CandleWidth::day, 0, kAllTimes, 2, true);
+  const TradingDay day = market_day(listing, now);
+  row.day = day.date * kDayNs;
+  row.day_ends = day.ends;
   return row;
 }
 
+// A call that the end of a session ends is still of the session. What goes on beyond its end is asked for again a second later.
+TradingDay ExchangeMachine::market_day(const Listing& listing, LogTime now) const {
+  const Calendar* const calendar = listing.calendar == 0 ? nullptr : &calendars_.at(listing.calendar);
+  const Instant* const holding = calendar == nullptr ? nullptr : calendar->holding(now);
+  if (holding != nullptr && holding->ends && book::is_call(listing.book.phase()))
+    return {holding->date, 0, now + kAgainNs};
+  return trading_day(&listing, now);
+}
+
+// Where nothing is counted a book that is watched would stand still.
+bool ExchangeMachine::keeps_market(Reply& reply) const {
+  const MarketState::Kept kept = market_.kept();
+  if (kept == MarketState::Kept::no)
+    refuse_query(reply, Errc::unsupported,
+                 "market data is kept from version 2 of the exchange's logic on: heptane upgrade activate exchange");
+  if (kept == MarketState::Kept::unknown)
+    refuse_query(reply, Errc::overloaded, "the exchange has only begun: ask again in a moment");
+  return kept == MarketState::Kept::yes;
+}
+
 void ExchangeMachine::query_market(const MarketQuery& asked, Reply& reply) const {
+  if (!keeps_market(reply)) return;
   Packer out;
   size_t looked_at = 0;
   uint32_t answered = 0;
@@ -64,7 +89,7 @@ void ExchangeMachine::query_market(const MarketQuery& asked, Reply& reply) const
     const MarketAsk& ask = asked.asks[answered];
     const Listing* listing = directory_.listing(ask.symbol);
     if (listing != nullptr && market_.sequence(listing->number) == ask.known && !listing->working()) continue;
-    MarketRow row = listing == nullptr ? MarketRow() : market_row(*listing, ask);
+    MarketRow row = listing == nullptr ? MarketRow() : market_row(*listing, ask, asked.now);
     row.ask = answered;
     looked_at += row.depth.bids.size() + row.depth.asks.size();
     out(row);
@@ -74,12 +99,14 @@ void ExchangeMachine::query_market(const MarketQuery& asked, Reply& reply) const
 }
 
 void ExchangeMachine::query_candles(const CandlesQuery& asked, Reply& reply) const {
+  if (market_.kept() == MarketState::Kept::no && !keeps_market(reply)) return;
   const Listing* listing = directory_.listing(asked.symbol);
   if (listing == nullptr) return refuse_query(reply, Errc::not_found, "there is no instrument " + asked.symbol);
   const Instrument& i = listing->instrument();
   const CandleSeries& series = market_.candles(listing->number);
   const size_t most = std::min<size_t>(asked.most, kCandlesKept);
-  CandlesRow row{i.price_scale, i.quantity_scale, i.quote_scale, series.kept_from(asked.width), {}};
+  CandlesRow row{i.price_scale, i.quantity_scale, i.quote_scale, series.kept_from(asked.width), {}, 0};
+  row.day = market_day(*listing, asked.now).date * kDayNs;
   row.candles = series.list(asked.width, asked.from.value_or(0), asked.to, most, !asked.from);
   reply.payload = packed(row);
 }

@@ -14,6 +14,14 @@ template <class A, Same<SavedRing> S>
 void fields(A& a, S& t) {
   a(t.lost, t.candles);
 }
+struct SavedCorrection {
+  uint64_t trade = 0;
+  LogTime time = 0;
+};
+template <class A, Same<SavedCorrection> S>
+void fields(A& a, S& t) {
+  a(t.trade, t.time);
+}
 
 SavedRing saved(const CandleSeries::Ring& ring) {
   SavedRing out;
@@ -27,11 +35,21 @@ SavedRing saved(const CandleSeries::Ring& ring) {
 
 void MarketState::trade(uint32_t number, LogTime time, int64_t date, int64_t price, uint64_t quantity,
                         Uint128 notional) {
-  if (!counts_) return;
+  if (!counts()) return;
   CandleSeries& series = row(number).candles;
   const size_t before = series.size();
   series.add(time, date * kDayNs, price, quantity, notional);
   candles_ += series.size() - before;
+}
+
+void MarketState::restate(uint32_t number, uint64_t trade, LogTime time, const TradeSums& was, uint64_t instead,
+                          const TradeSums& is) {
+  if (!counts()) return;
+  if (const auto first = corrected_.find(trade); first != corrected_.end()) time = first->second;
+  row(number).candles.restate(time, was, is);
+  changed(number);
+  if (instead != 0) corrected_.emplace(instead, time);
+  if (corrected_.size() > kCorrectionsKept) corrected_.erase(corrected_.begin());
 }
 
 const CandleSeries& MarketState::candles(uint32_t number) const {
@@ -44,8 +62,13 @@ void MarketState::save(SnapshotWriter& writer) const {
   for (const Row& row : rows_) {
     writer.le(row.sequence);
     writer.le(row.candles.day());
+    const std::deque<int64_t>& days = row.candles.day_begins();
+    writer.blob(packed(std::vector<int64_t>(days.begin(), days.end())).view());
     for (const CandleSeries::Ring& ring : row.candles.rings()) writer.blob(packed(saved(ring)).view());
   }
+  std::vector<SavedCorrection> corrections;
+  for (const auto& [trade, time] : corrected_) corrections.push_back({trade, time});
+  writer.blob(packed(corrections).view());
 }
 
 Result<void> MarketState::restore(SnapshotReader& reader) {
@@ -56,6 +79,9 @@ Result<void> MarketState::restore(SnapshotReader& reader) {
     Row& added = row(number);
     added.sequence = reader.le<uint64_t>();
     const auto day = reader.le<LogTime>();
+    const std::string days_bytes = reader.text(kRingBytesMax);
+    const auto days = unpacked<std::vector<int64_t>>(as_bytes(days_bytes));
+    if (!days) return Error{Errc::corrupt, "the exchange's trade dates do not read back"};
     std::array<CandleSeries::Ring, kCandleWidths> rings;
     for (CandleSeries::Ring& ring : rings) {
       const std::string bytes = reader.text(kRingBytesMax);
@@ -64,9 +90,14 @@ Result<void> MarketState::restore(SnapshotReader& reader) {
       ring.lost = read->lost;
       ring.candles = std::move(read->candles);
     }
-    if (!added.candles.restore(std::move(rings), day)) reader.fail();
+    if (!added.candles.restore(std::move(rings), day, {days->begin(), days->end()})) reader.fail();
     candles_ += added.candles.size();
   }
+  const std::string corrections_bytes = reader.text(kRingBytesMax);
+  const auto corrections = unpacked<std::vector<SavedCorrection>>(as_bytes(corrections_bytes));
+  if (!corrections || corrections->size() > kCorrectionsKept) reader.fail();
+  for (const SavedCorrection& one : corrections.value_or(std::vector<SavedCorrection>()))
+    corrected_.emplace(one.trade, one.time);
   if (reader.failed()) return Error{Errc::corrupt, "the exchange's market data does not read back"};
   return {};
 }

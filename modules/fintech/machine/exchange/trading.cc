@@ -100,7 +100,7 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
       settle(listing.instrument(), event.price, quantity, buyer.funds, came_buys ? Liquidity::taker : of_met,
              seller.funds, came_buys ? of_met : Liquidity::taker);
   const uint64_t trade = own_.next_trade++;
-  market_.trade(listing.number, now.time, trading_day(&listing, now.time).date, event.price, quantity, legs.principal);
+  market_.trade(listing.number, now.time, market_day(listing, now.time).date, event.price, quantity, legs.principal);
   const TradeMarks marks = marks_of(buyer, seller, now);
   settle_fill(listing, trade, buyer, seller, legs, marks, now);
   if (marks.there()) listing.recent.add({trade, event.price});
