@@ -132,6 +132,20 @@ TEST_F(Corrections, WhatIsNotThereAnyMoreIsOwedAndBlocksTheFirm) {
   EXPECT_TRUE(mentions(rig.told[kRiskView.number], R"("firm":"alpha","ledger":"1","owed":"0.00000000")"));
 }
 
+// Then more was withdrawn than was ever deposited: what comes in is taken all the same.
+TEST_F(Corrections, WhatWasLentMayBeWithdrawnAndPaidBackInParts) {
+  ASSERT_TRUE(rig.cash(kWithdraw, "beta", kUsd, "199.80").ok());
+  ASSERT_TRUE(bust(1).ok());
+  ASSERT_TRUE(rig.cash(kWithdraw, "alpha", kUsd, "1000").ok()) << rig.last.message;
+  EXPECT_TRUE(supply(rig.ledger, kUsd) == -19'980);
+  EXPECT_TRUE(rig.cash(kDeposit, "beta", kUsd, "50").ok()) << rig.last.message;
+  EXPECT_TRUE(supply(rig.ledger, kUsd) == -14'980);
+  EXPECT_EQ(owed_of("beta", kUsd), "149.80");
+  rig.restore();
+  EXPECT_TRUE(rig.cash(kDeposit, "beta", kUsd, "149.80").ok());
+  EXPECT_EQ(rig.exchange.directory().firm("beta")->owes, 0U);
+}
+
 TEST_F(Corrections, WhatIsOwedIsClearedOutOfAnotherAccount) {
   ASSERT_TRUE(rig.ask(kPutAccount, AccountSpec{"beta", "other", 1}).ok());
   rig.fund("beta", "0", "500", "other");
