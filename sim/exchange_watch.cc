@@ -335,7 +335,7 @@ void ExchangeWatch::compare_money(const ExchangeMachines& machines, Checker& che
       if (static_cast<Int128>(has) != model_.has(who, usd)) return checker.fail(of + " has other money than it must");
       all += has;
     }
-    if (all != supply(*machines.ledger, asset)) checker.fail("money came of nothing, or went");
+    if (static_cast<Int128>(all) != supply(*machines.ledger, asset)) checker.fail("money came of nothing, or went");
   }
 }
 

@@ -1,6 +1,7 @@
 #include "modules/fintech/module.h"
 
 #include <sys/random.h>
+#include <cstdio>
 
 #include "kernel/server/server_keys.h"
 #include "modules/fintech/gateway/fix/fix.h"
@@ -180,7 +181,8 @@ class FintechModule final : public server::Module {
   market::MarketFeed feed_;
   fixgate::FixOptions fix_options_;
   std::unique_ptr<fixgate::FixProtocol> fix_;
-  CalendarKeepers calendar_keepers_{expand_in_zone};
+  CalendarKeepers calendar_keepers_{
+      expand_in_zone, [](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); }};
 };
 
 }  // namespace

@@ -25,6 +25,12 @@ class Keeper : public testing::Test {
     };
     context_.on_submit = [this](const Submission& submission) {
       ++submitted_;
+      if (refused_) {
+        Reply refused;
+        refused.error = refused_;
+        refused.message = "not now";
+        return refused;
+      }
       return rig_.apply(rig_.exchange, submission.type, submission.payload);
     };
     rig_.now = context_.utc_ns();
@@ -46,9 +52,11 @@ class Keeper : public testing::Test {
   LogTime known(uint32_t number) const { return rig_.exchange.calendars().at(number).upto - rig_.now; }
 
   ExchangeRig rig_;
-  CalendarKeeper keeper_{expand_in_zone};
+  std::vector<std::string> reported_;
+  CalendarKeeper keeper_{expand_in_zone, [this](const std::string& line) { reported_.push_back(line); }};
   http::test::FakeContext context_{keeper_};
   size_t submitted_ = 0;
+  std::optional<Errc> refused_;
 };
 
 TEST_F(Keeper, ExtendsWhatRunsShortAndNothingElse) {
@@ -85,6 +93,24 @@ TEST_F(Keeper, AZoneThatIsGoneHoldsUpNoOther) {
   EXPECT_LT(known(1), kCalendarLowNs);
   EXPECT_GT(known(2), kCalendarLowNs);
   EXPECT_EQ(context_.timers(), 1U);
+  ASSERT_FALSE(reported_.empty());
+  EXPECT_TRUE(reported_[0].starts_with("calendar a is not extended: ")) << reported_[0];
+}
+
+// What the exchange refuses is said, but for what somebody else was faster with.
+TEST_F(Keeper, WhatIsRefusedIsReported) {
+  declare("berlin", "Europe/Berlin");
+  pass(2 * kDayNs);
+  refused_ = Errc::stale;
+  keeper_.on_open(context_);
+  context_.deliver();
+  EXPECT_TRUE(reported_.empty());
+  refused_ = Errc::overloaded;
+  pass(kTenMinutes);
+  EXPECT_EQ(reported_, std::vector<std::string>{"calendar berlin is not extended: not now"});
+  refused_.reset();
+  pass(kTenMinutes);
+  EXPECT_GT(known(1), kCalendarLowNs);
 }
 
 TEST_F(Keeper, AFullQueueIsTriedAgain) {

@@ -149,14 +149,42 @@ TEST(Calendar, ATimeThatIsNotThereIsTheJumpAndOneThatIsThereTwiceIsTheFirst) {
                        {3 * kHour, Phase::closed}}}};
     const auto forward = expand_in_zone(spec, utc(one.forward - 2, 0), false);
     ASSERT_TRUE(forward.ok());
-    // What is between two and three comes at once, in its order.
-    EXPECT_EQ(times_of(*forward, one.forward)[2], one.jump) << one.zone;
-    EXPECT_EQ(times_of(*forward, one.forward)[3], one.jump) << one.zone;
+    // What is between two and three comes then, in its order, and three itself: a second apart.
+    const std::vector<LogTime> times = times_of(*forward, one.forward);
+    const size_t first = twice == 2 ? 1 : 2;
+    for (size_t n = first; n < times.size(); ++n)
+      EXPECT_EQ(times[n], one.jump + static_cast<LogTime>(n - first) * kSecond) << one.zone << " " << n;
     const auto back = expand_in_zone(spec, utc(one.back - 2, 0), false);
     EXPECT_EQ(times_of(*back, one.back)[1], one.first) << one.zone;
     EXPECT_TRUE(std::is_sorted(back->instants.begin(), back->instants.end(),
                                [](const Instant& a, const Instant& b) { return a.at < b.at; }));
   }
+}
+
+// Round the clock: the end is an instant of its own.
+TEST(Calendar, ASessionThatBeginsWhenTheOneBeforeEndsBeginsASecondLater) {
+  CalendarSpec spec = new_york();
+  spec.sessions = {{0x7F, {{-7 * kHour, Phase::continuous}, {17 * kHour, Phase::closed}}}};
+  ASSERT_TRUE(check_calendar(spec).ok());
+  const int32_t monday = date(2027, 3, 15);
+  const auto expansion = expand_in_zone(spec, utc(monday, 12), false);
+  ASSERT_TRUE(expansion.ok());
+  EXPECT_EQ(times_of(*expansion, monday), std::vector<LogTime>{utc(monday, 21)});
+  EXPECT_EQ(times_of(*expansion, monday + 1)[0], utc(monday, 21, 0, 1));
+  // However it is cut into pieces.
+  const auto piece = expand_in_zone(spec, utc(monday, 21, 0, 1), false);
+  EXPECT_EQ(piece->instants[0].at, utc(monday, 21, 0, 1));
+  EXPECT_TRUE(check_instants(expansion->instants, utc(monday, 12), expansion->upto).ok());
+}
+
+TEST(Calendar, TheWeekIsJudgedWithoutDaysOfItsOwn) {
+  CalendarSpec spec = berlin();
+  spec.sessions = {{0x7F, {{-6 * kHour, Phase::continuous}, {19 * kHour, Phase::closed}}}};
+  for (int32_t day = -3; day < 12; ++day) spec.holidays.push_back(day);
+  EXPECT_FALSE(check_calendar(spec).ok());
+  for (int32_t day = -3; day < 12; ++day)
+    spec.dates.push_back({day, {{9 * kHour, Phase::continuous}, {14 * kHour, Phase::closed}}});
+  EXPECT_FALSE(check_calendar(spec).ok());
 }
 
 TEST(Calendar, ASessionOverMidnightIsOfItsDate) {
@@ -219,6 +247,21 @@ class ByCalendar : public testing::Test {
     rig.now = time;
     rig.fire();
   }
+  // Its opening call on Tuesday is extended at 8:00.
+  void extend_opening() {
+    declare(berlin());
+    choose("berlin");
+    pass_until(utc(kMonday, 8));
+    ASSERT_NE(rig.enter(rig.sell("1", "100")), 0U);
+    ASSERT_NE(rig.enter(rig.buy("1", "100")), 0U);
+    pass_until(utc(kMonday + 1, 7, 55));
+    ASSERT_NE(rig.enter(rig.sell("1", "200")), 0U);
+    ASSERT_NE(rig.enter(rig.buy("1", "200")), 0U);
+    pass_until(utc(kMonday + 1, 8));
+    ASSERT_EQ(phase(), Phase::opening_call);
+  }
+  // Without a look at everything.
+  void enter_fast(const NewOrder& order) { ASSERT_TRUE(rig.apply(rig.exchange, kNewOrder, packed(order)).ok()); }
   Phase phase() const { return rig.exchange.directory().listing(1).book.phase(); }
   NewOrder day_order(NewOrder order) {
     order.tif = TimeInForce::day;
@@ -407,6 +450,212 @@ TEST_F(ByCalendar, ACloseOutsideItsBandHalts) {
   ASSERT_NE(rig.enter(rig.buy("1", "200")), 0U);
   pass_until(utc(kMonday, 16, 31));
   EXPECT_EQ(phase(), Phase::halted);
+}
+
+// An operator's call in its place is not ended by what was to end the first one.
+TEST_F(ByCalendar, TheEndOfAnExtendedCallEndsNoOther) {
+  extend_opening();
+  pass_until(utc(kMonday + 1, 8, 2));
+  for (const Phase phase : {Phase::halted, Phase::auction_call})
+    ASSERT_TRUE(rig.ask(kSetPhase, PhaseChange{"BTC/USD", phase, false}).ok()) << rig.last.message;
+  ASSERT_TRUE(rig.ask(kSetPhase, PhaseChange{"BTC/USD", Phase::continuous, true}).ok());
+  rig.restore();
+  pass_until(utc(kMonday + 1, 8, 5));
+  EXPECT_EQ(phase(), Phase::auction_call);
+  pass_until(utc(kMonday + 1, 8, 7));
+  EXPECT_EQ(phase(), Phase::halted);
+}
+
+TEST_F(ByCalendar, AnotherVersionDoesNotEndAnExtendedCallNorAnOperatorsPhase) {
+  extend_opening();
+  pass_until(utc(kMonday + 1, 8, 2));
+  CalendarSpec other = berlin();
+  other.holidays = {kMonday + 10};
+  declare(other);
+  choose("berlin");
+  EXPECT_EQ(phase(), Phase::opening_call);
+  other.dates = {
+      {kMonday + 1,
+       {{8 * kHour, Phase::opening_call}, {9 * kHour + 90, Phase::auction_call}, {17 * kHour, Phase::closed}}}};
+  declare(other);
+  EXPECT_EQ(phase(), Phase::opening_call) << "not even one that says another phase";
+  pass_until(utc(kMonday + 1, 8, 5));
+  EXPECT_EQ(phase(), Phase::halted);
+  ASSERT_TRUE(rig.ask(kSetPhase, PhaseChange{"BTC/USD", Phase::opening_call, false}).ok());
+  other.holidays = {kMonday + 11};
+  declare(other);
+  EXPECT_EQ(phase(), Phase::opening_call);
+}
+
+// Its end has to wait for a kill switch.
+TEST_F(ByCalendar, TheEndOfAnExtendedCallIsNotLostWhileItWaits) {
+  extend_opening();
+  for (int n = 0; n < 600; ++n) enter_fast(rig.buy("0.1", "1"));
+  pass_until(utc(kMonday + 1, 8, 2));
+  CalendarSpec other = berlin();
+  other.dates = {{kMonday + 1, {{8 * kHour, Phase::opening_call}, {17 * kHour, Phase::closed}}}};
+  declare(other);
+  rig.now = utc(kMonday + 1, 8, 5);
+  ASSERT_TRUE(rig.ask(kSwitch, SwitchChange{Whose::firm, "alpha", "", "", false, "gone"}).ok()) << rig.last.message;
+  rig.told[kMarketView.number].clear();
+  rig.restore();
+  rig.fire();
+  EXPECT_TRUE(mentions(rig.told[kMarketView.number], R"({"event":"uncrossed")"));
+}
+
+TEST_F(ByCalendar, ATurnWaitsWithoutTakingTurns) {
+  declare(berlin());
+  choose("berlin");
+  pass_until(utc(kMonday, 9));
+  for (int n = 0; n < 4'000; ++n) enter_fast(rig.buy("0.1", "1"));
+  rig.now = utc(kMonday, 16, 25) - 1;
+  ASSERT_TRUE(rig.ask(kSwitch, SwitchChange{Whose::firm, "alpha", "", "", false, "gone"}).ok()) << rig.last.message;
+  rig.now += 1;
+  std::map<CommandType, int> fired;
+  for (LogTime due = 0; rig.kernel.first_due(due) != 0 && due <= rig.now;) {
+    ++fired[rig.kernel.timers.at(rig.kernel.first_due(due)).type];
+    ASSERT_TRUE(rig.fire_one());
+  }
+  EXPECT_EQ(phase(), Phase::closing_call);
+  EXPECT_GE(fired[kSweep], 7);
+  EXPECT_LE(fired[kCalendarPhase], 2);
+}
+
+TEST_F(ByCalendar, WhereNoSessionHasBegunInAWhileItIsClosed) {
+  CalendarSpec spec = berlin();
+  for (int32_t day = kMonday - 30; day < kMonday + 30; ++day) spec.holidays.push_back(day);
+  declare(spec);
+  ASSERT_TRUE(rig.ask(kSetPhase, PhaseChange{"BTC/USD", Phase::continuous, false}).ok());
+  choose("berlin");
+  EXPECT_EQ(phase(), Phase::closed);
+}
+
+// Asleep for weeks: what is known ends long ago, and is extended piece by piece.
+TEST_F(ByCalendar, PhasesOfLongAgoAreNotGoneThrough) {
+  declare(berlin());
+  choose("berlin");
+  pass_until(utc(kMonday, 10));
+  rig.told[kMarketView.number].clear();
+  wake_at(utc(kMonday + 28, 16, 27));
+  const auto calendar = [&]() -> const Calendar& { return rig.exchange.calendars().at(1); };
+  while (rig.now >= calendar().due) {
+    EXPECT_TRUE(rig.told[kMarketView.number].empty());
+    const LogTime from = calendar().upto;
+    const auto more = expand_in_zone(calendar().spec, from, false);
+    ASSERT_TRUE(rig.ask(kExtendCalendar, CalendarExtension{"berlin", 1, from, more->upto, more->instants}).ok());
+    rig.fire();
+  }
+  EXPECT_EQ(rig.told[kMarketView.number].size(), 1U);
+  EXPECT_EQ(phase(), Phase::closing_call);
+}
+
+// ---- ClOrdIDs by trade dates that change
+
+// One whose trade date lasts for weeks is forgotten with it, and holds up nobody's.
+TEST_F(ByCalendar, EveryClOrdIdIsForgottenWithItsOwnTradeDate) {
+  CalendarSpec spec = berlin();
+  for (int32_t day = kMonday - 30; day < kMonday + 21; ++day) spec.holidays.push_back(day);
+  declare(spec);
+  choose("berlin");
+  ASSERT_TRUE(rig.ask(kSetPhase, PhaseChange{"BTC/USD", Phase::continuous, false}).ok());
+  ASSERT_NE(rig.enter(rig.buy("1", "90")), 0U) << rig.last.message;
+  const TradingDay late{kMonday + 21, 0, utc(kMonday + 21, 16, 30) + 1};
+  choose("");
+  ASSERT_NE(rig.enter(rig.buy("1", "90")), 0U);
+  ASSERT_NE(rig.enter(rig.buy("1", "90")), 0U);
+  const Orders& orders = rig.exchange.orders();
+  EXPECT_EQ(orders.used(1, utc_day(rig.now)), 2U);
+  EXPECT_EQ(orders.forgets_at(), end_of_day(rig.now));
+  rig.restore();
+  EXPECT_EQ(orders.used(1, late), 1U);
+  EXPECT_EQ(orders.forgets_at(), end_of_day(rig.now));
+  pass_until(utc(kMonday + 1, 1));
+  EXPECT_EQ(orders.used(1, utc_day(utc(kMonday, 1))), 0U);
+  EXPECT_EQ(orders.used(1, late), 1U);
+  rig.restore();
+  EXPECT_EQ(orders.used(1, late), 1U);
+  EXPECT_EQ(orders.forgets_at(), late.ends);
+  pass_until(late.ends);
+  EXPECT_EQ(orders.forgets_at(), 0);
+}
+
+class Resent : public ByCalendar {
+ protected:
+  Resent() {
+    FixSpec spec;
+    spec.name = "ALPHA";
+    spec.comp_id = "HEPTANE";
+    spec.firm = "alpha";
+    EXPECT_TRUE(rig.ask(kPutFixSession, spec).ok());
+    EXPECT_TRUE(rig.ask(kSetPhase, PhaseChange{"BTC/USD", Phase::continuous, false}).ok());
+  }
+  // It has ended, whatever becomes of it. Whether it was entered.
+  bool send(const std::string& client_id, LogTime first_asked, bool again) {
+    FixInput input;
+    input.session = "ALPHA";
+    input.connection = 1;
+    input.serial = ++serial_;
+    input.had_in = serial_;
+    input.next_in = serial_ + 1;
+    FixRequest& asked = input.request.emplace();
+    asked.possible_resend = again;
+    asked.first_asked = first_asked;
+    asked.client_id = client_id;
+    asked.order = rig.buy("1", "90");
+    asked.order.tif = TimeInForce::ioc;
+    const uint64_t next = rig.exchange.orders().next_id();
+    const Reply reply = rig.ask(kFixOrders, input);
+    EXPECT_TRUE(reply.ok()) << reply.message;
+    return rig.exchange.orders().next_id() != next;
+  }
+  void open() { ASSERT_TRUE(rig.ask(kSetPhase, PhaseChange{"BTC/USD", Phase::continuous, false}).ok()); }
+
+  uint32_t serial_ = 0;
+};
+
+TEST_F(Resent, WhatCameUnderAnotherTradeDateIsNotDoneTwice) {
+  declare(new_york());
+  pass_until(utc(kMonday, 23));
+  const LogTime before = rig.now;
+  ASSERT_TRUE(send("a", before, false));
+  EXPECT_FALSE(send("a", before, true));
+  // From now on it is Tuesday, since 22:00.
+  pass_until(utc(kMonday, 23, 30));
+  choose("new_york");
+  rig.restore();
+  ASSERT_TRUE(send("b", rig.now, false)) << "the last one is of the date of now";
+  EXPECT_FALSE(send("a", before, true));
+  EXPECT_TRUE(send("c", rig.now, true)) << "what nobody can have done before";
+  // And Monday again.
+  const LogTime by_calendar = rig.now;
+  pass_until(utc(kMonday, 23, 40));
+  choose("");
+  open();
+  ASSERT_TRUE(send("d", rig.now, false));
+  EXPECT_FALSE(send("b", by_calendar, true));
+}
+
+// No session has ended before: the trade date has no beginning that is known.
+TEST_F(Resent, WhatCameBeforeTheFirstSessionOfACalendarIsNotDoneTwice) {
+  CalendarSpec spec = berlin();
+  for (int32_t day = kMonday - 30; day < kMonday + 3; ++day) spec.holidays.push_back(day);
+  declare(spec);
+  pass_until(utc(kMonday, 23));
+  const LogTime before = rig.now;
+  ASSERT_TRUE(send("a", before, false));
+  pass_until(utc(kMonday + 1, 1));
+  choose("berlin");
+  open();
+  ASSERT_TRUE(send("b", rig.now, false));
+  EXPECT_FALSE(send("a", before, true));
+  // Another version that says another date.
+  const LogTime by_first = rig.now;
+  pass_until(utc(kMonday + 1, 2));
+  spec.holidays.push_back(kMonday + 3);
+  declare(spec);
+  open();
+  ASSERT_TRUE(send("c", rig.now, false));
+  EXPECT_FALSE(send("b", by_first, true));
 }
 
 TEST_F(ByCalendar, WhatIsKnownRunsOutAndIsExtended) {

@@ -64,6 +64,8 @@ TEST_F(Corrections, ABustedTradeIsTakenBackToTheCent) {
   EXPECT_TRUE(mentions(rig.trail.told, "exchange.bust trade 1"));
   EXPECT_TRUE(mentions(rig.told[kTradesView.number],
                        R"({"event":"busted","trade_id":"1","symbol":"BTC/USD","price":"100.00")"));
+  EXPECT_FALSE(mentions(rig.told[kTradesView.number], "fat finger")) << "why and by whom is not everybody's";
+  EXPECT_FALSE(mentions(rig.told[kTradesView.number], "\"by\""));
   EXPECT_TRUE(mentions(rig.told[kOrdersView.number],
                        R"("event":"trade_busted","exec_id":"5","exec_ref_id":"3","order_id":"2")"));
   const Reply again = bust(1);
@@ -132,6 +134,20 @@ TEST_F(Corrections, WhatIsNotThereAnyMoreIsOwedAndBlocksTheFirm) {
   EXPECT_TRUE(mentions(rig.told[kRiskView.number], R"("firm":"alpha","ledger":"1","owed":"0.00000000")"));
 }
 
+// Then more was withdrawn than was ever deposited: what comes in is taken all the same.
+TEST_F(Corrections, WhatWasLentMayBeWithdrawnAndPaidBackInParts) {
+  ASSERT_TRUE(rig.cash(kWithdraw, "beta", kUsd, "199.80").ok());
+  ASSERT_TRUE(bust(1).ok());
+  ASSERT_TRUE(rig.cash(kWithdraw, "alpha", kUsd, "1000").ok()) << rig.last.message;
+  EXPECT_TRUE(supply(rig.ledger, kUsd) == -19'980);
+  EXPECT_TRUE(rig.cash(kDeposit, "beta", kUsd, "50").ok()) << rig.last.message;
+  EXPECT_TRUE(supply(rig.ledger, kUsd) == -14'980);
+  EXPECT_EQ(owed_of("beta", kUsd), "149.80");
+  rig.restore();
+  EXPECT_TRUE(rig.cash(kDeposit, "beta", kUsd, "149.80").ok());
+  EXPECT_EQ(rig.exchange.directory().firm("beta")->owes, 0U);
+}
+
 TEST_F(Corrections, WhatIsOwedIsClearedOutOfAnotherAccount) {
   ASSERT_TRUE(rig.ask(kPutAccount, AccountSpec{"beta", "other", 1}).ok());
   rig.fund("beta", "0", "500", "other");
@@ -169,6 +185,24 @@ TEST_F(Corrections, ALaterTradeKeepsItsPrice) {
   EXPECT_EQ(last_price(), 9'900);
 }
 
+// The one before the last sixteen is known too.
+TEST_F(Corrections, AllButOneOfTheLastTradesMayBeBusted) {
+  ASSERT_TRUE(rig.cancel("beta", sell_).ok());
+  for (int n = 0; n < 17; ++n) {
+    ASSERT_NE(rig.enter(rig.sell("0.1", n == 0 ? "101" : "102")), 0U);
+    ASSERT_NE(rig.enter(rig.buy("0.1", "110")), 0U) << rig.last.message;
+  }
+  for (uint64_t trade = 18; trade > 2; --trade) {
+    EXPECT_EQ(last_price(), 10'200);
+    ASSERT_TRUE(bust(trade).ok()) << trade;
+  }
+  EXPECT_EQ(last_price(), 10'100);
+  rig.restore();
+  EXPECT_TRUE(bust(2).ok());
+  EXPECT_FALSE(last_price()) << "what is before it is not known any more";
+  rig.restore();
+}
+
 TEST_F(Corrections, AnOpenOrderGoesOnWithWhatWasLeftOfIt) {
   ASSERT_TRUE(bust(1).ok());
   ASSERT_NE(rig.enter(rig.buy("0.4", "110")), 0U);
@@ -202,6 +236,12 @@ TEST_F(Corrections, ATradeWithOneselfIsTakenBackToo) {
 
 // Orders are not needed: the ledger knows.
 TEST_F(Corrections, ATradeIsKnownHoweverOldItIs) {
+  FixSpec drop;
+  drop.name = "DROP";
+  drop.comp_id = "HEPTANE";
+  drop.firm = "alpha";
+  drop.role = FixRole::drop_copy;
+  ASSERT_TRUE(rig.ask(kPutFixSession, drop).ok());
   const auto row = rig.query<TradeRow>(kQueryTrade, uint64_t{1});
   ASSERT_TRUE(row);
   EXPECT_EQ(row->price, 10'000);
@@ -218,9 +258,62 @@ TEST_F(Corrections, ATradeIsKnownHoweverOldItIs) {
   }
   EXPECT_EQ(rig.find(buy_), nullptr);
   EXPECT_EQ(rig.find(sell_), nullptr);
-  ASSERT_TRUE(bust(1).ok());
+  ASSERT_TRUE(correct(1, "1.5", "99").ok());
+  ASSERT_TRUE(bust(2).ok());
   EXPECT_EQ(rig.available("alpha", kUsd), "1000.00");
   EXPECT_TRUE(rig.query<TradeRow>(kQueryTrade, uint64_t{1})->busted);
+  // Nothing is said of the whole order, and nothing that does not fit together.
+  const std::vector<std::string>& copies = rig.told[kFixViews + 1];
+  ASSERT_EQ(copies.size(), 2U);
+  const auto has = [&](size_t at, const std::string& field) {
+    return copies[at].find('\x01' + field + '\x01') != std::string::npos;
+  };
+  EXPECT_TRUE(has(0, "150=G") && has(0, "39=4") && has(0, "151=0") && has(0, "14=1.500") && has(0, "6=99.00") &&
+              has(0, "32=1.500") && has(0, "31=99.00"))
+      << copies[0];
+  EXPECT_TRUE(has(1, "150=H") && has(1, "39=4") && has(1, "14=0") && has(1, "6=0")) << copies[1];
+  for (const std::string& copy : copies)
+    EXPECT_NE(copy.find("58=the order is not kept any more, its other fills are not known: OrdStatus, CumQty and AvgPx "
+                        "are of this fill alone. "),
+              std::string::npos);
+}
+
+// More assets than an answer has.
+TEST(Receivables, AnAnswerThatIsCutOffSaysSo) {
+  ExchangeRig rig;
+  rig.open_market();
+  rig.fund("beta", "1000", "0");
+  const auto do_it = [&](CommandType type, const auto& payload) {
+    const Reply reply = rig.apply(rig.exchange, type, packed(payload));
+    ASSERT_TRUE(reply.ok()) << reply.message;
+  };
+  const auto order = [&](NewOrder of, const std::string& symbol) {
+    of.symbol = symbol;
+    do_it(kNewOrder, of);
+  };
+  for (uint32_t n = 0; n <= kReceivableRows; ++n) {
+    InstrumentSpec spec = bitcoin();
+    spec.instrument.symbol = "BTC/" + std::to_string(n);
+    spec.instrument.quote_asset = 1'000 + n;
+    spec.orders_max = 16;
+    spec.fees = {{}, {}};
+    rig.asset({1'000 + n, 2, "A" + std::to_string(n)});
+    do_it(kPutInstrument, spec);
+    do_it(kSetPhase, PhaseChange{spec.instrument.symbol, Phase::continuous, false});
+    do_it(kDeposit, CashMove{"alpha", "main", 1'000 + n, 100, 0});
+    order(rig.sell("0.1", "100"), spec.instrument.symbol);
+    order(rig.buy("0.1", "100"), spec.instrument.symbol);
+    do_it(kWithdraw, CashMove{"beta", "main", 1'000 + n, 10, 0});
+  }
+  const auto numbers = [&] {
+    Reply reply;
+    rig.exchange.query({kQueryReceivables, packed(std::string("beta")).view(), {}}, reply);
+    return reply.numbers;
+  };
+  for (uint64_t trade = 1; trade <= kReceivableRows; ++trade) do_it(kBustTrade, BustTrade{trade, "all", std::nullopt});
+  EXPECT_EQ(numbers(), (std::array<int64_t, 2>{kReceivableRows, 0}));
+  do_it(kBustTrade, BustTrade{kReceivableRows + 1, "all", std::nullopt});
+  EXPECT_EQ(numbers(), (std::array<int64_t, 2>{kReceivableRows, 1}));
 }
 
 TEST_F(Corrections, TheHousesFeesAreWithdrawn) {
@@ -257,10 +350,18 @@ TEST(OldLogs, TradesOfBeforeAreNotBusted) {
   ASSERT_NE(rig.enter(rig.buy("1", "110")), 0U);
   EXPECT_EQ(rig.exchange.directory().listing(1).recent.size(), 0U);
   EXPECT_EQ(rig.ask(kBustTrade, BustTrade{1, "reason", std::nullopt}).error, Errc::unsupported);
-  rig.kernel.versions[kExchangeMachineId] = 2;
-  ASSERT_NE(rig.enter(rig.buy("1", "110")), 0U);
-  EXPECT_TRUE(rig.ask(kBustTrade, BustTrade{2, "reason", std::nullopt}).ok());
   rig.restore();
+  rig.kernel.versions[kExchangeMachineId] = 2;
+  ASSERT_TRUE(rig.ask(kMassCancel, MassCancelOrders{"beta", "", "", std::nullopt}).ok());
+  ASSERT_NE(rig.enter(rig.sell("1", "105")), 0U);
+  ASSERT_NE(rig.enter(rig.buy("1", "110")), 0U);
+  const auto last_price = [&] { return rig.exchange.directory().listing(1).last_price(); };
+  EXPECT_EQ(last_price(), 10'500);
+  rig.restore();
+  EXPECT_TRUE(rig.ask(kBustTrade, BustTrade{2, "reason", std::nullopt}).ok());
+  EXPECT_EQ(last_price(), 10'000) << "that of the last trade of before stands";
+  rig.restore();
+  EXPECT_EQ(last_price(), 10'000);
 }
 
 }  // namespace

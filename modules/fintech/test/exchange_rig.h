@@ -209,7 +209,7 @@ class ExchangeRig : public ExchangeShard {
         ASSERT_TRUE((held_now == holds[{account, asset}])) << account << " of " << asset;
         all += balance(ledger, account, asset, Purse::available) + held_now;
       }
-      ASSERT_TRUE(all == supply(ledger, asset)) << asset;
+      ASSERT_TRUE(static_cast<Int128>(all) == supply(ledger, asset)) << asset;
     }
   }
 

@@ -35,12 +35,20 @@ Result<void> check_session(const CalendarSession& session) {
   return {};
 }
 
+const CalendarSession* session_of_week(const CalendarSpec& spec, int32_t date) {
+  for (const WeeklySession& weekly : spec.sessions)
+    if ((weekly.weekdays >> weekday_of(date) & 1U) != 0) return &weekly.phases;
+  return nullptr;
+}
+
+using SessionOn = const CalendarSession* (&)(const CalendarSpec& spec, int32_t date);
+
 // The session of the date begins when the one of the date before has ended.
-Result<void> check_follows(const CalendarSpec& spec, int32_t date) {
-  const CalendarSession* before = session_on(spec, date - 1);
-  const CalendarSession* session = session_on(spec, date);
+Result<void> check_follows(const CalendarSpec& spec, int32_t date, SessionOn on) {
+  const CalendarSession* before = on(spec, date - 1);
+  const CalendarSession* session = on(spec, date);
   // One that begins two days later is out of reach: a session ends at the end of the day after at the latest.
-  const CalendarSession* earlier = session_on(spec, date - 2);
+  const CalendarSession* earlier = on(spec, date - 2);
   const bool clear =
       session == nullptr || ((before == nullptr || before->back().at_s <= session->front().at_s + kCalendarDayS) &&
                              (earlier == nullptr || earlier->back().at_s <= session->front().at_s + 2 * kCalendarDayS));
@@ -60,10 +68,9 @@ Result<void> check_dates(const CalendarSpec& spec) {
       !ascending(spec.dates, [](const DatedSession& dated) { return dated.date; }))
     return wrong_calendar("holidays and dates are ascending, each there once");
   for (const DatedSession& dated : spec.dates) HEPTANE_TRY(check_session(dated.phases));
-  // Any week will do where there is nothing else.
-  for (int32_t date = 0; date < int32_t{kWeekdays} + 2; ++date) HEPTANE_TRY(check_follows(spec, date));
+  for (int32_t date = 0; date < int32_t{kWeekdays}; ++date) HEPTANE_TRY(check_follows(spec, date, session_of_week));
   for (const DatedSession& dated : spec.dates)
-    for (int32_t date = dated.date; date < dated.date + 3; ++date) HEPTANE_TRY(check_follows(spec, date));
+    for (int32_t date = dated.date; date < dated.date + 3; ++date) HEPTANE_TRY(check_follows(spec, date, session_on));
   return {};
 }
 
@@ -90,9 +97,7 @@ const CalendarSession* session_on(const CalendarSpec& spec, int32_t date) {
                                       [](const DatedSession& one, int32_t wanted) { return one.date < wanted; });
   if (dated != spec.dates.end() && dated->date == date) return &dated->phases;
   if (std::binary_search(spec.holidays.begin(), spec.holidays.end(), date)) return nullptr;
-  for (const WeeklySession& weekly : spec.sessions)
-    if ((weekly.weekdays >> weekday_of(date) & 1U) != 0) return &weekly.phases;
-  return nullptr;
+  return session_of_week(spec, date);
 }
 
 }  // namespace heptane::fintech::exchange

@@ -18,13 +18,17 @@ Instant instant_of(const CalendarPhase& phase, int32_t date, const LocalTime& zo
   return {utc_s * kNsPerSecond, phase.phase, date, ends};
 }
 
+// Each is followed by itself: none comes at the moment of the one before.
 std::vector<Instant> between(const CalendarSpec& spec, const LocalTime& zone, LogTime from, LogTime upto) {
   std::vector<Instant> instants;
+  LogTime next = INT64_MIN;
   for (int32_t date = date_of(from) - kReach; date <= date_of(upto) + kReach; ++date) {
     const CalendarSession* const session = session_on(spec, date);
     if (session == nullptr) continue;
     for (const CalendarPhase& phase : *session) {
-      const Instant instant = instant_of(phase, date, zone, &phase == &session->back());
+      Instant instant = instant_of(phase, date, zone, &phase == &session->back());
+      instant.at = std::max(instant.at, next);
+      next = instant.at + kNsPerSecond;
       if (instant.at >= from && instant.at < upto) instants.push_back(instant);
     }
   }

@@ -1,7 +1,8 @@
 // From a calendar in local time to instants in UTC.
 //
 // A local time that does not exist, because the clock is put forward, is the moment at which it is; one that there is twice, because it
-// is put back, is the first of them. So phases keep their order. Pure; what a zone says is its own.
+// is put back, is the first of them. So phases keep their order; those that would come at the same moment, also where a session ends and
+// the next one begins, come a second apart. Pure; what a zone says is its own.
 #pragma once
 
 #include <functional>

@@ -28,8 +28,8 @@ constexpr std::string_view kTrade =
     R"("notional":{"type":"string"},"time_ns":{"type":"string"},"buyer":{"type":"object"},"seller":{"type":"object"},)"
     R"("busted":{"type":"boolean"},"corrected_by":{"type":"string"}}})";
 constexpr std::string_view kReceivables =
-    R"({"type":"object","required":["receivables"],"properties":{"receivables":{"type":"array","items":{)"
-    R"("type":"object","required":["ledger","owed_raw"]}}}})";
+    R"({"type":"object","required":["receivables","truncated"],"properties":{"receivables":{"type":"array","items":{)"
+    R"("type":"object","required":["ledger","owed_raw"]}},"truncated":{"type":"boolean"}}})";
 constexpr std::string_view kClearBody =
     R"({"type":"object","required":["firm","account","asset","reason"],"additionalProperties":false,"properties":{)"
     R"("firm":{"type":"string"},"account":{"type":"string"},"asset":{"type":"string"},"amount":{"type":"string"},)"
@@ -108,7 +108,7 @@ void list_receivables(HttpExchange& exchange) {
         ledger_http::write_amount(out, "owed", row.amount, asset);
         out.end_object();
       }
-      out.end_array().end_object();
+      out.end_array().key("truncated").boolean(reply.numbers[1] != 0).end_object();
       answered.respond(HttpResponse::json(200, out.take()));
     });
   });
@@ -202,13 +202,15 @@ void add_trade_routes(http::HttpRouter& router) {
 void add_correction_routes(http::HttpRouter& router) {
   using http::Method;
   add_trade_routes(router);
-  router.add(Method::get, "/api/v1/exchange/firms/{firm}/receivables", list_receivables,
-             {.needs = of_firm(Verb::read),
-              .doc = {"What a firm owes",
-                      "For trades that were busted when it had not any more what they had brought.",
-                      {},
-                      {},
-                      {{200, "as of what is synced", {{kReceivables}}}, {404, "no such firm", {{kErrorSchema}}}}}});
+  router.add(
+      Method::get, "/api/v1/exchange/firms/{firm}/receivables", list_receivables,
+      {.needs = of_firm(Verb::read),
+       .doc = {"What a firm owes",
+               "For trades that were busted when it had not any more what they had brought. At most 1,000 assets: "
+               "truncated says that there are more.",
+               {},
+               {},
+               {{200, "as of what is synced", {{kReceivables}}}, {404, "no such firm", {{kErrorSchema}}}}}});
   router.add(Method::post, "/api/v1/exchange/clearings", clear_receivable,
              {.needs = of_market_ops(Verb::alter),
               .doc = {"Clear what a firm owes",

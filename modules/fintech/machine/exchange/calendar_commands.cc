@@ -17,6 +17,17 @@ namespace {
 constexpr size_t kShownInstants = 16;
 constexpr size_t kShownSymbols = 100;
 constexpr LogTime kNsPerSecond = 1'000'000'000;
+constexpr LogTime kTurnAgainNs = kNsPerSecond;  // of a turn that waits for what nothing tells the end of
+
+// In a snapshot, of an instrument: what is so, and what follows.
+enum TurnBit : uint8_t {
+  kTurning = 1,
+  kWaits = 2,
+  kEndsCall = 4,
+  kTurnFollows = 8,
+  kExtensionFollows = 16,
+  kLabelledFollows = 32,
+};
 
 void refuse_calendar(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
 
@@ -35,7 +46,8 @@ Result<void> ExchangeMachine::judge_calendar(const CalendarPut& asked) const {
   return {};
 }
 
-// One that is there is replaced with all of its instants; its instruments take the phase that it says of now.
+// One that is there is replaced with all of its instants; its instruments take the phase that it says of now, if that is another one
+// than before. A call that was extended goes on.
 void ExchangeMachine::apply_put_calendar(Now& now) {
   const auto asked = unpacked<CalendarPut>(now.command.payload);
   if (!asked) return refuse_calendar(now.effects, {Errc::invalid_argument, "the command is no calendar"});
@@ -43,13 +55,18 @@ void ExchangeMachine::apply_put_calendar(Now& now) {
   Calendar* const known = calendars_.find(asked->spec.name);
   Calendar& calendar = known == nullptr ? calendars_.add(asked->spec.name) : *known;
   if (known != nullptr) ++calendar.revision;
+  const std::optional<Instant> held = calendar.holding(now.time);
+  const std::optional<TradingDay> day = calendar.day(now.time);
   calendar.spec = asked->spec;
   calendar.instants.assign(asked->instants.begin(), asked->instants.end());
   calendar.upto = asked->upto;
   calendar.forget(now.time);
   rearm(calendar, now);
-  for (uint32_t number = 1; number <= directory_.listings().size(); ++number)
-    if (directory_.listing(number).calendar == calendar.number) turn(directory_.listing(number), now);
+  label(calendar, day, now);
+  const std::optional<Instant> holds = calendar.holding(now.time);
+  for (const uint32_t number : listings_of(calendar))
+    if (holds && (!held || held->phase != holds->phase) && directory_.listing(number).extension == 0)
+      turn(directory_.listing(number), now);
   audit(now.command, known == nullptr ? "exchange.calendar" : "exchange.calendar_change", asked->spec.name,
         asked->spec.zone, now.effects);
   now.effects.reply(calendar.number, calendar.revision);
@@ -68,13 +85,14 @@ void ExchangeMachine::apply_extend_calendar(Now& now) {
   if (calendar->instants.size() + asked->instants.size() > kInstantsKept)
     return refuse_calendar(now.effects, {Errc::overloaded, "2048 instants of the calendar are known"});
   const bool was_known = now.time < calendar->due;
+  const std::optional<TradingDay> day = calendar->day(now.time);
   calendar->instants.insert(calendar->instants.end(), asked->instants.begin(), asked->instants.end());
   calendar->upto = asked->upto;
   calendar->forget(now.time);
   rearm(*calendar, now);
+  label(*calendar, day, now);
   // Nothing was known of now: what holds by now may be another phase.
-  for (uint32_t number = 1; number <= directory_.listings().size() && !was_known; ++number)
-    if (directory_.listing(number).calendar == calendar->number) turn(directory_.listing(number), now);
+  if (!was_known) (void)turn_all(*calendar, now);
   now.effects.reply(static_cast<int64_t>(calendar->instants.size()));
 }
 
@@ -87,8 +105,11 @@ void ExchangeMachine::apply_set_calendar(Now& now) {
   const Calendar* const calendar = asked->calendar.empty() ? nullptr : calendars_.find(asked->calendar);
   if (calendar == nullptr && !asked->calendar.empty())
     return refuse_calendar(now.effects, {Errc::not_found, "there is no calendar " + asked->calendar});
-  listing->calendar = calendar == nullptr ? 0 : calendar->number;
-  turn(*listing, now);
+  const TradingDay day = trading_day(listing, now.time);
+  const uint32_t before = std::exchange(listing->calendar, calendar == nullptr ? 0 : calendar->number);
+  if (trading_day(listing, now.time) != day) listing->labelled = now.time;
+  if (calendar == nullptr) end_extension(*listing, now);
+  if (before != listing->calendar && listing->extension == 0) turn(*listing, now);
   audit(now.command, "exchange.calendar_of", asked->symbol, asked->calendar, now.effects);
   now.effects.reply(listing->calendar);
 }
@@ -107,25 +128,73 @@ void ExchangeMachine::apply_calendar_due(Now& now) {
   Calendar& calendar = calendars_.at(*number);
   calendar.forget(now.time);
   rearm(calendar, now);
-  int64_t turned = 0;
-  for (uint32_t of = 1; of <= directory_.listings().size(); ++of) {
-    if (directory_.listing(of).calendar != *number) continue;
-    turn(directory_.listing(of), now);
-    ++turned;
-  }
-  now.effects.reply(turned);
+  now.effects.reply(turn_all(calendar, now));
+}
+
+std::vector<uint32_t> ExchangeMachine::listings_of(const Calendar& calendar) const {
+  std::vector<uint32_t> numbers;
+  for (const Listing& listing : directory_.listings())
+    if (listing.calendar == calendar.number) numbers.push_back(listing.number);
+  return numbers;
+}
+
+// What came before may be known under another trade date: a possible resend of it is one of an earlier trade date.
+void ExchangeMachine::label(const Calendar& calendar, const std::optional<TradingDay>& before, Now& now) {
+  if (calendar.day(now.time) == before) return;
+  for (const uint32_t number : listings_of(calendar)) directory_.listing(number).labelled = now.time;
 }
 
 void ExchangeMachine::turn(Listing& listing, Now& now) {
   if (listing.calendar == 0 || listing.turning) return;
   listing.turning = true;
-  now.effects.arm(now.time, kCalendarPhase, packed(CalendarTurn{listing.number, false}).view());
+  listing.turn = now.effects.arm(now.time, kCalendarPhase, packed(CalendarTurn{listing.number, false}).view());
+}
+
+// How many instruments it has. Not through phases of long ago: what holds is known once the instants are known up to now.
+int64_t ExchangeMachine::turn_all(const Calendar& calendar, Now& now) {
+  if (now.time >= calendar.due) return 0;
+  const std::vector<uint32_t> numbers = listings_of(calendar);
+  for (const uint32_t number : numbers) turn(directory_.listing(number), now);
+  return static_cast<int64_t>(numbers.size());
+}
+
+// As long as earlier work goes on: others' commands come in between, and the end of the work wakes it.
+void ExchangeMachine::wait_with_turn(Listing& listing, bool ends_call, Now& now) {
+  listing.turning = true;
+  listing.waits = true;
+  listing.ends_call = ends_call;
+  listing.turn =
+      now.effects.arm(now.time + kTurnAgainNs, kCalendarPhase, packed(CalendarTurn{listing.number, false}).view());
+}
+
+void ExchangeMachine::wake(Listing& listing, Now& now) {
+  if (!listing.waits) return;
+  listing.waits = false;
+  now.effects.cancel(listing.turn);
+  listing.turn = now.effects.arm(now.time, kCalendarPhase, packed(CalendarTurn{listing.number, false}).view());
+}
+
+// Those that may have waited for a kill switch or for what was overdue.
+void ExchangeMachine::wake_waiting(Now& now) {
+  if (calendars_.empty()) return;
+  if (std::any_of(sweeps_.begin(), sweeps_.end(), [](const auto& entry) { return entry.second.kill; })) return;
+  for (uint32_t number = 1; number <= directory_.listings().size(); ++number) {
+    Listing& listing = directory_.listing(number);
+    if (listing.waits && !listing.working() && !orders_.overdue(number, now.time)) wake(listing, now);
+  }
 }
 
 // A call whose price was outside the band: it is ended once more.
 void ExchangeMachine::extend_call(Listing& listing, Now& now) {
+  end_extension(listing, now);
   const LogTime more = LogTime{calendars_.at(listing.calendar).spec.extension_s} * kNsPerSecond;
-  now.effects.arm(now.time + more, kCalendarPhase, packed(CalendarTurn{listing.number, true}).view());
+  listing.extension =
+      now.effects.arm(now.time + more, kCalendarPhase, packed(CalendarTurn{listing.number, true}).view());
+}
+
+void ExchangeMachine::end_extension(Listing& listing, Now& now) {
+  if (listing.extension != 0) now.effects.cancel(listing.extension);
+  listing.extension = 0;
 }
 
 void ExchangeMachine::apply_calendar_phase(Now& now) {
@@ -135,20 +204,36 @@ void ExchangeMachine::apply_calendar_phase(Now& now) {
   Listing& listing = directory_.listing(asked->instrument);
   // Somebody has ended the extended call already.
   if (asked->extended && !listing.extended) return now.effects.reply(0);
-  listing.turning = false;
-  const Instant* const instant = listing.calendar == 0 ? nullptr : calendars_.at(listing.calendar).holding(now.time);
-  if (instant == nullptr) return now.effects.reply(0);
+  const bool ends_call = take_turn(listing, asked->extended, now);
+  if (listing.calendar == 0) return now.effects.reply(0);
+  const std::optional<Instant> instant = calendars_.at(listing.calendar).holding(now.time);
+  if (!instant) {
+    listing.ends_call = ends_call;
+    return now.effects.reply(0);
+  }
   if (halts(listing)) {
     tell_calendar("calendar_passed_over", listing, *instant);
     return now.effects.reply(0);
   }
-  if (instant->phase == listing.book.phase() && !asked->extended) return now.effects.reply(0);
-  // As long as earlier work goes on it comes again: with others' commands in between.
+  if (instant->phase == listing.book.phase() && !ends_call) return now.effects.reply(0);
   if (listing.working() || orders_.overdue(listing.number, instant->at) || about_to_be_killed(listing)) {
-    turn(listing, now);
+    wait_with_turn(listing, ends_call, now);
     return now.effects.reply(1);
   }
   now.effects.reply(follow_calendar(listing, *instant, now));
+}
+
+// Its timers have fired, unless somebody else sent the command. Whether it is to end the call that was extended.
+bool ExchangeMachine::take_turn(Listing& listing, bool extended, Now& now) {
+  const bool ends_call = (extended || listing.ends_call) && listing.extended;
+  if (listing.turn != 0) now.effects.cancel(listing.turn);
+  listing.turn = 0;
+  listing.turning = false;
+  listing.waits = false;
+  listing.ends_call = false;
+  if (extended) end_extension(listing, now);
+  resume_expiry(now);
+  return ends_call;
 }
 
 // What is known of the instant's reply: 1 when work is left.
@@ -199,7 +284,14 @@ void ExchangeMachine::save_calendars(SnapshotWriter& writer) const {
   calendars_.save(writer);
   for (const Listing& listing : directory_.listings()) {
     writer.le(listing.calendar);
-    writer.le(static_cast<uint8_t>(listing.turning ? 1 : 0));
+    const auto bit = [](bool is, TurnBit which) { return is ? which : 0; };
+    writer.le(static_cast<uint8_t>(bit(listing.turning, kTurning) | bit(listing.waits, kWaits) |
+                                   bit(listing.ends_call, kEndsCall) | bit(listing.turn != 0, kTurnFollows) |
+                                   bit(listing.extension != 0, kExtensionFollows) |
+                                   bit(listing.labelled != 0, kLabelledFollows)));
+    if (listing.turn != 0) writer.le(listing.turn);
+    if (listing.extension != 0) writer.le(listing.extension);
+    if (listing.labelled != 0) writer.le(listing.labelled);
   }
   orders_.save_ends(writer);
 }
@@ -209,7 +301,13 @@ void ExchangeMachine::restore_calendars(SnapshotReader& reader) {
   for (uint32_t number = 1; number <= directory_.listings().size() && !reader.failed(); ++number) {
     Listing& listing = directory_.listing(number);
     listing.calendar = reader.le<uint32_t>();
-    listing.turning = reader.le<uint8_t>() != 0;
+    const auto bits = reader.le<uint8_t>();
+    listing.turning = (bits & kTurning) != 0;
+    listing.waits = (bits & kWaits) != 0;
+    listing.ends_call = (bits & kEndsCall) != 0;
+    if ((bits & kTurnFollows) != 0) listing.turn = reader.le<TimerId>();
+    if ((bits & kExtensionFollows) != 0) listing.extension = reader.le<TimerId>();
+    if ((bits & kLabelledFollows) != 0) listing.labelled = reader.le<LogTime>();
     if (listing.calendar > calendars_.size()) reader.fail();
   }
   orders_.restore_ends(reader);

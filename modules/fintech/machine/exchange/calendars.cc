@@ -28,18 +28,19 @@ void fields(A& a, S& t) {
 Result<void> check_instants(const std::vector<Instant>& instants, LogTime from, LogTime upto) {
   const Error wrong{Errc::invalid_argument, "a calendar's instants are at most 512, ascending, within their time"};
   if (instants.size() > kInstantsMax || upto <= from) return wrong;
-  LogTime last = from;
+  LogTime last = from - 1;
   for (const Instant& instant : instants) {
-    if (instant.at < last || instant.at >= upto || instant.phase == book::Phase::halted) return wrong;
+    if (instant.at <= last || instant.at >= upto || instant.phase == book::Phase::halted) return wrong;
     if (instant.ends && instant.phase != book::Phase::closed) return wrong;
     last = instant.at;
   }
   return {};
 }
 
-const Instant* Calendar::holding(LogTime now) const {
-  const Instant* found = nullptr;
-  for (auto at = instants.begin(); at != instants.end() && at->at <= now; ++at) found = &*at;
+std::optional<Instant> Calendar::holding(LogTime now) const {
+  if (now >= due) return std::nullopt;
+  Instant found;
+  for (auto at = instants.begin(); at != instants.end() && at->at <= now; ++at) found = *at;
   return found;
 }
 
@@ -58,6 +59,13 @@ std::optional<TradingDay> Calendar::day(LogTime now) const {
     begins = instant.at;
   }
   return std::nullopt;
+}
+
+LogTime Calendar::ended(LogTime now) const {
+  LogTime ended = 0;
+  for (auto at = instants.begin(); at != instants.end() && at->at <= now; ++at)
+    if (at->ends) ended = at->at;
+  return ended;
 }
 
 void Calendar::forget(LogTime now) {

@@ -26,11 +26,13 @@ struct Calendar {
   LogTime due =
       0;  // when the next instant comes, or what is known ends: nothing is entered from then on before it is done
 
-  // The phase that holds; null: none is known.
-  const Instant* holding(LogTime now) const;
+  // The phase that holds: closed where no session has begun in a while. None: nothing is known of now.
+  std::optional<Instant> holding(LogTime now) const;
   const Instant* next(LogTime now) const;
-  // From the end of the session before to the end of its own.
+  // From the end of the session before, 0 where none is known, to the end of its own.
   std::optional<TradingDay> day(LogTime now) const;
+  // When the last session ended that is known; 0: none is.
+  LogTime ended(LogTime now) const;
   void forget(LogTime now);
 };
 

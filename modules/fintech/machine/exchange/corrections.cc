@@ -39,6 +39,13 @@ std::string with_code(const Assets& assets, uint32_t ledger, Uint128 amount) {
   return amount_text(amount, asset->scale) + " " + asset->code;
 }
 
+constexpr uint8_t kBaseFollows = 0x80;  // in the saved count of an instrument's trades
+
+// Where it is the book's last price alone, the book has it.
+bool base_follows(const RecentTrades& recent) {
+  return recent.base() && (recent.size() > 0 || recent.base()->trade != 0);
+}
+
 std::string trade_text(uint64_t trade) { return "trade " + std::to_string(trade); }
 
 }  // namespace
@@ -207,7 +214,6 @@ void ExchangeMachine::tell_bust(const Busted& busted, const Now& now) {
   record.amount("notional", busted.correction ? busted.correction->legs.principal : busted.trade.principal,
                 i.quote_scale);
   record.number("buy_order_id", busted.trade.marks.buy_order).number("sell_order_id", busted.trade.marks.sell_order);
-  record.text("reason", busted.reason).number("by", now.command.principal.id);
   notes_.add(kTradesView, i.symbol, record.end());
   for (const book::Side side : {book::Side::buy, book::Side::sell}) {
     tell_restated(busted, side, now);
@@ -373,16 +379,18 @@ void ExchangeMachine::query_receivables(const std::string& name, Reply& reply) c
   }
   Packer out;
   size_t rows = 0;
-  for (auto at = receivables_.lower_bound({firm->number, 0});
-       at != receivables_.end() && at->first == firm->number && rows < kReceivableRows; ++at, ++rows)
+  auto at = receivables_.lower_bound({firm->number, 0});
+  for (; at != receivables_.end() && at->first == firm->number && rows < kReceivableRows; ++at, ++rows)
     out(ReceivableRow{at->second, owed(*ledger_, firm->number, at->second)});
   reply.payload = Buffer::take(out.release());
+  reply.numbers = {static_cast<int64_t>(rows), at != receivables_.end() && at->first == firm->number ? 1 : 0};
 }
 
 bool ExchangeMachine::has_corrections() const {
   const auto& listings = directory_.listings();
-  return !receivables_.empty() || std::any_of(listings.begin(), listings.end(),
-                                              [](const Listing& listing) { return listing.recent.size() > 0; });
+  return !receivables_.empty() || std::any_of(listings.begin(), listings.end(), [](const Listing& listing) {
+    return listing.recent.size() > 0 || base_follows(listing.recent);
+  });
 }
 
 void ExchangeMachine::save_corrections(SnapshotWriter& writer) const {
@@ -391,12 +399,15 @@ void ExchangeMachine::save_corrections(SnapshotWriter& writer) const {
     writer.le(firm);
     writer.le(asset);
   }
+  const auto save_row = [&](const RecentTrades::Row& row) {
+    writer.le(row.trade);
+    writer.le(row.price);
+  };
   for (const Listing& listing : directory_.listings()) {
-    writer.le(static_cast<uint8_t>(listing.recent.size()));
-    for (size_t at = 0; at < listing.recent.size(); ++at) {
-      writer.le(listing.recent.row(at).trade);
-      writer.le(listing.recent.row(at).price);
-    }
+    const RecentTrades& recent = listing.recent;
+    writer.le(static_cast<uint8_t>(recent.size() | (base_follows(recent) ? kBaseFollows : 0)));
+    if (base_follows(recent)) save_row(*recent.base());
+    for (size_t at = 0; at < recent.size(); ++at) save_row(recent.row(at));
   }
 }
 
@@ -408,12 +419,18 @@ void ExchangeMachine::restore_corrections(SnapshotReader& reader) {
     ++directory_.firm(firm).owes;
   }
   for (uint32_t number = 1; number <= directory_.listings().size() && !reader.failed(); ++number) {
-    const auto rows = reader.le<uint8_t>();
-    if (rows > RecentTrades::kKept) return reader.fail();
-    for (uint8_t row = 0; row < rows; ++row) {
+    const auto read_row = [&] {
       const auto trade = reader.le<uint64_t>();
-      directory_.listing(number).recent.add({trade, reader.le<int64_t>()});
-    }
+      return RecentTrades::Row{trade, reader.le<int64_t>()};
+    };
+    const auto saved = reader.le<uint8_t>();
+    const auto rows = static_cast<uint8_t>(saved & ~kBaseFollows);
+    if (rows > RecentTrades::kKept) return reader.fail();
+    if (saved == 0) continue;  // its base is the book's last price
+    RecentTrades& recent = directory_.listing(number).recent;
+    recent.set_base(std::nullopt);
+    if ((saved & kBaseFollows) != 0) recent.set_base(read_row());
+    for (uint8_t row = 0; row < rows; ++row) recent.add(read_row());
   }
 }
 

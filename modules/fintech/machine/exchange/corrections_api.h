@@ -21,8 +21,10 @@ enum CorrectionCommand : CommandType {
 };
 
 enum CorrectionQuery : uint16_t {
-  kQueryTrade = 30,        // u64. Reply payload TradeRow; not_found
-  kQueryReceivables = 31,  // text: the firm. Rows of ReceivableRow, at most kReceivableRows; not_found
+  kQueryTrade = 30,  // u64. Reply payload TradeRow; not_found
+  kQueryReceivables =
+      31,  // text: the firm. Rows of ReceivableRow, at most kReceivableRows. Reply numbers: so many, 1 when there
+           // are more; not_found
 };
 
 constexpr size_t kReceivableRows = 1'000;

@@ -241,7 +241,9 @@ Result<void> Directory::restore(SnapshotReader& reader) {
     added.proceeding = row.proceeding;
     added.used = row.used;
     added.needs_call = row.needs_call;
-    return added.make_book() && restore_book(added.book, reader);
+    if (!added.make_book() || !restore_book(added.book, reader)) return false;
+    if (const std::optional<int64_t> last = added.last_price()) added.recent.set_base(RecentTrades::Row{0, *last});
+    return true;
   });
   read_rows<FirmRow>(reader, kFirmsMax, [&](const FirmRow& row) {
     if (firm(row.name) != nullptr) return false;

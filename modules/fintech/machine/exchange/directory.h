@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernel/shard/effects.h"
 #include "kernel/shard/snapshot_io.h"
 #include "modules/fintech/machine/exchange/exchange_api.h"
 #include "modules/fintech/machine/exchange/name_index.h"
@@ -31,8 +32,13 @@ struct Listing {
   bool needs_call = false;                // it was halted: continuous trading begins with a call
   bool used = false;                      // there were orders or limits: scales and assets stay what they are
   RecentTrades recent;
-  uint32_t calendar = 0;                // 0: operators set its phases
-  bool turning = false;                 // a kCalendarPhase is armed
+  uint32_t calendar = 0;   // 0: operators set its phases
+  LogTime labelled = 0;    // since then orders' trade dates are what they are now; 0: always
+  bool turning = false;    // a kCalendarPhase is armed: `turn`, if it is known
+  bool waits = false;      // it comes again when earlier work is done, or by itself after a while
+  bool ends_call = false;  // it is to end the call that was extended
+  TimerId turn = 0;
+  TimerId extension = 0;                // the kCalendarPhase that ends the call that was extended
   std::unique_ptr<std::byte[]> memory;  // the book's
   book::Book book{nullptr};
 

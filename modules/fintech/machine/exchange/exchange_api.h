@@ -94,6 +94,7 @@ struct TradingDay {
   int64_t date = 0;  // days since 1970-01-01
   LogTime begins = 0;
   LogTime ends = 0;  // day orders expire
+  friend bool operator==(const TradingDay&, const TradingDay&) = default;
 };
 constexpr LogTime kDayNs = LogTime{86'400} * 1'000'000'000;
 constexpr int64_t trade_date(LogTime time) { return time / kDayNs; }

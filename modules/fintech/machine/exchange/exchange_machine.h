@@ -47,7 +47,9 @@ namespace heptane::fintech::exchange {
 class ExchangeMachine final : public StateMachine {
  public:
   static constexpr uint32_t kLogicUnasked = 2;
-  static_assert(kLogicUnasked == kMarketVersion && kLogicMarkedTrades == kMarketVersion, "they begin together");
+  static constexpr uint32_t kLogicPatientExpiry = 2;
+  static_assert(kLogicUnasked == kMarketVersion && kLogicMarkedTrades == kMarketVersion && kLogicPatientExpiry == kMarketVersion,
+                "they begin together");
 
   // How many ClOrdIDs a firm may use on a trade date: the same wherever the log is replayed.
   // The key of its indexes: nothing that anybody can see depends on it.
@@ -80,7 +82,8 @@ class ExchangeMachine final : public StateMachine {
            type == kFixInput || type == kFixEnd || type >= kProceed;
   }
   // 2: trades have marks (settled_trade.h); books have sequences and candles are kept (market_state.h); an order that ends in the middle of
-  // its replace, as by a trade with oneself, is reported as one that nobody asked to end.
+  // its replace, as by a trade with oneself, is reported as one that nobody asked to end; an expiry that ends nothing is not done again at
+  // once.
   uint32_t newest_version() const override { return kMarketVersion; }
   RenderView renderer() const override { return render_exchange; }
 
@@ -97,6 +100,7 @@ class ExchangeMachine final : public StateMachine {
   uint64_t trades_total() const { return trades_total_.load(std::memory_order_relaxed); }
 
  private:
+  static constexpr LogTime kHeldUp = -1;
   struct Own {
     Block block;  // of everybody
     uint64_t next_trade = 1;
@@ -104,7 +108,7 @@ class ExchangeMachine final : public StateMachine {
     uint64_t next_cash = 1;
     uint64_t next_sweep = 1;
     TimerId timer = 0;  // kExpire; 0: not armed
-    LogTime due = 0;    // what it is armed for
+    LogTime due = 0;    // what it is armed for; kHeldUp: for a look a little later
   };
   template <class A, Same<Own> S>
   friend void fields(A& a, S& t) {
@@ -232,6 +236,8 @@ class ExchangeMachine final : public StateMachine {
   void go_on(Sweep sweep, Now& now);
   void apply_expire(Now& now);
   int64_t expire_some(Now& now);
+  void hold_expiry(int64_t ended, Now& now);
+  void resume_expiry(Now& now);
   void rearm(Now& now);
 
   // corrections.cc: trades that are busted or corrected, what is owed, the house's fees
@@ -286,10 +292,18 @@ class ExchangeMachine final : public StateMachine {
   void apply_set_calendar(Now& now);
   void rearm(Calendar& calendar, Now& now);
   void apply_calendar_due(Now& now);
+  std::vector<uint32_t> listings_of(const Calendar& calendar) const;
+  void label(const Calendar& calendar, const std::optional<TradingDay>& before, Now& now);
   void turn(Listing& listing, Now& now);
+  int64_t turn_all(const Calendar& calendar, Now& now);
+  void wait_with_turn(Listing& listing, bool ends_call, Now& now);
+  void wake(Listing& listing, Now& now);
+  void wake_waiting(Now& now);
   void apply_calendar_phase(Now& now);
+  bool take_turn(Listing& listing, bool extended, Now& now);
   int64_t follow_calendar(Listing& listing, const Instant& instant, Now& now);
   void extend_call(Listing& listing, Now& now);
+  void end_extension(Listing& listing, Now& now);
   void tell_calendar(std::string_view what, const Listing& listing, const Instant& instant);
   void query_calendars(const Page& page, Reply& reply) const;
   void save_calendars(SnapshotWriter& writer) const;

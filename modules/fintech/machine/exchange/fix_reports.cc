@@ -11,6 +11,10 @@ using fix::add_field;
 
 namespace {
 
+constexpr const char* kOfThisFillAlone =
+    "the order is not kept any more, its other fills are not known: OrdStatus, CumQty and AvgPx are of this fill "
+    "alone. ";
+
 void add_price(std::string& out, int32_t tag, int64_t price, uint8_t scale) {
   add_field(out, tag, price_text(price, scale));
 }
@@ -126,7 +130,7 @@ void ExchangeMachine::report_end(const Order& order, book::Reason reason) {
   send_report(order, body, answers);
 }
 
-// Of an order that is not kept any more its account and symbol, and what was busted: CumQty and AvgPx are not known.
+// Of an order that is not kept any more its account and symbol, and of its fills the one that is in question alone: all that is known.
 std::string ExchangeMachine::restated_body(const Busted& busted, book::Side side, const BustedSide& of) const {
   const char type = busted.correction ? 'G' : 'H';
   if (const Order* order = orders_.find(of.order)) return report_body(type, *order, order->client_id, {}, of.exec);
@@ -134,13 +138,18 @@ std::string ExchangeMachine::restated_body(const Busted& busted, book::Side side
   add_field(out, kOrderID, static_cast<int64_t>(of.order));
   add_field(out, kExecID, static_cast<int64_t>(of.exec));
   add_field(out, kExecType, std::string_view(&type, 1));
-  add_field(out, kOrdStatus, busted.correction ? "2" : "4");
+  add_field(out, kOrdStatus, "4");
   add_field(out, kAccount, directory_.account(of.account).name);
   add_field(out, kSymbol, busted.listing->instrument().symbol);
   add_field(out, kSide, side == book::Side::buy ? "1" : "2");
   add_field(out, kLeavesQty, "0");
-  add_field(out, kCumQty, "0");
-  add_field(out, kAvgPx, "0");
+  if (busted.correction) {
+    add_amount(out, kCumQty, busted.told().quantity, busted.listing->instrument().quantity_scale);
+    add_price(out, kAvgPx, busted.told().price, busted.listing->instrument().price_scale);
+  } else {
+    add_field(out, kCumQty, "0");
+    add_field(out, kAvgPx, "0");
+  }
   fix::add_timestamp(out, kTransactTime, fix_.now(), 3);
   return out;
 }
@@ -156,7 +165,8 @@ void ExchangeMachine::report_restated(const Busted& busted, book::Side side) {
   add_amount(body, kLastQty, busted.told().quantity, i.quantity_scale);
   add_field(body, kSecondaryExecID, static_cast<int64_t>(busted.number()));
   if (busted.correction) add_commission(body, of.fee, of.rebate, i.quote_scale);
-  add_field(body, kText, printable(busted.reason));
+  const bool kept = orders_.find(of.order) != nullptr;
+  add_field(body, kText, (kept ? "" : kOfThisFillAlone) + printable(busted.reason));
   if (of.session != 0) fix_.say(fix_.at(of.session), "8", {}, body);
   for (const uint32_t drop : fix_.drops(of.firm)) {
     std::string copy = body;

@@ -1,10 +1,14 @@
 // Phases of an instrument, mass cancels, kill switches, orders whose time is over.
+#include <algorithm>
+
 #include "modules/fintech/machine/exchange/audit.h"
 #include "modules/fintech/machine/exchange/exchange_machine.h"
 
 namespace heptane::fintech::exchange {
 
 namespace {
+
+constexpr LogTime kExpireAgainNs = 10'000'000;
 
 void refuse_market(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
 
@@ -23,6 +27,7 @@ book::Reject ExchangeMachine::enter_phase(Listing& listing, book::Phase phase, N
   if (outcome.reject != book::Reject::none) return outcome.reject;
   listing.needs_call = phase == book::Phase::halted || (listing.needs_call && !book::is_call(phase));
   listing.extended = false;
+  end_extension(listing, now);
   JsonRecord record("phase");
   record.text("symbol", listing.instrument().symbol).text("phase", phase_name(phase));
   notes_.add(kMarketView, listing.instrument().symbol, record.end());
@@ -133,6 +138,7 @@ void ExchangeMachine::go_on(Sweep sweep, Now& now) {
     return;
   }
   sweeps_.erase(number);
+  if (sweep.kill) wake_waiting(now);
   JsonRecord record("mass_cancelled");
   record.number("number", number).text("whose", whose_name(sweep.whose)).number("orders", sweep.ended);
   record.number("by", sweep.by);
@@ -213,16 +219,38 @@ void ExchangeMachine::apply_switch(Now& now) {
 // An instant of its calendar comes first, in which the order still takes part.
 bool ExchangeMachine::turns_before(const Listing& listing, LogTime expires_at, const Now& now) const {
   if (!listing.turning || listing.calendar == 0) return false;
-  const Instant* const instant = calendars_.at(listing.calendar).holding(now.time);
-  return instant != nullptr && expires_at > instant->at;
+  const std::optional<Instant> instant = calendars_.at(listing.calendar).holding(now.time);
+  return instant && expires_at > instant->at;
 }
 
 void ExchangeMachine::apply_expire(Now& now) {
   if (own_.timer != 0) now.effects.cancel(own_.timer);  // it has fired, unless somebody else sent the command
   own_.timer = 0;
   own_.due = 0;
-  now.effects.reply(expire_some(now));
+  const int64_t ended = expire_some(now);
+  now.effects.reply(ended);
   orders_.forget(now.time, kForgets);
+  if (ended > 0) wake_waiting(now);
+  hold_expiry(ended, now);
+}
+
+// What is overdue is all passed by: it is looked at when a book comes to rest, or a little later.
+void ExchangeMachine::hold_expiry(int64_t ended, Now& now) {
+  const auto first = orders_.next_due({0, 0});
+  const LogTime forgets_at = orders_.forgets_at();
+  const bool held_up = ended == 0 && first && first->first <= now.time && (forgets_at == 0 || forgets_at > now.time);
+  if (!held_up || now.effects.version() < kLogicPatientExpiry) return;
+  const auto next = orders_.next_due({now.time, UINT64_MAX});
+  const LogTime again = now.time + kExpireAgainNs;
+  own_.due = kHeldUp;
+  own_.timer = now.effects.arm(next ? std::min(again, next->first) : again, kExpire, {});
+}
+
+void ExchangeMachine::resume_expiry(Now& now) {
+  if (own_.due != kHeldUp) return;
+  now.effects.cancel(own_.timer);
+  own_.timer = 0;
+  own_.due = 0;
 }
 
 // Orders of a book whose work goes on, or whose phase is about to change, are passed by: it takes no others before they are gone.
@@ -246,7 +274,7 @@ int64_t ExchangeMachine::expire_some(Now& now) {
 void ExchangeMachine::rearm(Now& now) {
   LogTime due = orders_.forgets_at();  // 0: none
   if (const auto first = orders_.next_due({0, 0}); first && (due == 0 || first->first < due)) due = first->first;
-  if (due == own_.due) return;
+  if (due == own_.due || (own_.due == kHeldUp && due != 0 && due <= now.time)) return;
   if (own_.timer != 0) now.effects.cancel(own_.timer);
   own_.timer = due == 0 ? 0 : now.effects.arm(std::max(now.time, due), kExpire, {});
   own_.due = due;

@@ -161,9 +161,17 @@ Result<void> ExchangeMachine::judge_blocks(const Firm& firm, const TradingAccoun
 
 // Of an instrument; without one the UTC day.
 TradingDay ExchangeMachine::trading_day(const Listing* listing, LogTime now) const {
-  if (listing != nullptr && listing->calendar != 0)
-    if (const std::optional<TradingDay> day = calendars_.at(listing->calendar).day(now)) return *day;
-  return utc_day(now);
+  TradingDay day = utc_day(now);
+  if (listing == nullptr) return day;
+  if (listing->calendar != 0) {
+    const Calendar& calendar = calendars_.at(listing->calendar);
+    if (const std::optional<TradingDay> known = calendar.day(now))
+      day = *known;
+    else
+      day.begins = std::max(day.begins, calendar.ended(now));
+  }
+  day.begins = std::max(day.begins, listing->labelled);
+  return day;
 }
 
 Result<void> ExchangeMachine::judge_client_ids(const Firm& firm, const TradingDay& day) const {

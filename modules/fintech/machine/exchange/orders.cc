@@ -10,9 +10,11 @@ namespace heptane::fintech::exchange {
 namespace {
 
 constexpr size_t kOrderBytesMax = size_t{8} << 10;
-constexpr uint64_t kOrderBytes = 480;      // with its places in the maps
-constexpr uint64_t kBookOrderBytes = 230;  // of an open one, in its book (book/README.md)
-constexpr uint64_t kClientBytes = 144;     // a ClOrdID of the day
+constexpr uint64_t kOrderBytes = 480;                    // with its places in the maps
+constexpr uint64_t kBookOrderBytes = 230;                // of an open one, in its book (book/README.md)
+constexpr uint64_t kClientBytes = 144;                   // a ClOrdID of the day
+constexpr uint64_t kClientSlotBytes = 64;                // the room of one that is forgotten
+constexpr uint64_t kLastDayFollows = uint64_t{1} << 63;  // in the saved count of ends
 
 }  // namespace
 
@@ -56,7 +58,7 @@ const Order* Orders::find_client(uint32_t firm, const std::string& client_id) co
   const uint32_t slot =
       clients_.find(firm, client_id, [&](uint32_t of) { return at(of).firm == firm && at(of).client_id == client_id; });
   if (slot != NameIndex::kNone) return &at(slot);
-  const Used* used = used_.empty() ? nullptr : find_used(used_.back().day, firm, client_id);
+  const Used* used = find_used(last_day_, firm, client_id);
   return used == nullptr ? nullptr : find(used->order);
 }
 
@@ -72,32 +74,48 @@ uint32_t Orders::used(uint32_t firm, const TradingDay& day) const {
 }
 
 const Orders::Used* Orders::find_used(int64_t day, uint32_t firm, const std::string& client_id) const {
-  const auto used_at = [&](uint32_t number) -> const Used& {
-    return used_[(number + kUsedNumbers - forgotten_ % kUsedNumbers) % kUsedNumbers];
-  };
-  const uint32_t number = used_index_.find(firm, client_id, [&](uint32_t candidate) {
-    const Used& used = used_at(candidate);
+  const uint32_t slot = used_index_.find(firm, client_id, [&](uint32_t candidate) {
+    const Used& used = used_[candidate];
     return used.day == day && used.firm == firm && used.client_id == client_id;
   });
-  return number == NameIndex::kNone ? nullptr : &used_at(number);
+  return slot == NameIndex::kNone ? nullptr : &used_[slot];
 }
 
 // Once a day: a replace may come back to a ClOrdID of an earlier one.
 void Orders::use(Used used) {
   if (find_used(used.day, used.firm, used.client_id) != nullptr) return;
-  used_index_.insert(used.firm, used.client_id, static_cast<uint32_t>((forgotten_ + used_.size()) % kUsedNumbers));
+  last_day_ = used.day;
+  if (free_used_.empty()) {
+    free_used_.push_back(static_cast<uint32_t>(used_.size()));
+    used_.emplace_back();
+  }
+  const uint32_t slot = free_used_.back();
+  free_used_.pop_back();
+  used_index_.insert(used.firm, used.client_id, slot);
   ++counts_[{used.day, used.firm}];
-  used_.push_back(std::move(used));
+  used_until_[used.until].push_back(slot);
+  used_[slot] = std::move(used);
 }
 
 void Orders::forget(LogTime now, size_t most) {
-  for (; most > 0 && !used_.empty() && used_.front().until <= now; --most) {
-    const Used& used = used_.front();
-    const auto count = counts_.find({used.day, used.firm});
-    if (--count->second == 0) counts_.erase(count);
-    used_index_.erase(used.firm, used.client_id, static_cast<uint32_t>(forgotten_++ % kUsedNumbers));
-    used_.pop_front();
+  for (; most > 0 && !used_until_.empty() && used_until_.begin()->first <= now; --most) {
+    std::deque<uint32_t>& slots = used_until_.begin()->second;
+    forget(slots.front());
+    slots.pop_front();
+    if (slots.empty()) used_until_.erase(used_until_.begin());
   }
+  if (!used_until_.empty()) return;
+  used_.clear();
+  free_used_.clear();
+}
+
+void Orders::forget(uint32_t slot) {
+  Used& used = used_[slot];
+  const auto count = counts_.find({used.day, used.firm});
+  if (--count->second == 0) counts_.erase(count);
+  used_index_.erase(used.firm, used.client_id, slot);
+  used = Used();  // its text too
+  free_used_.push_back(slot);
 }
 
 // Open orders come in the order of their numbers.
@@ -173,26 +191,45 @@ void Orders::end(Order& order, OrderStatus status) {
   ended_.pop_front();
 }
 
-void Orders::save_ends(SnapshotWriter& writer) const {
-  const auto differs = [](const Used& used) { return used.until != (used.day + 1) * kDayNs; };
-  writer.le(static_cast<uint64_t>(std::count_if(used_.begin(), used_.end(), differs)));
-  for (size_t at = 0; at < used_.size(); ++at) {
-    if (!differs(used_[at])) continue;
-    writer.le(static_cast<uint64_t>(at));
-    writer.le(used_[at].until);
-  }
+// What restore() takes it for.
+int64_t Orders::day_saved_last() const {
+  return used_until_.empty() ? last_day_ : used_[used_until_.rbegin()->second.back()].day;
 }
 
+void Orders::save_ends(SnapshotWriter& writer) const {
+  const auto differs = [&](uint32_t slot) { return used_[slot].until != (used_[slot].day + 1) * kDayNs; };
+  uint64_t count = 0;
+  for (const auto& [until, slots] : used_until_) count += std::count_if(slots.begin(), slots.end(), differs);
+  const bool last_day = last_day_ != day_saved_last();
+  writer.le(count | (last_day ? kLastDayFollows : 0));
+  if (last_day) writer.le(last_day_);
+  uint64_t at = 0;
+  for (const auto& [until, slots] : used_until_)
+    for (const uint32_t slot : slots) {
+      if (differs(slot)) {
+        writer.le(at);
+        writer.le(until);
+      }
+      ++at;
+    }
+}
+
+// restore() has filled the slots in the order of the snapshot.
 void Orders::restore_ends(SnapshotReader& reader) {
-  for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
+  const auto ends = reader.le<uint64_t>();
+  if ((ends & kLastDayFollows) != 0) last_day_ = reader.le<int64_t>();
+  for (auto count = ends & ~kLastDayFollows; count > 0 && !reader.failed(); --count) {
     const auto at = reader.le<uint64_t>();
     if (at >= used_.size()) return reader.fail();
     used_[at].until = reader.le<LogTime>();
   }
+  used_until_.clear();
+  for (uint32_t slot = 0; slot < used_.size(); ++slot) used_until_[used_[slot].until].push_back(slot);
 }
 
 uint64_t Orders::memory_bytes() const {
-  return kept_ * kOrderBytes + open_ * kBookOrderBytes + used_.size() * kClientBytes;
+  return kept_ * kOrderBytes + open_ * kBookOrderBytes + used_kept() * kClientBytes +
+         free_used_.size() * kClientSlotBytes;
 }
 
 void Orders::save(SnapshotWriter& writer) const {
@@ -204,13 +241,15 @@ void Orders::save(SnapshotWriter& writer) const {
   for (const uint64_t id : ids) writer.blob(packed(*find(id)).view());
   writer.le(static_cast<uint64_t>(ended_.size()));
   for (const uint64_t id : ended_) writer.le(id);
-  writer.le(static_cast<uint64_t>(used_.size()));
-  for (const Used& used : used_) {
-    writer.le(used.day);
-    writer.le(used.firm);
-    writer.text(used.client_id);
-    writer.le(used.order);
-  }
+  writer.le(static_cast<uint64_t>(used_kept()));
+  for (const auto& [until, slots] : used_until_)
+    for (const uint32_t slot : slots) {
+      const Used& used = used_[slot];
+      writer.le(used.day);
+      writer.le(used.firm);
+      writer.text(used.client_id);
+      writer.le(used.order);
+    }
 }
 
 Result<void> Orders::restore(SnapshotReader& reader) {

@@ -2,8 +2,8 @@
 //
 // Invariants: an order's number is never used again; a ClOrdID is its firm's once a trade date and once among its open orders; at
 // most kEndedKept orders that ended are kept, those that ended last. The trade date is its caller's to say. ClOrdIDs of
-// earlier days are forgotten by forget(), in the order of their use, which a timer calls piece by piece: whether or not anything
-// new comes. One whose day ends later holds back those that were used behind it. An order stays where it is in memory as long as it is kept.
+// earlier days are forgotten by forget(), those whose day ended first first, which a timer calls piece by piece: whether or not anything
+// new comes. An order stays where it is in memory as long as it is kept.
 #pragma once
 
 #include <array>
@@ -50,7 +50,7 @@ class Orders {
   // At most so many ClOrdIDs of trade dates that have ended.
   void forget(LogTime now, size_t most);
   // When there are some to forget; 0: never.
-  LogTime forgets_at() const { return used_.empty() ? 0 : used_.front().until; }
+  LogTime forgets_at() const { return used_until_.empty() ? 0 : used_until_.begin()->first; }
 
   uint64_t next_id() const { return next_id_; }
   Order& add(const Order& order, const TradingDay& day);  // open, under next_id()
@@ -73,7 +73,7 @@ class Orders {
   uint64_t memory_bytes() const;  // with those of the books
   void save(SnapshotWriter& writer) const;
   Result<void> restore(SnapshotReader& reader);
-  // Of ClOrdIDs whose trade date is no UTC day, until when it lasts: beside what save() writes.
+  // Of ClOrdIDs whose trade date is no UTC day, until when it lasts, and the day of the last one: beside what save() writes.
   void save_ends(SnapshotWriter& writer) const;
   void restore_ends(SnapshotReader& reader);
 
@@ -86,7 +86,6 @@ class Orders {
     uint64_t order = 0;
   };
   static constexpr size_t kPerPiece = 64;
-  static constexpr uint64_t kUsedNumbers = 0xFFFFFF00;  // of used_, again and again
   using Piece = std::array<Order, kPerPiece>;
 
   Order& at(uint32_t slot) { return (*pieces_[slot / kPerPiece])[slot % kPerPiece]; }
@@ -98,16 +97,21 @@ class Orders {
   void drop(uint64_t id);
   const Used* find_used(int64_t day, uint32_t firm, const std::string& client_id) const;
   void use(Used used);
+  void forget(uint32_t slot);
+  size_t used_kept() const { return used_.size() - free_used_.size(); }
+  int64_t day_saved_last() const;
   void index(uint32_t slot);
 
   uint64_t next_id_ = 1;
   std::vector<std::unique_ptr<Piece>> pieces_;
   std::vector<uint32_t> free_;  // slots of them
   size_t kept_ = 0;
-  IdIndex ids_;                                              // to slots
-  std::deque<uint64_t> ended_;                               // the one that ended first is the first
-  std::deque<Used> used_;                                    // in the order of their use
-  uint64_t forgotten_ = 0;                                   // of those before; where it begins makes no difference
+  IdIndex ids_;                 // to slots
+  std::deque<uint64_t> ended_;  // the one that ended first is the first
+  std::deque<Used> used_;
+  std::vector<uint32_t> free_used_;                     // slots of them
+  std::map<LogTime, std::deque<uint32_t>> used_until_;  // slots by the end of their day, each in the order of its use
+  int64_t last_day_ = 0;                                // of the one that was used last
   std::map<std::pair<int64_t, uint32_t>, uint32_t> counts_;  // of used_, by trade date and firm
   // Of the open ones.
   size_t open_ = 0;
@@ -116,7 +120,7 @@ class Orders {
   std::map<LogTime, AscendingNumbers> due_;
   std::map<std::pair<uint32_t, LogTime>, uint32_t> due_of_;  // how many, by instrument and time
   NameIndex clients_;                                        // to slots
-  NameIndex used_index_;
+  NameIndex used_index_;                                     // to slots of used_
 };
 
 }  // namespace heptane::fintech::exchange

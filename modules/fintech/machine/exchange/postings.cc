@@ -34,9 +34,8 @@ Uint128 owed(const LedgerPort& ledger, uint32_t firm, uint32_t asset) {
   return -balance(ledger, firm, asset, Purse::receivable);
 }
 
-Uint128 supply(const LedgerPort& ledger, uint32_t asset) {
-  const Account* found = ledger.account(purse_id(kHouse, asset, Purse::omnibus));
-  return found == nullptr ? 0 : found->debits_posted - found->credits_posted;
+Int128 supply(const LedgerPort& ledger, uint32_t asset) {
+  return -static_cast<Int128>(balance(ledger, kHouse, asset, Purse::omnibus));
 }
 
 Result<void> Chain::open_one(uint32_t account, uint32_t asset, Purse purse) {

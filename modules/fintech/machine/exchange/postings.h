@@ -69,8 +69,8 @@ Uint128 balance(const LedgerPort& ledger, uint32_t account, uint32_t asset, Purs
 Int128 fees_of(const LedgerPort& ledger, uint32_t asset);
 // What a firm owes.
 Uint128 owed(const LedgerPort& ledger, uint32_t firm, uint32_t asset);
-// Deposited and not withdrawn.
-Uint128 supply(const LedgerPort& ledger, uint32_t asset);
+// Deposited and not withdrawn. Below 0: what firms were lent was withdrawn.
+Int128 supply(const LedgerPort& ledger, uint32_t asset);
 
 // Transfers of one command that are all made or none.
 class Chain {

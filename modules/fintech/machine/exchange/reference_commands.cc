@@ -191,8 +191,8 @@ Result<void> ExchangeMachine::move_cash(const CashMove& move, const TradingAccou
   if (!in && firm.owes != 0)
     return Error{Errc::refused,
                  "firm " + firm.name + " owes money for a busted trade: it withdraws nothing before that is cleared"};
-  const Uint128 there = supply(now.ledger, move.asset);
-  if (in && (*amount > kSupplyMax || there + *amount > kSupplyMax))
+  const Int128 there = supply(now.ledger, move.asset);
+  if (in && (*amount > kSupplyMax || there + static_cast<Int128>(*amount) > static_cast<Int128>(kSupplyMax)))
     return Error{Errc::refused, "all deposits of " + asset->code + " together are at most 2^100 of its smallest units"};
   const Uint128 available = balance(now.ledger, account.number, move.asset, Purse::available);
   if (!in && *amount > available)

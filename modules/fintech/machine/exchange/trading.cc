@@ -53,6 +53,10 @@ void ExchangeMachine::apply_proceed(Now& now) {
     (void)enter_phase(listing, phase, now);  // nothing came in between
     schedule(listing, now);
   }
+  if (!listing.working()) {
+    wake(listing, now);
+    resume_expiry(now);
+  }
   now.effects.reply(listing.working() ? 1 : 0);
 }
 
@@ -103,7 +107,10 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
   market_.trade(listing.number, now.time, market_day(listing, now.time).date, event.price, quantity, legs.principal);
   const TradeMarks marks = marks_of(buyer, seller, now);
   settle_fill(listing, trade, buyer, seller, legs, marks, now);
-  if (marks.there()) listing.recent.add({trade, event.price});
+  if (marks.there())
+    listing.recent.add({trade, event.price});
+  else
+    listing.recent.set_base(RecentTrades::Row{0, event.price});
   fill(buyer, event.price, quantity);
   fill(seller, event.price, quantity);
   for (Order* order : {&buyer, &seller})

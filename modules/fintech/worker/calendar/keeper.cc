@@ -39,9 +39,11 @@ void CalendarKeeper::ask(net::SessionContext& context) {
 
 void CalendarKeeper::on_reply(RequestId, const Reply& reply, net::SessionContext& context) {
   if (doing_ == Doing::asks) return take(reply, context);
-  // Another revision, or somebody else was there first: the next look shows how it is.
-  if (!reply.ok()) {
+  if (reply.error == Errc::stale) {
+    // Another revision, or somebody else was there first: the next look shows how it is.
     short_.pop_front();
+  } else if (!reply.ok()) {
+    pass_over(reply.message);
   } else {
     short_.front().upto = (*expansion_)->upto;
     if (!runs_short(short_.front(), context.utc_ns())) short_.pop_front();
@@ -74,8 +76,13 @@ void CalendarKeeper::go_on(net::SessionContext& context) {
 // A zone that is gone from the database: its calendar is tried again, the others go on.
 void CalendarKeeper::on_worked(RequestId, net::SessionContext& context) {
   if (expansion_->ok()) return submit(context);
-  short_.pop_front();
+  pass_over(expansion_->error().message);
   go_on(context);
+}
+
+void CalendarKeeper::pass_over(std::string_view why) {
+  report_("calendar " + short_.front().spec.name + " is not extended: " + std::string(why));
+  short_.pop_front();
 }
 
 void CalendarKeeper::submit(net::SessionContext& context) {

@@ -1,10 +1,13 @@
 // Keeps the instants of the exchange's calendars known a week ahead: looks at them at every start and every ten minutes, expands those
-// that run short, one after another, and has them logged. What it does twice is refused once. A session without a peer; its thread's.
+// that run short, one after another, and has them logged. What it does twice is refused once; what is refused otherwise, and a zone that
+// is gone, is reported and tried again. A session without a peer; its thread's.
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "kernel/net/session.h"
 #include "modules/fintech/domain/exchange/expansion.h"
@@ -12,9 +15,13 @@
 
 namespace heptane::fintech {
 
+// A line for whoever operates the server: a calendar is not extended, and why.
+using CalendarReport = std::function<void(const std::string& line)>;
+
 class CalendarKeeper final : public net::Session {
  public:
-  explicit CalendarKeeper(exchange::Expand expand) : expand_(std::move(expand)) {}
+  CalendarKeeper(exchange::Expand expand, CalendarReport report)
+      : expand_(std::move(expand)), report_(std::move(report)) {}
 
   void on_open(net::SessionContext& context) override;
   size_t on_bytes(Bytes input, net::SessionContext&) override { return input.size(); }
@@ -30,8 +37,10 @@ class CalendarKeeper final : public net::Session {
   void go_on(net::SessionContext& context);
   void submit(net::SessionContext& context);
   void rest(net::SessionContext& context, int64_t delay_ns);
+  void pass_over(std::string_view why);
 
   const exchange::Expand expand_;
+  const CalendarReport report_;
   Doing doing_ = Doing::nothing;
   RequestId last_id_ = 0;
   std::string after_;  // names of calendars behind this one are asked for
@@ -42,13 +51,17 @@ class CalendarKeeper final : public net::Session {
 
 class CalendarKeepers final : public net::Protocol {
  public:
-  explicit CalendarKeepers(exchange::Expand expand) : expand_(std::move(expand)) {}
+  CalendarKeepers(exchange::Expand expand, CalendarReport report)
+      : expand_(std::move(expand)), report_(std::move(report)) {}
   std::string_view name() const override { return "calendar_keeper"; }
-  std::unique_ptr<net::Session> open(const net::Address&) override { return std::make_unique<CalendarKeeper>(expand_); }
+  std::unique_ptr<net::Session> open(const net::Address&) override {
+    return std::make_unique<CalendarKeeper>(expand_, report_);
+  }
   size_t message_limit_bytes() const override { return 0; }
 
  private:
   const exchange::Expand expand_;
+  const CalendarReport report_;
 };
 
 }  // namespace heptane::fintech
