@@ -79,6 +79,7 @@ class Script {
     if (what == "3.1.1") terms_.version = mqtt::Version::v311;
     if (what == "private") terms_.private_bit = true;
     if (what == "slow") terms_.messages_per_second = 1;
+    if (what == "narrow") terms_.bytes_per_second = 10;
     if (what == "stale") stale_ = {"old/#"};
     return {};
   }
