@@ -79,6 +79,7 @@ class Script {
     if (what == "3.1.1") terms_.version = mqtt::Version::v311;
     if (what == "private") terms_.private_bit = true;
     if (what == "slow") terms_.messages_per_second = 1;
+    if (what == "narrow") terms_.bytes_per_second = 10;
     if (what == "stale") stale_ = {"old/#"};
     return {};
   }
@@ -206,6 +207,24 @@ TEST(BridgeSettings, LoopsThatCannotBeToldApartAreRefused) {
   EXPECT_NE(wrong_bridge_tables({kHub + "protocol=3.1.1\n", out, in}).find("would come back"), std::string::npos);
   EXPECT_EQ(wrong_bridge_tables({kHub + "protocol=3.1.1-bridge\n", out, in}), "");
   EXPECT_EQ(wrong_bridge_tables({kHub + "protocol=3.1.1\n", out, "name=hub\ndirection=in\nfilter=commands/#\n"}), "");
+}
+
+// Two bridges to one broker: neither knows the other's messages there but by the property that MQTT 3.1.1 has not.
+TEST(BridgeSettings, TwoBridgesThatMeetAtOneBrokerAreRefused) {
+  const auto why = [](const std::string& out_protocol, const std::string& in_protocol, const std::string& in_rest) {
+    return wrong_bridge_tables({kHub + "protocol=" + out_protocol + "\ndirection=out\nfilter=plant/#\n",
+                                "name=back\nprotocol=" + in_protocol + "\ndirection=in\n" + in_rest});
+  };
+  const std::string same = "address=hub.example:1883\nfilter=plant/+\n";
+  EXPECT_EQ(why("5", "5", same), "") << "heptane-via tells them";
+  EXPECT_EQ(why("3.1.1", "3.1.1", same),
+            "bridges hub and back: the out filter plant/# and the in filter plant/+ meet at hub.example:1883, and in "
+            "MQTT 3.1.1 what went out would come back: say protocol = \"5\" in both, or other prefixes");
+  EXPECT_NE(why("3.1.1", "5", same), "");
+  EXPECT_NE(why("5", "3.1.1", same), "");
+  EXPECT_NE(why("3.1.1-bridge", "3.1.1-bridge", same), "") << "the bit is about a client's own messages";
+  EXPECT_EQ(why("3.1.1", "3.1.1", "address=hub.example:1884\nfilter=plant/+\n"), "");
+  EXPECT_EQ(why("3.1.1", "3.1.1", "address=hub.example\nfilter=commands/#\n"), "");
 }
 
 TEST(BridgeSettings, EachOutFilterHasAStream) {

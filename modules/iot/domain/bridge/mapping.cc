@@ -43,9 +43,9 @@ std::optional<Mapped> mapped(const std::vector<Mapping>& mappings, Direction dir
   return std::nullopt;
 }
 
-Meeting meeting_of(const std::vector<Mapping>& mappings) {
-  for (const Mapping& out : mappings)
-    for (const Mapping& in : mappings)
+Meeting meeting_of(const std::vector<Mapping>& outward, const std::vector<Mapping>& inward) {
+  for (const Mapping& out : outward)
+    for (const Mapping& in : inward)
       if (out.direction == Direction::out && in.direction == Direction::in &&
           overlap(out.remote_filter(), in.remote_filter()))
         return {&out, &in};

@@ -36,13 +36,13 @@ struct Mapped {
 // matches there: a filter that begins with a wildcard has no topic that begins with $ on either side (MQTT 5.0 §4.7.2).
 std::optional<Mapped> mapped(const std::vector<Mapping>& mappings, Direction direction, std::string_view topic);
 
-// An out and an in mapping that meet at the remote broker: what goes out would come back where the broker cannot be asked to leave
-// that out. nullptr: there are none.
+// An out mapping of one and an in mapping of the other that meet at the remote broker: what goes out would come back where the broker
+// cannot be asked to leave that out. nullptr: there are none.
 struct Meeting {
   const Mapping* out = nullptr;
   const Mapping* in = nullptr;
 };
-Meeting meeting_of(const std::vector<Mapping>& mappings);
+Meeting meeting_of(const std::vector<Mapping>& outward, const std::vector<Mapping>& inward);
 
 // The user property that names the servers through which a message came, one each.
 constexpr std::string_view kVia = "heptane-via";

@@ -165,11 +165,29 @@ std::string wrong_bridge(const WantedBridge& bridge) {
   const Terms& terms = bridge.terms;
   if (terms.mappings.empty()) return "it carries nothing: say a filter";
   if (terms.mappings.size() > kMappingsMax) return "more than 64 mappings";
-  const Meeting meeting = meeting_of(terms.mappings);
+  const Meeting meeting = meeting_of(terms.mappings, terms.mappings);
   if (terms.version == mqtt::Version::v5 || terms.private_bit || meeting.out == nullptr) return {};
   return "the out filter " + meeting.out->remote_filter() + " and the in filter " + meeting.in->remote_filter() +
          " meet at the remote broker, and in MQTT 3.1.1 what went out would come back: say protocol = \"5\" (or "
          "\"3.1.1-bridge\" where the remote takes that), or other prefixes";
+}
+
+// The remote sends to one what the other published; only in MQTT 5 does the message say that it came from here.
+std::string wrong_pair(const WantedBridge& out, const WantedBridge& in) {
+  const bool five = out.terms.version == mqtt::Version::v5 && in.terms.version == mqtt::Version::v5;
+  if (five || out.host != in.host || out.port != in.port) return {};
+  const Meeting meeting = meeting_of(out.terms.mappings, in.terms.mappings);
+  if (meeting.out == nullptr) return {};
+  return "bridges " + out.terms.name + " and " + in.terms.name + ": the out filter " + meeting.out->remote_filter() +
+         " and the in filter " + meeting.in->remote_filter() + " meet at " + out.host + ":" + std::to_string(out.port) +
+         ", and in MQTT 3.1.1 what went out would come back: say protocol = \"5\" in both, or other prefixes";
+}
+
+std::string wrong_pairs(const std::vector<WantedBridge>& bridges) {
+  for (const WantedBridge& out : bridges)
+    for (const WantedBridge& in : bridges)
+      if (std::string why = &out == &in ? std::string() : wrong_pair(out, in); !why.empty()) return why;
+  return {};
 }
 
 }  // namespace
@@ -214,7 +232,7 @@ std::string wrong_bridge_tables(const std::vector<std::string>& tables) {
   for (const std::string& text : tables)
     if (const auto table = read_table(text); table && !names.contains(table->bridge.terms.name))
       return "bridge " + table->bridge.terms.name + ": no table says its address";
-  return bridges.size() > kBridgesMax ? "more than 64 bridges" : std::string();
+  return bridges.size() > kBridgesMax ? "more than 64 bridges" : wrong_pairs(bridges);
 }
 
 std::vector<StreamDeclaration> streams_of_bridges(const std::vector<WantedBridge>& bridges) {
