@@ -48,7 +48,8 @@ class ExchangeMachine final : public StateMachine {
  public:
   static constexpr uint32_t kLogicUnasked = 2;
   static constexpr uint32_t kLogicPatientExpiry = 2;
-  static_assert(kLogicUnasked == kMarketVersion && kLogicMarkedTrades == kMarketVersion && kLogicPatientExpiry == kMarketVersion,
+  static_assert(kLogicUnasked == kMarketVersion && kLogicMarkedTrades == kMarketVersion &&
+                    kLogicPatientExpiry == kMarketVersion,
                 "they begin together");
 
   // How many ClOrdIDs a firm may use on a trade date: the same wherever the log is replayed.
