@@ -7,7 +7,7 @@ namespace heptane::fintech::exchange {
 
 namespace {
 
-constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr int64_t kCandleSecondNs = 1'000'000'000;
 constexpr std::array<int64_t, kCandleWidths> kSeconds = {1, 60, 300, 900, 3'600, 86'400};
 constexpr std::array<std::string_view, kCandleWidths> kNames = {"1s", "1m", "5m", "15m", "1h", "1d"};
 
@@ -25,7 +25,7 @@ void restate_sums(const TradeSums& was, const TradeSums& is, Candle& candle) {
 }  // namespace
 
 std::string_view candle_width_name(CandleWidth width) { return kNames[static_cast<size_t>(width)]; }
-int64_t candle_width_ns(CandleWidth width) { return kSeconds[static_cast<size_t>(width)] * kSecondNs; }
+int64_t candle_width_ns(CandleWidth width) { return kSeconds[static_cast<size_t>(width)] * kCandleSecondNs; }
 
 void add(const Candle& more, Candle& candle) {
   candle.high = std::max(candle.high, more.high);
@@ -53,7 +53,7 @@ int64_t CandleSeries::start_of(CandleWidth width, int64_t time) const {
 
 void CandleSeries::add(int64_t time, int64_t day, int64_t price, uint64_t quantity, Uint128 notional) {
   day = empty() ? day : std::max(day, day_);
-  const Candle one{time - time % kSecondNs, price, price, price, price, quantity, notional, 1};
+  const Candle one{time - time % kCandleSecondNs, price, price, price, price, quantity, notional, 1};
   Candle* const second = rings_[0].last();
   if (second != nullptr && second->start == one.start && day_ == day) return exchange::add(one, *second);
   fold();
@@ -70,7 +70,7 @@ void CandleSeries::restate(int64_t time, const TradeSums& was, const TradeSums& 
   const size_t behind = row(CandleWidth::second).first_from(time + 1);
   if (behind > 0) {
     Candle& second = seconds.at(behind - 1);
-    if (time - second.start < kSecondNs + kLateNs) {
+    if (time - second.start < kCandleSecondNs + kLateNs) {
       restate_sums(was, is, second);
       time = second.start;
       if (behind == seconds.candles.size()) return;

@@ -24,7 +24,7 @@ using market::WatchId;
 constexpr std::string_view kTypes = "0124578";  // bid, offer, trade, open, close, high, low
 constexpr size_t kDateBytes = 8;                // of a timestamp, with a dash behind it
 
-std::string text_of(const Message& message, int32_t tag) { return std::string(message.find(tag).value_or("")); }
+std::string said_in(const Message& message, int32_t tag) { return std::string(message.find(tag).value_or("")); }
 
 // Of the entries of an X the first field, and what it is of.
 void begin_entry(std::string& out, char action, char type, const std::string& symbol) {
@@ -54,10 +54,10 @@ std::string head(const std::string& id, size_t entries, const std::string& symbo
 // A message that is valid has these fields in their groups alone.
 MarketDesk::Request MarketDesk::request_of(const Message& message) {
   Request request;
-  request.id = text_of(message, kMDReqID);
-  request.mode = text_of(message, kSubscriptionRequestType) == "1" ? Mode::updates : Mode::snapshot;
-  request.full_refresh = text_of(message, kMDUpdateType) == "0";
-  request.levels = text_of(message, kMarketDepth) == "1" ? 1 : exchange::kDepthLevelsMax;
+  request.id = said_in(message, kMDReqID);
+  request.mode = said_in(message, kSubscriptionRequestType) == "1" ? Mode::updates : Mode::snapshot;
+  request.full_refresh = said_in(message, kMDUpdateType) == "0";
+  request.levels = said_in(message, kMarketDepth) == "1" ? 1 : exchange::kDepthLevelsMax;
   for (const fix::FieldView& field : message.fields()) {
     const std::string_view value = message.value(field);
     if (field.tag == kMDEntryType && !request.wants(value[0])) request.types += value[0];
@@ -73,9 +73,9 @@ std::optional<MarketDesk::Refusal> MarketDesk::judge(const Message& message, con
   if (requests_.contains(request.id)) return Refusal{'1', "the MDReqID is in use"};
   for (const Waiting& waiting : waiting_)
     if (waiting.request && waiting.request->id == request.id) return Refusal{'1', "the MDReqID is in use"};
-  const std::string depth = text_of(message, kMarketDepth);
+  const std::string depth = said_in(message, kMarketDepth);
   if (depth != "0" && depth != "1") return Refusal{'5', "MarketDepth(264) is 0 or 1"};
-  const std::string update = text_of(message, kMDUpdateType);
+  const std::string update = said_in(message, kMDUpdateType);
   if (request.mode == Mode::updates && update.empty()) return Refusal{'6', "MDUpdateType(265) is missing"};
   if (request.mode == Mode::updates && request.full_refresh && request.wants('2'))
     return Refusal{'6', "trades come as increments: MDUpdateType(265) 1"};
@@ -101,7 +101,7 @@ size_t MarketDesk::symbols_asked() const {
 
 void MarketDesk::on_market_data_request(const Message& message) {
   Request request = request_of(message);
-  const std::string type = text_of(message, kSubscriptionRequestType);
+  const std::string type = said_in(message, kSubscriptionRequestType);
   if (type == "2") {
     if (requests_.contains(request.id)) return end_request(request.id);
     for (Waiting& waiting : waiting_)
@@ -327,11 +327,11 @@ void MarketDesk::on_ended(WatchId watch, const Error& why) {
 // ---- the list of instruments
 
 void MarketDesk::on_security_list_request(const Message& message) {
-  const std::string id = text_of(message, kSecurityReqID);
-  const std::string type = text_of(message, kSecurityListRequestType);
+  const std::string id = said_in(message, kSecurityReqID);
+  const std::string type = said_in(message, kSecurityListRequestType);
   Waiting asked;
   asked.list_id = id;
-  asked.symbol = type == "0" ? text_of(message, exchange::kSymbol) : "";
+  asked.symbol = type == "0" ? said_in(message, exchange::kSymbol) : "";
   const bool known = type == "4" || (type == "0" && !asked.symbol.empty());
   if (!known || waiting_.size() >= kRequestsWaiting) return say_no_list(id, known ? '2' : '1');
   look_up_list(std::move(asked), "");
