@@ -11,11 +11,14 @@ namespace {
 
 constexpr int64_t kSecondNs = 1'000'000'000;
 
-// Counts what it is given; pushes pieces of 1,000 bytes while there is room.
+// Counts what it is given; pushes pieces of 1,000 bytes while there is room. Something may have been read for it before.
 class Pieces final : public WebSocketHandler {
  public:
-  explicit Pieces(int to_send) : to_send_(to_send) {}
-  void on_open(WebSocket& socket) override { push(socket); }
+  explicit Pieces(int to_send, size_t read_bytes = 0) : to_send_(to_send), read_bytes_(read_bytes) {}
+  void on_open(WebSocket& socket) override {
+    socket.charge(read_bytes_);
+    push(socket);
+  }
   void on_text(std::string_view message, WebSocket& socket) override {
     socket.send_text(std::to_string(message.size()));
   }
@@ -27,6 +30,7 @@ class Pieces final : public WebSocketHandler {
     for (; to_send_ > 0 && !socket.output_full(); --to_send_) socket.send_text(std::string(1000, 'p'));
   }
   int to_send_;
+  const size_t read_bytes_;
 };
 
 class QuotaSession : public testing::Test {
@@ -60,6 +64,8 @@ class QuotaSession : public testing::Test {
                        [](HttpExchange& exchange) { exchange.upgrade(std::make_unique<Pieces>(0), {}); });
     service.router.add(Method::get, "/pushes",
                        [](HttpExchange& exchange) { exchange.upgrade(std::make_unique<Pieces>(5), {}); });
+    service.router.add(Method::get, "/reads",
+                       [](HttpExchange& exchange) { exchange.upgrade(std::make_unique<Pieces>(1, 10'000), {}); });
     service.router.add(Method::put, "/upload", [this](HttpExchange& exchange) { take(exchange); },
                        {.any_content_type = true, .streamed_body_bytes = uint64_t{10} << 20});
     return service;
@@ -183,6 +189,15 @@ TEST_F(QuotaSession, WhatAWebSocketPushesGoesOnAsItIsPaidFor) {
   for (int i = 0; i < 10; ++i) pass(kSecondNs);
   EXPECT_EQ(context_.output.size(), 5 * 1004u);
   EXPECT_FALSE(context_.paused());
+}
+
+TEST_F(QuotaSession, WhatIsReadForAWebSocketIsPaidForFirst) {
+  limit({.bytes_in = 0, .bytes_out = 1000, .requests = 0, .connections = 0});
+  open_socket("/reads");
+  for (int i = 0; i < 8; ++i) pass(kSecondNs);
+  EXPECT_TRUE(context_.output.empty());
+  for (int i = 0; i < 4; ++i) pass(kSecondNs);
+  EXPECT_EQ(context_.output.size(), 1004u);
 }
 
 TEST_F(QuotaSession, AUsersConnectionsAreCounted) {

@@ -56,10 +56,15 @@ class Reader final : public Watcher {
     if (closed) closed_ones.insert({watch, candle.start});
   }
   void on_ended(WatchId watch, const Error& why) override { ended.emplace(watch, why.code); }
-  void on_read(size_t bytes) override { read_bytes += bytes; }
+  void on_read(size_t bytes) override {
+    read_bytes += bytes;
+    ++reads;
+    room = room && !owes_for_reads;
+  }
 
   bool room = true;
   bool is_put_right = false;
+  bool owes_for_reads = false;
   std::map<WatchId, Depth> books;
   Quote last_quote;
   std::vector<Trade> trades;
@@ -69,6 +74,7 @@ class Reader final : public Watcher {
   std::set<std::pair<WatchId, LogTime>> closed_ones;
   std::map<WatchId, Errc> ended;
   size_t read_bytes = 0;
+  size_t reads = 0;
   size_t snapshots = 0;
   size_t increments = 0;
 };
@@ -247,6 +253,33 @@ TEST_F(Feed, FewReadsOfThoseWhoAreBehindAreUnderWayAndEachPaysForHis) {
     EXPECT_GT(reader->read_bytes, 0U);
   }
   EXPECT_EQ(live.read_bytes, 0U);
+}
+
+// Also where nothing of what was read is his.
+TEST_F(Feed, WhoOwesForAReadWaitsUntilItIsPaidAndGoesOn) {
+  exchange::InstrumentSpec rare = exchange::test::bitcoin();
+  rare.instrument.symbol = "RARE/USD";
+  ASSERT_TRUE(world_.rig.ask(exchange::kPutInstrument, rare).ok());
+  for (int n = 0; n < 40; ++n) trade();
+  Reader live;
+  world_.feed->watch_trades(live, kSymbol);
+  pass(kSecond);
+  Reader some;
+  Reader none;
+  some.owes_for_reads = none.owes_for_reads = true;
+  world_.feed->watch_trades(some, kSymbol, 0);
+  world_.feed->watch_trades(none, "RARE/USD", 0);
+  for (size_t n = 1; n <= 6; ++n) {
+    pass(kSecond);
+    EXPECT_EQ(some.reads, n);
+    EXPECT_EQ(none.reads, n);
+    for (Reader* reader : {&some, &none}) {
+      reader->room = true;
+      world_.feed->resumed(*reader);
+    }
+  }
+  EXPECT_EQ(some.trades.size(), 40U);
+  EXPECT_TRUE(none.trades.empty());
 }
 
 TEST_F(Feed, WhatCannotBeReadEndsTheWatchesThatNeedIt) {

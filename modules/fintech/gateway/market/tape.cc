@@ -240,11 +240,18 @@ void TradeTape::take_live(const net::RecordsRead& records) {
   go_on();
 }
 
-// What was asked for from behind where somebody wants to begin by now is asked for anew.
+// It is told first and paid for then, so that who owes for each read goes on all the same.
 void TradeTape::take_late(Watcher& who, Reader& reader, const net::RecordsRead& records) {
   reader.failures = 0;
+  tell_late(who, reader, records);
   who.on_read(bytes_of(records));
-  if (reader.asked > reader.next) return catch_up(who, reader);
+  reader.has_room = who.has_room();
+  catch_up(who, reader);
+}
+
+// What was asked for from behind where somebody wants to begin by now is asked for anew.
+void TradeTape::tell_late(Watcher& who, Reader& reader, const net::RecordsRead& records) {
+  if (reader.asked > reader.next) return;
   const Offset end = next_;
   for_each_trade(records, reader.next, [&](Offset offset, const std::optional<Trade>& trade) {
     if (offset >= end) return false;
@@ -253,7 +260,6 @@ void TradeTape::take_late(Watcher& who, Reader& reader, const net::RecordsRead& 
     reader.next = offset + 1;
     return true;
   });
-  catch_up(who, reader);
 }
 
 const std::vector<WatchId>* TradeTape::ids_of(std::string_view symbol, Watcher& who) const {

@@ -77,6 +77,7 @@ class TradeTape {
   RequestId read(Offset from);
   void take_live(const net::RecordsRead& records);
   void take_late(Watcher& who, Reader& reader, const net::RecordsRead& records);
+  void tell_late(Watcher& who, Reader& reader, const net::RecordsRead& records);
   void fail_live();
   void fail_late(Watcher& who, Reader& reader);
   const std::vector<WatchId>* ids_of(std::string_view symbol, Watcher& who) const;
