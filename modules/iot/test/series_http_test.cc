@@ -49,6 +49,9 @@ class SeriesHttp : public testing::Test {
     context_->deliver();
   }
   std::string take_answer() { return std::exchange(context_->output, {}); }
+  static std::string body_of(const std::string& answer) {
+    return answer.empty() ? "" : answer.substr(answer.find("\r\n\r\n") + 4);
+  }
 
   Offset written_ = 0;  // of iot.lines
   sim::SimDisk disk_{1};
@@ -80,6 +83,18 @@ TEST_F(SeriesHttp, AQuerySeesWhatWasWrittenBeforeIt) {
   projection_.store().take(0, "db", "m v=7 1");
   pass(kMs);
   EXPECT_NE(take_answer().find(R"("values":[[1,7]])"), std::string::npos);
+}
+
+TEST_F(SeriesHttp, OneRetentionPolicyIsShown) {
+  begin();
+  written_ = 5;  // nothing of the points is asked
+  get("/query?db=db&q=SHOW+RETENTION+POLICIES");
+  EXPECT_EQ(body_of(take_answer()),
+            R"({"results":[{"statement_id":0,"series":[{"columns":["name","duration","shardGroupDuration","replicaN",)"
+            R"("default"],"values":[["autogen","0s","168h0m0s",1,true]]}]}]})"
+            "\n");
+  get("/query?q=SHOW+RETENTION+POLICIES+ON+other");
+  EXPECT_NE(take_answer().find("database not found: other"), std::string::npos);
 }
 
 TEST_F(SeriesHttp, AWriteThatHasNoRoomSaysWhenToTryAgain) {
