@@ -160,8 +160,16 @@ class Urls(unittest.TestCase):
         self.assertEqual(status, 400, answer)
         self.assertIn("devices.image_link_key", answer["error"]["message"])
 
-    def test_without_a_list_any(self):
-        self.create(self.server(), "http://10.2.0.1/x", 201)
+    def test_without_a_list_any_that_is_public(self):
+        server = self.server()
+        for url, expect in (("https://cdn.example.com/fw.bin", 201), ("http://9.9.9.9/x", 201),
+                            ("https://u:p@cdn.example.com/" + "x" * 1500, 201), ("http://10.2.0.1/x", 400),
+                            ("http://127.0.0.1:7070/x", 400), ("http://169.254.169.254/latest", 400), ("http://[::1]/x", 400),
+                            ("http://[fe80::1]/x", 400), ("http://[::ffff:192.168.0.1]/x", 400), ("http://127.1/x", 400),
+                            ("http://2130706433/x", 400), ("http://0x7f.0.0.0x1/x", 400), ("http://localhost/x", 400),
+                            ("http://u@10.2.0.1/x", 400), ("http://10.2.0.1\\@example.com/x", 400)):
+            with self.subTest(url=url):
+                self.create(server, url, expect)
 
     def test_a_key_that_others_may_read_is_none(self):
         with tempfile.NamedTemporaryFile() as key:

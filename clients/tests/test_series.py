@@ -100,6 +100,7 @@ class Api(Series):
     def test_show(self):
         self.write("cpu,host=a,zone=x v=1 1\ncpu,host=b v=1 1\nmem,host=a s=\"t\",n=1i 1")
         self.assertEqual(self.rows("SHOW DATABASES"), [["db"]])
+        self.assertEqual(self.rows("SHOW RETENTION POLICIES ON db"), [["autogen", "0s", "168h0m0s", 1, True]])
         self.assertEqual(self.rows("SHOW MEASUREMENTS"), [["cpu"], ["mem"]])
         self.assertEqual(self.rows("SHOW SERIES"), [["cpu,host=a,zone=x"], ["cpu,host=b"], ["mem,host=a"]])
         self.assertEqual(self.rows("SHOW TAG KEYS FROM cpu"), [["host"], ["zone"]])

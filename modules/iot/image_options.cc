@@ -50,7 +50,8 @@ const std::vector<config::Binding<ImageOptions>>& image_keys() {
       bind<&ImageOptions::allow>({.name = "devices.image_allow",
                                   .type = Type::texts,
                                   .help = "Hosts that URLs of jobs' images may name, as iot.http_allow says them; "
-                                          "empty: any. Devices fetch them, the server does not",
+                                          "empty: any but what is literally not public. Devices fetch them, "
+                                          "the server does not",
                                   .wrong = wrong_image_host,
                                   .reloadable = true}),
       bind<&ImageOptions::link_key>({.name = "devices.image_link_key",

@@ -66,6 +66,9 @@ TEST(InfluxQl, ReadsSeveralStatements) {
 
 TEST(InfluxQl, ReadsShow) {
   EXPECT_EQ(one("SHOW MEASUREMENTS ON x").show.source.database, "x");
+  EXPECT_EQ(one("SHOW RETENTION POLICIES ON x").show.kind, ShowKind::policies);
+  EXPECT_EQ(one("SHOW RETENTION POLICIES ON x").show.source.database, "x");
+  EXPECT_EQ(one("show retention policies").show.source.database, "");
   EXPECT_EQ(one("show series from m where a='b' limit 3").show.limit, 3U);
   const Show values = one("SHOW TAG VALUES ON d FROM m WITH KEY IN (a, \"b\")").show;
   EXPECT_EQ(values.source.measurement, "m");
@@ -105,7 +108,8 @@ TEST(InfluxQl, NamesTheWordThatItDoesNotKnow) {
             "error parsing query: { in a pattern is not supported: write it as \\{");
   EXPECT_EQ(refusal("CREATE DATABASE x WITH DURATION 1d"), "error parsing query: found WITH, expected ; or the end");
   EXPECT_EQ(refusal("SHOW USERS"),
-            "error parsing query: found USERS, expected DATABASES, MEASUREMENTS, SERIES, TAG or FIELD");
+            "error parsing query: found USERS, expected DATABASES, RETENTION, MEASUREMENTS, SERIES, TAG or FIELD");
+  EXPECT_EQ(refusal("SHOW RETENTION"), "error parsing query: found the end, expected policies");
   EXPECT_EQ(refusal("SELECT 'x"), "error parsing query: found 'x, expected a field, a function or *");
   EXPECT_EQ(refusal(""), "missing required parameter \"q\"");
 }

@@ -275,6 +275,27 @@ TEST_F(RulesMachineTest, NoCircleThroughTheLedger) {
   EXPECT_EQ(world.put(echo).error, Errc::refused);
 }
 
+TEST_F(RulesMachineTest, NoCircleThroughTheLines) {
+  world.make_stream("iot.lines");
+  RuleDefinition points;
+  points.name = "points";
+  points.sql = "SELECT n FROM STREAM readings";
+  points.source = "readings";
+  points.series = SeriesAction{"plant", "'m'", "", ""};
+  ASSERT_TRUE(world.put(points).ok());
+  RuleDefinition echo = points;
+  echo.name = "echo";
+  echo.source = "iot.lines";
+  const Reply itself = world.put(echo);
+  EXPECT_EQ(itself.error, Errc::refused);
+  EXPECT_NE(itself.message.find("iot.lines"), std::string::npos) << itself.message;
+  echo.series.reset();
+  echo.append = AppendAction{"bills", ""};
+  EXPECT_EQ(world.put(echo).error, std::nullopt);
+  echo.append = AppendAction{"readings", ""};
+  EXPECT_EQ(world.put(echo).error, Errc::refused);
+}
+
 TEST_F(RulesMachineTest, ARunMovesThePositionWithItsEffects) {
   ASSERT_TRUE(world.put(billing()).ok());
   for (int i = 0; i < 4; ++i) world.append("readings", "x");

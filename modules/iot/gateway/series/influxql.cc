@@ -457,6 +457,7 @@ class Parser {
     if (!show_kind(show.kind)) return false;
     if (show.kind == ShowKind::databases) return true;
     if (keyword("on") && !name(show.source.database, "a database's name")) return false;
+    if (show.kind == ShowKind::policies) return true;
     if (show.kind != ShowKind::measurements && keyword("from")) {
       const std::string on = show.source.database;
       if (!source(show.source)) return false;
@@ -469,10 +470,11 @@ class Parser {
 
   bool show_kind(ShowKind& kind) {
     if (keyword("databases")) return kind = ShowKind::databases, true;
+    if (keyword("retention")) return kind = ShowKind::policies, need("policies");
     if (keyword("measurements")) return kind = ShowKind::measurements, true;
     if (keyword("series")) return kind = ShowKind::series, true;
     if (keyword("field")) return kind = ShowKind::field_keys, need("keys");
-    if (!keyword("tag")) return expected("DATABASES, MEASUREMENTS, SERIES, TAG or FIELD");
+    if (!keyword("tag")) return expected("DATABASES, RETENTION, MEASUREMENTS, SERIES, TAG or FIELD");
     kind = word().is("values") ? ShowKind::tag_values : ShowKind::tag_keys;
     return keyword("values") || keyword("keys") || expected("KEYS or VALUES");
   }

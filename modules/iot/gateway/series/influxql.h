@@ -98,7 +98,7 @@ struct Select {
   bool aggregates() const { return columns.front().function != Function::none; }
 };
 
-enum class ShowKind : uint8_t { databases, measurements, series, tag_keys, tag_values, field_keys };
+enum class ShowKind : uint8_t { databases, policies, measurements, series, tag_keys, tag_values, field_keys };
 
 struct Show {
   ShowKind kind = ShowKind::databases;

@@ -182,6 +182,13 @@ void show_databases(HttpExchange& exchange, const QueryingPointer& querying, con
   done(exchange, querying, {"", {std::move(table)}});
 }
 
+// The one there is. How long shards are says nothing of the files here; it is what 1.8 says of autogen.
+void show_policies(HttpExchange& exchange, const QueryingPointer& querying) {
+  Table table{"", {}, {"name", "duration", "shardGroupDuration", "replicaN", "default"}, {}};
+  table.rows.push_back({Cell("autogen"), Cell("0s"), Cell("168h0m0s"), Cell(int64_t{1}), Cell(true)});
+  done(exchange, querying, {"", {std::move(table)}});
+}
+
 // What there is and how far it is written is known.
 void look(HttpExchange& exchange, const QueryingPointer& querying, const Reply& reply) {
   if (!reply.ok()) return fail(exchange, querying, reply.message);
@@ -195,6 +202,7 @@ void look(HttpExchange& exchange, const QueryingPointer& querying, const Reply& 
   if (!may(exchange, database, auth::Verb::read)) return fail(exchange, querying, "not allowed to read " + database);
   if (std::find(names.begin(), names.end(), database) == names.end())
     return fail(exchange, querying, "database not found: " + database);
+  if (show && statement.show.kind == ShowKind::policies) return show_policies(exchange, querying);
   enter(exchange, querying, reply.numbers[1], exchange.context().monotonic_ns() + kQueryWaitNs, std::move(database));
 }
 

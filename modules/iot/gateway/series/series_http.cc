@@ -32,6 +32,13 @@ HttpResponse named(HttpResponse response) {
   return response;
 }
 
+// What is not possible now may be soon.
+HttpResponse error_json(int status, std::string body) {
+  HttpResponse response = HttpResponse::json(status, std::move(body));
+  if (status == 503) response.headers.push_back({"Retry-After", "1"});
+  return response;
+}
+
 void ping(HttpExchange& exchange) { exchange.respond(named({204, "", "", {}})); }
 
 // Open: whether the points are shown, and nothing of them.
@@ -50,13 +57,13 @@ void health(HttpExchange& exchange, const Projection& projection) {
 HttpResponse error_v1(int status, std::string_view message) {
   JsonWriter out;
   out.begin_object().key("error").text(message).end_object();
-  return HttpResponse::json(status, out.take());
+  return error_json(status, out.take());
 }
 
 HttpResponse error_v2(int status, std::string_view message) {
   JsonWriter out;
   out.begin_object().key("code").text(code_of(status)).key("message").text(message).end_object();
-  return HttpResponse::json(status, out.take());
+  return error_json(status, out.take());
 }
 
 bool may(HttpExchange& exchange, std::string_view database, auth::Verb verb) {

@@ -129,8 +129,8 @@ std::string RulesMachine::wrong_chain(const RuleDefinition& rule) const {
     for (const auto& [from, to] : links) depth[to] = std::max(depth[to], depth[from] + 1);
   if (*std::max_element(depth.begin(), depth.end()) <= kChainMax) return {};
   return "the rule would close a circle, or be in a chain of more than 8: what rules append, the ledger's streams "
-         "where "
-         "they make transfers, and iot.shadows where they update shadows, others read";
+         "where they make transfers, iot.shadows where they update shadows, and iot.lines where they write points, "
+         "others read";
 }
 
 std::string RulesMachine::wrong_for_logic(const RuleDefinition& rule, uint32_t version) {
