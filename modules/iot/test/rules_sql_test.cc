@@ -265,11 +265,6 @@ TEST_F(RulesSql, ThingsAreReadWhereTheyAreTold) {
   EXPECT_EQ(query->source().name, kShadowsSource);
   EXPECT_EQ(query->source().keys, "$aws/things/+/shadow/update/documents");
   EXPECT_EQ(selected("SELECT a FROM '$SYS/#'", "{}"), "at 15, near '$SYS/#': this is no topic filter");
-  EXPECT_TRUE(Select::compile("SELECT state FROM '$aws/things/pump/#'").ok());
-  EXPECT_EQ(selected("SELECT a FROM '$aws/things/+/jobs/notify'", "{}"),
-            "at 15, near '$aws/things/+/jobs/notify': of these topics a rule reads those of shadows; what jobs tell is "
-            "STREAM \"iot.jobs\"");
-  EXPECT_TRUE(Select::compile("SELECT execution FROM STREAM \"iot.jobs\"").ok());
 }
 
 // What a message says is a value, whatever it looks like and however long it is.

@@ -16,7 +16,6 @@ namespace {
 constexpr size_t kStreamNameBytesMax = 249;
 constexpr size_t kRowBytes = 128;  // that most have room in
 constexpr std::string_view kThings = "$aws/things/";
-constexpr std::string_view kShadows = "$aws/things/+/shadow/#";
 
 Result<Parser> parser_of(std::string_view text) {
   if (text.size() > kSqlBytesMax) return Error{Errc::too_large, "a rule's SQL has at most 8,192 bytes"};
@@ -53,8 +52,6 @@ Result<Source> source_of(Parser& parser) {
     const bool of_things = name.text.starts_with(kThings);
     if (!valid_filter(name.text) || (name.text.starts_with("$") && !of_things))
       return wrong_at(name, "this is no topic filter");
-    if (of_things && !overlap(name.text, kShadows))
-      return wrong_at(name, "of these topics a rule reads those of shadows; what jobs tell is STREAM \"iot.jobs\"");
     return of_things ? Source{false, std::string(kShadowsSource), name.text} : Source{true, name.text};
   }
   const bool named = name.kind == WordKind::quoted_name || name.kind == WordKind::name;
