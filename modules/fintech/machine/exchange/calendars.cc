@@ -39,8 +39,13 @@ Result<void> check_instants(const std::vector<Instant>& instants, LogTime from, 
 
 std::optional<Instant> Calendar::holding(LogTime now) const {
   if (now >= due) return std::nullopt;
-  Instant found;
-  for (auto at = instants.begin(); at != instants.end() && at->at <= now; ++at) found = *at;
+  const Instant* const found = last(now);
+  return found == nullptr ? Instant() : *found;
+}
+
+const Instant* Calendar::last(LogTime now) const {
+  const Instant* found = nullptr;
+  for (auto at = instants.begin(); at != instants.end() && at->at <= now; ++at) found = &*at;
   return found;
 }
 

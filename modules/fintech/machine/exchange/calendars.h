@@ -23,11 +23,13 @@ struct Calendar {
   std::deque<Instant> instants;
   LogTime upto = 0;
   TimerId timer = 0;  // kCalendarDue; 0: not armed
-  LogTime due =
-      0;  // when the next instant comes, or what is known ends: nothing is entered from then on before it is done
+  // When the next instant comes, or what is known ends: nothing is entered from then on before it is done.
+  LogTime due = 0;
 
   // The phase that holds: closed where no session has begun in a while. None: nothing is known of now.
   std::optional<Instant> holding(LogTime now) const;
+  // The last one that has come, whether it has been followed or not. Null: none has.
+  const Instant* last(LogTime now) const;
   const Instant* next(LogTime now) const;
   // From the end of the session before, 0 where none is known, to the end of its own.
   std::optional<TradingDay> day(LogTime now) const;

@@ -62,8 +62,8 @@ MarketRow ExchangeMachine::market_row(const Listing& listing, const MarketAsk& a
 // A call that the end of a session ends is still of the session. What goes on beyond its end is asked for again a second later.
 TradingDay ExchangeMachine::market_day(const Listing& listing, LogTime now) const {
   const Calendar* const calendar = listing.calendar == 0 ? nullptr : &calendars_.at(listing.calendar);
-  const std::optional<Instant> holding = calendar == nullptr ? std::nullopt : calendar->holding(now);
-  if (holding && holding->ends && book::is_call(listing.book.phase())) return {holding->date, 0, now + kAgainNs};
+  const Instant* const last = calendar == nullptr ? nullptr : calendar->last(now);
+  if (last != nullptr && last->ends && book::is_call(listing.book.phase())) return {last->date, 0, now + kAgainNs};
   return trading_day(&listing, now);
 }
 
