@@ -1,4 +1,4 @@
-// Addresses in the system's form, and sockets bound to them. Internal to kernel/net; no Asio, no threads.
+// Addresses in the system's form, and sockets bound to them. Internal to kernel/net; no threads.
 #pragma once
 
 #include <sys/socket.h>
