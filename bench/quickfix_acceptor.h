@@ -11,7 +11,7 @@ namespace heptane::bench {
 
 constexpr const char* kQuickfixAcceptor = "--quickfix-acceptor";
 
-// PORT DIRECTORY SESSIONS SYNC: the names of the sessions are fix_name(0) on; SYNC "1": each message that is kept is fdatasync'ed before it
+// PORT DIRECTORY SESSIONS SYNC: the sessions are T0, T1 and so on; SYNC "1": each message that is kept is fdatasync'ed before it
 // is sent, "0": never, as libquickfix does. Ends with SIGTERM.
 int run_quickfix_acceptor(const std::vector<std::string>& arguments);
 

@@ -77,18 +77,10 @@ class StreamPoll {
   }
 
   // Not armed. False: the system cannot watch one more; once it does, arm() does not fail.
-  bool add(PolledOnce& once) {
-    epoll_event event{};
-    event.events = EPOLLONESHOT;
-    event.data.u64 = reinterpret_cast<uintptr_t>(&once) | kOnce;
-    return once.added = epoll_ctl(fd_, EPOLL_CTL_ADD, once.fd, &event) == 0;
-  }
+  bool add(PolledOnce& once) { return once.added = control(once, EPOLL_CTL_ADD, 0); }
   // `ready` is called once, when the descriptor has one of `events`; by then it is not armed. False: the system cannot watch one more.
   bool arm(PolledOnce& once, uint32_t events, std::function<void()> ready) {
-    epoll_event event{};
-    event.events = events | EPOLLONESHOT;
-    event.data.u64 = reinterpret_cast<uintptr_t>(&once) | kOnce;
-    if (epoll_ctl(fd_, once.added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, once.fd, &event) != 0) return false;
+    if (!control(once, once.added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, events)) return false;
     once.added = true;
     once.ready = std::move(ready);
     return true;
@@ -151,6 +143,13 @@ class StreamPoll {
   // Tags in the lowest bits of what an event carries: records lie at even addresses.
   static constexpr uint64_t kOnce = 1;
   static constexpr uint64_t kWake = 0;
+
+  bool control(PolledOnce& once, int operation, uint32_t events) const {
+    epoll_event event{};
+    event.events = events | EPOLLONESHOT;
+    event.data.u64 = reinterpret_cast<uintptr_t>(&once) | kOnce;
+    return epoll_ctl(fd_, operation, once.fd, &event) == 0;
+  }
 
   int wait(std::array<epoll_event, kSocketsPerRound>& round, int64_t limit_ns) const {
     constexpr int64_t kNsPerSecond = 1'000'000'000;
