@@ -237,24 +237,26 @@ TEST(Simulator, TheSameSeedIsTheSameRun) {
 struct PlantedCase {
   PlantedBug bug;
   const char* seen;
+  const char* also = nullptr;  // what comes of it, too, in some seeds; it alone is not enough
 };
 
 class Planted : public testing::TestWithParam<PlantedCase> {};
 
 TEST_P(Planted, IsFound) {
   constexpr uint64_t kSeeds = 300;
-  constexpr size_t kOthersMax = 3;
+  const auto says = [](const SimulationResult& run, const char* text) {
+    return text != nullptr && run.failure.find(text) != std::string::npos;
+  };
   uint64_t starts = 0, fatal_errors = 0;
-  std::vector<std::string> others;  // what else came of it
   bool seen = false;
-  for (uint64_t seed = 1; seed <= kSeeds && !seen && others.size() <= kOthersMax; ++seed) {
+  for (uint64_t seed = 1; seed <= kSeeds && !seen; ++seed) {
     const SimulationResult run = run_seed(seed, GetParam().bug);
     starts += run.starts;
     fatal_errors += run.fatal_errors;
-    seen = run.failed && run.failure.find(GetParam().seen) != std::string::npos;
-    if (run.failed && !seen) others.push_back("seed " + std::to_string(seed) + ": " + run.failure);
+    seen = run.failed && says(run, GetParam().seen);
+    ASSERT_TRUE(!run.failed || seen || says(run, GetParam().also)) << "seed " << seed << ": " << run.failure;
   }
-  EXPECT_TRUE(seen) << "it was not found" << (others.empty() ? "" : ", but " + others.front());
+  EXPECT_TRUE(seen) << "it was not found";
   // Such a server works, until something else goes wrong.
   EXPECT_LT(2 * fatal_errors, starts);
 }
@@ -268,7 +270,8 @@ INSTANTIATE_TEST_SUITE_P(
                     PlantedCase{PlantedBug::believe_page_cache, "after a power cut right behind a start: ends at"},
                     PlantedCase{PlantedBug::expiry_gives_nothing_back, "debits"},
                     PlantedCase{PlantedBug::ids_forgotten_by_restart, "had other effects than the log says"},
-                    PlantedCase{PlantedBug::sessions_forgotten_by_restart, "was answered otherwise"},
+                    PlantedCase{PlantedBug::sessions_forgotten_by_restart, "is in the log twice",
+                                "does not come to an end"},
                     PlantedCase{PlantedBug::cancel_changes_nothing, "orders are open instead of"}));
 
 }  // namespace

@@ -4,7 +4,6 @@
 // ClOrdID SIDE-0 to SIDE-(COUNT - 1), at most WINDOW of them not acknowledged. A line on stdout for each thing that happened, flushed at
 // once: `logon`, `logout TEXT`, `report EXECTYPE CLORDID EXECID LASTQTY`, `reject TEXT`. Exit code 0 when all were filled and the peer has
 // answered the logout. With COUNT 0 it listens until it is told to stop: a drop copy.
-#include <quickfix/Application.h>
 #include <quickfix/FileStore.h>
 #include <quickfix/Session.h>
 #include <quickfix/SessionSettings.h>
@@ -19,11 +18,13 @@
 #include <set>
 #include <string>
 
+#include "clients/tests/quickfix/told_application.h"
+
 namespace {
 
-class Trader : public FIX::NullApplication {
+class Trader : public ToldApplication {
  public:
-  Trader(std::string user, std::string password) : user_(std::move(user)), password_(std::move(password)) {}
+  using ToldApplication::ToldApplication;
 
   void onLogon(const FIX::SessionID& id) override {
     say("logon", "");
@@ -31,19 +32,6 @@ class Trader : public FIX::NullApplication {
     session_ = id;
     logged_on_ = true;
     changed_.notify_all();
-  }
-  void toAdmin(FIX::Message& message, const FIX::SessionID&) override {
-    if (message.getHeader().getField(FIX::FIELD::MsgType) != "A") return;
-    message.setField(FIX::FIELD::Username, user_);
-    message.setField(FIX::FIELD::Password, password_);
-  }
-  // The library's declarations say what may be thrown, so these must.
-  void fromAdmin(const FIX::Message& message, const FIX::SessionID&) throw(FIX::FieldNotFound, FIX::IncorrectDataFormat,
-                                                                           FIX::IncorrectTagValue,
-                                                                           FIX::RejectLogon) override {
-    const std::string type = message.getHeader().getField(FIX::FIELD::MsgType);
-    if (type == "5") say("logout", text_of(message));
-    if (type == "3") say("reject", text_of(message));
   }
   void fromApp(const FIX::Message& message, const FIX::SessionID&) throw(FIX::FieldNotFound, FIX::IncorrectDataFormat,
                                                                          FIX::IncorrectTagValue,
@@ -75,16 +63,6 @@ class Trader : public FIX::NullApplication {
   }
 
  private:
-  static std::string text_of(const FIX::Message& message) {
-    return message.isSetField(FIX::FIELD::Text) ? message.getField(FIX::FIELD::Text) : "";
-  }
-  static void say(const char* what, const std::string& more) {
-    std::printf("%s %s\n", what, more.c_str());
-    std::fflush(stdout);
-  }
-
-  const std::string user_;
-  const std::string password_;
   std::mutex mutex_;
   std::condition_variable changed_;
   FIX::SessionID session_;

@@ -4,7 +4,6 @@
 // rebuilds the book of what comes. A line on stdout for each thing that happened, flushed at once: `logon`, `logout TEXT`, `reject TEXT`,
 // `trade TRADEID PRICE QUANTITY`, and after each W (`whole`) and X (`more`) the book: `whole PRICE:QUANTITY:ORDERS ... / ...`, buys before
 // the slash, the best first. `fault TEXT`: a change that does not fit. Until its standard input ends.
-#include <quickfix/Application.h>
 #include <quickfix/FileStore.h>
 #include <quickfix/Session.h>
 #include <quickfix/SessionSettings.h>
@@ -19,12 +18,14 @@
 #include <map>
 #include <string>
 
+#include "clients/tests/quickfix/told_application.h"
+
 namespace {
 
-class Watcher : public FIX::NullApplication {
+class Watcher : public ToldApplication {
  public:
   Watcher(std::string symbol, std::string user, std::string password)
-      : symbol_(std::move(symbol)), user_(std::move(user)), password_(std::move(password)) {}
+      : ToldApplication(std::move(user), std::move(password)), symbol_(std::move(symbol)) {}
 
   void onLogon(const FIX::SessionID& id) override {
     say("logon", "");
@@ -39,19 +40,6 @@ class Watcher : public FIX::NullApplication {
     group.set(FIX::Symbol(symbol_));
     request.addGroup(group);
     FIX::Session::sendToTarget(request, id);
-  }
-  void toAdmin(FIX::Message& message, const FIX::SessionID&) override {
-    if (message.getHeader().getField(FIX::FIELD::MsgType) != "A") return;
-    message.setField(FIX::FIELD::Username, user_);
-    message.setField(FIX::FIELD::Password, password_);
-  }
-  // The library's declarations say what may be thrown, so these must.
-  void fromAdmin(const FIX::Message& message, const FIX::SessionID&) throw(FIX::FieldNotFound, FIX::IncorrectDataFormat,
-                                                                           FIX::IncorrectTagValue,
-                                                                           FIX::RejectLogon) override {
-    const std::string type = message.getHeader().getField(FIX::FIELD::MsgType);
-    if (type == "5") say("logout", text_of(message));
-    if (type == "3") say("reject", text_of(message));
   }
   void fromApp(const FIX::Message& message, const FIX::SessionID&) throw(FIX::FieldNotFound, FIX::IncorrectDataFormat,
                                                                          FIX::IncorrectTagValue,
@@ -114,17 +102,7 @@ class Watcher : public FIX::NullApplication {
     for (const auto& level : asks_) out += " " + text(level.second);
     return out;
   }
-  static std::string text_of(const FIX::Message& message) {
-    return message.isSetField(FIX::FIELD::Text) ? message.getField(FIX::FIELD::Text) : "";
-  }
-  static void say(const char* what, const std::string& more) {
-    std::printf("%s %s\n", what, more.c_str());
-    std::fflush(stdout);
-  }
-
   const std::string symbol_;
-  const std::string user_;
-  const std::string password_;
   std::map<double, Level> bids_;
   std::map<double, Level> asks_;
 };
