@@ -37,8 +37,8 @@ class Trader : public ToldApplication {
                                                                          FIX::IncorrectTagValue,
                                                                          FIX::UnsupportedMessageType) override {
     if (message.getHeader().getField(FIX::FIELD::MsgType) != "8") return say("reject", text_of(message));
-    const std::string type = message.getField(FIX::FIELD::ExecType);
-    const std::string id = message.getField(FIX::FIELD::ClOrdID);
+    const std::string& type = message.getField(FIX::FIELD::ExecType);
+    const std::string& id = message.getField(FIX::FIELD::ClOrdID);
     const bool filled = type == "F";
     say("report", type + " " + id + " " + message.getField(FIX::FIELD::ExecID) + " " +
                       (filled ? message.getField(FIX::FIELD::LastQty) : std::string("0")));

@@ -90,7 +90,7 @@ class Watcher : public ToldApplication {
   }
   std::map<double, Level>& side(const std::string& type) { return type == "0" ? bids_ : asks_; }
   void put(const std::string& type, const FIX::FieldMap& entry) {
-    const std::string price = entry.getField(FIX::FIELD::MDEntryPx);
+    const std::string& price = entry.getField(FIX::FIELD::MDEntryPx);
     side(type)[std::atof(price.c_str())] = {price, entry.getField(FIX::FIELD::MDEntrySize),
                                             entry.getField(FIX::FIELD::NumberOfOrders)};
   }
