@@ -139,9 +139,11 @@ void Pipeline::commit_loop() {
 
 void Pipeline::helper_loop() {
   while (!ended_.load()) {
+    disk_.free_left();
     const bool more = must(log_->maintain(), "prepare segments");
     const bool more_of_ours = helper_step_ && helper_step_();
-    if (!more && !more_of_ours) helper_wakeup_.wait(kHelperPeriodNs);
+    if (more || more_of_ours) continue;
+    helper_wakeup_.wait(helper_wait_ns_ ? std::min(kHelperPeriodNs, helper_wait_ns_()) : kHelperPeriodNs);
   }
 }
 

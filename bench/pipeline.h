@@ -66,8 +66,12 @@ class Pipeline {
 
   // Called on the commit's thread after each batch, with its padded bytes. Before start().
   void on_commit(std::function<void(uint64_t)> each) { on_commit_ = std::move(each); }
-  // One more step for the housekeeping thread; true: more to do. Before start().
-  void set_helper(std::function<bool()> step) { helper_step_ = std::move(step); }
+  // One more step for the housekeeping thread; true: more to do. `wait_ns`: after it, until there is more at the latest.
+  // Before start().
+  void set_helper(std::function<bool()> step, std::function<int64_t()> wait_ns) {
+    helper_step_ = std::move(step);
+    helper_wait_ns_ = std::move(wait_ns);
+  }
   // One more step of the shard's thread before each of its turns. Before start().
   void set_shard_step(std::function<void()> step) { shard_step_ = std::move(step); }
 
@@ -101,6 +105,7 @@ class Pipeline {
   std::unique_ptr<test::CounterLedger> ledger_;
   std::function<void(uint64_t)> on_commit_;
   std::function<bool()> helper_step_;
+  std::function<int64_t()> helper_wait_ns_;
   std::function<void()> shard_step_;
   log::LogEnd end_;
   std::atomic<bool> stopping_{false};

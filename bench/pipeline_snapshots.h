@@ -2,7 +2,10 @@
 // and forks. Made before the pipeline starts; outlives its threads.
 #pragma once
 
+#include <algorithm>
+
 #include "bench/pipeline.h"
+#include "bench/report.h"
 #include "kernel/snapshot/snapshot_taker.h"
 
 namespace heptane::bench {
@@ -34,12 +37,18 @@ class PipelineSnapshots {
     taker_.set_wake_shard([this] { pipeline_.wake_shard(); });
     taker_.set_wake_helper([this] { pipeline_.wake_helper(); });
     pipeline_.set_helper(
-        [this] { return taker_.run_once(pipeline_.committer().bytes_total(), pipeline_.committer().watermark()); });
+        [this] { return taker_.run_once(pipeline_.committer().bytes_total(), pipeline_.committer().watermark()); },
+        [this] { return wait_ns(); });
     pipeline_.set_shard_step([this] {
       if (!taker_.wants_state() || pipeline_.shard().rest_awaited()) return;
       pipeline_.shard().when_at_rest(
           [this](const RestPoint& rest) { taker_.take(pipeline_.shard(), pipeline_.streams(), rest); });
     });
+  }
+
+  int64_t wait_ns() const {
+    const int64_t next_ns = taker_.next_step_ns();
+    return next_ns == INT64_MAX ? INT64_MAX : std::max<int64_t>(0, next_ns - now_ns());
   }
 
   snapshot::SnapshotTaker& taker() { return taker_; }

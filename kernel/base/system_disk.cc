@@ -171,6 +171,19 @@ class SystemLock final : public DirectoryLock {
   int fd_;
 };
 
+// 0: it has another name, is no regular file, or cannot be looked at.
+uint64_t bytes_without_a_name(int fd) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink > 0) return 0;
+  return static_cast<uint64_t>(status.st_size);
+}
+
+// A lease to write is only given when this descriptor is the file's only one, in this process and in all others
+// (fcntl(2), "Leases"). It has no name by which it could be opened meanwhile.
+bool nobody_else_has_open(int fd) {
+  return ::fcntl(fd, F_SETLEASE, F_WRLCK) == 0 && ::fcntl(fd, F_SETLEASE, F_UNLCK) == 0;
+}
+
 int open_flags(OpenMode mode, OpenHint hint) {
   int flags = O_CLOEXEC | (mode == OpenMode::read ? O_RDONLY : O_RDWR);
   if (mode == OpenMode::create) flags |= O_CREAT | O_EXCL;
@@ -186,6 +199,7 @@ Result<std::unique_ptr<File>> SystemDisk::open(const std::string& path, OpenMode
   if (fd < 0 && errno == EINVAL && std::exchange(direct, false))
     fd = ::open(path.c_str(), open_flags(mode, OpenHint::none), 0600);
   if (fd < 0) return system_error("open", path);
+  if (hint == OpenHint::no_read_ahead) (void)::posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
   return std::unique_ptr<File>(new SystemFile(fd, path, direct));
 }
 
@@ -225,14 +239,48 @@ void SystemDisk::leave(std::unique_ptr<File> file) {
   if (left_.size() < kLeftMax) left_.push_back(std::move(file));
 }
 
-void SystemDisk::close_left() {
-  std::vector<std::unique_ptr<File>> closing;  // closed when the lock is free again
+void SystemDisk::free_left() {
+  std::vector<std::unique_ptr<File>> closing;
+  {
+    const std::lock_guard lock(mutex_);
+    closing.swap(left_);
+  }
+  closing.clear();
+  free_slice();
+}
+
+void SystemDisk::free_slice() {
+  Unlinked one;
+  uint64_t waiting = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const Unlinked& each : unlinked_) waiting += each.bytes;
+    const auto found =
+        std::find_if(unlinked_.begin(), unlinked_.end(), [](const Unlinked& each) { return each.durable; });
+    if (found == unlinked_.end()) return;
+    one = std::move(*found);
+    unlinked_.erase(found);
+  }
+  one.alone = one.alone || nobody_else_has_open(one.file->descriptor());
+  if (!one.alone) return;
+  const uint64_t slice = std::max(kFreedBytes, waiting / 64);
+  if (one.bytes <= slice || !one.file->truncate(one.bytes - slice)) return;
+  one.bytes -= slice;
   const std::lock_guard lock(mutex_);
-  closing.swap(left_);
+  unlinked_.insert(unlinked_.begin(), std::move(one));
 }
 
 Result<void> SystemDisk::unlink(const std::string& path) {
+  // Of what cannot be opened so the blocks go with the name.
+  const int fd = ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  Unlinked one;
+  if (fd >= 0) one.file = std::make_unique<SystemFile>(fd, path);
   if (::unlink(path.c_str()) != 0) return system_error("unlink", path);
+  one.bytes = fd < 0 ? 0 : bytes_without_a_name(fd);
+  if (one.bytes <= kFreedBytes) return {};
+  one.directory = path.substr(0, path.rfind('/'));
+  const std::lock_guard lock(mutex_);
+  if (unlinked_.size() < kLeftMax) unlinked_.push_back(std::move(one));
   return {};
 }
 
@@ -242,6 +290,9 @@ Result<void> SystemDisk::sync_directory(const std::string& path) {
   const int failed = ::fsync(fd);
   const Result<void> result = failed == 0 ? Result<void>() : Result<void>(system_error("sync", path));
   ::close(fd);
+  if (!result) return result;
+  const std::lock_guard lock(mutex_);
+  for (Unlinked& one : unlinked_) one.durable = one.durable || one.directory == path;
   return result;
 }
 

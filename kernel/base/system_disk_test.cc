@@ -77,8 +77,76 @@ TEST_F(SystemDiskTest, WhatIsLeftIsClosedByWhoeverMayWait) {
     EXPECT_EQ(is_open(descriptors.back()), i < 64) << "no more than 64 are kept";
   }
   descriptors.pop_back();
-  disk_.close_left();
+  disk_.free_left();
   EXPECT_TRUE(std::none_of(descriptors.begin(), descriptors.end(), is_open));
+}
+
+class UnlinkedFile : public SystemDiskTest {
+ protected:
+  static constexpr uint64_t kBytes = 3 * SystemDisk::kFreedBytes;
+
+  std::string path() const { return directory_ + "/large"; }
+  void SetUp() override {
+    SystemDiskTest::SetUp();
+    auto made = disk_.open(path(), OpenMode::create);
+    ASSERT_TRUE(made.ok());
+    ASSERT_TRUE((*made)->allocate(kBytes));
+    file_ = std::move(*made);
+  }
+  uint64_t size() { return *file_->size(); }
+
+  std::unique_ptr<File> file_;
+};
+
+// Bytes of files of this directory that this process has open and that have no name.
+std::vector<uint64_t> sizes_without_a_name(const std::string& directory) {
+  std::vector<uint64_t> sizes;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code ignored;
+    const std::string target = std::filesystem::read_symlink(entry.path(), ignored).string();
+    struct stat status {};
+    if (target.starts_with(directory) && target.ends_with(" (deleted)") && ::stat(entry.path().c_str(), &status) == 0)
+      sizes.push_back(static_cast<uint64_t>(status.st_size));
+  }
+  return sizes;
+}
+
+TEST_F(UnlinkedFile, IsFreedInSlicesOnceItsNameIsDurablyGone) {
+  file_.reset();
+  ASSERT_TRUE(disk_.unlink(path()));
+  EXPECT_FALSE(*disk_.exists(path()));
+  disk_.free_left();
+  EXPECT_EQ(sizes_without_a_name(directory_), (std::vector<uint64_t>{kBytes})) << "its directory is not synced";
+  ASSERT_TRUE(disk_.sync_directory(directory_));
+  disk_.free_left();
+  EXPECT_EQ(sizes_without_a_name(directory_), (std::vector<uint64_t>{kBytes - SystemDisk::kFreedBytes}));
+  disk_.free_left();
+  EXPECT_EQ(sizes_without_a_name(directory_), (std::vector<uint64_t>{kBytes - 2 * SystemDisk::kFreedBytes}));
+  disk_.free_left();
+  EXPECT_TRUE(sizes_without_a_name(directory_).empty());
+}
+
+TEST_F(UnlinkedFile, StaysWholeForWhoeverHasItOpen) {
+  ASSERT_TRUE(disk_.unlink(path()));
+  ASSERT_TRUE(disk_.sync_directory(directory_));
+  disk_.free_left();
+  disk_.free_left();
+  EXPECT_EQ(size(), kBytes);
+  EXPECT_EQ(sizes_without_a_name(directory_).size(), 1U) << "the disk's own descriptor is closed";
+}
+
+TEST_F(UnlinkedFile, StaysWholeUnderAnotherName) {
+  ASSERT_EQ(::link(path().c_str(), (directory_ + "/other").c_str()), 0);
+  ASSERT_TRUE(disk_.unlink(path()));
+  ASSERT_TRUE(disk_.sync_directory(directory_));
+  disk_.free_left();
+  EXPECT_EQ(size(), kBytes);
+}
+
+TEST_F(UnlinkedFile, OfOneThatIsNotThereIsAnError) {
+  const Result<void> result = disk_.unlink(directory_ + "/none");
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, Errc::not_found);
 }
 
 }  // namespace

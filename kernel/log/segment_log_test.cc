@@ -558,7 +558,7 @@ TEST(SegmentLogTest, AReaderLeavesTrimmedSegmentsToWhoeverMayWait) {
     reader->close_gone();
     EXPECT_FALSE(reader->read(1, 0, byte)) << "it is not the reader's any more";
     EXPECT_EQ(deleted_files_open(), 1U);
-    disk.close_left();
+    disk.free_left();
     EXPECT_EQ(deleted_files_open(), 0U);
   }
   std::filesystem::remove_all(directory);

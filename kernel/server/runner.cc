@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 
 namespace heptane::server {
@@ -88,7 +89,7 @@ void Runner::commit_loop() {
 
 void Runner::helper_loop() {
   while (!ended_.load())
-    if (!server_.helper_turn()) helper_wakeup_.wait(kHelperPeriodNs);
+    if (!server_.helper_turn()) helper_wakeup_.wait(std::min(kHelperPeriodNs, server_.helper_wait_ns()));
 }
 
 void Runner::reader_loop(size_t reader) {

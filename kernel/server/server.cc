@@ -637,7 +637,7 @@ void Server::take_new_options() {
 bool Server::helper_turn() {
   if (committer_->failed()) return false;
   take_new_options();
-  seams_.disk.close_left();
+  seams_.disk.free_left();
   if (const Result<void> checked = check_free_space(); !checked) on_fatal_(checked.error());
   if (const Result<void> found = find_needed_log(); !found) on_fatal_(found.error());
   if (const Result<void> relieved = relieve_disk(); !relieved) on_fatal_(relieved.error());
@@ -658,6 +658,11 @@ bool Server::helper_turn() {
   const Result<bool> archive = stopping_ ? Result<bool>(false) : archiver_->run_once(needed_from_, shard_->disk_full());
   if (!archive && archive.error().code != Errc::no_space) on_fatal_(archive.error());
   return snapshot || *more || (rows && *rows) || (archive && *archive);
+}
+
+int64_t Server::helper_wait_ns() const {
+  const int64_t next_ns = snapshots_->next_step_ns();
+  return next_ns == INT64_MAX ? INT64_MAX : std::max<int64_t>(0, next_ns - seams_.clock.monotonic_ns());
 }
 
 void Server::request_stop() {

@@ -120,6 +120,8 @@ class Server {
   bool shard_turn();
   bool commit_turn() { return committer_->run_once(); }
   bool helper_turn();
+  // After it: until there is more to do at the latest, 0 or more; INT64_MAX: it cannot tell.
+  int64_t helper_wait_ns() const;
   bool reader_turn(size_t reader) { return readers_[reader]->run_once(); }  // below readers()
 
   bool worker_turn() { return work_.run_once(); }

@@ -68,6 +68,8 @@ class SnapshotFileReader {
   // Checks about `bytes` more; true when the whole file has been found right.
   Result<bool> verify_some(uint64_t bytes);
   Result<void> verify();
+  // Of the file, read so far.
+  uint64_t position() const { return position_; }
   // To the beginning of a section, for next_payload.
   void seek(Section section);
   // The next payload of the section; empty at its end. Valid until the next call.

@@ -7,7 +7,7 @@ namespace heptane::snapshot {
 namespace {
 
 constexpr size_t kHugePagesAStep = 4;
-constexpr uint64_t kVerifyStepBytes = uint64_t{8} << 20;
+constexpr uint64_t kVerifyStepBytes = kBufferBytes;  // one read
 constexpr uint64_t kPaceOverGrowth = 4;
 constexpr int64_t kSecondNs = 1'000'000'000;
 
@@ -164,7 +164,7 @@ bool SnapshotTaker::finish_writing() {
   // Written past the page cache, read back through it: the bytes come from the device all the same, and stay where a restart
   // after a crash of the process alone finds them.
   Result<std::unique_ptr<SnapshotFileReader>> reader =
-      written_ ? SnapshotFileReader::open(store_.disk(), store_.temporary_path(), OpenHint::none)
+      written_ ? SnapshotFileReader::open(store_.disk(), store_.temporary_path(), OpenHint::no_read_ahead)
                : Result<std::unique_ptr<SnapshotFileReader>>(written_.error());
   if (!reader) {
     give_up(reader.error().message);
@@ -172,7 +172,6 @@ bool SnapshotTaker::finish_writing() {
   }
   reader_ = std::move(*reader);
   verify_begin_ns_ = clock_.monotonic_ns();
-  verified_bytes_ = 0;
   phase_.store(Phase::verifying, std::memory_order_release);
   return true;
 }
@@ -210,12 +209,15 @@ void SnapshotTaker::end_stuck_child() {
   child_.interrupt();
 }
 
-// How much more may be read by now.
-uint64_t SnapshotTaker::reading_allowance() const {
-  if (pace_ == 0 || last_.load(std::memory_order_acquire)) return kVerifyStepBytes;
-  const auto passed_s = static_cast<double>(clock_.monotonic_ns() - verify_begin_ns_) / 1e9;
-  const auto allowed = static_cast<uint64_t>(passed_s * static_cast<double>(pace_)) + kBufferBytes;
-  return allowed <= verified_bytes_ ? 0 : std::min(kVerifyStepBytes, allowed - verified_bytes_);
+// What was read so far took no less time than its pace has it.
+bool SnapshotTaker::reading_is_due() {
+  next_step_ns_ = INT64_MAX;
+  if (pace_ == 0 || last_.load(std::memory_order_acquire)) return true;
+  const double passed_ns = static_cast<double>(reader_->position()) / static_cast<double>(pace_) * 1e9;
+  const int64_t due_ns = verify_begin_ns_ + static_cast<int64_t>(passed_ns);
+  if (due_ns <= clock_.monotonic_ns()) return true;
+  next_step_ns_ = due_ns;
+  return false;
 }
 
 bool SnapshotTaker::verify(Sequence durable) {
@@ -223,14 +225,12 @@ bool SnapshotTaker::verify(Sequence durable) {
     if (no_room_for_files_) give_up("the disk has no room for the row files that it names");
     return false;
   }
-  const uint64_t step = reading_allowance();
-  if (step == 0) return false;
+  if (!reading_is_due()) return false;
   if (!(reader_->header() == header_)) {
     give_up("its header reads back differently");
     return false;
   }
-  const Result<bool> done = reader_->verify_some(step);
-  verified_bytes_ += step;
+  const Result<bool> done = reader_->verify_some(kVerifyStepBytes);
   if (!done) {
     give_up("it does not read back: " + done.error().message);
     return last_.load(std::memory_order_acquire);
@@ -275,6 +275,7 @@ void SnapshotTaker::give_up(const std::string& why) {
 }
 
 void SnapshotTaker::end(bool failed) {
+  next_step_ns_ = INT64_MAX;
   file_.reset();
   reader_.reset();
   counters_.last_failed.store(failed, std::memory_order_relaxed);

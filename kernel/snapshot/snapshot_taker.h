@@ -89,6 +89,9 @@ class SnapshotTaker {
   // Helper: one step. `log_bytes_total` counts the log written since start. True when there is more to do at once.
   bool run_once(uint64_t log_bytes_total, Sequence durable);
 
+  // Helper, after run_once: when it has more to do at the latest, on the monotonic clock; INT64_MAX: it cannot tell.
+  int64_t next_step_ns() const { return next_step_ns_; }
+
   // Shard: bring it to rest and call take.
   bool wants_state() const { return phase_.load(std::memory_order_acquire) == Phase::prepared; }
   void take(const Shard& shard, const StreamStore& streams, const RestPoint& rest);
@@ -110,12 +113,12 @@ class SnapshotTaker {
   bool finish_writing();
   bool child_ended();
   void end_stuck_child();
+  bool reading_is_due();
   bool verify(Sequence durable);
   bool files_durable() const;
   void publish();
   void give_up(const std::string& why);
   void end(bool failed);
-  uint64_t reading_allowance() const;
   void find_pace(uint64_t log_bytes_total);
 
   SnapshotStore& store_;
@@ -153,7 +156,7 @@ class SnapshotTaker {
   Result<void> written_;
   std::unique_ptr<SnapshotFileReader> reader_;
   int64_t verify_begin_ns_ = 0;
-  uint64_t verified_bytes_ = 0;
+  int64_t next_step_ns_ = INT64_MAX;
   uint64_t pace_ = 0;              // bytes per second of the one at work; 0: as fast as it goes
   int64_t paced_from_ns_ = 0;      // when the one before it was prepared, or the start
   uint64_t paced_from_bytes_ = 0;  // log written by then

@@ -692,6 +692,32 @@ TEST_F(SnapshotOnDisk, IsPublishedWhenTheFilesThatItNamesAreSynced) {
   EXPECT_FALSE(node.taker().counters().last_failed);
 }
 
+TEST_F(SnapshotOnDisk, IsReadBackNoFasterThanItsPace) {
+  constexpr uint64_t kPace = 1'000'000;
+  SnapshotTakerOptions options = unpaced(SnapshotMethod::in_place);
+  options.bytes_per_second = kPace;
+  Node node(disk_, data_, options);
+  for (int i = 0; i < 5000; ++i)
+    ASSERT_TRUE(node.run(kKvId, kKvPut, kv_payload("key" + std::to_string(i), std::string(1000, 'v'))));
+  node.prepare_snapshot();
+  node.settle();
+  const int64_t begin_ns = node.clock().monotonic_ns();
+  for (int64_t turn = 0; !node.taker().idle(); ++turn) {
+    ASSERT_LT(turn, 1'000'000);
+    if (node.helper_turn() || node.taker().next_step_ns() == INT64_MAX) continue;
+    ASSERT_GT(node.taker().next_step_ns(), node.clock().monotonic_ns());
+    node.clock().advance(std::min<int64_t>(1'000'000, node.taker().next_step_ns() - node.clock().monotonic_ns()));
+  }
+  ASSERT_EQ(node.reports(), std::vector<std::string>());
+  ASSERT_EQ(node.store().list()->size(), 1u);
+  const uint64_t bytes = node.taker().counters().last_bytes;
+  ASSERT_GT(bytes, 4'000'000u);
+  const auto paced_ns = [](uint64_t count) { return static_cast<int64_t>(count * 1'000'000'000 / kPace); };
+  const int64_t passed_ns = node.clock().monotonic_ns() - begin_ns;
+  EXPECT_GE(passed_ns, paced_ns(bytes - 2 * kBufferBytes));
+  EXPECT_LE(passed_ns, paced_ns(bytes));
+}
+
 TEST_F(SnapshotOnDisk, IsGivenUpWhenTheDiskHasNoRoomForItsFiles) {
   ToldFiles files;
   Node node(disk_, data_, unpaced(SnapshotMethod::in_place));
