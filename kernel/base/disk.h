@@ -128,14 +128,17 @@ class SystemDisk final : public Disk {
  private:
   static constexpr size_t kLeftMax = 64;  // files of each kind that wait; one more is closed at once
 
-  // Has no name any more. Freed once its directory is synced: until then a power cut would bring it back, whole.
+  // Has no name any more. Freed in slices once its directory is synced: until then a power cut would bring it back, whole.
   struct Unlinked {
     std::unique_ptr<File> file;
     std::string directory;
     uint64_t bytes = 0;
     bool durable = false;
     bool alone = false;  // nobody else has it open
+    int turns = 0;       // of free_left() that found its directory not synced
   };
+  static constexpr int kTurnsMax = 20;  // then it is closed, and freed at once: what was temporary is never synced
+
   void free_slice();
 
   std::mutex mutex_;

@@ -255,12 +255,13 @@ void SystemDisk::free_slice() {
   {
     const std::lock_guard lock(mutex_);
     for (const Unlinked& each : unlinked_) waiting += each.bytes;
-    const auto found =
-        std::find_if(unlinked_.begin(), unlinked_.end(), [](const Unlinked& each) { return each.durable; });
+    const auto found = std::find_if(unlinked_.begin(), unlinked_.end(),
+                                    [](Unlinked& each) { return each.durable || ++each.turns == kTurnsMax; });
     if (found == unlinked_.end()) return;
     one = std::move(*found);
     unlinked_.erase(found);
   }
+  if (!one.durable) return;
   one.alone = one.alone || nobody_else_has_open(one.file->descriptor());
   if (!one.alone) return;
   const uint64_t slice = std::max(kFreedBytes, waiting / 64);

@@ -126,6 +126,14 @@ TEST_F(UnlinkedFile, IsFreedInSlicesOnceItsNameIsDurablyGone) {
   EXPECT_TRUE(sizes_without_a_name(directory_).empty());
 }
 
+TEST_F(UnlinkedFile, IsFreedAtOnceWhenNobodySyncsItsDirectory) {
+  file_.reset();
+  ASSERT_TRUE(disk_.unlink(path()));
+  int turns = 0;
+  for (; turns < 100 && !sizes_without_a_name(directory_).empty(); ++turns) disk_.free_left();
+  EXPECT_EQ(turns, 20);
+}
+
 TEST_F(UnlinkedFile, StaysWholeForWhoeverHasItOpen) {
   ASSERT_TRUE(disk_.unlink(path()));
   ASSERT_TRUE(disk_.sync_directory(directory_));
