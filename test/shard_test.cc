@@ -3,7 +3,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
+#include <thread>
 
 #include "kernel/server/apply_guard.h"
 #include "kernel/shard/transact.h"
@@ -442,7 +445,7 @@ uint64_t digest_of(MachineId machine, CommandType type, Bytes payload) {
   return digest.value().low;
 }
 
-TEST(Shard, ATimerThatEndedTheServerIsOverAndTheOthersFire) {
+TEST(Shard, ATimerThatEndedTheServerIsPutOffAndTheOthersFire) {
   ShardHarness harness;
   ASSERT_TRUE(harness.run(kLedgerId, kLedgerDeposit, ledger_payload({0, 1, 100, 0})).ok());
   ASSERT_TRUE(harness.run(kLedgerId, kLedgerHold, ledger_payload({1, 0, 60, 1'000'000})).ok());
@@ -450,17 +453,75 @@ TEST(Shard, ATimerThatEndedTheServerIsOverAndTheOthersFire) {
   harness.crash_and_recover();
   ByteWriter first;
   first.le<uint64_t>(1);
+  const uint64_t digest = digest_of(machine_ids::kKernel, kFireTimer, first.view());
   std::atomic<uint64_t> word{0};
-  harness.shard().set_guard({&word, {digest_of(machine_ids::kKernel, kFireTimer, first.view())}});
+  std::vector<uint64_t> forgiven;
+  harness.shard().set_guard({&word, {digest}, [&](uint64_t each) { forgiven.push_back(each); }});
+  EXPECT_EQ(harness.shard().denied_commands(), 1U);
   harness.clock().advance(2'000'000);
   EXPECT_FALSE(harness.shard().run_once() && harness.shard().run_once()) << "it is refused again and again";
   harness.settle();
   EXPECT_EQ(harness.ledger().balance(1), 40) << "the second one gave its 10 back, the first one was not applied";
-  EXPECT_TRUE(harness.shard().kernel().timers.empty());
+  EXPECT_EQ(harness.shard().kernel().timers.size(), 1U);
+  EXPECT_EQ(forgiven, std::vector<uint64_t>{digest});
+  EXPECT_EQ(harness.shard().denied_commands(), 0U);
   harness.crash_and_recover();
   ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
-  EXPECT_TRUE(harness.shard().kernel().timers.empty());
+  EXPECT_EQ(harness.shard().kernel().timers.size(), 1U);
   EXPECT_EQ(harness.ledger().balance(1), 40);
+  harness.clock().advance(3'500'000'000'000);
+  harness.settle();
+  EXPECT_EQ(harness.ledger().balance(1), 40);
+  harness.clock().advance(200'000'000'000);
+  harness.settle();
+  EXPECT_EQ(harness.ledger().balance(1), 100) << "an hour later it fired";
+  EXPECT_TRUE(harness.shard().kernel().timers.empty());
+}
+
+TEST(Shard, WhatATimerDoesNamesTheCommandThatArmedIt) {
+  ShardHarness harness;
+  ASSERT_TRUE(harness.run(kLedgerId, kLedgerDeposit, ledger_payload({0, 1, 100, 0})).ok());
+  ASSERT_TRUE(harness.run(kLedgerId, kLedgerHold, ledger_payload({1, 0, 60, 1'000'000})).ok());
+  harness.clock().advance(2'000'000);
+  harness.settle();
+  std::vector<std::pair<Sequence, Sequence>> caused;
+  const auto each_entry = [&](const log::EntryView& entry, Sequence sequence) -> Result<void> {
+    log::for_each_extension(entry.extensions, [&](log::ExtensionType type, Bytes bytes) {
+      if (type == log::ExtensionType::cause) caused.emplace_back(sequence, load_le<uint64_t>(bytes.data() + 8));
+    });
+    return {};
+  };
+  ASSERT_TRUE(harness.log().recover(
+      {}, [&](const log::BatchView& batch, const log::BatchPlace&) { return batch.for_each_entry(each_entry); }));
+  EXPECT_EQ(caused, (std::vector<std::pair<Sequence, Sequence>>{{3, 2}}));
+}
+
+// Whole milliseconds longer than any budget: the clock of the machine is not asked to be exact.
+TEST(Shard, AnApplyLongerThanItsBudgetIsCountedForItsModule) {
+  class RealClock final : public Clock {
+   public:
+    int64_t monotonic_ns() override {
+      return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+    }
+    int64_t utc_ns() override { return monotonic_ns(); }
+  };
+  RealClock clock;
+  ApplyWatch watch(clock);
+  const auto take = [&](int64_t ns, size_t place, int64_t budget_ns) {
+    watch.begin();
+    for (const int64_t end_ns = clock.monotonic_ns() + ns; clock.monotonic_ns() < end_ns;) {
+    }
+    if (watch.maybe_long()) watch.count_long(place, budget_ns);
+  };
+  take(5'000'000, 1, 1'000'000);
+  EXPECT_EQ(watch.count(1), 0U) << "it is not on yet";
+  watch.start();
+  take(5'000'000, 1, 1'000'000);
+  take(5'000'000, 2, int64_t{3600} * 1'000'000'000);
+  take(5'000'000, 1000, 1'000'000);
+  EXPECT_EQ(watch.count(1), 1U);
+  EXPECT_EQ(watch.count(2), 0U) << "an hour is its budget";
+  EXPECT_EQ(watch.count(ApplyWatch::kPlaces - 1), 1U);
 }
 
 TEST(Shard, ALongConfigurationSurvivesASnapshot) {
@@ -607,35 +668,85 @@ TEST(Shard, ReplayThatComputesSomethingElseHaltsAndNamesIt) {
   EXPECT_NE(message.find("--accept-divergence 2"), std::string::npos) << message;
   harness.accept_divergence(2);
   harness.crash_and_recover();
-  EXPECT_TRUE(harness.recovery().ok());
+  ASSERT_TRUE(harness.recovery().ok());
+  // A jump: no position of what was is given to anything that comes.
+  EXPECT_EQ(harness.shard().last_applied(), 2 + log::kJumpSequences);
+  ASSERT_TRUE(harness.run(kKvId, kKvPut, kv_payload("b", "2")).ok());
+  EXPECT_EQ(harness.shard().last_applied(), 3 + log::kJumpSequences);
+  harness.crash_and_recover();
+  ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
+  EXPECT_EQ(harness.shard().last_applied(), 3 + log::kJumpSequences) << "one jump is enough";
 }
 
-TEST(Shard, ACommandThatCrashedOnceIsRefused) {
-  const std::string directory = testing::TempDir() + "/guard-" + std::to_string(::getpid());
-  ASSERT_EQ(::mkdir(directory.c_str(), 0700), 0);
-  {
-    const auto guard = server::ApplyGuardFile::open(directory);
-    ASSERT_TRUE(guard.ok()) << guard.error().message;
-    EXPECT_FALSE((*guard)->found_crash());
-    // All of the shard is made in the child: a batch's memory does not outlive a fork.
-    const auto crash = [&] {
-      ShardHarness harness;
-      harness.shard().set_guard((*guard)->guard());
-      harness.run(kKvId, kKvCrash, kv_payload("a", ""));
-    };
-    EXPECT_DEATH(crash(), "");
+class ShardGuard : public testing::Test {
+ protected:
+  ShardGuard() { HEPTANE_ASSERT(::mkdir(directory_.c_str(), 0700) == 0, "a directory of that name is there"); }
+  ~ShardGuard() override {
+    ::unlink((directory_ + "/applying").c_str());
+    ::rmdir(directory_.c_str());
   }
-  for (int restart = 0; restart < 2; ++restart) {
-    const auto guard = server::ApplyGuardFile::open(directory);
-    ASSERT_TRUE(guard.ok());
-    EXPECT_EQ((*guard)->found_crash(), restart == 0);
+  // In a child of its own, all of it: a batch's memory does not outlive a fork, and the guard is the thread's that applies.
+  void apply_until(const std::function<void()>& end) const {
+    const auto guard = server::ApplyGuardFile::open(directory_);
     ShardHarness harness;
     harness.shard().set_guard((*guard)->guard());
-    EXPECT_EQ(harness.run(kKvId, kKvCrash, kv_payload("a", "")).error, Errc::internal);
-    EXPECT_TRUE(harness.run(kKvId, kKvPut, kv_payload("a", "1")).ok());
+    if (end) harness.kv().on_crash(end);
+    harness.run(kKvId, kKvCrash, kv_payload("a", ""));
   }
-  ::unlink((directory + "/applying").c_str());
-  ::rmdir(directory.c_str());
+  // What the next start finds, and what it answers to the same command, whose apply() is harmless now.
+  std::optional<Errc> next_start(bool found_crash) const {
+    const auto guard = server::ApplyGuardFile::open(directory_);
+    EXPECT_TRUE(guard.ok()) << guard.error().message;
+    EXPECT_EQ((*guard)->found_crash() != 0, found_crash);
+    ShardHarness harness;
+    harness.shard().set_guard((*guard)->guard());
+    harness.kv().on_crash([] {});
+    const std::optional<Errc> answer = harness.run(kKvId, kKvCrash, kv_payload("a", "")).error;
+    EXPECT_TRUE(harness.run(kKvId, kKvPut, kv_payload("a", "1")).ok());
+    return answer;
+  }
+
+  const std::string directory_ = testing::TempDir() + "/guard-" + std::to_string(::getpid());
+};
+
+TEST_F(ShardGuard, ACommandThatCrashedOnceIsRefused) {
+  EXPECT_DEATH(apply_until({}), "");
+  EXPECT_EQ(next_start(true), Errc::internal);
+  EXPECT_EQ(next_start(false), Errc::internal);
+}
+
+TEST_F(ShardGuard, AbortIsACrash) {
+  EXPECT_EXIT(apply_until([] { std::abort(); }), testing::KilledBySignal(SIGABRT), "");
+  EXPECT_EQ(next_start(true), Errc::internal);
+}
+
+// The kill of an operator, or of a test, finds some command at work: it is not to blame.
+TEST_F(ShardGuard, WhoIsKilledInTheMiddleOfACommandIsNotCondemnedForIt) {
+  const auto kill = [] { ::raise(SIGKILL); };
+  EXPECT_EXIT(apply_until(kill), testing::KilledBySignal(SIGKILL), "");
+  EXPECT_EXIT(apply_until(kill), testing::KilledBySignal(SIGKILL), "");
+  EXPECT_EQ(next_start(false), std::nullopt);
+  EXPECT_EXIT(apply_until(kill), testing::KilledBySignal(SIGKILL), "");
+  EXPECT_EXIT(apply_until(kill), testing::KilledBySignal(SIGKILL), "");
+  EXPECT_EQ(next_start(false), std::nullopt) << "not three in a row";
+}
+
+// As where there is no memory for it.
+TEST_F(ShardGuard, ACommandInWhichTheServerDiesThreeTimesInARowIsRefused) {
+  for (int death = 0; death < 3; ++death)
+    EXPECT_EXIT(apply_until([] { ::raise(SIGKILL); }), testing::KilledBySignal(SIGKILL), "");
+  EXPECT_EQ(next_start(true), Errc::internal);
+}
+
+TEST_F(ShardGuard, ASignalFromOutsideIsNotTheCommands) {
+  EXPECT_EXIT(apply_until([] { ::kill(::getpid(), SIGSEGV); }), testing::KilledBySignal(SIGSEGV), "");
+  EXPECT_EQ(next_start(false), std::nullopt);
+}
+
+TEST_F(ShardGuard, AnotherThreadsFaultIsNotTheCommands) {
+  const auto elsewhere = [] { std::thread([] { std::abort(); }).join(); };
+  EXPECT_EXIT(apply_until(elsewhere), testing::KilledBySignal(SIGABRT), "");
+  EXPECT_EQ(next_start(false), std::nullopt);
 }
 
 // What a machine could not read is not the command's fault, and nothing it made by guessing reaches the log.

@@ -84,8 +84,8 @@ void print_table(const server::Server& server) {
     std::printf("A torn tail of %llu bytes (never acknowledged) was moved to %s.\n",
                 static_cast<unsigned long long>(recovery.torn_bytes), recovery.quarantined.c_str());
   for (const std::string& report : server.restored().reports) std::printf("%s\n", report.c_str());
-  if (server.found_apply_crash())
-    std::printf("The last run died while it applied a command; that command is refused from now on.\n");
+  if (server.found_apply_crash() != 0)
+    std::printf("The last run died of a command that it applied; that command is refused from now on.\n");
   const char* then = server.options().auto_activate ? "it is active from now on" : "heptane upgrade status";
   for (const MachineVersion& version : server.upgrades_at_start())
     std::printf("There is a newer logic of %s, version %u: %s.\n", version.name.c_str(), version.newest, then);

@@ -33,6 +33,7 @@ enum BatchFlag : uint16_t {
   kSealFlag = 1,  // no entries; last_sequence = first_sequence - 1
   kJumpFlag = 2,  // a seal whose first_sequence leaves a gap above durable_upto, the last sequence kept
 };
+constexpr Sequence kJumpSequences = 1'000'000'000;  // of a jump, where nobody says otherwise
 
 // 128 bytes on disk. Epoch, segment and offset together are the nonce of encryption at rest: never twice under one key.
 struct BatchHeader {

@@ -44,8 +44,8 @@ struct DumpOptions {
 Result<uint64_t> dump_log(Disk& disk, const LogTarget& target, const DumpOptions& options, std::ostream& out);
 
 struct RepairOptions {
-  Sequence cut_at = 0;            // the first sequence that is given up; its whole batch goes
-  Sequence jump = 1'000'000'000;  // the next sequence is the last one kept + this
+  Sequence cut_at = 0;             // the first sequence that is given up; its whole batch goes
+  Sequence jump = kJumpSequences;  // the next sequence is the last one kept + this
 };
 struct RepairReport {
   Sequence last_kept = 0;

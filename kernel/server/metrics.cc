@@ -94,8 +94,11 @@ void register_shard(Server& server, Telemetry& telemetry) {
                     value_of(counters.refused_total));
   telemetry.counter("heptane_commands_overloaded_total", "Commands refused for lack of memory or disk space",
                     value_of(counters.overloaded_total));
-  telemetry.counter("heptane_slow_applies_total", "Commands whose apply() took longer than its budget",
-                    value_of(counters.slow_applies_total));
+  for (const auto& [module, count] : server.shard().slow_applies())
+    telemetry.counter("heptane_slow_applies_total", "Commands whose apply() took longer than its budget",
+                      value_of(*count), {{"module", module}});
+  telemetry.gauge("heptane_commands_denied", "Commands that ended the server while they were applied, and are refused",
+                  [&server] { return static_cast<double>(server.shard().denied_commands()); });
   telemetry.counter("heptane_queries_total", "Queries answered", value_of(counters.queries_total));
   const HeldCommands& held = server.shard().held_commands();
   telemetry.gauge("heptane_commands_held", "Requests that wait for what a command needs of files, or behind one",

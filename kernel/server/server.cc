@@ -17,7 +17,8 @@ namespace {
 
 constexpr uint16_t kDefaultPortTries = 100;
 constexpr uint64_t kDirectParts = 32;     // of a segment
-constexpr uint64_t kReserveSegments = 3;  // one rewrite of the archive and two segments
+constexpr uint64_t kReserveSegments = 2;  // beside one rewrite of the archive
+constexpr size_t kUnnotedMax = 64;
 constexpr LogTime kOneTimeTokenNs = int64_t{24} * 3600 * 1'000'000'000;
 constexpr int64_t kMaxWaitNs = 1'000'000'000;
 
@@ -25,6 +26,12 @@ constexpr int64_t kMaxWaitNs = 1'000'000'000;
 thread_local const Server* turning = nullptr;
 
 std::string quoted(const std::string& text) { return '"' + text + '"'; }
+
+std::string hex_text(uint64_t number) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
+  return text;
+}
 
 // A jump with no command behind it yet: what an operator gave up of the log, at the first start since.
 class UnnotedJump {
@@ -194,6 +201,7 @@ Result<void> Server::recover() {
   if (options_.accept_divergence != 0) shard_->accept_divergence(options_.accept_divergence);
   shard_->attach(*link_);
   if (options_.guard_apply) {
+    shard_->watch_applies();
     Result<std::unique_ptr<ApplyGuardFile>> guard = ApplyGuardFile::open(options_.data_directory);
     if (!guard) return guard.error();
     guard_ = std::move(*guard);
@@ -272,9 +280,11 @@ Result<void> Server::replay_log() {
   blob_collector_->start(shard_->last_applied());
   start_versions();
   start_auth();
-  if (jump && may_note()) note({"log.jump", jump.kept(), jump.detail(), "done"});
-  if (options_.accept_divergence > restored_.header.sequence && may_note())
+  if (jump) note({"log.jump", jump.kept(), jump.detail(), "done"});
+  if (options_.accept_divergence > restored_.header.sequence)
     note({"log.accept_divergence", position_text(options_.shard.id, options_.accept_divergence), {}, "done"});
+  if (found_apply_crash() != 0)
+    note({"apply.crash", "command " + hex_text(found_apply_crash()), "it is refused from now on", "failed"});
   return {};
 }
 
@@ -321,8 +331,12 @@ void Server::start_versions() {
   }
 }
 
-// An event of the audit trail, by the server itself. The shard's thread.
+// An event of the audit trail, by the server itself; what cannot be told yet is told when it can. The shard's thread.
 void Server::note(const auth::Note& note) {
+  if (!may_note()) {
+    if (unnoted_.size() < kUnnotedMax) unnoted_.push_back(note);
+    return;
+  }
   Submission submission;
   submission.machine = machine_ids::kAuth;
   submission.type = auth::kNote;
@@ -483,7 +497,8 @@ int64_t Server::wait_limit_ns() const {
 // log.md, Disk full: admission stops while there is still room for what must go on. History goes before it comes to that.
 Result<void> Server::check_free_space() {
   const uint64_t last_snapshot = snapshots_->counters().last_bytes.load(std::memory_order_relaxed);
-  const uint64_t reserve = kReserveSegments * options_.segment_bytes + last_snapshot * 3 / 2;
+  const uint64_t reserve =
+      options_.archive.target_bytes + kReserveSegments * options_.segment_bytes + last_snapshot * 3 / 2;
   Result<uint64_t> free_bytes = seams_.disk.free_bytes(options_.data_directory);
   if (free_bytes && *free_bytes < reserve) {
     const Result<bool> forgotten = snapshot_store_->forget_history();
@@ -519,22 +534,26 @@ bool Server::take_shard_turn() {
   archiver_->shard_turn(*shard_, streams_);
   blob_collector_->shard_turn(shard_->last_applied());
   auth_turn();
+  note_what_waits();
   note_snapshot_check();
   const bool more = shard_->run_once();
   note_alarms();
   return more;
 }
 
-// Not while older programs can still go on with this log: they know no such event.
+// Not while programs can still go on with this log whose audit trail knows no such event.
 bool Server::may_note() const {
-  const std::vector<MachineVersion> versions = shard_->versions();
-  return !stopping_ &&
-         std::none_of(versions.begin(), versions.end(), [](const MachineVersion& v) { return v.upgradable(); });
+  return !stopping_ && shard_->kernel().version_of(machine_ids::kAuth) == auth_.newest_version();
+}
+
+void Server::note_what_waits() {
+  if (unnoted_.empty() || !may_note()) return;
+  for (const auth::Note& waiting : std::exchange(unnoted_, {})) note(waiting);
 }
 
 void Server::note_snapshot_check() {
   const std::optional<SnapshotCheck::Finding> finding = snapshot_check_->take_finding();
-  if (!finding || !may_note()) return;
+  if (!finding) return;
   const std::string text = finding->text.substr(0, auth::kReportTextLimitBytes);
   note({"snapshot.compare", "snapshots", text, finding->same ? "done" : "failed"});
 }
@@ -543,7 +562,6 @@ void Server::note_snapshot_check() {
 void Server::note_alarms() {
   for (const Shard::Alarm& alarm : shard_->take_alarms()) {
     std::fprintf(stderr, "heptane: THE STATE OF %s IS IN DOUBT: %s\n", alarm.machine.c_str(), alarm.text.c_str());
-    if (!may_note()) continue;
     const std::string text = alarm.text.substr(0, auth::kReportTextLimitBytes);
     note({"state.check", alarm.machine, text, "failed"});
   }

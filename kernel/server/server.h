@@ -157,8 +157,8 @@ class Server {
   const auth::AuthMachine& users() const { return auth_; }
   // There are users and nobody is asked who he is: what serve says at its start.
   bool users_without_authentication() const { return !gate_.enabled() && !auth_.directory().users.empty(); }
-  // The process before this one died while it applied a command, which is now refused.
-  bool found_apply_crash() const { return guard_ && guard_->found_crash(); }
+  // The process before this one died of a command, which is now refused: its digest; 0: it did not.
+  uint64_t found_apply_crash() const { return guard_ ? guard_->found_crash() : 0; }
   Committer& committer() { return *committer_; }
   log::Log& log() { return *log_; }
   net::IoLoop& io() { return *io_; }
@@ -205,6 +205,7 @@ class Server {
   void bootstrap();
   void auth_turn();
   Result<void> check_free_space();
+  void note_what_waits();
   void note_snapshot_check();
   void note_alarms();
   bool may_note() const;
@@ -267,6 +268,7 @@ class Server {
   Sequence needed_from_ = 0;
   uint64_t snapshots_seen_ = UINT64_MAX;  // taken_total when needed_from_ was looked up
   ReliefSchedule relief_;
+  std::vector<auth::Note> unnoted_;  // they wait for an activation; bounded
   std::function<void()> wake_commit_;
   std::function<void()> wake_helper_;
   std::atomic<uint32_t> oldest_live_segment_{0};  // as the shard last saw it while the disk was full

@@ -378,6 +378,23 @@ TEST_F(ServerStart, ALogThatHoldsMoreThanSettingsGoesOnAsItWas) {
 }
 
 // What an operator cut off is not known.
+// Only the trail's own logic may keep an event from it.
+TEST_F(ServerStart, AnUpgradeOfAnotherModuleThatWaitsKeepsNoEventFromTheTrail) {
+  versioned_ = 1;
+  start();
+  Submission submission;
+  submission.machine = machine_ids::kFirstModule;
+  ASSERT_TRUE(server_->shard().submit_internal(std::move(submission)));
+  turns();
+  kill();
+  versioned_ = 2;
+  options_.accept_divergence = 2;
+  start();
+  turns();
+  ASSERT_EQ(server_->upgrades_at_start().size(), 1u);
+  EXPECT_TRUE(contains(audit_trail(), "log.accept_divergence")) << audit_trail();
+}
+
 TEST_F(ServerStart, ALogThatBeginsWithAGapGoesOnAsItWas) {
   versioned_ = 1;
   start();

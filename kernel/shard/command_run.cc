@@ -53,7 +53,9 @@ void CommandRun::reset_reply() {
 void CommandRun::apply(StateMachine& machine, const Command& command) {
   const MachineId before = running_;
   running_ = command.machine;
+  watch_.begin();
   machine.apply(command, effects_);
+  if (watch_.maybe_long()) watch_.count_long(machines_.place_of(command.machine), machine.apply_budget_ns());
   running_ = before;
 }
 

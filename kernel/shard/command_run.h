@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernel/base/hash128.h"
+#include "kernel/shard/apply_watch.h"
 #include "kernel/shard/effects.h"
 #include "kernel/shard/kernel_state.h"
 #include "kernel/shard/stream_store.h"
@@ -41,6 +42,7 @@ class MachineTable {
     return nullptr;
   }
   const Slot* find(MachineId id) const { return const_cast<MachineTable*>(this)->find(id); }
+  size_t place_of(MachineId id) const { return static_cast<size_t>(find(id) - machines_.data()); }
   std::vector<Slot>& all() { return machines_; }
   const std::vector<Slot>& all() const { return machines_; }
 
@@ -50,12 +52,18 @@ class MachineTable {
 
 class CommandRun {
  public:
-  CommandRun(MachineTable& machines, KernelState& kernel) : machines_(machines), kernel_(kernel), effects_(*this) {}
+  CommandRun(MachineTable& machines, KernelState& kernel, Clock& clock)
+      : machines_(machines), kernel_(kernel), watch_(clock), effects_(*this) {}
 
   void set_streams(StreamStore* streams) { streams_ = streams; }
   void begin(Sequence sequence, LogTime time);
   // Lets the machine apply the command (the kernel's own types are resolved by the shard before).
   void apply(StateMachine& machine, const Command& command);
+  // From now on those that take longer than their budget are counted.
+  void watch_applies() { watch_.start(); }
+  const std::atomic<uint64_t>& slow_applies(MachineId machine) const {
+    return watch_.count(machines_.place_of(machine));
+  }
   CommandOutcome outcome() const { return outcome_; }
   void set_outcome(CommandOutcome outcome) { outcome_ = outcome; }
   Reply& reply() { return reply_; }
@@ -116,6 +124,7 @@ class CommandRun {
 
   MachineTable& machines_;
   KernelState& kernel_;
+  ApplyWatch watch_;
   StreamStore* streams_ = nullptr;
   Effects effects_;
 

@@ -19,6 +19,8 @@ enum KernelCommand : CommandType {
   kDropTimer = 5,      // payload: u64 timer id. The timer is over without being applied: applying it ended the server
   kForgetResults = 6,  // no payload; reply numbers: how many. First results of every principal that are too old go:
                        // the kernel's own, when memory is short
+  kPutOffTimer =
+      7,  // payload: u64 timer id, i64 when it is due now. In place of kDropTimer, which older programs wrote
 };
 
 // Queries of machine_ids::kKernel.

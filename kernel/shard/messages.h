@@ -44,6 +44,7 @@ struct Submission {
   std::optional<std::array<std::byte, 16>> trace_id;
   uint16_t listener = 0;        // origin, with the session and the receive time
   int64_t received_utc_ns = 0;  // 0 = the kernel's own command: no origin is logged
+  Sequence cause = 0;           // the command that led to it, 0: something outside
   // Of its session, not logged: once one with this number is refused for now (`overloaded`, `no_space`), what comes behind it
   // with the same number is too, so that nothing overtakes what will be sent again. 0: it stands alone.
   uint32_t chain = 0;

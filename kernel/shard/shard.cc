@@ -18,6 +18,7 @@ constexpr size_t kFetchedOperationsMax = 64;
 constexpr LogTime kTimeDeltaLimitNs = 4'000'000'000;  // an entry keeps it in 32 bits
 constexpr size_t kRecordBatchCrcOffset = log::kRecordBatchPrefixBytes - 4;
 constexpr uint32_t kTimersPerTurn = 1024;
+constexpr LogTime kPutOffNs = 3'600'000'000'000;  // a timer whose firing ended the server
 constexpr int64_t kReliefIntervalNs = 1'000'000'000;
 constexpr uint32_t kCommandsPerStamp = 32;  // reading the clock for each costs as much as laying down its entry
 
@@ -44,7 +45,14 @@ void append_origin(ByteWriter& out, const Submission& submission, SessionId sess
   log::append_extension(out, log::ExtensionType::origin, origin);
 }
 
-void append_extensions(ByteWriter& out, const Submission& submission, SessionId session) {
+void append_cause(ByteWriter& out, ShardId shard, Sequence cause) {
+  std::byte bytes[16] = {};
+  store_le<uint16_t>(bytes, shard);
+  store_le<uint64_t>(bytes + 8, cause);
+  log::append_extension(out, log::ExtensionType::cause, bytes);
+}
+
+void append_extensions(ByteWriter& out, const Submission& submission, SessionId session, ShardId shard) {
   if (submission.trace_id) log::append_extension(out, log::ExtensionType::trace_id, *submission.trace_id);
   if (submission.idempotency) {
     std::byte bytes[24];
@@ -59,6 +67,7 @@ void append_extensions(ByteWriter& out, const Submission& submission, SessionId 
     log::append_extension(out, log::ExtensionType::principal, bytes);
   }
   if (submission.received_utc_ns != 0) append_origin(out, submission, session);
+  if (submission.cause != 0) append_cause(out, shard, submission.cause);
 }
 
 }  // namespace
@@ -68,7 +77,7 @@ Shard::Shard(ShardOptions options, Clock& clock, Committer& committer)
       clock_(clock),
       committer_(committer),
       log_clock_(clock),
-      run_(machines_, kernel_),
+      run_(machines_, kernel_, clock),
       held_(
           clock,
           [this](ShardLink& link, ShardRequest& request, std::unique_ptr<Prefetch>& lacking) {
@@ -100,14 +109,29 @@ void Shard::attach(ShardLink& link) {
   committer_.attach(link);
 }
 
+void Shard::set_guard(ApplyGuard guard) {
+  guard_ = std::move(guard);
+  std::erase(guard_.denied, 0);
+  denied_count_ = guard_.denied.size();
+}
+
 void Shard::start(const log::LogEnd& end) {
   HEPTANE_ASSERT(end.last_sequence == last_applied_, "recovery ended elsewhere than replay");
   epoch_ = end.epoch + 1;
   log_clock_.start(std::max(last_time_, end.last_time));
   committer_.start(last_applied_);
   started_ = true;
-  last_hand_over_ns_ = clock_.monotonic_ns() - options_.seal_after_idle_ns;
-  seal_when_idle();
+  if (watch_applies_) run_.watch_applies();
+  // From here on the state is another than what the log's programs made: no position below may be taken for one above.
+  if (diverged_) last_applied_ += log::kJumpSequences;
+  seal(diverged_ ? log::kJumpFlag : 0);
+}
+
+std::vector<std::pair<std::string, const std::atomic<uint64_t>*>> Shard::slow_applies() const {
+  std::vector<std::pair<std::string, const std::atomic<uint64_t>*>> all;
+  for (const MachineTable::Slot& slot : machines_.all())
+    all.emplace_back(std::string(slot.machine->name()), &run_.slow_applies(slot.id));
+  return all;
 }
 
 void Shard::adopt(const std::map<std::string, std::string>& wanted_config, bool activate) {
@@ -495,7 +519,7 @@ Shard::Taken Shard::take_submission(ShardLink* link, SessionId session, RequestI
   if (halted_) return Taken::stalled;
   if (answer_without_log(link, session, request, submission)) return Taken::yes;
   extensions_.clear();
-  append_extensions(extensions_, submission, session);
+  append_extensions(extensions_, submission, session, options_.id);
   const uint64_t stored =
       log::kEntryHeaderBytes + extensions_.size() + submission.payload.size() + log::kEntryAlignment;
   if (!room_for(stored, stamp())) return Taken::stalled;
@@ -624,6 +648,7 @@ void Shard::run_command(const Command& command) {
   switch (command.type) {
     case kFireTimer: return fire_timer(command);
     case kDropTimer: return drop_timer(command);
+    case kPutOffTimer: return put_off_timer(command);
     case kForgetResults:
       return run_.effects().reply(static_cast<int64_t>(kernel_.idempotency.forget_expired(command.time)));
     case kTransact: return apply_transact(command, machines_, run_);
@@ -655,6 +680,20 @@ void Shard::drop_timer(const Command& command) {
   if (!reader.complete() || !kernel_.timers.contains(id))
     return run_.effects().refuse(Errc::not_found, 0, "no such timer");
   run_.consume_timer(id);
+}
+
+// The same timer, later: its machine knows it by its number.
+void Shard::put_off_timer(const Command& command) {
+  ByteReader reader(command.payload);
+  const auto id = reader.le<uint64_t>();
+  const auto due = reader.le<int64_t>();
+  const auto found = kernel_.timers.find(id);
+  if (!reader.complete() || found == kernel_.timers.end() || due <= found->second.due)
+    return run_.effects().refuse(Errc::not_found, 0, "no such timer");
+  Timer timer = found->second;
+  timer.due = due;
+  kernel_.disarm(id);
+  kernel_.arm(id, std::move(timer));
 }
 
 void Shard::set_config(const Command& command) {
@@ -695,11 +734,26 @@ bool Shard::fire_due_timers() {
     submission.type = kFireTimer;
     submission.payload = Buffer::take(payload.release());
     submission.payload_crc = crc32c(submission.payload.view());
-    // Refusing it alone would leave it first in line, for ever.
-    if (denied(submission)) submission.type = kDropTimer;
+    submission.cause = kernel_.timers.find(id)->second.armed_by;
+    if (denied(submission)) put_off(submission, id);
     if (take_submission(nullptr, 0, 0, submission) == Taken::stalled) return false;
   }
   return true;
+}
+
+// Refusing it alone would leave it first in line, for ever; dropping it would leave its machine waiting for it, for ever. Later
+// there may be another program.
+void Shard::put_off(Submission& submission, TimerId id) {
+  const uint64_t digest = command_digest(submission);
+  std::erase(guard_.denied, digest);
+  denied_count_ = guard_.denied.size();
+  if (guard_.forgive) guard_.forgive(digest);
+  ByteWriter payload;
+  payload.le<uint64_t>(id);
+  payload.le<int64_t>(last_time_ + kPutOffNs);
+  submission.type = kPutOffTimer;
+  submission.payload = Buffer::take(payload.release());
+  submission.payload_crc = crc32c(submission.payload.view());
 }
 
 // First results of a principal that has gone stay until somebody needs their memory.
@@ -778,10 +832,14 @@ void Shard::hand_over_growing(uint16_t flags) {
 void Shard::seal_when_idle() {
   if (sealed_ || growing_ != nullptr || committer_.outstanding() > 0) return;
   if (!stopping_ && clock_.monotonic_ns() - last_hand_over_ns_ < options_.seal_after_idle_ns) return;
+  seal(0);
+}
+
+void Shard::seal(uint16_t flags) {
   growing_ = free_writer();
   growing_->begin(options_.id, epoch_, last_applied_ + 1, last_time_);
   digest_.reset();
-  hand_over_growing(log::kSealFlag);
+  hand_over_growing(log::kSealFlag | flags);
 }
 
 }  // namespace heptane

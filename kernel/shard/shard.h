@@ -39,8 +39,9 @@ struct ShardOptions {
 
 // A word that outlives a crash of the process (a mapped file): the digest of the command being applied.
 struct ApplyGuard {
-  std::atomic<uint64_t>* word = nullptr;  // nullptr: no guard
-  std::vector<uint64_t> denied;           // digests of commands that crashed apply() before
+  std::atomic<uint64_t>* word = nullptr;       // nullptr: no guard
+  std::vector<uint64_t> denied;                // digests of commands that crashed apply() before
+  std::function<void(uint64_t)> forgive = {};  // a timer that was put off: it may be tried again
 };
 
 struct ShardCounters {
@@ -49,7 +50,6 @@ struct ShardCounters {
   std::atomic<uint64_t> overloaded_total{0};
   std::atomic<uint64_t> queries_total{0};
   std::atomic<uint64_t> reads_total{0};
-  std::atomic<uint64_t> slow_applies_total{0};
 };
 
 // Where shard and log stand between two commands when everything applied is synced and in the index.
@@ -69,7 +69,9 @@ class Shard {
   void add_machine(StateMachine& machine) { machines_.add(machine); }
   void set_streams(StreamStore& streams);
   void attach(ShardLink& link);
-  void set_guard(ApplyGuard guard) { guard_ = std::move(guard); }
+  void set_guard(ApplyGuard guard);
+  // From the start on commands that take longer than their budget are counted; not where time stands still.
+  void watch_applies() { watch_applies_ = true; }
   void set_principals(const PrincipalCheck& principals) { principals_ = &principals; }
 
   // Recovery: in order, every batch above the restored snapshot. Errc::corrupt names the command where state or effects
@@ -136,9 +138,13 @@ class Shard {
   LogTime last_time() const { return last_time_; }
   // Log time of a command that would be stamped now. After start(); the shard's thread.
   LogTime now() { return last_time_ = std::max(last_time_, log_clock_.now()); }
+  // Digests that are refused because what they stand for ended the server.
+  size_t denied_commands() const { return denied_count_.load(std::memory_order_relaxed); }
   bool time_alarmed() const { return log_clock_.alarmed(); }
   const KernelState& kernel() const { return kernel_; }
   const ShardCounters& counters() const { return counters_; }
+  // Commands whose apply() took longer than its budget, by machine ("kernel": transactions, which run several). Any thread.
+  std::vector<std::pair<std::string, const std::atomic<uint64_t>*>> slow_applies() const;
   const HeldCommands& held_commands() const { return held_; }
 
   // Of all machines that have some.
@@ -170,6 +176,7 @@ class Shard {
   std::unique_ptr<Prefetch> prefetch(const Command& command);
   void refuse_for_now(ShardLink& link, const ShardRequest& request, const char* why);
   bool denied(const Submission& submission) const;
+  void put_off(Submission& submission, TimerId id);
   bool answer_without_log(ShardLink* link, SessionId session, RequestId request, const Submission& submission);
   std::optional<Reply> machine_refusal(MachineId machine, CommandType type) const;
   std::optional<Reply> admission_refusal(const Submission& submission) const;
@@ -179,6 +186,7 @@ class Shard {
   void run_command(const Command& command);
   void fire_timer(const Command& command);
   void drop_timer(const Command& command);
+  void put_off_timer(const Command& command);
   void relieve_memory();
   void set_config(const Command& command);
   void keep(const Command& command, uint32_t delta, const std::optional<IdempotencyKey>& key, bool replaying);
@@ -207,6 +215,7 @@ class Shard {
   bool hand_over_when_due();
   void hand_over_growing(uint16_t flags);
   void seal_when_idle();
+  void seal(uint16_t flags);
   BatchWriter* free_writer();
 
   ShardOptions options_;
@@ -219,6 +228,7 @@ class Shard {
   StreamStore* streams_ = nullptr;
   std::vector<ShardLink*> links_;
   ApplyGuard guard_;
+  std::atomic<size_t> denied_count_{0};
   const PrincipalCheck* principals_ = nullptr;  // null: every principal is in force
   ShardCounters counters_;
 
@@ -227,6 +237,8 @@ class Shard {
   LogTime last_time_ = 0;
   uint32_t stamp_serves_ = 0;  // how many more commands of this turn the last reading of the clock serves
   Sequence accepted_divergence_ = 0;
+  bool diverged_ = false;  // and it was met
+  bool watch_applies_ = false;
   bool settings_only_ = true;  // of what was replayed
   bool started_ = false;
   bool stopping_ = false;

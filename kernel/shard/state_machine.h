@@ -114,6 +114,8 @@ class StateMachine {
 
   // The newest logic version this binary knows; the log's activation decides which one is in force (Effects::version).
   virtual uint32_t newest_version() const { return 1; }
+  // What one apply() may take, in nanoseconds; longer ones are counted and told.
+  virtual int64_t apply_budget_ns() const { return 1'000'000; }
 };
 
 }  // namespace heptane

@@ -132,9 +132,10 @@ void pace(int64_t begin_ns, uint64_t written, uint64_t bytes_per_second) {
   }
 }
 
-std::string no_memory_for_fork() {
-  const uint64_t needed = resident_bytes() / 2 + kForkReserveBytes;
-  const uint64_t available = available_bytes();
+std::string no_memory_for_fork() { return no_memory_for_fork(resident_bytes(), available_bytes()); }
+
+std::string no_memory_for_fork(uint64_t resident, uint64_t available) {
+  const uint64_t needed = resident / 2 + kForkReserveBytes;
   if (available >= needed) return {};
   return "a snapshot may need " + std::to_string(needed >> 20) + " MiB of memory for copied pages and " +
          std::to_string(available >> 20) + " MiB are available";

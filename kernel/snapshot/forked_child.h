@@ -44,5 +44,7 @@ void pace(int64_t begin_ns, uint64_t written, uint64_t bytes_per_second);
 
 // Why a fork should not be tried now: the pages that the parent writes meanwhile are copied. Empty: there is room.
 std::string no_memory_for_fork();
+// The rule of it: of a process of `resident` bytes where `available` are left.
+std::string no_memory_for_fork(uint64_t resident, uint64_t available);
 
 }  // namespace heptane::snapshot

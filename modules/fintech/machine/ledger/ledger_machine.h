@@ -46,6 +46,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   bool relieves(CommandType type) const override { return type == kExpire; }
   // 2: the answer to a caller without a session says what failed first in its numbers; the views are kept for ever.
   uint32_t newest_version() const override { return kLogicKeptViews; }
+  int64_t apply_budget_ns() const override { return 5'000'000; }  // a full batch
   RenderView renderer() const override { return render_view; }
   MachineFiles* files() override { return &files_; }
   // See LedgerFiles.
