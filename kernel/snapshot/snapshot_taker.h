@@ -31,7 +31,9 @@ struct SnapshotTakerOptions {
   // Of writing and reading back, 0: as fast as it goes. Four times what the log grew since the last one, when that is more:
   // what is logged meanwhile lengthens the next start.
   uint64_t bytes_per_second = 100'000'000;
-  uint64_t log_bytes_min = uint64_t{256} << 20;  // new log before the next one; at least half the size of the last one
+  // New log before the next one; at least half the size of the last one, and not all of it: what lies behind it is what a
+  // restart replays, and 10 GiB of log with 1 GiB of state are to be back within 5 s.
+  uint64_t log_bytes_min = uint64_t{256} << 20;
   uint64_t free_bytes_reserve = uint64_t{128} << 20;         // of the disk, on top of 1.5 times the last one
   int64_t child_deadline_ns = int64_t{300} * 1'000'000'000;  // a child whose file has not grown for so long is ended
 };
