@@ -5,6 +5,7 @@
 
 #include "kernel/crypto/sha256.h"
 #include "kernel/streams/api.h"
+#include "modules/iot/machine/message_headers.h"
 #include "modules/iot/machine/rules/outbox_api.h"
 #include "modules/iot/machine/series/series_api.h"
 #include "modules/iot/machine/texts.h"
@@ -16,7 +17,8 @@ namespace {
 constexpr uint8_t kHasTransfer = 1;
 constexpr uint8_t kHasAppend = 2;
 constexpr uint8_t kHasPublish = 4;
-constexpr uint8_t kEarliest = 8;
+constexpr uint8_t kEarliest = 8;   // of a definition
+constexpr uint8_t kHasHops = 8;    // of an input: of what it publishes
 constexpr uint8_t kIsJson = 16;    // of an input
 constexpr uint8_t kSaysMore = 16;  // of a definition: there is a byte of what follows
 constexpr uint8_t kIsWindowed = 1;
@@ -343,6 +345,7 @@ class Filler {
 
 void fill(Filler& out, const RuleInput& input) {
   const bool publishes = !input.publish_topic.empty();
+  const bool counts_hops = publishes && input.hops > 0;
   out.le<Offset>(input.offset);
   out.text<uint16_t>(input.topic);
   out.text<uint32_t>(input.payload);
@@ -351,7 +354,7 @@ void fill(Filler& out, const RuleInput& input) {
   out.le(static_cast<uint8_t>((input.transfer ? kHasTransfer : 0) | (input.appends ? kHasAppend : 0) |
                               (publishes ? kHasPublish : 0) | (input.is_json ? kIsJson : 0) |
                               (input.shadow.empty() ? 0 : kHasShadow) | (input.posts ? kHasHttp : 0) |
-                              (input.line.empty() ? 0 : kHasSeries)));
+                              (input.line.empty() ? 0 : kHasSeries) | (counts_hops ? kHasHops : 0)));
   if (input.transfer) {
     out.le(input.transfer->debit);
     out.le(input.transfer->credit);
@@ -360,6 +363,7 @@ void fill(Filler& out, const RuleInput& input) {
   }
   if (input.appends) out.text<uint16_t>(input.append_key);
   if (publishes) out.text<uint16_t>(input.publish_topic);
+  if (counts_hops) out.le(input.hops);
   if (input.appends || input.posts || publishes) out.text<uint32_t>(input.row);
   if (!input.shadow.empty()) out.text<uint32_t>(input.shadow);
   if (!input.line.empty()) out.text<uint32_t>(input.line);
@@ -405,6 +409,7 @@ RuleInput read_input(ByteReader& in) {
   input.appends = (flags & kHasAppend) != 0;
   if (input.appends) input.append_key = get_text(in);
   if ((flags & kHasPublish) != 0) input.publish_topic = get_text(in);
+  if ((flags & kHasHops) != 0) input.hops = in.u8();
   input.posts = (flags & kHasHttp) != 0;
   if ((flags & (kHasAppend | kHasPublish | kHasHttp)) != 0) input.row = get_long(in);
   if ((flags & kHasShadow) != 0) input.shadow = get_long(in);
@@ -526,21 +531,20 @@ std::optional<CommitReply> decode_commit_reply(const Buffer& payload) {
   return reply;
 }
 
-// What is told, then what is posted: the command's results. Messages as the answers of shadows: headers like those of clients'
-// messages, from no client.
+// What is told, then what is posted: the command's results. Messages have headers like clients', from no client.
 void render_rules(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
   const size_t result = number == kOutboxView.number ? 1 : 0;
   if ((result == 0 && number != kRulesView.number) || logged.results.size() <= result) return;
-  static constexpr std::string_view kQos = "1";
-  const ViewHeader as_message[] = {{"mqtt.qos", as_bytes(kQos)}, {"mqtt.client", {}}};
-  const std::span<const ViewHeader> headers(as_message, result == 0 ? std::size(as_message) : 0);
+  MessageHeaders headers;
   ByteReader in(logged.results[result]);
   while (in.remaining() > 0 && !in.failed() && !out.full()) {
     const MessageView message = read_message(in);
-    if (out.wants())
-      out.add({as_bytes(message.topic), true, as_bytes(message.payload), headers});
-    else
+    if (!out.wants()) {
       out.skip();
+      continue;
+    }
+    if (result == 0) headers.of(message);
+    out.add({as_bytes(message.topic), true, as_bytes(message.payload), headers.all()});
   }
 }
 

@@ -188,6 +188,7 @@ struct RuleInput {
   bool appends = false;
   std::string_view append_key{};
   std::string_view publish_topic{};  // empty: it publishes nothing
+  uint8_t hops = 0;                  // of what it publishes (domain/rules/hops.h); 0: it has no such property
   std::string_view row{};            // what is appended, published and posted
 };
 void append_input(ByteWriter& out, const RuleInput& input);

@@ -7,6 +7,8 @@
 #include "kernel/streams/streams_machine.h"
 #include "modules/fintech/domain/ledger/port.h"
 #include "modules/fintech/domain/ledger/status_names.h"
+#include "modules/iot/domain/mqtt/properties.h"
+#include "modules/iot/domain/rules/hops.h"
 #include "modules/iot/domain/topics/topics.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
@@ -25,6 +27,8 @@ constexpr LogTime kNsPerSecond = 1'000'000'000;
 constexpr LogTime kNsPerMs = 1'000'000;
 constexpr size_t kShownPayloadBytes = 1'024;                              // of an input, in what is told of it
 constexpr size_t kEscapedBytes = 6;                                       // of one byte in JSON, at most
+constexpr uint8_t kUserProperty = 0x26;                                   // MQTT 5.0 §2.2.2.2
+constexpr size_t kHopsBytes = 32;                                         // of the property that counts hops
 constexpr size_t kMessageBytes = 64;                                      // of a message or record, beside its texts
 constexpr size_t kPostBytes = kExpressionBytesMax * kEscapedBytes + 512;  // of a record of the outbox, beside the row
 constexpr size_t kToldBytes = 2'048;  // of what is told of an input, beside its texts
@@ -65,6 +69,16 @@ void show_payload(JsonObject& object, const RuleInput& input) {
 uint64_t shown_bytes(const RuleInput& input) {
   const size_t payload = std::min(input.payload.size(), kShownPayloadBytes) * (input.is_json ? 2 : kEscapedBytes);
   return payload + (input.topic.size() + input.position.size()) * kEscapedBytes;
+}
+
+// As a message has it: what a bridge carries on.
+std::string hops_property(uint8_t hops) {
+  const std::string count = std::to_string(hops);
+  ByteWriter out;
+  out.u8(kUserProperty);
+  mqtt::write_text(out, kHops);
+  mqtt::write_text(out, count);
+  return std::string(as_text(out.view()));
 }
 
 // Nothing can go wrong with a message that is published or posted.
@@ -117,7 +131,7 @@ uint64_t RuleEffects::bytes_max() const {
   for (const RuleInput& input : commit_.inputs) {
     if (input.posts) bytes += input.row.size() + kPostBytes;
     bytes += kMessageBytes + 2 * input.row.size() + input.append_key.size() + input.publish_topic.size() +
-             input.line.size() + 1;
+             input.line.size() + 1 + (input.hops > 0 ? kHopsBytes : 0);
     if (may_be_told_of(input)) bytes += kToldBytes + 2 * shown_bytes(input) + input.fault.size() * kEscapedBytes;
   }
   return bytes;
@@ -158,7 +172,7 @@ Result<void> RuleEffects::act(const RuleInput& input) {
   if (input.appends) append(input);
   if (input.posts) post(input);
   if (input.publish_topic.empty()) return {};
-  tell(input.publish_topic, input.row);
+  tell(input.publish_topic, input.row, input.hops > 0 ? hops_property(input.hops) : std::string());
   ++counted_.published;
   return {};
 }
@@ -242,10 +256,11 @@ void RuleEffects::post(const RuleInput& input) {
   ++counted_.posts;
 }
 
-void RuleEffects::tell(std::string_view topic, std::string_view payload) {
+void RuleEffects::tell(std::string_view topic, std::string_view payload, std::string_view properties) {
   MessageView message;
   message.qos = 1;
   message.topic = topic;
+  message.properties = properties;
   message.payload = payload;
   append_message(messages_, message);
   ++messages_count_;

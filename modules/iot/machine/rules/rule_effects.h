@@ -51,7 +51,7 @@ class RuleEffects {
   bool add_line(const RuleInput& input);
   void post(const RuleInput& input);
   void show_input(JsonObject& object, const RuleInput& input) const;
-  void tell(std::string_view topic, std::string_view payload);
+  void tell(std::string_view topic, std::string_view payload, std::string_view properties = {});
   void tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated);
   void dead_letter(const RuleInput& input, std::string_view why, fintech::Uint128 id);
 
