@@ -5,6 +5,8 @@
 
 #include "kernel/crypto/sha256.h"
 #include "kernel/streams/api.h"
+#include "modules/iot/domain/mqtt/properties.h"
+#include "modules/iot/domain/rules/hops.h"
 #include "modules/iot/machine/message_headers.h"
 #include "modules/iot/machine/rules/outbox_api.h"
 #include "modules/iot/machine/series/series_api.h"
@@ -37,6 +39,9 @@ constexpr uint8_t kHasWindow = 2;
 constexpr uint16_t kTellsShadows = 0x8000;
 constexpr uint16_t kHasWindowStep = 0x8000;  // of a commit
 constexpr size_t kInputBytesLeast = 8;
+constexpr uint8_t kToldWhole = 0;  // of what a result says
+constexpr uint8_t kToldInput = 1;
+constexpr uint8_t kUserProperty = 0x26;  // MQTT 5.0 §2.2.2.2
 
 std::string_view get_long(ByteReader& in) { return as_text(in.take(in.le<uint32_t>())); }
 
@@ -531,14 +536,60 @@ std::optional<CommitReply> decode_commit_reply(const Buffer& payload) {
   return reply;
 }
 
+void append_told(ByteWriter& out, const MessageView& message) {
+  out.u8(kToldWhole);
+  append_message(out, message);
+}
+
+void append_told(ByteWriter& out, uint16_t input) {
+  out.u8(kToldInput);
+  out.le<uint16_t>(input);
+}
+
+std::string hops_property(uint8_t hops) {
+  const std::string count = std::to_string(hops);
+  ByteWriter out;
+  out.u8(kUserProperty);
+  mqtt::write_text(out, kHops);
+  mqtt::write_text(out, count);
+  return std::string(as_text(out.view()));
+}
+
+namespace {
+
+// `properties`: of the message, which points there.
+MessageView read_told(ByteReader& in, const RuleCommit& commit, std::string& properties) {
+  if (in.u8() == kToldWhole) return read_message(in);
+  const auto place = in.le<uint16_t>();
+  MessageView message;
+  if (place >= commit.inputs.size()) {
+    in.fail();
+    return message;
+  }
+  const RuleInput& input = commit.inputs[place];
+  properties = input.hops > 0 ? hops_property(input.hops) : std::string();
+  message.qos = 1;
+  message.topic = input.publish_topic;
+  message.properties = properties;
+  message.payload = input.row;
+  return message;
+}
+
+}  // namespace
+
 // What is told, then what is posted: the command's results. Messages have headers like clients', from no client.
 void render_rules(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
   const size_t result = number == kOutboxView.number ? 1 : 0;
   if ((result == 0 && number != kRulesView.number) || logged.results.size() <= result) return;
+  const bool once = result == 0 && logged.command.type == kRuleCommit && logged.version >= kLogicOnce;
+  const auto commit = once ? decode_commit(logged.command.payload) : std::nullopt;
+  if (once && !commit) return;
+  std::string properties;
   MessageHeaders headers;
   ByteReader in(logged.results[result]);
   while (in.remaining() > 0 && !in.failed() && !out.full()) {
-    const MessageView message = read_message(in);
+    const MessageView message = once ? read_told(in, *commit, properties) : read_message(in);
+    if (in.failed()) return;
     if (!out.wants()) {
       out.skip();
       continue;

@@ -7,8 +7,6 @@
 #include "kernel/streams/streams_machine.h"
 #include "modules/fintech/domain/ledger/port.h"
 #include "modules/fintech/domain/ledger/status_names.h"
-#include "modules/iot/domain/mqtt/properties.h"
-#include "modules/iot/domain/rules/hops.h"
 #include "modules/iot/domain/topics/topics.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
@@ -27,7 +25,6 @@ constexpr LogTime kNsPerSecond = 1'000'000'000;
 constexpr LogTime kNsPerMs = 1'000'000;
 constexpr size_t kShownPayloadBytes = 1'024;                              // of an input, in what is told of it
 constexpr size_t kEscapedBytes = 6;                                       // of one byte in JSON, at most
-constexpr uint8_t kUserProperty = 0x26;                                   // MQTT 5.0 §2.2.2.2
 constexpr size_t kHopsBytes = 32;                                         // of the property that counts hops
 constexpr size_t kMessageBytes = 64;                                      // of a message or record, beside its texts
 constexpr size_t kPostBytes = kExpressionBytesMax * kEscapedBytes + 512;  // of a record of the outbox, beside the row
@@ -69,16 +66,6 @@ void show_payload(JsonObject& object, const RuleInput& input) {
 uint64_t shown_bytes(const RuleInput& input) {
   const size_t payload = std::min(input.payload.size(), kShownPayloadBytes) * (input.is_json ? 2 : kEscapedBytes);
   return payload + (input.topic.size() + input.position.size()) * kEscapedBytes;
-}
-
-// As a message has it: what a bridge carries on.
-std::string hops_property(uint8_t hops) {
-  const std::string count = std::to_string(hops);
-  ByteWriter out;
-  out.u8(kUserProperty);
-  mqtt::write_text(out, kHops);
-  mqtt::write_text(out, count);
-  return std::string(as_text(out.view()));
 }
 
 // Nothing can go wrong with a message that is published or posted.
@@ -172,7 +159,7 @@ Result<void> RuleEffects::act(const RuleInput& input) {
   if (input.appends) append(input);
   if (input.posts) post(input);
   if (input.publish_topic.empty()) return {};
-  tell(input.publish_topic, input.row, input.hops > 0 ? hops_property(input.hops) : std::string());
+  publish(input);
   ++counted_.published;
   return {};
 }
@@ -256,13 +243,26 @@ void RuleEffects::post(const RuleInput& input) {
   ++counted_.posts;
 }
 
-void RuleEffects::tell(std::string_view topic, std::string_view payload, std::string_view properties) {
+// Its texts are in the command already.
+void RuleEffects::publish(const RuleInput& input) {
+  const std::string properties = input.hops > 0 ? hops_property(input.hops) : std::string();
+  MessageView message;
+  message.qos = 1;
+  message.topic = input.publish_topic;
+  message.properties = properties;
+  message.payload = input.row;
+  append_message(messages_, message);
+  append_told(told_, static_cast<uint16_t>(&input - commit_.inputs.data()));
+  ++messages_count_;
+}
+
+void RuleEffects::tell(std::string_view topic, std::string_view payload) {
   MessageView message;
   message.qos = 1;
   message.topic = topic;
-  message.properties = properties;
   message.payload = payload;
   append_message(messages_, message);
+  append_told(told_, message);
   ++messages_count_;
 }
 
@@ -436,7 +436,7 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
   }
   const Offset first = effects.next_offset(partition);
   const bool posts = run.counted().posts > 0;
-  if (run.messages() > 0 || posts) effects.log_result(reply.messages.view());
+  if (run.messages() > 0 || posts) effects.log_result(run.told(reply.messages));
   if (posts) {
     effects.emit_view(told_in->outbox, static_cast<uint32_t>(run.counted().posts));
     effects.log_result(run.outbox());
