@@ -535,5 +535,31 @@ class EdgeAndHub(unittest.TestCase):
                 self.assertEqual(firsts(sent), list(range(1, last + 1)))
 
 
+class RulesInACircle(unittest.TestCase):
+    """What a rule of the one server publishes is what a rule of the other reads, and the other way round."""
+
+    def test_what_goes_round_over_a_bridge_ends_as_a_dead_letter(self):
+        far = Server().use_stable_port("mqtt").start()
+        self.addCleanup(far.close)
+        text = OUT.format(address=far.endpoints["mqtt"], more="", qos=1) + IN.format(qos=1).replace('"from/"', '""')
+        near = bridge_server(self, text).start()
+        wait_connected(near)
+        for server, name, source, topic in ((far, "there", "site/plant/+", "commands/x"), (near, "here", "commands/+", "plant/x")):
+            rule = {"sql": f"SELECT n FROM '{source}'", "publish": {"topic": f"'{topic}'"}}
+            self.assertEqual(http.call(server, "PUT", f"/api/v1/rules/{name}", rule)[0], 201)
+        mosquitto_pub(near.address("mqtt"), "-t", "plant/x", "-q", "1", "-m", '{"n":1}')
+
+        def rule(server, name):
+            return get(server, f"/api/v1/rules/{name}")
+
+        wait_until(lambda: rule(far, "there")["dead_letters"] == 1, "the end of it", SECONDS)
+        self.assertEqual((rule(far, "there")["published"], rule(near, "here")["published"]), (4, 4))
+        self.assertEqual(rule(near, "here")["dead_letters"], 0)
+        hops = kafka.kcat_consume(near.kafka, "iot.rules", "-f", "%k %h\n", seconds=SECONDS)
+        self.assertEqual([line.rsplit("heptane-hops=", 1)[1] for line in hops], ["2", "4", "6", "8"])
+        why = kafka.kcat_consume(far.kafka, "iot.rules", "-f", "%k %s\n", seconds=SECONDS)[-1]
+        self.assertTrue(why.startswith("$rules/there/dead_letter ") and "in a circle" in why, why)
+
+
 if __name__ == "__main__":
     unittest.main()

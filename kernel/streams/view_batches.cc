@@ -23,6 +23,14 @@ void put_header(ByteWriter& out, std::string_view key, Bytes value) {
   out.append(value);
 }
 
+// Length and bytes.
+std::byte* put_part(std::byte* at, Bytes part) {
+  uint64_t length = zigzag_encoded(static_cast<int64_t>(part.size()));
+  for (; length >= 0x80; length >>= 7) *at++ = static_cast<std::byte>(length | 0x80);
+  *at++ = static_cast<std::byte>(length);
+  return std::copy(part.begin(), part.end(), at);
+}
+
 }  // namespace
 
 class ViewBatches::Writer final : public RecordWriter {
@@ -75,7 +83,8 @@ Result<bool> ViewBatches::add(const log::EntryView& entry, const log::EntryViews
 }
 
 bool ViewBatches::put(const log::EntryViews& views, Offset offset, const ViewRecord& record) {
-  const size_t bytes = record.key.size() + record.value.size() + bytes_of(record.headers) + kRecordOverheadBytes;
+  const size_t own_bytes = bytes_of(record.headers);
+  const size_t bytes = record.key.size() + record.value.size() + own_bytes + kRecordOverheadBytes;
   const size_t open_bytes = open_.count() == 0 ? kRecordBatchHeaderBytes : open_.size_bytes();
   const bool any = open_.count() > 0 || !batches_.empty();
   if (any && bytes_ + open_bytes + bytes > limits_.total_bytes) return false;
@@ -94,15 +103,20 @@ bool ViewBatches::put(const log::EntryViews& views, Offset offset, const ViewRec
     position_of_ = views.sequence;
   }
   Bytes headers = headers_.view();
-  if (!record.headers.empty()) {
-    own_headers_.clear();
-    own_headers_.append(headers);
-    for (const ViewHeader& header : record.headers) put_header(own_headers_, header.key, header.value);
-    headers = own_headers_.view();
-  }
+  if (!record.headers.empty()) headers = with_position(record.headers, own_bytes);
   const auto count = static_cast<uint32_t>(1 + record.headers.size());
   open_.add(timestamp_ms, record.has_key, record.key, true, record.value, headers, count);
   return true;
+}
+
+// The position's header, then these. There are many: room for all of them is made once.
+Bytes ViewBatches::with_position(std::span<const ViewHeader> headers, size_t bytes_most) {
+  own_headers_.clear();
+  own_headers_.zeros(headers_.size() + bytes_most);
+  std::byte* const begin = own_headers_.at(0);
+  std::byte* end = std::copy(headers_.view().begin(), headers_.view().end(), begin);
+  for (const ViewHeader& header : headers) end = put_part(put_part(end, as_bytes(header.key)), header.value);
+  return {begin, end};
 }
 
 void ViewBatches::close_batch() {

@@ -6,6 +6,7 @@
 // rendering of another number of records than the entry says is an error, never a gap.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "kernel/shard/views.h"
@@ -32,6 +33,7 @@ class ViewBatches {
  private:
   class Writer;
   bool put(const log::EntryViews& views, Offset offset, const ViewRecord& record);
+  Bytes with_position(std::span<const ViewHeader> headers, size_t bytes_most);
   void close_batch();
 
   const ViewRenderers& renderers_;

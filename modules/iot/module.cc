@@ -553,6 +553,11 @@ class IotModule final : public server::Module {
                     [this] { return static_cast<double>(rules_machine_.paused_count()); });
     telemetry.gauge("heptane_rules_waiting", "Rules for whose runs there was no room for a second or longer",
                     [this] { return static_cast<double>(runner_->waiting_count()); });
+    telemetry.gauge("heptane_rules_lag_records", "Records that rules have not read yet, paused ones included",
+                    [this] { return static_cast<double>(runner_->lag().records()); });
+    telemetry.gauge("heptane_rules_lag_seconds",
+                    "For how long the rule that is furthest behind has not read what was there then",
+                    [this] { return static_cast<double>(runner_->lag().age_ns()) / 1e9; });
     telemetry.counter("heptane_rules_dead_letters_total", "What rules could make nothing of, or was refused",
                       [this] { return static_cast<double>(rules_machine_.dead_letters_count()); });
     telemetry.gauge("heptane_mqtt_queued", "Messages in the queues of durable sessions",

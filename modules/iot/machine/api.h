@@ -100,11 +100,10 @@ constexpr size_t kPageBytes = size_t{512} << 10;
 // Of durable sessions.
 constexpr size_t kSessionsMax = 1'000'000;
 constexpr size_t kSubscriptionsOfSession = 1'000;
-constexpr uint64_t kReferencesMax = 10'000'000;  // of all
-constexpr uint32_t kQueueLimit = 100'000;        // of one, whatever it asks for
-// Of one that captures (a bridge's): a command that ends it lets go of as many, which takes hundredths of a second.
-constexpr uint32_t kCaptureLimit = 1'000'000;
-constexpr uint64_t kCapturedMax = kReferencesMax / 2;  // of all those: others have theirs
+constexpr uint64_t kReferencesMax = 10'000'000;        // of all
+constexpr uint32_t kQueueLimit = 100'000;              // of one, whatever it asks for
+constexpr uint64_t kCapturedMax = kReferencesMax / 2;  // of all that capture (bridges'): others have theirs
+constexpr uint32_t kCaptureLimit = kCapturedMax;       // of one of those
 constexpr uint64_t kNumbersMax = 49'150;  // delivery numbers from the oldest unacknowledged one to the newest
 constexpr size_t kReachedMax = 4'096;     // sessions by one command
 constexpr size_t kSettledMax = 4'096;

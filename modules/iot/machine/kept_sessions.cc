@@ -151,18 +151,50 @@ void read_aside(SnapshotReader& reader, ReferenceQueue& queue) {
 
 // Queues.
 
+void ReferenceBlocks::push_back(const Reference& reference) {
+  if (blocks_.empty() || blocks_.back().size() == kBlock) {
+    blocks_.emplace_back();
+    if (blocks_.size() > 1) blocks_.back().reserve(kBlock);
+  }
+  blocks_.back().push_back(reference);
+}
+
+Reference ReferenceBlocks::take_last() {
+  std::vector<Reference>& block = blocks_.back();
+  const Reference last = block.back();
+  block.pop_back();
+  if (block.empty() && blocks_.size() > 1) blocks_.pop_back();
+  return last;
+}
+
+// The only one is made shorter where half of it is taken off.
+Reference ReferenceBlocks::take_first() {
+  std::vector<Reference>& block = blocks_.front();
+  const Reference first = block[begin_++];
+  if (begin_ == kBlock) {
+    blocks_.erase(blocks_.begin());
+    begin_ = 0;
+  } else if (blocks_.size() == 1 && begin_ > block.size() / 2) {
+    block.erase(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(begin_));
+    begin_ = 0;
+    if (block.capacity() > 64 && block.size() < block.capacity() / 4) block.shrink_to_fit();
+  }
+  return first;
+}
+
 Reference* ReferenceQueue::find(uint64_t number) {
   if (number < first_number_) {
     const auto aside = aside_.find(number);
     return aside == aside_.end() ? nullptr : &aside->second;
   }
   if (number - first_number_ >= span()) return nullptr;
-  Reference& found = items_[begin_ + (number - first_number_)];
+  Reference& found = items_[number - first_number_];
   return found.done() ? nullptr : &found;
 }
 
 void ReferenceQueue::push(const Reference& reference) {
   items_.push_back(reference);
+  had_ids_ = had_ids_ || reference.ids != 0;
   if (!reference.done()) ++waiting_;
 }
 
@@ -179,13 +211,12 @@ void ReferenceQueue::set_done(uint64_t number) {
 }
 
 void ReferenceQueue::set_waiting(uint64_t number) {
-  items_[begin_ + (number - first_number_)].flags &= ~uint32_t{Reference::kDone};
+  items_[number - first_number_].flags &= ~uint32_t{Reference::kDone};
   ++waiting_;
 }
 
 Reference ReferenceQueue::take_last() {
-  const Reference last = items_.back();
-  items_.pop_back();
+  const Reference last = items_.take_last();
   if (!last.done()) --waiting_;
   return last;
 }
@@ -207,21 +238,16 @@ uint64_t ReferenceQueue::next_waiting(uint64_t from) const {
 
 void ReferenceQueue::put_aside(uint64_t number, const Reference& reference) {
   aside_.emplace(number, reference);
+  had_ids_ = had_ids_ || reference.ids != 0;
   ++waiting_;
 }
 
-void ReferenceQueue::set_first_aside() { aside_.emplace(first_number_++, items_[begin_++]); }
+void ReferenceQueue::set_first_aside() { aside_.emplace(first_number_++, items_.take_first()); }
 
 size_t ReferenceQueue::trim() {
-  const size_t before = begin_;
-  while (begin_ < items_.size() && items_[begin_].done()) ++begin_;
-  const size_t taken = begin_ - before;
+  size_t taken = 0;
+  for (; items_.size() > 0 && items_[0].done(); ++taken) items_.take_first();
   first_number_ += taken;
-  if (begin_ > items_.size() / 2) {
-    items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(begin_));
-    begin_ = 0;
-    if (items_.capacity() > 64 && items_.size() < items_.capacity() / 4) items_.shrink_to_fit();
-  }
   return taken + std::exchange(freed_, 0);
 }
 
@@ -413,7 +439,9 @@ void KeptSessions::unindex(const KeptSession& session) {
 // A done reference holds no set any more.
 void KeptSessions::release_all(KeptSession& session) {
   const ReferenceQueue& queue = session.queue;
-  for (uint64_t number = queue.next_waiting(0); number < queue.next_number(); number = queue.next_waiting(number + 1))
+  const uint64_t none = queue.next_number();
+  for (uint64_t number = queue.had_ids() ? queue.next_waiting(0) : none; number < none;
+       number = queue.next_waiting(number + 1))
     sets_.release(queue.at(number).ids);
   fewer(session, queue.size());
   session.queue = {};

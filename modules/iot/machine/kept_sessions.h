@@ -42,13 +42,34 @@ struct Reference {
 };
 static_assert(sizeof(Reference) == 16);
 
+// References one behind the other, found by their place. In blocks: a queue of millions grows at its end and is taken off at its beginning
+// without being moved, so that a push copies no more than a block. All but the last are full.
+class ReferenceBlocks {
+ public:
+  static constexpr size_t kBlock = 4'096;
+
+  size_t size() const { return blocks_.empty() ? 0 : (blocks_.size() - 1) * kBlock + blocks_.back().size() - begin_; }
+  Reference& operator[](size_t place) { return blocks_[(begin_ + place) / kBlock][(begin_ + place) % kBlock]; }
+  const Reference& operator[](size_t place) const {
+    return blocks_[(begin_ + place) / kBlock][(begin_ + place) % kBlock];
+  }
+  void push_back(const Reference& reference);
+  // Of one that is not empty.
+  Reference take_last();
+  Reference take_first();
+
+ private:
+  std::vector<std::vector<Reference>> blocks_;
+  size_t begin_ = 0;  // in the first one
+};
+
 // In the order of their numbers. Taking the first one off costs nothing until half of the memory is free. One that is not done
 // for long can be set aside, so that those behind it that are done take no memory.
 class ReferenceQueue {
  public:
   size_t waiting() const { return waiting_; }  // those that are not done
   size_t size() const { return span() + aside_.size() + freed_; }
-  size_t span() const { return items_.size() - begin_; }  // from the oldest one that is not set aside
+  size_t span() const { return items_.size(); }  // from the oldest one that is not set aside
   uint64_t first_number() const { return first_number_; }
   uint64_t next_number() const { return first_number_ + span(); }
   uint64_t last_waiting() const;  // there is one
@@ -57,7 +78,7 @@ class ReferenceQueue {
   // nullptr: it is not there, or done.
   Reference* find(uint64_t number);
   const Reference& at(uint64_t number) const {
-    return number < first_number_ ? aside_.at(number) : items_[begin_ + (number - first_number_)];
+    return number < first_number_ ? aside_.at(number) : items_[number - first_number_];
   }
   void push(const Reference& reference);
   void set_done(uint64_t number);
@@ -71,14 +92,16 @@ class ReferenceQueue {
   const std::map<uint64_t, Reference>& aside() const { return aside_; }
   void put_aside(uint64_t number, const Reference& reference);
   void start_at(uint64_t number) { first_number_ = number; }
+  // Some that were ever in it have a set of identifiers.
+  bool had_ids() const { return had_ids_; }
 
  private:
-  std::vector<Reference> items_;
-  size_t begin_ = 0;
+  ReferenceBlocks items_;
   size_t waiting_ = 0;
   uint64_t first_number_ = 0;
   std::map<uint64_t, Reference> aside_;  // by number, all lower than first_number_
-  size_t freed_ = 0;                     // done and not in aside_ any more, which trim() does not know yet
+  bool had_ids_ = false;
+  size_t freed_ = 0;  // done and not in aside_ any more, which trim() does not know yet
 };
 
 // Sets of subscription identifiers by number, counted by the references that use them.

@@ -5,6 +5,7 @@
 #include "modules/iot/domain/mqtt/properties.h"
 #include "modules/iot/machine/api.h"
 #include "modules/iot/machine/events.h"
+#include "modules/iot/machine/message_headers.h"
 #include "modules/iot/machine/operator_api.h"
 #include "modules/iot/machine/presence.h"
 #include "modules/iot/machine/publish_records.h"
@@ -15,50 +16,8 @@ namespace heptane::iot {
 
 namespace {
 
-// The headers of one record. What a header is called, and how it is written, stays for ever. The broker's own end with
-// mqtt.client, which every record has: what stands behind it is the publisher's, whatever it is called.
-class Headers {
- public:
-  void of(const MessageView& message) {
-    headers_.clear();
-    properties_ = {};
-    qos_ = static_cast<char>('0' + message.qos);
-    text("mqtt.qos", {&qos_, 1});
-    if (message.retain) text("mqtt.retain", "1");
-    if (message.expiry_s) text("mqtt.message_expiry", expiry_ = std::to_string(*message.expiry_s));
-    read_properties(message);
-    if (properties_.payload_format == 1) text("mqtt.payload_format", "1");
-    optional("mqtt.content_type", properties_.content_type);
-    optional("mqtt.response_topic", properties_.response_topic);
-    optional("mqtt.correlation_data", properties_.correlation_data);
-    text("mqtt.client", message.client);
-    for (const mqtt::UserProperty& property : properties_.user) text(property.key, property.value);
-  }
-  std::span<const ViewHeader> all() const { return headers_; }
-
- private:
-  void text(std::string_view key, std::string_view value) { headers_.push_back({key, as_bytes(value)}); }
-  void optional(std::string_view key, const std::optional<std::string_view>& value) {
-    if (value) text(key, *value);
-  }
-  void read_properties(const MessageView& message) {
-    bytes_.clear();
-    mqtt::write_variable(bytes_, static_cast<uint32_t>(message.properties.size()));
-    bytes_.append(message.properties);
-    ByteReader in(bytes_.view());
-    // They were checked before they were logged; what cannot be read is left out.
-    (void)mqtt::read_properties(in, mqtt::Carrier::publish, properties_);
-  }
-
-  std::vector<ViewHeader> headers_;
-  mqtt::Properties properties_;
-  ByteWriter bytes_;
-  std::string expiry_;
-  char qos_ = '0';
-};
-
 // One way for all messages: their records in order, as far as they are asked for.
-void add_record(const MessageView& message, Headers& headers, RecordWriter& out) {
+void add_record(const MessageView& message, MessageHeaders& headers, RecordWriter& out) {
   if (!out.wants()) return out.skip();
   headers.of(message);
   out.add({as_bytes(message.topic), true, as_bytes(message.payload), headers.all()});
@@ -69,7 +28,7 @@ bool may_publish_a_will(CommandType type) {
 }
 
 // A will stands in the result alone: its command only says that it is due. Such commands are in no transaction.
-void render_will(const std::vector<Bytes>& results, uint16_t number, Headers& headers, RecordWriter& out) {
+void render_will(const std::vector<Bytes>& results, uint16_t number, MessageHeaders& headers, RecordWriter& out) {
   if (results.empty() || out.full()) return;
   const auto note = read_note_of_will(results.front());
   if (note && std::find(note->views.begin(), note->views.end(), number) != note->views.end())
@@ -85,7 +44,7 @@ std::vector<MessageView> messages_of_records(const Command& command) {
 }
 
 void render_messages(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
-  Headers headers;
+  MessageHeaders headers;
   size_t next = 0;
   std::vector<Bytes> notes;
   for (const Bytes note : logged.results)

@@ -227,6 +227,32 @@ TEST(BridgeSettings, TwoBridgesThatMeetAtOneBrokerAreRefused) {
   EXPECT_EQ(why("3.1.1", "3.1.1", "address=hub.example\nfilter=commands/#\n"), "");
 }
 
+TEST(BridgeSettings, TheQueueHoldsWhatItsBytesMay) {
+  const auto queue_max = [](const std::string& more, size_t others = 0) {
+    std::vector<std::string> tables = {kHub + more + "filter=a/#\n"};
+    for (size_t i = 0; i < others; ++i) tables.push_back("name=b" + std::to_string(i) + "\naddress=h\nfilter=a/#\n");
+    EXPECT_EQ(wrong_bridge_table(tables[0]), "");
+    return bridges_of_tables(tables).at(0).queue_max;
+  };
+  EXPECT_EQ(queue_max(""), kCaptureLimit);
+  EXPECT_EQ(queue_max("max_bytes=64MiB\n"), (64U << 20) / 128);
+  EXPECT_EQ(queue_max("max_bytes=64MiB\n", 63), (64U << 20) / 128);
+  EXPECT_EQ(queue_max("max_bytes=1\n"), 1U);
+  EXPECT_EQ(queue_max("", 1), kCaptureLimit / 2) << "all that bridges may have is shared";
+  EXPECT_EQ(queue_max("", 63), 1'000'000U);
+  EXPECT_EQ(queue_max("max_messages=7\n", 1), 7U);
+  EXPECT_EQ(queue_max("max_messages=5000000\n", 63), kCaptureLimit);
+  EXPECT_NE(wrong_bridge_table(kHub + "max_messages=0\n"), "");
+  EXPECT_NE(wrong_bridge_table(kHub + "max_messages=5000001\n"), "");
+}
+
+TEST(BridgeSettings, ItsQueueFollowsNoOtherBridgesChange) {
+  const auto one = bridges_of_tables({kHub + "filter=a/#\n"});
+  const auto two = bridges_of_tables({kHub + "filter=a/#\n", "name=b\naddress=h\nfilter=a/#\n"});
+  EXPECT_TRUE(one.at(0) == two.at(0)) << "it would end and begin anew";
+  EXPECT_FALSE(one.at(0) == bridges_of_tables({kHub + "max_messages=7\nfilter=a/#\n"}).at(0));
+}
+
 TEST(BridgeSettings, EachOutFilterHasAStream) {
   const auto bridges = bridges_of_tables({kHub + "max_bytes=1MiB\nmax_age=2h\n", "name=hub\nfilter=a/#\n",
                                           "name=hub\nfilter=b\nqos=0\n", "name=hub\nfilter=c\nlocal_prefix=p/\n"});

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <random>
 
+#include "kernel/base/random.h"
 #include "modules/iot/test/broker_rig.h"
 
 namespace heptane::iot::test {
@@ -686,6 +688,35 @@ TEST(KeptSessions, AgreeWithANaiveModelWhateverHappens) {
     SCOPED_TRACE(seed);
     RandomRun(seed, seed % 4 == 0 ? 1 : BrokerMachine::kLogicRelaxed).steps(600);
   }
+}
+
+// Long queues are in blocks; what is put on and taken off at either end is what a plain queue has.
+TEST(References, InBlocksAreAsInAPlainQueue) {
+  SeededRandom random(17);
+  ReferenceBlocks blocks;
+  std::deque<Offset> plain;
+  Offset next = 0;
+  for (int step = 0; step < 4'000; ++step) {
+    const bool grows = step / 1'000 % 2 == 0;
+    for (uint64_t left = random.below(grows ? 60 : 20); left > 0; --left) {
+      blocks.push_back({.offset = next});
+      plain.push_back(next++);
+    }
+    for (uint64_t left = random.below(grows ? 20 : 60); left > 0 && !plain.empty(); --left) {
+      ASSERT_EQ(blocks.take_first().offset, plain.front());
+      plain.pop_front();
+    }
+    for (uint64_t left = random.below(8); left > 0 && !plain.empty(); --left) {
+      ASSERT_EQ(blocks.take_last().offset, plain.back());
+      plain.pop_back();
+    }
+    ASSERT_EQ(blocks.size(), plain.size());
+    for (int look = 0; look < 4 && !plain.empty(); ++look) {
+      const auto place = static_cast<size_t>(random.below(plain.size()));
+      ASSERT_EQ(blocks[place].offset, plain[place]);
+    }
+  }
+  EXPECT_GT(next, Offset{5 * ReferenceBlocks::kBlock});
 }
 
 }  // namespace

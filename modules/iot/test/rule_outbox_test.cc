@@ -178,6 +178,48 @@ TEST_F(RuleOutbox, RecordsAreRenderedOutOfTheEntry) {
   EXPECT_TRUE(none.lines.empty());
 }
 
+TEST_F(RuleOutbox, WhatIsPublishedIsRenderedOutOfTheRun) {
+  ByteWriter inputs;
+  for (const Offset offset : {0, 1, 2}) {
+    RuleInput input;
+    input.offset = offset;
+    if (offset == 1) input.fault = "no JSON";
+    if (offset != 1) input.publish_topic = "alarm/a";
+    if (offset != 1) input.row = R"({"n":1})";
+    if (offset == 2) input.hops = 3;
+    append_input(inputs, input);
+  }
+  RuleCommit head;
+  head.rule = "hook";
+  head.upto = 3;
+  const Buffer run = encode(head, inputs.view(), 3);
+  MessageView letter;
+  letter.topic = "$rules/hook/dead_letter";
+  letter.payload = "{}";
+  ByteWriter told;
+  append_told(told, uint16_t{0});
+  append_told(told, letter);
+  append_told(told, uint16_t{2});
+  const auto rendered = [&](uint32_t version) {
+    LoggedCommand logged;
+    logged.command.type = kRuleCommit;
+    logged.command.payload = run.view();
+    logged.results = {told.view()};
+    logged.version = version;
+    Rendered out;
+    render_rules(logged, kRulesView.number, out);
+    return out.lines;
+  };
+  EXPECT_EQ(rendered(kLogicOnce),
+            (std::vector<std::string>{R"(alarm/a {"n":1} 2)", "$rules/hook/dead_letter {} 2", R"(alarm/a {"n":1} 3)"}));
+  // Behind what is none there is nothing more; of before, messages stand there whole.
+  append_told(told, uint16_t{3});
+  EXPECT_EQ(rendered(kLogicOnce).size(), 3U);
+  told.clear();
+  append_message(told, letter);
+  EXPECT_EQ(rendered(RulesMachine::kLogicWindows), std::vector<std::string>{"$rules/hook/dead_letter {} 2"});
+}
+
 // Two rules share the outbox; each one's cursor is its own, over crashes.
 TEST_F(RuleOutbox, CursorsAreEachRulesOwn) {
   ASSERT_TRUE(world.put(posting("other")).ok());

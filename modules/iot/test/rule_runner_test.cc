@@ -143,6 +143,26 @@ class RuleRunnerTest : public testing::Test {
   RequestId sent = 0;
 };
 
+TEST_F(RuleRunnerTest, TellsHowFarItIsBehind) {
+  EXPECT_EQ(runner.lag().records(), 7U);
+  EXPECT_EQ(runner.lag().age_ns(), 0);
+  pass(RuleRunner::kLookNs);
+  answer_look();
+  EXPECT_EQ(runner.lag().records(), 7U);
+  EXPECT_EQ(runner.lag().age_ns(), RuleRunner::kLookNs);
+  // One that is paused is behind, too, and one that is dropped is not.
+  row.paused = true;
+  asked.now += RuleRunner::kLookNs;
+  runner.changed();
+  answer_look();
+  EXPECT_EQ(runner.lag().records(), 7U);
+  EXPECT_EQ(runner.lag().age_ns(), 2 * RuleRunner::kLookNs);
+  runner.changed();
+  answer_query({});
+  EXPECT_EQ(runner.lag().records(), 0U);
+  EXPECT_EQ(runner.lag().age_ns(), 0);
+}
+
 CompiledRule points_of(const std::string& sql, const std::string& time = "") {
   RuleDefinition rule;
   rule.name = "points";

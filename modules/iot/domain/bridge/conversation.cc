@@ -81,7 +81,7 @@ std::string encoded(const Encode& encode) {
 
 }  // namespace
 
-std::string local_client_id(std::string_view name) { return "$bridge/" + std::string(name); }
+std::string local_client_id(std::string_view name) { return std::string(kClients) + std::string(name); }
 std::string dead_letter_topic(std::string_view name) { return "$bridge/" + std::string(name) + "/dead_letter"; }
 
 Conversation::Conversation(const Terms& terms, Memory& memory, Kind kind)

@@ -46,6 +46,7 @@ Meeting meeting_of(const std::vector<Mapping>& outward, const std::vector<Mappin
 
 // The user property that names the servers through which a message came, one each.
 constexpr std::string_view kVia = "heptane-via";
+constexpr std::string_view kClients = "$bridge/";  // what the clients of bridges here are called, and nobody else
 constexpr size_t kViaMax = 8;
 
 }  // namespace heptane::iot::bridge

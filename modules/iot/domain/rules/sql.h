@@ -46,6 +46,7 @@ struct Message {
   mutable size_t made_bytes = 0;                                      // of texts so far, by all expressions over it
   mutable std::vector<std::unique_ptr<devices::JsonTree>> decoded{};  // of texts that expressions decoded
   uint32_t partition = 0;                                             // its index
+  uint8_t hops = 0;                                                   // of what a rule makes of it (hops.h)
   // Members of the payload by their places in FieldNames, for expressions that are bound to those: `json` is not asked for fields
   // then. One that holds others, or a number that no rule holds, is JSON.
   std::span<const Value> members{};

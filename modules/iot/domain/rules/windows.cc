@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernel/base/assert.h"
+#include "modules/iot/domain/rules/hops.h"
 
 namespace heptane::iot::rules {
 
@@ -96,12 +97,14 @@ Result<std::optional<Windows::Share>> Windows::share_of(const Message& message) 
   const Result<bool> wanted = query_->takes(message);
   if (!wanted) return wanted.error();
   if (!*wanted) return std::optional<Share>();
+  if (message.hops > kHopsMax) return wrong(kTooManyHops);
   const Result<int64_t> ms = event_ms(message);
   if (!ms) return ms.error();
   Share share;
   share.event_ms = *ms;
   share.start_ms = floored(*ms, said().spec.size_ms);
   share.offset = message.offset;
+  share.hops = message.hops;
   HEPTANE_TRY(group_by(message, share));
   HEPTANE_TRY(work_out(message, share));
   return std::optional(std::move(share));
@@ -245,6 +248,7 @@ Result<void> Windows::add(const Share& share) {
   }
   ++group.records;
   group.last_offset = share.offset;
+  group.hops = std::max(group.hops, share.hops);
   for (size_t i = 0; i < share.values.size(); ++i) add_to(group.states[i], i, share);
   return {};
 }
@@ -273,7 +277,7 @@ std::optional<Windows::ClosedRow> Windows::take_row() {
   if (!groups.empty()) {
     const auto node = groups.extract(groups.begin());
     const Group& group = node.mapped();
-    taken = {start_ms, end_of(start_ms), node.key(), group.records, group.first_offset, group.last_offset};
+    taken = {start_ms, end_of(start_ms), node.key(), group.records, group.first_offset, group.last_offset, group.hops};
     Result<Row> row = worked_out(group, start_ms);
     taken->row = row ? query_->finish(*row) : Result<std::optional<Row>>(row.error());
     ++rows_done_;

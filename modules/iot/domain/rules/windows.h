@@ -43,6 +43,7 @@ class Windows {
     uint64_t records = 0;
     int64_t first_offset = 0;
     int64_t last_offset = 0;
+    uint8_t hops = 0;                                       // the most of its records'
     Result<std::optional<Row>> row = std::optional<Row>();  // nullopt: HAVING is not so. Error: why there is none
   };
 
@@ -81,6 +82,7 @@ class Windows {
     uint64_t records = 0;
     int64_t first_offset = 0;
     int64_t last_offset = 0;
+    uint8_t hops = 0;
   };
   struct Window {
     std::map<std::string, Group> groups;
@@ -92,6 +94,7 @@ class Windows {
     int64_t event_ms = 0;
     int64_t start_ms = 0;
     int64_t offset = 0;
+    uint8_t hops = 0;
     std::string group;
     std::vector<Value> by;
     std::vector<Value> values;  // by aggregate

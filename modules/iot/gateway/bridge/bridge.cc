@@ -190,7 +190,7 @@ void Bridge::open_local() {
   mqtt::OwnClient own;
   own.expiry_s = static_cast<uint32_t>(
       std::clamp<int64_t>(wanted_.max_age_ms / 1'000 + 2 * kDaySeconds, 2 * kDaySeconds, UINT32_MAX - 1));
-  own.queue_max = kQueueMax;
+  own.queue_max = wanted_.queue_max;
   net::Address remote{wanted_.host, wanted_.port};
   local_ = std::make_shared<LocalClient>(broker_, own, ways_, std::move(remote), [this] { wake(); });
   local_->open();

@@ -56,7 +56,6 @@ class Bridge {
   static constexpr int64_t kRetryNs = 1'000'000'000;             // of what is needed here
   static constexpr int64_t kRedialNs = 30'000'000'000;           // when its files cannot be read
   static constexpr int64_t kRefreshNs = 24 * 3'600'000'000'000;  // a session that is away for long is opened again
-  static constexpr uint32_t kQueueMax = kCaptureLimit;
 
   Bridge(WantedBridge wanted, mqtt::Broker& broker, Ways& ways, const Dialer& dialer, BridgeCounters& counters);
   ~Bridge();

@@ -20,9 +20,8 @@ constexpr int64_t kNsPerMs = 1'000'000;
 constexpr size_t kNameBytesMax = 64;
 constexpr const char* kKeys =
     "name, address, tls, ca_file, cert_file, key_file, server_name, client_id, user, password_file, protocol, "
-    "keep_alive_seconds, messages_per_second, bytes_per_second, max_bytes, max_age; and of a mapping direction, "
-    "filter, "
-    "local_prefix, remote_prefix, qos";
+    "keep_alive_seconds, messages_per_second, bytes_per_second, max_bytes, max_age, max_messages; and of a "
+    "mapping direction, filter, local_prefix, remote_prefix, qos";
 
 // One table.
 struct Table {
@@ -113,6 +112,7 @@ std::string take_of_bridge(std::string_view key, std::string_view value, WantedB
   if (key == "bytes_per_second") return put_size(value, terms.bytes_per_second);
   if (key == "max_bytes") return put_size(value, bridge.max_bytes);
   if (key == "max_age") return take_age(value, bridge.max_age_ms);
+  if (key == "max_messages") return put(value, 1, kCaptureLimit, bridge.max_messages);
   return std::string("there is no such key: the keys of a bridge are ") + kKeys;
 }
 
@@ -190,6 +190,16 @@ std::string wrong_pairs(const std::vector<WantedBridge>& bridges) {
   return {};
 }
 
+// References that the bridge's queue holds at most, of `bridges` of them: what max_bytes says is of each out filter.
+uint32_t queue_max_of(const WantedBridge& bridge, size_t bridges) {
+  if (bridge.max_messages > 0) return bridge.max_messages;
+  const auto outward = std::count_if(bridge.terms.mappings.begin(), bridge.terms.mappings.end(),
+                                     [](const Mapping& mapping) { return mapping.direction == Direction::out; });
+  const uint64_t share = std::max<uint64_t>(kQueueLeast, kCaptureLimit / std::max<size_t>(bridges, 1));
+  const uint64_t each = std::clamp<int64_t>(bridge.max_bytes / kMessageBytesLeast, 1, kCaptureLimit);
+  return static_cast<uint32_t>(std::min(share, each * static_cast<uint64_t>(std::max<std::ptrdiff_t>(outward, 1))));
+}
+
 }  // namespace
 
 bool operator==(const WantedBridge& one, const WantedBridge& other) {
@@ -198,7 +208,7 @@ bool operator==(const WantedBridge& one, const WantedBridge& other) {
     return std::tie(terms.name, terms.client_id, terms.user, terms.version, terms.private_bit, terms.keep_alive_s,
                     terms.mappings, terms.messages_per_second, terms.bytes_per_second, of.host, of.port, of.tls,
                     of.ca_file, of.cert_file, of.key_file, of.server_name, of.password_file, of.max_bytes,
-                    of.max_age_ms);
+                    of.max_age_ms, of.max_messages);
   };
   return all(one) == all(other);
 }
@@ -217,7 +227,10 @@ std::vector<WantedBridge> bridges_of_tables(const std::vector<std::string>& tabl
     if (table->begins) bridges.push_back(table->bridge);
     if (table->has_mapping) mappings[table->bridge.terms.name].push_back(table->mapping);
   }
-  for (WantedBridge& bridge : bridges) bridge.terms.mappings = mappings[bridge.terms.name];
+  for (WantedBridge& bridge : bridges) {
+    bridge.terms.mappings = mappings[bridge.terms.name];
+    bridge.queue_max = queue_max_of(bridge, bridges.size());
+  }
   return bridges;
 }
 

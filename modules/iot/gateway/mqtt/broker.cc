@@ -369,6 +369,31 @@ void Broker::release_foreign(const Buffer& messages, size_t count, const Reply& 
   release_messages(messages, std::vector<Waiting>(count, Waiting{0, 0, now_ns}), reply, nobodys);
 }
 
+namespace {
+
+struct Released {
+  SessionId from = 0;
+  int64_t received_ns = 0;
+  Sequence sequence = 0;
+  RecordPlace place{};  // of no partition: it is no record
+};
+
+// Out of the command that it came with, in which it has `bytes`.
+MessagePtr message_of(const Buffer& messages, const MessageView& view, size_t bytes, const Released& released) {
+  auto message = std::make_shared<Message>();
+  message->bytes = messages;
+  message->view = view;
+  // A message that waits for a slow subscriber must not keep the much larger command in memory.
+  if (bytes <= messages.size() / 2) own_bytes(*message);
+  message->from = released.from;
+  message->received_ns = released.received_ns;
+  message->sequence = released.sequence;
+  message->place = released.place;
+  return message;
+}
+
+}  // namespace
+
 void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>& all, const Reply& reply,
                               Batch& full) {
   ByteReader in(messages.view());
@@ -379,19 +404,19 @@ void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>
   DeclaredPlaces elsewhere(behind.rest());
   for (size_t i = 0; i < all.size(); ++i) {
     const Waiting& waiting = all[i];
-    auto message = std::make_shared<Message>();
-    const size_t before = in.remaining();
     const size_t begin = in.position();
-    message->bytes = messages;
-    message->view = read_message(in);
-    // A message that waits for a slow subscriber must not keep the much larger command in memory that it came with.
-    if (before - in.remaining() <= messages.size() / 2) own_bytes(*message);
-    message->from = waiting.session;
-    message->received_ns = waiting.received_ns;
+    const MessageView view = read_message(in);
+    Released released{waiting.session, waiting.received_ns};
+    // For whoever is to have it: what rules read has often no subscriber.
+    MessagePtr made;
+    const auto make = [&]() -> const MessagePtr& {
+      if (!made) made = message_of(messages, view, in.position() - begin, released);
+      return made;
+    };
     const PublishStatus status = i < count ? static_cast<PublishStatus>(statuses[i]) : PublishStatus::kept;
     if (waiting.pushed && !became_a_record(status)) continue;  // its stream is gone
     if (status == PublishStatus::fleeting) {
-      tell(waiting, deliver(message) == 0 ? Reason::no_matching_subscribers : Reason::success);
+      tell(waiting, deliver(view, waiting.session, make) == 0 ? Reason::no_matching_subscribers : Reason::success);
       continue;
     }
     if (!became_a_record(status)) {
@@ -404,14 +429,14 @@ void Broker::release_messages(const Buffer& messages, const std::vector<Waiting>
       continue;
     }
     counters_.logged.add();
-    message->sequence = reply.sequence;
+    released.sequence = reply.sequence;
     if (const auto declared = elsewhere.of(i))
-      message->place = {declared->partition, declared->offset};
+      released.place = {declared->partition, declared->offset};
     else
-      message->place = {place.partition, place.offset++};
+      released.place = {place.partition, place.offset++};
     if (waiting.pushed) continue;
-    if (status == PublishStatus::queued) remember(message);
-    const size_t receivers = deliver(message);
+    if (status == PublishStatus::queued) remember(make());
+    const size_t receivers = deliver(view, waiting.session, make);
     const bool nobody = receivers == 0 && status != PublishStatus::queued;
     tell(waiting, nobody ? Reason::no_matching_subscribers : Reason::success);
   }
@@ -597,9 +622,16 @@ void Broker::resume_paused() {
 
 // Overlapping subscriptions of a client are one delivery, at the highest QoS, with all identifiers.
 size_t Broker::deliver(const MessagePtr& message) {
-  const size_t queued = collect(message);
+  return deliver(message->view, message->from, [&]() -> const MessagePtr& { return message; });
+}
+
+template <class Make>
+size_t Broker::deliver(const MessageView& view, SessionId from, const Make& make) {
+  const size_t queued = collect(view, from, make);
+  if (targets_.empty()) return queued;
   // Deliveries may come back here (a group's member that is gone): the list is taken along.
   std::vector<Target> targets = std::exchange(targets_, {});
+  const MessagePtr message = make();
   message->many = targets.size() > 1;
   for (const Target& target : targets) target.subscriber->deliver(message, target.delivery);
   const size_t receivers = targets.size() + queued;
@@ -609,19 +641,20 @@ size_t Broker::deliver(const MessagePtr& message) {
 }
 
 // Returns how many groups have it in their queues.
-size_t Broker::collect(const MessagePtr& message) {
+template <class Make>
+size_t Broker::collect(const MessageView& view, SessionId from, const Make& make) {
   size_t queued = 0;
   ++round_;
   targets_.clear();
-  subscriptions_.match(message->view.topic, [&](const Subscription& one) { add_target(*message, one); });
-  groups_.match(message->view.topic, [&](const std::shared_ptr<SharedGroup>& group) {
-    if (message->view.qos > 0 && group->outbox() != nullptr) {
+  subscriptions_.match(view.topic, [&](const Subscription& one) { add_target(view, from, one); });
+  groups_.match(view.topic, [&](const std::shared_ptr<SharedGroup>& group) {
+    if (view.qos > 0 && group->outbox() != nullptr) {
       ++queued;
-      return group->outbox()->publish(message);
+      return group->outbox()->publish(make());
     }
-    const Subscription* member = group->next(message->view.qos, message->view.topic);
+    const Subscription* member = group->next(view.qos, view.topic);
     if (member == nullptr) return counters_.dropped_denied.add();
-    targets_.push_back({member->subscriber, delivery_of(group, *member, message->view)});
+    targets_.push_back({member->subscriber, delivery_of(group, *member, view)});
   });
   return queued;
 }
@@ -634,18 +667,18 @@ Delivery Broker::delivery_of(const std::shared_ptr<SharedGroup>& group, const Su
   return delivery;
 }
 
-void Broker::add_target(const Message& message, const Subscription& subscription) {
+void Broker::add_target(const MessageView& view, SessionId from, const Subscription& subscription) {
   Subscriber& subscriber = *subscription.subscriber;
-  if (subscription.no_local && message.from == subscriber.session_id()) return;
-  if (subscription.levels_min > 0 && levels_of(message.view.topic) < subscription.levels_min) return;
+  if (subscription.no_local && from == subscriber.session_id()) return;
+  if (subscription.levels_min > 0 && levels_of(view.topic) < subscription.levels_min) return;
   if (subscriber.round != round_) {
     subscriber.round = round_;
     subscriber.slot = targets_.size();
     targets_.push_back({&subscriber, {}});
   }
   Delivery& delivery = targets_[subscriber.slot].delivery;
-  delivery.qos = std::max(delivery.qos, std::min(message.view.qos, subscription.qos));
-  delivery.retain = delivery.retain || (subscription.retain_as_published && message.view.retain);
+  delivery.qos = std::max(delivery.qos, std::min(view.qos, subscription.qos));
+  delivery.retain = delivery.retain || (subscription.retain_as_published && view.retain);
   if (subscription.id != 0) delivery.subscription_ids.push_back(subscription.id);
 }
 

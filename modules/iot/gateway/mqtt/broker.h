@@ -308,8 +308,12 @@ class Broker {
   void try_again();
   void tell(const Waiting& waiting, Reason reason);
   size_t deliver(const MessagePtr& message);
-  size_t collect(const MessagePtr& message);
-  void add_target(const Message& message, const Subscription& subscription);
+  // Likewise, of one that `make` gives, which is asked for it where somebody is to have it.
+  template <class Make>
+  size_t deliver(const MessageView& view, SessionId from, const Make& make);
+  template <class Make>
+  size_t collect(const MessageView& view, SessionId from, const Make& make);
+  void add_target(const MessageView& view, SessionId from, const Subscription& subscription);
   void remember(const MessagePtr& message);
   void resume_paused();
   void check_keep_alives();

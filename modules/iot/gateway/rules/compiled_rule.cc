@@ -3,6 +3,8 @@
 #include <memory>
 
 #include "kernel/streams/view_batches.h"
+#include "modules/iot/domain/bridge/mapping.h"
+#include "modules/iot/domain/rules/hops.h"
 #include "modules/iot/domain/topics/topics.h"
 #include "modules/iot/gateway/devices/shadow_json.h"
 #include "modules/iot/gateway/devices/tree_json.h"
@@ -20,7 +22,8 @@ constexpr int64_t kPointTimeMsMax = INT64_MAX / kNsPerMs - 1;
 constexpr int64_t kPartitionsApart = 64;
 constexpr int64_t kOffsetsApart = kNsPerMs / kPartitionsApart;
 
-constexpr size_t kKeptTextBytes = 4'096;  // of a member's, for the next message
+constexpr std::string_view kClientHeader = "mqtt.client";  // of messages: who published them
+constexpr size_t kKeptTextBytes = 4'096;                   // of a member's, for the next message
 
 struct PointTime {
   int64_t ms = 0;
@@ -109,6 +112,22 @@ std::string_view position_of(const streams::RecordView& record) {
   return {};
 }
 
+// Of what is made of the record. It came over a bridge where one sent it on (kVia), where one of this server's published it, or
+// where it was made of such a one.
+uint8_t hops_behind(const streams::RecordView& record) {
+  uint8_t hops = 0;
+  bool bridged = false;
+  ByteReader in(record.headers);
+  for (uint32_t left = record.header_count; left > 0 && !in.failed(); --left) {
+    const std::string_view key = header_text(in);
+    const std::string_view value = header_text(in);
+    if (key == kHops) hops = std::max(hops, hops_of(value));
+    bridged =
+        bridged || key == kHops || key == bridge::kVia || (key == kClientHeader && value.starts_with(bridge::kClients));
+  }
+  return bridged ? std::min<uint8_t>(hops + 1, kHopsMax + 1) : 0;
+}
+
 std::string_view topic_of(const streams::RecordView& record) { return as_text(record.key).substr(0, kInputTopicMax); }
 
 std::optional<devices::JsonTree> read_tree(std::string_view text) {
@@ -139,6 +158,7 @@ Result<void> compile_part(const Part& part, const Select& query, const std::vect
 
 void Trial::clear() {
   wanted = is_json = false;
+  hops = 0;
   for (std::string* text : {&fault, &row, &transfer_key, &append_key, &topic, &line}) text->clear();
   transfer.reset();
   shadow.reset();
@@ -323,6 +343,12 @@ Message message_of(std::string_view topic, std::string_view payload, int64_t tim
   return {topic, payload, nullptr, timestamp_ms, offset, read_tree, 0, {}, partition};
 }
 
+Message message_of(const streams::RecordView& record, uint32_t partition) {
+  Message message = message_of(topic_of(record), as_text(record.value), record.timestamp_ms, record.offset, partition);
+  message.hops = hops_behind(record);
+  return message;
+}
+
 RuleInput place_of(Offset offset) {
   RuleInput input;
   input.offset = offset;
@@ -363,6 +389,8 @@ bool CompiledRule::read(Message& message, Workspace& work) const {
 void CompiledRule::finish(const Message& message, const Row& row, bool is_json, Trial& trial) const {
   trial.wanted = true;
   trial.is_json = is_json;
+  if (message.hops > kHopsMax) return become_faulty(trial, kTooManyHops, is_json);
+  trial.hops = message.hops;
   append_json(trial.row, row);
   if (trial.row.size() > kInputPayloadMax)
     return become_faulty(trial, "what the rule selects is longer than 64 KiB", is_json);
@@ -409,6 +437,7 @@ void CompiledRule::append_trial(const Trial& trial, RuleInput input, ByteWriter&
     input.appends = rule_.append.has_value();
     input.append_key = trial.append_key;
     input.publish_topic = trial.topic;
+    input.hops = trial.hops;
     input.row = trial.row;
     if (trial.shadow) devices::append_request(shadow, *trial.shadow);
     input.shadow = as_text(shadow.view());
@@ -435,7 +464,7 @@ bool CompiledRule::is_ours(const streams::RecordView& record) const {
 bool CompiledRule::append_input_of(const streams::RecordView& record, uint32_t partition, Workspace& work,
                                    ByteWriter& out) const {
   if (!is_ours(record)) return false;
-  try_on(message_of(topic_of(record), as_text(record.value), record.timestamp_ms, record.offset, partition), work);
+  try_on(message_of(record, partition), work);
   const Trial& trial = work.trial;
   if (!trial.wanted) return false;
   append_trial(trial, is_told(trial) ? input_of(record) : place_of(record.offset), out);
@@ -453,8 +482,9 @@ void LuaCall::append_to(std::string& frames) const {
 
 std::optional<LuaCall> CompiledRule::lua_call_of(const streams::RecordView& record, uint32_t partition) const {
   if (!is_ours(record)) return std::nullopt;
-  LuaCall call{record.offset, partition, record.timestamp_ms, std::string(topic_of(record)), {}, {}, false, {}, {}};
+  LuaCall call{record.offset, partition, record.timestamp_ms, std::string(topic_of(record)), {}, {}, false, 0, {}, {}};
   call.position = position_of(record);
+  call.hops = hops_behind(record);
   call.fault = kPayloadTooLong;
   if (record.value.size() > kInputPayloadMax) return call;
   call.payload = as_text(record.value);
@@ -466,6 +496,7 @@ std::optional<LuaCall> CompiledRule::lua_call_of(const streams::RecordView& reco
   call.fault = row ? std::string() : cut(row.error().message);
   if (row) call.row = json_of(**row);
   if (call.row.size() > kInputPayloadMax) call.fault = "what the rule selects is longer than 64 KiB";
+  if (call.hops > kHopsMax) call.fault = kTooManyHops;
   return call;
 }
 
@@ -478,6 +509,7 @@ Trial CompiledRule::trial_of(const LuaCall& call, const Frame& answer) const {
   const devices::JsonTree tree = devices::tree_of((*document)->root());
   Message message = message_of(call.topic, call.payload, call.timestamp_ms, call.offset, call.partition);
   message.json = &tree;
+  message.hops = call.hops;
   Row row;
   for (const auto& [name, member] : tree.members) {
     Value value;
@@ -507,12 +539,11 @@ CompiledRule::Offered CompiledRule::offer(const streams::RecordView& record, int
                                           ByteWriter& out) const {
   if (!windows.pass(record.timestamp_ms, latest_ms)) return Offered::not_yet;
   if (!is_ours(record)) return Offered::done;
-  const std::string_view payload = as_text(record.value);
-  Message message = message_of(topic_of(record), payload, record.timestamp_ms, record.offset, 0);
+  Message message = message_of(record, 0);
   const auto tell = [&](std::string why) {
     append_trial(faulty(std::move(why), message.json != nullptr), input_of(record), out);
   };
-  if (payload.size() > kInputPayloadMax) return tell(kPayloadTooLong), Offered::told;
+  if (record.value.size() > kInputPayloadMax) return tell(kPayloadTooLong), Offered::told;
   Workspace work;
   read(message, work);
   const Result<Windows::Taken> taken = windows.offer(message, latest_ms);
@@ -526,8 +557,7 @@ CompiledRule::Offered CompiledRule::offer(const streams::RecordView& record, int
 
 void CompiledRule::rebuild(const streams::RecordView& record, Windows& windows) const {
   if (!is_ours(record) || record.value.size() > kInputPayloadMax) return;
-  const std::string_view payload = as_text(record.value);
-  Message message = message_of(topic_of(record), payload, record.timestamp_ms, record.offset, 0);
+  Message message = message_of(record, 0);
   Workspace work;
   read(message, work);
   windows.rebuild(message);
@@ -539,6 +569,7 @@ Trial CompiledRule::trial_of(const Windows::ClosedRow& row) const {
   if (!*row.row) return {};
   Message message;
   message.timestamp_ms = row.start_ms;
+  message.hops = row.hops;
   Trial trial;
   finish(message, **row.row, true, trial);
   if (trial.transfer && trial.transfer_key.empty())

@@ -29,6 +29,7 @@ Result<void> check_rule(RuleDefinition& rule);
 struct Trial {
   bool wanted = false;  // by the condition
   bool is_json = false;
+  uint8_t hops = 0;   // of what is published (hops.h)
   std::string fault;  // why it would be a dead letter
   std::string row;    // JSON
   std::optional<RuleMove> transfer{};
@@ -51,6 +52,7 @@ struct LuaCall {
   std::string payload;
   std::string position;
   bool is_json = false;
+  uint8_t hops = 0;   // as of a message
   std::string fault;  // why there is no row, and Lua is not asked; empty: there is one
   std::string row;    // JSON
 

@@ -40,6 +40,7 @@
 #include "modules/iot/gateway/rules/compiled_rule.h"
 #include "modules/iot/gateway/rules/lua_function.h"
 #include "modules/iot/gateway/rules/outbox_runner.h"
+#include "modules/iot/gateway/rules/rule_lag.h"
 
 namespace heptane::iot::rules {
 
@@ -92,6 +93,8 @@ class RuleRunner {
   void on_timer(net::SessionTimerId timer);
   // Rules that the server has had no room for over a second or so. Any thread.
   uint64_t waiting_count() const { return waiting_count_.load(std::memory_order_relaxed); }
+  // Of rules that are paused, too, as of the last look. Likewise.
+  const RuleLag& lag() const { return lag_; }
 
  private:
   enum class State : uint8_t { idle, reading, working, asking, committing, waiting, stopped };
@@ -175,6 +178,11 @@ class RuleRunner {
     std::unique_ptr<LuaFunction> lua{};
     uint32_t lua_kills = 0;  // since one went well
   };
+  // A rule that is paused: where it stands.
+  struct Resting {
+    std::string source;
+    std::map<uint32_t, RuleCursor> cursors;
+  };
   struct LaneKey {
     std::string rule;
     uint32_t index = 0;
@@ -212,6 +220,8 @@ class RuleRunner {
   void take_streams(const Reply& reply);
   void take_partitions(Running& running, const streams::StreamInfo& info);
   void close_lanes(Running& running);
+  void measure_lag(const std::vector<streams::StreamInfo>& infos);
+  Offset read_upto(const std::string& rule, uint32_t index, const streams::PartitionInfo& partition) const;
 
   Lane* find(const LaneKey& key, Running** rule = nullptr);
   void go_on(const std::string& name, Running& rule, Lane& lane);
@@ -274,6 +284,8 @@ class RuleRunner {
   std::map<net::SubscriptionId, LaneKey> waiting_;
   RequestId last_request_ = 0;
 
+  std::map<std::string, Resting> resting_;
+  RuleLag lag_;
   std::map<std::string, Running> kept_;  // of the last look, while the next one is under way
   OutboxRunner* outbox_ = nullptr;
   LuaStarter start_lua_ = start_lua_process;

@@ -5,6 +5,9 @@
 
 #include "kernel/crypto/sha256.h"
 #include "kernel/streams/api.h"
+#include "modules/iot/domain/mqtt/properties.h"
+#include "modules/iot/domain/rules/hops.h"
+#include "modules/iot/machine/message_headers.h"
 #include "modules/iot/machine/rules/outbox_api.h"
 #include "modules/iot/machine/series/series_api.h"
 #include "modules/iot/machine/texts.h"
@@ -16,7 +19,8 @@ namespace {
 constexpr uint8_t kHasTransfer = 1;
 constexpr uint8_t kHasAppend = 2;
 constexpr uint8_t kHasPublish = 4;
-constexpr uint8_t kEarliest = 8;
+constexpr uint8_t kEarliest = 8;   // of a definition
+constexpr uint8_t kHasHops = 8;    // of an input: of what it publishes
 constexpr uint8_t kIsJson = 16;    // of an input
 constexpr uint8_t kSaysMore = 16;  // of a definition: there is a byte of what follows
 constexpr uint8_t kIsWindowed = 1;
@@ -35,6 +39,9 @@ constexpr uint8_t kHasWindow = 2;
 constexpr uint16_t kTellsShadows = 0x8000;
 constexpr uint16_t kHasWindowStep = 0x8000;  // of a commit
 constexpr size_t kInputBytesLeast = 8;
+constexpr uint8_t kToldWhole = 0;  // of what a result says
+constexpr uint8_t kToldInput = 1;
+constexpr uint8_t kUserProperty = 0x26;  // MQTT 5.0 §2.2.2.2
 
 std::string_view get_long(ByteReader& in) { return as_text(in.take(in.le<uint32_t>())); }
 
@@ -343,6 +350,7 @@ class Filler {
 
 void fill(Filler& out, const RuleInput& input) {
   const bool publishes = !input.publish_topic.empty();
+  const bool counts_hops = publishes && input.hops > 0;
   out.le<Offset>(input.offset);
   out.text<uint16_t>(input.topic);
   out.text<uint32_t>(input.payload);
@@ -351,7 +359,7 @@ void fill(Filler& out, const RuleInput& input) {
   out.le(static_cast<uint8_t>((input.transfer ? kHasTransfer : 0) | (input.appends ? kHasAppend : 0) |
                               (publishes ? kHasPublish : 0) | (input.is_json ? kIsJson : 0) |
                               (input.shadow.empty() ? 0 : kHasShadow) | (input.posts ? kHasHttp : 0) |
-                              (input.line.empty() ? 0 : kHasSeries)));
+                              (input.line.empty() ? 0 : kHasSeries) | (counts_hops ? kHasHops : 0)));
   if (input.transfer) {
     out.le(input.transfer->debit);
     out.le(input.transfer->credit);
@@ -360,6 +368,7 @@ void fill(Filler& out, const RuleInput& input) {
   }
   if (input.appends) out.text<uint16_t>(input.append_key);
   if (publishes) out.text<uint16_t>(input.publish_topic);
+  if (counts_hops) out.le(input.hops);
   if (input.appends || input.posts || publishes) out.text<uint32_t>(input.row);
   if (!input.shadow.empty()) out.text<uint32_t>(input.shadow);
   if (!input.line.empty()) out.text<uint32_t>(input.line);
@@ -405,6 +414,7 @@ RuleInput read_input(ByteReader& in) {
   input.appends = (flags & kHasAppend) != 0;
   if (input.appends) input.append_key = get_text(in);
   if ((flags & kHasPublish) != 0) input.publish_topic = get_text(in);
+  if ((flags & kHasHops) != 0) input.hops = in.u8();
   input.posts = (flags & kHasHttp) != 0;
   if ((flags & (kHasAppend | kHasPublish | kHasHttp)) != 0) input.row = get_long(in);
   if ((flags & kHasShadow) != 0) input.shadow = get_long(in);
@@ -526,21 +536,66 @@ std::optional<CommitReply> decode_commit_reply(const Buffer& payload) {
   return reply;
 }
 
-// What is told, then what is posted: the command's results. Messages as the answers of shadows: headers like those of clients'
-// messages, from no client.
+void append_told(ByteWriter& out, const MessageView& message) {
+  out.u8(kToldWhole);
+  append_message(out, message);
+}
+
+void append_told(ByteWriter& out, uint16_t input) {
+  out.u8(kToldInput);
+  out.le<uint16_t>(input);
+}
+
+std::string hops_property(uint8_t hops) {
+  const std::string count = std::to_string(hops);
+  ByteWriter out;
+  out.u8(kUserProperty);
+  mqtt::write_text(out, kHops);
+  mqtt::write_text(out, count);
+  return std::string(as_text(out.view()));
+}
+
+namespace {
+
+// `properties`: of the message, which points there.
+MessageView read_told(ByteReader& in, const RuleCommit& commit, std::string& properties) {
+  if (in.u8() == kToldWhole) return read_message(in);
+  const auto place = in.le<uint16_t>();
+  MessageView message;
+  if (place >= commit.inputs.size()) {
+    in.fail();
+    return message;
+  }
+  const RuleInput& input = commit.inputs[place];
+  properties = input.hops > 0 ? hops_property(input.hops) : std::string();
+  message.qos = 1;
+  message.topic = input.publish_topic;
+  message.properties = properties;
+  message.payload = input.row;
+  return message;
+}
+
+}  // namespace
+
+// What is told, then what is posted: the command's results. Messages have headers like clients', from no client.
 void render_rules(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
   const size_t result = number == kOutboxView.number ? 1 : 0;
   if ((result == 0 && number != kRulesView.number) || logged.results.size() <= result) return;
-  static constexpr std::string_view kQos = "1";
-  const ViewHeader as_message[] = {{"mqtt.qos", as_bytes(kQos)}, {"mqtt.client", {}}};
-  const std::span<const ViewHeader> headers(as_message, result == 0 ? std::size(as_message) : 0);
+  const bool once = result == 0 && logged.command.type == kRuleCommit && logged.version >= kLogicOnce;
+  const auto commit = once ? decode_commit(logged.command.payload) : std::nullopt;
+  if (once && !commit) return;
+  std::string properties;
+  MessageHeaders headers;
   ByteReader in(logged.results[result]);
   while (in.remaining() > 0 && !in.failed() && !out.full()) {
-    const MessageView message = read_message(in);
-    if (out.wants())
-      out.add({as_bytes(message.topic), true, as_bytes(message.payload), headers});
-    else
+    const MessageView message = once ? read_told(in, *commit, properties) : read_message(in);
+    if (in.failed()) return;
+    if (!out.wants()) {
       out.skip();
+      continue;
+    }
+    if (result == 0) headers.of(message);
+    out.add({as_bytes(message.topic), true, as_bytes(message.payload), headers.all()});
   }
 }
 

@@ -188,6 +188,7 @@ struct RuleInput {
   bool appends = false;
   std::string_view append_key{};
   std::string_view publish_topic{};  // empty: it publishes nothing
+  uint8_t hops = 0;                  // of what it publishes (domain/rules/hops.h); 0: it has no such property
   std::string_view row{};            // what is appended, published and posted
 };
 void append_input(ByteWriter& out, const RuleInput& input);
@@ -241,6 +242,14 @@ struct CommitReply {
 };
 Buffer encode(const CommitReply& reply);
 std::optional<CommitReply> decode_commit_reply(const Buffer& payload);
+
+// Logic 4: what is published is in the log once. The result of a commit names the inputs that publish, and has whole what else is told.
+constexpr uint32_t kLogicOnce = 4;
+// Of what is told, one behind the other: a message, or the place of the input whose message it is.
+void append_told(ByteWriter& out, const MessageView& message);
+void append_told(ByteWriter& out, uint16_t input);
+// The user property that counts hops, as messages have it.
+std::string hops_property(uint8_t hops);
 
 // What rules publish, what became of transfers, dead letters: key = topic, value = payload; messages at QoS 1.
 constexpr ViewId kRulesView{kRulesMachineId, 1};

@@ -25,6 +25,7 @@ constexpr LogTime kNsPerSecond = 1'000'000'000;
 constexpr LogTime kNsPerMs = 1'000'000;
 constexpr size_t kShownPayloadBytes = 1'024;                              // of an input, in what is told of it
 constexpr size_t kEscapedBytes = 6;                                       // of one byte in JSON, at most
+constexpr size_t kHopsBytes = 32;                                         // of the property that counts hops
 constexpr size_t kMessageBytes = 64;                                      // of a message or record, beside its texts
 constexpr size_t kPostBytes = kExpressionBytesMax * kEscapedBytes + 512;  // of a record of the outbox, beside the row
 constexpr size_t kToldBytes = 2'048;  // of what is told of an input, beside its texts
@@ -117,7 +118,7 @@ uint64_t RuleEffects::bytes_max() const {
   for (const RuleInput& input : commit_.inputs) {
     if (input.posts) bytes += input.row.size() + kPostBytes;
     bytes += kMessageBytes + 2 * input.row.size() + input.append_key.size() + input.publish_topic.size() +
-             input.line.size() + 1;
+             input.line.size() + 1 + (input.hops > 0 ? kHopsBytes : 0);
     if (may_be_told_of(input)) bytes += kToldBytes + 2 * shown_bytes(input) + input.fault.size() * kEscapedBytes;
   }
   return bytes;
@@ -158,7 +159,7 @@ Result<void> RuleEffects::act(const RuleInput& input) {
   if (input.appends) append(input);
   if (input.posts) post(input);
   if (input.publish_topic.empty()) return {};
-  tell(input.publish_topic, input.row);
+  publish(input);
   ++counted_.published;
   return {};
 }
@@ -242,12 +243,26 @@ void RuleEffects::post(const RuleInput& input) {
   ++counted_.posts;
 }
 
+// Its texts are in the command already.
+void RuleEffects::publish(const RuleInput& input) {
+  const std::string properties = input.hops > 0 ? hops_property(input.hops) : std::string();
+  MessageView message;
+  message.qos = 1;
+  message.topic = input.publish_topic;
+  message.properties = properties;
+  message.payload = input.row;
+  append_message(messages_, message);
+  append_told(told_, static_cast<uint16_t>(&input - commit_.inputs.data()));
+  ++messages_count_;
+}
+
 void RuleEffects::tell(std::string_view topic, std::string_view payload) {
   MessageView message;
   message.qos = 1;
   message.topic = topic;
   message.payload = payload;
   append_message(messages_, message);
+  append_told(told_, message);
   ++messages_count_;
 }
 
@@ -421,7 +436,7 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
   }
   const Offset first = effects.next_offset(partition);
   const bool posts = run.counted().posts > 0;
-  if (run.messages() > 0 || posts) effects.log_result(reply.messages.view());
+  if (run.messages() > 0 || posts) effects.log_result(run.told(reply.messages));
   if (posts) {
     effects.emit_view(told_in->outbox, static_cast<uint32_t>(run.counted().posts));
     effects.log_result(run.outbox());

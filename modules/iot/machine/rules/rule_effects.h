@@ -34,8 +34,9 @@ class RuleEffects {
   const devices::ShadowChanges* shadows() const { return shadows_ && shadows_->answers() > 0 ? &*shadows_ : nullptr; }
   // What it posts: records of the outbox, one behind the other (append_message).
   Bytes outbox() const { return outbox_.view(); }
-  // What is told: messages one behind the other.
+  // What is told: messages one behind the other; and what the log is to say of them, which may be these.
   Buffer take_messages();
+  Bytes told(const Buffer& messages) const { return version_ < kLogicOnce ? messages.view() : told_.view(); }
   uint32_t messages() const { return messages_count_; }
   const RuleCounters& counted() const { return counted_; }
 
@@ -51,6 +52,7 @@ class RuleEffects {
   bool add_line(const RuleInput& input);
   void post(const RuleInput& input);
   void show_input(JsonObject& object, const RuleInput& input) const;
+  void publish(const RuleInput& input);
   void tell(std::string_view topic, std::string_view payload);
   void tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated);
   void dead_letter(const RuleInput& input, std::string_view why, fintech::Uint128 id);
@@ -67,6 +69,7 @@ class RuleEffects {
   uint32_t target_partitions_ = 0;                 // of the stream that is appended to
   std::string lines_;                              // of the series that it writes, taken
   ByteWriter messages_;
+  ByteWriter told_;  // logic 4
   uint32_t messages_count_ = 0;
   ByteWriter outbox_;
   RuleCounters counted_{};

@@ -25,12 +25,12 @@ class RulesMachine final : public StateMachine, public DrawsOn {
   // Logic 1: transfers, appends and messages. Logic 2: shadows, posts and series, too; a run is measured by what it may tell; nothing of
   // it stays where it is refused; no rule reads iot.outbox.
   static constexpr uint32_t kLogicActions = 2;
-  // Logic 3: rules over windows, and with Lua.
+  // Logic 3: rules over windows, and with Lua. Logic 4: kLogicOnce.
   static constexpr uint32_t kLogicWindows = 3;
 
   MachineId id() const override { return kRulesMachineId; }
   std::string_view name() const override { return "rules"; }
-  uint32_t newest_version() const override { return kLogicWindows; }
+  uint32_t newest_version() const override { return kLogicOnce; }
   void apply(const Command& command, Effects& effects) override;
   void query(const Query& query, Reply& reply) const override;
   void open_scope() override { ++scopes_; }
