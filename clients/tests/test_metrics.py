@@ -69,6 +69,8 @@ class Metrics(unittest.TestCase):
         memory = value(self.metrics(), "process_resident_memory_bytes")
         self.assertLess(abs(memory - self.server.memory_bytes()), 64 << 20)
         self.assertGreater(value(self.metrics(), "process_open_fds"), 5)
+        self.assertIn(value(self.metrics(), "heptane_clock_synchronised"), (0, 1))
+        self.assertGreaterEqual(value(self.metrics(), "heptane_clock_error_seconds"), 0)
 
     def test_prometheus_scrapes_it(self):
         kafka.kcat_produce(self.server.kafka, "seen", text_in="a\n")

@@ -99,6 +99,10 @@ EXAMPLES = [
         "account": "main", "cl_ord_id": f"s{n}", "symbol": "BTC/USD", "side": "sell", "quantity": "0.50", "price": "99.00",
         "self_trade": "allow"}) for n in range(3)],
     ("get", "/api/v1/exchange/trades/{trade}", "/api/v1/exchange/trades/1", None),
+    ("put", "/api/v1/exchange/instruments/{symbol}/mark", "/api/v1/exchange/instruments/BTC%2FUSD/mark", {
+        "price": "101.50", "reason": "drill"}),
+    ("get", "/api/v1/exchange/instruments/{symbol}/mark", "/api/v1/exchange/instruments/BTC%2FUSD/mark", None),
+    ("get", "/api/v1/exchange/firms/{firm}/positions", "/api/v1/exchange/firms/alpha/positions?account=main", None),
     ("post", "/api/v1/exchange/trades/{trade}/bust", "/api/v1/exchange/trades/1/bust", {"reason": "drill"}),
     ("post", "/api/v1/exchange/trades/{trade}/correct", "/api/v1/exchange/trades/2/correct", {
         "price": "98.00", "quantity": "0.25", "reason": "drill"}),

@@ -134,9 +134,12 @@ class Upgrade(unittest.TestCase):
         status, refused = bust(1)
         self.assertEqual(status, 501, refused)
         self.assertIn("before version 2 of the exchange's logic", refused["error"]["message"])
-        self.assertIn("exchange: logic version 2, was 1", self.good(server, "upgrade", "activate", "exchange"))
+        self.assertIn("exchange: logic version 3, was 1", self.good(server, "upgrade", "activate", "exchange"))
         trade(2)
         server.crash_restart()
+        (account,) = http.call(server, "GET", ROOT + "firms/alpha/positions")[1]["accounts"]
+        (position,) = account["positions"]
+        self.assertEqual([position[name] for name in ("position", "uncounted", "open_for")], ["2.00", "1.00", "100.00"])
         self.assertEqual((bust(1)[0], bust(2)[0]), (501, 200))
 
     def test_rules_of_before_do_not_post(self):

@@ -105,7 +105,8 @@ void add_record(const streams::RecordView& record, PartitionId partition, Explan
   }
   std::string text = record.has_key ? printable(record.key) + " = " : std::string();
   text += record.has_value ? printable(record.value) : "(no value)";
-  out.records.push_back({partition, record.offset, std::move(text)});
+  out.records.push_back({partition, record.offset, std::move(text), std::string(as_text(record.key)),
+                         std::string(as_text(record.value))});
 }
 
 // Every record that `wanted` says yes to by its index in the batch.
@@ -229,6 +230,7 @@ Result<std::optional<Explanation>> explain_from_log(Disk& disk, const std::strin
       found = true;
       return add_command(entry, header.base_time + entry.header.detail, shard, sequence, renderers, out);
     }));
+    out.facts.emplace_back("chain", fmt::format("{:08x}", header.header_crc));
     out.facts.emplace_back("batch", fmt::format("{} to {}, epoch {}, segment {} offset {}", header.first_sequence,
                                                 header.last_sequence(), header.epoch, header.segment, header.offset));
     return found ? std::optional(std::move(out)) : std::nullopt;

@@ -19,6 +19,8 @@ struct ExplainedRecord {
   PartitionId partition = kNoPartition;
   Offset offset = 0;
   std::string text;  // key and value, cut to 512 bytes, printable
+  std::string key;   // as they are
+  std::string value;
 };
 
 struct Explanation {

@@ -7,6 +7,7 @@
 #include "kernel/archive/archive_store.h"
 #include "kernel/archive/explain.h"
 #include "kernel/cli/command.h"
+#include "kernel/cli/explained.h"
 #include "kernel/cli/http_client.h"
 #include "kernel/cli/position.h"
 #include "kernel/net/http/json.h"
@@ -15,33 +16,6 @@
 namespace heptane::cli {
 
 namespace {
-
-struct Place {
-  std::string stream;
-  uint32_t partition = 0;
-};
-using Places = std::map<PartitionId, Place>;
-
-// By partition id; empty when no server says them.
-Places places(const std::string& server) {
-  Places found;
-  HttpClient client(server);
-  HttpRequestOptions options;
-  options.timeout_seconds = 2;
-  Result<std::string> answer = client.call("GET", "/api/v1/streams", options);
-  if (!answer) return found;
-  const auto document = http::JsonDocument::parse(std::move(*answer));
-  const auto streams = document ? (*document)->root().find("streams") : std::nullopt;
-  for (auto stream = streams ? streams->first() : std::nullopt; stream; stream = stream->next()) {
-    const auto name = stream->find("name");
-    const auto partitions = stream->find("partitions");
-    uint32_t index = 0;
-    for (auto part = partitions ? partitions->first() : std::nullopt; part; part = part->next(), ++index)
-      if (const auto id = part->find("id"); name && id && id->integer())
-        found[static_cast<PartitionId>(*id->integer())] = {std::string(name->text()), index};
-  }
-  return found;
-}
 
 std::string where(const archive::ExplainedRecord& record, const Places& names) {
   const auto found = names.find(record.partition);
@@ -77,19 +51,42 @@ void print_json(const archive::Explanation& found, const Places& names) {
 
 }  // namespace
 
+Places places(const std::string& server) {
+  Places found;
+  HttpClient client(server);
+  HttpRequestOptions options;
+  options.timeout_seconds = 2;
+  Result<std::string> answer = client.call("GET", "/api/v1/streams", options);
+  if (!answer) return found;
+  const auto document = http::JsonDocument::parse(std::move(*answer));
+  const auto streams = document ? (*document)->root().find("streams") : std::nullopt;
+  for (auto stream = streams ? streams->first() : std::nullopt; stream; stream = stream->next()) {
+    const auto name = stream->find("name");
+    const auto partitions = stream->find("partitions");
+    uint32_t index = 0;
+    for (auto part = partitions ? partitions->first() : std::nullopt; part; part = part->next(), ++index)
+      if (const auto id = part->find("id"); name && id && id->integer())
+        found[static_cast<PartitionId>(*id->integer())] = {std::string(name->text()), index};
+  }
+  return found;
+}
+
+Result<archive::Explanation> explained(const std::string& data, const Position& position, const Context& context) {
+  SystemDisk disk;
+  const server::Modules modules = context.make_modules();
+  ViewRenderers renderers;
+  for (const std::unique_ptr<server::Module>& module : modules)
+    for (const StateMachine* machine : module->machines()) renderers.add(*machine);
+  return archive::explain(disk, data, position.shard, position.sequence, renderers);
+}
+
 int explain(const ExplainArguments& arguments, const Context& context) {
   const std::optional<Position> position = parse_position(arguments.position);
   if (!position) {
     std::cerr << "heptane: " << arguments.position << " is no position: say SHARD:SEQUENCE, for example 0:123\n";
     return kUsage;
   }
-  SystemDisk disk;
-  const server::Modules modules = context.make_modules();
-  ViewRenderers renderers;
-  for (const std::unique_ptr<server::Module>& module : modules)
-    for (const StateMachine* machine : module->machines()) renderers.add(*machine);
-  const Result<archive::Explanation> found =
-      archive::explain(disk, arguments.data, position->shard, position->sequence, renderers);
+  const Result<archive::Explanation> found = explained(arguments.data, *position, context);
   if (!found) {
     std::cerr << "heptane: " << found.error().message << "\n";
     return kFailed;

@@ -1,6 +1,7 @@
 // What the system says of this process, under the names that every exporter uses. Linux: /proc/self.
 #include <dirent.h>
 #include <sys/resource.h>
+#include <sys/timex.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -63,6 +64,31 @@ double start_time_seconds() {
   return seconds(utc) - seconds(boot) + stat_field(22) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
+// What the kernel says of how the system's clock is kept. It is only read.
+struct SystemClock {
+  bool synchronised = false;
+  double offset_seconds = 0;
+  double error_seconds = 0;
+};
+SystemClock system_clock() {
+  timex kept{};
+  const int state = ::adjtimex(&kept);
+  if (state < 0) return {};
+  const double unit = (kept.status & STA_NANO) != 0 ? 1e-9 : 1e-6;
+  return {state != TIME_ERROR && (kept.status & STA_UNSYNC) == 0, static_cast<double>(kept.offset) * unit,
+          static_cast<double>(kept.maxerror) * 1e-6};
+}
+
+void register_clock(Telemetry& telemetry) {
+  telemetry.gauge("heptane_clock_synchronised", "1 while the kernel says that the system's clock is synchronised",
+                  [] { return system_clock().synchronised ? 1.0 : 0.0; });
+  telemetry.gauge("heptane_clock_offset_seconds", "What the system's clock is still to be corrected by, of adjtimex",
+                  [] { return system_clock().offset_seconds; });
+  telemetry.gauge("heptane_clock_error_seconds",
+                  "At most so far from UTC, of adjtimex; it grows while nothing synchronises the clock",
+                  [] { return system_clock().error_seconds; });
+}
+
 }  // namespace
 
 uint64_t resident_bytes() {
@@ -78,6 +104,7 @@ void register_process_metrics(Telemetry& telemetry) {
   telemetry.gauge("process_max_fds", "Limit of open files", open_files_limit);
   telemetry.gauge("process_start_time_seconds", "When the process began, UTC",
                   [began = start_time_seconds()] { return began; });
+  register_clock(telemetry);
 }
 
 }  // namespace heptane::server

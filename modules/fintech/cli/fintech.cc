@@ -11,9 +11,12 @@
 #include "kernel/cli/server_commands.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
+#include "modules/fintech/cli/audit_export.h"
 #include "modules/fintech/cli/calendars.h"
 #include "modules/fintech/cli/corrections.h"
+#include "modules/fintech/cli/explain_trade.h"
 #include "modules/fintech/cli/fix_sessions.h"
+#include "modules/fintech/cli/positions.h"
 
 namespace heptane::fintech {
 
@@ -350,6 +353,9 @@ void add_fintech(CLI::App& app, cli::Context& context) {
   add_calendars(*fintech, context);
   add_corrections(*fintech, context);
   add_fix_sessions(*fintech, context);
+  add_positions(*fintech, context);
+  add_explain_trade(*fintech, context);
+  add_audit_export(*fintech, context);
 }
 
 }  // namespace heptane::fintech

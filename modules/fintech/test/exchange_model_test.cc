@@ -8,6 +8,7 @@
 #include "kernel/base/random.h"
 #include "modules/fintech/test/exchange_rig.h"
 #include "modules/fintech/test/naive_exchange.h"
+#include "modules/fintech/test/naive_positions.h"
 
 namespace heptane::fintech::exchange {
 namespace {
@@ -21,10 +22,12 @@ using test::kSecond;
 using test::kUsd;
 using test::NaiveExchange;
 using test::NaiveOrder;
+using test::NaivePositions;
 using test::NaiveTrade;
 
 constexpr int kAccounts = 3;
 constexpr uint64_t kUnitsOfAll = 40;  // of 200
+constexpr size_t kStepsBetweenSums = 10;
 
 class Both {
  public:
@@ -119,6 +122,12 @@ class Both {
     if (!can) return;
     ++busted;
     naive_.bust(at, corrects ? &agreed : nullptr, firm_of);
+    const size_t newest = naive_.trades.size();
+    for (const Side side : {Side::buy, Side::sell}) {
+      const TradedSide is = side_of(newest, side);
+      positions_.restate(who_of(at + 1, side), at + 1, side, corrects ? &is : nullptr, newest);
+    }
+    positioned_ = newest;
     for (const int of : {0, 1}) owed += naive_.owes_any(of) ? 1 : 0;
   }
 
@@ -189,7 +198,36 @@ class Both {
         const uint32_t of = rig.exchange.directory().firm(firm(who))->number;
         ASSERT_TRUE(static_cast<Int128>(exchange::owed(rig.ledger, of, asset)) == naive_.owes(firm_of(who), usd));
       }
+    compare_positions();
     compare_trades();
+  }
+
+  TradedSide side_of(size_t number, Side side) const {
+    const NaiveTrade& trade = naive_.trades[number - 1];
+    const int of = side == Side::buy ? 0 : 1;
+    return {number,
+            side,
+            {static_cast<Uint128>(trade.quantity), static_cast<Uint128>(trade.principal())},
+            static_cast<Uint128>(trade.fees[of]),
+            static_cast<Uint128>(trade.rebates[of])};
+  }
+  int who_of(size_t number, Side side) const {
+    const NaiveTrade& trade = naive_.trades[number - 1];
+    return side == Side::buy ? trade.buyer : trade.seller;
+  }
+  // Of the list of trades that stand, summed anew.
+  void compare_positions() {
+    for (; positioned_ < naive_.trades.size(); ++positioned_)
+      for (const Side side : {Side::buy, Side::sell})
+        positions_.add(who_of(positioned_ + 1, side), side_of(positioned_ + 1, side));
+    if (++compares_ % kStepsBetweenSums != 0) return;
+    for (int who = 0; who < kAccounts; ++who) {
+      const auto rows = rig.query<AccountPositions>(kQueryPositions, Page{firm(who), account(who), true});
+      ASSERT_TRUE(rows.has_value());
+      const PositionRow row = rows->positions.empty() ? PositionRow() : rows->positions.front();
+      ASSERT_TRUE(test::agrees(row.traded, positions_.of(who))) << who;
+      ASSERT_TRUE(row.exposure.position == row.traded.open()) << who;
+    }
   }
 
   // Each with its postings: what went for it is in the ledger under the trade's ids.
@@ -222,6 +260,9 @@ class Both {
   const bool with_snapshots_;
   NaiveExchange naive_;
   Reply last_;
+  NaivePositions positions_;
+  size_t positioned_ = 0;
+  size_t compares_ = 0;
   size_t compared_ = 0;
   size_t told_ = 0;
 };

@@ -277,12 +277,12 @@ Result<exchange::MassCancelOrders> mass_cancel_of_json(std::string body, std::st
 
 // ---- writing
 
-namespace {
-
 std::string signed_amount(exchange::Int128 value, uint8_t scale) {
   if (value >= 0) return amount_text(static_cast<Uint128>(value), scale);
   return "-" + amount_text(-static_cast<Uint128>(value), scale);
 }
+
+namespace {
 
 void write_block(JsonWriter& out, const exchange::Block& block) {
   if (!block.on) return;

@@ -61,6 +61,8 @@ Result<exchange::NewOrder> order_of_json(std::string body, std::string firm);
 Result<exchange::ReplaceOrder> replace_of_json(std::string body, std::string firm, uint64_t order_id);
 Result<exchange::MassCancelOrders> mass_cancel_of_json(std::string body, std::string firm);
 
+// Below 0 with a sign.
+std::string signed_amount(exchange::Int128 value, uint8_t scale);
 void write(http::JsonWriter& out, const exchange::InstrumentRow& row, const AssetTable& assets);
 void write(http::JsonWriter& out, const exchange::FirmRow& row);
 void write(http::JsonWriter& out, const exchange::AccountRow& row, const AssetTable& assets);

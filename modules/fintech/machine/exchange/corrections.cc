@@ -140,6 +140,7 @@ void ExchangeMachine::restate(const Busted& busted) {
   restate_order(busted.trade.marks.sell_order, busted);
   restate_last_price(busted);
   restate_market(busted);
+  restate_positions(busted);
 }
 
 // What is left of an open order stays; what was busted is not traded again.

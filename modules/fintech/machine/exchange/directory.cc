@@ -202,6 +202,12 @@ const Usage& Directory::peek(Whose whose, uint32_t number, uint32_t instrument) 
   return found != nullptr ? *found : kNew;
 }
 
+TradedPosition& Directory::traded(Usage& usage) {
+  if (usage.traded != 0) return traded_[usage.traded - 1];
+  usage.traded = static_cast<uint32_t>(traded_.size() + 1);
+  return traded_.emplace_back();
+}
+
 void Directory::count_books() {
   book_orders_ = 0;
   for (const Listing& listing : listings_) book_orders_ += listing.spec.orders_max;
@@ -209,7 +215,8 @@ void Directory::count_books() {
 
 uint64_t Directory::memory_bytes() const {
   return book_orders_ * kIndexBytes + listings_.size() * kListingBytes +
-         (firms_.size() + accounts_.size()) * kNameBytes + usages_.size() * kUsageBytes;
+         (firms_.size() + accounts_.size()) * kNameBytes + usages_.size() * kUsageBytes +
+         traded_.size() * sizeof(TradedPosition);
 }
 
 void Directory::save(SnapshotWriter& writer) const {
@@ -258,7 +265,7 @@ Result<void> Directory::restore(SnapshotReader& reader) {
   read_rows<UsageRow>(reader, SIZE_MAX, [&](const UsageRow& row) {
     const UsageKey key{row.whose, row.number, row.instrument};
     if (usages_.contains(key)) return false;
-    add_usage(key, {row.limits, row.exposure, row.rate});
+    add_usage(key, {row.limits, row.exposure, row.rate, 0});
     return true;
   });
   count_books();

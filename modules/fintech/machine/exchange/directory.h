@@ -18,6 +18,7 @@
 #include "kernel/shard/snapshot_io.h"
 #include "modules/fintech/machine/exchange/exchange_api.h"
 #include "modules/fintech/machine/exchange/name_index.h"
+#include "modules/fintech/machine/exchange/positions_api.h"
 #include "modules/fintech/machine/exchange/recent_trades.h"
 
 namespace heptane::fintech::exchange {
@@ -32,6 +33,7 @@ struct Listing {
   bool needs_call = false;                // it was halted: continuous trading begins with a call
   bool used = false;                      // there were orders or limits: scales and assets stay what they are
   RecentTrades recent;
+  std::optional<Mark> mark;
   uint32_t calendar = 0;   // 0: operators set its phases
   LogTime labelled = 0;    // since then orders' trade dates are what they are now; 0: always
   bool turning = false;    // a kCalendarPhase is armed: `turn`, if it is known
@@ -76,6 +78,7 @@ struct Usage {
   Limits limits;
   Exposure exposure;
   OrderRate rate;
+  uint32_t traded = 0;  // of an account, its place among the traded positions; 0: it has none
 };
 
 class Directory {
@@ -113,6 +116,19 @@ class Directory {
   // As it is, or as it would be made.
   const Usage& peek(Whose whose, uint32_t number, uint32_t instrument) const;
 
+  // What the account has traded of the instrument that the usage is of; made when it is asked for.
+  TradedPosition& traded(Usage& usage);
+  const TradedPosition* traded(const Usage& usage) const {
+    return usage.traded == 0 ? nullptr : &traded_[usage.traded - 1];
+  }
+  size_t traded_positions() const { return traded_.size(); }
+  // By account and instrument.
+  template <class Take>
+  void for_each_traded(Take take) const {
+    for (const auto& [key, usage] : usages_)
+      if (usage.traded != 0) take(std::get<1>(key), std::get<2>(key), traded_[usage.traded - 1]);
+  }
+
   const std::map<std::string, uint32_t>& symbols() const { return symbols_; }
   const std::map<std::string, uint32_t>& firm_names() const { return firm_names_; }
   const std::map<std::pair<uint32_t, std::string>, uint32_t>& account_names() const { return account_names_; }
@@ -145,6 +161,7 @@ class Directory {
   std::map<UsageKey, Usage> usages_;
   std::vector<std::map<UsageKey, Usage>::value_type*> usage_nodes_;
   IdIndex usage_index_;  // to usage_nodes_
+  std::deque<TradedPosition> traded_;
 };
 
 }  // namespace heptane::fintech::exchange

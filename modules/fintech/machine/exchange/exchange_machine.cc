@@ -12,7 +12,8 @@ constexpr uint32_t kFixFollows = 1u << 31;
 constexpr uint32_t kCorrectionsFollow = 1u << 28;
 constexpr uint32_t kCalendarsFollow = 1u << 29;
 constexpr uint32_t kMarketFollows = 1u << 30;
-constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollow | kMarketFollows;
+constexpr uint32_t kPositionsFollow = 1u << 27;
+constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollow | kMarketFollows | kPositionsFollow;
 
 }  // namespace
 
@@ -66,6 +67,7 @@ bool ExchangeMachine::apply_operation(Now& now) {
     case kBustTrade: apply_bust(now); return true;
     case kClearReceivable: apply_clear(now); return true;
     case kWithdrawFees: apply_withdraw_fees(now); return true;
+    case kPutMark: apply_mark(now); return true;
     case kPutCalendar: apply_put_calendar(now); return true;
     case kExtendCalendar: apply_extend_calendar(now); return true;
     case kSetCalendar: apply_set_calendar(now); return true;
@@ -101,12 +103,13 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   orders_.save(writer);
   writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows) |
             (has_corrections() ? kCorrectionsFollow : 0) | (calendars_.empty() ? 0 : kCalendarsFollow) |
-            (market_.empty() ? 0 : kMarketFollows));
+            (market_.empty() ? 0 : kMarketFollows) | (has_positions() ? kPositionsFollow : 0));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
   if (!fix_.empty()) fix_.save(writer);
   if (has_corrections()) save_corrections(writer);
   if (!calendars_.empty()) save_calendars(writer);
   if (!market_.empty()) market_.save(writer);
+  if (has_positions()) save_positions(writer);
 }
 
 Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
@@ -130,6 +133,8 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
   if (reader.failed())
     return Error{Errc::corrupt, "the exchange's calendars, last trades and receivables do not read back"};
   if ((sweeps & kMarketFollows) != 0) HEPTANE_TRY(market_.restore(reader));
+  if ((sweeps & kPositionsFollow) != 0) restore_positions(reader);
+  if (reader.failed()) return Error{Errc::corrupt, "the exchange's positions and marks do not read back"};
   count();
   return {};
 }
@@ -142,6 +147,7 @@ void ExchangeMachine::make_fresh() {
   own_ = Own();
   sweeps_.clear();
   receivables_.clear();
+  counted_from_ = 0;
   calendars_ = Calendars();
   count();
 }

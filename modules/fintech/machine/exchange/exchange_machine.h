@@ -11,7 +11,8 @@
 // - what is refused has left nothing: everything that can be judged is judged first, then a scope is opened around the hold, and
 //   the book refuses whole. Nothing of this machine changes before that; what comes after cannot fail (postings.h says why), and
 //   a chain that fails all the same is an assertion.
-// - a trade that was busted has the postings that take it back, once.
+// - a trade that was busted has the postings that take it back, once;
+// - what an account has traded of an instrument is the sum of its trades that stand, from kPositionsVersion on.
 // Bounds: an entry looks at no more than 1,000 orders, takes no more than kEventsPerEntry events of a book or kSweepEnds ends of
 // orders, and makes less than 1 MiB. The rest is done by commands that the machine schedules: kProceed for a book with work left
 // (its instrument takes no orders meanwhile), kSweep for a mass cancel, kExpire for orders whose time is over (their instrument takes
@@ -38,6 +39,7 @@
 #include "modules/fintech/machine/exchange/market_state.h"
 #include "modules/fintech/machine/exchange/notes.h"
 #include "modules/fintech/machine/exchange/orders.h"
+#include "modules/fintech/machine/exchange/positions_api.h"
 #include "modules/fintech/machine/exchange/postings.h"
 #include "modules/fintech/machine/exchange/trade_reversal.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
@@ -84,8 +86,8 @@ class ExchangeMachine final : public StateMachine {
   }
   // 2: trades have marks (settled_trade.h); books have sequences and candles are kept (market_state.h); an order that ends in the middle of
   // its replace, as by a trade with oneself, is reported as one that nobody asked to end; an expiry that ends nothing is not done again at
-  // once.
-  uint32_t newest_version() const override { return kMarketVersion; }
+  // once. 3: what accounts trade is counted for their positions, and there are marks (positions_api.h).
+  uint32_t newest_version() const override { return kPositionsVersion; }
   RenderView renderer() const override { return render_exchange; }
 
   // The ledger of the shard, for queries: what accounts hold; and what its memory is. Before the first command.
@@ -206,7 +208,7 @@ class ExchangeMachine final : public StateMachine {
   void settle_fill(const Listing& listing, uint64_t trade, const Order& buyer, const Order& seller,
                    const FillLegs& legs, const TradeMarks& marks, Now& now);
   TradeMarks marks_of(const Order& buyer, const Order& seller, const Now& now);
-  void fill(Order& order, int64_t price, uint64_t quantity);
+  void fill(Order& order, int64_t price, const TradedSide& made);
   // In its instrument.
   std::array<Usage*, 2> usages_of(const Order& order);
   void end_order(Order& order, book::Reason reason, Now& now);
@@ -286,6 +288,18 @@ class ExchangeMachine final : public StateMachine {
   void query_trade(const uint64_t& trade, Reply& reply) const;
   void query_receivables(const std::string& firm, Reply& reply) const;
 
+  // positions.cc: what accounts traded and gained, marks
+  void begin_positions(uint64_t trade, const Now& now);
+  void restate_positions(const Busted& busted);
+  void apply_mark(Now& now);
+  Result<void> put_mark(const MarkChange& asked, const Now& now);
+  PositionRow position_row(const Listing& listing, const Usage& usage) const;
+  AccountPositions positions_of(const TradingAccount& account) const;
+  void query_mark(const std::string& symbol, Reply& reply) const;
+  bool has_positions() const;
+  void save_positions(SnapshotWriter& writer) const;
+  void restore_positions(SnapshotReader& reader);
+
   // calendar_commands.cc: trading calendars, and the phases that they bring
   void apply_put_calendar(Now& now);
   Result<void> judge_calendar(const CalendarPut& asked) const;
@@ -363,6 +377,7 @@ class ExchangeMachine final : public StateMachine {
   void query_instruments(const Page& page, Reply& reply) const;
   void query_firms(const Page& page, Reply& reply) const;
   void query_accounts(const Page& page, Reply& reply) const;
+  void query_positions(const Page& page, Reply& reply) const;
   void query_order(const OrderQuery& query, Reply& reply) const;
   void query_orders(const OrdersQuery& query, Reply& reply) const;
   void query_depth(const DepthQuery& query, Reply& reply) const;
@@ -388,6 +403,7 @@ class ExchangeMachine final : public StateMachine {
   Own own_;
   std::map<uint64_t, Sweep> sweeps_;
   std::set<std::pair<uint32_t, uint32_t>> receivables_;  // firm and asset: it owes some; how much is the ledger's
+  uint64_t counted_from_ = 0;                            // the first trade that is in the positions; 0: none yet
   const LedgerMachine* ledger_ = nullptr;
   size_t scopes_ = 0;
   // Of the running command.

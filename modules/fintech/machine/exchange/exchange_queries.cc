@@ -73,6 +73,8 @@ void ExchangeMachine::query(const Query& query, Reply& reply) const {
     case kQueryInstruments: return with(&ExchangeMachine::query_instruments);
     case kQueryFirms: return with(&ExchangeMachine::query_firms);
     case kQueryAccounts: return with(&ExchangeMachine::query_accounts);
+    case kQueryPositions: return with(&ExchangeMachine::query_positions);
+    case kQueryMark: return with(&ExchangeMachine::query_mark);
     case kQueryOrder: return with(&ExchangeMachine::query_order);
     case kQueryOrders: return with(&ExchangeMachine::query_orders);
     case kQueryDepth: return with(&ExchangeMachine::query_depth);
@@ -127,6 +129,20 @@ void ExchangeMachine::query_accounts(const Page& asked, Reply& reply) const {
       [&](const auto& name, Packer& out) {
         if (name.first.first != firm->number) return false;
         out(row_of(directory_.account(name.second)));
+        return true;
+      },
+      reply);
+}
+
+void ExchangeMachine::query_positions(const Page& asked, Reply& reply) const {
+  const Firm* firm = directory_.firm(asked.of);
+  if (firm == nullptr) return refuse(reply, Errc::not_found, "there is no firm " + asked.of);
+  const size_t most = std::clamp<size_t>(kPageLooks / (directory_.listings().size() + 1), 1, kPageRows);
+  page(
+      directory_.account_names(), std::pair(firm->number, asked.after), asked.alone, most,
+      [&](const auto& name, Packer& out) {
+        if (name.first.first != firm->number) return false;
+        out(positions_of(directory_.account(name.second)));
         return true;
       },
       reply);

@@ -48,6 +48,8 @@ constexpr uint32_t kHouse = 0;  // in place of a trading account; of `receivable
 constexpr Uint128 purse_id(uint32_t account, uint32_t asset, Purse purse) {
   return reserved_id(kExchangeMachineId, uint64_t{account} << 40 | uint64_t{asset} << 8 | static_cast<uint64_t>(purse));
 }
+// The trading account that it is of, or kHouse.
+constexpr uint32_t account_of_purse(Uint128 purse) { return static_cast<uint32_t>(static_cast<uint64_t>(purse) >> 40); }
 constexpr uint32_t kLegsMax = 8;  // of a trade
 constexpr size_t kChainMax = 24;
 constexpr Uint128 trade_leg_id(uint64_t trade, uint32_t leg) {

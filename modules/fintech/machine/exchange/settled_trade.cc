@@ -4,8 +4,6 @@ namespace heptane::fintech::exchange {
 
 namespace {
 
-constexpr uint32_t account_of_purse(Uint128 purse) { return static_cast<uint32_t>(static_cast<uint64_t>(purse) >> 40); }
-
 Uint128 ten_to_the(int exponent) {
   Uint128 power = 1;
   for (; exponent > 0; --exponent) power *= 10;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "modules/fintech/domain/exchange/proportion.h"
 #include "modules/fintech/domain/ledger/status_names.h"
 
 namespace heptane::fintech::exchange {
@@ -22,49 +23,16 @@ enum BustLeg : uint32_t {
   kBustBackLoans = 12  // likewise
 };
 
-struct Wide {
-  Uint128 high = 0;
-  Uint128 low = 0;
-};
-
-Wide product(Uint128 a, Uint128 b) {
-  constexpr Uint128 kLow = UINT64_MAX;
-  const Uint128 low = (a & kLow) * (b & kLow);
-  const Uint128 first = (a >> 64) * (b & kLow) + (low >> 64);
-  const Uint128 second = (a & kLow) * (b >> 64) + (first & kLow);
-  return {(a >> 64) * (b >> 64) + (first >> 64) + (second >> 64), second << 64 | (low & kLow)};
-}
-
-// Bit by bit; the quotient fits.
-struct Quotient {
-  Uint128 whole = 0;
-  bool exact = true;
-};
-Quotient divided(Wide number, Uint128 by) {
-  Uint128 rest = 0;
-  Uint128 whole = 0;
-  for (int bit = 255; bit >= 0; --bit) {
-    const Uint128 from = bit >= 128 ? number.high >> (bit - 128) : number.low >> bit;
-    rest = rest << 1 | (from & 1);  // divisors are below 2^127
-    whole <<= 1;
-    if (rest >= by) {
-      rest -= by;
-      whole |= 1;
-    }
-  }
-  return {whole, rest == 0};
-}
-
 }  // namespace
 
 Uint128 in_proportion_up(Uint128 fee, Uint128 was, Uint128 is) {
   if (fee > was) return fee;
-  const Quotient share = divided(product(fee, is), was);
+  const Quotient share = *proportion(fee, is, was);
   return share.whole + (share.exact ? 0 : 1);
 }
 
 Uint128 in_proportion_down(Uint128 rebate, Uint128 was, Uint128 is) {
-  return rebate > was ? rebate : divided(product(rebate, is), was).whole;
+  return rebate > was ? rebate : proportion(rebate, is, was)->whole;
 }
 
 FillLegs corrected_legs(const SettledTrade& trade, const Instrument& instrument, const TradeTerms& agreed) {

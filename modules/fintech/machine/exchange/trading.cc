@@ -111,8 +111,9 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
     listing.recent.add({trade, event.price});
   else
     listing.recent.set_base(RecentTrades::Row{0, event.price});
-  fill(buyer, event.price, quantity);
-  fill(seller, event.price, quantity);
+  begin_positions(trade, now);
+  fill(buyer, event.price, {trade, book::Side::buy, {quantity, legs.principal}, legs.buyer_fee, legs.buyer_rebate});
+  fill(seller, event.price, {trade, book::Side::sell, {quantity, legs.principal}, legs.seller_fee, legs.seller_rebate});
   for (Order* order : {&buyer, &seller})
     if (order->funds.leaves == 0) orders_.end(*order, OrderStatus::filled);
 
@@ -175,11 +176,14 @@ void ExchangeMachine::settle_fill(const Listing& listing, uint64_t trade, const 
   HEPTANE_ASSERT(!failed, "a fill that was held for does not settle");
 }
 
-void ExchangeMachine::fill(Order& order, int64_t price, uint64_t quantity) {
+void ExchangeMachine::fill(Order& order, int64_t price, const TradedSide& made) {
+  const auto quantity = static_cast<uint64_t>(made.sums.quantity);
   order.filled += quantity;
   order.traded += Int128{price} * static_cast<Int128>(quantity);
   const Int128 moved = order.funds.side == book::Side::buy ? Int128{quantity} : -Int128{quantity};
-  for (Usage* usage : usages_of(order)) {
+  const auto usages = usages_of(order);
+  if (counted_from_ != 0) directory_.traded(*usages.front()).add(made);
+  for (Usage* usage : usages) {
     Exposure& exposure = usage->exposure;
     exposure.position += moved;
     (order.funds.side == book::Side::buy ? exposure.open_buys : exposure.open_sells) -= quantity;
