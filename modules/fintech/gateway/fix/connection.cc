@@ -183,6 +183,7 @@ void FixConnection::start() {
     settings_.reset_on_logon = true;
     DeskHost& host = *this;
     desk_ = std::make_unique<MarketDesk>(*protocol_.options().feed, host);
+    statuses_ = std::make_unique<StatusDesk>(*protocol_.options().feed, host);
     right_timer_ = context_->arm(kRightNs);
   }
   fix::SessionHost& host = *this;
@@ -267,6 +268,12 @@ void FixConnection::say(const fix::Draft& draft) {
   if (says_on()) say_next(draft);
 }
 
+void FixConnection::resume_desks() {
+  if (!desk_) return;
+  desk_->resumed();
+  statuses_->resumed();
+}
+
 bool FixConnection::desk_has_room() { return says_on() && quota_timer_ == 0 && !context_->output_full(); }
 
 void FixConnection::pay(size_t bytes) {
@@ -307,15 +314,18 @@ bool FixConnection::look_up(uint16_t query, Buffer payload) {
 
 fix::Handled FixConnection::on_market_request(const fix::Message& message) {
   constexpr uint32_t kNotAuthorised = 6;
-  if (message.type() != "V" && message.type() != "x") return fix::Handled::unsupported_type;
+  const std::string_view type = message.type();
+  if (type != "V" && type != "x" && type != "e" && type != "g") return fix::Handled::unsupported_type;
   if (!may_read()) {
     reject(message, BusinessReject{kNotAuthorised, "the session's user may not read market data"});
   } else if (const auto fault = fault_of_ids(message)) {
     reject(message, *fault);
-  } else if (message.type() == "V") {
+  } else if (type == "V") {
     desk_->on_market_data_request(message);
-  } else {
+  } else if (type == "x") {
     desk_->on_security_list_request(message);
+  } else {
+    statuses_->on_request(message);
   }
   return fix::Handled::taken;
 }
@@ -621,7 +631,7 @@ void FixConnection::on_timer(net::SessionTimerId timer, net::SessionContext&) {
     if (stage_ != Stage::running && stage_ != Stage::closing) return rearm();
   }
   settle();
-  if (paid && desk_ && quota_timer_ == 0) desk_->resumed();
+  if (paid && quota_timer_ == 0) resume_desks();
 }
 
 void FixConnection::judge_right() {
@@ -646,6 +656,7 @@ void FixConnection::on_close(net::CloseReason) {
   stage_ = Stage::closed;
   if (entered_) protocol_.leave(row_.spec.name, *this);
   desk_.reset();
+  statuses_.reset();
   if (serial_ == 0) return;
   exchange::FixEnd ended;
   ended.session = row_.spec.name;

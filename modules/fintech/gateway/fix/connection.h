@@ -7,7 +7,7 @@
 // expected of the peer is logged with the commands: what was only read (heartbeats) is asked for again after a crash, and filled by a gap.
 //
 // A resend is a read of the stream; what is new waits until it is done, so that numbers leave in their order.
-// A session of role market_data has a desk (market_desk.h) and no commands: its numbers begin with 1 at each logon, what is said is sent at
+// A session of role market_data has desks (market_desk.h, status_desk.h) and no commands: its numbers begin with 1 at each logon, what is said is sent at
 // once and not kept, and a resend is filled by a gap. Whether its user still may is looked at every second; whoever owes a quota is told
 // nothing until it is paid back, and nothing but what the session layer says comes behind a Logout.
 //
@@ -26,6 +26,7 @@
 #include "modules/fintech/gateway/fix/fix.h"
 #include "modules/fintech/gateway/fix/market_desk.h"
 #include "modules/fintech/gateway/fix/requests.h"
+#include "modules/fintech/gateway/fix/status_desk.h"
 
 namespace heptane::fintech::fixgate {
 
@@ -48,7 +49,7 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) override;
   void on_writable(net::SessionContext&) override {
     pump();
-    if (desk_) desk_->resumed();
+    resume_desks();
   }
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;
@@ -84,6 +85,7 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   int64_t utc_ns() override { return now_ns(); }
   void say_next(const fix::Draft& draft);
   bool says_on() const;
+  void resume_desks();
   void judge_right();
   fix::Handled on_market_request(const fix::Message& message);
   void fill_gap(uint64_t begin, uint64_t end);
@@ -175,8 +177,10 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   };
   Again again_;
 
-  std::unique_ptr<MarketDesk> desk_;  // of role market_data
-  uint64_t desk_number_ = 1;          // of what it says next
+  // Of role market_data.
+  std::unique_ptr<MarketDesk> desk_;
+  std::unique_ptr<StatusDesk> statuses_;
+  uint64_t desk_number_ = 1;  // of what they say next
 };
 
 }  // namespace heptane::fintech::fixgate

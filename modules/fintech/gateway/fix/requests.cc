@@ -7,7 +7,7 @@
 #include "modules/fintech/domain/fix/encode.h"
 #include "modules/fintech/domain/fix/tags.h"
 #include "modules/fintech/domain/fix/values.h"
-#include "modules/fintech/gateway/fix/market_desk.h"
+#include "modules/fintech/gateway/fix/status_desk.h"
 #include "modules/fintech/machine/exchange/fix_words.h"
 
 namespace heptane::fintech::fixgate {
@@ -189,7 +189,8 @@ auth::Verb verb_of(FixAsk ask) {
 }
 
 std::optional<fix::Fault> fault_of_ids(const Message& message) {
-  constexpr std::array<int32_t, 4> kTags = {exchange::kSymbol, kMDReqID, kSecurityReqID, kMDEntryType};
+  constexpr std::array<int32_t, 7> kTags = {
+      exchange::kSymbol, kMDReqID, kSecurityReqID, kMDEntryType, kSecurityStatusReqID, kTradSesReqID, kTradingSessionID};
   for (const fix::FieldView& field : message.fields()) {
     if (std::find(kTags.begin(), kTags.end(), field.tag) == kTags.end()) continue;
     if (field.size == 0) return fix::Fault{fix::RejectReason::tag_without_value, field.tag};
