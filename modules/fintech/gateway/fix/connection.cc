@@ -340,8 +340,11 @@ fix::Handled FixConnection::on_application(const fix::Message& message) {
     reject(message, BusinessReject{kNotAuthorised, "the session's user may not do this for firm " + row_.spec.firm});
     return fix::Handled::taken;
   }
-  RequestRead read = read_request(*ask, message);
-  if (auto* request = std::get_if<FixRequest>(&read)) flush(std::move(*request), number + 1);
+  RequestRead read = read_request(*ask, message, row_.keeps_parties);
+  if (auto* request = std::get_if<FixRequest>(&read)) {
+    pending_.received = row_.keeps_parties ? now_ns() : 0;
+    flush(std::move(*request), number + 1);
+  }
   if (const auto* fault = std::get_if<fix::Fault>(&read)) reject(message, *fault);
   if (const auto* why = std::get_if<BusinessReject>(&read)) reject(message, *why);
   return fix::Handled::taken;

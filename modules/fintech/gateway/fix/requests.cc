@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <span>
+#include <utility>
 
 #include "modules/fintech/domain/fix/encode.h"
 #include "modules/fintech/domain/fix/tags.h"
 #include "modules/fintech/domain/fix/values.h"
 #include "modules/fintech/gateway/fix/status_desk.h"
 #include "modules/fintech/machine/exchange/fix_words.h"
+#include "modules/fintech/machine/exchange/parties.h"
 
 namespace heptane::fintech::fixgate {
 
@@ -154,6 +157,36 @@ void read_change(FixRequest& request, const Message& message) {
   change.stop_price = said_or_none(request, message, exchange::kStopPx, "StopPx(99)");
 }
 
+bool is_of_parties(const fix::FieldView& field) {
+  constexpr int32_t kTags[] = {exchange::kNoPartyIDs, exchange::kPartyID,       exchange::kPartyIDSource,
+                               exchange::kPartyRole,  exchange::kNoPartySubIDs, exchange::kPartySubID,
+                               exchange::kPartySubIDType};
+  return std::find(std::begin(kTags), std::end(kTags), field.tag) != std::end(kTags);
+}
+
+std::optional<fix::Fault> fault_of_parties(const Message& message) {
+  for (const fix::FieldView& field : message.fields())
+    if (is_of_parties(field) && field.size > kIdBytesMax)
+      return fix::Fault{fix::RejectReason::value_out_of_range, field.tag};
+  return std::nullopt;
+}
+
+// As they came. None is not said again.
+void read_parties(FixRequest& request, const Message& message) {
+  size_t count = 0;
+  std::string parties;
+  for (const fix::FieldView& field : message.fields()) {
+    if (!is_of_parties(field)) continue;
+    if (field.tag == exchange::kPartyID) ++count;
+    fix::add_field(parties, field.tag, message.value(field));
+  }
+  if (count > exchange::kFixPartiesMax)
+    return refuse(request, Rejected::other, "an order has at most 8 parties: NoPartyIDs(453)");
+  if (parties.size() > exchange::kFixPartiesBytesMax)
+    return refuse(request, Rejected::other, "the parties of an order have at most 768 bytes: NoPartyIDs(453)");
+  if (count > 0) request.parties = std::move(parties);
+}
+
 // All of the firm's, or those of an instrument.
 void read_type(FixRequest& request, const Message& message, int32_t tag, const char* name) {
   const std::string value = text_of(message, tag);
@@ -199,11 +232,14 @@ std::optional<fix::Fault> fault_of_ids(const Message& message) {
   return std::nullopt;
 }
 
-RequestRead read_request(FixAsk ask, const Message& message) {
+RequestRead read_request(FixAsk ask, const Message& message, bool keeps_parties) {
   for (const std::span<const int32_t> tags : {std::span<const int32_t>(kTerms), std::span<const int32_t>(kIds)})
     for (const int32_t tag : tags)
       if (message.find(tag).value_or("").size() > kIdBytesMax)
         return fix::Fault{fix::RejectReason::value_out_of_range, tag};
+  keeps_parties = keeps_parties && (ask == FixAsk::enter || ask == FixAsk::replace);
+  if (keeps_parties)
+    if (const auto fault = fault_of_parties(message)) return *fault;
   FixRequest request;
   request.ask = ask;
   request.possible_resend = message.flag(fix::kPossResend);
@@ -219,6 +255,7 @@ RequestRead read_request(FixAsk ask, const Message& message) {
     request.order_id = fix::number_of(*id).value_or(UINT64_MAX);
   if (ask == FixAsk::enter) read_order(request, message);
   if (ask == FixAsk::replace) read_change(request, message);
+  if (keeps_parties) read_parties(request, message);
   if (ask == FixAsk::mass_cancel) read_type(request, message, exchange::kMassCancelRequestType, "530");
   if (ask == FixAsk::mass_status) {
     read_type(request, message, exchange::kMassStatusReqType, "585");

@@ -31,6 +31,7 @@ std::optional<exchange::FixAsk> ask_of(std::string_view type);
 auth::Verb verb_of(exchange::FixAsk ask);
 // Of market data's requests: none of their ids and names is too long.
 std::optional<fix::Fault> fault_of_ids(const fix::Message& message);
-RequestRead read_request(exchange::FixAsk ask, const fix::Message& message);
+// keeps_parties: the exchange does (FixRow); else they are not looked at.
+RequestRead read_request(exchange::FixAsk ask, const fix::Message& message, bool keeps_parties);
 
 }  // namespace heptane::fintech::fixgate

@@ -68,6 +68,9 @@ enum ExchangeQuery : uint16_t {
   kQueryCandles = 10,     // CandlesQuery. Reply payload CandlesRow; not_found
 };
 
+// Of the machine's logic: from then on order events say where they come from, and parties are kept.
+constexpr uint32_t kLogicParties = 3;
+
 constexpr size_t kInstrumentsMax = 1'024;
 constexpr size_t kFirmsMax = 4'096;
 constexpr size_t kAccountsMax = 65'536;

@@ -9,20 +9,35 @@ namespace {
 constexpr size_t kRowBytesMax = size_t{8} << 10;
 // In the saved count of mass cancels: what stands behind them.
 constexpr uint32_t kFixFollows = 1u << 31;
+constexpr uint32_t kPartiesFollow = 1u << 27;
 constexpr uint32_t kCorrectionsFollow = 1u << 28;
 constexpr uint32_t kCalendarsFollow = 1u << 29;
 constexpr uint32_t kMarketFollows = 1u << 30;
-constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollow | kMarketFollows;
+constexpr uint32_t kFollows = kFixFollows | kPartiesFollow | kCorrectionsFollow | kCalendarsFollow | kMarketFollows;
+
+// Nobody has sent it.
+bool is_own(CommandType type) {
+  return (type >= kProceed && type <= kFixGrace) || type == kCalendarDue || type == kCalendarPhase;
+}
 
 }  // namespace
 
-void ExchangeMachine::apply(const Command& command, Effects& effects) {
-  if (scopes_ > 0) return effects.refuse(Errc::unsupported, 0, "what is done on the exchange is a command of its own");
-  market_.begin(effects.version());
-  // Every start says that all connections are over.
-  if (command.type == kFixEnd && fix_.empty()) return effects.unchanged(0);
+// What is of the running command alone.
+void ExchangeMachine::begin(const Command& command, const Effects& effects) {
   notes_.clear();
   fix_.begin(command.time);
+  origin_ = {};
+  origin_.told = effects.version() >= kLogicParties;
+  origin_.by = is_own(command.type) ? 0 : command.principal.id;
+}
+
+void ExchangeMachine::apply(const Command& command, Effects& effects) {
+  if (scopes_ > 0) return effects.refuse(Errc::unsupported, 0, "what is done on the exchange is a command of its own");
+  logic_ = effects.version();
+  market_.begin(logic_);
+  // Every start says that all connections are over.
+  if (command.type == kFixEnd && fix_.empty()) return effects.unchanged(0);
+  begin(command, effects);
   Now now{command, effects, effects.port<LedgerMachine>(kLedgerMachineId), command.time};
   apply_one(now);
   if (effects.refused()) return;
@@ -101,12 +116,13 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   orders_.save(writer);
   writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows) |
             (has_corrections() ? kCorrectionsFollow : 0) | (calendars_.empty() ? 0 : kCalendarsFollow) |
-            (market_.empty() ? 0 : kMarketFollows));
+            (market_.empty() ? 0 : kMarketFollows) | (orders_.has_parties() ? kPartiesFollow : 0));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
   if (!fix_.empty()) fix_.save(writer);
   if (has_corrections()) save_corrections(writer);
   if (!calendars_.empty()) save_calendars(writer);
   if (!market_.empty()) market_.save(writer);
+  if (orders_.has_parties()) orders_.save_parties(writer);
 }
 
 Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
@@ -130,6 +146,8 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
   if (reader.failed())
     return Error{Errc::corrupt, "the exchange's calendars, last trades and receivables do not read back"};
   if ((sweeps & kMarketFollows) != 0) HEPTANE_TRY(market_.restore(reader));
+  if ((sweeps & kPartiesFollow) != 0) orders_.restore_parties(reader);
+  if (reader.failed()) return Error{Errc::corrupt, "the parties of the exchange's orders do not read back"};
   count();
   return {};
 }

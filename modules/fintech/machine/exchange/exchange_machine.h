@@ -85,7 +85,8 @@ class ExchangeMachine final : public StateMachine {
   // 2: trades have marks (settled_trade.h); books have sequences and candles are kept (market_state.h); an order that ends in the middle of
   // its replace, as by a trade with oneself, is reported as one that nobody asked to end; an expiry that ends nothing is not done again at
   // once.
-  uint32_t newest_version() const override { return kMarketVersion; }
+  // 3: order events say where they come from (notes.h), parties of orders are kept and told.
+  uint32_t newest_version() const override { return kLogicParties; }
   RenderView renderer() const override { return render_exchange; }
 
   // The ledger of the shard, for queries: what accounts hold; and what its memory is. Before the first command.
@@ -154,6 +155,7 @@ class ExchangeMachine final : public StateMachine {
     int64_t replaced_price = 0;
   };
 
+  void begin(const Command& command, const Effects& effects);
   void apply_one(Now& now);
   bool apply_operation(Now& now);
   void tell(Now& now);
@@ -218,8 +220,16 @@ class ExchangeMachine final : public StateMachine {
   }
   void tell_order(const Order& order, OrderTold told);
   void tell_call(std::string_view what, const Listing& listing, const book::Event& event);
-  book::Room room() { return {std::span(events_).first(fix_.empty() ? kEventsPerEntry : kFixEventsPerEntry)}; }
-  size_t ends_max() const { return fix_.empty() ? kSweepEnds : kFixSweepEnds; }
+  OrderOrigin origin_of(const Order& order);
+  book::Room room() { return {std::span(events_).first(events_max())}; }
+  size_t events_max() const {
+    if (fix_.empty()) return kEventsPerEntry;
+    return orders_.has_parties() ? kFixPartiesEvents : kFixEventsPerEntry;
+  }
+  size_t ends_max() const {
+    if (fix_.empty()) return kSweepEnds;
+    return orders_.has_parties() ? kFixPartiesEnds : kFixSweepEnds;
+  }
 
   // market_commands.cc: phases, mass cancels, kill switches, expiry
   void apply_phase(Now& now);
@@ -390,8 +400,10 @@ class ExchangeMachine final : public StateMachine {
   std::set<std::pair<uint32_t, uint32_t>> receivables_;  // firm and asset: it owes some; how much is the ledger's
   const LedgerMachine* ledger_ = nullptr;
   size_t scopes_ = 0;
+  uint32_t logic_ = 0;  // that a command was seen under last; 0: none yet. No state
   // Of the running command.
   std::vector<std::pair<uint32_t, uint32_t>> owed_now_;  // firm and asset
+  OrderOrigin origin_;                                   // of its events, without the order's own
   Notes notes_;
   Packer answer_;
   std::array<book::Event, kEventsPerEntry> events_;

@@ -25,6 +25,11 @@ constexpr size_t kFixDraftBytesMax = 60 * 1024;    // header and body
 constexpr size_t kFixDraftsBytesMax = 256 * 1024;  // all drafts of one command
 constexpr size_t kFixNameMax = 64;                 // of what an answer repeats
 constexpr size_t kFixEchoedMax = 1'024;
+constexpr size_t kFixPartiesMax = 8;         // NoPartyIDs(453) of an order
+constexpr size_t kFixPartiesBytesMax = 768;  // all of its fields, as they came
+// Of one entry while orders with parties are kept: their reports are so much longer.
+constexpr size_t kFixPartiesEvents = 64;
+constexpr size_t kFixPartiesEnds = 100;
 constexpr size_t kFixStatusesMax = 500;        // in the answer to one mass status request
 constexpr uint32_t kFixHeartBtIntMax = 3'600;  // seconds
 constexpr uint32_t kFixGraceMax = 86'400;
@@ -94,6 +99,7 @@ struct FixRequest {
   std::optional<Rejected> refused;  // it cannot be done, whatever the exchange says
   std::string text;                 // why
   std::string echoed;               // `enter`: the fields that a refusal repeats, as they came
+  std::string parties;              // of `enter` and `replace`: 453 and its group, as they came
 };
 
 struct FixInput {
@@ -105,6 +111,8 @@ struct FixInput {
   uint64_t next_in = 1;     // afterwards
   std::vector<FixDraft> drafts;  // of the session layer: they take numbers before what the request brings
   std::optional<FixRequest> request;
+  // From version kLogicParties of the logic on; else it is refused.
+  LogTime received = 0;  // when the gateway read the request; 0: not said, nor are parties
 };
 // What became of it.
 struct FixDone {
@@ -129,6 +137,7 @@ struct FixRow {
   uint64_t next_in = 1;
   uint64_t next_out = 1;
   bool connected = false;
+  bool keeps_parties = false;  // and times of receipt: by the logic that is in force
 };
 
 template <>
@@ -168,6 +177,9 @@ void fields(A& a, S& t) {
 template <class A, Same<FixInput> S>
 void fields(A& a, S& t) {
   a(t.session, t.connection, t.serial, t.had_in, t.resets, t.next_in, t.drafts, t.request);
+  if (!a.goes_on(t.received != 0)) return;
+  a(t.received);
+  if (t.request) a(t.request->parties);
 }
 template <class A, Same<FixDone> S>
 void fields(A& a, S& t) {
@@ -179,7 +191,7 @@ void fields(A& a, S& t) {
 }
 template <class A, Same<FixRow> S>
 void fields(A& a, S& t) {
-  a(t.spec, t.partition, t.next_in, t.next_out, t.connected);
+  a(t.spec, t.partition, t.next_in, t.next_out, t.connected, t.keeps_parties);
 }
 
 }  // namespace heptane::fintech::exchange

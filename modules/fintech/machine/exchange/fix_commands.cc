@@ -46,7 +46,8 @@ bool has_room(const FixInput& input) {
   for (const std::string* name :
        {&asked.client_id, &asked.original_id, &asked.request_id, &asked.account, &asked.symbol})
     if (name->size() > kFixNameMax) return false;
-  return asked.echoed.size() <= kFixEchoedMax && asked.text.size() <= kReasonMax;
+  return asked.echoed.size() <= kFixEchoedMax && asked.text.size() <= kReasonMax &&
+         asked.parties.size() <= kFixPartiesBytesMax;
 }
 
 }  // namespace
@@ -130,7 +131,9 @@ void ExchangeMachine::apply_reset_fix(Now& now) {
 
 void ExchangeMachine::apply_fix_input(Now& now) {
   auto input = unpacked<FixInput>(now.command.payload);
-  if (!input) return now.effects.refuse(Errc::invalid_argument, 0, "the command is none of FIX");
+  if (!input || (input->received != 0 && !origin_.told))
+    return now.effects.refuse(Errc::invalid_argument, 0, "the command is none of FIX");
+  origin_.received = input->received;
   if (now.command.type == kFixInput && needs_room(*input))
     return now.effects.refuse(Errc::invalid_argument, 0, "what needs room is another command");
   if (!has_room(*input)) return now.effects.refuse(Errc::too_large, 0, "the command's messages are too long");

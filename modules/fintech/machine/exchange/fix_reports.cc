@@ -67,6 +67,7 @@ std::string ExchangeMachine::report_body(char exec_type, const Order& order, con
   const char status = ord_status(order);
   add_field(out, kOrdStatus, std::string_view(&status, 1));
   add_field(out, kAccount, directory_.account(order.account).name);
+  out += orders_.parties(order.id);
   add_field(out, kSymbol, i.symbol);
   add_field(out, kSide, order.funds.side == book::Side::buy ? "1" : "2");
   // Of what was replaced by what is filled already: that.
@@ -189,6 +190,7 @@ void ExchangeMachine::report_rejected(FixSession& session, const FixRequest& ask
   add_field(out, kExecType, "8");
   add_field(out, kOrdStatus, "8");
   out += asked.echoed;
+  out += asked.parties;
   add_field(out, kLeavesQty, "0");
   add_field(out, kCumQty, "0");
   add_field(out, kAvgPx, "0");

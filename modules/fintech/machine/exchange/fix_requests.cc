@@ -97,9 +97,11 @@ void ExchangeMachine::fix_enter(FixSession& session, FixRequest& asked, Now& now
   // Its first reports are made while it is entered.
   const uint64_t id = orders_.next_id();
   fix_.route(id, session.number);
+  orders_.set_parties(id, asked.parties);
   const Result<uint64_t> entered = enter(order, now);
   if (entered) return;
   fix_.unroute(id);
+  orders_.set_parties(id, {});
   report_rejected(session, asked, fix_reason(entered.error(), static_cast<uint32_t>(Rejected::other)),
                   entered.error().message);
 }
@@ -154,7 +156,10 @@ void ExchangeMachine::fix_replace(FixSession& session, FixRequest& asked, Now& n
     change.order_id = order->id;
     change.original_id = asked.original_id;
     change.client_id = asked.client_id;
+    const std::string before(orders_.parties(order->id));
+    if (!asked.parties.empty()) orders_.set_parties(order->id, asked.parties);
     done = replace(change, now);
+    if (!done) orders_.set_parties(order->id, before);
   }
   if (!done) fix_cancel_rejected(session, asked, order, done.error());
 }

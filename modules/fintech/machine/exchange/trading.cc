@@ -243,7 +243,17 @@ void ExchangeMachine::tell_order(const Order& order, OrderTold told) {
   told.price_scale = i.price_scale;
   told.quantity_scale = i.quantity_scale;
   told.quote_scale = i.quote_scale;
+  told.origin = origin_of(order);
   notes_.add(told);
+}
+
+OrderOrigin ExchangeMachine::origin_of(const Order& order) {
+  OrderOrigin origin = origin_;
+  if (!origin.told) return origin;
+  origin.entered_by = order.by;
+  origin.parties = orders_.parties(order.id);
+  if (const FixSession* session = fix_.session_of(order.id)) origin.session = session->spec.name;
+  return origin;
 }
 
 void ExchangeMachine::tell_call(std::string_view what, const Listing& listing, const book::Event& event) {
