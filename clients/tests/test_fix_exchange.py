@@ -12,11 +12,11 @@ import unittest
 from collections import Counter
 from decimal import Decimal
 
-from heptane_testkit import ROOT
+from heptane_testkit import ROOT, Server
 from heptane_testkit.certificates import Authority
 from heptane_testkit.wait import wait_until
 from test_auth import PASSWORD, Guarded
-from test_exchange import open_market
+from test_exchange import SMALL_SEGMENTS, open_market
 from test_fix import DICTIONARY, SETTINGS, Connection, completed, fields_of, with_times
 
 PROGRAMS = os.environ.get("FIX_PROGRAMS") or os.path.join(ROOT, "build", "release", "tests")
@@ -101,16 +101,19 @@ class Venue(Guarded):
         return Decimal(row["position"])
 
 
-@unittest.skipUnless(os.path.exists(TRADER), "quickfix_trader is not built: libquickfix-dev was not there")
-class QuickFix(Venue):
-    def trade(self, count, kills):
-        """Two firms trade with one another, a drop copy listens, the server is killed; every order is acknowledged and filled once."""
-        self.session("DROP", "alpha", role="drop_copy")
-        drop = self.trader("DROP", "alpha", 0)
+class Trading(Venue):
+    def interrupt(self, number):
+        """What happens to the server."""
+        self.server.crash_restart()
+
+    def trade(self, count, kills, drop=None):
+        """Two firms trade with one another, a drop copy listens, the server is interrupted; every order is acknowledged and filled
+        once."""
+        drop = drop or self.listener()
         traders = [self.trader("ALPHA", "alpha", count, "1"), self.trader("BETA", "beta", count, "2")]
         for kill in range(1, kills + 1):
             wait_until(lambda: len(traders[0].reports("F")) >= count * kill // (kills + 1), "fills", SECONDS)
-            self.server.crash_restart()
+            self.interrupt(kill)
         for trader in traders:
             wait_until(lambda: trader.process.poll() is not None, "the last fill", SECONDS)
         fills = sum((Counter(id for id, _, _ in trader.reports("F")) for trader in traders), Counter())
@@ -134,6 +137,13 @@ class QuickFix(Venue):
         drop.process.stdin.flush()
         self.assertEqual(drop.finish(), 0)
 
+    def listener(self):
+        self.session("DROP", "alpha", role="drop_copy")
+        return self.trader("DROP", "alpha", 0)
+
+
+@unittest.skipUnless(os.path.exists(TRADER), "quickfix_trader is not built: libquickfix-dev was not there")
+class QuickFix(Trading):
     def test_every_order_is_acknowledged_and_filled_once(self):
         self.trade(500, 0)
 
@@ -151,6 +161,44 @@ class QuickFix(Venue):
                               capture_output=True, text=True, timeout=20)
         (line,) = [line for line in done.stdout.splitlines() if line.startswith("heptane_fix_refused_total")]
         return float(line.split()[1])
+
+
+@unittest.skipUnless(os.path.exists(TRADER), "quickfix_trader is not built: libquickfix-dev was not there")
+class PowerCuts(Trading):
+    """The power goes while heartbeats, orders and resends are under way; the server comes back on what the disk kept, at its ports."""
+
+    def make_server(self):
+        return Server.with_powercut(args=("--auth", *self.args, *SMALL_SEGMENTS)).use_stable_port("fix")
+
+    def cut(self, seed):
+        before = self.server
+        before.kill()
+        after = before.after_cut(seed, ("reorder", "lose", "tear", "keep")[seed % 4])
+        self.addCleanup(after.close)  # its data directory with it
+        self.server = Server.with_powercut(args=before.args, data=after.data, listen=before.listen)
+        self.addCleanup(self.server.close)
+        before.close()
+        self.server.start()
+
+    def interrupt(self, number):
+        """Two cuts: the second one as soon as somebody is back, and asks for what it missed."""
+        logons = sum(len(trader.of("logon")) for trader in self.listeners)
+        self.cut(2 * number)
+        wait_until(lambda: sum(len(trader.of("logon")) for trader in self.listeners) > logons, "a logon", SECONDS)
+        self.cut(2 * number + 1)
+
+    def trader(self, *arguments, **more):
+        trader = super().trader(*arguments, **more)
+        self.listeners = [*getattr(self, "listeners", []), trader]
+        return trader
+
+    def test_no_logout_no_loss_no_double(self):
+        drop = self.listener()
+        for seed in range(2):  # heartbeats alone
+            heard = self.numbers("DROP")["next_out"]
+            wait_until(lambda: self.numbers("DROP")["next_out"] > heard + 1, "heartbeats", SECONDS)
+            self.cut(seed)
+        self.trade(600, 3, drop)
 
 
 class Talk(Venue):

@@ -330,19 +330,25 @@ fix::Handled FixConnection::on_market_request(const fix::Message& message) {
   return fix::Handled::taken;
 }
 
+// Of a drop copy only what was traded may be asked for.
+bool FixConnection::takes(FixAsk ask) const {
+  if (ask == FixAsk::capture) return keeps_parties();
+  return row_.spec.role == exchange::FixRole::orders;
+}
+
 fix::Handled FixConnection::on_application(const fix::Message& message) {
   if (desk_) return on_market_request(message);
   const std::optional<FixAsk> ask = ask_of(message.type());
-  if (!ask || row_.spec.role != exchange::FixRole::orders) return fix::Handled::unsupported_type;
+  if (!ask || !takes(*ask)) return fix::Handled::unsupported_type;
   const uint64_t number = message.number(fix::kMsgSeqNum).value_or(0);
   constexpr uint32_t kNotAuthorised = 6;
   if (!may(*ask)) {
     reject(message, BusinessReject{kNotAuthorised, "the session's user may not do this for firm " + row_.spec.firm});
     return fix::Handled::taken;
   }
-  RequestRead read = read_request(*ask, message, row_.keeps_parties);
+  RequestRead read = read_request(*ask, message, keeps_parties());
   if (auto* request = std::get_if<FixRequest>(&read)) {
-    pending_.received = row_.keeps_parties ? now_ns() : 0;
+    pending_.received = keeps_parties() ? now_ns() : 0;
     flush(std::move(*request), number + 1);
   }
   if (const auto* fault = std::get_if<fix::Fault>(&read)) reject(message, *fault);

@@ -91,6 +91,9 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   void fill_gap(uint64_t begin, uint64_t end);
 
   bool may(exchange::FixAsk ask);
+  bool takes(exchange::FixAsk ask) const;
+  // As of the logon; trades of firms, too.
+  bool keeps_parties() const { return row_.logic >= exchange::kLogicParties; }
   void reject(const fix::Message& message, const fix::Fault& fault);
   void reject(const fix::Message& message, const BusinessReject& why);
 

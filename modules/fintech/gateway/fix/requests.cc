@@ -27,7 +27,7 @@ using fix::Message;
 constexpr int32_t kTerms[] = {exchange::kAccount, exchange::kSymbol, exchange::kSide,   exchange::kOrderQty,
                               exchange::kOrdType, exchange::kPrice,  exchange::kStopPx, exchange::kTimeInForce};
 constexpr int32_t kIds[] = {exchange::kClOrdID, exchange::kOrderID, exchange::kOrigClOrdID, exchange::kMassStatusReqID,
-                            exchange::kOrdStatusReqID};
+                            exchange::kOrdStatusReqID, exchange::kTradeRequestID};
 
 constexpr int kDecimalsMax = 18;
 
@@ -197,6 +197,50 @@ void read_type(FixRequest& request, const Message& message, int32_t tag, const c
     refuse(request, Rejected::unsupported, std::string(name) + " " + value + " is not supported: 1 or 7");
 }
 
+void refuse_capture(FixRequest& request, exchange::TradeResult why, const std::string& text) {
+  if (!request.refused) request.trades.result = why;
+  refuse(request, Rejected::other, text);
+}
+
+// A number of the exchange's; what is none is nobody's.
+uint64_t number_in(const Message& message, int32_t tag) {
+  const auto text = message.find(tag);
+  return text ? fix::number_of(*text).value_or(UINT64_MAX) : 0;
+}
+
+// TradeDate(75) of NoDates(580): one, or the first and the last.
+void read_dates(FixRequest& request, const Message& message) {
+  exchange::FixTrades& trades = request.trades;
+  size_t count = 0;
+  for (const fix::FieldView& field : message.fields()) {
+    if (field.tag != exchange::kTradeDate) continue;
+    const auto time = fix::timestamp_of(std::string(message.value(field)) + "-00:00:00");
+    if (!time) return refuse(request, Rejected::other, "TradeDate(75) is YYYYMMDD");
+    trades.to = *time / exchange::kDayNs;
+    if (++count == 1) trades.from = trades.to;
+  }
+  if (count > 2) refuse(request, Rejected::other, "NoDates(580) is 1, or 2: the first and the last");
+}
+
+// Of what may be asked for by there is much that the exchange does not know: more than was asked for is not told.
+void read_capture(FixRequest& request, const Message& message) {
+  constexpr int32_t kUnknown[] = {22,  48,  60,  150, 336, 442, 555, 571, 573, 578, 579, 625,
+                                  711, 715, 726, 818, 820, 828, 829, 830, 855, 943, exchange::kNoPartyIDs};
+  const std::string type = text_of(message, exchange::kTradeRequestType);
+  request.request_type = type.empty() ? 0 : static_cast<uint8_t>(type[0]);
+  if (type != "0" && type != "1")
+    refuse_capture(request, exchange::TradeResult::type_not_supported, "TradeRequestType(569) is 0 or 1");
+  if (text_of(message, kSubscriptionRequestType).find_first_not_of('0') != std::string::npos)
+    refuse(request, Rejected::other, "SubscriptionRequestType(263) is 0: drop copies tell what comes");
+  if (text_of(message, exchange::kResponseTransportType).find_first_not_of('0') != std::string::npos)
+    refuse(request, Rejected::other, "ResponseTransportType(725) is 0");
+  for (const int32_t tag : kUnknown)
+    if (message.find(tag)) refuse(request, Rejected::other, "trades are not asked for by " + std::to_string(tag));
+  request.trades.trade = number_in(message, exchange::kTrdMatchID);
+  request.trades.exec = number_in(message, exchange::kExecID);
+  read_dates(request, message);
+}
+
 }  // namespace
 
 std::optional<FixAsk> ask_of(std::string_view type) {
@@ -206,6 +250,7 @@ std::optional<FixAsk> ask_of(std::string_view type) {
   if (type == "H") return FixAsk::status;
   if (type == "AF") return FixAsk::mass_status;
   if (type == "q") return FixAsk::mass_cancel;
+  if (type == "AD") return FixAsk::capture;
   return std::nullopt;
 }
 
@@ -216,7 +261,8 @@ auth::Verb verb_of(FixAsk ask) {
     case FixAsk::cancel:
     case FixAsk::mass_cancel: return auth::Verb::remove;
     case FixAsk::status:
-    case FixAsk::mass_status: break;
+    case FixAsk::mass_status:
+    case FixAsk::capture: break;
   }
   return auth::Verb::read;
 }
@@ -244,8 +290,11 @@ RequestRead read_request(FixAsk ask, const Message& message, bool keeps_parties)
   request.ask = ask;
   request.possible_resend = message.flag(fix::kPossResend);
   if (request.possible_resend) request.first_asked = first_asked(message);
-  request.client_id = text_of(message, ask == FixAsk::mass_status ? exchange::kMassStatusReqID : exchange::kClOrdID);
-  request.original_id = text_of(message, exchange::kOrigClOrdID);
+  const bool captures = ask == FixAsk::capture;
+  request.client_id = text_of(message, captures                     ? int32_t{exchange::kTradeRequestID}
+                                       : ask == FixAsk::mass_status ? int32_t{exchange::kMassStatusReqID}
+                                                                    : int32_t{exchange::kClOrdID});
+  request.original_id = text_of(message, captures ? exchange::kClOrdID : exchange::kOrigClOrdID);
   request.request_id = text_of(message, exchange::kOrdStatusReqID);
   request.account = text_of(message, exchange::kAccount);
   request.symbol = text_of(message, exchange::kSymbol);
@@ -256,6 +305,7 @@ RequestRead read_request(FixAsk ask, const Message& message, bool keeps_parties)
   if (ask == FixAsk::enter) read_order(request, message);
   if (ask == FixAsk::replace) read_change(request, message);
   if (keeps_parties) read_parties(request, message);
+  if (captures) read_capture(request, message);
   if (ask == FixAsk::mass_cancel) read_type(request, message, exchange::kMassCancelRequestType, "530");
   if (ask == FixAsk::mass_status) {
     read_type(request, message, exchange::kMassStatusReqType, "585");

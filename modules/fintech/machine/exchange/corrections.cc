@@ -218,6 +218,7 @@ void ExchangeMachine::tell_bust(const Busted& busted, const Now& now) {
   for (const book::Side side : {book::Side::buy, book::Side::sell}) {
     tell_restated(busted, side, now);
     report_restated(busted, side);
+    keep_restated(busted, side, now);
   }
 }
 

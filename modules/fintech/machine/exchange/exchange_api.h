@@ -53,6 +53,7 @@ enum ExchangeCommand : CommandType {
   kSweep = 21,     // u64: the mass cancel that goes on
   kExpire = 22,    // orders whose time is over; ClOrdIDs of earlier trade dates
   kFixGrace = 23,  // u32: the FIX session that has not come back
+  kFixCapture = 24,  // u64: the request for trades that is being answered
 };
 
 enum ExchangeQuery : uint16_t {
@@ -68,7 +69,7 @@ enum ExchangeQuery : uint16_t {
   kQueryCandles = 10,     // CandlesQuery. Reply payload CandlesRow; not_found
 };
 
-// Of the machine's logic: from then on order events say where they come from, and parties are kept.
+// Of the machine's logic: from then on order events say where they come from, parties and trades of firms are kept.
 constexpr uint32_t kLogicParties = 3;
 
 constexpr size_t kInstrumentsMax = 1'024;

@@ -10,14 +10,16 @@ constexpr size_t kRowBytesMax = size_t{8} << 10;
 // In the saved count of mass cancels: what stands behind them.
 constexpr uint32_t kFixFollows = 1u << 31;
 constexpr uint32_t kPartiesFollow = 1u << 27;
+constexpr uint32_t kTradesFollow = 1u << 26;
 constexpr uint32_t kCorrectionsFollow = 1u << 28;
 constexpr uint32_t kCalendarsFollow = 1u << 29;
 constexpr uint32_t kMarketFollows = 1u << 30;
-constexpr uint32_t kFollows = kFixFollows | kPartiesFollow | kCorrectionsFollow | kCalendarsFollow | kMarketFollows;
+constexpr uint32_t kFollows =
+    kFixFollows | kPartiesFollow | kTradesFollow | kCorrectionsFollow | kCalendarsFollow | kMarketFollows;
 
 // Nobody has sent it.
 bool is_own(CommandType type) {
-  return (type >= kProceed && type <= kFixGrace) || type == kCalendarDue || type == kCalendarPhase;
+  return (type >= kProceed && type <= kFixCapture) || type == kCalendarDue || type == kCalendarPhase;
 }
 
 }  // namespace
@@ -67,6 +69,7 @@ void ExchangeMachine::apply_one(Now& now) {
     case kFixInput: return apply_fix_input(now);
     case kFixEnd: return apply_fix_end(now);
     case kFixGrace: return apply_fix_grace(now);
+    case kFixCapture: return apply_capture(now);
     case kProceed: return apply_proceed(now);
     case kSweep: return apply_sweep(now);
     case kExpire: return apply_expire(now);
@@ -116,13 +119,15 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   orders_.save(writer);
   writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows) |
             (has_corrections() ? kCorrectionsFollow : 0) | (calendars_.empty() ? 0 : kCalendarsFollow) |
-            (market_.empty() ? 0 : kMarketFollows) | (orders_.has_parties() ? kPartiesFollow : 0));
+            (market_.empty() ? 0 : kMarketFollows) | (orders_.has_parties() ? kPartiesFollow : 0) |
+            (trades_.empty() ? 0 : kTradesFollow));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
   if (!fix_.empty()) fix_.save(writer);
   if (has_corrections()) save_corrections(writer);
   if (!calendars_.empty()) save_calendars(writer);
   if (!market_.empty()) market_.save(writer);
   if (orders_.has_parties()) orders_.save_parties(writer);
+  if (!trades_.empty()) trades_.save(writer);
 }
 
 Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
@@ -147,7 +152,8 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
     return Error{Errc::corrupt, "the exchange's calendars, last trades and receivables do not read back"};
   if ((sweeps & kMarketFollows) != 0) HEPTANE_TRY(market_.restore(reader));
   if ((sweeps & kPartiesFollow) != 0) orders_.restore_parties(reader);
-  if (reader.failed()) return Error{Errc::corrupt, "the parties of the exchange's orders do not read back"};
+  if ((sweeps & kTradesFollow) != 0) trades_.restore(reader);
+  if (reader.failed()) return Error{Errc::corrupt, "the exchange's parties and trades of firms do not read back"};
   count();
   return {};
 }
@@ -157,6 +163,7 @@ void ExchangeMachine::make_fresh() {
   orders_ = Orders(index_key_);
   fix_ = FixSessions();
   market_ = MarketState();
+  trades_ = FirmTrades();
   own_ = Own();
   sweeps_.clear();
   receivables_.clear();

@@ -79,27 +79,40 @@ struct FixDraft {
   std::string body;
 };
 
-enum class FixAsk : uint8_t { enter, cancel, replace, status, mass_status, mass_cancel };
+enum class FixAsk : uint8_t { enter, cancel, replace, status, mass_status, mass_cancel, capture };
+
+// TradeRequestResult(749).
+enum class TradeResult : uint8_t { successful = 0, unknown_instrument = 1, type_not_supported = 8, other = 99 };
+
+// Which trades of the firm a TradeCaptureReportRequest(AD) asks for, beside what FixRequest has.
+struct FixTrades {
+  uint64_t trade = 0;  // 0: all
+  uint64_t exec = 0;   // likewise
+  int64_t from = INT64_MIN;  // trade dates, in days since 1970-01-01
+  int64_t to = INT64_MAX;
+  TradeResult result = TradeResult::successful;  // why it is refused; successful: FixRequest::refused says so, if it is
+};
 
 // An application's message as the gateway has read it.
 struct FixRequest {
   FixAsk ask = FixAsk::enter;
   bool possible_resend = false;     // PossResend(97)
   LogTime first_asked = 0;          // of one: the earliest time that it says of itself
-  std::string client_id;            // ClOrdID(11); of a mass status MassStatusReqID(584)
-  std::string original_id;          // OrigClOrdID(41)
+  std::string client_id;            // ClOrdID(11); of a mass status MassStatusReqID(584), of `capture` TradeRequestID(568)
+  std::string original_id;          // OrigClOrdID(41); of `capture` ClOrdID(11)
   uint64_t order_id = 0;            // OrderID(37); 0: none
   std::string request_id;           // OrdStatusReqID(790)
   std::string account;              // of all but `enter`: empty: not said
   std::string symbol;               // likewise
   std::optional<book::Side> side;   // likewise
-  uint8_t request_type = 0;         // of mass status and mass cancel, as 585 and 530 say it
+  uint8_t request_type = 0;         // of mass status, mass cancel and `capture`, as 585, 530 and 569 say it
   NewOrder order;                   // `enter`, without its firm
   ReplaceOrder change;              // `replace`, without firm and order
   std::optional<Rejected> refused;  // it cannot be done, whatever the exchange says
   std::string text;                 // why
   std::string echoed;               // `enter`: the fields that a refusal repeats, as they came
   std::string parties;              // of `enter` and `replace`: 453 and its group, as they came
+  FixTrades trades;                 // `capture`
 };
 
 struct FixInput {
@@ -112,7 +125,7 @@ struct FixInput {
   std::vector<FixDraft> drafts;  // of the session layer: they take numbers before what the request brings
   std::optional<FixRequest> request;
   // From version kLogicParties of the logic on; else it is refused.
-  LogTime received = 0;  // when the gateway read the request; 0: not said, nor are parties
+  LogTime received = 0;  // when the gateway read the request; 0: not said, nor are parties, and nothing is captured
 };
 // What became of it.
 struct FixDone {
@@ -137,7 +150,7 @@ struct FixRow {
   uint64_t next_in = 1;
   uint64_t next_out = 1;
   bool connected = false;
-  bool keeps_parties = false;  // and times of receipt: by the logic that is in force
+  uint32_t logic = 0;  // the version of the exchange's logic that is in force; 0: not known yet
 };
 
 template <>
@@ -145,7 +158,9 @@ inline constexpr uint8_t kLast<FixRole> = 2;
 template <>
 inline constexpr uint8_t kLast<FixCancel> = 2;
 template <>
-inline constexpr uint8_t kLast<FixAsk> = 5;
+inline constexpr uint8_t kLast<FixAsk> = 6;
+template <>
+inline constexpr uint8_t kLast<TradeResult> = 99;
 template <>
 inline constexpr uint8_t kLast<Rejected> = 99;
 
@@ -168,6 +183,10 @@ template <class A, Same<FixDraft> S>
 void fields(A& a, S& t) {
   a(t.type, t.header, t.body);
 }
+template <class A, Same<FixTrades> S>
+void fields(A& a, S& t) {
+  a(t.trade, t.exec, t.from, t.to, t.result);
+}
 template <class A, Same<FixRequest> S>
 void fields(A& a, S& t) {
   a(t.ask, t.possible_resend, t.first_asked, t.client_id, t.original_id, t.order_id, t.request_id, t.account, t.symbol,
@@ -179,7 +198,9 @@ void fields(A& a, S& t) {
   a(t.session, t.connection, t.serial, t.had_in, t.resets, t.next_in, t.drafts, t.request);
   if (!a.goes_on(t.received != 0)) return;
   a(t.received);
-  if (t.request) a(t.request->parties);
+  if (!t.request) return;
+  a(t.request->parties);
+  if (t.request->ask == FixAsk::capture) a(t.request->trades);
 }
 template <class A, Same<FixDone> S>
 void fields(A& a, S& t) {
@@ -191,7 +212,7 @@ void fields(A& a, S& t) {
 }
 template <class A, Same<FixRow> S>
 void fields(A& a, S& t) {
-  a(t.spec, t.partition, t.next_in, t.next_out, t.connected, t.keeps_parties);
+  a(t.spec, t.partition, t.next_in, t.next_out, t.connected, t.logic);
 }
 
 }  // namespace heptane::fintech::exchange

@@ -26,13 +26,6 @@ bool has_limit(const Order& order) {
   return order.type == book::OrderType::limit || order.type == book::OrderType::stop_limit;
 }
 
-// Commission(12), absolute: what was paid, less what was got.
-void add_commission(std::string& out, Uint128 fee, Uint128 rebate, uint8_t scale) {
-  const bool gets = rebate > fee;
-  add_field(out, kCommission, (gets ? "-" : "") + amount_text(gets ? rebate - fee : fee - rebate, scale));
-  add_field(out, kCommType, "3");
-}
-
 void add_terms(std::string& out, const Order& order, const Instrument& i) {
   add_field(out, kOrdType, std::string_view(&kOrdTypes[static_cast<size_t>(order.type)], 1));
   if (has_limit(order)) add_price(out, kPrice, order.funds.price, i.price_scale);
@@ -42,6 +35,12 @@ void add_terms(std::string& out, const Order& order, const Instrument& i) {
 }
 
 }  // namespace
+
+void add_commission(std::string& out, Uint128 fee, Uint128 rebate, uint8_t scale) {
+  const bool gets = rebate > fee;
+  add_field(out, kCommission, (gets ? "-" : "") + amount_text(gets ? rebate - fee : fee - rebate, scale));
+  add_field(out, kCommType, "3");
+}
 
 char ord_status(const Order& order) {
   switch (order.status) {

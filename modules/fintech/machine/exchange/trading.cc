@@ -128,9 +128,13 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
     tell_order(order, fill_told);
   };
   tell_fill(buyer, legs.buyer_fee, legs.buyer_rebate);
-  report_fill(buyer, {trade, event.price, quantity, legs.buyer_fee, legs.buyer_rebate});
+  const Fill bought{trade, event.price, quantity, legs.buyer_fee, legs.buyer_rebate};
+  keep_fill(listing, buyer, bought, own_.next_exec - 1, now);
+  report_fill(buyer, bought);
   tell_fill(seller, legs.seller_fee, legs.seller_rebate);
-  report_fill(seller, {trade, event.price, quantity, legs.seller_fee, legs.seller_rebate});
+  const Fill sold{trade, event.price, quantity, legs.seller_fee, legs.seller_rebate};
+  keep_fill(listing, seller, sold, own_.next_exec - 1, now);
+  report_fill(seller, sold);
   const Instrument& i = listing.instrument();
   notes_.add({trade, i.symbol, event.price, quantity, legs.principal, event.side, event.in_call, buyer.id, seller.id,
               i.price_scale, i.quantity_scale, i.quote_scale});
