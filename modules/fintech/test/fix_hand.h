@@ -65,8 +65,8 @@ constexpr size_t kMany = 550;
 // Sells; `more`: fields of each.
 inline void enter_many(FixWorld& world, Hand& hand, const std::string& more = "") {
   for (size_t n = 0; n < kMany; ++n)
-    hand.say("35=D",
-             "11=m" + std::to_string(n) + "|1=main|55=BTC/USD|54=2|60=20231114-22:13:20|38=0.1|40=2|44=100.0|59=1|" + more);
+    hand.say("35=D", "11=m" + std::to_string(n) +
+                         "|1=main|55=BTC/USD|54=2|60=20231114-22:13:20|38=0.1|40=2|44=100.0|59=1|" + more);
   world.run();
 }
 

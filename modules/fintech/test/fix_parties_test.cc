@@ -18,7 +18,8 @@ std::string order(const std::string& id, const std::string& more) {
 std::string most() {
   std::string parties = "453=" + std::to_string(exchange::kFixPartiesMax) + "|";
   for (size_t n = 0; n < exchange::kFixPartiesMax; ++n)
-    parties += "448=" + std::string(kIdBytesMax, static_cast<char>('a' + n)) + "|447=D|452=" + std::to_string(n + 1) + "|";
+    parties +=
+        "448=" + std::string(kIdBytesMax, static_cast<char>('a' + n)) + "|447=D|452=" + std::to_string(n + 1) + "|";
   return parties;
 }
 

@@ -14,9 +14,10 @@ std::string json_of(std::string fields) {
 }
 
 TEST(Parties, AreToldAsTheyCame) {
-  EXPECT_EQ(json_of("453=2|448=BROKER|447=D|452=1|448=JOE|447=P|452=11|802=2|523=desk 4|803=4000|523=x|803=9|"),
-            R"([{"id":"BROKER","source":"D","role":"1"},)"
-            R"({"id":"JOE","source":"P","role":"11","sub_ids":[{"id":"desk 4","type":"4000"},{"id":"x","type":"9"}]}])");
+  EXPECT_EQ(
+      json_of("453=2|448=BROKER|447=D|452=1|448=JOE|447=P|452=11|802=2|523=desk 4|803=4000|523=x|803=9|"),
+      R"([{"id":"BROKER","source":"D","role":"1"},)"
+      R"({"id":"JOE","source":"P","role":"11","sub_ids":[{"id":"desk 4","type":"4000"},{"id":"x","type":"9"}]}])");
 }
 
 TEST(Parties, AreTextsOfJsonWhateverTheyHold) {

@@ -26,8 +26,8 @@ using fix::Message;
 // What answers repeat: of orders their terms, and ids.
 constexpr int32_t kTerms[] = {exchange::kAccount, exchange::kSymbol, exchange::kSide,   exchange::kOrderQty,
                               exchange::kOrdType, exchange::kPrice,  exchange::kStopPx, exchange::kTimeInForce};
-constexpr int32_t kIds[] = {exchange::kClOrdID, exchange::kOrderID, exchange::kOrigClOrdID, exchange::kMassStatusReqID,
-                            exchange::kOrdStatusReqID, exchange::kTradeRequestID};
+constexpr int32_t kIds[] = {exchange::kClOrdID,         exchange::kOrderID,        exchange::kOrigClOrdID,
+                            exchange::kMassStatusReqID, exchange::kOrdStatusReqID, exchange::kTradeRequestID};
 
 constexpr int kDecimalsMax = 18;
 
@@ -158,8 +158,8 @@ void read_change(FixRequest& request, const Message& message) {
 }
 
 bool is_of_parties(const fix::FieldView& field) {
-  constexpr int32_t kTags[] = {exchange::kNoPartyIDs, exchange::kPartyID,       exchange::kPartyIDSource,
-                               exchange::kPartyRole,  exchange::kNoPartySubIDs, exchange::kPartySubID,
+  constexpr int32_t kTags[] = {exchange::kNoPartyIDs,    exchange::kPartyID,       exchange::kPartyIDSource,
+                               exchange::kPartyRole,     exchange::kNoPartySubIDs, exchange::kPartySubID,
                                exchange::kPartySubIDType};
   return std::find(std::begin(kTags), std::end(kTags), field.tag) != std::end(kTags);
 }
@@ -224,8 +224,29 @@ void read_dates(FixRequest& request, const Message& message) {
 
 // Of what may be asked for by there is much that the exchange does not know: more than was asked for is not told.
 void read_capture(FixRequest& request, const Message& message) {
-  constexpr int32_t kUnknown[] = {22,  48,  60,  150, 336, 442, 555, 571, 573, 578, 579, 625,
-                                  711, 715, 726, 818, 820, 828, 829, 830, 855, 943, exchange::kNoPartyIDs};
+  constexpr int32_t kUnknown[] = {22,
+                                  48,
+                                  60,
+                                  150,
+                                  336,
+                                  442,
+                                  555,
+                                  571,
+                                  573,
+                                  578,
+                                  579,
+                                  625,
+                                  711,
+                                  715,
+                                  726,
+                                  818,
+                                  820,
+                                  828,
+                                  829,
+                                  830,
+                                  855,
+                                  943,
+                                  exchange::kNoPartyIDs};
   const std::string type = text_of(message, exchange::kTradeRequestType);
   request.request_type = type.empty() ? 0 : static_cast<uint8_t>(type[0]);
   if (type != "0" && type != "1")
@@ -268,8 +289,8 @@ auth::Verb verb_of(FixAsk ask) {
 }
 
 std::optional<fix::Fault> fault_of_ids(const Message& message) {
-  constexpr std::array<int32_t, 7> kTags = {
-      exchange::kSymbol, kMDReqID, kSecurityReqID, kMDEntryType, kSecurityStatusReqID, kTradSesReqID, kTradingSessionID};
+  constexpr std::array<int32_t, 7> kTags = {exchange::kSymbol,    kMDReqID,      kSecurityReqID,   kMDEntryType,
+                                            kSecurityStatusReqID, kTradSesReqID, kTradingSessionID};
   for (const fix::FieldView& field : message.fields()) {
     if (std::find(kTags.begin(), kTags.end(), field.tag) == kTags.end()) continue;
     if (field.size == 0) return fix::Fault{fix::RejectReason::tag_without_value, field.tag};

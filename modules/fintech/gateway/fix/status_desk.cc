@@ -33,7 +33,7 @@ constexpr std::array<std::string_view, book::kPhases> kSessionStatuses = {
     "1",  // halted
 };
 constexpr std::string_view kUnknownOrInvalid = "20";  // SecurityTradingStatus(326)
-constexpr std::string_view kRequestRejected = "6";     // TradSesStatus(340)
+constexpr std::string_view kRequestRejected = "6";    // TradSesStatus(340)
 
 std::string said_in(const Message& message, int32_t tag) { return std::string(message.find(tag).value_or("")); }
 
@@ -52,7 +52,8 @@ void StatusDesk::on_request(const Message& message) {
   if (type == "2") return refuse(request, false, "there is no such request");
   if (type != "0" && type != "1") return refuse(request, false, "SubscriptionRequestType(263) is 0, 1 or 2");
   if (watches_.contains(request.key)) return refuse(request, false, "the id is in use");
-  if (requests_.size() >= kRequestsMax) return refuse(request, false, "a connection has at most 128 requests of statuses");
+  if (requests_.size() >= kRequestsMax)
+    return refuse(request, false, "a connection has at most 128 requests of statuses");
   request.stays = type == "1";
   begin(std::move(request));
 }

@@ -49,10 +49,10 @@ enum ExchangeCommand : CommandType {
   kFixInput = 16,  // FixInput with anything else
   kFixEnd = 17,    // FixEnd
   // The machine's own timers.
-  kProceed = 20,   // u32: the instrument whose book has work left
-  kSweep = 21,     // u64: the mass cancel that goes on
-  kExpire = 22,    // orders whose time is over; ClOrdIDs of earlier trade dates
-  kFixGrace = 23,  // u32: the FIX session that has not come back
+  kProceed = 20,     // u32: the instrument whose book has work left
+  kSweep = 21,       // u64: the mass cancel that goes on
+  kExpire = 22,      // orders whose time is over; ClOrdIDs of earlier trade dates
+  kFixGrace = 23,    // u32: the FIX session that has not come back
   kFixCapture = 24,  // u64: the request for trades that is being answered
 };
 

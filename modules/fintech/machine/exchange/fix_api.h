@@ -86,8 +86,8 @@ enum class TradeResult : uint8_t { successful = 0, unknown_instrument = 1, type_
 
 // Which trades of the firm a TradeCaptureReportRequest(AD) asks for, beside what FixRequest has.
 struct FixTrades {
-  uint64_t trade = 0;  // 0: all
-  uint64_t exec = 0;   // likewise
+  uint64_t trade = 0;        // 0: all
+  uint64_t exec = 0;         // likewise
   int64_t from = INT64_MIN;  // trade dates, in days since 1970-01-01
   int64_t to = INT64_MAX;
   TradeResult result = TradeResult::successful;  // why it is refused; successful: FixRequest::refused says so, if it is
@@ -96,14 +96,14 @@ struct FixTrades {
 // An application's message as the gateway has read it.
 struct FixRequest {
   FixAsk ask = FixAsk::enter;
-  bool possible_resend = false;     // PossResend(97)
-  LogTime first_asked = 0;          // of one: the earliest time that it says of itself
-  std::string client_id;            // ClOrdID(11); of a mass status MassStatusReqID(584), of `capture` TradeRequestID(568)
-  std::string original_id;          // OrigClOrdID(41); of `capture` ClOrdID(11)
-  uint64_t order_id = 0;            // OrderID(37); 0: none
-  std::string request_id;           // OrdStatusReqID(790)
-  std::string account;              // of all but `enter`: empty: not said
-  std::string symbol;               // likewise
+  bool possible_resend = false;  // PossResend(97)
+  LogTime first_asked = 0;       // of one: the earliest time that it says of itself
+  std::string client_id;         // ClOrdID(11); of a mass status MassStatusReqID(584), of `capture` TradeRequestID(568)
+  std::string original_id;       // OrigClOrdID(41); of `capture` ClOrdID(11)
+  uint64_t order_id = 0;         // OrderID(37); 0: none
+  std::string request_id;        // OrdStatusReqID(790)
+  std::string account;           // of all but `enter`: empty: not said
+  std::string symbol;            // likewise
   std::optional<book::Side> side;   // likewise
   uint8_t request_type = 0;         // of mass status, mass cancel and `capture`, as 585, 530 and 569 say it
   NewOrder order;                   // `enter`, without its firm

@@ -139,7 +139,8 @@ void ExchangeMachine::look_for_trades(FixCapture& capture) const {
 
 // What is not kept any more is named.
 void ExchangeMachine::say_captured(FixSession& session, const FixCapture& capture) {
-  std::string out = ack_body(capture, TradeResult::successful, capture.found.empty() ? kTradesCompleted : kTradesAccepted);
+  std::string out =
+      ack_body(capture, TradeResult::successful, capture.found.empty() ? kTradesCompleted : kTradesAccepted);
   const FirmTrades::Rows* rows = trades_.of(capture.firm);
   if (rows != nullptr && rows->first > 0 && capture.trades.from <= rows->last_date_gone)
     add_field(out, kText,

@@ -77,8 +77,8 @@ inline constexpr uint8_t kLast<book::Reason> = 9;
 // Where an order's event comes from. From version kLogicParties of the logic on.
 struct OrderOrigin {
   bool told = false;
-  LogTime received = 0;      // when the gateway read what made the event; 0: it came otherwise than over FIX, or of itself
-  uint32_t by = 0;           // the principal who made it; 0: the exchange itself
+  LogTime received = 0;  // when the gateway read what made the event; 0: it came otherwise than over FIX, or of itself
+  uint32_t by = 0;       // the principal who made it; 0: the exchange itself
   uint32_t entered_by = 0;   // who entered the order
   std::string_view session;  // the FIX session that the order came over; empty: none, or its last report was made
   std::string_view parties;  // NoPartyIDs(453) and its group, as they came
