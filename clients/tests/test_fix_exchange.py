@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 from collections import Counter
 from decimal import Decimal
@@ -50,6 +51,10 @@ class Trader:
 
     def reports(self, kind):
         return [line[1:] for line in self.of("report") if line[0] == kind]
+
+    def reports_of_fills(self):
+        """In the order of their trades."""
+        return sorted(self.reports("F"), key=lambda report: int(report[1]))
 
     def finish(self):
         try:
@@ -124,6 +129,7 @@ class Trading(Venue):
             self.assertEqual(sum(Decimal(quantity) for _, _, quantity in trader.reports("F")), count * Decimal("0.01"))
             executions = [execution for kind in "0F" for _, execution, _ in trader.reports(kind)]
             self.assertEqual(len(executions), len(set(executions)))
+            self.assertEqual(trader.of("captured"), trader.reports_of_fills())
             self.assertEqual([text for text in trader.of("logout") if text], [])
             self.assertEqual(trader.of("reject"), [])
             self.assertGreater(len(trader.of("logon")), kills)
@@ -288,6 +294,30 @@ class ByHand(Talk):
         actions = [record["value"]["action"] for record in records]
         self.assertIn("exchange.fix_session", actions)
         self.assertIn("exchange.fix_reset", actions)
+
+    def test_hours_addresses_and_a_rate(self):
+        done = self.cli("fintech", "fix-session", "add", "ALPHA", "--firm", "alpha", "--user", "alpha", "--start-time", "09:00",
+                        "--end-time", "17:30:15", "--start-day", "sunday", "--end-day", "friday", "--time-zone", "Europe/Berlin",
+                        "--allow", "10.0.0.0/8", "--allow", "fd00::1", "--rate", "50")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.server.crash_restart()
+        row = self.numbers("ALPHA")
+        self.assertEqual([row[key] for key in ("non_stop_session", "start_time", "end_time", "start_day", "end_day", "time_zone")],
+                         [False, "09:00", "17:30:15", "sunday", "friday", "Europe/Berlin"])
+        self.assertEqual((row["allowed_addresses"], row["rate"]), (["10.0.0.0/8", "fd00::1"], 50))
+        self.assertIsNone(self.read(self.log_on()))
+        # An hour that is not now.
+        now = time.gmtime()
+        hours = {"start_time": f"{(now.tm_hour + 2) % 24:02}:00", "end_time": f"{(now.tm_hour + 3) % 24:02}:00"}
+        self.session("ALPHA", "alpha", **hours)
+        refused = self.read(self.log_on())
+        self.assertEqual((refused["35"], refused["34"]), ("5", "1"))
+        self.assertIn("the session is open from", refused["58"])
+        for wrong in ({"start_time": "09:00"}, {"start_time": "09:00", "end_time": "25:00"}, {"start_day": "monday"},
+                      {**hours, "start_day": "someday", "end_day": "monday"}, {**hours, "non_stop_session": True},
+                      {**hours, "time_zone": "Atlantis/Deep"}, {"non_stop_session": False},
+                      {"allowed_addresses": ["somewhere"]}, {"rate": -1}):
+            self.admin("POST", EXCHANGE + "fix-sessions", {"name": "ALPHA", "firm": "alpha", **wrong}, 400)
 
     def test_what_was_said_is_a_stream(self):
         connection = self.log_on()

@@ -138,6 +138,10 @@ class Script {
       if (word.starts_with("grace=")) spec.grace_s = static_cast<uint32_t>(std::atoi(word.c_str() + 6));
       if (word == "fields_may_be_empty") spec.validate_fields_have_values = false;
       if (word == "spare_gtc") spec.spare_gtc = true;
+      exchange::FixHours& hours = spec.access.hours;
+      if (word.starts_with("start=")) hours.start_s = std::atoi(word.c_str() + 6);
+      if (word.starts_with("end=")) hours.end_s = std::atoi(word.c_str() + 4);
+      hours.non_stop = hours.non_stop && !word.starts_with("end=");
       if (word == "reset_on_logon") spec.reset_on_logon = true;
       if (word == "reset_on_logout") spec.reset_on_logout = true;
       if (word == "reset_on_disconnect") spec.reset_on_disconnect = true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernel/base/crc32c.h"
+#include "kernel/net/address_scope.h"
 #include "kernel/net/peer.h"
 #include "kernel/streams/record_batch.h"
 #include "modules/fintech/domain/fix/tags.h"
@@ -80,6 +81,7 @@ size_t FixConnection::on_bytes(Bytes input, net::SessionContext&) {
   const size_t whole = frame.kind == fix::Frame::Kind::partial ? text.size() : frame.begin + frame.size;
   if (frame.kind != fix::Frame::Kind::partial) {
     count(protocol_.counters().messages);
+    rate_.use(now_ns());
     payer_.use({.bytes_in = static_cast<int64_t>(whole), .bytes_out = 0, .requests = 1});
   }
   const size_t consumed = session_->on_bytes(text.substr(0, whole), now_ns());
@@ -159,8 +161,42 @@ void FixConnection::take_row(const Reply& reply) {
   const bool is_his = is_proved_ && rows && !rows->empty() && (!is_on || rows->front().spec.user == identity_.name);
   if (!is_his) return end("wrong user or password, or there is no such session of his");
   row_ = std::move(rows->front());
+  if (!comes_from_there()) return end("the session is not for the peer's address");
   if (!may_read()) return end("the user may not read what the firm does");
   start();
+}
+
+bool FixConnection::comes_from_there() const {
+  const std::vector<std::string>& allowed = row_.spec.access.addresses;
+  const std::string& host = context_->remote().host;
+  return allowed.empty() || std::any_of(allowed.begin(), allowed.end(), [&](const std::string& text) {
+           const auto block = net::AddressBlock::parse(text);
+           return block && block->holds(host);
+         });
+}
+
+// With another period than that which the numbers are of they begin with 1.
+void FixConnection::look_at_hours() {
+  const exchange::FixHours& hours = row_.spec.access.hours;
+  if (hours.non_stop) return;
+  std::shared_ptr<const exchange::LocalTime> zone = std::make_shared<UtcTime>();
+  if (hours.zone != "UTC") {
+    const exchange::FindZone& zones = protocol_.options().zones;
+    const auto found = zones ? zones(hours.zone) : Error{Errc::not_found, "there are no zones", 0};
+    if (!found) {
+      closed_ = "the server does not know the session's time zone";
+      return;
+    }
+    zone = *found;
+  }
+  const std::optional<SessionPeriod> period = period_of(hours, *zone, now_ns());
+  if (!period) {
+    closed_ = hours_text(hours);
+    return;
+  }
+  if (row_.period != 0 && row_.period != period->begins) settings_.reset_on_logon = true;
+  pending_.period = period->begins;
+  hours_timer_ = context_->arm(period->ends - now_ns());
 }
 
 bool FixConnection::enters_quota() {
@@ -177,7 +213,9 @@ void FixConnection::start() {
   peers_.target_comp_id = row_.spec.name;
   peers_.timestamp_digits = row_.spec.timestamp_precision;
   next_in_ = row_.next_in;
+  rate_ = MessageRate(row_.spec.access.rate);
   stage_ = Stage::running;
+  look_at_hours();
   if (row_.spec.role == exchange::FixRole::market_data) {
     if (protocol_.options().feed == nullptr) return end("there is no market data");
     settings_.reset_on_logon = true;
@@ -202,9 +240,8 @@ void FixConnection::wipe_logon() {
 }
 
 fix::Admission FixConnection::admit(const fix::Message&) {
-  if (entered_) return {true, {}};
-  entered_ = protocol_.enter(row_.spec.name, *this);
-  return {entered_, "another connection has the session"};
+  if (!entered_) entered_ = protocol_.enter(row_.spec.name, *this);
+  return {entered_, "another connection has the session", closed_};
 }
 
 // ---- what the session wants ----
@@ -607,7 +644,8 @@ void FixConnection::settle() {
 void FixConnection::steer_input() {
   if (stage_ == Stage::closed) return;
   if (quota_timer_ == 0)
-    if (const int64_t pause_ns = payer_.pause_ns(); pause_ns > 0) quota_timer_ = context_->arm(pause_ns);
+    if (const int64_t pause_ns = std::max(payer_.pause_ns(), rate_.pause_ns(now_ns())); pause_ns > 0)
+      quota_timer_ = context_->arm(pause_ns);
   const bool pause = quota_timer_ != 0 || queue_.size() > under_way() || under_way() >= kCommandsMax;
   if (pause != paused_) context_->pause_input(paused_ = pause);
 }
@@ -627,6 +665,7 @@ void FixConnection::on_timer(net::SessionTimerId timer, net::SessionContext&) {
   if (stage_ == Stage::greeting && again_timer_ == 0 && paused_) context_->pause_input(paused_ = false);
   const bool paid = timer == quota_timer_;
   if (paid) quota_timer_ = 0;
+  if (timer == hours_timer_ && stage_ == Stage::running) session_->log_out("the session's time is over", now_ns());
   if (timer == right_timer_) {
     right_timer_ = context_->arm(kRightNs);
     judge_right();

@@ -25,7 +25,9 @@
 #include "modules/fintech/domain/fix/session.h"
 #include "modules/fintech/gateway/fix/fix.h"
 #include "modules/fintech/gateway/fix/market_desk.h"
+#include "modules/fintech/gateway/fix/message_rate.h"
 #include "modules/fintech/gateway/fix/requests.h"
+#include "modules/fintech/gateway/fix/session_hours.h"
 #include "modules/fintech/gateway/fix/status_desk.h"
 
 namespace heptane::fintech::fixgate {
@@ -65,6 +67,8 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   void take_identity(Result<auth::Identity> identity);
   void start();
   bool enters_quota();
+  bool comes_from_there() const;
+  void look_at_hours();
   void wipe_logon();
 
   // fix::SessionHost
@@ -132,6 +136,7 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   net::SessionTimerId again_timer_ = 0;
   net::SessionTimerId quota_timer_ = 0;
   net::SessionTimerId right_timer_ = 0;  // of role market_data
+  net::SessionTimerId hours_timer_ = 0;  // the end of the session's period
   bool paused_ = false;
   bool entered_ = false;
 
@@ -146,6 +151,8 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   fix::Peers peers_;
   std::optional<fix::Session> session_;
   const char* why_ = "";
+  std::string closed_;  // why the session is closed now; empty: it is open
+  MessageRate rate_;
 
   // Commands.
   exchange::FixInput pending_;  // the next one

@@ -40,9 +40,8 @@ enum ExchangeCommand : CommandType {
   kSetPhase = 11,     // PhaseChange. Reply numbers: 1 when it waits for work that is going on
   kSwitch = 12,       // SwitchChange: kill, or lift it. Reply numbers: its number, orders that were cancelled by now
   // FIX (fix_api.h).
-  kPutFixSession =
-      13,  // FixSpec: adds or changes. Reply numbers: its number, 1 when it is new. Refused: not_found (the
-           // firm), invalid_argument, refused (firm and role stay), exists (its stream), overloaded
+  kPutFixSession = 13,  // FixPut: adds or changes. Reply numbers: its number, 1 when it is new. Refused: not_found (the
+                        // firm), invalid_argument, refused (firm and role stay), exists (its stream), overloaded
   kResetFixSession = 14,  // FixReset. Refused: not_found, invalid_argument
   kFixOrders =
       15,  // FixInput with what needs room: orders, replaces, how they stand. Reply payload: FixDone. Refused: stale, not_found

@@ -113,7 +113,7 @@ void ExchangeMachine::query_fix(const Page& asked, Reply& reply) const {
       [&](const auto& name, Packer& out) {
         const FixSession& session = fix_.at(name.second);
         out(FixRow{session.spec, session.partition, session.next_in, session.next_out, session.connection != 0,
-                   logic_});
+                   session.period, logic_});
         return true;
       },
       reply);

@@ -43,6 +43,33 @@ enum class FixRole : uint8_t { orders, drop_copy, market_data };
 // When a session's open orders are cancelled.
 enum class FixCancel : uint8_t { never, on_disconnect, on_disconnect_and_logout };
 
+constexpr uint8_t kFixEveryDay = 7;  // in place of a weekday
+constexpr size_t kFixAddressesMax = 16;
+constexpr size_t kFixAddressBytesMax = 64;
+constexpr uint32_t kFixRateMax = 1'000'000;
+
+// Monday is 0.
+std::string_view fix_day_name(uint8_t day);
+
+// StartTime, EndTime, StartDay, EndDay, TimeZone, NonStopSession.
+struct FixHours {
+  bool non_stop = true;  // then the rest is nothing
+  int32_t start_s = 0;   // local time of day
+  int32_t end_s = 0;
+  uint8_t start_day = kFixEveryDay;
+  uint8_t end_day = kFixEveryDay;
+  std::string zone = "UTC";  // of the IANA database
+  friend bool operator==(const FixHours&, const FixHours&) = default;
+};
+// When a session may be logged on to, from where, and how fast its peer may be. From version kLogicParties of the logic on.
+struct FixAccess {
+  FixHours hours;
+  std::vector<std::string> addresses;  // blocks such as 10.0.0.0/8, or one address; none: from anywhere
+  uint32_t rate = 0;                   // messages a second that are read, a second's worth at once; 0: all
+  bool limits() const { return *this != FixAccess(); }
+  friend bool operator==(const FixAccess&, const FixAccess&) = default;
+};
+
 // Named as QuickFIX names them where it has a name.
 struct FixSpec {
   std::string name;     // the peer's CompID
@@ -64,6 +91,11 @@ struct FixSpec {
   FixCancel cancel = FixCancel::never;
   uint32_t grace_s = 0;    // from the end of a connection, or the start of the server, until they are cancelled
   bool spare_gtc = false;  // GTC and GTD orders stay
+  FixAccess access;        // is packed beside the rest
+};
+// kPutFixSession.
+struct FixPut {
+  FixSpec spec;
 };
 
 // The numbers that come next; what was said before is not sent again.
@@ -126,6 +158,7 @@ struct FixInput {
   std::optional<FixRequest> request;
   // From version kLogicParties of the logic on; else it is refused.
   LogTime received = 0;  // when the gateway read the request; 0: not said, nor are parties, and nothing is captured
+  LogTime period = 0;    // of 1: when the period of the session's hours began; 0: it has none
 };
 // What became of it.
 struct FixDone {
@@ -150,6 +183,7 @@ struct FixRow {
   uint64_t next_in = 1;
   uint64_t next_out = 1;
   bool connected = false;
+  LogTime period = 0;  // that its numbers are of; 0: not known
   uint32_t logic = 0;  // the version of the exchange's logic that is in force; 0: not known yet
 };
 
@@ -175,6 +209,19 @@ void fields(A& a, S& t) {
   a(t.validate_fields_out_of_order, t.validate_fields_have_values, t.validate_user_defined_fields);
   a(t.cancel, t.grace_s, t.spare_gtc);
 }
+template <class A, Same<FixHours> S>
+void fields(A& a, S& t) {
+  a(t.non_stop, t.start_s, t.end_s, t.start_day, t.end_day, t.zone);
+}
+template <class A, Same<FixAccess> S>
+void fields(A& a, S& t) {
+  a(t.hours, t.addresses, t.rate);
+}
+template <class A, Same<FixPut> S>
+void fields(A& a, S& t) {
+  a(t.spec);
+  if (a.goes_on(t.spec.access.limits())) a(t.spec.access);
+}
 template <class A, Same<FixReset> S>
 void fields(A& a, S& t) {
   a(t.name, t.next_in, t.next_out);
@@ -196,8 +243,8 @@ void fields(A& a, S& t) {
 template <class A, Same<FixInput> S>
 void fields(A& a, S& t) {
   a(t.session, t.connection, t.serial, t.had_in, t.resets, t.next_in, t.drafts, t.request);
-  if (!a.goes_on(t.received != 0)) return;
-  a(t.received);
+  if (!a.goes_on(t.received != 0 || t.period != 0)) return;
+  a(t.received, t.period);
   if (!t.request) return;
   a(t.request->parties);
   if (t.request->ask == FixAsk::capture) a(t.request->trades);
@@ -212,7 +259,7 @@ void fields(A& a, S& t) {
 }
 template <class A, Same<FixRow> S>
 void fields(A& a, S& t) {
-  a(t.spec, t.partition, t.next_in, t.next_out, t.connected, t.logic);
+  a(t.spec, t.spec.access, t.partition, t.next_in, t.next_out, t.connected, t.period, t.logic);
 }
 
 }  // namespace heptane::fintech::exchange
