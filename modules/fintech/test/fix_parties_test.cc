@@ -6,9 +6,9 @@
 namespace heptane::fintech::fixgate::test {
 namespace {
 
-constexpr const char* kTwo = "453=2|448=BROKER|447=D|452=1|448=JOE|447=P|452=11|";
+constexpr const char* kTwo = "453=2|448=BROKER|447=D|452=1|448=JOE|447=C|452=11|";
 constexpr const char* kTwoAsJson =
-    R"("parties":[{"id":"BROKER","source":"D","role":"1"},{"id":"JOE","source":"P","role":"11"}])";
+    R"("parties":[{"id":"BROKER","source":"D","role":"1"},{"id":"JOE","source":"C","role":"11"}])";
 
 std::string order(const std::string& id, const std::string& more) {
   return "11=" + id + "|1=main|55=BTC/USD|54=1|60=20231114-22:13:20|38=1.0|40=2|44=100.0|59=1|" + more;

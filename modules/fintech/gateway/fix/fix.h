@@ -29,7 +29,7 @@ struct FixOptions {
   int64_t logon_timeout_s = 10;
   auth::Authenticator* authenticator = nullptr;  // null: it is off, everybody is `local`
   net::Quotas* quotas = nullptr;                 // null: no limits. Outlive the protocol
-  exchange::FindZone zones;                      // null: UTC alone
+  exchange::FindZone zones{};                    // null: UTC alone
   market::MarketFeed* feed = nullptr;            // null: there is no market data. Outlives the protocol
 };
 
