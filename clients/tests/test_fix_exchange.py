@@ -8,15 +8,16 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 from collections import Counter
 from decimal import Decimal
 
-from heptane_testkit import ROOT
+from heptane_testkit import ROOT, Server
 from heptane_testkit.certificates import Authority
 from heptane_testkit.wait import wait_until
 from test_auth import PASSWORD, Guarded
-from test_exchange import open_market
+from test_exchange import SMALL_SEGMENTS, open_market
 from test_fix import DICTIONARY, SETTINGS, Connection, completed, fields_of, with_times
 
 PROGRAMS = os.environ.get("FIX_PROGRAMS") or os.path.join(ROOT, "build", "release", "tests")
@@ -50,6 +51,10 @@ class Trader:
 
     def reports(self, kind):
         return [line[1:] for line in self.of("report") if line[0] == kind]
+
+    def reports_of_fills(self):
+        """In the order of their trades."""
+        return sorted(self.reports("F"), key=lambda report: int(report[1]))
 
     def finish(self):
         try:
@@ -101,16 +106,19 @@ class Venue(Guarded):
         return Decimal(row["position"])
 
 
-@unittest.skipUnless(os.path.exists(TRADER), "quickfix_trader is not built: libquickfix-dev was not there")
-class QuickFix(Venue):
-    def trade(self, count, kills):
-        """Two firms trade with one another, a drop copy listens, the server is killed; every order is acknowledged and filled once."""
-        self.session("DROP", "alpha", role="drop_copy")
-        drop = self.trader("DROP", "alpha", 0)
+class Trading(Venue):
+    def interrupt(self, number):
+        """What happens to the server."""
+        self.server.crash_restart()
+
+    def trade(self, count, kills, drop=None):
+        """Two firms trade with one another, a drop copy listens, the server is interrupted; every order is acknowledged and filled
+        once."""
+        drop = drop or self.listener()
         traders = [self.trader("ALPHA", "alpha", count, "1"), self.trader("BETA", "beta", count, "2")]
         for kill in range(1, kills + 1):
             wait_until(lambda: len(traders[0].reports("F")) >= count * kill // (kills + 1), "fills", SECONDS)
-            self.server.crash_restart()
+            self.interrupt(kill)
         for trader in traders:
             wait_until(lambda: trader.process.poll() is not None, "the last fill", SECONDS)
         fills = sum((Counter(id for id, _, _ in trader.reports("F")) for trader in traders), Counter())
@@ -121,6 +129,7 @@ class QuickFix(Venue):
             self.assertEqual(sum(Decimal(quantity) for _, _, quantity in trader.reports("F")), count * Decimal("0.01"))
             executions = [execution for kind in "0F" for _, execution, _ in trader.reports(kind)]
             self.assertEqual(len(executions), len(set(executions)))
+            self.assertEqual(trader.of("captured"), trader.reports_of_fills())
             self.assertEqual([text for text in trader.of("logout") if text], [])
             self.assertEqual(trader.of("reject"), [])
             self.assertGreater(len(trader.of("logon")), kills)
@@ -134,6 +143,13 @@ class QuickFix(Venue):
         drop.process.stdin.flush()
         self.assertEqual(drop.finish(), 0)
 
+    def listener(self):
+        self.session("DROP", "alpha", role="drop_copy")
+        return self.trader("DROP", "alpha", 0)
+
+
+@unittest.skipUnless(os.path.exists(TRADER), "quickfix_trader is not built: libquickfix-dev was not there")
+class QuickFix(Trading):
     def test_every_order_is_acknowledged_and_filled_once(self):
         self.trade(500, 0)
 
@@ -151,6 +167,44 @@ class QuickFix(Venue):
                               capture_output=True, text=True, timeout=20)
         (line,) = [line for line in done.stdout.splitlines() if line.startswith("heptane_fix_refused_total")]
         return float(line.split()[1])
+
+
+@unittest.skipUnless(os.path.exists(TRADER), "quickfix_trader is not built: libquickfix-dev was not there")
+class PowerCuts(Trading):
+    """The power goes while heartbeats, orders and resends are under way; the server comes back on what the disk kept, at its ports."""
+
+    def make_server(self):
+        return Server.with_powercut(args=("--auth", *self.args, *SMALL_SEGMENTS)).use_stable_port("fix")
+
+    def cut(self, seed):
+        before = self.server
+        before.kill()
+        after = before.after_cut(seed, ("reorder", "lose", "tear", "keep")[seed % 4])
+        self.addCleanup(after.close)  # its data directory with it
+        self.server = Server.with_powercut(args=before.args, data=after.data, listen=before.listen)
+        self.addCleanup(self.server.close)
+        before.close()
+        self.server.start()
+
+    def interrupt(self, number):
+        """Two cuts: the second one as soon as somebody is back, and asks for what it missed."""
+        logons = sum(len(trader.of("logon")) for trader in self.listeners)
+        self.cut(2 * number)
+        wait_until(lambda: sum(len(trader.of("logon")) for trader in self.listeners) > logons, "a logon", SECONDS)
+        self.cut(2 * number + 1)
+
+    def trader(self, *arguments, **more):
+        trader = super().trader(*arguments, **more)
+        self.listeners = [*getattr(self, "listeners", []), trader]
+        return trader
+
+    def test_no_logout_no_loss_no_double(self):
+        drop = self.listener()
+        for seed in range(2):  # heartbeats alone
+            heard = self.numbers("DROP")["next_out"]
+            wait_until(lambda: self.numbers("DROP")["next_out"] > heard + 1, "heartbeats", SECONDS)
+            self.cut(seed)
+        self.trade(600, 3, drop)
 
 
 class Talk(Venue):
@@ -240,6 +294,30 @@ class ByHand(Talk):
         actions = [record["value"]["action"] for record in records]
         self.assertIn("exchange.fix_session", actions)
         self.assertIn("exchange.fix_reset", actions)
+
+    def test_hours_addresses_and_a_rate(self):
+        done = self.cli("fintech", "fix-session", "add", "ALPHA", "--firm", "alpha", "--user", "alpha", "--start-time", "09:00",
+                        "--end-time", "17:30:15", "--start-day", "sunday", "--end-day", "friday", "--time-zone", "Europe/Berlin",
+                        "--allow", "10.0.0.0/8", "--allow", "fd00::1", "--rate", "50")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.server.crash_restart()
+        row = self.numbers("ALPHA")
+        self.assertEqual([row[key] for key in ("non_stop_session", "start_time", "end_time", "start_day", "end_day", "time_zone")],
+                         [False, "09:00", "17:30:15", "sunday", "friday", "Europe/Berlin"])
+        self.assertEqual((row["allowed_addresses"], row["rate"]), (["10.0.0.0/8", "fd00::1"], 50))
+        self.assertIsNone(self.read(self.log_on()))
+        # An hour that is not now.
+        now = time.gmtime()
+        hours = {"start_time": f"{(now.tm_hour + 2) % 24:02}:00", "end_time": f"{(now.tm_hour + 3) % 24:02}:00"}
+        self.session("ALPHA", "alpha", **hours)
+        refused = self.read(self.log_on())
+        self.assertEqual((refused["35"], refused["34"]), ("5", "1"))
+        self.assertIn("the session is open from", refused["58"])
+        for wrong in ({"start_time": "09:00"}, {"start_time": "09:00", "end_time": "25:00"}, {"start_day": "monday"},
+                      {**hours, "start_day": "someday", "end_day": "monday"}, {**hours, "non_stop_session": True},
+                      {**hours, "time_zone": "Atlantis/Deep"}, {"non_stop_session": False},
+                      {"allowed_addresses": ["somewhere"]}, {"rate": -1}):
+            self.admin("POST", EXCHANGE + "fix-sessions", {"name": "ALPHA", "firm": "alpha", **wrong}, 400)
 
     def test_what_was_said_is_a_stream(self):
         connection = self.log_on()

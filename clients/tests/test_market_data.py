@@ -313,6 +313,16 @@ class OverFix(Market):
         self.assertEqual(self.of("fault", "reject"), [])
         self.assertEqual(len(self.of("logon")), 2)
 
+    def test_phases_as_libquickfix_hears_them(self):
+        wait_until(lambda: self.of("security") and self.of("session"), "the phases", SECONDS)
+        for phase in ("halted", "auction_call"):
+            count = len(self.of("session"))
+            self.call("POST", BOOK + "/phase", {"phase": phase})
+            wait_until(lambda: len(self.of("security")) > count and len(self.of("session")) > count, phase, SECONDS)
+        self.assertEqual([line[1] for line in self.of("security")], ["17", "2", "21"])
+        self.assertEqual([line[1] for line in self.of("session")], ["2", "1", "4"])
+        self.assertEqual(self.of("fault", "reject"), [])
+
     def trades(self):
         return len(self.records("fintech.trades"))
 

@@ -115,7 +115,7 @@ class FintechModule final : public server::Module {
 
   void add_routes(http::HttpRouter& router) override {
     ledger_http::add_routes(router);
-    exchange_http::add_routes(router, feed_, expand_in_zone);
+    exchange_http::add_routes(router, feed_, expand_in_zone, find_zone);
   }
   void add_operations(admin::OperationTable& operations) override { ledger_http::add_operations(operations); }
 
@@ -130,6 +130,7 @@ class FintechModule final : public server::Module {
     fix_options_.authenticator = facts.authenticator;
     fix_options_.quotas = facts.quotas;
     fix_options_.feed = &feed_;
+    fix_options_.zones = find_zone;
     fix_ = std::make_unique<fixgate::FixProtocol>(fix_options_);
     std::vector<server::ListenerSpec> specs{
         {fix_.get(), kFixPort, false, {&fix_->keepers(), &calendar_keepers_, &feed_.residents()}}};

@@ -2,13 +2,15 @@
 //
 // Logs on as the settings file says, with the user's name and password, and sends COUNT limit orders of 0.01 BTC/USD for account main,
 // ClOrdID SIDE-0 to SIDE-(COUNT - 1), at most WINDOW of them not acknowledged. A line on stdout for each thing that happened, flushed at
-// once: `logon`, `logout TEXT`, `report EXECTYPE CLORDID EXECID LASTQTY`, `reject TEXT`. Exit code 0 when all were filled and the peer has
-// answered the logout. With COUNT 0 it listens until it is told to stop: a drop copy.
+// once: `logon`, `logout TEXT`, `report EXECTYPE CLORDID EXECID LASTQTY`, `reject TEXT`. When all were filled it asks for its trades:
+// `captured CLORDID EXECID LASTQTY`. Exit code 0 when all of them came and the peer has answered the logout. With COUNT 0 it listens until it is told to stop: a drop copy.
 #include <quickfix/FileStore.h>
 #include <quickfix/Session.h>
 #include <quickfix/SessionSettings.h>
 #include <quickfix/SocketInitiator.h>
 #include <quickfix/fix44/NewOrderSingle.h>
+#include <quickfix/fix44/TradeCaptureReport.h>
+#include <quickfix/fix44/TradeCaptureReportRequest.h>
 
 #include <condition_variable>
 #include <cstdio>
@@ -36,7 +38,10 @@ class Trader : public ToldApplication {
   void fromApp(const FIX::Message& message, const FIX::SessionID&) throw(FIX::FieldNotFound, FIX::IncorrectDataFormat,
                                                                          FIX::IncorrectTagValue,
                                                                          FIX::UnsupportedMessageType) override {
-    if (message.getHeader().getField(FIX::FIELD::MsgType) != "8") return say("reject", text_of(message));
+    const std::string& message_type = message.getHeader().getField(FIX::FIELD::MsgType);
+    if (message_type == "AE") return on_captured(message);
+    if (message_type == "AQ" && message.getField(FIX::FIELD::TradeRequestResult) == "0") return;
+    if (message_type != "8") return say("reject", text_of(message));
     const std::string& type = message.getField(FIX::FIELD::ExecType);
     const std::string& id = message.getField(FIX::FIELD::ClOrdID);
     const bool filled = type == "F";
@@ -57,18 +62,33 @@ class Trader : public ToldApplication {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [&] { return static_cast<long>(acknowledged_.size()) >= count; });
   }
+  void wait_for_captured() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return captured_; });
+  }
   void wait_for_filled(long count) {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [&] { return static_cast<long>(filled_.size()) >= count; });
   }
 
  private:
+  void on_captured(const FIX::Message& message) {
+    FIX44::TradeCaptureReport::NoSides side;
+    message.getGroup(1, side);
+    say("captured", side.getField(FIX::FIELD::ClOrdID) + " " + message.getField(FIX::FIELD::ExecID) + " " +
+                        message.getField(FIX::FIELD::LastQty));
+    const std::lock_guard<std::mutex> lock(mutex_);
+    captured_ = message.getField(FIX::FIELD::LastRptRequested) == "Y";
+    changed_.notify_all();
+  }
+
   std::mutex mutex_;
   std::condition_variable changed_;
   FIX::SessionID session_;
   bool logged_on_ = false;
   std::set<std::string> acknowledged_;
   std::set<std::string> filled_;
+  bool captured_ = false;
 };
 
 void send(long number, char side, double price, const FIX::SessionID& session) {
@@ -97,6 +117,11 @@ int run(char** argv) {
   }
   if (count == 0) std::cin.get();
   trader.wait_for_filled(count);
+  if (count > 0) {
+    FIX44::TradeCaptureReportRequest request(FIX::TradeRequestID("mine"), FIX::TradeRequestType(0));
+    FIX::Session::sendToTarget(request, session);
+    trader.wait_for_captured();
+  }
   initiator.stop();
   return 0;
 }

@@ -1,9 +1,9 @@
 // Watches a market with libquickfix: quickfix_watcher SETTINGS SYMBOL USER PASSWORD
 //
-// Logs on as the settings file says, with the user's name and password, asks for the book and the trades of a symbol at each logon, and
-// rebuilds the book of what comes. A line on stdout for each thing that happened, flushed at once: `logon`, `logout TEXT`, `reject TEXT`,
+// Logs on as the settings file says, with the user's name and password, asks for the book, the trades and the phases of a symbol at each
+// logon, and rebuilds the book of what comes. A line on stdout for each thing that happened, flushed at once: `logon`, `logout TEXT`, `reject TEXT`,
 // `trade TRADEID PRICE QUANTITY`, and after each W (`whole`) and X (`more`) the book: `whole PRICE:QUANTITY:ORDERS ... / ...`, buys before
-// the slash, the best first. `fault TEXT`: a change that does not fit. Until its standard input ends.
+// the slash, the best first. `security STATUS`, `session STATUS`: phases as f and h say them. `fault TEXT`: a change that does not fit. Until its standard input ends.
 #include <quickfix/FileStore.h>
 #include <quickfix/Session.h>
 #include <quickfix/SessionSettings.h>
@@ -11,6 +11,8 @@
 #include <quickfix/fix44/MarketDataIncrementalRefresh.h>
 #include <quickfix/fix44/MarketDataRequest.h>
 #include <quickfix/fix44/MarketDataSnapshotFullRefresh.h>
+#include <quickfix/fix44/SecurityStatusRequest.h>
+#include <quickfix/fix44/TradingSessionStatusRequest.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -40,6 +42,7 @@ class Watcher : public ToldApplication {
     group.set(FIX::Symbol(symbol_));
     request.addGroup(group);
     FIX::Session::sendToTarget(request, id);
+    ask_for_phases(id);
   }
   void fromApp(const FIX::Message& message, const FIX::SessionID&) throw(FIX::FieldNotFound, FIX::IncorrectDataFormat,
                                                                          FIX::IncorrectTagValue,
@@ -47,10 +50,21 @@ class Watcher : public ToldApplication {
     const std::string type = message.getHeader().getField(FIX::FIELD::MsgType);
     if (type == "W") return on_whole(message);
     if (type == "X") return on_more(message);
+    if (type == "f") return say("security", message.getField(FIX::FIELD::SecurityTradingStatus));
+    if (type == "h") return say("session", message.getField(FIX::FIELD::TradSesStatus));
     say("reject", text_of(message));
   }
 
  private:
+  void ask_for_phases(const FIX::SessionID& id) {
+    FIX44::SecurityStatusRequest of_instrument(FIX::SecurityStatusReqID("phases"), FIX::SubscriptionRequestType('1'));
+    of_instrument.set(FIX::Symbol(symbol_));
+    FIX::Session::sendToTarget(of_instrument, id);
+    FIX44::TradingSessionStatusRequest of_session(FIX::TradSesReqID("phases"), FIX::SubscriptionRequestType('1'));
+    of_session.set(FIX::TradingSessionID(symbol_));
+    FIX::Session::sendToTarget(of_session, id);
+  }
+
   struct Level {
     std::string price, quantity, orders;
   };

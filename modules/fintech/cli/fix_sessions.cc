@@ -4,6 +4,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernel/cli/http_client.h"
 #include "kernel/cli/server_commands.h"
@@ -36,6 +37,13 @@ struct FixArguments {
   uint32_t max_latency = 120;
   bool spare_gtc = false;
   bool reset_on_logon = false;
+  std::string start_time;
+  std::string end_time;
+  std::string start_day;
+  std::string end_day;
+  std::string time_zone = "UTC";
+  std::vector<std::string> allowed;
+  uint32_t rate = 0;
   uint64_t next_in = 1;
   uint64_t next_out = 1;
 };
@@ -46,6 +54,16 @@ std::string text_of(const JsonValue& object, std::string_view name) {
   return std::string(value->type() == http::JsonType::text ? value->text() : value->raw());
 }
 
+void write_access(const FixArguments& a, http::JsonWriter& out) {
+  if (!a.start_time.empty() || !a.end_time.empty())
+    out.key("start_time").text(a.start_time).key("end_time").text(a.end_time).key("time_zone").text(a.time_zone);
+  if (!a.start_day.empty()) out.key("start_day").text(a.start_day);
+  if (!a.end_day.empty()) out.key("end_day").text(a.end_day);
+  out.key("allowed_addresses").begin_array();
+  for (const std::string& address : a.allowed) out.text(address);
+  out.end_array().key("rate").number(a.rate);
+}
+
 int add_session(const FixArguments& a) {
   http::JsonWriter out;
   out.begin_object().key("name").text(a.name).key("firm").text(a.firm).key("comp_id").text(a.comp_id);
@@ -53,7 +71,9 @@ int add_session(const FixArguments& a) {
   out.key("heart_bt_int_min").number(a.heart_bt_int_min).key("heart_bt_int_max").number(a.heart_bt_int_max);
   out.key("max_latency").number(a.max_latency).key("reset_on_logon").boolean(a.reset_on_logon);
   out.key("cancel_on_disconnect").text(a.cancel).key("grace").number(a.grace);
-  out.key("spare_gtc").boolean(a.spare_gtc).end_object();
+  out.key("spare_gtc").boolean(a.spare_gtc);
+  write_access(a, out);
+  out.end_object();
   return cli::print_answer(a.server, "POST", kSessions, out.take());
 }
 
@@ -108,6 +128,14 @@ void add_fix_sessions(CLI::App& fintech, cli::Context& context) {
       ->capture_default_str();
   put->add_option("--grace", arguments->grace, "Seconds until they are cancelled")->capture_default_str();
   put->add_flag("--spare-gtc", arguments->spare_gtc, "GTC and GTD orders stay");
+  put->add_option("--start-time", arguments->start_time, "When it may be logged on to: 09:00:00; with --end-time");
+  put->add_option("--end-time", arguments->end_time, "Until when");
+  put->add_option("--start-day", arguments->start_day,
+                  "monday to sunday: from that day's --start-time on; else each day");
+  put->add_option("--end-day", arguments->end_day, "Until that day's --end-time");
+  put->add_option("--time-zone", arguments->time_zone, "Of these times")->capture_default_str();
+  put->add_option("--allow", arguments->allowed, "From where: addresses, or blocks such as 10.0.0.0/8; none: anywhere");
+  put->add_option("--rate", arguments->rate, "Messages a second that are read; 0: all")->capture_default_str();
   CLI::App* reset = add("reset", "Set the numbers that come next; what was sent is not sent again.", reset_session);
   reset->add_option("NAME", arguments->name, "The peer's CompID")->required();
   reset->add_option("--next-in", arguments->next_in, "Expected of the peer")->capture_default_str();

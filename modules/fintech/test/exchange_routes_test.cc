@@ -81,7 +81,7 @@ class Asked final : public http::HttpExchange {
 class ExchangeRoutes : public testing::Test {
  protected:
   ExchangeRoutes() {
-    exchange_http::add_routes(router_, feed_, nullptr);
+    exchange_http::add_routes(router_, feed_, nullptr, nullptr);
     rig_.open_market();
     rig_.fund("alpha", "0", "10000");
     clock_.now = rig_.now;

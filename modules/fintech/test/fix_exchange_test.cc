@@ -14,29 +14,12 @@
 #include <fstream>
 #include <sstream>
 
-#include "modules/fintech/test/fix_text.h"
-#include "modules/fintech/test/fix_world.h"
+#include "modules/fintech/test/fix_hand.h"
 
 namespace heptane::fintech::fixgate::test {
 namespace {
 
-using fix::test::readable;
-
 const std::filesystem::path kFolder = "modules/fintech/test/fix";
-
-bool is_time(int tag) { return tag == fix::kSendingTime || tag == fix::kOrigSendingTime || tag == 60; }
-
-bool left_out(int tag) { return tag == 8 || tag == 9 || tag == 10 || tag == 49 || tag == 56 || tag == 52; }
-
-// As an `E` line says it.
-std::string expected_form(const std::string& bytes) {
-  std::string out;
-  for (const std::string& field : split(readable(bytes), '|')) {
-    if (left_out(tag_of(field))) continue;
-    out += (is_time(tag_of(field)) ? field.substr(0, field.find('=') + 1) + "<TIME>" : field) + '|';
-  }
-  return out;
-}
 
 class Script {
  public:
@@ -155,6 +138,10 @@ class Script {
       if (word.starts_with("grace=")) spec.grace_s = static_cast<uint32_t>(std::atoi(word.c_str() + 6));
       if (word == "fields_may_be_empty") spec.validate_fields_have_values = false;
       if (word == "spare_gtc") spec.spare_gtc = true;
+      exchange::FixHours& hours = spec.access.hours;
+      if (word.starts_with("start=")) hours.start_s = std::atoi(word.c_str() + 6);
+      if (word.starts_with("end=")) hours.end_s = std::atoi(word.c_str() + 4);
+      hours.non_stop = hours.non_stop && !word.starts_with("end=");
       if (word == "reset_on_logon") spec.reset_on_logon = true;
       if (word == "reset_on_logout") spec.reset_on_logout = true;
       if (word == "reset_on_disconnect") spec.reset_on_disconnect = true;
@@ -362,46 +349,6 @@ TEST(FixExchange, NothingIsLostAndNothingIsDoneTwice) {
     Chaos(seed).run(600);
     if (HasFailure()) return;
   }
-}
-
-// A session that enters orders, by hand.
-class Hand {
- public:
-  Hand(FixWorld& world, std::string name) : world_(world), name_(std::move(name)), line_(&world.connect()) {
-    number_ = world_.session(name_).next_in;
-    say("35=A", "98=0|108=30|");
-  }
-  void say(const std::string& type, const std::string& body) {
-    line_->send(message_of(type + "|34=" + std::to_string(number_++) + '|' + body, name_, world_.rig.now));
-  }
-  // What came, as scripts have it.
-  std::vector<std::string> heard() {
-    std::vector<std::string> all;
-    for (std::string one = take_one(line_->out()); !one.empty(); one = take_one(line_->out()))
-      all.push_back(expected_form(one));
-    return all;
-  }
-  Line& line() { return *line_; }
-
- private:
-  FixWorld& world_;
-  const std::string name_;
-  Line* line_;
-  uint64_t number_ = 1;
-};
-
-size_t count_of(const std::vector<std::string>& all, std::string_view part) {
-  return static_cast<size_t>(std::count_if(
-      all.begin(), all.end(), [&](const std::string& one) { return one.find(part) != std::string::npos; }));
-}
-
-constexpr size_t kMany = 550;
-
-void enter_many(FixWorld& world, Hand& hand) {
-  for (size_t n = 0; n < kMany; ++n)
-    hand.say("35=D",
-             "11=m" + std::to_string(n) + "|1=main|55=BTC/USD|54=2|60=20231114-22:13:20|38=0.1|40=2|44=100.0|59=1|");
-  world.run();
 }
 
 TEST(FixExchange, AMassCancelGoesOnInPiecesAndIsReportedLast) {

@@ -105,7 +105,9 @@ class FixWorld {
   }
 
   Line& connect();
-  void put(const exchange::FixSpec& spec) { EXPECT_TRUE(rig.ask(exchange::kPutFixSession, spec).ok()); }
+  void put(const exchange::FixSpec& spec) {
+    EXPECT_TRUE(rig.ask(exchange::kPutFixSession, exchange::FixPut{spec}).ok());
+  }
   static exchange::FixSpec spec(const std::string& name, const std::string& firm,
                                 exchange::FixRole role = exchange::FixRole::orders);
   // Alpha with dollars, beta with bitcoin, a session for each, a drop copy of alpha's, and one for market data.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "kernel/base/clock.h"
+#include "modules/fintech/gateway/fix/status_desk.h"
 #include "modules/fintech/test/fix_world.h"
 
 namespace heptane::fintech::fixgate::test {
@@ -43,6 +44,10 @@ class MarketSession {
     world.run();
   }
   void send(const std::string& text) { line_->send(message_of(text, "MARKET", world.rig.now)); }
+  void set_slow(bool slow) {
+    line_->set_output_full(slow);
+    if (!slow) line_->session().on_writable(*line_);
+  }
   void watch() {
     send("35=V|34=2|262=m|263=1|264=0|265=1|267=3|269=0|269=1|269=2|146=1|55=BTC/USD|");
     world.pass(kSecond);
@@ -121,6 +126,49 @@ TEST(MarketSession, RequestsThatWaitCountAsThoseThatAreOpen) {
                       "281=2\x01"),
             std::string::npos)
       << said;
+}
+
+void halt(FixWorld& world, book::Phase phase) {
+  ASSERT_TRUE(world.rig.ask(exchange::kSetPhase, exchange::PhaseChange{"BTC/USD", phase, false}).ok());
+  world.pass(2 * market::kConflateNs);
+}
+
+TEST(MarketSession, ASlowReaderOfStatusesIsToldTheOneThatIsThere) {
+  MarketSession peer;
+  peer.send("35=e|34=2|324=s|55=BTC/USD|263=1|");
+  peer.world.pass(kSecond);
+  EXPECT_EQ(MarketSession::count(peer.take(), "f"), 1U);
+  peer.change_book(3);
+  EXPECT_EQ(peer.take(), "") << "levels are nothing to it";
+  peer.set_slow(true);
+  halt(peer.world, book::Phase::halted);
+  halt(peer.world, book::Phase::auction_call);
+  EXPECT_EQ(peer.take(), "");
+  peer.set_slow(false);
+  peer.world.pass(kSecond);
+  const std::string said = peer.take();
+  EXPECT_EQ(MarketSession::count(said, "f"), 1U);
+  EXPECT_NE(said.find("58=auction_call\x01"), std::string::npos);
+  peer.set_slow(true);
+  halt(peer.world, book::Phase::halted);
+  halt(peer.world, book::Phase::auction_call);
+  peer.set_slow(false);
+  peer.world.pass(kSecond);
+  EXPECT_EQ(peer.take(), "") << "it is as it was told";
+}
+
+TEST(MarketSession, RequestsOfStatusesAreBounded) {
+  MarketSession peer;
+  for (size_t n = 0; n <= StatusDesk::kRequestsMax; ++n) {
+    const std::string number = std::to_string(n);
+    peer.send("35=g|34=" + std::to_string(2 + n) + "|335=r" + number + "|336=BTC/USD|263=1|");
+  }
+  peer.world.pass(kSecond);
+  const std::string said = peer.take();
+  EXPECT_EQ(MarketSession::count(said, "h"), StatusDesk::kRequestsMax + 1);
+  EXPECT_NE(said.find("340=6\x01"
+                      "567=99\x01"),
+            std::string::npos);
 }
 
 }  // namespace

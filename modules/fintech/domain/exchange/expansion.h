@@ -6,6 +6,8 @@
 #pragma once
 
 #include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "modules/fintech/domain/exchange/calendar.h"
@@ -34,5 +36,8 @@ Expansion expand(const CalendarSpec& spec, const LocalTime& zone, LogTime from, 
 
 // By the time zone database of the system. not_found: it has no such zone. Blocks.
 using Expand = std::function<Result<Expansion>(const CalendarSpec& spec, LogTime from, bool behind)>;
+
+// A zone of that database. not_found: it has no such zone. The first use of a zone reads a file.
+using FindZone = std::function<Result<std::shared_ptr<const LocalTime>>(const std::string& name)>;
 
 }  // namespace heptane::fintech::exchange

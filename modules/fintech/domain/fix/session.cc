@@ -122,7 +122,9 @@ void Session::on_logon(const Message& message, uint64_t number) {
   if (state_ == State::logged_on && !reset) return give_up("already logged on");
   if (reader_.validate()) return close("the Logon is not valid");
   if (fault_of_sender(message)) return close("the Logon's CompIDs or its SendingTime are wrong");
-  if (const Admission admission = host_.admit(message); !admission.admitted) return close("the peer is not admitted");
+  const Admission admission = host_.admit(message);
+  if (!admission.admitted) return close("the peer is not admitted");
+  if (!admission.refusal.empty()) return refuse(admission.refusal, "the peer may not log on now");
 
   const auto heart_bt_int_s = message.number(kHeartBtInt);
   const bool in_bounds = heart_bt_int_s && *heart_bt_int_s >= settings_.heart_bt_int_min_s &&

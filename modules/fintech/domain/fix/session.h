@@ -51,6 +51,7 @@ struct SessionSettings {
 struct Admission {
   bool admitted = false;
   std::string_view why;  // for the log; a peer that is not admitted is told nothing and uses up no number
+  std::string refusal;   // of one that is admitted: why it may not log on now, which it is told; empty: it may
 };
 
 // What became of an application's message.

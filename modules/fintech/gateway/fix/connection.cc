@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernel/base/crc32c.h"
+#include "kernel/net/address_scope.h"
 #include "kernel/net/peer.h"
 #include "kernel/streams/record_batch.h"
 #include "modules/fintech/domain/fix/tags.h"
@@ -80,6 +81,7 @@ size_t FixConnection::on_bytes(Bytes input, net::SessionContext&) {
   const size_t whole = frame.kind == fix::Frame::Kind::partial ? text.size() : frame.begin + frame.size;
   if (frame.kind != fix::Frame::Kind::partial) {
     count(protocol_.counters().messages);
+    rate_.use(now_ns());
     payer_.use({.bytes_in = static_cast<int64_t>(whole), .bytes_out = 0, .requests = 1});
   }
   const size_t consumed = session_->on_bytes(text.substr(0, whole), now_ns());
@@ -159,8 +161,42 @@ void FixConnection::take_row(const Reply& reply) {
   const bool is_his = is_proved_ && rows && !rows->empty() && (!is_on || rows->front().spec.user == identity_.name);
   if (!is_his) return end("wrong user or password, or there is no such session of his");
   row_ = std::move(rows->front());
+  if (!comes_from_there()) return end("the session is not for the peer's address");
   if (!may_read()) return end("the user may not read what the firm does");
   start();
+}
+
+bool FixConnection::comes_from_there() const {
+  const std::vector<std::string>& allowed = row_.spec.access.addresses;
+  const std::string& host = context_->remote().host;
+  return allowed.empty() || std::any_of(allowed.begin(), allowed.end(), [&](const std::string& text) {
+           const auto block = net::AddressBlock::parse(text);
+           return block && block->holds(host);
+         });
+}
+
+// With another period than that which the numbers are of they begin with 1.
+void FixConnection::look_at_hours() {
+  const exchange::FixHours& hours = row_.spec.access.hours;
+  if (hours.non_stop) return;
+  std::shared_ptr<const exchange::LocalTime> zone = std::make_shared<UtcTime>();
+  if (hours.zone != "UTC") {
+    const exchange::FindZone& zones = protocol_.options().zones;
+    const auto found = zones ? zones(hours.zone) : Error{Errc::not_found, "there are no zones", 0};
+    if (!found) {
+      closed_ = "the server does not know the session's time zone";
+      return;
+    }
+    zone = *found;
+  }
+  const std::optional<SessionPeriod> period = period_of(hours, *zone, now_ns());
+  if (!period) {
+    closed_ = hours_text(hours);
+    return;
+  }
+  if (row_.period != 0 && row_.period != period->begins) settings_.reset_on_logon = true;
+  pending_.period = period->begins;
+  hours_timer_ = context_->arm(period->ends - now_ns());
 }
 
 bool FixConnection::enters_quota() {
@@ -177,12 +213,15 @@ void FixConnection::start() {
   peers_.target_comp_id = row_.spec.name;
   peers_.timestamp_digits = row_.spec.timestamp_precision;
   next_in_ = row_.next_in;
+  rate_ = MessageRate(row_.spec.access.rate);
   stage_ = Stage::running;
+  look_at_hours();
   if (row_.spec.role == exchange::FixRole::market_data) {
     if (protocol_.options().feed == nullptr) return end("there is no market data");
     settings_.reset_on_logon = true;
     DeskHost& host = *this;
     desk_ = std::make_unique<MarketDesk>(*protocol_.options().feed, host);
+    statuses_ = std::make_unique<StatusDesk>(*protocol_.options().feed, host);
     right_timer_ = context_->arm(kRightNs);
   }
   fix::SessionHost& host = *this;
@@ -201,9 +240,8 @@ void FixConnection::wipe_logon() {
 }
 
 fix::Admission FixConnection::admit(const fix::Message&) {
-  if (entered_) return {true, {}};
-  entered_ = protocol_.enter(row_.spec.name, *this);
-  return {entered_, "another connection has the session"};
+  if (!entered_) entered_ = protocol_.enter(row_.spec.name, *this);
+  return {entered_, "another connection has the session", closed_};
 }
 
 // ---- what the session wants ----
@@ -267,6 +305,12 @@ void FixConnection::say(const fix::Draft& draft) {
   if (says_on()) say_next(draft);
 }
 
+void FixConnection::resume_desks() {
+  if (!desk_) return;
+  desk_->resumed();
+  statuses_->resumed();
+}
+
 bool FixConnection::desk_has_room() { return says_on() && quota_timer_ == 0 && !context_->output_full(); }
 
 void FixConnection::pay(size_t bytes) {
@@ -307,31 +351,43 @@ bool FixConnection::look_up(uint16_t query, Buffer payload) {
 
 fix::Handled FixConnection::on_market_request(const fix::Message& message) {
   constexpr uint32_t kNotAuthorised = 6;
-  if (message.type() != "V" && message.type() != "x") return fix::Handled::unsupported_type;
+  const std::string_view type = message.type();
+  if (type != "V" && type != "x" && type != "e" && type != "g") return fix::Handled::unsupported_type;
   if (!may_read()) {
     reject(message, BusinessReject{kNotAuthorised, "the session's user may not read market data"});
   } else if (const auto fault = fault_of_ids(message)) {
     reject(message, *fault);
-  } else if (message.type() == "V") {
+  } else if (type == "V") {
     desk_->on_market_data_request(message);
-  } else {
+  } else if (type == "x") {
     desk_->on_security_list_request(message);
+  } else {
+    statuses_->on_request(message);
   }
   return fix::Handled::taken;
+}
+
+// Of a drop copy only what was traded may be asked for.
+bool FixConnection::takes(FixAsk ask) const {
+  if (ask == FixAsk::capture) return keeps_parties();
+  return row_.spec.role == exchange::FixRole::orders;
 }
 
 fix::Handled FixConnection::on_application(const fix::Message& message) {
   if (desk_) return on_market_request(message);
   const std::optional<FixAsk> ask = ask_of(message.type());
-  if (!ask || row_.spec.role != exchange::FixRole::orders) return fix::Handled::unsupported_type;
+  if (!ask || !takes(*ask)) return fix::Handled::unsupported_type;
   const uint64_t number = message.number(fix::kMsgSeqNum).value_or(0);
   constexpr uint32_t kNotAuthorised = 6;
   if (!may(*ask)) {
     reject(message, BusinessReject{kNotAuthorised, "the session's user may not do this for firm " + row_.spec.firm});
     return fix::Handled::taken;
   }
-  RequestRead read = read_request(*ask, message);
-  if (auto* request = std::get_if<FixRequest>(&read)) flush(std::move(*request), number + 1);
+  RequestRead read = read_request(*ask, message, keeps_parties());
+  if (auto* request = std::get_if<FixRequest>(&read)) {
+    pending_.received = keeps_parties() ? now_ns() : 0;
+    flush(std::move(*request), number + 1);
+  }
   if (const auto* fault = std::get_if<fix::Fault>(&read)) reject(message, *fault);
   if (const auto* why = std::get_if<BusinessReject>(&read)) reject(message, *why);
   return fix::Handled::taken;
@@ -588,7 +644,8 @@ void FixConnection::settle() {
 void FixConnection::steer_input() {
   if (stage_ == Stage::closed) return;
   if (quota_timer_ == 0)
-    if (const int64_t pause_ns = payer_.pause_ns(); pause_ns > 0) quota_timer_ = context_->arm(pause_ns);
+    if (const int64_t pause_ns = std::max(payer_.pause_ns(), rate_.pause_ns(now_ns())); pause_ns > 0)
+      quota_timer_ = context_->arm(pause_ns);
   const bool pause = quota_timer_ != 0 || queue_.size() > under_way() || under_way() >= kCommandsMax;
   if (pause != paused_) context_->pause_input(paused_ = pause);
 }
@@ -608,6 +665,7 @@ void FixConnection::on_timer(net::SessionTimerId timer, net::SessionContext&) {
   if (stage_ == Stage::greeting && again_timer_ == 0 && paused_) context_->pause_input(paused_ = false);
   const bool paid = timer == quota_timer_;
   if (paid) quota_timer_ = 0;
+  if (timer == hours_timer_ && stage_ == Stage::running) session_->log_out("the session's time is over", now_ns());
   if (timer == right_timer_) {
     right_timer_ = context_->arm(kRightNs);
     judge_right();
@@ -621,7 +679,7 @@ void FixConnection::on_timer(net::SessionTimerId timer, net::SessionContext&) {
     if (stage_ != Stage::running && stage_ != Stage::closing) return rearm();
   }
   settle();
-  if (paid && desk_ && quota_timer_ == 0) desk_->resumed();
+  if (paid && quota_timer_ == 0) resume_desks();
 }
 
 void FixConnection::judge_right() {
@@ -646,6 +704,7 @@ void FixConnection::on_close(net::CloseReason) {
   stage_ = Stage::closed;
   if (entered_) protocol_.leave(row_.spec.name, *this);
   desk_.reset();
+  statuses_.reset();
   if (serial_ == 0) return;
   exchange::FixEnd ended;
   ended.session = row_.spec.name;

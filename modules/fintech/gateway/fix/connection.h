@@ -7,7 +7,7 @@
 // expected of the peer is logged with the commands: what was only read (heartbeats) is asked for again after a crash, and filled by a gap.
 //
 // A resend is a read of the stream; what is new waits until it is done, so that numbers leave in their order.
-// A session of role market_data has a desk (market_desk.h) and no commands: its numbers begin with 1 at each logon, what is said is sent at
+// A session of role market_data has desks (market_desk.h, status_desk.h) and no commands: its numbers begin with 1 at each logon, what is said is sent at
 // once and not kept, and a resend is filled by a gap. Whether its user still may is looked at every second; whoever owes a quota is told
 // nothing until it is paid back, and nothing but what the session layer says comes behind a Logout.
 //
@@ -25,7 +25,10 @@
 #include "modules/fintech/domain/fix/session.h"
 #include "modules/fintech/gateway/fix/fix.h"
 #include "modules/fintech/gateway/fix/market_desk.h"
+#include "modules/fintech/gateway/fix/message_rate.h"
 #include "modules/fintech/gateway/fix/requests.h"
+#include "modules/fintech/gateway/fix/session_hours.h"
+#include "modules/fintech/gateway/fix/status_desk.h"
 
 namespace heptane::fintech::fixgate {
 
@@ -48,7 +51,7 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   void on_advanced(net::SubscriptionId subscription, Offset durable_end, net::SessionContext& context) override;
   void on_writable(net::SessionContext&) override {
     pump();
-    if (desk_) desk_->resumed();
+    resume_desks();
   }
   void on_timer(net::SessionTimerId timer, net::SessionContext& context) override;
   void on_close(net::CloseReason reason) override;
@@ -64,6 +67,8 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   void take_identity(Result<auth::Identity> identity);
   void start();
   bool enters_quota();
+  bool comes_from_there() const;
+  void look_at_hours();
   void wipe_logon();
 
   // fix::SessionHost
@@ -84,11 +89,15 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   int64_t utc_ns() override { return now_ns(); }
   void say_next(const fix::Draft& draft);
   bool says_on() const;
+  void resume_desks();
   void judge_right();
   fix::Handled on_market_request(const fix::Message& message);
   void fill_gap(uint64_t begin, uint64_t end);
 
   bool may(exchange::FixAsk ask);
+  bool takes(exchange::FixAsk ask) const;
+  // As of the logon; trades of firms, too.
+  bool keeps_parties() const { return row_.logic >= exchange::kLogicParties; }
   void reject(const fix::Message& message, const fix::Fault& fault);
   void reject(const fix::Message& message, const BusinessReject& why);
 
@@ -127,6 +136,7 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   net::SessionTimerId again_timer_ = 0;
   net::SessionTimerId quota_timer_ = 0;
   net::SessionTimerId right_timer_ = 0;  // of role market_data
+  net::SessionTimerId hours_timer_ = 0;  // the end of the session's period
   bool paused_ = false;
   bool entered_ = false;
 
@@ -141,6 +151,8 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   fix::Peers peers_;
   std::optional<fix::Session> session_;
   const char* why_ = "";
+  std::string closed_;  // why the session is closed now; empty: it is open
+  MessageRate rate_;
 
   // Commands.
   exchange::FixInput pending_;  // the next one
@@ -175,8 +187,10 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   };
   Again again_;
 
-  std::unique_ptr<MarketDesk> desk_;  // of role market_data
-  uint64_t desk_number_ = 1;          // of what it says next
+  // Of role market_data.
+  std::unique_ptr<MarketDesk> desk_;
+  std::unique_ptr<StatusDesk> statuses_;
+  uint64_t desk_number_ = 1;  // of what they say next
 };
 
 }  // namespace heptane::fintech::fixgate

@@ -15,6 +15,7 @@
 #include "kernel/auth/sasl.h"
 #include "kernel/net/quota.h"
 #include "kernel/net/session.h"
+#include "modules/fintech/domain/exchange/expansion.h"
 #include "modules/fintech/domain/fix/message.h"
 #include "modules/fintech/machine/exchange/fix_api.h"
 
@@ -28,6 +29,7 @@ struct FixOptions {
   int64_t logon_timeout_s = 10;
   auth::Authenticator* authenticator = nullptr;  // null: it is off, everybody is `local`
   net::Quotas* quotas = nullptr;                 // null: no limits. Outlive the protocol
+  exchange::FindZone zones{};                    // null: UTC alone
   market::MarketFeed* feed = nullptr;            // null: there is no market data. Outlives the protocol
 };
 

@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <span>
+#include <utility>
 
 #include "modules/fintech/domain/fix/encode.h"
 #include "modules/fintech/domain/fix/tags.h"
 #include "modules/fintech/domain/fix/values.h"
-#include "modules/fintech/gateway/fix/market_desk.h"
+#include "modules/fintech/gateway/fix/status_desk.h"
 #include "modules/fintech/machine/exchange/fix_words.h"
+#include "modules/fintech/machine/exchange/parties.h"
 
 namespace heptane::fintech::fixgate {
 
@@ -23,8 +26,8 @@ using fix::Message;
 // What answers repeat: of orders their terms, and ids.
 constexpr int32_t kTerms[] = {exchange::kAccount, exchange::kSymbol, exchange::kSide,   exchange::kOrderQty,
                               exchange::kOrdType, exchange::kPrice,  exchange::kStopPx, exchange::kTimeInForce};
-constexpr int32_t kIds[] = {exchange::kClOrdID, exchange::kOrderID, exchange::kOrigClOrdID, exchange::kMassStatusReqID,
-                            exchange::kOrdStatusReqID};
+constexpr int32_t kIds[] = {exchange::kClOrdID,         exchange::kOrderID,        exchange::kOrigClOrdID,
+                            exchange::kMassStatusReqID, exchange::kOrdStatusReqID, exchange::kTradeRequestID};
 
 constexpr int kDecimalsMax = 18;
 
@@ -154,6 +157,36 @@ void read_change(FixRequest& request, const Message& message) {
   change.stop_price = said_or_none(request, message, exchange::kStopPx, "StopPx(99)");
 }
 
+bool is_of_parties(const fix::FieldView& field) {
+  constexpr int32_t kTags[] = {exchange::kNoPartyIDs,    exchange::kPartyID,       exchange::kPartyIDSource,
+                               exchange::kPartyRole,     exchange::kNoPartySubIDs, exchange::kPartySubID,
+                               exchange::kPartySubIDType};
+  return std::find(std::begin(kTags), std::end(kTags), field.tag) != std::end(kTags);
+}
+
+std::optional<fix::Fault> fault_of_parties(const Message& message) {
+  for (const fix::FieldView& field : message.fields())
+    if (is_of_parties(field) && field.size > kIdBytesMax)
+      return fix::Fault{fix::RejectReason::value_out_of_range, field.tag};
+  return std::nullopt;
+}
+
+// As they came. None is not said again.
+void read_parties(FixRequest& request, const Message& message) {
+  size_t count = 0;
+  std::string parties;
+  for (const fix::FieldView& field : message.fields()) {
+    if (!is_of_parties(field)) continue;
+    if (field.tag == exchange::kPartyID) ++count;
+    fix::add_field(parties, field.tag, message.value(field));
+  }
+  if (count > exchange::kFixPartiesMax)
+    return refuse(request, Rejected::other, "an order has at most 8 parties: NoPartyIDs(453)");
+  if (parties.size() > exchange::kFixPartiesBytesMax)
+    return refuse(request, Rejected::other, "the parties of an order have at most 768 bytes: NoPartyIDs(453)");
+  if (count > 0) request.parties = std::move(parties);
+}
+
 // All of the firm's, or those of an instrument.
 void read_type(FixRequest& request, const Message& message, int32_t tag, const char* name) {
   const std::string value = text_of(message, tag);
@@ -162,6 +195,71 @@ void read_type(FixRequest& request, const Message& message, int32_t tag, const c
   if (value == "7") request.symbol.clear();
   if (value != "1" && value != "7")
     refuse(request, Rejected::unsupported, std::string(name) + " " + value + " is not supported: 1 or 7");
+}
+
+void refuse_capture(FixRequest& request, exchange::TradeResult why, const std::string& text) {
+  if (!request.refused) request.trades.result = why;
+  refuse(request, Rejected::other, text);
+}
+
+// A number of the exchange's; what is none is nobody's.
+uint64_t number_in(const Message& message, int32_t tag) {
+  const auto text = message.find(tag);
+  return text ? fix::number_of(*text).value_or(UINT64_MAX) : 0;
+}
+
+// TradeDate(75) of NoDates(580): one, or the first and the last.
+void read_dates(FixRequest& request, const Message& message) {
+  exchange::FixTrades& trades = request.trades;
+  size_t count = 0;
+  for (const fix::FieldView& field : message.fields()) {
+    if (field.tag != exchange::kTradeDate) continue;
+    const auto time = fix::timestamp_of(std::string(message.value(field)) + "-00:00:00");
+    if (!time) return refuse(request, Rejected::other, "TradeDate(75) is YYYYMMDD");
+    trades.to = *time / exchange::kDayNs;
+    if (++count == 1) trades.from = trades.to;
+  }
+  if (count > 2) refuse(request, Rejected::other, "NoDates(580) is 1, or 2: the first and the last");
+}
+
+// Of what may be asked for by there is much that the exchange does not know: more than was asked for is not told.
+void read_capture(FixRequest& request, const Message& message) {
+  constexpr int32_t kUnknown[] = {22,
+                                  48,
+                                  60,
+                                  150,
+                                  336,
+                                  442,
+                                  555,
+                                  571,
+                                  573,
+                                  578,
+                                  579,
+                                  625,
+                                  711,
+                                  715,
+                                  726,
+                                  818,
+                                  820,
+                                  828,
+                                  829,
+                                  830,
+                                  855,
+                                  943,
+                                  exchange::kNoPartyIDs};
+  const std::string type = text_of(message, exchange::kTradeRequestType);
+  request.request_type = type.empty() ? 0 : static_cast<uint8_t>(type[0]);
+  if (type != "0" && type != "1")
+    refuse_capture(request, exchange::TradeResult::type_not_supported, "TradeRequestType(569) is 0 or 1");
+  if (text_of(message, kSubscriptionRequestType).find_first_not_of('0') != std::string::npos)
+    refuse(request, Rejected::other, "SubscriptionRequestType(263) is 0: drop copies tell what comes");
+  if (text_of(message, exchange::kResponseTransportType).find_first_not_of('0') != std::string::npos)
+    refuse(request, Rejected::other, "ResponseTransportType(725) is 0");
+  for (const int32_t tag : kUnknown)
+    if (message.find(tag)) refuse(request, Rejected::other, "trades are not asked for by " + std::to_string(tag));
+  request.trades.trade = number_in(message, exchange::kTrdMatchID);
+  request.trades.exec = number_in(message, exchange::kExecID);
+  read_dates(request, message);
 }
 
 }  // namespace
@@ -173,6 +271,7 @@ std::optional<FixAsk> ask_of(std::string_view type) {
   if (type == "H") return FixAsk::status;
   if (type == "AF") return FixAsk::mass_status;
   if (type == "q") return FixAsk::mass_cancel;
+  if (type == "AD") return FixAsk::capture;
   return std::nullopt;
 }
 
@@ -183,13 +282,15 @@ auth::Verb verb_of(FixAsk ask) {
     case FixAsk::cancel:
     case FixAsk::mass_cancel: return auth::Verb::remove;
     case FixAsk::status:
-    case FixAsk::mass_status: break;
+    case FixAsk::mass_status:
+    case FixAsk::capture: break;
   }
   return auth::Verb::read;
 }
 
 std::optional<fix::Fault> fault_of_ids(const Message& message) {
-  constexpr std::array<int32_t, 4> kTags = {exchange::kSymbol, kMDReqID, kSecurityReqID, kMDEntryType};
+  constexpr std::array<int32_t, 7> kTags = {exchange::kSymbol,    kMDReqID,      kSecurityReqID,   kMDEntryType,
+                                            kSecurityStatusReqID, kTradSesReqID, kTradingSessionID};
   for (const fix::FieldView& field : message.fields()) {
     if (std::find(kTags.begin(), kTags.end(), field.tag) == kTags.end()) continue;
     if (field.size == 0) return fix::Fault{fix::RejectReason::tag_without_value, field.tag};
@@ -198,17 +299,23 @@ std::optional<fix::Fault> fault_of_ids(const Message& message) {
   return std::nullopt;
 }
 
-RequestRead read_request(FixAsk ask, const Message& message) {
+RequestRead read_request(FixAsk ask, const Message& message, bool keeps_parties) {
   for (const std::span<const int32_t> tags : {std::span<const int32_t>(kTerms), std::span<const int32_t>(kIds)})
     for (const int32_t tag : tags)
       if (message.find(tag).value_or("").size() > kIdBytesMax)
         return fix::Fault{fix::RejectReason::value_out_of_range, tag};
+  keeps_parties = keeps_parties && (ask == FixAsk::enter || ask == FixAsk::replace);
+  if (keeps_parties)
+    if (const auto fault = fault_of_parties(message)) return *fault;
   FixRequest request;
   request.ask = ask;
   request.possible_resend = message.flag(fix::kPossResend);
   if (request.possible_resend) request.first_asked = first_asked(message);
-  request.client_id = text_of(message, ask == FixAsk::mass_status ? exchange::kMassStatusReqID : exchange::kClOrdID);
-  request.original_id = text_of(message, exchange::kOrigClOrdID);
+  const bool captures = ask == FixAsk::capture;
+  request.client_id = text_of(message, captures                     ? int32_t{exchange::kTradeRequestID}
+                                       : ask == FixAsk::mass_status ? int32_t{exchange::kMassStatusReqID}
+                                                                    : int32_t{exchange::kClOrdID});
+  request.original_id = text_of(message, captures ? exchange::kClOrdID : exchange::kOrigClOrdID);
   request.request_id = text_of(message, exchange::kOrdStatusReqID);
   request.account = text_of(message, exchange::kAccount);
   request.symbol = text_of(message, exchange::kSymbol);
@@ -218,6 +325,8 @@ RequestRead read_request(FixAsk ask, const Message& message) {
     request.order_id = fix::number_of(*id).value_or(UINT64_MAX);
   if (ask == FixAsk::enter) read_order(request, message);
   if (ask == FixAsk::replace) read_change(request, message);
+  if (keeps_parties) read_parties(request, message);
+  if (captures) read_capture(request, message);
   if (ask == FixAsk::mass_cancel) read_type(request, message, exchange::kMassCancelRequestType, "530");
   if (ask == FixAsk::mass_status) {
     read_type(request, message, exchange::kMassStatusReqType, "585");

@@ -1,4 +1,4 @@
-// Applications' messages as requests of the exchange: D F G H AF q of FIX 4.4. What is read is a valid message of the dictionary
+// Applications' messages as requests of the exchange: D F G H AF q AD of FIX 4.4. What is read is a valid message of the dictionary
 // (domain/fix/validate.h). What the exchange cannot do is a request that says so (FixRequest::refused): the machine answers it, with the
 // numbers that are its own. Pure; any thread.
 #pragma once
@@ -31,6 +31,7 @@ std::optional<exchange::FixAsk> ask_of(std::string_view type);
 auth::Verb verb_of(exchange::FixAsk ask);
 // Of market data's requests: none of their ids and names is too long.
 std::optional<fix::Fault> fault_of_ids(const fix::Message& message);
-RequestRead read_request(exchange::FixAsk ask, const fix::Message& message);
+// keeps_parties: the exchange does; else they are not looked at.
+RequestRead read_request(exchange::FixAsk ask, const fix::Message& message, bool keeps_parties);
 
 }  // namespace heptane::fintech::fixgate

@@ -62,8 +62,10 @@ int32_t read_date(JsonFields& fields, const std::string& path, std::string_view 
   return date.value_or(0);
 }
 
+}  // namespace
+
 // 24:00 is the end of the day.
-std::optional<int32_t> parse_time(std::string_view text) {
+std::optional<int32_t> time_of_text(std::string_view text) {
   const bool seconds = text.size() == 8 && text[5] == ':';
   if ((text.size() != 5 && !seconds) || text[2] != ':') return std::nullopt;
   const int32_t hour = digits_at(text, 0, 2);
@@ -79,6 +81,8 @@ std::string time_of_day(int32_t second) {
   return second % kMinuteS == 0 ? minutes : minutes + ':' + two(second % kMinuteS);
 }
 
+namespace {
+
 // Of an object that stands in a list: what is wrong with it is wrong with the list.
 template <class Read>
 void each(JsonFields& fields, std::string_view name, Read read) {
@@ -93,7 +97,7 @@ void each(JsonFields& fields, std::string_view name, Read read) {
 CalendarSession read_phases(JsonFields& fields) {
   CalendarSession session;
   each(fields, "phases", [&](JsonFields& phase) {
-    const std::optional<int32_t> at = parse_time(phase.text("from"));
+    const std::optional<int32_t> at = time_of_text(phase.text("from"));
     if (!at) phase.fail(phase.path_of("from") + " must be a local time such as 09:00");
     const auto day = static_cast<int32_t>(phase.integer_or("day", 0, -1, 1));
     session.push_back({at.value_or(0) + day * exchange::kCalendarDayS,

@@ -186,12 +186,12 @@ void add_market_routes(http::HttpRouter& router) {
                        {409, "it is off already", {{kErrorSchema}}}}}});
 }
 
-void add_routes(http::HttpRouter& router, market::MarketFeed& feed, exchange::Expand expand) {
+void add_routes(http::HttpRouter& router, market::MarketFeed& feed, exchange::Expand expand, exchange::FindZone zones) {
   add_market_routes(router);
   add_market_data_routes(router, feed);
   add_firm_routes(router);
   add_order_routes(router);
-  add_fix_session_routes(router);
+  add_fix_session_routes(router, std::move(zones));
   add_correction_routes(router);
   add_positions_routes(router);
   add_calendar_routes(router, std::move(expand));

@@ -16,15 +16,15 @@ class MarketFeed;
 
 namespace heptane::fintech::exchange_http {
 
-// The feed outlives the router. `expand` is called on a worker.
-void add_routes(http::HttpRouter& router, market::MarketFeed& feed, exchange::Expand expand);
+// The feed outlives the router. `expand` and `zones` are called on a worker.
+void add_routes(http::HttpRouter& router, market::MarketFeed& feed, exchange::Expand expand, exchange::FindZone zones);
 
 // Its parts.
 void add_market_routes(http::HttpRouter& router);
 void add_market_data_routes(http::HttpRouter& router, market::MarketFeed& feed);
 void add_firm_routes(http::HttpRouter& router);
 void add_order_routes(http::HttpRouter& router);
-void add_fix_session_routes(http::HttpRouter& router);
+void add_fix_session_routes(http::HttpRouter& router, exchange::FindZone zones);
 void add_correction_routes(http::HttpRouter& router);
 void add_positions_routes(http::HttpRouter& router);
 void add_calendar_routes(http::HttpRouter& router, exchange::Expand expand);

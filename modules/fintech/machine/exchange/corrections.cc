@@ -219,6 +219,7 @@ void ExchangeMachine::tell_bust(const Busted& busted, const Now& now) {
   for (const book::Side side : {book::Side::buy, book::Side::sell}) {
     tell_restated(busted, side, now);
     report_restated(busted, side);
+    keep_restated(busted, side, now);
   }
 }
 
@@ -243,6 +244,12 @@ void ExchangeMachine::tell_restated(const Busted& busted, book::Side side, const
   record.amount("last_quantity", busted.told().quantity, i.quantity_scale);
   record.amount("fee", of.fee, i.quote_scale).amount("rebate", of.rebate, i.quote_scale);
   record.text("reason", busted.reason).number("by", now.command.principal.id);
+  if (order != nullptr) {
+    OrderOrigin origin = origin_of(*order);
+    origin.by = 0;  // it is told
+    if (of.session != 0) origin.session = fix_.at(of.session).spec.name;
+    put_origin(origin, record);
+  }
   notes_.add(kOrdersView, std::to_string(of.order), record.end());
 }
 

@@ -40,19 +40,19 @@ enum ExchangeCommand : CommandType {
   kSetPhase = 11,     // PhaseChange. Reply numbers: 1 when it waits for work that is going on
   kSwitch = 12,       // SwitchChange: kill, or lift it. Reply numbers: its number, orders that were cancelled by now
   // FIX (fix_api.h).
-  kPutFixSession =
-      13,  // FixSpec: adds or changes. Reply numbers: its number, 1 when it is new. Refused: not_found (the
-           // firm), invalid_argument, refused (firm and role stay), exists (its stream), overloaded
+  kPutFixSession = 13,  // FixPut: adds or changes. Reply numbers: its number, 1 when it is new. Refused: not_found (the
+                        // firm), invalid_argument, refused (firm and role stay), exists (its stream), overloaded
   kResetFixSession = 14,  // FixReset. Refused: not_found, invalid_argument
   kFixOrders =
       15,  // FixInput with what needs room: orders, replaces, how they stand. Reply payload: FixDone. Refused: stale, not_found
   kFixInput = 16,  // FixInput with anything else
   kFixEnd = 17,    // FixEnd
   // The machine's own timers.
-  kProceed = 20,   // u32: the instrument whose book has work left
-  kSweep = 21,     // u64: the mass cancel that goes on
-  kExpire = 22,    // orders whose time is over; ClOrdIDs of earlier trade dates
-  kFixGrace = 23,  // u32: the FIX session that has not come back
+  kProceed = 20,     // u32: the instrument whose book has work left
+  kSweep = 21,       // u64: the mass cancel that goes on
+  kExpire = 22,      // orders whose time is over; ClOrdIDs of earlier trade dates
+  kFixGrace = 23,    // u32: the FIX session that has not come back
+  kFixCapture = 24,  // u64: the request for trades that is being answered
 };
 
 enum ExchangeQuery : uint16_t {
@@ -67,6 +67,9 @@ enum ExchangeQuery : uint16_t {
   kQueryMarket = 9,       // MarketQuery (market_api.h). Rows of MarketRow; numbers: how many questions are answered
   kQueryCandles = 10,     // CandlesQuery. Reply payload CandlesRow; not_found
 };
+
+// Of the machine's logic: from then on order events say where they come from, parties and trades of firms are kept.
+constexpr uint32_t kLogicParties = 3;
 
 constexpr size_t kInstrumentsMax = 1'024;
 constexpr size_t kFirmsMax = 4'096;

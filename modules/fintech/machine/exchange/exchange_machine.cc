@@ -9,21 +9,38 @@ namespace {
 constexpr size_t kRowBytesMax = size_t{8} << 10;
 // In the saved count of mass cancels: what stands behind them.
 constexpr uint32_t kFixFollows = 1u << 31;
+constexpr uint32_t kPartiesFollow = 1u << 25;
+constexpr uint32_t kTradesFollow = 1u << 24;
 constexpr uint32_t kCorrectionsFollow = 1u << 28;
 constexpr uint32_t kCalendarsFollow = 1u << 29;
 constexpr uint32_t kMarketFollows = 1u << 30;
 constexpr uint32_t kPositionsFollow = 1u << 27;
-constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollow | kMarketFollows | kPositionsFollow;
+constexpr uint32_t kFollows =
+    kFixFollows | kPartiesFollow | kTradesFollow | kCorrectionsFollow | kCalendarsFollow | kMarketFollows | kPositionsFollow;
+
+// Nobody has sent it.
+bool is_own(CommandType type) {
+  return (type >= kProceed && type <= kFixCapture) || type == kCalendarDue || type == kCalendarPhase;
+}
 
 }  // namespace
 
-void ExchangeMachine::apply(const Command& command, Effects& effects) {
-  if (scopes_ > 0) return effects.refuse(Errc::unsupported, 0, "what is done on the exchange is a command of its own");
-  market_.begin(effects.version());
-  // Every start says that all connections are over.
-  if (command.type == kFixEnd && fix_.empty()) return effects.unchanged(0);
+// What is of the running command alone.
+void ExchangeMachine::begin(const Command& command, const Effects& effects) {
   notes_.clear();
   fix_.begin(command.time);
+  origin_ = {};
+  origin_.told = effects.version() >= kLogicParties;
+  origin_.by = is_own(command.type) ? 0 : command.principal.id;
+}
+
+void ExchangeMachine::apply(const Command& command, Effects& effects) {
+  if (scopes_ > 0) return effects.refuse(Errc::unsupported, 0, "what is done on the exchange is a command of its own");
+  logic_ = effects.version();
+  market_.begin(logic_);
+  // Every start says that all connections are over.
+  if (command.type == kFixEnd && fix_.empty()) return effects.unchanged(0);
+  begin(command, effects);
   Now now{command, effects, effects.port<LedgerMachine>(kLedgerMachineId), command.time};
   apply_one(now);
   if (effects.refused()) return;
@@ -53,6 +70,7 @@ void ExchangeMachine::apply_one(Now& now) {
     case kFixInput: return apply_fix_input(now);
     case kFixEnd: return apply_fix_end(now);
     case kFixGrace: return apply_fix_grace(now);
+    case kFixCapture: return apply_capture(now);
     case kProceed: return apply_proceed(now);
     case kSweep: return apply_sweep(now);
     case kExpire: return apply_expire(now);
@@ -103,12 +121,15 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   orders_.save(writer);
   writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows) |
             (has_corrections() ? kCorrectionsFollow : 0) | (calendars_.empty() ? 0 : kCalendarsFollow) |
-            (market_.empty() ? 0 : kMarketFollows) | (has_positions() ? kPositionsFollow : 0));
+            (market_.empty() ? 0 : kMarketFollows) | (orders_.has_parties() ? kPartiesFollow : 0) |
+            (trades_.empty() ? 0 : kTradesFollow) | (has_positions() ? kPositionsFollow : 0));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
   if (!fix_.empty()) fix_.save(writer);
   if (has_corrections()) save_corrections(writer);
   if (!calendars_.empty()) save_calendars(writer);
   if (!market_.empty()) market_.save(writer);
+  if (orders_.has_parties()) orders_.save_parties(writer);
+  if (!trades_.empty()) trades_.save(writer);
   if (has_positions()) save_positions(writer);
 }
 
@@ -133,8 +154,10 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
   if (reader.failed())
     return Error{Errc::corrupt, "the exchange's calendars, last trades and receivables do not read back"};
   if ((sweeps & kMarketFollows) != 0) HEPTANE_TRY(market_.restore(reader));
+  if ((sweeps & kPartiesFollow) != 0) orders_.restore_parties(reader);
+  if ((sweeps & kTradesFollow) != 0) trades_.restore(reader);
   if ((sweeps & kPositionsFollow) != 0) restore_positions(reader);
-  if (reader.failed()) return Error{Errc::corrupt, "the exchange's positions and marks do not read back"};
+  if (reader.failed()) return Error{Errc::corrupt, "the exchange's parties, trades of firms, positions and marks do not read back"};
   count();
   return {};
 }
@@ -144,6 +167,7 @@ void ExchangeMachine::make_fresh() {
   orders_ = Orders(index_key_);
   fix_ = FixSessions();
   market_ = MarketState();
+  trades_ = FirmTrades();
   own_ = Own();
   sweeps_.clear();
   receivables_.clear();

@@ -35,6 +35,7 @@
 #include "modules/fintech/machine/exchange/calendars.h"
 #include "modules/fintech/machine/exchange/corrections_api.h"
 #include "modules/fintech/machine/exchange/directory.h"
+#include "modules/fintech/machine/exchange/firm_trades.h"
 #include "modules/fintech/machine/exchange/fix_sessions.h"
 #include "modules/fintech/machine/exchange/market_state.h"
 #include "modules/fintech/machine/exchange/notes.h"
@@ -71,7 +72,7 @@ class ExchangeMachine final : public StateMachine {
   }
   uint64_t own_memory_bytes() const {
     return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes() + calendars_.memory_bytes() +
-           market_.memory_bytes();
+           market_.memory_bytes() + trades_.memory_bytes();
   }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
@@ -86,8 +87,11 @@ class ExchangeMachine final : public StateMachine {
   }
   // 2: trades have marks (settled_trade.h); books have sequences and candles are kept (market_state.h); an order that ends in the middle of
   // its replace, as by a trade with oneself, is reported as one that nobody asked to end; an expiry that ends nothing is not done again at
-  // once. 3: what accounts trade is counted for their positions, and there are marks (positions_api.h).
-  uint32_t newest_version() const override { return kPositionsVersion; }
+  // once.
+  // 3: order events say where they come from (notes.h), parties of orders are kept and told, trades of firms are
+  // kept for those who ask (firm_trades.h); what accounts trade is counted for their positions, and there are marks (positions_api.h).
+  static_assert(kPositionsVersion == kLogicParties);
+  uint32_t newest_version() const override { return kLogicParties; }
   RenderView renderer() const override { return render_exchange; }
 
   // The ledger of the shard, for queries: what accounts hold; and what its memory is. Before the first command.
@@ -97,6 +101,7 @@ class ExchangeMachine final : public StateMachine {
   const Orders& orders() const { return orders_; }
   const FixSessions& fix_sessions() const { return fix_; }
   const Calendars& calendars() const { return calendars_; }
+  const FirmTrades& firm_trades() const { return trades_; }
 
   // For metrics; any thread.
   uint64_t open_orders() const { return open_orders_.load(std::memory_order_relaxed); }
@@ -156,6 +161,7 @@ class ExchangeMachine final : public StateMachine {
     int64_t replaced_price = 0;
   };
 
+  void begin(const Command& command, const Effects& effects);
   void apply_one(Now& now);
   bool apply_operation(Now& now);
   void tell(Now& now);
@@ -220,8 +226,16 @@ class ExchangeMachine final : public StateMachine {
   }
   void tell_order(const Order& order, OrderTold told);
   void tell_call(std::string_view what, const Listing& listing, const book::Event& event);
-  book::Room room() { return {std::span(events_).first(fix_.empty() ? kEventsPerEntry : kFixEventsPerEntry)}; }
-  size_t ends_max() const { return fix_.empty() ? kSweepEnds : kFixSweepEnds; }
+  OrderOrigin origin_of(const Order& order);
+  book::Room room() { return {std::span(events_).first(events_max())}; }
+  size_t events_max() const {
+    if (fix_.empty()) return kEventsPerEntry;
+    return orders_.has_parties() ? kFixPartiesEvents : kFixEventsPerEntry;
+  }
+  size_t ends_max() const {
+    if (fix_.empty()) return kSweepEnds;
+    return orders_.has_parties() ? kFixPartiesEnds : kFixSweepEnds;
+  }
 
   // market_commands.cc: phases, mass cancels, kill switches, expiry
   void apply_phase(Now& now);
@@ -373,6 +387,19 @@ class ExchangeMachine final : public StateMachine {
   std::string report_body(char exec_type, const Order& order, const std::string& client_id,
                           const std::string& original_id, uint64_t exec) const;
 
+  // fix_capture.cc: trades of firms, kept while there are sessions
+  bool keeps_trades() const { return origin_.told && !fix_.empty(); }
+  void keep_fill(const Listing& listing, const Order& order, const Fill& fill, uint64_t exec, const Now& now);
+  void keep_restated(const Busted& busted, book::Side side, const Now& now);
+  void fix_capture(FixSession& session, const FixRequest& asked, Now& now);
+  void fix_capture_refused(FixSession& session, const FixCapture& capture, TradeResult why, std::string_view text);
+  void apply_capture(Now& now);
+  void go_on_capture(uint64_t number, Now& now);
+  void look_for_trades(FixCapture& capture) const;
+  void say_captured(FixSession& session, const FixCapture& capture);
+  void tell_captured(FixSession& session, FixCapture& capture);
+  std::string captured_body(const FixSession& session, const FixCapture& capture) const;
+
   // exchange_queries.cc
   void query_instruments(const Page& page, Reply& reply) const;
   void query_firms(const Page& page, Reply& reply) const;
@@ -400,14 +427,17 @@ class ExchangeMachine final : public StateMachine {
   FixSessions fix_;
   Calendars calendars_;
   MarketState market_;
+  FirmTrades trades_;
   Own own_;
   std::map<uint64_t, Sweep> sweeps_;
   std::set<std::pair<uint32_t, uint32_t>> receivables_;  // firm and asset: it owes some; how much is the ledger's
   uint64_t counted_from_ = 0;                            // the first trade that is in the positions; 0: none yet
   const LedgerMachine* ledger_ = nullptr;
   size_t scopes_ = 0;
+  uint32_t logic_ = 0;  // that a command was seen under last; 0: none yet. No state
   // Of the running command.
   std::vector<std::pair<uint32_t, uint32_t>> owed_now_;  // firm and asset
+  OrderOrigin origin_;                                   // of its events, without the order's own
   Notes notes_;
   Packer answer_;
   std::array<book::Event, kEventsPerEntry> events_;

@@ -114,7 +114,8 @@ void ExchangeMachine::query_fix(const Page& asked, Reply& reply) const {
       fix_.names(), asked.after, asked.alone, kPageRows,
       [&](const auto& name, Packer& out) {
         const FixSession& session = fix_.at(name.second);
-        out(FixRow{session.spec, session.partition, session.next_in, session.next_out, session.connection != 0});
+        out(FixRow{session.spec, session.partition, session.next_in, session.next_out, session.connection != 0,
+                   session.period, logic_});
         return true;
       },
       reply);

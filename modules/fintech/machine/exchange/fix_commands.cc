@@ -11,9 +11,25 @@ namespace heptane::fintech::exchange {
 
 namespace {
 
+constexpr uint32_t kDaySeconds = 86'400;
 constexpr uint64_t kFixNumberMax = 999'999'999'999;
 
 Error invalid(std::string why) { return {Errc::invalid_argument, std::move(why)}; }
+
+Result<void> judge_access(const FixAccess& access) {
+  const FixHours& hours = access.hours;
+  const auto of_day = [](int32_t second) { return second >= 0 && second < static_cast<int32_t>(kDaySeconds); };
+  if (!of_day(hours.start_s) || !of_day(hours.end_s)) return invalid("start_time and end_time are times of a day");
+  const bool is_daily = hours.start_day == kFixEveryDay;
+  if (is_daily != (hours.end_day == kFixEveryDay) || hours.start_day > kFixEveryDay || hours.end_day > kFixEveryDay)
+    return invalid("start_day and end_day are days of the week, both or none");
+  if (hours.zone.empty() || hours.zone.size() > kClientIdMax) return invalid("time_zone is 1 to 64 bytes");
+  if (access.addresses.size() > kFixAddressesMax) return invalid("at most 16 allowed addresses");
+  for (const std::string& address : access.addresses)
+    if (address.empty() || address.size() > kFixAddressBytesMax) return invalid("an allowed address is 1 to 64 bytes");
+  if (access.rate > kFixRateMax) return invalid("rate is 0 to 1000000 messages a second");
+  return {};
+}
 
 Result<void> judge_settings(const FixSpec& spec) {
   if (!valid_name(spec.name) || !valid_name(spec.comp_id)) return invalid("a CompID is 1 to 32 of A-Z a-z 0-9 . _ -");
@@ -23,7 +39,7 @@ Result<void> judge_settings(const FixSpec& spec) {
     return invalid("timestamp_precision is 0, 3, 6 or 9");
   if (spec.grace_s > kFixGraceMax) return invalid("grace is 0 to 86400 seconds");
   if (spec.user.size() > kClientIdMax) return invalid("user is longer than 64 bytes");
-  return {};
+  return judge_access(spec.access);
 }
 
 // The other commands are taken where there is no room: cancels, refusals, and the little that the session layer says.
@@ -46,7 +62,8 @@ bool has_room(const FixInput& input) {
   for (const std::string* name :
        {&asked.client_id, &asked.original_id, &asked.request_id, &asked.account, &asked.symbol})
     if (name->size() > kFixNameMax) return false;
-  return asked.echoed.size() <= kFixEchoedMax && asked.text.size() <= kReasonMax;
+  return asked.echoed.size() <= kFixEchoedMax && asked.text.size() <= kReasonMax &&
+         asked.parties.size() <= kFixPartiesBytesMax;
 }
 
 }  // namespace
@@ -81,8 +98,9 @@ Result<void> ExchangeMachine::judge_fix(const FixSpec& spec, const FixSession* k
 }
 
 void ExchangeMachine::apply_put_fix(Now& now) {
-  const auto spec = unpacked<FixSpec>(now.command.payload);
-  if (!spec) return now.effects.refuse(Errc::invalid_argument, 0, "the command is no FIX session");
+  const auto put = unpacked<FixPut>(now.command.payload);
+  if (!put) return now.effects.refuse(Errc::invalid_argument, 0, "the command is no FIX session");
+  const FixSpec* const spec = &put->spec;
   FixSession* session = fix_.find(spec->name);
   const Result<void> judged = judge_fix(*spec, session);
   if (!judged) return now.effects.refuse(judged.error().code, 0, judged.error().message);
@@ -91,6 +109,11 @@ void ExchangeMachine::apply_put_fix(Now& now) {
     return now.effects.refuse(Errc::unsupported, 0,
                               "sessions for market data are of version 2 of the exchange's logic on: heptane upgrade "
                               "activate exchange");
+  if (spec->access.limits() && !origin_.told)
+    return now.effects.refuse(
+        Errc::unsupported, 0,
+        "hours, addresses and a rate are of version 3 of the exchange's logic on: heptane upgrade "
+        "activate exchange");
   const bool is_new = session == nullptr;
   if (is_new) {
     auto& streams = now.effects.port<streams::StreamsMachine>(machine_ids::kStreams);
@@ -130,7 +153,9 @@ void ExchangeMachine::apply_reset_fix(Now& now) {
 
 void ExchangeMachine::apply_fix_input(Now& now) {
   auto input = unpacked<FixInput>(now.command.payload);
-  if (!input) return now.effects.refuse(Errc::invalid_argument, 0, "the command is none of FIX");
+  if (!input || ((input->received != 0 || input->period != 0) && !origin_.told))
+    return now.effects.refuse(Errc::invalid_argument, 0, "the command is none of FIX");
+  origin_.received = input->received;
   if (now.command.type == kFixInput && needs_room(*input))
     return now.effects.refuse(Errc::invalid_argument, 0, "what needs room is another command");
   if (!has_room(*input)) return now.effects.refuse(Errc::too_large, 0, "the command's messages are too long");
@@ -152,6 +177,7 @@ void ExchangeMachine::apply_fix_input(Now& now) {
   session->connection = input->connection;
   session->serial = input->serial;
   if (input->resets) fix_.reset(*session, 1, 1);
+  if (input->period != 0) session->period = input->period;
   const uint64_t began = session->next_out;
   for (const FixDraft& draft : input->drafts) fix_.say(*session, draft.type, draft.header, draft.body);
   session->next_in = input->next_in;

@@ -26,13 +26,6 @@ bool has_limit(const Order& order) {
   return order.type == book::OrderType::limit || order.type == book::OrderType::stop_limit;
 }
 
-// Commission(12), absolute: what was paid, less what was got.
-void add_commission(std::string& out, Uint128 fee, Uint128 rebate, uint8_t scale) {
-  const bool gets = rebate > fee;
-  add_field(out, kCommission, (gets ? "-" : "") + amount_text(gets ? rebate - fee : fee - rebate, scale));
-  add_field(out, kCommType, "3");
-}
-
 void add_terms(std::string& out, const Order& order, const Instrument& i) {
   add_field(out, kOrdType, std::string_view(&kOrdTypes[static_cast<size_t>(order.type)], 1));
   if (has_limit(order)) add_price(out, kPrice, order.funds.price, i.price_scale);
@@ -42,6 +35,12 @@ void add_terms(std::string& out, const Order& order, const Instrument& i) {
 }
 
 }  // namespace
+
+void add_commission(std::string& out, Uint128 fee, Uint128 rebate, uint8_t scale) {
+  const bool gets = rebate > fee;
+  add_field(out, kCommission, (gets ? "-" : "") + amount_text(gets ? rebate - fee : fee - rebate, scale));
+  add_field(out, kCommType, "3");
+}
 
 char ord_status(const Order& order) {
   switch (order.status) {
@@ -67,6 +66,7 @@ std::string ExchangeMachine::report_body(char exec_type, const Order& order, con
   const char status = ord_status(order);
   add_field(out, kOrdStatus, std::string_view(&status, 1));
   add_field(out, kAccount, directory_.account(order.account).name);
+  out += orders_.parties(order.id);
   add_field(out, kSymbol, i.symbol);
   add_field(out, kSide, order.funds.side == book::Side::buy ? "1" : "2");
   // Of what was replaced by what is filled already: that.
@@ -189,6 +189,7 @@ void ExchangeMachine::report_rejected(FixSession& session, const FixRequest& ask
   add_field(out, kExecType, "8");
   add_field(out, kOrdStatus, "8");
   out += asked.echoed;
+  out += asked.parties;
   add_field(out, kLeavesQty, "0");
   add_field(out, kCumQty, "0");
   add_field(out, kAvgPx, "0");

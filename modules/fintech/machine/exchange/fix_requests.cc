@@ -28,6 +28,7 @@ Error not_cancelled(CancelRejected why, std::string text) {
 
 void ExchangeMachine::apply_fix_request(FixSession& session, FixRequest& asked, Now& now) {
   fix_.set_requester(session.number);
+  if (asked.ask == FixAsk::capture) return fix_capture(session, asked, now);
   const bool asks_how = asked.ask == FixAsk::status || asked.ask == FixAsk::mass_status;
   if (asks_how && asked.refused) return fix_business_reject(session, asked, asked.text);
   switch (asked.ask) {
@@ -37,6 +38,7 @@ void ExchangeMachine::apply_fix_request(FixSession& session, FixRequest& asked, 
     case FixAsk::status: return fix_status(session, asked, now);
     case FixAsk::mass_status: return fix_mass_status(session, asked);
     case FixAsk::mass_cancel: return fix_mass_cancel(session, asked, now);
+    case FixAsk::capture: return;  // above
   }
 }
 
@@ -59,7 +61,7 @@ TradingDay ExchangeMachine::fix_day(const FixSession& session, const FixRequest&
 
 // BusinessMessageReject(j).
 void ExchangeMachine::fix_business_reject(FixSession& session, const FixRequest& asked, std::string_view text) {
-  constexpr std::string_view kTypes[] = {"D", "F", "G", "H", "AF", "q"};
+  constexpr std::string_view kTypes[] = {"D", "F", "G", "H", "AF", "q", "AD"};
   std::string out;
   add_field(out, kRefMsgType, kTypes[static_cast<size_t>(asked.ask)]);
   if (!asked.client_id.empty()) add_field(out, kBusinessRejectRefID, asked.client_id);
@@ -97,9 +99,11 @@ void ExchangeMachine::fix_enter(FixSession& session, FixRequest& asked, Now& now
   // Its first reports are made while it is entered.
   const uint64_t id = orders_.next_id();
   fix_.route(id, session.number);
+  orders_.set_parties(id, asked.parties);
   const Result<uint64_t> entered = enter(order, now);
   if (entered) return;
   fix_.unroute(id);
+  orders_.set_parties(id, {});
   report_rejected(session, asked, fix_reason(entered.error(), static_cast<uint32_t>(Rejected::other)),
                   entered.error().message);
 }
@@ -154,7 +158,10 @@ void ExchangeMachine::fix_replace(FixSession& session, FixRequest& asked, Now& n
     change.order_id = order->id;
     change.original_id = asked.original_id;
     change.client_id = asked.client_id;
+    const std::string before(orders_.parties(order->id));
+    if (!asked.parties.empty()) orders_.set_parties(order->id, asked.parties);
     done = replace(change, now);
+    if (!done) orders_.set_parties(order->id, before);
   }
   if (!done) fix_cancel_rejected(session, asked, order, done.error());
 }

@@ -1,5 +1,7 @@
 #include "modules/fintech/machine/exchange/fix_sessions.h"
 
+#include <algorithm>
+
 #include "kernel/base/assert.h"
 #include "kernel/shard/views.h"
 #include "modules/fintech/domain/fix/encode.h"
@@ -26,6 +28,12 @@ bool read_row(SnapshotReader& reader, Row& row) {
 std::string_view fix_role_name(FixRole role) {
   static constexpr std::string_view kNames[] = {"orders", "drop_copy", "market_data"};
   return kNames[static_cast<size_t>(role)];
+}
+
+std::string_view fix_day_name(uint8_t day) {
+  static constexpr std::string_view kNames[] = {"monday", "tuesday",  "wednesday", "thursday",
+                                                "friday", "saturday", "sunday",    ""};
+  return kNames[std::min(day, kFixEveryDay)];
 }
 
 std::string_view fix_cancel_name(FixCancel cancel) {

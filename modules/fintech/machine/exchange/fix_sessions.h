@@ -44,6 +44,7 @@ struct FixSession {
   bool cancelling = false;  // its open orders are being cancelled: those up to last_order, behind cursor
   uint64_t cursor = 0;
   uint64_t last_order = 0;
+  LogTime period = 0;    // of its hours, that its numbers are of; 0: not known
   LogTime again_at = 0;  // cancelling: another connection has ended meanwhile, and its grace ends then; 0: none
 
   ViewId view() const { return {kExchangeMachineId, static_cast<uint16_t>(kFixViews + number)}; }
@@ -64,6 +65,7 @@ template <class A, Same<FixSession> S>
 void fields(A& a, S& t) {
   a(t.spec, t.firm, t.partition, t.first, t.base, t.next_in, t.next_out, t.connection, t.serial);
   a(t.timer, t.cancelling, t.cursor, t.last_order, t.again_at);
+  if (a.goes_on(t.spec.access.limits() || t.period != 0)) a(t.spec.access, t.period);
 }
 template <class A, Same<FixMassCancel> S>
 void fields(A& a, S& t) {

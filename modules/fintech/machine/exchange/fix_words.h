@@ -68,6 +68,32 @@ enum FixTag : int32_t {
 inline constexpr char kOrdTypes[] = {'2', '1', '3', '4'};
 inline constexpr char kTimesInForce[] = {'0', '1', '6', '3', '4', '2', '7'};
 
+// Trade capture.
+enum FixTradeTag : int32_t {
+  kTradeDate = 75,
+  kTradeReportTransType = 487,
+  kNoSides = 552,
+  kTradeRequestID = 568,
+  kTradeRequestType = 569,
+  kPreviouslyReported = 570,
+  kTradeReportID = 571,
+  kTradeReportRefID = 572,
+  kNoDates = 580,
+  kTotNumTradeReports = 748,
+  kTradeRequestResult = 749,
+  kTradeRequestStatus = 750,
+  kResponseTransportType = 725,
+  kTrdMatchID = 880,
+};
+
+// TradeRequestStatus(750).
+inline constexpr std::string_view kTradesAccepted = "0";
+inline constexpr std::string_view kTradesCompleted = "1";
+inline constexpr std::string_view kTradesRejected = "2";
+
+// Commission(12), absolute: what was paid, less what was got.
+void add_commission(std::string& out, Uint128 fee, Uint128 rebate, uint8_t scale);
+
 // OrdStatus(39).
 char ord_status(const Order& order);
 

@@ -6,6 +6,7 @@
 #include "kernel/base/assert.h"
 #include "modules/fintech/domain/ledger/amount.h"
 #include "modules/fintech/machine/exchange/fix_sessions.h"
+#include "modules/fintech/machine/exchange/parties.h"
 
 namespace heptane::fintech::exchange {
 
@@ -26,9 +27,17 @@ class CompactWriter {
     (put(values), ...);
   }
   std::string_view view() const { return {bytes_.data(), size_}; }
+  static bool goes_on(bool more) { return more; }
+  void long_text(std::string_view text) {
+    HEPTANE_ASSERT(text.size() <= kFixPartiesBytesMax, "parties of what was not judged");
+    byte(static_cast<uint8_t>(text.size()));
+    byte(static_cast<uint8_t>(text.size() >> 8));
+    std::memcpy(&bytes_[size_], text.data(), text.size());
+    size_ += text.size();
+  }
 
  private:
-  static constexpr size_t kBytesMax = 1'024;  // four names of at most 255, 20 numbers of at most 17
+  static constexpr size_t kBytesMax = 2'048;  // five names of at most 255, 23 numbers of at most 17, parties
 
   void put(std::string_view text) {
     HEPTANE_ASSERT(text.size() <= kClientIdMax, "a name of what was not judged");
@@ -75,6 +84,8 @@ class CompactReader {
     (take(values), ...);
   }
   bool complete() const { return in_.complete(); }
+  bool goes_on(bool& more) const { return more = !in_.failed() && in_.remaining() > 0; }
+  void long_text(std::string_view& text) { text = as_text(in_.take(in_.le<uint16_t>())); }
 
  private:
   void take(std::string_view& text) { text = as_text(in_.take(in_.u8())); }
@@ -141,6 +152,7 @@ void render(const OrderTold& told, RecordWriter& out) {
     record.token("reason", reason_name(told.reason));
     record.amount("cancelled_quantity", told.cancelled, told.quantity_scale);
   }
+  put_origin(told.origin, record);
   const std::string key = std::to_string(told.order_id);
   out.add({as_bytes(key), true, as_bytes(record.end())});
 }
@@ -180,6 +192,13 @@ JsonRecord& JsonRecord::text(std::string_view name, std::string_view value) {
   return *this;
 }
 
+JsonRecord& JsonRecord::json(std::string_view name, std::string_view value) {
+  char* const to = begin(name, value.size()) - 1;  // no quotation marks
+  std::memcpy(to, value.data(), value.size());
+  size_ = static_cast<size_t>(to - text_.data()) + value.size();
+  return *this;
+}
+
 JsonRecord& JsonRecord::price(std::string_view name, int64_t value, uint8_t scale) {
   char* to = begin(name, kAmountBytesMax + 1);
   if (value < 0) *to++ = '-';
@@ -190,6 +209,15 @@ JsonRecord& JsonRecord::price(std::string_view name, int64_t value, uint8_t scal
 JsonRecord& JsonRecord::amount(std::string_view name, Uint128 value, uint8_t scale) {
   finish(write_amount(begin(name, kAmountBytesMax), value, scale));
   return *this;
+}
+
+void put_origin(const OrderOrigin& origin, JsonRecord& record) {
+  if (!origin.told) return;
+  if (origin.received != 0) record.number("received_ns", static_cast<uint64_t>(origin.received));
+  if (origin.by != 0) record.number("by", origin.by);
+  record.number("entered_by", origin.entered_by);
+  if (!origin.session.empty()) record.token("session", origin.session);
+  if (!origin.parties.empty()) record.json("parties", parties_json(origin.parties));
 }
 
 std::string_view JsonRecord::end() {

@@ -3,7 +3,7 @@
 // needed to put one into words: names and scales stand in it as they were.
 //
 // Note: until its end view u8 and one record. Of an order's event and a trade (view + kCompact): u16 and bytes, the fields of
-// OrderTold or TradeTold in their order: enumerators u8, texts u8 and bytes, numbers as varints (with a sign: zigzag), those of 128
+// OrderTold or TradeTold in their order (the origin of an order's event may lack): enumerators u8, texts u8 and bytes, parties u16 and bytes, numbers as varints (with a sign: zigzag), those of 128
 // bits their count of bytes u8 and those. Of all others: key (u8 and bytes), value (u16 and bytes: one JSON object). In JSON,
 // numbers of more than 53 bits, prices and quantities are texts. The shard thread's; render_exchange any thread's.
 #pragma once
@@ -35,6 +35,8 @@ class JsonRecord {
   // Whole units of 10^-scale.
   JsonRecord& price(std::string_view name, int64_t value, uint8_t scale);
   JsonRecord& amount(std::string_view name, Uint128 value, uint8_t scale);
+  // Of JSON, as it is.
+  JsonRecord& json(std::string_view name, std::string_view value);
   // What stands there as it is.
   std::string_view end();
 
@@ -72,6 +74,16 @@ inline constexpr uint8_t kLast<FillAs> = 2;
 template <>
 inline constexpr uint8_t kLast<book::Reason> = 9;
 
+// Where an order's event comes from. From version kLogicParties of the logic on.
+struct OrderOrigin {
+  bool told = false;
+  LogTime received = 0;  // when the gateway read what made the event; 0: it came otherwise than over FIX, or of itself
+  uint32_t by = 0;       // the principal who made it; 0: the exchange itself
+  uint32_t entered_by = 0;   // who entered the order
+  std::string_view session;  // the FIX session that the order came over; empty: none, or its last report was made
+  std::string_view parties;  // NoPartyIDs(453) and its group, as they came
+};
+
 // A record of fintech.orders.
 struct OrderTold {
   OrderEvent event = OrderEvent::entered;
@@ -104,6 +116,7 @@ struct OrderTold {
   // Of an end.
   book::Reason reason = book::Reason::none;
   uint64_t cancelled = 0;
+  OrderOrigin origin;
 };
 template <class A, Same<OrderTold> S>
 void fields(A& a, S& t) {
@@ -111,6 +124,9 @@ void fields(A& a, S& t) {
   a(t.price, t.stop_price, t.quantity, t.filled, t.leaves, t.traded, t.price_scale, t.quantity_scale, t.quote_scale);
   if (t.event == OrderEvent::trade) a(t.trade_id, t.last_price, t.last_quantity, t.as, t.fee, t.rebate);
   if (t.event == OrderEvent::ended) a(t.reason, t.cancelled);
+  if (!a.goes_on(t.origin.told)) return;
+  a(t.origin.received, t.origin.by, t.origin.entered_by, t.origin.session);
+  a.long_text(t.origin.parties);
 }
 
 // A record of fintech.trades.
@@ -157,6 +173,9 @@ std::string average_text(Int128 traded, uint64_t filled, uint8_t price_scale);
 inline std::string average_text(const Order& order, uint8_t price_scale) {
   return average_text(order.traded, order.filled, price_scale);
 }
+
+// As members of a record: what is known of it.
+void put_origin(const OrderOrigin& origin, JsonRecord& record);
 
 // The machine's renderer.
 void render_exchange(const LoggedCommand& logged, uint16_t number, RecordWriter& out);

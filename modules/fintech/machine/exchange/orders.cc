@@ -12,6 +12,7 @@ namespace {
 constexpr size_t kOrderBytesMax = size_t{8} << 10;
 constexpr uint64_t kOrderBytes = 480;                    // with its places in the maps
 constexpr uint64_t kBookOrderBytes = 230;                // of an open one, in its book (book/README.md)
+constexpr uint64_t kPartiesBytes = 112;                  // of an order that has some, beside their text
 constexpr uint64_t kClientBytes = 144;                   // a ClOrdID of the day
 constexpr uint64_t kClientSlotBytes = 64;                // the room of one that is forgotten
 constexpr uint64_t kLastDayFollows = uint64_t{1} << 63;  // in the saved count of ends
@@ -50,6 +51,7 @@ void Orders::drop(uint64_t id) {
   const uint32_t slot = slot_of(id);
   ids_.erase(id, slot);
   at(slot) = Order();  // its texts too
+  if (!parties_.empty()) set_parties(id, {});
   free_.push_back(slot);
   --kept_;
 }
@@ -116,6 +118,17 @@ void Orders::forget(uint32_t slot) {
   used_index_.erase(used.firm, used.client_id, slot);
   used = Used();  // its text too
   free_used_.push_back(slot);
+}
+
+void Orders::set_parties(uint64_t id, const std::string& parties) {
+  const auto found = parties_.find(id);
+  if (found != parties_.end()) {
+    parties_bytes_ -= found->second.size();
+    parties_.erase(found);
+  }
+  if (parties.empty()) return;
+  parties_bytes_ += parties.size();
+  parties_.emplace(id, parties);
 }
 
 // Open orders come in the order of their numbers.
@@ -227,9 +240,27 @@ void Orders::restore_ends(SnapshotReader& reader) {
   for (uint32_t slot = 0; slot < used_.size(); ++slot) used_until_[used_[slot].until].push_back(slot);
 }
 
+void Orders::save_parties(SnapshotWriter& writer) const {
+  writer.le(static_cast<uint64_t>(parties_.size()));
+  for (const auto& [id, parties] : parties_) {
+    writer.le(id);
+    writer.text(parties);
+  }
+}
+
+// Behind the orders that they are of.
+void Orders::restore_parties(SnapshotReader& reader) {
+  for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count) {
+    const auto id = reader.le<uint64_t>();
+    const std::string parties = reader.text(kOrderBytesMax);
+    if (find(id) == nullptr || parties.empty()) return reader.fail();
+    set_parties(id, parties);
+  }
+}
+
 uint64_t Orders::memory_bytes() const {
   return kept_ * kOrderBytes + open_ * kBookOrderBytes + used_kept() * kClientBytes +
-         free_used_.size() * kClientSlotBytes;
+         free_used_.size() * kClientSlotBytes + parties_.size() * kPartiesBytes + parties_bytes_;
 }
 
 void Orders::save(SnapshotWriter& writer) const {

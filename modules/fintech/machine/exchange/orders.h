@@ -13,6 +13,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -61,6 +62,14 @@ class Orders {
   }
   void end(Order& order, OrderStatus status);
 
+  // The parties of an order, as FIX says them; they are there as long as the order is kept. Empty: none.
+  void set_parties(uint64_t id, const std::string& parties);
+  std::string_view parties(uint64_t id) const {
+    const auto found = parties_.find(id);
+    return found == parties_.end() ? std::string_view() : found->second;
+  }
+  bool has_parties() const { return !parties_.empty(); }
+
   size_t open() const { return open_; }
   // The first open one behind it, by account and number.
   std::optional<Place> next_open(Place place) const;
@@ -76,6 +85,8 @@ class Orders {
   // Of ClOrdIDs whose trade date is no UTC day, until when it lasts, and the day of the last one: beside what save() writes.
   void save_ends(SnapshotWriter& writer) const;
   void restore_ends(SnapshotReader& reader);
+  void save_parties(SnapshotWriter& writer) const;
+  void restore_parties(SnapshotReader& reader);
 
  private:
   struct Used {
@@ -108,6 +119,8 @@ class Orders {
   size_t kept_ = 0;
   IdIndex ids_;                 // to slots
   std::deque<uint64_t> ended_;  // the one that ended first is the first
+  std::map<uint64_t, std::string> parties_;
+  uint64_t parties_bytes_ = 0;  // of them
   std::deque<Used> used_;
   std::vector<uint32_t> free_used_;                     // slots of them
   std::map<LogTime, std::deque<uint32_t>> used_until_;  // slots by the end of their day, each in the order of its use

@@ -37,6 +37,8 @@ class Packer {
   }
   size_t size() const { return size_; }
   Bytes view() const { return Bytes(out_).first(size_); }
+  // Before fields at the end of a payload that may lack: those of a later program, told only where there is something to tell.
+  static bool goes_on(bool more) { return more; }
   void clear() { size_ = 0; }
   std::vector<std::byte> release() {
     out_.resize(size_);
@@ -97,6 +99,7 @@ class Unpacker {
   bool complete() const { return in_.complete(); }
   bool failed() const { return in_.failed(); }
   bool at_end() const { return in_.remaining() == 0; }
+  bool goes_on(bool) const { return !at_end(); }
 
  private:
   void take(std::string& text) { text = as_text(in_.take(in_.le<uint16_t>())); }

@@ -129,9 +129,13 @@ void ExchangeMachine::on_trade(Listing& listing, const book::Event& event, Now& 
     tell_order(order, fill_told);
   };
   tell_fill(buyer, legs.buyer_fee, legs.buyer_rebate);
-  report_fill(buyer, {trade, event.price, quantity, legs.buyer_fee, legs.buyer_rebate});
+  const Fill bought{trade, event.price, quantity, legs.buyer_fee, legs.buyer_rebate};
+  keep_fill(listing, buyer, bought, own_.next_exec - 1, now);
+  report_fill(buyer, bought);
   tell_fill(seller, legs.seller_fee, legs.seller_rebate);
-  report_fill(seller, {trade, event.price, quantity, legs.seller_fee, legs.seller_rebate});
+  const Fill sold{trade, event.price, quantity, legs.seller_fee, legs.seller_rebate};
+  keep_fill(listing, seller, sold, own_.next_exec - 1, now);
+  report_fill(seller, sold);
   const Instrument& i = listing.instrument();
   notes_.add({trade, i.symbol, event.price, quantity, legs.principal, event.side, event.in_call, buyer.id, seller.id,
               i.price_scale, i.quantity_scale, i.quote_scale});
@@ -247,7 +251,17 @@ void ExchangeMachine::tell_order(const Order& order, OrderTold told) {
   told.price_scale = i.price_scale;
   told.quantity_scale = i.quantity_scale;
   told.quote_scale = i.quote_scale;
+  told.origin = origin_of(order);
   notes_.add(told);
+}
+
+OrderOrigin ExchangeMachine::origin_of(const Order& order) {
+  OrderOrigin origin = origin_;
+  if (!origin.told) return origin;
+  origin.entered_by = order.by;
+  origin.parties = orders_.parties(order.id);
+  if (const FixSession* session = fix_.session_of(order.id)) origin.session = session->spec.name;
+  return origin;
 }
 
 void ExchangeMachine::tell_call(std::string_view what, const Listing& listing, const book::Event& event) {

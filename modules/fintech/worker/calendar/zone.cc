@@ -21,15 +21,26 @@ class Zone final : public exchange::LocalTime {
   absl::TimeZone zone_;
 };
 
+Result<absl::TimeZone> zone_named(const std::string& name) {
+  absl::TimeZone zone;
+  if (absl::LoadTimeZone(name, &zone)) return zone;
+  return Error{Errc::invalid_argument,
+               "the time zone database has no " + name + ": a name such as Europe/Berlin, and tzdata installed"};
+}
+
 }  // namespace
 
 Result<exchange::Expansion> expand_in_zone(const exchange::CalendarSpec& spec, LogTime from, bool behind) {
   HEPTANE_TRY(exchange::check_calendar(spec));
-  absl::TimeZone zone;
-  if (!absl::LoadTimeZone(spec.zone, &zone))
-    return Error{Errc::invalid_argument,
-                 "the time zone database has no " + spec.zone + ": a name such as Europe/Berlin, and tzdata installed"};
-  return exchange::expand(spec, Zone(zone), from, behind);
+  const Result<absl::TimeZone> zone = zone_named(spec.zone);
+  if (!zone) return zone.error();
+  return exchange::expand(spec, Zone(*zone), from, behind);
+}
+
+Result<std::shared_ptr<const exchange::LocalTime>> find_zone(const std::string& name) {
+  const Result<absl::TimeZone> zone = zone_named(name);
+  if (!zone) return zone.error();
+  return std::shared_ptr<const exchange::LocalTime>(std::make_shared<Zone>(*zone));
 }
 
 }  // namespace heptane::fintech

@@ -8,4 +8,6 @@ namespace heptane::fintech {
 
 Result<exchange::Expansion> expand_in_zone(const exchange::CalendarSpec& spec, LogTime from, bool behind);
 
+Result<std::shared_ptr<const exchange::LocalTime>> find_zone(const std::string& name);
+
 }  // namespace heptane::fintech
