@@ -14,6 +14,7 @@
 #include "modules/fintech/cli/calendars.h"
 #include "modules/fintech/cli/corrections.h"
 #include "modules/fintech/cli/fix_sessions.h"
+#include "modules/fintech/cli/risk_rules.h"
 
 namespace heptane::fintech {
 
@@ -350,6 +351,7 @@ void add_fintech(CLI::App& app, cli::Context& context) {
   add_calendars(*fintech, context);
   add_corrections(*fintech, context);
   add_fix_sessions(*fintech, context);
+  add_risk_rules(*fintech, context);
 }
 
 }  // namespace heptane::fintech

@@ -193,6 +193,8 @@ void add_routes(http::HttpRouter& router, market::MarketFeed& feed, exchange::Ex
   add_order_routes(router);
   add_fix_session_routes(router);
   add_correction_routes(router);
+  add_risk_routes(router);
+  add_risk_backtest_route(router);
   add_calendar_routes(router, std::move(expand));
 }
 

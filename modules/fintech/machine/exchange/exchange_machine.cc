@@ -8,11 +8,12 @@ namespace {
 
 constexpr size_t kRowBytesMax = size_t{8} << 10;
 // In the saved count of mass cancels: what stands behind them.
+constexpr uint32_t kRiskFollows = 1u << 26;
 constexpr uint32_t kFixFollows = 1u << 31;
 constexpr uint32_t kCorrectionsFollow = 1u << 28;
 constexpr uint32_t kCalendarsFollow = 1u << 29;
 constexpr uint32_t kMarketFollows = 1u << 30;
-constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollow | kMarketFollows;
+constexpr uint32_t kFollows = kFixFollows | kCorrectionsFollow | kCalendarsFollow | kMarketFollows | kRiskFollows;
 
 }  // namespace
 
@@ -22,6 +23,8 @@ void ExchangeMachine::apply(const Command& command, Effects& effects) {
   // Every start says that all connections are over.
   if (command.type == kFixEnd && fix_.empty()) return effects.unchanged(0);
   notes_.clear();
+  risk_refused_ = false;
+  if (risk_.frees()) risk_.free_some();
   fix_.begin(command.time);
   Now now{command, effects, effects.port<LedgerMachine>(kLedgerMachineId), command.time};
   apply_one(now);
@@ -71,6 +74,8 @@ bool ExchangeMachine::apply_operation(Now& now) {
     case kSetCalendar: apply_set_calendar(now); return true;
     case kCalendarDue: apply_calendar_due(now); return true;
     case kCalendarPhase: apply_calendar_phase(now); return true;
+    case kPutRiskRules: apply_put_risk_rules(now); return true;
+    case kPutRiskList: apply_put_risk_list(now); return true;
     default: return false;
   }
 }
@@ -101,12 +106,13 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   orders_.save(writer);
   writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows) |
             (has_corrections() ? kCorrectionsFollow : 0) | (calendars_.empty() ? 0 : kCalendarsFollow) |
-            (market_.empty() ? 0 : kMarketFollows));
+            (market_.empty() ? 0 : kMarketFollows) | (risk_.version() == 0 ? 0 : kRiskFollows));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
   if (!fix_.empty()) fix_.save(writer);
   if (has_corrections()) save_corrections(writer);
   if (!calendars_.empty()) save_calendars(writer);
   if (!market_.empty()) market_.save(writer);
+  if (risk_.version() != 0) save_risk(writer);
 }
 
 Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
@@ -130,6 +136,8 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
   if (reader.failed())
     return Error{Errc::corrupt, "the exchange's calendars, last trades and receivables do not read back"};
   if ((sweeps & kMarketFollows) != 0) HEPTANE_TRY(market_.restore(reader));
+  if ((sweeps & kRiskFollows) != 0) restore_risk(reader);
+  if (reader.failed()) return Error{Errc::corrupt, "the exchange's risk rules do not read back"};
   count();
   return {};
 }
@@ -139,6 +147,8 @@ void ExchangeMachine::make_fresh() {
   orders_ = Orders(index_key_);
   fix_ = FixSessions();
   market_ = MarketState();
+  risk_ = risk_rules::RuleBook(index_key_);
+  risk_source_.clear();
   own_ = Own();
   sweeps_.clear();
   receivables_.clear();
