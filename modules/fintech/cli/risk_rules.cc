@@ -84,7 +84,8 @@ int backtest(const RiskArguments& a) {
 
 void add_backtest(CLI::App& fintech, const std::shared_ptr<RiskArguments>& arguments, cli::Context& context) {
   const auto add = cli::server_commands(fintech, arguments, context);
-  CLI::App* command = add("backtest", "Try risk rules on the orders that were judged: verdicts that differ, line by line.", backtest);
+  CLI::App* command =
+      add("backtest", "Try risk rules on the orders that were judged: verdicts that differ, line by line.", backtest);
   command->add_option("--rules", arguments->file, "Their JSON")->required();
   command->add_option("--from", arguments->from, "The position to begin at")->capture_default_str();
 }
@@ -109,7 +110,8 @@ void add_risk_rules(CLI::App& fintech, cli::Context& context) {
   add("off", "Judge orders by no rules.", rules_off);
   add("lists", "Every list that rules may name.", lists);
   of_list(add("list", "One list.", show_list));
-  of_file(of_list(add("put-list", "Put a list, or replace it whole.", put_list)), R"(Its JSON: {"items": ["alpha/main"]})");
+  of_file(of_list(add("put-list", "Put a list, or replace it whole.", put_list)),
+          R"(Its JSON: {"items": ["alpha/main"]})");
   of_list(add("remove-list", "Remove a list that no rule names.", remove_list));
 }
 

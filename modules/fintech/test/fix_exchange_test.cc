@@ -112,7 +112,8 @@ class Script {
     put.spec.windows[0].seconds = 60;
     put.spec.rules.emplace_back();
     put.spec.rules[0].name = "fast";
-    put.spec.rules[0].when = {{NodeKind::more, {}, 0, "", 2}, {NodeKind::window, {}, 0, "orders", 0}, {NodeKind::number, {}, most, "", 0}};
+    put.spec.rules[0].when = {
+        {NodeKind::more, {}, 0, "", 2}, {NodeKind::window, {}, 0, "orders", 0}, {NodeKind::number, {}, most, "", 0}};
     return world_.rig.ask(exchange::kPutRiskRules, put).ok();
   }
 

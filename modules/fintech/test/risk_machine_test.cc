@@ -59,7 +59,8 @@ TEST_F(RiskMachine, WhatComesTooFastIsDeniedKeptAndTold) {
   EXPECT_EQ(ruled(), "denied by rule fast: orders is 4, its limit is 3");
   EXPECT_EQ(rig.last.numbers[1], 1);
   EXPECT_EQ(rig.sequence, before + 1) << "it is kept";
-  EXPECT_TRUE(mentions(risk(), R"("verdict":"deny","version":"1","rule":"fast","why":"rule fast: orders is 4, its limit is 3",)"));
+  EXPECT_TRUE(mentions(
+      risk(), R"("verdict":"deny","version":"1","rule":"fast","why":"rule fast: orders is 4, its limit is 3",)"));
   EXPECT_EQ(rig.exchange.orders().open(), 3U);
   EXPECT_NE(rig.enter(rig.sell("1", "120")), 0U) << "another account";
   rig.now += 10 * kSecond;
@@ -85,7 +86,8 @@ TEST_F(RiskMachine, AReplaceIsJudgedByWhatItAdds) {
   EXPECT_TRUE(mentions(risk(), R"("action":"replace")"));
   EXPECT_TRUE(mentions(risk(), R"("more_quantity":"1.000","notional":"600.00","more_notional":"100.00",)"));
   rig.last = rig.ask(kReplaceOrder, rig.change("alpha", id, "11", "100"));
-  EXPECT_EQ(ruled(), "it needs a review, which is not to be had here: rule money: money is 110000, its limit is 100000");
+  EXPECT_EQ(ruled(),
+            "it needs a review, which is not to be had here: rule money: money is 110000, its limit is 100000");
   EXPECT_EQ(rig.find(id)->quantity, 6'000U) << "it is as it was";
   EXPECT_TRUE(rig.ask(kReplaceOrder, rig.change("alpha", id, "5", "100")).ok());
   rig.last = rig.ask(kReplaceOrder, rig.change("alpha", id, "4", "100"));
@@ -155,7 +157,8 @@ TEST_F(RiskMachine, GoesOnFromASnapshot) {
   EXPECT_LT(denied, 190U);
 }
 
-const std::string kSlow = R"({"windows": {"orders": {"key": ["account"], "seconds": 5}, "size": {"key": ["session"], "seconds": 20, "adds": "quantity", "exact": 4}},
+const std::string kSlow =
+    R"({"windows": {"orders": {"key": ["account"], "seconds": 5}, "size": {"key": ["session"], "seconds": 20, "adds": "quantity", "exact": 4}},
   "rules": [{"name": "fast", "then": "deny", "when": {">": [{"window": "orders"}, 1]}},
     {"name": "size", "then": "review", "when": {"all": [{"is": ["side", "sell"]}, {">": [{"window": "size"}, 450]}]}}]})";
 
@@ -204,7 +207,8 @@ TEST(RiskBacktest, TheSameRulesSayTheSameAndOthersWhatTheyWouldHaveSaid) {
   const auto verdicts = [](const ExchangeRig& rig) {
     std::vector<std::string> found;
     for (const std::string& record : rig.told.at(kRiskView.number))
-      if (const size_t at = record.find(R"("verdict":")"); at != std::string::npos) found.push_back(record.substr(at, 17));
+      if (const size_t at = record.find(R"("verdict":")"); at != std::string::npos)
+        found.push_back(record.substr(at, 17));
     return found;
   };
   const auto was = verdicts(fast);
@@ -220,11 +224,17 @@ TEST(RiskBacktest, WhatDoesNotReadIsCounted) {
   ASSERT_TRUE(test.ok());
   EXPECT_EQ(test->take(R"({"event":"killed","whose":"firm"})", "0:1"), "");
   EXPECT_EQ(test->unread(), 0U);
-  for (const char* bad : {"", "[]", R"({"event":"verdict"})", R"({"event":"verdict","verdict":"allow","quantity":"x"})"})
+  for (const char* bad :
+       {"", "[]", R"({"event":"verdict"})", R"({"event":"verdict","verdict":"allow","quantity":"x"})"})
     EXPECT_EQ(test->take(bad, "0:1"), "");
   EXPECT_EQ(test->judged(), 0U);
-  EXPECT_EQ(exchange_http::RiskBacktest::make(*exchange_http::rules_of_json(R"({"rules": [{"name": "l", "then": "deny", "when": {"in": ["firm", "l"]}}]})"), {}).error().code,
-            Errc::invalid_argument);
+  EXPECT_EQ(
+      exchange_http::RiskBacktest::make(
+          *exchange_http::rules_of_json(R"({"rules": [{"name": "l", "then": "deny", "when": {"in": ["firm", "l"]}}]})"),
+          {})
+          .error()
+          .code,
+      Errc::invalid_argument);
 }
 
 TEST_F(RiskMachine, WhatIsNoSetOfRulesIsRefused) {

@@ -31,7 +31,8 @@ void same_or_die(const Outcome& a, const Outcome& b, const char* what) {
 
 Facts facts_of(uint8_t who, uint8_t how, LogTime time) {
   Facts facts;
-  facts.texts = {"alpha/main", "alpha", who % 2 == 0 ? "BTC/USD" : "ETH/USD", how % 2 == 0 ? "buy" : "sell", "limit", "new", ""};
+  facts.texts = {"alpha/main", "alpha", who % 2 == 0 ? "BTC/USD" : "ETH/USD", how % 2 == 0 ? "buy" : "sell", "limit",
+                 "new",        ""};
   facts.ids = {0, who % 7U, who % 3U, who % 2U, 1};
   facts.quantity = how;
   facts.more_quantity = how;

@@ -252,7 +252,8 @@ TEST(RiskRules, WhatIsWrongIsNamedWithItsPath) {
   EXPECT_EQ(wrong(rule_when(R"({">": [1.5, 2]})")),
             R"(rules[0].when.>[0]: is a whole number, or an object of one member such as {">": [...]})");
   EXPECT_EQ(wrong(rule_when(R"({"all": []})")), "rules[0].when.all: is at least one condition");
-  EXPECT_EQ(wrong(rule_when(R"({"is": ["quantity", "5"]})")), "rules[0].when.is: quantity is a number: compare it with =");
+  EXPECT_EQ(wrong(rule_when(R"({"is": ["quantity", "5"]})")),
+            "rules[0].when.is: quantity is a number: compare it with =");
   EXPECT_EQ(wrong(rule_when(R"({"=": [{"field": "side"}, 5]})")),
             "rules[0].when.=[0].field: side is a text: use is or in");
   EXPECT_EQ(wrong(rule_when(R"({"=": [{"field": "colour"}, 5]})")).substr(0, 48),
@@ -324,7 +325,8 @@ TEST(RiskRules, WithoutRoomTheyAnswerReviewNeverAllow) {
   Shown shown;
   RuleBook book;
   ASSERT_TRUE(book.put(rules(R"({"windows": {"w": {"key": ["account"], "seconds": 10, "keys": 2}}, "rules": [
-    {"name": "r", "then": "deny", "on_error": "allow", "when": {">": [{"window": "w"}, 1000]}}]})")).ok());
+    {"name": "r", "then": "deny", "on_error": "allow", "when": {">": [{"window": "w"}, 1000]}}]})"))
+                  .ok());
   for (const uint32_t account : {1U, 2U, 3U}) {
     shown.facts.ids[static_cast<size_t>(KeyPart::account)] = account;
     const Outcome outcome = book.judge(shown.facts);
@@ -337,13 +339,18 @@ TEST(RiskRules, WithoutRoomTheyAnswerReviewNeverAllow) {
 TEST(RiskRules, WindowsThatStayGoOnAndListsThatAreNamedStay) {
   Shown shown;
   RuleBook book;
-  const std::string both = R"({"windows": {"a": {"key": ["firm"], "seconds": 10}, "b": {"key": ["session"], "seconds": 10}}, "rules": []})";
+  const std::string both =
+      R"({"windows": {"a": {"key": ["firm"], "seconds": 10}, "b": {"key": ["session"], "seconds": 10}}, "rules": []})";
   ASSERT_TRUE(book.put(rules(both)).ok());
   book.count(shown.facts);
   ASSERT_TRUE(book.put_list(list("sides", R"({"items": ["sell"]})")).ok());
-  ASSERT_TRUE(book.put(rules(R"({"windows": {"b": {"key": ["session"], "seconds": 10}, "a": {"key": ["firm"], "seconds": 11}}, "rules": [
+  ASSERT_TRUE(
+      book
+          .put(rules(
+              R"({"windows": {"b": {"key": ["session"], "seconds": 10}, "a": {"key": ["firm"], "seconds": 11}}, "rules": [
     {"name": "sides", "then": "deny", "when": {"in": ["side", "sides"]}},
-    {"name": "b", "then": "deny", "when": {">": [{"window": "b"}, 1]}}]})")).ok());
+    {"name": "b", "then": "deny", "when": {">": [{"window": "b"}, 1]}}]})"))
+          .ok());
   EXPECT_EQ(book.version(), 3U);
   EXPECT_EQ(book.windows()[0].keys(), 1U);
   EXPECT_EQ(book.windows()[1].keys(), 0U) << "another length";
@@ -449,8 +456,7 @@ class NaiveJudge {
  private:
   bool in_list(const Node& node) const {
     const List& of = lists_.at(node.text);
-    if (!of.numbers)
-      return std::find(of.texts.begin(), of.texts.end(), facts_.text(node.field)) != of.texts.end();
+    if (!of.numbers) return std::find(of.texts.begin(), of.texts.end(), facts_.text(node.field)) != of.texts.end();
     return std::any_of(of.values.begin(), of.values.end(),
                        [&](int64_t value) { return value == facts_.number(node.field); });
   }

@@ -8,7 +8,9 @@ namespace heptane::fintech::risk_rules {
 
 namespace {
 
-Error wrong(const std::string& path, const std::string& what) { return {Errc::invalid_argument, path + ": " + what, 0}; }
+Error wrong(const std::string& path, const std::string& what) {
+  return {Errc::invalid_argument, path + ": " + what, 0};
+}
 
 bool reckons(NodeKind kind) { return kind >= NodeKind::add && kind <= NodeKind::multiply; }
 bool compares(NodeKind kind) { return kind >= NodeKind::less && kind <= NodeKind::more; }
@@ -26,8 +28,7 @@ Result<void> judge_window(const WindowSpec& window, std::set<std::string>& names
   if (!names.insert(window.name).second) return wrong(path, "there is one of this name");
   if (window.first == KeyPart::none) return wrong(path + ".key", "is one or two of account, firm, instrument, session");
   if (window.first == window.second) return wrong(path + ".key", "names the same twice");
-  if (window.seconds < 1 || window.seconds > kSecondsMax)
-    return wrong(path + ".seconds", between(1, kSecondsMax));
+  if (window.seconds < 1 || window.seconds > kSecondsMax) return wrong(path + ".seconds", between(1, kSecondsMax));
   if (window.exact < 1 || window.exact > kExactMax) return wrong(path + ".exact", between(1, kExactMax));
   if (window.keys < 1 || window.keys > kKeysMax) return wrong(path + ".keys", between(1, kKeysMax));
   return {};
@@ -42,7 +43,8 @@ Result<void> judge_windows(const std::vector<WindowSpec>& windows) {
     keys += window.keys;
   }
   if (keys > kAllKeysMax)
-    return wrong("windows", "their keys together are " + std::to_string(keys) + ", at most " + std::to_string(kAllKeysMax));
+    return wrong("windows",
+                 "their keys together are " + std::to_string(keys) + ", at most " + std::to_string(kAllKeysMax));
   return {};
 }
 
@@ -59,7 +61,8 @@ Result<void> judge_rules(const std::vector<RuleSpec>& rules) {
     fuel += rules[n].fuel;
   }
   if (fuel > kAllFuelMax)
-    return wrong("rules", "their fuel together is " + std::to_string(fuel) + ", at most " + std::to_string(kAllFuelMax));
+    return wrong("rules",
+                 "their fuel together is " + std::to_string(fuel) + ", at most " + std::to_string(kAllFuelMax));
   return {};
 }
 
@@ -76,7 +79,8 @@ class Compiler {
     size_t nodes = 0;
     for (const RuleSpec& rule : spec_.rules) nodes += rule.when.size();
     if (nodes > kNodesMax)
-      return wrong("rules", "their conditions have " + std::to_string(nodes) + " parts, at most " + std::to_string(kNodesMax));
+      return wrong("rules",
+                   "their conditions have " + std::to_string(nodes) + " parts, at most " + std::to_string(kNodesMax));
     for (size_t n = 0; n < spec_.rules.size(); ++n) HEPTANE_TRY(add_rule(spec_.rules[n], n));
     return std::move(made_);
   }
@@ -116,7 +120,8 @@ class Compiler {
     const uint32_t label = text_of(label_of(next_));
     HEPTANE_TRY(add(below + "[0]", true, depth + 1));
     HEPTANE_TRY(add(below + "[1]", true, depth + 1));
-    const auto op = static_cast<uint8_t>(node.kind) - static_cast<uint8_t>(NodeKind::add) + static_cast<uint8_t>(Op::add);
+    const auto op =
+        static_cast<uint8_t>(node.kind) - static_cast<uint8_t>(NodeKind::add) + static_cast<uint8_t>(Op::add);
     emit({static_cast<Op>(op), Field::account, label, 0});
     return {};
   }
@@ -147,7 +152,8 @@ class Compiler {
     switch (node.kind) {
       case NodeKind::number: emit({Op::number, Field::account, 0, node.number}); return {};
       case NodeKind::field:
-        if (is_text(node.field)) return wrong(path + ".field", std::string(field_name(node.field)) + " is a text: use is or in");
+        if (is_text(node.field))
+          return wrong(path + ".field", std::string(field_name(node.field)) + " is a text: use is or in");
         emit({Op::field, node.field, 0, 0});
         return {};
       case NodeKind::window: return add_window(node, path);
@@ -168,7 +174,8 @@ class Compiler {
   Result<void> add_is(const Node& node, const std::string& path) {
     if (!is_text(node.field))
       return wrong(path + ".is", std::string(field_name(node.field)) + " is a number: compare it with =");
-    if (node.text.size() > kTextMax) return wrong(path + ".is", "the text has more than " + std::to_string(kTextMax) + " bytes");
+    if (node.text.size() > kTextMax)
+      return wrong(path + ".is", "the text has more than " + std::to_string(kTextMax) + " bytes");
     emit({Op::is, node.field, text_of(node.text), 0});
     return {};
   }
@@ -178,7 +185,8 @@ class Compiler {
     if (found == lists_.end())
       return wrong(path + ".in", "there is no list " + node.text.substr(0, kTextMax) + ": put it first");
     if (found->second.numbers == is_text(node.field))
-      return wrong(path + ".in", "the list " + node.text + " is one of " + (found->second.numbers ? "numbers, " : "texts, ") +
+      return wrong(path + ".in", "the list " + node.text + " is one of " +
+                                     (found->second.numbers ? "numbers, " : "texts, ") +
                                      std::string(field_name(node.field)) + " is not");
     made_.lists_.push_back(&found->second);
     emit({Op::in, node.field, static_cast<uint32_t>(made_.lists_.size() - 1), 0});
@@ -204,6 +212,8 @@ class Compiler {
   size_t next_ = 0;
 };
 
-Result<Program> Program::compile(const RuleSetSpec& spec, const Lists& lists) { return Compiler(spec, lists).compile(); }
+Result<Program> Program::compile(const RuleSetSpec& spec, const Lists& lists) {
+  return Compiler(spec, lists).compile();
+}
 
 }  // namespace heptane::fintech::risk_rules

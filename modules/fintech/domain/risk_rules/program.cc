@@ -19,8 +19,7 @@ std::string_view name_in(const std::string_view (&names)[kCount], E value) {
 bool in_list(const List& list, const Facts& facts, Field field) {
   if (!list.numbers) return std::binary_search(list.texts.begin(), list.texts.end(), facts.text(field));
   const Int128 number = facts.number(field);
-  return std::binary_search(list.values.begin(), list.values.end(), number,
-                            [](Int128 a, Int128 b) { return a < b; });
+  return std::binary_search(list.values.begin(), list.values.end(), number, [](Int128 a, Int128 b) { return a < b; });
 }
 
 }  // namespace
@@ -37,8 +36,8 @@ std::string_view field_name(Field field) {
 }
 
 std::string_view kind_name(NodeKind kind) {
-  static constexpr std::string_view kNames[kNodeKinds] = {"number", "field", "window", "+",  "-",   "*",   "<",  "<=", "=",
-                                                          "!=",     ">=",    ">",      "all", "any", "not", "is", "in"};
+  static constexpr std::string_view kNames[kNodeKinds] = {
+      "number", "field", "window", "+", "-", "*", "<", "<=", "=", "!=", ">=", ">", "all", "any", "not", "is", "in"};
   return name_in(kNames, kind);
 }
 
@@ -191,7 +190,8 @@ std::string Program::why(const Outcome& outcome, const Facts& facts) const {
   if (outcome.test == 0) return text + "it always holds";
   const Instruction& test = code_[outcome.test - 1];
   if (test.op != Op::is && test.op != Op::in)
-    return text + texts_[test.at] + " is " + number_text(outcome.value) + ", its limit is " + number_text(outcome.limit);
+    return text + texts_[test.at] + " is " + number_text(outcome.value) + ", its limit is " +
+           number_text(outcome.limit);
   const std::string value =
       is_text(test.field) ? std::string(facts.text(test.field)) : number_text(facts.number(test.field));
   text += std::string(field_name(test.field)) + " is " + (value.empty() ? "empty" : value);

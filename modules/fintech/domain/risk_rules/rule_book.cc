@@ -19,12 +19,14 @@ bool ascends(const std::vector<T>& items) {
 Result<void> check_list(const List& list) {
   if (!valid_name(list.name)) return wrong_list("the name of a list is 1 to 32 of A-Z a-z 0-9 . _ -");
   if (list.size() > kListItemsMax)
-    return wrong_list("items: there are " + std::to_string(list.size()) + ", a list has at most " + std::to_string(kListItemsMax));
+    return wrong_list("items: there are " + std::to_string(list.size()) + ", a list has at most " +
+                      std::to_string(kListItemsMax));
   if (!ascends(list.texts) || !ascends(list.values) || (list.numbers ? !list.texts.empty() : !list.values.empty()))
     return wrong_list("items: they are texts or numbers, each once, in their order");
   const auto found = std::find_if(list.texts.begin(), list.texts.end(),
                                   [](const std::string& text) { return text.size() > kTextMax; });
-  if (found != list.texts.end()) return wrong_list("items: a text has more than " + std::to_string(kTextMax) + " bytes");
+  if (found != list.texts.end())
+    return wrong_list("items: a text has more than " + std::to_string(kTextMax) + " bytes");
   return {};
 }
 
@@ -38,8 +40,8 @@ Result<void> RuleBook::put(std::optional<RuleSetSpec> spec) {
   std::vector<Window> windows;
   const std::vector<WindowSpec> declared = spec ? spec->windows : std::vector<WindowSpec>();
   for (const WindowSpec& window : declared) {
-    const auto same = std::find_if(windows_.begin(), windows_.end(),
-                                   [&](const Window& known) { return known.spec() == window; });
+    const auto same =
+        std::find_if(windows_.begin(), windows_.end(), [&](const Window& known) { return known.spec() == window; });
     if (same == windows_.end()) {
       windows.emplace_back(window, index_key_);
     } else {
@@ -73,8 +75,8 @@ Result<void> RuleBook::put_list(List list) {
   if (items() - had + list.size() > kAllListItemsMax)
     return Error{Errc::overloaded, "all lists together have at most " + std::to_string(kAllListItemsMax) + " items", 0};
   if (known != lists_.end() && known->second.numbers != list.numbers && program_.uses(known->second))
-    return Error{Errc::refused, "rules name the list " + list.name + ": it stays one of " +
-                                    (list.numbers ? "texts" : "numbers"), 0};
+    return Error{Errc::refused,
+                 "rules name the list " + list.name + ": it stays one of " + (list.numbers ? "texts" : "numbers"), 0};
   std::string name = list.name;
   lists_[std::move(name)] = std::move(list);
   ++version_;

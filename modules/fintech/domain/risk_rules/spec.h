@@ -15,8 +15,8 @@ constexpr size_t kRulesMax = 128;
 constexpr size_t kWindowsMax = 32;
 constexpr size_t kNodesMax = 4'096;  // of all rules
 constexpr uint32_t kNestingMax = 12;
-constexpr size_t kNameMax = 32;       // of rules, windows, lists: A-Z a-z 0-9 . _ -
-constexpr size_t kTextMax = 80;       // that a field is compared with
+constexpr size_t kNameMax = 32;        // of rules, windows, lists: A-Z a-z 0-9 . _ -
+constexpr size_t kTextMax = 80;        // that a field is compared with
 constexpr uint32_t kFuelMax = 10'000;  // of a rule
 constexpr uint32_t kFuelDefault = 1'000;
 constexpr uint32_t kAllFuelMax = 50'000;  // of all rules of an order
@@ -103,9 +103,9 @@ struct WindowSpec {
 
 struct RuleSpec {
   std::string name;
-  std::vector<Node> when;               // a condition
-  Verdict then = Verdict::deny;         // where it holds: review or deny
-  Verdict on_error = Verdict::review;   // where it cannot be judged: fuel, numbers beyond 127 bits
+  std::vector<Node> when;              // a condition
+  Verdict then = Verdict::deny;        // where it holds: review or deny
+  Verdict on_error = Verdict::review;  // where it cannot be judged: fuel, numbers beyond 127 bits
   uint32_t fuel = kFuelDefault;
 };
 

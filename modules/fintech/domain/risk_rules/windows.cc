@@ -149,7 +149,8 @@ bool Window::restore(const Saved& saved, Room& room) {
   of.last = saved.last;
   of.coarse = saved.coarse;
   for (const Event& event : saved.events) {
-    const bool ascends = of.events.empty() || of.events.back().at < event.at || (!of.coarse && of.events.back().at == event.at);
+    const bool ascends =
+        of.events.empty() || of.events.back().at < event.at || (!of.coarse && of.events.back().at == event.at);
     if (!ascends || event.amount() > kSumMax || of.sum > kSumMax) return false;
     append(of, event.at, event.amount(), room);
   }

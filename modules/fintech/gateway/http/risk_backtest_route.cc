@@ -152,8 +152,7 @@ class BacktestRequest : public std::enable_shared_from_this<BacktestRequest> {
     out.begin_object().key("judged").unsigned_number(test_->judged());
     out.key("differ").unsigned_number(test_->differ());
     for (const auto verdict : {risk_rules::Verdict::allow, risk_rules::Verdict::review, risk_rules::Verdict::deny})
-      out.key(risk_rules::verdict_name(verdict))
-          .unsigned_number(test_->verdicts()[static_cast<size_t>(verdict)]);
+      out.key(risk_rules::verdict_name(verdict)).unsigned_number(test_->verdicts()[static_cast<size_t>(verdict)]);
     out.key("unread").unsigned_number(test_->unread()).key("note").text(kNote).end_object();
     return out.take();
   }
@@ -184,25 +183,26 @@ constexpr std::string_view kLine =
 
 void add_risk_backtest_route(http::HttpRouter& router) {
   const auto busy = std::make_shared<std::atomic<bool>>(false);
-  router.add(http::Method::post, "/api/v1/exchange/risk-rules/backtest",
-             [busy](HttpExchange& exchange) {
-               auto asked = asked_of_json(std::move(exchange.request().body));
-               if (!asked) return exchange.respond(admin::error_response(asked.error()));
-               if (busy->exchange(true))
-                 return exchange.respond(admin::error_response({Errc::overloaded, "another backtest goes on", 0}));
-               std::make_shared<BacktestRequest>(std::move(*asked), busy)->find_lists(exchange);
-             },
-             {.needs = of_operators(Verb::read),
-              .doc = {"Try risk rules on the orders that were judged",
-                      "From a position on, with the lists of now: a line of JSON for each order of which they would say "
-                      "something else than was said, lines that tell how far it is, and a last one with the sums. "
-                      "`fintech.risk` has the orders since rules were put.",
-                      {},
-                      {{kBody}},
-                      {{200, "lines of JSON", {{kLine, "application/x-ndjson"}}},
-                       {400, "what is wrong with the rules, and where", {{kErrorSchema}}},
-                       {404, "no order was ever judged", {{kErrorSchema}}},
-                       {503, "another backtest goes on", {{kErrorSchema}}}}}});
+  router.add(
+      http::Method::post, "/api/v1/exchange/risk-rules/backtest",
+      [busy](HttpExchange& exchange) {
+        auto asked = asked_of_json(std::move(exchange.request().body));
+        if (!asked) return exchange.respond(admin::error_response(asked.error()));
+        if (busy->exchange(true))
+          return exchange.respond(admin::error_response({Errc::overloaded, "another backtest goes on", 0}));
+        std::make_shared<BacktestRequest>(std::move(*asked), busy)->find_lists(exchange);
+      },
+      {.needs = of_operators(Verb::read),
+       .doc = {"Try risk rules on the orders that were judged",
+               "From a position on, with the lists of now: a line of JSON for each order of which they would say "
+               "something else than was said, lines that tell how far it is, and a last one with the sums. "
+               "`fintech.risk` has the orders since rules were put.",
+               {},
+               {{kBody}},
+               {{200, "lines of JSON", {{kLine, "application/x-ndjson"}}},
+                {400, "what is wrong with the rules, and where", {{kErrorSchema}}},
+                {404, "no order was ever judged", {{kErrorSchema}}},
+                {503, "another backtest goes on", {{kErrorSchema}}}}}});
 }
 
 }  // namespace heptane::fintech::exchange_http

@@ -58,8 +58,7 @@ class NodeReader {
     const JsonValue member = *value.first();
     const std::string below = path + "." + std::string(member.name().substr(0, kShownBytes));
     const std::optional<NodeKind> kind = kind_of(member.name());
-    if (!kind)
-      return wrong_rule(below, "is not known: field, window, + - *, < <= = != >= >, all, any, not, is, in");
+    if (!kind) return wrong_rule(below, "is not known: field, window, + - *, < <= = != >= >, all, any, not, is, in");
     if (*kind == NodeKind::is || *kind == NodeKind::in) return read_test(*kind, member, below);
     if (*kind == NodeKind::field || *kind == NodeKind::window) return read_named(*kind, member, below);
     return read_parts(*kind, member, below);
@@ -157,8 +156,7 @@ Result<WindowSpec> read_window(const JsonValue& value) {
   window.seconds = static_cast<uint32_t>(fields.integer("seconds", 1, risk_rules::kSecondsMax));
   window.adds =
       named<Adds>(fields, "adds", "orders", {Adds::orders, Adds::quantity, Adds::notional}, risk_rules::adds_name);
-  window.exact =
-      static_cast<uint32_t>(fields.integer_or("exact", risk_rules::kExactDefault, 1, risk_rules::kExactMax));
+  window.exact = static_cast<uint32_t>(fields.integer_or("exact", risk_rules::kExactDefault, 1, risk_rules::kExactMax));
   window.keys = static_cast<uint32_t>(fields.integer_or("keys", risk_rules::kKeysDefault, 1, risk_rules::kKeysMax));
   HEPTANE_TRY(fields.finish());
   return window;

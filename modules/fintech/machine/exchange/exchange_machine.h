@@ -56,7 +56,11 @@ class ExchangeMachine final : public StateMachine {
   // How many ClOrdIDs a firm may use on a trade date: the same wherever the log is replayed.
   // The key of its indexes: nothing that anybody can see depends on it.
   explicit ExchangeMachine(uint32_t client_ids_max = kClientIdsMax, uint64_t index_key = 0)
-      : client_ids_max_(client_ids_max), index_key_(index_key), directory_(index_key), orders_(index_key), risk_(index_key) {}
+      : client_ids_max_(client_ids_max),
+        index_key_(index_key),
+        directory_(index_key),
+        orders_(index_key),
+        risk_(index_key) {}
 
   MachineId id() const override { return kExchangeMachineId; }
   std::string_view name() const override { return "exchange"; }
@@ -82,8 +86,7 @@ class ExchangeMachine final : public StateMachine {
   // What ends orders, and what stops them; what operators put right.
   bool relieves(CommandType type) const override {
     return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kSetPhase || type == kWithdraw ||
-           type == kFixInput || type == kFixEnd ||
-           (type >= kProceed && type != kPutRiskRules && type != kPutRiskList);
+           type == kFixInput || type == kFixEnd || (type >= kProceed && type != kPutRiskRules && type != kPutRiskList);
   }
   // 2: trades have marks (settled_trade.h); books have sequences and candles are kept (market_state.h); an order that ends in the middle of
   // its replace, as by a trade with oneself, is reported as one that nobody asked to end; an expiry that ends nothing is not done again at

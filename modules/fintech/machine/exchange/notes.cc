@@ -274,7 +274,7 @@ void render_exchange(const LoggedCommand& logged, uint16_t number, RecordWriter&
       } else if (!compact) {
         out.add({key, true, value});
       } else {
-        const bool read = number == kTradesView.number  ? render_compact<TradeTold>(value, time, out)
+        const bool read = number == kTradesView.number ? render_compact<TradeTold>(value, time, out)
                           : number == kRiskView.number ? render_compact<RiskTold>(value, time, out)
                                                        : render_compact<OrderTold>(value, time, out);
         if (!read) out.skip();
