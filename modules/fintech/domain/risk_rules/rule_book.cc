@@ -57,6 +57,7 @@ Result<void> RuleBook::put(std::optional<RuleSetSpec> spec) {
   program_ = std::move(program);
   spec_ = std::move(spec);
   ++version_;
+  count_still();
   return {};
 }
 
@@ -80,6 +81,7 @@ Result<void> RuleBook::put_list(List list) {
   std::string name = list.name;
   lists_[std::move(name)] = std::move(list);
   ++version_;
+  count_still();
   return {};
 }
 
@@ -89,6 +91,7 @@ Result<void> RuleBook::remove_list(const std::string& name) {
   if (program_.uses(known->second)) return Error{Errc::refused, "rules name the list " + name, 0};
   lists_.erase(known);
   ++version_;
+  count_still();
   return {};
 }
 
@@ -96,14 +99,19 @@ void RuleBook::count(const Facts& facts) {
   for (Window& window : windows_) window.add(facts.key(window.spec()), facts.adds(window.spec()), facts.time, room_);
 }
 
+// Asked for with every command: what windows hold is counted as it comes, the rest where it changes.
 uint64_t RuleBook::memory_bytes() const {
-  uint64_t bytes = program_.memory_bytes();
+  uint64_t bytes = still_bytes_;
   for (const Window& window : windows_) bytes += window.memory_bytes();
-  for (const auto& [name, list] : lists_) {
-    bytes += sizeof list + list.values.capacity() * sizeof(int64_t);
-    for (const std::string& text : list.texts) bytes += sizeof text + text.capacity();
-  }
   return bytes;
+}
+
+void RuleBook::count_still() {
+  still_bytes_ = program_.memory_bytes();
+  for (const auto& [name, list] : lists_) {
+    still_bytes_ += sizeof list + list.values.capacity() * sizeof(int64_t);
+    for (const std::string& text : list.texts) still_bytes_ += sizeof text + text.capacity();
+  }
 }
 
 }  // namespace heptane::fintech::risk_rules

@@ -52,6 +52,7 @@ class RuleBook {
 
  private:
   size_t items() const;
+  void count_still();
 
   uint64_t index_key_;
   uint64_t version_ = 0;
@@ -61,6 +62,7 @@ class RuleBook {
   std::vector<Window> windows_;  // as in spec_
   std::vector<Window> left_;     // of earlier sets: no state
   Room room_;
+  uint64_t still_bytes_ = 0;  // of the rules and lists
 };
 
 Result<void> check_list(const List& list);
