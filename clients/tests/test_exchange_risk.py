@@ -115,7 +115,7 @@ class RiskRules(unittest.TestCase):
 
     def positions(self, stream):
         _, answer = http.call(self.server, "GET", f"/api/v1/streams/{stream}/records?limit=1000")
-        return [dict(record["headers"]) for record in answer["records"]]
+        return [{header["name"]: header["value"] for header in record["headers"]} for record in answer["records"]]
 
     def backtest(self, rules, *more):
         return [json.loads(line) for line in self.heptane("backtest", "--rules", self.file(rules), *more).splitlines()]
