@@ -21,6 +21,7 @@ bool bench_lookups(const Scratch& scratch);
 bool bench_resent(const Scratch& scratch);
 bool bench_mqtt(const Scratch& scratch);
 bool bench_series(const Scratch& scratch);
+bool bench_verdicts(const Scratch& scratch);
 
 #ifdef HEPTANE_BENCH_QUICKFIX
 bool bench_fix(const Scratch& scratch);

@@ -36,6 +36,8 @@ constexpr Bench kBenches[] = {
      "looking into very many transfers beside PostgreSQL, cold and warm (BENCH_LOOKUP_TRANSFERS, BENCH_LOOKUP_ROUNDS)"},
     {"resent", &heptane::bench::bench_resent,
      "old ids sent again, cold: what another client waits (BENCH_RESENT_TRANSFERS, BENCH_RESENT_SECONDS)"},
+    {"verdicts", &heptane::bench::bench_verdicts,
+     "the verdict of a velocity rule beside PostgreSQL (BENCH_VERDICT_KEYS, BENCH_VERDICTS, BENCH_VERDICT_TURNS)"},
     {"replay", &heptane::bench::bench_replay, "commands applied again at a start"},
     {"restart", &heptane::bench::bench_restart,
      "a start after a kill under load, beside PostgreSQL (BENCH_STATE_BYTES, BENCH_LOG_BYTES)"},

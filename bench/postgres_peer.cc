@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <vector>
 
 #include "bench/report.h"
 
@@ -172,6 +174,22 @@ double PostgresPeer::clients(const std::string& script, uint64_t count, uint64_t
 
 double PostgresPeer::times(const std::string& script, uint64_t count) const {
   return pgbench(script, "-c 1 -t " + std::to_string(count));
+}
+
+double PostgresPeer::quantile_micros(const std::string& script, uint64_t count, double p) const {
+  namespace fs = std::filesystem;
+  (void)pgbench(script, "-c 1 -t " + std::to_string(count) + " -l --log-prefix=" + directory_ + "/latencies");
+  std::vector<double> micros;
+  for (const auto& entry : fs::directory_iterator(directory_)) {
+    if (!entry.path().filename().string().starts_with("latencies.")) continue;
+    std::ifstream lines(entry.path());
+    double client = 0;
+    double number = 0;
+    double spent = 0;
+    for (std::string rest; lines >> client >> number >> spent && std::getline(lines, rest);) micros.push_back(spent);
+    fs::remove(entry.path());
+  }
+  return quantile(micros, p);
 }
 
 double PostgresPeer::pgbench(const std::string& script, const std::string& how) const {

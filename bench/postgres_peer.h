@@ -33,6 +33,8 @@ class PostgresPeer {
   double clients(const std::string& script, uint64_t count, uint64_t seconds) const;
   // Likewise of one client that runs it so many times.
   double times(const std::string& script, uint64_t count) const;
+  // Likewise; of the latencies of all of them, by pgbench's log of each.
+  double quantile_micros(const std::string& script, uint64_t count, double p) const;
   // Stops it in order and starts it again: its own memory holds nothing then. `between` is told its directory of files.
   void restart(const std::function<void(const std::string&)>& between);
   // Behind the next start; `name=value`.

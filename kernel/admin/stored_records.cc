@@ -8,6 +8,12 @@ namespace heptane::admin {
 
 namespace {
 constexpr size_t kInflatedBytesMax = size_t{32} << 20;
+
+// Of a header: a zigzag length and bytes; -1: null.
+std::string_view piece(ByteReader& headers) {
+  const int64_t length = headers.zigzag();
+  return length < 0 ? std::string_view{} : as_text(headers.take(static_cast<size_t>(length)));
+}
 }  // namespace
 
 void find_partition(http::HttpExchange& exchange, std::string stream, uint32_t partition, OnPartition then) {
@@ -35,6 +41,17 @@ Result<void> for_each_stored(Bytes batch, const std::function<void(const streams
   const Result<std::vector<std::byte>> plain = streams::inflate_batch(batch, kInflatedBytesMax);
   if (!plain) return plain.error();
   return streams::for_each_record(*plain, each);
+}
+
+std::string_view header_of(const streams::RecordView& record, std::string_view name) {
+  ByteReader headers(record.headers);
+  std::string_view found;
+  for (uint32_t i = 0; i < record.header_count && !headers.failed(); ++i) {
+    const std::string_view one = piece(headers);
+    const std::string_view value = piece(headers);
+    if (one == name && !headers.failed()) found = value;
+  }
+  return found;
 }
 
 Error read_error(const net::RecordsRead& read) {

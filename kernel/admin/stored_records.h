@@ -23,6 +23,9 @@ inline bool revoked(const std::function<bool()>& standing) { return standing && 
 // Every record of a batch in order, inflated where it is compressed.
 Result<void> for_each_stored(Bytes batch, const std::function<void(const streams::RecordView&)>& each);
 
+// The value of the record's last header of this name, a view into it; empty: it has none.
+std::string_view header_of(const streams::RecordView& record, std::string_view name);
+
 // What a read that failed says to a person. `read.error` is set.
 Error read_error(const net::RecordsRead& read);
 

@@ -2,7 +2,7 @@
 // that are cut, many orders.
 //
 // A script's lines: `I1,` is sent over connection 1, `E1,` must come there, `e1,` it ends, `i1,CONNECT ALPHA` and `i1,DISCONNECT` are the
-// peer's doing; `x` lines are the world's: `crash`, `pass SECONDS`, `phase PHASE`, `reset NAME`. `|` ends a field. 8, 49, 56 and 52 are put
+// peer's doing; `x` lines are the world's: `crash`, `pass SECONDS`, `phase PHASE`, `reset NAME`, `risk ORDERS`. `|` ends a field. 8, 49, 56 and 52 are put
 // in where an `I` line lacks them, 9 and 10 too; of what came these are compared where an `E` line has them, times by their form. With
 // HEPTANE_FIX_RECORD=1 scripts are written anew, with what came in place of what was expected.
 
@@ -85,6 +85,21 @@ class Script {
     world_.run();
   }
 
+  // More than so many orders of a session in a minute are denied.
+  bool put_rule(int64_t most) {
+    using risk_rules::NodeKind;
+    exchange::RiskRulesPut put;
+    put.spec.windows.emplace_back();
+    put.spec.windows[0].name = "orders";
+    put.spec.windows[0].first = risk_rules::KeyPart::session;
+    put.spec.windows[0].seconds = 60;
+    put.spec.rules.emplace_back();
+    put.spec.rules[0].name = "fast";
+    put.spec.rules[0].when = {
+        {NodeKind::more, {}, 0, "", 2}, {NodeKind::window, {}, 0, "orders", 0}, {NodeKind::number, {}, most, "", 0}};
+    return world_.rig.ask(exchange::kPutRiskRules, put).ok();
+  }
+
   void order(const std::string& text) {
     std::stringstream words(text);
     std::string what;
@@ -97,6 +112,7 @@ class Script {
     if (what == "reset") good = world_.rig.ask(exchange::kResetFixSession, exchange::FixReset{more, 10, 20}).ok();
     if (what == "phase") good = set_phase(more, words.str().ends_with("uncross"));
     if (what == "bust") good = put_right(more, words);
+    if (what == "risk") good = put_rule(std::atoll(more.c_str()));
     if (what == "kill") {
       const exchange::SwitchChange kill{exchange::Whose::firm, more, "", "", false, "test"};
       good = world_.rig.ask(exchange::kSwitch, kill).ok();

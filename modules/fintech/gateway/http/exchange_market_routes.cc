@@ -194,6 +194,8 @@ void add_routes(http::HttpRouter& router, market::MarketFeed& feed, exchange::Ex
   add_fix_session_routes(router, std::move(zones));
   add_correction_routes(router);
   add_positions_routes(router);
+  add_risk_routes(router);
+  add_risk_backtest_route(router);
   add_calendar_routes(router, std::move(expand));
 }
 

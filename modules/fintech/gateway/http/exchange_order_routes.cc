@@ -3,6 +3,7 @@
 #include "modules/fintech/gateway/http/exchange_answers.h"
 #include "modules/fintech/gateway/http/exchange_routes.h"
 #include "modules/fintech/gateway/http/exchange_schemas.h"
+#include "modules/fintech/machine/exchange/risk_api.h"
 
 namespace heptane::fintech::exchange_http {
 
@@ -43,6 +44,20 @@ void answer_repeat(HttpExchange& exchange, const std::string& firm, const Reply&
   });
 }
 
+// Rules did not let the order through: its command is kept, and says no again where it is repeated.
+HttpResponse ruled_out(const Reply& reply) {
+  const auto refused = exchange::unpacked<exchange::RiskRefused>(reply.payload.view());
+  Reply said = reply;
+  said.error = Errc::refused;
+  said.detail = refused && !reply.repeated ? refused->detail
+                                           : exchange::kFixReason + static_cast<uint32_t>(exchange::Rejected::other);
+  said.message = refused && !reply.repeated
+                     ? refused->text
+                     : "version " + std::to_string(reply.numbers[1]) +
+                           " of the risk rules did not let it through: another try is another ClOrdID";
+  return admin::refusal_response(said);
+}
+
 // A command of the machine that answers with the order.
 void order_command(HttpExchange& exchange, Submission submission, const std::string& firm, int status) {
   const bool keyed = submission.idempotency.has_value();
@@ -50,6 +65,7 @@ void order_command(HttpExchange& exchange, Submission submission, const std::str
     if (keyed && reply.error == Errc::invalid_argument && reply.detail == 0)
       return answered.respond(HttpResponse::error(409, "exists", "the ClOrdID was used by another request"));
     if (!reply.ok()) return answered.respond(admin::refusal_response(reply));
+    if (reply.numbers[0] == 0) return answered.respond(ruled_out(reply));
     const auto row = exchange::unpacked<exchange::OrderRow>(reply.payload.view());
     if (!row || reply.repeated) return answer_repeat(answered, firm, reply);
     answered.respond(order_response(status, *row, &reply));

@@ -27,6 +27,8 @@ void add_order_routes(http::HttpRouter& router);
 void add_fix_session_routes(http::HttpRouter& router, exchange::FindZone zones);
 void add_correction_routes(http::HttpRouter& router);
 void add_positions_routes(http::HttpRouter& router);
+void add_risk_routes(http::HttpRouter& router);
+void add_risk_backtest_route(http::HttpRouter& router);
 void add_calendar_routes(http::HttpRouter& router, exchange::Expand expand);
 
 }  // namespace heptane::fintech::exchange_http

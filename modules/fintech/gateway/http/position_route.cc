@@ -86,18 +86,7 @@ class PositionRequest : public std::enable_shared_from_this<PositionRequest> {
     next_ = std::max(next_, record.offset + 1);
     if (!record.has_key || as_text(record.key) != key_) return;
     offset_ = record.offset;
-    ByteReader headers(record.headers);
-    for (uint32_t i = 0; i < record.header_count && !headers.failed(); ++i) {
-      const std::string_view name = piece(headers);
-      const std::string_view value = piece(headers);
-      if (name == streams::kPositionHeader && !headers.failed()) position_ = value;
-    }
-  }
-
-  // Of a header: a zigzag length and bytes; -1: null.
-  static std::string_view piece(ByteReader& headers) {
-    const int64_t length = headers.zigzag();
-    return length < 0 ? std::string_view{} : as_text(headers.take(static_cast<size_t>(length)));
+    position_ = admin::header_of(record, streams::kPositionHeader);
   }
 
   void answer(HttpExchange& exchange) const {

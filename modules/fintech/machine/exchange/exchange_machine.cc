@@ -8,6 +8,7 @@ namespace {
 
 constexpr size_t kRowBytesMax = size_t{8} << 10;
 // In the saved count of mass cancels: what stands behind them.
+constexpr uint32_t kRiskFollows = 1u << 26;
 constexpr uint32_t kFixFollows = 1u << 31;
 constexpr uint32_t kPartiesFollow = 1u << 25;
 constexpr uint32_t kTradesFollow = 1u << 24;
@@ -15,8 +16,8 @@ constexpr uint32_t kCorrectionsFollow = 1u << 28;
 constexpr uint32_t kCalendarsFollow = 1u << 29;
 constexpr uint32_t kMarketFollows = 1u << 30;
 constexpr uint32_t kPositionsFollow = 1u << 27;
-constexpr uint32_t kFollows =
-    kFixFollows | kPartiesFollow | kTradesFollow | kCorrectionsFollow | kCalendarsFollow | kMarketFollows | kPositionsFollow;
+constexpr uint32_t kFollows = kFixFollows | kPartiesFollow | kTradesFollow | kCorrectionsFollow | kCalendarsFollow |
+                              kMarketFollows | kPositionsFollow | kRiskFollows;
 
 // Nobody has sent it.
 bool is_own(CommandType type) {
@@ -28,6 +29,8 @@ bool is_own(CommandType type) {
 // What is of the running command alone.
 void ExchangeMachine::begin(const Command& command, const Effects& effects) {
   notes_.clear();
+  risk_refused_ = false;
+  if (risk_.frees()) risk_.free_some();
   fix_.begin(command.time);
   origin_ = {};
   origin_.told = effects.version() >= kLogicParties;
@@ -91,6 +94,8 @@ bool ExchangeMachine::apply_operation(Now& now) {
     case kSetCalendar: apply_set_calendar(now); return true;
     case kCalendarDue: apply_calendar_due(now); return true;
     case kCalendarPhase: apply_calendar_phase(now); return true;
+    case kPutRiskRules: apply_put_risk_rules(now); return true;
+    case kPutRiskList: apply_put_risk_list(now); return true;
     default: return false;
   }
 }
@@ -122,7 +127,8 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   writer.le(static_cast<uint32_t>(sweeps_.size()) | (fix_.empty() ? 0 : kFixFollows) |
             (has_corrections() ? kCorrectionsFollow : 0) | (calendars_.empty() ? 0 : kCalendarsFollow) |
             (market_.empty() ? 0 : kMarketFollows) | (orders_.has_parties() ? kPartiesFollow : 0) |
-            (trades_.empty() ? 0 : kTradesFollow) | (has_positions() ? kPositionsFollow : 0));
+            (trades_.empty() ? 0 : kTradesFollow) | (has_positions() ? kPositionsFollow : 0) |
+            (risk_.version() == 0 ? 0 : kRiskFollows));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
   if (!fix_.empty()) fix_.save(writer);
   if (has_corrections()) save_corrections(writer);
@@ -131,6 +137,7 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   if (orders_.has_parties()) orders_.save_parties(writer);
   if (!trades_.empty()) trades_.save(writer);
   if (has_positions()) save_positions(writer);
+  if (risk_.version() != 0) save_risk(writer);
 }
 
 Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
@@ -157,7 +164,10 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
   if ((sweeps & kPartiesFollow) != 0) orders_.restore_parties(reader);
   if ((sweeps & kTradesFollow) != 0) trades_.restore(reader);
   if ((sweeps & kPositionsFollow) != 0) restore_positions(reader);
-  if (reader.failed()) return Error{Errc::corrupt, "the exchange's parties, trades of firms, positions and marks do not read back"};
+  if ((sweeps & kRiskFollows) != 0) restore_risk(reader);
+  if (reader.failed())
+    return Error{Errc::corrupt,
+                 "the exchange's parties, trades of firms, positions, marks and risk rules do not read back"};
   count();
   return {};
 }
@@ -168,6 +178,8 @@ void ExchangeMachine::make_fresh() {
   fix_ = FixSessions();
   market_ = MarketState();
   trades_ = FirmTrades();
+  risk_ = risk_rules::RuleBook(index_key_);
+  risk_source_.clear();
   own_ = Own();
   sweeps_.clear();
   receivables_.clear();

@@ -42,6 +42,7 @@
 #include "modules/fintech/machine/exchange/orders.h"
 #include "modules/fintech/machine/exchange/positions_api.h"
 #include "modules/fintech/machine/exchange/postings.h"
+#include "modules/fintech/machine/exchange/risk_api.h"
 #include "modules/fintech/machine/exchange/trade_reversal.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 
@@ -58,7 +59,11 @@ class ExchangeMachine final : public StateMachine {
   // How many ClOrdIDs a firm may use on a trade date: the same wherever the log is replayed.
   // The key of its indexes: nothing that anybody can see depends on it.
   explicit ExchangeMachine(uint32_t client_ids_max = kClientIdsMax, uint64_t index_key = 0)
-      : client_ids_max_(client_ids_max), index_key_(index_key), directory_(index_key), orders_(index_key) {}
+      : client_ids_max_(client_ids_max),
+        index_key_(index_key),
+        directory_(index_key),
+        orders_(index_key),
+        risk_(index_key) {}
 
   MachineId id() const override { return kExchangeMachineId; }
   std::string_view name() const override { return "exchange"; }
@@ -72,25 +77,26 @@ class ExchangeMachine final : public StateMachine {
   }
   uint64_t own_memory_bytes() const {
     return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes() + calendars_.memory_bytes() +
-           market_.memory_bytes() + trades_.memory_bytes();
+           market_.memory_bytes() + trades_.memory_bytes() + risk_.memory_bytes();
   }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
   bool fresh() const override {
-    return directory_.empty() && own_.next_sweep == 1 && !own_.block.on && fix_.empty() && calendars_.empty();
+    return directory_.empty() && own_.next_sweep == 1 && !own_.block.on && fix_.empty() && calendars_.empty() &&
+           risk_.version() == 0;
   }
   void make_fresh() override;
   // What ends orders, and what stops them; what operators put right.
   bool relieves(CommandType type) const override {
     return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kSetPhase || type == kWithdraw ||
-           type == kFixInput || type == kFixEnd || type >= kProceed;
+           type == kFixInput || type == kFixEnd || (type >= kProceed && type < kPutMark);
   }
   // 2: trades have marks (settled_trade.h); books have sequences and candles are kept (market_state.h); an order that ends in the middle of
   // its replace, as by a trade with oneself, is reported as one that nobody asked to end; an expiry that ends nothing is not done again at
   // once.
   // 3: order events say where they come from (notes.h), parties of orders are kept and told, trades of firms are
   // kept for those who ask (firm_trades.h); what accounts trade is counted for their positions, and there are marks (positions_api.h).
-  static_assert(kPositionsVersion == kLogicParties);
+  static_assert(kPositionsVersion == kLogicParties && kRiskVersion == kLogicParties);
   uint32_t newest_version() const override { return kLogicParties; }
   RenderView renderer() const override { return render_exchange; }
 
@@ -102,6 +108,7 @@ class ExchangeMachine final : public StateMachine {
   const FixSessions& fix_sessions() const { return fix_; }
   const Calendars& calendars() const { return calendars_; }
   const FirmTrades& firm_trades() const { return trades_; }
+  const risk_rules::RuleBook& risk_rules() const { return risk_; }
 
   // For metrics; any thread.
   uint64_t open_orders() const { return open_orders_.load(std::memory_order_relaxed); }
@@ -159,6 +166,19 @@ class ExchangeMachine final : public StateMachine {
     OrderRate firm_rate;
     uint64_t replaced = 0;  // leaves that it had
     int64_t replaced_price = 0;
+  };
+
+  // What rules know of an order, and what they said. Made while rules are set alone.
+  struct RiskJudged {
+    RiskJudged(const Admitted& admitted, const ExchangeMachine& machine, LogTime now);
+    RiskJudged(const RiskJudged&) = delete;
+    RiskJudged& operator=(const RiskJudged&) = delete;
+
+    std::string account;
+    risk_rules::Facts facts;  // views into the account, the directory and the sessions
+    risk_rules::Outcome outcome;
+    std::string why;
+    bool replaces = false;
   };
 
   void begin(const Command& command, const Effects& effects);
@@ -399,6 +419,19 @@ class ExchangeMachine final : public StateMachine {
   void say_captured(FixSession& session, const FixCapture& capture);
   void tell_captured(FixSession& session, FixCapture& capture);
   std::string captured_body(const FixSession& session, const FixCapture& capture) const;
+  // risk_commands.cc: rules over orders
+  void apply_put_risk_rules(Now& now);
+  void apply_put_risk_list(Now& now);
+  Result<void> judge_risk(const Admitted& admitted, std::optional<RiskJudged>& judged, const Now& now);
+  void count_risk(const RiskJudged& judged, const Admitted& admitted);
+  void tell_verdict(const RiskJudged& judged, const Admitted& admitted, uint64_t order_id);
+  void refuse_order(const Error& error, Now& now);
+  void query_risk_rules(Reply& reply) const;
+  void query_risk_lists(Reply& reply) const;
+  void query_risk_list(const std::string& name, Reply& reply) const;
+  void save_risk(SnapshotWriter& writer) const;
+  void restore_risk(SnapshotReader& reader);
+  void restore_risk_window(size_t number, SnapshotReader& reader);
 
   // exchange_queries.cc
   void query_instruments(const Page& page, Reply& reply) const;
@@ -428,6 +461,8 @@ class ExchangeMachine final : public StateMachine {
   Calendars calendars_;
   MarketState market_;
   FirmTrades trades_;
+  risk_rules::RuleBook risk_;
+  std::string risk_source_;  // the JSON of the rules in force
   Own own_;
   std::map<uint64_t, Sweep> sweeps_;
   std::set<std::pair<uint32_t, uint32_t>> receivables_;  // firm and asset: it owes some; how much is the ledger's
@@ -438,6 +473,7 @@ class ExchangeMachine final : public StateMachine {
   // Of the running command.
   std::vector<std::pair<uint32_t, uint32_t>> owed_now_;  // firm and asset
   OrderOrigin origin_;                                   // of its events, without the order's own
+  bool risk_refused_ = false;                            // rules did not let an order through
   Notes notes_;
   Packer answer_;
   std::array<book::Event, kEventsPerEntry> events_;

@@ -85,6 +85,9 @@ void ExchangeMachine::query(const Query& query, Reply& reply) const {
     case kQueryReceivables: return with(&ExchangeMachine::query_receivables);
     case kQueryMarket: return with(&ExchangeMachine::query_market);
     case kQueryCandles: return with(&ExchangeMachine::query_candles);
+    case kQueryRiskRules: return query_risk_rules(reply);
+    case kQueryRiskLists: return query_risk_lists(reply);
+    case kQueryRiskList: return with(&ExchangeMachine::query_risk_list);
     default: refuse(reply, Errc::unsupported, "the exchange has no such query");
   }
 }

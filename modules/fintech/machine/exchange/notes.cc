@@ -29,7 +29,7 @@ class CompactWriter {
   std::string_view view() const { return {bytes_.data(), size_}; }
   static bool goes_on(bool more) { return more; }
   void long_text(std::string_view text) {
-    HEPTANE_ASSERT(text.size() <= kFixPartiesBytesMax, "parties of what was not judged");
+    HEPTANE_ASSERT(text.size() <= kFixPartiesBytesMax && has_room(text.size()), "parties of what was not judged");
     byte(static_cast<uint8_t>(text.size()));
     byte(static_cast<uint8_t>(text.size() >> 8));
     std::memcpy(&bytes_[size_], text.data(), text.size());
@@ -37,10 +37,14 @@ class CompactWriter {
   }
 
  private:
-  static constexpr size_t kBytesMax = 2'048;  // five names of at most 255, 23 numbers of at most 17, parties
+  // Seven names of at most 64 bytes and a text, 24 numbers of at most 17, parties.
+  static constexpr size_t kBytesMax = 2'560;
+  static constexpr size_t kNumbersMax = 24 * 17;
+
+  bool has_room(size_t bytes) const { return size_ + bytes + kNumbersMax <= kBytesMax; }
 
   void put(std::string_view text) {
-    HEPTANE_ASSERT(text.size() <= kClientIdMax, "a name of what was not judged");
+    HEPTANE_ASSERT(text.size() <= UINT8_MAX && has_room(text.size()), "a name of what was not judged");
     byte(static_cast<uint8_t>(text.size()));
     std::memcpy(&bytes_[size_], text.data(), text.size());
     size_ += text.size();
@@ -136,7 +140,7 @@ void put_trade(const OrderTold& told, JsonRecord& record) {
   if (told.rebate != 0) record.amount("rebate", told.rebate, told.quote_scale);
 }
 
-void render(const OrderTold& told, RecordWriter& out) {
+void render(const OrderTold& told, LogTime, RecordWriter& out) {
   JsonRecord record(event_name(told.event));
   record.number("exec_id", told.exec_id).number("order_id", told.order_id).token("cl_ord_id", told.client_id);
   record.token("firm", told.firm).token("account", told.account).token("symbol", told.symbol);
@@ -157,7 +161,7 @@ void render(const OrderTold& told, RecordWriter& out) {
   out.add({as_bytes(key), true, as_bytes(record.end())});
 }
 
-void render(const TradeTold& told, RecordWriter& out) {
+void render(const TradeTold& told, LogTime, RecordWriter& out) {
   JsonRecord record("trade");
   record.number("trade_id", told.trade_id).token("symbol", told.symbol);
   record.price("price", told.price, told.price_scale).amount("quantity", told.quantity, told.quantity_scale);
@@ -167,16 +171,38 @@ void render(const TradeTold& told, RecordWriter& out) {
   out.add({as_bytes(told.symbol), true, as_bytes(record.end())});
 }
 
+// With the log time that rules go by, to the nanosecond.
+void render(const RiskTold& told, LogTime time, RecordWriter& out) {
+  using risk_rules::verdict_name;
+  JsonRecord record("verdict");
+  record.token("verdict", verdict_name(told.verdict)).number("version", told.version);
+  if (told.verdict != risk_rules::Verdict::allow) record.token("rule", told.rule).text("why", told.why);
+  if (told.order_id != 0) record.number("order_id", told.order_id);
+  record.token("action", told.replaces ? "replace" : "new").token("cl_ord_id", told.client_id);
+  record.token("firm", told.firm).token("account", told.account).token("symbol", told.symbol);
+  record.text("session", told.session).token("side", side_name(told.side)).token("type", type_name(told.type));
+  record.price("price", told.price, told.price_scale);
+  record.amount("quantity", told.quantity, told.quantity_scale);
+  record.amount("more_quantity", told.more_quantity, told.quantity_scale);
+  const bool negative = told.notional < 0;
+  const Uint128 size = negative ? -static_cast<Uint128>(told.notional) : static_cast<Uint128>(told.notional);
+  record.token("notional", (negative ? "-" : "") + amount_text(size, told.quote_scale));
+  record.amount("more_notional", told.more_notional, told.quote_scale);
+  record.number("time_ns", static_cast<uint64_t>(time));
+  const std::string key = std::string(told.firm) + "/" + std::string(told.account);
+  out.add({as_bytes(key), true, as_bytes(record.end())});
+}
+
 // False: it is no such record.
 template <class Told>
-bool render_compact(Bytes bytes, RecordWriter& out) {
+bool render_compact(Bytes bytes, LogTime time, RecordWriter& out) {
   Told told;
   CompactReader reader(bytes);
   fields(reader, told);
   if (!reader.complete() || told.price_scale > kDecimalsMax || told.quantity_scale > kDecimalsMax ||
       told.quote_scale > kDecimalsMax)
     return false;
-  render(told, out);
+  render(told, time, out);
   return true;
 }
 
@@ -251,6 +277,7 @@ void Notes::add_compact(ViewId view, const Told& told) {
 }
 template void Notes::add_compact(ViewId, const OrderTold&);
 template void Notes::add_compact(ViewId, const TradeTold&);
+template void Notes::add_compact(ViewId, const RiskTold&);
 
 std::string average_text(Int128 traded, uint64_t filled, uint8_t price_scale) {
   if (filled == 0) return "0";
@@ -263,6 +290,7 @@ std::string average_text(Int128 traded, uint64_t filled, uint8_t price_scale) {
 // What cannot be read is counted all the same: offsets are the log's.
 void render_exchange(const LoggedCommand& logged, uint16_t number, RecordWriter& out) {
   if (number > kFixViews) return render_fix(logged, number, out);
+  const LogTime time = logged.command.time;
   for (const Bytes& note : logged.results) {
     ByteReader in(note);
     while (in.remaining() > 0 && !in.failed() && !out.full()) {
@@ -276,8 +304,9 @@ void render_exchange(const LoggedCommand& logged, uint16_t number, RecordWriter&
       } else if (!compact) {
         out.add({key, true, value});
       } else {
-        const bool read = number == kTradesView.number ? render_compact<TradeTold>(value, out)
-                                                       : render_compact<OrderTold>(value, out);
+        const bool read = number == kTradesView.number ? render_compact<TradeTold>(value, time, out)
+                          : number == kRiskView.number ? render_compact<RiskTold>(value, time, out)
+                                                       : render_compact<OrderTold>(value, time, out);
         if (!read) out.skip();
       }
     }

@@ -16,6 +16,7 @@
 #include "kernel/base/assert.h"
 #include "kernel/base/bytes.h"
 #include "modules/fintech/machine/exchange/exchange_api.h"
+#include "modules/fintech/machine/exchange/risk_api.h"
 
 namespace heptane::fintech::exchange {
 
@@ -156,6 +157,7 @@ class Notes {
   void add(ViewId view, std::string_view key, std::string_view value);
   void add(const OrderTold& told) { add_compact(kOrdersView, told); }
   void add(const TradeTold& told) { add_compact(kTradesView, told); }
+  void add(const RiskTold& told) { add_compact(kRiskView, told); }
   uint32_t count(size_t view) const { return counts_[view]; }  // from 0, as kStreams
   bool empty() const { return out_.empty(); }
   Bytes view() const { return as_bytes(out_); }

@@ -302,7 +302,7 @@ void ExchangeMachine::apply_new(Now& now) {
   const auto asked = unpacked<NewOrder>(now.command.payload);
   if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command is no order");
   const Result<uint64_t> entered = enter(*asked, now);
-  if (!entered) return refuse(now.effects, entered.error());
+  if (!entered) return refuse_order(entered.error(), now);
   reply_order(*entered, now);
 }
 
@@ -310,6 +310,8 @@ Result<uint64_t> ExchangeMachine::enter(const NewOrder& asked, Now& now) {
   expect_postings(now.ledger.ledger(), orders_.next_id(), own_.next_trade);
   Result<Admitted> admitted = admit(asked, now);
   if (!admitted) return admitted.error();
+  std::optional<RiskJudged> judged;
+  if (risk_.on()) HEPTANE_TRY(judge_risk(*admitted, judged, now));
   now.effects.open_scope();
   const Result<void> holds = hold(*admitted, now);
   Listing& listing = *admitted->listing;
@@ -324,6 +326,7 @@ Result<uint64_t> ExchangeMachine::enter(const NewOrder& asked, Now& now) {
   const Order& order = orders_.add(admitted->order, admitted->day);
   count_order(order, *admitted);
   add_open(order, order.quantity, 0);
+  if (judged) count_risk(*judged, *admitted);
   follow(listing, outcome, now);
   return admitted->order.id;
 }
@@ -426,7 +429,7 @@ void ExchangeMachine::apply_replace(Now& now) {
   const auto asked = unpacked<ReplaceOrder>(now.command.payload);
   if (!asked) return now.effects.refuse(Errc::invalid_argument, 0, "the command replaces nothing");
   const Result<void> done = replace(*asked, now);
-  if (!done) return refuse(now.effects, done.error());
+  if (!done) return refuse_order(done.error(), now);
   reply_order(asked->order_id, now);
 }
 
@@ -435,6 +438,8 @@ Result<void> ExchangeMachine::replace(const ReplaceOrder& asked, Now& now) {
   if (!admitted) return admitted.error();
   Listing& listing = *admitted->listing;
   const bool ends = admitted->order.funds.leaves == 0;
+  std::optional<RiskJudged> judged;
+  if (risk_.on() && !ends) HEPTANE_TRY(judge_risk(*admitted, judged, now));
   now.effects.open_scope();
   // What ends gives everything back at its end.
   const Result<void> holds = ends ? Result<void>() : hold(*admitted, now);
@@ -455,6 +460,7 @@ Result<void> ExchangeMachine::replace(const ReplaceOrder& asked, Now& now) {
     add_open(order, after.funds.leaves, order.funds.leaves);
     order = after;
     count_order(order, *admitted);
+    if (judged) count_risk(*judged, *admitted);
   }
   follow(listing, outcome, now);
   return {};
