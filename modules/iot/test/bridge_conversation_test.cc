@@ -235,9 +235,9 @@ TEST(BridgeSettings, TheQueueHoldsWhatItsBytesMay) {
     return bridges_of_tables(tables).at(0).queue_max;
   };
   EXPECT_EQ(queue_max(""), kCaptureLimit);
-  EXPECT_EQ(queue_max("max_bytes=64MiB\n"), (64U << 20) / 128);
-  EXPECT_EQ(queue_max("max_bytes=64MiB\n", 63), (64U << 20) / 128);
-  EXPECT_EQ(queue_max("max_bytes=1\n"), 1U);
+  EXPECT_EQ(queue_max("max_bytes=256MiB\n"), (256U << 20) / 128);
+  EXPECT_EQ(queue_max("max_bytes=256MiB\n", 4), 1'000'000U);
+  EXPECT_EQ(queue_max("max_bytes=20000\n"), 1'000'000U) << "retention takes whole extents: the bytes are met first";
   EXPECT_EQ(queue_max("", 1), kCaptureLimit / 2) << "all that bridges may have is shared";
   EXPECT_EQ(queue_max("", 63), 1'000'000U);
   EXPECT_EQ(queue_max("max_messages=7\n", 1), 7U);

@@ -195,9 +195,10 @@ uint32_t queue_max_of(const WantedBridge& bridge, size_t bridges) {
   if (bridge.max_messages > 0) return bridge.max_messages;
   const auto outward = std::count_if(bridge.terms.mappings.begin(), bridge.terms.mappings.end(),
                                      [](const Mapping& mapping) { return mapping.direction == Direction::out; });
+  const auto filters = static_cast<uint64_t>(std::max<std::ptrdiff_t>(outward, 1));
+  const auto each = static_cast<uint64_t>(std::clamp<int64_t>(bridge.max_bytes / kMessageBytesLeast, 1, kCaptureLimit));
   const uint64_t share = std::max<uint64_t>(kQueueLeast, kCaptureLimit / std::max<size_t>(bridges, 1));
-  const uint64_t each = std::clamp<int64_t>(bridge.max_bytes / kMessageBytesLeast, 1, kCaptureLimit);
-  return static_cast<uint32_t>(std::min(share, each * static_cast<uint64_t>(std::max<std::ptrdiff_t>(outward, 1))));
+  return static_cast<uint32_t>(std::clamp<uint64_t>(each * filters, kQueueLeast, share));
 }
 
 }  // namespace

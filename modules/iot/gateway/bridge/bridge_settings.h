@@ -17,8 +17,7 @@ constexpr size_t kMappingsMax = 64;  // of one
 // What waits is bounded by bytes and age. The queue's references are memory of the machine, 16 bytes each, and so have a bound as well,
 // which is not to be met first: as many messages of kMessageBytesLeast as max_bytes has room for.
 constexpr int64_t kMessageBytesLeast = 128;
-constexpr uint32_t kQueueLeast =
-    1'000'000;  // that a bridge may have where others share kCapturedMax, if max_bytes says so
+constexpr uint32_t kQueueLeast = 1'000'000;  // whatever max_bytes is, and however many share kCapturedMax
 
 struct WantedBridge {
   Terms terms;
