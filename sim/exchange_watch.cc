@@ -1,6 +1,7 @@
 #include "sim/exchange_watch.h"
 
 #include <algorithm>
+#include <array>
 
 namespace heptane::sim {
 
@@ -122,6 +123,7 @@ void ExchangeWatch::audit(server::Server& server, const ExchangeMachines& machin
   compare_money(machines, checker);
   if (!damaged) compare_trades(machines, checker);  // rows are read, a bit of which may be another
   if (!damaged && !checker.failed()) compare_busts(machines, checker);
+  if (!damaged && !checker.failed()) compare_positions(*machines.exchange, checker);
   compare_answers(checker);
   fix.compare(checker);
   counts.fix = fix.counts;
@@ -371,6 +373,35 @@ void ExchangeWatch::compare_busts(const ExchangeMachines& machines, Checker& che
   }
   if (told_busts_ != busts_alone_)
     checker.fail(std::to_string(told_busts_) + " busted trades are told of instead of " + std::to_string(busts_alone_));
+}
+
+// Of the trades that stand, summed anew.
+void ExchangeWatch::compare_positions(const ExchangeMachine& exchange, Checker& checker) const {
+  std::array<TradedPosition, kSimAccountCount> sums;
+  for (const NaiveTrade& trade : model_.trades) {
+    if (trade.busted) continue;
+    for (const int side : {0, 1}) {
+      TradedPosition& of = sums[static_cast<size_t>(side == 0 ? trade.buyer : trade.seller)];
+      TradedSums& traded = side == 0 ? of.bought : of.sold;
+      traded.quantity += static_cast<Uint128>(trade.quantity);
+      traded.value += static_cast<Uint128>(trade.principal());
+      of.fees += static_cast<Uint128>(trade.fees[side]);
+      of.rebates += static_cast<Uint128>(trade.rebates[side]);
+    }
+  }
+  for (int who = 0; who < kSimAccountCount; ++who) {
+    const uint32_t account = number_of(exchange, who);
+    if (account == 0) continue;
+    const Usage& usage = exchange.directory().peek(Whose::account, account, 1);
+    const TradedPosition* const found = exchange.directory().traded(usage);
+    const TradedPosition is = found == nullptr ? TradedPosition() : *found;
+    const TradedPosition& must = sums[static_cast<size_t>(who)];
+    if (is.bought == must.bought && is.sold == must.sold && is.fees == must.fees && is.rebates == must.rebates &&
+        is.open() == usage.exposure.position)
+      continue;
+    return checker.fail(std::string(kSimAccounts[who].firm) + "/" + kSimAccounts[who].name +
+                        " has another position than its trades make");
+  }
 }
 
 void ExchangeWatch::compare_answers(Checker& checker) const {

@@ -103,6 +103,7 @@ class ExchangeWatch {
   void compare_money(const ExchangeMachines& machines, Checker& checker);
   void compare_trades(const ExchangeMachines& machines, Checker& checker);
   void compare_busts(const ExchangeMachines& machines, Checker& checker);
+  void compare_positions(const fintech::exchange::ExchangeMachine& exchange, Checker& checker) const;
   void compare_answers(Checker& checker) const;
 
   FollowedLog log_{fintech::exchange::kExchangeMachineId};
