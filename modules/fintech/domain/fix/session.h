@@ -50,8 +50,8 @@ struct SessionSettings {
 // Whether a peer may log on.
 struct Admission {
   bool admitted = false;
-  std::string_view why;  // for the log; a peer that is not admitted is told nothing and uses up no number
-  std::string refusal;   // of one that is admitted: why it may not log on now, which it is told; empty: it may
+  std::string_view why;   // for the log; a peer that is not admitted is told nothing and uses up no number
+  std::string refusal{};  // of one that is admitted: why it may not log on now, which it is told; empty: it may
 };
 
 // What became of an application's message.

@@ -9,13 +9,12 @@ namespace heptane::fintech::fixgate {
 
 namespace {
 
-using book::Phase;
 using fix::add_field;
 using fix::Message;
 using market::Quote;
 using market::WatchId;
 
-// By Phase.
+// By book::Phase.
 constexpr std::array<std::string_view, book::kPhases> kTradingStatuses = {
     "18",  // closed: not available for trading
     "21",  // opening_call: pre-open

@@ -183,7 +183,7 @@ void write_row(JsonWriter& out, const exchange::FixRow& row) {
   out.key("connected").boolean(row.connected).end_object();
 }
 
-void put(HttpExchange& exchange, FixSpec spec) {
+void put(HttpExchange& exchange, const FixSpec& spec) {
   change(exchange, command(exchange::kPutFixSession, exchange::FixPut{spec}), 200,
          [name = spec.name](JsonWriter& out, const Reply& reply) {
            out.key("name").text(name).key("created").boolean(reply.numbers[1] == 1);
@@ -194,7 +194,7 @@ void put(HttpExchange& exchange, FixSpec spec) {
 void put_session(HttpExchange& exchange, const exchange::FindZone& zones) {
   auto spec = spec_of_json(std::move(exchange.request().body));
   if (!spec) return exchange.respond(admin::error_response(spec.error()));
-  if (spec->access.hours.zone == "UTC") return put(exchange, std::move(*spec));
+  if (spec->access.hours.zone == "UTC") return put(exchange, *spec);
   struct Job {
     FixSpec spec;
     std::optional<Error> error;
@@ -207,7 +207,7 @@ void put_session(HttpExchange& exchange, const exchange::FindZone& zones) {
       },
       [job](HttpExchange& worked) {
         if (job->error) return worked.respond(admin::error_response(*job->error));
-        put(worked, std::move(job->spec));
+        put(worked, job->spec);
       });
 }
 
