@@ -114,6 +114,16 @@ EXAMPLES = [
             {"from": "18:00", "day": -1, "phase": "continuous"}, {"from": "17:00", "phase": "closed"}]}]}),
     ("get", "/api/v1/exchange/calendars", "/api/v1/exchange/calendars", None),
     ("get", "/api/v1/exchange/calendars/{calendar}", "/api/v1/exchange/calendars/new-york", None),
+    ("put", "/api/v1/exchange/risk-lists/{list}", "/api/v1/exchange/risk-lists/watched", {"items": ["beta/main"]}),
+    ("put", "/api/v1/exchange/risk-rules", "/api/v1/exchange/risk-rules", {
+        "windows": {"orders": {"key": ["account", "instrument"], "seconds": 10}},
+        "rules": [{"name": "fast", "then": "deny", "when": {"all": [{"in": ["account", "watched"]}, {">": [{"window": "orders"}, 50]}]}}]}),
+    ("get", "/api/v1/exchange/risk-rules", "/api/v1/exchange/risk-rules", None),
+    ("get", "/api/v1/exchange/risk-lists", "/api/v1/exchange/risk-lists", None),
+    ("get", "/api/v1/exchange/risk-lists/{list}", "/api/v1/exchange/risk-lists/watched", None),
+    ("post", "/api/v1/exchange/risk-rules/backtest", "/api/v1/exchange/risk-rules/backtest", {"rules": {"rules": []}, "from": "0:1"}),
+    ("delete", "/api/v1/exchange/risk-rules", "/api/v1/exchange/risk-rules", {}),
+    ("delete", "/api/v1/exchange/risk-lists/{list}", "/api/v1/exchange/risk-lists/watched", {}),
     ("put", "/api/v1/exchange/instruments/{symbol}/calendar", "/api/v1/exchange/instruments/BTC%2FUSD/calendar", {
         "calendar": None}),
     ("delete", "/api/v1/exchange/firms/{firm}/orders/{order}", "/api/v1/exchange/firms/alpha/orders/1", {}),
