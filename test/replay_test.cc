@@ -1,13 +1,21 @@
-// test/replay/ keeps small logs written by every released format and logic version, each with the hash of its state. Every
-// build replays them all: what a log means never changes. HEPTANE_WRITE_REPLAY=NAME writes a new one (at a release, once).
+// test/replay/ keeps small logs, each with the hash of its state, and every build replays them all: what a log means never
+// changes. Kept are version 1 of the log's format with version 1 (v1-first) and 2 (v1-streams2) of the streams' logic, both
+// with the toys, and a data directory whose log has mostly become history (v1-history): version 1 of the log's, the
+// snapshot's and the archive's format. HEPTANE_WRITE_REPLAY=NAME writes a new log, HEPTANE_WRITE_REPLAY_HISTORY=NAME a new
+// directory with history (whenever a format or a logic version is new, once).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "kernel/log/segment_log.h"
+#include "kernel/server/history_check.h"
+#include "kernel/server/past_state.h"
+#include "kernel/server/server.h"
 #include "kernel/shard/transact.h"
+#include "sim/sim_net.h"
 #include "test/shard_harness.h"
 
 namespace heptane::test {
@@ -16,6 +24,17 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kSegmentBytes = uint64_t{256} << 10;
+constexpr uint64_t kHistorySegmentBytes = uint64_t{32} << 10;
+
+// Of a producer.
+Submission record_batch(PartitionId partition) {
+  streams::RecordBatchBuilder builder;
+  builder.begin(1'700'000'000'000);
+  for (const char* value : {"one", "two", "three"})
+    builder.add(1'700'000'000'000, true, as_bytes("key"), true, as_bytes(value));
+  const Bytes batch = builder.finish(0, 0, true);
+  return streams::make_append(partition, Buffer::copy_of(batch), load_be<uint32_t>(batch.data() + 17));
+}
 
 // Streams and toys on a log in a directory.
 class OnDisk {
@@ -39,6 +58,7 @@ class OnDisk {
   }
   const Result<log::RecoveryReport>& recovered() const { return recovered_; }
   Shard& shard() { return *shard_; }
+  Hash128 state_hash() const { return shard_->state_hash(); }
 
   // Appends to the stream `orders`, expected at these offsets, in one transaction: as many as there are.
   Reply append(const std::vector<Offset>& expected) {
@@ -105,14 +125,6 @@ class OnDisk {
   }
 
  private:
-  static Submission record_batch(PartitionId partition) {
-    streams::RecordBatchBuilder builder;
-    builder.begin(1'700'000'000'000);
-    for (const char* value : {"one", "two", "three"})
-      builder.add(1'700'000'000'000, true, as_bytes("key"), true, as_bytes(value));
-    const Bytes batch = builder.finish(0, 0, true);
-    return streams::make_append(partition, Buffer::copy_of(batch), load_be<uint32_t>(batch.data() + 17));
-  }
   void submit(Submission submission) {
     HEPTANE_ASSERT(shard_->submit_internal(std::move(submission)), "the inner queue is full");
     turn();
@@ -137,6 +149,85 @@ class OnDisk {
   Result<log::RecoveryReport> recovered_ = log::RecoveryReport{};
 };
 
+// The toys as a module of the whole server.
+class ToyModule final : public server::Module {
+ public:
+  std::string_view name() const override { return "toys"; }
+  std::vector<StateMachine*> machines() override { return {&kv_, &ledger_}; }
+  std::vector<server::ListenerSpec> listeners(const server::ServerFacts&) override { return {}; }
+
+ private:
+  KvMachine kv_;
+  CounterLedger ledger_;
+};
+
+server::Modules toys() {
+  server::Modules modules;
+  modules.push_back(std::make_unique<ToyModule>());
+  return modules;
+}
+
+// A server on a directory, whose log soon becomes history.
+class WithHistory {
+ public:
+  explicit WithHistory(const fs::path& directory) : net_random_(8), net_(net_random_, {}) {
+    server::ServerOptions options;
+    options.data_directory = directory.string();
+    options.segment_bytes = kHistorySegmentBytes;
+    options.loopback_v6 = false;
+    options.recovery_turn_ns = 0;
+    options.snapshots.method = snapshot::SnapshotMethod::in_place;
+    options.snapshots.bytes_per_second = 0;
+    options.snapshots.free_bytes_reserve = 0;
+    options.snapshots.log_bytes_min = kHistorySegmentBytes;
+    options.snapshot_keep_bytes = 0;
+    options.archive.target_bytes = kHistorySegmentBytes;
+    options.archive.bytes_per_second = 0;
+    options.archive.look_interval_ns = 1;
+    options.archive.retain_commands_ns = -1;
+    server_ = std::make_unique<server::Server>(server::Seams{clock_, disk_, random_, net_}, options, toys(),
+                                               [](const Error&) { HEPTANE_ASSERT(false, "the disk failed"); });
+    HEPTANE_ASSERT(server_->start().ok(), "the server does not start");
+    turns(20);
+  }
+
+  // Commands of every machine and both kinds of record batches, until two archive segments are there.
+  void write_sample() {
+    submit(streams::make_command(machine_ids::kStreams, streams::kCreateStream,
+                                 streams::encode(streams::CreateStream{"orders", 1})));
+    const PartitionId orders = *server_->streams().find_partition("orders", 0);
+    for (uint32_t i = 1; server_->archive().catalog()->size() < 2; ++i) {
+      submit(streams::make_command(kLedgerId, kLedgerDeposit, ledger_payload({0, i % 7, 100, 0})));
+      submit(streams::make_command(kKvId, kKvPut, kv_payload("key" + std::to_string(i % 5), std::to_string(i))));
+      submit(record_batch(orders));
+    }
+    turns(100);
+  }
+  Hash128 state_hash() const { return server_->shard().state_hash(); }
+
+ private:
+  void submit(Submission submission) {
+    HEPTANE_ASSERT(server_->shard().submit_internal(std::move(submission)), "the inner queue is full");
+    turns(4);
+  }
+  void turns(int count) {
+    for (int i = 0; i < count; ++i) {
+      server_->io_turn(0);
+      server_->shard_turn();
+      server_->commit_turn();
+      server_->helper_turn();
+      clock_.advance(100'000);
+    }
+  }
+
+  SystemDisk disk_;
+  SystemRandom random_;
+  sim::SimClock clock_;
+  SeededRandom net_random_;
+  sim::SimNet net_;
+  std::unique_ptr<server::Server> server_;
+};
+
 fs::path collection() { return fs::current_path() / "test" / "replay"; }
 
 std::string first_line(const fs::path& path) {
@@ -146,14 +237,15 @@ std::string first_line(const fs::path& path) {
   return line;
 }
 
+template <class Writer>
 void write_sample(const std::string& name) {
   const fs::path directory = collection() / name;
   fs::create_directories(directory);
   Hash128 hash;
   {
-    OnDisk sample(directory / "data");
+    Writer sample(directory / "data");
     sample.write_sample();
-    hash = sample.shard().state_hash();
+    hash = sample.state_hash();
   }
   std::ofstream(directory / "STATE_HASH") << to_hex(hash) << "\n";
 }
@@ -190,22 +282,57 @@ TEST(Replay, AnOldLogKeepsItsStreamsLogicUntilItIsActivated) {
   fs::remove_all(copy);
 }
 
-TEST(Replay, EveryKeptLogStillMeansTheSame) {
-  if (const char* name = std::getenv("HEPTANE_WRITE_REPLAY")) write_sample(name);
-  size_t replayed = 0;
+bool has_history(const fs::path& kept) { return fs::exists(kept / "data" / "shard-0" / "archive"); }
+
+// Calls `each(kept directory, copy of its data)`; how many there were.
+template <class Each>
+size_t for_each_kept(bool with_history, Each&& each) {
+  size_t found = 0;
   for (const fs::directory_entry& kept : fs::directory_iterator(collection())) {
-    if (!kept.is_directory()) continue;
+    if (!kept.is_directory() || has_history(kept.path()) != with_history) continue;
     SCOPED_TRACE(kept.path().filename().string());
     const fs::path copy = copy_of(kept.path());
-    {
-      OnDisk log(copy);
-      ASSERT_TRUE(log.recovered().ok()) << log.recovered().error().message;
-      EXPECT_EQ(to_hex(log.shard().state_hash()), first_line(kept.path() / "STATE_HASH"));
-      EXPECT_GT(log.shard().last_applied(), 10U);
-    }
+    each(kept.path(), copy);
     fs::remove_all(copy);
-    ++replayed;
+    ++found;
   }
+  return found;
+}
+
+TEST(Replay, EveryKeptLogStillMeansTheSame) {
+  if (const char* name = std::getenv("HEPTANE_WRITE_REPLAY")) write_sample<OnDisk>(name);
+  const size_t replayed = for_each_kept(false, [](const fs::path& kept, const fs::path& copy) {
+    OnDisk log(copy);
+    ASSERT_TRUE(log.recovered().ok()) << log.recovered().error().message;
+    EXPECT_EQ(to_hex(log.state_hash()), first_line(kept / "STATE_HASH"));
+    EXPECT_GT(log.shard().last_applied(), 10U);
+  });
+  EXPECT_GT(replayed, 1U);
+}
+
+// From the newest snapshot, from the older one, and from the first command in the archive on: the same state.
+TEST(Replay, EveryKeptHistoryStillMeansTheSame) {
+  if (const char* name = std::getenv("HEPTANE_WRITE_REPLAY_HISTORY")) write_sample<WithHistory>(name);
+  const size_t replayed = for_each_kept(true, [](const fs::path& kept, const fs::path& copy) {
+    SystemDisk disk;
+    std::ostringstream problems;
+    const Result<server::HistoryReport> report = server::check_history(disk, copy.string(), problems);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_TRUE(report->sound()) << problems.str();
+    EXPECT_GE(report->archive_segments, 2U);
+    EXPECT_EQ(report->snapshots, 2U);
+    const std::string home = (copy / "shard-0").string();
+    const auto names = snapshot::SnapshotStore(disk, {home + "/snapshots", home + "/quarantine"}).list();
+    ASSERT_TRUE(names);
+    for (const Sequence below : {Sequence{UINT64_MAX}, names->front().sequence, Sequence{1}}) {
+      server::PastState past(disk, copy.string(), toys());
+      server::PastMoment moment;
+      moment.snapshot_below = below;
+      const Result<void> reached = past.go_to(moment);
+      ASSERT_TRUE(reached) << below << ": " << reached.error().message;
+      EXPECT_EQ(to_hex(past.state_hash()), first_line(kept / "STATE_HASH")) << below;
+    }
+  });
   EXPECT_GT(replayed, 0U);
 }
 

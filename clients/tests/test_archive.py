@@ -89,6 +89,33 @@ class Archive(unittest.TestCase):
             server.restart()
             messages = kafka.read_messages(server.kafka, "t0", count=rounds, seconds=PATIENCE_SECONDS)
             self.assertEqual(len(messages), rounds)
+            server.stop()
+            self.expect_damage_found(server)
+
+    def expect_damage_found(self, server):
+        """Of records and state that are not in the log any more: by `log verify`, with file and offset."""
+        home = os.path.join(server.data, "shard-0")
+        report = server.run("log", "verify", "--data", server.data, "--json")
+        self.assertEqual(report.returncode, 0, report.stderr)
+        sound = json.loads(report.stdout)
+        self.assertEqual((sound["sound"], sound["snapshots"]), (True, len(server.snapshots())))
+        self.assertEqual(sound["archive_segments"], len(self.archived(server)))
+        for path in (os.path.join(home, "archive", self.archived(server)[0]), os.path.join(home, "snapshots", server.snapshots()[0])):
+            middle = os.path.getsize(path) // 2
+            self.flip(path, middle)
+            done = server.log_verify()
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertRegex(done.stdout, os.path.basename(path) + r"[: ].*offset \d+: ")
+            self.assertIn("\nNOT sound: ", done.stdout)
+            self.flip(path, middle)
+        self.assertEqual(server.log_verify().returncode, 0)
+
+    def flip(self, path, at):
+        with open(path, "r+b") as file:
+            file.seek(at)
+            (byte,) = file.read(1)
+            file.seek(at)
+            file.write(bytes([byte ^ 1]))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ UNSUPPORTED_VERSION = 35
 TOPICS = itertools.count()
 PROTOCOL_ERRORS = 'heptane_connections_closed_total{reason="protocol_error"}'
 DEADLINES = 'heptane_connections_closed_total{reason="deadline"}'
+INPUT_STOPS = "heptane_input_stops_total"
 
 
 def metric(server, sample):
@@ -279,7 +280,8 @@ class BadInput(unittest.TestCase):
         wait_until(lambda: self.server.open_files() <= open_then - 490, "closed connections to be given back")
 
     def test_slow_reader(self):
-        """Asks for 64 MiB again and again without reading: what is held for it stays bounded."""
+        """Asks for 64 MiB again and again without reading: what is held for it stays bounded, nothing more is read from it, and
+        that is counted."""
         topic = "slow"
         recorder = kafka.Recorder(self.server.kafka, topic, pad=50_000, **{"linger.ms": 5})
         recorder.send(400)
@@ -287,6 +289,7 @@ class BadInput(unittest.TestCase):
         fetch = kafka.request(FETCH, 4, struct.pack(">iiiib", -1, 0, 1, 64 << 20, 0) + struct.pack(">i", 1) +
                               kafka.string(topic) + struct.pack(">iiqi", 1, 0, 0, 64 << 20))
         links = [self.connect(receive_buffer=4096) for _ in range(10)]
+        before = metric(self.server, INPUT_STOPS)
         for link in links:
             link.setblocking(False)
             sent = 0
@@ -296,6 +299,14 @@ class BadInput(unittest.TestCase):
             except BlockingIOError:
                 pass
             self.assertGreaterEqual(sent, len(fetch))
+
+        def stopped():  # each that goes on asking
+            for link in links:
+                with contextlib.suppress(BlockingIOError):
+                    link.send(fetch)
+            return metric(self.server, INPUT_STOPS) - before >= len(links)
+
+        wait_until(stopped, "all of them to be stopped and counted")
         self.assert_well()
         # The one that reads after all gets whole answers in order.
         links[0].settimeout(20)
@@ -306,7 +317,7 @@ class BadInput(unittest.TestCase):
         link = self.connect(receive_buffer=4096)
         link.settimeout(2)
         data = kafka.request(METADATA, 1, struct.pack(">i", -1)) * 2000
-        with self.counted("heptane_input_stops_total", None):
+        with self.counted(INPUT_STOPS, None):
             try:
                 for _ in range(400):
                     link.sendall(data)

@@ -78,7 +78,7 @@ def problems_after(server, witness, seed, mode, entries="prefix", at=None, verif
                 problems.append(f"log verify: {done.returncode}: {done.stdout} {done.stderr}")
         return [f"{with_log}: {problem}" for problem in problems]
     finally:
-        after.close()
+        after.close(compare=verify)
 
 
 class PowerCut(unittest.TestCase):

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
-from heptane_testkit import Server, default_binary, wait_until
+from heptane_testkit import Server, SnapshotsDiffer, default_binary, wait_until
 from heptane_testkit import http, kafka
 
 
@@ -106,6 +106,8 @@ class Comparison(unittest.TestCase):
         self.assertEqual(http.call(self.server, "GET", "/readyz")[0], 200)
         self.assertEqual(http.create(self.server, "more")[0], 201)
         self.assertEqual(self.events(self.server)[-1]["outcome"], "failed")
+        with self.assertRaises(SnapshotsDiffer):  # as at the end of every test
+            self.server.close()
 
     def test_nothing_to_compare_and_no_data(self):
         self.server.start()

@@ -84,15 +84,15 @@ Result<void> ArchiveReader::check_place(const ArchiveSegment& segment, const Row
 Result<void> ArchiveReader::verify_index(const ArchiveSegment& segment) {
   constexpr size_t kStepBytes = size_t{1} << 20;
   const uint64_t end = segment.footer.file_bytes - kBlockBytes;
-  std::vector<std::byte> step(kStepBytes);
+  std::vector<std::byte> step(static_cast<size_t>(std::min<uint64_t>(kStepBytes, end - segment.footer.rows_at)));
   uint32_t crc = 0;
   for (uint64_t at = segment.footer.rows_at; at < end; at += kStepBytes) {
     const auto bytes = MutableBytes(step).first(static_cast<size_t>(std::min<uint64_t>(kStepBytes, end - at)));
     HEPTANE_TRY(read_exactly(segment, at, bytes));
     crc = crc32c(bytes, crc);
   }
-  if (crc != segment.footer.index_crc) return Error{Errc::corrupt, segment.path + ": the index's CRC is wrong"};
-  return {};
+  if (crc == segment.footer.index_crc) return {};
+  return Error{Errc::corrupt, "offset " + std::to_string(segment.footer.rows_at) + ": the index's CRC is wrong"};
 }
 
 Result<std::optional<Row>> ArchiveReader::row(const ArchiveSegment& segment, PartitionId partition) {

@@ -60,7 +60,7 @@ Result<std::shared_ptr<ArchiveSegment>> ArchiveStore::load(const std::string& pa
     auto damaged = std::make_shared<ArchiveSegment>();
     damaged->path = path;
     damaged->header = header_of_name(path);
-    damaged->damage = header.error().message;
+    damaged->damage = "at offset 0: " + header.error().message;
     return damaged;
   }
   if ((log_id && header->log_id != *log_id) || header->shard != options_.shard)
@@ -69,12 +69,13 @@ Result<std::shared_ptr<ArchiveSegment>> ArchiveStore::load(const std::string& pa
   auto segment = std::make_shared<ArchiveSegment>();
   segment->path = path;
   segment->header = *header;
-  const Result<std::vector<std::byte>> last = read_block(**file, *size < kBlockBytes ? 0 : *size - kBlockBytes);
+  const uint64_t footer_at = *size < kBlockBytes ? 0 : *size - kBlockBytes;
+  const Result<std::vector<std::byte>> last = read_block(**file, footer_at);
   if (!last) return last.error();
   const Result<ArchiveFooter> footer = decode_footer(*last);
   if (!footer && footer.error().code == Errc::unsupported) return footer.error();
   if (!footer)
-    segment->damage = footer.error().message;
+    segment->damage = "at offset " + std::to_string(footer_at) + ": " + footer.error().message;
   else if (footer->file_bytes != *size)
     segment->damage = "the file has another size than its footer says";
   else

@@ -102,7 +102,8 @@ class ArchiveReader {
   // ends it.
   using EachCommand = std::function<Result<bool>(const Item& item)>;
   Result<void> for_each_command(const ArchiveSegment& segment, Sequence from, const EachCommand& each);
-  // Reads every byte of an archive segment behind its header and checks it. `each(group, item, bytes)` sees every item.
+  // Reads every byte of an archive segment behind its header and checks it; what is wrong is told with its offset in the
+  // file, without the path. `each(group, item, bytes)` sees every item.
   template <class Each>
   Result<void> verify(const ArchiveSegment& segment, Each&& each);
 
@@ -193,7 +194,7 @@ template <class Each>
 Result<void> ArchiveReader::verify(const ArchiveSegment& segment, Each&& each) {
   constexpr size_t kItemLimit = kFrameBytes + log::kEntryHeaderBytes + 2 * log::kPayloadLimitBytes;
   HEPTANE_TRY(verify_index(segment));
-  std::vector<std::byte> window(2 * kItemLimit);
+  std::vector<std::byte> window(static_cast<size_t>(std::min<uint64_t>(2 * kItemLimit, segment.footer.rows_at)));
   uint64_t window_at = 0;
   size_t filled = 0;
   return for_each_row(segment, [&](const Row& row) -> Result<void> {

@@ -8,6 +8,7 @@
 #include "kernel/auth/api.h"
 #include "kernel/cli/command.h"
 #include "kernel/server/blob_check.h"
+#include "kernel/server/history_check.h"
 #include "kernel/server/past_state.h"
 #include "kernel/snapshot/forked_child.h"
 #include "kernel/snapshot/snapshot_store.h"
@@ -32,6 +33,8 @@ int failed(const Error& error) {
 
 constexpr const char* kNothingToCompare = "there are no two snapshots to compare\n";
 constexpr int kLowestPriority = 19;
+
+constexpr const char* verdict(bool sound) { return sound ? "sound" : "NOT sound"; }
 
 void print_comparison(const server::SnapshotComparison& compared, std::ostream& out) {
   out << "replay from the snapshot at " << position_text(0, compared.older) << " leads to the one at "
@@ -72,12 +75,15 @@ int compare(const LogArguments& arguments, MakeModules make_modules) {
   return kOk;
 }
 
-void print_json(const log::VerifyReport& report) {
-  std::cout << "{\"sound\": " << (report.sound() ? "true" : "false") << ", \"segments\": " << report.segments
-            << ", \"batches\": " << report.batches << ", \"entries\": " << report.entries
-            << ", \"bytes\": " << report.bytes << ", \"first_sequence\": " << report.first_sequence
-            << ", \"last_sequence\": " << report.last_sequence << ", \"epoch\": " << report.epoch
-            << ", \"problems\": " << report.problems << ", \"torn_bytes\": " << report.torn_bytes
+void print_json(const log::VerifyReport& report, const server::HistoryReport& history) {
+  std::cout << "{\"sound\": " << (report.sound() && history.sound() ? "true" : "false")
+            << ", \"segments\": " << report.segments << ", \"batches\": " << report.batches
+            << ", \"entries\": " << report.entries << ", \"bytes\": " << report.bytes
+            << ", \"first_sequence\": " << report.first_sequence << ", \"last_sequence\": " << report.last_sequence
+            << ", \"epoch\": " << report.epoch << ", \"archive_segments\": " << history.archive_segments
+            << ", \"archive_bytes\": " << history.archive_bytes << ", \"gaps\": " << history.gaps
+            << ", \"snapshots\": " << history.snapshots << ", \"snapshot_bytes\": " << history.snapshot_bytes
+            << ", \"problems\": " << report.problems + history.problems << ", \"torn_bytes\": " << report.torn_bytes
             << ", \"start_would_refuse\": " << (report.start_would_refuse ? "true" : "false") << "}\n";
 }
 
@@ -93,26 +99,35 @@ int verify_blobs(const LogArguments& arguments, MakeModules make_modules) {
     return kFailed;
   }
   if (report->row_files != 0)
-    out << (report->row_problems == 0 ? "sound" : "NOT sound") << ": " << report->row_files << " row files, "
-        << report->row_problems << " damaged\n";
+    out << verdict(report->row_problems == 0) << ": " << report->row_files << " row files, " << report->row_problems
+        << " damaged\n";
   if (report->blobs != 0)
-    out << (report->problems == 0 ? "sound" : "NOT sound") << ": " << report->blobs << " blobs, " << report->bytes
-        << " bytes, " << report->problems << " missing or damaged\n";
+    out << verdict(report->problems == 0) << ": " << report->blobs << " blobs, " << report->bytes << " bytes, "
+        << report->problems << " missing or damaged\n";
   return report->problems + report->row_problems == 0 ? kOk : kFailed;
+}
+
+void print_text(const log::VerifyReport& report, const server::HistoryReport& history) {
+  std::cout << verdict(report.sound()) << ": " << report.batches << " batches, " << report.entries << " entries, "
+            << report.bytes << " bytes in " << report.segments << " segments, sequences " << report.first_sequence
+            << " to " << report.last_sequence << ", epoch " << report.epoch << "\n"
+            << verdict(history.sound()) << ": " << history.archive_segments << " archive segments, "
+            << history.archive_bytes << " bytes, " << history.gaps << " gaps; " << history.snapshots << " snapshots, "
+            << history.snapshot_bytes << " bytes\n";
 }
 
 int verify(const LogArguments& arguments) {
   SystemDisk disk;
-  const Result<log::VerifyReport> report =
-      log::verify_log(disk, arguments.target, arguments.json ? std::cerr : std::cout);
+  std::ostream& lines = arguments.json ? std::cerr : std::cout;
+  const Result<log::VerifyReport> report = log::verify_log(disk, arguments.target, lines);
   if (!report) return failed(report.error());
+  const Result<server::HistoryReport> history = server::check_history(disk, arguments.target.data_directory, lines);
+  if (!history) return failed(history.error());
   if (arguments.json)
-    print_json(*report);
+    print_json(*report, *history);
   else
-    std::cout << (report->sound() ? "sound" : "NOT sound") << ": " << report->batches << " batches, " << report->entries
-              << " entries, " << report->bytes << " bytes in " << report->segments << " segments, sequences "
-              << report->first_sequence << " to " << report->last_sequence << ", epoch " << report->epoch << "\n";
-  return report->sound() && !report->start_would_refuse ? kOk : kFailed;
+    print_text(*report, *history);
+  return report->sound() && !report->start_would_refuse && history->sound() ? kOk : kFailed;
 }
 
 int dump(const LogArguments& arguments) {
@@ -157,7 +172,9 @@ void add_log(CLI::App& app, Context& context) {
   command->require_subcommand(1);
   CLI::App* part = add_part(
       *command, "verify",
-      "Read every byte of the log and of the blobs it names and check it; works beside a running server.", *arguments);
+      "Read every byte of the log, of its archive and snapshots and of the blobs it names and check it; works beside a "
+      "running server.",
+      *arguments);
   part->add_flag("--json", arguments->json, "One JSON object");
   part->add_flag("--state", arguments->state, "Also replay from the older snapshot to the newer and compare");
   part->callback([arguments, &context] {

@@ -82,12 +82,15 @@ Result<std::unique_ptr<SnapshotFileReader>> SnapshotFileReader::open(Disk& disk,
   };
   const Result<Bytes> first = read_block(0);
   if (!first) return first.error();
+  const auto at = [](uint64_t offset, const Error& error) {
+    return Error{error.code, "at offset " + std::to_string(offset) + ": " + error.message};
+  };
   const Result<SnapshotHeader> header = decode_header(*first);
-  if (!header) return header.error();
+  if (!header) return at(0, header.error());
   const Result<Bytes> last = read_block(*size - kBlockBytes);
   if (!last) return last.error();
   const Result<SnapshotFooter> footer = decode_footer(*last, header->crc);
-  if (!footer) return footer.error();
+  if (!footer) return at(*size - kBlockBytes, footer.error());
   if (footer->file_bytes != *size) return Error{Errc::corrupt, "the file has another size than its footer says"};
   return std::unique_ptr<SnapshotFileReader>(new SnapshotFileReader(std::move(*file), *header, *footer));
 }

@@ -47,9 +47,9 @@ Result<SnapshotHeader> decode_header(Bytes block) {
   SnapshotHeader header;
   header.crc = load_le<uint32_t>(at + 8);
   if (block_crc(block, 8, 0) != header.crc) return corrupt("the header's CRC is wrong");
-  if (const auto version = load_le<uint16_t>(at + 4); version != kFormatVersion)
+  if (const auto version = load_le<uint16_t>(at + 4); version > kFormatVersion)
     return Error{Errc::unsupported, "snapshot format version " + std::to_string(version) +
-                                        "; this program reads version " + std::to_string(kFormatVersion)};
+                                        "; this program reads versions up to " + std::to_string(kFormatVersion)};
   header.shard = load_le<uint16_t>(at + 6);
   header.epoch = load_le<uint32_t>(at + 12);
   std::memcpy(header.log_id.data(), at + 16, header.log_id.size());

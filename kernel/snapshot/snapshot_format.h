@@ -10,7 +10,7 @@
 
 namespace heptane::snapshot {
 
-constexpr uint16_t kFormatVersion = 0;
+constexpr uint16_t kFormatVersion = 1;  // 0, of before the freeze, has the same layout and is read
 constexpr size_t kBlockBytes = log::kBlockBytes;
 constexpr size_t kChunkBytes = size_t{64} << 10;
 constexpr size_t kChunkHeadBytes = 16;

@@ -327,6 +327,29 @@ TEST(Snapshot, CutAnywhereIsFound) {
   }
 }
 
+TEST(Snapshot, TheVersionBeforeTheFreezeIsReadAndALaterOneRefusedByName) {
+  SnapshotHeader header;
+  header.sequence = 7;
+  header.segment = 1;
+  header.offset = kBlockBytes;
+  std::vector<std::byte> block(kBlockBytes);
+  for (uint16_t version = 0; version <= kFormatVersion + 1; ++version) {
+    encode(header, block.data());
+    store_le<uint16_t>(block.data() + 4, version);
+    store_le<uint32_t>(block.data() + 8, 0);
+    store_le<uint32_t>(block.data() + 8, crc32c(block));
+    const Result<SnapshotHeader> read = decode_header(block);
+    if (version <= kFormatVersion) {
+      ASSERT_TRUE(read) << version << ": " << read.error().message;
+      EXPECT_EQ(read->sequence, 7u);
+      continue;
+    }
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().code, Errc::unsupported);
+    EXPECT_NE(read.error().message.find("version " + std::to_string(version)), std::string::npos);
+  }
+}
+
 TEST(Snapshot, OfAnotherLogOrUnderAnotherNameIsRefused) {
   sim::SimDisk disk(immediate());
   {

@@ -59,7 +59,10 @@ export class Server {
   logVerify (): Promise<Ran>
   stdout (): string
   stderr (): string
-  close (): Promise<void>
+  /** Ends it, compares its two newest snapshots unless `compare` is false, and removes what it made. */
+  close (options?: { compare?: boolean }): Promise<void>
+  /** File names, the oldest first. */
+  snapshots (): string[]
 }
 
 /** The start ended instead of becoming ready. */

@@ -1,7 +1,8 @@
 // One Heptane process on loopback: free ports, a data directory of its own, ended by its id.
 //
 // Ports stay the same over restarts, so that clients find the server again. What it prints is kept over restarts too:
-// stdout(), stderr(). A start that is refused throws Refused with the exit code and the reason.
+// stdout(), stderr(). A start that is refused throws Refused with the exit code and the reason. At the end its two newest
+// snapshots are compared: replay of the log must lead from the older to the newer.
 'use strict'
 
 const { execFile, spawn } = require('node:child_process')
@@ -13,6 +14,7 @@ const { Deadline, POLL_MS, freePort, pause } = require('./wait')
 const ROOT = path.resolve(__dirname, '..', '..', '..')
 const START_SECONDS = 60
 const STOP_SECONDS = 60
+const NOTHING_COMPARED = 3 // exit code of `log compare`
 
 const all = new Set()
 let watching = false
@@ -60,6 +62,7 @@ class Server {
     this.prefix = prefix.map(String)
     this.endpoints = {}
     this.exitCode = null
+    this._wasReady = false // the last start; what was damaged since has not been seen by one
     this._process = null
     this._endpointsFile = path.join(this.work, 'endpoints.json')
     all.add(this)
@@ -89,6 +92,7 @@ class Server {
     if (this.running()) throw new Error('it is running')
     fs.rmSync(this._endpointsFile, { force: true })
     this.exitCode = null
+    this._wasReady = false
     const streams = ['stdout', 'stderr'].map(name => fs.openSync(path.join(this.work, name), 'a'))
     const [program, ...rest] = this.command()
     const child = spawn(program, rest, { stdio: ['ignore', ...streams], env: this.env })
@@ -126,6 +130,7 @@ class Server {
     }
     this.endpoints = JSON.parse(fs.readFileSync(this._endpointsFile, 'utf8'))
     Object.assign(this.listen, this.endpoints)
+    this._wasReady = true
     return this
   }
 
@@ -199,10 +204,33 @@ class Server {
   stdout () { return this._text('stdout') }
   stderr () { return this._text('stderr') }
 
-  // Ends it if it runs and removes the temporary directory.
-  async close () {
+  // File names, the oldest first.
+  snapshots () {
+    try {
+      return fs.readdirSync(path.join(this.data, 'shard-0', 'snapshots')).filter(name => name.endsWith('.snap')).sort()
+    } catch {
+      return []
+    }
+  }
+
+  // Ends it if it runs, compares its two newest snapshots, and removes the temporary directory. compare false: the test
+  // damaged the data on purpose.
+  async close ({ compare = true } = {}) {
     if (this.running()) await this.kill()
-    this._closeNow()
+    try {
+      if (compare && this._wasReady) await this._compareSnapshots()
+    } finally {
+      this._wasReady = false // once
+      this._closeNow()
+    }
+  }
+
+  async _compareSnapshots () {
+    if (this.snapshots().length < 2) return
+    const done = await this.run('log', 'compare', '--data', this.data)
+    if (done.code !== 0 && done.code !== NOTHING_COMPARED) {
+      throw new Error(`log compare ended with ${done.code}: ${done.stdout}${done.stderr}`)
+    }
   }
 
   _commandEnvironment () { return this.env }

@@ -6,10 +6,10 @@
 """
 
 from .powercut import PowercutServer, powercut_module
-from .server import ROOT, Refused, Server, default_binary
+from .server import ROOT, Refused, Server, SnapshotsDiffer, default_binary
 from .wait import Deadline, free_port, pause, wait_until
 
 __all__ = [
-    "Deadline", "PowercutServer", "ROOT", "Refused", "Server", "default_binary", "free_port", "pause", "powercut_module",
-    "wait_until",
+    "Deadline", "PowercutServer", "ROOT", "Refused", "Server", "SnapshotsDiffer", "default_binary", "free_port", "pause",
+    "powercut_module", "wait_until",
 ]

@@ -81,6 +81,8 @@ class PowercutServer(Server):
         self.kill()
         return self.after_cut(seed, mode, **options).start()
 
-    def close(self):
-        super().close()
-        shutil.rmtree(self.state_parent, ignore_errors=True)
+    def close(self, compare=True):
+        try:
+            super().close(compare)
+        finally:
+            shutil.rmtree(self.state_parent, ignore_errors=True)

@@ -1,7 +1,8 @@
 """One Heptane process on loopback: free ports, a data directory of its own, ended by its id.
 
 Ports stay the same over restarts, so that clients find the server again. What it prints is kept over restarts too:
-stdout(), stderr(). A start that is refused raises Refused with the exit code and the reason.
+stdout(), stderr(). A start that is refused raises Refused with the exit code and the reason. At the end its two newest
+snapshots are compared: replay of the log must lead from the older to the newer.
 """
 
 import atexit
@@ -19,6 +20,7 @@ from .wait import POLL_SECONDS, Deadline, free_port
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 4))
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
+NOTHING_COMPARED = 3  # exit code of `log compare`
 
 _all = weakref.WeakSet()
 
@@ -26,7 +28,7 @@ _all = weakref.WeakSet()
 @atexit.register
 def _close_all():
     for server in list(_all):
-        server.close()
+        server.close(compare=False)
 
 
 def default_binary():
@@ -38,6 +40,10 @@ class Refused(Exception):
         super().__init__(f"the start ended with exit code {code}: {stderr.strip()}")
         self.code = code
         self.stderr = stderr
+
+
+class SnapshotsDiffer(AssertionError):
+    pass
 
 
 class Server:
@@ -55,6 +61,7 @@ class Server:
         self.endpoints = {}
         self.tls = {}  # listeners that speak TLS: {name: True}
         self.exit_code = None
+        self._was_ready = False  # the last start; what was damaged since has not been seen by one
         self._endpoints_file = os.path.join(self.work, "endpoints.json")
         _all.add(self)
 
@@ -68,8 +75,8 @@ class Server:
     def __enter__(self):
         return self if self.running() else self.start()
 
-    def __exit__(self, *_):
-        self.close()
+    def __exit__(self, failure, *_):
+        self.close(compare=failure is None)
 
     def command(self):
         listen = [part for name, address in self.listen.items() for part in ("--listen", f"{name}={address}")]
@@ -87,6 +94,7 @@ class Server:
         if os.path.exists(self._endpoints_file):
             os.unlink(self._endpoints_file)
         self.exit_code = None
+        self._was_ready = False
         with open(self._path("stdout"), "ab") as out, open(self._path("stderr"), "ab") as err:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env)
         return self
@@ -105,6 +113,7 @@ class Server:
             self.endpoints = json.load(text)
         self.tls = self.endpoints.pop("tls", {})
         self.listen.update(self.endpoints)
+        self._was_ready = True
         return self
 
     def address(self, name="kafka"):
@@ -180,11 +189,32 @@ class Server:
     def stderr(self):
         return self._text("stderr")
 
-    def close(self):
-        """Ends it if it runs and removes the temporary directory."""
+    def snapshots(self):
+        """Their file names, the oldest first."""
+        try:
+            names = os.listdir(os.path.join(self.data, "shard-0", "snapshots"))
+        except OSError:
+            return []
+        return sorted(name for name in names if name.endswith(".snap"))
+
+    def close(self, compare=True):
+        """Ends it if it runs, compares its two newest snapshots, and removes the temporary directory. compare=False: the
+        test damaged the data on purpose."""
         if self.running():
             self.kill()
-        shutil.rmtree(self.work, ignore_errors=True)
+        try:
+            if compare:
+                self._compare_snapshots()
+        finally:
+            self._was_ready = False  # once
+            shutil.rmtree(self.work, ignore_errors=True)
+
+    def _compare_snapshots(self):
+        if not self._was_ready or len(self.snapshots()) < 2:
+            return
+        done = self.run("log", "compare", "--data", self.data)
+        if done.returncode not in (0, NOTHING_COMPARED):
+            raise SnapshotsDiffer(f"log compare ended with {done.returncode}: {done.stdout}{done.stderr}")
 
     def use_stable_port(self, name="kafka"):
         """Before the first start: a port that clients can go on trying while nobody listens."""
