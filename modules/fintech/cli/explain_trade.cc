@@ -33,9 +33,9 @@ constexpr uint32_t kLegs = 7;
 constexpr char kSoh = '\x01';
 const std::string kFixStreams = "fintech.fix.";
 // What every order is judged by before it is matched, in this order; one that was refused left nothing.
-constexpr std::array<std::string_view, 14> kJudged = {
-    "account", "symbol",   "cl_ord_id", "kill_switches", "receivables",       "phase", "scales", "tick",
-    "lot",     "quantity", "notional",  "limits",        "orders_per_second", "funds"};
+constexpr std::array<std::string_view, 15> kJudged = {
+    "account", "symbol",   "cl_ord_id", "kill_switches", "receivables",       "phase",      "scales", "tick",
+    "lot",     "quantity", "notional",  "limits",        "orders_per_second", "risk_rules", "funds"};
 constexpr std::array<std::string_view, 5> kFacts = {"principal", "origin", "idempotency_key_hash", "cause", "trace_id"};
 
 struct ExplainTradeArguments {

@@ -86,5 +86,35 @@ TEST(FirmTrades, ComeBackOfASnapshot) {
   EXPECT_EQ(again.begin(capture), 2U);
 }
 
+// Its continuations are in the log by their numbers.
+TEST(FirmTrades, ARequestThatFoundNothingIsStillCounted) {
+  FirmTrades trades;
+  EXPECT_TRUE(trades.empty());
+  EXPECT_EQ(trades.begin(FixCapture()), 1U);
+  trades.captures().clear();
+  EXPECT_FALSE(trades.empty()) << "nothing would be saved";
+  MemorySnapshot snapshot;
+  trades.save(snapshot);
+  FirmTrades again;
+  again.restore(snapshot);
+  EXPECT_EQ(again.begin(FixCapture()), 2U);
+}
+
+TEST(FirmTrades, ItIsKnownUpToWhenNotAllAreKept) {
+  FirmTrades whole;
+  whole.add(1, 1, trade_of(1, 5));
+  EXPECT_EQ(whole.not_all_upto(1), INT64_MIN);
+  FirmTrades later;
+  later.add(1, 1, trade_of(9, 5));
+  later.add(2, 1, trade_of(10, 6));
+  EXPECT_EQ(later.not_all_upto(1), 5) << "eight came before it";
+  EXPECT_EQ(later.not_all_upto(3), 5);
+  MemorySnapshot snapshot;
+  later.save(snapshot);
+  FirmTrades again;
+  again.restore(snapshot);
+  EXPECT_EQ(again.not_all_upto(2), 5);
+}
+
 }  // namespace
 }  // namespace heptane::fintech::exchange

@@ -85,6 +85,28 @@ TEST(FixAccess, NumbersBeginAgainWithANewPeriodAlone) {
   EXPECT_EQ(world.session("ALPHA").next_in, 2U);
 }
 
+// Else his next Logon would find his numbers too low, for the whole period.
+TEST(FixAccess, WhoIsNotLetInLeavesTheNumbersToTheirPeriod) {
+  FixWorld world;
+  world.open_market();
+  world.put(with(open_now()));
+  Hand first(world, "ALPHA");
+  world.run();
+  const LogTime period = world.session("ALPHA").period;
+  ASSERT_NE(period, 0);
+  world.crash();
+  world.rig.now += exchange::kDayNs;
+  Line& refused = world.connect();
+  refused.send(message_of("35=A|34=1|98=0|108=99999|", "ALPHA", world.rig.now));
+  world.run();
+  EXPECT_EQ(world.session("ALPHA").period, period);
+  Line& line = world.connect();
+  line.send(message_of("35=A|34=1|98=0|108=30|", "ALPHA", world.rig.now));
+  world.run();
+  EXPECT_TRUE(expected_form(take_one(line.out())).starts_with("35=A|34=1|"));
+  EXPECT_EQ(world.session("ALPHA").period, period + exchange::kDayNs);
+}
+
 TEST(FixAccess, IsOfItsVersionOfTheLogicOn) {
   FixWorld world;
   world.open_market();

@@ -130,6 +130,7 @@ TEST(FixCapture, IsOfTheFirmAndOfTheTimeSinceThereAreSessions) {
   const std::vector<std::string> heard = alpha.heard();
   EXPECT_EQ(count_of(heard, "35=AE|"), 1U);
   EXPECT_EQ(count_of(heard, "|880=2|"), 1U);
+  EXPECT_EQ(count_of(heard, "|58=up to 20231114 not all are kept here"), 1U);
   EXPECT_EQ(count_of(heard, "|54=1|"), 1U);
 }
 

@@ -49,7 +49,7 @@ RuleBook copy_of(const RuleBook& book) {
     if (!copy.put_list(list)) std::abort();
   if (!copy.put(book.spec())) std::abort();
   for (size_t n = 0; n < book.windows().size(); ++n) {
-    copy.restore_left_out(n, book.windows()[n].left_out_until());
+    copy.restore_left_out(n, book.windows()[n].left_out());
     book.windows()[n].each([&](const Window::Saved& row) {
       if (!copy.restore_key(n, row)) std::abort();
     });

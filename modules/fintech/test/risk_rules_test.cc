@@ -136,6 +136,32 @@ TEST(RiskWindow, SaysThatItIsFullUntilWhatWasLeftOutIsOver) {
   EXPECT_EQ(small.used, 3U);
 }
 
+// Else whoever makes many keys stops everybody who was there before.
+TEST(RiskWindow, WithoutRoomForKeysThoseThatWereThereBeforeAreStillCounted) {
+  Room room{0, 1'000};
+  Window one(window(10, 6, 3), 1);
+  for (const uint64_t key : {1, 2, 3}) one.add(key, 5, kBegin, room);
+  one.add(4, 5, kBegin + kSecond, room);
+  EXPECT_FALSE(one.read(1, kBegin + kSecond, room).full);
+  EXPECT_EQ(one.read(1, kBegin + kSecond, room).sum, 5U);
+  EXPECT_TRUE(one.read(4, kBegin + kSecond, room).full) << "its event was left out";
+  EXPECT_TRUE(one.read(9, kBegin + kSecond, room).full) << "and so may one of this key have been";
+  // The first ones are over and make room; what was left out of 4 and 9 still counts.
+  one.add(4, 5, kBegin + 10 * kSecond, room);
+  EXPECT_TRUE(one.read(4, kBegin + 10 * kSecond, room).full);
+  EXPECT_FALSE(one.read(4, kBegin + 11 * kSecond, room).full);
+}
+
+TEST(RiskWindow, KeepsNoMemoryOfWhatIsOver) {
+  Room room{0, 1'000};
+  Window one(window(10, 100, 3), 1);
+  for (int event = 0; event < 100; ++event) one.add(1, 5, kBegin, room);
+  one.add(1, 5, kBegin + 20 * kSecond, room);
+  one.add(1, 5, kBegin + 21 * kSecond, room);
+  EXPECT_EQ(room.used, 2U);
+  EXPECT_EQ(rows_of(one)[0].events.size(), 2U);
+}
+
 TEST(RiskWindow, GoesOnFromWhatWasSaved) {
   SeededRandom random(5);
   const WindowSpec spec = window(20, 6, 40);
@@ -148,7 +174,7 @@ TEST(RiskWindow, GoesOnFromWhatWasSaved) {
     if (step % 100 != 0) continue;
     Room again_room{0, 100};
     Window again(spec, 2);
-    again.restore_left_out(one.left_out_until());
+    again.restore_left_out(one.left_out());
     for (const Window::Saved& row : rows_of(one)) ASSERT_TRUE(again.restore(row, again_room));
     ASSERT_TRUE(same(rows_of(one), rows_of(again)));
     ASSERT_EQ(room.used, again_room.used);
@@ -162,9 +188,9 @@ TEST(RiskWindow, GoesOnFromWhatWasSaved) {
   }
   Window fresh(spec, 3);
   Room empty;
-  EXPECT_FALSE(fresh.restore({1, now, false, {}}, empty));
-  EXPECT_FALSE(fresh.restore({1, now, true, std::vector<Window::Event>(65)}, empty));
-  EXPECT_FALSE(fresh.restore({1, now, true, {{5, 1, 0}, {5, 1, 0}}}, empty));
+  EXPECT_FALSE(fresh.restore({1, now, now, false, {}}, empty));
+  EXPECT_FALSE(fresh.restore({1, now, now, true, std::vector<Window::Event>(65)}, empty));
+  EXPECT_FALSE(fresh.restore({1, now, now, true, {{5, 1, 0}, {5, 1, 0}}}, empty));
 }
 
 // The bound of one window with all of its keys: what is said of it in the README.

@@ -95,9 +95,19 @@ class Compiler {
     const auto first = static_cast<uint32_t>(made_.code_.size());
     HEPTANE_TRY(add(path, false, 0));
     if (next_ != rule.when.size()) return wrong(path, "more follows behind the condition");
-    made_.rules_.push_back(
-        {rule.name, first, static_cast<uint32_t>(made_.code_.size()), rule.then, rule.on_error, rule.fuel});
+    const auto behind = static_cast<uint32_t>(made_.code_.size());
+    made_.rules_.push_back({rule.name, first, behind, rule.then, rule.on_error, rule.fuel, reads_all(first, behind)});
     return {};
+  }
+
+  // A window in which every firm's orders are counted.
+  bool reads_all(uint32_t first, uint32_t behind) const {
+    const auto of_nobody = [](KeyPart part) { return part == KeyPart::none || part == KeyPart::instrument; };
+    return std::any_of(made_.code_.begin() + first, made_.code_.begin() + behind, [&](const auto& instruction) {
+      if (instruction.op != Op::window) return false;
+      const WindowSpec& window = spec_.windows[instruction.at];
+      return of_nobody(window.first) && of_nobody(window.second);
+    });
   }
 
   Result<void> add(const std::string& path, bool number, uint32_t depth) {

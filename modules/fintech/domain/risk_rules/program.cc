@@ -198,6 +198,11 @@ std::string Program::why(const Outcome& outcome, const Facts& facts) const {
   return test.op == Op::is ? text : text + ", the rule looks for it in the list " + lists_[test.at]->name;
 }
 
+std::string Program::why_for_client(const Outcome& outcome, const Facts& facts) const {
+  const Rule& rule = rules_[outcome.rule];
+  return rule.of_all ? "rule " + rule.name : why(outcome, facts);
+}
+
 bool Program::uses(const List& list) const { return std::find(lists_.begin(), lists_.end(), &list) != lists_.end(); }
 
 uint64_t Program::memory_bytes() const {

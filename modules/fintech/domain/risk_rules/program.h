@@ -66,8 +66,10 @@ class Program {
   bool empty() const { return rules_.empty(); }
   // Windows as in the specification.
   Outcome judge(const Facts& facts, std::span<const Window> windows, const Room& room) const;
-  // Why, for who sent the order: `rule fast: orders_10s is 21, its limit is 20`.
+  // Why: `rule fast: orders_10s is 21, its limit is 20`.
   std::string why(const Outcome& outcome, const Facts& facts) const;
+  // The same for who sent the order: without numbers where the rule reads a window in which others are counted, too.
+  std::string why_for_client(const Outcome& outcome, const Facts& facts) const;
   const std::string& rule_name(uint32_t rule) const { return rules_[rule].name; }
   bool uses(const List& list) const;
   uint64_t memory_bytes() const;
@@ -109,6 +111,7 @@ class Program {
     Verdict then = Verdict::deny;
     Verdict on_error = Verdict::review;
     uint32_t fuel = 0;
+    bool of_all = false;  // it reads a window of neither an account nor a firm nor a session
   };
 
   std::vector<Instruction> code_;

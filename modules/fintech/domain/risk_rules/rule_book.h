@@ -34,6 +34,9 @@ class RuleBook {
 
   Outcome judge(const Facts& facts) const { return program_.judge(facts, windows_, room_); }
   std::string why(const Outcome& outcome, const Facts& facts) const { return program_.why(outcome, facts); }
+  std::string why_for_client(const Outcome& outcome, const Facts& facts) const {
+    return program_.why_for_client(outcome, facts);
+  }
   const std::string& rule_name(const Outcome& outcome) const { return program_.rule_name(outcome.rule); }
   // An order was entered.
   void count(const Facts& facts);
@@ -46,7 +49,7 @@ class RuleBook {
   uint64_t memory_bytes() const;
   // Into a fresh one, lists and rules first.
   void restore_version(uint64_t version) { version_ = version; }
-  void restore_left_out(size_t window, LogTime until) { windows_[window].restore_left_out(until); }
+  void restore_left_out(size_t window, const Window::LeftOut& left_out) { windows_[window].restore_left_out(left_out); }
   // As Window::restore().
   bool restore_key(size_t window, const Window::Saved& saved) { return windows_[window].restore(saved, room_); }
 

@@ -22,13 +22,14 @@ uint32_t Window::find(uint64_t key) const {
 
 Window::Reading Window::read(uint64_t key, LogTime now, const Room& room) const {
   Reading reading;
-  reading.full = now < left_out_until_ || room.used >= room.most;
+  reading.full = now < left_out_.all_until || room.used >= room.most;
   const uint32_t at = find(key);
   if (at == kNone) {
-    reading.full = reading.full || (keys_ >= spec_.keys && !all_over(row(oldest_), now));
+    reading.full = reading.full || now < left_out_.keys_until || (keys_ >= spec_.keys && !all_over(row(oldest_), now));
     return reading;
   }
   const Row& of = row(at);
+  reading.full = reading.full || (now < left_out_.keys_until && of.made >= left_out_.keys_since);
   reading.sum = of.sum;
   for (size_t n = of.first; n < of.events.size() && over(of, of.events[n], now); ++n, ++reading.looked)
     reading.sum -= of.events[n].amount();
@@ -40,11 +41,11 @@ void Window::add(uint64_t key, Uint128 amount, LogTime now, Room& room) {
   for (size_t n = 0; n < kForgets && oldest_ != kNone && all_over(row(oldest_), now); ++n) forget_oldest(now, room);
   uint32_t at = find(key);
   if (room.used >= room.most || (at == kNone && keys_ >= spec_.keys) || (at != kNone && row(at).sum > kSumMax)) {
-    left_out_until_ = now + length_;
+    leave_out(at == kNone && room.used < room.most, now);
     return;
   }
   if (at == kNone)
-    at = make(key);
+    at = make(key, now);
   else
     unlink(at);
   link_newest(at);
@@ -54,6 +55,15 @@ void Window::add(uint64_t key, Uint128 amount, LogTime now, Room& room) {
   if (!of.coarse && of.events.size() - of.first >= spec_.exact) make_coarse(of, room);
   append(of, of.coarse ? bucket(now) : now, std::min(amount, kAmountMax), room);
   of.last = now;
+}
+
+void Window::leave_out(bool key_is_missing, LogTime now) {
+  if (!key_is_missing) {
+    left_out_.all_until = now + length_;
+    return;
+  }
+  if (now >= left_out_.keys_until) left_out_.keys_since = now;
+  left_out_.keys_until = now + length_;
 }
 
 void Window::append(Row& of, int64_t at, Uint128 amount, Room& room) {
@@ -78,21 +88,21 @@ void Window::drop_over(Row& of, LogTime now, Room& room) {
     give_back(room, 1);
   }
   if (of.first < of.events.size()) return;
-  of.events.clear();
+  of.events = {};  // its memory, too: what is counted is what there is
   of.first = 0;
 }
 
 void Window::make_coarse(Row& of, Room& room) {
   const std::vector<Event> events(of.events.begin() + of.first, of.events.end());
   give_back(room, static_cast<uint32_t>(events.size()));
-  of.events.clear();
+  of.events = {};
   of.first = 0;
   of.sum = 0;
   of.coarse = true;
   for (const Event& event : events) append(of, bucket(event.at), event.amount(), room);
 }
 
-uint32_t Window::make(uint64_t key) {
+uint32_t Window::make(uint64_t key, LogTime now) {
   uint32_t at = keys_;
   if (free_.empty()) {
     if (at == pieces_.size() * kPerPiece) pieces_.push_back(std::make_unique<Piece>());
@@ -101,6 +111,7 @@ uint32_t Window::make(uint64_t key) {
     free_.pop_back();
   }
   row(at).key = key;
+  row(at).made = now;
   index_.insert(key, at);
   ++keys_;
   return at;
@@ -143,7 +154,7 @@ bool Window::restore(const Saved& saved, Room& room) {
   const bool later = newest_ == kNone || row(newest_).last <= saved.last;
   if (saved.events.empty() || saved.events.size() > most || keys_ >= spec_.keys || !later) return false;
   if (room.most - room.used < saved.events.size() || find(saved.key) != kNone) return false;
-  const uint32_t at = make(saved.key);
+  const uint32_t at = make(saved.key, saved.made);
   link_newest(at);
   Row& of = row(at);
   of.last = saved.last;

@@ -5,7 +5,8 @@
 // came in the window, and at most what came in it and in the bucket before its begin. An event of the time `t` counts at every time before t + seconds.
 //
 // Bounds: `keys` keys, and of all windows of a set together kEventsMax events and buckets. Where there is no room for one more a
-// reading is `full`; when events were left out for that, until the last of them would be over. Keys whose events are over make room.
+// reading is `full`; when events were left out for that, until the last of them would be over: for want of keys that of a key that was not there
+// before the first of them, for want of events of every key. Keys whose events are over make room.
 // Deterministic; save() is canonical. One owner.
 #pragma once
 
@@ -47,8 +48,15 @@ class Window {
   struct Saved {
     uint64_t key = 0;
     LogTime last = 0;
+    LogTime made = 0;
     bool coarse = false;
     std::vector<Event> events;
+  };
+  // Events that were left out.
+  struct LeftOut {
+    LogTime all_until = 0;   // for want of events
+    LogTime keys_since = 0;  // for want of keys, the first one
+    LogTime keys_until = 0;
   };
 
   Window(const WindowSpec& spec, uint64_t index_key);
@@ -66,13 +74,13 @@ class Window {
   void each(Each each) const {
     for (uint32_t at = oldest_; at != kNone; at = row(at).newer) {
       const Row& of = row(at);
-      each(Saved{of.key, of.last, of.coarse, {of.events.begin() + of.first, of.events.end()}});
+      each(Saved{of.key, of.last, of.made, of.coarse, {of.events.begin() + of.first, of.events.end()}});
     }
   }
-  LogTime left_out_until() const { return left_out_until_; }
+  const LeftOut& left_out() const { return left_out_; }
   // In the order of each(), into an empty one. False: it was never saved so.
   bool restore(const Saved& saved, Room& room);
-  void restore_left_out(LogTime until) { left_out_until_ = until; }
+  void restore_left_out(const LeftOut& left_out) { left_out_ = left_out; }
   // Gives back what it has of the room: it is read and added to no more.
   void leave(Room& room) const { room.used -= events_; }
   // Of one that has left: frees some of its memory. False: there is none left.
@@ -89,6 +97,7 @@ class Window {
   struct Row {
     uint64_t key = 0;
     LogTime last = 0;
+    LogTime made = 0;
     Uint128 sum = 0;
     uint32_t older = kNone;
     uint32_t newer = kNone;
@@ -101,7 +110,8 @@ class Window {
   Row& row(uint32_t at) { return (*pieces_[at / kPerPiece])[at % kPerPiece]; }
   const Row& row(uint32_t at) const { return (*pieces_[at / kPerPiece])[at % kPerPiece]; }
   uint32_t find(uint64_t key) const;
-  uint32_t make(uint64_t key);
+  uint32_t make(uint64_t key, LogTime now);
+  void leave_out(bool key_is_missing, LogTime now);
   void forget_oldest(LogTime now, Room& room);
   void link_newest(uint32_t at);
   void unlink(uint32_t at);
@@ -132,7 +142,7 @@ class Window {
   uint32_t events_ = 0;
   uint32_t oldest_ = kNone;
   uint32_t newest_ = kNone;
-  LogTime left_out_until_ = 0;
+  LeftOut left_out_;
 };
 
 }  // namespace heptane::fintech::risk_rules

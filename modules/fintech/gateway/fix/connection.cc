@@ -195,7 +195,7 @@ void FixConnection::look_at_hours() {
     return;
   }
   if (row_.period != 0 && row_.period != period->begins) settings_.reset_on_logon = true;
-  pending_.period = period->begins;
+  period_ = period->begins;
   hours_timer_ = context_->arm(period->ends - now_ns());
 }
 
@@ -432,6 +432,8 @@ void FixConnection::flush(std::optional<FixRequest> request, uint64_t next_in) {
   pending_.next_in = request ? next_in : next_in_;
   pending_.request = std::move(request);
   if (pending_.resets) reset_serial_ = serial_;
+  // Who is not let in leaves the numbers to the period that they are of.
+  if (pending_.resets || (session_ && session_->is_logged_on())) pending_.period = std::exchange(period_, 0);
   queue_.push_back({relieves ? exchange::kFixInput : exchange::kFixOrders, exchange::packed(pending_)});
   pending_ = {};
   pending_bytes_ = 0;

@@ -157,6 +157,7 @@ class FixConnection final : public net::Session, private fix::SessionHost, priva
   // Commands.
   exchange::FixInput pending_;  // the next one
   size_t pending_bytes_ = 0;    // of its drafts
+  LogTime period_ = 0;          // that has begun, for the next command of a session that is logged on
   uint64_t next_in_ = 1;
   uint32_t serial_ = 0;        // of the last one that was made
   uint32_t reset_serial_ = 0;  // of the last one that resets numbers

@@ -416,7 +416,8 @@ class ExchangeMachine final : public StateMachine {
   void apply_capture(Now& now);
   void go_on_capture(uint64_t number, Now& now);
   void look_for_trades(FixCapture& capture) const;
-  void say_captured(FixSession& session, const FixCapture& capture);
+  void say_captured(FixSession& session, const FixCapture& capture, const Now& now);
+  int64_t not_all_trades_upto(uint32_t firm, const Now& now) const;
   void tell_captured(FixSession& session, FixCapture& capture);
   std::string captured_body(const FixSession& session, const FixCapture& capture) const;
   // risk_commands.cc: rules over orders

@@ -35,6 +35,7 @@ void FirmTrades::drop_first(Rows& rows) {
 // Where firms were added meanwhile their parts are smaller: two go for one that comes, until that is so.
 void FirmTrades::add(uint32_t firm, size_t firms, FirmTrade trade) {
   constexpr size_t kDropsMax = 2;
+  if (firms_.empty() && trade.trade > 1) last_date_unkept_ = trade.date;
   Rows& rows = firms_[firm];
   rows.rows.push_back(std::move(trade));
   ++rows_;
@@ -64,6 +65,11 @@ const FirmTrades::Rows* FirmTrades::of(uint32_t firm) const {
   return found == firms_.end() ? nullptr : &found->second;
 }
 
+int64_t FirmTrades::not_all_upto(uint32_t firm) const {
+  const Rows* rows = of(firm);
+  return rows == nullptr ? last_date_unkept_ : std::max(last_date_unkept_, rows->last_date_gone);
+}
+
 uint64_t FirmTrades::begin(FixCapture capture) {
   captures_.emplace(next_capture_, std::move(capture));
   return next_capture_++;
@@ -84,6 +90,7 @@ void FirmTrades::save(SnapshotWriter& writer) const {
     writer.le(static_cast<uint64_t>(rows.rows.size()));
     for (const FirmTrade& row : rows.rows) writer.blob(packed(row).view());
   }
+  writer.le(last_date_unkept_);
   writer.le(next_capture_);
   writer.le(static_cast<uint32_t>(captures_.size()));
   for (const auto& [number, capture] : captures_) {
@@ -101,6 +108,7 @@ void FirmTrades::restore(SnapshotReader& reader) {
     for (auto count = reader.le<uint64_t>(); count > 0 && !reader.failed(); --count, ++rows_)
       rows.rows.push_back(read_row<FirmTrade>(reader, kTradeBytesMax));
   }
+  last_date_unkept_ = reader.le<int64_t>();
   next_capture_ = reader.le<uint64_t>();
   for (auto count = reader.le<uint32_t>(); count > 0 && !reader.failed(); --count) {
     const auto number = reader.le<uint64_t>();

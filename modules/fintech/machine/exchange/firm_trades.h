@@ -72,7 +72,8 @@ class FirmTrades {
     uint64_t behind() const { return first + rows.size(); }
   };
 
-  bool empty() const { return firms_.empty() && captures_.empty(); }
+  bool empty() const { return firms_.empty() && captures_.empty() && next_capture_ == 1; }
+  bool keeps_any() const { return !firms_.empty(); }
   // `firms`: so many there are.
   void add(uint32_t firm, size_t firms, FirmTrade trade);
   // Nothing, if it is not kept.
@@ -81,6 +82,8 @@ class FirmTrades {
   const FirmTrade* find(uint32_t firm, uint64_t trade) const;
   // Null: none is kept.
   const Rows* of(uint32_t firm) const;
+  // Up to this trade date not all of the firm's trades are kept: others came, or it was before any were. INT64_MIN: all are.
+  int64_t not_all_upto(uint32_t firm) const;
 
   std::map<uint64_t, FixCapture>& captures() { return captures_; }
   const std::map<uint64_t, FixCapture>& captures() const { return captures_; }
@@ -95,7 +98,8 @@ class FirmTrades {
   static void drop_first(Rows& rows);
 
   std::map<uint32_t, Rows> firms_;
-  size_t rows_ = 0;  // of all
+  size_t rows_ = 0;                       // of all
+  int64_t last_date_unkept_ = INT64_MIN;  // of the first one that was kept, where there had been others before it
   std::map<uint64_t, FixCapture> captures_;
   uint64_t next_capture_ = 1;
 };

@@ -40,6 +40,10 @@ std::string date_text(int64_t date) {
   return out.substr(0, kDateBytes);
 }
 
+std::string not_all_text(int64_t date) {
+  return "up to " + date_text(date) + " not all are kept here: stream fintech.orders has all";
+}
+
 std::string ack_body(const FixCapture& capture, TradeResult result, std::string_view status) {
   std::string out;
   add_field(out, kTradeRequestID, capture.request_id);
@@ -86,16 +90,20 @@ void ExchangeMachine::fix_capture(FixSession& session, const FixRequest& asked, 
                                         [&](const auto& one) { return one.second.session == session.number; });
   if (static_cast<size_t>(of_session) >= FirmTrades::kCapturesOfSession || captures.size() >= FirmTrades::kCapturesMax)
     return fix_capture_refused(session, capture, TradeResult::other, "earlier requests are being answered: ask again");
+  const int64_t gone = not_all_trades_upto(session.firm, now);
+  if (asked.trades.from != FixTrades().from && asked.trades.from <= gone)
+    return fix_capture_refused(session, capture, TradeResult::other, not_all_text(gone));
   if (const FirmTrades::Rows* rows = trades_.of(session.firm)) {
-    const bool says_dates = asked.trades.from != FixTrades().from;
-    if (says_dates && asked.trades.from <= rows->last_date_gone)
-      return fix_capture_refused(
-          session, capture, TradeResult::other,
-          "up to " + date_text(rows->last_date_gone) + " not all are kept here: stream fintech.orders has all");
     capture.cursor = rows->first;
     capture.behind = rows->behind();
   }
   go_on_capture(trades_.begin(std::move(capture)), now);
+}
+
+// Of what was traded before any trade was kept no date is known: it may have been today.
+int64_t ExchangeMachine::not_all_trades_upto(uint32_t firm, const Now& now) const {
+  if (trades_.keeps_any()) return trades_.not_all_upto(firm);
+  return own_.next_trade > 1 ? now.time / kDayNs : INT64_MIN;
 }
 
 void ExchangeMachine::apply_capture(Now& now) {
@@ -116,7 +124,7 @@ void ExchangeMachine::go_on_capture(uint64_t number, Now& now) {
     return;
   }
   if (capture.complete()) {
-    if (capture.told == 0) say_captured(session, capture);
+    if (capture.told == 0) say_captured(session, capture, now);
     tell_captured(session, capture);
     if (capture.told == capture.found.size()) {
       trades_.captures().erase(number);
@@ -138,13 +146,11 @@ void ExchangeMachine::look_for_trades(FixCapture& capture) const {
 }
 
 // What is not kept any more is named.
-void ExchangeMachine::say_captured(FixSession& session, const FixCapture& capture) {
+void ExchangeMachine::say_captured(FixSession& session, const FixCapture& capture, const Now& now) {
   std::string out =
       ack_body(capture, TradeResult::successful, capture.found.empty() ? kTradesCompleted : kTradesAccepted);
-  const FirmTrades::Rows* rows = trades_.of(capture.firm);
-  if (rows != nullptr && rows->first > 0 && capture.trades.from <= rows->last_date_gone)
-    add_field(out, kText,
-              "up to " + date_text(rows->last_date_gone) + " not all are kept here: stream fintech.orders has all");
+  const int64_t gone = not_all_trades_upto(capture.firm, now);
+  if (gone != INT64_MIN && capture.trades.from <= gone) add_field(out, kText, not_all_text(gone));
   fix_.say(session, "AQ", {}, out);
 }
 

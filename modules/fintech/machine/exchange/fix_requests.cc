@@ -28,7 +28,7 @@ Error not_cancelled(CancelRejected why, std::string text) {
 
 void ExchangeMachine::apply_fix_request(FixSession& session, FixRequest& asked, Now& now) {
   fix_.set_requester(session.number);
-  if (asked.ask == FixAsk::capture) return fix_capture(session, asked, now);
+  if (asked.ask == FixAsk::capture && origin_.told) return fix_capture(session, asked, now);
   const bool asks_how = asked.ask == FixAsk::status || asked.ask == FixAsk::mass_status;
   if (asks_how && asked.refused) return fix_business_reject(session, asked, asked.text);
   switch (asked.ask) {

@@ -87,6 +87,8 @@ void ExchangeMachine::apply_instrument(Now& now) {
     return refuse_reference(now.effects, judged.error());
   const bool fresh_book = known == nullptr || differ_in_kind(spec->instrument, known->instrument()) ||
                           spec->orders_max != known->spec.orders_max;
+  // A price of other units.
+  if (known != nullptr && differ_in_units(spec->instrument, known->instrument())) known->mark.reset();
   Listing& listing = known == nullptr ? directory_.add_listing(*spec) : *known;
   listing.spec = std::move(*spec);
   if (fresh_book) {

@@ -158,7 +158,7 @@ void fields(A& a, S& t) {
 }
 template <class A, exchange::Same<Window::Saved> S>
 void fields(A& a, S& t) {
-  a(t.key, t.last, t.coarse, t.events);
+  a(t.key, t.last, t.made, t.coarse, t.events);
 }
 
 }  // namespace heptane::fintech::risk_rules

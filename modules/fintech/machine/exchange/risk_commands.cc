@@ -16,12 +16,12 @@ constexpr size_t kRiskBytesMax = size_t{4} << 20;
 void refuse_risk(Effects& effects, const Error& error) { effects.refuse(error.code, error.detail, error.message); }
 
 struct SavedWindow {
-  LogTime left_out_until = 0;
+  risk_rules::Window::LeftOut left_out;
   uint32_t keys = 0;
 };
 template <class A, Same<SavedWindow> S>
 void fields(A& a, S& t) {
-  a(t.left_out_until, t.keys);
+  a(t.left_out.all_until, t.left_out.keys_since, t.left_out.keys_until, t.keys);
 }
 
 Int128 of_size(Int128 notional) { return notional < 0 ? -notional : notional; }
@@ -108,9 +108,11 @@ Result<void> ExchangeMachine::judge_risk(const Admitted& admitted, std::optional
   if (verdict == Verdict::allow) return {};
   judged->why = risk_.why(judged->outcome, judged->facts);
   tell_verdict(*judged, admitted, 0);
+  count_order(admitted.order, admitted);  // its rate: what is refused here is kept, and costs
   risk_refused_ = true;
   const std::string text = verdict == Verdict::deny ? "denied by " : "it needs a review, which is not to be had here: ";
-  return Error{Errc::refused, text + judged->why, kFixReason + static_cast<uint32_t>(Rejected::other)};
+  return Error{Errc::refused, text + risk_.why_for_client(judged->outcome, judged->facts),
+               kFixReason + static_cast<uint32_t>(Rejected::other)};
 }
 
 // The order was entered, or replaced.
@@ -193,7 +195,7 @@ void ExchangeMachine::save_risk(SnapshotWriter& writer) const {
   RiskRulesPut put{!risk_.on(), risk_.spec().value_or(risk_rules::RuleSetSpec()), risk_source_};
   writer.blob(packed(put).view());
   for (const risk_rules::Window& window : risk_.windows()) {
-    writer.blob(packed(SavedWindow{window.left_out_until(), window.keys()}).view());
+    writer.blob(packed(SavedWindow{window.left_out(), window.keys()}).view());
     window.each([&](const risk_rules::Window::Saved& row) { writer.blob(packed(row).view()); });
   }
 }
@@ -218,7 +220,7 @@ void ExchangeMachine::restore_risk_window(size_t number, SnapshotReader& reader)
   const std::string bytes = reader.text(kWindowRowBytesMax);
   const auto saved = unpacked<SavedWindow>(as_bytes(bytes));
   if (!saved) return reader.fail();
-  risk_.restore_left_out(number, saved->left_out_until);
+  risk_.restore_left_out(number, saved->left_out);
   for (uint32_t keys = saved->keys; keys > 0 && !reader.failed(); --keys) {
     const std::string row_bytes = reader.text(kWindowRowBytesMax);
     const auto row = unpacked<risk_rules::Window::Saved>(as_bytes(row_bytes));
