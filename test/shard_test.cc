@@ -506,7 +506,7 @@ TEST(Shard, AnApplyLongerThanItsBudgetIsCountedForItsModule) {
     int64_t utc_ns() override { return monotonic_ns(); }
   };
   RealClock clock;
-  ApplyWatch watch(clock);
+  ApplyWatch watch;
   const auto take = [&](int64_t ns, size_t place, int64_t budget_ns) {
     watch.begin();
     for (const int64_t end_ns = clock.monotonic_ns() + ns; clock.monotonic_ns() < end_ns;) {
@@ -515,7 +515,7 @@ TEST(Shard, AnApplyLongerThanItsBudgetIsCountedForItsModule) {
   };
   take(5'000'000, 1, 1'000'000);
   EXPECT_EQ(watch.count(1), 0U) << "it is not on yet";
-  watch.start();
+  watch.start(clock);
   take(5'000'000, 1, 1'000'000);
   take(5'000'000, 2, int64_t{3600} * 1'000'000'000);
   take(5'000'000, 1000, 1'000'000);

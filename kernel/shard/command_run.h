@@ -52,15 +52,14 @@ class MachineTable {
 
 class CommandRun {
  public:
-  CommandRun(MachineTable& machines, KernelState& kernel, Clock& clock)
-      : machines_(machines), kernel_(kernel), watch_(clock), effects_(*this) {}
+  CommandRun(MachineTable& machines, KernelState& kernel) : machines_(machines), kernel_(kernel), effects_(*this) {}
 
   void set_streams(StreamStore* streams) { streams_ = streams; }
   void begin(Sequence sequence, LogTime time);
   // Lets the machine apply the command (the kernel's own types are resolved by the shard before).
   void apply(StateMachine& machine, const Command& command);
   // From now on those that take longer than their budget are counted.
-  void watch_applies() { watch_.start(); }
+  void watch_applies(Clock& clock) { watch_.start(clock); }
   const std::atomic<uint64_t>& slow_applies(MachineId machine) const {
     return watch_.count(machines_.place_of(machine));
   }

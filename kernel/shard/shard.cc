@@ -77,7 +77,7 @@ Shard::Shard(ShardOptions options, Clock& clock, Committer& committer)
       clock_(clock),
       committer_(committer),
       log_clock_(clock),
-      run_(machines_, kernel_, clock),
+      run_(machines_, kernel_),
       held_(
           clock,
           [this](ShardLink& link, ShardRequest& request, std::unique_ptr<Prefetch>& lacking) {
@@ -121,7 +121,7 @@ void Shard::start(const log::LogEnd& end) {
   log_clock_.start(std::max(last_time_, end.last_time));
   committer_.start(last_applied_);
   started_ = true;
-  if (watch_applies_) run_.watch_applies();
+  if (watch_applies_) run_.watch_applies(clock_);
   // From here on the state is another than what the log's programs made: no position below may be taken for one above.
   if (diverged_) last_applied_ += log::kJumpSequences;
   seal(diverged_ ? log::kJumpFlag : 0);
