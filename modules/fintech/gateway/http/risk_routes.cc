@@ -31,6 +31,9 @@ constexpr std::string_view kVersion =
 constexpr std::string_view kList =
     R"({"type":"object","required":["items"],"additionalProperties":false,"properties":{"items":{"type":"array",)"
     R"("maxItems":10000,"items":{"type":["string","integer"]}}}})";
+constexpr std::string_view kShownList =
+    R"({"type":"object","required":["name","items"],"properties":{"name":{"type":"string"},"items":{"type":"array",)"
+    R"("items":{"type":["string","integer"]}}}})";
 constexpr std::string_view kLists =
     R"({"type":"object","required":["lists"],"properties":{"lists":{"type":"array","items":{"type":"object",)"
     R"("required":["name","kind","items"]}}}})";
@@ -135,7 +138,7 @@ void add_list_routes(http::HttpRouter& router) {
                       "",
                       {},
                       {},
-                      {{200, "as of what is synced", {{kList}}}, {404, "there is none", {{kErrorSchema}}}}}});
+                      {{200, "as of what is synced", {{kShownList}}}, {404, "there is none", {{kErrorSchema}}}}}});
   router.add(Method::put, kOne, put_list,
              {.needs = of_operators(Verb::alter),
               .doc = {"Put a list, or replace it whole",
