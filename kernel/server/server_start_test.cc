@@ -281,6 +281,24 @@ TEST_F(ServerStart, AWishToStopEndsTheReplayAndChangesNothing) {
   EXPECT_EQ(server_->recovery().end.last_sequence, last);
 }
 
+// A step of UTC that log time does not follow is to be seen for as long as it lasts.
+TEST_F(ServerStart, AClockThatSteppedTooFarIsAnAlarmInTheMetrics) {
+  constexpr int64_t kTwoHoursNs = 7'200'000'000'000;
+  start();
+  Client metrics(net_, "/metrics");
+  const auto alarm = [&] {
+    fill(1);  // a command is stamped
+    metrics.answers.clear();
+    while (metrics.answers.empty()) metrics.turn(), turns(1);
+    return contains(metrics.answers.front(), "\nheptane_clock_alarm 1\n");
+  };
+  EXPECT_FALSE(alarm());
+  clock_.clock.step_utc(kTwoHoursNs);
+  EXPECT_TRUE(alarm());
+  clock_.clock.step_utc(-kTwoHoursNs);
+  EXPECT_FALSE(alarm());
+}
+
 // Nothing can be written, nothing changes: one attempt, and not one at every turn of the helper.
 TEST_F(ServerStart, AFullDiskAsksForASnapshotOncePerGrowth) {
   start();
