@@ -118,6 +118,7 @@ void LedgerWatch::run(const Logged& command, Checker& checker) {
   ++counts_.commands;
   switch (command.type) {
     case kRegister: model_.advance(now, 1); return;
+    case kTouch: return;
     case kExpire: {
       const auto open = [&] {
         return std::count_if(model_.state().pendings.begin(), model_.state().pendings.end(),
@@ -129,13 +130,14 @@ void LedgerWatch::run(const Logged& command, Checker& checker) {
       return;
     }
     case kCreateAccounts:
-    case kCreateTransfers: return run_create(command, checker);
+    case kCreateTransfers:
+    case kSettleTransfers: return run_create(command, checker);
     default: checker.fail("the model does not know command " + std::to_string(command.type) + " of the ledger");
   }
 }
 
 void LedgerWatch::run_create(const Logged& command, Checker& checker) {
-  const OperationRow& row = *find_operation(command.type);
+  const OperationRow& row = *operation_of(command.type);
   const Bytes payload = command.payload;
   const std::optional<MultiBatch> batches = parse_body(row, payload.subspan(Caller::kBytes));
   if (!batches) return checker.fail("the log holds a body that the ledger must have refused");

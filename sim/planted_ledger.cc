@@ -66,8 +66,8 @@ Result<void> PlantedLedger::restore(SnapshotReader& reader) {
 
 void PlantedLedger::apply(const Command& command, Effects& effects) {
   if (bug_ == PlantedBug::expiry_gives_nothing_back && command.type == kExpire) return effects.reply(0);
-  if (command.type != kCreateTransfers || command.payload.size() < Caller::kBytes)
-    return ledger_.apply(command, effects);
+  const bool moves = command.type == kCreateTransfers || command.type == kSettleTransfers;
+  if (!moves || command.payload.size() < Caller::kBytes) return ledger_.apply(command, effects);
   std::vector<std::byte> payload(command.payload.begin(), command.payload.end());
   if (bug_ == PlantedBug::ids_forgotten_by_restart) rename_restored(MutableBytes(payload).subspan(Caller::kBytes));
   if (bug_ == PlantedBug::sessions_forgotten_by_restart) renumber_repeat(payload);

@@ -68,7 +68,8 @@ class OverHttp(OneServer):
         self.assertEqual([t["id"] for t in self.get("transfers?ledger=840&limit=1")["transfers"]], ["10"])
         self.assertEqual([a["id"] for a in self.get("accounts?code=1")["accounts"]], ["1", "2", "3"])
         balances = self.get("accounts/2/balances")["balances"]
-        self.assertEqual([b["credits_posted_raw"] for b in balances], ["1250", "1251"])
+        self.assertEqual([(b["credits_posted"], b["credits_posted_raw"]) for b in balances], [("12.50", "1250"), ("12.51", "1251")])
+        self.assertEqual(self.get("accounts/77/balances"), {"balances": []})
         (ledger,) = self.get("totals")["ledgers"]
         self.assertEqual((ledger["accounts"], ledger["debits_posted"], ledger["credits_posted"]), (3, "12.51", "12.51"))
 
@@ -90,7 +91,10 @@ class OverHttp(OneServer):
                          (self.transfer(13, "1", flags=["odd"]), "post_pending_transfer"),
                          (self.transfer("x", "1"), "transfers[0].id must be a whole number"),
                          (self.transfer(13, "1", colour="red"), "transfers[0].colour is not known here"),
-                         ({"id": "13", "code": 1}, "transfers[0].amount or amount_raw is missing")]:
+                         ({"id": "13", "code": 1}, "transfers[0].amount or amount_raw is missing"),
+                         ({"id": "13", "code": 1, "amount": "1"}, "transfers[0].amount needs an asset or a ledger"),
+                         ({"id": "13", "pending_id": "77", "flags": ["post_pending_transfer"], "amount": "1"},
+                          "transfers[0].amount: there is no transfer 77 to say its decimals")]:
             self.assertIn(why, self.create("transfers", row, expect=400)["error"]["message"])
         self.assertIn("no account 77", self.get("accounts/77", expect=404)["error"]["message"])
         self.assertIn("no transfer 77", self.get("transfers/77", expect=404)["error"]["message"])
@@ -105,7 +109,7 @@ class OverHttp(OneServer):
         self.create("transfers", self.transfer(10, "8", flags=["pending"], timeout=3600))
         self.assertEqual(self.get("accounts/1")["debits_pending"], "8.00")
         post = {"id": "11", "pending_id": "10", "flags": ["post_pending_transfer"]}
-        self.create("transfers", {**post, "amount_raw": "300"})
+        self.create("transfers", {**post, "amount": "3"})
         self.assertEqual(self.balance(1), ("3.00", "0.00"))
         self.create("transfers", self.transfer(12, "4", flags=["pending"]))
         self.create("transfers", {"id": "13", "pending_id": "12", "flags": ["post_pending_transfer"]})
@@ -113,6 +117,12 @@ class OverHttp(OneServer):
         self.create("transfers", {"id": "15", "pending_id": "14", "flags": ["void_pending_transfer"]})
         row = self.get("accounts/1")
         self.assertEqual((row["debits_posted"], row["debits_pending"]), ("7.00", "0.00"))
+        # Pending and posted in one request.
+        self.create("transfers", self.transfer(16, "2", flags=["pending"]), {**post, "id": "17", "pending_id": "16", "amount": "1.5"})
+        self.assertEqual(self.balance(1), ("8.50", "0.00"))
+        status, refused = http.transact(self.server, {"transfer": {**post, "id": "18", "amount": "1"}})
+        self.assertEqual(status, 400)
+        self.assertIn("amount needs the ledger that it is of", refused["error"]["message"])
 
     def test_balancing_moves_what_there_is(self):
         self.bank({"id": "1", "flags": ["debits_must_not_exceed_credits"]}, {"id": "2"},
@@ -273,7 +283,7 @@ class Transactions(OneServer):
         self.assertEqual(self.transact(11, guards=[enough])[0], 200)
         status, refused = self.transact(12, guards=[enough])
         self.assertEqual((status, refused["error"]["guard"]), (409, 0))
-        self.assertIn("the balance of account 1 is 800", refused["error"]["message"])
+        self.assertIn("the balance of account 1 is 8.00 USD, below", refused["error"]["message"])
         most = {"balance": {"account_id": "2", "at_most_raw": "200"}}
         self.assertEqual(self.transact(12, guards=[most])[0], 200)
         self.assertEqual(self.transact(13, guards=[most])[0], 409)
@@ -319,6 +329,38 @@ class Transactions(OneServer):
             moved = int(self.get("accounts/2")["credits_posted_raw"]) // 100
             self.assertEqual(moved, self.records())
             self.assertGreaterEqual(moved, acknowledged)
+
+
+class NearItsMemory(OneServer):
+    """New money is refused, and what is pending is settled all the same."""
+
+    def setUp(self):
+        directory = tempfile.mkdtemp(prefix="heptane-ledger-")
+        self.addCleanup(shutil.rmtree, directory)
+        path = os.path.join(directory, "heptane.toml")
+        with open(path, "w", encoding="utf-8") as text:
+            text.write('[limits]\nmachine_memory = "16MiB"\n')
+        self.server = Server(args=("--config", path))
+        self.addCleanup(self.server.close)
+        self.server.start()
+
+    def test_settlements_go_on(self):
+        self.bank()
+        self.create("transfers", *(self.transfer(number, "2.00", flags=["pending"]) for number in range(10, 14)))
+        rows = [{"id": str(number), "ledger": 1, "code": 1} for number in range(1000, 1_000_000)]
+        for first in range(0, len(rows), 8000):
+            status, answer = http.call(self.server, "POST", "/api/v1/ledger/accounts", {"accounts": rows[first:first + 8000]})
+            if status != 200:
+                break
+        self.assertEqual((status, answer["error"]["code"]), (503, "overloaded"), answer)
+        def settle(number, pending, what, **more):
+            return {"id": str(number), "pending_id": str(pending), "flags": [what + "_pending_transfer"], **more}
+        self.create("transfers", self.transfer(20, "1.00"), expect=503)
+        self.create("transfers", settle(20, 10, "post"), self.transfer(21, "1.00"), expect=503)
+        self.create("transfers", settle(20, 10, "post", amount="1.50"), settle(21, 11, "void"))
+        test_tigerbeetle.run(self.server, "settle", post="12", void="13")
+        row = self.get("accounts/1")
+        self.assertEqual((row["debits_posted"], row["debits_pending"]), ("3.50", "0.00"))
 
 
 class CountedWrong(http_server.BaseHTTPRequestHandler):
@@ -408,6 +450,43 @@ class CommandLine(OneServer):
         self.assertEqual(refused.returncode, 1)
         self.assertIn("credit_account_not_found", refused.stderr)
 
+
+    def test_an_amount_is_what_the_pending_transfer_is_of(self):
+        self.bank()
+        self.create("accounts", *({"id": n, "ledger": 7, "code": 1} for n in (71, 72)))
+        create, post = ("transfer", "create"), ("--flag", "post_pending_transfer")
+        def pending(number, debit, *what):
+            self.good(*create, number, "--debit", debit, "--credit", debit + 1, *what, "--flag", "pending")
+        def amount(number):
+            return json.loads(self.good("transfer", "show", number, "--json"))["amount"]
+        pending(5000, 1, "--amount", "8.00", "--asset", "USD")
+        self.assertIn("created", self.good(*create, 5001, "--pending-id", 5000, *post, "--amount", "3"))
+        pending(5002, 1, "--amount", 8, "--ledger", 840)
+        self.assertIn("created", self.good(*create, 5003, "--pending-id", 5002, *post, "--amount", "3.50"))
+        pending(5004, 71, "--amount", 8, "--ledger", 7)  # no asset: smallest units
+        self.assertIn("created", self.good(*create, 5005, "--pending-id", 5004, *post, "--amount", 3))
+        self.assertEqual([amount(n) for n in range(5000, 5006)], ["8.00", "3.00", "8.00", "3.50", "8", "3"])
+        for arguments, why in ((("--debit", 1, "--credit", 2), "an amount needs --asset or --ledger"),
+                               (("--pending-id", 77, *post), "there is no transfer 77")):
+            refused = self.server.run("ledger", *create, 5006, *arguments, "--amount", 3, "--server", self.server.admin)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(why, refused.stderr)
+
+    def test_user_data_history_and_filters(self):
+        self.bank()
+        create = ("transfer", "create")
+        for number, data in ((10, 7), (11, 8), (12, 7)):
+            self.good(*create, number, "--debit", 1, "--credit", 2, "--amount", "1.50", "--asset", "USD", "--user-data-64", data,
+                      "--code", data)
+        def listed(*arguments):
+            return [row["id"] for row in json.loads(self.good(*arguments, "--json"))["transfers"]]
+        self.assertEqual(listed("transfer", "ls", "--user-data-64", 7), ["10", "12"])
+        self.assertEqual(listed("transfer", "ls", "--code", 8), ["11"])
+        self.assertEqual(listed("account", "transfers", 2, "--reversed", "--limit", 2), ["12", "11"])
+        middle = json.loads(self.good("transfer", "show", 11, "--json"))["timestamp"]
+        self.assertEqual(listed("transfer", "ls", "--from", middle, "--to", middle), ["11"])
+        self.assertEqual([line.split()[3] for line in self.good("account", "balances", 2).splitlines()[1:]],
+                         ["1.50", "3.00", "4.50"])
 
     def test_balances_as_they_were(self):
         self.bank()

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import unittest
 
+import test_exchange
 import test_ledger
 import test_tigerbeetle
 from heptane_testkit import Server, http, kafka, wait_until
@@ -22,13 +23,15 @@ def move(number, **more):
             **more}
 
 
-class ReservedIds(test_ledger.OneServer):
+class Audited(test_ledger.OneServer):
     def trail(self):
         if "audit" not in kafka.topics(self.server.kafka):
             return []
         return [event for event in map(json.loads, kafka.kcat_consume(self.server.kafka, "audit"))
                 if event["action"] == "request"]
 
+
+class ReservedIds(Audited):
     def test_over_http(self):
         self.bank()
         refused = self.create("transfers", move(RESERVED), move(10), expect=409)
@@ -62,8 +65,40 @@ class ReservedIds(test_ledger.OneServer):
         self.assertEqual([event["count"] for event in self.trail()], [1, 2])
 
 
+class AccountsOfTheExchange(Audited):
+    """They are sealed: not even who may withdraw, as everybody may here, credits or debits one."""
+
+    def setUp(self):
+        super().setUp()
+        test_exchange.open_market(lambda method, path, body: http.call(self.server, method, path, body))
+        self.create("accounts", {"id": "1", "ledger": 840, "code": 1})
+        owned = [row for row in self.get("accounts?ledger=840")["accounts"] if "owner" in row]
+        self.assertGreater(len(owned), 2)
+        self.assertTrue(all(row["code"] & 1 << 15 for row in owned))
+        self.owned = next(row for row in owned if int(row["credits_posted_raw"]) > int(row["debits_posted_raw"]))
+
+    def unmoved(self):
+        self.assertEqual(self.get("accounts/" + self.owned["id"]), self.owned)
+        self.assertEqual({event["on"] for event in self.trail()}, {"ledger:owned alter"})
+        self.assertIn("account or pending transfer " + self.owned["id"], self.trail()[0]["detail"])
+
+    def test_over_http(self):
+        there, back = ({"debit_account_id": "1", "credit_account_id": self.owned["id"]},
+                       {"debit_account_id": self.owned["id"], "credit_account_id": "1"})
+        refused = self.create("transfers", move(10, **there), move(11, **back), move(12, **there, flags=["pending"]), expect=409)
+        self.assertEqual([row["status"] for row in refused["results"]],
+                         ["credit_account_not_found", "debit_account_not_found", "credit_account_not_found"])
+        self.unmoved()
+        self.server.crash_restart()
+        self.unmoved()
+
+    def test_for_tigerbeetles_client(self):
+        test_tigerbeetle.run(self.server, "owned", plain="1", owned=self.owned["id"], ledger=840)
+        self.unmoved()
+
+
 class TheRightToWithdraw(Guarded):
-    """No machine owns an account in this program yet: what the right does is proved beside the ledger. Here: it is a role's."""
+    """The one machine with accounts seals them: what the right does is proved beside the ledger. Here: it is a role's."""
 
     def test_a_grant_between_a_request_and_its_repeat_changes_nothing(self):
         self.admin("POST", "/api/v1/ledger/assets", test_ledger.USD)

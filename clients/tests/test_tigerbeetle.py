@@ -61,6 +61,17 @@ class Readme(OneServer):
         self.assertIn("credits_posted: 10n", done.stdout)
 
 
+class OlderClients(OneServer):
+    def test_one_from_before_0_17_is_told_that_it_is_too_old(self):
+        program = ("const tb=require('tigerbeetle-node-0.16'), c=tb.createClient({cluster_id:0n,replica_addresses:[process.argv[1]]});"
+                   "c.lookupAccounts([1n]).then(()=>process.exit(3),e=>{console.log(e.message);c.destroy()})")
+        done = subprocess.run(["node", "-e", program, self.server.endpoints["tigerbeetle"]], cwd=os.path.dirname(HERE),
+                              capture_output=True, text=True, timeout=SECONDS)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.strip(), "Client was evicted: release too old.")
+        run(self.server, "everything")  # nothing of it stays
+
+
 class Operations(OneServer):
     def test_everything_a_client_asks(self):
         run(self.server, "everything")

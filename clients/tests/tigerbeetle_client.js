@@ -236,6 +236,25 @@ async function reserved (client) {
   assert.deepStrictEqual((await client.lookupTransfers([id, 7n])).map(t => t.id), [7n])
 }
 
+// What is pending, beside nothing else.
+async function settle (client, { post, void: voided }) {
+  assert.deepStrictEqual(names(CreateTransferStatus, await client.createTransfers([
+    resolving(30n, BigInt(post), tb.amount_max, TransferFlags.post_pending_transfer),
+    resolving(31n, BigInt(voided), 0n, TransferFlags.void_pending_transfer)])), ['created', 'created'])
+}
+
+// An account of a machine that has sealed it: seen, and by no means touched.
+async function owned (client, { plain, owned, ledger }) {
+  const [mine, theirs] = [BigInt(plain), BigInt(owned)]
+  const [before] = await client.lookupAccounts([theirs])
+  assert.strictEqual(before.reserved, 0)
+  assert.deepStrictEqual(names(CreateTransferStatus, await client.createTransfers([
+    transfer(20n, mine, theirs, 5n, { ledger }), transfer(21n, theirs, mine, 5n, { ledger }),
+    transfer(22n, theirs, mine, 5n, { ledger, flags: TransferFlags.pending })])),
+  ['credit_account_not_found', 'debit_account_not_found', 'debit_account_not_found'])
+  assert.deepStrictEqual(await client.lookupAccounts([theirs]), [before])
+}
+
 // Until it is ended: requests with everything in flight that a ledger can have: pending transfers with and without time-outs,
 // posts, voids, chains, balancing. Prints each request when it is sent, and again with its results when it is acknowledged.
 const MIX_ACCOUNTS = 6
@@ -308,7 +327,7 @@ async function again (client, { events }) {
   return { results: results.map(r => [CreateTransferStatus[r.status], r.timestamp.toString()]) }
 }
 
-const scripts = { everything, imported, batches, concurrent, pour, count, pending, expired, over, crowd, reserved, mix, dump, again }
+const scripts = { everything, imported, batches, concurrent, pour, count, pending, expired, over, crowd, reserved, owned, settle, mix, dump, again }
 
 async function main () {
   const client = connect()

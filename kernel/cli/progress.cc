@@ -16,8 +16,11 @@ constexpr int64_t kEveryNs = 100'000'000;
 constexpr size_t kWidth = 30;
 }  // namespace
 
-ProgressBar::ProgressBar(std::string what)
-    : what_(std::move(what)), terminal_(::isatty(STDERR_FILENO) == 1), begin_ns_(SystemClock().monotonic_ns()) {}
+ProgressBar::ProgressBar(std::string what, std::string things)
+    : what_(std::move(what)),
+      things_(std::move(things)),
+      terminal_(::isatty(STDERR_FILENO) == 1),
+      begin_ns_(SystemClock().monotonic_ns()) {}
 
 ProgressBar::~ProgressBar() {
   if (shown_ns_ != 0) std::fputs("\r\033[K", stderr);
@@ -30,10 +33,11 @@ void ProgressBar::show(uint64_t done, uint64_t total) {
   shown_ns_ = now_ns;
   const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const auto full = static_cast<size_t>(share * kWidth);
-  std::fputs(fmt::format("\r\033[K{} [{}{}] {:.0f} % of {}", what_, std::string(full, '#'),
-                         std::string(kWidth - full, ' '), share * 100, bytes_text(total))
-                 .c_str(),
-             stderr);
+  std::fputs(
+      fmt::format("\r\033[K{} [{}{}] {:.0f} % of {}", what_, std::string(full, '#'), std::string(kWidth - full, ' '),
+                  share * 100, things_.empty() ? bytes_text(total) : fmt::format("{} {}", total, things_))
+          .c_str(),
+      stderr);
 }
 
 std::string bytes_text(uint64_t bytes) {

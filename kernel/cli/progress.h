@@ -8,7 +8,8 @@ namespace heptane::cli {
 
 class ProgressBar {
  public:
-  explicit ProgressBar(std::string what);
+  // Of bytes, or of so many `things`.
+  explicit ProgressBar(std::string what, std::string things = "");
   ~ProgressBar();  // takes the bar away
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
@@ -17,6 +18,7 @@ class ProgressBar {
 
  private:
   const std::string what_;
+  const std::string things_;
   const bool terminal_;
   const int64_t begin_ns_;
   int64_t shown_ns_ = 0;

@@ -1,11 +1,13 @@
 #include "modules/fintech/cli/ledger.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <functional>
 #include <iostream>
 #include <memory>
 
 #include "kernel/cli/http_client.h"
+#include "kernel/cli/progress.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
 
@@ -34,6 +36,13 @@ struct LedgerArguments {
   uint32_t timeout = 0;
   uint32_t scale = 0;
   uint32_t limit = 100;
+  std::string user_data_128;
+  std::string user_data_64;
+  std::string user_data_32;
+  std::string timestamp;
+  std::string from;
+  std::string to;
+  bool reversed = false;
   std::string data = "heptane-data";
 };
 using Print = void (*)(const JsonValue&);
@@ -49,6 +58,13 @@ std::string text_of(const JsonValue& object, std::string_view name) {
   const auto value = object.find(name);
   if (!value) return "";
   return std::string(value->type() == http::JsonType::text ? value->text() : value->raw());
+}
+
+// 0: it is not there.
+uint64_t number_of(const JsonValue& object, std::string_view name) {
+  const auto value = object.find(name);
+  const auto number = value ? value->integer() : std::nullopt;
+  return static_cast<uint64_t>(std::max<int64_t>(0, number.value_or(0)));
 }
 
 std::string flags_of(const JsonValue& object) {
@@ -112,6 +128,21 @@ void print_transfer_row(const JsonValue& transfer) {
               text_of(transfer, "amount").c_str(), unit_of(transfer).c_str(), flags_of(transfer).c_str());
 }
 
+void print_transfers(const JsonValue& root) {
+  print_transfer_head();
+  each(root, "transfers", print_transfer_row);
+}
+
+void print_balances(const JsonValue& root) {
+  std::printf("%-20s %20s %20s %20s %20s\n", "time (ns)", "debits posted", "debits pending", "credits posted",
+              "credits pending");
+  each(root, "balances", [](const JsonValue& row) {
+    std::printf("%-20s %20s %20s %20s %20s\n", text_of(row, "timestamp").c_str(), text_of(row, "debits_posted").c_str(),
+                text_of(row, "debits_pending").c_str(), text_of(row, "credits_posted").c_str(),
+                text_of(row, "credits_pending").c_str());
+  });
+}
+
 void print_created(const JsonValue& root) {
   each(root, "results", [&](const JsonValue& result) {
     std::printf("%s at %s\n", text_of(result, "status").c_str(), text_of(root, "position").c_str());
@@ -145,6 +176,30 @@ void write_number(http::JsonWriter& out, std::string_view name, const std::strin
   if (!value.empty()) out.key(name).text(value);
 }
 
+Result<std::unique_ptr<http::JsonDocument>> get(const LedgerArguments& arguments, const std::string& path) {
+  HttpClient client(arguments.server);
+  Result<std::string> answer = client.call("GET", kRoot + path);
+  if (!answer) return answer.error();
+  return http::JsonDocument::parse(std::move(*answer));
+}
+
+// Of the ledger that is named, or of the pending transfer's: an amount has the decimals of an asset or is in smallest units.
+Result<bool> has_asset(const LedgerArguments& arguments) {
+  if (!arguments.asset.empty()) return true;
+  if (arguments.ledger == 0 && arguments.pending_id.empty())
+    return Error{Errc::invalid_argument, "an amount needs --asset or --ledger"};
+  const bool resolves = arguments.ledger == 0;
+  const auto answer =
+      get(arguments, resolves ? "transfers/" + HttpClient::escaped(arguments.pending_id) : std::string("assets"));
+  if (!answer) return answer.error();
+  const JsonValue root = (*answer)->root();
+  if (resolves) return root.find("asset").has_value();
+  bool found = false;
+  each(root, "assets",
+       [&](const JsonValue& asset) { found = found || text_of(asset, "ledger") == std::to_string(arguments.ledger); });
+  return found;
+}
+
 void write_common(http::JsonWriter& out, const LedgerArguments& arguments) {
   out.key("id").text(arguments.id);
   // What posts or voids has that of its pending transfer.
@@ -155,6 +210,10 @@ void write_common(http::JsonWriter& out, const LedgerArguments& arguments) {
   out.key("flags").begin_array();
   for (const std::string& flag : arguments.flags) out.text(flag);
   out.end_array();
+  write_number(out, "user_data_128", arguments.user_data_128);
+  write_number(out, "user_data_64", arguments.user_data_64);
+  write_number(out, "user_data_32", arguments.user_data_32);
+  write_number(out, "timestamp", arguments.timestamp);
 }
 
 int create_account(const LedgerArguments& arguments) {
@@ -166,16 +225,15 @@ int create_account(const LedgerArguments& arguments) {
 }
 
 int create_transfer(const LedgerArguments& arguments) {
+  const Result<bool> decimals = arguments.amount.empty() ? Result<bool>(false) : has_asset(arguments);
+  if (!decimals) return failed(decimals.error());
   http::JsonWriter out;
   out.begin_object().key("transfers").begin_array().begin_object();
   write_common(out, arguments);
   write_number(out, "debit_account_id", arguments.debit);
   write_number(out, "credit_account_id", arguments.credit);
   write_number(out, "pending_id", arguments.pending_id);
-  // Without an asset an amount is in the ledger's smallest units.
-  write_number(out,
-               arguments.asset.empty() && arguments.amount.find('.') == std::string::npos ? "amount_raw" : "amount",
-               arguments.amount);
+  write_number(out, *decimals ? "amount" : "amount_raw", arguments.amount);
   if (arguments.timeout != 0) out.key("timeout").unsigned_number(arguments.timeout);
   out.end_object().end_array().end_object();
   return show(arguments, "POST", "transfers", out.take(), print_created);
@@ -193,11 +251,7 @@ int add_asset(const LedgerArguments& arguments) {
 
 // The server says which command made it, the files of the log what that was.
 int explain(const LedgerArguments& arguments, const cli::Context& context) {
-  HttpClient client(arguments.server);
-  Result<std::string> answer =
-      client.call("GET", kRoot + "transfers/" + HttpClient::escaped(arguments.id) + "/position");
-  if (!answer) return failed(answer.error());
-  const auto document = http::JsonDocument::parse(std::move(*answer));
+  const auto document = get(arguments, "transfers/" + HttpClient::escaped(arguments.id) + "/position");
   if (!document) return failed(document.error());
   return cli::explain({.data = arguments.data,
                        .server = arguments.server,
@@ -206,15 +260,50 @@ int explain(const LedgerArguments& arguments, const cli::Context& context) {
                       context);
 }
 
-std::string list_path(const LedgerArguments& arguments, const char* what) {
-  std::string path = std::string(what) + "?limit=" + std::to_string(arguments.limit);
-  if (arguments.ledger != 0) path += "&ledger=" + std::to_string(arguments.ledger);
+std::string list_path(const LedgerArguments& arguments, const std::string& what) {
+  std::string path = what + "?limit=" + std::to_string(arguments.limit);
+  const auto add = [&path](const char* name, const std::string& value) {
+    if (!value.empty()) path += std::string("&") + name + "=" + HttpClient::escaped(value);
+  };
+  add("ledger", arguments.ledger == 0 ? "" : std::to_string(arguments.ledger));
+  add("code", arguments.code == 0 ? "" : std::to_string(arguments.code));
+  add("user_data_128", arguments.user_data_128);
+  add("user_data_64", arguments.user_data_64);
+  add("user_data_32", arguments.user_data_32);
+  add("timestamp_min", arguments.from);
+  add("timestamp_max", arguments.to);
+  add("reversed", arguments.reversed ? "true" : "");
   return path;
+}
+
+std::string account_path(const LedgerArguments& arguments, const char* what) {
+  return list_path(arguments, "accounts/" + HttpClient::escaped(arguments.id) + what);
+}
+
+void add_user_data(CLI::App* command, LedgerArguments& arguments, const std::string& what) {
+  command->add_option("--user-data-128", arguments.user_data_128, what);
+  command->add_option("--user-data-64", arguments.user_data_64, what);
+  command->add_option("--user-data-32", arguments.user_data_32, what);
+}
+
+void add_filters(CLI::App* command, LedgerArguments& arguments) {
+  command->add_option("--limit", arguments.limit, "At most so many")->capture_default_str();
+  add_user_data(command, arguments, "Only with this");
+  command->add_option("--code", arguments.code, "Only with this");
+  command->add_option("--from", arguments.from, "Not older: nanoseconds, as the server says them");
+  command->add_option("--to", arguments.to, "Not newer");
+  command->add_flag("--reversed", arguments.reversed, "The newest first");
+}
+
+void add_list_filters(CLI::App* command, LedgerArguments& arguments) {
+  add_filters(command, arguments);
+  command->add_option("--ledger", arguments.ledger, "Only of this ledger");
 }
 
 // A slice after another, until all is counted.
 int verify(const LedgerArguments& arguments) {
   HttpClient client(arguments.server);
+  cli::ProgressBar bar("count", "transfers");
   for (;;) {
     Result<std::string> answer = client.call("GET", kRoot + "recount");
     if (!answer) return failed(answer.error());
@@ -223,7 +312,10 @@ int verify(const LedgerArguments& arguments) {
     if (!document) return failed(document.error());
     const JsonValue root = (*document)->root();
     const auto done = root.find("done");
-    if (!done || !done->boolean()) continue;
+    if (!done || !done->boolean()) {
+      bar.show(number_of(root, "counted"), number_of(root, "of"));
+      continue;
+    }
     const auto agrees = root.find("agrees");
     const bool good = agrees && agrees->boolean();
     if (arguments.json)
@@ -245,6 +337,8 @@ void add_accounts(CLI::App* parent, const Part& part, const std::shared_ptr<Ledg
   create->add_option("--ledger", arguments->ledger, "In place of an asset");
   create->add_option("--code", arguments->code, "Why it exists; 1");
   create->add_option("--flag", arguments->flags, "history, debits_must_not_exceed_credits, ...");
+  add_user_data(create, *arguments, "Of your own");
+  create->add_option("--timestamp", arguments->timestamp, "Of an imported one");
   part(account, "show", "One account.",
        [](const LedgerArguments& a) {
          return show(a, "GET", "accounts/" + HttpClient::escaped(a.id), "", [](const JsonValue& root) {
@@ -260,8 +354,17 @@ void add_accounts(CLI::App* parent, const Part& part, const std::shared_ptr<Ledg
       each(root, "accounts", print_account_row);
     });
   });
-  list->add_option("--limit", arguments->limit, "At most so many")->capture_default_str();
-  list->add_option("--ledger", arguments->ledger, "Only of this ledger");
+  add_list_filters(list, *arguments);
+  CLI::App* transfers = part(account, "transfers", "Its transfers, the oldest first.", [](const LedgerArguments& a) {
+    return show(a, "GET", account_path(a, "/transfers"), "", print_transfers);
+  });
+  transfers->add_option("ID", arguments->id, "The account")->required();
+  add_filters(transfers, *arguments);
+  CLI::App* balances =
+      part(account, "balances", "What one with history held behind each of its transfers.",
+           [](const LedgerArguments& a) { return show(a, "GET", account_path(a, "/balances"), "", print_balances); });
+  balances->add_option("ID", arguments->id, "The account")->required();
+  add_filters(balances, *arguments);
 }
 
 void add_transfers(CLI::App* parent, const Part& part, const std::shared_ptr<LedgerArguments>& arguments) {
@@ -271,13 +374,16 @@ void add_transfers(CLI::App* parent, const Part& part, const std::shared_ptr<Led
   create->add_option("ID", arguments->id, "Its number: the same again is the same transfer")->required();
   create->add_option("--debit", arguments->debit, "The account that is debited");
   create->add_option("--credit", arguments->credit, "The account that is credited");
-  create->add_option("--amount", arguments->amount, "12.50 of an asset; without one, in smallest units");
+  create->add_option("--amount", arguments->amount,
+                     "12.50 of the ledger's asset; where it has none, in smallest units");
   create->add_option("--asset", arguments->asset, "What is moved");
   create->add_option("--ledger", arguments->ledger, "In place of an asset");
   create->add_option("--code", arguments->code, "What for; 1, of a post or void its pending transfer's");
   create->add_option("--flag", arguments->flags, "pending, post_pending_transfer, void_pending_transfer, ...");
   create->add_option("--pending-id", arguments->pending_id, "What is posted or voided");
   create->add_option("--timeout", arguments->timeout, "Seconds until a pending one is given back");
+  add_user_data(create, *arguments, "Of your own");
+  create->add_option("--timestamp", arguments->timestamp, "Of an imported one");
   part(transfer, "show", "One transfer.",
        [](const LedgerArguments& a) {
          return show(a, "GET", "transfers/" + HttpClient::escaped(a.id), "", [](const JsonValue& root) {
@@ -288,13 +394,9 @@ void add_transfers(CLI::App* parent, const Part& part, const std::shared_ptr<Led
       ->add_option("ID", arguments->id, "The transfer")
       ->required();
   CLI::App* list = part(transfer, "ls", "Transfers, the oldest first.", [](const LedgerArguments& a) {
-    return show(a, "GET", list_path(a, "transfers"), "", [](const JsonValue& root) {
-      print_transfer_head();
-      each(root, "transfers", print_transfer_row);
-    });
+    return show(a, "GET", list_path(a, "transfers"), "", print_transfers);
   });
-  list->add_option("--limit", arguments->limit, "At most so many")->capture_default_str();
-  list->add_option("--ledger", arguments->ledger, "Only of this ledger");
+  add_list_filters(list, *arguments);
 }
 
 }  // namespace

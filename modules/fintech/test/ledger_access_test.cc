@@ -149,7 +149,6 @@ TEST_F(LedgerAccess, NobodyOutsideClosesOrResolvesWhatIsAMachines) {
             3);
 }
 
-// The machine that owns an account, what it takes back, what it leaves to a timer; all of it in the views.
 // What a machine has sealed is its own alone: who may withdraw, and other machines, neither credit nor debit it.
 TEST_F(LedgerAccess, NobodyElseMovesAnythingOfASealedAccount) {
   Account safe = account(kTill + 1000);
@@ -166,8 +165,14 @@ TEST_F(LedgerAccess, NobodyElseMovesAnythingOfASealedAccount) {
   plain.code = kSealedCode | 1;
   EXPECT_EQ(outside<Account>({plain}, kNoRight), Names{"created"});
   EXPECT_EQ(outside<Transfer>({transfer(13, 1, kTill + 1001, 5)}, kNoRight), Names{"created"});
+  crash_and_recover();
+  for (const char* moved : {"10", "11"})
+    EXPECT_TRUE(audited(R"("on":"ledger:owned alter","detail":"account or pending transfer 1100, transfer )" +
+                        std::string(moved) + R"(","outcome":"denied","count":1,)"));
+  EXPECT_EQ(audit().size(), 2U) << "what machines try is their own affair";
 }
 
+// The machine that owns an account, what it takes back, what it leaves to a timer; all of it in the views.
 TEST_F(LedgerAccess, ThePortChecksMovesChainsAndTellsTheViews) {
   namespace f = transfer_flags;
   EXPECT_EQ(toy<Transfer>(kShopId, kCheck, {of_shop(1, kTill, 2, 5), of_shop(2, kTill, 99, 5)}),
@@ -234,6 +239,24 @@ TEST_F(LedgerAccess, OverHttpARoleSaysWhoWithdraws) {
   EXPECT_NE(refused.find(R"("code":"debit_account_not_found")"), std::string::npos) << refused;
   EXPECT_NE(transfers("cashier", pay(12, kTill, 2)).find(R"("status":"created")"), std::string::npos);
   EXPECT_EQ(posted(kTill), 50U);
+}
+
+// Before its log has the newest version of the ledger's logic, and after.
+TEST_F(LedgerAccess, OverHttpAPostIsASettlementOnceTheLogKnowsThem) {
+  const auto pend_and_post = [&](uint64_t id) {
+    const auto send = [&](const std::string& row) {
+      return post("teller", "ledger/transfers", R"({"transfers":[)" + row + "]}");
+    };
+    EXPECT_NE(send(pay(id, 1, 2, R"(,"flags":["pending"])")).find(R"("status":"created")"), std::string::npos);
+    const std::string posted = send(R"({"id":")" + std::to_string(id + 1) + R"(","pending_id":")" + std::to_string(id) +
+                                    R"(","flags":["post_pending_transfer"]})");
+    EXPECT_NE(posted.find(R"("status":"created")"), std::string::npos) << posted;
+  };
+  pend_and_post(10);
+  shard_->adopt({}, true);
+  settle();
+  pend_and_post(20);
+  EXPECT_EQ(posted(2), 10U);
 }
 
 // What a transaction refuses leaves nothing in the log: the gateway notes it.

@@ -239,6 +239,114 @@ TEST(LedgerMachine, TheSessionUsedLongestAgoMakesRoom) {
   EXPECT_EQ(ask(3, sessions[2], 1), 0U);
 }
 
+class Memory final : public SnapshotWriter, public SnapshotReader {
+ public:
+  void write(Bytes bytes) override { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+  bool read(MutableBytes into) override {
+    if (into.size() > bytes_.size() - at_) return false;
+    std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(at_), into.size(), into.begin());
+    at_ += into.size();
+    return true;
+  }
+  std::vector<std::byte> bytes_;
+  size_t at_ = 0;
+};
+
+// It reads, and says so in a command: neither what it is answered nor what a repeat is changes by it.
+TEST(LedgerMachine, ASessionThatReadsIsInUse) {
+  Harness harness;
+  const auto touch = [&](Uint128 client, uint64_t session) {
+    std::vector<std::byte> bytes(Caller::kBytes);
+    caller(client, session, 9, 9).write(bytes.data());
+    return harness.run(kTouch, Buffer::take(std::move(bytes)));
+  };
+  const auto session = static_cast<uint64_t>(harness.run(kRegister, registration(1)).numbers[0]);
+  const Sequence before = harness.shard().last_applied();
+  EXPECT_EQ(touch(1, session).error, Errc::unsupported) << "the log is of an older version";
+  EXPECT_EQ(harness.shard().last_applied(), before);
+  harness.shard().adopt({}, true);
+  harness.settle();
+  const Buffer asked = payload<Account>(caller(1, session, 1, 7), {{account(1)}});
+  const Reply first = harness.run(kCreateAccounts, asked);
+  for (uint64_t client = 2; client <= kClientSessions; ++client) harness.run(kRegister, registration(client));
+  EXPECT_TRUE(touch(1, session).ok());
+  EXPECT_EQ(refusal(touch(1, session + 1)), 1U);
+  EXPECT_EQ(refusal(touch(99, session)), 1U);
+  const Hash128 state = harness.shard().state_hash();
+  harness.crash_and_recover();
+  ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
+  EXPECT_EQ(harness.shard().state_hash(), state);
+  EXPECT_EQ(harness.run(kCreateAccounts, asked).numbers, first.numbers) << "a repeat says what the first answer said";
+  harness.run(kRegister, registration(1000));
+  EXPECT_NE(harness.machine().sessions().find(1), nullptr);
+  EXPECT_EQ(harness.machine().sessions().find(2), nullptr);
+  Memory saved;
+  harness.machine().save(saved);
+  LedgerMachine other;
+  ASSERT_TRUE(other.restore(saved).ok());
+  EXPECT_EQ(saved.at_, saved.bytes_.size());
+  EXPECT_EQ(other.sessions().find(1)->touched, harness.machine().sessions().find(1)->touched);
+  Memory again;
+  other.save(again);
+  EXPECT_TRUE(again.bytes_ == saved.bytes_);
+}
+
+// Settlements.
+
+Transfer resolving(Uint128 id, Uint128 pending, uint16_t flag) {
+  Transfer t{};
+  t.id = id;
+  t.pending_id = pending;
+  t.flags = flag;
+  t.amount = flag == transfer_flags::kPost ? kUint128Max : 0;
+  return t;
+}
+
+TEST(LedgerMachine, SettlementsGoOnWhereThereIsNoRoomForNewState) {
+  namespace f = transfer_flags;
+  Harness harness;
+  const auto send = [&](CommandType type, std::vector<Transfer> rows) {
+    return harness.run(type, payload<Transfer>({}, {std::move(rows)}));
+  };
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  ASSERT_TRUE(send(kCreateTransfers, {transfer(1, 5, f::kPending), transfer(2, 7, f::kPending),
+                                      transfer(3, 9, f::kPending), transfer(4, 11, f::kPending)})
+                  .ok());
+  const Sequence before = harness.shard().last_applied();
+  EXPECT_EQ(send(kSettleTransfers, {resolving(10, 1, f::kPost)}).error, Errc::unsupported)
+      << "the log is of an older version";
+  EXPECT_EQ(harness.shard().last_applied(), before);
+  harness.shard().adopt({}, true);
+  harness.settle();
+  EXPECT_EQ(refusal(send(kSettleTransfers, {resolving(10, 1, f::kPost), transfer(5, 1)})), 5U) << "new money in it";
+  EXPECT_EQ(refusal(send(kSettleTransfers, {})), 5U);
+
+  Uint128 number = 0;
+  const auto only_settlements = [&](Errc why) {
+    EXPECT_TRUE(harness.run(kRegister, registration(static_cast<uint64_t>(number) + 5)).ok())
+        << "to read and to settle";
+    EXPECT_EQ(send(kCreateTransfers, {transfer(20, 1)}).error, why);
+    EXPECT_EQ(send(kCreateTransfers, {transfer(20, 1, f::kPending)}).error, why);
+    for (const uint16_t flag : {f::kPost, f::kVoid}) {
+      ++number;
+      const Reply settled = send(kSettleTransfers, {resolving(10 + number, number, flag)});
+      ASSERT_TRUE(settled.ok()) << settled.message;
+      EXPECT_EQ(results_of(settled)[0].status, static_cast<uint32_t>(TransferStatus::created));
+    }
+  };
+  harness.shard().set_disk_full(true);
+  only_settlements(Errc::no_space);
+  harness.shard().set_disk_full(false);
+  harness.shard().set_machine_memory_budget(1);
+  only_settlements(Errc::overloaded);
+  EXPECT_EQ(static_cast<uint64_t>(harness.ledger().find_account(1)->debits_pending), 0U);
+  EXPECT_EQ(static_cast<uint64_t>(harness.ledger().find_account(1)->debits_posted), 5U + 9U);
+  const Hash128 state = harness.shard().state_hash();
+  harness.crash_and_recover();
+  ASSERT_TRUE(harness.recovery().ok()) << harness.recovery().error().message;
+  EXPECT_EQ(harness.shard().state_hash(), state);
+}
+
 TEST(LedgerMachine, AFullBatchIsLoggedAsItCame) {
   std::vector<Transfer> transfers;
   for (uint64_t i = 0; i < 8189; ++i) transfers.push_back(transfer(i + 1, 1));
@@ -253,19 +361,6 @@ TEST(LedgerMachine, AFullBatchIsLoggedAsItCame) {
   transfers.push_back(transfer(9000, 1));
   EXPECT_EQ(refusal(harness.run(kCreateTransfers, payload<Transfer>({}, {transfers}))), 5U);
 }
-
-class Memory final : public SnapshotWriter, public SnapshotReader {
- public:
-  void write(Bytes bytes) override { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
-  bool read(MutableBytes into) override {
-    if (into.size() > bytes_.size() - at_) return false;
-    std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(at_), into.size(), into.begin());
-    at_ += into.size();
-    return true;
-  }
-  std::vector<std::byte> bytes_;
-  size_t at_ = 0;
-};
 
 TEST(LedgerMachine, WhatIsRestoredIsWhatWasSaved) {
   SeededRandom random(9);
@@ -522,8 +617,8 @@ TEST(LedgerMachine, ATransactionMovesMoneyAndAppendsOrDoesNeither) {
     EXPECT_NE(reply.message.find(why), std::string::npos) << reply.message;
     EXPECT_EQ(harness.shard().state_hash(), before);
   };
-  refused(at_least(2, 1258, 2), {dollars(3, 1, 0)}, "the balance of account 2 is 1257, below the least");
-  refused(at_least(1, 0, 0), {dollars(3, 1, 0)}, "the balance of account 1 is -1257, below the least");
+  refused(at_least(2, 1258, 2), {dollars(3, 1, 0)}, "the balance of account 2 is 12.57 USD, below the least");
+  refused(at_least(1, 0, 0), {dollars(3, 1, 0)}, "the balance of account 1 is -12.57 USD, below the least");
   refused(at_least(99, 0, 0), {dollars(3, 1, 0)}, "there is no account 99");
   refused(at_least(2, 1257, 2), {dollars(3, 1, 0), dollars(2, 1, 0)}, "transfers[1]: exists_with_different_amount");
   refused(at_least(2, 1257, 2), {dollars(3, 1255, 3)}, "an amount of USD has at most 2 decimals");

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <map>
 #include <memory>
+#include <regex>
 
 #include "kernel/log/memory_log.h"
 #include "kernel/shard/shard.h"
@@ -370,6 +372,79 @@ TEST_F(LedgerViews, TheirTextNeverChanges) {
   EXPECT_EQ(accounts[3].value, R"({"event":"reopened","id":"2","transfer_id":"11","timestamp":")" + at(1) + R"("})");
 }
 
+// `names` of one record: `id text`, in their order.
+std::vector<std::string> members(const std::string& object) {
+  static const std::regex kMember(R"re("([a-z_0-9]+)":(.))re");
+  std::vector<std::string> found;
+  for (std::sregex_iterator at(object.begin(), object.end(), kMember), end; at != end; ++at)
+    found.push_back((*at)[1].str() + ((*at)[2] == "\"" ? " text" : (*at)[2] == "[" ? " array" : " number"));
+  return found;
+}
+
+// The rows of the README's table whose last column has `word`.
+std::vector<std::string> documented(const std::string& stream, const std::string& word) {
+  static const std::regex kRow(R"re(\| `([a-z_0-9]+)` \| ([a-z]+) \|(.*)\|)re");
+  std::ifstream readme("modules/fintech/README.md");
+  std::vector<std::string> rows;
+  bool inside = false;
+  for (std::string line; std::getline(readme, line);) {
+    inside = line.starts_with("| Of `" + stream + "`") || (inside && line.starts_with("|"));
+    std::smatch row;
+    if (inside && std::regex_match(line, row, kRow) && row[3].str().find(word) != std::string::npos)
+      rows.push_back(row[1].str() + " " + row[2].str());
+  }
+  return rows;
+}
+
+TEST_F(LedgerViews, TheReadmeSaysTheirFields) {
+  Account account{};
+  account.ledger = account.code = 1;
+  std::vector<Account> accounts(2, account);
+  accounts[0].id = 1;
+  accounts[1].id = 2;
+  ASSERT_TRUE(run(kCreateAccounts, payload<Account>({accounts})).ok());
+  Transfer close{};
+  close.id = 10;
+  close.debit_account_id = 1;
+  close.credit_account_id = 2;
+  close.ledger = close.code = 1;
+  close.flags = transfer_flags::kPending | transfer_flags::kClosingCredit;
+  Transfer open{};
+  open.id = 11;
+  open.pending_id = 10;
+  open.flags = transfer_flags::kVoid;
+  ASSERT_TRUE(run(kCreateTransfers, payload<Transfer>({{close, open}})).ok());
+  ASSERT_NO_FATAL_FAILURE(boot());
+  for (const Record& record : rendered_[kTransfersView.number])
+    EXPECT_EQ(members(record.value), documented("fintech.transfers", ""));
+  const std::vector<Record>& told = rendered_[kAccountsView.number];
+  ASSERT_EQ(told.size(), 4U);
+  std::vector<std::string> created = documented("fintech.accounts", "created");
+  ASSERT_FALSE(created.empty());
+  EXPECT_EQ(created.back(), "owner number");
+  created.pop_back();  // nobody's, here
+  EXPECT_EQ(members(told[0].value), created);
+  EXPECT_EQ(members(told[2].value), documented("fintech.accounts", "closed"));
+  EXPECT_EQ(members(told[3].value), documented("fintech.accounts", "reopened"));
+}
+
+// What another machine makes stands whole in its note: at most this for each.
+TEST_F(LedgerViews, WhatMachinesMakeTakesLittleRoomInTheLog) {
+  Transfer widest{};
+  widest.id = widest.debit_account_id = widest.credit_account_id = widest.pending_id = kUint128Max;
+  widest.amount = widest.user_data_128 = kUint128Max;
+  widest.user_data_64 = UINT64_MAX;
+  widest.user_data_32 = widest.timeout = widest.ledger = UINT32_MAX;
+  widest.code = UINT16_MAX;
+  widest.flags = transfer_flags::kLinked | transfer_flags::kPending | transfer_flags::kClosingDebit |
+                 transfer_flags::kClosingCredit;
+  ViewNote note;
+  note.begin_port(NoteForm::port_transfers);
+  constexpr uint64_t kEvents = 100;
+  for (uint64_t i = 0; i < kEvents; ++i) note.add_port(widest, {UINT64_MAX, 0, 0}, machine_->ledger());
+  EXPECT_LE(note.finish().size() / kEvents, 176U);
+}
+
 // The bar: 176 bytes of log for each transfer, also where one half resolves the other and takes everything from it.
 TEST_F(LedgerViews, TakeLittleRoomInTheLog) {
   const auto entry_bytes = [this] {
@@ -412,10 +487,29 @@ TEST_F(LedgerViews, TakeLittleRoomInTheLog) {
   ASSERT_NO_FATAL_FAILURE(boot());
   const uint64_t between = entry_bytes();
   EXPECT_LE((between - before) / pendings.size(), 129U);
+  // As the operation of a transaction, in decimals, which says of each what it became.
+  const auto chain_of = [](std::vector<Transfer> rows, Uint128 ids, uint8_t decimals) {
+    std::vector<ScaledTransfer> chain;
+    for (Transfer& row : rows) {
+      row.id -= ids;
+      if (row.pending_id != 0) row.pending_id -= ids;
+      chain.push_back({row, decimals});
+    }
+    return encode(chain);
+  };
+  constexpr Uint128 kOthers = 1'000'000;
+  ASSERT_TRUE(run(kPutAsset, encode(Asset{1, 2, "USD"})).ok());
+  ASSERT_NO_FATAL_FAILURE(boot());
+  const uint64_t chains = entry_bytes();
+  ASSERT_TRUE(run(kTransferAll, chain_of(pendings, kOthers, 0)).ok());
+  ASSERT_TRUE(run(kTransferAll, chain_of(posts, kOthers, ScaledTransfer::kRaw)).ok());
+  ASSERT_NO_FATAL_FAILURE(boot());
+  const uint64_t behind = entry_bytes();
+  EXPECT_LE((behind - chains) / (2 * pendings.size()), 176U);
   ASSERT_TRUE(run(kCreateTransfers, payload<Transfer>({posts})).ok());
   ASSERT_NO_FATAL_FAILURE(boot());
-  EXPECT_EQ(machine_->ledger().transfers().size(), 2 * pendings.size());
-  EXPECT_LE((entry_bytes() - before) / (2 * pendings.size()), 176U);
+  EXPECT_EQ(machine_->ledger().transfers().size(), 4 * pendings.size());
+  EXPECT_LE((between - before + entry_bytes() - behind) / (2 * pendings.size()), 176U);
   ASSERT_NO_FATAL_FAILURE(expect_transfers());
 }
 

@@ -48,6 +48,10 @@ TEST(TigerbeetleSession, EveryOperation) {
   talk.ask<QueryFilter>("query transfers, twice in a message", 145, {{query}, {query}});
   query.limit = 0;
   talk.ask<QueryFilter>("an invalid filter", 145, {{query}});
+  talk.ask<Account>("an empty batch of accounts", 146, {{}});
+  talk.ask<Transfer>("two empty batches of transfers", 147, {{}, {}});
+  talk.ask<Uint128>("an empty batch of accounts to look up", 140, {{}});
+  talk.ask<Uint128>("an empty batch of transfers to look up", 141, {{}});
   talk.raw("ping", talk.client.ping(77));
   expect_transcript("operations", talk.text);
 }
@@ -115,6 +119,47 @@ TEST(TigerbeetleSession, ARepeatGetsTheSameReply) {
   EXPECT_FALSE(talk.world.closed());
 }
 
+// A log from before settlements were commands of their own never sees one, and the client sees no difference.
+TEST(TigerbeetleSession, PostsAndVoidsAreCommandsOfTheirOwn) {
+  namespace f = transfer_flags;
+  for (const uint32_t version : {kLogicSettlements, kLogicBriefs}) {
+    Talk talk;
+    talk.world.use_version(version);
+    talk.ask<Account>("create accounts", 146, {{account(1), account(2)}});
+    talk.ask<Transfer>("pending ones", 147, {{transfer(10, 1, 2, 5, f::kPending), transfer(11, 1, 2, 5, f::kPending)}});
+    talk.ask<Transfer>("none", 147, {{}});
+    talk.ask<Transfer>("one of them and a new one", 147,
+                       {{resolving(20, 10, 3, f::kPost), transfer(12, 1, 2, 1, f::kPending)}});
+    talk.world.submitted.clear();
+    talk.ask<Transfer>("two batches", 147, {{resolving(21, 11, 0, f::kVoid)}, {resolving(22, 12, 1, f::kPost)}});
+    const std::vector<CommandType> newest{kSettleTransfers};
+    const std::vector<CommandType> older{kSettleTransfers, kCreateTransfers};
+    EXPECT_EQ(talk.world.submitted, version == kLogicSettlements ? newest : older);
+    const Account* debited = talk.world.machine().ledger().find_account(1);
+    EXPECT_TRUE(debited->debits_pending == 0 && debited->debits_posted == 4);
+    EXPECT_EQ(talk.text.substr(talk.text.rfind("> ")).find("eviction"), std::string::npos);
+    EXPECT_EQ(talk.world.context().timers(), 0U);
+  }
+}
+
+TEST(TigerbeetleSession, WhoOnlyReadsIsInUseOnceAMinute) {
+  Talk talk;
+  const auto touches = [&] { return std::ranges::count(talk.world.submitted, CommandType{kTouch}); };
+  const auto read = [&] { talk.ask<Uint128>("a read", 140, {{1}}); };
+  EXPECT_EQ(touches(), 0);
+  read();
+  read();
+  EXPECT_EQ(touches(), 1);
+  const ClientSession before = *talk.world.machine().sessions().find(talk.client.id);
+  EXPECT_GT(before.touched, before.used);
+  talk.world.context().pass_time(tigerbeetle::TigerbeetleSession::kTouchEveryNs);
+  read();
+  read();
+  EXPECT_EQ(touches(), 2);
+  EXPECT_GT(talk.world.machine().sessions().find(talk.client.id)->touched, before.touched);
+  EXPECT_EQ(talk.text.find("eviction"), std::string::npos);
+}
+
 TEST(TigerbeetleSession, Evictions) {
   std::string text;
   const auto with = [&](auto change, std::string_view what, uint8_t operation, Bytes body) {
@@ -136,6 +181,12 @@ TEST(TigerbeetleSession, Evictions) {
   with(same, "an empty body", 146, {});
   with(same, "a count that lies", 146, body_of<Uint128>({{1, 2, 3, 4, 5, 6, 7}}));
   with(same, "two filters in a batch", 145, body_of<QueryFilter>({{{}, {}}}));
+  for (const uint8_t operation : {142, 143})
+    with(same, "an empty batch of filters, operation " + std::to_string(operation), operation,
+         body_of<AccountFilter>({{}}));
+  for (const uint8_t operation : {144, 145})
+    with(same, "an empty batch of filters, operation " + std::to_string(operation), operation,
+         body_of<QueryFilter>({{}}));
   QueryFilter many{};
   many.limit = 8000;
   with(same, "more results than a reply holds", 145, body_of<QueryFilter>({{many}, {many}}));

@@ -25,6 +25,7 @@ World::World(net::Quotas* quotas) : protocol_(options_with(quotas)), session_(pr
   machines_.add(streams_);
   machines_.add(auth_);
   machines_.add(machine_);
+  use_version(machine_.newest_version());
   run_.set_streams(&streams_);
   context_.on_submit = [this](const Submission& submission) { return submit(submission); };
   context_.on_query = [this](const QueryRequest& asked) { return query(asked); };
@@ -39,6 +40,7 @@ std::string World::send(std::string_view bytes) {
 
 Reply World::submit(const Submission& submission) {
   HEPTANE_ASSERT(submission.machine == kLedgerMachineId, "a command for another machine");
+  submitted.push_back(submission.type);
   Command command;
   command.sequence = sequence_ + 1;
   command.time = now += 1000;

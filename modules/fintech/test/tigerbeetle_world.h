@@ -26,6 +26,9 @@ class World {
   bool closed() const { return context_.closed; }
   LedgerMachine& machine() { return machine_; }
   LogTime now = 1'000'000;
+  // Of the ledger's logic: the newest, unless told.
+  void use_version(uint32_t version) { kernel_.versions[kLedgerMachineId] = version; }
+  std::vector<CommandType> submitted;
 
  private:
   Reply submit(const Submission& submission);

@@ -1,4 +1,5 @@
 // POST: assets, accounts, transfers.
+#include <map>
 #include <span>
 
 #include "kernel/admin/request_parameters.h"
@@ -107,6 +108,8 @@ Result<std::vector<Row>> parse_list(std::string body, std::string_view name, Par
   return rows;
 }
 
+// Settlements as such, so that they go on where there is no room for new state; a log from before they were commands of
+// their own is asked as it knows it.
 template <class Status, class Row>
 void submit(HttpExchange& exchange, CommandType type, const Result<std::vector<Row>>& rows, std::string_view what) {
   if (!rows) return exchange.respond(admin::error_response(rows.error()));
@@ -120,10 +123,21 @@ void submit(HttpExchange& exchange, CommandType type, const Result<std::vector<R
   caller.write(payload.data());
   Submission submission = streams::make_command(kLedgerMachineId, type, Buffer::take(std::move(payload)));
   submission.idempotency = *key;
-  const bool keyed = submission.idempotency.has_value();
-  exchange.submit(std::move(submission), [keyed, what](HttpExchange& answered, const Reply& reply) {
+  const auto answer = [keyed = key->has_value(), what](HttpExchange& answered, const Reply& reply) {
     answered.respond(created<Status>(reply, what, keyed));
+  };
+  if (type != kCreateTransfers || !settles(submission.payload.view()))
+    return exchange.submit(std::move(submission), answer);
+  Submission settlement = submission;
+  settlement.type = kSettleTransfers;
+  exchange.submit(std::move(settlement), [submission, answer](HttpExchange& answered, const Reply& reply) {
+    if (reply.error != Errc::unsupported) return answer(answered, reply);
+    answered.submit(submission, answer);
   });
+}
+
+void submit_transfers(HttpExchange& exchange, const Result<std::vector<Transfer>>& rows) {
+  submit<TransferStatus>(exchange, kCreateTransfers, rows, "transfers");
 }
 
 void create_accounts(HttpExchange& exchange) {
@@ -135,15 +149,52 @@ void create_accounts(HttpExchange& exchange) {
   });
 }
 
+// Posts and voids in decimals that do not say of what: their pending transfers'.
+std::vector<Uint128> pending_to_look_up(const std::vector<ScaledTransfer>& sent) {
+  std::vector<Uint128> ids;
+  for (const ScaledTransfer& each : sent)
+    if (each.decimals != ScaledTransfer::kRaw) ids.push_back(each.transfer.pending_id);
+  return ids;
+}
+
+// A pending transfer is one of `stored`, or stands before what resolves it.
+Result<std::vector<Transfer>> all_in_units(const std::vector<ScaledTransfer>& sent, const std::vector<Transfer>& stored,
+                                           const AssetTable& assets) {
+  std::map<Uint128, uint32_t> ledgers;
+  for (const Transfer& transfer : stored) ledgers[transfer.id] = transfer.ledger;
+  std::vector<Transfer> transfers;
+  transfers.reserve(sent.size());
+  for (const ScaledTransfer& each : sent) {
+    const std::string path = "transfers[" + std::to_string(transfers.size()) + ']';
+    uint32_t ledger = 0;
+    if (each.decimals != ScaledTransfer::kRaw) {
+      const auto pending = ledgers.find(each.transfer.pending_id);
+      if (pending == ledgers.end())
+        return admin::invalid(path + ".amount: there is no transfer " + number_text(each.transfer.pending_id) +
+                              " to say its decimals: say asset, ledger or amount_raw");
+      ledger = pending->second;
+    }
+    const Result<Transfer> transfer = in_units(each, ledger, assets, path);
+    if (!transfer) return transfer.error();
+    transfers.push_back(*transfer);
+    if (transfer->has(transfer_flags::kPending)) ledgers.emplace(transfer->id, transfer->ledger);
+  }
+  return transfers;
+}
+
 void create_transfers(HttpExchange& exchange) {
   with_assets(exchange, [](HttpExchange& ready, const Assets& assets) {
-    const auto rows = parse_list<Transfer>(
-        std::move(ready.request().body), "transfers", [&](JsonValue item, const std::string& path) -> Result<Transfer> {
-          const Result<ScaledTransfer> row = parse_transfer(item, path, assets.get());
-          if (!row) return row.error();
-          return row->transfer;
-        });
-    submit<TransferStatus>(ready, kCreateTransfers, rows, "transfers");
+    auto sent = parse_list<ScaledTransfer>(
+        std::move(ready.request().body), "transfers",
+        [&](JsonValue item, const std::string& path) { return parse_transfer(item, path, assets.get()); });
+    if (!sent) return ready.respond(admin::error_response(sent.error()));
+    const std::vector<Uint128> pending = pending_to_look_up(*sent);
+    if (pending.empty()) return submit_transfers(ready, all_in_units(*sent, {}, *assets));
+    ready.query(ledger_query(static_cast<uint16_t>(Operation::lookup_transfers), batch_payload(pending)),
+                [assets, sent = std::move(*sent)](HttpExchange& answered, const Reply& reply) {
+                  if (!reply.ok()) return answered.respond(admin::refusal_response(reply));
+                  submit_transfers(answered, all_in_units(sent, batch_rows<Transfer>(reply.payload.view()), *assets));
+                });
   });
 }
 
@@ -199,12 +250,13 @@ void add_create_routes(http::HttpRouter& router) {
              {.needs = needs("accounts", auth::Verb::create),
               .doc = create_doc("Create accounts", "`ledger`, or `asset` in its place. Linked ones are a chain.",
                                 new_accounts_schema())});
-  router.add(Method::post, "/api/v1/ledger/transfers", create_transfers,
-             {.needs = needs("transfers", auth::Verb::create),
-              .doc = create_doc("Create transfers",
-                                "`amount` with at most the asset's decimals, or `amount_raw`. Linked ones are a chain: "
-                                "all or none.",
-                                new_transfers_schema())});
+  router.add(
+      Method::post, "/api/v1/ledger/transfers", create_transfers,
+      {.needs = needs("transfers", auth::Verb::create),
+       .doc = create_doc("Create transfers",
+                         "`amount` with at most the asset's decimals, or `amount_raw`; of a post or void without "
+                         "asset and ledger, those of its pending transfer. Linked ones are a chain: all or none.",
+                         new_transfers_schema())});
 }
 
 void add_routes(http::HttpRouter& router) {

@@ -177,21 +177,33 @@ Result<ScaledTransfer> parse_transfer(JsonValue value, const std::string& path, 
     if (!transfer.resolves()) fields.fail(fields.path_of("amount") + " or amount_raw is missing");
     if (transfer.has(transfer_flags::kPost)) amount.digits = kUint128Max;  // all of it; of a void, 0 is all
   }
+  const bool decimal = amount.decimals != ScaledTransfer::kRaw;
+  if (decimal && transfer.ledger == 0 && (assets == nullptr || !transfer.resolves()))
+    fields.fail(fields.path_of("amount") + (assets == nullptr ? " needs the ledger" : " needs an asset or a ledger") +
+                " that it is of; amount_raw does not");
   HEPTANE_TRY(fields.finish());
   transfer.amount = amount.digits;
   scaled_transfer.decimals = amount.decimals;
-  if (assets == nullptr || amount.decimals == ScaledTransfer::kRaw) return scaled_transfer;
-  const Asset* asset = assets->of(transfer.ledger);
+  if (assets == nullptr || !decimal || transfer.ledger == 0) return scaled_transfer;
+  const Result<Transfer> whole = in_units(scaled_transfer, transfer.ledger, *assets, path);
+  if (!whole) return whole.error();
+  return ScaledTransfer{*whole, ScaledTransfer::kRaw};
+}
+
+Result<Transfer> in_units(const ScaledTransfer& sent, uint32_t ledger, const AssetTable& assets,
+                          const std::string& path) {
+  Transfer transfer = sent.transfer;
+  if (sent.decimals == ScaledTransfer::kRaw) return transfer;
+  const Asset* asset = assets.of(ledger);
   if (asset == nullptr)
-    return Error{Errc::invalid_argument, path + ".amount: ledger " + std::to_string(transfer.ledger) +
-                                             " has no asset: register it, or say amount_raw"};
-  const std::optional<Uint128> units = scaled(amount, asset->scale);
+    return Error{Errc::invalid_argument,
+                 path + ".amount: ledger " + std::to_string(ledger) + " has no asset: register it, or say amount_raw"};
+  const std::optional<Uint128> units = scaled({transfer.amount, sent.decimals}, asset->scale);
   if (!units)
     return Error{Errc::invalid_argument, path + ".amount: an amount of " + asset->code + " has at most " +
                                              std::to_string(asset->scale) + " decimals"};
   transfer.amount = *units;
-  scaled_transfer.decimals = ScaledTransfer::kRaw;
-  return scaled_transfer;
+  return transfer;
 }
 
 void write_amount(JsonWriter& out, std::string_view name, Uint128 amount, const Asset* asset) {

@@ -40,8 +40,12 @@ Uint128 number_or(http::JsonFields& fields, std::string_view name, Uint128 other
 Uint128 number(http::JsonFields& fields, std::string_view name);  // required
 
 Result<Account> parse_account(http::JsonValue value, const std::string& path, const AssetTable& assets);
-// With `assets`, the amount is units; without, it may be a decimal number that the machine will scale.
+// With `assets`, the amount is units, but where what resolves does not say its ledger; without, it may be a decimal number
+// that the machine will scale.
 Result<ScaledTransfer> parse_transfer(http::JsonValue value, const std::string& path, const AssetTable* assets);
+// Its amount as one of `ledger`; `path` is for the error.
+Result<Transfer> in_units(const ScaledTransfer& sent, uint32_t ledger, const AssetTable& assets,
+                          const std::string& path);
 
 // One of the two, which are literals: `amount`, a decimal number, or `amount_raw`. False: neither is there.
 bool parse_amount(http::JsonFields& fields, std::string_view name, std::string_view raw_name, Decimal& amount);

@@ -97,13 +97,10 @@ std::string make_transfer() {
   return object(members);
 }
 
-// A row of history does not say its ledger: no scale.
 std::string make_balances() {
-  return list("balances", object({{"timestamp", kDigits},
-                                  {"debits_pending_raw", kDigits},
-                                  {"debits_posted_raw", kDigits},
-                                  {"credits_pending_raw", kDigits},
-                                  {"credits_posted_raw", kDigits}}));
+  Members row{{"timestamp", kDigits}};
+  add_amounts(row, {"debits_pending", "debits_posted", "credits_pending", "credits_posted"});
+  return list("balances", object(row));
 }
 
 std::string make_statement() {

@@ -151,22 +151,41 @@ void account_transfers(HttpExchange& exchange) {
       batch_payload<AccountFilter>({filter}), list_of<Transfer>("transfers"));
 }
 
-// Raw: a row of history does not say its ledger.
+void write_balances(JsonWriter& out, const std::vector<AccountBalance>& rows, const Asset* asset) {
+  out.begin_object().key("balances").begin_array();
+  for (const AccountBalance& row : rows) {
+    out.begin_object().key("timestamp").text(number_text(row.timestamp));
+    write_amount(out, "debits_pending", row.debits_pending, asset);
+    write_amount(out, "debits_posted", row.debits_posted, asset);
+    write_amount(out, "credits_pending", row.credits_pending, asset);
+    write_amount(out, "credits_posted", row.credits_posted, asset);
+    out.end_object();
+  }
+  out.end_array().end_object();
+}
+
+// The account first: a row of history does not say its ledger.
 void account_balances(HttpExchange& exchange) {
   Parameters parameters(exchange.request());
   const AccountFilter filter = account_filter(exchange, parameters);
-  ask(exchange, parameters, static_cast<uint16_t>(Operation::get_account_balances),
-      batch_payload<AccountFilter>({filter}), [](JsonWriter& out, const Reply& reply, const AssetTable&) {
-        out.begin_object().key("balances").begin_array();
-        for (const AccountBalance& row : batch_rows<AccountBalance>(reply.payload.view())) {
-          out.begin_object().key("timestamp").text(number_text(row.timestamp));
-          out.key("debits_pending_raw").text(number_text(row.debits_pending));
-          out.key("debits_posted_raw").text(number_text(row.debits_posted));
-          out.key("credits_pending_raw").text(number_text(row.credits_pending));
-          out.key("credits_posted_raw").text(number_text(row.credits_posted)).end_object();
-        }
-        out.end_array().end_object();
-      });
+  if (parameters.error()) return exchange.respond(admin::error_response(*parameters.error()));
+  with_assets(exchange, [filter](HttpExchange& ready, const Assets& assets) {
+    ready.query(
+        ledger_query(static_cast<uint16_t>(Operation::lookup_accounts), batch_payload<Uint128>({filter.account_id})),
+        [filter, assets](HttpExchange& known, const Reply& found) {
+          if (!found.ok()) return known.respond(admin::refusal_response(found));
+          const std::vector<Account> accounts = batch_rows<Account>(found.payload.view());
+          const Asset* asset = accounts.empty() ? nullptr : assets->of(accounts.front().ledger);
+          known.query(ledger_query(static_cast<uint16_t>(Operation::get_account_balances),
+                                   batch_payload<AccountFilter>({filter})),
+                      [assets, asset](HttpExchange& answered, const Reply& reply) {
+                        if (!reply.ok()) return answered.respond(admin::refusal_response(reply));
+                        JsonWriter out;
+                        write_balances(out, batch_rows<AccountBalance>(reply.payload.view()), asset);
+                        answered.respond(HttpResponse::json(200, out.take()));
+                      });
+        });
+  });
 }
 
 // Where a statement goes on: `TIMESTAMP-DEBITS-CREDITS`, what the last page ended with.
@@ -259,6 +278,7 @@ void recount(HttpExchange& exchange) {
         const std::vector<RecountRow> rows = plain_rows<RecountRow>(reply.payload.view());
         const bool done = reply.numbers[1] == 1;
         out.begin_object().key("done").boolean(done).key("counted").number(reply.numbers[0]);
+        if (!done && !rows.empty()) out.key("of").unsigned_number(rows.front().transfers);
         if (done && !rows.empty()) {
           const RecountRow& row = rows.front();
           out.key("agrees").boolean(row.differing_accounts == 0 && row.differing_ledgers == 0);
@@ -278,7 +298,7 @@ constexpr std::string_view kAssets =
     R"("required":["code","ledger","scale"]}}}})";
 constexpr std::string_view kRecount =
     R"({"type":"object","required":["done","counted"],"properties":{"done":{"type":"boolean"},)"
-    R"("counted":{"type":"integer"},"agrees":{"type":"boolean"},"transfers":{"type":"integer"},)"
+    R"("counted":{"type":"integer"},"of":{"type":"integer"},"agrees":{"type":"boolean"},"transfers":{"type":"integer"},)"
     R"("accounts":{"type":"integer"},"differing_accounts":{"type":"integer"},"differing_ledgers":{"type":"integer"},)"
     R"("first_differing":{"type":"array","items":{"type":"string"}}}})";
 

@@ -149,35 +149,61 @@ std::optional<TigerbeetleSession::Admitted> TigerbeetleSession::admit(const Requ
   return Admitted{identity->principal, authenticator->may(*identity, "ledger", kWithdrawResource, auth::Verb::create)};
 }
 
+Submission TigerbeetleSession::submission_of(CommandType type, const Request& request, Bytes body,
+                                             const Admitted& admitted, const net::SessionContext& context) const {
+  Submission submission;
+  submission.machine = kLedgerMachineId;
+  submission.type = type;
+  submission.payload = payload_of(request, body, body.empty() ? uint8_t{0} : rights_of(admitted.may_withdraw));
+  submission.payload_crc = crc32c(submission.payload.view());
+  submission.principal = admitted.principal;
+  submission.listener = protocol_.options().listener;
+  submission.received_utc_ns = context.utc_ns();
+  return submission;
+}
+
 bool TigerbeetleSession::ask(const Request& request, Bytes body, const Admitted& admitted,
                              net::SessionContext& context) {
   const OperationRow* row = find_operation(request.operation);
-  const RequestId id = ++last_id_;
-  bool asked = false;
-  if (row != nullptr && !row->creates) {
-    asked = context.query(
-        id, QueryRequest{kLedgerMachineId, request.operation, payload_of(request, body, 0), admitted.principal});
+  const bool reads = row != nullptr && !row->creates;
+  if (row == nullptr) touch_due_ns_ = 0;
+  InFlight asked{++last_id_, context.monotonic_ns() + kRequestDeadlineNs, request, std::nullopt};
+  if (reads) {
+    if (!context.query(asked.id, QueryRequest{kLedgerMachineId, request.operation, payload_of(request, body, 0),
+                                              admitted.principal}))
+      return false;
   } else {
-    Submission submission;
-    submission.machine = kLedgerMachineId;
-    submission.type = row == nullptr ? CommandType{kRegister} : CommandType{request.operation};
-    submission.payload =
-        row == nullptr ? payload_of(request, {}, 0) : payload_of(request, body, rights_of(admitted.may_withdraw));
-    submission.payload_crc = crc32c(submission.payload.view());
-    submission.principal = admitted.principal;
-    submission.listener = protocol_.options().listener;
-    submission.received_utc_ns = context.utc_ns();
-    asked = context.submit(id, std::move(submission));
+    Submission submission = row == nullptr ? submission_of(kRegister, request, {}, admitted, context)
+                                           : submission_of(request.operation, request, body, admitted, context);
+    if (submission.type == kCreateTransfers && settles(submission.payload.view())) {
+      asked.otherwise = submission;
+      submission.type = kSettleTransfers;
+    }
+    if (!context.submit(asked.id, std::move(submission))) return false;
   }
-  if (!asked) return false;
-  in_flight_.push_back({id, context.monotonic_ns() + kRequestDeadlineNs, request});
+  in_flight_.push_back(std::move(asked));
   if (timer_ == 0) timer_ = context.arm(kRequestDeadlineNs);
+  if (reads) touch(request, admitted, context);
   return true;
+}
+
+// Reads are not logged. So that a session that does nothing else is not the one that makes room, the log is told now and
+// then; its answer is nobody's.
+void TigerbeetleSession::touch(const Request& request, const Admitted& admitted, net::SessionContext& context) {
+  const int64_t now = context.monotonic_ns();
+  if (touch_due_ns_ > now) return;
+  if (context.submit(++last_id_, submission_of(kTouch, request, {}, admitted, context)))
+    touch_due_ns_ = now + kTouchEveryNs;
 }
 
 void TigerbeetleSession::on_reply(RequestId id, const Reply& reply, net::SessionContext& context) {
   const auto asked = std::find_if(in_flight_.begin(), in_flight_.end(), [&](const InFlight& a) { return a.id == id; });
   if (asked == in_flight_.end() || closed_) return;
+  if (asked->otherwise && reply.error == Errc::unsupported) {
+    Submission submission = std::move(*asked->otherwise);
+    asked->otherwise.reset();
+    if (context.submit(id, std::move(submission))) return;
+  }
   const Request request = asked->request;
   in_flight_.erase(asked);
   if (in_flight_.empty() && timer_ != 0) {

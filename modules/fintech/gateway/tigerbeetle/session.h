@@ -21,6 +21,7 @@ class TigerbeetleSession final : public net::Session {
  public:
   static constexpr size_t kInFlightMax = 4;  // a client has one
   static constexpr int64_t kRequestDeadlineNs = 30'000'000'000;
+  static constexpr int64_t kTouchEveryNs = 60'000'000'000;
 
   explicit TigerbeetleSession(TigerbeetleProtocol& protocol) : protocol_(protocol), payer_(protocol.payer()) {}
 
@@ -34,6 +35,8 @@ class TigerbeetleSession final : public net::Session {
     RequestId id = 0;
     int64_t deadline_ns = 0;
     Request request;
+    // Of a settlement: the same as a log takes it from before settlements were commands of their own.
+    std::optional<Submission> otherwise;
   };
 
   void on_message(Bytes header, const Frame& frame, Bytes body, net::SessionContext& context);
@@ -44,6 +47,9 @@ class TigerbeetleSession final : public net::Session {
   };
   std::optional<Admitted> admit(const Request& request, net::SessionContext& context) const;
   bool ask(const Request& request, Bytes body, const Admitted& admitted, net::SessionContext& context);
+  Submission submission_of(CommandType type, const Request& request, Bytes body, const Admitted& admitted,
+                           const net::SessionContext& context) const;
+  void touch(const Request& request, const Admitted& admitted, net::SessionContext& context);
   Uint128 cluster() const { return static_cast<Uint128>(protocol_.options().cluster); }
   void answer(const Request& request, const Reply& reply, net::SessionContext& context);
   void evict(Uint128 client, EvictionReason reason, net::SessionContext& context);
@@ -58,6 +64,7 @@ class TigerbeetleSession final : public net::Session {
   net::QuotaSlot slot_;
   std::vector<InFlight> in_flight_;
   RequestId last_id_ = 0;
+  int64_t touch_due_ns_ = 0;
   net::SessionTimerId timer_ = 0;        // 0 = not armed
   net::SessionTimerId quota_timer_ = 0;  // armed: it owes
   bool closed_ = false;

@@ -1,5 +1,6 @@
 #include "modules/fintech/machine/ledger/api.h"
 
+#include <cstddef>
 #include <cstring>
 
 namespace heptane::fintech {
@@ -39,6 +40,18 @@ Caller Caller::read(const std::byte* at) {
   caller.release = release & ((uint32_t{1} << kRightsShift) - 1);
   caller.rights = static_cast<uint8_t>(release >> kRightsShift);
   return caller;
+}
+
+bool settles(Bytes payload) {
+  if (payload.size() < Caller::kBytes) return false;
+  const Bytes body = payload.subspan(Caller::kBytes);
+  const std::optional<MultiBatch> batches = parse_body(*operation_of(kCreateTransfers), body);
+  const size_t events = batches ? batches->elements() : 0;
+  for (size_t i = 0; i < events; ++i) {
+    const auto flags = load_le<uint16_t>(body.data() + i * sizeof(Transfer) + offsetof(Transfer, flags));
+    if ((flags & (transfer_flags::kPost | transfer_flags::kVoid)) == 0) return false;
+  }
+  return events > 0;
 }
 
 Buffer encode(const std::vector<ScaledTransfer>& transfers) {

@@ -33,6 +33,11 @@ enum LedgerCommand : CommandType {
   // As kTransferAll, of a program that knows of owners and reserved ids; the second one for somebody who may withdraw.
   kTransferAllOutside = 6,
   kTransferAllWithdrawing = 7,
+  // As kCreateTransfers, of nothing but posts and voids (settles()): admitted where there is no room for new state. From
+  // kLogicSettlements on; before, Errc::unsupported, and the sender says kCreateTransfers.
+  kSettleTransfers = 8,
+  // Payload Caller: its session is in use, though it only reads. From kLogicSettlements on. Refused: no_session
+  kTouch = 9,
   // Payload: encode(BalanceGuard). Changes nothing; refused (Errc::refused) when the balance is not within the bounds.
   kGuardBalance = 5,
   kCreateAccounts = static_cast<CommandType>(Operation::create_accounts),
@@ -44,7 +49,8 @@ enum LedgerCommand : CommandType {
 
 // Logic versions of the machine.
 constexpr uint32_t kLogicBriefs = 2;
-constexpr uint32_t kLogicKeptViews = 2;  // its views have no retention, whatever clients gave them
+constexpr uint32_t kLogicKeptViews = 2;    // its views have no retention, whatever clients gave them
+constexpr uint32_t kLogicSettlements = 3;  // it knows kSettleTransfers and kTouch
 
 // How many events there are up to the first that failed, negated, and its status; 0: none failed. A commit is above 0.
 constexpr std::array<int64_t, 2> brief_of(const std::optional<FailedEvent>& failure) {
@@ -62,6 +68,12 @@ constexpr std::optional<FailedEvent> failure_of(const std::array<int64_t, 2>& br
 constexpr bool is_transfer_all(CommandType type) {
   return type == kTransferAll || type == kTransferAllOutside || type == kTransferAllWithdrawing;
 }
+// The operation of the protocol that a command is; null: none.
+constexpr const OperationRow* operation_of(CommandType type) {
+  return find_operation(type == kSettleTransfers ? CommandType{kCreateTransfers} : type);
+}
+// Nothing but posts and voids, and at least one: the payload of a kCreateTransfers that kSettleTransfers may have, too.
+bool settles(Bytes payload);
 // Of Reply::detail of a refused kTransferAll...: the status is what somebody who may not touch something is told.
 constexpr uint32_t kDeniedDetail = uint32_t{1} << 31;
 
@@ -72,7 +84,9 @@ enum LedgerQuery : uint16_t {
   kQueryTotals = 202,     // reply payload: LedgerTotalsRow of every ledger
   // Payload: id of a transfer. Reply numbers: its place among all, from 0; how many there are. not_found
   kQueryTransferPlace = 204,
-  kQueryRecount = 203,  // counts a slice more; reply numbers: transfers counted, 1 when at the end; payload: RecountRow
+  // Counts a slice more; reply numbers: transfers counted, 1 when at the end; payload: RecountRow, before the end that of the
+  // last one with how many transfers there are.
+  kQueryRecount = 203,
 };
 
 // A transfer whose amount may be a decimal number of its ledger's asset.

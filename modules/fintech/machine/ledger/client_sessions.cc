@@ -25,8 +25,9 @@ const ClientSession* ClientSessions::find(Uint128 client) const {
 
 void ClientSessions::add(Uint128 client, ClientSession session, size_t most) {
   while (!sessions_.empty() && sessions_.size() >= most) {
+    const auto last_use = [](const auto& row) { return std::max(row.second.used, row.second.touched); };
     const auto oldest = std::min_element(sessions_.begin(), sessions_.end(),
-                                         [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
+                                         [&](const auto& a, const auto& b) { return last_use(a) < last_use(b); });
     remember(oldest->first);
     sessions_.erase(oldest);
   }
@@ -89,6 +90,19 @@ bool ClientSessions::restore(SnapshotReader& reader) {
     session.reply = Buffer::take(reader.text(kBodyBytesMax));
     sessions_[client] = std::move(session);
   }
+  return !reader.failed();
+}
+
+bool ClientSessions::touched() const {
+  return std::any_of(sessions_.begin(), sessions_.end(), [](const auto& row) { return row.second.touched != 0; });
+}
+
+void ClientSessions::save_touches(SnapshotWriter& writer) const {
+  for (const auto& [client, session] : sessions_) writer.le(session.touched);
+}
+
+bool ClientSessions::restore_touches(SnapshotReader& reader) {
+  for (auto& [client, session] : sessions_) session.touched = reader.le<uint64_t>();
   return !reader.failed();
 }
 

@@ -14,7 +14,8 @@ namespace heptane::fintech {
 
 struct ClientSession {
   uint64_t number = 0;   // of the command that registered it
-  uint64_t used = 0;     // number of its last command
+  uint64_t used = 0;     // number of its last command that has an answer
+  uint64_t touched = 0;  // likewise, of the last that said it reads
   Uint128 checksum = 0;  // of the request that `reply` answers
   uint64_t timestamp = 0;
   uint32_t request = 0;
@@ -36,6 +37,10 @@ class ClientSessions {
   uint64_t memory_bytes() const;
   void save(SnapshotWriter& writer) const;
   bool restore(SnapshotReader& reader);
+  // What a log from before sessions were touched has not.
+  bool touched() const;
+  void save_touches(SnapshotWriter& writer) const;
+  bool restore_touches(SnapshotReader& reader);
 
  private:
   void remember(Uint128 client);

@@ -135,7 +135,7 @@ std::unique_ptr<Prefetch> LedgerFiles::prefetch(const Command& command) const {
     if (const auto transfers = decode_transfers(command.payload))
       for (const ScaledTransfer& each : *transfers)
         fetch.add_transfers({reinterpret_cast<const std::byte*>(&each.transfer), sizeof each.transfer});
-  } else if (const OperationRow* row = find_operation(command.type);
+  } else if (const OperationRow* row = operation_of(command.type);
              row != nullptr && row->creates && command.payload.size() >= Caller::kBytes) {
     if (const auto batches = parse_body(*row, command.payload.subspan(Caller::kBytes)))
       batches->visit([&](Bytes batch) {

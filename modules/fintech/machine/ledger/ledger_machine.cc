@@ -21,6 +21,8 @@ void refuse(Effects& effects, LedgerRefusal why, const char* message) {
 constexpr uint64_t kAssetsFollow = uint64_t{1} << 63;
 // Likewise: there are more transfers or balances than one row file holds, and their rows stand as LedgerFiles saves them.
 constexpr uint64_t kRowFiles = uint64_t{1} << 62;
+// Likewise: when sessions were touched stands behind all else, if one was.
+constexpr uint64_t kTouchesFollow = uint64_t{1} << 61;
 
 template <class Row>
 void append_rows(std::vector<std::byte>& out, const std::vector<Row>& rows) {
@@ -67,12 +69,17 @@ void LedgerMachine::apply_one(const Command& command, Effects& effects) {
     case kGuardBalance: return apply_guard(command, effects);
     default: break;
   }
-  const OperationRow* row = find_operation(command.type);
-  if (command.type != kRegister && (row == nullptr || !row->creates))
+  const OperationRow* row = operation_of(command.type);
+  const bool of_sessions = command.type == kRegister || command.type == kTouch;
+  const bool newer = command.type == kTouch || command.type == kSettleTransfers;
+  if ((!of_sessions && (row == nullptr || !row->creates)) || (newer && effects.version() < kLogicSettlements))
     return effects.refuse(Errc::unsupported, 0, "the ledger has no such command");
   if (command.payload.size() < Caller::kBytes)
     return refuse(effects, LedgerRefusal::invalid_body, "the command does not say who asks");
   if (command.type == kRegister) return apply_register(command, effects);
+  if (command.type == kTouch) return apply_touch(command, effects);
+  if (command.type == kSettleTransfers && !settles(command.payload))
+    return refuse(effects, LedgerRefusal::invalid_body, "a settlement holds nothing but posts and voids");
   apply_create(command, *row, effects);
 }
 
@@ -92,6 +99,17 @@ void LedgerMachine::apply_register(const Command& command, Effects& effects) {
   own_.last_commit = command.sequence;
   effects.reply(static_cast<int64_t>(session.number), static_cast<int64_t>(session.timestamp));
   sessions_.add(caller.client, std::move(session), sessions_most(effects.config(kClientSessionsKey)));
+}
+
+void LedgerMachine::apply_touch(const Command& command, Effects& effects) {
+  const Caller caller = Caller::read(command.payload.data());
+  const ClientSession* known = sessions_.find(caller.client);
+  if (known == nullptr || known->number != caller.session)
+    return refuse(effects, LedgerRefusal::no_session, ledger_refusal_text(LedgerRefusal::no_session));
+  ClientSession session = *known;
+  session.touched = command.sequence;
+  sessions_.put(caller.client, std::move(session));
+  effects.reply(static_cast<int64_t>(caller.session));
 }
 
 LedgerMachine::Judgement LedgerMachine::judge(const Caller& caller) const {
@@ -214,7 +232,8 @@ void LedgerMachine::rearm(LogTime now, Effects& effects) {
 }
 
 void LedgerMachine::expect(const Command& command) const {
-  if (command.type != kCreateTransfers || command.payload.size() <= Caller::kBytes) return;
+  const bool moves = command.type == kCreateTransfers || command.type == kSettleTransfers;
+  if (!moves || command.payload.size() <= Caller::kBytes) return;
   constexpr size_t kAhead = size_t{64} * sizeof(Transfer);
   const Bytes body = command.payload.subspan(Caller::kBytes);
   ledger_.expect_transfers(body.first(std::min(body.size(), kAhead)));
@@ -242,7 +261,8 @@ void LedgerMachine::close_scope(ScopeOutcome outcome) {
 void LedgerMachine::save(SnapshotWriter& writer) const {
   const auto row = [&](const auto& value) { writer.write({reinterpret_cast<const std::byte*>(&value), sizeof value}); };
   const bool in_files = ledger_.transfers().in_files();
-  writer.le(own_.last_commit | (assets_.empty() ? 0 : kAssetsFollow) | (in_files ? kRowFiles : 0));
+  writer.le(own_.last_commit | (assets_.empty() ? 0 : kAssetsFollow) | (in_files ? kRowFiles : 0) |
+            (sessions_.touched() ? kTouchesFollow : 0));
   writer.le<uint64_t>(own_.timer);
   writer.le(own_.timer_due);
   writer.le(ledger_.clock());
@@ -274,6 +294,7 @@ void LedgerMachine::save(SnapshotWriter& writer) const {
   }
   sessions_.save(writer);
   if (!assets_.empty()) assets_.save(writer);
+  if (sessions_.touched()) sessions_.save_touches(writer);
 }
 
 Result<void> LedgerMachine::restore(SnapshotReader& reader) {
@@ -290,7 +311,7 @@ Result<void> LedgerMachine::restore(SnapshotReader& reader) {
   recount_due_ = true;
   recounted_ = {};
   const auto head = reader.le<uint64_t>();
-  own_.last_commit = head & ~(kAssetsFollow | kRowFiles);
+  own_.last_commit = head & ~(kAssetsFollow | kRowFiles | kTouchesFollow);
   const bool in_files = (head & kRowFiles) != 0;
   own_.timer = reader.le<uint64_t>();
   own_.timer_due = reader.le<uint64_t>();
@@ -326,8 +347,9 @@ Result<void> LedgerMachine::restore(SnapshotReader& reader) {
                                       balance.credits_posted, balance.timestamp, transfer, side});
     });
   if (ledger_.history().size() != ledger_.transfers().balances_due()) reader.fail();
-  const bool whole =
-      !reader.failed() && sessions_.restore(reader) && ((head & kAssetsFollow) == 0 || assets_.restore(reader));
+  const bool whole = !reader.failed() && sessions_.restore(reader) &&
+                     ((head & kAssetsFollow) == 0 || assets_.restore(reader)) &&
+                     ((head & kTouchesFollow) == 0 || sessions_.restore_touches(reader));
   if (!whole) return Error{Errc::corrupt, "the snapshot's ledger does not read back"};
   return {};
 }

@@ -43,9 +43,13 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   uint64_t memory_bytes() const override { return ledger_.memory_bytes() + sessions_.memory_bytes(); }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
-  bool relieves(CommandType type) const override { return type == kExpire; }
+  // Sessions too, without which nothing is read or settled: there are never more than so many.
+  bool relieves(CommandType type) const override {
+    return type == kExpire || type == kSettleTransfers || type == kRegister || type == kTouch;
+  }
   // 2: the answer to a caller without a session says what failed first in its numbers; the views are kept for ever.
-  uint32_t newest_version() const override { return kLogicKeptViews; }
+  // 3: settlements are commands of their own; sessions that only read are in use.
+  uint32_t newest_version() const override { return kLogicSettlements; }
   int64_t apply_budget_ns() const override { return 5'000'000; }  // a full batch
   RenderView renderer() const override { return render_view; }
   MachineFiles* files() override { return &files_; }
@@ -86,6 +90,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
 
   void apply_one(const Command& command, Effects& effects);
   void apply_register(const Command& command, Effects& effects);
+  void apply_touch(const Command& command, Effects& effects);
   void apply_create(const Command& command, const OperationRow& row, Effects& effects);
   void apply_expire(const Command& command, Effects& effects);
   // ledger_operations.cc

@@ -92,10 +92,13 @@ void LedgerMachine::apply_guard(const Command& command, Effects& effects) {
   const bool enough = !guard->has_least || (!negative && has - spent >= *least);
   const bool within = !guard->has_most || negative || has - spent <= *most;
   if (enough && within) return effects.unchanged(0);
-  effects.refuse(Errc::refused, 0,
-                 "the balance of account " + number_text(guard->account_id) + " is " + (negative ? "-" : "") +
-                     number_text(negative ? spent - has : has - spent) + ", " +
-                     (enough ? "above the most" : "below the least") + " that the guard allows");
+  const Asset* asset = assets_.find(account->ledger);
+  const Uint128 balance = negative ? spent - has : has - spent;
+  effects.refuse(
+      Errc::refused, 0,
+      "the balance of account " + number_text(guard->account_id) + " is " + (negative ? "-" : "") +
+          (asset == nullptr ? number_text(balance) : amount_text(balance, asset->scale) + ' ' + asset->code) + ", " +
+          (enough ? "above the most" : "below the least") + " that the guard allows");
 }
 
 }  // namespace heptane::fintech

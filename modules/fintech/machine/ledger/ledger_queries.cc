@@ -39,7 +39,8 @@ class LedgerMachine::RecountSlices final : public QueryInSlices {
     left_ -= kRecountIdleSlice;
     if (!done && left_ > 0) return Step::more;
     if (done) machine_.recount_ = Recount();
-    const RecountRow& row = machine_.recounted_;
+    RecountRow row = machine_.recounted_;
+    if (!done) row.transfers = machine_.ledger_.transfers().size();
     reply.numbers = {done ? static_cast<int64_t>(row.transfers) : static_cast<int64_t>(machine_.recount_.counted()),
                      done ? 1 : 0};
     std::vector<std::byte> out;

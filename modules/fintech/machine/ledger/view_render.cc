@@ -284,7 +284,7 @@ std::vector<Body> created_bodies(const LoggedCommand& logged) {
       bodies.push_back(body_of_chain(command.payload));
       continue;
     }
-    const OperationRow* row = find_operation(command.type);
+    const OperationRow* row = operation_of(command.type);
     if (row == nullptr || !row->creates || command.payload.size() < Caller::kBytes) continue;
     const std::optional<MultiBatch> batches = parse_body(*row, command.payload.subspan(Caller::kBytes));
     bodies.push_back(
