@@ -202,6 +202,22 @@ class Rights(Guarded):
 
 
 class Encrypted(unittest.TestCase):
+    def test_a_revoked_user_who_does_nothing_is_told(self):
+        address = self.server.address("mqtt")
+        self.admin("POST", "/api/v1/roles", {"name": "plant", "permissions": [
+            {"module": "mqtt", "pattern": "plant/*", "verbs": ["read", "write"]}]})
+        self.add_user("al", "plant")
+        with Connection(address) as connection:
+            connection.send(packet(0x10, string("MQTT") + b"\x05\xc2\0\0\0" + string("c") + string("al") + string(PASSWORD)))
+            self.assertEqual(connection.read()[3], 0)
+            connection.send(packet(0x82, b"\0\x08\0" + string("plant/#") + b"\1"))
+            self.assertEqual(connection.read(), packet(0x90, b"\0\x08\0\x01"))
+            self.admin("DELETE", "/api/v1/users/al", {})
+            self.assertEqual(connection.read(), packet(0xE0, b"\x98"))
+            self.assertIsNone(connection.read())
+        for path in ("clients", "subscriptions"):
+            self.assertEqual(self.admin("GET", "/api/v1/mqtt/" + path)[path], [])
+
     def test_over_tls(self):
         authority = Authority()
         self.addCleanup(authority.close)

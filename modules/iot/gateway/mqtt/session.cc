@@ -280,7 +280,7 @@ bool MqttSession::may_receive_now(std::string_view topic) {
 
 bool MqttSession::is_still_allowed() {
   if (closed_) return false;
-  if (in_force()) return true;
+  if (!connected_ || in_force()) return true;
   revoke();
   return false;
 }
