@@ -282,7 +282,7 @@ class Room(unittest.TestCase):
                     self.assertEqual(connection.read(), packet(0xD0))
                 self.assertIn("heptane_connections_refused_total 5", http.text(server, "/metrics"))
                 # Who tries again, as clients do, is in when one of those leaves.
-                inside.pop().send(packet(0xE0))
+                inside[0].send(packet(0xE0))
                 wait_until(lambda: self.is_in(address), "the room", SECONDS)
                 for connection in inside:
                     connection.socket.close()
