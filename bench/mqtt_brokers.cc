@@ -73,7 +73,8 @@ void HeptaneBroker::make_user() {
   process_.ask("POST /api/v1/users", token_, R"({"name":"bench","password":")" + password_ + R"(","roles":["bench"]})");
 }
 
-std::unique_ptr<MosquittoBroker> MosquittoBroker::start(const std::string& directory, Security security) {
+std::unique_ptr<MosquittoBroker> MosquittoBroker::start(const std::string& directory, Security security,
+                                                        size_t queued_max) {
   const std::string program = find_program("mosquitto");
   if (program.empty()) return nullptr;
   std::filesystem::create_directories(directory);
@@ -81,7 +82,7 @@ std::unique_ptr<MosquittoBroker> MosquittoBroker::start(const std::string& direc
   const uint16_t port = free_port();
   std::ofstream file(absolute + "/mosquitto.conf");
   file << "listener " << port << " 127.0.0.1\npersistence false\nset_tcp_nodelay true\nmax_inflight_messages 0\n"
-       << "max_queued_messages 0\nlog_dest none\nlog_type error\nconnection_messages false\n";
+       << "max_queued_messages " << queued_max << "\nlog_dest none\nlog_type error\nconnection_messages false\n";
   if (::geteuid() == 0) file << "user root\n";  // else it becomes another user, who cannot read here
   if (security == Security::passwords) {
     const std::string users = absolute + "/passwords";

@@ -46,7 +46,7 @@ class HeptaneBroker {
 class MosquittoBroker {
  public:
   // Null: it is not installed.
-  static std::unique_ptr<MosquittoBroker> start(const std::string& directory, Security security);
+  static std::unique_ptr<MosquittoBroker> start(const std::string& directory, Security security, size_t queued_max = 0);
 
   pid_t pid() const { return process_->pid(); }
   uint16_t port() const { return port_; }

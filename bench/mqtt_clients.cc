@@ -172,8 +172,9 @@ void add_reconnect_mqtt(const Scratch& scratch, Report& report) {
   const auto peer = MosquittoBroker::start(scratch.below("mosquitto-passwords"), Security::passwords);
   if (!peer) return;
   report.setting("reconnects", std::to_string(clients) + " clients of one user, " + std::to_string(kAtOnce) +
-                                   " at a time; Heptane remembers a password that was right, and computes at most 50 "
-                                   "others a second");
+                                   " at a time, " + std::to_string(pairs) +
+                                   " rounds of each, taking turns; Heptane remembers a password that was right, so "
+                                   "it is computed for the first client alone");
   const HeptaneBroker broker(scratch.below("mqtt-passwords"), Security::passwords);
   std::vector<Storm> peers;
   std::vector<Storm> passwords;

@@ -186,14 +186,18 @@ void add_return_mqtt(const Scratch& scratch, Report& report) {
   const size_t sessions = from_environment("BENCH_MQTT_SESSIONS", 1'000);
   const size_t others = from_environment("BENCH_MQTT_OTHERS", 10'000'000);
   const uint64_t rounds = from_environment("BENCH_MQTT_PAIRS", 5);
-  report.setting("return", std::to_string(sessions) + " durable sessions of " + std::to_string(kQueued) +
-                               " messages at QoS 1, each with a topic of its own; mosquitto in memory");
+  report.setting("return",
+                 std::to_string(sessions) + " durable sessions of " + std::to_string(kQueued) +
+                     " messages at QoS 1, each with a topic of its own; " + std::to_string(rounds) +
+                     " rounds of one broker and then of the other, behind the other messages one; mosquitto in "
+                     "memory, max_queued_messages " +
+                     std::to_string(kQueued));
   Side ours;
   {
     const HeptaneBroker broker(scratch.below("mqtt-return"), Security::none);
     ours = measure(broker.port(), sessions, others, rounds);
   }
-  const auto peer = MosquittoBroker::start(scratch.below("mosquitto-return"), Security::none);
+  const auto peer = MosquittoBroker::start(scratch.below("mosquitto-return"), Security::none, kQueued);
   const Side theirs = peer ? measure(peer->port(), sessions, others, rounds) : Side{};
   const auto row = [&](const std::string& what, double our_rate, double their_rate) {
     report.row({what, rate(our_rate), peer ? "mosquitto " + rate(their_rate) : "-",

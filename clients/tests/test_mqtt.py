@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import ssl
 import subprocess
+import tempfile
 import threading
 import unittest
 
@@ -200,6 +202,22 @@ class Rights(Guarded):
             with Connection(address) as again:
                 self.assertEqual(self.log_in(again, "alice"), 0x86)
 
+    def test_a_revoked_user_who_does_nothing_is_told(self):
+        address = self.server.address("mqtt")
+        self.admin("POST", "/api/v1/roles", {"name": "plant", "permissions": [
+            {"module": "mqtt", "pattern": "plant/*", "verbs": ["read", "write"]}]})
+        self.add_user("al", "plant")
+        with Connection(address) as connection:
+            connection.send(packet(0x10, string("MQTT") + b"\x05\xc2\0\0\0" + string("c") + string("al") + string(PASSWORD)))
+            self.assertEqual(connection.read()[3], 0)
+            connection.send(packet(0x82, b"\0\x08\0" + string("plant/#") + b"\1"))
+            self.assertEqual(connection.read(), packet(0x90, b"\0\x08\0\x01"))
+            self.admin("DELETE", "/api/v1/users/al", {})
+            self.assertEqual(connection.read(), packet(0xE0, b"\x98"))
+            self.assertIsNone(connection.read())
+        for path in ("clients", "subscriptions"):
+            self.assertEqual(self.admin("GET", "/api/v1/mqtt/" + path)[path], [])
+
 
 class Encrypted(unittest.TestCase):
     def test_over_tls(self):
@@ -213,6 +231,134 @@ class Encrypted(unittest.TestCase):
             self.addCleanup(subscriber.close)
             mosquitto_pub(address, "--cafile", authority.ca, "-t", "t", "-m", "x", "-q", 1)
             self.assertEqual(subscriber.lines(), ["t x"])
+            self.talk_paho(address, authority)
+
+    def talk_paho(self, address, authority):
+        from paho.mqtt import client as paho
+
+        got, subscribed, done = [], threading.Event(), threading.Event()
+        client = paho.Client("paho-tls")
+        client.tls_set(ca_certs=authority.ca)
+        client.on_subscribe = lambda *_: subscribed.set()
+
+        def on_message(_client, _userdata, message):
+            got.append((message.payload, message.qos))
+            if len(got) == 3:
+                done.set()
+
+        client.on_message = on_message
+        client.connect(*address)
+        client.loop_start()
+        client.subscribe("paho", 2)
+        self.assertTrue(subscribed.wait(SECONDS))
+        for qos in range(3):
+            client.publish("paho", str(qos), qos=qos).wait_for_publish(SECONDS)
+        self.assertTrue(done.wait(SECONDS))
+        client.disconnect()
+        client.loop_stop()
+        self.assertEqual(sorted(got), [(b"0", 0), (b"1", 1), (b"2", 2)])
+        other = Authority()
+        self.addCleanup(other.close)
+        stranger = paho.Client("stranger")
+        stranger.tls_set(ca_certs=other.ca)
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            stranger.connect(*address)
+
+
+class Room(unittest.TestCase):
+    def test_who_finds_no_room_is_closed_and_comes_in_when_there_is_some(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".toml", encoding="ascii") as config:
+            config.write("[listen.mqtt]\nconnections = 3\n")
+            config.flush()
+            with Server(args=("--config", config.name)) as server:
+                address = server.address("mqtt")
+                inside = [Connection(address).open(f"c{number}") for number in range(3)]
+                for _ in range(5):
+                    with Connection(address) as outside:
+                        self.assertIsNone(outside.read(), "there are no words for it before CONNECT")
+                # Those inside go on.
+                for connection in inside:
+                    connection.send(packet(0xC0))
+                    self.assertEqual(connection.read(), packet(0xD0))
+                self.assertIn("heptane_connections_refused_total 5", http.text(server, "/metrics"))
+                # Who tries again, as clients do, is in when one of those leaves.
+                inside[0].send(packet(0xE0))
+                wait_until(lambda: self.is_in(address), "the room", SECONDS)
+                for connection in inside:
+                    connection.socket.close()
+
+    def is_in(self, address):
+        with Connection(address) as connection:
+            try:
+                connection.send(packet(0x10, string("MQTT") + b"\x04\x02\0\0" + string("late")))
+                return connection.read() == packet(0x20, b"\0\0")
+            except OSError:
+                return False
+
+
+class MosquittoUnderKills(unittest.TestCase):
+    """mosquitto_pub -l while the server is killed under it: it connects again by itself, and sends again what it has no answer to."""
+
+    LINES = 3_000
+    WINDOW = 100  # lines ahead of what is acknowledged, so that each kill meets some
+
+    def setUp(self):
+        self.server = Server().use_stable_port("mqtt")
+        self.addCleanup(self.server.close)
+        self.server.start()
+
+    def feed(self, process):
+        try:
+            for number in range(self.LINES):
+                self.room.acquire(timeout=SECONDS)
+                process.stdin.write(f"{number}\n")
+                process.stdin.flush()
+            process.stdin.close()
+        except (BrokenPipeError, ValueError):
+            pass  # it ended
+
+    def publish(self, topic, last_word, *arguments):
+        """Numbers of the lines of which mosquitto_pub was told that they are taken."""
+        host, port = self.server.address("mqtt")
+        self.room = threading.Semaphore(self.WINDOW)
+        acknowledged = []
+        process = subprocess.Popen(["stdbuf", "-oL", "mosquitto_pub", "-h", host, "-p", str(port), "-d", "-t", topic, "-l", *arguments],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        watch = threading.Timer(SECONDS, process.kill)
+        watch.start()
+        feeder = threading.Thread(target=self.feed, args=(process,))
+        feeder.start()
+        kills = {self.LINES // 5, self.LINES // 2}
+        for line in process.stdout:
+            if f"received {last_word} " not in line:
+                continue
+            acknowledged.append(int(line.split("Mid: ")[1].split(",")[0].rstrip(")\n")) - 1)
+            self.room.release()
+            if len(acknowledged) in kills:
+                self.server.kill()
+                self.server.start()
+        ended = process.wait(SECONDS)
+        watch.cancel()
+        feeder.join(SECONDS)
+        process.stdout.close()
+        return acknowledged, ended
+
+    def stream(self, topic):
+        return [int(value) for key, value, _ in records(self.server) if key == topic]
+
+    def test_at_qos_1_every_message_that_was_acknowledged_is_there(self):
+        acknowledged, ended = self.publish("one", "PUBACK", "-q", "1")
+        self.assertEqual(ended, 0)
+        there = self.stream("one")
+        self.assertEqual(set(acknowledged) - set(there), set())
+        self.assertEqual(list(dict.fromkeys(there)), list(range(self.LINES)), "in order, at least once")
+
+    def test_at_qos_2_with_a_session_that_both_keep_every_message_is_there_once(self):
+        acknowledged, ended = self.publish("two", "PUBCOMP", "-q", "2", "-c", "-i", "twice")
+        self.assertEqual(ended, 0)
+        there = self.stream("two")
+        self.assertEqual(set(acknowledged) - set(there), set())
+        self.assertEqual(there, list(range(self.LINES)), "in order, exactly once")
 
 
 class Kills(unittest.TestCase):

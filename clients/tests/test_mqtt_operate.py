@@ -297,6 +297,7 @@ class Trace(Operated):
                          ("out", "a/b", 6, 1))
         self.assertEqual(rows[6]["reason"], "0x98")
         self.assertNotIn("secret", json.dumps(rows))
+        self.assertEqual([event for event in self.audit() if event[0] == "mqtt.trace"], [("mqtt.trace", "local", "t")])
 
     def test_from_the_command_line(self):
         command = [default_binary(), "mqtt", "trace", "p", "--limit", "2", "--server", self.server.admin]

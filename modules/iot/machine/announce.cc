@@ -14,10 +14,7 @@ std::vector<PublishStatus> BrokerMachine::announce(Bytes messages, RecordPlace f
   ByteReader in(messages);
   for (; in.remaining() > 0 && !in.failed(); ++first.offset) {
     const MessageView message = read_message(in);
-    std::vector<Match> matches;
-    if (!sessions_.empty() && is_matched())
-      matches = sessions_.match(message.topic, message.client, message.qos, message.retain, 0);
-    const bool queued = fan_out(message, matches, first, command.time, effects);
+    const bool queued = fan_out(message, first, command.time, effects);
     statuses.push_back(queued ? PublishStatus::queued : PublishStatus::kept);
   }
   tell(command, effects);

@@ -35,6 +35,7 @@ void BrokerMachine::begin_command(const Command& command, const Effects& effects
   reached_ = 0;
   fan_outs_max_ = kFanOutsMax;
   looked_at_ = 0;
+  counts_looks_ = command.type == kPublishRecords;
   replaced_bytes_ = 0;
   version_ = effects.version();
   sequence_ = command.sequence;
@@ -182,12 +183,11 @@ std::vector<Targets> BrokerMachine::targets_of(const std::vector<MessageView>& m
 
 // Nothing became of it, or it became all that it is to be: retained, in queues, known until it is released.
 PublishStatus BrokerMachine::take(const MessageView& message, const RecordPlace& place, LogTime now, Effects& effects) {
-  std::vector<Match> matches;
-  PublishStatus status = judge(message, matches);
+  PublishStatus status = judge(message);
   if (status == PublishStatus::kept) status = publish(message, now, effects);
   if (status != PublishStatus::kept) return status;
   if (message.sender) remember(message);
-  return fan_out(message, matches, place, now, effects) ? PublishStatus::queued : PublishStatus::kept;
+  return fan_out(message, place, now, effects) ? PublishStatus::queued : PublishStatus::kept;
 }
 
 // A session may have it in its queue.
@@ -195,7 +195,7 @@ bool BrokerMachine::reaches_queues(uint8_t qos) const {
   return !sessions_.empty() && (qos > 0 || sessions_.any_captures());
 }
 
-PublishStatus BrokerMachine::judge(const MessageView& message, std::vector<Match>& matches) {
+PublishStatus BrokerMachine::judge(const MessageView& message) {
   if (message.sender) {
     const KeptSession* session = sessions_.find(message.sender->session);
     if (session == nullptr || session->epoch != message.sender->epoch) return PublishStatus::stale;
@@ -203,11 +203,15 @@ PublishStatus BrokerMachine::judge(const MessageView& message, std::vector<Match
   }
   if (!reaches_queues(message.qos)) return PublishStatus::kept;
   if (fan_outs_.size() >= fan_outs_max_) return PublishStatus::queue_full;
-  if (is_matched()) matches = sessions_.match(message.topic, message.client, message.qos, message.retain, 0);
-  looked_at_ += matches.size();
-  for (const Match& match : matches)
-    if (sessions_.refuses(*match.session)) return PublishStatus::queue_full;
-  return PublishStatus::kept;
+  if (counts_looks_ && is_matched()) count_looks(message);
+  return sessions_.is_refused(matched(message)) ? PublishStatus::queue_full : PublishStatus::kept;
+}
+
+// Up to what is too much.
+void BrokerMachine::count_looks(const MessageView& message) {
+  for (KeptMatching matching(sessions_, matched(message), 0); matching.current() && looked_at_ <= kLookedAtMax;
+       matching.next())
+    ++looked_at_;
 }
 
 PublishStatus BrokerMachine::publish(const MessageView& message, LogTime now, Effects& effects) {

@@ -73,6 +73,8 @@ class BrokerMachine final : public StateMachine {
   std::vector<PublishStatus> announce(Bytes messages, RecordPlace first, const Command& command, Effects& effects);
 
   const RetainedMessages& retained() const { return retained_; }
+  // Subscriptions that were looked at to reach durable sessions, since the start: what that costs.
+  uint64_t visits() const { return visits_; }
   const KeptSessions& sessions() const { return sessions_; }
   const DeclaredStreams& declared() const { return declared_; }
   const SeenClients& seen() const { return seen_; }
@@ -111,7 +113,7 @@ class BrokerMachine final : public StateMachine {
   void leave_room(const Effects& effects, size_t records, size_t bytes);
   void apply_publish(const Command& command, Effects& effects);
   PublishStatus take(const MessageView& message, const RecordPlace& place, LogTime now, Effects& effects);
-  PublishStatus judge(const MessageView& message, std::vector<Match>& matches);
+  PublishStatus judge(const MessageView& message);
   PublishStatus publish(const MessageView& message, LogTime now, Effects& effects);
   std::optional<PartitionId> messages_partition(const Command& command, Effects& effects);
   Result<int64_t> publish_all(const std::vector<MessageView>& messages, const Command& command, Effects& effects);
@@ -164,10 +166,9 @@ class BrokerMachine final : public StateMachine {
   bool waits() const;
   bool reaches_queues(uint8_t qos) const;
   bool is_matched() const { return !waits() || sessions_.any_refuses(); }
-  bool fan_out(const MessageView& message, const std::vector<Match>& matches, const RecordPlace& place, LogTime now,
-               Effects& effects);
-  bool reach(const std::vector<Match>& matches, FanOut& work);
-  std::vector<Match> matches_of(const FanOut& work) const;
+  void count_looks(const MessageView& message);
+  bool fan_out(const MessageView& message, const RecordPlace& place, LogTime now, Effects& effects);
+  bool reach(KeptMatching& matching, FanOut& work);
   void trim_touched();
   bool knows_sessions() const { return run_ > 0 || sessions_.ever_used() || !fan_outs_.empty(); }
   void save_sessions(SnapshotWriter& writer) const;
@@ -215,7 +216,9 @@ class BrokerMachine final : public StateMachine {
   // messages that is kept to be put back.
   size_t fan_outs_max_ = kFanOutsMax;
   size_t looked_at_ = 0;
+  bool counts_looks_ = false;  // looked_at_ bounds it
   size_t replaced_bytes_ = 0;
+  uint64_t visits_ = 0;    // subscriptions that were looked at for queues, since the start
   EventNote events_;       // likewise
   uint32_t version_ = 1;   // of the logic, for the running command
   Sequence sequence_ = 0;  // its own

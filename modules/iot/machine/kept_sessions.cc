@@ -10,6 +10,24 @@ namespace heptane::iot {
 
 namespace {
 
+using Entries = std::span<const KeptEntry>;
+
+bool is_before(const KeptEntry& entry, uint64_t number) { return entry.session->number < number; }
+
+// Of those that begin with the lowest number: the order of a heap.
+bool is_behind(const Entries& one, const Entries& other) {
+  return one.front().session->number > other.front().session->number;
+}
+
+// At which QoS the session gets it; nullopt: not by this subscription.
+std::optional<uint8_t> qos_by(const KeptEntry& entry, const MatchedMessage& message, size_t levels) {
+  const KeptSubscription& subscription = entry.subscription;
+  if (levels < subscription.levels_min) return std::nullopt;
+  if (subscription.no_local && entry.session->client == message.publisher) return std::nullopt;
+  const uint8_t most = message.qos == 0 && entry.session->captures ? 1 : message.qos;
+  return std::min(most, subscription.qos);
+}
+
 constexpr size_t kSessionBytes = 512;  // with its nodes in two maps
 constexpr size_t kSubscriptionBytes = 256;
 constexpr size_t kSetBytes = 192;
@@ -354,7 +372,7 @@ KeptSession& KeptSessions::add_group(std::string_view shared, std::string_view f
   group.epoch = kGroupEpoch;
   group.connected = true;
   set_queue_full(group, like.queue_full);
-  group.queue_max = like.queue_max;
+  set_queue_max(group, like.queue_max);
   group.ahead = like.ahead;
   KeptSubscription all;
   all.qos = 2;
@@ -428,12 +446,20 @@ size_t KeptSessions::bytes_of(const KeptSession& session) {
 // Members of groups are the gateway's while they are connected.
 void KeptSessions::index(KeptSession& session) {
   for (const auto& [filter, subscription] : session.subscriptions)
-    if (!is_shared(filter)) tree_.insert(filter, {&session, subscription});
+    if (!is_shared(filter)) put(filter, {&session, subscription});
+}
+
+// Most come with the highest number.
+void KeptSessions::put(std::string_view filter, const KeptEntry& entry) {
+  tree_.insert(filter, entry);
+  std::vector<KeptEntry>& there = *tree_.at(filter);
+  const auto last = there.end() - 1;
+  std::rotate(std::lower_bound(there.begin(), last, entry.session->number, is_before), last, there.end());
 }
 
 void KeptSessions::unindex(const KeptSession& session) {
   for (const auto& [filter, subscription] : session.subscriptions)
-    tree_.remove(filter, [&](const Entry& entry) { return entry.session == &session; });
+    tree_.remove(filter, [&](const KeptEntry& entry) { return entry.session == &session; });
 }
 
 // A done reference holds no set any more.
@@ -445,19 +471,20 @@ void KeptSessions::release_all(KeptSession& session) {
     sets_.release(queue.at(number).ids);
   fewer(session, queue.size());
   session.queue = {};
+  note_full(session);
 }
 
 void KeptSessions::subscribe(KeptSession& session, std::string_view filter, const KeptSubscription& subscription) {
   unsubscribe(session, filter);
   session.subscriptions.emplace(std::string(filter), subscription);
   bytes_ += kSubscriptionBytes + 2 * filter.size();
-  if (!is_shared(filter)) tree_.insert(filter, {&session, subscription});
+  if (!is_shared(filter)) put(filter, {&session, subscription});
 }
 
 bool KeptSessions::unsubscribe(KeptSession& session, std::string_view filter) {
   const auto found = session.subscriptions.find(filter);
   if (found == session.subscriptions.end()) return false;
-  tree_.remove(filter, [&](const Entry& entry) { return entry.session == &session; });
+  tree_.remove(filter, [&](const KeptEntry& entry) { return entry.session == &session; });
   bytes_ -= kSubscriptionBytes + 2 * filter.size();
   end_walk(session, filter);
   session.subscriptions.erase(found);
@@ -498,34 +525,47 @@ void KeptSessions::forget_received(KeptSession& session, PacketNumber id) {
   if (session.received.erase(id) > 0) bytes_ -= kReceivedBytes;
 }
 
-std::vector<Match> KeptSessions::match(std::string_view topic, std::string_view publisher, uint8_t qos, bool retain,
-                                       uint64_t after) const {
-  std::map<uint64_t, Match> found;
-  const size_t levels = levels_of(topic);
-  tree_.match(topic, [&](const Entry& entry) {
-    const KeptSubscription& subscription = entry.subscription;
-    if (entry.session->number <= after || levels < subscription.levels_min) return;
-    if (subscription.no_local && entry.session->client == publisher) return;
-    Match& match = found[entry.session->number];
-    match.session = entry.session;
-    const uint8_t most = qos == 0 && entry.session->captures ? 1 : qos;
-    match.qos = std::max(match.qos, std::min(most, subscription.qos));
-    match.retain = match.retain || (subscription.retain_as_published && retain);
-    if (subscription.id != 0) match.ids.push_back(subscription.id);
-  });
-  std::vector<Match> matches;
-  for (auto& [number, match] : found) {
-    if (match.qos == 0) continue;                   // nothing that a session keeps
-    std::sort(match.ids.begin(), match.ids.end());  // total order: numbers
-    matches.push_back(std::move(match));
-  }
-  return matches;
-}
-
 void KeptSessions::set_queue_full(KeptSession& session, QueueFull what) {
   if (session.queue_full == QueueFull::refuse) --refusing_;
   session.queue_full = what;
   if (session.queue_full == QueueFull::refuse) ++refusing_;
+  note_full(session);
+}
+
+void KeptSessions::set_queue_max(KeptSession& session, uint32_t most) {
+  session.queue_max = most;
+  note_full(session);
+}
+
+// What all queues have together is looked at where it counts.
+void KeptSessions::note_full(const KeptSession& session) {
+  const bool full = session.queue.waiting() >= session.queue_max || no_number(session);
+  if (full && session.queue_full == QueueFull::refuse)
+    full_.insert(session.number);
+  else if (!full_.empty())
+    full_.erase(session.number);
+}
+
+bool KeptSessions::is_refused(const MatchedMessage& message) const {
+  const bool all = references_ >= kReferencesMax || captured_ >= kCapturedMax;
+  if (refusing_ == 0 || (full_.empty() && !all)) return false;
+  const size_t levels = levels_of(message.topic);
+  const auto refuses_it = [&](const KeptEntry& entry) {
+    return refuses(*entry.session) && qos_by(entry, message, levels).value_or(0) > 0;
+  };
+  bool refused = false;
+  tree_.match_filters(message.topic, [&](const std::vector<KeptEntry>& there) {
+    if (refused) return;
+    if (all || there.size() <= full_.size()) {
+      refused = std::any_of(there.begin(), there.end(), refuses_it);
+      return;
+    }
+    refused = std::any_of(full_.begin(), full_.end(), [&](uint64_t number) {
+      const auto found = std::lower_bound(there.begin(), there.end(), number, is_before);
+      return found != there.end() && found->session->number == number && refuses_it(*found);
+    });
+  });
+  return refused;
 }
 
 void KeptSessions::set_captures(KeptSession& session, bool captures) {
@@ -545,10 +585,6 @@ void KeptSessions::more(const KeptSession& session, uint64_t references) {
 void KeptSessions::fewer(const KeptSession& session, uint64_t references) {
   references_ -= references;
   if (session.captures) captured_ -= references;
-}
-
-bool KeptSessions::refuses(const KeptSession& session) const {
-  return session.queue_full == QueueFull::refuse && full(session);
 }
 
 // Moves dropped_upto there.
@@ -604,6 +640,7 @@ KeptSessions::Pushed KeptSessions::push(const Match& match, const RecordPlace& p
   reference.flags = static_cast<uint8_t>(match.qos | (match.retain ? Reference::kRetain : 0));
   session.queue.push(reference);
   more(session, 1);
+  note_full(session);
   pushed.kept = true;
   return pushed;
 }
@@ -620,6 +657,7 @@ void KeptSessions::undo(KeptSession& session, const Pushed& pushed) {
     sets_.use_again(pushed.dropped_set, pushed.dropped_ids);
   }
   sets_.set_last(pushed.last_set);
+  note_full(session);
 }
 
 // What a group's member keeps unacknowledged is set aside: behind it thousands may be done.
@@ -641,7 +679,49 @@ bool KeptSessions::settle(KeptSession& session, uint64_t number) {
   sets_.release(reference->ids);
   session.queue.set_done(number);
   trim(session);
+  note_full(session);
   return true;
+}
+
+// Matching.
+
+KeptMatching::KeptMatching(const KeptSessions& sessions, const MatchedMessage& message, uint64_t after)
+    : message_(message), levels_(levels_of(message.topic)) {
+  sessions.tree_.match_filters(message.topic, [&](const std::vector<KeptEntry>& there) {
+    const auto first = std::lower_bound(there.begin(), there.end(), after + 1, is_before);
+    if (first != there.end()) filters_.emplace_back(first, there.end());
+  });
+  std::make_heap(filters_.begin(), filters_.end(), is_behind);  // total order: equal ones are one match
+  next();
+}
+
+// One session's share of it.
+void KeptMatching::next() {
+  match_ = {};
+  while (match_.qos == 0 && !filters_.empty()) {
+    match_ = {};
+    match_.session = filters_.front().front().session;
+    while (!filters_.empty() && filters_.front().front().session == match_.session) take_first();
+  }
+  if (match_.qos == 0) match_.session = nullptr;    // the last ones have nothing to keep
+  std::sort(match_.ids.begin(), match_.ids.end());  // total order: numbers
+}
+
+void KeptMatching::take_first() {
+  std::pop_heap(filters_.begin(), filters_.end(), is_behind);  // total order: as above
+  Entries& entries = filters_.back();
+  const KeptEntry& entry = entries.front();
+  ++visits_;
+  if (const auto qos = qos_by(entry, message_, levels_)) {
+    match_.qos = std::max(match_.qos, *qos);
+    match_.retain = match_.retain || (entry.subscription.retain_as_published && message_.retain);
+    if (entry.subscription.id != 0) match_.ids.push_back(entry.subscription.id);
+  }
+  entries = entries.subspan(1);
+  if (entries.empty())
+    filters_.pop_back();
+  else
+    std::push_heap(filters_.begin(), filters_.end(), is_behind);  // total order: as above
 }
 
 void KeptSessions::save(SnapshotWriter& writer) const {
@@ -730,6 +810,7 @@ Result<void> KeptSessions::restore(SnapshotReader& reader) {
     }
     bytes_ += bytes_of(session);
     more(session, session.queue.size());
+    note_full(session);
     index(session);
   }
   last_number_ = last_number;

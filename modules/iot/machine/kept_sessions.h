@@ -14,6 +14,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -235,6 +236,24 @@ struct Match {
   std::vector<uint32_t> ids;
 };
 
+// What is matched with sessions. The texts are its caller's, as long as it is.
+struct MatchedMessage {
+  std::string_view topic;
+  std::string_view publisher;
+  uint8_t qos = 0;
+  bool retain = false;
+};
+
+inline MatchedMessage matched(const MessageView& message) {
+  return {message.topic, message.client, message.qos, message.retain};
+}
+
+// A session's subscription at its filter, where they lie by the sessions' numbers.
+struct KeptEntry {
+  KeptSession* session = nullptr;
+  KeptSubscription subscription;
+};
+
 // A record that is a message.
 struct RecordPlace {
   PartitionId partition = kNoPartition;
@@ -276,14 +295,14 @@ class KeptSessions {
   void add_received(KeptSession& session, PacketNumber id, uint64_t content);
   void forget_received(KeptSession& session, PacketNumber id);
 
-  // Sessions that get this message in their queues, by their numbers, beginning behind `after`.
-  std::vector<Match> match(std::string_view topic, std::string_view publisher, uint8_t qos, bool retain,
-                           uint64_t after) const;
-
+  // One of the sessions that get this message (KeptMatching) refuses it. Of the filters' sessions and of those that are full the fewer are
+  // looked at.
+  bool is_refused(const MatchedMessage& message) const;
   void set_queue_full(KeptSession& session, QueueFull what);
   void set_captures(KeptSession& session, bool captures);
   // There are sessions that take messages at QoS 0.
   bool any_captures() const { return capturing_ > 0; }
+  void set_queue_max(KeptSession& session, uint32_t most);
   // There are sessions that refuse when they are full.
   bool any_refuses() const { return refusing_ > 0; }
   // A message for it would lose something.
@@ -300,7 +319,7 @@ class KeptSessions {
     return references_ >= kReferencesMax || (session.captures && captured_ >= kCapturedMax);
   }
   // A message for it would be refused.
-  bool refuses(const KeptSession& session) const;
+  bool refuses(const KeptSession& session) const { return session.queue_full == QueueFull::refuse && full(session); }
   // What push did, to be undone.
   struct Pushed {
     bool kept = false;
@@ -331,13 +350,12 @@ class KeptSessions {
   Result<void> restore(SnapshotReader& reader);
 
  private:
-  struct Entry {
-    KeptSession* session = nullptr;
-    KeptSubscription subscription;
-  };
+  friend class KeptMatching;
   static size_t bytes_of(const KeptSession& session);
   KeptSession& place(std::string_view client, std::string_view owner);
+  void put(std::string_view filter, const KeptEntry& entry);
   void index(KeptSession& session);
+  void note_full(const KeptSession& session);
   void find_heirs();
   void unindex(const KeptSession& session);
   void release_all(KeptSession& session);
@@ -349,15 +367,41 @@ class KeptSessions {
   std::map<std::string, uint64_t, std::less<>> by_client_;
   std::map<std::string, uint64_t, std::less<>> by_group_;
   std::map<uint64_t, std::set<uint64_t>> heirs_;  // by group; none is empty
-  TopicTree<Entry> tree_;
+  TopicTree<KeptEntry> tree_;
   IdSets sets_;
   uint64_t last_number_ = 0;
-  uint64_t refusing_ = 0;    // sessions with QueueFull::refuse
+  uint64_t refusing_ = 0;  // sessions with QueueFull::refuse
+  std::set<uint64_t>
+      full_;  // of those, the ones whose own queue is full; one that is not full any more may be there still
   uint64_t capturing_ = 0;   // sessions that capture
   uint64_t references_ = 0;  // with those that are done and not the oldest
   uint64_t captured_ = 0;    // of those, of sessions that capture
   uint64_t lost_ = 0;        // of all sessions, those that are gone included
   size_t bytes_ = 0;
+};
+
+// The sessions that get a message in their queues, by their numbers, beginning behind `after`: found one after the other, so whoever
+// stops has paid for those before, and goes on from the last one's number. Work to begin: the filters that match. As long as no
+// subscription changes.
+class KeptMatching {
+ public:
+  KeptMatching(const KeptSessions& sessions, const MatchedMessage& message, uint64_t after);
+
+  // nullptr: there is no more.
+  const Match* current() const { return match_.session == nullptr ? nullptr : &match_; }
+  void next();
+  // Subscriptions that were looked at.
+  size_t visits() const { return visits_; }
+
+ private:
+  using Entries = std::span<const KeptEntry>;
+  void take_first();
+
+  MatchedMessage message_;
+  size_t levels_;
+  std::vector<Entries> filters_;  // what is left of each, none empty; a heap, the lowest number first
+  Match match_;
+  size_t visits_ = 0;
 };
 
 }  // namespace heptane::iot

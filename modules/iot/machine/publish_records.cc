@@ -73,11 +73,9 @@ bool BrokerMachine::ever_fits(const std::vector<MessageView>& messages) const {
   size_t looked_at = 0;
   for (const MessageView& message : messages) {
     if (message.qos == 0) continue;
-    const auto matches = sessions_.match(message.topic, message.client, message.qos, message.retain, 0);
-    looked_at += matches.size();
-    if (looked_at > kLookedAtMax) return false;
-    for (const Match& match : matches) {
-      const KeptSession& session = *match.session;
+    for (KeptMatching matching(sessions_, matched(message), 0); matching.current() != nullptr; matching.next()) {
+      if (++looked_at > kLookedAtMax) return false;
+      const KeptSession& session = *matching.current()->session;
       if (session.queue_full == QueueFull::refuse && ++wanted[session.number] > session.queue_max) return false;
     }
   }

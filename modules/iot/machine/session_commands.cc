@@ -134,7 +134,7 @@ void BrokerMachine::apply_open(const Command& command, Effects& effects) {
   sessions_.set_queue_full(session, open->queue_full);
   const bool captures = open->captures && version_ >= kLogicCaptures;
   sessions_.set_captures(session, captures);
-  session.queue_max = captures ? open->queue_max : std::min(open->queue_max, kQueueLimit);
+  sessions_.set_queue_max(session, captures ? open->queue_max : std::min(open->queue_max, kQueueLimit));
   session.ahead = open->ahead;
   session.dropped_upto = 0;
   session.expiry_s = open->expiry_s;
@@ -449,22 +449,27 @@ void BrokerMachine::remember(const MessageView& message) {
 bool BrokerMachine::waits() const { return reached_ >= kReachedMax || !fan_outs_.empty(); }
 
 // False: it is for no session. One that waits is not matched now: the work of a command is bounded.
-bool BrokerMachine::fan_out(const MessageView& message, const std::vector<Match>& matches, const RecordPlace& place,
-                            LogTime now, Effects& effects) {
+bool BrokerMachine::fan_out(const MessageView& message, const RecordPlace& place, LogTime now, Effects& effects) {
   if (!reaches_queues(message.qos)) return false;
-  if (is_matched() && matches.empty()) return false;
+  std::optional<KeptMatching> matching;
+  if (is_matched()) matching.emplace(sessions_, matched(message), 0);
+  if (matching && matching->current() == nullptr) return false;
   FanOut work{place, 0, message.qos, message.retain, std::string(message.topic), std::string(message.client), 0};
   if (version_ >= kLogicReturns) work.sequence = sequence_;
-  if (!waits() && reach(matches, work)) return true;
+  const bool done = !waits() && reach(*matching, work);
+  if (matching) visits_ += matching->visits();
+  if (done) return true;
   if (fan_outs_.empty()) effects.arm(now, kContinueFanOut, {});
   fan_outs_.push_back(std::move(work));
   if (!scopes_.empty()) undo_.push_back([this] { fan_outs_.pop_back(); });
   return true;
 }
 
-// True: it has reached all.
-bool BrokerMachine::reach(const std::vector<Match>& matches, FanOut& work) {
-  for (const Match& match : matches) {
+// True: it has reached all. A group that began later has nothing of it: the gateway gave the message to whoever was connected.
+bool BrokerMachine::reach(KeptMatching& matching, FanOut& work) {
+  for (; matching.current() != nullptr; matching.next()) {
+    const Match& match = *matching.current();
+    if (work.sequence != 0 && match.session->began > work.sequence) continue;
     if (reached_ >= kReachedMax || !events_.room()) return false;
     ++reached_;
     work.after = match.session->number;
@@ -489,19 +494,14 @@ void BrokerMachine::trim_touched() {
   touched_.clear();
 }
 
-// A group that began later has nothing of it: the gateway gave the message to whoever was connected.
-std::vector<Match> BrokerMachine::matches_of(const FanOut& work) const {
-  std::vector<Match> matches = sessions_.match(work.topic, work.client, work.qos, work.retain, work.after);
-  if (work.sequence != 0)
-    std::erase_if(matches, [&](const Match& match) { return match.session->began > work.sequence; });
-  return matches;
-}
-
 void BrokerMachine::apply_continue(const Command& command, Effects& effects) {
   while (!fan_outs_.empty() && reached_ < kReachedMax) {
     ++reached_;  // a message for nobody is work, too
     FanOut& work = fan_outs_.front();
-    if (!reach(matches_of(work), work)) break;
+    KeptMatching matching(sessions_, {work.topic, work.client, work.qos, work.retain}, work.after);
+    const bool done = reach(matching, work);
+    visits_ += matching.visits();
+    if (!done) break;
     fan_outs_.pop_front();
   }
   if (!fan_outs_.empty()) effects.arm(command.time, kContinueFanOut, {});

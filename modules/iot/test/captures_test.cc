@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "modules/iot/machine/stream_api.h"
@@ -76,6 +77,10 @@ TEST(Captures, ItsQueueIsAsLongAsItSays) {
   EXPECT_EQ(rig.machine.sessions().find(session)->queue.waiting(), 60'000U);
   EXPECT_EQ(rig.machine.sessions().find(session)->lost, 10U);
   EXPECT_EQ(rig.machine.sessions().find(other)->queue.waiting(), kNumbersMax);
+  const Events events = rig.take_events();
+  EXPECT_TRUE(std::any_of(events.begin(), events.end(), [](const std::string& event) {
+    return event.find("\"numbers_full\"") != std::string::npos;
+  }));
 }
 
 // The oldest one is on its way for long: what is dropped behind it is not let go of before it is done.

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "modules/iot/gateway/mqtt/session.h"
 #include "modules/iot/test/mqtt_world.h"
@@ -373,6 +376,112 @@ TEST(MqttRoom, PubrelComesInTheOrderOfPubrec) {
   EXPECT_EQ(hex_of(world.take_output("s")), "");
   world.pass_time(1'000'000'000);
   EXPECT_EQ(hex_of(world.take_output("s")), hex_of(bytes_of("62 02 m1 62 02 m2")));
+}
+
+// It could not be heard: its keep-alive begins again when it is read.
+TEST(MqttRoom, KeepAliveStandsWhileAConnectionIsNotRead) {
+  constexpr int64_t kAgainNs = 100'000'000;
+  constexpr int64_t kSecond = 1'000'000'000;
+  World world;
+  world.send("b", bytes_of("10 r13 s4 'MQTT' 04 02 k10 s1 'b'"));
+  world.take_output("b");
+  world.refuse_next(Errc::no_space);
+  world.send("b", bytes_of("32 r6 s1 't' m7 'x'"));
+  ASSERT_TRUE(world.client("b").context->paused());
+  for (int64_t ns = 0; ns < 25 * kSecond; ns += kAgainNs) {
+    world.refuse_next(Errc::no_space);
+    world.pass_time(kAgainNs);
+  }
+  EXPECT_FALSE(world.client("b").context->closed) << "one and a half times the keep-alive is 15 s";
+  world.pass_time(kAgainNs);
+  world.pass_time(kAgainNs);
+  EXPECT_EQ(hex_of(world.take_output("b")), "40020007");
+  for (int second = 0; second < 14; ++second) world.pass_time(kSecond);
+  EXPECT_FALSE(world.client("b").context->closed);
+  for (int second = 0; second < 3; ++second) world.pass_time(kSecond);
+  EXPECT_TRUE(world.client("b").context->closed);
+}
+
+// As of a full queue: each try is in the log.
+TEST(MqttRoom, WhereRetainedMessagesAreFullMqtt5IsToldAndMqtt3Waits) {
+  World world;
+  world.send("a", bytes_of("10 r14 s4 'MQTT' 05 02 k0 00 s1 'a'"));
+  world.send("b", connect("b"));
+  for (const char* name : {"a", "b"}) world.take_output(name);
+  world.answer_publish(PublishStatus::retained_full);
+  world.send("a", bytes_of("33 r7 s1 't' m7 00 'x'"));
+  EXPECT_EQ(hex_of(world.take_output("a")), "4003000797");
+  world.answer_publish(PublishStatus::retained_full);
+  world.send("b", bytes_of("33 r6 s1 't' m7 'x'"));
+  EXPECT_EQ(hex_of(world.take_output("b")), "");
+  EXPECT_TRUE(world.client("b").context->paused());
+  world.pass_time(500'000'000);
+  EXPECT_EQ(hex_of(world.take_output("b")), "40020007");
+  EXPECT_FALSE(world.client("b").context->paused());
+}
+
+TEST(MqttRoom, WhereThereIsNoRoomForASessionItsClientIsTold) {
+  World world;
+  world.refuse_next(Errc::overloaded);
+  world.send("a", bytes_of("10 r19 s4 'MQTT' 05 02 k0 05 11 L60 s1 'a'"));
+  EXPECT_EQ(hex_of(world.take_output("a")), "2003008800");
+  EXPECT_TRUE(world.client("a").context->closed);
+  world.refuse_next(Errc::overloaded);
+  world.send("b", bytes_of("10 r13 s4 'MQTT' 04 00 k0 s1 'b'"));
+  EXPECT_EQ(hex_of(world.take_output("b")), "20020003");
+  EXPECT_TRUE(world.client("b").context->closed);
+  world.send("c", connect("c"));
+  EXPECT_EQ(hex_of(world.take_output("c")), "20020000") << "without one it may connect";
+}
+
+// A durable session of MQTT 3 that acknowledges what it gets but for the first message.
+class LongWindow : public testing::Test {
+ protected:
+  static constexpr size_t kBatch = 50;
+  LongWindow() {
+    world_.send("s", bytes_of("10 r13 s4 'MQTT' 04 00 k0 s1 's'"));
+    world_.send("s", bytes_of("82 r6 m1 s1 't' 01"));
+    world_.send("p", connect("p"));
+    world_.take_output("s");
+    for (size_t i = 1; i <= kBatch; ++i) batch_ += bytes_of("32 r6 s1 't' m" + std::to_string(i) + " 'x'");
+  }
+  // Returns the identifiers that came; all but `kept` are acknowledged.
+  std::vector<uint32_t> take(uint32_t kept) {
+    constexpr size_t kPacketBytes = 8;
+    std::vector<uint32_t> ids;
+    std::string acks;
+    const std::string said = world_.take_output("s");
+    for (size_t at = 0; at + kPacketBytes <= said.size(); at += kPacketBytes) {
+      ids.push_back(
+          static_cast<uint32_t>(static_cast<uint8_t>(said[at + 5]) << 8 | static_cast<uint8_t>(said[at + 6])));
+      if (ids.back() != kept) acks += bytes_of("40 02") + said.substr(at + 5, 2);
+    }
+    world_.send("s", acks);
+    return ids;
+  }
+  World world_;
+  std::string batch_;
+};
+
+TEST_F(LongWindow, IdentifiersGoNoFurtherThanTheOldestUnacknowledgedAllowsAndBeginAgain) {
+  uint32_t next = 1;
+  for (size_t sent = 0; sent < kNumbersMax + kBatch; sent += kBatch) {
+    world_.send("p", batch_);
+    world_.take_output("p");
+    for (const uint32_t id : take(1)) ASSERT_EQ(id, next++);
+    if (sent % 1'000 == 0) world_.pass_time(200'000'000);  // the log hears what is acknowledged
+  }
+  EXPECT_EQ(next, 1 + kNumbersMax) << "the first one is one of them";
+  EXPECT_EQ(world_.machine().sessions().lost(), kBatch);
+  const std::vector<std::string> events = world_.events();
+  EXPECT_TRUE(std::any_of(events.begin(), events.end(),
+                          [](const std::string& event) { return event.find("numbers_full") != std::string::npos; }));
+  world_.send("s", bytes_of("40 02 m1"));
+  world_.pass_time(200'000'000);
+  world_.send("p", batch_);
+  EXPECT_EQ(take(0), (std::vector<uint32_t>{49'151, 1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16,
+                                            17,     18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33,
+                                            34,     35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49}));
 }
 
 }  // namespace

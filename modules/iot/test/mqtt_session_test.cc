@@ -83,6 +83,59 @@ TEST(MqttSession, AClientOfMqtt5IsToldThatTheServerStops) {
   EXPECT_EQ(world.take_output("b"), "");
 }
 
+// To whoever asks for more, or for none; the others have their own.
+TEST(MqttSession, AKeepAliveIsTheServersAtMostWhereItSaysOne) {
+  mqtt::MqttOptions options;
+  options.max_keep_alive_s = 20;
+  World world(options);
+  const std::string own = hex_of(bytes_of("20 r14 00 00 0B 22 H10 27 L1048576 21 H1024"));
+  const std::string servers = hex_of(bytes_of("20 r17 00 00 0E 22 H10 27 L1048576 21 H1024 13 H20"));
+  const auto answer = [&](const std::string& name, const std::string& keep_alive) {
+    world.send(name, bytes_of("10 r14 s4 'MQTT' 05 02 " + keep_alive + " 00 s1 '" + name + "'"));
+    return hex_of(world.take_output(name));
+  };
+  EXPECT_EQ(answer("a", "k0"), servers);
+  EXPECT_EQ(answer("b", "k21"), servers);
+  EXPECT_EQ(answer("c", "k20"), own);
+  EXPECT_EQ(answer("d", "k1"), own);
+  world.send("e", connect("e"));
+  EXPECT_EQ(hex_of(world.take_output("e")), "20020000") << "MQTT 3 has no word for it";
+  for (int second = 0; second < 29; ++second) world.pass_time(1'000'000'000);
+  EXPECT_FALSE(world.client("a").context->closed);
+  EXPECT_TRUE(world.client("d").context->closed);
+  for (int second = 0; second < 3; ++second) world.pass_time(1'000'000'000);
+  EXPECT_EQ(hex_of(world.take_output("a")), "E0018D");
+  EXPECT_TRUE(world.client("a").context->closed);
+  EXPECT_FALSE(world.client("e").context->closed);
+}
+
+// Told where it is not what the client asked for; MQTT 3 cannot ask.
+TEST(MqttSession, ASessionOutlivesItsConnectionAsLongAsTheServerSaysAtMost) {
+  mqtt::MqttOptions options;
+  options.max_session_expiry_s = 100;
+  World world(options);
+  world.send("a", bytes_of("10 r19 s4 'MQTT' 05 00 k0 05 11 L200 s1 'a'"));
+  EXPECT_EQ(hex_of(world.take_output("a")), hex_of(bytes_of("20 r19 00 00 10 22 H10 27 L1048576 21 H1024 11 L100")));
+  world.send("b", bytes_of("10 r19 s4 'MQTT' 05 00 k0 05 11 L50 s1 'b'"));
+  EXPECT_EQ(hex_of(world.take_output("b")), hex_of(bytes_of("20 r14 00 00 0B 22 H10 27 L1048576 21 H1024")));
+  world.send("c", bytes_of("10 r13 s4 'MQTT' 04 00 k0 s1 'c'"));
+  for (const char* name : {"a", "b", "c"}) world.break_off(name);
+  EXPECT_EQ(world.machine().sessions_count(), 3U);
+  world.pass_time(60'000'000'000);
+  EXPECT_EQ(world.machine().sessions_count(), 2U);
+  world.pass_time(41'000'000'000);
+  EXPECT_EQ(world.machine().sessions_count(), 0U);
+}
+
+TEST(MqttSession, NoSessionOutlivesItsConnectionWhereTheServerSaysSo) {
+  mqtt::MqttOptions options;
+  options.max_session_expiry_s = 0;
+  World world(options);
+  world.send("a", bytes_of("10 r19 s4 'MQTT' 05 00 k0 05 11 L200 s1 'a'"));
+  EXPECT_EQ(hex_of(world.take_output("a")), hex_of(bytes_of("20 r19 00 00 10 22 H10 27 L1048576 21 H1024 11 L0")));
+  EXPECT_EQ(world.machine().sessions_count(), 0U);
+}
+
 TEST(MqttSession, ManyRetainedMessagesComeInPagesAsTheClientTakesThem) {
   World world;
   world.send("a", connect("a"));

@@ -185,6 +185,16 @@ void World::pass_time(int64_t ns) {
   settle();
 }
 
+namespace {
+
+Buffer with_status(const Buffer& answer, PublishStatus first) {
+  std::vector<std::byte> bytes(answer.view().begin(), answer.view().end());
+  bytes.front() = static_cast<std::byte>(first);
+  return Buffer::take(std::move(bytes));
+}
+
+}  // namespace
+
 Reply World::submit(const Submission& submission) {
   const bool to_devices = submission.machine == devices::kDevicesMachineId;
   const bool to_jobs = submission.machine == devices::kJobsMachineId;
@@ -212,6 +222,8 @@ Reply World::submit(const Submission& submission) {
   command.payload = submission.payload.view();
   command.principal = submission.principal;
   Reply reply = apply(command);
+  if (command.type == kPublish && next_status_) reply.payload = with_status(reply.payload, *next_status_);
+  if (command.type == kPublish) next_status_.reset();
   if (to_jobs) gateway_->broker.jobs().heard(reply);
   if (hold_after_ != 0 && command.type == hold_after_) {
     hold_after_ = 0;

@@ -80,6 +80,8 @@ class World {
   // Log time is so far behind UTC.
   void log_runs_late(int64_t ns) { late_ns_ = ns; }
   void refuse_next(Errc error) { refusal_ = error; }
+  // What becomes of the next message that is published, whatever the machine says of it.
+  void answer_publish(PublishStatus status) { next_status_ = status; }
   // Of the machine of devices, until this is told: nullopt.
   void refuse_devices(std::optional<Errc> error) { devices_refusal_ = error; }
   // So many queries of retained messages are refused for now.
@@ -139,6 +141,7 @@ class World {
   bool held_ = false;
   CommandType hold_after_ = 0;
   std::optional<Errc> refusal_;
+  std::optional<PublishStatus> next_status_;
   std::optional<Errc> devices_refusal_;
   mutable int refused_reads_ = 0;
   mutable std::optional<std::pair<uint16_t, Errc>> refused_query_;

@@ -459,6 +459,44 @@ TEST_F(RightsWorld, ADurableSessionIsNotSentWhatItMayNotReadAnyMore) {
   EXPECT_EQ(passed_over(), 2U);
 }
 
+// It is looked at once a second.
+TEST_F(RightsWorld, WhoDoesNothingHearsThatHeDoesNotCount) {
+  start();
+  ASSERT_EQ(connect("idle", "plant"), 0);
+  ASSERT_EQ(subscribe("idle", "plant/#"), 1);
+  roles_.set("other", {{"mqtt", "plant/*", kRead}});
+  ASSERT_EQ(connect_durable("other", "other"), 0);
+  ASSERT_EQ(subscribe("other", "plant/#"), 1);
+  roles_.of.erase("plant");
+  ++roles_.changes;
+  pass_seconds(1);
+  EXPECT_EQ(hex_of(world_->take_output("idle")), "E00198");
+  EXPECT_TRUE(world_->client("idle").context->closed);
+  EXPECT_EQ(world_->broker().find(std::string_view("idle")), nullptr);
+  EXPECT_NE(world_->broker().find(std::string_view("other")), nullptr);
+  EXPECT_EQ(world_->broker().counters().subscriptions.value(), 1U);
+  // A right that is gone takes the subscription, and leaves the connection.
+  roles_.set("other", {});
+  pass_seconds(1);
+  pass_seconds(1);
+  EXPECT_FALSE(world_->client("other").context->closed);
+  EXPECT_EQ(world_->broker().counters().subscriptions.value(), 0U);
+}
+
+TEST_F(RightsWorld, ClientsAreLookedAtAThousandATurnAndOnlyWhenSomethingChanged) {
+  constexpr int kClients = 2 * static_cast<int>(mqtt::RightsSweep::kAtOnce) + 5;
+  start();
+  for (int i = 0; i < kClients; ++i) ASSERT_EQ(connect("c" + std::to_string(i), "plant"), 0);
+  for (int turn = 0; turn < 4; ++turn) pass_seconds(1);
+  const int before = roles_.looked_up;
+  for (int turn = 0; turn < 4; ++turn) pass_seconds(1);
+  EXPECT_EQ(roles_.looked_up, before);
+  roles_.of.erase("plant");
+  ++roles_.changes;
+  for (int turn = 0; turn < 4; ++turn) pass_seconds(1);
+  EXPECT_EQ(world_->broker().clients().size(), 1U);
+}
+
 // However many they are: the stack does not grow with them.
 TEST_F(RightsWorld, AGroupWhoseMembersAllLoseTheirRightsLosesThemOneByOne) {
   constexpr int kMembers = 300;
@@ -699,34 +737,6 @@ TEST_F(RightsWorld, SubscriptionsOfSessionsThatAreNotDurableAreToldWhoseConnecti
 
 // Rates.
 
-TEST(MqttRates, OutliveTheConnectionAndAreForgottenWhenNothingIsOwed) {
-  mqtt::MqttOptions options;
-  options.max_messages_per_second = 10;
-  World world(options);
-  const std::string connect = bytes_of("10 r14 s4 'MQTT' 05 02 k0 00 s1 'a'");
-  std::string many;
-  for (int i = 0; i < 30; ++i) many += bytes_of("30 r5 s1 't' 00 'x'");
-  const auto received = [&] { return world.broker().counters().received.value(); };
-  world.send("a", connect + many);
-  EXPECT_EQ(received(), 11U);
-  world.break_off("a");
-  EXPECT_EQ(world.broker().rates().size(), 1U);
-  world.send("b", bytes_of("10 r14 s4 'MQTT' 05 02 k0 00 s1 'b'") + many);
-  EXPECT_EQ(received(), 22U) << "another client has its own";
-  world.send("a", connect + many);
-  EXPECT_EQ(received(), 22U) << "no second of credit for who comes again";
-  EXPECT_TRUE(world.client("a").context->paused());
-  EXPECT_NE(world.take_output("a"), "") << "it is connected";
-  world.break_off("b");
-  world.pass_time(1'000'000'000);
-  EXPECT_EQ(received(), 32U);
-  world.break_off("a");
-  world.pass_time(3'000'000'000);
-  world.send("c", bytes_of("10 r14 s4 'MQTT' 05 02 k0 00 s1 'c'"));
-  world.break_off("c");
-  EXPECT_EQ(world.broker().rates().size(), 0U);
-}
-
 TEST_F(RightsWorld, ANewIdentifierIsNoNewRate) {
   options_.max_messages_per_second = 10;
   start();
@@ -755,22 +765,6 @@ TEST_F(RightsWorld, WhoTakesOverWhatAnotherOwesDoesNotFreeHim) {
   connect("owes", "plant");
   for (int i = 0; i < 30; ++i) publish("plant/1", 0, false, "owes");
   EXPECT_EQ(received(), 11U);
-}
-
-TEST(MqttRates, OnesTableIsBounded) {
-  mqtt::RateTable table;
-  mqtt::RateLimit rate;
-  rate.use(2, 1, 0, 0, 1'000'000'000);
-  for (size_t i = 0; i < mqtt::RateTable::kEntriesMax + 10; ++i) table.put("u", std::to_string(i), rate, 1'000'000'000);
-  EXPECT_EQ(table.size(), mqtt::RateTable::kEntriesMax);
-  EXPECT_TRUE(table.take("u", "0", 1'000'000'000)) << "nobody who owes is dropped";
-  EXPECT_FALSE(table.take("u", "0", 1'000'000'000));
-  EXPECT_FALSE(table.take("other", "1", 1'000'000'000));
-  EXPECT_FALSE(table.take_of_user("v", "1", 1'000'000'000));
-  EXPECT_TRUE(table.take_of_user("u", "unknown", 1'000'000'000));
-  EXPECT_EQ(table.size(), mqtt::RateTable::kEntriesMax - 1) << "whose it is still owes it";
-  EXPECT_FALSE(table.take("u", "1", 10'000'000'000));
-  EXPECT_EQ(table.size(), 0U);
 }
 
 }  // namespace

@@ -52,6 +52,14 @@ class TopicTree {
   // Calls `each` with every value whose filter matches.
   template <class Each>
   void match(std::string_view topic, const Each& each) const {
+    match_filters(topic, [&](const std::vector<Value>& values) {
+      for (const Value& value : values) each(value);
+    });
+  }
+
+  // Calls `each` with all values of each filter that matches; they lie there until something is put in or removed.
+  template <class Each>
+  void match_filters(std::string_view topic, const Each& each) const {
     match(root_, Levels(topic), topic.starts_with('$'), each);
   }
 
@@ -94,18 +102,13 @@ class TopicTree {
   template <class Each>
   static void match(const Node& node, Levels levels, bool hidden, const Each& each) {
     if (!hidden)
-      if (const Node* rest = child(node, "#")) visit(*rest, each);
+      if (const Node* rest = child(node, "#")) each(rest->values);
     const auto level = levels.next();
-    if (!level) return visit(node, each);
+    if (!level) return each(node.values);
     if (!hidden)
       if (const Node* any = child(node, "+")) match(*any, levels, false, each);
     // A topic has no wildcards, so its level never names such a node.
     if (const Node* same = child(node, *level)) match(*same, levels, false, each);
-  }
-
-  template <class Each>
-  static void visit(const Node& node, const Each& each) {
-    for (const Value& value : node.values) each(value);
   }
 
   Node root_;

@@ -178,14 +178,6 @@ void show(HttpExchange& exchange, const GetBroker& get_broker) {
          [](JsonWriter& out, const Page& one, const Kept& kept) { write_row(out, one.rows.front(), kept); });
 }
 
-// The audit trail takes texts of so many bytes; nothing is cut inside of a character.
-std::string for_audit(std::string_view text) {
-  if (text.size() <= auth::kReportTextLimitBytes) return std::string(text);
-  size_t end = auth::kReportTextLimitBytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return std::string(text.substr(0, end));
-}
-
 // Noted, synced, then done: to that very connection, which may be gone by then.
 void kick(HttpExchange& exchange, const GetBroker& get_broker) {
   mqtt::Broker* broker = broker_of(exchange, get_broker);

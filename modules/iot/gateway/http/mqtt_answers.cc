@@ -1,5 +1,6 @@
 #include "modules/iot/gateway/http/mqtt_answers.h"
 
+#include "kernel/auth/api.h"
 #include "kernel/base/ids.h"
 
 namespace heptane::iot::mqtt_http {
@@ -17,6 +18,13 @@ mqtt::Broker* broker_of(http::HttpExchange& exchange, const GetBroker& broker) {
   mqtt::Broker* found = broker();
   if (found == nullptr) exchange.respond(admin::error_response(Error{Errc::not_found, "the module iot is off", 0}));
   return found;
+}
+
+std::string for_audit(std::string_view text) {
+  if (text.size() <= auth::kReportTextLimitBytes) return std::string(text);
+  size_t end = auth::kReportTextLimitBytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return std::string(text.substr(0, end));
 }
 
 void respond_done(http::HttpExchange& exchange, std::string_view client, Sequence position) {

@@ -30,6 +30,8 @@ QueryRequest broker_query(uint16_t type, Buffer payload);
 Result<bool> flag_parameter(const http::HttpRequest& request, std::string_view name, bool otherwise);
 // The broker, or the answer that there is none.
 mqtt::Broker* broker_of(http::HttpExchange& exchange, const GetBroker& broker);
+// The audit trail takes texts of so many bytes; nothing is cut inside of a character.
+std::string for_audit(std::string_view text);
 void respond_done(http::HttpExchange& exchange, std::string_view client, Sequence position);
 
 }  // namespace heptane::iot::mqtt_http

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "kernel/auth/api.h"
+#include "kernel/streams/api.h"
 #include "modules/iot/gateway/http/mqtt_answers.h"
 
 namespace heptane::iot::mqtt_http {
@@ -101,6 +103,15 @@ void go_on(HttpExchange& exchange, const SharedWatch& watch) {
   });
 }
 
+// The note is synced.
+void begin(HttpExchange& exchange, const SharedWatch& watch) {
+  http::HttpResponse head;
+  head.content_type = "application/x-ndjson";
+  exchange.start(std::move(head));
+  // At once, so that the client knows that it is being watched.
+  exchange.send_piece("\n", [watch](HttpExchange& sent) { go_on(sent, watch); });
+}
+
 void trace(HttpExchange& exchange, const GetBroker& get_broker) {
   mqtt::Broker* broker = broker_of(exchange, get_broker);
   if (broker == nullptr) return;
@@ -126,11 +137,13 @@ void trace(HttpExchange& exchange, const GetBroker& get_broker) {
   watch->said_ns = exchange.context().monotonic_ns();
   watch->until_ns = watch->said_ns + *seconds * 1'000'000'000;
   watch->left = *limit;
-  http::HttpResponse head;
-  head.content_type = "application/x-ndjson";
-  exchange.start(std::move(head));
-  // At once, so that the client knows that it is being watched.
-  exchange.send_piece("\n", [watch](HttpExchange& sent) { go_on(sent, watch); });
+  const std::string on = for_audit(client);
+  Buffer note = auth::encode(auth::Note{"mqtt.trace", on, {}, "done"});
+  exchange.submit(streams::make_command(machine_ids::kAuth, auth::kNote, std::move(note)),
+                  [watch](HttpExchange& answered, const Reply& reply) {
+                    if (!reply.ok()) return answered.respond(admin::refusal_response(reply));
+                    begin(answered, watch);
+                  });
 }
 
 constexpr std::string_view kRow =
@@ -147,7 +160,7 @@ http::RouteDoc doc() {
           "when its "
           "connection ends, one with `missed` for packets that found no room because the reader is slow. Empty lines "
           "say that "
-          "the answer goes on. At most 16 at once.",
+          "the answer goes on. At most 16 at once. In the audit trail as `mqtt.trace`.",
           {{"seconds", "the answer ends after so long; 60",
             R"({"type":"integer","minimum":1,"maximum":3600,"default":60})"},
            {"limit", "or after so many lines", R"({"type":"integer","minimum":1})"},

@@ -73,6 +73,7 @@ Broker::Entry Broker::enter(Subscriber& subscriber) {
   clients_.insert(&subscriber);
   sessions_.insert_or_assign(subscriber.session_id(), &subscriber);
   counters_.clients.add();
+  rights_sweep_.watch();
   return Entry::entered;
 }
 
@@ -256,7 +257,7 @@ void Broker::on_timer(net::SessionTimerId timer) {
   if (keeper_.on_timer(timer) || group_queues_.on_timer(timer) || declared_.on_timer(timer)) return;
   if (things_.on_timer(timer) || shadows_.on_timer(timer) || jobs_.on_timer(timer)) return;
   if (presence_.on_timer(timer) || sys_.on_timer(timer) || proofs_.on_timer(timer)) return;
-  if (telling_.on_timer(timer) || history_.on_timer(timer)) return;
+  if (telling_.on_timer(timer) || history_.on_timer(timer) || rights_sweep_.on_timer(timer)) return;
   if (timer == held_timer_) {
     held_timer_ = 0;
     return try_again();
@@ -286,6 +287,7 @@ void Broker::attach(net::SessionContext& context) {
   sys_.attach(context);
   telling_.attach(context);
   history_.attach(context);
+  rights_sweep_.attach(context);
 }
 
 void Broker::detach() {
@@ -298,6 +300,7 @@ void Broker::detach() {
   sys_.detach();
   telling_.detach();
   history_.detach();
+  rights_sweep_.detach();
   declared_.detach();
   group_queues_.detach();
   context_ = nullptr;

@@ -44,6 +44,7 @@
 #include "modules/iot/gateway/mqtt/provisioning_desk.h"
 #include "modules/iot/gateway/mqtt/rate_table.h"
 #include "modules/iot/gateway/mqtt/rights.h"
+#include "modules/iot/gateway/mqtt/rights_sweep.h"
 #include "modules/iot/gateway/mqtt/shadow_service.h"
 #include "modules/iot/gateway/mqtt/shared_group.h"
 #include "modules/iot/gateway/mqtt/sparkplug_watch.h"
@@ -343,6 +344,7 @@ class Broker {
   Telling telling_{options_, counters_};
   History history_{options_, *this};
   RightsTable rights_;
+  RightsSweep rights_sweep_{*this};
   RateTable rates_;
   ThingPresence things_{*this};
   DeviceSessions devices_{*this};

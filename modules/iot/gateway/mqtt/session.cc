@@ -278,9 +278,10 @@ bool MqttSession::may_receive_now(std::string_view topic) {
   return (!same && !in_force()) || reads(topic);
 }
 
+// One that waits for its session is looked at before it is answered.
 bool MqttSession::is_still_allowed() {
   if (closed_) return false;
-  if (in_force()) return true;
+  if (!connected_ || in_force()) return true;
   revoke();
   return false;
 }
@@ -317,6 +318,7 @@ void MqttSession::resume() {
   if (!paused_ || held_ || pending_ || opening_ || closed_) return;
   if (pause_timer_ != 0) context_->cancel(std::exchange(pause_timer_, 0));
   paused_ = false;
+  heard_ns_ = context_->monotonic_ns();  // what it sent meanwhile could not be heard
   context_->pause_input(slowed());
   touched();
 }
