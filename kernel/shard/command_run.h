@@ -60,9 +60,7 @@ class CommandRun {
   void apply(StateMachine& machine, const Command& command);
   // From now on those that take longer than their budget are counted.
   void watch_applies(Clock& clock) { watch_.start(clock); }
-  const std::atomic<uint64_t>& slow_applies(MachineId machine) const {
-    return watch_.count(machines_.place_of(machine));
-  }
+  const ApplyWatch& apply_watch() const { return watch_; }
   CommandOutcome outcome() const { return outcome_; }
   void set_outcome(CommandOutcome outcome) { outcome_ = outcome; }
   Reply& reply() { return reply_; }

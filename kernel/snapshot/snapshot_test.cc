@@ -715,15 +715,6 @@ TEST_F(SnapshotOnDisk, IsPublishedWhenTheFilesThatItNamesAreSynced) {
   EXPECT_FALSE(node.taker().counters().last_failed);
 }
 
-TEST(SnapshotMemory, AForkIsNotTriedWithoutRoomForHalfOfThePagesAndAReserve) {
-  constexpr uint64_t kGiB = uint64_t{1} << 30;
-  constexpr uint64_t kReserve = uint64_t{64} << 20;
-  EXPECT_EQ(no_memory_for_fork(2 * kGiB, kGiB + kReserve), "");
-  const std::string why = no_memory_for_fork(2 * kGiB, kGiB + kReserve - 1);
-  EXPECT_NE(why.find("1088 MiB"), std::string::npos) << why;
-  EXPECT_NE(why.find("1087 MiB are available"), std::string::npos) << why;
-}
-
 TEST_F(SnapshotOnDisk, IsReadBackNoFasterThanItsPace) {
   constexpr uint64_t kPace = 1'000'000;
   SnapshotTakerOptions options = unpaced(SnapshotMethod::in_place);
