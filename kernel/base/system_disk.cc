@@ -32,6 +32,7 @@ Error system_error(const std::string& what, const std::string& path) {
 }
 
 constexpr size_t kScatterMax = 64;  // places of one call
+constexpr uint64_t kShortBytes = uint64_t{4} << 30;
 
 // Once a process. Allocates nothing: a forked child that writes a snapshot may be the one that finds out.
 void tell_refused(const std::string& path) {
@@ -298,9 +299,22 @@ Result<void> SystemDisk::sync_directory(const std::string& path) {
 }
 
 Result<uint64_t> SystemDisk::free_bytes(const std::string& path) {
-  struct statvfs status {};
-  if (::statvfs(path.c_str(), &status) != 0) return system_error("look at the space of", path);
-  return static_cast<uint64_t>(status.f_bavail) * status.f_frsize;
+  const auto available = [&]() -> Result<uint64_t> {
+    struct statvfs status {};
+    if (::statvfs(path.c_str(), &status) != 0) return system_error("look at the space of", path);
+    return static_cast<uint64_t>(status.f_bavail) * status.f_frsize;
+  };
+  const Result<uint64_t> found = available();
+  if (!found || *found >= kShortBytes) return found;
+  // Where room is short nobody waits for it to be freed in slices.
+  std::vector<Unlinked> freed;
+  {
+    const std::lock_guard lock(mutex_);
+    freed.swap(unlinked_);
+  }
+  if (freed.empty()) return found;
+  freed.clear();
+  return available();
 }
 
 Result<std::unique_ptr<DirectoryLock>> SystemDisk::lock(const std::string& path) {

@@ -83,10 +83,14 @@ class HistoryCheck {
       problem(segment.path + " offset 0: it takes the place of log segments that " + before.path + " holds too");
     } else if (segment.header.first_segment > before.header.last_segment + 1) {
       ++report_.gaps;
-    } else if (segment.footer.chain_before != before.footer.chain_after ||
-               segment.header.first_sequence != before.header.last_sequence + 1) {
+    } else if (!goes_on(before.header.last_sequence, segment.header.first_sequence)) {
       problem(segment.path + " offset 0: it does not go on where " + before.path + " ends");
     }
+  }
+
+  // The next number, or behind a jump. Their chains cannot be compared: the log's runs through its seals, which are not history.
+  static bool goes_on(Sequence last, Sequence first) {
+    return first == last + 1 || first > last + log::kJumpSequences / 2;
   }
 
   // What is wrong in the log itself is told by those who read it.
@@ -98,7 +102,7 @@ class HistoryCheck {
         std::find_if(segments_.begin(), segments_.end(), [next](const auto& file) { return file.number == next; });
     if (segment == segments_.end()) return;
     const Result<log::BatchHeader> first = log::first_batch_header(disk_, *segment);
-    if (first && first->previous_chain != last.footer.chain_after)
+    if (first && !goes_on(last.header.last_sequence, first->first_sequence))
       problem(segment->path + " offset " + std::to_string(log::kBlockBytes) + ": the log does not go on where " +
               last.path + " ends");
   }

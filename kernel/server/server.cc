@@ -177,6 +177,7 @@ Result<void> Server::between_steps(std::string_view phase, uint64_t done, uint64
   const int64_t now_ns = seams_.clock.monotonic_ns();
   if (now_ns - last_turn_ns_ < options_.recovery_turn_ns) return {};
   io_->run_once(0);
+  seams_.disk.free_left();
   last_turn_ns_ = seams_.clock.monotonic_ns();
   if (options_.stop_wanted && options_.stop_wanted())
     return Error{Errc::closed, "stopped before it was ready; nothing was changed"};
@@ -276,6 +277,8 @@ Result<void> Server::replay_log() {
   archiver_->start(log_->id(), options_.shard.id, options_.segment_bytes);
   snapshots_->start(log_->id(), options_.shard.id, restored_, recovery_.bytes);
   shard_->start(recovery_.end);
+  // Behind a divergence that was accepted there is a jump: until a snapshot covers it each start would meet it again.
+  if (shard_->last_applied() > recovery_.end.last_sequence) (void)snapshots_->request();
   snapshot_check_->start(shard_->epoch());
   blob_collector_->start(shard_->last_applied());
   start_versions();
@@ -497,8 +500,8 @@ int64_t Server::wait_limit_ns() const {
 // log.md, Disk full: admission stops while there is still room for what must go on. History goes before it comes to that.
 Result<void> Server::check_free_space() {
   const uint64_t last_snapshot = snapshots_->counters().last_bytes.load(std::memory_order_relaxed);
-  const uint64_t reserve =
-      options_.archive.target_bytes + kReserveSegments * options_.segment_bytes + last_snapshot * 3 / 2;
+  const uint64_t reserve = std::max(options_.archive.target_bytes, options_.segment_bytes) +
+                           kReserveSegments * options_.segment_bytes + last_snapshot * 3 / 2;
   Result<uint64_t> free_bytes = seams_.disk.free_bytes(options_.data_directory);
   if (free_bytes && *free_bytes < reserve) {
     const Result<bool> forgotten = snapshot_store_->forget_history();
@@ -662,10 +665,10 @@ bool Server::helper_turn() {
   snapshot_check_->run_once(stopping_);
   if (const Result<size_t> collected = blob_collector_->helper_turn(needed_from_); !collected)
     on_fatal_(collected.error());
+  // A full disk is met by admission; anything else is a disk that cannot be trusted with the next batch.
   const Result<bool> more = log_->maintain();
-  if (!more) {
-    // A full disk is met by admission; anything else is a disk that cannot be trusted with the next batch.
-    if (more.error().code != Errc::no_space) on_fatal_(more.error());
+  if (!more && more.error().code != Errc::no_space) {
+    on_fatal_(more.error());
     return false;
   }
   const Result<bool> rows = write_machine_files();
@@ -675,7 +678,7 @@ bool Server::helper_turn() {
   // Not while the server stops: what is not finished is begun again by the next start.
   const Result<bool> archive = stopping_ ? Result<bool>(false) : archiver_->run_once(needed_from_, shard_->disk_full());
   if (!archive && archive.error().code != Errc::no_space) on_fatal_(archive.error());
-  return snapshot || *more || (rows && *rows) || (archive && *archive);
+  return snapshot || (more && *more) || (rows && *rows) || (archive && *archive);
 }
 
 int64_t Server::helper_wait_ns() const {

@@ -39,7 +39,6 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
   const log::BatchHeader& header = batch.header();
   if ((header.flags & log::kJumpFlag) != 0) {
     last_applied_ = header.first_sequence - 1;
-    diverged_ = false;       // it is in the log
     settings_only_ = false;  // what lay in the gap is not known
   }
   if (header.first_sequence != last_applied_ + 1)
@@ -70,7 +69,7 @@ Result<void> Shard::replay(const log::BatchView& batch, const log::BatchPlace& p
   streams_->settle(std::min(upto, header.last_sequence()));
   if (cut) return {};
   if (header.is_seal() || digest_.value() == header.effects_digest) return {};
-  if (accepted_divergence_ == header.last_sequence()) {
+  if (header.last_sequence() <= accepted_divergence_) {
     diverged_ = true;
     return {};
   }

@@ -30,8 +30,14 @@ bool Shard::fire_due_timers() {
     submission.payload = Buffer::take(payload.release());
     submission.payload_crc = crc32c(submission.payload.view());
     submission.cause = kernel_.timers.find(id)->second.armed_by;
-    if (denied(submission)) put_off(submission, id);
+    const bool off = denied(submission);
+    const uint64_t digest = off ? command_digest(submission) : 0;
+    if (off) put_off(submission, id);
     if (take_submission(nullptr, 0, 0, submission) == Taken::stalled) return false;
+    if (!off) continue;
+    std::erase(guard_.denied, digest);
+    denied_count_ = guard_.denied.size();
+    if (guard_.forgive) guard_.forgive(digest);
   }
   return true;
 }
@@ -39,10 +45,6 @@ bool Shard::fire_due_timers() {
 // Refusing it alone would leave it first in line, for ever; dropping it would leave its machine waiting for it, for ever. Later
 // there may be another program.
 void Shard::put_off(Submission& submission, TimerId id) {
-  const uint64_t digest = command_digest(submission);
-  std::erase(guard_.denied, digest);
-  denied_count_ = guard_.denied.size();
-  if (guard_.forgive) guard_.forgive(digest);
   ByteWriter payload;
   payload.le<uint64_t>(id);
   payload.le<int64_t>(last_time_ + kPutOffNs);

@@ -30,6 +30,13 @@ Reference ReferenceBlocks::take_first() {
   if (begin_ == kBlock) {
     blocks_.erase(blocks_.begin());
     begin_ = 0;
+  } else if (blocks_.size() == 2 && size() <= kBlock / 4) {
+    // Two blocks for what fits into a part of one: what is counted is the references.
+    std::vector<Reference> all(block.begin() + static_cast<std::ptrdiff_t>(begin_), block.end());
+    all.insert(all.end(), blocks_[1].begin(), blocks_[1].end());
+    blocks_.clear();
+    blocks_.push_back(std::move(all));
+    begin_ = 0;
   } else if (blocks_.size() == 1 && begin_ > block.size() / 2) {
     block.erase(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(begin_));
     begin_ = 0;

@@ -234,12 +234,11 @@ TEST(BridgeSettings, TheQueueHoldsWhatItsBytesMay) {
     EXPECT_EQ(wrong_bridge_table(tables[0]), "");
     return bridges_of_tables(tables).at(0).queue_max;
   };
-  EXPECT_EQ(queue_max(""), kCaptureLimit);
-  EXPECT_EQ(queue_max("max_bytes=256MiB\n"), (256U << 20) / 128);
-  EXPECT_EQ(queue_max("max_bytes=256MiB\n", 4), 1'000'000U);
+  EXPECT_EQ(queue_max(""), 1'000'000U);
   EXPECT_EQ(queue_max("max_bytes=20000\n"), 1'000'000U) << "retention takes whole extents: the bytes are met first";
-  EXPECT_EQ(queue_max("", 1), kCaptureLimit / 2) << "all that bridges may have is shared";
-  EXPECT_EQ(queue_max("", 63), 1'000'000U);
+  EXPECT_EQ(queue_max("", 3), 1'000'000U);
+  EXPECT_EQ(queue_max("", 4), kCapturedMax / 5 - 65'536) << "together they stay below what all may have";
+  EXPECT_EQ(queue_max("", 63), kCapturedMax / 64 - 65'536);
   EXPECT_EQ(queue_max("max_messages=7\n", 1), 7U);
   EXPECT_EQ(queue_max("max_messages=5000000\n", 63), kCaptureLimit);
   EXPECT_NE(wrong_bridge_table(kHub + "max_messages=0\n"), "");

@@ -80,7 +80,21 @@ void LedgerMachine::apply_one(const Command& command, Effects& effects) {
   if (command.type == kTouch) return apply_touch(command, effects);
   if (command.type == kSettleTransfers && !settles(command.payload))
     return refuse(effects, LedgerRefusal::invalid_body, "a settlement holds nothing but posts and voids");
+  // Else whoever sends what settles nothing could fill what is kept free for those who do: it is asked again as any other.
+  if (command.type == kSettleTransfers && !settles_something(command.payload))
+    return effects.refuse(Errc::unsupported, 0, "nothing of it is pending");
   apply_create(command, *row, effects);
+}
+
+bool LedgerMachine::settles_something(Bytes payload) const {
+  const Bytes body = payload.subspan(Caller::kBytes);
+  const std::optional<MultiBatch> batches = parse_body(*operation_of(kCreateTransfers), body);
+  for (size_t i = 0; batches && i < batches->elements(); ++i) {
+    Uint128 id = 0;
+    std::memcpy(&id, body.data() + i * sizeof(Transfer) + offsetof(Transfer, pending_id), sizeof id);
+    if (ledger_.pending_status(id) == PendingStatus::pending) return true;
+  }
+  return false;
 }
 
 void LedgerMachine::apply_register(const Command& command, Effects& effects) {

@@ -77,6 +77,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   uint64_t recount_differences() const { return recount_differences_.load(std::memory_order_relaxed); }
 
  private:
+  bool settles_something(Bytes payload) const;
   struct Own {  // small state, taken back whole
     uint64_t last_commit = 0;
     TimerId timer = 0;       // 0 = not armed

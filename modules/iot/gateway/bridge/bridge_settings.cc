@@ -190,15 +190,13 @@ std::string wrong_pairs(const std::vector<WantedBridge>& bridges) {
   return {};
 }
 
-// References that the bridge's queue holds at most, of `bridges` of them: what max_bytes says is of each out filter.
+// References that the bridge's queue holds at most, of `bridges` of them. An older program knows no more than kQueueDefault, and all of them
+// together are to stay below what is kept of all: there nothing old would make room.
 uint32_t queue_max_of(const WantedBridge& bridge, size_t bridges) {
   if (bridge.max_messages > 0) return bridge.max_messages;
-  const auto outward = std::count_if(bridge.terms.mappings.begin(), bridge.terms.mappings.end(),
-                                     [](const Mapping& mapping) { return mapping.direction == Direction::out; });
-  const auto filters = static_cast<uint64_t>(std::max<std::ptrdiff_t>(outward, 1));
-  const auto each = static_cast<uint64_t>(std::clamp<int64_t>(bridge.max_bytes / kMessageBytesLeast, 1, kCaptureLimit));
-  const uint64_t share = std::max<uint64_t>(kQueueLeast, kCaptureLimit / std::max<size_t>(bridges, 1));
-  return static_cast<uint32_t>(std::clamp<uint64_t>(each * filters, kQueueLeast, share));
+  constexpr uint64_t kDoneMost = 65'536;  // of each, besides those that wait
+  const uint64_t share = kCapturedMax / std::max<size_t>(bridges, 1) - kDoneMost;
+  return static_cast<uint32_t>(std::min<uint64_t>(kQueueDefault, share));
 }
 
 }  // namespace

@@ -14,10 +14,8 @@ namespace heptane::iot::bridge {
 
 constexpr size_t kBridgesMax = 64;
 constexpr size_t kMappingsMax = 64;  // of one
-// What waits is bounded by bytes and age. The queue's references are memory of the machine, 16 bytes each, and so have a bound as well,
-// which is not to be met first: as many messages of kMessageBytesLeast as max_bytes has room for.
-constexpr int64_t kMessageBytesLeast = 128;
-constexpr uint32_t kQueueLeast = 1'000'000;  // whatever max_bytes is, and however many share kCapturedMax
+// What waits is bounded by bytes and age. The queue's references are memory of the machine, 16 bytes each, and so have a bound as well.
+constexpr uint32_t kQueueDefault = 1'000'000;
 
 struct WantedBridge {
   Terms terms;
@@ -31,7 +29,7 @@ struct WantedBridge {
   std::string password_file;
   int64_t max_bytes = int64_t{1} << 30;              // of each out filter, that wait for the remote
   int64_t max_age_ms = int64_t{7} * 24 * 3'600'000;  // likewise
-  uint32_t max_messages = 0;                         // of all out filters; 0: by max_bytes
+  uint32_t max_messages = 0;                         // of all out filters; 0: kQueueDefault, less where many share
   uint32_t queue_max = kCaptureLimit;                // what follows from these; no difference between two
   friend bool operator==(const WantedBridge& one, const WantedBridge& other);
 };

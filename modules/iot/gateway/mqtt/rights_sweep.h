@@ -22,7 +22,12 @@ class RightsSweep {
   explicit RightsSweep(Broker& broker) : broker_(broker) {}
 
   void attach(net::SessionContext& context) { context_ = &context; }
-  void detach() { context_ = nullptr; }
+  void detach() {
+    context_ = nullptr;
+    timer_ = 0;
+    looking_ = false;
+    after_.clear();
+  }
   // There is a client.
   void watch();
   // False: it is not its own.

@@ -172,13 +172,14 @@ Offset RuleRunner::read_upto(const std::string& rule, uint32_t index, const stre
   if (const auto running = rules_.find(rule); running != rules_.end()) {
     const auto lane = running->second.lanes.find(index);
     if (lane == running->second.lanes.end() || lane->second.partition != partition.id) return partition.log_start;
-    return lane->second.runs.empty() ? std::max(lane->second.next, lane->second.at) : lane->second.next;
+    const Offset next = lane->second.runs.empty() ? std::max(lane->second.next, lane->second.at) : lane->second.next;
+    return std::max(next, partition.log_start);
   }
   const auto resting = resting_.find(rule);
   if (resting == resting_.end()) return partition.log_start;
   const auto cursor = resting->second.cursors.find(index);
   const bool begun = cursor != resting->second.cursors.end() && cursor->second.partition == partition.id;
-  return begun ? cursor->second.next : partition.log_start;
+  return begun ? std::max(cursor->second.next, partition.log_start) : partition.log_start;
 }
 
 void RuleRunner::measure_lag(const std::vector<streams::StreamInfo>& infos) {
