@@ -155,28 +155,6 @@ TEST_F(HistoryCheck, AnArchiveSegmentCutShortIsFound) {
   EXPECT_EQ(check().problems, 1u);
 }
 
-// Whole in itself and of this log, and yet not what the one before it or the log goes on with.
-TEST_F(HistoryCheck, AnArchiveSegmentWithAnotherChainIsFound) {
-  for (const std::string& path : files(kArchive)) {
-    Result<std::unique_ptr<File>> opened = disk_.open(path, OpenMode::read_write);
-    ASSERT_TRUE(opened);
-    File* file = opened->get();
-    const uint64_t footer_at = size_of(path) - archive::kBlockBytes;
-    std::vector<std::byte> block(archive::kBlockBytes);
-    ASSERT_TRUE(file->read_at(footer_at, block));
-    const std::vector<std::byte> before = block;
-    archive::ArchiveFooter footer = *archive::decode_footer(block);
-    footer.chain_after[0] ^= std::byte{1};
-    archive::encode(footer, block.data());
-    ASSERT_TRUE(file->write_at(footer_at, block));
-    std::string lines;
-    EXPECT_EQ(check(&lines).problems, 1u) << path << "\n" << lines;
-    EXPECT_NE(lines.find("go on where"), std::string::npos) << lines;
-    ASSERT_TRUE(file->write_at(footer_at, before));
-  }
-  EXPECT_TRUE(check().sound());
-}
-
 // What retention dropped leaves a gap, which is no damage.
 TEST_F(HistoryCheck, AGapIsCounted) {
   const std::vector<std::string> archive = files(kArchive);
