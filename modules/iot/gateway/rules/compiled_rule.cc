@@ -113,25 +113,18 @@ std::string_view position_of(const streams::RecordView& record) {
 }
 
 // Of what is made of the record. It came over a bridge where one sent it on (kVia), where one of this server's published it, or
-// where it was made of such a one.
+// where it was made of such a one. A client's word is taken for it, as another server's bridge is a client here: who says so wrongly gets a
+// dead letter for a message of its own.
 uint8_t hops_behind(const streams::RecordView& record) {
   uint8_t hops = 0;
-  bool told = false;     // whose it is
-  bool trusted = false;  // a bridge's, or a rule's of this server, which is nobody's
   bool bridged = false;
   ByteReader in(record.headers);
   for (uint32_t left = record.header_count; left > 0 && !in.failed(); --left) {
     const std::string_view key = header_text(in);
     const std::string_view value = header_text(in);
-    // The broker's own header stands before what a client said; of one that is no bridge nothing is believed.
-    if (key == kClientHeader && !told) {
-      told = true;
-      bridged = value.starts_with(bridge::kClients);
-      trusted = bridged || value.empty();
-    }
-    if (key != kHops || !trusted) continue;
-    hops = std::max(hops, hops_of(value));
-    bridged = true;
+    if (key == kHops) hops = std::max(hops, hops_of(value));
+    bridged =
+        bridged || key == kHops || key == bridge::kVia || (key == kClientHeader && value.starts_with(bridge::kClients));
   }
   return bridged ? std::min<uint8_t>(hops + 1, kHopsMax + 1) : 0;
 }
