@@ -137,7 +137,7 @@ void LedgerWatch::run(const Logged& command, Checker& checker) {
 }
 
 void LedgerWatch::run_create(const Logged& command, Checker& checker) {
-  const OperationRow& row = *operation_of(command.type);
+  const OperationRow& row = *fintech::operation_of(command.type);
   const Bytes payload = command.payload;
   const std::optional<MultiBatch> batches = parse_body(row, payload.subspan(Caller::kBytes));
   if (!batches) return checker.fail("the log holds a body that the ledger must have refused");

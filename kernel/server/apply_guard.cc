@@ -57,7 +57,7 @@ ApplyGuardFile::ApplyGuardFile(Page* page) : page_(page) {
 void ApplyGuardFile::deny_what_ended_the_last_one() {
   const uint64_t left = page_->applying.exchange(0);
   const uint64_t faulted = page_->faulted.exchange(0);
-  page_->deaths = left != 0 && left == page_->suspect ? page_->deaths + 1 : 1;
+  page_->deaths = left == 0 ? 0 : left == page_->suspect ? page_->deaths + 1 : 1;
   page_->suspect = left;
   if (left == 0 || (faulted != left && page_->deaths < kDeathsMax)) return;
   found_crash_ = left;
