@@ -24,8 +24,8 @@ struct HistoryReport {
   bool sound() const { return problems == 0; }
 };
 
-// Of archive segments: header, every item, index and footer, and that one goes on with the chain of the one before it and
-// the log with that of the last. Of snapshots: every byte, and whose they are. Errors are those of listing directories;
+// Of archive segments: header, every item, index and footer, and that one goes on with the number behind the one before it,
+// and the log behind the last (their chains are not compared: the log's runs through seals, which are not history). Of snapshots: every byte, and whose they are. Errors are those of listing directories;
 // what cannot be read of a file is a problem.
 Result<HistoryReport> check_history(Disk& disk, const std::string& data_directory, std::ostream& out);
 

@@ -34,7 +34,7 @@ enum LedgerCommand : CommandType {
   kTransferAllOutside = 6,
   kTransferAllWithdrawing = 7,
   // As kCreateTransfers, of nothing but posts and voids (settles()): admitted where there is no room for new state. From
-  // kLogicSettlements on; before, Errc::unsupported, and the sender says kCreateTransfers.
+  // kLogicSettlements on, and where something of it is pending; else Errc::unsupported, and the sender says kCreateTransfers.
   kSettleTransfers = 8,
   // Payload Caller: its session is in use, though it only reads. From kLogicSettlements on. Refused: no_session
   kTouch = 9,
