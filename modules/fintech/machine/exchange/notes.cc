@@ -32,7 +32,7 @@ class CompactWriter {
     HEPTANE_ASSERT(text.size() <= kFixPartiesBytesMax && has_room(text.size()), "parties of what was not judged");
     byte(static_cast<uint8_t>(text.size()));
     byte(static_cast<uint8_t>(text.size() >> 8));
-    std::memcpy(&bytes_[size_], text.data(), text.size());
+    text.copy(&bytes_[size_], text.size());
     size_ += text.size();
   }
 
@@ -46,7 +46,7 @@ class CompactWriter {
   void put(std::string_view text) {
     HEPTANE_ASSERT(text.size() <= UINT8_MAX && has_room(text.size()), "a name of what was not judged");
     byte(static_cast<uint8_t>(text.size()));
-    std::memcpy(&bytes_[size_], text.data(), text.size());
+    text.copy(&bytes_[size_], text.size());
     size_ += text.size();
   }
   template <class T>
