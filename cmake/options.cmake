@@ -28,6 +28,7 @@ if(HEPTANE_SANITIZE STREQUAL "address")
   # A null pointer ends the program without a check of its own at every use, which takes a fifth of the compile time.
   set(HEPTANE_SANITIZER_FLAGS -fsanitize=address,undefined -fno-sanitize=null -fno-sanitize-recover=all
       -fno-omit-frame-pointer)
+  add_compile_options(-Og)  # two thirds of the time that -O1 takes to compile; the tests take little longer
 elseif(HEPTANE_SANITIZE STREQUAL "thread")
   set(HEPTANE_SANITIZER_FLAGS -fsanitize=thread -fno-omit-frame-pointer)
 elseif(NOT HEPTANE_SANITIZE STREQUAL "")
