@@ -3,7 +3,7 @@
 #
 #   Threads::Threads absl::time fmt::fmt OpenSSL::SSL OpenSSL::Crypto ZLIB::ZLIB Boost::headers GTest::gtest_main
 #   heptane::xxhash heptane::isal heptane::zstd heptane::lz4 heptane::snappy heptane::simdjson heptane::toml
-#   heptane::cli11 heptane::lua heptane::idn heptane::curl heptane::rocksdb heptane::rdkafka heptane::quickfix
+#   heptane::cli11 heptane::lua heptane::profiler heptane::dw heptane::idn heptane::curl heptane::rocksdb heptane::rdkafka heptane::quickfix
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
@@ -53,6 +53,8 @@ heptane_external(toml HEADER toml++/toml.h)
 heptane_external(idn HEADER stringprep.h LIBRARY idn)
 heptane_external(curl HEADER curl/curl.h LIBRARY curl)
 heptane_external(cli11 HEADER CLI/CLI.hpp)
+heptane_external(profiler HEADER gperftools/profiler.h LIBRARY profiler)
+heptane_external(dw HEADER elfutils/libdwfl.h LIBRARY dw)
 heptane_external(lua HEADER lua5.4/lua.hpp LIBRARY liblua5.4.a)
 heptane_external(rocksdb HEADER rocksdb/db.h LIBRARY rocksdb)
 heptane_external(rdkafka HEADER librdkafka/rdkafka.h LIBRARY rdkafka)

@@ -14,6 +14,7 @@
 #include "kernel/cli/config_source.h"
 #include "kernel/cli/notices.h"
 #include "kernel/net/system_net.h"
+#include "kernel/server/profile_routes.h"
 #include "kernel/server/runner.h"
 #include "kernel/server/safety.h"
 #include "kernel/server/server.h"
@@ -202,6 +203,7 @@ void complete_options(server::ServerOptions& options) {
   options.guard_apply = true;
   options.read_ahead = true;
   options.process_metrics = true;
+  options.add_routes = server::add_profile_routes;
   options.announce_token = announce_token;
   options.snapshot_check.command = {
       "/proc/self/exe", "log", "compare", "--data", options.data_directory, "--child-of", std::to_string(::getpid())};

@@ -161,6 +161,7 @@ Result<void> Server::open_admin() {
   admin_options.view_inputs = &view_inputs_;
   admin_options.add_routes = [this](http::HttpRouter& router) {
     for (const std::unique_ptr<Module>& module : modules_) module->add_routes(router);
+    if (options_.add_routes) options_.add_routes(router);
   };
   admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
   return open_listener({admin_.get(), admin::kDefaultPort});

@@ -74,7 +74,8 @@ struct ServerOptions {
   size_t row_files_open = 64;  // of each kind of row files, at once
   bool read_ahead = false;   // recovery reads on a thread of its own what it is about to restore (not in the simulator)
   bool guard_apply = false;  // remember in a mapped file which command was being applied (not in the simulator)
-  bool process_metrics = false;       // what the system says of the process (not in the simulator)
+  bool process_metrics = false;                       // what the system says of the process (not in the simulator)
+  std::function<void(http::HttpRouter&)> add_routes;  // more of the admin listener's, before recovery; may be absent
   std::function<bool()> stop_wanted;  // asked during recovery: true ends the start with Errc::closed; may be absent
   blobs::BlobStoreOptions blobs{"", 16, uint64_t{4} << 30, UINT64_MAX, {}};  // its directory is in the data directory
   auth::AuthOptions auth;
