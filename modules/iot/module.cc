@@ -466,6 +466,7 @@ class IotModule final : public server::Module {
     options_.authenticator = facts.authenticator;
     if (facts.authenticator != nullptr) rules_ = auth::rules_of(*facts.authenticator);
     options_.rules = rules_.get();
+    options_.quotas = facts.quotas;
     random_bytes_ = [gate = facts.gate](size_t bytes) { return gate->random_bytes(bytes); };
     options_.random = random_bytes_;
     options_.report = [](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); };

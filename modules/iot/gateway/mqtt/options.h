@@ -12,6 +12,7 @@
 #include "kernel/auth/sasl.h"
 #include "kernel/crypto/certificate_authority.h"
 #include "kernel/net/io_counters.h"
+#include "kernel/net/quota.h"
 #include "modules/iot/domain/mqtt/properties.h"
 #include "modules/iot/domain/topics/topics.h"
 #include "modules/iot/machine/api.h"
@@ -62,6 +63,7 @@ struct MqttOptions {
   std::function<void(const std::string&)> report{};  // what of the configuration the machine refuses
   auth::Authenticator* authenticator = nullptr;      // null: authentication is off, everybody is `local`
   auth::Rules* rules = nullptr;                      // with it: without them nobody may anything
+  net::Quotas* quotas = nullptr;                     // null: nobody has any. Outlive the connections
 };
 
 inline QueueFull queue_full_of(const MqttOptions& options) {

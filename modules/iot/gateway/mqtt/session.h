@@ -242,6 +242,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void take_pubrel(PacketId id);
   void write_acks();
   void note_refused(Reason reason);
+  void refuse_over_quota(uint64_t ticket);
   bool may_publish(std::string_view topic);
   bool comes_by_queue(const Message& message) const;
   void tell_denied(ToldKind kind, std::string_view subject, bool reserved);
@@ -298,12 +299,15 @@ class MqttSession final : public net::Session, public Subscriber {
   void resume_walks(const OpenedSession& opened);
 
   void give_back(const MessagePtr& message, const Delivery& delivery);
+  void pay(const Frame& frame);
   void slow_down(const Frame& frame);
   bool pause_while_owing();
+  void read_on();
   bool slowed() const { return outbox_.known_numbers() != nullptr && outbox_.known_numbers()->rate.timer != 0; }
   void write(const ByteWriter& out, size_t packets = 1) {
     broker_.counters().packets_out.add(packets);
     broker_.counters().bytes_out.add(out.size());
+    payer_.went(out.size());
     if (broker_.traces().active()) trace(true, out.view());
     context_->write_copy(out.view());
   }
@@ -357,11 +361,13 @@ class MqttSession final : public net::Session, public Subscriber {
   bool thing_by_client_ = false;  // the thing that is connected here is called as the client is
   bool kept_asked_ = false;       // it asked for a session that outlives the connection
   bool listens_ = false;          // for methods of its thing
+  bool over_quota_ = false;       // the message that came is more than its user may send
   uint32_t last_request_ = 0;
   std::unique_ptr<Greeting> greeting_;     // from CONNECT until CONNACK
   std::optional<uint32_t> last_expiry_s_;  // DISCONNECT said so
   std::unique_ptr<OwnWill> will_;          // null: none
   std::unique_ptr<WillPlace> will_place_;  // of a session that ends with its connection and has a will
+  Payer payer_;
   Inbox inbox_;
   Outbox outbox_;
   std::unique_ptr<KeptOutbox> kept_;       // null: the session ends with the connection
