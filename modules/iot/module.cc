@@ -170,6 +170,10 @@ const Keys& mqtt_keys() {
            .help =
                "A topic filter that reaches beyond what its client may read is taken, and each message is looked at; "
                "else the filter is refused"}),
+      bind<&MqttOptions::check_retain_source>(
+          {.name = "mqtt.check_retain_source",
+           .type = Type::boolean,
+           .help = "A retained message whose publisher may not publish there any more is not given to subscribers"}),
       bind<&MqttOptions::presence>({.name = "mqtt.presence",
                                     .type = Type::choice,
                                     .help =

@@ -20,6 +20,7 @@
 #include "modules/iot/gateway/mqtt/kept_outbox.h"
 #include "modules/iot/gateway/mqtt/kept_walks.h"
 #include "modules/iot/gateway/mqtt/outbox.h"
+#include "modules/iot/gateway/mqtt/publisher_rights.h"
 
 namespace heptane::iot::mqtt {
 
@@ -291,8 +292,12 @@ class MqttSession final : public net::Session, public Subscriber {
   void read_again_later();
   void forget_walk(const Wanted& wanted);
   bool ask_retained();
+  bool ask_sources(const RetainedPage& page);
+  void take_sources(const Reply& reply);
+  void put_off_walk();
   void take_retained(const Reply& reply);
-  void push_retained(const Reply& reply, Walk& walk);
+  void push_retained(const Reply& reply, const RetainedPage& page, Walk& walk);
+  bool gives(const Walk& walk, const MessageView& message);
   void push_sys(const Walk& walk);
   uint64_t mark_page(const RetainedPage& page, const Walk& walk, bool end);
   void tell_walked(bool leaves);
@@ -361,6 +366,7 @@ class MqttSession final : public net::Session, public Subscriber {
   bool thing_by_client_ = false;  // the thing that is connected here is called as the client is
   bool kept_asked_ = false;       // it asked for a session that outlives the connection
   bool listens_ = false;          // for methods of its thing
+  bool asks_sources_ = false;     // whose a page's messages are; then it is read again
   bool over_quota_ = false;       // the message that came is more than its user may send
   uint32_t last_request_ = 0;
   std::unique_ptr<Greeting> greeting_;     // from CONNECT until CONNACK
@@ -377,6 +383,7 @@ class MqttSession final : public net::Session, public Subscriber {
   std::unique_ptr<Pending> pending_;
   std::vector<Walk> walks_;                // the next one first
   std::unique_ptr<Walk> walking_;          // the one whose query is under way
+  std::unique_ptr<RetainedSources> sources_;  // of the page that is read; null: of none
   std::unique_ptr<ReadAgain> read_again_;  // null: nothing failed
   RequestId asked_ = 0;                    // the query under way; 0: none
   uint64_t thing_connection_ = 0;          // 0: its CONNECT is not accepted yet
