@@ -199,10 +199,10 @@ void add_first_connects_mqtt(const Scratch& scratch, Report& report) {
   constexpr uint32_t kTheirIterations = 101;  // of mosquitto_passwd
   const size_t users = from_environment("BENCH_MQTT_USERS", 4'000);
   const uint64_t rounds = from_environment("BENCH_MQTT_PAIRS", 5);
-  const auto as_much = MosquittoBroker::start(scratch.below("mosquitto-users"), Security::passwords, 0,
-                                              {users, kOurIterations});
-  const auto as_made = MosquittoBroker::start(scratch.below("mosquitto-users-101"), Security::passwords, 0,
-                                              {users, kTheirIterations});
+  const auto as_much =
+      MosquittoBroker::start(scratch.below("mosquitto-users"), Security::passwords, 0, {users, kOurIterations});
+  const auto as_made =
+      MosquittoBroker::start(scratch.below("mosquitto-users-101"), Security::passwords, 0, {users, kTheirIterations});
   if (!as_much || !as_made) return;
   report.setting("first connects", std::to_string(users) + " users connect once, " + std::to_string(kAtOnce) +
                                        " at a time, behind a start of Heptane: every password is computed; " +

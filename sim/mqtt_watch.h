@@ -34,8 +34,8 @@ struct MqttWatch {
     std::string name;
     std::string filter;
     std::set<MessageName> delivered{};
-    std::set<MessageName> finished{};  // at QoS 2
-    std::vector<uint32_t> complete{};  // of each publisher, up to here
+    std::set<MessageName> finished{};                               // at QoS 2
+    std::vector<uint32_t> complete{};                               // of each publisher, up to here
     std::map<std::pair<uint32_t, std::string>, uint32_t> newest{};  // of each publisher and topic, by topic
     std::string shared() const { return "$share/" + name + "/" + filter; }
   };
@@ -90,7 +90,7 @@ struct MqttWatch {
   uint64_t delivered = 0;
   uint64_t again = 0;  // deliveries of what a subscriber had
   uint64_t resumed = 0;
-  uint64_t shared = 0;  // messages of groups
+  uint64_t shared = 0;   // messages of groups
   uint64_t ordered = 0;  // of those, in the order of their topics
   uint64_t taken_over = 0;
   uint64_t appended = 0;

@@ -20,7 +20,9 @@ class MqttQuotas : public testing::Test {
     config.principal = limits;
     quotas_.configure(config);
   }
-  void limit_bytes(int64_t in, int64_t out) { limit({.bytes_in = in, .bytes_out = out, .requests = 0, .connections = 0}); }
+  void limit_bytes(int64_t in, int64_t out) {
+    limit({.bytes_in = in, .bytes_out = out, .requests = 0, .connections = 0});
+  }
   void pass(int64_t ns) {
     clock_.advance(ns);
     world_.pass_time(ns);

@@ -43,9 +43,9 @@ struct MqttOptions {
   int64_t max_messages_per_second = 0;                  // of a client; 0: any
   int64_t max_bytes_per_second = 0;                     // of a client; 0: any
   int64_t sys_interval_s = 10;                          // of $SYS; 0: there is none
-  bool check_retain_source = true;                      // what is retained is given out while its publisher may publish it
-  std::string shared = "round_robin";                   // which member of a group gets a message
-  std::string presence = "users";                       // whose connections `iot.presence` tells
+  bool check_retain_source = true;     // what is retained is given out while its publisher may publish it
+  std::string shared = "round_robin";  // which member of a group gets a message
+  std::string presence = "users";      // whose connections `iot.presence` tells
   bool filter_deliveries =
       false;  // a filter that is not inside what its client may read is taken, as far as it meets it
   // Provisioning by claims.

@@ -381,12 +381,12 @@ class MqttSession final : public net::Session, public Subscriber {
   boost::container::flat_map<std::string, Subscription, std::less<>> subscriptions_;
   std::unique_ptr<Readable> readable_;  // null: it may read whatever it was subscribed to
   std::unique_ptr<Pending> pending_;
-  std::vector<Walk> walks_;                // the next one first
-  std::unique_ptr<Walk> walking_;          // the one whose query is under way
+  std::vector<Walk> walks_;                   // the next one first
+  std::unique_ptr<Walk> walking_;             // the one whose query is under way
   std::unique_ptr<RetainedSources> sources_;  // of the page that is read; null: of none
-  std::unique_ptr<ReadAgain> read_again_;  // null: nothing failed
-  RequestId asked_ = 0;                    // the query under way; 0: none
-  uint64_t thing_connection_ = 0;          // 0: its CONNECT is not accepted yet
+  std::unique_ptr<ReadAgain> read_again_;     // null: nothing failed
+  RequestId asked_ = 0;                       // the query under way; 0: none
+  uint64_t thing_connection_ = 0;             // 0: its CONNECT is not accepted yet
   int64_t heard_ns_ = 0;
   net::SessionTimerId timer_ = 0;        // CONNECT's deadline
   net::SessionTimerId pause_timer_ = 0;  // 0: not armed
