@@ -98,6 +98,7 @@ TEST_F(MqttQuotas, WhoConnectsAgainOwesWhatItsUserOwes) {
   connect("p", false);
   limit_bytes(20, 0);
   world_.send("p", publish_three(1) + publish_three(2));
+  EXPECT_EQ(run("p< 40 02 m1 40 02 m2\n"), "");
   connect("q", false);
   world_.send("q", publish_three(1));
   EXPECT_EQ(run("q<\n"), "");
@@ -106,6 +107,7 @@ TEST_F(MqttQuotas, WhoConnectsAgainOwesWhatItsUserOwes) {
 }
 
 TEST_F(MqttQuotas, Mqtt3IsClosedWhenItIsNotPaidInTime) {
+  pass(kSecondNs);
   connect("p", false);
   limit_bytes(1, 0);
   world_.send("p", bytes_of("32 r42 s1 't' m1 '" + std::string(37, 'x') + "'") + publish_three(2));
