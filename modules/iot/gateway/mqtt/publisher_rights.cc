@@ -40,7 +40,6 @@ bool RetainedSources::checks(const MessageView& message) const {
 Buffer RetainedSources::wanted(const RetainedPage& page) {
   if (!broker_.devices().any()) return {};
   ByteWriter names;
-  devices_.clear();
   for (const RetainedPage::Item& item : page.items) {
     const std::string_view source = item.message.source;
     if (devices_.contains(source) || !checks(item.message)) continue;
@@ -49,7 +48,7 @@ Buffer RetainedSources::wanted(const RetainedPage& page) {
     names.le<uint16_t>(static_cast<uint16_t>(source.size()));
     names.append(source);
   }
-  return devices_.empty() ? Buffer() : Buffer::take(names.release());
+  return names.size() == 0 ? Buffer() : Buffer::take(names.release());
 }
 
 bool RetainedSources::take(const Reply& reply) {

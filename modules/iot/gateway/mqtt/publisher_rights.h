@@ -30,7 +30,7 @@ class RetainedSources {
  public:
   explicit RetainedSources(Broker& broker) : broker_(broker) {}
 
-  // What the machine of provisioning must tell before: the payload of a kQueryCredentialsOf; empty: nothing.
+  // What the machine of provisioning must tell before, and was not asked yet: the payload of a kQueryCredentialsOf; empty: nothing.
   Buffer wanted(const RetainedPage& page);
   // Its answer. False: it has none.
   bool take(const Reply& reply);

@@ -365,14 +365,12 @@ void MqttSession::take_retained(const Reply& reply) {
 
 // The page is read again when it is known what its devices are proved by: what comes live meanwhile is newer than what it has now.
 bool MqttSession::ask_sources(const RetainedPage& page) {
-  if (sources_) return false;
-  auto sources = std::make_unique<RetainedSources>(broker_);
+  if (!sources_) sources_ = std::make_unique<RetainedSources>(broker_);
   QueryRequest query;
   query.machine = devices::kProvisioningMachineId;
   query.type = devices::kQueryCredentialsOf;
-  query.payload = sources->wanted(page);
+  query.payload = sources_->wanted(page);
   if (query.payload.empty()) return false;
-  sources_ = std::move(sources);
   if (!context_->query(last_request_ + 1, std::move(query))) {
     put_off_walk();
     return true;
@@ -382,10 +380,12 @@ bool MqttSession::ask_sources(const RetainedPage& page) {
   return true;
 }
 
+// What is not used at once is asked for again.
 void MqttSession::take_sources(const Reply& reply) {
   if (!sources_->take(reply)) return put_off_walk();
   walks_.insert(walks_.begin(), std::move(*std::exchange(walking_, nullptr)));
   walk();
+  if (asked_ == 0) sources_.reset();
 }
 
 void MqttSession::put_off_walk() {
@@ -395,9 +395,7 @@ void MqttSession::put_off_walk() {
 }
 
 bool MqttSession::gives(const Walk& walk, const MessageView& message) {
-  if (!wants(walk, message.topic)) return false;
-  return sources_ ? sources_->allows(message, context_->utc_ns())
-                  : RetainedSources(broker_).allows(message, context_->utc_ns());
+  return wants(walk, message.topic) && sources_->allows(message, context_->utc_ns());
 }
 
 void MqttSession::push_retained(const Reply& reply, const RetainedPage& page, Walk& walk) {
