@@ -216,6 +216,7 @@ bool bench_mqtt(const Scratch& scratch) {
   if (wanted("return")) add_return_mqtt(scratch, report);
   if (wanted("rule")) add_rules_mqtt(scratch, report);
   if (wanted("reconnect")) add_reconnect_mqtt(scratch, report);
+  if (wanted("first")) add_first_connects_mqtt(scratch, report);
   return report.print();
 }
 

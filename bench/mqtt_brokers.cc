@@ -11,6 +11,8 @@
 
 #include "bench/mqtt_tls.h"
 #include "bench/report.h"
+#include "kernel/base/base64.h"
+#include "kernel/crypto/digest.h"
 
 namespace heptane::bench {
 
@@ -52,11 +54,12 @@ std::string token_in(const std::string& text) {
 }  // namespace
 
 HeptaneBroker::HeptaneBroker(const std::string& directory, Security security, const std::vector<std::string>& more)
-    : process_(directory, arguments_of(directory, security, more)) {
+    : directory_(directory), arguments_(arguments_of(directory, security, more)) {
+  process_.emplace(directory_, arguments_);
   if (security == Security::passwords) make_user();
 }
 
-uint16_t HeptaneBroker::port() const { return port_of(process_.endpoint("mqtt")); }
+uint16_t HeptaneBroker::port() const { return port_of(process_->endpoint("mqtt")); }
 
 // The one-time token that a first start prints makes one that lasts.
 void HeptaneBroker::make_user() {
@@ -64,17 +67,44 @@ void HeptaneBroker::make_user() {
   std::string first;
   for (const int64_t end_ns = now_ns() + kLimitNs; first.empty(); ::usleep(1000)) {
     if (now_ns() > end_ns) give_up("Heptane prints no token");
-    first = token_in(process_.output());
+    first = token_in(process_->output());
   }
-  token_ = token_in(process_.ask("POST /api/v1/tokens", first, R"({"name":"bench"})"));
+  token_ = token_in(process_->ask("POST /api/v1/tokens", first, R"({"name":"bench"})"));
   password_ = kPassword;
-  process_.ask("POST /api/v1/roles", token_,
-               R"({"name":"bench","permissions":[{"module":"mqtt","pattern":"*","verbs":["read","write"]}]})");
-  process_.ask("POST /api/v1/users", token_, R"({"name":"bench","password":")" + password_ + R"(","roles":["bench"]})");
+  process_->ask("POST /api/v1/roles", token_,
+                R"({"name":"bench","permissions":[{"module":"mqtt","pattern":"*","verbs":["read","write"]}]})");
+  make_named_user("bench");
 }
 
+void HeptaneBroker::make_named_user(const std::string& name) {
+  const std::string user = R"({"name":")" + name + R"(","password":")" + password_ + R"(","roles":["bench"]})";
+  process_->ask("POST /api/v1/users", token_, user);
+}
+
+void HeptaneBroker::make_users(size_t count) {
+  for (size_t i = 0; i < count; ++i) make_named_user("bench-" + std::to_string(i));
+}
+
+void HeptaneBroker::start_again() {
+  process_.reset();
+  process_.emplace(directory_, arguments_);
+}
+
+namespace {
+
+// As mosquitto_passwd writes them, which has 101 iterations. All have one salt: it is computed for each all the same.
+void write_users(std::ofstream& file, const MosquittoUsers& users) {
+  const std::string salt = "0123456789ab";
+  const std::string hash = crypto::pbkdf2(crypto::Hash::sha512, kPassword, salt, users.iterations);
+  for (size_t i = 0; i < users.count; ++i)
+    file << "bench-" << i << ":$7$" << users.iterations << '$' << base64_encoded(salt) << '$' << base64_encoded(hash)
+         << '\n';
+}
+
+}  // namespace
+
 std::unique_ptr<MosquittoBroker> MosquittoBroker::start(const std::string& directory, Security security,
-                                                        size_t queued_max) {
+                                                        size_t queued_max, const MosquittoUsers& more_users) {
   const std::string program = find_program("mosquitto");
   if (program.empty()) return nullptr;
   std::filesystem::create_directories(directory);
@@ -89,6 +119,8 @@ std::unique_ptr<MosquittoBroker> MosquittoBroker::start(const std::string& direc
     const std::string command = "mosquitto_passwd -b -c '" + users + "' bench '" + kPassword + "' > /dev/null";
     const int status = std::system(command.c_str());
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) give_up("mosquitto_passwd makes no password file");
+    std::ofstream more(users, std::ios::app);
+    write_users(more, more_users);
     file << "password_file " << users << "\n";
   } else {
     file << "allow_anonymous true\n";

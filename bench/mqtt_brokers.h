@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,25 +29,39 @@ class HeptaneBroker {
   // `more`: arguments of the server.
   HeptaneBroker(const std::string& directory, Security security, const std::vector<std::string>& more = {});
 
-  pid_t pid() const { return process_.pid(); }
+  pid_t pid() const { return process_->pid(); }
   uint16_t port() const;
-  double metric(const std::string& name) const { return process_.metric(name, token_); }
+  double metric(const std::string& name) const { return process_->metric(name, token_); }
+  // Users who may do everything, `bench-0` and so on, each with the user's password.
+  void make_users(size_t count);
+  // It remembers no password then.
+  void start_again();
   // With passwords: a user who may do everything, and a token.
   MqttLogin user() const { return {"", "bench", password_}; }
   MqttLogin token() const { return {"", "token", token_}; }
 
  private:
   void make_user();
+  void make_named_user(const std::string& name);
 
-  HeptaneProcess process_;
+  const std::string directory_;
+  const std::vector<std::string> arguments_;
+  std::optional<HeptaneProcess> process_;
   std::string password_;
   std::string token_;
+};
+
+// So many users `bench-0` and so on in mosquitto's password file, whose passwords cost so many iterations of PBKDF2.
+struct MosquittoUsers {
+  size_t count = 0;
+  uint32_t iterations = 0;
 };
 
 class MosquittoBroker {
  public:
   // Null: it is not installed.
-  static std::unique_ptr<MosquittoBroker> start(const std::string& directory, Security security, size_t queued_max = 0);
+  static std::unique_ptr<MosquittoBroker> start(const std::string& directory, Security security, size_t queued_max = 0,
+                                                const MosquittoUsers& users = {});
 
   pid_t pid() const { return process_->pid(); }
   uint16_t port() const { return port_; }

@@ -61,13 +61,15 @@ struct Storm {
 };
 
 // kAtOnce clients at a time: connect, CONNECT, CONNACK, DISCONNECT, the next.
-double connects_per_second(uint16_t port, const MqttLogin& login, size_t clients) {
+// `users`: each is another one.
+double connects_per_second(uint16_t port, const MqttLogin& login, size_t clients, bool users) {
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   const std::byte farewell[2] = {std::byte{0xE0}, std::byte{0}};
   size_t begun = 0;
   const auto begin_one = [&] {
     MqttLogin own = login;
     own.client_id = login.user + "-" + std::to_string(begun++);
+    if (users) own.user = own.client_id;
     const int fd = open_mqtt_socket(port);
     send_all(fd, encode_mqtt_connect(own).view());
     epoll_event event{};
@@ -96,31 +98,35 @@ double connects_per_second(uint16_t port, const MqttLogin& login, size_t clients
   return static_cast<double>(clients) / seconds;
 }
 
-Storm storm(uint16_t port, const MqttLogin& login, size_t clients) {
+Storm storm(uint16_t port, const MqttLogin& login, size_t clients, bool users = false) {
   Bystander bystander(port, login, 0);
   Storm figures;
-  figures.per_second = connects_per_second(port, login, clients);
+  figures.per_second = connects_per_second(port, login, clients, users);
   figures.bystander_p99_us = bystander.stop_p99_us();
   return figures;
 }
 
-void add_storm_rows(const char* what, std::vector<Storm> ours, std::vector<Storm> peers, Report& report) {
-  const auto rates_of = [](const std::vector<Storm>& storms) {
-    std::vector<double> values;
-    for (const Storm& one : storms) values.push_back(one.per_second);
-    return values;
-  };
-  const auto p99_of = [](const std::vector<Storm>& storms) {
-    std::vector<double> values;
-    for (const Storm& one : storms) values.push_back(one.bystander_p99_us);
-    return values;
-  };
+std::vector<double> rates_of(const std::vector<Storm>& storms) {
+  std::vector<double> values;
+  for (const Storm& one : storms) values.push_back(one.per_second);
+  return values;
+}
+
+std::vector<double> p99_of(const std::vector<Storm>& storms) {
+  std::vector<double> values;
+  for (const Storm& one : storms) values.push_back(one.bystander_p99_us);
+  return values;
+}
+
+// `barred`: the peer does the same work.
+void add_storm_rows(const std::string& what, const std::string& peer, const std::vector<Storm>& ours,
+                    const std::vector<Storm>& peers, Report& report, bool barred = true) {
   const double speed = median(rates_of(ours)) / median(rates_of(peers));
   const double wait = median(p99_of(ours)) / median(p99_of(peers));
-  report.row({std::string("reconnects, ") + what, rate(median(rates_of(ours))),
-              "mosquitto, password file " + rate(median(rates_of(peers))), ratio(speed), ">= 1", speed >= 1});
+  report.row({what, rate(median(rates_of(ours))), peer + ' ' + rate(median(rates_of(peers))), ratio(speed),
+              barred ? ">= 1" : "", !barred || speed >= 1});
   report.row({"a bystander's message, p99", micros(median(p99_of(ours))), "mosquitto " + micros(median(p99_of(peers))),
-              ratio(wait), "<= 2", wait <= 2});
+              ratio(wait), barred ? "<= 2" : "", !barred || wait <= 2});
 }
 
 // Only plain connections have a bar.
@@ -184,8 +190,38 @@ void add_reconnect_mqtt(const Scratch& scratch, Report& report) {
     passwords.push_back(storm(broker.port(), broker.user(), clients));
     tokens.push_back(storm(broker.port(), broker.token(), clients));
   }
-  add_storm_rows("password", passwords, peers, report);
-  add_storm_rows("token", tokens, peers, report);
+  add_storm_rows("reconnects, password", "mosquitto, password file", passwords, peers, report);
+  add_storm_rows("reconnects, token", "mosquitto, password file", tokens, peers, report);
+}
+
+void add_first_connects_mqtt(const Scratch& scratch, Report& report) {
+  constexpr uint32_t kOurIterations = 4096;   // auth.iterations
+  constexpr uint32_t kTheirIterations = 101;  // of mosquitto_passwd
+  const size_t users = from_environment("BENCH_MQTT_USERS", 4'000);
+  const uint64_t rounds = from_environment("BENCH_MQTT_PAIRS", 5);
+  const auto as_much =
+      MosquittoBroker::start(scratch.below("mosquitto-users"), Security::passwords, 0, {users, kOurIterations});
+  const auto as_made =
+      MosquittoBroker::start(scratch.below("mosquitto-users-101"), Security::passwords, 0, {users, kTheirIterations});
+  if (!as_much || !as_made) return;
+  report.setting("first connects", std::to_string(users) + " users connect once, " + std::to_string(kAtOnce) +
+                                       " at a time, behind a start of Heptane: every password is computed; " +
+                                       std::to_string(rounds) + " rounds of each, taking turns; PBKDF2, Heptane " +
+                                       std::to_string(kOurIterations) + " iterations of SHA-256 (SCRAM's least), " +
+                                       "mosquitto as many of SHA-512, and as its own tool makes files");
+  HeptaneBroker broker(scratch.below("mqtt-users"), Security::passwords);
+  broker.make_users(users);
+  std::vector<Storm> ours;
+  std::vector<Storm> much;
+  std::vector<Storm> made;
+  for (uint64_t i = 0; i < rounds; ++i) {
+    much.push_back(storm(as_much->port(), as_much->user(), users, true));
+    made.push_back(storm(as_made->port(), as_made->user(), users, true));
+    broker.start_again();
+    ours.push_back(storm(broker.port(), broker.user(), users, true));
+  }
+  add_storm_rows("first connects, password", "mosquitto, 4,096 iterations", ours, much, report);
+  add_storm_rows("first connects, password", "mosquitto, 101 iterations", ours, made, report, false);
 }
 
 }  // namespace heptane::bench

@@ -15,5 +15,7 @@ size_t allow_descriptors();
 void add_idle_mqtt(const Scratch& scratch, size_t descriptors, Report& report);
 // BENCH_MQTT_RECONNECTS clients connect, some at a time, each by password or token; a bystander publishes meanwhile.
 void add_reconnect_mqtt(const Scratch& scratch, Report& report);
+// The first connection of each of many users: no password is remembered.
+void add_first_connects_mqtt(const Scratch& scratch, Report& report);
 
 }  // namespace heptane::bench

@@ -42,11 +42,30 @@ bool SimMqttMember::on_message(const Arrived& message) {
   if (!filter_matches(group().filter, message.topic)) return wrong("what the group's filter does not match");
   if (message.qos == 2 && !group().finished.insert(*name).second)
     return wrong(text_of(*name) + ", which a member of the group has finished at QoS 2");
+  if (watch_.by_topic && !is_in_order(*name, message))
+    return wrong(text_of(*name) + " of " + sent.topic + ", which is not the next one there");
   if (group().delivered.insert(*name).second)
     ++watch_.shared;
   else
     ++watch_.again;
   return true;
+}
+
+// What a durable member has at QoS 2 nobody waits for: a newer one may be another's who has it before.
+bool SimMqttMember::is_in_order(MessageName name, const Arrived& message) {
+  const std::string topic(message.topic);
+  if (watch_.publishers[name.from].qos == 1)
+    return group().delivered.contains(name) || watch_.is_next(group(), name, topic);
+  if (message.qos == 1) return true;
+  uint32_t& newest = newest_[{name.from, topic}];
+  if (name.number <= newest) return false;
+  newest = name.number;
+  return true;
+}
+
+void SimMqttMember::on_session(bool present) {
+  SimMqttReceiver::on_session(present);
+  if (!present) newest_.clear();
 }
 
 // Retained messages.

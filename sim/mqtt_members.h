@@ -2,6 +2,11 @@
 // for wills, and clients that die and leave one. One owner.
 #pragma once
 
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
 #include "sim/mqtt_client.h"
 
 namespace heptane::sim {
@@ -17,12 +22,15 @@ class SimMqttMember final : public SimMqttReceiver {
  private:
   Greeting greeting() override;
   bool keeps_session() const override { return durable_; }
+  void on_session(bool present) override;
   bool on_message(const Arrived& message) override;
+  bool is_in_order(MessageName name, const Arrived& message);
   uint32_t away_one_in() const override { return durable_ ? 200 : 60; }
   MqttWatch::Group& group() const { return watch_.groups[group_]; }
 
   const size_t group_;
   const bool durable_;
+  std::map<std::pair<uint32_t, std::string>, uint32_t> newest_;  // at QoS 2, of each publisher and topic
 };
 
 // Subscribed to all that is retained, after a while: with a durable session, which gets what was there before although it goes

@@ -15,4 +15,12 @@ bool MqttWatch::is_complete(Group& group) const {
   return true;
 }
 
+bool MqttWatch::is_next(Group& group, MessageName name, const std::string& topic) {
+  uint32_t& newest = group.newest[{name.from, topic}];
+  if (name.number != next_of(name.from, newest, topic)) return false;
+  newest = name.number;
+  ++ordered;
+  return true;
+}
+
 }  // namespace heptane::sim

@@ -3,7 +3,8 @@
 //
 // Rules: of every publisher a subscriber gets the numbers that its filter matches in order, none left out; at QoS 1 one may come
 // again, at QoS 2 each is there once; what a publisher was told of is delivered in the end. A group's members get each
-// number at least once together, at QoS 2 at most once. A client's will is seen once. Where acknowledged data was damaged on
+// number at least once together, at QoS 2 at most once; where groups are served by topic, what one publisher has for one topic comes
+// in order: to the group at QoS 1, to each member at QoS 2. A client's will is seen once. Where acknowledged data was damaged on
 // purpose, nothing is promised any more. One owner.
 #pragma once
 
@@ -33,13 +34,17 @@ struct MqttWatch {
     std::string name;
     std::string filter;
     std::set<MessageName> delivered{};
-    std::set<MessageName> finished{};  // at QoS 2
-    std::vector<uint32_t> complete{};  // of each publisher, up to here
+    std::set<MessageName> finished{};                               // at QoS 2
+    std::vector<uint32_t> complete{};                               // of each publisher, up to here
+    std::map<std::pair<uint32_t, std::string>, uint32_t> newest{};  // of each publisher and topic, by topic
     std::string shared() const { return "$share/" + name + "/" + filter; }
   };
   std::vector<Group> groups;
+  bool by_topic = false;  // mqtt.shared
   // What was acknowledged to publishers is delivered.
   bool is_complete(Group& group) const;
+  // A message that the group has not had: nothing of its publisher and topic is left out.
+  bool is_next(Group& group, MessageName name, const std::string& topic);
 
   // Small queues (mqtt_losses.h): of all sessions, and what becomes of a message for a full one; 0: they are not small.
   int64_t queue_max = 0;
@@ -85,7 +90,8 @@ struct MqttWatch {
   uint64_t delivered = 0;
   uint64_t again = 0;  // deliveries of what a subscriber had
   uint64_t resumed = 0;
-  uint64_t shared = 0;  // messages of groups
+  uint64_t shared = 0;   // messages of groups
+  uint64_t ordered = 0;  // of those, in the order of their topics
   uint64_t taken_over = 0;
   uint64_t appended = 0;
   uint64_t wills_total = 0;

@@ -54,14 +54,17 @@ void Simulation::make_mqtt_crammed(SeededRandom& chance) {
 
 // As the configuration would.
 void Simulation::configure_mqtt(server::Modules& modules) const {
-  if (mqtt_watch_.queue_max == 0) return;
+  if (mqtt_watch_.queue_max == 0 && !mqtt_watch_.by_topic) return;
   for (const auto& module : modules) {
     auto table = std::make_shared<config::KeyTable>();
     table->add(module->keys());
     if (table->find("mqtt.queue_max") == nullptr) continue;
     config::Settings settings(table);
-    settings.give("mqtt.queue_max", mqtt_watch_.queue_max);
-    settings.give("mqtt.queue_full", mqtt_watch_.queue_full);
+    if (mqtt_watch_.by_topic) settings.give("mqtt.shared", std::string("by_topic"));
+    if (mqtt_watch_.queue_max > 0) {
+      settings.give("mqtt.queue_max", mqtt_watch_.queue_max);
+      settings.give("mqtt.queue_full", mqtt_watch_.queue_full);
+    }
     module->configure(settings);
   }
 }
@@ -70,6 +73,7 @@ void Simulation::make_mqtt_group(SeededRandom& chance) {
   static constexpr const char* kFilters[] = {"sim/#", "sim/+/0", "app/#", "sim/+/+"};
   mqtt_watch_.groups.push_back({"g", kFilters[chance.below(std::size(kFilters))]});
   const size_t group = mqtt_watch_.groups.size() - 1;
+  mqtt_watch_.by_topic = SeededRandom(options_.seed * 1'000'003 + 12).one_in(2);
   const uint64_t durable = 1 + chance.below(2);
   const uint64_t members = durable + chance.below(3);
   for (uint32_t i = 0; i < members; ++i)

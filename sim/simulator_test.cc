@@ -182,6 +182,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
     again += run.mqtt.again;
     resumed += run.mqtt.resumed;
     mqtt.shared += run.mqtt.shared;
+    mqtt.ordered += run.mqtt.ordered;
     mqtt.appended += run.mqtt.appended;
     mqtt.taken_over += run.mqtt.taken_over;
     mqtt.wills_total += run.mqtt.wills_total;
@@ -208,6 +209,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_GT(again, 100u);
   EXPECT_GT(resumed, 200u);
   EXPECT_GT(mqtt.shared, 200u);
+  EXPECT_GT(mqtt.ordered, 30u);
   EXPECT_GT(mqtt.appended, 50u);
   EXPECT_GT(mqtt.taken_over, 25u);
   EXPECT_GT(mqtt.wills_total, 35u);

@@ -102,6 +102,30 @@ class Names(Rights):
         self.assertEqual(mosquitto_sub(self.address, *al, "-t", "more/#", "-C", 1), ["more/1 2"])
 
 
+class Retained(Rights):
+    def test_who_may_not_publish_any_more_is_not_heard(self):
+        self.add_role("meter", ("up/%u/*", "write"))
+        self.add_user("al", "meter")
+        al = ("-u", "al", "-P", PASSWORD, "-q", 1, "-r")
+        root = ("-u", "token", "-P", self.token, "-q", 1)
+        mosquitto_pub(self.address, *al, "-t", "up/al/t", "-m", "1")
+        mosquitto_pub(self.address, *root, "-t", "up/z", "-m", "2", "-r")
+        both = ["up/al/t 1", "up/z 2"]
+        everything = (*root, "-t", "up/#", "-v")
+        self.assertEqual(mosquitto_sub(self.address, *everything, "-C", 2), both)
+        self.admin("DELETE", "/api/v1/users/al/roles/meter", {})
+        self.assertEqual(mosquitto_sub(self.address, *everything, "-C", 1), both[1:])
+        self.server.kill()
+        self.server.start()
+        self.assertEqual(mosquitto_sub(self.address, *everything, "-C", 1), both[1:])
+        shown = self.admin("GET", "/api/v1/mqtt/retained?filter=up/%23")["retained"]
+        self.assertEqual([(one["topic"], one.get("user") == "al") for one in shown], [("up/al/t", True), ("up/z", False)])
+        self.admin("POST", "/api/v1/users/al/roles", {"role": "meter"})
+        self.assertEqual(mosquitto_sub(self.address, *everything, "-C", 2), both)
+        self.admin("DELETE", "/api/v1/users/al", {})
+        self.assertEqual(mosquitto_sub(self.address, *everything, "-C", 1), both[1:])
+
+
 class Filtered(Rights):
     def make_server(self):
         return Server(args=("--auth", *self.args, "--set", "mqtt.filter_deliveries=true"))

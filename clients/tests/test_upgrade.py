@@ -76,7 +76,7 @@ class Upgrade(unittest.TestCase):
 
     def test_a_broker_of_before_tells_and_queues_when_it_is_activated(self):
         server = self.old_log("--set", "mqtt.queue_max=2").start()
-        self.assertEqual(self.versions(server)[0]["broker"], (1, 7))
+        self.assertEqual(self.versions(server)[0]["broker"], (1, 8))
 
         def member(client, topic, *arguments):
             return mosquitto_sub(server.address("mqtt"), "-c", "-i", client, "-q", 1, "-t", topic, *arguments)
@@ -90,7 +90,7 @@ class Upgrade(unittest.TestCase):
         publish(1, 2, 3)
         server.crash_restart()
         self.assertNotIn("iot.events", self.good(server, "stream", "ls"))
-        self.assertIn("broker: logic version 7, was 1", self.good(server, "upgrade", "activate", "broker"))
+        self.assertIn("broker: logic version 8, was 1", self.good(server, "upgrade", "activate", "broker"))
         publish(4)
         gap, = map(json.loads, kafka.kcat_consume(server.kafka, "iot.events"))
         self.assertEqual((gap["client"], gap["reason"], gap["count"]), ("alone", "drop_oldest", 1))

@@ -400,6 +400,12 @@ bool AuthMachine::in_force(const Principal& principal) const {
   return name != state_.names.end() && state_.user(name->second)->version == principal.version;
 }
 
+std::string AuthMachine::holder_of(const Principal& principal) const {
+  if (principal.id >= kFirstForeignPrincipal && others_ != nullptr) return others_->holder_of(principal);
+  const auto name = state_.names.find(principal.id);
+  return name == state_.names.end() ? std::string() : name->second;
+}
+
 std::string AuthMachine::who(const Principal& principal) const {
   if (principal.id == kLocalId) return "local";
   if (principal.id >= kFirstForeignPrincipal && others_ != nullptr) return others_->principal_name(principal);

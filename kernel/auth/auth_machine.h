@@ -51,6 +51,7 @@ class AuthMachine final : public StateMachine, public PrincipalCheck, public Aud
   }
 
   bool has_user(std::string_view name) const override { return state_.user(name) != nullptr; }
+  std::string holder_of(const Principal& principal) const override;
 
   // The shard's question before it applies a command: the principal is there, as it was when it proved who it is.
   bool in_force(const Principal& principal) const override;

@@ -1,6 +1,7 @@
 #include "kernel/net/quota.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace heptane::net {
 
@@ -22,12 +23,17 @@ void Quotas::Buckets::use(const QuotaLimits& limits, const QuotaUse& use, int64_
 }
 
 // A limit that was taken away holds nobody any more.
+int64_t Quotas::Buckets::paid_in_ns(const QuotaLimits& limits) const {
+  const int64_t bytes_ns = limits.bytes_in > 0 ? bytes_in_ns : INT64_MIN;
+  return limits.requests > 0 ? std::max(bytes_ns, requests_ns) : bytes_ns;
+}
+
+int64_t Quotas::Buckets::paid_out_ns(const QuotaLimits& limits) const {
+  return limits.bytes_out > 0 ? bytes_out_ns : INT64_MIN;
+}
+
 int64_t Quotas::Buckets::paid_ns(const QuotaLimits& limits) const {
-  int64_t latest = INT64_MIN;
-  if (limits.bytes_in > 0) latest = std::max(latest, bytes_in_ns);
-  if (limits.bytes_out > 0) latest = std::max(latest, bytes_out_ns);
-  if (limits.requests > 0) latest = std::max(latest, requests_ns);
-  return latest;
+  return std::max(paid_in_ns(limits), paid_out_ns(limits));
 }
 
 void Quotas::configure(QuotaConfig config) {
@@ -45,19 +51,23 @@ const QuotaLimits& Quotas::limits_of(std::string_view principal) const {
 
 Quotas::Buckets& Quotas::buckets_of(std::string_view principal) {
   if (const auto found = principals_.find(principal); found != principals_.end()) return found->second;
-  if (principals_.size() >= kPrincipalsMax) forget_idle();
+  if (principals_.size() >= kPrincipalsMax) forget_idle(principal);
   if (principals_.size() >= kPrincipalsMax) return others_;
   return principals_[std::string(principal)];
 }
 
-// Whoever has everything saved up and no connection is as if it had never come.
-void Quotas::forget_idle() {
+// Whoever has everything saved up and no connection is as if it had never come. A few are looked at, because a full table may be
+// full of those who are here.
+void Quotas::forget_idle(std::string_view near) {
+  constexpr int kLookedAt = 64;
   const int64_t full_ns = clock_.monotonic_ns() - kBurstNs;
-  std::erase_if(principals_, [full_ns](const auto& item) {
-    const Buckets& buckets = item.second;
-    return buckets.connections == 0 &&
-           std::max({buckets.bytes_in_ns, buckets.bytes_out_ns, buckets.requests_ns}) <= full_ns;
-  });
+  auto at = principals_.lower_bound(near);
+  for (int i = 0; i < kLookedAt && !principals_.empty(); ++i) {
+    if (at == principals_.end()) at = principals_.begin();
+    const Buckets& buckets = at->second;
+    const int64_t paid_ns = std::max({buckets.bytes_in_ns, buckets.bytes_out_ns, buckets.requests_ns});
+    at = buckets.connections == 0 && paid_ns <= full_ns ? principals_.erase(at) : std::next(at);
+  }
 }
 
 void Quotas::use(std::string_view listener, std::string_view principal, const QuotaUse& use) {
@@ -70,12 +80,24 @@ void Quotas::use(std::string_view listener, std::string_view principal, const Qu
 }
 
 int64_t Quotas::wait_ns(std::string_view listener, std::string_view principal) {
+  return wait_ns(listener, principal, &Buckets::paid_ns);
+}
+
+int64_t Quotas::wait_in_ns(std::string_view listener, std::string_view principal) {
+  return wait_ns(listener, principal, &Buckets::paid_in_ns);
+}
+
+int64_t Quotas::wait_out_ns(std::string_view listener, std::string_view principal) {
+  return wait_ns(listener, principal, &Buckets::paid_out_ns);
+}
+
+int64_t Quotas::wait_ns(std::string_view listener, std::string_view principal, Paid paid) {
   int64_t paid_ns = INT64_MIN;
   if (const auto found = config_.listeners.find(listener); found != config_.listeners.end())
-    paid_ns = listeners_[std::string(listener)].paid_ns(found->second);
+    paid_ns = (listeners_[std::string(listener)].*paid)(found->second);
   if (!principal.empty())
     if (const QuotaLimits& limits = limits_of(principal); limits != QuotaLimits{})
-      paid_ns = std::max(paid_ns, buckets_of(principal).paid_ns(limits));
+      paid_ns = std::max(paid_ns, (buckets_of(principal).*paid)(limits));
   if (paid_ns == INT64_MIN) return 0;
   return std::clamp<int64_t>(paid_ns - clock_.monotonic_ns(), 0, kWaitMaxNs);
 }

@@ -1,6 +1,6 @@
 // What a principal and a listener may use: bytes in, bytes out and requests a second, and a principal's connections. Each is a
 // token bucket that saves up one second and may go into debt: a request is never cut in pieces, and who used more than there
-// was waits until it is paid back. Protocols say so in their own words: throttle_time_ms in Kafka, 429 in HTTP.
+// was waits until it is paid back. Protocols say so in their own words: throttle_time_ms in Kafka, 429 in HTTP, 0x97 in MQTT 5.
 //
 // Bounds: kPrincipalsMax buckets; principals beyond that share one. The I/O thread's; time is the injected clock's.
 #pragma once
@@ -41,7 +41,7 @@ class QuotaSlot;
 
 class Quotas {
  public:
-  static constexpr size_t kPrincipalsMax = 8192;
+  static constexpr size_t kPrincipalsMax = 131'072;
   static constexpr int64_t kBurstNs = 1'000'000'000;
   static constexpr int64_t kWaitMaxNs = 30'000'000'000;  // nobody is told to wait longer at once
   static constexpr int64_t kPauseMaxNs = 5'000'000'000;  // who is slowed down is looked at again; below every deadline
@@ -50,11 +50,18 @@ class Quotas {
 
   // Limits that are not as they were begin without debts.
   void configure(QuotaConfig config);
+  // False: nobody can owe anything, and nothing need be counted.
+  bool limits_anybody() const {
+    return config_.principal != QuotaLimits{} || !config_.principals.empty() || !config_.listeners.empty();
+  }
 
   // An empty principal has not said who it is: its listener's limits alone.
   void use(std::string_view listener, std::string_view principal, const QuotaUse& use);
   // For how long the next request must wait; 0: it may come.
   int64_t wait_ns(std::string_view listener, std::string_view principal);
+  // Likewise for what was received alone, and what was sent alone: of protocols in which the one does not answer the other.
+  int64_t wait_in_ns(std::string_view listener, std::string_view principal);
+  int64_t wait_out_ns(std::string_view listener, std::string_view principal);
 
   void count_throttled(int64_t wait_ns) {
     throttled_.add();
@@ -78,11 +85,15 @@ class Quotas {
     void forgive() { bytes_in_ns = bytes_out_ns = requests_ns = kLongPaid; }
     void use(const QuotaLimits& limits, const QuotaUse& use, int64_t now_ns);
     int64_t paid_ns(const QuotaLimits& limits) const;
+    int64_t paid_in_ns(const QuotaLimits& limits) const;
+    int64_t paid_out_ns(const QuotaLimits& limits) const;
   };
+  using Paid = int64_t (Buckets::*)(const QuotaLimits&) const;
 
   const QuotaLimits& limits_of(std::string_view principal) const;
   Buckets& buckets_of(std::string_view principal);
-  void forget_idle();
+  void forget_idle(std::string_view near);
+  int64_t wait_ns(std::string_view listener, std::string_view principal, Paid paid);
 
   Clock& clock_;
   QuotaConfig config_;

@@ -114,8 +114,23 @@ TEST_F(QuotaTest, TheTableIsBounded) {
   EXPECT_EQ(quotas_.principals(), Quotas::kPrincipalsMax);
   EXPECT_GT(wait("another"), 0) << "those beyond share one bucket";
   clock_.advance(20 * kSecondNs);
-  request("fresh");
-  EXPECT_EQ(quotas_.principals(), 1u) << "the idle ones go when there is need";
+  for (int i = 0; i < 3; ++i) request("fresh");
+  EXPECT_LT(quotas_.principals(), Quotas::kPrincipalsMax) << "idle ones go when there is need";
+  EXPECT_EQ(wait("fresh"), 2 * kSecondNs) << "with a bucket of its own";
+  EXPECT_EQ(wait("another"), 0);
+}
+
+TEST_F(QuotaTest, WhatIsSentIsNotOwedForWhatIsReceived) {
+  limit({.bytes_in = 100, .bytes_out = 100, .requests = 0, .connections = 0});
+  EXPECT_TRUE(quotas_.limits_anybody());
+  quotas_.use("mqtt", "alice", {.bytes_in = 300, .bytes_out = 0, .requests = 0});
+  quotas_.use("mqtt", "bob", {.bytes_in = 0, .bytes_out = 300, .requests = 0});
+  EXPECT_EQ(quotas_.wait_in_ns("mqtt", "alice"), 2 * kSecondNs);
+  EXPECT_EQ(quotas_.wait_out_ns("mqtt", "alice"), 0);
+  EXPECT_EQ(quotas_.wait_in_ns("mqtt", "bob"), 0);
+  EXPECT_EQ(quotas_.wait_out_ns("mqtt", "bob"), 2 * kSecondNs);
+  quotas_.configure({});
+  EXPECT_FALSE(quotas_.limits_anybody());
 }
 
 }  // namespace

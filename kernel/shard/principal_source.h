@@ -14,6 +14,8 @@ constexpr uint32_t kFirstForeignPrincipal = 1U << 31;
 class PrincipalSource : public PrincipalCheck {
  public:
   virtual std::string principal_name(const Principal& principal) const = 0;
+  // Whoever proves to be it, whichever way he proves it; empty: nobody is.
+  virtual std::string holder_of(const Principal& principal) const = 0;
 };
 
 }  // namespace heptane

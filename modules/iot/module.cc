@@ -170,6 +170,10 @@ const Keys& mqtt_keys() {
            .help =
                "A topic filter that reaches beyond what its client may read is taken, and each message is looked at; "
                "else the filter is refused"}),
+      bind<&MqttOptions::check_retain_source>(
+          {.name = "mqtt.check_retain_source",
+           .type = Type::boolean,
+           .help = "A retained message whose publisher may not publish there any more is not given to subscribers"}),
       bind<&MqttOptions::presence>({.name = "mqtt.presence",
                                     .type = Type::choice,
                                     .help =
@@ -466,6 +470,7 @@ class IotModule final : public server::Module {
     options_.authenticator = facts.authenticator;
     if (facts.authenticator != nullptr) rules_ = auth::rules_of(*facts.authenticator);
     options_.rules = rules_.get();
+    options_.quotas = facts.quotas;
     random_bytes_ = [gate = facts.gate](size_t bytes) { return gate->random_bytes(bytes); };
     options_.random = random_bytes_;
     options_.report = [](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); };

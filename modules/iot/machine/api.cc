@@ -105,6 +105,7 @@ Result<RetainedPage> decode_retained_page(Bytes payload) {
     RetainedPage::Item item;
     item.stored = in.le<LogTime>();
     item.message = read_message(in);
+    item.message.source = get_text(in);
     page.items.push_back(item);
   }
   if (in.failed()) return Error{Errc::corrupt, "a page of retained messages is cut off"};

@@ -126,6 +126,8 @@ struct MessageView {
   std::string_view properties;
   std::string_view payload;
   std::optional<Sender> sender{};
+  // Whose it is: a user's or a device's name; empty: the server's own, or it is not known. No part of its bytes.
+  std::string_view source{};
 };
 
 // Whether two messages under one packet identifier are the same.
@@ -145,7 +147,7 @@ struct RetainedQuery {
 Buffer encode(const RetainedQuery& query);
 Result<RetainedQuery> decode_retained_query(Bytes payload);
 
-// In order of their topics.
+// In order of their topics, with their sources.
 struct RetainedPage {
   struct Item {
     LogTime stored = 0;

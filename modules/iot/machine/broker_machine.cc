@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <optional>
 
+#include "kernel/base/assert.h"
 #include "kernel/shard/command_run.h"
+#include "kernel/shard/users_port.h"
 #include "kernel/streams/streams_machine.h"
 #include "modules/iot/machine/publish_records.h"
 #include "modules/iot/machine/record_notes.h"
@@ -18,7 +20,9 @@ constexpr uint64_t kSessionsFollow = uint64_t{1} << 63;
 constexpr uint64_t kStreamsFollow = uint64_t{1} << 61;
 // Likewise of clients that were seen, behind those.
 constexpr uint64_t kSeenFollow = uint64_t{1} << 58;
-constexpr uint64_t kMarks = kSessionsFollow | kStreamsFollow | kSeenFollow;
+// Of retained messages it says whose they are.
+constexpr uint64_t kWithSources = uint64_t{1} << 56;
+constexpr uint64_t kMarks = kSessionsFollow | kStreamsFollow | kSeenFollow | kWithSources;
 
 // What one command publishes always has room in its entry: a gateway that sends it again would have to break its order.
 static_assert(kPublishesMax * kDeclaredMax <= kEventsLimit);
@@ -100,10 +104,22 @@ std::optional<PartitionId> BrokerMachine::messages_partition(const Command& comm
 }
 
 void BrokerMachine::apply_publish(const Command& command, Effects& effects) {
-  const auto messages = decode_publishes(command.payload);
+  auto messages = decode_publishes(command.payload);
   if (!messages) return effects.refuse(Errc::invalid_argument, 0, "the command is no list of messages");
+  const std::string source = source_of(*messages, command, effects);
+  for (MessageView& message : *messages) message.source = source;
   const Result<int64_t> kept = publish_all(*messages, command, effects);
   if (!kept) effects.refuse(kept.error().code, 0, kept.error().message);
+}
+
+// Asked for where something of it is retained. (Older logs did not keep it.)
+std::string BrokerMachine::source_of(const std::vector<MessageView>& messages, const Command& command,
+                                     Effects& effects) const {
+  if (version_ < kLogicSources || command.principal.id == Principal{}.id) return {};
+  if (std::none_of(messages.begin(), messages.end(), [](const MessageView& one) { return one.retain; })) return {};
+  const auto* users = dynamic_cast<UsersPort*>(&effects.enlist(machine_ids::kAuth));
+  HEPTANE_ASSERT(users != nullptr, "the machine of users knows whose a principal is");
+  return users->holder_of(command.principal);
 }
 
 // How many became records. Errors: what the command is refused with.
@@ -225,7 +241,7 @@ PublishStatus BrokerMachine::publish(const MessageView& message, LogTime now, Ef
   kept.expires = message.expiry_s.has_value();
   kept.expiry_s = message.expiry_s.value_or(0);
   kept.stored = now;
-  kept.set_texts(message.client, message.properties, message.payload);
+  kept.set_texts(message.client, message.properties, message.payload, message.source);
   const size_t overhead =
       version_ >= kLogicCaptures ? RetainedMessages::kOverheadBytes : RetainedMessages::kEarlierOverheadBytes;
   if (!retained_.room_for(message.topic, kept, overhead)) return PublishStatus::retained_full;
@@ -332,7 +348,9 @@ void BrokerMachine::save(SnapshotWriter& writer) const {
   const bool follow = knows_sessions();
   const bool streams = !declared_.empty();
   const bool seen = !seen_.empty();
-  retained_.save(writer, (follow ? kSessionsFollow : 0) | (streams ? kStreamsFollow : 0) | (seen ? kSeenFollow : 0));
+  const bool sources = retained_.know_sources();
+  retained_.save(writer, (follow ? kSessionsFollow : 0) | (streams ? kStreamsFollow : 0) | (seen ? kSeenFollow : 0) |
+                             (sources ? kWithSources : 0));
   if (follow) save_sessions(writer);
   if (streams) declared_.save(writer);
   if (seen) seen_.save(writer);
@@ -341,7 +359,8 @@ void BrokerMachine::save(SnapshotWriter& writer) const {
 Result<void> BrokerMachine::restore(SnapshotReader& reader) {
   make_fresh();
   const auto count = reader.le<uint64_t>();
-  if (Result<void> retained = retained_.restore(reader, count & ~kMarks); !retained) return retained;
+  if (Result<void> retained = retained_.restore(reader, count & ~kMarks, (count & kWithSources) != 0); !retained)
+    return retained;
   Result<void> done = (count & kSessionsFollow) != 0 ? restore_sessions(reader) : Result<void>{};
   if (done && (count & kStreamsFollow) != 0) done = declared_.restore(reader);
   if (done && (count & kSeenFollow) != 0) done = seen_.restore(reader);

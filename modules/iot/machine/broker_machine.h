@@ -42,6 +42,7 @@ class BrokerMachine final : public StateMachine {
   static constexpr uint32_t kLogicReturns = 5;
   static constexpr uint32_t kLogicRelaxed = 6;
   static constexpr uint32_t kLogicCaptures = 7;
+  static constexpr uint32_t kLogicSources = 8;
 
   MachineId id() const override { return kBrokerMachineId; }
   std::string_view name() const override { return "broker"; }
@@ -64,7 +65,8 @@ class BrokerMachine final : public StateMachine {
   // 4: sessions know how far their clients have what is retained.
   // 5: a group gets back what a member did not get, and tells what it cannot give to another.
   // 6: streams may be relaxed; wills may be dropped when they are due; a will of a session that a start ended waits over the next start, too.
-  uint32_t newest_version() const override { return kLogicCaptures; }
+  // 7: sessions may capture; a message is counted for less memory. 8: it is known whose what is retained is.
+  uint32_t newest_version() const override { return kLogicSources; }
 
   // For other machines (announce.cc): what one publishes with its command, `messages` one behind the other (append_message), at
   // QoS 1, from no client; their records are that machine's, from `first` on. They reach durable sessions as any message does, and
@@ -117,6 +119,7 @@ class BrokerMachine final : public StateMachine {
   PublishStatus publish(const MessageView& message, LogTime now, Effects& effects);
   std::optional<PartitionId> messages_partition(const Command& command, Effects& effects);
   Result<int64_t> publish_all(const std::vector<MessageView>& messages, const Command& command, Effects& effects);
+  std::string source_of(const std::vector<MessageView>& messages, const Command& command, Effects& effects) const;
   std::vector<Targets> targets_of(const std::vector<MessageView>& messages) const;
   PartitionId home_of(const Targets& targets, PartitionId messages, const Effects& effects) const;
   bool fades(const MessageView& message) const;

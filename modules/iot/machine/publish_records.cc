@@ -84,7 +84,7 @@ bool BrokerMachine::ever_fits(const std::vector<MessageView>& messages) const {
 
 void BrokerMachine::apply_publish_records(const Command& command, Effects& effects) {
   if (!scopes_.empty()) return effects.refuse(Errc::unsupported, 0, "what clients append is a command of its own");
-  const auto records = decode_publish_records(command.payload);
+  auto records = decode_publish_records(command.payload);
   const bool known = records && (version_ >= kLogicReturns || !records->names_partition);
   if (!known) return effects.refuse(Errc::invalid_argument, 0, "the command is no list of messages");
   const DeclaredStream* stream = declared_.find(records->stream);
@@ -103,6 +103,8 @@ void BrokerMachine::apply_publish_records(const Command& command, Effects& effec
   if (!all_within(*records, stream->declaration))
     return effects.refuse(Errc::refused, 0, "a record's key is no topic of the stream's filter, or of this partition");
   const Offset first = effects.next_offset(partition);
+  const std::string source = source_of(records->messages, command, effects);
+  for (MessageView& message : records->messages) message.source = source;
   // All of it or nothing: where the first message may wait, the last one may.
   if (fan_outs_.size() < kFanOutsMax) fan_outs_max_ += kPublishRecordsMax;
   effects.open_scope();

@@ -16,15 +16,18 @@ MessageView view_of(std::string_view topic, const RetainedMessage& message) {
   view.client = message.client();
   view.properties = message.properties();
   view.payload = message.payload();
+  view.source = message.source();
   return view;
 }
 }  // namespace
 
-void RetainedMessage::set_texts(std::string_view client, std::string_view properties, std::string_view payload) {
+void RetainedMessage::set_texts(std::string_view client, std::string_view properties, std::string_view payload,
+                                std::string_view source) {
+  source_bytes_ = static_cast<uint16_t>(source.size());
   client_bytes_ = static_cast<uint32_t>(client.size());
   properties_bytes_ = static_cast<uint32_t>(properties.size());
-  texts_.reserve(client.size() + properties.size() + payload.size());
-  texts_.assign(client).append(properties).append(payload);
+  texts_.reserve(client.size() + properties.size() + payload.size() + source.size());
+  texts_.assign(client).append(properties).append(payload).append(source);
 }
 
 const RetainedMessage* RetainedMessages::find(std::string_view topic) const {
@@ -44,6 +47,7 @@ bool RetainedMessages::room_for(std::string_view topic, const RetainedMessage& m
 void RetainedMessages::put(std::string_view topic, RetainedMessage message) {
   remove(topic);
   bytes_ += topic.size() + message.text_bytes();
+  if (!message.source().empty()) ++sourced_;
   messages_.emplace(std::string(topic), std::move(message));
 }
 
@@ -51,6 +55,7 @@ void RetainedMessages::remove(std::string_view topic) {
   const auto found = messages_.find(topic);
   if (found == messages_.end()) return;
   bytes_ -= found->first.size() + found->second.text_bytes();
+  if (!found->second.source().empty()) --sourced_;
   messages_.erase(found);
 }
 
@@ -72,6 +77,8 @@ void RetainedMessages::page(const RetainedQuery& query, Reply& reply) const {
     if (!matches(query.filter, at->first)) continue;
     items.le<LogTime>(at->second.stored);
     append_message(items, view_of(at->first, at->second));
+    items.le<uint16_t>(static_cast<uint16_t>(at->second.source().size()));
+    items.append(at->second.source());
     ++count;
   }
   ByteWriter out;
@@ -117,12 +124,14 @@ void RetainedMessages::save(SnapshotWriter& writer, uint64_t marks) const {
     writer.text(message.client());
     writer.text(message.properties());
     writer.text(message.payload());
+    if (know_sources()) writer.text(message.source());
   }
 }
 
-Result<void> RetainedMessages::restore(SnapshotReader& reader, uint64_t count) {
+Result<void> RetainedMessages::restore(SnapshotReader& reader, uint64_t count, bool sources) {
   messages_.clear();
   bytes_ = 0;
+  sourced_ = 0;
   for (uint64_t i = 0; i < count && !reader.failed(); ++i) {
     const std::string topic = reader.text(kTopicLimitBytes);
     RetainedMessage message;
@@ -133,7 +142,8 @@ Result<void> RetainedMessages::restore(SnapshotReader& reader, uint64_t count) {
     message.timer = reader.le<TimerId>();
     const std::string client = reader.text(kTextLimitBytes);
     const std::string properties = reader.text(kTextLimitBytes);
-    message.set_texts(client, properties, reader.text(kTextLimitBytes));
+    const std::string payload = reader.text(kTextLimitBytes);
+    message.set_texts(client, properties, payload, sources ? reader.text(UINT16_MAX) : std::string());
     if (!reader.failed()) put(topic, std::move(message));
   }
   if (reader.failed() || messages_.size() != count) return Error{Errc::corrupt, "the broker's state is cut off"};

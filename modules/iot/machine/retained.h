@@ -22,15 +22,22 @@ class RetainedMessage {
   LogTime stored = 0;
   TimerId timer = 0;  // of its expiry; 0 = none
 
-  void set_texts(std::string_view client, std::string_view properties, std::string_view payload);
+  void set_texts(std::string_view client, std::string_view properties, std::string_view payload,
+                 std::string_view source = {});
   std::string_view client() const { return std::string_view(texts_).substr(0, client_bytes_); }
   std::string_view properties() const { return std::string_view(texts_).substr(client_bytes_, properties_bytes_); }
-  std::string_view payload() const { return std::string_view(texts_).substr(client_bytes_ + properties_bytes_); }
+  std::string_view payload() const {
+    const size_t before = client_bytes_ + properties_bytes_;
+    return std::string_view(texts_).substr(before, texts_.size() - before - source_bytes_);
+  }
+  // MessageView's.
+  std::string_view source() const { return std::string_view(texts_).substr(texts_.size() - source_bytes_); }
   size_t text_bytes() const { return texts_.size(); }
 
   LogTime expires_at() const { return stored + static_cast<LogTime>(expiry_s) * 1'000'000'000; }
 
  private:
+  uint16_t source_bytes_ = 0;
   uint32_t client_bytes_ = 0;
   uint32_t properties_bytes_ = 0;
   std::string texts_;
@@ -52,6 +59,8 @@ class RetainedMessages {
 
   size_t size() const { return messages_.size(); }
   size_t bytes() const { return bytes_ + messages_.size() * kOverheadBytes; }
+  // Of some it is known who published them.
+  bool know_sources() const { return sourced_ > 0; }
   // Topics that the filter matches, in order, at most `most`, behind the query's; `last` was looked at last.
   struct Found {
     std::vector<std::string> topics;
@@ -64,10 +73,12 @@ class RetainedMessages {
 
   // `marks` stand in the count beside it.
   void save(SnapshotWriter& writer, uint64_t marks) const;
-  Result<void> restore(SnapshotReader& reader, uint64_t count);
+  // `sources`: know_sources() when it was saved.
+  Result<void> restore(SnapshotReader& reader, uint64_t count, bool sources);
 
  private:
   Map messages_;
+  size_t sourced_ = 0;
   size_t bytes_ = 0;  // of topics and texts
 };
 

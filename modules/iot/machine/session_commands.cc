@@ -280,7 +280,9 @@ void BrokerMachine::publish_will(KeptSession& session, const Command& command, E
   const KeptWill will = *session.will;
   const std::string client = session.client;
   drop_will(session);
-  const MessageView message = view_of(will, client);
+  const std::string owner = session.owner;
+  MessageView message = view_of(will, client);
+  if (version_ >= kLogicSources && message.retain && owner != "local") message.source = owner;
   ByteWriter bytes;
   append_message(bytes, message);
   const Targets targets = declared_.match(message);

@@ -69,6 +69,7 @@ World::World(mqtt::MqttOptions options) : options_(options) {
   devices_.add_watch(jobs_);
   devices_.add_watch(provisioning_);
   machines_.add(trail_);
+  trail_.others = &provisioning_;
   run_.set_streams(&streams_);
   kernel_.versions[kBrokerMachineId] = machine_.newest_version();
   start();

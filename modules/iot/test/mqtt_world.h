@@ -88,6 +88,8 @@ class World {
   void refuse_reads(int count) { refused_reads_ = count; }
   // The next query of this kind.
   void refuse_query(uint16_t type, Errc error) { refused_query_ = {type, error}; }
+  // Whose principal has this id.
+  void name_user(uint32_t id, const std::string& name) { trail_.names[id] = name; }
   // Of the broker, older than the newest.
   void set_logic(uint32_t version) { kernel_.versions[kBrokerMachineId] = version; }
 

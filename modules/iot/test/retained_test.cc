@@ -29,6 +29,9 @@ TEST(RetainedMessages, TextsAreWhatTheyWere) {
   EXPECT_EQ(message.client(), "");
   EXPECT_EQ(message.properties(), "properties");
   EXPECT_EQ(message.payload(), "");
+  message.set_texts("client", "", "payload", "alice");
+  EXPECT_EQ(message.payload(), "payload");
+  EXPECT_EQ(message.source(), "alice");
 }
 
 TEST(RetainedMessages, NoMoreMemoryThanIsCounted) {
@@ -85,13 +88,41 @@ TEST(RetainedMessages, ASnapshotHasAllOfThem) {
   RetainedMessages restored;
   SnapshotReader& reader = snapshot;
   const auto count = reader.le<uint64_t>();
-  ASSERT_TRUE(restored.restore(reader, count));
+  ASSERT_TRUE(restored.restore(reader, count, false));
   EXPECT_EQ(restored.bytes(), messages.bytes());
   ASSERT_NE(restored.find("a/b"), nullptr);
   EXPECT_EQ(restored.find("a/b")->client(), "client");
   EXPECT_EQ(restored.find("a/b")->properties(), "properties");
   EXPECT_EQ(restored.find("a/b")->payload(), "payload");
   EXPECT_EQ(restored.find("a/b")->stored, 7);
+}
+
+std::string bytes_of(const RetainedMessages& messages) {
+  MemorySnapshot snapshot;
+  messages.save(snapshot, 0);
+  return std::string(as_text(snapshot.bytes()));
+}
+
+TEST(RetainedMessages, WhereNobodyIsKnownASnapshotIsAsItWas) {
+  RetainedMessages messages;
+  messages.put("a", message_of("client", "", "payload"));
+  const std::string before = bytes_of(messages);
+  RetainedMessage known = message_of("client", "", "payload");
+  known.set_texts("client", "", "payload", "alice");
+  messages.put("b", known);
+  EXPECT_TRUE(messages.know_sources());
+  MemorySnapshot snapshot;
+  messages.save(snapshot, 0);
+  RetainedMessages restored;
+  SnapshotReader& reader = snapshot;
+  const auto count = reader.le<uint64_t>();
+  ASSERT_TRUE(restored.restore(reader, count, true));
+  EXPECT_EQ(restored.find("a")->source(), "");
+  EXPECT_EQ(restored.find("b")->source(), "alice");
+  EXPECT_EQ(bytes_of(restored), bytes_of(messages));
+  restored.remove("b");
+  EXPECT_FALSE(restored.know_sources());
+  EXPECT_EQ(bytes_of(restored), before);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The machine of users as far as the broker needs it: who there is, and what it was told for the audit trail. Test support.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -8,6 +9,7 @@
 
 #include "kernel/shard/audit_port.h"
 #include "kernel/shard/effects.h"
+#include "kernel/shard/principal_source.h"
 #include "kernel/shard/users_port.h"
 
 namespace heptane::iot::test {
@@ -33,9 +35,16 @@ class Trail final : public StateMachine, public AuditPort, public UsersPort {
   }
 
   bool has_user(std::string_view name) const override { return users.contains(name); }
+  std::string holder_of(const Principal& principal) const override {
+    if (principal.id >= kFirstForeignPrincipal && others != nullptr) return others->holder_of(principal);
+    const auto found = names.find(principal.id);
+    return found == names.end() ? std::string() : found->second;
+  }
 
   std::vector<std::string> told;
   std::set<std::string, std::less<>> users;
+  std::map<uint32_t, std::string> names;  // of users by their ids
+  const PrincipalSource* others = nullptr;
 };
 
 }  // namespace heptane::iot::test

@@ -22,6 +22,7 @@ void write(JsonWriter& out, const RetainedPage::Item& item, bool with_payload) {
   const MessageView& message = item.message;
   out.begin_object().key("topic").text(message.topic).key("qos").number(message.qos);
   out.key("client").text(message.client).key("stored_ms").number(item.stored / 1'000'000);
+  if (!message.source.empty()) out.key("user").text(message.source);
   if (message.expiry_s) out.key("expiry_s").unsigned_number(*message.expiry_s);
   out.key("payload_bytes").unsigned_number(message.payload.size());
   if (with_payload && http::valid_utf8(message.payload))
@@ -123,7 +124,7 @@ constexpr std::string_view kRetained =
     R"({"type":"object","required":["retained"],"additionalProperties":false,"properties":{"retained":{"type":"array",)"
     R"("items":{"type":"object","required":["topic","qos","client","stored_ms","payload_bytes"],)"
     R"("additionalProperties":false,"properties":{"topic":{"type":"string"},"qos":{"type":"integer"},)"
-    R"("client":{"type":"string"},"stored_ms":{"type":"integer"},"expiry_s":{"type":"integer"},)"
+    R"("client":{"type":"string"},"user":{"type":"string"},"stored_ms":{"type":"integer"},"expiry_s":{"type":"integer"},)"
     R"("payload_bytes":{"type":"integer"},"value":{"type":"string"},"value_base64":{"type":"string"}}}},)"
     R"("next":{"type":"string"}}})";
 constexpr std::string_view kPurged =

@@ -18,8 +18,9 @@ struct ClientNumbers {
   uint64_t bytes_in = 0;
   uint64_t messages_out = 0;
   uint64_t bytes_out = 0;
-  uint64_t dropped = 0;  // it did not get them: its connection or queue was full, they were too large or too old
-  RateLimit rate{};      // where there is a limit
+  uint64_t dropped = 0;       // it did not get them: its connection or queue was full, they were too large or too old
+  RateLimit rate{};           // where there is a limit
+  int64_t owes_since_ns = 0;  // since then it is not read from, by its user's quota; 0: it is
 
   void came(size_t bytes) {
     ++messages_in;

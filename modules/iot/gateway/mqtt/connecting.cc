@@ -228,6 +228,9 @@ void MqttSession::begin(const Connect& packet) {
     return refuse_connect(ConnectStage::known, version_,
                           {Reason::not_authorised, "somebody else has this client identifier"});
   entered_ = true;
+  if (!payer_.begin(own_ ? nullptr : broker_.options().quotas, identity_, framed_))
+    return refuse_connect(ConnectStage::known, version_,
+                          {Reason::quota_exceeded, "more connections than quotas.connections allows"});
   if (device_) broker_.devices().add(identity_.name, context_->id());
   broker_.traces().entered(client_id_, context_->id());
   kept_asked_ = greeting_->asked_expiry_s.value_or(0) > 0;
@@ -265,7 +268,7 @@ Greeting MqttSession::greeting_of(const Connect& packet) const {
 void MqttSession::begin_volatile() {
   opening_ = false;
   connected_ = true;
-  outbox_.begin(greeting_->limits, broker_, *context_);
+  outbox_.begin(greeting_->limits, broker_, *context_, payer_);
   write_connack(false);
   resume();
 }
@@ -330,7 +333,7 @@ void MqttSession::take_opened(const Reply& reply) {
   greeting_->limits.skipped_ids =
       static_cast<PacketId>((epoch - 1) * kFreshEach % (uint64_t{UINT16_MAX} - KeptOutbox::kIds));
   greeting_->limits.window = std::min<uint32_t>(greeting_->limits.window, UINT16_MAX - greeting_->limits.first_id);
-  outbox_.begin(greeting_->limits, broker_, *context_);
+  outbox_.begin(greeting_->limits, broker_, *context_, payer_);
   KeptOutbox::Start start;
   start.session = session;
   start.epoch = epoch;
@@ -433,17 +436,17 @@ void MqttSession::write_connack(bool present) {
   take_rate();
 }
 
-// What it owes of an earlier connection.
+// What it owes of an earlier connection, and its user of any.
 void MqttSession::take_rate() {
   if (own_) return;
   const MqttOptions& options = broker_.options();
-  if (options.max_messages_per_second == 0 && options.max_bytes_per_second == 0) return;
-  const bool known_user = identity_.principal.id != auth::kLocalId;
-  const int64_t now_ns = context_->monotonic_ns();
-  const auto rate = known_user ? broker_.rates().take_of_user(identity_.name, client_id_, now_ns)
-                               : broker_.rates().take(identity_.name, client_id_, now_ns);
-  if (!rate) return;
-  outbox_.numbers().rate = *rate;
+  if (options.max_messages_per_second > 0 || options.max_bytes_per_second > 0) {
+    const bool known_user = identity_.principal.id != auth::kLocalId;
+    const int64_t now_ns = context_->monotonic_ns();
+    const auto rate = known_user ? broker_.rates().take_of_user(identity_.name, client_id_, now_ns)
+                                 : broker_.rates().take(identity_.name, client_id_, now_ns);
+    if (rate) outbox_.numbers().rate = *rate;
+  }
   if (pause_while_owing()) broker_.counters().slowed.add();
 }
 

@@ -4,6 +4,7 @@
 
 #include "kernel/base/crc32c.h"
 #include "modules/iot/gateway/mqtt/broker.h"
+#include "modules/iot/gateway/mqtt/publisher_rights.h"
 
 namespace heptane::iot::mqtt {
 
@@ -390,7 +391,7 @@ void Keeper::take_will_facts(const Ask& ask, const Reply& reply) {
   const auto will = reply.ok() ? decode_will_facts(reply.payload.view()) : std::nullopt;
   if (!will) return ask_again(session, epoch, kAskAgainNs);
   const bool can_drop = reply.numbers[0] != 0;
-  const bool drops = can_drop && !may_publish(*will);
+  const bool drops = can_drop && !user_may_publish(broker_, {will->owner, will->client, will->topic});
   if (!drops || !broker_.devices().any()) return ask_for_will(session, epoch, drops);
   ask_for_credentials({session, epoch, std::string(will->owner), std::string(will->client), std::string(will->topic)});
 }
@@ -409,32 +410,14 @@ void Keeper::take_credentials(const Ask& ask, const Reply& reply) {
   const OwnedWill& due = *ask.due;
   const auto rows = reply.ok() ? devices::decode_credential_rows(reply.payload.view()) : std::nullopt;
   if (!rows) return ask_again(due.session, due.epoch, kAskAgainNs);
-  ask_for_will(due.session, due.epoch, !device_may_publish(due, *rows));
-}
-
-// The session is the device's, whichever of its credentials proves it.
-bool Keeper::device_may_publish(const OwnedWill& due, const std::vector<devices::CredentialRow>& rows) const {
-  auth::Rules* rules = broker_.options().rules;
-  if (rules == nullptr) return false;
-  return std::any_of(rows.begin(), rows.end(), [&](const devices::CredentialRow& row) {
-    if (!row.credential.counts(context_->utc_ns())) return false;
-    const auth::Identity device{row.principal(), row.credential.holder(), {}};
-    const HeldRights held = broker_.rights().hold(*rules, device, due.client, &row.credential.roles);
-    return held.rights->may(auth::Verb::write, due.topic);
-  });
+  const Publication what{due.owner, due.client, due.topic};
+  ask_for_will(due.session, due.epoch, !device_may_publish(broker_, what, *rows, context_->utc_ns()));
 }
 
 // Unless its client is back, and has another one.
 void Keeper::ask_again(uint64_t session, uint64_t epoch, int64_t delay_ns) {
   const auto known = wills_.find(session);
   if (known == wills_.end() || known->second.epoch <= epoch) remember_will(session, epoch, delay_ns);
-}
-
-bool Keeper::may_publish(const WillFacts& will) const {
-  auth::Rules* rules = broker_.options().rules;
-  const std::optional<auth::Identity> user = broker_.options().authenticator->by_configuration(will.owner);
-  if (rules == nullptr || !user) return false;
-  return broker_.rights().hold(*rules, *user, will.client).rights->may(auth::Verb::write, will.topic);
 }
 
 // To those who are connected; durable sessions have it in their queues.

@@ -125,10 +125,8 @@ class Keeper {
   void ask_for_will(uint64_t session, uint64_t epoch, bool drops);
   void ask_again(uint64_t session, uint64_t epoch, int64_t delay_ns);
   void take_will_facts(const Ask& ask, const Reply& reply);
-  bool may_publish(const WillFacts& will) const;
   void ask_for_credentials(OwnedWill due);
   void take_credentials(const Ask& ask, const Reply& reply);
-  bool device_may_publish(const OwnedWill& due, const std::vector<devices::CredentialRow>& rows) const;
   bool deliver_will(const Reply& reply);
   void take_will(const Ask& ask, const Reply& reply);
   void take_opened(const Ask& ask, const Reply& reply);

@@ -12,6 +12,7 @@
 #include "kernel/auth/sasl.h"
 #include "kernel/crypto/certificate_authority.h"
 #include "kernel/net/io_counters.h"
+#include "kernel/net/quota.h"
 #include "modules/iot/domain/mqtt/properties.h"
 #include "modules/iot/domain/topics/topics.h"
 #include "modules/iot/machine/api.h"
@@ -42,8 +43,9 @@ struct MqttOptions {
   int64_t max_messages_per_second = 0;                  // of a client; 0: any
   int64_t max_bytes_per_second = 0;                     // of a client; 0: any
   int64_t sys_interval_s = 10;                          // of $SYS; 0: there is none
-  std::string shared = "round_robin";                   // which member of a group gets a message
-  std::string presence = "users";                       // whose connections `iot.presence` tells
+  bool check_retain_source = true;     // what is retained is given out while its publisher may publish it
+  std::string shared = "round_robin";  // which member of a group gets a message
+  std::string presence = "users";      // whose connections `iot.presence` tells
   bool filter_deliveries =
       false;  // a filter that is not inside what its client may read is taken, as far as it meets it
   // Provisioning by claims.
@@ -62,6 +64,7 @@ struct MqttOptions {
   std::function<void(const std::string&)> report{};  // what of the configuration the machine refuses
   auth::Authenticator* authenticator = nullptr;      // null: authentication is off, everybody is `local`
   auth::Rules* rules = nullptr;                      // with it: without them nobody may anything
+  net::Quotas* quotas = nullptr;                     // null: nobody has any. Outlive the connections
 };
 
 inline QueueFull queue_full_of(const MqttOptions& options) {

@@ -15,10 +15,11 @@ constexpr Fault kWrongAck{Reason::protocol_error, "an acknowledgement that this 
 
 }  // namespace
 
-void Outbox::begin(const Limits& limits, Broker& broker, net::SessionContext& context) {
+void Outbox::begin(const Limits& limits, Broker& broker, net::SessionContext& context, Payer& payer) {
   limits_ = limits;
   broker_ = &broker;
   context_ = &context;
+  payer_ = &payer;
   last_id_ = static_cast<PacketId>(limits.first_id - 1 + limits.skipped_ids);
 }
 
@@ -34,7 +35,9 @@ void Outbox::drop(net::Counter& why) {
 
 void Outbox::pass_over() { drop(broker_->counters().dropped_denied); }
 
-bool Outbox::output_full() const { return context_->output_full() || (context_->output_blocked() && is_backed_up()); }
+bool Outbox::output_full() const {
+  return context_->output_full() || (context_->output_blocked() && is_backed_up()) || payer_->waits(*context_);
+}
 
 // Bytes have their numbers modulo 2^32: what is queued is far less.
 bool Outbox::is_backed_up() const {
@@ -63,6 +66,7 @@ void Outbox::sent_publish(size_t bytes, size_t payload_bytes) {
   counters.bytes_out.add(bytes);
   counters.payload_out.add(payload_bytes);
   numbers().went(bytes);
+  payer_->went(bytes);
 }
 
 void Outbox::trace(Bytes packet) {

@@ -2,7 +2,8 @@
 // of those that wait for it (MQTT 5.0 §4.3, §4.4, §4.9). QoS 0 goes out at once or is dropped, counted; QoS 1 and 2 wait, up to
 // `queue_max` messages. Those and the unacknowledged ones hold kHeldBytesMax together, because a client of MQTT 5 may leave 65,535
 // without an answer; what comes then is dropped, counted. Output is full above the connection's mark, or while its socket takes
-// nothing and `mqtt.max_unsent` messages are queued for it. One connection's; the I/O thread's.
+// nothing and `mqtt.max_unsent` messages are queued for it, or while its user owes for what he got (payer.h). One connection's; the
+// I/O thread's.
 #pragma once
 
 #include <functional>
@@ -15,6 +16,7 @@
 #include "kernel/net/session.h"
 #include "modules/iot/gateway/mqtt/broker.h"
 #include "modules/iot/gateway/mqtt/fifo.h"
+#include "modules/iot/gateway/mqtt/payer.h"
 
 namespace heptane::iot::mqtt {
 
@@ -31,7 +33,7 @@ class Outbox {
     PacketId skipped_ids = 0;  // it begins so many behind
     Version version = Version::v311;
   };
-  void begin(const Limits& limits, Broker& broker, net::SessionContext& context);
+  void begin(const Limits& limits, Broker& broker, net::SessionContext& context, Payer& payer);
 
   void push(const MessagePtr& message, const Delivery& delivery);
   // `more`: so many are coming.
@@ -119,6 +121,7 @@ class Outbox {
   Limits limits_;
   Broker* broker_ = nullptr;
   net::SessionContext* context_ = nullptr;
+  Payer* payer_ = nullptr;
   std::unique_ptr<State> state_;  // null: nothing was sent at QoS 1 or 2, under an alias or of a page
   uint32_t beside_ = 0;
   PacketId last_id_ = 0;

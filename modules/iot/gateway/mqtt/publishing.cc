@@ -86,6 +86,7 @@ void MqttSession::take_publish(const Frame& frame) {
 
 // QoS 0: whatever becomes of it, nobody is told.
 void MqttSession::publish_once(const Publish& packet, const MessageView& message) {
+  if (over_quota_) return broker_.counters().refused.add();
   if (is_service(message.topic)) {
     if (use_service(message, 0) != Reason::success) broker_.counters().refused.add();
     return;
@@ -119,6 +120,8 @@ void MqttSession::publish_with_answer(const Publish& packet, MessageView& messag
   const Broker::Publisher publisher{context_->id(), ticket, identity_.principal, heard_ns_};
   if (arrival == Inbox::Arrival::again)
     inbox_.complete(ticket, Reason::success);
+  else if (over_quota_)
+    refuse_over_quota(ticket);
   else if (is_service(message.topic))
     refuse_service(ticket, use_service(message, ticket));
   else if (!may_publish(message.topic))
@@ -128,6 +131,11 @@ void MqttSession::publish_with_answer(const Publish& packet, MessageView& messag
   else
     passed(message);
   write_acks();
+}
+
+void MqttSession::refuse_over_quota(uint64_t ticket) {
+  broker_.counters().refused.add();
+  inbox_.complete(ticket, Reason::quota_exceeded);
 }
 
 // MQTT 3 has no acknowledgement that says no: the connection closes, and the client keeps the message.

@@ -46,28 +46,58 @@ size_t MqttSession::on_bytes(Bytes input, net::SessionContext& context) {
   if (broker_.traces().active() && frame.type != PacketType::connect) trace(false, input.first(frame.size));
   broker_.counters().packets_in.add();
   broker_.counters().bytes_in.add(frame.size);
+  pay(frame);
   take(frame);
   if (connected_ && !closed_) slow_down(frame);
   return closed_ ? input.size() : frame.size;
 }
 
+// What MQTT 5 is refused for its user's debts does not make them larger: who tries again and again would never get out of them.
+void MqttSession::pay(const Frame& frame) {
+  const bool publishes = frame.type == PacketType::publish;
+  over_quota_ = publishes && five() && payer_.is_over();
+  if (over_quota_) return;
+  const bool changes = frame.type == PacketType::subscribe || frame.type == PacketType::unsubscribe;
+  payer_.came(frame.size, publishes || changes);
+}
+
 void MqttSession::slow_down(const Frame& frame) {
   if (own_) return;
   const MqttOptions& options = broker_.options();
-  if (options.max_messages_per_second == 0 && options.max_bytes_per_second == 0) return;
+  const bool rates = options.max_messages_per_second > 0 || options.max_bytes_per_second > 0;
+  if (!rates && !payer_.counts()) return;
   const int64_t messages = frame.type == PacketType::publish ? 1 : 0;
-  outbox_.numbers().rate.use(messages, options.max_messages_per_second, static_cast<int64_t>(frame.size),
-                             options.max_bytes_per_second, heard_ns_);
+  if (rates)
+    outbox_.numbers().rate.use(messages, options.max_messages_per_second, static_cast<int64_t>(frame.size),
+                               options.max_bytes_per_second, heard_ns_);
   if (!slowed() && pause_while_owing()) broker_.counters().slowed.add();
 }
 
+// MQTT 3 has no word for its user's debts.
 bool MqttSession::pause_while_owing() {
-  RateLimit& rate = outbox_.numbers().rate;
-  const int64_t pause_ns = rate.pause_ns(context_->monotonic_ns());
+  const int64_t quota_ns = five() ? 0 : payer_.pause_ns();
+  if (quota_ns == 0 && outbox_.known_numbers() == nullptr) return false;
+  ClientNumbers& numbers = outbox_.numbers();
+  const int64_t now_ns = context_->monotonic_ns();
+  if (quota_ns == 0)
+    numbers.owes_since_ns = 0;
+  else if (numbers.owes_since_ns == 0)
+    numbers.owes_since_ns = now_ns;
+  const int64_t pause_ns = std::max(numbers.rate.pause_ns(now_ns), quota_ns);
   if (pause_ns == 0) return false;
-  rate.timer = context_->arm(pause_ns);
+  numbers.rate.timer = context_->arm(pause_ns);
   context_->pause_input(true);
   return true;
+}
+
+// Its time to be read from again has come.
+void MqttSession::read_on() {
+  ClientNumbers& numbers = outbox_.numbers();
+  numbers.rate.timer = 0;
+  if (!pause_while_owing()) return context_->pause_input(paused_);
+  const int64_t most_ns = broker_.options().no_room_timeout_s * kNsPerSecond;
+  if (numbers.owes_since_ns != 0 && context_->monotonic_ns() - numbers.owes_since_ns >= most_ns)
+    end(net::CloseReason::limit, "its user owed for what he sent, for too long", true);
 }
 
 void MqttSession::take(const Frame& frame) {
@@ -171,11 +201,8 @@ void MqttSession::on_timer(net::SessionTimerId timer, net::SessionContext&) {
     timer_ = 0;
     return end(net::CloseReason::deadline, "no CONNECT came in time", false);
   }
-  if (slowed() && timer == outbox_.numbers().rate.timer) {
-    outbox_.numbers().rate.timer = 0;
-    if (!pause_while_owing()) context_->pause_input(paused_);
-    return;
-  }
+  if (slowed() && timer == outbox_.numbers().rate.timer) return read_on();
+  if (payer_.take_timer(timer)) return on_writable(*context_);
   if (timer == pause_timer_) {
     pause_timer_ = 0;
     if (!paused_ || (pending_ && !held_)) return;
@@ -366,6 +393,7 @@ void MqttSession::leave(bool with_will) {
   broker_.leave(*this);
   if (device_) broker_.devices().remove(identity_.name, context_->id());
   claim_request_.reset();
+  payer_.leave();
   if (const ClientNumbers* numbers = outbox_.known_numbers())
     broker_.rates().put(identity_.name, client_id_, numbers->rate, context_->monotonic_ns());
   if (kept_) {

@@ -20,6 +20,7 @@
 #include "modules/iot/gateway/mqtt/kept_outbox.h"
 #include "modules/iot/gateway/mqtt/kept_walks.h"
 #include "modules/iot/gateway/mqtt/outbox.h"
+#include "modules/iot/gateway/mqtt/publisher_rights.h"
 
 namespace heptane::iot::mqtt {
 
@@ -242,6 +243,7 @@ class MqttSession final : public net::Session, public Subscriber {
   void take_pubrel(PacketId id);
   void write_acks();
   void note_refused(Reason reason);
+  void refuse_over_quota(uint64_t ticket);
   bool may_publish(std::string_view topic);
   bool comes_by_queue(const Message& message) const;
   void tell_denied(ToldKind kind, std::string_view subject, bool reserved);
@@ -290,20 +292,27 @@ class MqttSession final : public net::Session, public Subscriber {
   void read_again_later();
   void forget_walk(const Wanted& wanted);
   bool ask_retained();
+  bool ask_sources(const RetainedPage& page);
+  void take_sources(const Reply& reply);
+  void put_off_walk();
   void take_retained(const Reply& reply);
-  void push_retained(const Reply& reply, Walk& walk);
+  void push_retained(const Reply& reply, const RetainedPage& page, Walk& walk);
+  bool gives(const Walk& walk, const MessageView& message);
   void push_sys(const Walk& walk);
   uint64_t mark_page(const RetainedPage& page, const Walk& walk, bool end);
   void tell_walked(bool leaves);
   void resume_walks(const OpenedSession& opened);
 
   void give_back(const MessagePtr& message, const Delivery& delivery);
+  void pay(const Frame& frame);
   void slow_down(const Frame& frame);
   bool pause_while_owing();
+  void read_on();
   bool slowed() const { return outbox_.known_numbers() != nullptr && outbox_.known_numbers()->rate.timer != 0; }
   void write(const ByteWriter& out, size_t packets = 1) {
     broker_.counters().packets_out.add(packets);
     broker_.counters().bytes_out.add(out.size());
+    payer_.went(out.size());
     if (broker_.traces().active()) trace(true, out.view());
     context_->write_copy(out.view());
   }
@@ -357,11 +366,14 @@ class MqttSession final : public net::Session, public Subscriber {
   bool thing_by_client_ = false;  // the thing that is connected here is called as the client is
   bool kept_asked_ = false;       // it asked for a session that outlives the connection
   bool listens_ = false;          // for methods of its thing
+  bool asks_sources_ = false;     // whose a page's messages are; then it is read again
+  bool over_quota_ = false;       // the message that came is more than its user may send
   uint32_t last_request_ = 0;
   std::unique_ptr<Greeting> greeting_;     // from CONNECT until CONNACK
   std::optional<uint32_t> last_expiry_s_;  // DISCONNECT said so
   std::unique_ptr<OwnWill> will_;          // null: none
   std::unique_ptr<WillPlace> will_place_;  // of a session that ends with its connection and has a will
+  Payer payer_;
   Inbox inbox_;
   Outbox outbox_;
   std::unique_ptr<KeptOutbox> kept_;       // null: the session ends with the connection
@@ -369,11 +381,12 @@ class MqttSession final : public net::Session, public Subscriber {
   boost::container::flat_map<std::string, Subscription, std::less<>> subscriptions_;
   std::unique_ptr<Readable> readable_;  // null: it may read whatever it was subscribed to
   std::unique_ptr<Pending> pending_;
-  std::vector<Walk> walks_;                // the next one first
-  std::unique_ptr<Walk> walking_;          // the one whose query is under way
-  std::unique_ptr<ReadAgain> read_again_;  // null: nothing failed
-  RequestId asked_ = 0;                    // the query under way; 0: none
-  uint64_t thing_connection_ = 0;          // 0: its CONNECT is not accepted yet
+  std::vector<Walk> walks_;                   // the next one first
+  std::unique_ptr<Walk> walking_;             // the one whose query is under way
+  std::unique_ptr<RetainedSources> sources_;  // of the page that is read; null: of none
+  std::unique_ptr<ReadAgain> read_again_;     // null: nothing failed
+  RequestId asked_ = 0;                       // the query under way; 0: none
+  uint64_t thing_connection_ = 0;             // 0: its CONNECT is not accepted yet
   int64_t heard_ns_ = 0;
   net::SessionTimerId timer_ = 0;        // CONNECT's deadline
   net::SessionTimerId pause_timer_ = 0;  // 0: not armed

@@ -340,42 +340,77 @@ bool MqttSession::ask_retained() {
 
 void MqttSession::take_retained(const Reply& reply) {
   if (!in_force()) return revoke();
+  if (std::exchange(asks_sources_, false)) return take_sources(reply);
   if (pending_ && !kept_) {
     Pending pending = std::move(*pending_);
     pending_.reset();
     activate(pending);
     resume();
   }
+  const bool still = subscriptions_.find(walking_->filter) != subscriptions_.end();
+  const Result<RetainedPage> page =
+      reply.ok() ? decode_retained_page(reply.payload.view()) : Error{*reply.error, reply.message};
+  if (page && still && ask_sources(*page)) return;
+  if (!page && still) return put_off_walk();
   const std::unique_ptr<Walk> walking = std::move(walking_);
-  const bool still = subscriptions_.find(walking->filter) != subscriptions_.end();
-  if (!reply.ok() && still) {
-    walks_.insert(walks_.begin(), std::move(*walking));
-    return read_again_later();
-  }
-  if (reply.ok()) read_again_.reset();
+  if (page) read_again_.reset();
   if (still) {
-    push_retained(reply, *walking);
+    push_retained(reply, *page, *walking);
     tell_walked(false);
     if (reply.numbers[1] != 0) walks_.insert(walks_.begin(), std::move(*walking));
   }
+  sources_.reset();
   walk();
 }
 
-void MqttSession::push_retained(const Reply& reply, Walk& walk) {
-  const Result<RetainedPage> page = decode_retained_page(reply.payload.view());
-  if (!page) return;
+// The page is read again when it is known what its devices are proved by: what comes live meanwhile is newer than what it has now.
+bool MqttSession::ask_sources(const RetainedPage& page) {
+  if (!sources_) sources_ = std::make_unique<RetainedSources>(broker_);
+  QueryRequest query;
+  query.machine = devices::kProvisioningMachineId;
+  query.type = devices::kQueryCredentialsOf;
+  query.payload = sources_->wanted(page);
+  if (query.payload.empty()) return false;
+  if (!context_->query(last_request_ + 1, std::move(query))) {
+    put_off_walk();
+    return true;
+  }
+  asked_ = ++last_request_;
+  asks_sources_ = true;
+  return true;
+}
+
+// What is not used at once is asked for again.
+void MqttSession::take_sources(const Reply& reply) {
+  if (!sources_->take(reply)) return put_off_walk();
+  walks_.insert(walks_.begin(), std::move(*std::exchange(walking_, nullptr)));
+  walk();
+  if (asked_ == 0) sources_.reset();
+}
+
+void MqttSession::put_off_walk() {
+  sources_.reset();
+  walks_.insert(walks_.begin(), std::move(*std::exchange(walking_, nullptr)));
+  read_again_later();
+}
+
+bool MqttSession::gives(const Walk& walk, const MessageView& message) {
+  return wants(walk, message.topic) && sources_->allows(message, context_->utc_ns());
+}
+
+void MqttSession::push_retained(const Reply& reply, const RetainedPage& page, Walk& walk) {
   const int64_t now = context_->monotonic_ns();
   const int64_t utc = context_->utc_ns();
   PageMark mark;
-  if (walk.kept != 0) mark.page = mark_page(*page, walk, reply.numbers[1] == 0);
-  for (const RetainedPage::Item& item : page->items) {
+  if (walk.kept != 0) mark.page = mark_page(page, walk, reply.numbers[1] == 0);
+  for (const RetainedPage::Item& item : page.items) {
     auto message = std::make_shared<Message>();
     message->bytes = reply.payload;
     message->view = item.message;
     message->received_ns = now - std::max<int64_t>(0, utc - item.stored);
     Delivery delivery{std::min(item.message.qos, walk.qos), true, {}, {}};
     if (walk.subscription_id != 0) delivery.subscription_ids.push_back(walk.subscription_id);
-    if (!wants(walk, item.message.topic)) {
+    if (!gives(walk, item.message)) {
       if (!may_receive(item.message.topic)) outbox_.pass_over();
       continue;
     }
@@ -384,7 +419,7 @@ void MqttSession::push_retained(const Reply& reply, Walk& walk) {
     outbox_.push(message, delivery);
   }
   const bool first = walk.after.empty();
-  walk.after = page->last;
+  walk.after = page.last;
   if (first && walk.filter.starts_with("$SYS/")) push_sys(walk);
 }
 
@@ -404,7 +439,7 @@ void MqttSession::push_sys(const Walk& walk) {
 uint64_t MqttSession::mark_page(const RetainedPage& page, const Walk& walk, bool end) {
   std::vector<std::string> topics;
   for (const RetainedPage::Item& item : page.items)
-    if (wants(walk, item.message.topic)) topics.emplace_back(item.message.topic);
+    if (gives(walk, item.message)) topics.emplace_back(item.message.topic);
   return kept_walks_->add_page(walk.kept, walk.filter, std::move(topics), page.last, end);
 }
 

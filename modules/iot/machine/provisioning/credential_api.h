@@ -31,9 +31,12 @@ enum ProvisioningQuery : uint16_t {
   kQueryProof = 1,        // payload: kind u8, the hash, the time i64. Reply payload: a CredentialRow; numbers: 1, or 0
                           // where no credential counts that is so
   kQueryCredentials = 2,  // payload: a thing. Reply payload: its CredentialRows; numbers: how many
+  // Payload: up to kThingsAskedMax things, the length of each u16 before it. Reply payload: the CredentialRows of all
+  kQueryCredentialsOf = 5,
 };
 
 constexpr size_t kCredentialsOfThing = 10;
+constexpr size_t kThingsAskedMax = 256;
 constexpr size_t kCredentialsMax = 10'000'000;
 
 // Of a thing one of its hash, of a claim the one of its name.

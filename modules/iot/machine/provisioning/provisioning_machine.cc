@@ -124,9 +124,15 @@ std::string ProvisioningMachine::principal_name(const Principal& principal) cons
   return row->credential.is_claim() ? "claim " + row->credential.claim : "device " + row->credential.thing;
 }
 
+std::string ProvisioningMachine::holder_of(const Principal& principal) const {
+  const CredentialRow* row = credentials_.find(principal.id & ~kFirstForeignPrincipal);
+  return row == nullptr ? std::string() : row->credential.holder();
+}
+
 void ProvisioningMachine::query(const Query& query, Reply& reply) const {
   if (query.type == kQueryProof) return query_proof(query, reply);
   if (query.type == kQueryCredentials) return query_of_thing(query, reply);
+  if (query.type == kQueryCredentialsOf) return query_of_things(query, reply);
   if (query.type == kQueryTemplates) return query_templates(query, reply);
   if (query.type == kQueryClaims) return query_claims(query, reply);
   reply.error = Errc::unsupported;
@@ -152,6 +158,15 @@ void ProvisioningMachine::query_of_thing(const Query& query, Reply& reply) const
   for (const CredentialRow* row : rows) append_row(out, *row);
   reply.payload = Buffer::take(out.release());
   reply.numbers = {static_cast<int64_t>(rows.size()), 0};
+}
+
+void ProvisioningMachine::query_of_things(const Query& query, Reply& reply) const {
+  ByteReader in(query.payload);
+  ByteWriter out;
+  for (size_t i = 0; i < kThingsAskedMax && in.remaining() > 0; ++i)
+    for (const CredentialRow* row : credentials_.of_thing(as_text(in.take(in.le<uint16_t>())))) append_row(out, *row);
+  if (!in.complete()) reply.error = Errc::invalid_argument;
+  reply.payload = Buffer::take(out.release());
 }
 
 void ProvisioningMachine::save(SnapshotWriter& writer) const {

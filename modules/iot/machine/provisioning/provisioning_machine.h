@@ -39,6 +39,7 @@ class ProvisioningMachine final : public StateMachine, public ThingWatch, public
 
   bool in_force(const Principal& principal) const override;
   std::string principal_name(const Principal& principal) const override;
+  std::string holder_of(const Principal& principal) const override;
 
   const Credentials& credentials() const { return credentials_; }
   const PendingCertificates& pending() const { return pending_; }
@@ -65,6 +66,7 @@ class ProvisioningMachine final : public StateMachine, public ThingWatch, public
 
   void query_proof(const Query& query, Reply& reply) const;
   void query_of_thing(const Query& query, Reply& reply) const;
+  void query_of_things(const Query& query, Reply& reply) const;
   void count() { count_.store(credentials_.size(), std::memory_order_relaxed); }
 
   Credentials credentials_;
