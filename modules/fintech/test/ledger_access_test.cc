@@ -101,6 +101,31 @@ TEST_F(LedgerAccess, WhatTheRivalIsRefusedIsAudited) {
   EXPECT_EQ(audit().size(), 4U) << "one of each kind in a command";
 }
 
+// What the ledger adds to the entry of a machine that moves one transfer: its record stands there whole.
+TEST_F(LedgerAccess, AMachinesTransferTakesLittleRoomInItsEntry) {
+  const auto entry_bytes = [this] {
+    crash_and_recover();
+    uint64_t bytes = 0;
+    (void)log_.recover({}, [&](const log::BatchView& batch, const log::BatchPlace&) -> Result<void> {
+      bytes += batch.header().body_bytes;
+      return {};
+    });
+    return bytes;
+  };
+  Transfer widest = of_shop(1, kTill, 2, 5);
+  widest.user_data_128 = kUint128Max;
+  widest.user_data_64 = UINT64_MAX;
+  widest.user_data_32 = UINT32_MAX;
+  widest.code = UINT16_MAX;
+  const Transfer refused = of_shop(2, 99, 2, 5);
+  const uint64_t before = entry_bytes();
+  EXPECT_EQ(toy<Transfer>(kShopId, kPay, {refused}), Names{"debit_account_not_found"});
+  const uint64_t without = entry_bytes();
+  EXPECT_EQ(toy<Transfer>(kShopId, kPay, {widest}), Names{"created"});
+  EXPECT_LE(entry_bytes() - without, without - before + 240);
+  EXPECT_LE(entry_bytes() - without, 443U);
+}
+
 // A log of a program that knew nothing of ranges goes on meaning what it did.
 TEST_F(LedgerAccess, CommandsOfOlderProgramsKnowNoRanges) {
   const Uint128 id = reserved_id(kShopId, 9);
