@@ -72,6 +72,8 @@ class OverHttp(OneServer):
         self.assertEqual(self.get("accounts/77/balances"), {"balances": []})
         (ledger,) = self.get("totals")["ledgers"]
         self.assertEqual((ledger["accounts"], ledger["debits_posted"], ledger["credits_posted"]), (3, "12.51", "12.51"))
+        for path in ("totals", "recount", "assets"):
+            self.assertIn("legder", json.dumps(self.get(path + "?legder=1", expect=400)))
 
     def test_what_is_wrong_is_named(self):
         self.bank({"id": "1", "flags": ["debits_must_not_exceed_credits"]}, {"id": "2"})
@@ -521,8 +523,26 @@ class CommandLine(OneServer):
         self.assertEqual(listed("account", "transfers", 2, "--reversed", "--limit", 2), ["12", "11"])
         middle = json.loads(self.good("transfer", "show", 11, "--json"))["timestamp"]
         self.assertEqual(listed("transfer", "ls", "--from", middle, "--to", middle), ["11"])
+        self.good(*create, 13, "--debit", 2, "--credit", 1, "--amount", "0.50", "--asset", "USD")
+        self.assertEqual(listed("account", "transfers", 2, "--debits"), ["13"])
+        self.assertEqual(listed("account", "transfers", 2, "--credits"), ["10", "11", "12"])
+        self.assertEqual(listed("account", "transfers", 2, "--debits", "--credits"), ["10", "11", "12", "13"])
+        self.assertEqual([line.split()[1] for line in self.good("account", "balances", 2, "--debits").splitlines()[1:]], ["0.50"])
         self.assertEqual([line.split()[3] for line in self.good("account", "balances", 2).splitlines()[1:]],
-                         ["1.50", "3.00", "4.50"])
+                         ["1.50", "3.00", "4.50", "4.50"])
+
+    def test_a_statement_page_by_page(self):
+        self.bank()
+        for number in range(10, 15):
+            self.create("transfers", self.transfer(number, "1.00"))
+        rows, page = [], ()
+        for _ in range(3):
+            *lines, last = self.good("statement", 1, "--limit", 2, *page).splitlines()[1:]
+            more = last.startswith("more: --page ")
+            rows += [line.split()[1] for line in (lines if more else lines + [last])]
+            page = last.split()[1:]
+        self.assertFalse(more)
+        self.assertEqual(rows, ["14", "13", "12", "11", "10"])
 
     def test_balances_as_they_were(self):
         self.bank()

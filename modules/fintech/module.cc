@@ -12,6 +12,7 @@
 #include "modules/fintech/gateway/market/feed.h"
 #include "modules/fintech/gateway/tigerbeetle/tigerbeetle.h"
 #include "modules/fintech/machine/exchange/exchange_machine.h"
+#include "modules/fintech/machine/ledger/command_words.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 #include "modules/fintech/worker/calendar/keeper.h"
 #include "modules/fintech/worker/calendar/zone.h"
@@ -123,6 +124,12 @@ class FintechModule final : public server::Module {
     return {{"ledger", "balances", "Every account with its balances.",
              [this](bool json) { return past_balances(ledger_, json); }}};
   }
+
+  std::vector<CommandWords> command_words() const override {
+    const std::span<const CommandWords> words = ledger_words();
+    return {words.begin(), words.end()};
+  }
+  std::string position_path() const override { return "/api/v1/ledger/transfers/{id}/position"; }
 
   std::vector<StateMachine*> machines() override { return {&ledger_, &exchange_}; }
 
