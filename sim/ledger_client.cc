@@ -117,7 +117,8 @@ void SimLedgerClient::compose() {
 
 // Of imported events: a moment ago, or right behind what was last acknowledged, which may be the newest there is.
 uint64_t SimLedgerClient::past() const {
-  if (watch_.known().empty() || world_.random.one_in(3)) return static_cast<uint64_t>(world_.clock.utc_ns()) - 1'000'000;
+  if (watch_.known().empty() || world_.random.one_in(3))
+    return static_cast<uint64_t>(world_.clock.utc_ns()) - 1'000'000;
   return watch_.known().back().timestamp;
 }
 

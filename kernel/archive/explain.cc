@@ -158,10 +158,10 @@ bool add_operations(const log::EntryView& entry, const CommandTable& commands, E
   if (!operations) return false;
   for (size_t i = 0; i < std::min(operations->size(), kOperationsTold); ++i) {
     const Operation& part = (*operations)[i];
-    out.facts.emplace_back("operation_" + std::to_string(i),
-                           fmt::format("{}: {}: {}", commands.machine(part.machine),
-                                       commands.command(part.machine, part.type),
-                                       payload_text(commands, part.machine, part.type, part.payload)));
+    out.facts.emplace_back(
+        "operation_" + std::to_string(i),
+        fmt::format("{}: {}: {}", commands.machine(part.machine), commands.command(part.machine, part.type),
+                    payload_text(commands, part.machine, part.type, part.payload)));
   }
   return true;
 }
@@ -170,8 +170,7 @@ void add_payload(const log::EntryView& entry, const CommandTable& commands, Expl
   if (is_about_users(entry))
     out.facts.emplace_back("payload", "not shown: it is about users");
   else if (!add_operations(entry, commands, out))
-    out.facts.emplace_back("payload",
-                           payload_text(commands, entry.header.machine, entry.header.type, entry.payload));
+    out.facts.emplace_back("payload", payload_text(commands, entry.header.machine, entry.header.type, entry.payload));
 }
 
 // The records of views that the command made, as many as are listed.

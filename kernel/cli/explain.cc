@@ -149,8 +149,9 @@ void add_explain(CLI::App& app, Context& context) {
   arguments->server = kDefaultServer;
   CLI::App* command = app.add_subcommand("explain", "What stands at a position of the log and which records it made.");
   command
-      ->add_option("POSITION", arguments->position,
-                   "SHARD:SEQUENCE, for example 0:123; or a transfer's id, of which the running server knows the position")
+      ->add_option(
+          "POSITION", arguments->position,
+          "SHARD:SEQUENCE, for example 0:123; or a transfer's id, of which the running server knows the position")
       ->required();
   command->add_option("--data", arguments->data, "Data directory")->capture_default_str();
   command->add_option("--server", arguments->server, "The admin listener, for the streams' names and ids")

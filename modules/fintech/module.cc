@@ -187,8 +187,8 @@ class FintechModule final : public server::Module {
   void register_tigerbeetle_metrics(Telemetry& telemetry) {
     if (tigerbeetle_ == nullptr) return;
     const tigerbeetle::TigerbeetleCounters& counters = tigerbeetle_->counters();
-    add_counter(telemetry, "heptane_tigerbeetle_requests_total", "Requests of TigerBeetle's clients, those sent again too",
-                counters.requests);
+    add_counter(telemetry, "heptane_tigerbeetle_requests_total",
+                "Requests of TigerBeetle's clients, those sent again too", counters.requests);
     add_counter(telemetry, "heptane_tigerbeetle_replies_total", "Replies to TigerBeetle's clients", counters.replies);
     add_counter(telemetry, "heptane_tigerbeetle_evictions_total", "Clients of TigerBeetle's protocol that were evicted",
                 counters.evictions);

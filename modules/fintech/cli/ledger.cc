@@ -161,7 +161,8 @@ void print_statement(const JsonValue& root) {
                 text_of(*transfer, "id").c_str(), text_of(*transfer, "amount").c_str(),
                 text_of(row, "debits_posted").c_str(), text_of(row, "credits_posted").c_str());
   });
-  if (const std::string next = text_of(root, "next_page"); !next.empty()) std::printf("more: --page %s\n", next.c_str());
+  if (const std::string next = text_of(root, "next_page"); !next.empty())
+    std::printf("more: --page %s\n", next.c_str());
 }
 
 void print_totals(const JsonValue& root) {
@@ -451,9 +452,9 @@ void add_ledger(CLI::App& app, cli::Context& context) {
       });
     });
   });
-  CLI::App* statement = part(
-      ledger, "statement", "An account's transfers, the newest first, with what was posted behind each.",
-      [](const LedgerArguments& a) { return show(a, "GET", statement_path(a), "", print_statement); });
+  CLI::App* statement =
+      part(ledger, "statement", "An account's transfers, the newest first, with what was posted behind each.",
+           [](const LedgerArguments& a) { return show(a, "GET", statement_path(a), "", print_statement); });
   statement->add_option("ID", arguments->id, "The account")->required();
   statement->add_option("--limit", arguments->limit, "At most so many")->capture_default_str();
   statement->add_option("--page", arguments->page, "Where the one before ended: its last line");

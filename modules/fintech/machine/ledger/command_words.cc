@@ -95,8 +95,8 @@ std::string told_asset(Bytes payload) {
 std::string told_guard(Bytes payload) {
   const Result<BalanceGuard> guard = decode_guard(payload);
   if (!guard) return "";
-  std::string text = "account " + number_text(guard->account_id) + ", " + (guard->debit_side ? "debit" : "credit") +
-                     " balance";
+  std::string text =
+      "account " + number_text(guard->account_id) + ", " + (guard->debit_side ? "debit" : "credit") + " balance";
   if (guard->has_least) text += " at least " + told_amount(guard->least, guard->least_decimals);
   if (guard->has_most) text += " at most " + told_amount(guard->most, guard->most_decimals);
   return text;
@@ -109,7 +109,8 @@ constexpr auto kWords = std::to_array<CommandWords>({
     {kLedgerMachineId, kPutAsset, "name an asset", told_asset},
     {kLedgerMachineId, kTransferAll, "create transfers, all or none", told_chain},
     {kLedgerMachineId, kTransferAllOutside, "create transfers, all or none", told_chain},
-    {kLedgerMachineId, kTransferAllWithdrawing, "create transfers, all or none, with the right to withdraw", told_chain},
+    {kLedgerMachineId, kTransferAllWithdrawing, "create transfers, all or none, with the right to withdraw",
+     told_chain},
     {kLedgerMachineId, kSettleTransfers, "post and void", told_transfers},
     {kLedgerMachineId, kGuardBalance, "a guard on a balance", told_guard},
     {kLedgerMachineId, kCreateAccounts, "create accounts", told_accounts},

@@ -14,14 +14,15 @@ constexpr size_t kMovesTold = 8;  // of a run
 
 // By the records that it comes from.
 std::string told_move(const RuleInput& input) {
-  return "offset " + std::to_string(input.offset) + " moves " + fintech::number_text(input.transfer->amount) + " from " +
-         fintech::number_text(input.transfer->debit) + " to " + fintech::number_text(input.transfer->credit);
+  return "offset " + std::to_string(input.offset) + " moves " + fintech::number_text(input.transfer->amount) +
+         " from " + fintech::number_text(input.transfer->debit) + " to " + fintech::number_text(input.transfer->credit);
 }
 
 std::string told_commit(Bytes payload) {
   const std::optional<RuleCommit> commit = decode_commit(payload);
   if (!commit) return "";
-  const auto faults = std::ranges::count_if(commit->inputs, [](const RuleInput& input) { return !input.fault.empty(); });
+  const auto faults =
+      std::ranges::count_if(commit->inputs, [](const RuleInput& input) { return !input.fault.empty(); });
   std::string text = "rule " + std::string(commit->rule) + " version " + std::to_string(commit->version) +
                      ": offsets from " + std::to_string(commit->from) + " to before " + std::to_string(commit->upto) +
                      " of partition " + std::to_string(commit->index) + ", " + std::to_string(commit->inputs.size()) +
