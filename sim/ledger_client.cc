@@ -106,10 +106,20 @@ void SimLedgerClient::compose() {
   ++request_;
   if (!std::exchange(has_accounts_, true)) return ask(kMakeAccounts, body_of<Account>({LedgerEvents::accounts()}));
   if (!watch_.known().empty() && world_.random.one_in(6)) return compose_lookup();
-  const std::vector<std::vector<Transfer>> batches = events_.transfers();
+  if (world_.random.one_in(20))
+    if (const std::vector<Account> batch = events_.imported_accounts(past()); !batch.empty())
+      return ask(kMakeAccounts, body_of<Account>({batch}));
+  const std::vector<std::vector<Transfer>> batches = events_.transfers(past());
   for (const std::vector<Transfer>& batch : batches)
     message_events_.insert(message_events_.end(), batch.begin(), batch.end());
   ask(kMakeTransfers, body_of(batches));
+}
+
+// Of imported events: a moment ago, or right behind what was last acknowledged, which may be the newest there is.
+uint64_t SimLedgerClient::past() const {
+  if (watch_.known().empty() || world_.random.one_in(3))
+    return static_cast<uint64_t>(world_.clock.utc_ns()) - 1'000'000;
+  return watch_.known().back().timestamp;
 }
 
 void SimLedgerClient::compose_lookup() {

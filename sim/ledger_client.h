@@ -31,6 +31,7 @@ class SimLedgerClient final : public SimClient {
   bool take_frames() override;
 
   void compose();
+  uint64_t past() const;
   void compose_lookup();
   void ask(uint8_t operation, Bytes body);
   void enter();

@@ -1,5 +1,7 @@
 #include "sim/ledger_events.h"
 
+#include <algorithm>
+
 namespace heptane::sim {
 
 namespace {
@@ -10,6 +12,8 @@ constexpr uint64_t kAccounts = 8;  // of one ledger, but for the last two
 constexpr uint64_t kMissingAccount = 99;
 constexpr uint32_t kTimeoutMax = 3;  // seconds
 constexpr size_t kSentKept = 40;
+constexpr size_t kImportedMost = 12;  // accounts of a client
+constexpr uint64_t kHourNs = uint64_t{3600} * 1'000'000'000;
 
 uint32_t ledger_of(uint64_t account) { return account > kAccounts - 2 ? 2 : 1; }
 
@@ -37,12 +41,49 @@ std::vector<Account> LedgerEvents::accounts() {
   return all;
 }
 
-std::vector<std::vector<Transfer>> LedgerEvents::transfers() {
+std::vector<Account> LedgerEvents::imported_accounts(uint64_t past) {
+  std::vector<Account> batch;
+  for (uint64_t i = random_.below(4); i < 4 && imported_.size() < kImportedMost; ++i) {
+    Account account{};
+    account.id = Uint128{client_ + 1} << 64 | (imported_.size() + 1);
+    account.ledger = 1;
+    account.code = 11;
+    account.flags = account_flags::kImported;
+    if (random_.one_in(3)) account.flags |= account_flags::kHistory;
+    if (random_.one_in(4)) account.flags |= account_flags::kLinked;
+    account.timestamp = moment(past);
+    batch.push_back(account);
+    imported_.push_back(account);
+  }
+  if (!batch.empty() && random_.one_in(4)) batch.push_back(imported_[random_.below(imported_.size())]);
+  return batch;
+}
+
+// The next one; or one that no event may have.
+uint64_t LedgerEvents::moment(uint64_t& past) {
+  const uint64_t kind = random_.below(60);
+  if (kind == 0) return 0;
+  if (kind == 1) return past - random_.below(kHourNs);
+  if (kind == 2) return past + kHourNs;
+  return past += 1 + random_.below(4);
+}
+
+// Without what an account would wait for without end.
+void LedgerEvents::import(Transfer& transfer, uint64_t& past) {
+  transfer.flags |= transfer_flags::kImported;
+  transfer.flags &= static_cast<uint16_t>(~(transfer_flags::kClosingDebit | transfer_flags::kClosingCredit));
+  if (!random_.one_in(10)) transfer.timeout = 0;
+  transfer.timestamp = moment(past);
+}
+
+std::vector<std::vector<Transfer>> LedgerEvents::transfers(uint64_t past) {
   std::vector<std::vector<Transfer>> batches(random_.one_in(5) ? 1 + random_.below(3) : 1);
   for (std::vector<Transfer>& batch : batches) {
     const uint64_t events = 1 + random_.below(random_.one_in(10) ? 40 : 6);
+    const bool imported = random_.one_in(6);
     for (uint64_t i = 0; i < events; ++i) {
       batch.push_back(any());
+      if (imported && !random_.one_in(40)) import(batch.back(), past);
       // The last one of a batch may leave its chain open: then the chain fails.
       if (random_.one_in(i + 1 == events ? 40 : 4)) batch.back().flags |= transfer_flags::kLinked;
     }
@@ -79,6 +120,9 @@ Transfer LedgerEvents::fresh() {
     while (to == from || ledger_of(to) != ledger_of(from)) to = 1 + random_.below(kAccounts);
   transfer.debit_account_id = from;
   transfer.credit_account_id = to;
+  if (!imported_.empty() && random_.one_in(5))
+    (random_.one_in(2) ? transfer.debit_account_id : transfer.credit_account_id) =
+        imported_[random_.below(imported_.size())].id;
   transfer.amount = 1 + random_.below(100);
   transfer.user_data_64 = random_.below(4);
   transfer.ledger = ledger_of(from);

@@ -15,8 +15,11 @@ class LedgerEvents {
 
   // The same ones for every client.
   static std::vector<fintech::Account> accounts();
-  // Batches of one request.
-  std::vector<std::vector<fintech::Transfer>> transfers();
+  // Batches of one request. `past`: a moment that is over, and behind which there may be no transfer yet; for those of
+  // imported events.
+  std::vector<std::vector<fintech::Transfer>> transfers(uint64_t past);
+  // The client's own, from elsewhere; `past` as above. None: there are enough of them.
+  std::vector<fintech::Account> imported_accounts(uint64_t past);
 
  private:
   fintech::Transfer any();
@@ -24,12 +27,15 @@ class LedgerEvents {
   fintech::Transfer pending();
   fintech::Transfer resolving();
   fintech::Transfer again();
+  void import(fintech::Transfer& transfer, uint64_t& past);
+  uint64_t moment(uint64_t& past);
 
   SeededRandom& random_;
   const uint32_t client_;
   uint32_t made_ = 0;                      // ids so far
   std::vector<fintech::Transfer> sent_;    // some of them
   std::vector<fintech::Uint128> pending_;  // ids
+  std::vector<fintech::Account> imported_;
 };
 
 }  // namespace heptane::sim

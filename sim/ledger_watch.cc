@@ -136,6 +136,17 @@ void LedgerWatch::run(const Logged& command, Checker& checker) {
   }
 }
 
+// Counts what was created and comes from elsewhere.
+template <class Row, class Create>
+std::vector<CreateResult> LedgerWatch::run_batch(const std::vector<Row>& events, uint16_t imported, Create create) {
+  static_assert(static_cast<uint32_t>(AccountStatus::created) == static_cast<uint32_t>(TransferStatus::created));
+  std::vector<CreateResult> results = create(events);
+  for (size_t i = 0; i < events.size(); ++i)
+    if (events[i].has(imported) && results[i].status == static_cast<uint32_t>(TransferStatus::created))
+      ++counts_.imported;
+  return results;
+}
+
 void LedgerWatch::run_create(const Logged& command, Checker& checker) {
   const OperationRow& row = *fintech::operation_of(command.type);
   const Bytes payload = command.payload;
@@ -146,9 +157,12 @@ void LedgerWatch::run_create(const Logged& command, Checker& checker) {
   MultiBatchWriter writer(row.result_bytes);
   batches->visit([&](Bytes batch) {
     timestamp += batch.size() / row.event_bytes;
-    const std::vector<CreateResult> results = command.type == kCreateAccounts
-                                                  ? model_.create_accounts(timestamp, rows_of<Account>(batch))
-                                                  : model_.create_transfers(timestamp, rows_of<Transfer>(batch));
+    const std::vector<CreateResult> results =
+        command.type == kCreateAccounts
+            ? run_batch(rows_of<Account>(batch), account_flags::kImported,
+                        [&](const auto& events) { return model_.create_accounts(timestamp, events); })
+            : run_batch(rows_of<Transfer>(batch), transfer_flags::kImported,
+                        [&](const auto& events) { return model_.create_transfers(timestamp, events); });
     const auto* bytes = reinterpret_cast<const std::byte*>(results.data());
     writer.out().insert(writer.out().end(), bytes, bytes + results.size() * sizeof(CreateResult));
     writer.end_batch();

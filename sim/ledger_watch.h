@@ -31,6 +31,7 @@ class LedgerWatch {
     uint64_t acknowledged = 0;  // events in answers
     uint64_t commands = 0;      // of the log, through the model
     uint64_t expired = 0;       // pending transfers whose time-out came
+    uint64_t imported = 0;      // accounts and transfers that were created with their own timestamps
     uint64_t audits = 0;
     uint64_t gaps = 0;  // the log was history before it was read: nothing is compared from there on
   };
@@ -58,6 +59,8 @@ class LedgerWatch {
   void forget_behind(Sequence last, Checker& checker);
   void run(const Logged& command, Checker& checker);
   void run_create(const Logged& command, Checker& checker);
+  template <class Row, class Create>
+  std::vector<fintech::CreateResult> run_batch(const std::vector<Row>& events, uint16_t imported, Create create);
   static std::optional<Error> unreadable(const fintech::Ledger& ledger);
   void compare(const fintech::Ledger& ledger, Checker& checker);
   void compare_accounts(const fintech::Ledger& ledger, Checker& checker) const;

@@ -156,6 +156,7 @@ void expect_depth(const ExchangeWatch::Counts& counts) {
 TEST(Simulator, ManySeedsKeepEveryPromise) {
   uint64_t acknowledged = 0, seen = 0, power_cuts = 0, fatal_errors = 0, torn_tails = 0, refused = 0, archived = 0;
   uint64_t past_states = 0, viewed = 0, events = 0, repeats = 0, expired = 0, audits = 0, gaps = 0, recounts = 0;
+  uint64_t imported = 0;
   uint64_t delivered = 0, again = 0, resumed = 0, device_lies = 0;
   MqttWatch mqtt;
   IotCounts iot;
@@ -176,6 +177,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
     repeats += run.ledger_repeats;
     recounts += run.recounts;
     expired += run.ledger.expired;
+    imported += run.ledger.imported;
     audits += run.ledger.audits;
     gaps += run.ledger.gaps;
     delivered += run.mqtt.delivered;
@@ -218,6 +220,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_LT(mqtt.gaps, 5u);
   EXPECT_GT(recounts, 200u);
   EXPECT_GT(expired, 100u);
+  EXPECT_GT(imported, 200u);
   EXPECT_GT(audits, 300u);
   EXPECT_LT(gaps, 10u);
   EXPECT_GT(refused, 5u);

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import unittest
 
+import test_tigerbeetle
 from heptane_testkit import Server, wait_until
 from heptane_testkit import http, kafka
 from heptane_testkit.mqtt import Connection, mosquitto_sub, packet, string
@@ -52,6 +53,18 @@ class DiskFull(unittest.TestCase):
         self.assertEqual(self.server.log_verify().returncode, 0)
         self.server.start()
         self.assertEqual(kafka.kcat_consume(self.server.kafka, "more"), ["it goes on"])
+
+    def test_a_settlement_whose_reply_was_lost_is_answered(self):
+        test_tigerbeetle.run(self.server, "pending", timeout=0)
+        self.fill("big")
+        rows = [{"id": "9", "debit_account_id": "1", "credit_account_id": "2", "amount_raw": "1", "ledger": 1, "code": 1}]
+        self.assertEqual(http.call(self.server, "POST", "/api/v1/ledger/transfers", {"transfers": rows})[0], 507)
+        proxy = test_tigerbeetle.LosesAReply(self.server)
+        self.addCleanup(proxy.close)
+        proxy.go_on()
+        test_tigerbeetle.run(proxy, "settle", post="1", void="2")
+        self.assertTrue(proxy.lost.is_set())
+        self.assertEqual(test_tigerbeetle.run(self.server, "count", first=1, last=2), {"found": 2, "debits": 10, "credits": 10})
 
     def publish(self, text):
         """To `kept` at QoS 1, MQTT 5; the reason in its PUBACK."""

@@ -72,6 +72,8 @@ class OverHttp(OneServer):
         self.assertEqual(self.get("accounts/77/balances"), {"balances": []})
         (ledger,) = self.get("totals")["ledgers"]
         self.assertEqual((ledger["accounts"], ledger["debits_posted"], ledger["credits_posted"]), (3, "12.51", "12.51"))
+        for path in ("totals", "recount", "assets"):
+            self.assertIn("legder", json.dumps(self.get(path + "?legder=1", expect=400)))
 
     def test_what_is_wrong_is_named(self):
         self.bank({"id": "1", "flags": ["debits_must_not_exceed_credits"]}, {"id": "2"})
@@ -332,27 +334,35 @@ class Transactions(OneServer):
 
 
 class NearItsMemory(OneServer):
-    """New money is refused, and what is pending is settled all the same."""
+    """New money is refused, what is pending is settled all the same, and what was done is answered whoever lost the answer."""
 
     def setUp(self):
         directory = tempfile.mkdtemp(prefix="heptane-ledger-")
         self.addCleanup(shutil.rmtree, directory)
         path = os.path.join(directory, "heptane.toml")
         with open(path, "w", encoding="utf-8") as text:
-            text.write('[limits]\nmachine_memory = "16MiB"\n')
+            text.write('[limits]\nmachine_memory = "64MiB"\n')  # an empty ledger counts 28 MB
         self.server = Server(args=("--config", path))
         self.addCleanup(self.server.close)
         self.server.start()
 
+    def fill(self):
+        """Accounts, until there is no room for more."""
+        taken = 0
+        for first in range(1000, 2_000_000, 8000):
+            rows = [{"id": str(number), "ledger": 1, "code": 1} for number in range(first, first + 8000)]
+            status, answer = http.call(self.server, "POST", "/api/v1/ledger/accounts", {"accounts": rows})
+            if status != 200:
+                break
+            taken += len(rows)
+        self.assertEqual((status, answer["error"]["code"]), (503, "overloaded"), answer)
+        self.assertGreater(taken, 50_000, "it was near its limit from the start")
+
     def test_settlements_go_on(self):
         self.bank()
         self.create("transfers", *(self.transfer(number, "2.00", flags=["pending"]) for number in range(10, 14)))
-        rows = [{"id": str(number), "ledger": 1, "code": 1} for number in range(1000, 1_000_000)]
-        for first in range(0, len(rows), 8000):
-            status, answer = http.call(self.server, "POST", "/api/v1/ledger/accounts", {"accounts": rows[first:first + 8000]})
-            if status != 200:
-                break
-        self.assertEqual((status, answer["error"]["code"]), (503, "overloaded"), answer)
+        self.fill()
+
         def settle(number, pending, what, **more):
             return {"id": str(number), "pending_id": str(pending), "flags": [what + "_pending_transfer"], **more}
         self.create("transfers", self.transfer(20, "1.00"), expect=503)
@@ -361,6 +371,34 @@ class NearItsMemory(OneServer):
         test_tigerbeetle.run(self.server, "settle", post="12", void="13")
         row = self.get("accounts/1")
         self.assertEqual((row["debits_posted"], row["debits_pending"]), ("3.50", "0.00"))
+
+    def loses_a_reply(self):
+        proxy = test_tigerbeetle.LosesAReply(self.server)
+        self.addCleanup(proxy.close)
+        return proxy
+
+    def test_a_settlement_whose_reply_was_lost_is_answered(self):
+        self.bank()
+        self.create("transfers", *(self.transfer(number, "2.00", flags=["pending"]) for number in range(12, 14)))
+        self.fill()
+        proxy = self.loses_a_reply()
+        proxy.go_on()
+        test_tigerbeetle.run(proxy, "settle", post="12", void="13")
+        self.assertTrue(proxy.lost.is_set())
+        row = self.get("accounts/1")
+        self.assertEqual((row["debits_posted"], row["debits_pending"]), ("2.00", "0.00"))
+
+    def test_new_money_whose_reply_was_lost_is_answered_when_there_is_no_room_any_more(self):
+        proxy = self.loses_a_reply()
+        client = subprocess.Popen(test_tigerbeetle.command(proxy, "concurrent", {"first": 1, "count": 1}),
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(client.kill)
+        self.assertTrue(proxy.lost.wait(test_tigerbeetle.SECONDS))
+        self.fill()
+        proxy.go_on()
+        out, err = client.communicate(timeout=test_tigerbeetle.SECONDS)
+        self.assertEqual((client.returncode, out), (0, "{}\n"), err)
+        self.assertEqual(self.get("accounts/1")["debits_posted"], "1")
 
 
 class CountedWrong(http_server.BaseHTTPRequestHandler):
@@ -485,8 +523,26 @@ class CommandLine(OneServer):
         self.assertEqual(listed("account", "transfers", 2, "--reversed", "--limit", 2), ["12", "11"])
         middle = json.loads(self.good("transfer", "show", 11, "--json"))["timestamp"]
         self.assertEqual(listed("transfer", "ls", "--from", middle, "--to", middle), ["11"])
+        self.good(*create, 13, "--debit", 2, "--credit", 1, "--amount", "0.50", "--asset", "USD")
+        self.assertEqual(listed("account", "transfers", 2, "--debits"), ["13"])
+        self.assertEqual(listed("account", "transfers", 2, "--credits"), ["10", "11", "12"])
+        self.assertEqual(listed("account", "transfers", 2, "--debits", "--credits"), ["10", "11", "12", "13"])
+        self.assertEqual([line.split()[1] for line in self.good("account", "balances", 2, "--debits").splitlines()[1:]], ["0.50"])
         self.assertEqual([line.split()[3] for line in self.good("account", "balances", 2).splitlines()[1:]],
-                         ["1.50", "3.00", "4.50"])
+                         ["1.50", "3.00", "4.50", "4.50"])
+
+    def test_a_statement_page_by_page(self):
+        self.bank()
+        for number in range(10, 15):
+            self.create("transfers", self.transfer(number, "1.00"))
+        rows, page = [], ()
+        for _ in range(3):
+            *lines, last = self.good("statement", 1, "--limit", 2, *page).splitlines()[1:]
+            more = last.startswith("more: --page ")
+            rows += [line.split()[1] for line in (lines if more else lines + [last])]
+            page = last.split()[1:]
+        self.assertFalse(more)
+        self.assertEqual(rows, ["14", "13", "12", "11", "10"])
 
     def test_balances_as_they_were(self):
         self.bank()

@@ -164,9 +164,17 @@ class Explain(test_ledger.OneServer):
             self.assertTrue(told.stdout.startswith(position + "  "), told.stdout)
             self.assertIn('fintech.transfers/0 offset 10  20 = {"id":"20","debit_account_id":"1"', told.stdout)
             self.assertIn("origin: listener", told.stdout)
+            self.assertIn("ledger: create transfers", told.stdout.splitlines()[0])
+            self.assertIn("machine: ledger", told.stdout)
+            self.assertIn("payload: 2 transfers: transfer 20 moves 250 from 1 to 2 in ledger 840; transfer 21 moves 50", told.stdout)
+            same = self.server.run("explain", "20", "--server", self.server.admin, "--data", self.server.data)
+            self.assertEqual((same.returncode, same.stdout), (0, told.stdout), same.stderr)
+            self.assertIn("operation_0: ledger: create transfers, all or none", self.explain(30).stdout)
             self.assertEqual(json.loads(self.explain(30, "--json").stdout)["position"], transacted["position"])
             self.server.crash_restart()
         missing = self.explain(99)
+        self.assertEqual((missing.returncode, missing.stderr.strip()), (1, "heptane: there is no transfer 99"))
+        missing = self.server.run("explain", "99", "--server", self.server.admin, "--data", self.server.data)
         self.assertEqual((missing.returncode, missing.stderr.strip()), (1, "heptane: there is no transfer 99"))
 
     def test_a_stream_that_began_later_than_the_ledger(self):

@@ -161,6 +161,9 @@ class Journey(Metering):
         self.assertIn('"kwh": 12.5', told.stdout)
         self.assertIn(receipt["transfer"], told.stdout)
         self.assertIn(receipt["position"], told.stdout)
+        self.assertIn("rules: a run of a rule", told.stdout.splitlines()[0])
+        self.assertRegex(told.stdout, r"payload: rule \w+ version \d+: offsets from 0 to before 1 of partition 0, 1 with effects; "
+                         r"offset 0 moves 359 from 1001 to \d+")
         told = self.server.run("explain", receipt["position"], "--data", self.server.data, "--server", self.server.admin)
         self.assertEqual(told.returncode, 0, told.stderr)
         self.assertIn('"kwh": 12.5', told.stdout)

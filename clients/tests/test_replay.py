@@ -1,7 +1,7 @@
 """test/replay_modules/ keeps a small log of the machines of each module, as this very server wrote it, and the hash of the state
 that it led to. Every build replays them: what a log means never changes. (test/replay/ has those of the kernel's formats.)
 
-HEPTANE_WRITE_REPLAY=NAME records new ones, whenever a module has a new logic version, once.
+HEPTANE_WRITE_REPLAY=v2-ledger records a new one, whenever a module has a new logic version, once.
 """
 
 import json
@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import unittest
 
+import test_tigerbeetle
 from heptane_testkit import ROOT, Server, wait_until
 from heptane_testkit import http
 from heptane_testkit.mqtt import mosquitto_pub, mosquitto_sub
@@ -68,21 +69,39 @@ def state_of(server, data):
 
 
 def record_ledger(recorder):
+    # Registration, pending transfers, one of which expires, a settlement, a session that reads; what clients are refused.
+    test_tigerbeetle.run(recorder.server, "pending", timeout=1)
+    test_tigerbeetle.run(recorder.server, "expired")
+    test_tigerbeetle.run(recorder.server, "reserved")
     recorder.call("POST", "ledger/assets", {"code": "USD", "ledger": 840, "scale": 2})
     recorder.call("POST", "ledger/accounts", {"accounts": [
-        {"id": "1", "asset": "USD", "code": 1, "flags": ["history"]}, {"id": "2", "asset": "USD", "code": 1},
-        {"id": "3", "asset": "USD", "code": 1, "flags": ["debits_must_not_exceed_credits"]}]})
+        {"id": "101", "asset": "USD", "code": 1, "flags": ["history"]}, {"id": "102", "asset": "USD", "code": 1},
+        {"id": "103", "asset": "USD", "code": 1, "flags": ["debits_must_not_exceed_credits"]}]})
+    record_refused_machine(recorder)
 
     def transfer(number, amount, expect=(200,), **more):
-        row = {"id": str(number), "debit_account_id": "1", "credit_account_id": "2", "amount": amount, "asset": "USD", "code": 1}
+        row = {"id": str(number), "debit_account_id": "101", "credit_account_id": "102", "amount": amount, "asset": "USD", "code": 1}
         recorder.call("POST", "ledger/transfers", {"transfers": [{**row, **more}]}, expect)
 
     transfer(10, "12.50")
     transfer(11, "4.00", flags=["pending"], timeout=3600)
     transfer(12, "5.00", flags=["pending"])
-    transfer(15, "1.00", (409,), debit_account_id="3")
+    transfer(15, "1.00", (409,), debit_account_id="103")
     for number, pending, flag in ((13, 11, "post_pending_transfer"), (14, 12, "void_pending_transfer")):
         recorder.call("POST", "ledger/transfers", {"transfers": [{"id": str(number), "pending_id": str(pending), "flags": [flag]}]})
+
+
+def record_refused_machine(recorder):
+    """A rule that would pay into an account of the exchange, which is nobody else's."""
+    recorder.call("POST", "exchange/firms", {"name": "alpha"})
+    recorder.call("POST", "exchange/firms/alpha/accounts", {"name": "main"})
+    recorder.call("POST", "exchange/deposits", {"firm": "alpha", "account": "main", "asset": "USD", "amount": "5.00"})
+    rows = recorder.call("GET", "ledger/accounts?ledger=840")["accounts"]
+    owned = next(row["id"] for row in rows if "owner" in row)
+    recorder.call("PUT", "rules/greedy", {"sql": "SELECT n FROM 'till/#'", "transfer": {
+        "ledger": 840, "code": 1, "debit": "101", "credit": owned, "amount": "n"}})
+    mosquitto_pub(recorder.server.address("mqtt"), "-q", 1, "-t", "till/a", "-m", json.dumps({"n": 5}))
+    wait_until(lambda: recorder.call("GET", "rules/greedy")["dead_letters"] == 1, "the rule to be refused")
 
 
 def record_exchange(recorder):
@@ -123,6 +142,8 @@ def record_iot(recorder):
     wait_until(lambda: recorder.call("GET", "rules/hot")["inputs"] == 2, "the rule to have read")
 
 
+# Whose newest logic must be among the kept logs of that name.
+NEWEST = {"ledger": "ledger"}
 RECORDINGS = {"ledger": record_ledger, "exchange": record_exchange, "iot": record_iot}
 
 
@@ -132,14 +153,25 @@ class Replay(unittest.TestCase):
         cls.directory = tempfile.mkdtemp(prefix="heptane-replay-")
         cls.addClassCleanup(shutil.rmtree, cls.directory)
 
+    @classmethod
+    def versions(cls, server):
+        """(in force in the log, known to the program) of each machine."""
+        done = server.run("upgrade", "status", "--server", server.admin, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {row["name"]: (row["active"], row["newest"]) for row in json.loads(done.stdout)["machines"]}
+
+    def record(self, name):
+        what = name.partition("-")[2]
+        recorder = Recorder(self)
+        RECORDINGS[what](recorder)
+        recorder.keep(os.path.join(KEPT, name))
+
     def test_every_kept_log_still_means_the_same(self):
         if name := os.environ.get("HEPTANE_WRITE_REPLAY"):
-            for what, record in RECORDINGS.items():
-                recorder = Recorder(self)
-                record(recorder)
-                recorder.keep(os.path.join(KEPT, f"{name}-{what}"))
+            self.record(name)
         kept = sorted(os.listdir(KEPT))
         self.assertGreaterEqual(len(kept), len(RECORDINGS))
+        active = {}
         for name in kept:
             with self.subTest(log=name):
                 data = os.path.join(self.directory, name)
@@ -150,6 +182,11 @@ class Replay(unittest.TestCase):
                     self.assertEqual(state_of(server, data), text.read())
                 server.start()  # and a server goes on with it
                 server.restart()
+                active[name] = self.versions(server)
+        for machine, what in NEWEST.items():
+            found = [versions[machine] for name, versions in active.items() if name.endswith("-" + what)]
+            self.assertTrue(any(now == newest for now, newest in found),
+                            f"record a log of the newest logic of {machine}: {found}")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ import json
 import os
 import queue
 import random
+import re
 import shlex
 import socket
 import subprocess
 import threading
 import unittest
 
-from heptane_testkit import Server, wait_until
+from heptane_testkit import Server, http, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCRIPT = os.path.join(HERE, "tigerbeetle_client.js")
@@ -33,6 +34,89 @@ def run(server, script, **arguments):
     if done.returncode != 0:
         raise AssertionError(f"{script} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def counted(server):
+    """What the server says of its listener for these clients."""
+    rows = re.findall(r"^heptane_tigerbeetle_(\w+)_total (\d+)$", http.text(server, "/metrics"), re.M)
+    return {name: int(value) for name, value in rows}
+
+
+CREATE_TRANSFERS = 147
+
+
+class LosesAReply:
+    """Between a client and the server: the first reply to create_transfers is lost, and the line with it. Lines come through
+    again from go_on() on. What its client must do about it, it does by itself."""
+
+    def __init__(self, server):
+        self.upstream = server.address("tigerbeetle")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoints = {"tigerbeetle": "127.0.0.1:%d" % self.listener.getsockname()[1]}
+        self.lost = threading.Event()
+        self.open = threading.Event()
+        self.lines = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self.line, args=(client,), daemon=True).start()
+
+    def line(self, client):
+        if self.lost.is_set():
+            self.open.wait()
+        server = socket.create_connection(self.upstream)
+        self.lines += [client, server]
+        threading.Thread(target=self.pump, args=(client, server, None), daemon=True).start()
+        self.pump(server, client, self.is_lost)
+
+    def pump(self, source, target, loses):
+        try:
+            while message := self.message(source):
+                if loses is not None and loses(message):
+                    break
+                target.sendall(message)
+        except OSError:
+            pass
+        self.cut(source, target)
+
+    @staticmethod
+    def cut(*ends):
+        for end in ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads it
+            except OSError:
+                pass
+            end.close()
+
+    @staticmethod
+    def message(source):
+        def take(size):
+            taken = b""
+            while len(taken) < size and (piece := source.recv(size - len(taken))):
+                taken += piece
+            return taken
+
+        header = take(256)
+        return header + take(int.from_bytes(header[96:100], "little") - 256) if len(header) == 256 else b""
+
+    def is_lost(self, message):
+        reply = message[114] == 8 and message[236] == CREATE_TRANSFERS
+        if not reply or self.lost.is_set():
+            return False
+        self.lost.set()
+        return True
+
+    def go_on(self):
+        self.open.set()
+
+    def close(self):
+        self.open.set()
+        self.cut(self.listener, *self.lines)
 
 
 class OneServer(unittest.TestCase):
@@ -96,12 +180,26 @@ class Operations(OneServer):
 
     def test_the_session_used_longest_ago_is_evicted(self):
         run(self.server, "crowd", clients=64)
+        self.assertEqual(counted(self.server)["evictions"], 1)
+
+    def test_a_reply_that_was_lost_is_given_again(self):
+        proxy = LosesAReply(self.server)
+        self.addCleanup(proxy.close)
+        proxy.go_on()
+        run(proxy, "concurrent", first=1, count=500)
+        self.assertTrue(proxy.lost.is_set())
+        self.assertEqual(run(self.server, "count", first=1, last=500), {"found": 500, "debits": 500, "credits": 500})
 
     def test_what_is_no_message_closes(self):
         with socket.create_connection(self.server.address("tigerbeetle")) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\n\r\n" + bytes(300))
             self.assertEqual(connection.recv(1000), b"")
+        self.assertEqual(counted(self.server)["malformed"], 1)
         run(self.server, "everything")
+        after = counted(self.server)
+        self.assertEqual(set(after), {"requests", "replies", "evictions", "malformed", "dropped"})
+        self.assertGreater(after["replies"], 10)
+        self.assertEqual(after["requests"], after["replies"] + after["evictions"] + after["dropped"])
 
 
 class Kill(OneServer):

@@ -109,7 +109,7 @@ class Upgrade(unittest.TestCase):
             return http.call(server, "POST", "/api/v1/ledger/accounts", {"accounts": rows}, key=key)
 
         self.assertEqual(create(1, "before")[0], 200)
-        self.assertIn("ledger: logic version 3, was 1", self.good(server, "upgrade", "activate", "ledger"))
+        self.assertIn("ledger: logic version 4, was 1", self.good(server, "upgrade", "activate", "ledger"))
         server.crash_restart()
         status, unknown = create(1, "before")
         self.assertEqual((status, unknown["error"]["code"]), (409, "results_not_kept"))

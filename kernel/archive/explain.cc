@@ -21,7 +21,14 @@ namespace heptane::archive {
 namespace {
 
 constexpr size_t kTextBytes = 512;
+constexpr size_t kOperationsTold = 20;
 constexpr size_t kInflatedBytesMax = size_t{64} << 20;
+
+// What makes texts of bytes.
+struct Tellers {
+  const ViewRenderers& views;
+  const CommandTable& commands;
+};
 
 std::string printable(Bytes bytes) {
   std::string out;
@@ -35,7 +42,7 @@ std::string printable(Bytes bytes) {
   return bytes.size() > kTextBytes ? out + "..." : out;
 }
 
-std::string what_of(const log::EntryHeader& header) {
+std::string what_of(const log::EntryHeader& header, const CommandTable& commands) {
   if (header.kind == log::EntryKind::record_command)
     return fmt::format("a record batch for partition id {}", header.partition);
   if (header.machine == machine_ids::kStreams) switch (header.type) {
@@ -60,7 +67,14 @@ std::string what_of(const log::EntryHeader& header) {
       case kSetConfig: return "a change of the configuration";
       default: break;
     }
-  return fmt::format("machine {}, command {}", header.machine, header.type);
+  return fmt::format("{}: {}", commands.machine(header.machine), commands.command(header.machine, header.type));
+}
+
+// Where its machine can say it; else as it is.
+std::string payload_text(const CommandTable& commands, MachineId machine, CommandType type, Bytes payload) {
+  const CommandWords* words = commands.find(machine, type);
+  std::string text = words != nullptr && words->payload != nullptr ? words->payload(payload) : std::string();
+  return text.empty() ? printable(payload) : text;
 }
 
 void add_extensions(Bytes extensions, Explanation& out) {
@@ -137,6 +151,28 @@ bool is_about_users(const log::EntryView& entry) {
                                    [](const Operation& part) { return part.machine == machine_ids::kAuth; });
 }
 
+// Of a transaction, which is told in place of its bytes.
+bool add_operations(const log::EntryView& entry, const CommandTable& commands, Explanation& out) {
+  if (entry.header.machine != machine_ids::kKernel || entry.header.type != kTransact) return false;
+  const Result<std::vector<Operation>> operations = decode_transact(entry.payload);
+  if (!operations) return false;
+  for (size_t i = 0; i < std::min(operations->size(), kOperationsTold); ++i) {
+    const Operation& part = (*operations)[i];
+    out.facts.emplace_back(
+        "operation_" + std::to_string(i),
+        fmt::format("{}: {}: {}", commands.machine(part.machine), commands.command(part.machine, part.type),
+                    payload_text(commands, part.machine, part.type, part.payload)));
+  }
+  return true;
+}
+
+void add_payload(const log::EntryView& entry, const CommandTable& commands, Explanation& out) {
+  if (is_about_users(entry))
+    out.facts.emplace_back("payload", "not shown: it is about users");
+  else if (!add_operations(entry, commands, out))
+    out.facts.emplace_back("payload", payload_text(commands, entry.header.machine, entry.header.type, entry.payload));
+}
+
 // The records of views that the command made, as many as are listed.
 Result<void> add_views(const log::EntryView& entry, const ViewRenderers& renderers, Explanation& out) {
   const Result<std::optional<log::EntryViews>> views = log::views_of(entry.extensions);
@@ -157,18 +193,18 @@ Result<void> add_views(const log::EntryView& entry, const ViewRenderers& rendere
 }
 
 Result<void> add_command(const log::EntryView& entry, LogTime time, ShardId shard, Sequence sequence,
-                         const ViewRenderers& renderers, Explanation& out) {
+                         const Tellers& tellers, Explanation& out) {
   out.position = position_text(shard, sequence);
   out.time = time_text(time);
-  out.what = what_of(entry.header);
-  out.facts.emplace_back("machine", std::to_string(entry.header.machine));
+  out.what = what_of(entry.header, tellers.commands);
+  out.facts.emplace_back("machine", tellers.commands.machine(entry.header.machine));
   out.facts.emplace_back("type", std::to_string(entry.header.type));
   out.facts.emplace_back("payload_bytes", std::to_string(entry.header.payload_bytes));
   add_extensions(entry.extensions, out);
   if (entry.header.is_record_batch()) return add_records(entry, out, [](size_t) { return true; });
   add_blob(entry, out);
-  out.facts.emplace_back("payload", is_about_users(entry) ? "not shown: it is about users" : printable(entry.payload));
-  return add_views(entry, renderers, out);
+  add_payload(entry, tellers.commands, out);
+  return add_views(entry, tellers.views, out);
 }
 
 // Of `records`: those that the command caused.
@@ -202,7 +238,7 @@ size_t segment_of(Disk& disk, const std::vector<log::SegmentFile>& segments, Seq
 }
 
 Result<std::optional<Explanation>> explain_from_log(Disk& disk, const std::string& directory, ShardId shard,
-                                                    Sequence sequence, const ViewRenderers& renderers,
+                                                    Sequence sequence, const Tellers& tellers,
                                                     std::optional<LogId>& id) {
   Result<log::SegmentListing> listing = log::list_segments(disk, directory);
   if (!listing) return std::move(listing.error());
@@ -228,7 +264,7 @@ Result<std::optional<Explanation>> explain_from_log(Disk& disk, const std::strin
         return found ? add_events(entry, sequence - header.first_sequence, out) : Result<void>();
       if (at != sequence) return {};
       found = true;
-      return add_command(entry, header.base_time + entry.header.detail, shard, sequence, renderers, out);
+      return add_command(entry, header.base_time + entry.header.detail, shard, sequence, tellers, out);
     }));
     out.facts.emplace_back("chain", fmt::format("{:08x}", header.header_crc));
     out.facts.emplace_back("batch", fmt::format("{} to {}, epoch {}, segment {} offset {}", header.first_sequence,
@@ -240,10 +276,11 @@ Result<std::optional<Explanation>> explain_from_log(Disk& disk, const std::strin
 }  // namespace
 
 Result<Explanation> explain(Disk& disk, const std::string& data_directory, ShardId shard, Sequence sequence,
-                            const ViewRenderers& renderers) {
+                            const ViewRenderers& renderers, const CommandTable& commands) {
+  const Tellers tellers{renderers, commands};
   const std::string home = data_directory + "/shard-" + std::to_string(shard);
   std::optional<LogId> id;
-  Result<std::optional<Explanation>> in_log = explain_from_log(disk, home + "/log", shard, sequence, renderers, id);
+  Result<std::optional<Explanation>> in_log = explain_from_log(disk, home + "/log", shard, sequence, tellers, id);
   if (!in_log) return std::move(in_log.error());
   if (*in_log) return std::move(**in_log);
   ArchiveStore store(disk, {home + "/archive", shard});
@@ -255,7 +292,7 @@ Result<Explanation> explain(Disk& disk, const std::string& data_directory, Shard
                  position_text(shard, sequence) + " is no command of this log, or one that went with its retention"};
   if (!found) return found.error();
   Explanation out;
-  HEPTANE_TRY(add_command(found->item.entry, found->item.frame.time, shard, sequence, renderers, out));
+  HEPTANE_TRY(add_command(found->item.entry, found->item.frame.time, shard, sequence, tellers, out));
   if (!found->item.entry.header.is_record_batch())
     out.facts.emplace_back("archived",
                            "yes: its records are in their streams, and only those of views are listed here");

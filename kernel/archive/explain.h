@@ -9,6 +9,7 @@
 #include "kernel/base/disk.h"
 #include "kernel/base/ids.h"
 #include "kernel/base/result.h"
+#include "kernel/shard/command_words.h"
 #include "kernel/shard/views.h"
 
 namespace heptane::archive {
@@ -26,15 +27,15 @@ struct ExplainedRecord {
 struct Explanation {
   std::string position;
   std::string time;                                        // UTC, nanoseconds
-  std::string what;                                        // `create a stream`, `machine 17, command 3`
+  std::string what;                                        // `create a stream`, `ledger: create transfers`
   std::vector<std::pair<std::string, std::string>> facts;  // name and value
   std::vector<ExplainedRecord> records;                    // at most kExplainedRecords
   uint64_t records_left_out = 0;
 };
 
 // Errc::not_found: no command has that position, or it is gone with its retention; Errc::corrupt.
-// `renderers` of this program's modules: records of views are rendered.
+// `renderers` of this program's modules: records of views are rendered. `commands`: what its machines say of theirs.
 Result<Explanation> explain(Disk& disk, const std::string& data_directory, ShardId shard, Sequence sequence,
-                            const ViewRenderers& renderers);
+                            const ViewRenderers& renderers, const CommandTable& commands = {});
 
 }  // namespace heptane::archive

@@ -1,6 +1,7 @@
 // `heptane explain SHARD:SEQUENCE`: the command at a position, where it came from and which records it made, out of the files
-// of a data directory; beside a running server too. The running server adds the streams' names.
+// of a data directory; beside a running server too. The running server adds the streams' names, and the position of an id.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
@@ -49,6 +50,40 @@ void print_json(const archive::Explanation& found, const Places& names) {
   std::cout << out.take() << "\n";
 }
 
+CommandTable commands_of_the_kernel() {
+  CommandTable commands;
+  commands.name_machine(machine_ids::kKernel, "kernel");
+  commands.name_machine(machine_ids::kStreams, "streams");
+  commands.name_machine(machine_ids::kAuth, "auth");
+  commands.name_machine(machine_ids::kBlobs, "blobs");
+  return commands;
+}
+
+// The position of the command that made what has this id, as the running server says; not_found: nothing has it.
+Result<std::string> position_of_id(const ExplainArguments& arguments, const Context& context) {
+  constexpr std::string_view kId = "{id}";
+  HttpClient client(arguments.server);
+  Error error{Errc::not_found, "nothing has the id " + arguments.position, 0};
+  for (const std::unique_ptr<server::Module>& module : context.make_modules()) {
+    std::string path = module->position_path();
+    if (path.empty()) continue;
+    path.replace(path.find(kId), kId.size(), arguments.position);
+    Result<std::string> answer = client.call("GET", path);
+    if (!answer) {
+      error = answer.error();
+      continue;
+    }
+    const auto document = http::JsonDocument::parse(std::move(*answer));
+    const auto position = document ? (*document)->root().find("position") : std::nullopt;
+    if (position) return std::string(position->text());
+  }
+  return error;
+}
+
+bool is_id(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
 }  // namespace
 
 Places places(const std::string& server) {
@@ -75,15 +110,28 @@ Result<archive::Explanation> explained(const std::string& data, const Position& 
   SystemDisk disk;
   const server::Modules modules = context.make_modules();
   ViewRenderers renderers;
-  for (const std::unique_ptr<server::Module>& module : modules)
-    for (const StateMachine* machine : module->machines()) renderers.add(*machine);
-  return archive::explain(disk, data, position.shard, position.sequence, renderers);
+  CommandTable commands = commands_of_the_kernel();
+  for (const std::unique_ptr<server::Module>& module : modules) {
+    for (const StateMachine* machine : module->machines()) {
+      renderers.add(*machine);
+      commands.name_machine(machine->id(), machine->name());
+    }
+    commands.add(module->command_words());
+  }
+  return archive::explain(disk, data, position.shard, position.sequence, renderers, commands);
 }
 
 int explain(const ExplainArguments& arguments, const Context& context) {
-  const std::optional<Position> position = parse_position(arguments.position);
+  const Result<std::string> text =
+      is_id(arguments.position) ? position_of_id(arguments, context) : Result<std::string>(arguments.position);
+  if (!text) {
+    std::cerr << "heptane: " << text.error().message << "\n";
+    return text.error().code == Errc::closed ? kRefused : kFailed;
+  }
+  const std::optional<Position> position = parse_position(*text);
   if (!position) {
-    std::cerr << "heptane: " << arguments.position << " is no position: say SHARD:SEQUENCE, for example 0:123\n";
+    std::cerr << "heptane: " << *text
+              << " is no position: say SHARD:SEQUENCE, for example 0:123, or the id of a transfer\n";
     return kUsage;
   }
   const Result<archive::Explanation> found = explained(arguments.data, *position, context);
@@ -100,9 +148,13 @@ void add_explain(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<ExplainArguments>();
   arguments->server = kDefaultServer;
   CLI::App* command = app.add_subcommand("explain", "What stands at a position of the log and which records it made.");
-  command->add_option("POSITION", arguments->position, "SHARD:SEQUENCE, for example 0:123")->required();
+  command
+      ->add_option(
+          "POSITION", arguments->position,
+          "SHARD:SEQUENCE, for example 0:123; or a transfer's id, of which the running server knows the position")
+      ->required();
   command->add_option("--data", arguments->data, "Data directory")->capture_default_str();
-  command->add_option("--server", arguments->server, "The admin listener, for the streams' names")
+  command->add_option("--server", arguments->server, "The admin listener, for the streams' names and ids")
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "One JSON object");
   command->callback([arguments, &context] { context.exit_code = explain(*arguments, context); });

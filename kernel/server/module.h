@@ -17,6 +17,7 @@
 #include "kernel/net/http/router.h"
 #include "kernel/net/quota.h"
 #include "kernel/net/session.h"
+#include "kernel/shard/command_words.h"
 #include "kernel/shard/state_machine.h"
 #include "kernel/streams/view_input.h"
 
@@ -88,6 +89,10 @@ class Module {
   virtual void add_routes(http::HttpRouter& router) { (void)router; }
   virtual void add_operations(admin::OperationTable& operations) { (void)operations; }
   virtual std::vector<PastView> past_views() const { return {}; }
+  // Of its machines, for people; as of any time. And an endpoint that says which command made what has an id, `{id}` in its
+  // path: its answer's `position`. Empty: there is none.
+  virtual std::vector<CommandWords> command_words() const { return {}; }
+  virtual std::string position_path() const { return {}; }
   // Once, after listeners().
   virtual void register_metrics(Telemetry& telemetry) { (void)telemetry; }
 };

@@ -12,6 +12,7 @@
 #include "modules/fintech/gateway/market/feed.h"
 #include "modules/fintech/gateway/tigerbeetle/tigerbeetle.h"
 #include "modules/fintech/machine/exchange/exchange_machine.h"
+#include "modules/fintech/machine/ledger/command_words.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 #include "modules/fintech/worker/calendar/keeper.h"
 #include "modules/fintech/worker/calendar/zone.h"
@@ -124,6 +125,12 @@ class FintechModule final : public server::Module {
              [this](bool json) { return past_balances(ledger_, json); }}};
   }
 
+  std::vector<CommandWords> command_words() const override {
+    const std::span<const CommandWords> words = ledger_words();
+    return {words.begin(), words.end()};
+  }
+  std::string position_path() const override { return "/api/v1/ledger/transfers/{id}/position"; }
+
   std::vector<StateMachine*> machines() override { return {&ledger_, &exchange_}; }
 
   std::vector<server::ListenerSpec> listeners(const server::ServerFacts& facts) override {
@@ -159,20 +166,38 @@ class FintechModule final : public server::Module {
     telemetry.counter("heptane_exchange_trades_total", "Trades since the first one",
                       [this] { return static_cast<double>(exchange_.trades_total()); });
     register_fix_metrics(telemetry);
+    register_tigerbeetle_metrics(telemetry);
   }
 
  private:
+  static void add_counter(Telemetry& telemetry, const char* name, const char* help,
+                          const std::atomic<uint64_t>& value) {
+    telemetry.counter(name, help, [&value] { return static_cast<double>(value.load(std::memory_order_relaxed)); });
+  }
   void register_fix_metrics(Telemetry& telemetry) {
     if (fix_ == nullptr) return;
-    const auto counter = [&](const char* name, const char* help, const std::atomic<uint64_t>& value) {
-      telemetry.counter(name, help, [&value] { return static_cast<double>(value.load(std::memory_order_relaxed)); });
-    };
     const fixgate::FixCounters& counters = fix_->counters();
-    counter("heptane_fix_logons_total", "Connections that logged on over FIX", counters.logons);
-    counter("heptane_fix_refused_total", "FIX connections that were closed before they were logged on",
-            counters.refused);
-    counter("heptane_fix_messages_total", "Messages that came over FIX", counters.messages);
-    counter("heptane_fix_resends_total", "Pieces of what was said over FIX that were sent again", counters.resent);
+    add_counter(telemetry, "heptane_fix_logons_total", "Connections that logged on over FIX", counters.logons);
+    add_counter(telemetry, "heptane_fix_refused_total", "FIX connections that were closed before they were logged on",
+                counters.refused);
+    add_counter(telemetry, "heptane_fix_messages_total", "Messages that came over FIX", counters.messages);
+    add_counter(telemetry, "heptane_fix_resends_total", "Pieces of what was said over FIX that were sent again",
+                counters.resent);
+  }
+  void register_tigerbeetle_metrics(Telemetry& telemetry) {
+    if (tigerbeetle_ == nullptr) return;
+    const tigerbeetle::TigerbeetleCounters& counters = tigerbeetle_->counters();
+    add_counter(telemetry, "heptane_tigerbeetle_requests_total",
+                "Requests of TigerBeetle's clients, those sent again too", counters.requests);
+    add_counter(telemetry, "heptane_tigerbeetle_replies_total", "Replies to TigerBeetle's clients", counters.replies);
+    add_counter(telemetry, "heptane_tigerbeetle_evictions_total", "Clients of TigerBeetle's protocol that were evicted",
+                counters.evictions);
+    add_counter(telemetry, "heptane_tigerbeetle_malformed_total",
+                "Connections closed for what no client of TigerBeetle's protocol sends, or its user may not do",
+                counters.malformed);
+    add_counter(telemetry, "heptane_tigerbeetle_dropped_total",
+                "Requests without an answer: older, under way already, or no room. Their clients send them again",
+                counters.dropped);
   }
 
   LedgerMachine ledger_;

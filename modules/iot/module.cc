@@ -33,6 +33,7 @@
 #include "modules/iot/machine/devices/fleets_machine.h"
 #include "modules/iot/machine/jobs/jobs_machine.h"
 #include "modules/iot/machine/provisioning/provisioning_machine.h"
+#include "modules/iot/machine/rules/command_words.h"
 #include "modules/iot/machine/rules/rules_machine.h"
 #include "modules/iot/machine/series/series_machine.h"
 
@@ -460,6 +461,11 @@ class IotModule final : public server::Module {
     return {{"devices", "things", "Every thing.", [this](bool json) { return devices::past_things(devices_, json); }},
             {"devices", "shadows", "Every shadow's document.",
              [this](bool json) { return devices::past_shadows(devices_, json); }}};
+  }
+
+  std::vector<CommandWords> command_words() const override {
+    const std::span<const CommandWords> words = rules::rules_words();
+    return {words.begin(), words.end()};
   }
 
   std::vector<StateMachine*> machines() override {

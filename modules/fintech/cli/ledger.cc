@@ -43,6 +43,9 @@ struct LedgerArguments {
   std::string from;
   std::string to;
   bool reversed = false;
+  bool debits = false;
+  bool credits = false;
+  std::string page;
   std::string data = "heptane-data";
 };
 using Print = void (*)(const JsonValue&);
@@ -158,6 +161,8 @@ void print_statement(const JsonValue& root) {
                 text_of(*transfer, "id").c_str(), text_of(*transfer, "amount").c_str(),
                 text_of(row, "debits_posted").c_str(), text_of(row, "credits_posted").c_str());
   });
+  if (const std::string next = text_of(root, "next_page"); !next.empty())
+    std::printf("more: --page %s\n", next.c_str());
 }
 
 void print_totals(const JsonValue& root) {
@@ -276,8 +281,19 @@ std::string list_path(const LedgerArguments& arguments, const std::string& what)
   return path;
 }
 
+// With neither --debits nor --credits both sides are meant, as with both.
 std::string account_path(const LedgerArguments& arguments, const char* what) {
-  return list_path(arguments, "accounts/" + HttpClient::escaped(arguments.id) + what);
+  std::string path = list_path(arguments, "accounts/" + HttpClient::escaped(arguments.id) + what);
+  if (arguments.debits && !arguments.credits) path += "&credits=false";
+  if (arguments.credits && !arguments.debits) path += "&debits=false";
+  return path;
+}
+
+std::string statement_path(const LedgerArguments& arguments) {
+  std::string path =
+      "accounts/" + HttpClient::escaped(arguments.id) + "/statement?limit=" + std::to_string(arguments.limit);
+  if (!arguments.page.empty()) path += "&page=" + HttpClient::escaped(arguments.page);
+  return path;
 }
 
 void add_user_data(CLI::App* command, LedgerArguments& arguments, const std::string& what) {
@@ -293,6 +309,12 @@ void add_filters(CLI::App* command, LedgerArguments& arguments) {
   command->add_option("--from", arguments.from, "Not older: nanoseconds, as the server says them");
   command->add_option("--to", arguments.to, "Not newer");
   command->add_flag("--reversed", arguments.reversed, "The newest first");
+}
+
+void add_account_filters(CLI::App* command, LedgerArguments& arguments) {
+  add_filters(command, arguments);
+  command->add_flag("--debits", arguments.debits, "Only those that debit the account");
+  command->add_flag("--credits", arguments.credits, "Only those that credit it");
 }
 
 void add_list_filters(CLI::App* command, LedgerArguments& arguments) {
@@ -359,12 +381,12 @@ void add_accounts(CLI::App* parent, const Part& part, const std::shared_ptr<Ledg
     return show(a, "GET", account_path(a, "/transfers"), "", print_transfers);
   });
   transfers->add_option("ID", arguments->id, "The account")->required();
-  add_filters(transfers, *arguments);
+  add_account_filters(transfers, *arguments);
   CLI::App* balances =
       part(account, "balances", "What one with history held behind each of its transfers.",
            [](const LedgerArguments& a) { return show(a, "GET", account_path(a, "/balances"), "", print_balances); });
   balances->add_option("ID", arguments->id, "The account")->required();
-  add_filters(balances, *arguments);
+  add_account_filters(balances, *arguments);
 }
 
 void add_transfers(CLI::App* parent, const Part& part, const std::shared_ptr<LedgerArguments>& arguments) {
@@ -430,14 +452,12 @@ void add_ledger(CLI::App& app, cli::Context& context) {
       });
     });
   });
-  CLI::App* statement = part(
-      ledger, "statement", "An account's transfers, the newest first, with what was posted behind each.",
-      [](const LedgerArguments& a) {
-        return show(a, "GET", "accounts/" + HttpClient::escaped(a.id) + "/statement?limit=" + std::to_string(a.limit),
-                    "", print_statement);
-      });
+  CLI::App* statement =
+      part(ledger, "statement", "An account's transfers, the newest first, with what was posted behind each.",
+           [](const LedgerArguments& a) { return show(a, "GET", statement_path(a), "", print_statement); });
   statement->add_option("ID", arguments->id, "The account")->required();
   statement->add_option("--limit", arguments->limit, "At most so many")->capture_default_str();
+  statement->add_option("--page", arguments->page, "Where the one before ended: its last line");
   CLI::App* explained = ledger->add_subcommand("explain", "Which command made a transfer, and what else it made.");
   explained->add_option("ID", arguments->id, "The transfer")->required();
   explained->add_option("--data", arguments->data, "Data directory of the server")->capture_default_str();

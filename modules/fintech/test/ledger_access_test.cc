@@ -70,7 +70,60 @@ TEST_F(LedgerAccess, ReservedIdsAreNobodysButTheirMachines) {
   EXPECT_TRUE(audited(R"("action":"request","by":"local","on":"ledger:reserved create","detail":"id )" +
                       number_text(reserved.id) + R"(","outcome":"denied","count":2,)"));
   EXPECT_TRUE(audited("id " + number_text(kVault)));
-  EXPECT_EQ(audit().size(), 2U) << "what machines try is their own affair";
+  EXPECT_EQ(audit().size(), 2U) << "before version 4 what machines try is their own affair";
+}
+
+// What a machine is refused is audited like what clients are, of each kind once in a command; a look ahead is none.
+TEST_F(LedgerAccess, WhatTheRivalIsRefusedIsAudited) {
+  namespace f = transfer_flags;
+  shard_->adopt({}, true);
+  settle();
+  const Transfer reserved = wide(transfer(0, 1, 2, 5), reserved_id(kShopId, 7));
+  const Transfer debits = transfer(21, kTill, 2, 1);
+  EXPECT_EQ(toy<Transfer>(kRivalId, kCheck, {reserved, debits}),
+            (Names{"id_already_failed", "debit_account_not_found"}));
+  EXPECT_EQ(toy<Transfer>(kRivalId, kPay, {reserved, debits, transfer(22, kTill, 2, 1), transfer(23, 1, 2, 1)}),
+            (Names{"id_already_failed", "debit_account_not_found", "debit_account_not_found", "created"}));
+  EXPECT_EQ(toy<Transfer>(kRivalId, kPayChain, {transfer(24, 1, kTill, 0, f::kPending | f::kClosingCredit)}),
+            Names{"credit_account_not_found"});
+  Account vault = account(0);
+  vault.id = kVault;
+  EXPECT_EQ(toy<Account>(kRivalId, kOpen, {vault, vault}),
+            (Names{"exists_with_different_flags", "exists_with_different_flags"}));
+  EXPECT_FALSE(ask<Transfer>(kRivalId, kPayAndRefuse, {transfer(25, kTill, 2, 1)}).ok()) << "it takes all of it back";
+
+  crash_and_recover();
+  const std::string by = ", asked by machine " + std::to_string(kRivalId) + R"(","outcome":"denied","count":1,)";
+  EXPECT_TRUE(audited(R"("on":"ledger:reserved create","detail":"id )" + number_text(reserved.id) + by));
+  EXPECT_TRUE(audited(R"("on":"ledger:withdraw create","detail":"account or pending transfer 100, transfer 21)" + by));
+  EXPECT_TRUE(audited(R"("on":"ledger:owned alter","detail":"account or pending transfer 100, transfer 24)" + by));
+  EXPECT_TRUE(audited("id " + number_text(kVault) + by));
+  EXPECT_EQ(audit().size(), 4U) << "one of each kind in a command";
+}
+
+// What the ledger adds to the entry of a machine that moves one transfer: its record stands there whole.
+TEST_F(LedgerAccess, AMachinesTransferTakesLittleRoomInItsEntry) {
+  const auto entry_bytes = [this] {
+    crash_and_recover();
+    uint64_t bytes = 0;
+    (void)log_.recover({}, [&](const log::BatchView& batch, const log::BatchPlace&) -> Result<void> {
+      bytes += batch.header().body_bytes;
+      return {};
+    });
+    return bytes;
+  };
+  Transfer widest = of_shop(1, kTill, 2, 5);
+  widest.user_data_128 = kUint128Max;
+  widest.user_data_64 = UINT64_MAX;
+  widest.user_data_32 = UINT32_MAX;
+  widest.code = UINT16_MAX;
+  const Transfer refused = of_shop(2, 99, 2, 5);
+  const uint64_t before = entry_bytes();
+  EXPECT_EQ(toy<Transfer>(kShopId, kPay, {refused}), Names{"debit_account_not_found"});
+  const uint64_t without = entry_bytes();
+  EXPECT_EQ(toy<Transfer>(kShopId, kPay, {widest}), Names{"created"});
+  EXPECT_LE(entry_bytes() - without, without - before + 240);
+  EXPECT_LE(entry_bytes() - without, 443U);
 }
 
 // A log of a program that knew nothing of ranges goes on meaning what it did.
@@ -169,7 +222,7 @@ TEST_F(LedgerAccess, NobodyElseMovesAnythingOfASealedAccount) {
   for (const char* moved : {"10", "11"})
     EXPECT_TRUE(audited(R"("on":"ledger:owned alter","detail":"account or pending transfer 1100, transfer )" +
                         std::string(moved) + R"(","outcome":"denied","count":1,)"));
-  EXPECT_EQ(audit().size(), 2U) << "what machines try is their own affair";
+  EXPECT_EQ(audit().size(), 2U) << "before version 4 what machines try is their own affair";
 }
 
 // The machine that owns an account, what it takes back, what it leaves to a timer; all of it in the views.

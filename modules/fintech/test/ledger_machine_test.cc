@@ -347,6 +347,52 @@ TEST(LedgerMachine, SettlementsGoOnWhereThereIsNoRoomForNewState) {
   EXPECT_EQ(harness.shard().state_hash(), state);
 }
 
+// Of which nothing is pending any more, and whose reply is kept.
+TEST(LedgerMachine, ARepeatedSettlementHasItsReplyWhereThereIsNoRoom) {
+  namespace f = transfer_flags;
+  Harness harness;
+  harness.shard().adopt({}, true);
+  harness.settle();
+  ASSERT_TRUE(harness.run(kCreateAccounts, accounts_payload()).ok());
+  const Reply registered = harness.run(kRegister, registration(7));
+  ASSERT_TRUE(registered.ok());
+  Caller by = caller(7, static_cast<uint64_t>(registered.numbers[0]), 0, 0);
+  const auto next = [&](CommandType type, std::vector<Transfer> rows) {
+    by.checksum = ++by.request;
+    return harness.run(type, payload<Transfer>(by, {std::move(rows)}));
+  };
+  const auto standing = [&] {
+    std::byte bytes[Caller::kBytes];
+    by.write(bytes);
+    Reply reply;
+    harness.machine().query({kQueryStanding, bytes, {}}, reply);
+    return reply;
+  };
+  ASSERT_TRUE(next(kCreateTransfers, {transfer(1, 5, f::kPending), transfer(2, 7, f::kPending)}).ok());
+  for (const bool disk : {true, false}) {
+    if (disk) harness.shard().set_disk_full(true);
+    if (!disk) harness.shard().set_machine_memory_budget(1);
+    const Uint128 pending = disk ? 1 : 2;
+    const Reply first = next(kSettleTransfers, {resolving(10 + pending, pending, f::kPost)});
+    ASSERT_TRUE(first.ok()) << first.message;
+    const Sequence before = harness.shard().last_applied();
+    const Reply again =
+        harness.run(kSettleTransfers, payload<Transfer>(by, {{resolving(10 + pending, pending, f::kPost)}}));
+    ASSERT_TRUE(again.ok()) << again.message;
+    for (const Reply& repeated : {again, standing()}) {
+      EXPECT_EQ(repeated.numbers, first.numbers);
+      EXPECT_EQ(as_text(repeated.payload.view()), as_text(first.payload.view()));
+    }
+    EXPECT_EQ(harness.shard().last_applied(), before);
+    EXPECT_FALSE(next(kCreateTransfers, {transfer(30, 1)}).ok());
+    EXPECT_EQ(standing().error, Errc::not_found) << "it has yet to be done";
+    harness.shard().set_disk_full(false);
+  }
+  EXPECT_EQ(static_cast<uint64_t>(harness.ledger().find_account(1)->debits_posted), 12U);
+  by.client = 8;
+  EXPECT_EQ(refusal(standing()), static_cast<uint32_t>(LedgerRefusal::no_session));
+}
+
 TEST(LedgerMachine, AFullBatchIsLoggedAsItCame) {
   std::vector<Transfer> transfers;
   for (uint64_t i = 0; i < 8189; ++i) transfers.push_back(transfer(i + 1, 1));

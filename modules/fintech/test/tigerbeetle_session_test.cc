@@ -119,10 +119,43 @@ TEST(TigerbeetleSession, ARepeatGetsTheSameReply) {
   EXPECT_FALSE(talk.world.closed());
 }
 
+// Near a limit, too: the money has moved, and the client asks until it is told.
+TEST(TigerbeetleSession, ARepeatGetsTheSameReplyWhereThereIsNoRoom) {
+  namespace f = transfer_flags;
+  for (const uint32_t version : {kLogicPortAudit, kLogicSettlements, kLogicBriefs})
+    for (const Errc limit : {Errc::overloaded, Errc::no_space}) {
+      Talk talk;
+      talk.world.use_version(version);
+      const auto asked_twice = [&](uint8_t operation, const std::vector<std::byte>& body) {
+        ++talk.client.request;
+        const std::string message = talk.client.message(operation, body);
+        const std::string first = talk.world.send(message);
+        EXPECT_NE(first, "");
+        talk.world.no_room = limit;
+        EXPECT_EQ(talk.world.send(message), first);
+        EXPECT_EQ(talk.world.context().timers(), 0U);
+        talk.world.no_room.reset();
+      };
+      asked_twice(146, body_of<Account>({{account(1), account(2)}}));
+      asked_twice(147, body_of<Transfer>({{transfer(10, 1, 2, 5, f::kPending), transfer(11, 1, 2, 7, f::kPending)}}));
+      asked_twice(147, body_of<Transfer>({{resolving(20, 10, kUint128Max, f::kPost), resolving(21, 11, 0, f::kVoid)}}));
+      EXPECT_EQ(static_cast<uint64_t>(talk.world.machine().ledger().find_account(1)->debits_posted), 5U);
+
+      talk.world.no_room = limit;
+      ++talk.client.request;
+      EXPECT_EQ(talk.world.send(talk.client.message(147, body_of<Transfer>({{transfer(30, 1, 2, 1)}}))), "")
+          << "new money comes again when there is room";
+      Client other = talk.client;
+      other.id = 9;
+      const std::string late = other.message(147, body_of<Transfer>({{transfer(31, 1, 2, 1)}}));
+      EXPECT_EQ(describe(talk.world.send(late), other, late), "< eviction of client 9: reason 1\n");
+    }
+}
+
 // A log from before settlements were commands of their own never sees one, and the client sees no difference.
 TEST(TigerbeetleSession, PostsAndVoidsAreCommandsOfTheirOwn) {
   namespace f = transfer_flags;
-  for (const uint32_t version : {kLogicSettlements, kLogicBriefs}) {
+  for (const uint32_t version : {kLogicPortAudit, kLogicSettlements, kLogicBriefs}) {
     Talk talk;
     talk.world.use_version(version);
     talk.ask<Account>("create accounts", 146, {{account(1), account(2)}});
@@ -134,7 +167,7 @@ TEST(TigerbeetleSession, PostsAndVoidsAreCommandsOfTheirOwn) {
     talk.ask<Transfer>("two batches", 147, {{resolving(21, 11, 0, f::kVoid)}, {resolving(22, 12, 1, f::kPost)}});
     const std::vector<CommandType> newest{kSettleTransfers};
     const std::vector<CommandType> older{kSettleTransfers, kCreateTransfers};
-    EXPECT_EQ(talk.world.submitted, version == kLogicSettlements ? newest : older);
+    EXPECT_EQ(talk.world.submitted, version >= kLogicSettlements ? newest : older);
     const Account* debited = talk.world.machine().ledger().find_account(1);
     EXPECT_TRUE(debited->debits_pending == 0 && debited->debits_posted == 4);
     EXPECT_EQ(talk.text.substr(talk.text.rfind("> ")).find("eviction"), std::string::npos);

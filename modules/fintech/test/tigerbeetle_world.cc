@@ -41,6 +41,11 @@ std::string World::send(std::string_view bytes) {
 Reply World::submit(const Submission& submission) {
   HEPTANE_ASSERT(submission.machine == kLedgerMachineId, "a command for another machine");
   submitted.push_back(submission.type);
+  if (no_room && !machine_.relieves(submission.type)) {
+    Reply refused;
+    refused.error = no_room;
+    return refused;
+  }
   Command command;
   command.sequence = sequence_ + 1;
   command.time = now += 1000;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ class World {
   // Of the ledger's logic: the newest, unless told.
   void use_version(uint32_t version) { kernel_.versions[kLedgerMachineId] = version; }
   std::vector<CommandType> submitted;
+  // What a shard near its limits says to all but what relieves it.
+  std::optional<Errc> no_room;
 
  private:
   Reply submit(const Submission& submission);

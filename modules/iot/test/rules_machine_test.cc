@@ -2,6 +2,7 @@
 // again, late or out of order, and wherever the server ends.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -29,6 +30,7 @@ struct Made {
   uint64_t amount = 0;
   std::string key{};
   std::string fault{};
+  uint64_t debit = kMeter;
 };
 
 Buffer commit_of(const RuleRow& row, PartitionId partition, Offset from, Offset upto, const std::vector<Made>& inputs,
@@ -48,7 +50,7 @@ Buffer commit_of(const RuleRow& row, PartitionId partition, Offset from, Offset 
     input.is_json = true;
     input.fault = made.fault;
     if (made.fault.empty()) {
-      input.transfer = RuleMove{kMeter, kUtility, made.amount, made.key};
+      input.transfer = RuleMove{made.debit, kUtility, made.amount, made.key};
       input.appends = appends;
       input.row = R"({"n":1})";
     }
@@ -146,6 +148,21 @@ TEST_F(RulesMachineTest, TransfersWaitForTheLedgersBudget) {
   ASSERT_TRUE(world.run(kRulesMachineId, kResumeRule, Buffer::copy_of("bill")).ok());
   EXPECT_TRUE(commit(0, 1, {{0, 5, "a"}}).ok());
   EXPECT_EQ(credited(), 5u);
+}
+
+// A rule that would spend what is another machine's: a dead letter each, and an event of the run in the audit trail.
+TEST_F(RulesMachineTest, WhatTheLedgerRefusesARuleIsAudited) {
+  constexpr uint64_t kTill = 500;
+  world.open_account_of_shop(kTill);
+  ASSERT_TRUE(world.put(billing()).ok());
+  const auto denied = [&] { return std::ranges::count(world.trail().told, "denied ledger:withdraw create"); };
+  ASSERT_TRUE(commit(0, 1, {{0, 5, "a", "", kTill}}).ok());
+  EXPECT_EQ(denied(), 0) << "the log is of an older version of the ledger's logic";
+  world.activate(fintech::kLogicPortAudit, fintech::kLedgerMachineId);
+  ASSERT_TRUE(commit(1, 4, {{1, 5, "b", "", kTill}, {2, 6, "c", "", kTill}, {3, 7, "d"}}).ok());
+  EXPECT_EQ(denied(), 1);
+  EXPECT_EQ(world.rule("bill").counters.dead_letters, 3U);
+  EXPECT_EQ(credited(), 7U);
 }
 
 // Points go with the rule's position; what is no point, or does not fit the others, is a dead letter.

@@ -17,6 +17,7 @@
 #include "kernel/streams/streams_machine.h"
 #include "modules/fintech/domain/ledger/multi_batch.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
+#include "modules/fintech/test/owner_toy.h"
 #include "modules/iot/machine/broker_machine.h"
 #include "modules/iot/machine/devices/devices_machine.h"
 #include "modules/iot/machine/rules/rules_machine.h"
@@ -33,8 +34,8 @@ class RulesWorld {
     boot();
     if (logic > 1) activate(logic);
   }
-  void activate(uint32_t logic) {
-    Submission activation = make_activation(kRulesMachineId, logic);
+  void activate(uint32_t logic, MachineId machine = kRulesMachineId) {
+    Submission activation = make_activation(machine, logic);
     const Reply reply = run(activation.machine, activation.type, std::move(activation.payload));
     ASSERT_TRUE(reply.ok()) << reply.message;
   }
@@ -91,6 +92,15 @@ class RulesWorld {
     account.code = 1;
     account.flags = flags;
     submit_events(fintech::Operation::create_accounts, {reinterpret_cast<const std::byte*>(&account), sizeof account});
+  }
+  // Of another machine.
+  void open_account_of_shop(uint64_t id) {
+    fintech::Account account{};
+    account.id = id;
+    account.ledger = 7;
+    account.code = 1;
+    const Bytes payload{reinterpret_cast<const std::byte*>(&account), sizeof account};
+    ASSERT_TRUE(run(fintech::test::kShopId, fintech::test::kOpen, Buffer::copy_of(payload)).ok());
   }
   void pay(uint64_t id, uint64_t debit, uint64_t credit, uint64_t amount) {
     fintech::Transfer transfer{};
@@ -168,8 +178,10 @@ class RulesWorld {
     devices_ = std::make_unique<devices::DevicesMachine>();
     series_ = std::make_unique<series::SeriesMachine>();
     machine_ = std::make_unique<RulesMachine>();
-    for (StateMachine* machine : std::initializer_list<StateMachine*>{
-             streams_.get(), trail_.get(), ledger_.get(), broker_.get(), devices_.get(), series_.get(), machine_.get()})
+    shop_ = std::make_unique<fintech::test::OwnerToy>(fintech::test::kShopId);
+    for (StateMachine* machine :
+         std::initializer_list<StateMachine*>{streams_.get(), trail_.get(), ledger_.get(), broker_.get(),
+                                              devices_.get(), series_.get(), machine_.get(), shop_.get()})
       shard_->add_machine(*machine);
     shard_->set_streams(*streams_);
     shard_->attach(*link_);
@@ -193,6 +205,7 @@ class RulesWorld {
   std::unique_ptr<series::SeriesMachine> series_;
   std::unique_ptr<devices::DevicesMachine> devices_;
   std::unique_ptr<RulesMachine> machine_;
+  std::unique_ptr<fintech::test::OwnerToy> shop_;
   Result<log::RecoveryReport> recovery_ = log::RecoveryReport{};
 };
 

@@ -243,6 +243,8 @@ void account_statement(HttpExchange& exchange) {
 }
 
 void list_assets(HttpExchange& exchange) {
+  if (const auto wrong = check_parameters(exchange.request(), {}); !wrong)
+    return exchange.respond(admin::error_response(wrong.error()));
   with_assets(exchange, [](HttpExchange& ready, const Assets& assets) {
     JsonWriter out;
     out.begin_object().key("assets").begin_array();
@@ -252,8 +254,15 @@ void list_assets(HttpExchange& exchange) {
   });
 }
 
+// Of a request that takes none.
+Parameters no_parameters(HttpExchange& exchange) {
+  Parameters parameters(exchange.request());
+  parameters.check(check_parameters(exchange.request(), {}));
+  return parameters;
+}
+
 void list_totals(HttpExchange& exchange) {
-  ask(exchange, Parameters(exchange.request()), kQueryTotals, Buffer(),
+  ask(exchange, no_parameters(exchange), kQueryTotals, Buffer(),
       [](JsonWriter& out, const Reply& reply, const AssetTable& assets) {
         out.begin_object().key("ledgers").begin_array();
         for (const LedgerTotalsRow& row : plain_rows<LedgerTotalsRow>(reply.payload.view())) {
@@ -273,7 +282,7 @@ void list_totals(HttpExchange& exchange) {
 
 // A slice more of the recount for each request: who asks goes on asking until it is done.
 void recount(HttpExchange& exchange) {
-  ask(exchange, Parameters(exchange.request()), kQueryRecount, Buffer(),
+  ask(exchange, no_parameters(exchange), kQueryRecount, Buffer(),
       [](JsonWriter& out, const Reply& reply, const AssetTable&) {
         const std::vector<RecountRow> rows = plain_rows<RecountRow>(reply.payload.view());
         const bool done = reply.numbers[1] == 1;

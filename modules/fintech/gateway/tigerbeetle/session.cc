@@ -167,7 +167,7 @@ bool TigerbeetleSession::ask(const Request& request, Bytes body, const Admitted&
   const OperationRow* row = find_operation(request.operation);
   const bool reads = row != nullptr && !row->creates;
   if (row == nullptr) touch_due_ns_ = 0;
-  InFlight asked{++last_id_, context.monotonic_ns() + kRequestDeadlineNs, request, std::nullopt};
+  InFlight asked{++last_id_, context.monotonic_ns() + kRequestDeadlineNs, request, std::nullopt, std::nullopt};
   if (reads) {
     if (!context.query(asked.id, QueryRequest{kLedgerMachineId, request.operation, payload_of(request, body, 0),
                                               admitted.principal}))
@@ -179,6 +179,8 @@ bool TigerbeetleSession::ask(const Request& request, Bytes body, const Admitted&
       asked.otherwise = submission;
       submission.type = kSettleTransfers;
     }
+    if (row != nullptr)
+      asked.standing = QueryRequest{kLedgerMachineId, kQueryStanding, payload_of(request, {}, 0), admitted.principal};
     if (!context.submit(asked.id, std::move(submission))) return false;
   }
   in_flight_.push_back(std::move(asked));
@@ -199,11 +201,7 @@ void TigerbeetleSession::touch(const Request& request, const Admitted& admitted,
 void TigerbeetleSession::on_reply(RequestId id, const Reply& reply, net::SessionContext& context) {
   const auto asked = std::find_if(in_flight_.begin(), in_flight_.end(), [&](const InFlight& a) { return a.id == id; });
   if (asked == in_flight_.end() || closed_) return;
-  if (asked->otherwise && reply.error == Errc::unsupported) {
-    Submission submission = std::move(*asked->otherwise);
-    asked->otherwise.reset();
-    if (context.submit(id, std::move(submission))) return;
-  }
+  if (ask_otherwise(*asked, reply, context)) return;
   const Request request = asked->request;
   in_flight_.erase(asked);
   if (in_flight_.empty() && timer_ != 0) {
@@ -212,6 +210,21 @@ void TigerbeetleSession::on_reply(RequestId id, const Reply& reply, net::Session
   }
   answer(request, reply, context);
   steer_input(context);
+}
+
+// False: the reply is what there is to say. What is refused for want of room may have been done before, and its reply lost on
+// the way: then the client gets that, and one whose session made room is told so, however long there is none.
+bool TigerbeetleSession::ask_otherwise(InFlight& asked, const Reply& reply, net::SessionContext& context) {
+  if (asked.otherwise && reply.error == Errc::unsupported) {
+    Submission submission = std::move(*asked.otherwise);
+    asked.otherwise.reset();
+    return context.submit(asked.id, std::move(submission));
+  }
+  const bool no_room = reply.error == Errc::overloaded || reply.error == Errc::no_space;
+  if (!no_room || !asked.standing) return false;
+  QueryRequest standing = std::move(*asked.standing);
+  asked.standing.reset();
+  return context.query(asked.id, std::move(standing));
 }
 
 void TigerbeetleSession::answer(const Request& request, const Reply& reply, net::SessionContext& context) {

@@ -37,6 +37,8 @@ class TigerbeetleSession final : public net::Session {
     Request request;
     // Of a settlement: the same as a log takes it from before settlements were commands of their own.
     std::optional<Submission> otherwise;
+    // Of a command that creates: whether it was done before, for when there is no room for it.
+    std::optional<QueryRequest> standing;
   };
 
   void on_message(Bytes header, const Frame& frame, Bytes body, net::SessionContext& context);
@@ -49,6 +51,7 @@ class TigerbeetleSession final : public net::Session {
   bool ask(const Request& request, Bytes body, const Admitted& admitted, net::SessionContext& context);
   Submission submission_of(CommandType type, const Request& request, Bytes body, const Admitted& admitted,
                            const net::SessionContext& context) const;
+  bool ask_otherwise(InFlight& asked, const Reply& reply, net::SessionContext& context);
   void touch(const Request& request, const Admitted& admitted, net::SessionContext& context);
   Uint128 cluster() const { return static_cast<Uint128>(protocol_.options().cluster); }
   void answer(const Request& request, const Reply& reply, net::SessionContext& context);

@@ -27,8 +27,8 @@ struct TigerbeetleCounters {
   std::atomic<uint64_t> replies{0};
   std::atomic<uint64_t> evictions{0};
   std::atomic<uint64_t> malformed{0};  // closed
-  std::atomic<uint64_t> dropped{
-      0};  // no answer: old, repeated while under way, or the server has no room. Clients ask again
+  // No answer: old, repeated while under way, or the server has no room. Clients ask again.
+  std::atomic<uint64_t> dropped{0};
 };
 
 class TigerbeetleProtocol final : public net::Protocol {

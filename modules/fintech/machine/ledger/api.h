@@ -51,6 +51,8 @@ enum LedgerCommand : CommandType {
 constexpr uint32_t kLogicBriefs = 2;
 constexpr uint32_t kLogicKeptViews = 2;    // its views have no retention, whatever clients gave them
 constexpr uint32_t kLogicSettlements = 3;  // it knows kSettleTransfers and kTouch
+// What the port refuses is audited; a repeated settlement has its reply, though nothing of it is pending any more.
+constexpr uint32_t kLogicPortAudit = 4;
 
 // How many events there are up to the first that failed, negated, and its status; 0: none failed. A commit is above 0.
 constexpr std::array<int64_t, 2> brief_of(const std::optional<FailedEvent>& failure) {
@@ -87,6 +89,9 @@ enum LedgerQuery : uint16_t {
   // Counts a slice more; reply numbers: transfers counted, 1 when at the end; payload: RecountRow, before the end that of the
   // last one with how many transfers there are.
   kQueryRecount = 203,
+  // Payload: Caller of a command that creates. Whether it was done before: the reply that it had then, or has as a refusal;
+  // Errc::not_found: it has yet to be done. For one that was let in no more.
+  kQueryStanding = 205,
 };
 
 // A transfer whose amount may be a decimal number of its ledger's asset.

@@ -49,7 +49,8 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   }
   // 2: the answer to a caller without a session says what failed first in its numbers; the views are kept for ever.
   // 3: settlements are commands of their own; sessions that only read are in use.
-  uint32_t newest_version() const override { return kLogicSettlements; }
+  // 4: what other machines are refused is audited; a settlement is looked for among the repeats first.
+  uint32_t newest_version() const override { return kLogicPortAudit; }
   int64_t apply_budget_ns() const override { return 5'000'000; }  // a full batch
   RenderView renderer() const override { return render_view; }
   MachineFiles* files() override { return &files_; }
@@ -77,11 +78,14 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   uint64_t recount_differences() const { return recount_differences_.load(std::memory_order_relaxed); }
 
  private:
-  bool settles_something(Bytes payload) const;
+  bool settles_something(const Command& command, const Effects& effects) const;
   struct Own {  // small state, taken back whole
     uint64_t last_commit = 0;
     TimerId timer = 0;       // 0 = not armed
     uint64_t timer_due = 0;  // what it is armed for
+    // Of the command that is being applied, so not saved: the kinds of refusals by the port that are in the audit trail.
+    Sequence told_in = 0;
+    uint8_t told = 0;
   };
   enum class Standing : uint8_t { fresh, repeat, refused };
   struct Judgement {
@@ -103,7 +107,8 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   bool tell(Sequence sequence, Effects& effects);
   // ledger_port.cc
   std::vector<CreateResult> move(std::span<const Transfer> transfers, const PortCall& call);
-  bool audit(const Command& command, Effects& effects);
+  bool audit(const Command& command, Effects& effects, uint8_t& told);
+  bool audit_port(const PortCall& call);
   Judgement judge(const Caller& caller) const;
   void rearm(LogTime now, Effects& effects);
   // A timestamp is at least 1.
@@ -113,6 +118,7 @@ class LedgerMachine final : public StateMachine, public LedgerPort {
   std::optional<LedgerRefusal> refusal_of(const OperationRow& row, const Query& query) const;
   std::unique_ptr<QueryInSlices> slices_of(const Query& query, bool may_wait) const;
   void query_now(const Query& query, Reply& reply) const;
+  void standing_of(const Query& query, Reply& reply) const;
   void lookup_accounts(const MultiBatch& batches, bool owners, Reply& reply) const;
   void totals(Reply& reply) const;
   Scanned recount_step(Recount& recount, bool may_wait) const;

@@ -25,7 +25,7 @@ CreateResult LedgerMachine::open_account(const Account& account, const PortCall&
   ledger_.create_accounts(ledger_.advance(ledger_time(call.command.time), 1),
                           {reinterpret_cast<const std::byte*>(&single), sizeof single}, results);
   files_.end_if_unreadable();
-  if (results[0].status != static_cast<uint32_t>(AccountStatus::created)) return results[0];
+  if (!audit_port(call) || results[0].status != static_cast<uint32_t>(AccountStatus::created)) return results[0];
   own_.last_commit = call.command.sequence;
   note_.begin_port(NoteForm::port_accounts);
   note_.add_port(*ledger_.find_account(account.id));
@@ -56,6 +56,7 @@ std::vector<CreateResult> LedgerMachine::chain(std::span<const Transfer> transfe
   const Effects::Turn turn(call.effects, kLedgerMachineId);
   call.effects.enlist(kLedgerMachineId);
   std::vector<CreateResult> results = move(transfers, call);
+  if (!audit_port(call)) return results;
   note_.begin_port(NoteForm::port_transfers);
   for (size_t i = 0; i < results.size(); ++i)
     if (results[i].status == static_cast<uint32_t>(TransferStatus::created))
@@ -80,9 +81,9 @@ std::vector<CreateResult> LedgerMachine::move(std::span<const Transfer> transfer
   return results;
 }
 
-// One event for each kind of refusal in a command, however many events it has. False: a transaction makes more records than
-// one command may, and is refused whole.
-bool LedgerMachine::audit(const Command& command, Effects& effects) {
+// One event for each kind of refusal in a command, however many events it has; `told` has a bit for those that are there.
+// False: a transaction makes more records than one command may, and is refused whole.
+bool LedgerMachine::audit(const Command& command, Effects& effects, uint8_t& told) {
   const Denials& denials = ledger_.denials();
   if (!denials.any()) return true;
   if (!effects.room_for(3, kAuditBytesMax)) {
@@ -92,16 +93,26 @@ bool LedgerMachine::audit(const Command& command, Effects& effects) {
   }
   auto* users = dynamic_cast<AuditPort*>(&effects.enlist(machine_ids::kAuth));
   HEPTANE_ASSERT(users != nullptr, "the machine of users keeps the audit trail");
-  const auto say = [&](const Denials::Row& row, const char* on, const char* what) {
-    if (row.count == 0) return;
+  const auto say = [&](uint8_t kind, const Denials::Row& row, const char* on, const char* what) {
+    if (row.count == 0 || (told & kind) != 0) return;
+    told |= kind;
     std::string detail = what + number_text(row.account);
     if (row.event != row.account) detail += ", transfer " + number_text(row.event);
+    if (command.machine != kLedgerMachineId) detail += ", asked by machine " + std::to_string(command.machine);
     users->audit_denied(command, on, detail, row.count, effects);
   };
-  say(denials.withdraw, "ledger:withdraw create", "account or pending transfer ");
-  say(denials.owned, "ledger:owned alter", "account or pending transfer ");
-  say(denials.reserved, "ledger:reserved create", "id ");
+  say(1, denials.withdraw, "ledger:withdraw create", "account or pending transfer ");
+  say(2, denials.owned, "ledger:owned alter", "account or pending transfer ");
+  say(4, denials.reserved, "ledger:reserved create", "id ");
   return true;
+}
+
+// What another machine was refused, once for all of its calls in a command. What it takes back, it may be told of again.
+bool LedgerMachine::audit_port(const PortCall& call) {
+  if (call.effects.version() < kLogicPortAudit) return true;
+  if (own_.told_in != call.command.sequence) own_.told = 0;
+  own_.told_in = call.command.sequence;
+  return audit(call.command, call.effects, own_.told);
 }
 
 }  // namespace heptane::fintech

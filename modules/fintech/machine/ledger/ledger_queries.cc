@@ -99,6 +99,7 @@ void LedgerMachine::query_now(const Query& query, Reply& reply) const {
   switch (query.type) {
     case kQueryAssets: reply.payload = encode(assets_.all()); return;
     case kQueryTotals: return totals(reply);
+    case kQueryStanding: return standing_of(query, reply);
     case kQueryTransferPlace: return refuse(reply, Errc::invalid_argument, "an id has 16 bytes");
     case kQueryStatement: {
       StatementQuery asked;
@@ -119,6 +120,21 @@ void LedgerMachine::query_now(const Query& query, Reply& reply) const {
   }
   const Caller caller = Caller::read(query.payload.data());
   lookup_accounts(*parse_body(*row, query.payload.subspan(Caller::kBytes)), caller.client == 0, reply);
+}
+
+void LedgerMachine::standing_of(const Query& query, Reply& reply) const {
+  if (query.payload.size() != Caller::kBytes) return refuse(reply, Errc::invalid_argument, "a caller has 48 bytes");
+  const Caller caller = Caller::read(query.payload.data());
+  const Judgement judgement = judge(caller);
+  if (judgement.standing == Standing::fresh) return refuse(reply, Errc::not_found, "it has yet to be done");
+  if (judgement.standing == Standing::refused) {
+    refuse(reply, Errc::stale, ledger_refusal_text(judgement.refusal));
+    reply.detail = static_cast<uint32_t>(judgement.refusal);
+    return;
+  }
+  const ClientSession& known = *sessions_.find(caller.client);
+  reply.payload = known.reply;
+  reply.numbers = {static_cast<int64_t>(known.used), static_cast<int64_t>(known.timestamp)};
 }
 
 void LedgerMachine::lookup_accounts(const MultiBatch& batches, bool owners, Reply& reply) const {
