@@ -13,7 +13,7 @@ const { makeReader } = require('./readers.js');
 const TICK_MS = 1;
 const RECONNECT_MS = 20;
 const IN_FLIGHT_MAX = 1000; // of one meter's connection
-const LOOK_MS = 2; // between two looks of the reader
+const LOOK_MS = 1; // between two looks of the reader
 const QUIET_MS = 12000; // nothing more has come for so long: what is missing is lost
 
 const now = () => Number(process.hrtime.bigint()) / 1e6;

@@ -74,7 +74,7 @@ class Program:
         self.env = dict(os.environ, **(env or {}))
         self.log = os.path.join(work, f"{name}.log")
         self.process = None
-        self.starts = 0
+        self.struck = []  # killed and perhaps not gone yet
         self.unseen = []  # what was written past the layer
         self.layer = powercut_module().Layer() if layered and data else None
         self.state = None
@@ -89,7 +89,6 @@ class Program:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
                                             preexec_fn=end_with_parent, **who)
-        self.starts += 1
         return self
 
     def wait_ready(self):
@@ -106,22 +105,27 @@ class Program:
     def pids(self):
         return descendants(self.process.pid) if self.process and self.process.poll() is None else []
 
-    def kill(self):
-        """SIGKILL to every process of it; returns when all are gone."""
-        if self.process is None:
-            return
-        pids = self.pids()
-        for pid in pids:
+    def strike(self):
+        """SIGKILL to every process of it."""
+        fresh = [pid for pid in self.pids() if pid not in self.struck]
+        self.struck += fresh
+        for pid in fresh:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        self.process.wait()
+
+    def kill(self):
+        """strike(), and returns when all are gone."""
+        self.strike()
+        if self.process is not None:
+            self.process.wait()
         deadline = Deadline(START_SECONDS)
-        while any(map(alive, pids[1:])):
+        while any(map(alive, self.struck)):
             if deadline.over():
                 raise RuntimeError(f"{self.name}: its processes do not end")
             pause(POLL_SECONDS)
+        self.struck = []
 
     def cut(self, seed, mode):
         """After kill(): the data directory becomes what a disk that lost power would hold."""

@@ -50,14 +50,14 @@ class PostgresReader {
   }
 }
 
-// The rule's receipts and dead letters, records of `iot.rules`. Bills that it publishes lie there, too.
+// Of Heptane: the rule's receipts and dead letters, records of `iot.rules`. Bills that it publishes lie there, too.
 function outcomeOf({ key, value }) {
   if (key !== '$rules/metering/transfer' && key !== '$rules/metering/dead_letter') return [];
   if (value.event === 'repeated') return []; // the same reading again: nothing was moved
   return [{ meter: value.topic.split('/')[1], seq: value.payload.seq, outcome: key.endsWith('/transfer') ? 'settled' : 'refused' }];
 }
 
-class HeptaneReader {
+class StreamReader {
   constructor({ admin }) {
     this.admin = admin;
     this.agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
@@ -114,8 +114,20 @@ class HeptaneReader {
   }
 }
 
+// The same records by SQL.
+class SqlReader extends StreamReader {
+  async from(offset) {
+    const query = `SELECT "offset", key, value FROM iot.rules WHERE "offset" >= ${offset} ORDER BY "offset" LIMIT ${PAGE}`;
+    const { rows } = JSON.parse(await this.get(`/api/v1/sql?q=${encodeURIComponent(query)}`));
+    const records = rows.map(([at, key, value]) => ({ offset: Number(at), key, value: typeof value === 'string' ? JSON.parse(value) : value }));
+    return { records, next: records.length > 0 ? records.at(-1).offset + 1 : offset };
+  }
+}
+
+const READERS = { postgres: PostgresReader, stream: StreamReader, sql: SqlReader };
+
 function makeReader(options) {
-  return options.kind === 'postgres' ? new PostgresReader(options) : new HeptaneReader(options);
+  return new READERS[options.kind](options);
 }
 
 module.exports = { makeReader };

@@ -64,6 +64,8 @@ class Side:
     def cut(self, seed, mode):
         """The machine loses power: everything stops at once, and starts on what the disks kept."""
         for program in self.programs:
+            program.strike()
+        for program in self.programs:
             program.kill()
         for number, program in enumerate(self.programs):
             program.cut(seed * 10 + number, mode)
