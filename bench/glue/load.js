@@ -14,7 +14,6 @@ const TICK_MS = 1;
 const RECONNECT_MS = 20;
 const IN_FLIGHT_MAX = 1000; // of one meter's connection
 const LOOK_MS = 1; // between two looks of the reader
-const QUIET_MS = 12000; // nothing more has come for so long: what is missing is lost
 
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -197,14 +196,14 @@ class Load {
     return { ...this.status(), elapsed_ms: elapsedMs, cpu: (spent.user + spent.system) / 1000 / elapsedMs };
   }
 
-  // Until each reading is acknowledged and seen, or nothing comes any more.
-  async drain({ limit_ms: limitMs }) {
+  // Until each reading is acknowledged and seen, or nothing has come for so long: then what is missing is lost.
+  async drain({ limit_ms: limitMs, quiet_ms: quietMs }) {
     const end = now() + limitMs;
     const done = () => {
       const { made, acknowledged, seen } = this.status();
       return acknowledged === made && seen === made;
     };
-    while (!done() && now() < end && now() - this.seenLast < QUIET_MS) await pause(5);
+    while (!done() && now() < end && now() - this.seenLast < quietMs) await pause(5);
     const sorted = Float64Array.from(this.latencies).sort();
     const quantile = (p) => (sorted.length > 0 ? sorted[Math.min(sorted.length - 1, Math.floor(p * sorted.length))] : null);
     return { ...this.status(), measured: sorted.length, p50_ms: quantile(0.5), p99_ms: quantile(0.99), max_ms: quantile(1) };
