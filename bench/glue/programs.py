@@ -10,6 +10,7 @@ import tempfile
 from heptane_testkit import Deadline, pause, powercut_module
 
 START_SECONDS = 30.0
+END_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.002
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -67,10 +68,11 @@ def memory_bytes(pid):
 
 class Program:
     """One program with at most one directory of data. `ready` says when it does its work. `layered`: the directory lies above
-    tools/powercut, so that cut() can say what a disk would have kept."""
+    tools/powercut, so that cut() can say what a disk would have kept. end: the signal of the last stop, where what it shares
+    with its processes lies outside of them."""
 
-    def __init__(self, name, command, work, ready, data=None, env=None, user=None, layered=False):
-        self.name, self.command, self.ready, self.data, self.user = name, command, ready, data, user
+    def __init__(self, name, command, work, ready, data=None, env=None, user=None, layered=False, end=signal.SIGKILL):
+        self.name, self.command, self.ready, self.data, self.user, self.end = name, command, ready, data, user, end
         self.env = dict(os.environ, **(env or {}))
         self.log = os.path.join(work, f"{name}.log")
         self.process = None
@@ -143,6 +145,12 @@ class Program:
         self._end_journal()
 
     def close(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(self.end)
+            try:
+                self.process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                pass  # kill() ends it
         self.kill()
         self._end_journal()
 

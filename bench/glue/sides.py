@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import urllib.request
@@ -146,7 +147,7 @@ class Glue(Side):
                 if found:
                     command += ["-c", f"{key.strip()}={value.strip()}".replace("'", "")]
         return Program("postgresql", command, self.work, self._database_answers, data=self._path("postgresql"), user=self.user,
-                       layered=layered)
+                       layered=layered, end=signal.SIGQUIT)
 
     def _database_answers(self):
         return subprocess.run([f"{POSTGRES_BIN}/pg_isready", "-q", "-d", self._url()], check=False).returncode == 0
