@@ -1,6 +1,6 @@
 # The front door: `make` says what can be made. What a target needs is installed by tools/setup first.
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-fresh sim fuzz soak bench lint lint-all format demo data clean setup-test
+.PHONY: help run build test test-fresh sim fuzz soak bench bench-glue lint lint-all format demo data clean setup-test
 
 # Arguments for the program: make run ARGS="--data /srv/heptane"
 ARGS ?=
@@ -40,6 +40,12 @@ bench: ## measure beside the peers (ARGS=NAME)
 	@cmake --build --preset release
 	@bench/run $(ARGS)
 
+bench-glue: ## one journey, from parts glued together and with Heptane
+	@tools/setup bench
+	@$(MAKE) --no-print-directory build
+	@cmake --build --preset release --target powercut powercut_cli
+	@bench/glue/run
+
 lint: ## format, layering, determinism, habits, unused files; clang-tidy on what changed
 	@tools/setup lint
 	@tools/lint/run
@@ -64,6 +70,6 @@ clean: ## remove build/ and flights.jsonl
 setup-test:
 	@tools/setup test
 
-build sim soak bench demo: | build/
+build sim soak bench bench-glue demo: | build/
 build/:
 	@mkdir -p build
