@@ -122,6 +122,9 @@ function Page() {
 function Shell({ onSignOut }: { onSignOut: () => void }) {
   useKeys();
   const here = usePlace().parts[0] ?? 'overview';
+  useEffect(() => {
+    document.title = `${PAGES.find((page) => page.name === here)?.label ?? 'Overview'} - Heptane`;
+  }, [here]);
   return (
     <>
       <header>
