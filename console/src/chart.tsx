@@ -23,8 +23,8 @@ function css(name: string): string {
 }
 
 // UTC, as all times here are.
-function clock(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().slice(11, 16);
+function clock(seconds: number, step: number): string {
+  return new Date(seconds * 1000).toISOString().slice(11, step < 60 ? 19 : 16);
 }
 
 function options(props: ChartProps, width: number, hover: (index: number | null) => void): uPlot.Options {
@@ -43,7 +43,7 @@ function options(props: ChartProps, width: number, hover: (index: number | null)
       y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
     },
     axes: [
-      { stroke, grid, ticks, font, size: 28, space: 70, values: (_, splits) => splits.map(clock) },
+      { stroke, grid, ticks, font, size: 28, space: 70, values: (_, splits, __, ___, step) => splits.map((at) => clock(at, step)) },
       { stroke, grid, ticks, font, size: AXIS_PX, values: (_, splits) => splits.map(props.format) },
     ],
     series: [
