@@ -1,4 +1,5 @@
-// The lists of modules and of commands from above the kernel, and nothing else.
+// The lists of modules, of commands and of endpoints from above the kernel, and nothing else.
+#include "console/routes.h"
 #include "kernel/cli/command.h"
 #include "modules/data/module.h"
 #include "modules/fintech/cli/fintech.h"
@@ -23,6 +24,8 @@ heptane::server::Modules make_modules() {
   return modules;
 }
 
+void add_routes(heptane::http::HttpRouter& router) { heptane::console::add_files(router, heptane::console::assets()); }
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -30,5 +33,5 @@ int main(int argc, char** argv) {
       heptane::fintech::add_fintech,  heptane::fintech::add_ledger, heptane::iot::add_devices,
       heptane::iot::add_jobs,         heptane::iot::add_lua_worker, heptane::iot::add_mqtt,
       heptane::iot::add_provisioning, heptane::iot::add_rules,      heptane::sim::add_sim};
-  return heptane::cli::run(argc, argv, make_modules, kMoreCommands);
+  return heptane::cli::run(argc, argv, make_modules, kMoreCommands, add_routes);
 }

@@ -76,6 +76,8 @@ http::RouteDoc transact_doc() {
 std::optional<HttpResponse> held_back(const http::HttpRequest& request, const std::function<Readiness()>& readiness,
                                       const auth::Gate* gate) {
   if (request.path == "/livez" || request.path == "/readyz") return std::nullopt;
+  if (request.path == "/" || request.path.starts_with("/assets/"))
+    return std::nullopt;  // a page that shows how far it is
   if (request.path == "/metrics" && (gate == nullptr || !gate->enabled())) return std::nullopt;
   const Readiness now = readiness();
   if (now.ready || now.phase == "stopping") return std::nullopt;
@@ -96,6 +98,8 @@ http::HttpService make_service(AdminOptions options) {
     };
   if (!options.operations) options.operations = std::make_shared<OperationTable>();
   add_health_routes(service.router, std::move(options.readiness), options.telemetry);
+  if (options.telemetry != nullptr) add_live_metrics_route(service.router, *options.telemetry);
+  if (options.looks) add_explain_routes(service.router, *options.looks);
   add_transact_route(service.router, std::move(options.operations));
   if (options.snapshot) add_snapshot_routes(service.router, std::move(options.snapshot));
   add_upgrade_routes(service.router);

@@ -4,10 +4,13 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernel/admin/operations.h"
+#include "kernel/archive/command_of_record.h"
+#include "kernel/archive/explain.h"
 #include "kernel/base/telemetry.h"
 #include "kernel/blobs/blob_store.h"
 #include "kernel/net/http/listener_words.h"
@@ -35,6 +38,13 @@ struct SnapshotStatus {
   Sequence sequence = 0;
 };
 
+// Looks into the files of the log. `watermark` is asked on the I/O thread; the others block and run on a worker.
+struct LogLooks {
+  std::function<Sequence()> watermark;
+  std::function<Result<archive::Explanation>(Sequence)> command;
+  std::function<Result<Sequence>(const archive::RecordPlace&)> maker;  // the command that made a record
+};
+
 struct AdminOptions {
   std::vector<std::string> hosts;  // besides loopback's names
   http::HttpLimits limits;
@@ -44,6 +54,7 @@ struct AdminOptions {
   const Telemetry* telemetry = nullptr;              // outlives the protocol; absent: no metrics
   std::shared_ptr<const OperationTable> operations;  // absent: the kernel's own
   std::function<SnapshotStatus(bool ask)> snapshot;  // asks for one, or only looks; absent: no route
+  std::optional<LogLooks> looks{};                   // absent: no routes
   blobs::BlobStore* blobs = nullptr;  // outlives the protocol, opened before the first request; absent: no routes
   auth::Gate* gate = nullptr;     // outlives the protocol; absent: nobody is asked who he is, and there are no users
   net::Quotas* quotas = nullptr;  // outlives the protocol; absent: no limits
@@ -68,6 +79,8 @@ class AdminProtocol final : public net::Protocol {
 
 // The parts, for listeners of other names.
 void add_health_routes(http::HttpRouter& router, std::function<Readiness()> readiness, const Telemetry* telemetry);
+void add_live_metrics_route(http::HttpRouter& router, const Telemetry& telemetry);  // which outlives the router
+void add_explain_routes(http::HttpRouter& router, const LogLooks& looks);
 void add_transact_route(http::HttpRouter& router, std::shared_ptr<const OperationTable> operations);
 void add_snapshot_routes(http::HttpRouter& router, std::function<SnapshotStatus(bool)> snapshot);
 void add_stream_routes(http::HttpRouter& router, const streams::ViewInputs* view_inputs = nullptr);

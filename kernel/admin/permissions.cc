@@ -119,6 +119,8 @@ void require_permissions(http::HttpRouter& router) {
   router.require(Method::get, "/livez", open);
   router.require(Method::get, "/readyz", open);
   router.require(Method::get, "/metrics", of("admin", "metrics", Verb::read));
+  router.require(Method::get, "/api/v1/metrics/live", of("admin", "metrics", Verb::read));
+  router.require(Method::get, "/api/v1/explain/{position}", of("admin", "explain", Verb::admin));
   router.require(Method::get, "/api/v1/openapi.json", in_handler);
   router.require(Method::get, "/api/v1/snapshot", of("admin", "snapshot", Verb::read));
   router.require(Method::post, "/api/v1/snapshot", of("admin", "snapshot", Verb::create));
@@ -133,6 +135,7 @@ void require_permissions(http::HttpRouter& router) {
   router.require(Method::del, "/api/v1/streams/{name}", of("streams", "{name}", Verb::remove));
   router.require(Method::get, "/api/v1/streams/{name}/records", of("streams", "{name}", Verb::read));
   router.require(Method::post, "/api/v1/streams/{name}/records", of("streams", "{name}", Verb::write));
+  router.require(Method::get, "/api/v1/streams/{name}/records/{offset}/position", of("streams", "{name}", Verb::read));
   router.require(Method::get, "/api/v1/streams/{name}/tail", of("streams", "{name}", Verb::read));
   router.require(Method::get, "/api/v1/blobs", in_handler);
   router.require(Method::put, "/api/v1/blobs", of("blobs", "*", Verb::create));

@@ -3,6 +3,7 @@
 #include "kernel/admin/admin.h"
 #include "kernel/admin/answers.h"
 #include "kernel/admin/api_schemas.h"
+#include "kernel/admin/request_parameters.h"
 #include "kernel/net/http/guard.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
@@ -30,28 +31,51 @@ void write_stream(JsonWriter& out, const streams::StreamInfo& stream) {
   out.end_array().end_object();
 }
 
-// Page after page, each as of its own moment: one answer has them all.
-void list_from(HttpExchange& exchange, const std::shared_ptr<JsonWriter>& out, std::string after) {
+struct StreamList {
+  JsonWriter out;
+  int64_t left = INT64_MAX;  // of the limit
+  std::string last;          // that was written
+};
+
+void end_list(HttpExchange& exchange, StreamList& list, bool more) {
+  list.out.end_array();
+  if (more) list.out.key("next").text(list.last);
+  list.out.end_object();
+  exchange.respond(HttpResponse::json(200, list.out.take()));
+}
+
+// Page after page, each as of its own moment: one answer has them all, or as many as were asked for.
+void list_from(HttpExchange& exchange, const std::shared_ptr<StreamList>& list, std::string after) {
   QueryRequest query;
   query.machine = machine_ids::kStreams;
   query.type = streams::kDescribe;
   query.payload = streams::encode(streams::DescribeQuery{true, {}, std::move(after)});
-  exchange.query(std::move(query), [out](HttpExchange& answered, const Reply& reply) {
+  exchange.query(std::move(query), [list](HttpExchange& answered, const Reply& reply) {
     if (!reply.ok()) return answered.respond(refusal_response(reply));
     const auto infos = streams::decode_stream_infos(reply.payload.view());
     if (!infos) return answered.respond(error_response({Errc::internal, infos.error().message, 0}));
-    for (const streams::StreamInfo& stream : *infos)
-      if (answered.sees("streams", stream.name)) write_stream(*out, stream);
-    if (reply.numbers[0] != 0) return list_from(answered, out, infos->back().name);
-    out->end_array().end_object();
-    answered.respond(HttpResponse::json(200, out->take()));
+    for (const streams::StreamInfo& stream : *infos) {
+      if (!answered.sees("streams", stream.name)) continue;
+      if (list->left == 0) return end_list(answered, *list, true);
+      write_stream(list->out, stream);
+      list->last = stream.name;
+      --list->left;
+    }
+    if (reply.numbers[0] != 0) return list_from(answered, list, infos->back().name);
+    end_list(answered, *list, false);
   });
 }
 
 void list_streams(HttpExchange& exchange) {
-  const auto out = std::make_shared<JsonWriter>();
-  out->begin_object().key("streams").begin_array();
-  list_from(exchange, out, {});
+  const http::HttpRequest& request = exchange.request();
+  if (const Result<void> known = check_parameters(request, {"after", "limit"}); !known)
+    return exchange.respond(error_response(known.error()));
+  const auto limit = integer_parameter(request, "limit", INT64_MAX, 1, INT64_MAX);
+  if (!limit) return exchange.respond(error_response(limit.error()));
+  const auto list = std::make_shared<StreamList>();
+  list->left = *limit;
+  list->out.begin_object().key("streams").begin_array();
+  list_from(exchange, list, std::string(request.query_value("after").value_or("")));
 }
 
 void describe_stream(HttpExchange& exchange) {
@@ -172,7 +196,8 @@ void delete_stream(HttpExchange& exchange) {
 constexpr std::string_view kStreamSchema = R"({"$ref":"#/components/schemas/Stream"})";
 constexpr std::string_view kStreamsSchema =
     R"({"type":"object","required":["streams"],"additionalProperties":false,"properties":{"streams":{"type":"array",)"
-    R"("items":{"$ref":"#/components/schemas/Stream"}}}})";
+    R"("items":{"$ref":"#/components/schemas/Stream"}},"next":{"type":"string",)"
+    R"("description":"there are more behind this name: ask with it as after"}}})";
 constexpr std::string_view kChangedSchema = R"({"$ref":"#/components/schemas/StreamChanged"})";
 constexpr std::string_view kRetentionSchema = R"({"$ref":"#/components/schemas/Retention"})";
 constexpr std::string_view kNewStreamSchema = R"({"$ref":"#/components/schemas/NewStream"})";
@@ -183,10 +208,11 @@ void add_stream_routes(http::HttpRouter& router, const streams::ViewInputs* view
   using http::Method;
   router.add(Method::get, "/api/v1/streams", list_streams,
              {.doc = {"Every stream with its partitions and their offsets",
-                      "",
+                      "In order of their names.",
+                      {{"after", "of those behind this name"},
+                       {"limit", "at most so many; default: all", R"({"type":"integer","minimum":1})"}},
                       {},
-                      {},
-                      {{200, "all of them", {{kStreamsSchema}}}}}});
+                      {{200, "all of them, or a page", {{kStreamsSchema}}}}}});
   router.add(
       Method::post, "/api/v1/streams", create_stream,
       {.doc = {"Create a stream", "", {}, {{kNewStreamSchema}}, {{201, "created and synced", {{kChangedSchema}}}}}});

@@ -23,10 +23,13 @@ enum ExitCode : int {
 };
 
 using MakeModules = server::Modules (*)();
+// Endpoints of the admin listener from above the kernel.
+using AddRoutes = void (*)(http::HttpRouter&);
 
 // Adds the command's options to `app`; the function given to app.final_callback-like `run` slots writes the exit code.
 struct Context {
   MakeModules make_modules = nullptr;
+  AddRoutes add_routes = nullptr;
   int exit_code = kOk;
 };
 
@@ -55,7 +58,8 @@ void add_upgrade(CLI::App& app, Context& context);
 
 using AddCommand = void (*)(CLI::App&, Context&);
 
-// Parses and runs; the process's exit code. `more_commands` are those of layers above the kernel.
-int run(int argc, char** argv, MakeModules make_modules, std::span<const AddCommand> more_commands = {});
+// Parses and runs; the process's exit code. `more_commands` and `add_routes` are those of layers above the kernel.
+int run(int argc, char** argv, MakeModules make_modules, std::span<const AddCommand> more_commands = {},
+        AddRoutes add_routes = nullptr);
 
 }  // namespace heptane::cli

@@ -13,13 +13,15 @@ constexpr AddCommand kCommands[] = {add_serve, add_check_config, add_config, add
 
 }  // namespace
 
-int run(int argc, char** argv, MakeModules make_modules, std::span<const AddCommand> more_commands) {
+int run(int argc, char** argv, MakeModules make_modules, std::span<const AddCommand> more_commands,
+        AddRoutes add_routes) {
   CLI::App app("Heptane: one durable, ordered, replayable log behind the protocols your clients already speak.",
                "heptane");
   app.require_subcommand(1);
   app.set_version_flag("--version", "heptane " + std::string(kVersion));
   Context context;
   context.make_modules = make_modules;
+  context.add_routes = add_routes;
   for (const AddCommand add : kCommands) add(app, context);
   for (const AddCommand add : more_commands) add(app, context);
   try {

@@ -266,11 +266,12 @@ int run_server(const ServeArguments& arguments, config::Settings& settings, serv
   return kOk;
 }
 
-int serve(ServeArguments& arguments, MakeModules make_modules) {
+int serve(ServeArguments& arguments, const Context& context) {
   if (!take_listen(arguments)) return kUsage;
-  server::Modules modules = make_modules();
+  server::Modules modules = context.make_modules();
   Loaded loaded = load_config(arguments.source, server::key_table(modules));
   if (!configure(arguments, loaded, modules)) return kRefused;
+  arguments.options.add_routes = context.add_routes;
   handle_signals();
   keep_memory();
   return run_server(arguments, loaded.settings, std::move(modules));
@@ -324,7 +325,7 @@ void add_serve(CLI::App& app, Context& context) {
                "With --auth: passwords in the clear (SASL PLAIN) from this machine");
   command->add_flag("--quiet", arguments->quiet, "No table of endpoints");
   command->add_flag("--json", arguments->json, "Ready, listeners and stop as lines of JSON, in place of the table");
-  command->callback([arguments, &context] { context.exit_code = serve(*arguments, context.make_modules); });
+  command->callback([arguments, &context] { context.exit_code = serve(*arguments, context); });
 }
 
 }  // namespace heptane::cli

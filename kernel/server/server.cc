@@ -152,6 +152,7 @@ Result<void> Server::open_admin() {
     status.sequence = counters.last_sequence;
     return status;
   };
+  admin_options.looks = log_looks();
   admin_options.blobs = blob_store_.get();
   admin_options.gate = &gate_;
   admin_options.quotas = &quotas_;
@@ -165,6 +166,19 @@ Result<void> Server::open_admin() {
   };
   admin_ = std::make_unique<admin::AdminProtocol>(std::move(admin_options));
   return open_listener({admin_.get(), admin::kDefaultPort});
+}
+
+admin::LogLooks Server::log_looks() {
+  const ShardId shard = options_.shard.id;
+  admin::LogLooks looks;
+  looks.watermark = [this] { return committer_->watermark(); };
+  looks.command = [this, shard](Sequence sequence) {
+    return archive::explain(seams_.disk, options_.data_directory, shard, sequence, renderers_);
+  };
+  looks.maker = [this, shard](const archive::RecordPlace& place) {
+    return archive::command_of_record(seams_.disk, options_.data_directory, shard, place);
+  };
+  return looks;
 }
 
 admin::Readiness Server::readiness() const {

@@ -80,6 +80,7 @@ struct ServerOptions {
   blobs::BlobStoreOptions blobs{"", 16, uint64_t{4} << 30, UINT64_MAX, {}};  // its directory is in the data directory
   auth::AuthOptions auth;
   net::QuotaConfig quotas;
+  std::function<void(http::HttpRouter&)> add_routes;             // more endpoints of the admin listener; may be absent
   std::function<void(const std::string& token)> announce_token;  // the one-time token of a first start, once synced
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;
@@ -191,6 +192,7 @@ class Server {
  private:
   Result<void> open_log();
   Result<void> open_admin();
+  admin::LogLooks log_looks();
   bool take_shard_turn();
   Result<void> between_steps(std::string_view phase, uint64_t done, uint64_t total);
   Result<uint64_t> log_bytes_behind(uint32_t segment, uint64_t offset);

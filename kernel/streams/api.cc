@@ -235,6 +235,22 @@ Result<EpochEndQuery> decode_epoch_end_query(Bytes payload) {
   return query;
 }
 
+Buffer encode(const LocateQuery& query) {
+  ByteWriter out;
+  out.le(query.partition);
+  out.le(query.offset);
+  return Buffer::take(out.release());
+}
+
+Result<LocateQuery> decode_locate_query(Bytes payload) {
+  ByteReader reader(payload);
+  LocateQuery query;
+  query.partition = reader.le<PartitionId>();
+  query.offset = reader.le<Offset>();
+  if (!reader.complete()) return malformed("LocateQuery");
+  return query;
+}
+
 Buffer encode(const std::vector<StreamInfo>& streams) {
   ByteWriter out;
   out.le(static_cast<uint32_t>(streams.size()));

@@ -121,8 +121,10 @@ enum StreamQuery : uint16_t {
   kDescribe = 1,  // payload DescribeQuery; reply payload: StreamInfo of each that exists, in order of name; numbers: 1
                   // when there are more behind the last one (`all`: a page holds 10,000 streams and 1 MiB at most)
   kEpochEnd =
-      2,  // payload EpochEndQuery; reply numbers: the largest epoch <= the asked one that wrote to the partition,
-          // and the offset behind its last record (KIP-101); -1 and -1 when that is not known
+      2,        // payload EpochEndQuery; reply numbers: the largest epoch <= the asked one that wrote to the partition,
+                // and the offset behind its last record (KIP-101); -1 and -1 when that is not known
+  kLocate = 3,  // payload LocateQuery; reply numbers: the log's segment and a byte of the batch in it that holds the
+                // record; -1 and -1 when the archive does. not_found: there is no such record, or it is not synced yet
 };
 
 struct DescribeQuery {
@@ -139,6 +141,10 @@ struct EpochEndQuery {
   PartitionId partition = kNoPartition;
   Epoch epoch = 0;
 };
+struct LocateQuery {
+  PartitionId partition = kNoPartition;
+  Offset offset = 0;
+};
 struct StreamInfo {
   std::string name;
   StreamConfig config{};
@@ -151,6 +157,8 @@ Buffer encode(const DescribeQuery& query);
 Result<DescribeQuery> decode_describe_query(Bytes payload);
 Buffer encode(const EpochEndQuery& query);
 Result<EpochEndQuery> decode_epoch_end_query(Bytes payload);
+Buffer encode(const LocateQuery& query);
+Result<LocateQuery> decode_locate_query(Bytes payload);
 Buffer encode(const std::vector<StreamInfo>& streams);
 Result<std::vector<StreamInfo>> decode_stream_infos(Bytes payload);
 

@@ -276,6 +276,7 @@ void StreamsMachine::query(const Query& query, Reply& reply) const {
     reply.message = why;
   };
   if (query.type == kEpochEnd) return query_epoch_end(query, reply);
+  if (query.type == kLocate) return query_locate(query, reply);
   if (query.type != kDescribe) return refuse(Errc::unsupported, "streams have no such query");
   Result<DescribeQuery> wanted = decode_describe_query(query.payload);
   if (!wanted) return refuse(wanted.error().code, wanted.error().message);
@@ -307,6 +308,25 @@ void StreamsMachine::query_epoch_end(const Query& query, Reply& reply) const {
   }
   const auto [epoch, end] = index_.epoch_end(wanted->partition, wanted->epoch);
   reply.numbers = {epoch, end};
+}
+
+void StreamsMachine::query_locate(const Query& query, Reply& reply) const {
+  const Result<LocateQuery> wanted = decode_locate_query(query.payload);
+  if (!wanted) {
+    reply.error = wanted.error().code;
+    reply.message = wanted.error().message;
+    return;
+  }
+  const ReadReply where = locate({wanted->partition, wanted->offset, 1, {}});
+  if (where.error || where.offset >= where.durable_end) {
+    reply.error = Errc::not_found;
+    reply.message = "there is no record at that offset: the first is " + std::to_string(where.log_start) +
+                    ", the next to come " + std::to_string(where.durable_end);
+    if (where.error == Errc::not_found) reply.message = "the partition is not there";
+    return;
+  }
+  reply.numbers = {-1, -1};
+  if (!where.extents.empty()) reply.numbers = {where.extents.front().segment, where.extents.front().begin};
 }
 
 ReadReply StreamsMachine::locate(const ReadRequest& request) const {

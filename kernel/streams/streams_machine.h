@@ -130,6 +130,7 @@ class StreamsMachine final : public StateMachine, public StreamStore {
   Stream& add_stream(std::string_view name, uint32_t partitions, Sequence sequence);
   void undoable(std::function<void()> undo);
   void query_epoch_end(const Query& query, Reply& reply) const;
+  void query_locate(const Query& query, Reply& reply) const;
   StreamInfo describe(const std::string& name, const Stream& stream) const;
 
   std::map<std::string, Stream, std::less<>> streams_;

@@ -1,11 +1,15 @@
 #include "kernel/net/http/guard.h"
 
+#include <algorithm>
+
 #include "kernel/base/base64.h"
 #include "kernel/net/peer.h"
 
 namespace heptane::http {
 
 namespace {
+
+constexpr std::string_view kTokenOffer = "heptane.token.";
 
 HttpResponse unauthenticated(std::string_view why) {
   HttpResponse response = HttpResponse::error(401, "unauthenticated", why);
@@ -43,12 +47,36 @@ Result<auth::Identity> by_credentials(auth::Gate& gate, std::string_view value, 
   return gate.by_password(std::string_view(*pair).substr(0, colon), std::string_view(*pair).substr(colon + 1), peer);
 }
 
+// The token among the subprotocols that a WebSocket's handshake offers; empty: there is none, or this is no handshake.
+std::string_view offered_token(const RequestHead& head) {
+  bool upgrades = false;
+  std::string_view token;
+  for (const Header& header : head.headers) {
+    upgrades |= equals_ignoring_case(header.name, "Upgrade") && list_has(header.value, "websocket");
+    if (!equals_ignoring_case(header.name, "Sec-WebSocket-Protocol")) continue;
+    for (std::string_view rest = header.value; !rest.empty();) {
+      const size_t comma = std::min(rest.find(','), rest.size());
+      const std::string_view offered = trimmed(rest.substr(0, comma));
+      if (offered.starts_with(kTokenOffer)) token = offered.substr(kTokenOffer.size());
+      rest.remove_prefix(std::min(comma + 1, rest.size()));
+    }
+  }
+  return upgrades ? token : std::string_view();
+}
+
+// What the request proves itself with, as an Authorization header says it; nullopt: with nothing.
+std::optional<std::string> credentials_of(const RequestHead& head) {
+  for (const Header& header : head.headers)
+    if (equals_ignoring_case(header.name, "Authorization")) return header.value;
+  const std::string_view token = offered_token(head);
+  return token.empty() ? std::nullopt : std::optional("Bearer " + std::string(token));
+}
+
 std::optional<HttpResponse> authenticate(auth::Gate& gate, const RequestHead& head, const auth::Peer& peer,
                                          auth::Identity& identity) {
   if (head.count("Authorization") > 1) return unauthenticated("a request proves who asks once");
-  for (const Header& header : head.headers) {
-    if (!equals_ignoring_case(header.name, "Authorization")) continue;
-    Result<auth::Identity> proved = by_credentials(gate, header.value, peer);
+  if (const std::optional<std::string> credentials = credentials_of(head)) {
+    Result<auth::Identity> proved = by_credentials(gate, *credentials, peer);
     if (proved) {
       identity = std::move(*proved);
       return std::nullopt;

@@ -1,6 +1,7 @@
 // Who asks, and may they: looked at after the route is known and before a body is read. Credentials come with every
 // request: `Authorization: Bearer TOKEN` (or `Token TOKEN`), `Authorization: Basic` (user and password; RFC 7617), or a client
-// certificate.
+// certificate. A browser cannot send Authorization with a WebSocket: its page offers the subprotocols `heptane` and
+// `heptane.token.TOKEN`, and the first of them is agreed on where the route has none of its own.
 // Passwords and tokens are taken over TLS or from this machine alone. The I/O threads'.
 #pragma once
 
@@ -13,6 +14,8 @@
 #include "kernel/net/session.h"
 
 namespace heptane::http {
+
+inline constexpr std::string_view kTokenSubprotocol = "heptane";
 
 // Sets `identity`, or says why not: 401 or 403. A null gate lets everybody in as `local`.
 std::optional<HttpResponse> guard(auth::Gate* gate, const RequestHead& head, const HttpRequest& request,

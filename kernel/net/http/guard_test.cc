@@ -86,6 +86,39 @@ TEST(Guard, CredentialsInEveryForm) {
   }
 }
 
+class Silent final : public WebSocketHandler {
+ public:
+  void on_text(std::string_view, WebSocket&) override {}
+  void on_binary(Bytes, WebSocket&) override {}
+};
+
+TEST(Guard, ATokenAmongTheSubprotocolsOfAHandshake) {
+  World world;
+  world.service.router.add(Method::get, "/socket",
+                           [](HttpExchange& exchange) { exchange.upgrade(std::make_unique<Silent>(), {}); },
+                           {.needs = {"", "", Verb::read, false, true}});
+  const auto handshake = [&world](const std::string& offers, bool upgrade = true) {
+    HttpSession session(world.service);
+    test::FakeContext context(session);
+    std::string request = "GET /socket HTTP/1.1\r\nHost: localhost\r\nSec-WebSocket-Protocol: " + offers + "\r\n";
+    if (upgrade)
+      request +=
+          "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    context.send(request + "\r\n");
+    return context.output;
+  };
+  const std::string token = "heptane.token." + world.secret.secret;
+  const std::string agreed = handshake("heptane, " + token);
+  EXPECT_EQ(agreed.substr(9, 3), "101") << agreed;
+  EXPECT_NE(agreed.find("Sec-WebSocket-Protocol: heptane\r\n"), std::string::npos) << agreed;
+  EXPECT_EQ(agreed.find(world.secret.secret), std::string::npos) << "the token is not said again";
+  EXPECT_EQ(handshake(token + ",heptane").substr(9, 3), "101");
+  EXPECT_EQ(handshake("heptane").substr(9, 3), "401");
+  EXPECT_EQ(handshake("heptane, heptane.token.hpt_guess").substr(9, 3), "401");
+  EXPECT_EQ(handshake("heptane, " + token, false).substr(9, 3), "401") << "only a handshake may say it so";
+}
+
 TEST(Guard, RolesAgainstRoutes) {
   World world;
   const std::string alice = basic("alice:correct horse");

@@ -28,6 +28,11 @@ bool is_json(std::string_view content_type) {
   return equals_ignoring_case(type, "application/json") || equals_ignoring_case(type, "application/x-ndjson");
 }
 
+bool has_header(const HttpResponse& response, std::string_view name) {
+  return std::any_of(response.headers.begin(), response.headers.end(),
+                     [name](const Header& header) { return equals_ignoring_case(header.name, name); });
+}
+
 bool is_text(std::string_view content_type) { return content_type.starts_with("text/") || is_json(content_type); }
 
 }  // namespace
@@ -426,7 +431,8 @@ void HttpSession::refuse(HttpResponse response) {
 }
 
 bool HttpSession::gzip_wanted(const HttpResponse& response) const {
-  return is_text(response.content_type) && accepts_gzip(request_.header("Accept-Encoding"));
+  return !has_header(response, "Content-Encoding") && is_text(response.content_type) &&
+         accepts_gzip(request_.header("Accept-Encoding"));
 }
 
 // `framing`: the header that tells where the body ends.
@@ -437,7 +443,8 @@ std::string HttpSession::head_of(const HttpResponse& response, const std::string
   out += "\r\nDate: " + http_date(context_->utc_ns()) + "\r\n";
   for (const Header& header : response.headers) out += header.name + ": " + header.value + "\r\n";
   if (!response.content_type.empty()) out += "Content-Type: " + response.content_type + "\r\n";
-  out += framing + "Cache-Control: no-store\r\n";
+  out += framing;
+  if (!has_header(response, "Cache-Control")) out += "Cache-Control: no-store\r\n";
   out += keep_alive_ ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
   return out;
 }

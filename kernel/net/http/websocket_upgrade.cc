@@ -5,6 +5,7 @@
 #include <array>
 
 #include "kernel/base/assert.h"
+#include "kernel/net/http/guard.h"
 #include "kernel/net/http/json.h"
 
 namespace heptane::http {
@@ -47,6 +48,9 @@ std::variant<std::vector<Header>, HttpResponse> answer_handshake(const HttpReque
   if (!request.body.empty()) return malformed("the opening handshake of a WebSocket has no body");
   std::vector<Header> headers = {
       {"Upgrade", "websocket"}, {"Connection", "Upgrade"}, {"Sec-WebSocket-Accept", accept_of(key)}};
+  // A browser that brought its token this way needs an answer to what it offered (guard.h).
+  if (options.subprotocols.empty() && request.header_has("Sec-WebSocket-Protocol", kTokenSubprotocol))
+    headers.push_back({"Sec-WebSocket-Protocol", std::string(kTokenSubprotocol)});
   if (options.subprotocols.empty()) return headers;
   for (const std::string_view subprotocol : options.subprotocols) {
     if (!request.header_has("Sec-WebSocket-Protocol", subprotocol)) continue;
