@@ -1,9 +1,7 @@
 #include "bench/mqtt_rules.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -42,15 +40,6 @@ struct Way {
   std::vector<double> load;   // of the load, the same
 };
 
-double own_cpu_seconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
 void measure(const MqttShape& shape, const HeptaneBroker& broker, Way& way) {
   const auto span_ns = static_cast<int64_t>(from_environment("BENCH_MQTT_MS", 2000)) * 1'000'000;
   MqttLoad load(broker.port(), shape);
@@ -68,10 +57,6 @@ void measure(const MqttShape& shape, const HeptaneBroker& broker, Way& way) {
   load.drain();
 }
 
-std::string spread(const std::vector<double>& values, std::string (*text)(double)) {
-  const auto [least, most] = std::minmax_element(values.begin(), values.end());
-  return text(median(values)) + " (" + text(*least) + " to " + text(*most) + ")";
-}
 std::string a_second(double value) { return rate(value); }
 
 std::string cost(const Way& way) {

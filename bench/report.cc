@@ -94,6 +94,11 @@ std::string rate(double per_second, const char* unit) {
 std::string micros(double microseconds) { return formatted("%.0f %s", microseconds, "us"); }
 std::string ratio(double value) { return formatted("%.2f%s", value, ""); }
 
+std::string spread(const std::vector<double>& values, std::string (*text)(double)) {
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  return text(median(values)) + " (" + text(*least) + " to " + text(*most) + ")";
+}
+
 std::string bytes_text(uint64_t bytes) {
   if (bytes >= uint64_t{1} << 30) return formatted("%.2f %s", static_cast<double>(bytes) / (1 << 30), "GiB");
   return formatted("%.1f %s", static_cast<double>(bytes) / (1 << 20), "MiB");

@@ -42,6 +42,8 @@ std::string rate(double per_second, const char* unit = "");
 std::string micros(double microseconds);
 std::string ratio(double value);
 std::string bytes_text(uint64_t bytes);
+// "1.79 M/s (1.70 M/s to 1.82 M/s)": the median, the least and the most.
+std::string spread(const std::vector<double>& values, std::string (*text)(double));
 
 int64_t now_ns();  // monotonic
 // Processor seconds of this process, and of the children it has waited for.

@@ -166,7 +166,8 @@ class Urls(unittest.TestCase):
                             ("https://u:p@cdn.example.com/" + "x" * 1500, 201), ("http://10.2.0.1/x", 400),
                             ("http://127.0.0.1:7070/x", 400), ("http://169.254.169.254/latest", 400), ("http://[::1]/x", 400),
                             ("http://[fe80::1]/x", 400), ("http://[::ffff:192.168.0.1]/x", 400), ("http://127.1/x", 400),
-                            ("http://2130706433/x", 400), ("http://0x7f.0.0.0x1/x", 400), ("http://localhost/x", 400),
+                            ("http://2130706433/x", 400), ("http://0x7f.0.0.0x1/x", 400), ("http://localhost/x", 400), ("http://ip6-localhost/x", 400),
+                            ("http://example.com\\@127.0.0.1:9/a", 400), ("http://example.com/a#b", 400),
                             ("http://u@10.2.0.1/x", 400), ("http://10.2.0.1\\@example.com/x", 400)):
             with self.subTest(url=url):
                 self.create(server, url, expect)

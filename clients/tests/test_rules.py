@@ -69,6 +69,29 @@ class Running(Rules):
         self.wait("hot", inputs=5, appended=3)
         self.assertEqual(len(self.records("hot")), 3)
 
+    def test_a_topic_as_long_and_deep_as_they_get(self):
+        """1,024 bytes and 32 levels through topic(), ||, a row, what is published, a receipt and a dead letter; none of it is cut."""
+        http.create(self.server, "seen")
+        levels = ["deep"] + [f"l{n:02}" for n in range(2, 32)]
+        topic = "/".join(levels + ["x" * (1024 - len("/".join(levels)) - 1)])
+        self.assertEqual((len(topic), topic.count("/")), (1024, 31))
+        self.put("deep", sql="SELECT topic() || '|' || topic() AS twice, topic(1) || topic(31) AS ends, topic(33) AS none, n FROM 'deep/#' WHERE n > 0",
+                 append={"stream": "seen", "key": "topic()"}, publish={"topic": "CASE WHEN n = 1 THEN topic() ELSE topic() || 'x' END"})
+        with_quotes = "deep/" + "a'b\\\"" * 100 + "/'); DROP TABLE x; --"
+        for where, payload in ((topic, '{"n":1}'), (topic, '{"n":2}'), (topic, "{}"), (with_quotes, '{"n":1}')):
+            self.pub(where, payload)
+        self.wait("deep", inputs=4, dead_letters=2)
+        records = self.records("seen")
+        self.assertEqual([key for key, _ in records][0], topic)
+        row = json.loads(records[0][1])
+        self.assertEqual(row, {"twice": topic + "|" + topic, "ends": "deepl31", "none": None, "n": 1})
+        self.assertEqual(json.loads(records[-1][1])["twice"], with_quotes + "|" + with_quotes)
+        told = self.records("iot.rules")
+        self.assertIn((topic, records[0][1]), told, "it is published where it came from")
+        letters = [json.loads(value) for key, value in told if key == "$rules/deep/dead_letter"]
+        self.assertEqual([letter["topic"] for letter in letters], [topic, topic])
+        self.assertEqual(self.rule("deep")["state"], "running")
+
     def test_records_of_kafka_in_compressed_batches_and_a_chain(self):
         for name in ("raw", "middle", "end"):
             http.create(self.server, name, 2 if name == "raw" else 1)

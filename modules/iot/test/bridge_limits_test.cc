@@ -169,6 +169,36 @@ TEST_F(BridgeLimits, OneUserPropertyTooManyIsADeadLetter) {
   EXPECT_EQ(memory_.tally.dead_letters, 1U);
 }
 
+TEST_F(BridgeLimits, WhatIsTooLargeForTheRemoteIsADeadLetterAtAnyQos) {
+  for (const uint8_t qos : {0, 1, 2}) {
+    talk_ = std::make_unique<Conversation>(terms_, memory_, Conversation::Kind::relay);
+    talk_->start(now_ns_);
+    mqtt::Connack connack{true, 0, {}};
+    const auto packet = [&] { return bytes([&](ByteWriter& out) { mqtt::encode(connack, Version::v5, out); }); };
+    const std::string small = packet();
+    connack.properties.maximum_packet_size = 64;
+    remote(packet());
+    const std::string greeting = talk_->take_local();
+    Frame frame;
+    mqtt::Connect connect;
+    mqtt::ConnectStage stage{};
+    ASSERT_FALSE(mqtt::read_frame(as_bytes(greeting), SIZE_MAX, frame));
+    ASSERT_FALSE(decode_connect(frame, connect, stage));
+    EXPECT_FALSE(connect.properties.maximum_packet_size) << "the session here drops nothing because of the remote";
+    here(small);
+    talk_->take_remote();
+    talk_->take_local();
+    here(publish("a/t", std::string(64, 'x'), qos > 0 ? 7 : 0, qos));
+    const Written local(talk_->take_local());
+    ASSERT_EQ(local.publishes().size(), 1U);
+    EXPECT_EQ(local.publishes()[0].payload, std::string(64, 'x'));
+    EXPECT_EQ(text_of(local.publishes()[0].properties.user, "reason"), "0x95");
+    EXPECT_EQ(talk_->take_remote(), "");
+    here(ack(PacketType::puback, 65'533));
+    EXPECT_EQ(memory_.tally.dead_letters, qos + 1U);
+  }
+}
+
 TEST_F(BridgeLimits, WhatCannotBeReadOfTheRemotesIsRefusedAndTheRestGoesOn) {
   begin();
   remote(publish("y/many", "p", 3, 1, mqtt::kUserPropertiesLimit + 1));

@@ -174,6 +174,37 @@ TEST_F(DeviceProof, ItMayWhatItsThingAndItsRolesMay) {
   EXPECT_EQ(world_->broker().counters().subscriptions.value(), 1U) << "the role that a subscription needs is gone";
 }
 
+// Whatever its roles say of topics, unless they name those of other things.
+TEST_F(DeviceProof, ItMayUseItsOwnThingsTopicsAlone) {
+  users_.meter = {{"mqtt", "*", static_cast<auth::Verbs>(auth::Verb::read) | static_cast<auth::Verbs>(auth::Verb::write)}};
+  add("pump-2", kToken, true);
+  world_->send("a", connect("a", "pump-2", kToken));
+  EXPECT_EQ(first("a"), "2000");
+  for (const char* filter : {"$aws/things/+/shadow/#", "$aws/things/pump-1/shadow/#", "$aws/#", "$SYS/#"})
+    EXPECT_EQ(subscribed("a", filter), "87") << filter;
+  EXPECT_EQ(subscribed("a", "$aws/things/pump-2/shadow/#"), "01");
+  EXPECT_EQ(subscribed("a", "#"), "01");
+  for (const std::string thing : {"pump-1", "pump-2"}) {
+    const std::string body = text("$aws/things/" + thing + "/shadow/update") + bytes_of("m8 00") + R"({"state":{}})";
+    world_->send("a", bytes_of("32 r" + std::to_string(body.size())) + body);
+    const std::string said = hex_of(world_->take_output("a"));
+    EXPECT_EQ(said.find("4003000887") != std::string::npos, thing == "pump-1") << said;
+  }
+}
+
+// What it calls itself is its session's name, and nobody's proof.
+TEST_F(DeviceProof, ItIsNoOtherThingByItsClientIdentifier) {
+  users_.meter = {{"mqtt", "*", auth::kAllVerbs}};
+  add("pump-2", kToken, true);
+  world_->send("a", connect("pump-1", "pump-2", kToken));
+  EXPECT_EQ(first("a"), "2000");
+  EXPECT_EQ(subscribed("a", "$iothub/methods/POST/#"), "01");
+  const auto others = world_->broker().methods().begin("pump-1", "open", "null");
+  const auto own = world_->broker().methods().begin("pump-2", "open", "null");
+  EXPECT_FALSE(world_->broker().methods().is_heard(*others));
+  EXPECT_TRUE(world_->broker().methods().is_heard(*own));
+}
+
 TEST_F(DeviceProof, RevocationEndsItsConnectionsAndNoOthers) {
   const auto old = add("pump-1", kToken);
   add("pump-1", kNewToken);

@@ -27,7 +27,8 @@ TEST(HttpTarget, TakesUrlsApart) {
                           "http://[name]/",  "http://::1/",
                           "http://a..b/",    "http://.a/",
                           "http://a\\b/",    "http://[fe80::1%eth0]/",
-                          "//a/b",           "http://ä/"})
+                          "//a/b",           "http://ä/",
+                          "http://a\\@127.0.0.1:9/", "http://a#@127.0.0.1/"})
     EXPECT_EQ(parsed(bad), "error") << bad;
   EXPECT_EQ(parsed("http://a/" + std::string(2'000, 'x')), "error");
 }

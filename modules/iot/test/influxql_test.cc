@@ -14,7 +14,7 @@ Statement one(const std::string& text) {
   EXPECT_TRUE(parsed.ok()) << text << ": " << (parsed.ok() ? "" : parsed.error().message);
   if (!parsed.ok()) return {};
   for (const auto& condition :
-       {parsed->front().select.where, parsed->front().show.where, parsed->front().show.with_key})
+       {parsed->front().select.where, parsed->front().show.where, parsed->front().show.with})
     EXPECT_TRUE(!condition || compile_patterns(*condition).ok()) << text;
   return parsed->front();
 }
@@ -72,9 +72,26 @@ TEST(InfluxQl, ReadsShow) {
   EXPECT_EQ(one("show series from m where a='b' limit 3").show.limit, 3U);
   const Show values = one("SHOW TAG VALUES ON d FROM m WITH KEY IN (a, \"b\")").show;
   EXPECT_EQ(values.source.measurement, "m");
-  EXPECT_TRUE(key_holds(*values.with_key, "b"));
-  EXPECT_FALSE(key_holds(*values.with_key, "c"));
-  EXPECT_TRUE(key_holds(*one("SHOW TAG VALUES WITH KEY =~ /h.*/").show.with_key, "host"));
+  EXPECT_TRUE(key_holds(*values.with, "b"));
+  EXPECT_FALSE(key_holds(*values.with, "c"));
+  EXPECT_TRUE(key_holds(*one("SHOW TAG VALUES WITH KEY =~ /h.*/").show.with, "host"));
+}
+
+// As dashboards ask while a name is being typed.
+TEST(InfluxQl, ReadsMeasurementsByName) {
+  const Show by_name = one("SHOW MEASUREMENTS ON d WITH MEASUREMENT = \"c p u\" LIMIT 100").show;
+  EXPECT_EQ(by_name.source.database, "d");
+  EXPECT_EQ(by_name.limit, 100U);
+  EXPECT_TRUE(key_holds(*by_name.with, "c p u"));
+  EXPECT_FALSE(key_holds(*by_name.with, "cpu"));
+  const Show by_pattern = one("show measurements with measurement =~ /(?i)cpu\\.u/ where host = 'a' limit 5").show;
+  EXPECT_TRUE(key_holds(*by_pattern.with, "The CPU.USE"));
+  EXPECT_FALSE(key_holds(*by_pattern.with, "cpu_use"));
+  EXPECT_TRUE(by_pattern.where.has_value());
+  EXPECT_FALSE(key_holds(*one("SHOW MEASUREMENTS WITH MEASUREMENT =~ /cpu/").show.with, "CPU"));
+  EXPECT_EQ(refusal("SHOW MEASUREMENTS WITH MEASUREMENT != cpu"), "error parsing query: found !=, expected = or =~");
+  EXPECT_EQ(refusal("SHOW MEASUREMENTS WITH KEY = cpu"), "error parsing query: found KEY, expected measurement");
+  EXPECT_EQ(refusal("SHOW SERIES WITH MEASUREMENT = cpu"), "error parsing query: found WITH, expected ; or the end");
 }
 
 TEST(InfluxQl, Conditions) {

@@ -56,9 +56,35 @@ std::vector<std::string> texts(const std::vector<std::string>& levels, const std
   return all;
 }
 
+// `*` alone names no topic that begins with `$`, as `#` does not.
+TEST(MqttRights, AStarAloneIsNoneOfTheServersTopics) {
+  const Rights user({{"mqtt", "*", kRead | kWrite}}, "u", "c");
+  for (const char* topic : {"$aws/things/pump-1/shadow/update", "$SYS/broker/uptime", "$"}) {
+    EXPECT_FALSE(user.may(Verb::write, topic)) << topic;
+    EXPECT_FALSE(user.may_receive(topic)) << topic;
+  }
+  for (const char* filter : {"$aws/#", "$aws/things/+/shadow/#", "$SYS/+", "$+/a"}) {
+    EXPECT_FALSE(user.may(Verb::read, filter)) << filter;
+    EXPECT_FALSE(user.may_meet(filter)) << filter;
+  }
+  for (const char* text : {"#", "+/$aws", "a/b", "/$SYS", ""}) EXPECT_TRUE(user.may(Verb::read, text)) << text;
+  EXPECT_TRUE(user.may_receive("a/$b"));
+  EXPECT_TRUE(user.may_meet("+/b"));
+  // Who may everything, and who says so.
+  const Rights admin({{"mqtt", "*", auth::kAllVerbs}}, "u", "c");
+  const Rights named({{"mqtt", "*", kRead}, {"mqtt", "$SYS/*", kRead}, {"mqtt", "$aws/*", kWrite}}, "u", "c");
+  EXPECT_TRUE(admin.may(Verb::write, "$aws/things/pump-1/shadow/update"));
+  EXPECT_TRUE(admin.may_receive("$SYS/x"));
+  EXPECT_TRUE(admin.may_meet("$SYS/#"));
+  EXPECT_TRUE(named.may(Verb::read, "$SYS/#"));
+  EXPECT_TRUE(named.may(Verb::write, "$aws/things/pump-1/shadow/update"));
+  EXPECT_FALSE(named.may(Verb::read, "$aws/things/pump-1/shadow/get/accepted"));
+}
+
 // By the words: a filter that the pattern names as text matches the topic, and not only by the level above its `#`.
 bool naive_receives(const std::string& pattern, const std::vector<std::string>& filters, const std::string& topic) {
   return std::any_of(filters.begin(), filters.end(), [&](const std::string& filter) {
+    if (!pattern.starts_with('$') && filter.starts_with('$')) return false;
     if (!auth::matches(pattern, filter) || !matches(filter, topic)) return false;
     return !filter.ends_with("/#") || levels_of(topic) >= levels_of(filter);
   });

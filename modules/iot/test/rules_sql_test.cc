@@ -264,7 +264,32 @@ TEST_F(RulesSql, ThingsAreReadWhereTheyAreTold) {
   EXPECT_FALSE(query->source().is_topics);
   EXPECT_EQ(query->source().name, kShadowsSource);
   EXPECT_EQ(query->source().keys, "$aws/things/+/shadow/update/documents");
-  EXPECT_EQ(selected("SELECT a FROM '$SYS/#'", "{}"), "at 15, near '$SYS/#': this is no topic filter");
+}
+
+// What a rule never sees is refused, and said where it is.
+TEST_F(RulesSql, TopicsOfTheServersOwnAreReadElsewhere) {
+  for (const auto& [filter, where] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"$aws/things/+/jobs/notify-next", "STREAM \"iot.jobs\""},
+           {"$aws/things/pump-1/jobs/#", "STREAM \"iot.jobs\""},
+           {"$aws/events/job/+/completed", "STREAM \"iot.jobs\""},
+           {"$aws/things/+/tunnels/notify", "'$aws/things/+/shadow/#'"},
+           {"$aws/#", "'$aws/things/+/shadow/#'"},
+           {"$sparkplug/metrics/#", "declare one over this filter"},
+           {"$bridge/+/dead_letter", "declare one over this filter"},
+           {"$mine/a", "declare one over this filter"},
+           {"$rules/r/transfer", "no rule's input"},
+           {"$share/g/a", "without $share"},
+           {"$SYS/#", "in no stream"},
+           {"$iothub/methods/#", "in no stream"}}) {
+    const std::string said = selected("SELECT a FROM '" + std::string(filter) + "'", "{}");
+    EXPECT_NE(said.find(where), std::string::npos) << said;
+    EXPECT_EQ(said.find("no topic filter"), std::string::npos) << said;
+  }
+  for (const char* filter : {"$aws/things/#", "$aws/things/+/+/update/accepted", "$aws/things/p/shadow/name/+/get/#"}) {
+    const auto query = Select::compile("SELECT a FROM '" + std::string(filter) + "'");
+    ASSERT_TRUE(query.ok()) << query.error().message;
+    EXPECT_EQ(query->source().name, kShadowsSource);
+  }
 }
 
 // What a message says is a value, whatever it looks like and however long it is.

@@ -30,7 +30,7 @@ namespace heptane::iot::rules::test {
 class RulesWorld {
  public:
   // `logic`: of rules.
-  explicit RulesWorld(uint32_t logic = kLogicOnce) {
+  explicit RulesWorld(uint32_t logic = RulesMachine::kLogicWhole) {
     boot();
     if (logic > 1) activate(logic);
   }

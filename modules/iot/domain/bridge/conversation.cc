@@ -248,7 +248,7 @@ void Conversation::greet_local() {
   packet.client_id = id;
   packet.properties.session_expiry_s = UINT32_MAX;
   packet.properties.receive_maximum = static_cast<uint16_t>(kind_ == Kind::prepare ? 1 : window_);
-  if (remote_packet_max_ < UINT32_MAX) packet.properties.maximum_packet_size = less_growth(remote_packet_max_);
+  // Not the remote's Maximum Packet Size: what is larger is to come, and to be a dead letter, not to be dropped without a word.
   to_local_ += encoded([&](ByteWriter& out) { encode(packet, out); });
 }
 

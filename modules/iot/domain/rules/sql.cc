@@ -16,6 +16,35 @@ namespace {
 constexpr size_t kStreamNameBytesMax = 249;
 constexpr size_t kRowBytes = 128;  // that most have room in
 constexpr std::string_view kThings = "$aws/things/";
+constexpr std::string_view kShadows = "$aws/things/+/shadow/#";
+
+// Topics that begin with `$`, the first that fits: where a rule finds what is told on them.
+struct Told {
+  std::string_view filter;
+  const char* where;
+};
+constexpr Told kTold[] = {
+    {"$aws/#",
+     "of $aws a rule reads shadows, '$aws/things/+/shadow/#', and what is told of jobs from STREAM \"iot.jobs\", where "
+     "topic() says of which"},
+    {"$rules/#", "what rules tell is no rule's input"},
+    {"$share/#", "say the filter without $share and the group: a rule gets each message"},
+    {"$SYS/#", "what is told below $SYS is in no stream, so no rule reads it"},
+    {"$CONTROL/#", "nothing is told below $CONTROL"},
+    {"$iothub/#", "calls of methods are in no stream, so no rule reads them"},
+};
+constexpr const char* kDeclared =
+    "of topics that begin with $ no stream is made by itself: declare one over this filter (mqtt.streams) and say STREAM "
+    "\"its name\"";
+
+// What is wrong with a filter as a rule's source; null: nothing.
+const char* wrong_filter(const std::string& filter) {
+  if (!valid_filter(filter)) return "this is no topic filter";
+  if (!filter.starts_with('$') || (filter.starts_with(kThings) && overlap(filter, kShadows))) return nullptr;
+  for (const Told& told : kTold)
+    if (overlap(filter, told.filter)) return told.where;
+  return kDeclared;
+}
 
 Result<Parser> parser_of(std::string_view text) {
   if (text.size() > kSqlBytesMax) return Error{Errc::too_large, "a rule's SQL has at most 8,192 bytes"};
@@ -49,10 +78,8 @@ Result<Source> source_of(Parser& parser) {
   const Word name = parser.take();
   if (!stream) {
     if (name.kind != WordKind::text) return wrong_at(name, "here stands a 'topic/filter', or STREAM and a \"name\"");
-    const bool of_things = name.text.starts_with(kThings);
-    if (!valid_filter(name.text) || (name.text.starts_with("$") && !of_things))
-      return wrong_at(name, "this is no topic filter");
-    return of_things ? Source{false, std::string(kShadowsSource), name.text} : Source{true, name.text};
+    if (const char* wrong = wrong_filter(name.text)) return wrong_at(name, wrong);
+    return name.text.starts_with(kThings) ? Source{false, std::string(kShadowsSource), name.text} : Source{true, name.text};
   }
   const bool named = name.kind == WordKind::quoted_name || name.kind == WordKind::name;
   if (!named || name.text.empty() || name.text.size() > kStreamNameBytesMax)

@@ -2,7 +2,6 @@
 
 #include "kernel/admin/answers.h"
 #include "kernel/admin/request_parameters.h"
-#include "kernel/net/address_scope.h"
 #include "kernel/net/http/exchange.h"
 #include "kernel/net/http/json.h"
 #include "kernel/net/http/json_writer.h"
@@ -11,6 +10,7 @@
 #include "modules/iot/domain/devices/thing.h"
 #include "modules/iot/gateway/devices/job_json.h"
 #include "modules/iot/gateway/http/device_routes.h"
+#include "modules/iot/gateway/http/image_url.h"
 #include "modules/iot/machine/jobs/job_api.h"
 
 namespace heptane::iot::devices {
@@ -53,35 +53,6 @@ void change(HttpExchange& exchange, Submission submission, std::string id, int s
   });
 }
 
-// An address that is not public, however it is spelt (127.1, 0x7f.1), or this machine by its name. Other names lead wherever the device
-// is told that they do.
-bool leads_inside(const std::string& host) {
-  if (net::address_bytes(host)) return !net::is_public_address(host);
-  const std::string last = host.substr(host.rfind('.') + 1);
-  const bool digits = last.find_first_not_of("0123456789") == std::string::npos;
-  return digits || last.starts_with("0x") || last == "localhost";
-}
-
-// Where no hosts are listed. What stands before the host and behind it is the device's business.
-Result<void> check_unlisted_url(std::string_view url) {
-  const size_t begin = url.find("//") + 2;
-  std::string_view authority = url.substr(begin, url.find_first_of("/?#\\", begin) - begin);
-  authority.remove_prefix(authority.rfind('@') + 1);
-  const Result<rules::HttpTarget> target = rules::parse_http_url(std::string(url.substr(0, begin)).append(authority));
-  if (!target) return Error{target.error().code, "image.url: " + target.error().message, 0};
-  if (!leads_inside(target->host)) return {};
-  return admin::invalid("image.url: " + target->host + " is no public host: devices.image_allow may list it");
-}
-
-// A literal address that is not public is a device's own network, or the server's: it is listed, or refused.
-Result<void> check_url(const ImageSettings& settings, std::string_view url) {
-  if (settings.any_host) return check_unlisted_url(url);
-  const Result<rules::HttpTarget> target = rules::parse_http_url(url);
-  if (!target) return Error{target.error().code, "image.url: " + target.error().message, 0};
-  if (settings.allowed.allows(*target)) return {};
-  return admin::invalid("image.url: " + target->host + " is not on devices.image_allow");
-}
-
 // Whoever gives devices a blob by a link may read it himself.
 Result<std::string> link_to(HttpExchange& exchange, const ImageSettings& settings, const std::string& digest,
                             int64_t minutes) {
@@ -96,7 +67,7 @@ Result<std::string> link_to(HttpExchange& exchange, const ImageSettings& setting
 void create(HttpExchange& exchange, const GetImages& images) {
   ImageRules rules;
   const ImageSettings* settings = images();
-  if (settings != nullptr) rules.check_url = [settings](std::string_view url) { return check_url(*settings, url); };
+  if (settings != nullptr) rules.check_url = [settings](std::string_view url) { return check_image_url(*settings, url); };
   if (settings != nullptr && !settings->link_key.empty())
     rules.link = [&exchange, settings](const std::string& digest, int64_t minutes) {
       return link_to(exchange, *settings, digest, minutes);

@@ -52,8 +52,8 @@ Rights::Rights(const auth::Role& grants, std::string_view user, std::string_view
     std::optional<std::string> whole = expanded(text, user, client);
     if (!whole) continue;
     pattern.text = std::move(*whole);
-    const bool all = (permission.verbs & static_cast<auth::Verbs>(auth::Verb::admin)) != 0;
-    pattern.verbs = all ? auth::kAllVerbs : permission.verbs;
+    pattern.all = (permission.verbs & static_cast<auth::Verbs>(auth::Verb::admin)) != 0;
+    pattern.verbs = pattern.all ? auth::kAllVerbs : permission.verbs;
     patterns_.push_back(std::move(pattern));
   }
 }
@@ -76,12 +76,19 @@ bool Rights::may_meet(std::string_view filter) const {
                      [&](const Pattern& one) { return (one.verbs & read) != 0 && one.meets(filter); });
 }
 
+// Any other text of a pattern that does not begin with `$` begins none that does.
+bool Rights::Pattern::is_closed_to(std::string_view other) const {
+  return text.empty() && any_rest && !all && other.starts_with('$');
+}
+
 bool Rights::Pattern::matches(std::string_view other) const {
+  if (is_closed_to(other)) return false;
   return any_rest ? other.starts_with(text) : other == text;
 }
 
 // Level by level the text is what the filter would have there; its last level, where anything may follow, only begins it.
 bool Rights::Pattern::receives(std::string_view topic) const {
+  if (is_closed_to(topic)) return false;
   Levels wanted(text);
   Levels levels(topic);
   for (bool first = true;; first = false) {
@@ -97,6 +104,7 @@ bool Rights::Pattern::receives(std::string_view topic) const {
 
 bool Rights::Pattern::meets(std::string_view filter) const {
   if (!any_rest) return valid_filter(text) && overlap(text, filter);
+  if (is_closed_to(filter)) return false;
   Levels wanted(text);
   Levels levels(filter);
   for (bool first = true;; first = false) {

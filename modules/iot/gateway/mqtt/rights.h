@@ -1,6 +1,7 @@
 // What a client may do with topics: the permissions of its user's roles on the module `mqtt`, compiled. In a pattern `%u` is the
 // user's name and `%c` the client identifier; one that holds `+`, `#` or `/`, begins a topic with `$`, or is empty, makes the
-// pattern match nothing, and a `*` in it is no wildcard. A pattern names topics and filters as text: what may be subscribed to may
+// pattern match nothing, and a `*` in it is no wildcard. `*` alone names nothing that begins with `$`, as `#` does not, but for who may
+// administer: a device is not to use what is another's or the server's because it may use "everything". A pattern names topics and filters as text: what may be subscribed to may
 // be received, so a topic may be received when a filter that may be subscribed to matches it.
 //
 // A device that its own credential proved has the roles that the credential names; its thing's name is the user's.
@@ -39,8 +40,10 @@ class Rights {
   struct Pattern {
     std::string text;
     bool any_rest = false;  // whatever begins with the text
+    bool all = false;       // whoever has it may administer
     auth::Verbs verbs = 0;
 
+    bool is_closed_to(std::string_view text) const;
     bool matches(std::string_view text) const;
     bool receives(std::string_view topic) const;
     bool meets(std::string_view filter) const;

@@ -85,9 +85,10 @@ bool MqttSession::is_own_thing(std::string_view topic) const {
   return identity_.principal.id != auth::kLocalId && devices::is_of_thing(topic, identity_.name);
 }
 
-// Which thing is connected here: the client's, where nobody is asked who he is or a role lets it speak for that thing; else the
-// user's.
+// Which thing is connected here: the client's, where nobody is asked who he is or a role lets a user speak for that thing; else the
+// user's. A device that proved itself is that one, whatever its roles say and its client calls itself.
 bool MqttSession::is_thing_by_client() const {
+  if (device_) return false;
   if (broker_.options().authenticator == nullptr || client_id_ == identity_.name) return true;
   if (!devices::valid_name(client_id_)) return false;
   return has_right(auth::Verb::write, "$aws/things/" + client_id_ + "/shadow/update");

@@ -464,6 +464,7 @@ class Parser {
       if (show.source.database.empty()) show.source.database = on;
     }
     if (show.kind == ShowKind::tag_values && !with_key(show)) return false;
+    if (show.kind == ShowKind::measurements && keyword("with") && !with_measurement(show)) return false;
     if (show.kind != ShowKind::field_keys && keyword("where") && !where(show.where, nullptr)) return false;
     return limits(show.limit, show.offset);
   }
@@ -481,7 +482,7 @@ class Parser {
 
   bool with_key(Show& show) {
     if (!need("with") || !need("key")) return false;
-    Condition& condition = show.with_key.emplace();
+    Condition& condition = show.with.emplace();
     if (word().is_sign("=~") || word().is_sign("!~")) {
       condition.compare = word().is_sign("=~") ? Compare::matches : Compare::matches_not;
       return pattern_behind_sign(condition.pattern);
@@ -490,6 +491,16 @@ class Parser {
     condition.compare = word().is_sign("!=") ? Compare::differs : Compare::equal;
     if (!sign("=") && !sign("!=")) return expected("=, !=, =~, !~ or IN");
     return name(condition.value, "a tag's key");
+  }
+
+  bool with_measurement(Show& show) {
+    if (!need("measurement")) return false;
+    Condition& condition = show.with.emplace();
+    if (word().is_sign("=~")) {
+      condition.compare = Compare::matches;
+      return pattern_behind_sign(condition.pattern);
+    }
+    return sign("=") ? name(condition.value, "a measurement") : expected("= or =~");
   }
 
   bool key_list(Condition& condition) {
@@ -622,8 +633,11 @@ Pattern::~Pattern() = default;
 
 Result<std::shared_ptr<Pattern>> Pattern::make(const std::string& text) {
   if (text.size() > kPatternBytesMax) return Error{Errc::invalid_argument, "a pattern is longer than 256 bytes"};
+  constexpr std::string_view kIgnoringCase = "(?i)";
   std::shared_ptr<Pattern> made(new Pattern);
-  if (std::string why = PatternReader(text).run(made->text_); !why.empty())
+  made->ignores_case_ = text.starts_with(kIgnoringCase);
+  const std::string rest = made->ignores_case_ ? text.substr(kIgnoringCase.size()) : text;
+  if (std::string why = PatternReader(rest).run(made->text_); !why.empty())
     return Error{Errc::invalid_argument, std::move(why)};
   return made;
 }
@@ -631,7 +645,8 @@ Result<std::shared_ptr<Pattern>> Pattern::make(const std::string& text) {
 Result<void> Pattern::compile() {
   if (compiled_) return {};
   auto compiled = std::make_unique<Compiled>();
-  compiled->made = ::regcomp(&compiled->regex, text_.c_str(), REG_EXTENDED | REG_NOSUB) == 0;
+  const int flags = REG_EXTENDED | REG_NOSUB | (ignores_case_ ? REG_ICASE : 0);
+  compiled->made = ::regcomp(&compiled->regex, text_.c_str(), flags) == 0;
   if (!compiled->made) return Error{Errc::invalid_argument, "invalid pattern /" + text_ + "/"};
   compiled_ = std::move(compiled);
   return {};

@@ -37,6 +37,7 @@ class Pattern {
   struct Compiled;
   Pattern();
   std::string text_;  // as POSIX has it
+  bool ignores_case_ = false;
   std::unique_ptr<Compiled> compiled_;
 };
 
@@ -104,7 +105,7 @@ struct Show {
   ShowKind kind = ShowKind::databases;
   Source source;  // measurement empty: all
   std::optional<Condition> where;
-  std::optional<Condition> with_key;  // of tag values: on the key, whatever Condition::key says
+  std::optional<Condition> with;  // of tag values on the key, of measurements on the name, whatever Condition::key says
   std::optional<uint64_t> limit;
   uint64_t offset = 0;
 };

@@ -51,7 +51,7 @@ bool StatementRun::begin() {
 }
 
 bool StatementRun::compile() {
-  for (const auto* condition : {&statement_.show.where, &statement_.show.with_key}) {
+  for (const auto* condition : {&statement_.show.where, &statement_.show.with}) {
     if (!*condition) continue;
     if (const Result<void> ready = compile_patterns(**condition); !ready) return fail(ready.error().message);
   }
@@ -71,6 +71,10 @@ Result<bool> StatementRun::step_show() {
     keep(std::move(whole_));
     return false;
   }
+  if (!opened_ && is_left_out()) {
+    ++at_;
+    return true;
+  }
   if (!opened_ && looks_at_series()) entries_ = source_->series(measurements_[at_]);
   if (!std::exchange(opened_, true) && !entries_.empty()) return true;
   for (size_t i = 0; i < kShownSeries && entry_ < entries_.size(); ++i) {
@@ -87,6 +91,12 @@ Result<bool> StatementRun::step_show() {
   opened_ = any_ = false;
   ++at_;
   return true;
+}
+
+// By its name.
+bool StatementRun::is_left_out() const {
+  const Show& show = statement_.show;
+  return show.kind == ShowKind::measurements && show.with && !key_holds(*show.with, measurements_[at_]);
 }
 
 bool StatementRun::looks_at_series() const {
@@ -106,7 +116,7 @@ Result<void> StatementRun::show_entry(const SeriesEntry& entry) {
       return {};
     case ShowKind::tag_values:
       for (const auto& tag : entry.parts.tags)
-        if (key_holds(*statement_.show.with_key, tag.first)) HEPTANE_TRY(find(tag));
+        if (key_holds(*statement_.show.with, tag.first)) HEPTANE_TRY(find(tag));
       return {};
     default: return {};
   }

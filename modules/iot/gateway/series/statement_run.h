@@ -35,6 +35,7 @@ class StatementRun {
   bool compile();
   std::vector<std::string> shown_measurements() const;
   Result<bool> step_show();
+  bool is_left_out() const;
   bool looks_at_series() const;
   Result<void> show_entry(const SeriesEntry& entry);
   Result<void> find(const std::pair<std::string, std::string>& tag);

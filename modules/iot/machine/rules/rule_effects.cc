@@ -148,6 +148,94 @@ Result<void> RuleEffects::act(const RuleInput& input) {
     dead_letter(input, input.fault, 0);
     return {};
   }
+  return version_ < RulesMachine::kLogicWhole ? act_step_by_step(input) : act_whole(input);
+}
+
+// The scope is one within the run's: machines undo what they did for this input, and the run goes on.
+Result<void> RuleEffects::act_whole(const RuleInput& input) {
+  if (!may_be_told_of(input)) {
+    send(input);
+    return {};
+  }
+  Taken taken;
+  effects_.open_scope();
+  const Result<std::optional<Refusal>> refusal = take(input, taken);
+  const bool stays = refusal && (!*refusal || (*refusal)->keeps_scope);
+  effects_.close_scope(stays ? ScopeOutcome::keep : ScopeOutcome::roll_back);
+  if (!refusal) return refusal.error();
+  if (!*refusal) return do_taken(input, taken);
+  dead_letter(input, (*refusal)->why, (*refusal)->transfer);
+  return {};
+}
+
+// In the order in which they were always done. What is not of this machine is taken within the scope, the rest only judged.
+Result<std::optional<RuleEffects::Refusal>> RuleEffects::take(const RuleInput& input, Taken& taken) {
+  using Outcome = Result<std::optional<Refusal>>;
+  Outcome refusal = std::optional<Refusal>();
+  if (input.transfer) refusal = take_transfer(input, taken);
+  if (!refusal || *refusal || taken.repeated) return refusal;
+  if (!input.shadow.empty()) refusal = take_shadow(input, taken);
+  if (!refusal || *refusal) return refusal;
+  if (!input.line.empty()) {
+    auto& machine = effects_.port<series::SeriesMachine>(series::kSeriesMachineId);
+    std::string why = machine.take_line_for(row_.definition.series->database, input.line, effects_);
+    if (!why.empty()) return std::optional(Refusal{std::move(why)});
+  }
+  if (!input.appends) return refusal;
+  const Result<PartitionId> target = target_of(input);
+  if (!target) return std::optional(Refusal{target.error().message});
+  taken.appended_to = *target;
+  return refusal;
+}
+
+// One that was refused stays so: its id may be used up.
+Result<std::optional<RuleEffects::Refusal>> RuleEffects::take_transfer(const RuleInput& input, Taken& taken) {
+  auto* ledger = dynamic_cast<fintech::LedgerPort*>(&effects_.enlist(fintech::kLedgerMachineId));
+  HEPTANE_ASSERT(ledger != nullptr, "the machine of the ledger has its port");
+  const fintech::Transfer transfer = transfer_of(input);
+  const auto status = static_cast<fintech::TransferStatus>(ledger->transfer(transfer, {command_, effects_}).status);
+  if (effects_.refused()) return Error{Errc::too_large, kTooMuch};
+  taken.transfer = transfer.id;
+  taken.repeated = status == fintech::TransferStatus::exists;
+  if (taken.repeated || status == fintech::TransferStatus::created) return std::optional<Refusal>();
+  return std::optional(Refusal{std::string(fintech::status_name(status)), transfer.id, true});
+}
+
+Result<std::optional<RuleEffects::Refusal>> RuleEffects::take_shadow(const RuleInput& input, Taken& taken) {
+  taken.shadow = devices::decode_shadow_request(as_bytes(input.shadow));
+  if (!taken.shadow || taken.shadow->operation != devices::ShadowOperation::update)
+    return Error{Errc::invalid_argument, "the run says something else of a shadow than an update"};
+  taken.outcome = shadows_->judge(*taken.shadow, command_.time / kNsPerSecond);
+  if (taken.outcome.changed) return std::optional<Refusal>();
+  return std::optional(Refusal{"the shadow: " + std::to_string(taken.outcome.code) + " " + taken.outcome.fault});
+}
+
+Result<void> RuleEffects::do_taken(const RuleInput& input, const Taken& taken) {
+  if (input.transfer) {
+    ++(taken.repeated ? counted_.repeats : counted_.transfers);
+    tell_transfer(input, taken.transfer, taken.repeated);
+  }
+  if (taken.repeated) return {};
+  if (taken.shadow) {
+    shadows_->take(*taken.shadow, taken.outcome);
+    ++counted_.shadows;
+    if (!effects_.room_for(records_max() + shadows_->answers(), bytes_max() + shadows_->messages().size()))
+      return Error{Errc::too_large, kTooMuch};
+  }
+  if (!input.line.empty()) {
+    lines_.append(input.line).append("\n");
+    ++counted_.appended;
+  }
+  if (taken.appended_to) {
+    effects_.emit(
+        {*taken.appended_to, as_bytes(input.append_key), !row_.definition.append->key.empty(), as_bytes(input.row)});
+    ++counted_.appended;
+  }
+  send(input);
+  return {};
+}
+
+Result<void> RuleEffects::act_step_by_step(const RuleInput& input) {
   // What goes with a debt goes with it once: not with one that was refused, or was there before.
   Result<bool> goes_on = true;
   if (input.transfer) goes_on = transfer(input);
@@ -157,17 +245,18 @@ Result<void> RuleEffects::act(const RuleInput& input) {
   // A point that is not taken ends the input, as a refused shadow does: at most two of them are told of one input.
   if (!input.line.empty() && !add_line(input)) return {};
   if (input.appends) append(input);
-  if (input.posts) post(input);
-  if (input.publish_topic.empty()) return {};
-  publish(input);
-  ++counted_.published;
+  send(input);
   return {};
 }
 
-// As this machine, of accounts that are nobody's. What is there already was owed before: it is told, and nothing more.
-Result<bool> RuleEffects::transfer(const RuleInput& input) {
-  auto* ledger = dynamic_cast<fintech::LedgerPort*>(&effects_.enlist(fintech::kLedgerMachineId));
-  HEPTANE_ASSERT(ledger != nullptr, "the machine of the ledger has its port");
+void RuleEffects::send(const RuleInput& input) {
+  if (input.posts) post(input);
+  if (input.publish_topic.empty()) return;
+  publish(input);
+  ++counted_.published;
+}
+
+fintech::Transfer RuleEffects::transfer_of(const RuleInput& input) const {
   const RuleMove& move = *input.transfer;
   fintech::Transfer transfer{};
   transfer.id = move.key.empty() ? transfer_id(row_.definition.name, commit_.partition, input.offset)
@@ -177,6 +266,14 @@ Result<bool> RuleEffects::transfer(const RuleInput& input) {
   transfer.amount = move.amount;
   transfer.ledger = row_.definition.transfer->ledger;
   transfer.code = row_.definition.transfer->code;
+  return transfer;
+}
+
+// As this machine, of accounts that are nobody's. What is there already was owed before: it is told, and nothing more.
+Result<bool> RuleEffects::transfer(const RuleInput& input) {
+  auto* ledger = dynamic_cast<fintech::LedgerPort*>(&effects_.enlist(fintech::kLedgerMachineId));
+  HEPTANE_ASSERT(ledger != nullptr, "the machine of the ledger has its port");
+  const fintech::Transfer transfer = transfer_of(input);
   const auto status = static_cast<fintech::TransferStatus>(ledger->transfer(transfer, {command_, effects_}).status);
   if (effects_.refused()) return Error{Errc::too_large, kTooMuch};
   const bool created = status == fintech::TransferStatus::created;
@@ -218,13 +315,19 @@ Result<bool> RuleEffects::update_shadow(const RuleInput& input) {
   return Error{Errc::too_large, kTooMuch};
 }
 
-void RuleEffects::append(const RuleInput& input) {
+Result<PartitionId> RuleEffects::target_of(const RuleInput& input) const {
   const std::string& stream = row_.definition.append->stream;
   const uint32_t index = target_partitions_ > 1 ? partition_of(input.append_key, target_partitions_) : 0;
   const auto partition = streams_.find_partition(stream, index);
-  if (!partition) return dead_letter(input, "the stream " + stream + " is not there", 0);
-  if (streams_.view_of(*partition).is_view()) return dead_letter(input, "the stream " + stream + " is a view", 0);
-  effects_.emit({*partition, as_bytes(input.append_key), !row_.definition.append->key.empty(), as_bytes(input.row)});
+  if (!partition) return Error{Errc::not_found, "the stream " + stream + " is not there"};
+  if (streams_.view_of(*partition).is_view()) return Error{Errc::refused, "the stream " + stream + " is a view"};
+  return *partition;
+}
+
+void RuleEffects::append(const RuleInput& input) {
+  const Result<PartitionId> target = target_of(input);
+  if (!target) return dead_letter(input, target.error().message, 0);
+  effects_.emit({*target, as_bytes(input.append_key), !row_.definition.append->key.empty(), as_bytes(input.row)});
   ++counted_.appended;
 }
 

@@ -41,13 +41,42 @@ class RuleEffects {
   const RuleCounters& counted() const { return counted_; }
 
  private:
+  // Why an input is not done, of which nothing stays then. Not an error: that ends the run.
+  struct Refusal {
+    std::string why;
+    fintech::Uint128 transfer = 0;  // that was refused; 0: none was
+    bool keeps_scope = false;       // nothing is to be taken back
+  };
+  // What of an input was taken, and is told when all of it was.
+  struct Taken {
+    fintech::Uint128 transfer = 0;
+    bool repeated = false;
+    std::optional<devices::ShadowRequest> shadow{};
+    devices::ShadowOutcome outcome{};
+    std::optional<PartitionId> appended_to{};
+  };
+
   bool is_of_before() const;  // logic 1
   Result<void> act(const RuleInput& input);
+  // Logic 5: all that an input does within a scope of its own, or none of it and a dead letter.
+  Result<void> act_whole(const RuleInput& input);
+  Result<std::optional<Refusal>> take(const RuleInput& input, Taken& taken);
+  Result<std::optional<Refusal>> take_transfer(const RuleInput& input, Taken& taken);
+  Result<std::optional<Refusal>> take_shadow(const RuleInput& input, Taken& taken);
+  Result<void> do_taken(const RuleInput& input, const Taken& taken);
+  // What may not be refused any more: posts, and what is published.
+  void send(const RuleInput& input);
+
+  fintech::Transfer transfer_of(const RuleInput& input) const;
+  // Of the logics before:
+  Result<void> act_step_by_step(const RuleInput& input);
   // Whether it is there now and was not before.
   Result<bool> transfer(const RuleInput& input);
   // Whether it was accepted; what is not is a dead letter.
   Result<bool> update_shadow(const RuleInput& input);
   void append(const RuleInput& input);
+  // Where it appends; why it cannot.
+  Result<PartitionId> target_of(const RuleInput& input) const;
   // Whether it was taken; else likewise.
   bool add_line(const RuleInput& input);
   void post(const RuleInput& input);

@@ -1,8 +1,8 @@
 // The machine of rules (rule_api.h): which rules there are, and for each how far it has read. The shard thread's.
 //
 // Invariants: a run of inputs is taken only when it begins at the rule's position, and the position moves with its effects in one
-// command: whatever is sent again or comes late changes nothing. A refused transfer, and an input that a rule can make nothing of,
-// is a dead letter in `iot.rules`, and the position goes on. What is posted to others is a record of `iot.outbox`, and how far it was
+// command: whatever is sent again or comes late changes nothing. A refused effect, and an input that a rule can make nothing of,
+// is a dead letter in `iot.rules` with nothing else of the input done (logic 5), and the position goes on. What is posted to others is a record of `iot.outbox`, and how far it was
 // sent goes on by a command of its own. What rules make that others read is no circle, and no chain longer than kChainMax.
 // Its commands are in no transaction; what rules do to the ledger they do as this machine.
 #pragma once
@@ -27,10 +27,12 @@ class RulesMachine final : public StateMachine, public DrawsOn {
   static constexpr uint32_t kLogicActions = 2;
   // Logic 3: rules over windows, and with Lua. Logic 4: kLogicOnce.
   static constexpr uint32_t kLogicWindows = 3;
+  // Logic 5: of an input all is done or nothing: what a refused effect stands behind is taken back, a transfer too.
+  static constexpr uint32_t kLogicWhole = 5;
 
   MachineId id() const override { return kRulesMachineId; }
   std::string_view name() const override { return "rules"; }
-  uint32_t newest_version() const override { return kLogicOnce; }
+  uint32_t newest_version() const override { return kLogicWhole; }
   void apply(const Command& command, Effects& effects) override;
   void query(const Query& query, Reply& reply) const override;
   void open_scope() override { ++scopes_; }
