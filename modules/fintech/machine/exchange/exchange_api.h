@@ -19,11 +19,12 @@
 #include "modules/fintech/domain/exchange/holds.h"
 #include "modules/fintech/domain/exchange/instrument.h"
 #include "modules/fintech/domain/exchange/limits.h"
+#include "modules/fintech/domain/exchange/port.h"
 #include "modules/fintech/machine/exchange/packed.h"
 
 namespace heptane::fintech::exchange {
 
-constexpr MachineId kExchangeMachineId = machine_ids::kFirstModule + 9;
+static_assert(kExchangeMachineId == machine_ids::kFirstModule + 9);
 
 enum ExchangeCommand : CommandType {
   kPutInstrument = 1,  // InstrumentSpec. Reply numbers: its number, 1 when it is new. Refused: not_found (an asset),
@@ -107,11 +108,6 @@ constexpr TradingDay utc_day(LogTime time) { return {trade_date(time), trade_dat
 bool valid_name(std::string_view name);
 bool valid_client_id(std::string_view id);
 
-// A number as somebody said it: 12.50 is 1250 with 2 decimals.
-struct Said {
-  int64_t digits = 0;
-  uint8_t decimals = 0;
-};
 // In whole units of the scale. None: it has more decimals, or does not fit.
 std::optional<int64_t> at_scale(const Said& said, uint8_t scale);
 

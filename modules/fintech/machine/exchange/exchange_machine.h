@@ -16,7 +16,8 @@
 // Bounds: an entry looks at no more than 1,000 orders, takes no more than kEventsPerEntry events of a book or kSweepEnds ends of
 // orders, and makes less than 1 MiB. The rest is done by commands that the machine schedules: kProceed for a book with work left
 // (its instrument takes no orders meanwhile), kSweep for a mass cancel, kExpire for orders whose time is over (their instrument takes
-// no orders meanwhile) and ClOrdIDs of earlier trade dates, kCalendarPhase for each instrument of a calendar when an instant of it has come. Other instruments' commands come in between. Its commands are in no transaction. The shard thread's.
+// no orders meanwhile) and ClOrdIDs of earlier trade dates, kCalendarPhase for each instrument of a calendar when an instant of it has come. Other instruments' commands come in between. Its commands are in no transaction; another machine enters orders
+// in its own entry (domain/exchange/port.h). The shard thread's.
 #pragma once
 
 #include <algorithm>
@@ -48,7 +49,7 @@
 
 namespace heptane::fintech::exchange {
 
-class ExchangeMachine final : public StateMachine {
+class ExchangeMachine final : public StateMachine, public OrderPort {
  public:
   static constexpr uint32_t kLogicUnasked = 2;
   static constexpr uint32_t kLogicPatientExpiry = 2;
@@ -86,6 +87,9 @@ class ExchangeMachine final : public StateMachine {
            risk_.version() == 0;
   }
   void make_fresh() override;
+  // exchange_port.cc
+  bool takes_orders(std::string_view symbol, const Command& command, Effects& effects) override;
+  Result<PortOrderEntered> enter(const PortOrder& order, const Command& command, Effects& effects) override;
   // What ends orders, and what stops them; what operators put right.
   bool relieves(CommandType type) const override {
     return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kSetPhase || type == kWithdraw ||
@@ -247,7 +251,9 @@ class ExchangeMachine final : public StateMachine {
   void tell_order(const Order& order, OrderTold told);
   void tell_call(std::string_view what, const Listing& listing, const book::Event& event);
   OrderOrigin origin_of(const Order& order);
-  book::Room room() { return {std::span(events_).first(events_max())}; }
+  book::Room room() {
+    return {std::span(events_).first(events_max() / share_), static_cast<uint32_t>(book::kOrdersPerTurn / share_)};
+  }
   size_t events_max() const {
     if (fix_.empty()) return kEventsPerEntry;
     return orders_.has_parties() ? kFixPartiesEvents : kFixEventsPerEntry;
@@ -475,6 +481,7 @@ class ExchangeMachine final : public StateMachine {
   std::vector<std::pair<uint32_t, uint32_t>> owed_now_;  // firm and asset
   OrderOrigin origin_;                                   // of its events, without the order's own
   bool risk_refused_ = false;                            // rules did not let an order through
+  size_t share_ = 1;                                     // its part of an entry's room is one of so many
   Notes notes_;
   Packer answer_;
   std::array<book::Event, kEventsPerEntry> events_;

@@ -4,7 +4,8 @@
 // command: whatever is sent again or comes late changes nothing. A refused transfer, and an input that a rule can make nothing of,
 // is a dead letter in `iot.rules`, and the position goes on. What is posted to others is a record of `iot.outbox`, and how far it was
 // sent goes on by a command of its own. What rules make that others read is no circle, and no chain longer than kChainMax.
-// Its commands are in no transaction; what rules do to the ledger they do as this machine.
+// Its commands are in no transaction; what rules do to the ledger they do as this machine, and orders are those of the firm that the rule names.
+// A refused order is a dead letter, too; where its instrument takes none for now the run waits.
 #pragma once
 
 #include <atomic>
@@ -25,12 +26,12 @@ class RulesMachine final : public StateMachine, public DrawsOn {
   // Logic 1: transfers, appends and messages. Logic 2: shadows, posts and series, too; a run is measured by what it may tell; nothing of
   // it stays where it is refused; no rule reads iot.outbox.
   static constexpr uint32_t kLogicActions = 2;
-  // Logic 3: rules over windows, and with Lua. Logic 4: kLogicOnce.
+  // Logic 3: rules over windows, and with Lua. Logic 4: kLogicOnce. Logic 5: kLogicOrders.
   static constexpr uint32_t kLogicWindows = 3;
 
   MachineId id() const override { return kRulesMachineId; }
   std::string_view name() const override { return "rules"; }
-  uint32_t newest_version() const override { return kLogicOnce; }
+  uint32_t newest_version() const override { return kLogicOrders; }
   void apply(const Command& command, Effects& effects) override;
   void query(const Query& query, Reply& reply) const override;
   void open_scope() override { ++scopes_; }
@@ -44,7 +45,7 @@ class RulesMachine final : public StateMachine, public DrawsOn {
     return type == kDropRule || type == kPauseRule || type == kOutboxCommit;
   }
   RenderView renderer() const override { return render_rules; }
-  // What makes transfers, on the ledger.
+  // What makes transfers, on the ledger; what enters orders, on the exchange.
   std::optional<MachineId> draws_on(CommandType type, Bytes payload) const override;
 
   // Made where it is not there; nullopt: a client's stream stands in the way (kOutboxTaken).
