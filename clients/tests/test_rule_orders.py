@@ -96,7 +96,7 @@ class Journey(RuleOrders):
         self.assertIn("order.quantity is text that is no number", why[2])
         self.assertIn("order.quantity is NULL", why[3])
         self.assertEqual((self.rule()["orders"], self.rule()["published"], self.rule()["dead_letters"]), (1, 1, 4))
-        http.call(self.server, "POST", ROOT + "kill-switch", {"whose": "firm", "firm": "alpha", "reason": "runaway"})
+        http.call(self.server, "POST", ROOT + "switches", {"whose": "firm", "firm": "alpha", "reason": "runaway"})
         self.pub({"seq": "k", "kwh": 1})
         self.wait_inputs(6)
         self.assertEqual(self.told("dead_letter")[-1]["why"], "the kill switch of firm alpha is on: runaway")

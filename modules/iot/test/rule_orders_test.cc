@@ -130,8 +130,8 @@ TEST_F(RuleOrdersTest, AnOrderIsEnteredWithThePosition) {
   ASSERT_TRUE(world.put(hedge()).ok());
   const Reply entered = commit(0, {});
   ASSERT_TRUE(entered.ok()) << entered.message;
-  const std::string id = "hedge/" + std::to_string(world.rule("hedge").version) + "/0:" +
-                         std::to_string(entered.sequence) + "/0";
+  const std::string id =
+      "hedge/" + std::to_string(world.rule("hedge").version) + "/0:" + std::to_string(entered.sequence) + "/0";
   EXPECT_TRUE(has(entered, R"($rules/hedge/order {"event":"order","order_id":"1","cl_ord_id":")" + id +
                                R"(","firm":"alpha","account":"main","symbol":"BTC-USD","status":"open")"));
   const exchange::Order* order = world.exchange().orders().find(1);
@@ -179,9 +179,9 @@ TEST_F(RuleOrdersTest, WhatIsRefusedIsADeadLetterWithTheReason) {
   Said fault;
   fault.fault = "order.quantity: division by zero";
   EXPECT_TRUE(has(commit(2, fault), R"("why":"order.quantity: division by zero")"));
-  ASSERT_TRUE(ask(exchange::kSwitch,
-                  exchange::SwitchChange{exchange::Whose::account, "alpha", "main", "", false, "runaway"})
-                  .ok());
+  ASSERT_TRUE(
+      ask(exchange::kSwitch, exchange::SwitchChange{exchange::Whose::account, "alpha", "main", "", false, "runaway"})
+          .ok());
   EXPECT_TRUE(has(commit(3, {}), R"("why":"the kill switch of account main is on: runaway")"));
   EXPECT_EQ(world.rule("hedge").counters.dead_letters, 4u);
   EXPECT_EQ(world.rule("hedge").cursors.at(0).next, 4);
@@ -224,7 +224,10 @@ TEST_F(RuleOrdersTest, OneOrderHasAnEntryToItself) {
 
 // A market order that sweeps more than comes in its entry: the rest follows, and the log of it replays.
 TEST_F(RuleOrdersTest, ASweepGoesOnByItself) {
-  ASSERT_TRUE(world.put(hedge()).ok());
+  RuleDefinition at_market = hedge();
+  at_market.order->price.clear();
+  at_market.order->time_in_force.clear();
+  ASSERT_TRUE(world.put(at_market).ok());
   for (int n = 0; n < 300; ++n) {
     exchange::NewOrder order;
     order.firm = "beta";
@@ -242,7 +245,8 @@ TEST_F(RuleOrdersTest, ASweepGoesOnByItself) {
   ASSERT_TRUE(swept.ok()) << swept.message;
   EXPECT_TRUE(has(swept, R"("status":"open")"));
   EXPECT_EQ(world.exchange().trades_total(), 300u);
-  ASSERT_TRUE(commit(1, {}).ok());
+  ASSERT_TRUE(commit(1, market).ok());
+  EXPECT_EQ(world.rule("hedge").counters.orders, 2u);
   const uint64_t open = world.exchange().orders().open();
   world.crash_and_recover();
   EXPECT_EQ(world.exchange().trades_total(), 300u);
@@ -275,6 +279,8 @@ TEST_F(RuleOrdersTest, RefusesWhatCannotBe) {
   EXPECT_EQ(refused([](RuleDefinition& rule) { rule.order->side.clear(); }), "order.side is an expression");
   EXPECT_EQ(refused([](RuleDefinition& rule) { rule.order->time_in_force = "gtd"; }),
             "order.time_in_force is one of day, gtc, ioc, fok");
+  EXPECT_EQ(refused([](RuleDefinition& rule) { rule.order->price.clear(); }),
+            "order.time_in_force of a market order is ioc or fok");
   EXPECT_NE(refused([](RuleDefinition& rule) { rule.name = std::string(20, 'r'); }).find("at most 19 characters"),
             std::string::npos);
   EXPECT_NE(refused([](RuleDefinition& rule) {

@@ -172,9 +172,9 @@ class RulesWorld {
     devices_ = std::make_unique<devices::DevicesMachine>();
     series_ = std::make_unique<series::SeriesMachine>();
     machine_ = std::make_unique<RulesMachine>();
-    for (StateMachine* machine : std::initializer_list<StateMachine*>{
-             streams_.get(), trail_.get(), ledger_.get(), exchange_.get(), broker_.get(), devices_.get(),
-             series_.get(), machine_.get()})
+    for (StateMachine* machine :
+         std::initializer_list<StateMachine*>{streams_.get(), trail_.get(), ledger_.get(), exchange_.get(),
+                                              broker_.get(), devices_.get(), series_.get(), machine_.get()})
       shard_->add_machine(*machine);
     shard_->set_streams(*streams_);
     shard_->attach(*link_);

@@ -252,8 +252,8 @@ Result<std::string> tried(std::string body, int64_t now_ms) {
   HEPTANE_TRY(fields.finish());
   if (!rule.lua.empty()) return Error{Errc::invalid_argument, "lua: a dry run runs none"};
   // Of SQL alone: what it selects.
-  const bool acts = rule.transfer || rule.order || rule.append || rule.publish || rule.shadow || rule.http ||
-                    rule.series;
+  const bool acts =
+      rule.transfer || rule.order || rule.append || rule.publish || rule.shadow || rule.http || rule.series;
   if (!acts) rule.publish = PublishAction{"'test'"};
   HEPTANE_TRY(check_rule(rule));
   const Result<CompiledRule> compiled = CompiledRule::compile(rule);
@@ -358,7 +358,8 @@ http::RouteDoc put_doc() {
   return {
       "Declare or change a rule",
       "`sql` selects from a topic filter (which makes the stream `rule.NAME` over it) or from a stream that is "
-      "there; at least one of `transfer`, `order`, `append`, `publish`, `shadow`, `http` and `series` says what becomes of each "
+      "there; at least one of `transfer`, `order`, `append`, `publish`, `shadow`, `http` and `series` says what "
+      "becomes of each "
       "row: their values are expressions that see the columns; of a series, `tags` are names of columns, of an order "
       "`firm`, `account`, `time_in_force` and `within_s` are as they are. A changed "
       "rule "

@@ -176,8 +176,7 @@ Result<void> compile_part(const Part& part, const Select& query, const std::vect
 void Trial::clear() {
   wanted = is_json = false;
   hops = 0;
-  for (std::string* text : {&fault, &row, &transfer_key, &symbol, &order_id, &append_key, &topic, &line})
-    text->clear();
+  for (std::string* text : {&fault, &row, &transfer_key, &symbol, &order_id, &append_key, &topic, &line}) text->clear();
   transfer.reset();
   order.reset();
   shadow.reset();
@@ -469,8 +468,7 @@ void CompiledRule::try_on(Message message, Workspace& work) const {
 }
 
 bool CompiledRule::is_told(const Trial& trial) const {
-  return !trial.fault.empty() || rule_.transfer || rule_.order || rule_.shadow || rule_.series ||
-         rule_.append;
+  return !trial.fault.empty() || rule_.transfer || rule_.order || rule_.shadow || rule_.series || rule_.append;
 }
 
 void CompiledRule::append_trial(const Trial& trial, RuleInput input, ByteWriter& out) const {

@@ -174,7 +174,8 @@ RuleRunner::Lane RuleRunner::fresh_lane(const Running& rule) {
 
 // What is not sure to be taken goes alone: nothing is made behind it that would have to be made again.
 size_t RuleRunner::runs_max(const Running& rule, const Lane& lane) const {
-  const bool careful = !lane.proven || lane.may_skip || !lane.fault.empty() || lane.inputs_max < std::min(kMovesMax, inputs_most(rule, lane));
+  const bool careful = !lane.proven || lane.may_skip || !lane.fault.empty() ||
+                       lane.inputs_max < std::min(kMovesMax, inputs_most(rule, lane));
   if (rule.lua || rule.definition.windowed() || careful) return 1;
   return std::clamp<size_t>(kRunsOfAll / std::max<size_t>(lanes_, 1), 1, kRunsMax);
 }

@@ -43,9 +43,9 @@ constexpr uint16_t kHasWindowStep = 0x8000;  // of a commit
 constexpr uint16_t kEntersOrder = 0x8000;    // of an input, beside the length of its fault
 constexpr uint8_t kSells = 1;                // of an order
 constexpr uint8_t kHasPrice = 2;
-constexpr uint8_t kPlacesMax = 18;           // of its numbers
-constexpr size_t kFirmBytesMax = 32;         // and of accounts
-constexpr size_t kOrderRuleNameMax = 19;     // so that its ClOrdIDs fit
+constexpr uint8_t kPlacesMax = 18;        // of its numbers
+constexpr size_t kFirmBytesMax = 32;      // and of accounts
+constexpr size_t kOrderRuleNameMax = 19;  // so that its ClOrdIDs fit
 constexpr size_t kInputBytesLeast = 8;
 constexpr uint8_t kToldWhole = 0;  // of what a result says
 constexpr uint8_t kToldInput = 1;
@@ -87,11 +87,10 @@ std::string wrong_shadow(const ShadowAction& shadow) {
   return wrong.empty() ? wrong_expression("shadow.version", shadow.version, false) : wrong;
 }
 
-constexpr std::pair<std::string_view, book::TimeInForce> kTimesInForce[] = {
-    {"day", book::TimeInForce::day},
-    {"gtc", book::TimeInForce::gtc},
-    {"ioc", book::TimeInForce::ioc},
-    {"fok", book::TimeInForce::fok}};
+constexpr std::pair<std::string_view, book::TimeInForce> kTimesInForce[] = {{"day", book::TimeInForce::day},
+                                                                            {"gtc", book::TimeInForce::gtc},
+                                                                            {"ioc", book::TimeInForce::ioc},
+                                                                            {"fok", book::TimeInForce::fok}};
 
 std::string wrong_order(const RuleDefinition& rule) {
   const OrderAction& order = *rule.order;
@@ -110,8 +109,10 @@ std::string wrong_order(const RuleDefinition& rule) {
     return "a rule that enters orders without order.id has a name of at most 19 characters: it is in their ClOrdIDs";
   const auto* const known = std::find_if(std::begin(kTimesInForce), std::end(kTimesInForce),
                                          [&](const auto& one) { return one.first == order.time_in_force; });
-  if (order.time_in_force.empty() || known != std::end(kTimesInForce)) return {};
-  return "order.time_in_force is one of day, gtc, ioc, fok";
+  if (order.time_in_force.empty()) return {};
+  if (known == std::end(kTimesInForce)) return "order.time_in_force is one of day, gtc, ioc, fok";
+  const bool rests = known->second == book::TimeInForce::day || known->second == book::TimeInForce::gtc;
+  return rests && order.price.empty() ? "order.time_in_force of a market order is ioc or fok" : "";
 }
 
 // Half of a digest, below every range of ids that is reserved.
@@ -428,7 +429,7 @@ void fill(Filler& out, const RuleInput& input) {
   out.text<uint16_t>(input.topic);
   out.text<uint32_t>(input.payload);
   out.text<uint16_t>(input.position);
-  const std::string_view fault = input.fault.substr(0, kFaultBytesMax);
+  const std::string_view fault = input.fault.substr(0, kEntersOrder - 1);
   out.le(static_cast<uint16_t>(fault.size() | (input.order ? kEntersOrder : 0)));
   out.bytes(fault);
   out.le(static_cast<uint8_t>((input.transfer ? kHasTransfer : 0) | (input.appends ? kHasAppend : 0) |

@@ -57,7 +57,7 @@ constexpr size_t kInputTopicMax = 1'024;  // of what is told of an input
 constexpr size_t kPositionBytesMax = 32;  // likewise
 constexpr size_t kFaultBytesMax = 512;    // likewise
 constexpr uint32_t kSourcePartitionsMax = 1'024;
-constexpr size_t kOrderTextMax = 64;      // ClOrdID, symbol
+constexpr size_t kOrderTextMax = 64;  // ClOrdID, symbol
 constexpr size_t kReasonBytesMax = 512;
 constexpr size_t kShadowRequestMax = size_t{32} << 10;  // of an input's: a state of 8 KiB as the log has it
 

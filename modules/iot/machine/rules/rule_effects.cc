@@ -71,7 +71,8 @@ uint64_t shown_bytes(const RuleInput& input) {
 
 // Nothing can go wrong with a message that is published or posted.
 bool may_be_told_of(const RuleInput& input) {
-  return !input.fault.empty() || input.transfer || input.order || !input.shadow.empty() || !input.line.empty() || input.appends;
+  return !input.fault.empty() || input.transfer || input.order || !input.shadow.empty() || !input.line.empty() ||
+         input.appends;
 }
 
 fintech::exchange::OrderPort& exchange_of(Effects& effects) {
@@ -217,7 +218,8 @@ std::string RuleEffects::client_id() const {
 // In the firm's name. A ClOrdID that the rule gives and that was used on the trade date is an order that was entered before.
 bool RuleEffects::enter_order(const RuleInput& input) {
   if (input.order->until_ms != 0 && command_.time / kNsPerMs > input.order->until_ms) {
-    dead_letter(input, "the order is too late: order.within_s is " + std::to_string(row_.definition.order->within_s), 0);
+    dead_letter(input, "the order is too late: order.within_s is " + std::to_string(row_.definition.order->within_s),
+                0);
     return false;
   }
   const std::string own_id = client_id();
@@ -416,9 +418,9 @@ Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::
   if (commit.upto > streams.next_offset(commit.partition))
     return Error{Errc::invalid_argument, "the run goes beyond the end of its partition"};
   const bool says_so = std::all_of(commit.inputs.begin(), commit.inputs.end(), [&](const RuleInput& input) {
-    return (!input.transfer || row.definition.transfer) && (!input.order || row.definition.order) && (!input.appends || row.definition.append) &&
-           (input.shadow.empty() || row.definition.shadow) && (!input.posts || row.definition.http) &&
-           (input.line.empty() || row.definition.series);
+    return (!input.transfer || row.definition.transfer) && (!input.order || row.definition.order) &&
+           (!input.appends || row.definition.append) && (input.shadow.empty() || row.definition.shadow) &&
+           (!input.posts || row.definition.http) && (input.line.empty() || row.definition.series);
   });
   if (moves_too_much(commit, version)) return Error{Errc::too_large, kTooMuch};
   return says_so ? Result<void>() : Error{Errc::invalid_argument, "the run does what the rule does not say"};

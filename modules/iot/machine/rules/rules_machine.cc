@@ -17,8 +17,8 @@ namespace heptane::iot::rules {
 
 namespace {
 
-constexpr size_t kRuleBytes = 512;   // of a row in memory beside its texts
-constexpr size_t kCursorBytes = 64;  // likewise of a cursor
+constexpr size_t kRuleBytes = 512;                       // of a row in memory beside its texts
+constexpr size_t kCursorBytes = 64;                      // likewise of a cursor
 constexpr std::string_view kLedgerStreams = "fintech.";  // and the exchange's
 constexpr size_t kPageBytesMax = size_t{256} << 10;
 constexpr size_t kRowBytesMax = size_t{64} << 10;
@@ -130,8 +130,8 @@ std::string RulesMachine::wrong_chain(const RuleDefinition& rule) const {
     for (const auto& [from, to] : links) depth[to] = std::max(depth[to], depth[from] + 1);
   if (*std::max_element(depth.begin(), depth.end()) <= kChainMax) return {};
   return "the rule would close a circle, or be in a chain of more than 8: what rules append, the ledger's streams "
-         "where they make transfers or enter orders, iot.shadows where they update shadows, and iot.lines where they write points, "
-         "others read";
+         "where they make transfers or enter orders, iot.shadows where they update shadows, and iot.lines where they "
+         "write points, others read";
 }
 
 std::string RulesMachine::wrong_for_logic(const RuleDefinition& rule, uint32_t version) {
