@@ -42,7 +42,7 @@ class Trader final : public StateMachine {
     effects.reply(1);
   }
   static PortOrder said(const NewOrder& order) {
-    return {order.firm, order.account, order.client_id,  order.symbol, order.side, order.type == book::OrderType::market,
+    return {order.firm, order.account, order.client_id, order.symbol, order.side, order.type == book::OrderType::market,
             order.tif,  order.price,   order.quantity};
   }
 

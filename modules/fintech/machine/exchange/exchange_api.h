@@ -209,8 +209,9 @@ enum class OrderStatus : uint8_t {
   filled,
   cancelled,
   expired,
-  done
-};  // done: replaced by what is filled already
+  done,       // replaced by what is filled already
+  in_review,  // shown alone: of one that is open and waits outside of its book (reviews_api.h)
+};
 std::string_view status_name(OrderStatus status);
 std::string_view side_name(book::Side side);
 std::string_view type_name(book::OrderType type);
@@ -372,7 +373,7 @@ inline constexpr uint8_t kLast<Settlement> = 1;
 template <>
 inline constexpr uint8_t kLast<Whose> = 3;
 template <>
-inline constexpr uint8_t kLast<OrderStatus> = 4;
+inline constexpr uint8_t kLast<OrderStatus> = 5;
 
 template <class A, Same<Said> S>
 void fields(A& a, S& t) {

@@ -61,7 +61,7 @@ Result<PortOrderEntered> ExchangeMachine::enter(const PortOrder& order, const Co
   if (!entered) return entered.error();
   const Order& stands = *orders_.find(*entered);
   const uint8_t scale = directory_.listing(stands.instrument).instrument().quantity_scale;
-  return PortOrderEntered{stands.id, status_name(stands.status), amount_text(stands.filled, scale),
+  return PortOrderEntered{stands.id, status_name(shown_status(stands)), amount_text(stands.filled, scale),
                           amount_text(stands.funds.leaves, scale)};
 }
 
