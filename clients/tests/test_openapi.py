@@ -126,6 +126,12 @@ EXAMPLES = [
     ("get", "/api/v1/exchange/risk-lists", "/api/v1/exchange/risk-lists", None),
     ("get", "/api/v1/exchange/risk-lists/{list}", "/api/v1/exchange/risk-lists/watched", None),
     ("post", "/api/v1/exchange/risk-rules/backtest", "/api/v1/exchange/risk-rules/backtest", {"rules": {"rules": []}, "from": "0:1"}),
+    ("put", "/api/v1/exchange/risk-rules", "/api/v1/exchange/risk-rules", {
+        "rules": [{"name": "all", "then": "review", "when": {">": [{"field": "quantity"}, 0]}, "review": {"seconds": 3600}}]}),
+    ("post", "/api/v1/exchange/firms/{firm}/orders", "/api/v1/exchange/firms/alpha/orders", {
+        "account": "main", "cl_ord_id": "held", "symbol": "BTC/USD", "side": "buy", "quantity": "0.50", "price": "90.00"}),
+    ("get", "/api/v1/exchange/reviews", "/api/v1/exchange/reviews?after=0", None),
+    ("post", "/api/v1/exchange/reviews/{order}", "/api/v1/exchange/reviews/5", {"decision": "deny", "reason": "drill"}),
     ("delete", "/api/v1/exchange/risk-rules", "/api/v1/exchange/risk-rules", {}),
     ("delete", "/api/v1/exchange/risk-lists/{list}", "/api/v1/exchange/risk-lists/watched", {}),
     ("put", "/api/v1/exchange/instruments/{symbol}/calendar", "/api/v1/exchange/instruments/BTC%2FUSD/calendar", {
@@ -165,6 +171,7 @@ WITHOUT_SUCCESS = {
     ("post", "/api/v1/exchange/clearings"),  # of who owes: test_exchange_corrections.py
     ("get", "/api/v1/streams/{name}/tail"),  # succeeds with 101: test_websocket.py
     ("get", "/api/v1/exchange/market-data"),  # likewise: test_market_data.py
+    ("get", "/api/v1/exchange/firms/{firm}/trading"),  # likewise: test_order_socket.py
     # Of a client that is there: test_mqtt_operate.py.
     ("get", "/api/v1/mqtt/clients/{id}"), ("delete", "/api/v1/mqtt/clients/{id}"),
     ("get", "/api/v1/mqtt/clients/{id}/trace"),

@@ -126,6 +126,18 @@ TEST_F(UnlinkedFile, IsFreedInSlicesOnceItsNameIsDurablyGone) {
   EXPECT_TRUE(sizes_without_a_name(directory_).empty());
 }
 
+// /proc has no room at all. Whoever asks for it gets what waits to be freed, before its directory is synced, too.
+TEST_F(UnlinkedFile, IsFreedAtOnceWhereRoomIsShort) {
+  file_.reset();
+  ASSERT_TRUE(disk_.unlink(path()));
+  EXPECT_EQ(sizes_without_a_name(directory_), (std::vector<uint64_t>{kBytes}));
+  const Result<uint64_t> room = disk_.free_bytes("/proc");
+  ASSERT_TRUE(room.ok());
+  EXPECT_EQ(*room, 0U);
+  EXPECT_TRUE(sizes_without_a_name(directory_).empty());
+  disk_.free_left();
+}
+
 TEST_F(UnlinkedFile, IsFreedAtOnceWhenNobodySyncsItsDirectory) {
   file_.reset();
   ASSERT_TRUE(disk_.unlink(path()));

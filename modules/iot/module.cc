@@ -262,8 +262,8 @@ const std::vector<config::Binding<RuleOptions>>& rule_keys() {
       bind<&RuleOptions::rules>({.name = "iot.rules",
                                  .type = Type::tables,
                                  .help = "Rules: tables with name, sql and what becomes of each row (transfer_*, "
-                                         "append_*, publish_topic, shadow_*, http_url, series_*); one that is taken "
-                                         "out stays until it is dropped",
+                                         "order_*, append_*, publish_topic, shadow_*, http_url, series_*); one "
+                                         "that is taken out stays until it is dropped",
                                  .wrong = rules::wrong_rule_table,
                                  .wrong_together = rules::wrong_rule_tables,
                                  .reloadable = true}),

@@ -17,6 +17,7 @@
 #include "modules/fintech/cli/explain_trade.h"
 #include "modules/fintech/cli/fix_sessions.h"
 #include "modules/fintech/cli/positions.h"
+#include "modules/fintech/cli/reviews.h"
 #include "modules/fintech/cli/risk_rules.h"
 
 namespace heptane::fintech {
@@ -358,6 +359,7 @@ void add_fintech(CLI::App& app, cli::Context& context) {
   add_explain_trade(*fintech, context);
   add_audit_export(*fintech, context);
   add_risk_rules(*fintech, context);
+  add_reviews(*fintech, context);
 }
 
 }  // namespace heptane::fintech

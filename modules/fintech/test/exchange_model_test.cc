@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "kernel/base/random.h"
+#include "modules/fintech/gateway/http/risk_json.h"
 #include "modules/fintech/test/exchange_rig.h"
 #include "modules/fintech/test/naive_exchange.h"
 #include "modules/fintech/test/naive_positions.h"
@@ -28,12 +30,18 @@ using test::NaiveTrade;
 constexpr int kAccounts = 3;
 constexpr uint64_t kUnitsOfAll = 40;  // of 200
 constexpr size_t kStepsBetweenSums = 10;
+constexpr int64_t kReviewed = 25'000;  // from this quantity on
 
 class Both {
  public:
   explicit Both(bool with_snapshots) : with_snapshots_(with_snapshots) {
     rig.open_market();
     for (const char* name : {"second"}) EXPECT_TRUE(rig.ask(kPutAccount, AccountSpec{"alpha", name, 1}).ok());
+    const std::string json = R"({"rules": [{"name": "large", "then": "review", "when":
+      {">=": [{"field": "quantity"}, )" +
+                             std::to_string(kReviewed) + R"(]}, "review": {"seconds": 3600}}]})";
+    const auto rules = exchange_http::rules_of_json(json);
+    EXPECT_TRUE(rules.ok() && rig.ask(kPutRiskRules, RiskRulesPut{false, *rules, json}).ok());
   }
 
   void run(size_t steps, uint64_t seed) {
@@ -49,8 +57,10 @@ class Both {
         replace(random);
       else if (what < 93)
         cancel(any_order(random));
-      else if (what < 98)
+      else if (what < 96)
         bust(random);
+      else if (what < 98)
+        review(random);
       else
         mass_cancel(static_cast<int>(below(kAccounts)));
       rig.now += static_cast<LogTime>(below(1'000));
@@ -64,6 +74,7 @@ class Both {
   uint64_t refused = 0;
   uint64_t busted = 0;
   uint64_t owed = 0;
+  uint64_t reviewed = 0;
 
  private:
   static std::string firm(int who) { return who == 1 ? "beta" : "alpha"; }
@@ -75,6 +86,7 @@ class Both {
   }
   FeeRates rates(int who) const { return test::bitcoin().fees[who == 0 ? 0 : 1]; }
   uint64_t any_order(SeededRandom& random) const {
+    if (!naive_.waiting.empty() && random.below(20) == 0) return naive_.waiting[random.below(naive_.waiting.size())].id;
     if (naive_.open.empty() || random.below(20) == 0) return random.below(rig.exchange.orders().next_id()) + 1;
     return naive_.open[random.below(naive_.open.size())].id;
   }
@@ -82,9 +94,11 @@ class Both {
   bool ask(CommandType type, const Payload& payload) {
     const Reply reply = rig.apply(rig.exchange, type, packed(payload));
     rig.check();
-    refused += reply.ok() ? 0 : 1;
+    const bool ruled_out = reply.ok() && (type == kNewOrder || type == kReplaceOrder) && reply.numbers[0] == 0;
+    const bool done = reply.ok() && !ruled_out;
+    refused += done ? 0 : 1;
     last_ = reply;
-    return reply.ok();
+    return done;
   }
 
   void cash(int who, bool usd, bool in, uint64_t units) {
@@ -151,7 +165,26 @@ class Both {
     asked.post_only = order.post_only = kind == 3;
     if (order.immediate) asked.tif = all ? TimeInForce::fok : TimeInForce::ioc;
     const bool may = !naive_.owes_any(firm_of(order.who));
-    EXPECT_EQ(ask(kNewOrder, asked), may && naive_.enter(order, all)) << last_.message;
+    if (order.quantity < kReviewed) {
+      EXPECT_EQ(ask(kNewOrder, asked), may && naive_.enter(order, all)) << last_.message;
+      return;
+    }
+    fok_.erase(order.id);  // of one that was refused
+    if (all) fok_.insert(order.id);
+    EXPECT_EQ(ask(kNewOrder, asked), may && naive_.wait(order)) << last_.message;
+  }
+
+  void review(SeededRandom& random) {
+    if (naive_.waiting.empty()) return;
+    const NaiveOrder order = naive_.waiting[random.below(naive_.waiting.size())];
+    const bool allow = random.below(4) != 0;
+    const bool may = !allow || !naive_.owes_any(firm_of(order.who));
+    const bool done = ask(kDecideReview, ReviewDecision{order.id, allow, "by the test"});
+    if (allow)
+      EXPECT_EQ(done, may && naive_.release(order.id, fok_.contains(order.id))) << last_.message;
+    else
+      EXPECT_EQ(done, naive_.cancel(order.id)) << last_.message;
+    ++reviewed;
   }
 
   void replace(SeededRandom& random) {
@@ -165,11 +198,15 @@ class Both {
     asked.quantity = {static_cast<int64_t>(quantity), 3};
     asked.price = Said{static_cast<int64_t>(price), 2};
     const bool may = order == nullptr || !naive_.owes_any(firm_of(who));
-    EXPECT_EQ(ask(kReplaceOrder, asked), may && naive_.replace(id, quantity, price)) << last_.message;
+    // What is not held for a review, and is not judged where it ends the order.
+    const Int128 leaves = order == nullptr ? 0 : quantity - (order->quantity - order->leaves);
+    const bool reviews = leaves >= kReviewed;
+    EXPECT_EQ(ask(kReplaceOrder, asked), may && !reviews && naive_.replace(id, quantity, price)) << last_.message;
   }
 
   void cancel(uint64_t id) {
     const NaiveOrder* order = naive_.find(id);
+    if (order == nullptr) order = naive_.waits(id);
     const std::string of = firm(order == nullptr ? 0 : order->who);
     const bool there = naive_.cancel(id);
     EXPECT_EQ(ask(kCancelOrder, CancelOrder{of, id, ""}), there);
@@ -177,11 +214,14 @@ class Both {
 
   void mass_cancel(int who) {
     EXPECT_TRUE(ask(kMassCancel, MassCancelOrders{firm(who), account(who), "", std::nullopt}));
-    std::erase_if(naive_.open, [who](const NaiveOrder& order) { return order.who == who; });
+    for (auto* orders : {&naive_.open, &naive_.waiting})
+      std::erase_if(*orders, [who](const NaiveOrder& order) { return order.who == who; });
   }
 
   void compare() {
-    ASSERT_EQ(rig.exchange.orders().open(), naive_.open.size());
+    ASSERT_EQ(rig.exchange.orders().open(), naive_.open.size() + naive_.waiting.size());
+    ASSERT_EQ(rig.exchange.reviews().size(), naive_.waiting.size());
+    for (const NaiveOrder& order : naive_.waiting) ASSERT_TRUE(rig.exchange.reviews().contains(order.id)) << order.id;
     for (const NaiveOrder& order : naive_.open) {
       const Order* found = rig.find(order.id);
       ASSERT_TRUE(found != nullptr && found->status == OrderStatus::open) << order.id;
@@ -260,6 +300,7 @@ class Both {
   const bool with_snapshots_;
   NaiveExchange naive_;
   Reply last_;
+  std::set<uint64_t> fok_;  // of those that wait, or did
   NaivePositions positions_;
   size_t positioned_ = 0;
   size_t compares_ = 0;
@@ -277,6 +318,7 @@ TEST(ExchangeModel, TwoExchangesAgreeAndSnapshotsChangeNothing) {
     EXPECT_GT(first.refused, kSteps / 50);
     EXPECT_GT(first.busted, kSteps / 50);
     EXPECT_GT(first.owed, 10U);
+    EXPECT_GT(first.reviewed, kSteps / 100);
     Both second(false);
     second.run(kSteps, seed);
     EXPECT_EQ(first.rig.state(), second.rig.state());

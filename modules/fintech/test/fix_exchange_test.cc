@@ -2,7 +2,8 @@
 // that are cut, many orders.
 //
 // A script's lines: `I1,` is sent over connection 1, `E1,` must come there, `e1,` it ends, `i1,CONNECT ALPHA` and `i1,DISCONNECT` are the
-// peer's doing; `x` lines are the world's: `crash`, `pass SECONDS`, `phase PHASE`, `reset NAME`, `risk ORDERS`. `|` ends a field. 8, 49, 56 and 52 are put
+// peer's doing; `x` lines are the world's: `crash`, `pass SECONDS`, `phase PHASE`, `reset NAME`, `risk ORDERS`, `review SECONDS`
+// (by a rule, until they are denied), `decide ORDER allow|deny`. `|` ends a field. 8, 49, 56 and 52 are put
 // in where an `I` line lacks them, 9 and 10 too; of what came these are compared where an `E` line has them, times by their form. With
 // HEPTANE_FIX_RECORD=1 scripts are written anew, with what came in place of what was expected.
 
@@ -100,6 +101,20 @@ class Script {
     return world_.rig.ask(exchange::kPutRiskRules, put).ok();
   }
 
+  // Orders of ten and more wait for a review, and are denied when it is over.
+  bool put_review(uint32_t seconds) {
+    using risk_rules::NodeKind;
+    exchange::RiskRulesPut put;
+    put.spec.rules.emplace_back();
+    put.spec.rules[0].name = "large";
+    put.spec.rules[0].then = risk_rules::Verdict::review;
+    put.spec.rules[0].when = {{NodeKind::at_least, {}, 0, "", 2},
+                              {NodeKind::field, risk_rules::Field::quantity, 0, "", 0},
+                              {NodeKind::number, {}, 10'000, "", 0}};
+    put.spec.reviews = {{0, seconds, false}};
+    return world_.rig.ask(exchange::kPutRiskRules, put).ok();
+  }
+
   void order(const std::string& text) {
     std::stringstream words(text);
     std::string what;
@@ -113,6 +128,12 @@ class Script {
     if (what == "phase") good = set_phase(more, words.str().ends_with("uncross"));
     if (what == "bust") good = put_right(more, words);
     if (what == "risk") good = put_rule(std::atoll(more.c_str()));
+    if (what == "review") good = put_review(static_cast<uint32_t>(std::atoi(more.c_str())));
+    if (what == "decide") {
+      const bool allow = text.ends_with("allow");
+      const exchange::ReviewDecision decision{static_cast<uint64_t>(std::atoll(more.c_str())), allow, "looked at"};
+      good = world_.rig.ask(exchange::kDecideReview, decision).ok();
+    }
     if (what == "kill") {
       const exchange::SwitchChange kill{exchange::Whose::firm, more, "", "", false, "test"};
       good = world_.rig.ask(exchange::kSwitch, kill).ok();

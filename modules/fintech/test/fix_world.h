@@ -105,6 +105,8 @@ class FixWorld {
   }
 
   Line& connect();
+  // A connection of another protocol.
+  Line& open(net::Protocol& of);
   void put(const exchange::FixSpec& spec) {
     EXPECT_TRUE(rig.ask(exchange::kPutFixSession, exchange::FixPut{spec}).ok());
   }
@@ -157,7 +159,6 @@ class FixWorld {
   SessionId last_id_ = 0;
   std::map<SessionId, std::unique_ptr<Line>> lines_;
   std::vector<std::unique_ptr<Line>> gone_;  // of earlier runs: tests still hold them
-  Line& open(net::Protocol& of);
   Line* feed_line_ = nullptr;
 };
 

@@ -68,8 +68,9 @@ class NaiveExchange {
   Int128& has(int who, bool usd) { return money_[who][usd ? 1 : 0]; }
   Int128 held(int who, bool usd) const {
     Int128 sum = 0;
-    for (const NaiveOrder& order : open)
-      if (order.who == who && order.buy == usd) sum += order.holds();
+    for (const auto* orders : {&open, &waiting})
+      for (const NaiveOrder& order : *orders)
+        if (order.who == who && order.buy == usd) sum += order.holds();
     return sum;
   }
   Int128 free(int who, bool usd) { return has(who, usd) - held(who, usd); }
@@ -106,9 +107,23 @@ class NaiveExchange {
     return true;
   }
   bool cancel(uint64_t id) {
-    const bool there = find(id) != nullptr;
+    const bool there = find(id) != nullptr || waits(id) != nullptr;
     erase(id);
+    std::erase_if(waiting, [id](const NaiveOrder& order) { return order.id == id; });
     return there;
+  }
+  // For a review: held for, and meets nobody.
+  bool wait(const NaiveOrder& order) {
+    if (order.holds() > free(order.who, order.buy)) return false;
+    waiting.push_back(order);
+    return true;
+  }
+  // False: it cannot be entered now, and waits on.
+  bool release(uint64_t id, bool all) {
+    const NaiveOrder order = *waits(id);
+    if (order.post_only && best(order) != nullptr) return false;
+    cancel(id);
+    return enter(order, all);
   }
   // What the firm owes; firm_of says whose an account is.
   Int128& owes(int firm, bool usd) { return owed_[firm][usd ? 1 : 0]; }
@@ -148,7 +163,14 @@ class NaiveExchange {
     return nullptr;
   }
 
+  const NaiveOrder* waits(uint64_t id) const {
+    for (const NaiveOrder& order : waiting)
+      if (order.id == id) return &order;
+    return nullptr;
+  }
+
   std::vector<NaiveOrder> open;  // in the order of their time
+  std::vector<NaiveOrder> waiting;
   std::vector<NaiveTrade> trades;
 
  private:

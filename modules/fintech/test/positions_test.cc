@@ -239,6 +239,25 @@ TEST_F(PositionsOfAccounts, AMarkIsWhatPositionsAreValuedAt) {
   EXPECT_FALSE(rig.query<MarkRow>(kQueryMark, std::string("BTC/USD"))->mark.has_value());
 }
 
+// It is in the instrument's units: where those change it would be another price.
+TEST_F(PositionsOfAccounts, AMarkGoesWithTheUnits) {
+  ASSERT_TRUE(mark(said("120.07")).ok());
+  ASSERT_TRUE(rig.ask(kSetPhase, PhaseChange{"BTC/USD", book::Phase::closed, false}).ok());
+  InstrumentSpec spec = test::bitcoin();
+  spec.instrument.collar_ppm = 50'000;
+  ASSERT_TRUE(rig.ask(kPutInstrument, spec).ok());
+  EXPECT_TRUE(rig.query<MarkRow>(kQueryMark, std::string("BTC/USD"))->mark.has_value()) << "the units are the same";
+  spec.instrument.price_scale = 1;
+  spec.instrument.steps = {{0, 1}};
+  spec.instrument.price_min = 1, spec.instrument.price_max = 1'000'000;
+  const Reply changed = rig.ask(kPutInstrument, spec);
+  ASSERT_TRUE(changed.ok()) << changed.message;
+  EXPECT_FALSE(rig.query<MarkRow>(kQueryMark, std::string("BTC/USD"))->mark.has_value());
+  EXPECT_FALSE(of("alpha").external);
+  rig.restore();
+  ASSERT_TRUE(mark(said("120.1")).ok());
+}
+
 TEST_F(PositionsOfAccounts, WithoutAPriceNothingIsValued) {
   EXPECT_TRUE(of("alpha").symbol.empty());
   ASSERT_NE(rig.enter(rig.buy("1", "100")), 0U);

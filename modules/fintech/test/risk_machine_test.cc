@@ -67,6 +67,28 @@ TEST_F(RiskMachine, WhatComesTooFastIsDeniedKeptAndTold) {
   EXPECT_NE(rig.enter(rig.buy("1", "100")), 0U);
 }
 
+// What a rule refuses is kept, so it costs the sender's rate; what is refused otherwise leaves nothing and costs none.
+TEST_F(RiskMachine, ARefusalByARuleCostsTheRateOfOrders) {
+  put(R"({"rules": [{"name": "no", "then": "deny", "when": {"is": ["side", "buy"]}}]})");
+  LimitsSpec spec{Whose::account, "alpha", "main", "BTC/USD", {}};
+  spec.limits.orders_per_second = 1;
+  spec.limits.orders_at_once = 2;
+  ASSERT_TRUE(rig.ask(kPutLimits, spec).ok());
+  for (int n = 0; n < 5; ++n) EXPECT_EQ(rig.enter(rig.buy("0.15", "100")), 0U) << "in no lots: no rule judges it";
+  EXPECT_TRUE(ruled().empty());
+  for (int n = 0; n < 2; ++n) {
+    EXPECT_EQ(rig.enter(rig.buy("1", "100")), 0U);
+    EXPECT_EQ(ruled(), "denied by rule no: side is buy");
+  }
+  EXPECT_EQ(rig.enter(rig.sell("1", "120", "alpha")), 0U);
+  EXPECT_EQ(rig.last.message, "account main sends more than 1 orders a second");
+  EXPECT_NE(rig.enter(rig.sell("1", "120")), 0U) << "the other firm's";
+  rig.restore();
+  EXPECT_EQ(rig.enter(rig.sell("1", "120", "alpha")), 0U);
+  rig.now += kSecond;
+  EXPECT_NE(rig.enter(rig.sell("1", "120", "alpha")), 0U);
+}
+
 TEST_F(RiskMachine, WhatIsRefusedOtherwiseIsNotCounted) {
   put(R"({"windows": {"orders": {"key": ["account"], "seconds": 10}}, "rules": []})");
   for (int n = 0; n < 5; ++n) {

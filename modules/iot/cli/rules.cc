@@ -37,6 +37,14 @@ struct RulesArguments {
   std::string credit;
   std::string amount;
   std::string id;
+  std::string order;
+  std::string symbol;
+  std::string side;
+  std::string quantity;
+  std::string price;
+  std::string time_in_force;
+  std::string order_id;
+  int64_t within_s = 0;
   std::string append;
   std::string key;
   std::string publish;
@@ -106,6 +114,19 @@ void write_shadow(JsonWriter& out, const RulesArguments& arguments) {
   out.end_object();
 }
 
+void write_order(JsonWriter& out, const RulesArguments& arguments) {
+  if (arguments.order.empty()) return;
+  const size_t slash = std::min(arguments.order.find('/'), arguments.order.size());
+  out.key("order").begin_object().key("firm").text(arguments.order.substr(0, slash));
+  out.key("account").text(arguments.order.substr(std::min(slash + 1, arguments.order.size())));
+  out.key("symbol").text(arguments.symbol).key("side").text(arguments.side).key("quantity").text(arguments.quantity);
+  if (!arguments.price.empty()) out.key("price").text(arguments.price);
+  if (!arguments.time_in_force.empty()) out.key("time_in_force").text(arguments.time_in_force);
+  if (!arguments.order_id.empty()) out.key("id").text(arguments.order_id);
+  if (arguments.within_s != 0) out.key("within_s").number(arguments.within_s);
+  out.end_object();
+}
+
 // The members of the rule that the options say.
 void write_rule(JsonWriter& out, const RulesArguments& arguments) {
   out.key("sql").text(arguments.sql).key("start").text(arguments.earliest ? "earliest" : "latest");
@@ -115,6 +136,7 @@ void write_rule(JsonWriter& out, const RulesArguments& arguments) {
     if (!arguments.id.empty()) out.key("id").text(arguments.id);
     out.end_object();
   }
+  write_order(out, arguments);
   if (!arguments.append.empty()) {
     out.key("append").begin_object().key("stream").text(arguments.append);
     if (!arguments.key.empty()) out.key("key").text(arguments.key);
@@ -171,6 +193,16 @@ void add_rule_options(CLI::App* command, const std::shared_ptr<RulesArguments>& 
   command->add_option("--credit", arguments->credit, "Expression: the account that is owed")->needs(ledger);
   command->add_option("--amount", arguments->amount, "Expression: minor units, a whole number")->needs(ledger);
   command->add_option("--id", arguments->id, "Expression: what names the debt; absent: the record does")->needs(ledger);
+  CLI::Option* order = command->add_option("--order", arguments->order, "FIRM/ACCOUNT that rows enter orders for");
+  command->add_option("--symbol", arguments->symbol, "Expression: the instrument")->needs(order);
+  command->add_option("--side", arguments->side, "Expression: 'buy' or 'sell'")->needs(order);
+  command->add_option("--quantity", arguments->quantity, "Expression: how much")->needs(order);
+  command->add_option("--price", arguments->price, "Expression: the limit; absent: at the market")->needs(order);
+  command->add_option("--time-in-force", arguments->time_in_force, "day, gtc, ioc or fok")->needs(order);
+  command->add_option("--order-id", arguments->order_id, "Expression: the ClOrdID; absent: the rule and its position")
+      ->needs(order);
+  command->add_option("--within", arguments->within_s, "Seconds from the record's time on; later it is a dead letter")
+      ->needs(order);
   CLI::Option* append = command->add_option("--append", arguments->append, "Append rows to this stream");
   command->add_option("--key", arguments->key, "Expression: their key")->needs(append);
   command->add_option("--publish", arguments->publish, "Expression: publish rows to this topic");
@@ -210,7 +242,7 @@ void add_rules(CLI::App& app, cli::Context& context) {
   declared->add_option("--lua", arguments->lua,
                        "return function(row, message) … end: what makes a row of the row, or nil");
   declared->add_option("--file", arguments->file,
-                       "JSON: sql, start, lua, transfer, append, publish, shadow, http, series");
+                       "JSON: sql, start, lua, transfer, order, append, publish, shadow, http, series");
   declared->add_flag("--earliest", arguments->earliest, "From the first record of its stream, not from now on");
   CLI::App* tried = part("test", "What a rule would make of a message; nothing is kept.", test);
   add_rule_options(tried, arguments);

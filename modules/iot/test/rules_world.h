@@ -1,4 +1,4 @@
-// The machine of rules with the ledger, the broker and streams in a shard on a log in memory. A crash keeps the log and forgets the
+// The machine of rules with the ledger, the exchange, the broker and streams in a shard on a log in memory. A crash keeps the log and forgets the
 // rest. Test support.
 #pragma once
 
@@ -16,6 +16,7 @@
 #include "kernel/streams/api.h"
 #include "kernel/streams/streams_machine.h"
 #include "modules/fintech/domain/ledger/multi_batch.h"
+#include "modules/fintech/machine/exchange/exchange_machine.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 #include "modules/fintech/test/owner_toy.h"
 #include "modules/iot/machine/broker_machine.h"
@@ -144,6 +145,7 @@ class RulesWorld {
     return static_cast<const fintech::LedgerPort&>(*ledger_).account(id);
   }
   RulesMachine& machine() { return *machine_; }
+  const fintech::exchange::ExchangeMachine& exchange() const { return *exchange_; }
   const series::SeriesMachine& series() const { return *series_; }
   iot::test::Trail& trail() { return *trail_; }
   const Result<log::RecoveryReport>& recovery() const { return recovery_; }
@@ -174,13 +176,15 @@ class RulesWorld {
     streams_ = std::make_unique<streams::StreamsMachine>();
     trail_ = std::make_unique<iot::test::Trail>();
     ledger_ = std::make_unique<fintech::LedgerMachine>(0, fintech::kRowsPerFile);
+    exchange_ = std::make_unique<fintech::exchange::ExchangeMachine>();
+    exchange_->set_ledger(*ledger_);
     broker_ = std::make_unique<BrokerMachine>();
     devices_ = std::make_unique<devices::DevicesMachine>();
     series_ = std::make_unique<series::SeriesMachine>();
     machine_ = std::make_unique<RulesMachine>();
     shop_ = std::make_unique<fintech::test::OwnerToy>(fintech::test::kShopId);
     for (StateMachine* machine :
-         std::initializer_list<StateMachine*>{streams_.get(), trail_.get(), ledger_.get(), broker_.get(),
+         std::initializer_list<StateMachine*>{streams_.get(), trail_.get(), ledger_.get(), exchange_.get(), broker_.get(),
                                               devices_.get(), series_.get(), machine_.get(), shop_.get()})
       shard_->add_machine(*machine);
     shard_->set_streams(*streams_);
@@ -201,6 +205,7 @@ class RulesWorld {
   std::unique_ptr<streams::StreamsMachine> streams_;
   std::unique_ptr<iot::test::Trail> trail_;
   std::unique_ptr<fintech::LedgerMachine> ledger_;
+  std::unique_ptr<fintech::exchange::ExchangeMachine> exchange_;
   std::unique_ptr<BrokerMachine> broker_;
   std::unique_ptr<series::SeriesMachine> series_;
   std::unique_ptr<devices::DevicesMachine> devices_;

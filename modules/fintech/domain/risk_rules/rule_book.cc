@@ -95,6 +95,12 @@ Result<void> RuleBook::remove_list(const std::string& name) {
   return {};
 }
 
+const ReviewSpec* RuleBook::review_of(const Outcome& outcome) const {
+  const auto found = std::find_if(spec_->reviews.begin(), spec_->reviews.end(),
+                                  [&](const ReviewSpec& review) { return review.rule == outcome.rule; });
+  return found == spec_->reviews.end() ? nullptr : &*found;
+}
+
 void RuleBook::count(const Facts& facts) {
   for (Window& window : windows_) window.add(facts.key(window.spec()), facts.adds(window.spec()), facts.time, room_);
 }

@@ -38,6 +38,8 @@ class RuleBook {
     return program_.why_for_client(outcome, facts);
   }
   const std::string& rule_name(const Outcome& outcome) const { return program_.rule_name(outcome.rule); }
+  // How its order is held for the review; null: it is not.
+  const ReviewSpec* review_of(const Outcome& outcome) const;
   // An order was entered.
   void count(const Facts& facts);
   // Windows of earlier sets are freed piece by piece, with the commands that come.

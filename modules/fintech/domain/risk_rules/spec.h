@@ -109,9 +109,17 @@ struct RuleSpec {
   uint32_t fuel = kFuelDefault;
 };
 
+// Of a rule by whose review a new order is held; of one without it is refused.
+struct ReviewSpec {
+  uint32_t rule = 0;     // of RuleSetSpec::rules
+  uint32_t seconds = 0;  // until it is decided
+  bool allows = false;   // by then, where nobody has
+};
+
 struct RuleSetSpec {
   std::vector<WindowSpec> windows;
   std::vector<RuleSpec> rules;
+  std::vector<ReviewSpec> reviews;  // by rule, ascending
 };
 
 // A list that rules name: texts or numbers, ascending, each once.

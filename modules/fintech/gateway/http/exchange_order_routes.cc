@@ -3,7 +3,8 @@
 #include "modules/fintech/gateway/http/exchange_answers.h"
 #include "modules/fintech/gateway/http/exchange_routes.h"
 #include "modules/fintech/gateway/http/exchange_schemas.h"
-#include "modules/fintech/machine/exchange/risk_api.h"
+#include "modules/fintech/gateway/http/order_answers.h"
+#include "modules/fintech/gateway/http/order_socket.h"
 
 namespace heptane::fintech::exchange_http {
 
@@ -20,65 +21,14 @@ Result<uint64_t> order_number(HttpExchange& exchange) {
   return static_cast<uint64_t>(*number);
 }
 
-HttpResponse order_response(int status, const exchange::OrderRow& row, const Reply* made) {
-  JsonWriter out;
-  out.begin_object();
-  write_members(out, row);
-  if (made != nullptr) write_position(out, *made);
-  out.end_object();
-  return HttpResponse::json(status, out.take());
-}
-
-// A repeat's order as it stands now: its first answer is not kept.
-void answer_repeat(HttpExchange& exchange, const std::string& firm, const Reply& made) {
-  const auto id = static_cast<uint64_t>(made.numbers[0]);
-  exchange.query(question(exchange::kQueryOrder, exchange::OrderQuery{firm, id, ""}), [id, made](HttpExchange& answered,
-                                                                                                 const Reply& reply) {
-    const auto row = reply.ok() ? exchange::unpacked<exchange::OrderRow>(reply.payload.view()) : std::nullopt;
-    if (row) return answered.respond(order_response(200, *row, &made));
-    JsonWriter out;
-    out.begin_object().key("order_id").text(std::to_string(id));
-    write_position(out, made);
-    out.end_object();
-    answered.respond(HttpResponse::json(200, out.take()));
-  });
-}
-
-// Rules did not let the order through: its command is kept, and says no again where it is repeated.
-HttpResponse ruled_out(const Reply& reply) {
-  const auto refused = exchange::unpacked<exchange::RiskRefused>(reply.payload.view());
-  Reply said = reply;
-  said.error = Errc::refused;
-  said.detail = refused && !reply.repeated ? refused->detail
-                                           : exchange::kFixReason + static_cast<uint32_t>(exchange::Rejected::other);
-  said.message = refused && !reply.repeated
-                     ? refused->text
-                     : "version " + std::to_string(reply.numbers[1]) +
-                           " of the risk rules did not let it through: another try is another ClOrdID";
-  return admin::refusal_response(said);
-}
-
 // A command of the machine that answers with the order.
 void order_command(HttpExchange& exchange, Submission submission, const std::string& firm, int status) {
   const bool keyed = submission.idempotency.has_value();
-  exchange.submit(std::move(submission), [firm, status, keyed](HttpExchange& answered, const Reply& reply) {
-    if (keyed && reply.error == Errc::invalid_argument && reply.detail == 0)
-      return answered.respond(HttpResponse::error(409, "exists", "the ClOrdID was used by another request"));
-    if (!reply.ok()) return answered.respond(admin::refusal_response(reply));
-    if (reply.numbers[0] == 0) return answered.respond(ruled_out(reply));
-    const auto row = exchange::unpacked<exchange::OrderRow>(reply.payload.view());
-    if (!row || reply.repeated) return answer_repeat(answered, firm, reply);
-    answered.respond(order_response(status, *row, &reply));
+  exchange.submit(std::move(submission), [firm, status, keyed](HttpExchange& answered, const Reply& made) {
+    if (auto response = order_answer(made, status, keyed)) return answered.respond(std::move(*response));
+    answered.query(repeat_question(firm, made),
+                   [made](HttpExchange& last, const Reply& now) { last.respond(repeat_answer(made, now)); });
   });
-}
-
-// A ClOrdID is its firm's once a trade date: the next day's is another order. The date is this server's; when the log's is another
-// one by then, the machine refuses a ClOrdID that was used, and enters nothing twice on one trade date.
-IdempotencyKey order_key(HttpExchange& exchange, const std::string& firm, const std::string& client_id,
-                         const Submission& submission) {
-  const int64_t date = exchange::trade_date(exchange.context().utc_ns());
-  return key_of("order", std::to_string(date) + '\n' + firm + '\n' + client_id, submission.type,
-                submission.payload.view());
 }
 
 void new_order(HttpExchange& exchange) {
@@ -86,7 +36,7 @@ void new_order(HttpExchange& exchange) {
   const auto order = order_of_json(std::move(exchange.request().body), firm);
   if (!order) return exchange.respond(admin::error_response(order.error()));
   Submission submission = command(exchange::kNewOrder, *order);
-  submission.idempotency = order_key(exchange, firm, order->client_id, submission);
+  submission.idempotency = order_key(exchange.context().utc_ns(), firm, order->client_id, submission);
   order_command(exchange, std::move(submission), firm, 201);
 }
 
@@ -97,7 +47,7 @@ void replace_order(HttpExchange& exchange) {
   const auto asked = replace_of_json(std::move(exchange.request().body), firm, *number);
   if (!asked) return exchange.respond(admin::error_response(asked.error()));
   Submission submission = command(exchange::kReplaceOrder, *asked);
-  submission.idempotency = order_key(exchange, firm, asked->client_id, submission);
+  submission.idempotency = order_key(exchange.context().utc_ns(), firm, asked->client_id, submission);
   order_command(exchange, std::move(submission), firm, 200);
 }
 
@@ -114,6 +64,20 @@ void mass_cancel(HttpExchange& exchange) {
            out.key("mass_cancel").text(std::to_string(reply.numbers[0]));
            out.key("cancelled_by_now").number(reply.numbers[1]);
          });
+}
+
+// Orders over a WebSocket. What its messages do is asked of the rights that there are then.
+void open_socket(HttpExchange& exchange) {
+  const Result<void> known = admin::check_parameters(exchange.request(), {});
+  if (!known) return exchange.respond(admin::error_response(known.error()));
+  const std::string firm = firm_of(exchange);
+  const auto may = [&](Verb verb) { return exchange.standing("exchange", firm, verb); };
+  http::WebSocketOptions options;
+  options.limits.message_bytes = OrderSocket::kInputBytes;
+  exchange.upgrade(std::make_unique<OrderSocket>(
+                       firm, exchange.identity().principal,
+                       OrderSocket::Rights{may(Verb::read), may(Verb::create), may(Verb::alter), may(Verb::remove)}),
+                   options);
 }
 
 void show_by(HttpExchange& exchange, const exchange::OrderQuery& asked, bool in_list) {
@@ -197,7 +161,8 @@ void add_order_routes(http::HttpRouter& router) {
                "Judged, held for, matched and settled in one entry: the answer says how it stands after that. "
                "`cl_ord_id` is the idempotency key of the UTC day: the same request again on that day enters nothing "
                "and says how the order stands; on the next day it is a new order. `error.detail` - 1000 is FIX's "
-               "OrdRejReason(103).",
+               "OrdRejReason(103). One that a risk rule holds for a review is `in_review`: it is held for, and in no "
+               "book yet.",
                {},
                {{kNewOrder}},
                {{201, "accepted, synced", {{kOrder}}},
@@ -251,6 +216,22 @@ void add_order_routes(http::HttpRouter& router) {
                {},
                {{kMassCancel}},
                {{200, "begun, synced", {{kDone}}}, {404, "no such firm, account or instrument", {{kErrorSchema}}}}}});
+  router.add(
+      Method::get, "/api/v1/exchange/firms/{firm}/trading", open_socket,
+      {.needs = of_firm(Verb::read),
+       .doc = {
+           "Orders and their reports over a WebSocket (RFC 6455)",
+           "Text messages of JSON: `{\"op\":\"place\",\"id\":1,\"order\":{..}}`, `replace` and `cancel` with "
+           "`order_id`, with the bodies of the routes above; each is answered by `{\"type\":\"answer\",\"id\":1,"
+           "\"status\":201,\"body\":{..}}`, status and body as over HTTP, in any order. `{\"op\":\"reports\","
+           "\"id\":2,\"from\":0}`: the records of `fintech.orders` that are of the firm, from an offset on or from "
+           "now; each as `{\"type\":\"report\",\"offset\":7,\"record\":{..}}`. 64 requests wait for their answers at "
+           "a time, then nothing is read. Closed with 4403 when the client lost the right to read, 1013 when it "
+           "takes nothing for 20 seconds.",
+           {},
+           {},
+           {{101, "the connection is a WebSocket", {}},
+            {426, "this needs the opening handshake of a WebSocket", {{kErrorSchema}}}}}});
 }
 
 }  // namespace heptane::fintech::exchange_http

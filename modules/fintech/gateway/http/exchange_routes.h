@@ -28,6 +28,7 @@ void add_fix_session_routes(http::HttpRouter& router, exchange::FindZone zones);
 void add_correction_routes(http::HttpRouter& router);
 void add_positions_routes(http::HttpRouter& router);
 void add_risk_routes(http::HttpRouter& router);
+void add_review_routes(http::HttpRouter& router);
 void add_risk_backtest_route(http::HttpRouter& router);
 void add_calendar_routes(http::HttpRouter& router, exchange::Expand expand);
 

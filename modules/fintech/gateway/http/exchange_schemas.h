@@ -81,7 +81,7 @@ inline constexpr std::string_view kMassCancel =
 
 inline constexpr std::string_view kOrder =
     R"({"type":"object","required":["order_id"],"properties":{"order_id":{"type":"string"},"cl_ord_id":{"type":"string"},)"
-    R"("status":{"type":"string","enum":["open","filled","cancelled","expired","done"]},"quantity":{"type":"string"},)"
+    R"("status":{"type":"string","enum":["open","filled","cancelled","expired","done","in_review"]},"quantity":{"type":"string"},)"
     R"("filled":{"type":"string"},"leaves":{"type":"string"},"average_price":{"type":"string"},"held":{"type":"string"},)"
     R"("position":{"$ref":"#/components/schemas/Position"},"repeated":{"type":"boolean"}}})";
 inline constexpr std::string_view kOrders =

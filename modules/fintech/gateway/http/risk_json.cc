@@ -162,7 +162,20 @@ Result<WindowSpec> read_window(const JsonValue& value) {
   return window;
 }
 
-Result<RuleSpec> read_rule(const JsonValue& value, const std::string& path) {
+void read_review(JsonFields& fields, const std::string& path, std::vector<risk_rules::ReviewSpec>& out, uint32_t rule) {
+  using risk_rules::Verdict;
+  const std::optional<JsonValue> value = fields.value("review");
+  if (!value) return;
+  JsonFields inner(*value, path + ".review");
+  const auto seconds = static_cast<uint32_t>(inner.integer("seconds", 1, risk_rules::kSecondsMax));
+  const auto otherwise =
+      named<Verdict>(inner, "otherwise", "deny", {Verdict::allow, Verdict::deny}, risk_rules::verdict_name);
+  if (const Result<void> read = inner.finish(); !read) fields.fail(read.error().message);
+  out.push_back({rule, seconds, otherwise == Verdict::allow});
+}
+
+Result<RuleSpec> read_rule(const JsonValue& value, const std::string& path, uint32_t number,
+                           std::vector<risk_rules::ReviewSpec>& reviews) {
   using risk_rules::Verdict;
   JsonFields fields(value, path);
   RuleSpec rule;
@@ -171,6 +184,10 @@ Result<RuleSpec> read_rule(const JsonValue& value, const std::string& path) {
   rule.on_error = named<Verdict>(fields, "on_error", "review", {Verdict::allow, Verdict::review, Verdict::deny},
                                  risk_rules::verdict_name);
   rule.fuel = static_cast<uint32_t>(fields.integer_or("fuel", risk_rules::kFuelDefault, 1, risk_rules::kFuelMax));
+  read_review(fields, path, reviews, number);
+  if (!reviews.empty() && reviews.back().rule == number && rule.then != Verdict::review &&
+      rule.on_error != Verdict::review)
+    fields.fail(fields.path_of("review") + ": the rule never says review");
   const std::optional<JsonValue> when = fields.value("when");
   if (!when) fields.fail(fields.path_of("when") + " is missing");
   HEPTANE_TRY(fields.finish());
@@ -190,11 +207,13 @@ Result<void> read_windows(const JsonValue& windows, std::vector<WindowSpec>& out
   return {};
 }
 
-Result<void> read_rules(const JsonValue& rules, std::vector<RuleSpec>& out) {
+Result<void> read_rules(const JsonValue& rules, risk_rules::RuleSetSpec& spec) {
+  std::vector<RuleSpec>& out = spec.rules;
   if (rules.size() > risk_rules::kRulesMax)
     return wrong_rule("rules", "there are more than " + std::to_string(risk_rules::kRulesMax));
   for (auto one = rules.first(); one; one = one->next()) {
-    Result<RuleSpec> rule = read_rule(*one, "rules[" + std::to_string(out.size()) + "]");
+    Result<RuleSpec> rule =
+        read_rule(*one, "rules[" + std::to_string(out.size()) + "]", static_cast<uint32_t>(out.size()), spec.reviews);
     if (!rule) return rule.error();
     out.push_back(std::move(*rule));
   }
@@ -232,7 +251,7 @@ Result<risk_rules::RuleSetSpec> rules_of_json(std::string body) {
   HEPTANE_TRY(fields.finish());
   risk_rules::RuleSetSpec spec;
   if (windows) HEPTANE_TRY(read_windows(*windows, spec.windows));
-  HEPTANE_TRY(read_rules(*rules, spec.rules));
+  HEPTANE_TRY(read_rules(*rules, spec));
   return spec;
 }
 

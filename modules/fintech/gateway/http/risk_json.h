@@ -1,7 +1,8 @@
 // Rules over orders and their lists as JSON. What is wrong is named with its path: `rules[2].when.all[0]: ...`. Pure.
 //
 //   {"windows": {NAME: {"key": [account|firm|instrument|session, ...], "seconds": N, "adds": orders|quantity|notional, "exact": 256, "keys": 65536}},
-//    "rules": [{"name": NAME, "when": CONDITION, "then": review|deny, "on_error": allow|review|deny, "fuel": 1000}]}
+//    "rules": [{"name": NAME, "when": CONDITION, "then": review|deny, "on_error": allow|review|deny, "fuel": 1000,
+//                "review": {"seconds": N, "otherwise": allow|deny}}]}
 //   CONDITION: {"all": [CONDITION, ...]}, {"any": [...]}, {"not": CONDITION}, {"<" <= = != >= >: [NUMBER, NUMBER]},
 //     {"is": [FIELD, "text"]}, {"in": [FIELD, LIST]}
 //   NUMBER: an integer, {"field": FIELD}, {"window": NAME}, {"+" - *: [NUMBER, NUMBER]}

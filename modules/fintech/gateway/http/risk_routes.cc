@@ -20,7 +20,9 @@ constexpr std::string_view kRules =
     R"("type":"array","maxItems":128,"items":{"type":"object","required":["name","when","then"],)"
     R"("additionalProperties":false,"properties":{"name":{"type":"string"},"when":{"type":"object"},"then":{)"
     R"("type":"string","enum":["review","deny"]},"on_error":{"type":"string","enum":["allow","review","deny"],)"
-    R"("default":"review"},"fuel":{"type":"integer","minimum":1,"maximum":10000,"default":1000}}}}}})";
+    R"("default":"review"},"fuel":{"type":"integer","minimum":1,"maximum":10000,"default":1000},"review":{"type":"object","required":[)"
+    R"("seconds"],"additionalProperties":false,"properties":{"seconds":{"type":"integer","minimum":1,"maximum":2678400},)"
+    R"("otherwise":{"type":"string","enum":["allow","deny"],"default":"deny"}}}}}}}})";
 constexpr std::string_view kShown =
     R"({"type":"object","required":["on","version","windows","memory_bytes"],"properties":{"on":{"type":"boolean"},)"
     R"("version":{"type":"integer"},"rules":{"type":"object"},"windows":{"type":"array"},"memory_bytes":{)"
@@ -187,6 +189,7 @@ void add_risk_routes(http::HttpRouter& router) {
                       {},
                       {{200, "off, synced", {{kVersion}}}}}});
   add_list_routes(router);
+  add_review_routes(router);
 }
 
 }  // namespace heptane::fintech::exchange_http

@@ -42,7 +42,7 @@ std::string_view whose_name(Whose whose) {
 }
 
 std::string_view status_name(OrderStatus status) {
-  static constexpr std::string_view kNames[] = {"open", "filled", "cancelled", "expired", "done"};
+  static constexpr std::string_view kNames[] = {"open", "filled", "cancelled", "expired", "done", "in_review"};
   return name_in(kNames, status);
 }
 

@@ -19,11 +19,12 @@
 #include "modules/fintech/domain/exchange/holds.h"
 #include "modules/fintech/domain/exchange/instrument.h"
 #include "modules/fintech/domain/exchange/limits.h"
+#include "modules/fintech/domain/exchange/port.h"
 #include "modules/fintech/machine/exchange/packed.h"
 
 namespace heptane::fintech::exchange {
 
-constexpr MachineId kExchangeMachineId = machine_ids::kFirstModule + 9;
+static_assert(kExchangeMachineId == machine_ids::kFirstModule + 9);
 
 enum ExchangeCommand : CommandType {
   kPutInstrument = 1,  // InstrumentSpec. Reply numbers: its number, 1 when it is new. Refused: not_found (an asset),
@@ -107,11 +108,6 @@ constexpr TradingDay utc_day(LogTime time) { return {trade_date(time), trade_dat
 bool valid_name(std::string_view name);
 bool valid_client_id(std::string_view id);
 
-// A number as somebody said it: 12.50 is 1250 with 2 decimals.
-struct Said {
-  int64_t digits = 0;
-  uint8_t decimals = 0;
-};
 // In whole units of the scale. None: it has more decimals, or does not fit.
 std::optional<int64_t> at_scale(const Said& said, uint8_t scale);
 
@@ -213,8 +209,9 @@ enum class OrderStatus : uint8_t {
   filled,
   cancelled,
   expired,
-  done
-};  // done: replaced by what is filled already
+  done,       // replaced by what is filled already
+  in_review,  // shown alone: of one that is open and waits outside of its book (reviews_api.h)
+};
 std::string_view status_name(OrderStatus status);
 std::string_view side_name(book::Side side);
 std::string_view type_name(book::OrderType type);
@@ -376,7 +373,7 @@ inline constexpr uint8_t kLast<Settlement> = 1;
 template <>
 inline constexpr uint8_t kLast<Whose> = 3;
 template <>
-inline constexpr uint8_t kLast<OrderStatus> = 4;
+inline constexpr uint8_t kLast<OrderStatus> = 5;
 
 template <class A, Same<Said> S>
 void fields(A& a, S& t) {

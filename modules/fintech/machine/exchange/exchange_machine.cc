@@ -9,6 +9,7 @@ namespace {
 constexpr size_t kRowBytesMax = size_t{8} << 10;
 // In the saved count of mass cancels: what stands behind them.
 constexpr uint32_t kRiskFollows = 1u << 26;
+constexpr uint32_t kReviewsFollow = 1u << 23;
 constexpr uint32_t kFixFollows = 1u << 31;
 constexpr uint32_t kPartiesFollow = 1u << 25;
 constexpr uint32_t kTradesFollow = 1u << 24;
@@ -17,11 +18,12 @@ constexpr uint32_t kCalendarsFollow = 1u << 29;
 constexpr uint32_t kMarketFollows = 1u << 30;
 constexpr uint32_t kPositionsFollow = 1u << 27;
 constexpr uint32_t kFollows = kFixFollows | kPartiesFollow | kTradesFollow | kCorrectionsFollow | kCalendarsFollow |
-                              kMarketFollows | kPositionsFollow | kRiskFollows;
+                              kMarketFollows | kPositionsFollow | kRiskFollows | kReviewsFollow;
 
 // Nobody has sent it.
 bool is_own(CommandType type) {
-  return (type >= kProceed && type <= kFixCapture) || type == kCalendarDue || type == kCalendarPhase;
+  return (type >= kProceed && type <= kFixCapture) || type == kCalendarDue || type == kCalendarPhase ||
+         type == kReviewDue;
 }
 
 }  // namespace
@@ -96,6 +98,8 @@ bool ExchangeMachine::apply_operation(Now& now) {
     case kCalendarPhase: apply_calendar_phase(now); return true;
     case kPutRiskRules: apply_put_risk_rules(now); return true;
     case kPutRiskList: apply_put_risk_list(now); return true;
+    case kDecideReview: apply_decide_review(now); return true;
+    case kReviewDue: apply_review_due(now); return true;
     default: return false;
   }
 }
@@ -128,7 +132,7 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
             (has_corrections() ? kCorrectionsFollow : 0) | (calendars_.empty() ? 0 : kCalendarsFollow) |
             (market_.empty() ? 0 : kMarketFollows) | (orders_.has_parties() ? kPartiesFollow : 0) |
             (trades_.empty() ? 0 : kTradesFollow) | (has_positions() ? kPositionsFollow : 0) |
-            (risk_.version() == 0 ? 0 : kRiskFollows));
+            (risk_.version() == 0 ? 0 : kRiskFollows) | (reviews_.empty() ? 0 : kReviewsFollow));
   for (const auto& [number, sweep] : sweeps_) writer.blob(packed(sweep).view());
   if (!fix_.empty()) fix_.save(writer);
   if (has_corrections()) save_corrections(writer);
@@ -138,6 +142,7 @@ void ExchangeMachine::save(SnapshotWriter& writer) const {
   if (!trades_.empty()) trades_.save(writer);
   if (has_positions()) save_positions(writer);
   if (risk_.version() != 0) save_risk(writer);
+  if (!reviews_.empty()) save_reviews(writer);
 }
 
 Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
@@ -165,9 +170,10 @@ Result<void> ExchangeMachine::restore(SnapshotReader& reader) {
   if ((sweeps & kTradesFollow) != 0) trades_.restore(reader);
   if ((sweeps & kPositionsFollow) != 0) restore_positions(reader);
   if ((sweeps & kRiskFollows) != 0) restore_risk(reader);
+  if ((sweeps & kReviewsFollow) != 0) restore_reviews(reader);
   if (reader.failed())
     return Error{Errc::corrupt,
-                 "the exchange's parties, trades of firms, positions, marks and risk rules do not read back"};
+                 "the exchange's parties, trades of firms, positions, marks, risk rules and reviews do not read back"};
   count();
   return {};
 }
@@ -180,6 +186,7 @@ void ExchangeMachine::make_fresh() {
   trades_ = FirmTrades();
   risk_ = risk_rules::RuleBook(index_key_);
   risk_source_.clear();
+  reviews_.clear();
   own_ = Own();
   sweeps_.clear();
   receivables_.clear();

@@ -6,7 +6,7 @@
 //
 // Invariants, after every entry:
 // - held(account, asset) in the ledger is the sum of what the account's open orders hold of the asset (domain/exchange/holds.h);
-// - an order is open exactly as long as it is in its instrument's book, with the same leaves;
+// - an order is open exactly as long as it is in its instrument's book, with the same leaves, or waits for a review (reviews_api.h);
 // - a trade stands there with all of its postings, one chain with ids derived from its number;
 // - what is refused has left nothing: everything that can be judged is judged first, then a scope is opened around the hold, and
 //   the book refuses whole. Nothing of this machine changes before that; what comes after cannot fail (postings.h says why), and
@@ -16,7 +16,8 @@
 // Bounds: an entry looks at no more than 1,000 orders, takes no more than kEventsPerEntry events of a book or kSweepEnds ends of
 // orders, and makes less than 1 MiB. The rest is done by commands that the machine schedules: kProceed for a book with work left
 // (its instrument takes no orders meanwhile), kSweep for a mass cancel, kExpire for orders whose time is over (their instrument takes
-// no orders meanwhile) and ClOrdIDs of earlier trade dates, kCalendarPhase for each instrument of a calendar when an instant of it has come. Other instruments' commands come in between. Its commands are in no transaction. The shard thread's.
+// no orders meanwhile) and ClOrdIDs of earlier trade dates, kCalendarPhase for each instrument of a calendar when an instant of it has come. Other instruments' commands come in between. Its commands are in no transaction; another machine enters orders
+// in its own entry (domain/exchange/port.h). The shard thread's.
 #pragma once
 
 #include <algorithm>
@@ -42,13 +43,14 @@
 #include "modules/fintech/machine/exchange/orders.h"
 #include "modules/fintech/machine/exchange/positions_api.h"
 #include "modules/fintech/machine/exchange/postings.h"
+#include "modules/fintech/machine/exchange/reviews_api.h"
 #include "modules/fintech/machine/exchange/risk_api.h"
 #include "modules/fintech/machine/exchange/trade_reversal.h"
 #include "modules/fintech/machine/ledger/ledger_machine.h"
 
 namespace heptane::fintech::exchange {
 
-class ExchangeMachine final : public StateMachine {
+class ExchangeMachine final : public StateMachine, public OrderPort {
  public:
   static constexpr uint32_t kLogicUnasked = 2;
   static constexpr uint32_t kLogicPatientExpiry = 2;
@@ -77,7 +79,7 @@ class ExchangeMachine final : public StateMachine {
   }
   uint64_t own_memory_bytes() const {
     return directory_.memory_bytes() + orders_.memory_bytes() + fix_.memory_bytes() + calendars_.memory_bytes() +
-           market_.memory_bytes() + trades_.memory_bytes() + risk_.memory_bytes();
+           market_.memory_bytes() + trades_.memory_bytes() + risk_.memory_bytes() + reviews_.size() * kReviewBytes;
   }
   void save(SnapshotWriter& writer) const override;
   Result<void> restore(SnapshotReader& reader) override;
@@ -86,18 +88,23 @@ class ExchangeMachine final : public StateMachine {
            risk_.version() == 0;
   }
   void make_fresh() override;
+  // exchange_port.cc
+  bool takes_orders(std::string_view symbol, const Command& command, Effects& effects) override;
+  Result<PortOrderEntered> enter(const PortOrder& order, const Command& command, Effects& effects) override;
   // What ends orders, and what stops them; what operators put right.
   bool relieves(CommandType type) const override {
     return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kSetPhase || type == kWithdraw ||
-           type == kFixInput || type == kFixEnd || (type >= kProceed && type < kPutMark);
+           type == kFixInput || type == kFixEnd || type == kDecideReview || type == kReviewDue ||
+           (type >= kProceed && type < kPutMark);
   }
   // 2: trades have marks (settled_trade.h); books have sequences and candles are kept (market_state.h); an order that ends in the middle of
   // its replace, as by a trade with oneself, is reported as one that nobody asked to end; an expiry that ends nothing is not done again at
   // once.
   // 3: order events say where they come from (notes.h), parties of orders are kept and told, trades of firms are
   // kept for those who ask (firm_trades.h); what accounts trade is counted for their positions, and there are marks (positions_api.h).
+  // 4: orders wait for reviews.
   static_assert(kPositionsVersion == kLogicParties && kRiskVersion == kLogicParties);
-  uint32_t newest_version() const override { return kLogicParties; }
+  uint32_t newest_version() const override { return kReviewVersion; }
   RenderView renderer() const override { return render_exchange; }
 
   // The ledger of the shard, for queries: what accounts hold; and what its memory is. Before the first command.
@@ -109,6 +116,7 @@ class ExchangeMachine final : public StateMachine {
   const Calendars& calendars() const { return calendars_; }
   const FirmTrades& firm_trades() const { return trades_; }
   const risk_rules::RuleBook& risk_rules() const { return risk_; }
+  const std::map<uint64_t, Review>& reviews() const { return reviews_; }
 
   // For metrics; any thread.
   uint64_t open_orders() const { return open_orders_.load(std::memory_order_relaxed); }
@@ -179,6 +187,7 @@ class ExchangeMachine final : public StateMachine {
     risk_rules::Outcome outcome;
     std::string why;
     bool replaces = false;
+    const risk_rules::ReviewSpec* review = nullptr;  // by which it is held
   };
 
   void begin(const Command& command, const Effects& effects);
@@ -238,6 +247,7 @@ class ExchangeMachine final : public StateMachine {
   // In its instrument.
   std::array<Usage*, 2> usages_of(const Order& order);
   void end_order(Order& order, book::Reason reason, Now& now);
+  void close_order(Order& order, book::Reason reason, Now& now);  // the same without a report
   void add_open(const Order& order, uint64_t more, uint64_t less);
   void tell_order(const Order& order, OrderEvent event) {
     OrderTold told;
@@ -247,7 +257,9 @@ class ExchangeMachine final : public StateMachine {
   void tell_order(const Order& order, OrderTold told);
   void tell_call(std::string_view what, const Listing& listing, const book::Event& event);
   OrderOrigin origin_of(const Order& order);
-  book::Room room() { return {std::span(events_).first(events_max())}; }
+  book::Room room() {
+    return {std::span(events_).first(events_max() / share_), static_cast<uint32_t>(book::kOrdersPerTurn / share_)};
+  }
   size_t events_max() const {
     if (fix_.empty()) return kEventsPerEntry;
     return orders_.has_parties() ? kFixPartiesEvents : kFixEventsPerEntry;
@@ -399,6 +411,8 @@ class ExchangeMachine final : public StateMachine {
   void report(char exec_type, const Order& order);
   void report_fill(const Order& order, const Fill& fill);
   void report_end(const Order& order, book::Reason reason);
+  void report_denied(const Order& order, std::string_view why);
+  char fix_status(const Order& order) const;
   std::string restated_body(const Busted& busted, book::Side side, const BustedSide& of) const;
   void report_restated(const Busted& busted, book::Side side);
   void report_rejected(FixSession& session, const FixRequest& asked, uint32_t reason, std::string_view text);
@@ -434,6 +448,22 @@ class ExchangeMachine final : public StateMachine {
   void restore_risk(SnapshotReader& reader);
   void restore_risk_window(size_t number, SnapshotReader& reader);
 
+  // reviews.cc: orders that wait for one
+  bool in_review(uint64_t order) const { return !reviews_.empty() && reviews_.contains(order); }
+  OrderStatus shown_status(const Order& order) const;
+  Result<uint64_t> hold_for_review(const NewOrder& asked, Admitted& admitted, const RiskJudged& judged, Now& now);
+  bool end_review(uint64_t order, Now& now);
+  void end_open(Listing& listing, uint64_t order, book::Reason reason, Now& now);
+  // order_commands.cc: into its book. An error has changed nothing.
+  Result<void> release(const Review& review, Now& now);
+  void deny(uint64_t id, std::string_view why, Now& now);
+  void tell_review(const Review& review, bool allowed, std::string_view reason);
+  void apply_decide_review(Now& now);
+  void apply_review_due(Now& now);
+  void query_reviews(const uint64_t& after, Reply& reply) const;
+  void save_reviews(SnapshotWriter& writer) const;
+  void restore_reviews(SnapshotReader& reader);
+
   // exchange_queries.cc
   void query_instruments(const Page& page, Reply& reply) const;
   void query_firms(const Page& page, Reply& reply) const;
@@ -464,6 +494,8 @@ class ExchangeMachine final : public StateMachine {
   FirmTrades trades_;
   risk_rules::RuleBook risk_;
   std::string risk_source_;  // the JSON of the rules in force
+  static constexpr uint64_t kReviewBytes = 1'024;
+  std::map<uint64_t, Review> reviews_;  // by order
   Own own_;
   std::map<uint64_t, Sweep> sweeps_;
   std::set<std::pair<uint32_t, uint32_t>> receivables_;  // firm and asset: it owes some; how much is the ledger's
@@ -475,6 +507,7 @@ class ExchangeMachine final : public StateMachine {
   std::vector<std::pair<uint32_t, uint32_t>> owed_now_;  // firm and asset
   OrderOrigin origin_;                                   // of its events, without the order's own
   bool risk_refused_ = false;                            // rules did not let an order through
+  size_t share_ = 1;                                     // its part of an entry's room is one of so many
   Notes notes_;
   Packer answer_;
   std::array<book::Event, kEventsPerEntry> events_;

@@ -59,7 +59,14 @@ AccountRow ExchangeMachine::row_of(const TradingAccount& account) const {
 void ExchangeMachine::pack_row(const Order& order, Packer& out) const {
   const Instrument& i = directory_.listing(order.instrument).instrument();
   const bool buy = order.funds.side == book::Side::buy;
-  out(order, directory_.firm(order.firm).name, directory_.account(order.account).name, i.symbol, i.price_scale,
+  if (in_review(order.id)) {
+    Order shown = order;
+    shown.status = OrderStatus::in_review;
+    out(shown);
+  } else {
+    out(order);
+  }
+  out(directory_.firm(order.firm).name, directory_.account(order.account).name, i.symbol, i.price_scale,
       i.quantity_scale, buy ? i.quote_asset : i.base_asset, buy ? i.quote_scale : i.base_scale, held(i, order.funds));
 }
 
@@ -88,6 +95,7 @@ void ExchangeMachine::query(const Query& query, Reply& reply) const {
     case kQueryRiskRules: return query_risk_rules(reply);
     case kQueryRiskLists: return query_risk_lists(reply);
     case kQueryRiskList: return with(&ExchangeMachine::query_risk_list);
+    case kQueryReviews: return with(&ExchangeMachine::query_reviews);
     default: refuse(reply, Errc::unsupported, "the exchange has no such query");
   }
 }

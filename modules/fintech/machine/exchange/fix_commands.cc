@@ -258,7 +258,7 @@ bool ExchangeMachine::cancel_some(FixSession& session, Now& now) {
       passed_by = true;
       continue;
     }
-    follow(listing, listing.book.cancel(order.id, room()), now);
+    end_open(listing, order.id, book::Reason::cancelled, now);
     ++ends;
   }
   return true;

@@ -22,6 +22,8 @@ void add_amount(std::string& out, int32_t tag, Uint128 amount, uint8_t scale) {
   add_field(out, tag, amount_text(amount, scale));
 }
 
+constexpr char kExecRejected = '8';
+
 bool has_limit(const Order& order) {
   return order.type == book::OrderType::limit || order.type == book::OrderType::stop_limit;
 }
@@ -49,9 +51,13 @@ char ord_status(const Order& order) {
     case OrderStatus::done: return '2';
     case OrderStatus::cancelled: return '4';
     case OrderStatus::expired: return 'C';
+    case OrderStatus::in_review: return 'A';
   }
   return '8';
 }
+
+// Of one that waits for a review PendingNew, to who asks: of itself it is told of when that is decided.
+char ExchangeMachine::fix_status(const Order& order) const { return in_review(order.id) ? 'A' : ord_status(order); }
 
 std::string ExchangeMachine::report_body(char exec_type, const Order& order, const std::string& client_id,
                                          const std::string& original_id, uint64_t exec) const {
@@ -63,7 +69,7 @@ std::string ExchangeMachine::report_body(char exec_type, const Order& order, con
   if (!original_id.empty()) add_field(out, kOrigClOrdID, original_id);
   add_field(out, kExecID, static_cast<int64_t>(exec));
   add_field(out, kExecType, std::string_view(&exec_type, 1));
-  const char status = ord_status(order);
+  const char status = exec_type == kExecRejected ? kExecRejected : fix_status(order);
   add_field(out, kOrdStatus, std::string_view(&status, 1));
   add_field(out, kAccount, directory_.account(order.account).name);
   out += orders_.parties(order.id);
@@ -128,6 +134,15 @@ void ExchangeMachine::report_end(const Order& order, book::Reason reason) {
   if (otherwise && !fix_.solicited(order.id)) add_field(body, kExecRestatementReason, "8");
   if (otherwise) add_field(body, kText, fix_.cause().empty() ? reason_name(reason) : fix_.cause());
   send_report(order, body, answers);
+}
+
+// By a review, or its deadline: it was never accepted.
+void ExchangeMachine::report_denied(const Order& order, std::string_view why) {
+  if (fix_.empty()) return;
+  std::string body = report_body(kExecRejected, order, order.client_id, {}, own_.next_exec - 1);
+  add_field(body, kOrdRejReason, static_cast<int64_t>(Rejected::other));
+  add_field(body, kText, printable(why));
+  send_report(order, body, false);
 }
 
 // Of an order that is not kept any more its account and symbol, and of its fills the one that is in question alone: all that is known.

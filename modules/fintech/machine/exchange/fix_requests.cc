@@ -173,7 +173,7 @@ void ExchangeMachine::fix_cancel_rejected(FixSession& session, const FixRequest&
   add_field(out, kOrderID, order == nullptr ? "NONE" : std::to_string(order->id));
   add_field(out, kClOrdID, asked.client_id);
   add_field(out, kOrigClOrdID, asked.original_id.empty() ? "NONE" : asked.original_id);
-  const char status = order == nullptr ? '8' : ord_status(*order);
+  const char status = order == nullptr ? '8' : fix_status(*order);
   add_field(out, kOrdStatus, std::string_view(&status, 1));
   if (order != nullptr) add_field(out, kAccount, directory_.account(order->account).name);
   fix::add_timestamp(out, kTransactTime, fix_.now(), 3);

@@ -118,7 +118,7 @@ bool ExchangeMachine::step(Sweep& sweep, Now& now) {
     const bool frozen = listing.book.frozen();
     sweep.passed_by = sweep.passed_by || (frozen && wanted(sweep, order));
     if (!frozen && wanted(sweep, order)) {
-      follow(listing, listing.book.cancel(id, room()), now);
+      end_open(listing, id, book::Reason::cancelled, now);
       ++sweep.ended;
       ++ends;
     }
@@ -264,7 +264,7 @@ int64_t ExchangeMachine::expire_some(Now& now) {
     const uint64_t id = due->second;
     Listing& listing = directory_.listing(orders_.find(id)->instrument);
     if (listing.book.frozen() || turns_before(listing, due->first, now)) continue;
-    follow(listing, listing.book.cancel(id, room(), book::Reason::expired), now);
+    end_open(listing, id, book::Reason::expired, now);
     ++ended;
   }
   return ended;

@@ -124,7 +124,7 @@ class CompactReader {
 };
 
 std::string_view event_name(OrderEvent event) {
-  static constexpr std::string_view kNames[] = {"new", "replaced", "triggered", "trade", "ended"};
+  static constexpr std::string_view kNames[] = {"new", "replaced", "triggered", "trade", "ended", "in_review"};
   return kNames[static_cast<size_t>(event)];
 }
 

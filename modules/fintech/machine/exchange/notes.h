@@ -66,9 +66,9 @@ class JsonRecord {
   size_t size_ = 0;
 };
 
-enum class OrderEvent : uint8_t { entered, replaced, triggered, trade, ended };
+enum class OrderEvent : uint8_t { entered, replaced, triggered, trade, ended, held };
 template <>
-inline constexpr uint8_t kLast<OrderEvent> = 4;
+inline constexpr uint8_t kLast<OrderEvent> = 5;
 enum class FillAs : uint8_t { maker, taker, call };
 template <>
 inline constexpr uint8_t kLast<FillAs> = 2;

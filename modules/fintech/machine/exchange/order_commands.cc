@@ -312,6 +312,7 @@ Result<uint64_t> ExchangeMachine::enter(const NewOrder& asked, Now& now) {
   if (!admitted) return admitted.error();
   std::optional<RiskJudged> judged;
   if (risk_.on()) HEPTANE_TRY(judge_risk(*admitted, judged, now));
+  if (judged && judged->review != nullptr) return hold_for_review(asked, *admitted, *judged, now);
   now.effects.open_scope();
   const Result<void> holds = hold(*admitted, now);
   Listing& listing = *admitted->listing;
@@ -329,6 +330,22 @@ Result<uint64_t> ExchangeMachine::enter(const NewOrder& asked, Now& now) {
   if (judged) count_risk(*judged, *admitted);
   follow(listing, outcome, now);
   return admitted->order.id;
+}
+
+// As it would be entered now, but for its price, its funds and its limits, which stand.
+Result<void> ExchangeMachine::release(const Review& review, Now& now) {
+  const Order& order = *orders_.find(review.order);
+  Listing& listing = directory_.listing(order.instrument);
+  HEPTANE_TRY(judge_blocks(directory_.firm(order.firm), directory_.account(order.account), listing));
+  if (!at_rest(listing, now)) return busy();
+  NewOrder asked;
+  asked.self_trade = review.self_trade;
+  asked.post_only = review.post_only;
+  const book::Outcome outcome = listing.book.enter(for_book(asked, order, listing, review.minimum), room());
+  if (outcome.reject != book::Reject::none) return of_book(outcome.reject);
+  end_review(order.id, now);
+  follow(listing, outcome, now);
+  return {};
 }
 
 void ExchangeMachine::count_order(const Order& order, const Admitted& admitted) {
@@ -362,6 +379,10 @@ Result<void> ExchangeMachine::cancel(const CancelOrder& asked, Now& now) {
   if (!order) return order.error();
   Listing& listing = directory_.listing((*order)->instrument);
   if (!fix_.empty()) fix_.asked() = {asked.order_id, asked.client_id, (*order)->client_id, true};
+  if (in_review(asked.order_id)) {
+    end_open(listing, asked.order_id, book::Reason::cancelled, now);
+    return {};
+  }
   const book::Outcome outcome = listing.book.cancel(asked.order_id, room());
   if (outcome.reject != book::Reject::none) return of_book(outcome.reject);
   follow(listing, outcome, now);
@@ -374,6 +395,8 @@ Result<void> ExchangeMachine::judge_place(const ReplaceOrder& asked, Admitted& a
   if (!found) return found.error();
   const Order& before = **found;
   Listing& listing = directory_.listing(before.instrument);
+  if (in_review(before.id))
+    return cancel_rejected(CancelRejected::other, "the order waits for a review: cancel it and enter another");
   if (!asked.original_id.empty() && asked.original_id != before.client_id)
     return cancel_rejected(CancelRejected::unknown_order, "the order's ClOrdID is " + before.client_id);
   if (!valid_client_id(asked.client_id))

@@ -72,7 +72,10 @@ Result<void> ExchangeMachine::judge_instrument(InstrumentSpec& spec, const Listi
   if (known->used && differ_in_units(i, known->instrument()))
     return Error{Errc::refused, "assets and scales stay what they are once there were orders or limits: list another"};
   const bool in_kind = differ_in_kind(i, known->instrument()) || spec.orders_max != known->spec.orders_max;
-  const bool idle = known->book.phase() == book::Phase::closed && known->book.size() == 0 && !known->working();
+  const bool idle = known->book.phase() == book::Phase::closed && known->book.size() == 0 && !known->working() &&
+                    std::none_of(reviews_.begin(), reviews_.end(), [&](const auto& waits) {
+                      return orders_.find(waits.first)->instrument == known->number;
+                    });
   if (in_kind && !idle)
     return Error{Errc::refused,
                  "assets, scales, ticks, lot and orders_max change while the instrument is closed and has no orders"};

@@ -1,7 +1,7 @@
 // Rules over orders as commands, queries and rows, as those of exchange_api.h, and the record of a verdict. Any thread.
 //
 // While rules are set each new order, and each replace that leaves something open, is judged by them behind everything else that is
-// judged. One that is not let through is answered as refused, but its command is kept: numbers are 0 and the version, the payload is RiskRefused.
+// judged. One that is not let through is answered as refused, but its command is kept (one that waits for a review is entered later, reviews_api.h): numbers are 0 and the version, the payload is RiskRefused.
 #pragma once
 
 #include <cstdint>
@@ -105,6 +105,7 @@ inline constexpr uint8_t kLast<risk_rules::Adds> = 2;
 template <class A, Same<RiskRulesPut> S>
 void fields(A& a, S& t) {
   a(t.off, t.spec, t.source);
+  if (a.goes_on(!t.spec.reviews.empty())) a(t.spec.reviews);
 }
 template <class A, Same<RiskListPut> S>
 void fields(A& a, S& t) {
@@ -143,6 +144,10 @@ void fields(A& a, S& t) {
 template <class A, exchange::Same<RuleSpec> S>
 void fields(A& a, S& t) {
   a(t.name, t.when, t.then, t.on_error, t.fuel);
+}
+template <class A, exchange::Same<ReviewSpec> S>
+void fields(A& a, S& t) {
+  a(t.rule, t.seconds, t.allows);
 }
 template <class A, exchange::Same<RuleSetSpec> S>
 void fields(A& a, S& t) {

@@ -26,6 +26,22 @@ void fields(A& a, S& t) {
 
 Int128 of_size(Int128 notional) { return notional < 0 ? -notional : notional; }
 
+// The gateway has read them so; whoever else sends them.
+Result<void> judge_reviews(const risk_rules::RuleSetSpec& spec, uint32_t version) {
+  if (spec.reviews.empty()) return {};
+  if (version < kReviewVersion)
+    return Error{Errc::unsupported,
+                 "reviews are of version 4 of the exchange's logic on: heptane upgrade activate exchange"};
+  uint32_t least = 0;
+  for (const risk_rules::ReviewSpec& review : spec.reviews) {
+    if (review.rule < least || review.rule >= spec.rules.size() || review.seconds == 0 ||
+        review.seconds > kReviewSecondsMax)
+      return Error{Errc::invalid_argument, "the command's reviews are of no rules"};
+    least = review.rule + 1;
+  }
+  return {};
+}
+
 Error too_early() {
   return {Errc::unsupported,
           "risk rules are of version 3 of the exchange's logic on: heptane upgrade activate exchange"};
@@ -38,6 +54,8 @@ void ExchangeMachine::apply_put_risk_rules(Now& now) {
   auto asked = unpacked<RiskRulesPut>(now.command.payload);
   if (!asked || asked->source.size() > kRiskSourceMax)
     return refuse_risk(now.effects, {Errc::invalid_argument, "the command is no set of rules"});
+  if (const Result<void> fits = judge_reviews(asked->spec, now.effects.version()); !fits)
+    return refuse_risk(now.effects, fits.error());
   const size_t rules = asked->spec.rules.size();
   std::optional<risk_rules::RuleSetSpec> spec;
   if (!asked->off) spec = std::move(asked->spec);
@@ -107,10 +125,17 @@ Result<void> ExchangeMachine::judge_risk(const Admitted& admitted, std::optional
   const Verdict verdict = judged->outcome.verdict;
   if (verdict == Verdict::allow) return {};
   judged->why = risk_.why(judged->outcome, judged->facts);
+  const risk_rules::ReviewSpec* review = verdict == Verdict::review ? risk_.review_of(judged->outcome) : nullptr;
+  if (review != nullptr && !judged->replaces && reviews_.size() < kReviewsMax) {
+    judged->review = review;
+    return {};
+  }
   tell_verdict(*judged, admitted, 0);
   count_order(admitted.order, admitted);  // its rate: what is refused here is kept, and costs
   risk_refused_ = true;
-  const std::string text = verdict == Verdict::deny ? "denied by " : "it needs a review, which is not to be had here: ";
+  std::string text = verdict == Verdict::deny ? "denied by " : "it needs a review, which is not to be had here: ";
+  if (review != nullptr)
+    text = judged->replaces ? "a replace is not held for a review: " : "too many wait for a review: ";
   return Error{Errc::refused, text + risk_.why_for_client(judged->outcome, judged->facts),
                kFixReason + static_cast<uint32_t>(Rejected::other)};
 }

@@ -209,6 +209,11 @@ void ExchangeMachine::add_open(const Order& order, uint64_t more, uint64_t less)
 }
 
 void ExchangeMachine::end_order(Order& order, book::Reason reason, Now& now) {
+  close_order(order, reason, now);
+  report_end(order, reason);
+}
+
+void ExchangeMachine::close_order(Order& order, book::Reason reason, Now& now) {
   const Listing& listing = directory_.listing(order.instrument);
   const uint32_t asset = held_asset(listing.instrument(), order);
   Chain chain(now.ledger, now.call());
@@ -226,7 +231,6 @@ void ExchangeMachine::end_order(Order& order, book::Reason reason, Now& now) {
   told.reason = reason;
   told.cancelled = rest;
   tell_order(order, told);
-  report_end(order, reason);
 }
 
 // With what is to be told of every event.
@@ -241,7 +245,7 @@ void ExchangeMachine::tell_order(const Order& order, OrderTold told) {
   told.side = order.funds.side;
   told.type = order.type;
   told.tif = order.tif;
-  told.status = order.status;
+  told.status = shown_status(order);
   told.price = order.funds.price;
   told.stop_price = order.stop_price;
   told.quantity = order.quantity;

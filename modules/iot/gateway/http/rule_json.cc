@@ -39,6 +39,30 @@ void write_shadow(JsonWriter& out, const ShadowAction& shadow) {
   out.end_object();
 }
 
+void write_order(JsonWriter& out, const OrderAction& order) {
+  out.key("order").begin_object().key("firm").text(order.firm).key("account").text(order.account);
+  out.key("symbol").text(order.symbol).key("side").text(order.side).key("quantity").text(order.quantity);
+  if (!order.price.empty()) out.key("price").text(order.price);
+  if (!order.time_in_force.empty()) out.key("time_in_force").text(order.time_in_force);
+  if (!order.id.empty()) out.key("id").text(order.id);
+  if (order.within_s != 0) out.key("within_s").number(order.within_s);
+  out.end_object();
+}
+
+std::string said_text(const fintech::exchange::Said& number) {
+  return to_text(Decimal{number.digits, number.decimals});
+}
+
+void write_tried_order(JsonWriter& out, const OrderAction& action, const Trial& trial) {
+  const fintech::exchange::PortOrder order = port_order(action, *trial.order, "");
+  out.key("order").begin_object().key("firm").text(order.firm).key("account").text(order.account);
+  out.key("symbol").text(trial.symbol).key("side").text(order.side == book::Side::buy ? "buy" : "sell");
+  out.key("quantity").text(said_text(order.quantity));
+  if (!order.market) out.key("price").text(said_text(order.price));
+  if (!trial.order_id.empty()) out.key("cl_ord_id").text(trial.order_id);
+  out.end_object();
+}
+
 void write_actions(JsonWriter& out, const RuleDefinition& rule) {
   if (!rule.lua.empty()) out.key("lua").text(rule.lua);
   if (rule.transfer) {
@@ -48,6 +72,7 @@ void write_actions(JsonWriter& out, const RuleDefinition& rule) {
     if (!transfer.id.empty()) out.key("id").text(transfer.id);
     out.end_object();
   }
+  if (rule.order) write_order(out, *rule.order);
   if (rule.append) {
     out.key("append").begin_object().key("stream").text(rule.append->stream);
     if (!rule.append->key.empty()) out.key("key").text(rule.append->key);
@@ -71,6 +96,7 @@ void write_counters(JsonWriter& out, const RuleCounters& counters) {
   out.key("posts").unsigned_number(counters.posts).key("posted").unsigned_number(counters.posted);
   out.key("dead_letters").unsigned_number(counters.dead_letters).key("lost").unsigned_number(counters.lost);
   out.key("windows").unsigned_number(counters.windows).key("late").unsigned_number(counters.late);
+  out.key("orders").unsigned_number(counters.orders);
 }
 
 }  // namespace
@@ -91,6 +117,18 @@ RuleDefinition read_rule(JsonFields& fields, std::string_view name) {
     transfer.credit = inner.text("credit");
     transfer.amount = inner.text("amount");
     transfer.id = inner.text_or("id", "");
+  });
+  read_object(fields, "order", [&](JsonFields& inner) {
+    OrderAction& order = rule.order.emplace();
+    order.firm = inner.text("firm");
+    order.account = inner.text("account");
+    order.symbol = inner.text("symbol");
+    order.side = inner.text("side");
+    order.quantity = inner.text("quantity");
+    order.price = inner.text_or("price", "");
+    order.time_in_force = inner.text_or("time_in_force", "");
+    order.id = inner.text_or("id", "");
+    order.within_s = static_cast<uint32_t>(inner.integer_or("within_s", 0, 0, std::numeric_limits<uint32_t>::max()));
   });
   read_object(fields, "append", [&](JsonFields& inner) {
     rule.append.emplace().stream = inner.text("stream");
@@ -148,6 +186,7 @@ void write_trial(JsonWriter& out, const RuleDefinition& rule, const Trial& trial
       out.key("id").text(wide_text(transfer_id(rule.name, trial.transfer_key))).key("id_of").text(trial.transfer_key);
     out.end_object();
   }
+  if (trial.order) write_tried_order(out, *rule.order, trial);
   const bool does = trial.wanted && trial.fault.empty();
   if (does && rule.append) {
     out.key("append").begin_object().key("stream").text(rule.append->stream);

@@ -56,6 +56,7 @@ bool may(HttpExchange& exchange, std::string_view module, std::string_view resou
 // What the rule does in its own name, the one who declares, replaces or stops it may do.
 bool may_act(HttpExchange& exchange, const RuleDefinition& rule) {
   if (rule.transfer && !may(exchange, "ledger", "transfers", Verb::create)) return false;
+  if (rule.order && !may(exchange, "exchange", rule.order->firm, Verb::create)) return false;
   if (rule.append && !may(exchange, "streams", rule.append->stream, Verb::write)) return false;
   if (rule.series && !may(exchange, "admin", "series/" + rule.series->database, Verb::write)) return false;
   const auto target = rule.http ? parse_http_url(rule.http->url) : Result<HttpTarget>(HttpTarget{});
@@ -251,7 +252,8 @@ Result<std::string> tried(std::string body, int64_t now_ms) {
   HEPTANE_TRY(fields.finish());
   if (!rule.lua.empty()) return Error{Errc::invalid_argument, "lua: a dry run runs none"};
   // Of SQL alone: what it selects.
-  const bool acts = rule.transfer || rule.append || rule.publish || rule.shadow || rule.http || rule.series;
+  const bool acts =
+      rule.transfer || rule.order || rule.append || rule.publish || rule.shadow || rule.http || rule.series;
   if (!acts) rule.publish = PublishAction{"'test'"};
   HEPTANE_TRY(check_rule(rule));
   const Result<CompiledRule> compiled = CompiledRule::compile(rule);
@@ -283,6 +285,11 @@ constexpr std::string_view kActions =
     R"("transfer":{"type":"object","required":["ledger","code","debit","credit","amount"],"additionalProperties":false,)"
     R"("properties":{"ledger":{"type":"integer","minimum":1},"code":{"type":"integer","minimum":1,"maximum":65535},)"
     R"("debit":{"type":"string"},"credit":{"type":"string"},"amount":{"type":"string"},"id":{"type":"string"}}},)"
+    R"("order":{"type":"object","required":["firm","account","symbol","side","quantity"],"additionalProperties":false,)"
+    R"("properties":{"firm":{"type":"string"},"account":{"type":"string"},"symbol":{"type":"string"},)"
+    R"("side":{"type":"string"},"quantity":{"type":"string"},"price":{"type":"string"},)"
+    R"("time_in_force":{"type":"string","enum":["day","gtc","ioc","fok"]},"id":{"type":"string"},)"
+    R"("within_s":{"type":"integer","minimum":0}}},)"
     R"("append":{"type":"object","required":["stream"],"additionalProperties":false,"properties":{)"
     R"("stream":{"type":"string"},"key":{"type":"string"}}},)"
     R"("publish":{"type":"object","required":["topic"],"additionalProperties":false,"properties":{)"
@@ -317,7 +324,7 @@ const std::string& test_body() {
 const std::string& rule_schema() {
   static const std::string schema =
       R"({"type":"object","required":["name","version","sql","stream","start","state","created_ms","updated_ms",)"
-      R"("inputs","transfers","repeats","appended","published","shadows","posts","posted","dead_letters","lost","windows","late"],"additionalProperties":false,)"
+      R"("inputs","transfers","repeats","appended","published","shadows","posts","posted","dead_letters","lost","windows","late","orders"],"additionalProperties":false,)"
       R"("properties":{"name":{"type":"string"},"version":{"type":"integer"},"stream":{"type":"string"},)" +
       std::string(kSaid) + std::string(kActions) +
       R"(,"state":{"type":"string","enum":["running","paused"]},"reason":{"type":"string"},)"
@@ -325,7 +332,7 @@ const std::string& rule_schema() {
       R"("transfers":{"type":"integer"},"repeats":{"type":"integer"},"appended":{"type":"integer"},)"
       R"("published":{"type":"integer"},"shadows":{"type":"integer"},"posts":{"type":"integer"},)"
       R"("posted":{"type":"integer"},"dead_letters":{"type":"integer"},"lost":{"type":"integer"},)"
-      R"("windows":{"type":"integer"},"late":{"type":"integer"},)"
+      R"("windows":{"type":"integer"},"late":{"type":"integer"},"orders":{"type":"integer"},)"
       R"("partitions":{"type":"array","items":{"type":"object","required":["partition","position","end","lag"],)"
       R"("additionalProperties":false,"properties":{"partition":{"type":"integer"},"position":{"type":"integer"},)"
       R"("end":{"type":"integer"},"lag":{"type":"integer"},"windows_from":{"type":"integer"},)"
@@ -344,15 +351,17 @@ const std::string& rules_schema() {
 constexpr std::string_view kTrial =
     R"({"type":"object","required":["matches"],"additionalProperties":false,"properties":{"matches":{"type":"boolean"},)"
     R"("dead_letter":{"type":"string"},"row":{"type":"object"},"transfer":{"type":"object"},)"
-    R"("append":{"type":"object"},"publish":{"type":"object"},"shadow":{"type":"object"},)"
+    R"("order":{"type":"object"},"append":{"type":"object"},"publish":{"type":"object"},"shadow":{"type":"object"},)"
     R"("http":{"type":"object"},"series":{"type":"object"}}})";
 
 http::RouteDoc put_doc() {
   return {
       "Declare or change a rule",
       "`sql` selects from a topic filter (which makes the stream `rule.NAME` over it) or from a stream that is "
-      "there; at least one of `transfer`, `append`, `publish`, `shadow`, `http` and `series` says what becomes of each "
-      "row: their values are expressions that see the columns; of a series, `tags` are names of columns. A changed "
+      "there; at least one of `transfer`, `order`, `append`, `publish`, `shadow`, `http` and `series` says what "
+      "becomes of each "
+      "row: their values are expressions that see the columns; of a series, `tags` are names of columns, of an order "
+      "`firm`, `account`, `time_in_force` and `within_s` are as they are. A changed "
       "rule "
       "goes on where it is, unless it reads another stream. "
       "`rules.put` in the audit trail.",

@@ -16,6 +16,7 @@ namespace heptane::iot::rules {
 namespace {
 
 constexpr int64_t kNsPerMs = 1'000'000;
+constexpr int64_t kMsPerSecond = 1'000;
 constexpr int64_t kPointTimeMsMax = INT64_MAX / kNsPerMs - 1;
 
 // Of the nanoseconds of a millisecond each partition has its own, and of those each message of a run.
@@ -83,6 +84,21 @@ Result<fintech::Uint128> number_of(const Expression& expression, const Message& 
   const Result<Value> value = expression.evaluate(message, row);
   if (!value) return Error{Errc::invalid_argument, std::string(what) + ": " + value.error().message};
   return wide_of(*value, what);
+}
+
+// Of an order: as it stands, with its decimals.
+Result<fintech::exchange::Said> said_of(const Expression& expression, const Message& message, const Row& row,
+                                        const char* what) {
+  const Result<Value> value = expression.evaluate(message, row);
+  if (!value) return Error{Errc::invalid_argument, std::string(what) + ": " + value.error().message};
+  if (value->is_null()) return wrong(std::string("the ") + what + " is NULL: a field that it names is missing");
+  const auto number = value->is(ValueKind::number) ? std::optional(value->number)
+                      : value->is(ValueKind::text) ? parse_decimal(value->text)
+                                                   : std::nullopt;
+  if (!number) return wrong(std::string("the ") + what + " is " + kind_name(value->kind) + " that is no number");
+  if (number->digits > INT64_MAX || number->digits < INT64_MIN)
+    return wrong(std::string("the ") + what + " has too many digits");
+  return fintech::exchange::Said{static_cast<int64_t>(number->digits), number->places};
 }
 
 // Cut off between characters, where it is too long.
@@ -160,8 +176,9 @@ Result<void> compile_part(const Part& part, const Select& query, const std::vect
 void Trial::clear() {
   wanted = is_json = false;
   hops = 0;
-  for (std::string* text : {&fault, &row, &transfer_key, &append_key, &topic, &line}) text->clear();
+  for (std::string* text : {&fault, &row, &transfer_key, &symbol, &order_id, &append_key, &topic, &line}) text->clear();
   transfer.reset();
+  order.reset();
   shadow.reset();
 }
 
@@ -193,6 +210,13 @@ Result<CompiledRule> CompiledRule::compile(const RuleDefinition& rule) {
     parts.push_back({"transfer.credit", &rule.transfer->credit, &made.credit_});
     parts.push_back({"transfer.amount", &rule.transfer->amount, &made.amount_});
     parts.push_back({"transfer.id", &rule.transfer->id, &made.id_});
+  }
+  if (rule.order) {
+    parts.push_back({"order.symbol", &rule.order->symbol, &made.symbol_});
+    parts.push_back({"order.side", &rule.order->side, &made.side_});
+    parts.push_back({"order.quantity", &rule.order->quantity, &made.quantity_});
+    parts.push_back({"order.price", &rule.order->price, &made.price_});
+    parts.push_back({"order.id", &rule.order->id, &made.order_id_});
   }
   if (rule.append) parts.push_back({"append.key", &rule.append->key, &made.append_key_});
   if (rule.publish) parts.push_back({"publish.topic", &rule.publish->topic, &made.topic_});
@@ -258,6 +282,29 @@ Result<RuleMove> CompiledRule::move_of(const Message& message, const Row& row, s
   return move;
 }
 
+Result<void> CompiledRule::take_order(const Message& message, const Row& row, Trial& trial) const {
+  RuleOrder order;
+  HEPTANE_TRY(take_text(*symbol_, message, row, "order.symbol", kOrderTextMax, trial.symbol));
+  const Result<std::string> side = text_of(*side_, message, row, "order.side", kOrderTextMax);
+  if (!side) return side.error();
+  if (*side != "buy" && *side != "sell") return wrong("order.side is buy or sell");
+  order.side = *side == "buy" ? book::Side::buy : book::Side::sell;
+  const Result<fintech::exchange::Said> quantity = said_of(*quantity_, message, row, "order.quantity");
+  if (!quantity) return quantity.error();
+  order.quantity = *quantity;
+  if (price_) {
+    const Result<fintech::exchange::Said> price = said_of(*price_, message, row, "order.price");
+    if (!price) return price.error();
+    order.price = *price;
+  }
+  if (order_id_) HEPTANE_TRY(take_text(*order_id_, message, row, "order.id", kOrderTextMax, trial.order_id));
+  for (const std::string* text : {&trial.symbol, &trial.order_id})
+    if (!text->empty() && !valid_text(*text)) return wrong("order: the symbol or the id is no text");
+  if (rule_.order->within_s != 0) order.until_ms = message.timestamp_ms + int64_t{rule_.order->within_s} * kMsPerSecond;
+  trial.order = order;
+  return {};
+}
+
 Result<std::string> CompiledRule::line_of(const Message& message, const Row& row) const {
   PointTime time{message.timestamp_ms,
                  message.offset % kOffsetsApart * kPartitionsApart + message.partition % kPartitionsApart};
@@ -301,6 +348,7 @@ Result<void> CompiledRule::act(const Message& message, const Row& row, Trial& tr
     if (!move) return move.error();
     trial.transfer = *move;
   }
+  if (rule_.order) HEPTANE_TRY(take_order(message, row, trial));
   if (append_key_) HEPTANE_TRY(take_text(*append_key_, message, row, "append.key", kInputTopicMax, trial.append_key));
   if (topic_) {
     HEPTANE_TRY(take_text(*topic_, message, row, "publish.topic", kTopicLimitBytes, trial.topic));
@@ -420,7 +468,7 @@ void CompiledRule::try_on(Message message, Workspace& work) const {
 }
 
 bool CompiledRule::is_told(const Trial& trial) const {
-  return !trial.fault.empty() || rule_.transfer || rule_.shadow || rule_.series || rule_.append;
+  return !trial.fault.empty() || rule_.transfer || rule_.order || rule_.shadow || rule_.series || rule_.append;
 }
 
 void CompiledRule::append_trial(const Trial& trial, RuleInput input, ByteWriter& out) const {
@@ -432,6 +480,11 @@ void CompiledRule::append_trial(const Trial& trial, RuleInput input, ByteWriter&
     if (trial.transfer) {
       input.transfer = trial.transfer;
       input.transfer->key = trial.transfer_key;
+    }
+    if (trial.order) {
+      input.order = trial.order;
+      input.order->symbol = trial.symbol;
+      input.order->id = trial.order_id;
     }
     input.line = trial.line;
     input.posts = rule_.http.has_value();

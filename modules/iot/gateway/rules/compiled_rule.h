@@ -34,6 +34,9 @@ struct Trial {
   std::string row;    // JSON
   std::optional<RuleMove> transfer{};
   std::string transfer_key{};
+  std::optional<RuleOrder> order{};  // its texts are these
+  std::string symbol{};
+  std::string order_id{};
   std::string append_key{};
   std::string topic{};
   std::string line{};  // of a series
@@ -120,6 +123,7 @@ class CompiledRule {
   Result<std::string> line_of(const Message& message, const Row& row) const;
   // Of the row as it stands in the trial.
   Result<devices::ShadowRequest> shadow_of(const Message& message, const Row& row, const std::string& state) const;
+  Result<void> take_order(const Message& message, const Row& row, Trial& trial) const;
   Result<RuleMove> move_of(const Message& message, const Row& row, std::string& key) const;
 
   void take_members(const http::JsonValue& root, Workspace& work) const;
@@ -131,6 +135,11 @@ class CompiledRule {
   std::optional<Expression> credit_;
   std::optional<Expression> amount_;
   std::optional<Expression> id_;
+  std::optional<Expression> symbol_;
+  std::optional<Expression> side_;
+  std::optional<Expression> quantity_;
+  std::optional<Expression> price_;
+  std::optional<Expression> order_id_;
   std::optional<Expression> append_key_;
   std::optional<Expression> topic_;
   std::optional<Expression> measurement_;

@@ -83,7 +83,7 @@ void RuleRunner::take_row(RuleRow row) {
     if (!rests && lane.state != State::stopped) continue;
     lane.index = index;
     if (lane.partition != cursor.partition || lane.next != cursor.next || lane.place != cursor.window) {
-      lane = {};
+      lane = fresh_lane(running);
       lane.index = index;
       lane.partition = cursor.partition;
       lane.next = lane.at = cursor.next;
@@ -154,7 +154,7 @@ void RuleRunner::take_partitions(Running& running, const streams::StreamInfo& in
     Running gone;
     gone.lanes.emplace(index, std::move(lane));
     close_lanes(gone);
-    lane = {};
+    lane = fresh_lane(running);
     lane.index = index;
     lane.partition = partition.id;
   }

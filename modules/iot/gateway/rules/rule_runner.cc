@@ -160,9 +160,22 @@ void RuleRunner::later(Lane& lane, int64_t delay_ns) {
   wake_within(delay_ns);
 }
 
+// Each order has an entry to itself.
+size_t RuleRunner::inputs_most(const Running& rule, const Lane& lane) {
+  if (rule.definition.order) return kOrdersMax;
+  return rule.definition.transfer || rule.definition.shadow || rule.lua ? kMovesMax : lane.inputs_cap;
+}
+
+RuleRunner::Lane RuleRunner::fresh_lane(const Running& rule) {
+  Lane lane;
+  lane.inputs_max = std::min(kMovesMax, inputs_most(rule, lane));
+  return lane;
+}
+
 // What is not sure to be taken goes alone: nothing is made behind it that would have to be made again.
 size_t RuleRunner::runs_max(const Running& rule, const Lane& lane) const {
-  const bool careful = !lane.proven || lane.may_skip || !lane.fault.empty() || lane.inputs_max < kMovesMax;
+  const bool careful = !lane.proven || lane.may_skip || !lane.fault.empty() ||
+                       lane.inputs_max < std::min(kMovesMax, inputs_most(rule, lane));
   if (rule.lua || rule.definition.windowed() || careful) return 1;
   return std::clamp<size_t>(kRunsOfAll / std::max<size_t>(lanes_, 1), 1, kRunsMax);
 }
@@ -474,8 +487,7 @@ void RuleRunner::took_run(Running& rule, Lane& lane, const Run& run, Offset posi
   lane.refusals = 0;
   if (run.inputs > 0) lane.attempt = 0;
   if (run.inputs > 0) lane.fault.clear();
-  const bool moves = rule.definition.transfer || rule.definition.shadow || rule.lua;
-  const size_t most = moves ? kMovesMax : lane.inputs_cap;
+  const size_t most = inputs_most(rule, lane);
   const size_t more = std::exchange(lane.proven, true) ? lane.inputs_max * 2 : lane.inputs_max;
   lane.inputs_max = lane.next < lane.careful_upto ? 1 : std::min(more, most);
 }

@@ -17,7 +17,7 @@
 //
 // Bounds: of a rule and partition one read of kReadBytes, less where there are very many, with one inflated batch, and kRunsMax runs under way, one where kRunsOfAll are
 // shared by many, and over windows, with Lua and where it is careful (kInputsMax inputs, kMovesMax where they move money or change
-// shadows, kCommitBytesMax; a run is as large as went well before, and twice that); kJobsMax jobs of all; a turn on the loop ends with kTurnRecords or kTurnNs; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
+// shadows, kOrdersMax where they enter orders, kCommitBytesMax; a run is as large as went well before, and twice that); kJobsMax jobs of all; a turn on the loop ends with kTurnRecords or kTurnNs; records that the rule does nothing with move its position at kQuietMax of them, or kQuietNs after the
 // last. The I/O thread's: one session without a peer.
 #pragma once
 
@@ -250,6 +250,8 @@ class RuleRunner {
   void forget_runs(Lane& lane);
   void look_afresh(Lane& lane);
   size_t runs_max(const Running& rule, const Lane& lane) const;
+  static size_t inputs_most(const Running& rule, const Lane& lane);
+  static Lane fresh_lane(const Running& rule);
   void ask_lua(const std::string& name, Running& rule, Lane& lane);
   void look_at_lua(const std::string& name, Running& rule, Lane& lane);
   void take_answers(const std::string& name, Running& rule, Lane& lane, const std::vector<Frame>& answers);

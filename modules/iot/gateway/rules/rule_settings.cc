@@ -11,7 +11,8 @@ namespace {
 
 constexpr const char* kKeys =
     "name, sql, start, lua, transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, "
-    "transfer_id, "
+    "transfer_id, order_firm, order_account, order_symbol, order_side, order_quantity, order_price, "
+    "order_time_in_force, order_id, order_within_s, "
     "append_stream, append_key, publish_topic, shadow_thing, shadow_name, shadow_section, shadow_version, http_url, "
     "series_database, series_measurement, series_tags, series_time";
 
@@ -39,6 +40,21 @@ std::string take_transfer(std::string_view key, std::string_view value, RuleDefi
   if (key == "transfer_credit") return transfer.credit = value, "";
   if (key == "transfer_amount") return transfer.amount = value, "";
   if (key == "transfer_id") return transfer.id = value, "";
+  return std::string("there is no such key: the keys of a rule are ") + kKeys;
+}
+
+std::string take_order(std::string_view key, std::string_view value, RuleDefinition& rule) {
+  OrderAction& order = of(rule.order);
+  if (key == "order_within_s") return put(value, order.within_s) ? "" : "say seconds, from 1";
+  for (const auto& [name, into] : {std::pair{"order_firm", &order.firm},
+                                   {"order_account", &order.account},
+                                   {"order_symbol", &order.symbol},
+                                   {"order_side", &order.side},
+                                   {"order_quantity", &order.quantity},
+                                   {"order_price", &order.price},
+                                   {"order_time_in_force", &order.time_in_force},
+                                   {"order_id", &order.id}})
+    if (key == name) return *into = value, "";
   return std::string("there is no such key: the keys of a rule are ") + kKeys;
 }
 
@@ -72,6 +88,7 @@ std::string take(std::string_view key, std::string_view value, RuleDefinition& r
   if (key == "append_key") return of(rule.append).key = value, "";
   if (key == "publish_topic") return of(rule.publish).topic = value, "";
   if (key.starts_with("series_")) return take_series(key, value, rule);
+  if (key.starts_with("order_")) return take_order(key, value, rule);
   if (key == "http_url") return of(rule.http).url = value, "";
   return key.starts_with("shadow_") ? take_shadow(key, value, rule) : take_transfer(key, value, rule);
 }

@@ -1,5 +1,6 @@
 // `[[iot.rules]]` of the configuration: what each table declares and what is wrong with it. Keys: name, sql, start, lua, and of the actions
-// transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, transfer_id, append_stream, append_key,
+// transfer_ledger, transfer_code, transfer_debit, transfer_credit, transfer_amount, transfer_id, order_firm, order_account, order_symbol,
+// order_side, order_quantity, order_price, order_time_in_force, order_id, order_within_s, append_stream, append_key,
 // publish_topic, shadow_thing, shadow_name, shadow_section, shadow_version, http_url, series_database, series_measurement,
 // series_tags, series_time. Pure; any thread.
 #pragma once

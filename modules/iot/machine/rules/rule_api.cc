@@ -25,6 +25,7 @@ constexpr uint8_t kIsJson = 16;    // of an input
 constexpr uint8_t kSaysMore = 16;  // of a definition: there is a byte of what follows
 constexpr uint8_t kIsWindowed = 1;
 constexpr uint8_t kHasLua = 2;
+constexpr uint8_t kHasOrder = 4;
 constexpr uint8_t kHasShadow = 32;
 constexpr uint8_t kHasHttp = 64;
 constexpr uint8_t kHasSeries = 128;
@@ -34,10 +35,17 @@ constexpr uint8_t kPaused = 1;
 constexpr uint8_t kCountsMore = 2;  // counters of actions that came later
 constexpr uint8_t kHasOutbox = 4;
 constexpr uint8_t kCountsWindows = 8;
+constexpr uint8_t kCountsOrders = 16;
 constexpr uint8_t kMaySkip = 1;  // of a cursor
 constexpr uint8_t kHasWindow = 2;
 constexpr uint16_t kTellsShadows = 0x8000;
 constexpr uint16_t kHasWindowStep = 0x8000;  // of a commit
+constexpr uint16_t kEntersOrder = 0x8000;    // of an input, beside the length of its fault
+constexpr uint8_t kSells = 1;                // of an order
+constexpr uint8_t kHasPrice = 2;
+constexpr uint8_t kPlacesMax = 18;        // of its numbers
+constexpr size_t kFirmBytesMax = 32;      // and of accounts
+constexpr size_t kOrderRuleNameMax = 19;  // so that its ClOrdIDs fit
 constexpr size_t kInputBytesLeast = 8;
 constexpr uint8_t kToldWhole = 0;  // of what a result says
 constexpr uint8_t kToldInput = 1;
@@ -79,6 +87,34 @@ std::string wrong_shadow(const ShadowAction& shadow) {
   return wrong.empty() ? wrong_expression("shadow.version", shadow.version, false) : wrong;
 }
 
+constexpr std::pair<std::string_view, book::TimeInForce> kTimesInForce[] = {{"day", book::TimeInForce::day},
+                                                                            {"gtc", book::TimeInForce::gtc},
+                                                                            {"ioc", book::TimeInForce::ioc},
+                                                                            {"fok", book::TimeInForce::fok}};
+
+std::string wrong_order(const RuleDefinition& rule) {
+  const OrderAction& order = *rule.order;
+  if (rule.transfer || rule.shadow || rule.series)
+    return "a rule that enters orders makes no transfers, shadows and points: what was entered cannot be taken back "
+           "where those are refused";
+  if (order.firm.empty() || order.firm.size() > kFirmBytesMax) return "order.firm is a firm's name";
+  if (order.account.empty() || order.account.size() > kFirmBytesMax) return "order.account is an account's name";
+  for (const auto& [what, text, needed] : {std::tuple{"order.symbol", &order.symbol, true},
+                                           {"order.side", &order.side, true},
+                                           {"order.quantity", &order.quantity, true},
+                                           {"order.price", &order.price, false},
+                                           {"order.id", &order.id, false}})
+    if (std::string wrong = wrong_expression(what, *text, needed); !wrong.empty()) return wrong;
+  if (order.id.empty() && rule.name.size() > kOrderRuleNameMax)
+    return "a rule that enters orders without order.id has a name of at most 19 characters: it is in their ClOrdIDs";
+  const auto* const known = std::find_if(std::begin(kTimesInForce), std::end(kTimesInForce),
+                                         [&](const auto& one) { return one.first == order.time_in_force; });
+  if (order.time_in_force.empty()) return {};
+  if (known == std::end(kTimesInForce)) return "order.time_in_force is one of day, gtc, ioc, fok";
+  const bool rests = known->second == book::TimeInForce::day || known->second == book::TimeInForce::gtc;
+  return rests && order.price.empty() ? "order.time_in_force of a market order is ioc or fok" : "";
+}
+
 // Half of a digest, below every range of ids that is reserved.
 fintech::Uint128 id_of(ByteWriter& named) {
   crypto::Sha256 hash;
@@ -103,13 +139,14 @@ std::string wrong_definition(const RuleDefinition& rule) {
   if (!streams::valid_name(rule.source)) return "a rule reads a stream";
   if (rule.source == kRulesStream || rule.source == "iot.events")
     return "what rules tell, and what becomes of it, is no rule's input";
-  if (!rule.transfer && !rule.append && !rule.publish && !rule.shadow && !rule.http && !rule.series)
-    return "a rule does something: transfer, append, publish, shadow, http or series";
+  if (!rule.transfer && !rule.append && !rule.publish && !rule.shadow && !rule.http && !rule.series && !rule.order)
+    return "a rule does something: transfer, order, append, publish, shadow, http or series";
   std::string wrong = rule.transfer ? wrong_transfer(*rule.transfer) : std::string();
   if (wrong.empty() && rule.append) {
     if (!streams::valid_name(rule.append->stream)) return "append.stream is a stream's name";
     wrong = wrong_expression("append.key", rule.append->key, false);
   }
+  if (wrong.empty() && rule.order) wrong = wrong_order(rule);
   if (wrong.empty() && rule.series) wrong = wrong_series(*rule.series);
   if (wrong.empty() && rule.shadow) wrong = wrong_shadow(*rule.shadow);
   if (wrong.empty() && rule.http) wrong = wrong_expression("http.url", rule.http->url, true);
@@ -126,14 +163,23 @@ void append_definition(ByteWriter& out, const RuleDefinition& rule) {
   put_text(out, rule.name);
   put_text(out, rule.sql);
   put_text(out, rule.source);
-  const bool says_more = rule.windowed() || !rule.lua.empty();
+  const bool says_more = rule.windowed() || !rule.lua.empty() || rule.order;
   out.u8(static_cast<uint8_t>((rule.transfer ? kHasTransfer : 0) | (rule.append ? kHasAppend : 0) |
                               (rule.publish ? kHasPublish : 0) | (rule.earliest ? kEarliest : 0) |
                               (says_more ? kSaysMore : 0) | (rule.shadow ? kHasShadow : 0) |
                               (rule.http ? kHasHttp : 0) | (rule.series ? kHasSeries : 0)));
-  if (says_more) out.u8(static_cast<uint8_t>((rule.windowed() ? kIsWindowed : 0) | (rule.lua.empty() ? 0 : kHasLua)));
+  if (says_more)
+    out.u8(static_cast<uint8_t>((rule.windowed() ? kIsWindowed : 0) | (rule.lua.empty() ? 0 : kHasLua) |
+                                (rule.order ? kHasOrder : 0)));
   if (rule.windowed()) out.le<uint64_t>(rule.windows);
   if (!rule.lua.empty()) put_text(out, rule.lua);
+  if (rule.order) {
+    const OrderAction& order = *rule.order;
+    for (const std::string* text : {&order.firm, &order.account, &order.symbol, &order.side, &order.quantity,
+                                    &order.price, &order.time_in_force, &order.id})
+      put_text(out, *text);
+    out.le<uint32_t>(order.within_s);
+  }
   if (rule.transfer) {
     out.le<uint32_t>(rule.transfer->ledger);
     out.le<uint16_t>(rule.transfer->code);
@@ -170,6 +216,13 @@ RuleDefinition read_definition(ByteReader& in) {
     if (rule.windows == 0) in.fail();
   }
   if ((more & kHasLua) != 0) rule.lua = get_text(in);
+  if ((more & kHasOrder) != 0) {
+    OrderAction& order = rule.order.emplace();
+    for (std::string* text : {&order.firm, &order.account, &order.symbol, &order.side, &order.quantity, &order.price,
+                              &order.time_in_force, &order.id})
+      *text = get_text(in);
+    order.within_s = in.le<uint32_t>();
+  }
   if ((flags & kHasTransfer) != 0) {
     TransferAction& transfer = rule.transfer.emplace();
     transfer.ledger = in.le<uint32_t>();
@@ -255,7 +308,8 @@ void append_row(ByteWriter& out, const RuleRow& row) {
   const bool counts_more = row.counters.shadows > 0 || row.counters.posts > 0;
   const bool counts_windows = row.counters.windows > 0 || row.counters.late > 0;
   out.u8(static_cast<uint8_t>((row.paused ? kPaused : 0) | (counts_more ? kCountsMore : 0) |
-                              (row.outbox ? kHasOutbox : 0) | (counts_windows ? kCountsWindows : 0)));
+                              (row.outbox ? kHasOutbox : 0) | (counts_windows ? kCountsWindows : 0) |
+                              (row.counters.orders > 0 ? kCountsOrders : 0)));
   put_text(out, row.reason);
   out.le<LogTime>(row.created);
   out.le<LogTime>(row.updated);
@@ -267,6 +321,7 @@ void append_row(ByteWriter& out, const RuleRow& row) {
     for (const uint64_t number : {counters.shadows, counters.posts, counters.posted}) out.le<uint64_t>(number);
   if (counts_windows)
     for (const uint64_t number : {counters.windows, counters.late}) out.le<uint64_t>(number);
+  if (counters.orders > 0) out.le<uint64_t>(counters.orders);
   if (row.outbox) out.le<Offset>(*row.outbox);
   out.le<uint16_t>(static_cast<uint16_t>(row.cursors.size()));
   for (const auto& [index, cursor] : row.cursors) {
@@ -295,6 +350,7 @@ RuleRow read_row(ByteReader& in) {
     for (uint64_t* number : {&counters.shadows, &counters.posts, &counters.posted}) *number = in.le<uint64_t>();
   if ((flags & kCountsWindows) != 0)
     for (uint64_t* number : {&counters.windows, &counters.late}) *number = in.le<uint64_t>();
+  if ((flags & kCountsOrders) != 0) counters.orders = in.le<uint64_t>();
   if ((flags & kHasOutbox) != 0) row.outbox = in.le<Offset>();
   const auto count = in.le<uint16_t>();
   for (uint16_t i = 0; i < count && !in.failed(); ++i) {
@@ -339,14 +395,32 @@ class Filler {
   void text(std::string_view text) {
     text = text.substr(0, std::numeric_limits<Length>::max());
     le(static_cast<Length>(text.size()));
-    if (at_ != nullptr) std::copy_n(as_bytes(text).data(), text.size(), at_ + size_);
-    size_ += text.size();
+    bytes(text);
+  }
+  void bytes(std::string_view bytes) {
+    if (at_ != nullptr) std::copy_n(as_bytes(bytes).data(), bytes.size(), at_ + size_);
+    size_ += bytes.size();
   }
 
  private:
   std::byte* at_;
   size_t size_ = 0;
 };
+
+void fill(Filler& out, const fintech::exchange::Said& number) {
+  out.le<int64_t>(number.digits);
+  out.le<uint8_t>(number.decimals);
+}
+
+void fill(Filler& out, const RuleOrder& order) {
+  const bool sells = order.side == book::Side::sell;
+  out.le(static_cast<uint8_t>((sells ? kSells : 0) | (order.price ? kHasPrice : 0)));
+  fill(out, order.quantity);
+  if (order.price) fill(out, *order.price);
+  out.text<uint16_t>(order.symbol);
+  out.text<uint16_t>(order.id);
+  out.le<int64_t>(order.until_ms);
+}
 
 void fill(Filler& out, const RuleInput& input) {
   const bool publishes = !input.publish_topic.empty();
@@ -355,7 +429,9 @@ void fill(Filler& out, const RuleInput& input) {
   out.text<uint16_t>(input.topic);
   out.text<uint32_t>(input.payload);
   out.text<uint16_t>(input.position);
-  out.text<uint16_t>(input.fault);
+  const std::string_view fault = input.fault.substr(0, kEntersOrder - 1);
+  out.le(static_cast<uint16_t>(fault.size() | (input.order ? kEntersOrder : 0)));
+  out.bytes(fault);
   out.le(static_cast<uint8_t>((input.transfer ? kHasTransfer : 0) | (input.appends ? kHasAppend : 0) |
                               (publishes ? kHasPublish : 0) | (input.is_json ? kIsJson : 0) |
                               (input.shadow.empty() ? 0 : kHasShadow) | (input.posts ? kHasHttp : 0) |
@@ -372,6 +448,7 @@ void fill(Filler& out, const RuleInput& input) {
   if (input.appends || input.posts || publishes) out.text<uint32_t>(input.row);
   if (!input.shadow.empty()) out.text<uint32_t>(input.shadow);
   if (!input.line.empty()) out.text<uint32_t>(input.line);
+  if (input.order) fill(out, *input.order);
 }
 
 }  // namespace
@@ -395,13 +472,35 @@ std::string_view get_bytes(ByteReader& in, size_t most) {
   return bytes;
 }
 
+fintech::exchange::Said read_said(ByteReader& in) {
+  fintech::exchange::Said number;
+  number.digits = in.le<int64_t>();
+  number.decimals = in.u8();
+  if (number.decimals > kPlacesMax) in.fail();
+  return number;
+}
+
+RuleOrder read_order(ByteReader& in) {
+  RuleOrder order;
+  const uint8_t flags = in.u8();
+  order.side = (flags & kSells) != 0 ? book::Side::sell : book::Side::buy;
+  order.quantity = read_said(in);
+  if ((flags & kHasPrice) != 0) order.price = read_said(in);
+  order.symbol = get_text(in, kOrderTextMax);
+  order.id = get_text(in, kOrderTextMax);
+  order.until_ms = in.le<int64_t>();
+  return order;
+}
+
 RuleInput read_input(ByteReader& in) {
   RuleInput input;
   input.offset = in.le<Offset>();
   input.topic = get_bytes(in, kInputTopicMax);
   input.payload = get_long(in);
   input.position = get_text(in, kPositionBytesMax);
-  input.fault = get_bytes(in, kFaultBytesMax);
+  const auto fault_size = in.le<uint16_t>();
+  input.fault = as_text(in.take(fault_size & ~kEntersOrder));
+  if (input.fault.size() > kFaultBytesMax) in.fail();
   const uint8_t flags = in.u8();
   input.is_json = (flags & kIsJson) != 0;
   if ((flags & kHasTransfer) != 0) {
@@ -419,6 +518,7 @@ RuleInput read_input(ByteReader& in) {
   if ((flags & (kHasAppend | kHasPublish | kHasHttp)) != 0) input.row = get_long(in);
   if ((flags & kHasShadow) != 0) input.shadow = get_long(in);
   if ((flags & kHasSeries) != 0) input.line = get_long(in);
+  if ((fault_size & kEntersOrder) != 0) input.order = read_order(in);
   return input;
 }
 
@@ -481,6 +581,22 @@ fintech::Uint128 transfer_id(std::string_view rule, PartitionId partition, Offse
   named.le<PartitionId>(partition);
   named.le<Offset>(offset);
   return id_of(named);
+}
+
+fintech::exchange::PortOrder port_order(const OrderAction& action, const RuleOrder& order, std::string_view client_id) {
+  fintech::exchange::PortOrder made;
+  made.firm = action.firm;
+  made.account = action.account;
+  made.client_id = order.id.empty() ? client_id : order.id;
+  made.symbol = order.symbol;
+  made.side = order.side;
+  made.market = !order.price;
+  made.tif = made.market ? book::TimeInForce::ioc : book::TimeInForce::day;
+  for (const auto& [name, tif] : kTimesInForce)
+    if (name == action.time_in_force) made.tif = tif;
+  made.price = order.price.value_or(fintech::exchange::Said());
+  made.quantity = order.quantity;
+  return made;
 }
 
 namespace {

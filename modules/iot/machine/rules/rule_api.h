@@ -13,6 +13,7 @@
 #include "kernel/base/result.h"
 #include "kernel/shard/state_machine.h"
 #include "kernel/shard/views.h"
+#include "modules/fintech/domain/exchange/port.h"
 #include "modules/fintech/domain/ledger/types.h"
 #include "modules/iot/domain/rules/window_place.h"
 #include "modules/iot/machine/api.h"
@@ -49,12 +50,14 @@ constexpr size_t kDefinitionBytesMax = size_t{16} << 10;
 constexpr size_t kChainMax = 8;     // rules one behind the other
 constexpr size_t kInputsMax = 512;  // with effects, in one command
 constexpr size_t kMovesMax = 64;    // of those that move money or change shadows
+constexpr size_t kOrdersMax = 1;    // of those that enter orders: each has an entry to itself
 constexpr size_t kCommitBytesMax = size_t{192} << 10;
 constexpr size_t kIdKeyBytesMax = 512;
 constexpr size_t kInputTopicMax = 1'024;  // of what is told of an input
 constexpr size_t kPositionBytesMax = 32;  // likewise
 constexpr size_t kFaultBytesMax = 512;    // likewise
 constexpr uint32_t kSourcePartitionsMax = 1'024;
+constexpr size_t kOrderTextMax = 64;  // ClOrdID, symbol
 constexpr size_t kReasonBytesMax = 512;
 constexpr size_t kShadowRequestMax = size_t{32} << 10;  // of an input's: a state of 8 KiB as the log has it
 
@@ -96,6 +99,20 @@ struct ShadowAction {
   friend bool operator==(const ShadowAction&, const ShadowAction&) = default;
 };
 
+// An order of a firm on the exchange. Firm and account are texts as they are, the rest but `time_in_force` expressions.
+struct OrderAction {
+  std::string firm;
+  std::string account;
+  std::string symbol;
+  std::string side;  // 'buy' or 'sell'
+  std::string quantity;
+  std::string price;          // empty: a market order
+  std::string time_in_force;  // day, gtc, ioc or fok; empty: day of a limit order, ioc of a market order
+  std::string id;             // the ClOrdID; empty: idempotency_key()
+  uint32_t within_s = 0;      // of the record's time, of a window its begin: later it is not entered; 0: whenever
+  friend bool operator==(const OrderAction&, const OrderAction&) = default;
+};
+
 // The row is posted to the URL, by way of the outbox (outbox_api.h): at least once, in order.
 struct HttpAction {
   std::string url;
@@ -116,6 +133,7 @@ struct RuleDefinition {
   std::optional<SeriesAction> series{};
   std::optional<ShadowAction> shadow{};
   std::optional<HttpAction> http{};
+  std::optional<OrderAction> order{};
   friend bool operator==(const RuleDefinition&, const RuleDefinition&) = default;
 };
 
@@ -141,6 +159,7 @@ struct RuleCounters {
   uint64_t posted = 0;   // out of it, and taken
   uint64_t windows = 0;  // rows of windows that were closed
   uint64_t late = 0;     // records whose window was closed already
+  uint64_t orders = 0;   // that were entered
 };
 // Of a partition of its stream: the next record.
 struct RuleCursor {
@@ -172,6 +191,15 @@ struct RuleMove {
   fintech::Uint128 amount = 0;
   std::string_view key;  // of the id; empty: by the record's place
 };
+// An order that a rule enters, in its firm's name.
+struct RuleOrder {
+  book::Side side = book::Side::buy;
+  fintech::exchange::Said quantity{};
+  std::optional<fintech::exchange::Said> price{};  // none: at the market
+  std::string_view symbol;
+  std::string_view id;   // the ClOrdID; empty: by the rule and its position
+  int64_t until_ms = 0;  // log time; 0: whenever
+};
 // What a rule makes of one record. What is published or posted alone is taken: of such an input, where there is no fault, nothing is
 // told, and it needs no topic, payload and position.
 struct RuleInput {
@@ -182,6 +210,7 @@ struct RuleInput {
   std::string_view position;  // where its command stands in the log; empty: its stream, which is no view, does not say
   std::string_view fault;     // why there are no effects: a dead letter
   std::optional<RuleMove> transfer{};
+  std::optional<RuleOrder> order{};
   std::string_view line{};    // of the line protocol, with its time; empty: none
   std::string_view shadow{};  // a devices::ShadowRequest of an update; empty: none
   bool posts = false;
@@ -224,6 +253,9 @@ std::optional<RuleCommit> decode_commit(Bytes payload);
 fintech::Uint128 transfer_id(std::string_view rule, std::string_view key);
 fintech::Uint128 transfer_id(std::string_view rule, PartitionId partition, Offset offset);
 
+// What an order of the rule is for the exchange. `client_id`: where the rule gives it none.
+fintech::exchange::PortOrder port_order(const OrderAction& action, const RuleOrder& order, std::string_view client_id);
+
 // Records of a view that a commit made, and which of them are told to subscribers.
 struct ToldRecords {
   PartitionId partition = kNoPartition;
@@ -245,6 +277,8 @@ std::optional<CommitReply> decode_commit_reply(const Buffer& payload);
 
 // Logic 4: what is published is in the log once. The result of a commit names the inputs that publish, and has whole what else is told.
 constexpr uint32_t kLogicOnce = 4;
+// Logic 5: orders.
+constexpr uint32_t kLogicOrders = 5;
 // Of what is told, one behind the other: a message, or the place of the input whose message it is.
 void append_told(ByteWriter& out, const MessageView& message);
 void append_told(ByteWriter& out, uint16_t input);
@@ -255,7 +289,7 @@ std::string hops_property(uint8_t hops);
 constexpr ViewId kRulesView{kRulesMachineId, 1};
 constexpr std::string_view kRulesStream = "iot.rules";
 constexpr const char* kRulesTaken = "the stream iot.rules was made by a client and has records: delete it";
-constexpr std::string_view kRulesTopics = "$rules/";  // $rules/NAME/transfer, $rules/NAME/dead_letter
+constexpr std::string_view kRulesTopics = "$rules/";  // $rules/NAME/transfer, order, dead_letter
 constexpr int64_t kRulesRetentionMs = 7 * 24 * int64_t{3'600'000};
 constexpr int64_t kRulesRetentionBytes = int64_t{1} << 30;
 // Renders the outbox as well.

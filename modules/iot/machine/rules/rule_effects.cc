@@ -5,6 +5,7 @@
 #include "kernel/base/assert.h"
 #include "kernel/base/base64.h"
 #include "kernel/streams/streams_machine.h"
+#include "modules/fintech/domain/exchange/port.h"
 #include "modules/fintech/domain/ledger/port.h"
 #include "modules/fintech/domain/ledger/status_names.h"
 #include "modules/iot/domain/topics/topics.h"
@@ -70,7 +71,14 @@ uint64_t shown_bytes(const RuleInput& input) {
 
 // Nothing can go wrong with a message that is published or posted.
 bool may_be_told_of(const RuleInput& input) {
-  return !input.fault.empty() || input.transfer || !input.shadow.empty() || !input.line.empty() || input.appends;
+  return !input.fault.empty() || input.transfer || input.order || !input.shadow.empty() || !input.line.empty() ||
+         input.appends;
+}
+
+fintech::exchange::OrderPort& exchange_of(Effects& effects) {
+  auto* port = dynamic_cast<fintech::exchange::OrderPort*>(&effects.enlist(fintech::exchange::kExchangeMachineId));
+  HEPTANE_ASSERT(port != nullptr, "the machine of the exchange has its port");
+  return *port;
 }
 
 devices::DevicesMachine& devices_of(Effects& effects) {
@@ -108,13 +116,18 @@ bool RuleEffects::is_of_before() const { return version_ < RulesMachine::kLogicA
 
 uint64_t RuleEffects::records_max() const {
   if (is_of_before()) return commit_.inputs.size() * kRecordsOfInputBefore + 1;
-  return commit_.inputs.size() * kRecordsOfInput + 2;
+  return commit_.inputs.size() * kRecordsOfInput + 2 + orders() * fintech::exchange::kPortRecordsMax;
+}
+
+uint64_t RuleEffects::orders() const {
+  return static_cast<uint64_t>(std::count_if(commit_.inputs.begin(), commit_.inputs.end(),
+                                             [](const RuleInput& input) { return input.order.has_value(); }));
 }
 
 // An input is told of twice where its transfer was made and its point or record was not. JSON stands there as it is, or in base64.
 uint64_t RuleEffects::bytes_max() const {
   if (is_of_before()) return bytes_max_of_before();
-  uint64_t bytes = 0;
+  uint64_t bytes = orders() * fintech::exchange::kPortBytesMax;
   for (const RuleInput& input : commit_.inputs) {
     if (input.posts) bytes += input.row.size() + kPostBytes;
     bytes += kMessageBytes + 2 * input.row.size() + input.append_key.size() + input.publish_topic.size() +
@@ -148,7 +161,22 @@ Result<void> RuleEffects::act(const RuleInput& input) {
     dead_letter(input, input.fault, 0);
     return {};
   }
-  return version_ < RulesMachine::kLogicWhole ? act_step_by_step(input) : act_whole(input);
+  if (version_ < RulesMachine::kLogicWhole) return act_step_by_step(input);
+  return input.order ? act_with_order(input) : act_whole(input);
+}
+
+// An order cannot be taken back: what may be refused beside it is judged first. A rule with orders does nothing else that could be.
+Result<void> RuleEffects::act_with_order(const RuleInput& input) {
+  Taken taken;
+  if (input.appends) {
+    const Result<PartitionId> target = target_of(input);
+    if (!target) {
+      dead_letter(input, target.error().message, 0);
+      return {};
+    }
+    taken.appended_to = *target;
+  }
+  return enter_order(input) ? do_taken(input, taken) : Result<void>();
 }
 
 // The scope is one within the run's: machines undo what they did for this input, and the run goes on.
@@ -286,6 +314,42 @@ Result<bool> RuleEffects::transfer(const RuleInput& input) {
   return created;
 }
 
+bool RuleEffects::takes_orders() {
+  auto& exchange = exchange_of(effects_);
+  return std::all_of(commit_.inputs.begin(), commit_.inputs.end(), [&](const RuleInput& input) {
+    return !input.order || exchange.takes_orders(input.order->symbol, command_, effects_);
+  });
+}
+
+// The same command enters it once: the position moves with it.
+std::string RuleEffects::client_id() const {
+  return idempotency_key(row_.definition.name, row_.version, command_.sequence, 0);
+}
+
+// In the firm's name. A ClOrdID that the rule gives and that was used on the trade date is an order that was entered before.
+bool RuleEffects::enter_order(const RuleInput& input) {
+  if (input.order->until_ms != 0 && command_.time / kNsPerMs > input.order->until_ms) {
+    dead_letter(input, "the order is too late: order.within_s is " + std::to_string(row_.definition.order->within_s),
+                0);
+    return false;
+  }
+  const std::string own_id = client_id();
+  const fintech::exchange::PortOrder order = port_order(*row_.definition.order, *input.order, own_id);
+  const auto entered = exchange_of(effects_).enter(order, command_, effects_);
+  if (entered) {
+    ++counted_.orders;
+    tell_order(input, order, *entered);
+    return true;
+  }
+  if (entered.error().code == Errc::exists) {
+    ++counted_.repeats;
+    tell_order(input, order, std::nullopt);
+  } else {
+    dead_letter(input, entered.error().message.substr(0, kFaultBytesMax), 0);
+  }
+  return false;
+}
+
 // One record for all of the run, as one write request is.
 bool RuleEffects::add_line(const RuleInput& input) {
   auto& machine = effects_.port<series::SeriesMachine>(series::kSeriesMachineId);
@@ -379,6 +443,23 @@ void RuleEffects::tell_transfer(const RuleInput& input, fintech::Uint128 id, boo
   tell(std::string(kRulesTopics) + row_.definition.name + "/transfer", object.end());
 }
 
+void RuleEffects::tell_order(const RuleInput& input, const fintech::exchange::PortOrder& order,
+                             const std::optional<fintech::exchange::PortOrderEntered>& entered) {
+  JsonObject object(entered ? "order" : "repeated");
+  if (entered) object.text("order_id", std::to_string(entered->order_id));
+  object.text("cl_ord_id", order.client_id);
+  object.text("firm", order.firm);
+  object.text("account", order.account);
+  object.text("symbol", order.symbol);
+  if (entered) {
+    object.text("status", entered->status);
+    object.text("filled", entered->filled);
+    object.text("leaves", entered->leaves);
+  }
+  show_input(object, input);
+  tell(std::string(kRulesTopics) + row_.definition.name + "/order", object.end());
+}
+
 void RuleEffects::dead_letter(const RuleInput& input, std::string_view why, fintech::Uint128 id) {
   ++counted_.dead_letters;
   JsonObject object("dead_letter");
@@ -411,6 +492,9 @@ std::string wrong_begin(const RuleRow& row, const RuleCommit& commit, Offset log
 
 // Logic 1 set no bound to what moves money.
 bool moves_too_much(const RuleCommit& commit, uint32_t version) {
+  const auto orders = std::count_if(commit.inputs.begin(), commit.inputs.end(),
+                                    [](const RuleInput& input) { return input.order.has_value(); });
+  if (static_cast<size_t>(orders) > kOrdersMax) return true;
   const auto moves = std::count_if(commit.inputs.begin(), commit.inputs.end(),
                                    [](const RuleInput& input) { return input.transfer || !input.shadow.empty(); });
   return version >= RulesMachine::kLogicActions && static_cast<size_t>(moves) > kMovesMax;
@@ -451,9 +535,9 @@ Result<void> check(const RuleRow& row, const RuleCommit& commit, const streams::
   if (commit.upto > streams.next_offset(commit.partition))
     return Error{Errc::invalid_argument, "the run goes beyond the end of its partition"};
   const bool says_so = std::all_of(commit.inputs.begin(), commit.inputs.end(), [&](const RuleInput& input) {
-    return (!input.transfer || row.definition.transfer) && (!input.appends || row.definition.append) &&
-           (input.shadow.empty() || row.definition.shadow) && (!input.posts || row.definition.http) &&
-           (input.line.empty() || row.definition.series);
+    return (!input.transfer || row.definition.transfer) && (!input.order || row.definition.order) &&
+           (!input.appends || row.definition.append) && (input.shadow.empty() || row.definition.shadow) &&
+           (!input.posts || row.definition.http) && (input.line.empty() || row.definition.series);
   });
   if (moves_too_much(commit, version)) return Error{Errc::too_large, kTooMuch};
   return says_so ? Result<void>() : Error{Errc::invalid_argument, "the run does what the rule does not say"};
@@ -501,6 +585,7 @@ void count(const RuleCommit& commit, const RuleCounters& counted, RuleRow& row) 
   all.dead_letters += counted.dead_letters;
   all.shadows += counted.shadows;
   all.posts += counted.posts;
+  all.orders += counted.orders;
 }
 
 }  // namespace
@@ -522,10 +607,16 @@ void RulesMachine::apply_commit(const Command& command, Effects& effects) {
     return effects.refuse(Errc::overloaded, 0, "too many messages are on their way to durable sessions");
   RuleEffects run(row, *commit, command, effects);
   if (!effects.room_for(run.records_max(), run.bytes_max())) return effects.refuse(Errc::too_large, 0, kTooMuch);
+  const bool orders = row.definition.order.has_value();
+  if (orders && !run.takes_orders())
+    return effects.refuse(Errc::overloaded, 0, "earlier work of the instrument goes on");
   effects.open_scope();
   const Result<ToldIn> told_in = told_in_views(row.definition, command, effects);
+  // Orders cannot be taken back: their run is behind all that may be refused.
+  if (orders) effects.close_scope(told_in ? ScopeOutcome::keep : ScopeOutcome::roll_back);
   const Result<void> done = told_in ? run.run() : Result<void>(told_in.error());
-  effects.close_scope(done ? ScopeOutcome::keep : ScopeOutcome::roll_back);
+  HEPTANE_ASSERT(!orders || !told_in || done, "a run with orders is refused when it is done");
+  if (!orders) effects.close_scope(done ? ScopeOutcome::keep : ScopeOutcome::roll_back);
   // What was refused within the scope is gone with it. Logic 1 passed over it.
   const bool passes = told_in && effects.version() < kLogicActions;
   if (!done && !passes) return effects.refuse(done.error().code, 0, done.error().message);

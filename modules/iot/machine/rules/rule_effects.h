@@ -27,8 +27,10 @@ class RuleEffects {
   // The most that the commit's records may be, for Effects::room_for.
   uint64_t records_max() const;
   uint64_t bytes_max() const;
-  // The caller has opened a scope, and takes it back with an error: nothing of the run was to be.
+  // The caller has opened a scope, and takes it back with an error: nothing of the run was to be. Of a rule that enters orders there
+  // is no error and no scope: it has looked for room, and whether they are taken now (takes_orders).
   Result<void> run();
+  bool takes_orders();
 
   // What it changes in shadows, for the end of the command; null: nothing.
   const devices::ShadowChanges* shadows() const { return shadows_ && shadows_->answers() > 0 ? &*shadows_ : nullptr; }
@@ -60,6 +62,7 @@ class RuleEffects {
   Result<void> act(const RuleInput& input);
   // Logic 5: all that an input does within a scope of its own, or none of it and a dead letter.
   Result<void> act_whole(const RuleInput& input);
+  Result<void> act_with_order(const RuleInput& input);
   Result<std::optional<Refusal>> take(const RuleInput& input, Taken& taken);
   Result<std::optional<Refusal>> take_transfer(const RuleInput& input, Taken& taken);
   Result<std::optional<Refusal>> take_shadow(const RuleInput& input, Taken& taken);
@@ -72,6 +75,9 @@ class RuleEffects {
   Result<void> act_step_by_step(const RuleInput& input);
   // Whether it is there now and was not before.
   Result<bool> transfer(const RuleInput& input);
+  // Whether it was entered; what is refused is a dead letter.
+  bool enter_order(const RuleInput& input);
+  std::string client_id() const;
   // Whether it was accepted; what is not is a dead letter.
   Result<bool> update_shadow(const RuleInput& input);
   void append(const RuleInput& input);
@@ -84,9 +90,13 @@ class RuleEffects {
   void publish(const RuleInput& input);
   void tell(std::string_view topic, std::string_view payload);
   void tell_transfer(const RuleInput& input, fintech::Uint128 id, bool repeated);
+  // Entered, or (of another entry) a repeat.
+  void tell_order(const RuleInput& input, const fintech::exchange::PortOrder& order,
+                  const std::optional<fintech::exchange::PortOrderEntered>& entered);
   void dead_letter(const RuleInput& input, std::string_view why, fintech::Uint128 id);
 
   uint64_t bytes_max_of_before() const;
+  uint64_t orders() const;
 
   const RuleRow& row_;
   const RuleCommit& commit_;

@@ -6,6 +6,7 @@
 #include "kernel/base/assert.h"
 #include "kernel/shard/audit_port.h"
 #include "kernel/streams/streams_machine.h"
+#include "modules/fintech/domain/exchange/port.h"
 #include "modules/fintech/domain/ledger/port.h"
 #include "modules/iot/machine/devices/shadow_api.h"
 #include "modules/iot/machine/rules/outbox_api.h"
@@ -16,9 +17,9 @@ namespace heptane::iot::rules {
 
 namespace {
 
-constexpr size_t kRuleBytes = 512;   // of a row in memory beside its texts
-constexpr size_t kCursorBytes = 64;  // likewise of a cursor
-constexpr std::string_view kLedgerStreams = "fintech.";
+constexpr size_t kRuleBytes = 512;                       // of a row in memory beside its texts
+constexpr size_t kCursorBytes = 64;                      // likewise of a cursor
+constexpr std::string_view kLedgerStreams = "fintech.";  // and the exchange's
 constexpr size_t kPageBytesMax = size_t{256} << 10;
 constexpr size_t kRowBytesMax = size_t{64} << 10;
 
@@ -86,7 +87,7 @@ std::string wrong_target(const streams::StreamsMachine& streams, const std::stri
 
 // What one makes is what the other reads.
 bool feeds(const RuleDefinition& one, const RuleDefinition& other) {
-  const bool by_ledger = one.transfer && other.source.starts_with(kLedgerStreams);
+  const bool by_ledger = (one.transfer || one.order) && other.source.starts_with(kLedgerStreams);
   const bool by_shadow = one.shadow && other.source == devices::kShadowsStream;
   const bool by_series = one.series && other.source == series::kLinesStream;
   const bool by_http = one.http && other.source == kOutboxStream;  // a client's, declared by logic 1
@@ -129,12 +130,13 @@ std::string RulesMachine::wrong_chain(const RuleDefinition& rule) const {
     for (const auto& [from, to] : links) depth[to] = std::max(depth[to], depth[from] + 1);
   if (*std::max_element(depth.begin(), depth.end()) <= kChainMax) return {};
   return "the rule would close a circle, or be in a chain of more than 8: what rules append, the ledger's streams "
-         "where they make transfers, iot.shadows where they update shadows, and iot.lines where they write points, "
-         "others read";
+         "where they make transfers or enter orders, iot.shadows where they update shadows, and iot.lines where they "
+         "write points, others read";
 }
 
 std::string RulesMachine::wrong_for_logic(const RuleDefinition& rule, uint32_t version) {
   const bool later = rule.shadow || rule.http || rule.series;
+  if (rule.order && version < kLogicOrders) return "order needs the rules' logic 5: heptane upgrade activate rules";
   if ((rule.windowed() || !rule.lua.empty()) && version < kLogicWindows)
     return "windows and lua need the rules' logic 3: heptane upgrade activate";
   if (version < kLogicActions)
@@ -253,8 +255,9 @@ std::optional<MachineId> RulesMachine::draws_on(CommandType type, Bytes payload)
   if (type != kRuleCommit) return std::nullopt;
   ByteReader in(payload);
   const auto found = rules_.find(get_text(in));
-  const bool moves = found != rules_.end() && found->second.definition.transfer.has_value();
-  return moves ? std::optional(fintech::kLedgerMachineId) : std::nullopt;
+  if (found == rules_.end()) return std::nullopt;
+  if (found->second.definition.order) return fintech::exchange::kExchangeMachineId;
+  return found->second.definition.transfer ? std::optional(fintech::kLedgerMachineId) : std::nullopt;
 }
 
 void RulesMachine::recount() {

@@ -4,7 +4,8 @@
 // command: whatever is sent again or comes late changes nothing. A refused effect, and an input that a rule can make nothing of,
 // is a dead letter in `iot.rules` with nothing else of the input done (logic 5), and the position goes on. What is posted to others is a record of `iot.outbox`, and how far it was
 // sent goes on by a command of its own. What rules make that others read is no circle, and no chain longer than kChainMax.
-// Its commands are in no transaction; what rules do to the ledger they do as this machine.
+// Its commands are in no transaction; what rules do to the ledger they do as this machine, and orders are those of the firm that the rule names.
+// A refused order is a dead letter, too; where its instrument takes none for now the run waits.
 #pragma once
 
 #include <atomic>
@@ -27,7 +28,7 @@ class RulesMachine final : public StateMachine, public DrawsOn {
   static constexpr uint32_t kLogicActions = 2;
   // Logic 3: rules over windows, and with Lua. Logic 4: kLogicOnce.
   static constexpr uint32_t kLogicWindows = 3;
-  // Logic 5: of an input all is done or nothing: what a refused effect stands behind is taken back, a transfer too.
+  // Logic 5: of an input all is done or nothing: what a refused effect stands behind is taken back, a transfer too. And orders: kLogicOrders.
   static constexpr uint32_t kLogicWhole = 5;
 
   MachineId id() const override { return kRulesMachineId; }
@@ -46,7 +47,7 @@ class RulesMachine final : public StateMachine, public DrawsOn {
     return type == kDropRule || type == kPauseRule || type == kOutboxCommit;
   }
   RenderView renderer() const override { return render_rules; }
-  // What makes transfers, on the ledger.
+  // What makes transfers, on the ledger; what enters orders, on the exchange.
   std::optional<MachineId> draws_on(CommandType type, Bytes payload) const override;
 
   // Made where it is not there; nullopt: a client's stream stands in the way (kOutboxTaken).
