@@ -80,6 +80,8 @@ class Cursor {
   virtual const std::vector<Column>& columns() const = 0;
   // nullptr: that was all.
   virtual Outcome<std::unique_ptr<Rows>> next() = 0;
+  // What the rows are of: the sequence of the shard; 0: the engine does not say.
+  virtual uint64_t position() const { return 0; }
 };
 
 class Prepared {
