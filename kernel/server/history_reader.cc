@@ -170,8 +170,8 @@ Result<Sequence> LogHistoryReader::read_archive(Sequence from, Sequence log_firs
     visitor.damaged(segment.path + ": " + segment.damage);
     return upto;
   }
-  const Result<void> read = archive_reader_.verify(
-      segment, [&](PartitionId partition, const archive::Item& item, Bytes) -> Result<void> {
+  const Result<void> read =
+      archive_reader_.verify(segment, [&](PartitionId partition, const archive::Item& item, Bytes) -> Result<void> {
         if (partition == archive::kCommandsGroup) return {};
         return take_records(item.entry, item.frame.sequence, true, visitor);
       });

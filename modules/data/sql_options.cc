@@ -20,9 +20,8 @@ std::string wrong_pattern(const std::string& text) {
 
 const std::vector<config::Binding<SqlOptions>>& sql_keys() {
   static const std::vector<config::Binding<SqlOptions>> keys = {
-      bind<&SqlOptions::enabled>({.name = "sql.enabled",
-                                  .type = Type::boolean,
-                                  .help = "SQL over every stream, from its first use on"}),
+      bind<&SqlOptions::enabled>(
+          {.name = "sql.enabled", .type = Type::boolean, .help = "SQL over every stream, from its first use on"}),
       bind<&SqlOptions::library>({.name = "sql.library",
                                   .type = Type::text,
                                   .help = "libduckdb.so of DuckDB 1.4.4; empty: lib/ beside the program"}),

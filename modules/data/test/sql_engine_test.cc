@@ -3,6 +3,20 @@
 namespace heptane::data::sql {
 namespace {
 
+TEST(StatementWords, WhatStandsBeforeAQuery) {
+  EXPECT_EQ(words_of(" -- a\n /* b /* c */ */ SELECT 1").query, "SELECT 1");
+  EXPECT_EQ(words_of("EXPLAIN SELECT 1").query, " SELECT 1");
+  EXPECT_EQ(words_of("explain /* x */ analyze SELECT 1").query, " SELECT 1");
+  EXPECT_EQ(words_of("EXPLAIN (ANALYZE, FORMAT json) SELECT 1").query, " SELECT 1");
+  EXPECT_EQ(words_of("EXPLAIN (SELECT 1)").query, " (SELECT 1)");
+  EXPECT_EQ(words_of("Insert INTO x").first, "Insert");
+}
+
+TEST(StatementWords, WhatIsCutEndsIt) {
+  const std::string_view statement = "/* a /* b */ -- */ c\n */ EXPLAIN (ANALYZE, /* */ FORMAT json) SELECT 1";
+  for (size_t length = 0; length <= statement.size(); ++length) (void)words_of(statement.substr(0, length));
+}
+
 class SqlEngineTest : public SqlFixture {
  protected:
   void SetUp() override {
@@ -21,8 +35,9 @@ class SqlEngineTest : public SqlFixture {
 };
 
 TEST_F(SqlEngineTest, EveryStreamIsATable) {
-  EXPECT_EQ(rows(R"(SELECT partition, "offset", position, key, price, side, ok, tags FROM fintech.trades ORDER BY 1, 2)"),
-            "0|0|0:1|k1|10.000000|buy|1|NULL\n0|1|0:1|k1|11.000000|sell|0|NULL\n1|0|0:2|k2|12.500000|NULL|NULL|[1,2]\n");
+  EXPECT_EQ(
+      rows(R"(SELECT partition, "offset", position, key, price, side, ok, tags FROM fintech.trades ORDER BY 1, 2)"),
+      "0|0|0:1|k1|10.000000|buy|1|NULL\n0|1|0:1|k1|11.000000|sell|0|NULL\n1|0|0:2|k2|12.500000|NULL|NULL|[1,2]\n");
   EXPECT_EQ(rows(R"(SELECT value, value_2, "Offset_2" FROM Orders ORDER BY "offset")"),
             "plain text|NULL|NULL\n{\"value\":\"x\",\"Offset\":7}|x|7\n");
   EXPECT_EQ(rows("SELECT timestamp FROM secret"), "1700000000004000\n");
@@ -62,11 +77,11 @@ TEST_F(SqlEngineTest, ParametersAreOfTheirTypes) {
 }
 
 TEST_F(SqlEngineTest, TypesHaveTheirForms) {
-  EXPECT_EQ(rows("SELECT true, 1::TINYINT, 2::SMALLINT, 3, 4::BIGINT, 5::UBIGINT, 1.25, 1::HUGEINT, DATE '1970-01-03', "
-                 "TIME '00:00:01', TIMESTAMP '1970-01-01 00:00:02', 'a\\x00'::BLOB, "
-                 "'12345678-9abc-def0-1234-56789abcdef0'::UUID"),
-            std::string("1|1|2|3|4|5e-0|125e-2|1e-0|2|1000000|2000000|a") + '\0' +
-                "|12345678-9abc-def0-1234-56789abcdef0\n");
+  EXPECT_EQ(
+      rows("SELECT true, 1::TINYINT, 2::SMALLINT, 3, 4::BIGINT, 5::UBIGINT, 1.25, 1::HUGEINT, DATE '1970-01-03', "
+           "TIME '00:00:01', TIMESTAMP '1970-01-01 00:00:02', 'a\\x00'::BLOB, "
+           "'12345678-9abc-def0-1234-56789abcdef0'::UUID"),
+      std::string("1|1|2|3|4|5e-0|125e-2|1e-0|2|1000000|2000000|a") + '\0' + "|12345678-9abc-def0-1234-56789abcdef0\n");
   EXPECT_EQ(rows("SELECT [1,2], {'a':1}, INTERVAL 1 DAY, 3 AS n ORDER BY 4"), "[1, 2]|{'a': 1}|1 day|3\n");
 }
 
@@ -117,13 +132,16 @@ TEST_F(SqlEngineTest, AStatementIsInterrupted) {
 
 TEST_F(SqlEngineTest, TimeAndRowsAreLimited) {
   const auto prepared = connection_->prepare("SELECT count(*) FROM range(1000000) a, range(1000000) b");
-  const auto slow = connection_->execute(std::get<std::shared_ptr<Prepared>>(prepared), {}, std::nullopt, {0, 50'000'000});
+  const auto slow =
+      connection_->execute(std::get<std::shared_ptr<Prepared>>(prepared), {}, std::nullopt, {0, 50'000'000});
   EXPECT_STREQ(std::get<Failure>(slow).sqlstate, "57014");
   const auto many = connection_->prepare("SELECT * FROM range(5000)");
-  EXPECT_EQ(text_of(connection_->execute(std::get<std::shared_ptr<Prepared>>(many), {}, std::nullopt, {4999, 0})).substr(0, 5),
+  EXPECT_EQ(text_of(connection_->execute(std::get<std::shared_ptr<Prepared>>(many), {}, std::nullopt, {4999, 0}))
+                .substr(0, 5),
             "54000");
-  EXPECT_EQ(text_of(connection_->execute(std::get<std::shared_ptr<Prepared>>(many), {}, std::nullopt, {5000, 0})).size(),
-            23'890U);
+  EXPECT_EQ(
+      text_of(connection_->execute(std::get<std::shared_ptr<Prepared>>(many), {}, std::nullopt, {5000, 0})).size(),
+      23'890U);
   EXPECT_EQ(rows("SELECT list(repeat('x', 1000) || i) FROM range(1000000) r(i)").substr(0, 5), "53200");
 }
 
@@ -158,56 +176,143 @@ TEST_F(SqlEngineTest, ErrorsHavePostgresCodes) {
 
 TEST_F(SqlEngineTest, WhatOnlyReadsIsExecuted) {
   for (const char* statement :
-       {"VALUES (1)", "FROM orders", "TABLE orders", "WITH o AS (SELECT * FROM orders) SELECT * FROM o", "(SELECT 1)",
-        "EXPLAIN SELECT * FROM orders", "EXPLAIN ANALYZE SELECT 1", "EXPLAIN (FORMAT json) SELECT 1", "DESCRIBE orders",
-        "DESCRIBE SELECT 1", "SUMMARIZE orders", "SHOW TABLES", "-- a comment\nSELECT 1", "/* a /* nested */ one */ SELECT 1",
-        "SELECT * FROM information_schema.tables", "SELECT relname FROM pg_catalog.pg_class",
-        "SELECT * FROM heptane_catalog.tables", "SELECT unnest([1,2])", "SELECT * FROM json_each('{\"a\":1}')",
+       {"VALUES (1)",
+        "FROM orders",
+        "TABLE orders",
+        "WITH o AS (SELECT * FROM orders) SELECT * FROM o",
+        "(SELECT 1)",
+        "EXPLAIN SELECT * FROM orders",
+        "EXPLAIN ANALYZE SELECT 1",
+        "EXPLAIN (FORMAT json) SELECT 1",
+        "DESCRIBE orders",
+        "DESCRIBE SELECT 1",
+        "SUMMARIZE orders",
+        "SHOW TABLES",
+        "-- a comment\nSELECT 1",
+        "/* a /* nested */ one */ SELECT 1",
+        "SELECT * FROM information_schema.tables",
+        "SELECT relname FROM pg_catalog.pg_class",
+        "SELECT * FROM heptane_catalog.tables",
+        "SELECT unnest([1,2])",
+        "SELECT * FROM json_each('{\"a\":1}')",
         "WITH RECURSIVE r AS (SELECT 1 a UNION ALL SELECT a + 1 FROM r WHERE a < 3) SELECT * FROM r"})
-    EXPECT_TRUE(std::holds_alternative<std::unique_ptr<Cursor>>(run(statement))) << statement << ": " << rows(statement);
+    EXPECT_TRUE(std::holds_alternative<std::unique_ptr<Cursor>>(run(statement)))
+        << statement << ": " << rows(statement);
 }
 
 // Nothing of the server, and nothing that may not be read, by whatever way.
 TEST_F(SqlEngineTest, HostileStatementsAreRefused) {
   const std::shared_ptr<Connection> guest = connect([](std::string_view stream) { return stream == "fintech.trades"; });
   EXPECT_EQ(text_of(run(*guest, "SELECT count(*) FROM fintech.trades")), "3\n");
-  for (const char* statement :
-       {"SELECT * FROM secret", "SELECT * FROM public.secret", "SELECT * FROM heptane.public.secret",
-        "SELECT * FROM heptane_storage.s4", "SELECT * FROM HEPTANE_STORAGE.S4", "SELECT * FROM heptane.heptane_storage.s4",
-        "SELECT * FROM heptane_storage.streams", "SELECT * FROM s4",
-        "WITH secret AS (SELECT * FROM secret) SELECT * FROM secret", "WITH s4 AS (SELECT * FROM s4) SELECT * FROM s4",
-        "SELECT * FROM fintech.trades WHERE EXISTS (SELECT 1 FROM secret WHERE pin > 1)",
-        "SELECT (SELECT max(pin) FROM secret)", "SELECT * FROM fintech.trades, LATERAL (SELECT * FROM secret)",
-        "SELECT CASE WHEN (SELECT count(*) FROM secret) > 0 THEN 1 END", "EXPLAIN SELECT * FROM secret",
-        "EXPLAIN ANALYZE SELECT * FROM secret", "EXPLAIN (FORMAT json) SELECT * FROM secret", "DESCRIBE secret",
-        "SUMMARIZE secret", "SHOW secret", "TABLE secret", "FROM secret", "SELECT * FROM query('SELECT * FROM secret')",
-        "SELECT * FROM query_table('secret')", "SELECT * FROM query_table(['secret'])", "PIVOT secret ON pin USING count(*)",
-        "SELECT * FROM (PIVOT secret ON pin USING count(*))", "UNPIVOT secret ON pin INTO NAME n VALUE v",
-        "SHOW TABLES", "SHOW ALL TABLES", "SHOW DATABASES", "SHOW VARIABLES", "DESCRIBE",
-        "SELECT * FROM duckdb_tables()", "SELECT * FROM duckdb_views()", "SELECT * FROM duckdb_columns()",
-        "SELECT * FROM duckdb_settings()", "SELECT * FROM duckdb_secrets()", "SELECT * FROM duckdb_logs()",
-        "SELECT * FROM duckdb_variables()", "SELECT * FROM duckdb_temporary_files()", "SELECT * FROM pragma_table_info('secret')",
-        "SELECT * FROM pragma_storage_info('secret')", "SELECT * FROM pragma_show('secret')",
-        "SELECT * FROM pg_class", "SELECT * FROM pg_catalog.pg_class", "SELECT * FROM information_schema.columns",
-        "SELECT * FROM system.information_schema.tables", "SELECT * FROM sqlite_master", "SELECT * FROM main.sqlite_master",
-        "SELECT * FROM duckdb_tables", "WITH pg_class AS (SELECT 1) SELECT * FROM pg_catalog.pg_class",
-        "SELECT pg_get_viewdef(1)", "SELECT * FROM seq_scan('secret')", "SELECT * FROM arrow_scan(1, 2, 3)",
-        "SELECT * FROM '/etc/passwd'", "SELECT * FROM '/etc/passwd.csv'", "SELECT * FROM \"/etc/passwd.csv\"",
-        "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM read_csv_auto('/etc/passwd')",
-        "SELECT * FROM read_text('/etc/passwd')", "SELECT * FROM read_blob('/etc/passwd')",
-        "SELECT * FROM read_json('/etc/passwd')", "SELECT * FROM read_parquet('x')", "SELECT * FROM parquet_scan('x')",
-        "SELECT * FROM parquet_metadata('x')", "SELECT * FROM sniff_csv('/etc/passwd')", "SELECT * FROM glob('/*')",
-        "SELECT getenv('HOME')", "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT * FROM secret'))",
-        "SELECT json_serialize_plan('SELECT * FROM secret')", "SELECT write_log('x')",
-        "SELECT * FROM secret AT (VERSION => 1)", "INSTALL httpfs", "LOAD httpfs", "ATTACH 'x.db'", "DETACH heptane",
-        "COPY secret TO '/tmp/x'", "COPY (SELECT 1) TO '/tmp/x'", "COPY secret FROM '/tmp/x'", "EXPORT DATABASE '/tmp/x'",
-        "IMPORT DATABASE '/tmp/x'", "CREATE TABLE x(a INTEGER)", "CREATE TEMP VIEW v AS SELECT * FROM secret",
-        "CREATE MACRO m() AS 1", "CREATE SECRET s (TYPE s3)", "DROP TABLE heptane_storage.s4", "DELETE FROM secret",
-        "UPDATE secret SET pin = 1", "INSERT INTO secret VALUES (1)", "SET memory_limit = '10GB'", "SET VARIABLE heptane_all = true",
-        "RESET memory_limit", "USE heptane_storage", "PRAGMA show_tables", "PRAGMA database_list", "CALL pragma_version()",
-        "CHECKPOINT", "VACUUM", "ANALYZE", "BEGIN", "COMMIT", "PREPARE p AS SELECT * FROM secret", "EXECUTE p",
-        "SELECT 1; SELECT * FROM secret", "EXPLAIN SELECT 1; SELECT * FROM secret", "EXPLAIN INSERT INTO secret VALUES (1)",
-        "SELECT * FROM heptane_catalog.nosuch", "MERGE INTO secret USING fintech.trades ON true WHEN MATCHED THEN DELETE"}) {
+  for (const char* statement : {"SELECT * FROM secret",
+                                "SELECT * FROM public.secret",
+                                "SELECT * FROM heptane.public.secret",
+                                "SELECT * FROM heptane_storage.s4",
+                                "SELECT * FROM HEPTANE_STORAGE.S4",
+                                "SELECT * FROM heptane.heptane_storage.s4",
+                                "SELECT * FROM heptane_storage.streams",
+                                "SELECT * FROM s4",
+                                "WITH secret AS (SELECT * FROM secret) SELECT * FROM secret",
+                                "WITH s4 AS (SELECT * FROM s4) SELECT * FROM s4",
+                                "SELECT * FROM fintech.trades WHERE EXISTS (SELECT 1 FROM secret WHERE pin > 1)",
+                                "SELECT (SELECT max(pin) FROM secret)",
+                                "SELECT * FROM fintech.trades, LATERAL (SELECT * FROM secret)",
+                                "SELECT CASE WHEN (SELECT count(*) FROM secret) > 0 THEN 1 END",
+                                "EXPLAIN SELECT * FROM secret",
+                                "EXPLAIN ANALYZE SELECT * FROM secret",
+                                "EXPLAIN (FORMAT json) SELECT * FROM secret",
+                                "DESCRIBE secret",
+                                "SUMMARIZE secret",
+                                "SHOW secret",
+                                "TABLE secret",
+                                "FROM secret",
+                                "SELECT * FROM query('SELECT * FROM secret')",
+                                "SELECT * FROM query_table('secret')",
+                                "SELECT * FROM query_table(['secret'])",
+                                "PIVOT secret ON pin USING count(*)",
+                                "SELECT * FROM (PIVOT secret ON pin USING count(*))",
+                                "UNPIVOT secret ON pin INTO NAME n VALUE v",
+                                "SHOW TABLES",
+                                "SHOW ALL TABLES",
+                                "SHOW DATABASES",
+                                "SHOW VARIABLES",
+                                "DESCRIBE",
+                                "SELECT * FROM duckdb_tables()",
+                                "SELECT * FROM duckdb_views()",
+                                "SELECT * FROM duckdb_columns()",
+                                "SELECT * FROM duckdb_settings()",
+                                "SELECT * FROM duckdb_secrets()",
+                                "SELECT * FROM duckdb_logs()",
+                                "SELECT * FROM duckdb_variables()",
+                                "SELECT * FROM duckdb_temporary_files()",
+                                "SELECT * FROM pragma_table_info('secret')",
+                                "SELECT * FROM pragma_storage_info('secret')",
+                                "SELECT * FROM pragma_show('secret')",
+                                "SELECT * FROM pg_class",
+                                "SELECT * FROM pg_catalog.pg_class",
+                                "SELECT * FROM information_schema.columns",
+                                "SELECT * FROM system.information_schema.tables",
+                                "SELECT * FROM sqlite_master",
+                                "SELECT * FROM main.sqlite_master",
+                                "SELECT * FROM duckdb_tables",
+                                "WITH pg_class AS (SELECT 1) SELECT * FROM pg_catalog.pg_class",
+                                "SELECT pg_get_viewdef(1)",
+                                "SELECT * FROM seq_scan('secret')",
+                                "SELECT * FROM arrow_scan(1, 2, 3)",
+                                "SELECT * FROM '/etc/passwd'",
+                                "SELECT * FROM '/etc/passwd.csv'",
+                                "SELECT * FROM \"/etc/passwd.csv\"",
+                                "SELECT * FROM read_csv('/etc/passwd')",
+                                "SELECT * FROM read_csv_auto('/etc/passwd')",
+                                "SELECT * FROM read_text('/etc/passwd')",
+                                "SELECT * FROM read_blob('/etc/passwd')",
+                                "SELECT * FROM read_json('/etc/passwd')",
+                                "SELECT * FROM read_parquet('x')",
+                                "SELECT * FROM parquet_scan('x')",
+                                "SELECT * FROM parquet_metadata('x')",
+                                "SELECT * FROM sniff_csv('/etc/passwd')",
+                                "SELECT * FROM glob('/*')",
+                                "SELECT getenv('HOME')",
+                                "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT * FROM secret'))",
+                                "SELECT json_serialize_plan('SELECT * FROM secret')",
+                                "SELECT write_log('x')",
+                                "SELECT * FROM secret AT (VERSION => 1)",
+                                "INSTALL httpfs",
+                                "LOAD httpfs",
+                                "ATTACH 'x.db'",
+                                "DETACH heptane",
+                                "COPY secret TO '/tmp/x'",
+                                "COPY (SELECT 1) TO '/tmp/x'",
+                                "COPY secret FROM '/tmp/x'",
+                                "EXPORT DATABASE '/tmp/x'",
+                                "IMPORT DATABASE '/tmp/x'",
+                                "CREATE TABLE x(a INTEGER)",
+                                "CREATE TEMP VIEW v AS SELECT * FROM secret",
+                                "CREATE MACRO m() AS 1",
+                                "CREATE SECRET s (TYPE s3)",
+                                "DROP TABLE heptane_storage.s4",
+                                "DELETE FROM secret",
+                                "UPDATE secret SET pin = 1",
+                                "INSERT INTO secret VALUES (1)",
+                                "SET memory_limit = '10GB'",
+                                "SET VARIABLE heptane_all = true",
+                                "RESET memory_limit",
+                                "USE heptane_storage",
+                                "PRAGMA show_tables",
+                                "PRAGMA database_list",
+                                "CALL pragma_version()",
+                                "CHECKPOINT",
+                                "VACUUM",
+                                "ANALYZE",
+                                "BEGIN",
+                                "COMMIT",
+                                "PREPARE p AS SELECT * FROM secret",
+                                "EXECUTE p",
+                                "SELECT 1; SELECT * FROM secret",
+                                "EXPLAIN SELECT 1; SELECT * FROM secret",
+                                "EXPLAIN INSERT INTO secret VALUES (1)",
+                                "SELECT * FROM heptane_catalog.nosuch",
+                                "MERGE INTO secret USING fintech.trades ON true WHEN MATCHED THEN DELETE"}) {
     const std::string answer = text_of(run(*guest, statement));
     EXPECT_NE(answer.find(' '), std::string::npos) << statement << ": " << answer;
     EXPECT_EQ(answer.find("1234"), std::string::npos) << statement << ": " << answer;

@@ -119,7 +119,8 @@ inline std::string SqlFixture::cell(const Column& column, const Rows& rows, size
   switch (column.type) {
     case Type::float4:
     case Type::float8: return std::to_string(rows.real(at, row));
-    case Type::numeric: return std::to_string(static_cast<int64_t>(rows.wide(at, row))) + "e-" + std::to_string(column.scale);
+    case Type::numeric:
+      return std::to_string(static_cast<int64_t>(rows.wide(at, row))) + "e-" + std::to_string(column.scale);
     case Type::text:
     case Type::json:
     case Type::bytea:

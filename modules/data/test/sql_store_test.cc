@@ -25,8 +25,8 @@ class SqlStoreTest : public SqlFixture {
     for (const auto& command : history_.copy())
       for (const FakeRecord& record : command)
         if (record.position <= upto && partitions.contains(record.partition))
-          rows.push_back(std::to_string(record.partition - 1) + "|" + std::to_string(record.offset) + "|0:" +
-                         std::to_string(record.position) + "|" + record.value);
+          rows.push_back(std::to_string(record.partition - 1) + "|" + std::to_string(record.offset) +
+                         "|0:" + std::to_string(record.position) + "|" + record.value);
     std::sort(rows.begin(), rows.end());
     return rows;
   }

@@ -182,9 +182,7 @@ class SqlRequest : public std::enable_shared_from_this<SqlRequest> {
     exchange.send_piece(std::move(piece), [self = shared_from_this()](HttpExchange& room) { self->go_on(room); });
   }
 
-  void late(HttpExchange& exchange) const {
-    fail(exchange, {"57014", "the statement took longer than it may", "", 0});
-  }
+  void late(HttpExchange& exchange) const { fail(exchange, {"57014", "the statement took longer than it may", "", 0}); }
 
   void fail(HttpExchange& exchange, const Failure& failure) const {
     if (started_) return exchange.break_off(failure.message);
@@ -223,17 +221,18 @@ constexpr std::string_view kAnswerSchema =
 constexpr std::string_view kFormatSchema = R"({"type":"string","enum":["json","csv"],"default":"json"})";
 
 http::RouteDoc doc() {
-  return {"Run a SELECT over the tables of all streams",
-          "Every stream that you may read is a table: fintech.trades is trades in the schema fintech, a name that does "
-          "not begin with a module's stands in public. The answer is of one position, which it names; it comes piece by "
-          "piece, and one that cannot be finished is broken off. An error's code is PostgreSQL's.",
-          {{"q", "one statement that only reads"},
-           {"as_of", "a position, 0:123456: what was there then"},
-           {"format", "of the answer", kFormatSchema}},
-          {},
-          {{200,
-            "the rows; the header Heptane-Position says of which position",
-            {{kAnswerSchema}, {http::kTextSchema, "text/csv"}}}}};
+  return {
+      "Run a SELECT over the tables of all streams",
+      "Every stream that you may read is a table: fintech.trades is trades in the schema fintech, a name that does "
+      "not begin with a module's stands in public. The answer is of one position, which it names; it comes piece by "
+      "piece, and one that cannot be finished is broken off. An error's code is PostgreSQL's.",
+      {{"q", "one statement that only reads"},
+       {"as_of", "a position, 0:123456: what was there then"},
+       {"format", "of the answer", kFormatSchema}},
+      {},
+      {{200,
+        "the rows; the header Heptane-Position says of which position",
+        {{kAnswerSchema}, {http::kTextSchema, "text/csv"}}}}};
 }
 
 }  // namespace

@@ -11,9 +11,9 @@ namespace heptane::data::sql {
 
 namespace {
 
-constexpr std::array<std::string_view, 15> kNames = {"boolean", "smallint", "integer",   "bigint",      "real",
-                                                     "double",  "numeric",  "date",      "time",        "timestamp",
-                                                     "timestamptz", "uuid", "json",      "bytea",       "text"};
+constexpr std::array<std::string_view, 15> kNames = {"boolean",     "smallint", "integer", "bigint", "real",
+                                                     "double",      "numeric",  "date",    "time",   "timestamp",
+                                                     "timestamptz", "uuid",     "json",    "bytea",  "text"};
 constexpr int64_t kExactInteger = int64_t{1} << 53;
 constexpr int64_t kMicroPerDay = int64_t{86'400} * 1'000'000;
 

@@ -13,21 +13,20 @@ namespace {
 
 constexpr std::string_view kSpace = " \t\r\n\f\v";
 // What would change something, were it let: the others are not known here.
-constexpr std::array<std::string_view, 10> kWriting = {"insert", "update", "delete", "merge",   "create",
+constexpr std::array<std::string_view, 10> kWriting = {"insert", "update", "delete", "merge",    "create",
                                                        "drop",   "alter",  "copy",   "truncate", "replace"};
 // Table functions that read nothing but their arguments.
-constexpr std::array<std::string_view, 8> kTableFunctions = {"generate_series", "generate_subscripts", "json_each",
-                                                             "json_tree",       "range",               "repeat",
-                                                             "repeat_row",      "unnest"};
+constexpr std::array<std::string_view, 8> kTableFunctions = {
+    "generate_series", "generate_subscripts", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest"};
 // Those that show the catalog, for whoever may read everything in it.
 constexpr std::array<std::string_view, 10> kCatalogFunctions = {
-    "duckdb_columns", "duckdb_constraints", "duckdb_functions", "duckdb_indexes", "duckdb_schemas",
+    "duckdb_columns", "duckdb_constraints", "duckdb_functions", "duckdb_indexes",   "duckdb_schemas",
     "duckdb_tables",  "duckdb_types",       "duckdb_views",     "duckdb_databases", "pg_timezone_names"};
 // Functions that bind what they are given as text, show others' names, or leave something behind.
-constexpr std::array<std::string_view, 5> kForbidden = {"write_log", "json_serialize_plan", "json_execute_serialized_sql",
-                                                        "nextval", "currval"};
-constexpr std::array<std::string_view, 6> kCatalogWords = {"pg_get_viewdef",     "pg_get_constraintdef", "pg_get_expr",
-                                                           "col_description",    "obj_description",      "shobj_description"};
+constexpr std::array<std::string_view, 5> kForbidden = {"write_log", "json_serialize_plan",
+                                                        "json_execute_serialized_sql", "nextval", "currval"};
+constexpr std::array<std::string_view, 6> kCatalogWords = {
+    "pg_get_viewdef", "pg_get_constraintdef", "pg_get_expr", "col_description", "obj_description", "shobj_description"};
 
 template <class List>
 bool contains(const List& list, std::string_view word) {
@@ -157,8 +156,7 @@ std::optional<Failure> StatementCheck::check_functions(const NamedThings& things
     if (auto wrong = system_catalog(function)) return wrong;
   }
   for (const std::string& function : things.functions) {
-    if (contains(kForbidden, function))
-      return failure("0A000", "the function " + function + " is not available here");
+    if (contains(kForbidden, function)) return failure("0A000", "the function " + function + " is not available here");
     if (!contains(kCatalogWords, function)) continue;
     if (auto wrong = system_catalog(function)) return wrong;
   }
@@ -215,11 +213,11 @@ std::optional<Failure> StatementCheck::check_storage(std::string_view statement)
 std::optional<Failure> StatementCheck::check_stream(const Catalog::Stream& stream) {
   if (!may_read_(stream.name)) {
     const bool named = stream.table.schema != kPublicSchema;
-    return failure("42P01", unknown_table({{}, named ? stream.table.schema : std::string(), stream.table.table, 0, false}));
+    return failure("42P01",
+                   unknown_table({{}, named ? stream.table.schema : std::string(), stream.table.table, 0, false}));
   }
   if (as_of_ && *as_of_ <= stream.gone_upto)
-    return failure("22023",
-                   "position " + position_text(0, *as_of_) + " is no longer kept of " + stream.name,
+    return failure("22023", "position " + position_text(0, *as_of_) + " is no longer kept of " + stream.name,
                    "its records are all there from " + position_text(0, stream.gone_upto + 1) + " on");
   return std::nullopt;
 }

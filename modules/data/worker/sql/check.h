@@ -39,7 +39,8 @@ class StatementCheck {
  private:
   std::optional<Failure> check_tree(std::string_view query, size_t begins_at);
   std::optional<Failure> check_names(const struct NamedThings& things, size_t begins_at);
-  std::optional<Failure> check_table(const struct NamedTable& table, const struct NamedThings& things, size_t begins_at);
+  std::optional<Failure> check_table(const struct NamedTable& table, const struct NamedThings& things,
+                                     size_t begins_at);
   std::optional<Failure> check_functions(const struct NamedThings& things);
   std::optional<Failure> check_storage(std::string_view statement);
   std::optional<Failure> check_stream(const Catalog::Stream& stream);

@@ -103,10 +103,10 @@ Result<const DuckDb*> load(const std::string& path) {
     return Error{Errc::not_found, "SQL needs DuckDB's library, and there is no " + path +
                                       ": tools/setup run brings it, or sql.library says where it is"};
   Symbols symbols{dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL), {}};
-  if (symbols.library == nullptr) return Error{Errc::unsupported, "SQL: DuckDB's library cannot be opened: " + std::string(dlerror())};
+  if (symbols.library == nullptr)
+    return Error{Errc::unsupported, "SQL: DuckDB's library cannot be opened: " + std::string(dlerror())};
   find_all(symbols, duckdb);
-  if (!symbols.missing.empty())
-    return Error{Errc::unsupported, "SQL: " + path + " has no function " + symbols.missing};
+  if (!symbols.missing.empty()) return Error{Errc::unsupported, "SQL: " + path + " has no function " + symbols.missing};
   if (const std::string version = duckdb.library_version(); version != kDuckDbVersion)
     return Error{Errc::unsupported,
                  "SQL: " + path + " is DuckDB " + version + ", this program needs " + std::string(kDuckDbVersion)};

@@ -156,7 +156,10 @@ bool Feed::learn() {
     unknown_.clear();
   }
   const bool needed = !learned_ || !unknown_.empty();
-  if (!asked_ && (needed || now_ns() - asked_ns_ >= kAskNs)) {
+  // Nothing changes without a command.
+  const bool news = current_->applied() != asked_at_ && now_ns() - asked_ns_ >= kAskNs;
+  if (!asked_ && (needed || news)) {
+    asked_at_ = current_->applied();
     {
       const std::lock_guard lock(mutex_);
       described_.reset();

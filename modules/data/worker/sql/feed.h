@@ -93,7 +93,8 @@ class Feed final : private streams::HistoryVisitor {
   bool asked_ = false;
   bool learned_ = false;
   int64_t asked_ns_ = 0;
-  Sequence target_ = 0;  // what was there when it opened
+  Sequence asked_at_ = 0;  // what was applied then
+  Sequence target_ = 0;    // what was there when it opened
   int failures_ = 0;
 };
 

@@ -125,7 +125,8 @@ class Binder {
                      [&](int64_t value) { return duckdb_.bind_int64(prepared_, index, value); });
       case Type::float4:
       case Type::float8:
-        return bound(number_of<double>(text), [&](double value) { return duckdb_.bind_double(prepared_, index, value); });
+        return bound(number_of<double>(text),
+                     [&](double value) { return duckdb_.bind_double(prepared_, index, value); });
       case Type::bytea:
         return bound(bytes_of(text), [&](const std::string& value) {
           return duckdb_.bind_blob(prepared_, index, value.data(), value.size());

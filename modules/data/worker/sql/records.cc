@@ -16,7 +16,8 @@ bool holds_nul(std::string_view text) { return text.find('\0') != std::string_vi
 
 void add(std::string_view field, Kind kind, std::variant<bool, int64_t, double, std::string> value,
          StreamColumns& columns, TableRow& row) {
-  if (const std::optional<size_t> stored = columns.place(field, kind)) row.fields.push_back({*stored, std::move(value)});
+  if (const std::optional<size_t> stored = columns.place(field, kind))
+    row.fields.push_back({*stored, std::move(value)});
 }
 
 // A number that no column of numbers holds exactly stays the text that it is.

@@ -8,7 +8,8 @@ constexpr uint8_t kUnsignedDigits = 20;
 constexpr uint8_t kHugeDigits = 38;
 
 __int128 wide_of(const duckdb_hugeint& number) {
-  return static_cast<__int128>((static_cast<unsigned __int128>(static_cast<uint64_t>(number.upper)) << 64) | number.lower);
+  return static_cast<__int128>((static_cast<unsigned __int128>(static_cast<uint64_t>(number.upper)) << 64) |
+                               number.lower);
 }
 
 // DuckDB keeps them so that they sort as numbers.
@@ -122,8 +123,7 @@ __int128 ChunkRows::wide(size_t column, size_t row) const {
 }
 
 std::string_view ChunkRows::text(size_t column, size_t row) const {
-  if (forms_[column].type == DUCKDB_TYPE_UUID)
-    return made_[column] = uuid_text(at<duckdb_hugeint>(column, row));
+  if (forms_[column].type == DUCKDB_TYPE_UUID) return made_[column] = uuid_text(at<duckdb_hugeint>(column, row));
   return string_of(static_cast<const duckdb_string_t*>(data_[column])[row]);
 }
 

@@ -20,9 +20,10 @@ struct EngineOptions {
   bool enabled = true;
   FeedOptions feed;
   size_t job_threads = 2;
-  uint64_t rows_max = 0;                                 // of one answer; 0: no limit
+  uint64_t rows_max = 0;                                   // of one answer; 0: no limit
   int64_t statement_ns_max = int64_t{60} * 1'000'000'000;  // 0: no limit
-  int64_t ready_ns_max = int64_t{10} * 1'000'000'000;      // a statement waits so long for a projection that is not there yet
+  int64_t ready_ns_max =
+      int64_t{10} * 1'000'000'000;  // a statement waits so long for a projection that is not there yet
 };
 
 struct EngineCounters {

@@ -136,8 +136,8 @@ std::string StatementRun::shown_as_text(const std::string& statement) {
     const std::string name = "c" + std::to_string(i);
     const bool cast = forms_[i].type == DUCKDB_TYPE_INVALID;
     any = any || cast;
-    select += (i == 0 ? "" : ", ") + (cast ? "CAST(" + name + " AS VARCHAR)" : name) + " AS " +
-              quoted_name(columns_[i].name);
+    select +=
+        (i == 0 ? "" : ", ") + (cast ? "CAST(" + name + " AS VARCHAR)" : name) + " AS " + quoted_name(columns_[i].name);
     names += (i == 0 ? "" : ", ") + name;
   }
   return any ? select + " FROM (" + statement + "\n) AS shown(" + names + ")" : std::string();

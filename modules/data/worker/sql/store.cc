@@ -16,7 +16,8 @@ constexpr int kFormat = 1;
 constexpr size_t kInflatedBytesMax = size_t{32} << 20;
 constexpr std::string_view kView =
     R"(SELECT partition, "offset", '0:' || seq AS position, timestamp, key, CAST(headers AS JSON) AS headers, value)";
-constexpr std::string_view kAsOf = " WHERE seq <= coalesce(CAST(getvariable('heptane_as_of') AS BIGINT), 9223372036854775807)";
+constexpr std::string_view kAsOf =
+    " WHERE seq <= coalesce(CAST(getvariable('heptane_as_of') AS BIGINT), 9223372036854775807)";
 
 // Of a column of texts; null becomes empty.
 std::string text_in(const DuckDb& duckdb, duckdb_data_chunk chunk, size_t column, size_t row) {
@@ -160,7 +161,8 @@ Result<void> Store::open_database() {
 
 Result<void> Store::make_schemas() {
   std::vector<std::string> statements = {"BEGIN TRANSACTION", "CREATE SCHEMA " + std::string(kStorageSchema),
-                                         "CREATE SCHEMA heptane_catalog", "CREATE SCHEMA " + std::string(kPublicSchema)};
+                                         "CREATE SCHEMA heptane_catalog",
+                                         "CREATE SCHEMA " + std::string(kPublicSchema)};
   for (const std::string_view schema : kModuleSchemas) statements.push_back("CREATE SCHEMA " + std::string(schema));
   statements.push_back("CREATE TABLE " + in_storage("applied") + "(format INTEGER, log_id VARCHAR, position BIGINT)");
   statements.push_back("INSERT INTO " + in_storage("applied") + " VALUES (" + std::to_string(kFormat) + ", " +
@@ -169,12 +171,15 @@ Result<void> Store::make_schemas() {
                        "(id UINTEGER, name VARCHAR, schema_name VARCHAR, table_name VARCHAR, gone_upto BIGINT)");
   statements.push_back("CREATE TABLE " + in_storage("columns") +
                        "(stream UINTEGER, ordinal INTEGER, field VARCHAR, kind VARCHAR)");
-  statements.push_back("CREATE VIEW heptane_catalog.tables AS SELECT schema_name AS schema, table_name AS name, name AS stream FROM " +
-                       in_storage("streams") +
-                       " WHERE getvariable('heptane_all') OR list_contains(getvariable('heptane_streams'), name)");
+  statements.push_back(
+      "CREATE VIEW heptane_catalog.tables AS SELECT schema_name AS schema, table_name AS name, name AS stream FROM " +
+      in_storage("streams") +
+      " WHERE getvariable('heptane_all') OR list_contains(getvariable('heptane_streams'), name)");
   statements.emplace_back(
-      "CREATE VIEW heptane_catalog.columns AS SELECT t.schema, t.name AS table_name, c.column_index AS position, c.column_name AS "
-      "name, c.data_type AS type FROM duckdb_columns() c JOIN heptane_catalog.tables t ON t.schema = c.schema_name AND t.name = "
+      "CREATE VIEW heptane_catalog.columns AS SELECT t.schema, t.name AS table_name, c.column_index AS position, "
+      "c.column_name AS "
+      "name, c.data_type AS type FROM duckdb_columns() c JOIN heptane_catalog.tables t ON t.schema = c.schema_name AND "
+      "t.name = "
       "c.table_name WHERE NOT c.internal");
   statements.emplace_back("COMMIT");
   for (const std::string& statement : statements) HEPTANE_TRY(run(statement));
@@ -184,11 +189,11 @@ Result<void> Store::make_schemas() {
 Result<void> Store::load() {
   bool ours = false;
   Sequence applied = 0;
-  HEPTANE_TRY(rows("SELECT format, log_id, position FROM " + in_storage("applied"),
-                   [&](const std::vector<std::string>& row) {
-                     ours = row[0] == std::to_string(kFormat) && row[1] == options_.log_id;
-                     applied = number_of<Sequence>(row[2]);
-                   }));
+  HEPTANE_TRY(
+      rows("SELECT format, log_id, position FROM " + in_storage("applied"), [&](const std::vector<std::string>& row) {
+        ours = row[0] == std::to_string(kFormat) && row[1] == options_.log_id;
+        applied = number_of<Sequence>(row[2]);
+      }));
   if (!ours) return Error{Errc::stale, "it is of another log or another program"};
   applied_.store(applied, std::memory_order_release);
   HEPTANE_TRY(load_streams());
@@ -232,10 +237,9 @@ Result<void> Store::load_system_views() {
 
 // By the records themselves: what is in a table needs no second word for it.
 Result<void> Store::load_offsets(Table& table) {
-  return rows("SELECT partition, max(\"offset\") + 1 FROM " + in_storage(table.storage) + " GROUP BY partition",
-              [&](const std::vector<std::string>& row) {
-                table.next[number_of<int32_t>(row[0])] = number_of<Offset>(row[1]);
-              });
+  return rows(
+      "SELECT partition, max(\"offset\") + 1 FROM " + in_storage(table.storage) + " GROUP BY partition",
+      [&](const std::vector<std::string>& row) { table.next[number_of<int32_t>(row[0])] = number_of<Offset>(row[1]); });
 }
 
 void Store::move_aside() {
@@ -307,7 +311,8 @@ void Store::add_stream(const streams::StreamInfo& stream) {
     Partition& partition = partitions_[info.id];
     partition.table = table;
     partition.index = static_cast<int32_t>(i);
-    if (table != nullptr && info.log_start > partition.start) trims_.push_back({table, partition.index, info.log_start});
+    if (table != nullptr && info.log_start > partition.start)
+      trims_.push_back({table, partition.index, info.log_start});
     partition.start = info.log_start;
   }
 }

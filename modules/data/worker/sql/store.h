@@ -47,9 +47,9 @@ struct Catalog {
     TableName table;
     Sequence gone_upto = 0;  // records up to it are no longer all there
   };
-  std::map<std::string, Stream> by_storage;              // `s17`
+  std::map<std::string, Stream> by_storage;                             // `s17`
   std::map<std::pair<std::string, std::string>, std::string> by_table;  // folded schema and table
-  std::set<std::string> system_views;                    // of DuckDB, without schema
+  std::set<std::string> system_views;                                   // of DuckDB, without schema
 };
 
 class Store {
@@ -93,8 +93,8 @@ class Store {
     TableName shown;
     StreamColumns columns;
     size_t columns_written = 0;
-    std::vector<TableRow> rows;            // of the next commit
-    std::map<int32_t, Offset> next;        // by partition: behind the records that are in the table or in `rows`
+    std::vector<TableRow> rows;      // of the next commit
+    std::map<int32_t, Offset> next;  // by partition: behind the records that are in the table or in `rows`
     Sequence gone_upto = 0;
     Sequence gone_written = 0;
   };
