@@ -67,7 +67,7 @@ class Rows {
   virtual size_t size() const = 0;
   virtual bool is_null(size_t column, size_t row) const = 0;
   virtual int64_t integer(size_t column, size_t row) const = 0;
-  virtual double real(size_t column, size_t row) const = 0;
+  virtual double real(size_t column, size_t row) const = 0;  // deterministic: handed over; no machine reckons with it
   virtual __int128 wide(size_t column, size_t row) const = 0;
   // Valid until the next call for the same column, or the end of the rows.
   virtual std::string_view text(size_t column, size_t row) const = 0;
@@ -80,6 +80,8 @@ class Cursor {
   virtual const std::vector<Column>& columns() const = 0;
   // nullptr: that was all.
   virtual Outcome<std::unique_ptr<Rows>> next() = 0;
+  // What the rows are of: the sequence of the shard; 0: the engine does not say.
+  virtual uint64_t position() const { return 0; }
 };
 
 class Prepared {
