@@ -149,6 +149,32 @@ qos = {qos}
 """
 
 
+class Drained(unittest.TestCase):
+    def test_a_gap_is_drained_at_its_rate(self):
+        """By the hub's own clock, of the log: 1,000 messages at 200 a second take more than four seconds, however slow a machine is."""
+        hub = Server()
+        self.addCleanup(hub.close)
+        hub.start()
+        host, port = hub.address("mqtt")
+        proxy = Proxy((host, port)).mend()
+        self.addCleanup(proxy.close)
+        server = bridge_server(self, OUT.format(address=proxy.address, more="messages_per_second = 200", qos=1)).start()
+        wait_connected(server)
+        proxy.cut()
+        wait_until(lambda: bridges(server)["hub"]["state"] != "connected", "the cut", SECONDS)
+        publisher = Publisher(server.address("mqtt"), "publisher", 1)
+        self.addCleanup(publisher.close)
+        publisher.publish("plant/t", 1000)
+        wait_until(publisher.all_acknowledged, "PUBACK", SECONDS)
+        self.assertNotIn("iot.messages", kafka.topics(hub.kafka), "the network is cut")
+        proxy.mend()
+        wait_until(lambda: bridges(server)["hub"]["acknowledged"] == 1000, "the drain", SECONDS)
+        rows = [line.split() for line in kafka.kcat_consume(hub.kafka, "iot.messages", "-f", "%T %s\n", seconds=SECONDS)]
+        self.assertEqual([int(number) for _, number in rows], list(range(1, 1001)))
+        times = [int(time) for time, _ in rows]
+        self.assertGreaterEqual(times[-1] - times[0], 4000)
+
+
 class ToMosquitto(unittest.TestCase):
     def start(self, more="", qos=2, extra=""):
         broker = Mosquitto().start()
@@ -224,6 +250,19 @@ class ToMosquitto(unittest.TestCase):
         wait_until(lambda: reader.has(4), "all messages", SECONDS)
         self.assertEqual(firsts(reader.got), [1, 2, 3, 4])
         wait_until(lambda: "bridge_disconnected" in {event["event"] for event in events(server)}, "the event", SECONDS)
+
+    def test_what_is_too_large_for_the_remote_is_a_dead_letter(self):
+        broker = Mosquitto("max_packet_size 200").start()
+        self.addCleanup(broker.kill)
+        server = bridge_server(self, OUT.format(address=f"127.0.0.1:{broker.port}", more="", qos=1)).start()
+        wait_connected(server)
+        for payload in ("1", "x" * 300, "2"):
+            mosquitto_pub(server.address("mqtt"), "-t", "plant/t", "-q", "1", "-m", payload)
+        wait_until(lambda: bridges(server)["hub"]["acknowledged"] == 2, "what fits", SECONDS)
+        wait_until(lambda: bridges(server)["hub"]["dead_letters"] == 1, "the dead letter", SECONDS)
+        (letter,) = kafka.kcat_consume(server.kafka, "iot.messages", "-f", "%k %s %h\n", seconds=SECONDS)
+        self.assertTrue(letter.startswith("$bridge/hub/dead_letter " + "x" * 300 + " "), letter)
+        self.assertIn("reason=0x95", letter)
 
     def test_beyond_its_limit_there_is_a_gap_that_is_told(self):
         broker = Mosquitto().start()
