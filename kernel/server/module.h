@@ -25,7 +25,8 @@ class BlobStore;
 }
 namespace heptane::net {
 class IoLoop;
-}
+class TlsPreamble;
+}  // namespace heptane::net
 
 namespace heptane::server {
 
@@ -50,6 +51,7 @@ struct ListenerSpec {
   bool loopback_only = false;  // its protocol cannot say who its clients are: nothing makes it reachable from elsewhere
   // Each opens one session without a peer, also when there is no listener (IoLoop::add_resident).
   std::vector<net::Protocol*> residents{};
+  const net::TlsPreamble* preamble = nullptr;  // how clients ask for TLS, where it is on; null: it begins at once
 };
 
 struct AnswerWatch {
