@@ -17,7 +17,7 @@ namespace {
 
 heptane::server::Modules make_modules() {
   heptane::server::Modules modules;
-  modules.push_back(heptane::data::make_module());
+  modules.push_back(heptane::data::make_module(true));
   modules.push_back(heptane::fintech::make_module());
   modules.push_back(heptane::iot::make_module());
   return modules;

@@ -4,6 +4,7 @@
 #   Threads::Threads absl::time fmt::fmt OpenSSL::SSL OpenSSL::Crypto ZLIB::ZLIB Boost::headers GTest::gtest_main
 #   heptane::xxhash heptane::isal heptane::zstd heptane::lz4 heptane::snappy heptane::simdjson heptane::toml
 #   heptane::cli11 heptane::lua heptane::idn heptane::curl heptane::rocksdb heptane::rdkafka heptane::quickfix
+#   heptane::duckdb: its header alone, which tools/setup puts beside the library that is opened when SQL is used
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
@@ -57,3 +58,9 @@ heptane_external(lua HEADER lua5.4/lua.hpp LIBRARY liblua5.4.a)
 heptane_external(rocksdb HEADER rocksdb/db.h LIBRARY rocksdb)
 heptane_external(rdkafka HEADER librdkafka/rdkafka.h LIBRARY rdkafka)
 heptane_external(quickfix HEADER quickfix/Session.h LIBRARY quickfix)
+
+find_path(HEPTANE_duckdb_INCLUDE duckdb.h PATHS "${CMAKE_SOURCE_DIR}/build/lib" NO_DEFAULT_PATH)
+if(HEPTANE_duckdb_INCLUDE)
+  add_library(heptane::duckdb INTERFACE IMPORTED GLOBAL)
+  target_include_directories(heptane::duckdb SYSTEM INTERFACE "${HEPTANE_duckdb_INCLUDE}")
+endif()

@@ -55,6 +55,8 @@ class SegmentLog final : public Log {
   Sequence next_sequence() const { return next_sequence_; }
   // Any thread: sequence of the first batch in that segment or in the next one that holds any; the end when none does.
   Sequence first_sequence_of(uint32_t segment) const;
+  // Any thread: the highest sequence known synced.
+  Sequence durable() const { return durable_.load(std::memory_order_acquire); }
   // Any thread: number of the oldest segment; 0 before there is one.
   uint32_t oldest_segment() const;
   // Any thread: number of the newest segment with nothing at or above `below`, never the one

@@ -27,6 +27,9 @@ class Workers {
   // False: no room.
   virtual bool submit(WorkJob job) = 0;
   virtual std::optional<WorkDone> take_done() = 0;
+  // What a module's own thread did for a session is done: on_worked comes as of a job of submit(). Any thread. Bounded by what
+  // the module lets be under way.
+  virtual void hand_back(WorkDone done) { (void)done; }
 };
 
 }  // namespace heptane::net

@@ -26,7 +26,11 @@ class BlobStore;
 namespace heptane::net {
 class IoLoop;
 class TlsPreamble;
+class Workers;
 }  // namespace heptane::net
+namespace heptane::streams {
+class HistoryReader;
+}
 
 namespace heptane::server {
 
@@ -43,6 +47,10 @@ struct ServerFacts {
   std::vector<std::string> http_hosts{};  // names besides loopback's that an HTTP listener answers to
   net::IoLoop* io = nullptr;              // for connections outward, on its own thread; gone before the modules
   blobs::BlobStore* blobs = nullptr;      // outlives the modules' listeners
+  net::Workers* workers =
+      nullptr;  // for what a module's own threads did: hand_back(). Gone before the modules, behind their sessions
+  // The records of all streams in the order of the log, for one reader of one thread; likewise.
+  streams::HistoryReader* history = nullptr;
 };
 
 struct ListenerSpec {

@@ -6,6 +6,7 @@
 
 #include "kernel/log/quarantine.h"
 #include "kernel/log/segment.h"
+#include "kernel/server/history_reader.h"
 #include "kernel/server/metrics.h"
 #include "kernel/server/safety.h"
 #include "kernel/server/server_keys.h"
@@ -375,10 +376,13 @@ void Server::add_view_input(streams::ViewInput& input) {
 }
 
 Result<void> Server::open_listeners() {
-  const ServerFacts facts{log_->id(),   shard_->epoch(),         gate_.enabled() ? &gate_ : nullptr,
-                          &quotas_,     &view_inputs_,           &gate_,
-                          &seams_.disk, options_.data_directory, options_.http_hosts,
-                          io_.get(),    blob_store_.get()};
+  const HistoryPlaces places{options_.data_directory + "/shard-0/log", log_->id(), options_.shard.id};
+  history_ = std::make_unique<LogHistoryReader>(seams_.disk, *log_, *archive_, renderers_, places);
+  const ServerFacts facts{log_->id(),    shard_->epoch(),         gate_.enabled() ? &gate_ : nullptr,
+                          &quotas_,      &view_inputs_,           &gate_,
+                          &seams_.disk,  options_.data_directory, options_.http_hosts,
+                          io_.get(),     blob_store_.get(),       &work_,
+                          history_.get()};
   for (const std::unique_ptr<Module>& module : modules_) {
     if (!is_on(*module)) continue;
     for (const ListenerSpec& spec : module->listeners(facts)) HEPTANE_TRY(open_listener(spec));

@@ -96,6 +96,8 @@ struct Endpoint {
   bool insecure = false;  // reachable from beyond loopback, and nothing protects it
 };
 
+class LogHistoryReader;
+
 class Server {
  public:
   using Fatal = std::function<void(const Error&)>;
@@ -251,6 +253,7 @@ class Server {
   Histogram commit_seconds_;
   Histogram batch_bytes_;
   std::unique_ptr<admin::AdminProtocol> admin_;
+  std::unique_ptr<LogHistoryReader> history_;  // of a module's thread, which ends with the module's sessions
   std::unique_ptr<net::IoLoop> io_;
   ListenerTls tls_;
   std::vector<Endpoint> endpoints_;

@@ -8,6 +8,7 @@
 #include "kernel/archive/archiver.h"
 #include "kernel/archive/explain.h"
 #include "kernel/base/crc32c.h"
+#include "kernel/server/history_reader.h"
 #include "kernel/server/records_reader.h"
 #include "kernel/shard/committer.h"
 #include "kernel/shard/transact.h"
@@ -32,6 +33,30 @@ struct Record {
   std::string value;
 };
 
+// Follows the history of all streams, as a projection does: what it has of a partition it does not want again.
+class Follower final : public streams::HistoryVisitor {
+ public:
+  bool wants(PartitionId partition, Offset end) override {
+    return end > static_cast<Offset>(records[partition].size());
+  }
+  Result<void> take(const streams::HistoryBatch& batch) override {
+    std::vector<Record>& into = records[batch.partition];
+    size_t index = 0;
+    return streams::for_each_record(batch.batch, [&](const streams::RecordView& record) {
+      const Sequence position = batch.positions.empty() ? batch.position : batch.positions.at(index);
+      ++index;
+      if (record.offset < static_cast<Offset>(into.size())) return;
+      EXPECT_EQ(record.offset, static_cast<Offset>(into.size()));
+      into.push_back(
+          {position, record.timestamp_ms, std::string(as_text(record.key)), std::string(as_text(record.value))});
+    });
+  }
+  void damaged(const std::string& why) override { ADD_FAILURE() << why; }
+
+  std::map<PartitionId, std::vector<Record>> records;
+  Sequence upto = 0;
+};
+
 class ViewsTest : public testing::Test {
  protected:
   ViewsTest() : disk_(sim::SimDiskOptions{1, true}) { boot(); }
@@ -41,6 +66,7 @@ class ViewsTest : public testing::Test {
     shard_.reset();
     committer_.reset();
     archive_reader_.reset();
+    history_.reset();
     store_.reset();
     log_.reset();
     log::SegmentLogOptions options = log::segment_log_options("data");
@@ -260,6 +286,38 @@ class ViewsTest : public testing::Test {
       if (HasFatalFailure()) return;
     }
   }
+  // Everything that is synced, and no more; the reader keeps its place while the log goes on and becomes an archive.
+  void follow(Follower& follower, uint64_t bytes_most) {
+    if (!history_)
+      history_ = std::make_unique<server::LogHistoryReader>(disk_, *log_, *store_, renderers_,
+                                                            server::HistoryPlaces{"data/shard-0/log", log_->id(), 0});
+    for (int still = 0; follower.upto < history_->durable();) {
+      const Result<Sequence> upto = history_->read(follower.upto + 1, bytes_most, follower);
+      ASSERT_TRUE(upto) << upto.error().message;
+      ASSERT_GE(*upto, follower.upto);
+      still = *upto == follower.upto ? still + 1 : 0;
+      ASSERT_LT(still, 3);
+      follower.upto = *upto;
+      for (const auto& [partition, records] : follower.records)
+        EXPECT_TRUE(records.empty() || records.back().sequence <= history_->durable());
+    }
+  }
+  void expect_followed(Follower& follower) {
+    Sequence last = 0;
+    for (const std::string_view name : {kLines, kTellings, kNotes}) {
+      const std::vector<Record>& got = follower.records[*streams_->find_partition(name, 0)];
+      const std::vector<Record>& model = model_[name];
+      ASSERT_EQ(got.size(), model.size()) << name;
+      last = 0;
+      for (size_t i = 0; i < model.size(); ++i) {
+        ASSERT_EQ(got[i].value, model[i].value);
+        ASSERT_EQ(got[i].timestamp_ms, model[i].timestamp_ms);
+        ASSERT_GE(got[i].sequence, last);
+        last = got[i].sequence;
+        EXPECT_TRUE(model[i].sequence == 0 || got[i].sequence == model[i].sequence);
+      }
+    }
+  }
   void expect_random_reads(int reads) {
     for (const std::string_view name : {kLines, kTellings, kNotes})
       for (int i = 0; i < reads && !model_[name].empty(); ++i) {
@@ -309,6 +367,7 @@ class ViewsTest : public testing::Test {
   std::unique_ptr<archive::Archiver> archiver_;
   std::unique_ptr<archive::ArchiveReader> archive_reader_;
   std::unique_ptr<server::LogRecordsReader> reader_;
+  std::unique_ptr<server::LogHistoryReader> history_;
   std::vector<std::string> reports_;
   std::map<std::string_view, std::vector<Record>> model_;
   RequestId request_ = 0;
@@ -380,6 +439,31 @@ TEST_F(ViewsTest, OutliveTheirCommandsInTheArchive) {
   archive::ArchiveReader reader(disk_, *store_);
   EXPECT_FALSE(reader.command(2).ok());
   for (const std::string_view name : {kLines, kTellings, kNotes}) ASSERT_NO_FATAL_FAILURE(expect_all_read(name));
+}
+
+// One that follows, one that begins behind all, and one that begins when the archive has the most of it.
+TEST_F(ViewsTest, TheHistoryOfAllStreamsIsInTheOrderOfTheLog) {
+  Follower follower;
+  std::string text;
+  const uint64_t rounds = streams::test::scaled(400);
+  for (uint64_t i = 0; i < rounds; ++i) {
+    clock_.advance(static_cast<int64_t>(random_.below(3)) * kMs);
+    tell(draw(text));
+    if (random_.one_in(3)) follow(follower, 1 + random_.below(100'000));
+    if (random_.one_in(100)) archive(random_.one_in(2));
+    if (random_.one_in(100)) {
+      follow(follower, 1 << 20);
+      crash(sim::CrashMode::keep_all);
+    }
+    if (HasFatalFailure()) return;
+  }
+  ASSERT_NO_FATAL_FAILURE(follow(follower, 1 << 20));
+  ASSERT_NO_FATAL_FAILURE(expect_followed(follower));
+  ASSERT_NO_FATAL_FAILURE(archive());
+  history_.reset();
+  Follower late;
+  ASSERT_NO_FATAL_FAILURE(follow(late, 1 << 20));
+  ASSERT_NO_FATAL_FAILURE(expect_followed(late));
 }
 
 TEST_F(ViewsTest, OneReadGivesOneBatchOfManyCommands) {

@@ -15,11 +15,25 @@ bool WorkQueue::submit(net::WorkJob job) {
 
 std::optional<net::WorkDone> WorkQueue::take_done() {
   const std::lock_guard lock(mutex_);
+  if (!handed_back_.empty()) {
+    const net::WorkDone done = handed_back_.front();
+    handed_back_.pop_front();
+    return done;
+  }
   if (done_.empty()) return std::nullopt;
   const net::WorkDone done = done_.front();
   done_.pop_front();
   --outstanding_;
   return done;
+}
+
+void WorkQueue::hand_back(net::WorkDone done) {
+  {
+    const std::lock_guard lock(mutex_);
+    done.counted = false;
+    handed_back_.push_back(done);
+  }
+  if (wake_io_) wake_io_();
 }
 
 bool WorkQueue::run_once() {

@@ -1,5 +1,5 @@
 // Jobs that would block the I/O thread, between it and the worker: bounded, run in the order in which they came.
-// Threads: submit() and take_done() the I/O thread's, run_once() a worker's; one mutex between them.
+// Threads: submit() and take_done() the I/O thread's, run_once() a worker's, hand_back() anybody's; one mutex between them.
 #pragma once
 
 #include <deque>
@@ -19,6 +19,7 @@ class WorkQueue final : public net::Workers {
 
   bool submit(net::WorkJob job) override;
   std::optional<net::WorkDone> take_done() override;
+  void hand_back(net::WorkDone done) override;
   // One job; true when it did one.
   bool run_once();
   size_t outstanding() const;
@@ -27,6 +28,7 @@ class WorkQueue final : public net::Workers {
   mutable std::mutex mutex_;
   std::deque<net::WorkJob> jobs_;
   std::deque<net::WorkDone> done_;
+  std::deque<net::WorkDone> handed_back_;  // not counted here: whoever did it counts what is under way
   size_t outstanding_ = 0;
   std::function<void()> wake_worker_;
   std::function<void()> wake_io_;

@@ -35,6 +35,19 @@ TEST(WorkQueue, IsBoundedUntilWhatIsDoneIsTaken) {
   EXPECT_TRUE(queue.submit({1, 0, [] {}}));
 }
 
+TEST(WorkQueue, WhatOthersDidComesBackToo) {
+  WorkQueue queue;
+  int woken = 0;
+  queue.set_wake_io([&] { ++woken; });
+  for (size_t i = 0; i < WorkQueue::kJobsMax; ++i) ASSERT_TRUE(queue.submit({1, i, [] {}}));
+  queue.hand_back({7, 70});
+  EXPECT_EQ(woken, 1);
+  EXPECT_EQ(queue.outstanding(), WorkQueue::kJobsMax);
+  EXPECT_EQ(queue.take_done()->request, 70u);
+  EXPECT_FALSE(queue.take_done().has_value());
+  EXPECT_EQ(queue.outstanding(), WorkQueue::kJobsMax);
+}
+
 TEST(WorkQueue, WhatAJobKeepsEndsBeforeItIsDone) {
   WorkQueue queue;
   auto kept = std::make_shared<int>(1);

@@ -1,10 +1,17 @@
 #include "modules/data/module.h"
 
+#include <cstdio>
+
 #include "kernel/config/units.h"
 #include "kernel/server/server_keys.h"
 #include "kernel/streams/api.h"
 #include "modules/data/gateway/kafka/kafka.h"
+#include "modules/data/gateway/postgres/tls_preamble.h"
+#include "modules/data/gateway/sql/sql_route.h"
+#include "modules/data/gateway/sql/sql_service.h"
 #include "modules/data/machine/consumer_offsets/consumer_offsets.h"
+#include "modules/data/postgres_options.h"
+#include "modules/data/sql_options.h"
 
 namespace heptane::data {
 
@@ -14,8 +21,10 @@ using config::bind;
 using config::Type;
 using kafka::KafkaCounters;
 using kafka::KafkaOptions;
+using postgres::PostgresOptions;
 
 constexpr uint16_t kKafkaPort = 9092;
+constexpr uint16_t kPostgresPort = 5433;
 constexpr int64_t kMiB = 1 << 20;
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr std::string_view kAdvertised = "listen.kafka.advertised";
@@ -96,12 +105,16 @@ void register_kafka(const KafkaCounters& counters, Telemetry& telemetry) {
 
 class DataModule final : public server::Module {
  public:
+  explicit DataModule(bool with_sql) : with_sql_(with_sql) {}
   std::string_view name() const override { return "data"; }
 
   std::vector<config::Key> keys() const override {
     std::vector<config::Key> keys = server::listener_keys("kafka", kKafkaPort);
     keys.push_back(advertised_key());
     for (config::Key& key : config::keys_of<KafkaOptions>(kafka_keys())) keys.push_back(std::move(key));
+    for (config::Key& key : config::keys_of<SqlOptions>(sql_keys())) keys.push_back(std::move(key));
+    for (config::Key& key : server::listener_keys("postgres", kPostgresPort)) keys.push_back(std::move(key));
+    for (config::Key& key : config::keys_of<PostgresOptions>(postgres_keys())) keys.push_back(std::move(key));
     return keys;
   }
 
@@ -113,6 +126,9 @@ class DataModule final : public server::Module {
     if (const auto advertised = config::parse_host_port(settings.text(kAdvertised)))
       options_.advertised = {advertised->host, advertised->port};
     if (kafka_) kafka_->set_options(options_);
+    if (!engine_) settings.land<SqlOptions>(sql_keys(), sql_options_);
+    settings.land<PostgresOptions>(postgres_keys(), postgres_options_);
+    if (postgres_) postgres_->set_options(postgres_options_);
   }
 
   std::vector<StateMachine*> machines() override { return {&offsets_}; }
@@ -124,19 +140,67 @@ class DataModule final : public server::Module {
     options_.quotas = facts.quotas;
     options_.view_inputs = facts.view_inputs;
     kafka_ = std::make_unique<kafka::KafkaProtocol>(options_);
-    return {{kafka_.get(), kKafkaPort}};
+    open_sql(facts);
+    std::vector<net::Protocol*> residents;
+    if (sql_protocol_) residents.push_back(sql_protocol_.get());
+    std::vector<server::ListenerSpec> specs{{kafka_.get(), kKafkaPort, false, residents}};
+    if (engine_ && sql_options_.enabled) specs.push_back({open_postgres(facts), kPostgresPort, false, {}, &preamble_});
+    return specs;
   }
 
-  void register_metrics(Telemetry& telemetry) override { register_kafka(kafka_->counters(), telemetry); }
+  void add_routes(http::HttpRouter& router) override {
+    sql::add_sql_route(router, [this] { return sql::SqlAccess{engine_.get(), service_.get(), gate_}; });
+  }
+
+  void register_metrics(Telemetry& telemetry) override {
+    register_kafka(kafka_->counters(), telemetry);
+    if (engine_) register_sql(*engine_, telemetry);
+    if (postgres_) register_postgres(postgres_->counters(), telemetry);
+  }
 
  private:
+  void open_sql(const server::ServerFacts& facts) {
+    if (!with_sql_ || facts.history == nullptr || facts.workers == nullptr) return;
+    gate_ = facts.gate;
+    sql::SqlService::Hooks hooks{
+        [this](std::vector<streams::StreamInfo> streams) { engine_->feed().describe(std::move(streams)); },
+        [this] { engine_->stop(); }};
+    service_ = std::make_unique<sql::SqlService>(*facts.workers, std::move(hooks));
+    sql::EngineOptions options = engine_options(sql_options_);
+    options.feed.store.directory = facts.data_directory + "/sql";
+    options.feed.store.log_id = log_id_text(facts.log_id);
+    options.feed.report = [](const std::string& line) { std::fprintf(stderr, "heptane: %s\n", line.c_str()); };
+    options.feed.ask_streams = [this] { service_->ask(); };
+    engine_ = std::make_unique<sql::SqlEngine>(*facts.history, *facts.workers, std::move(options));
+    sql_protocol_ = std::make_unique<sql::SqlServiceProtocol>(*service_);
+  }
+
+  net::Protocol* open_postgres(const server::ServerFacts& facts) {
+    postgres_options_.engine = engine_.get();
+    postgres_options_.limits = {static_cast<uint64_t>(sql_options_.rows_max), sql_options_.statement_timeout_ns};
+    postgres_options_.authenticator = facts.authenticator;
+    postgres_options_.quotas = facts.quotas;
+    postgres_options_.random = [gate = facts.gate](size_t bytes) { return gate->random_bytes(bytes); };
+    postgres_ = std::make_unique<postgres::PostgresProtocol>(postgres_options_);
+    return postgres_.get();
+  }
+
   offsets::ConsumerOffsets offsets_;
   KafkaOptions options_;
   std::unique_ptr<kafka::KafkaProtocol> kafka_;
+  const bool with_sql_;
+  SqlOptions sql_options_;
+  auth::Gate* gate_ = nullptr;
+  std::unique_ptr<sql::SqlService> service_;
+  std::unique_ptr<sql::SqlServiceProtocol> sql_protocol_;
+  std::unique_ptr<sql::SqlEngine> engine_;
+  PostgresOptions postgres_options_;
+  const postgres::PostgresPreamble preamble_;
+  std::unique_ptr<postgres::PostgresProtocol> postgres_;
 };
 
 }  // namespace
 
-std::unique_ptr<server::Module> make_module() { return std::make_unique<DataModule>(); }
+std::unique_ptr<server::Module> make_module(bool with_sql) { return std::make_unique<DataModule>(with_sql); }
 
 }  // namespace heptane::data

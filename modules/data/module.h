@@ -5,6 +5,7 @@
 
 namespace heptane::data {
 
-std::unique_ptr<server::Module> make_module();
+// `with_sql`: it may open DuckDB's library and start threads (not in the simulator).
+std::unique_ptr<server::Module> make_module(bool with_sql = false);
 
 }  // namespace heptane::data

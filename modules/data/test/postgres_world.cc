@@ -41,6 +41,7 @@ class FakeCursor final : public sql::Cursor {
       rows.push_back(scripted_.rows[at_ % scripted_.rows.size()]);
     return std::unique_ptr<sql::Rows>(std::make_unique<TypedRows>(std::move(rows)));
   }
+  uint64_t position() const override { return engine_.position; }
 
  private:
   FakeEngine& engine_;

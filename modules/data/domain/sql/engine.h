@@ -67,7 +67,7 @@ class Rows {
   virtual size_t size() const = 0;
   virtual bool is_null(size_t column, size_t row) const = 0;
   virtual int64_t integer(size_t column, size_t row) const = 0;
-  virtual double real(size_t column, size_t row) const = 0;
+  virtual double real(size_t column, size_t row) const = 0;  // deterministic: handed over; no machine reckons with it
   virtual __int128 wide(size_t column, size_t row) const = 0;
   // Valid until the next call for the same column, or the end of the rows.
   virtual std::string_view text(size_t column, size_t row) const = 0;
@@ -80,6 +80,8 @@ class Cursor {
   virtual const std::vector<Column>& columns() const = 0;
   // nullptr: that was all.
   virtual Outcome<std::unique_ptr<Rows>> next() = 0;
+  // What the rows are of: the sequence of the shard; 0: the engine does not say.
+  virtual uint64_t position() const { return 0; }
 };
 
 class Prepared {
@@ -127,8 +129,6 @@ class Engine {
   // A connection of one user, whose limits of memory and time are the role's. Failure: `53300` too many; `57P03` still
   // starting; `58030` the projection failed, with its reason.
   virtual Outcome<std::shared_ptr<Connection>> connect() = 0;
-  // The sequence whose effects a statement without as_of sees, at least: what a transaction's statements all read. 0: none yet.
-  virtual uint64_t applied() const = 0;
   // Runs the job on a thread of the engine. The job keeps what it uses alive: its session may be gone at its end. False: too
   // many wait (`53400`).
   virtual bool submit(JobOwner owner, std::shared_ptr<Connection> connection, std::function<void(Connection&)> job) = 0;

@@ -68,6 +68,7 @@ bool execute(Step& step, sql::Connection& connection) {
                           : connection.execute(stored.prepared, portal.parameters, portal.as_of, portal.limits));
   if (!cursor) return false;
   portal.cursor = std::move(*cursor);
+  step.position = portal.cursor->position();
   return true;
 }
 

@@ -89,6 +89,7 @@ struct Step {
 
   MessageWriter out;
   std::optional<sql::Failure> failure;
+  uint64_t position = 0;  // what the rows are of; 0: it is not known
   End end = End::ended;
 };
 

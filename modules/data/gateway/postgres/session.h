@@ -124,6 +124,7 @@ class PostgresSession final : public net::Session {
   void complete(const Portal& portal);
   void end_step();
   void go_on();
+  void note_position(const Step& step);
   void fail_in(const sql::Statement& statement, sql::Failure failure);
   void keep(std::string_view name, std::shared_ptr<Stored> stored);
   SessionFacts facts() const;

@@ -71,9 +71,6 @@ void PostgresSession::on_query(Bytes body) {
   }
   simple_ = std::move(std::get<0>(statements));
   if (simple_.empty()) out_.empty(Answer::empty_query);
-  // What one query asks in several statements is of one position.
-  if (simple_.size() > 1 && options().engine != nullptr)
-    if (const uint64_t applied = options().engine->applied(); applied > 0) simple_position_ = applied;
   std::reverse(simple_.begin(), simple_.end());
   advance_simple();
 }

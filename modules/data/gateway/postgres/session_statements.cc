@@ -132,8 +132,6 @@ void PostgresSession::begin_transaction(const Statement& statement) {
   } else {
     transaction_ = Transaction::open;
     before_transaction_ = variables_;
-    const uint64_t applied = options().engine == nullptr ? 0 : options().engine->applied();
-    transaction_position_ = applied == 0 ? std::nullopt : std::optional(applied);
   }
   out_.command_complete(statement.word == "START" ? "START TRANSACTION" : "BEGIN");
 }
@@ -315,7 +313,17 @@ void PostgresSession::on_prepared(Step& step) {
   keep(parse_name_, step.stored);
 }
 
+// What the first statement of a transaction reads, or of a query of several, the others read, too.
+void PostgresSession::note_position(const Step& step) {
+  if (step.position == 0 || step.portal->as_of) return;
+  if (transaction_ == Transaction::open)
+    transaction_position_ = transaction_position_.value_or(step.position);
+  else if (in_simple_)
+    simple_position_ = simple_position_.value_or(step.position);
+}
+
 void PostgresSession::on_rows(Step& step) {
+  note_position(step);
   flush();
   if (step.out.size() > 0) {
     out_.bytes().append(Bytes(step.out.release()));
