@@ -169,9 +169,9 @@ class SqlRights(Guarded):
         for stream in ("open", "secret"):
             self.admin("POST", "/api/v1/streams", {"name": stream})
             self.admin("POST", f"/api/v1/streams/{stream}/records", {"records": [{"value": {"pin": 1234}}]})
-        self.admin("POST", "/api/v1/roles", {"name": "reader", "permissions": [
+        self.admin("POST", "/api/v1/roles", {"name": "some-reader", "permissions": [
             {"module": "streams", "pattern": "open", "verbs": ["read"]}]})
-        self.add_user("rita", "reader")
+        self.add_user("rita", "some-reader")
         token = self.admin("POST", "/api/v1/tokens", {"name": "rita", "owner": "rita"})["token"]
         everything, some = Curl(self.server, self.token), Curl(self.server, token)
         wait_until(lambda: everything.ask("SELECT * FROM secret")[0] == 200 and

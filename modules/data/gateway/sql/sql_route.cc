@@ -75,6 +75,14 @@ class SqlRequest : public std::enable_shared_from_this<SqlRequest> {
  public:
   SqlRequest(SqlWanted wanted, SqlAccess access, std::shared_ptr<Connection> connection)
       : wanted_(std::move(wanted)), access_(access), connection_(std::move(connection)) {}
+  // The client went between two pieces: what the cursor holds is not let go of on the I/O thread, where there is room elsewhere.
+  ~SqlRequest() {
+    if (cursor_ == nullptr) return;
+    (void)access_.engine->submit({}, connection_,
+                                 [cursor = std::shared_ptr<Cursor>(std::move(cursor_))](Connection&) {});
+  }
+  SqlRequest(const SqlRequest&) = delete;
+  SqlRequest& operator=(const SqlRequest&) = delete;
 
   void go_on(HttpExchange& exchange) {
     const auto wake = std::make_shared<std::function<void()>>();

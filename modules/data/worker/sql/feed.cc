@@ -106,20 +106,20 @@ bool Feed::run_once() {
 }
 
 bool Feed::open() {
-  set_state(State::opening);
   const Result<const DuckDb*> duckdb = open_duckdb(options_.library);
   if (!duckdb) {
     fail(duckdb.error());
     return false;
   }
   auto store = std::make_shared<Store>(**duckdb, options_.store);
+  if (!make_room(*store)) return false;
   Result<void> opened = store->open();
   if (opened && store->applied() > history_.durable())
     opened = Error{Errc::stale, "it is ahead of the log, which was restored or repaired"};
   if (!opened && opened.error().code != Errc::io) {
-    options_.report("SQL: " + store->path() + " is moved aside and made again: " + opened.error().message);
-    store->move_aside();
-    ++rebuilds_;
+    store->close();
+    rebuild_ = opened.error().message;
+    (void)make_room(*store);
     opened = store->open();
   }
   if (!opened) {
@@ -217,12 +217,13 @@ void Feed::damaged(const std::string& why) { options_.report("SQL: " + why + ": 
 void Feed::fail(const Error& error) {
   if (stopping_) return;
   if (failure() != error.message) options_.report("SQL: " + error.message);
+  if (current_ != nullptr) previous_ = current_;
   current_.reset();
   const bool another_file_helps = error.code != Errc::not_found && error.code != Errc::unsupported &&
                                   error.message.find("No space left") == std::string::npos;
   if (++failures_ >= kFailuresMax && another_file_helps) {
     failures_ = 0;
-    rebuild(error.message);
+    rebuild_ = error.message;
   }
   const std::lock_guard lock(mutex_);
   store_.reset();
@@ -231,13 +232,15 @@ void Feed::fail(const Error& error) {
   changed_.notify_all();
 }
 
-void Feed::rebuild(const std::string& why) {
-  const Result<const DuckDb*> duckdb = open_duckdb(options_.library);
-  if (!duckdb) return;
-  Store store(**duckdb, options_.store);
-  options_.report("SQL: " + store.path() + " is moved aside and made again: " + why);
+// False: what had the file open before still has it.
+bool Feed::make_room(Store& store) {
+  if (!previous_.expired()) return false;
+  if (!rebuild_) return true;
+  options_.report("SQL: " + store.path() + " is moved aside and made again: " + *rebuild_);
   store.move_aside();
+  rebuild_.reset();
   ++rebuilds_;
+  return true;
 }
 
 }  // namespace heptane::data::sql

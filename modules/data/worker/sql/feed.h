@@ -70,7 +70,7 @@ class Feed final : private streams::HistoryVisitor {
   bool go_on();
   void apply(Sequence upto);
   void fail(const Error& error);
-  void rebuild(const std::string& why);
+  bool make_room(Store& store);
   void set_state(State state);
   bool pause(int64_t ns);
 
@@ -89,7 +89,9 @@ class Feed final : private streams::HistoryVisitor {
   std::optional<std::vector<streams::StreamInfo>> described_;
   // The thread's.
   std::shared_ptr<Store> current_;
-  std::set<PartitionId> unknown_;  // met since the streams were asked for
+  std::weak_ptr<Store> previous_;  // which statements may still read: its file is not opened a second time meanwhile
+  std::optional<std::string> rebuild_;  // why the file is to be made again
+  std::set<PartitionId> unknown_;       // met since the streams were asked for
   bool asked_ = false;
   bool learned_ = false;
   int64_t asked_ns_ = 0;

@@ -248,8 +248,11 @@ void Store::move_aside() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const std::string suffix = ".aside-" + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now).count());
   // One is kept: for whoever wants to know why.
-  for (const auto& entry : std::filesystem::directory_iterator(options_.directory, error))
-    if (entry.path().string().find(".aside-") != std::string::npos) std::filesystem::remove_all(entry.path(), error);
+  std::vector<std::filesystem::path> older;
+  for (std::filesystem::directory_iterator entry(options_.directory, error), end; !error && entry != end;
+       entry.increment(error))
+    if (entry->path().string().find(".aside-") != std::string::npos) older.push_back(entry->path());
+  for (const std::filesystem::path& path : older) std::filesystem::remove(path, error);
   for (const char* part : {"", ".wal"}) std::filesystem::rename(path() + part, path() + part + suffix, error);
   std::filesystem::remove_all(options_.directory + "/spill", error);
 }
@@ -403,8 +406,7 @@ void Store::declare_view(const Table& table) {
 
 Result<void> Store::commit(Sequence applied) {
   for (const auto& [first, table] : tables_) declare_columns(first, *table);
-  const bool changed = dirty();
-  Result<void> written = write(applied);
+  const Result<void> written = write(applied);
   if (!written) {
     close();
     return written;
@@ -412,7 +414,6 @@ Result<void> Store::commit(Sequence applied) {
   statements_.clear();
   trims_.clear();
   rows_taken_ = 0;
-  if (changed) publish();
   applied_.store(applied, std::memory_order_release);
   return {};
 }
@@ -429,6 +430,8 @@ Result<void> Store::write(Sequence applied) {
     table->gone_written = table->gone_upto;
   }
   HEPTANE_TRY(run("UPDATE " + in_storage("applied") + " SET position = " + std::to_string(applied)));
+  // Before anybody can see what it is about: a statement takes it after its snapshot, so it is never older than that.
+  if (dirty()) publish();
   return run("COMMIT");
 }
 
