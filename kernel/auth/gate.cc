@@ -215,7 +215,8 @@ std::unique_ptr<SaslExchange> Gate::begin_scram(size_t which, const Peer& peer) 
     return {made_up_verifier(kHashes[which], key, name, options_.iterations), std::nullopt};
   };
   const auto failed = [this, which, peer](std::string_view name) { (void)refused(name, peer, kScramNames[which]); };
-  return std::make_unique<ScramServer>(kHashes[which], base64_encoded(filled(random_, kNonceBytes)), find, failed);
+  return std::make_unique<ScramServer>(kHashes[which], base64_encoded(filled(random_, kNonceBytes)), find, failed,
+                                       peer.named);
 }
 
 // A change of its owner's password does not end a token; a connection that it opened proves itself again.

@@ -52,7 +52,7 @@ struct First {
   std::string_view nonce;
 };
 
-std::optional<First> parse_first(std::string_view message) {
+std::optional<First> parse_first(std::string_view message, bool may_be_nameless) {
   First first;
   // n: the client knows no channel binding; y: it believes the server does not. p asks for it, and there is none.
   if (!message.starts_with("n,") && !message.starts_with("y,")) return std::nullopt;
@@ -67,7 +67,7 @@ std::optional<First> parse_first(std::string_view message) {
   const auto nonce = name ? take_attribute(rest, 'r') : std::nullopt;
   if (!nonce || nonce->empty() || nonce->size() > kNonceLimitBytes || !printable(*nonce)) return std::nullopt;
   const auto plain = unescaped(*name);
-  if (!plain || plain->empty()) return std::nullopt;
+  if (!plain || (plain->empty() && !may_be_nameless)) return std::nullopt;
   if (!authzid.empty() && authzid != "a=" + std::string(*name)) return std::nullopt;  // nobody acts for another
   first.name = *plain;
   first.nonce = *nonce;
@@ -111,9 +111,9 @@ SaslStep ScramServer::refuse(const char* why) {
 
 SaslStep ScramServer::first(std::string_view message) {
   started_ = true;
-  const std::optional<First> first = parse_first(message);
+  const std::optional<First> first = parse_first(message, !named_.empty());
   if (!first) return refuse(kMalformed);
-  name_ = first->name;
+  name_ = named_.empty() ? first->name : named_;
   candidate_ = find_(name_);
   nonce_ = std::string(first->nonce) + nonce_;
   binding_ = base64_encoded(first->header);

@@ -29,9 +29,14 @@ class ScramServer final : public SaslExchange {
   using Find = std::function<Candidate(std::string_view name)>;
   using Failed = std::function<void(std::string_view name)>;
 
-  // `nonce` is printable and without a comma.
-  ScramServer(crypto::Hash hash, std::string nonce, Find find, Failed failed)
-      : hash_(hash), nonce_(std::move(nonce)), find_(std::move(find)), failed_(std::move(failed)) {}
+  // `nonce` is printable and without a comma. `named`: who it is about whatever the client's message says, which may then
+  // name nobody (PostgreSQL 15 manual, 55.3.1); empty: whom the message names.
+  ScramServer(crypto::Hash hash, std::string nonce, Find find, Failed failed, std::string named = {})
+      : hash_(hash),
+        nonce_(std::move(nonce)),
+        find_(std::move(find)),
+        failed_(std::move(failed)),
+        named_(std::move(named)) {}
 
   SaslStep step(Bytes message) override;
 
@@ -44,6 +49,7 @@ class ScramServer final : public SaslExchange {
   std::string nonce_;
   Find find_;
   Failed failed_;
+  const std::string named_;
   bool started_ = false;
   std::string name_;
   std::string binding_;   // gs2 header in base64, as the client must repeat it

@@ -19,7 +19,7 @@ constexpr char kServerFinal[] = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 using Outcome = SaslStep::Outcome;
 
 struct Exchange {
-  explicit Exchange(crypto::Hash hash = crypto::Hash::sha256)
+  explicit Exchange(crypto::Hash hash = crypto::Hash::sha256, std::string named = {})
       : verifier(make_verifier(hash, "pencil", base64_decoded("W22ZaJ0SNY7soEsUEjb6gQ==").value(), 4096)),
         server(
             hash, kServerNonce,
@@ -27,7 +27,7 @@ struct Exchange {
               if (name == "user" || name == "a,b=c") return {verifier, Identity{{17, 3}, std::string(name), {}}};
               return {made_up_verifier(hash, "key", name, 4096), std::nullopt};
             },
-            [this](std::string_view name) { failures.emplace_back(name); }) {}
+            [this](std::string_view name) { failures.emplace_back(name); }, std::move(named)) {}
   SaslStep step(std::string_view message) { return server.step(as_bytes(message)); }
 
   std::vector<std::string> failures;
@@ -50,6 +50,21 @@ std::string client_final(crypto::Hash hash, std::string_view password, const std
       crypto::hmac(hash, crypto::digest(hash, key), first_bare + ',' + server_first + ',' + without_proof);
   for (size_t i = 0; i < proof.size(); ++i) proof[i] = static_cast<char>(proof[i] ^ key[i]);
   return without_proof + ",p=" + base64_encoded(proof);
+}
+
+// PostgreSQL's clients name nobody, or anybody: the user is the startup packet's.
+TEST(Scram, ANamedUserIsTheOneWhateverTheMessageSays) {
+  for (const std::string name : {"", "*", "somebody"}) {
+    Exchange exchange(crypto::Hash::sha256, "user");
+    const std::string bare = "n=" + name + ",r=rOprNGfwEbeRWgbNEkqO";
+    const SaslStep first = exchange.step("n,," + bare);
+    ASSERT_EQ(first.outcome, Outcome::go_on) << name;
+    const SaslStep last = exchange.step(client_final(crypto::Hash::sha256, "pencil", bare, first.answer));
+    EXPECT_EQ(last.outcome, Outcome::done) << name;
+    EXPECT_EQ(last.identity.name, "user");
+  }
+  Exchange nameless;
+  EXPECT_EQ(nameless.step("n,,n=,r=rOprNGfwEbeRWgbNEkqO").outcome, Outcome::refused);
 }
 
 TEST(Scram, Rfc7677) {

@@ -51,7 +51,8 @@ void Connection::shake_hands() {
 void Connection::start_session() {
   if (listener_.encrypted) {
     core_.timers.cancel(id_, kHandshakeTimer);
-    core_.counters.tls_handshakes.add();
+    const bool surely = listener_.options.preamble == nullptr;  // else a client may have kept to plain bytes
+    if (surely || stream_->tls() != nullptr) core_.counters.tls_handshakes.add();
   }
   session_ = listener_.protocol.open(remote());
   if (session_ == nullptr) {
@@ -416,9 +417,9 @@ void Connection::deliver(RequestId request, const RecordsRead& records) {
   core_.queue_dirty(*this);
 }
 
-void Connection::deliver_worked(RequestId request) {
-  --outstanding_;
-  if (phase_ == Phase::open) session_->on_worked(request, *this);
+void Connection::deliver_worked(const WorkDone& done) {
+  if (done.counted) --outstanding_;
+  if (phase_ == Phase::open) session_->on_worked(done.request, *this);
   core_.queue_dirty(*this);
 }
 

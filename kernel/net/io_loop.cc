@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernel/base/assert.h"
+#include "kernel/net/tls_preamble.h"
 #include "kernel/net/tls_stream.h"
 
 namespace heptane::net {
@@ -121,14 +122,21 @@ SessionId IoLoop::take_session_id() {
   return id;
 }
 
+std::unique_ptr<Stream> IoLoop::encrypted(const ListenerState& listener, std::unique_ptr<Stream> stream) {
+  const std::shared_ptr<TlsContext>& context = listener.options.tls->current();
+  const auto alpn = listener.protocol.alpn();
+  const TlsPreamble* preamble = listener.options.preamble;
+  if (preamble != nullptr) return make_preamble_stream(std::move(stream), *preamble, context, alpn);
+  return make_tls_server_stream(std::move(stream), context, alpn);
+}
+
 void IoLoop::accept(ListenerState& listener, std::unique_ptr<Stream> stream) {
   core_.counters.accepted.add();
   // Counted with those that we make ourselves.
   const bool room =
       !core_.draining && connections_.size() < core_.config.max_connections && listener.room_for(stream->remote().host);
   if (!room) return refuse(listener, *stream);
-  if (listener.encrypted)
-    stream = make_tls_server_stream(std::move(stream), listener.options.tls->current(), listener.protocol.alpn());
+  if (listener.encrypted) stream = encrypted(listener, std::move(stream));
   adopt(listener, std::move(stream));
 }
 
@@ -316,7 +324,7 @@ void IoLoop::drain_work() {
   if (core_.config.workers == nullptr) return;
   while (const std::optional<WorkDone> done = core_.config.workers->take_done()) {
     if (Connection* connection = find(done->session))
-      connection->deliver_worked(done->request);
+      connection->deliver_worked(*done);
     else
       core_.counters.replies_dropped.add();
   }

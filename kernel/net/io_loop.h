@@ -65,6 +65,7 @@ class IoLoop {
 
  private:
   void accept(ListenerState& listener, std::unique_ptr<Stream> stream);
+  static std::unique_ptr<Stream> encrypted(const ListenerState& listener, std::unique_ptr<Stream> stream);
   void adopt(ListenerState& listener, std::unique_ptr<Stream> stream);
   void refuse(ListenerState& listener, Stream& stream);
   SessionId take_session_id();

@@ -47,10 +47,12 @@ struct IoLoopConfig {
 
 class Connection;
 class Outbound;
+class TlsPreamble;
 
 // What a listener adds to its protocol.
 struct ListenerOptions {
   std::shared_ptr<TlsCredentials> tls;            // null: plain bytes
+  const TlsPreamble* preamble = nullptr;          // how clients ask for it; null: TLS begins at once. Outlives the loop
   size_t max_connections = 0;                     // 0: as many as the loop has
   size_t max_per_remote = 0;                      // connections from one host; 0: no cap of its own
   int64_t handshake_timeout_ns = 10'000'000'000;  // of TLS

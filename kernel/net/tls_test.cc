@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "kernel/net/tls_preamble.h"
 #include "kernel/net/tls_stream.h"
 #include "kernel/net/tls_test_support.h"
 
@@ -344,6 +345,85 @@ TEST_F(TlsTest, NoTicketsAreGivenOut) {
   link.server->go_on();
   link.run();
   EXPECT_EQ(tickets, 0);
+}
+
+// `?` is answered with `!` and asked again, `S` with `s` before TLS, `P` is plain, a TLS hello is one; nothing else is served.
+class TestPreamble final : public TlsPreamble {
+ public:
+  Verdict look(Bytes first) const override {
+    using Next = Verdict::Next;
+    if (first[0] == std::byte{0x16}) return {Next::encrypt, 0, ""};
+    if (first.size() < 2) return {Next::more, 2, ""};
+    const std::string_view two = as_text(first);
+    if (two == "??") return {Next::answer, 2, "!"};
+    if (two == "SS") return {Next::encrypt, 2, "s"};
+    if (two == "PP") return {Next::plain, 0, ""};
+    return {Next::refuse, 0, "no"};
+  }
+};
+
+class PreambleTest : public TlsTest {
+ protected:
+  void SetUp() override {
+    TlsTest::SetUp();
+    auto wire = std::make_unique<WireStream>(link.to_server, link.to_client);
+    WireStream& raw = *wire;
+    link.server = std::make_unique<Party>(make_preamble_stream(std::move(wire), preamble, server_context(), {}), raw);
+  }
+  // In plain text; what the server says to it.
+  std::string ask(std::string_view plain) {
+    for (const char c : plain) {
+      link.to_server->bytes.push_back(static_cast<std::byte>(c));
+      link.run();
+    }
+    std::string told;
+    for (const std::byte byte : std::exchange(link.to_client->bytes, {})) told += static_cast<char>(byte);
+    return told;
+  }
+  void talk_encrypted() {
+    link.start_client(client_context());
+    link.client->to_send = "hello";
+    link.client->go_on();
+    link.run();
+    EXPECT_EQ(link.server->got, "hello");
+    EXPECT_NE(link.server->stream().tls(), nullptr);
+  }
+
+  TestPreamble preamble;
+  Link link;
+};
+
+TEST_F(PreambleTest, TlsBeginsWhenItWasAskedFor) {
+  EXPECT_EQ(ask("?"), "");
+  EXPECT_EQ(ask("?"), "!");
+  EXPECT_EQ(ask("SS"), "s");
+  talk_encrypted();
+}
+
+TEST_F(PreambleTest, TlsMayBeginAtOnceInPiecesOfAnySize) {
+  link.chunks(1);
+  talk_encrypted();
+}
+
+TEST_F(PreambleTest, PlainBytesReachTheSessionWhole) {
+  EXPECT_EQ(ask("PP and more"), "");
+  EXPECT_EQ(link.server->got, "PP and more");
+  EXPECT_EQ(link.server->stream().tls(), nullptr);
+}
+
+TEST_F(PreambleTest, AnythingElseIsRefusedInItsWords) {
+  EXPECT_EQ(ask("XX"), "no");
+  EXPECT_EQ(link.server->end, IoStatus::failed);
+  EXPECT_EQ(link.server->stream().failure(), "TLS was not asked for");
+}
+
+// Who sends more behind the question than TLS has slipped it in: TLS does not take it for its own.
+TEST_F(PreambleTest, PlainTextBehindTheQuestionIsNotRead) {
+  for (const char c : std::string_view("SSSELECT 1; and then some"))
+    link.to_server->bytes.push_back(static_cast<std::byte>(c));
+  link.run();
+  EXPECT_EQ(link.server->end, IoStatus::failed);
+  EXPECT_EQ(link.server->got, "");
 }
 
 TEST_F(TlsTest, FilesThatCannotBeUsedAreNamedWithTheReason) {

@@ -26,6 +26,7 @@ class BlobStore;
 }
 namespace heptane::net {
 class IoLoop;
+class TlsPreamble;
 class Workers;
 }  // namespace heptane::net
 namespace heptane::streams {
@@ -59,6 +60,7 @@ struct ListenerSpec {
   bool loopback_only = false;  // its protocol cannot say who its clients are: nothing makes it reachable from elsewhere
   // Each opens one session without a peer, also when there is no listener (IoLoop::add_resident).
   std::vector<net::Protocol*> residents{};
+  const net::TlsPreamble* preamble = nullptr;  // how clients ask for TLS, where it is on; null: it begins at once
 };
 
 struct AnswerWatch {

@@ -423,7 +423,8 @@ Result<void> Server::open_listener(const ListenerSpec& spec) {
   if (options_.listen_off.contains(name)) return {};
   const auto chosen = options_.listen.find(name);
   Endpoint endpoint{name, {"127.0.0.1", 0}, {}, false, options_.tls.contains(name), false};
-  const Result<net::ListenerOptions> options = listener_options(name);
+  Result<net::ListenerOptions> options = listener_options(name);
+  if (options) options->preamble = spec.preamble;
   if (!options) return Error{options.error().code, "listen." + name + ": " + options.error().message};
   if (chosen != options_.listen.end()) {
     HEPTANE_TRY(listen_on_chosen(spec, chosen->second, *options, endpoint));

@@ -6,9 +6,11 @@
 #include "kernel/server/server_keys.h"
 #include "kernel/streams/api.h"
 #include "modules/data/gateway/kafka/kafka.h"
+#include "modules/data/gateway/postgres/tls_preamble.h"
 #include "modules/data/gateway/sql/sql_route.h"
 #include "modules/data/gateway/sql/sql_service.h"
 #include "modules/data/machine/consumer_offsets/consumer_offsets.h"
+#include "modules/data/postgres_options.h"
 #include "modules/data/sql_options.h"
 
 namespace heptane::data {
@@ -19,8 +21,10 @@ using config::bind;
 using config::Type;
 using kafka::KafkaCounters;
 using kafka::KafkaOptions;
+using postgres::PostgresOptions;
 
 constexpr uint16_t kKafkaPort = 9092;
+constexpr uint16_t kPostgresPort = 5433;
 constexpr int64_t kMiB = 1 << 20;
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr std::string_view kAdvertised = "listen.kafka.advertised";
@@ -109,6 +113,8 @@ class DataModule final : public server::Module {
     keys.push_back(advertised_key());
     for (config::Key& key : config::keys_of<KafkaOptions>(kafka_keys())) keys.push_back(std::move(key));
     for (config::Key& key : config::keys_of<SqlOptions>(sql_keys())) keys.push_back(std::move(key));
+    for (config::Key& key : server::listener_keys("postgres", kPostgresPort)) keys.push_back(std::move(key));
+    for (config::Key& key : config::keys_of<PostgresOptions>(postgres_keys())) keys.push_back(std::move(key));
     return keys;
   }
 
@@ -121,6 +127,8 @@ class DataModule final : public server::Module {
       options_.advertised = {advertised->host, advertised->port};
     if (kafka_) kafka_->set_options(options_);
     if (!engine_) settings.land<SqlOptions>(sql_keys(), sql_options_);
+    settings.land<PostgresOptions>(postgres_keys(), postgres_options_);
+    if (postgres_) postgres_->set_options(postgres_options_);
   }
 
   std::vector<StateMachine*> machines() override { return {&offsets_}; }
@@ -135,7 +143,9 @@ class DataModule final : public server::Module {
     open_sql(facts);
     std::vector<net::Protocol*> residents;
     if (sql_protocol_) residents.push_back(sql_protocol_.get());
-    return {{kafka_.get(), kKafkaPort, false, residents}};
+    std::vector<server::ListenerSpec> specs{{kafka_.get(), kKafkaPort, false, residents}};
+    if (engine_ && sql_options_.enabled) specs.push_back({open_postgres(facts), kPostgresPort, false, {}, &preamble_});
+    return specs;
   }
 
   void add_routes(http::HttpRouter& router) override {
@@ -145,6 +155,7 @@ class DataModule final : public server::Module {
   void register_metrics(Telemetry& telemetry) override {
     register_kafka(kafka_->counters(), telemetry);
     if (engine_) register_sql(*engine_, telemetry);
+    if (postgres_) register_postgres(postgres_->counters(), telemetry);
   }
 
  private:
@@ -164,6 +175,16 @@ class DataModule final : public server::Module {
     sql_protocol_ = std::make_unique<sql::SqlServiceProtocol>(*service_);
   }
 
+  net::Protocol* open_postgres(const server::ServerFacts& facts) {
+    postgres_options_.engine = engine_.get();
+    postgres_options_.limits = {static_cast<uint64_t>(sql_options_.rows_max), sql_options_.statement_timeout_ns};
+    postgres_options_.authenticator = facts.authenticator;
+    postgres_options_.quotas = facts.quotas;
+    postgres_options_.random = [gate = facts.gate](size_t bytes) { return gate->random_bytes(bytes); };
+    postgres_ = std::make_unique<postgres::PostgresProtocol>(postgres_options_);
+    return postgres_.get();
+  }
+
   offsets::ConsumerOffsets offsets_;
   KafkaOptions options_;
   std::unique_ptr<kafka::KafkaProtocol> kafka_;
@@ -173,6 +194,9 @@ class DataModule final : public server::Module {
   std::unique_ptr<sql::SqlService> service_;
   std::unique_ptr<sql::SqlServiceProtocol> sql_protocol_;
   std::unique_ptr<sql::SqlEngine> engine_;
+  PostgresOptions postgres_options_;
+  const postgres::PostgresPreamble preamble_;
+  std::unique_ptr<postgres::PostgresProtocol> postgres_;
 };
 
 }  // namespace
