@@ -127,20 +127,19 @@ void print_totals(const Totals& totals) {
       " ends of the process, %" PRIu64 " fatal errors, %" PRIu64 " torn tails, %" PRIu64
       " writes to be lost or misdirected, %" PRIu64 " damaged logs refused, %" PRIu64 " archive segments made, %" PRIu64
       " again; %" PRIu64 " records acknowledged, %" PRIu64 " read, %" PRIu64 " of a view; ledger: %" PRIu64
-       " events acknowledged, %" PRIu64 " imported, %" PRIu64 " requests answered again, %" PRIu64
-       " transfers expired, %" PRIu64 " comparisons with the model over %" PRIu64 " commands, %" PRIu64
-       " given up; MQTT: %" PRIu64 " messages acknowledged, %" PRIu64 " delivered, %" PRIu64 " to groups, %" PRIu64
-       " by topic in order, %" PRIu64
-      " again, %" PRIu64 " sessions resumed, %" PRIu64 " taken over, %" PRIu64 " wills, %" PRIu64 " appended, %" PRIu64
-      " lost and told, %" PRIu64 " read out of streams, %" PRIu64 " given up; %s; %s; %" PRIu64 " seeds failed\n",
+      " events acknowledged, %" PRIu64 " imported, %" PRIu64 " requests answered again, %" PRIu64
+      " transfers expired, %" PRIu64 " comparisons with the model over %" PRIu64 " commands, %" PRIu64
+      " given up; MQTT: %" PRIu64 " messages acknowledged, %" PRIu64 " delivered, %" PRIu64 " to groups, %" PRIu64
+      " by topic in order, %" PRIu64 " again, %" PRIu64 " sessions resumed, %" PRIu64 " taken over, %" PRIu64
+      " wills, %" PRIu64 " appended, %" PRIu64 " lost and told, %" PRIu64 " read out of streams, %" PRIu64
+      " given up; %s; %s; %" PRIu64 " seeds failed\n",
       totals.seeds, totals.steps, totals.starts, totals.power_cuts, totals.kills, totals.fatal_errors,
       totals.torn_tails, totals.device_lies, totals.refused, totals.archived, totals.rewritten, totals.acknowledged,
       totals.seen, totals.viewed, totals.ledger.acknowledged, totals.ledger.imported, totals.ledger_repeats,
       totals.ledger.expired, totals.ledger.audits, totals.ledger.commands, totals.ledger.gaps, totals.mqtt.acknowledged,
       totals.mqtt.delivered, totals.mqtt.shared, totals.mqtt.ordered, totals.mqtt.again, totals.mqtt.resumed,
-      totals.mqtt.taken_over,
-      totals.mqtt.wills_total, totals.mqtt.appended, totals.mqtt.lost, totals.mqtt.read_back, totals.mqtt.gaps,
-      text_of(totals.iot).c_str(), totals.exchange.text().c_str(), totals.failed);
+      totals.mqtt.taken_over, totals.mqtt.wills_total, totals.mqtt.appended, totals.mqtt.lost, totals.mqtt.read_back,
+      totals.mqtt.gaps, text_of(totals.iot).c_str(), totals.exchange.text().c_str(), totals.failed);
 }
 
 int run_sim(const SimArguments& arguments) {

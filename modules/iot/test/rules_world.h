@@ -183,9 +183,9 @@ class RulesWorld {
     series_ = std::make_unique<series::SeriesMachine>();
     machine_ = std::make_unique<RulesMachine>();
     shop_ = std::make_unique<fintech::test::OwnerToy>(fintech::test::kShopId);
-    for (StateMachine* machine :
-         std::initializer_list<StateMachine*>{streams_.get(), trail_.get(), ledger_.get(), exchange_.get(), broker_.get(),
-                                              devices_.get(), series_.get(), machine_.get(), shop_.get()})
+    for (StateMachine* machine : std::initializer_list<StateMachine*>{streams_.get(), trail_.get(), ledger_.get(),
+                                                                      exchange_.get(), broker_.get(), devices_.get(),
+                                                                      series_.get(), machine_.get(), shop_.get()})
       shard_->add_machine(*machine);
     shard_->set_streams(*streams_);
     shard_->attach(*link_);
