@@ -9,6 +9,7 @@
 #include "kernel/admin/record_json.h"
 #include "kernel/admin/request_parameters.h"
 #include "kernel/admin/stored_records.h"
+#include "kernel/admin/tail_wanted.h"
 
 namespace heptane::admin {
 
@@ -27,15 +28,6 @@ constexpr uint16_t kCloseDeleted = 4404;
 constexpr uint16_t kCloseRevoked = 4403;
 constexpr uint16_t kCloseGone = 4410;
 constexpr uint16_t kCloseFailed = 4500;
-
-struct TailWanted {
-  std::string name;
-  uint32_t partition = 0;
-  std::optional<Offset> offset;
-  std::optional<int64_t> from_time_ms;
-  bool from_start = false;
-  int64_t limit = INT64_MAX;
-};
 
 Result<TailWanted> parse_tail(const http::HttpRequest& request) {
   HEPTANE_TRY(check_parameters(request, {"partition", "offset", "time", "from", "limit"}, {"offset", "time", "from"}));
@@ -172,6 +164,8 @@ void open_tail(HttpExchange& exchange, const TailWanted& wanted, const streams::
     out_of_range.durable_end = partition.durable_end;
     return exchange.respond(error_response(read_error(out_of_range)));
   }
+  if (exchange.request().header("Accept").find(kEventsType) != std::string_view::npos)
+    return send_events(exchange, wanted, partition.id, next);
   http::WebSocketOptions options;
   options.limits.message_bytes = kInputBytes;
   options.limits.output_bytes = kOutputBytes;
@@ -183,6 +177,12 @@ void open_tail(HttpExchange& exchange, const TailWanted& wanted, const streams::
 void tail(HttpExchange& exchange) {
   Result<TailWanted> parsed = parse_tail(exchange.request());
   if (!parsed) return exchange.respond(error_response(parsed.error()));
+  const Result<std::optional<Offset>> resumed = resumed_at(exchange.request());
+  if (!resumed) return exchange.respond(error_response(resumed.error()));
+  if (*resumed) {
+    parsed->offset = *resumed;
+    parsed->from_time_ms.reset();
+  }
   const std::string name = parsed->name;
   const uint32_t partition = parsed->partition;
   find_partition(exchange, name, partition,
@@ -193,12 +193,13 @@ void tail(HttpExchange& exchange) {
 
 http::RouteDoc doc() {
   return {
-      "Follow a partition over a WebSocket (RFC 6455)",
+      "Follow a partition over a WebSocket (RFC 6455) or as Server-Sent Events",
       "One text message is one record, in offset order, sent when it is synced. Nothing is to be sent by the client. "
       "Closed "
       "with 1000 at the limit, 4403 when the client lost the right to read it, 4404 when the stream is deleted, 4410 "
       "when the records to come next are no longer kept, "
-      "1013 when the reader takes nothing for 20 seconds.",
+      "1013 when the reader takes nothing for 20 seconds. With Accept: text/event-stream an event is a record: id is its offset, data the "
+      "record; Last-Event-ID goes on behind it; an event named error says why there is nothing more.",
       {kPartitionParameter,
        {"offset", "of the first record; offset, time and from exclude each other", http::kCountSchema},
        {"time", "milliseconds since 1970: begin with the first record that is not older", http::kCountSchema},
@@ -207,6 +208,7 @@ http::RouteDoc doc() {
        {"limit", "close after so many records", R"({"type":"integer","minimum":1})"}},
       {},
       {{101, "the connection is a WebSocket", {}},
+       {200, "events, as long as the client reads them", {{http::kTextSchema, kEventsType}}},
        {426, "this needs the opening handshake of a WebSocket", {{R"({"$ref":"#/components/schemas/Error"})"}}}}};
 }
 
