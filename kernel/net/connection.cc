@@ -416,9 +416,9 @@ void Connection::deliver(RequestId request, const RecordsRead& records) {
   core_.queue_dirty(*this);
 }
 
-void Connection::deliver_worked(RequestId request) {
-  --outstanding_;
-  if (phase_ == Phase::open) session_->on_worked(request, *this);
+void Connection::deliver_worked(const WorkDone& done) {
+  if (done.counted) --outstanding_;
+  if (phase_ == Phase::open) session_->on_worked(done.request, *this);
   core_.queue_dirty(*this);
 }
 

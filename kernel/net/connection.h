@@ -26,7 +26,7 @@ class Connection final : public SessionContext, public StreamEvents {
   void settle();         // writes, resumes, closes: whatever the calls of this turn made necessary
   void deliver(RequestId request, const Reply& reply);
   void deliver(RequestId request, const RecordsRead& records);
-  void deliver_worked(RequestId request);
+  void deliver_worked(const WorkDone& done);
   void deliver_advanced(SubscriptionId subscription, Offset durable_end);
   void deliver_timer(SessionTimerId timer);
   bool wants_records() const { return phase_ == Phase::open; }

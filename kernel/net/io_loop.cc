@@ -316,7 +316,7 @@ void IoLoop::drain_work() {
   if (core_.config.workers == nullptr) return;
   while (const std::optional<WorkDone> done = core_.config.workers->take_done()) {
     if (Connection* connection = find(done->session))
-      connection->deliver_worked(done->request);
+      connection->deliver_worked(*done);
     else
       core_.counters.replies_dropped.add();
   }

@@ -18,6 +18,7 @@ struct WorkJob {
 struct WorkDone {
   SessionId session = 0;
   RequestId request = 0;
+  bool counted = true;  // it was a job of Workers::submit(), which the session's connection counts among its requests
 };
 
 class Workers {

@@ -30,6 +30,7 @@ std::optional<net::WorkDone> WorkQueue::take_done() {
 void WorkQueue::hand_back(net::WorkDone done) {
   {
     const std::lock_guard lock(mutex_);
+    done.counted = false;
     handed_back_.push_back(done);
   }
   if (wake_io_) wake_io_();
