@@ -112,7 +112,7 @@ Result<Sequence> LogHistoryReader::read_log(Sequence from, Sequence durable, uin
     if (!batch) return std::move(batch.error());
     if (!*batch && !placed_again) {
       placed_again = true;
-      HEPTANE_TRY(place_scanner(from));
+      HEPTANE_TRY(place_scanner(upto + 1));
       continue;
     }
     if (!*batch)
