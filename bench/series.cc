@@ -199,8 +199,8 @@ bool bench_series(const Scratch& scratch) {
   report.row({"line protocol, synced", spread(ours.rates, lines_a_second),
               "influxdb " + spread(peer.rates, lines_a_second), spread(ratios, ratio), ">= 3.00",
               median(ratios) >= kRatioBar});
-  report.row({"server CPU for a line", cost(ours), "influxdb " + cost(peer),
-              ratio(median(ours.cpu) / median(peer.cpu)), "", true});
+  report.row({"server CPU for a line", cost(ours), "influxdb " + cost(peer), ratio(median(ours.cpu) / median(peer.cpu)),
+              "", true});
   return report.print();
 }
 

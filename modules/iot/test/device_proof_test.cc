@@ -176,7 +176,8 @@ TEST_F(DeviceProof, ItMayWhatItsThingAndItsRolesMay) {
 
 // Whatever its roles say of topics, unless they name those of other things.
 TEST_F(DeviceProof, ItMayUseItsOwnThingsTopicsAlone) {
-  users_.meter = {{"mqtt", "*", static_cast<auth::Verbs>(auth::Verb::read) | static_cast<auth::Verbs>(auth::Verb::write)}};
+  users_.meter = {
+      {"mqtt", "*", static_cast<auth::Verbs>(auth::Verb::read) | static_cast<auth::Verbs>(auth::Verb::write)}};
   add("pump-2", kToken, true);
   world_->send("a", connect("a", "pump-2", kToken));
   EXPECT_EQ(first("a"), "2000");

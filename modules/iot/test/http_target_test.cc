@@ -18,17 +18,28 @@ TEST(HttpTarget, TakesUrlsApart) {
   EXPECT_EQ(parsed("http://a:8080/b/c?d=e"), "plain a 8080 /b/c?d=e a:8080");
   EXPECT_EQ(parsed("http://a?x=1"), "plain a 80 /?x=1 a");
   EXPECT_EQ(parsed("http://[::1]:81/"), "plain ::1 81 / [::1]:81");
-  for (const char* bad : {"ftp://a",         "http://",
-                          "http:///x",       "http://u@a/",
-                          "http://u:p@a/",   "http://a:0/",
-                          "http://a:99999/", "http://a:/",
-                          "http://a b/",     "http://a/\r\nX: y",
-                          "http://a/#x",     "http://[::1",
-                          "http://[name]/",  "http://::1/",
-                          "http://a..b/",    "http://.a/",
-                          "http://a\\b/",    "http://[fe80::1%eth0]/",
-                          "//a/b",           "http://ä/",
-                          "http://a\\@127.0.0.1:9/", "http://a#@127.0.0.1/"})
+  for (const char* bad : {"ftp://a",
+                          "http://",
+                          "http:///x",
+                          "http://u@a/",
+                          "http://u:p@a/",
+                          "http://a:0/",
+                          "http://a:99999/",
+                          "http://a:/",
+                          "http://a b/",
+                          "http://a/\r\nX: y",
+                          "http://a/#x",
+                          "http://[::1",
+                          "http://[name]/",
+                          "http://::1/",
+                          "http://a..b/",
+                          "http://.a/",
+                          "http://a\\b/",
+                          "http://[fe80::1%eth0]/",
+                          "//a/b",
+                          "http://ä/",
+                          "http://a\\@127.0.0.1:9/",
+                          "http://a#@127.0.0.1/"})
     EXPECT_EQ(parsed(bad), "error") << bad;
   EXPECT_EQ(parsed("http://a/" + std::string(2'000, 'x')), "error");
 }

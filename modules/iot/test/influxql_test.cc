@@ -13,8 +13,7 @@ Statement one(const std::string& text) {
   const auto parsed = parse_influxql(text, kNow);
   EXPECT_TRUE(parsed.ok()) << text << ": " << (parsed.ok() ? "" : parsed.error().message);
   if (!parsed.ok()) return {};
-  for (const auto& condition :
-       {parsed->front().select.where, parsed->front().show.where, parsed->front().show.with})
+  for (const auto& condition : {parsed->front().select.where, parsed->front().show.where, parsed->front().show.with})
     EXPECT_TRUE(!condition || compile_patterns(*condition).ok()) << text;
   return parsed->front();
 }

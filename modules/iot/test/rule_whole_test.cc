@@ -55,7 +55,8 @@ class RuleWhole : public testing::Test {
     world.fill("readings", head.upto);
     ByteWriter bytes;
     for (const Made& made : inputs) append(bytes, made);
-    Reply reply = world.run(kRulesMachineId, kRuleCommit, encode(head, bytes.view(), static_cast<uint16_t>(inputs.size())));
+    Reply reply =
+        world.run(kRulesMachineId, kRuleCommit, encode(head, bytes.view(), static_cast<uint16_t>(inputs.size())));
     EXPECT_TRUE(reply.ok()) << reply.message;
     return reply;
   }
@@ -130,7 +131,8 @@ TEST_F(RuleWhole, ARefusedPointTakesBackWhatStandsBeforeIt) {
 }
 
 TEST_F(RuleWhole, AnAppendThatFailsEndsItsInput) {
-  ASSERT_TRUE(world.run(machine_ids::kStreams, streams::kDeleteStream, streams::encode(streams::DeleteStream{"bills"})).ok());
+  ASSERT_TRUE(
+      world.run(machine_ids::kStreams, streams::kDeleteStream, streams::encode(streams::DeleteStream{"bills"})).ok());
   EXPECT_EQ(told(commit({{"a", 1, "pump", "m,t=1 v=1 1"}})), "dead_letter ") << "nothing is published";
   EXPECT_EQ(static_cast<uint64_t>(world.account(kUtility)->credits_posted), 0u);
   EXPECT_EQ(world.series().series_count(), 0u) << "nor is its series there";
@@ -149,7 +151,8 @@ class RuleStepByStep : public RuleWhole {
 TEST_F(RuleStepByStep, LogicFourKeepsWhatItDidBefore) {
   EXPECT_EQ(told(commit({{"a", 1, "nobody"}})), "transfer dead_letter ");
   EXPECT_EQ(done(), "1 0 0 0");
-  ASSERT_TRUE(world.run(machine_ids::kStreams, streams::kDeleteStream, streams::encode(streams::DeleteStream{"bills"})).ok());
+  ASSERT_TRUE(
+      world.run(machine_ids::kStreams, streams::kDeleteStream, streams::encode(streams::DeleteStream{"bills"})).ok());
   EXPECT_EQ(told(commit({{"b"}})), "transfer dead_letter bill ");
   const std::string before = world.state();
   world.activate(RulesMachine::kLogicWhole);

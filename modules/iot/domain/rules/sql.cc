@@ -34,7 +34,8 @@ constexpr Told kTold[] = {
     {"$iothub/#", "calls of methods are in no stream, so no rule reads them"},
 };
 constexpr const char* kDeclared =
-    "of topics that begin with $ no stream is made by itself: declare one over this filter (mqtt.streams) and say STREAM "
+    "of topics that begin with $ no stream is made by itself: declare one over this filter (mqtt.streams) and say "
+    "STREAM "
     "\"its name\"";
 
 // What is wrong with a filter as a rule's source; null: nothing.
@@ -79,7 +80,8 @@ Result<Source> source_of(Parser& parser) {
   if (!stream) {
     if (name.kind != WordKind::text) return wrong_at(name, "here stands a 'topic/filter', or STREAM and a \"name\"");
     if (const char* wrong = wrong_filter(name.text)) return wrong_at(name, wrong);
-    return name.text.starts_with(kThings) ? Source{false, std::string(kShadowsSource), name.text} : Source{true, name.text};
+    return name.text.starts_with(kThings) ? Source{false, std::string(kShadowsSource), name.text}
+                                          : Source{true, name.text};
   }
   const bool named = name.kind == WordKind::quoted_name || name.kind == WordKind::name;
   if (!named || name.text.empty() || name.text.size() > kStreamNameBytesMax)

@@ -13,7 +13,7 @@ namespace {
 
 // What /etc/hosts of the usual systems says of a machine itself, by the last part of the name.
 constexpr std::array<std::string_view, 13> kOwnNames = {
-    "localhost",     "localhost4", "localhost6", "localdomain",  "localdomain4",  "localdomain6",      "loopback",
+    "localhost",     "localhost4",   "localhost6",   "localdomain",  "localdomain4",   "localdomain6", "loopback",
     "ip6-localhost", "ip6-loopback", "ip6-localnet", "ip6-allnodes", "ip6-allrouters", "broadcasthost"};
 
 // An address that is not public, however it is spelt (127.1, 0x7f.1), or this machine by its name. Other names lead wherever the device

@@ -67,7 +67,8 @@ Result<std::string> link_to(HttpExchange& exchange, const ImageSettings& setting
 void create(HttpExchange& exchange, const GetImages& images) {
   ImageRules rules;
   const ImageSettings* settings = images();
-  if (settings != nullptr) rules.check_url = [settings](std::string_view url) { return check_image_url(*settings, url); };
+  if (settings != nullptr)
+    rules.check_url = [settings](std::string_view url) { return check_image_url(*settings, url); };
   if (settings != nullptr && !settings->link_key.empty())
     rules.link = [&exchange, settings](const std::string& digest, int64_t minutes) {
       return link_to(exchange, *settings, digest, minutes);
