@@ -13,10 +13,7 @@ export default defineConfig({
   // `npm run dev` beside a server: the page from here, the API from there.
   server: {
     proxy: Object.fromEntries(
-      ['/api', '/metrics', '/readyz'].map((path) => [
-        path,
-        { target: 'http://127.0.0.1:7070', ws: true, headers: { Origin: 'http://127.0.0.1:7070' } },
-      ]),
+      ['/api', '/metrics', '/readyz'].map((path) => [path, { target: 'http://127.0.0.1:7070', ws: true }]),
     ),
   },
 });

@@ -49,6 +49,7 @@ BridgeWatch::Counts& BridgeWatch::Counts::operator+=(const Counts& other) {
   cuts += other.cuts;
   crashes += other.crashes;
   forgotten += other.forgotten;
+  hours += other.hours;
   put_off += other.put_off;
   dead_letters += other.dead_letters;
   echoes += other.echoes;
@@ -82,6 +83,7 @@ void BridgeWatch::choose(SeededRandom& chance) {
   setting_.receive_maximum = static_cast<uint16_t>(chance.one_in(3) ? 0 : 1 + chance.below(10));
   setting_.fault_each = 100U << chance.below(4);
   if (chance.one_in(4)) setting_.close_each = static_cast<uint32_t>(2 + chance.below(8));
+  setting_.hour = chance.one_in(2);
 }
 
 // What comes in has a topic that goes out; what goes out is heard there, where the protocol can leave it out.

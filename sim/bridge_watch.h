@@ -60,6 +60,7 @@ class BridgeWatch {
     uint64_t cuts = 0;       // connections that the remote ended or lost
     uint64_t crashes = 0;    // of the remote
     uint64_t forgotten = 0;  // sessions that it lost by one
+    uint64_t hours = 0;      // that it was away for whole
     uint64_t put_off = 0;    // answers 0x97
     uint64_t dead_letters = 0;
     uint64_t echoes = 0;  // of the bridge's own messages
@@ -75,6 +76,7 @@ class BridgeWatch {
     uint16_t receive_maximum = 0;  // of the remote; 0: it says none
     uint32_t fault_each = 800;     // turns of the remote
     uint32_t close_each = 0;       // messages, at which it ends the connection instead of an answer; 0: none
+    bool hour = false;             // its first crash keeps it away for one
   };
 
   // Configured so.

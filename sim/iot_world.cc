@@ -106,6 +106,7 @@ std::string text_of(const IotCounts& counts) {
   add(bridge.cuts, " ended, ");
   add(bridge.crashes, " crashes of the remote, ");
   add(bridge.forgotten, " sessions forgotten, ");
+  add(bridge.hours, " hours away, ");
   add(bridge.put_off, " put off, ");
   add(bridge.dead_letters, " dead letters, ");
   add(bridge.echoes, " echoes, ");

@@ -34,6 +34,8 @@ constexpr uint8_t kNoLocal = 4;
 constexpr uint16_t kIds = 24;    // so few that they come again soon
 constexpr size_t kInFlight = 6;  // where the bridge takes more
 constexpr int64_t kDownMostNs = 4'000'000'000;
+constexpr int64_t kHourNs = int64_t{3'600} * 1'000'000'000;
+constexpr int64_t kHourStepNs = int64_t{20} * 1'000'000'000;
 constexpr size_t kReadBytes = 4096;
 constexpr const char* kEchoFilter = "site/up/#";
 constexpr const char* kInFilter = "down/#";
@@ -82,11 +84,13 @@ void SimRemoteBroker::listen() {
 
 void SimRemoteBroker::finish() {
   SimClient::finish();
+  in_hour_ = false;
   if (!listener_) listen();
 }
 
 void SimRemoteBroker::serve() {
   ++idle_turns_;
+  if (in_hour_) pass_hour();
   if (!listener_ && world_.clock.monotonic_ns() >= down_until_ns_) listen();
   if (accepted_) {
     drop("taken over");
@@ -130,6 +134,13 @@ void SimRemoteBroker::cut() {
   drop("reset");
 }
 
+// What is published here meanwhile waits, as long as it is kept.
+void SimRemoteBroker::pass_hour() {
+  world_.clock.advance(static_cast<int64_t>(world_.random.below(kHourStepNs)));
+  in_hour_ = world_.clock.monotonic_ns() < down_until_ns_;
+  if (!in_hour_) ++watch_.counts.hours;
+}
+
 void SimRemoteBroker::crash() {
   if (!listener_) return;
   const bool forgets = world_.random.one_in(3);
@@ -137,9 +148,11 @@ void SimRemoteBroker::crash() {
   cut();
   listener_.reset();
   accepted_.reset();
-  down_until_ns_ = world_.clock.monotonic_ns() + static_cast<int64_t>(world_.random.below(kDownMostNs));
+  in_hour_ = watch_.setting().hour && !std::exchange(had_hour_, true);
+  const int64_t away_ns = in_hour_ ? kHourNs : static_cast<int64_t>(world_.random.below(kDownMostNs));
+  down_until_ns_ = world_.clock.monotonic_ns() + away_ns;
   if (world_.random.one_in(2)) world_.net.name(BridgeWatch::kHost, {});
-  world_.trace(std::string("the remote crashes") + (forgets ? " and forgets" : ""));
+  world_.trace(std::string("the remote crashes") + (forgets ? " and forgets" : "") + (in_hour_ ? ", for an hour" : ""));
   if (forgets) lose_session();
 }
 

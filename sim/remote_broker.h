@@ -62,6 +62,7 @@ class SimRemoteBroker final : public SimClient {
   void listen();
   void maybe_fault();
   void crash();
+  void pass_hour();
   void lose_session();
   void drop(const char* why);
   void cut();
@@ -99,6 +100,8 @@ class SimRemoteBroker final : public SimClient {
   std::vector<uint32_t> sent_;  // of each of its publishers, numbers from 1 to here
   std::unique_ptr<net::Listener> listener_;
   int64_t down_until_ns_ = 0;
+  bool had_hour_ = false;
+  bool in_hour_ = false;
   std::unique_ptr<net::Stream> accepted_;  // not looked at yet
   std::unique_ptr<net::Stream> stream_;
   std::vector<std::byte> input_bytes_;

@@ -131,6 +131,7 @@ void expect_depth(const IotCounts& counts) {
   EXPECT_GT(counts.bridge.connects, 80u);
   EXPECT_GT(counts.bridge.crashes, 10u);
   EXPECT_GT(counts.bridge.forgotten, 2u);
+  EXPECT_GT(counts.bridge.hours, 1u);
   EXPECT_GT(counts.bridge.put_off, 5u);
   EXPECT_GT(counts.bridge.dead_letters, 2u);
   EXPECT_GT(counts.bridge.echoes, 60u);

@@ -376,6 +376,25 @@ test('sql: rows, errors with their place, the past, CSV, and an answer that is t
   assert.strictEqual(await page.inputValue('textarea'), 'SELECT long')
 })
 
+test('sql: records of a stream as rows', async t => {
+  const server = await startServer(t)
+  await make(server, 'orders')
+  await append(server, 'orders', Array.from({ length: 7 }, (_, n) => ({ value: { n } })))
+  const first = await call(server, 'GET', `/api/v1/sql?q=${encodeURIComponent('SELECT 1 AS one')}`)
+  if (first.status !== 200) return t.skip(`no SQL here: ${first.body.error.message}`)
+  const page = await openPage(t, server, '#/sql')
+  await waitUntil(async () => {
+    await page.fill('textarea', 'SELECT count(*) AS n, max(position) AS newest FROM orders')
+    await page.click('text=Run')
+    await page.waitForSelector('[data-sql-state=answer], [data-sql-state=error]')
+    return await page.locator('table.rows td').first().innerText({ timeout: 100 }).catch(() => '') === '7'
+  }, 'seven rows', SECONDS)
+  await page.fill('textarea', 'SELECT * FROM nothing')
+  await page.click('text=Run')
+  await page.waitForSelector('[data-sql-state=error]')
+  assert.match(await page.innerText('.sql-error'), /nothing/)
+})
+
 test('one list of many streams, a page at a time', async t => {
   const server = await startServer(t)
   for (let n = 0; n < 5; ++n) await make(server, `s${n}`)

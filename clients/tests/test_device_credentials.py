@@ -97,6 +97,29 @@ class Credentials(Guarded):
         self.server.start()
         self.assertEqual(self.update(2, user=("pump-1", made["token"])), 0)
 
+    def test_a_role_over_everything_is_over_no_other_thing(self):
+        """Neither by a pattern `*`, nor by another's name as its client identifier."""
+        self.admin("POST", "/api/v1/roles", {"name": "all", "permissions": [{"module": "mqtt", "pattern": "*", "verbs": ["read", "write"]}]})
+        made = self.admin("POST", "/api/v1/devices/pump-2/credentials", {"kind": "token", "roles": ["all"]})
+        user = ("pump-2", made["token"])
+        for client in ("pump-1", "anything"):
+            told = self.run_client("mosquitto_pub", "-i", client, "-V", "mqttv5", "-q", 1, "-t", OWN + "update", "-m", '{"state":{}}', user=user)
+            self.assertIn("Not authorized", told[2])
+        self.admin("GET", "/api/v1/devices/pump-1/shadow", expect=404)
+        self.assertEqual(self.update(1, thing="pump-2", user=user), 0)
+        self.assertEqual(self.admin("GET", "/api/v1/devices/pump-2/shadow")["state"]["reported"]["n"], 1)
+        _, _, err = self.run_client("mosquitto_sub", "-V", "mqttv5", "-t", "$aws/things/+/shadow/#", "-W", 5, user=user)
+        self.assertIn("denied", err)
+        listener = subprocess.Popen(self.client("mosquitto_sub", "-d", "-i", "pump-1", "-V", "mqttv5", "-q", 1, "-t", "$iothub/methods/POST/#",
+                                                user=user), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            while "SUBACK" not in listener.stdout.readline():
+                pass
+            self.admin("POST", "/api/v1/devices/pump-1/methods/open", {}, expect=409)
+        finally:
+            listener.kill()
+            listener.communicate()
+
     def test_rotation_keeps_the_session_and_revocation_ends_the_connection(self):
         old = self.add("old")
         durable = ("-i", "pump-1", "-c", "-q", 1, "-V", "mqttv311", "-t", OWN + "update/delta")

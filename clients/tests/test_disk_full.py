@@ -1,25 +1,27 @@
 """A disk that really fills: new records are refused in the protocol's words while reads go on; deleting a stream makes room
 without a restart. Needs root for a small tmpfs; skipped without."""
 
+import json
 import os
 import subprocess
 import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
 import test_tigerbeetle
 from heptane_testkit import Server, wait_until
 from heptane_testkit import http, kafka
 from heptane_testkit.mqtt import Connection, mosquitto_sub, packet, string
 
-DISK = "400m"
-
-
 @unittest.skipUnless(os.geteuid() == 0, "mounting a small disk needs root")
-class DiskFull(unittest.TestCase):
+class Filled(unittest.TestCase):
+    disk_size, pad = "400m", 1000
+
     def setUp(self):
         self.disk = tempfile.mkdtemp(prefix="heptane-disk-")
         self.addCleanup(os.rmdir, self.disk)
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", self.disk], capture_output=True)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.disk_size}", "tmpfs", self.disk], capture_output=True)
         if mounted.returncode != 0:
             self.skipTest("no tmpfs can be mounted here")
         self.addCleanup(subprocess.run, ["umount", "-l", self.disk], check=True)
@@ -29,15 +31,17 @@ class DiskFull(unittest.TestCase):
 
     def fill(self, stream):
         """Produces until it is refused; the number of records acknowledged."""
-        recorder = kafka.Recorder(self.server.kafka, stream, pad=1000,
+        recorder = kafka.Recorder(self.server.kafka, stream, pad=self.pad,
                                   **{"message.timeout.ms": 4000, "enable.idempotence": False, "acks": "all"})
         while not recorder.failed:
-            if recorder.next_n - len(recorder.acknowledged) < 5000:
-                recorder.send(500)
+            if recorder.next_n - len(recorder.acknowledged) < 5_000_000 // self.pad:
+                recorder.send(500_000 // self.pad)
             recorder.poll(0.01)
         recorder.drop()
         return len(recorder.acknowledged)
 
+
+class DiskFull(Filled):
     def test_refuse_read_delete_go_on(self):
         acknowledged = self.fill("big")
         self.assertGreater(acknowledged, 50_000)
@@ -94,3 +98,68 @@ class DiskFull(unittest.TestCase):
         self.server.crash_restart()
         got = mosquitto_sub(self.server.address("mqtt"), *subscriber, "-C", 6)
         self.assertEqual(got, [f"before {i}" for i in range(5)] + ["after"])
+
+
+class Devices(Filled):
+    """Shadows, jobs and points are refused as their protocols have it, what is there is read, and what things must finish they can."""
+
+    pad = 20_000
+
+    def call(self, method, path, body=None):
+        return http.call(self.server, method, "/api/v1" + path, body)
+
+    def ask(self, topic, text):
+        """Of pump-1, at QoS 1; the reason in its PUBACK."""
+        with Connection(self.server.address("mqtt")).open("pump-1", 5) as connection:
+            connection.send(packet(0x32, string("$aws/things/pump-1/" + topic) + b"\0\1\0" + text.encode()))
+            return connection.read()[4:5] or b"\0"
+
+    def shadow(self):
+        status, answer = self.call("GET", "/devices/pump-1/shadow")
+        self.assertEqual(status, 200, answer)
+        return answer["state"]["reported"]["n"]
+
+    def update(self, n):
+        return self.ask("shadow/update", json.dumps({"state": {"reported": {"n": n}}}))
+
+    def job(self, name):
+        return self.call("POST", "/jobs", {"id": name, "things": ["pump-1"], "document": {"do": "it"}})[0]
+
+    def influx(self, path, body=b""):
+        host, port = self.server.address("series")
+        request = urllib.request.Request(f"http://{host}:{port}{path}", data=body, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def count(self):
+        status, body = self.influx("/query?db=plant&q=SELECT+count(v)+FROM+m")
+        self.assertEqual(status, 200, body)
+        return json.loads(body)["results"][0]["series"][0]["values"][0][1]
+
+    def test_shadows_jobs_and_series(self):
+        self.assertEqual(self.call("POST", "/devices", {"name": "pump-1"})[0], 201)
+        self.assertEqual((self.update(1), self.job("first")), (b"\0", 201))
+        self.assertEqual(self.influx("/query?q=CREATE+DATABASE+plant")[0], 200)
+        self.assertEqual(self.influx("/write?db=plant", b"m v=1 1")[0], 204)
+        self.fill("big")
+        self.assertEqual((self.update(2), self.job("second")), (b"\x97", 507))
+        status, body = self.influx("/write?db=plant", b"m v=1 2")
+        self.assertEqual(status, 507, body)
+        self.assertIn("the disk is nearly full", json.loads(body)["error"])
+        self.assertEqual(self.call("POST", "/devices", {"name": "pump-2"})[0], 507)
+        self.assertEqual(self.call("POST", "/devices/pump-1/shadow", {"state": {"desired": {"n": 1}}})[0], 507)
+        self.assertEqual((self.shadow(), self.count()), (1, 1))
+        # What was begun comes to its end.
+        self.assertEqual(self.ask("jobs/first/update", json.dumps({"status": "SUCCEEDED"})), b"\0")
+        status, job = self.call("GET", "/jobs/first")
+        self.assertEqual((status, job["counts"]["SUCCEEDED"]), (200, 1), job)
+        self.assertEqual(self.call("DELETE", "/streams/big")[0], 200)
+        wait_until(lambda: self.update(3) == b"\0", "room for a shadow", seconds=60)
+        self.assertEqual(self.job("second"), 201)
+        self.assertEqual(self.influx("/write?db=plant", b"m v=1 3")[0], 204)
+        self.server.crash_restart()
+        self.assertEqual((self.shadow(), self.count()), (3, 2))
+        self.assertEqual([job["id"] for job in self.call("GET", "/jobs")[1]["jobs"]], ["first", "second"])

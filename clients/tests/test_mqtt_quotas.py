@@ -40,7 +40,7 @@ class Quotas(unittest.TestCase):
         subscriber.close()
 
     def test_version_3_waits_and_loses_nothing(self):
-        server = self.server("quotas.bytes_in=30KiB")
+        server = self.server("listen.mqtt.bytes_in=30KiB")
         subscriber = self.subscriber(server, "-t", "m", "-C", len(LINES))
         bystander = Connection(server.address("mqtt")).open("bystander", 5)
         self.addCleanup(bystander.socket.close)

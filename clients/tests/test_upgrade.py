@@ -149,7 +149,7 @@ class Upgrade(unittest.TestCase):
         status, refused = http.call(server, "PUT", "/api/v1/rules/hook", rule)
         self.assertEqual(status, 400, refused)
         self.assertIn("the rules' logic 2", refused["error"]["message"])
-        self.assertIn("rules: logic version 4, was 1", self.good(server, "upgrade", "activate", "rules"))
+        self.assertIn("rules: logic version 5, was 1", self.good(server, "upgrade", "activate", "rules"))
         server.crash_restart()
         self.assertEqual(http.call(server, "PUT", "/api/v1/rules/hook", rule)[0], 201)
 

@@ -36,8 +36,8 @@ struct World {
   Gate gate;
   Directory directory;
   Gate::NewToken secret;
-  Peer near{"127.0.0.1", false, true, "", "kafka"};
-  Peer far{"192.0.2.1", true, false, "", "kafka"};
+  Peer near{"127.0.0.1", false, true, "", "", "kafka"};
+  Peer far{"192.0.2.1", true, false, "", "", "kafka"};
 };
 
 TEST(Gate, Passwords) {

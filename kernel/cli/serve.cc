@@ -203,7 +203,10 @@ void complete_options(server::ServerOptions& options) {
   options.guard_apply = true;
   options.read_ahead = true;
   options.process_metrics = true;
-  options.add_routes = server::add_profile_routes;
+  options.add_routes = [more = std::move(options.add_routes)](http::HttpRouter& router) {
+    server::add_profile_routes(router);
+    if (more) more(router);
+  };
   options.announce_token = announce_token;
   options.snapshot_check.command = {
       "/proc/self/exe", "log", "compare", "--data", options.data_directory, "--child-of", std::to_string(::getpid())};

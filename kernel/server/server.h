@@ -80,7 +80,6 @@ struct ServerOptions {
   blobs::BlobStoreOptions blobs{"", 16, uint64_t{4} << 30, UINT64_MAX, {}};  // its directory is in the data directory
   auth::AuthOptions auth;
   net::QuotaConfig quotas;
-  std::function<void(http::HttpRouter&)> add_routes;             // more endpoints of the admin listener; may be absent
   std::function<void(const std::string& token)> announce_token;  // the one-time token of a first start, once synced
   ShardOptions shard;
   snapshot::SnapshotTakerOptions snapshots;

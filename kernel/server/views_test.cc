@@ -6,6 +6,7 @@
 #include <map>
 
 #include "kernel/archive/archiver.h"
+#include "kernel/archive/command_of_record.h"
 #include "kernel/archive/explain.h"
 #include "kernel/base/crc32c.h"
 #include "kernel/server/history_reader.h"
@@ -27,10 +28,11 @@ constexpr uint64_t kSegmentBytes = 64 << 10;
 constexpr size_t kRecordMax = 300;  // bytes of the longest record here, more or less
 
 struct Record {
-  Sequence sequence = 0;
+  Sequence sequence = 0;  // that it says of itself; 0: it does not
   int64_t timestamp_ms = 0;
   std::string key;
   std::string value;
+  Sequence made_by = 0;
 };
 
 // Follows the history of all streams, as a projection does: what it has of a partition it does not want again.
@@ -147,10 +149,10 @@ class ViewsTest : public testing::Test {
   void told(const Telling& telling, Sequence sequence, LogTime time) {
     const int64_t ms = time / kMs;
     for (uint64_t i = 0; i < telling.lines; ++i)
-      model_[kLines].push_back({sequence, ms, line_key(model_[kLines].size()), line_value(telling.text, i)});
-    model_[kTellings].push_back({sequence, ms, "", telling_value(sequence, telling.lines)});
+      model_[kLines].push_back({sequence, ms, line_key(model_[kLines].size()), line_value(telling.text, i), sequence});
+    model_[kTellings].push_back({sequence, ms, "", telling_value(sequence, telling.lines), sequence});
     for (int i = 0; i < telling.notes; ++i)
-      model_[kNotes].push_back({0, ms, "", telling.text.empty() ? "-" : std::string(telling.text)});
+      model_[kNotes].push_back({0, ms, "", telling.text.empty() ? "-" : std::string(telling.text), sequence});
   }
   void tell(const Telling& telling, bool synced = true) {
     const Reply reply = submit(streams::make_command(kNarratorId, kTell, encode(telling)), synced);
@@ -329,6 +331,29 @@ class ViewsTest : public testing::Test {
         if (HasFatalFailure()) return;
       }
   }
+  // Where the index says that a record lies; nullopt: in the archive.
+  std::optional<archive::RecordPlace> place_of(std::string_view name, Offset offset) {
+    const PartitionId partition = *streams_->find_partition(name, 0);
+    const Buffer wanted = streams::encode(streams::LocateQuery{partition, offset});
+    Reply reply;
+    streams_->query({streams::kLocate, wanted.view(), {}}, reply);
+    EXPECT_TRUE(reply.ok()) << reply.message;
+    if (reply.numbers[0] < 0) return std::nullopt;
+    return archive::RecordPlace{partition, offset, static_cast<uint32_t>(reply.numbers[0]),
+                                static_cast<uint32_t>(reply.numbers[1])};
+  }
+  void expect_makers_are_found(int looks) {
+    for (const std::string_view name : {kLines, kTellings, kNotes})
+      for (int i = 0; i < looks && !model_[name].empty(); ++i) {
+        const size_t offset = random_.below(model_[name].size());
+        const auto place = place_of(name, static_cast<Offset>(offset));
+        if (!place) continue;
+        const Result<Sequence> made_by = archive::command_of_record(disk_, "data", 0, *place);
+        ASSERT_TRUE(made_by) << made_by.error().message;
+        ASSERT_EQ(*made_by, model_[name][offset].made_by) << name << " offset " << offset;
+        ++makers_found_;
+      }
+  }
   void expect_time_is_found(std::string_view name) {
     const std::vector<Record>& model = model_[name];
     if (model.empty()) return;
@@ -371,6 +396,7 @@ class ViewsTest : public testing::Test {
   std::vector<std::string> reports_;
   std::map<std::string_view, std::vector<Record>> model_;
   RequestId request_ = 0;
+  uint64_t makers_found_ = 0;
   uint64_t read_at_once_ = 0;  // batches, without a thread that waits for the disk
 };
 
@@ -408,7 +434,10 @@ TEST_F(ViewsTest, AgreeWithANaiveModelWhateverHappens) {
         crash(static_cast<sim::CrashMode>(random_.below(4)));
         break;
       }
-      case 5: expect_random_reads(2); break;
+      case 5:
+        expect_random_reads(2);
+        expect_makers_are_found(2);
+        break;
       case 6:
         for (const std::string_view name : {kLines, kTellings, kNotes}) expect_time_is_found(name);
         break;
@@ -421,11 +450,29 @@ TEST_F(ViewsTest, AgreeWithANaiveModelWhateverHappens) {
   if (rounds >= 600) {  // that nothing went wrong means something only when enough happened
     EXPECT_GT(store_->last_log_segment(), 0U);
     EXPECT_GT(model_[kLines].size(), 1000U);
+    EXPECT_GT(makers_found_, 20U);
   }
   EXPECT_TRUE(reports_.empty()) << reports_.front();
   ASSERT_NO_FATAL_FAILURE(crash(sim::CrashMode::keep_all));
   for (const std::string_view name : {kLines, kTellings, kNotes}) ASSERT_NO_FATAL_FAILURE(expect_all_read(name));
   EXPECT_GT(read_at_once_, 0U);
+}
+
+TEST_F(ViewsTest, AMakerIsNamedOrNobodyIs) {
+  for (int i = 0; i < 20; ++i) tell({2, 1, Doubt::none, "short"});
+  const archive::RecordPlace place = *place_of(kNotes, 7);
+  ASSERT_TRUE(archive::command_of_record(disk_, "data", 0, place));
+  archive::RecordPlace elsewhere = *place_of(kNotes, 0);
+  elsewhere.offset = 7;
+  EXPECT_EQ(archive::command_of_record(disk_, "data", 0, elsewhere).error().code, Errc::corrupt);
+  elsewhere.byte = 0;  // the segment's own header
+  EXPECT_EQ(archive::command_of_record(disk_, "data", 0, elsewhere).error().code, Errc::corrupt);
+  elsewhere.segment = 999;
+  EXPECT_EQ(archive::command_of_record(disk_, "data", 0, elsewhere).error().code, Errc::not_found);
+  Reply reply;
+  const Buffer beyond = streams::encode(streams::LocateQuery{*streams_->find_partition(kNotes, 0), 20});
+  streams_->query({streams::kLocate, beyond.view(), {}}, reply);
+  EXPECT_EQ(reply.error, Errc::not_found);
 }
 
 // The records of a view in the archive need no command any more.

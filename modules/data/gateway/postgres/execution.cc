@@ -33,8 +33,14 @@ bool prepare(Step& step, sql::Connection& connection) {
   if (stored.prepared || stored.question || !stored.is_engines()) return true;
   auto prepared = taken(step, connection.prepare(stored.statement.text));
   if (!prepared) return false;
-  stored.prepared = std::move(*prepared);
-  return true;
+  if ((*prepared)->columns().size() > kColumnsMax) {
+    step.failure = sql::failure("54011", "an answer has at most " + std::to_string(kColumnsMax) + " columns");
+  } else if ((*prepared)->parameters().size() > kParametersMax) {
+    step.failure = sql::failure("54023", "a statement has at most " + std::to_string(kParametersMax) + " parameters");
+  } else {
+    stored.prepared = std::move(*prepared);
+  }
+  return !step.failure;
 }
 
 // All there is to know of tables and their columns, as far as the connection may.

@@ -1,7 +1,8 @@
 // What of a statement runs on the engine's threads: preparing it, executing it, and encoding a piece of its rows. A step is the
 // session's until it is submitted and after the session heard of its end, the job's in between: nothing in it is locked.
 //
-// Bounds: a step encodes kStepBytes and the row that passes it. A row above kRowBytesMax is refused.
+// Bounds: a step encodes kStepBytes and the row that passes it. A row above kRowBytesMax, more columns than kColumnsMax and more
+// parameters than kParametersMax are refused.
 #pragma once
 
 #include <atomic>
@@ -19,6 +20,8 @@ namespace heptane::data::postgres {
 
 constexpr size_t kStepBytes = size_t{256} << 10;
 constexpr size_t kRowBytesMax = size_t{256} << 20;
+constexpr size_t kColumnsMax = 1664;       // PostgreSQL's own limit
+constexpr size_t kParametersMax = 65'535;  // what a message can count
 
 // A session's connection to the engine, while it has one.
 struct Seat {
