@@ -13,7 +13,7 @@ constexpr uint64_t kMissingAccount = 99;
 constexpr uint32_t kTimeoutMax = 3;  // seconds
 constexpr size_t kSentKept = 40;
 constexpr size_t kImportedMost = 12;  // accounts of a client
-constexpr uint64_t kHourNs = uint64_t{3600} * 1'000'000'000;
+constexpr uint64_t kFarNs = uint64_t{3600} * 1'000'000'000;
 
 uint32_t ledger_of(uint64_t account) { return account > kAccounts - 2 ? 2 : 1; }
 
@@ -63,8 +63,8 @@ std::vector<Account> LedgerEvents::imported_accounts(uint64_t past) {
 uint64_t LedgerEvents::moment(uint64_t& past) {
   const uint64_t kind = random_.below(60);
   if (kind == 0) return 0;
-  if (kind == 1) return past - random_.below(kHourNs);
-  if (kind == 2) return past + kHourNs;
+  if (kind == 1) return past - random_.below(kFarNs);
+  if (kind == 2) return past + kFarNs;
   return past += 1 + random_.below(4);
 }
 

@@ -99,7 +99,7 @@ def record_refused_machine(recorder):
     rows = recorder.call("GET", "ledger/accounts?ledger=840")["accounts"]
     owned = next(row["id"] for row in rows if "owner" in row)
     recorder.call("PUT", "rules/greedy", {"sql": "SELECT n FROM 'till/#'", "transfer": {
-        "ledger": 840, "code": 1, "debit": "101", "credit": owned, "amount": "n"}})
+        "ledger": 840, "code": 1, "debit": "101", "credit": f"'{owned}'", "amount": "n"}})
     mosquitto_pub(recorder.server.address("mqtt"), "-q", 1, "-t", "till/a", "-m", json.dumps({"n": 5}))
     wait_until(lambda: recorder.call("GET", "rules/greedy")["dead_letters"] == 1, "the rule to be refused")
 
