@@ -81,7 +81,7 @@ Result<void> LogHistoryReader::place_scanner(Sequence from) {
   const uint32_t number =
       goes_on ? scanner_->position().segment : std::max(log_.oldest_segment(), log_.last_segment_below(from) + 1);
   std::erase_if(segments, [number](const log::SegmentFile& segment) { return segment.number < number; });
-  if (segments.empty()) return Error{Errc::not_found, "the segment is gone"};
+  if (segments.empty() || segments.front().number != number) return Error{Errc::not_found, "the segment is gone"};
   log::ScanPosition start;
   if (goes_on) {
     start = scanner_->position();
@@ -112,7 +112,7 @@ Result<Sequence> LogHistoryReader::read_log(Sequence from, Sequence durable, uin
     if (!batch) return std::move(batch.error());
     if (!*batch && !placed_again) {
       placed_again = true;
-      HEPTANE_TRY(place_scanner(from));
+      HEPTANE_TRY(place_scanner(upto + 1));
       continue;
     }
     if (!*batch)

@@ -143,6 +143,32 @@ TEST_F(SqlEngineTest, TimeAndRowsAreLimited) {
       text_of(connection_->execute(std::get<std::shared_ptr<Prepared>>(many), {}, std::nullopt, {5000, 0})).size(),
       23'890U);
   EXPECT_EQ(rows("SELECT list(repeat('x', 1000) || i) FROM range(1000000) r(i)").substr(0, 5), "53200");
+  EXPECT_EQ(
+      rows(
+          "WITH RECURSIVE r AS (SELECT repeat('x', 1000000) s, 1 n UNION ALL SELECT s || s, n + 1 FROM r WHERE n < 40) "
+          "SELECT max(length(s)) FROM r")
+          .substr(0, 5),
+      "53200");
+}
+
+// What no limit ends within one value.
+TEST_F(SqlEngineTest, FunctionsThatMultiplyAreLimited) {
+  EXPECT_EQ(
+      rows(
+          "SELECT repeat('ab', 3), lpad('a', 3, '-'), rpad('a', 3, '-'), replace('abc', 'b', 'xx'), "
+          "regexp_replace('abc', '[ab]', 'z', 'g'), regexp_replace('abc', '[AB]', 'z', 'i'), len(list_resize([1], 3)), "
+          "len(range(2)), len(range(1, 4)), len(generate_series(1, 4))"),
+      "ababab|--a|a--|axxc|zzc|zbc|3|2|3|4\n");
+  for (const char* statement :
+       {"SELECT repeat('x', 4000000000)", "SELECT lpad('x', 2000000000, 'y')", "SELECT rpad('x', 2000000000, 'y')",
+        "SELECT list_resize([1], 1000000000)", "SELECT range(1000000000)", "SELECT generate_series(0, 1000000000)",
+        "SELECT length(replace(repeat('x', 1000000), 'x', repeat('y', 1000)))",
+        "SELECT length(regexp_replace(repeat('x', 1000000), 'x', repeat('y', 1000), 'g'))",
+        "SELECT bitstring('1', 2000000000)"})
+    EXPECT_EQ(rows(statement).substr(0, 5), "22023") << statement;
+  for (const char* statement : {"SELECT main.repeat('x', 4000000000)", "SELECT system.main.lpad('x', 2000000000, 'y')",
+                                "SELECT main.range(1000000000)"})
+    EXPECT_EQ(rows(statement).substr(0, 5), "0A000") << statement;
 }
 
 TEST_F(SqlEngineTest, ParquetComesOutAsAFile) {

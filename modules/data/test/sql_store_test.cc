@@ -123,6 +123,32 @@ TEST_F(SqlStoreTest, AFileThatCannotBeReadIsMovedAside) {
   EXPECT_NE(reports_[0].find("moved aside"), std::string::npos);
 }
 
+// What cannot be written is opened again, and made again where that does not help: not before the last statement has let go of it.
+TEST_F(SqlStoreTest, ATableThatIsGoneComesBack) {
+  history_.create("t", {1});
+  history_.append(1, {"one"});
+  const std::unique_ptr<Feed> feed = open_feed();
+  run_all(*feed);
+  std::shared_ptr<Store> held = feed->store();
+  {
+    const DuckDb& duckdb = **open_duckdb("");
+    Result<OwnedConnection> connection = held->connect();
+    ASSERT_TRUE(connection);
+    OwnedResult result(duckdb);
+    ASSERT_EQ(duckdb.query(connection->get(), "DROP TABLE heptane_storage.s1", result.get()), DuckDBSuccess);
+  }
+  history_.append(1, {"two"});
+  for (int turn = 0; turn < 5; ++turn) EXPECT_FALSE(feed->run_once());
+  EXPECT_EQ(feed->state(), Feed::State::failed);
+  EXPECT_EQ(feed->store(), nullptr);
+  EXPECT_FALSE(feed->failure().empty());
+  held.reset();
+  run_all(*feed);
+  EXPECT_EQ(stored(*feed->store()), model(2, {1}));
+  EXPECT_EQ(feed->rebuilds(), 1U);
+  EXPECT_TRUE(feed->failure().empty());
+}
+
 TEST_F(SqlStoreTest, AFileOfAnotherLogIsMovedAside) {
   history_.create("t", {1});
   history_.append(1, {"one"});

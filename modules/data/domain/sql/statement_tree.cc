@@ -105,10 +105,15 @@ class TreeReader {
     const std::string& type = object.texts["type"];
     if (type == "BASE_TABLE") note_table(object);
     if (type == "SHOW_REF" && !object.texts["table_name"].empty()) found_.shown.insert(object.texts["table_name"]);
-    if (object.texts.contains("function_name"))
-      (object.table_function ? found_.table_functions : found_.functions).insert(folded(object.texts["function_name"]));
+    if (object.texts.contains("function_name")) note_function(object);
     for (const char* name : {"key", "cte_name", "ctename"})
       if (object.texts.contains(name)) found_.common.insert(folded(object.texts[name]));
+  }
+
+  void note_function(Object& object) {
+    const std::string name = folded(object.texts["function_name"]);
+    (object.table_function ? found_.table_functions : found_.functions).insert(name);
+    if (!object.texts["schema"].empty() || !object.texts["catalog"].empty()) found_.qualified.insert(name);
   }
 
   void note_table(Object& object) {

@@ -23,6 +23,7 @@ struct NamedThings {
   std::set<std::string> shown;            // what SHOW and DESCRIBE name without a query: `"tables"`
   std::set<std::string> table_functions;  // in small letters
   std::set<std::string> functions;        // likewise
+  std::set<std::string> qualified;        // those of both that stand with a schema or catalog before them
   std::set<std::string> common;           // names of common table expressions, likewise
 };
 

@@ -6,6 +6,7 @@
 
 #include "kernel/base/ids.h"
 #include "modules/data/domain/sql/statement_tree.h"
+#include "modules/data/worker/sql/guarded_functions.h"
 
 namespace heptane::data::sql {
 
@@ -155,6 +156,8 @@ std::optional<Failure> StatementCheck::check_functions(const NamedThings& things
       return failure("0A000", "the table function " + function + " is not available here");
     if (auto wrong = system_catalog(function)) return wrong;
   }
+  for (const std::string& function : things.qualified)
+    if (is_guarded(function)) return failure("0A000", "the function " + function + " is called without a schema here");
   for (const std::string& function : things.functions) {
     if (contains(kForbidden, function)) return failure("0A000", "the function " + function + " is not available here");
     if (!contains(kCatalogWords, function)) continue;

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <mutex>
 
+#include "modules/data/worker/sql/memory_guard.h"
+
 namespace heptane::data::sql {
 
 namespace {
@@ -106,6 +108,7 @@ Result<const DuckDb*> load(const std::string& path) {
   if (symbols.library == nullptr)
     return Error{Errc::unsupported, "SQL: DuckDB's library cannot be opened: " + std::string(dlerror())};
   find_all(symbols, duckdb);
+  HEPTANE_TRY(MemoryGuard::install(symbols.library));
   if (!symbols.missing.empty()) return Error{Errc::unsupported, "SQL: " + path + " has no function " + symbols.missing};
   if (const std::string version = duckdb.library_version(); version != kDuckDbVersion)
     return Error{Errc::unsupported,

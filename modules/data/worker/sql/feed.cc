@@ -116,7 +116,7 @@ bool Feed::open() {
   Result<void> opened = store->open();
   if (opened && store->applied() > history_.durable())
     opened = Error{Errc::stale, "it is ahead of the log, which was restored or repaired"};
-  if (!opened && opened.error().code != Errc::io) {
+  if (!opened && (opened.error().code == Errc::stale || opened.error().code == Errc::corrupt)) {
     store->close();
     rebuild_ = opened.error().message;
     (void)make_room(*store);
@@ -220,6 +220,7 @@ void Feed::fail(const Error& error) {
   if (current_ != nullptr) previous_ = current_;
   current_.reset();
   const bool another_file_helps = error.code != Errc::not_found && error.code != Errc::unsupported &&
+                                  error.code != Errc::overloaded &&
                                   error.message.find("No space left") == std::string::npos;
   if (++failures_ >= kFailuresMax && another_file_helps) {
     failures_ = 0;

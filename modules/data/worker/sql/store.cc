@@ -7,12 +7,15 @@
 
 #include "kernel/streams/inflate.h"
 #include "modules/data/worker/sql/failures.h"
+#include "modules/data/worker/sql/guarded_functions.h"
+#include "modules/data/worker/sql/memory_guard.h"
 
 namespace heptane::data::sql {
 
 namespace {
 
 constexpr int kFormat = 1;
+constexpr uint64_t kBesideBuffersBytes = uint64_t{512} << 20;  // values, plans, and what its allocator keeps
 constexpr size_t kInflatedBytesMax = size_t{32} << 20;
 constexpr std::string_view kView =
     R"(SELECT partition, "offset", '0:' || seq AS position, timestamp, key, CAST(headers AS JSON) AS headers, value)";
@@ -32,6 +35,13 @@ std::string text_in(const DuckDb& duckdb, duckdb_data_chunk chunk, size_t column
 std::string storage_name(PartitionId first) { return "s" + std::to_string(first); }
 std::string in_storage(std::string_view name) { return std::string(kStorageSchema) + "." + std::string(name); }
 std::string full_name(const TableName& name) { return quoted_name(name.schema) + "." + quoted_name(name.table); }
+
+// Errc::overloaded: there is no memory for it now, which another file would not change.
+Error error_of(const char* why) {
+  const Failure failure = failure_of(why == nullptr ? "" : why);
+  const bool memory = std::string_view(failure.sqlstate) == "53200";
+  return {memory ? Errc::overloaded : Errc::io, failure.message, 0};
+}
 
 template <class Number>
 Number number_of(const std::string& text) {
@@ -133,6 +143,7 @@ Result<void> Store::open() {
 Result<void> Store::open_database() {
   const std::string memory = std::to_string(options_.memory_bytes >> 20) + "MiB";
   const std::string threads = std::to_string(options_.threads);
+  MemoryGuard::set_limit(2 * options_.memory_bytes + kBesideBuffersBytes);
   duckdb_config config = nullptr;
   duckdb_.create_config(&config);
   const std::pair<const char*, std::string> kSettings[] = {{"memory_limit", memory},
@@ -181,6 +192,7 @@ Result<void> Store::make_schemas() {
       "name, c.data_type AS type FROM duckdb_columns() c JOIN heptane_catalog.tables t ON t.schema = c.schema_name AND "
       "t.name = "
       "c.table_name WHERE NOT c.internal");
+  for (std::string& macro : guarding_macros()) statements.push_back(std::move(macro));
   statements.emplace_back("COMMIT");
   for (const std::string& statement : statements) HEPTANE_TRY(run(statement));
   return {};
@@ -445,8 +457,7 @@ Result<void> Store::write_rows(Table& table) {
   std::vector<const FieldValue*> slots;
   for (const TableRow& row : table.rows) writer.write(row, table.columns, slots);
   if (duckdb_.appender_flush(appender.get()) != DuckDBSuccess) {
-    const char* why = duckdb_.appender_error(appender.get());
-    return Error{Errc::io, failure_of(why == nullptr ? "" : why).message};
+    return error_of(duckdb_.appender_error(appender.get()));
   }
   table.rows.clear();
   return {};
@@ -470,8 +481,7 @@ Result<void> Store::write_trims() {
 Result<void> Store::run(const std::string& statement) {
   OwnedResult result(duckdb_);
   if (duckdb_.query(writer_->get(), statement.c_str(), result.get()) == DuckDBSuccess) return {};
-  const char* why = duckdb_.result_error(result.get());
-  return Error{Errc::io, failure_of(why == nullptr ? "" : why).message};
+  return error_of(duckdb_.result_error(result.get()));
 }
 
 // As text, which every column is cast to.
