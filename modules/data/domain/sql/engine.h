@@ -129,8 +129,6 @@ class Engine {
   // A connection of one user, whose limits of memory and time are the role's. Failure: `53300` too many; `57P03` still
   // starting; `58030` the projection failed, with its reason.
   virtual Outcome<std::shared_ptr<Connection>> connect() = 0;
-  // The sequence whose effects a statement without as_of sees, at least; 0: none yet.
-  virtual uint64_t applied() const = 0;
   // Runs the job on a thread of the engine. The job keeps what it uses alive: its session may be gone at its end. False: too
   // many wait (`53400`).
   virtual bool submit(JobOwner owner, std::shared_ptr<Connection> connection, std::function<void(Connection&)> job) = 0;

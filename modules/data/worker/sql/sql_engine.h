@@ -43,7 +43,6 @@ class SqlEngine final : public Engine {
   ~SqlEngine() override { stop(); }
 
   Outcome<std::shared_ptr<Connection>> connect() override;
-  uint64_t applied() const override { return feed_.applied(); }
   bool submit(JobOwner owner, std::shared_ptr<Connection> connection, std::function<void(Connection&)> job) override;
 
   // Ends every statement and every thread; jobs that wait are dropped. Nothing is answered any more.
