@@ -146,6 +146,20 @@ TEST_F(MqttQuotas, WhoOwesForWhatHeGotGetsNoMoreUntilItIsPaid) {
   EXPECT_EQ(world_.take_output("s").size(), 20U) << "at QoS 1 it waited";
 }
 
+TEST_F(MqttQuotas, WhatIsRetainedIsNotCut) {
+  connect("p", true);
+  for (const char* topic : {"a", "b", "c"})
+    world_.send("p", bytes_of("31 r7 s3 'r/" + std::string(topic) + "' 00 'x'"));
+  limit_bytes(0, 5);
+  connect("s", true);
+  pass(10 * kSecondNs);
+  world_.send("s", bytes_of("82 r9 m1 00 s3 'r/#' 00"));
+  EXPECT_EQ(run("s< 90 04 m1 00 00 31 r7 s3 'r/a' 00 'x' 31 r7 s3 'r/b' 00 'x' 31 r7 s3 'r/c' 00 'x'\n"), "");
+  EXPECT_EQ(counters().dropped_output.value(), 0U);
+  world_.send("p", bytes_of("30 r7 s3 'r/d' 00 'x'"));
+  EXPECT_EQ(run("s<\n"), "") << "what comes then is";
+}
+
 TEST_F(MqttQuotas, AListenersClientsShareItsLimits) {
   connect("p", true);
   net::QuotaConfig config;

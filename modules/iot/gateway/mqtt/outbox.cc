@@ -35,9 +35,7 @@ void Outbox::drop(net::Counter& why) {
 
 void Outbox::pass_over() { drop(broker_->counters().dropped_denied); }
 
-bool Outbox::output_full() const {
-  return context_->output_full() || (context_->output_blocked() && is_backed_up()) || payer_->waits(*context_);
-}
+bool Outbox::socket_full() const { return context_->output_full() || (context_->output_blocked() && is_backed_up()); }
 
 // Bytes have their numbers modulo 2^32: what is queued is far less.
 bool Outbox::is_backed_up() const {
@@ -85,10 +83,10 @@ bool Outbox::has_window(uint8_t qos, size_t more) const {
   return qos == 0 || (queued() == 0 && in_flight() + beside_ + more < limits_.window && !full);
 }
 
-void Outbox::push(const MessagePtr& message, const Delivery& delivery) {
+void Outbox::push(const MessagePtr& message, const Delivery& delivery, bool fetched) {
   if (delivery.qos == 0) {
     finish(delivery);
-    if (output_full()) return drop(broker_->counters().dropped_output);
+    if (fetched ? socket_full() : output_full()) return drop(broker_->counters().dropped_output);
     if (same_for_many(*message, delivery)) return write_same(*message);
     send(*message, delivery, 0);
     return;

@@ -35,7 +35,8 @@ class Outbox {
   };
   void begin(const Limits& limits, Broker& broker, net::SessionContext& context, Payer& payer);
 
-  void push(const MessagePtr& message, const Delivery& delivery);
+  // `fetched`: of a page that was asked for while there was room: what its user owes by then does not cut it.
+  void push(const MessagePtr& message, const Delivery& delivery, bool fetched = false);
   // `more`: so many are coming.
   bool has_window(uint8_t qos, size_t more = 0) const;
   // The queue is short enough for what is fetched on purpose (retained messages).
@@ -104,7 +105,8 @@ class Outbox {
   void finish(const Delivery& delivery);
   static GroupOutbox* queue_of(const Delivery& delivery);
   static void give_up(const Item& item);
-  bool output_full() const;
+  bool output_full() const { return socket_full() || payer_->waits(*context_); }
+  bool socket_full() const;
   bool is_backed_up() const;
   void note_unsent();
   void drop(net::Counter& why);

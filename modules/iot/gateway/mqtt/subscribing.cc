@@ -416,7 +416,7 @@ void MqttSession::push_retained(const Reply& reply, const RetainedPage& page, Wa
     }
     delivery.mark = mark;
     ++mark.place;
-    outbox_.push(message, delivery);
+    outbox_.push(message, delivery, true);
   }
   const bool first = walk.after.empty();
   walk.after = page.last;
@@ -432,7 +432,8 @@ void MqttSession::push_sys(const Walk& walk) {
     message.retain = true;
     message.topic = topic;
     message.payload = value;
-    if (wants(walk, topic)) outbox_.push(Broker::make_message(message, {0, 0, {}, context_->monotonic_ns()}), delivery);
+    if (!wants(walk, topic)) return;
+    outbox_.push(Broker::make_message(message, {0, 0, {}, context_->monotonic_ns()}), delivery, true);
   });
 }
 
