@@ -55,7 +55,6 @@ class FakeEngine final : public sql::Engine {
   bool refuses_jobs = false;
 
   sql::Outcome<std::shared_ptr<sql::Connection>> connect() override;
-  uint64_t applied() const override { return position; }
   bool submit(sql::JobOwner owner, std::shared_ptr<sql::Connection> connection,
               std::function<void(sql::Connection&)> job) override;
 
