@@ -22,8 +22,8 @@ struct Peer {
   bool encrypted = false;        // TLS
   bool loopback = false;         // 127.0.0.0/8, ::1 or a Unix socket
   std::string certificate_name;  // common name of a verified client certificate; empty: none
-  std::string named;  // whom the protocol has named before the mechanism does, and instead (PostgreSQL); empty: nobody
-  std::string_view protocol;  // `kafka`, `http`; a literal
+  std::string_view protocol;     // `kafka`, `http`; a literal
+  std::string named{};           // whom the protocol has named before the mechanism does, and instead; empty: nobody
 };
 
 // Somebody who has proved it.

@@ -323,7 +323,10 @@ std::string description_line(ByteReader& reader) {
 std::string authentication_line(ByteReader& reader) {
   const auto what = reader.be<int32_t>();
   if (what == 0) return " ok";
-  if (what == 10) return " sasl " + take_text(reader) + (reader.take(1).size() == 1 ? "" : " ?");
+  if (what == 10) {
+    const std::string mechanism = take_text(reader);
+    return " sasl " + mechanism + take_text(reader);  // the list ends with an empty one
+  }
   return (what == 11 ? " sasl goes on " : " sasl final ") + printable(as_text(reader.take(reader.remaining())));
 }
 
