@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 
 from heptane_testkit import ROOT, default_binary, free_port
@@ -190,14 +191,22 @@ class Heptane(Side):
         command = [default_binary(), "serve", "--data", data, "--config", EXAMPLE, "--ephemeral-ports", "--endpoints-file", self.endpoints,
                    "--listen", f"mqtt=127.0.0.1:{self.mqtt}", "--listen", f"admin=127.0.0.1:{self.admin}"]
         self.programs = [Server(self.endpoints, "heptane", command, work, lambda: os.path.exists(self.endpoints), data=data, layered=layered)]
-        self.reader = {"kind": "stream", "admin": self.admin}
-        self._opened = False
+        self.reader = None  # once it runs
 
     def start(self):
         super().start()
-        if not self._opened:
+        if self.reader is None:
             self._open_accounts()
-            self._opened = True
+            self.reader = {"kind": os.environ.get("BENCH_GLUE_READER") or self._reader_kind(), "admin": self.admin}
+
+    def _reader_kind(self):
+        """By SQL where this server has it; else the records that the rule tells of."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/api/v1/sql?q=SELECT%201", timeout=20) as answer:
+                answer.read()
+                return "sql"
+        except urllib.error.HTTPError:
+            return "stream"
 
     def _open_accounts(self):
         self._post("/api/v1/ledger/assets", {"code": "EUR", "ledger": 978, "scale": 2})
@@ -216,6 +225,9 @@ class Heptane(Side):
 
     def settings(self):
         yield "Heptane", f"{first_line(default_binary(), '--version')}; serve --config examples/metering/heptane.toml; every PUBACK behind its fdatasync"
+        self.start()
+        how = "GET /api/v1/sql" if self.reader["kind"] == "sql" else "GET /api/v1/streams/iot.rules/records"
+        yield "query", f"{how}; of the glue, a prepared SELECT"
 
 
 class Server(Program):
