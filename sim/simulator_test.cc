@@ -221,7 +221,7 @@ TEST(Simulator, ManySeedsKeepEveryPromise) {
   EXPECT_LT(mqtt.gaps, 5u);
   EXPECT_GT(recounts, 200u);
   EXPECT_GT(expired, 100u);
-  EXPECT_GT(imported, 200u);
+  EXPECT_GT(imported, 100u);
   EXPECT_GT(audits, 300u);
   EXPECT_LT(gaps, 10u);
   EXPECT_GT(refused, 5u);
@@ -269,13 +269,13 @@ TEST_P(Planted, IsFound) {
 
 INSTANTIATE_TEST_SUITE_P(
     Bugs, Planted,
-    testing::Values(PlantedCase{PlantedBug::ack_before_sync, "cannot be read"},
+    testing::Values(PlantedCase{PlantedBug::ack_before_sync, "acknowledged and is lost", "a start was refused without a reason"},
                     PlantedCase{PlantedBug::sync_does_nothing, "after a power cut right behind a start"},
                     PlantedCase{PlantedBug::drop_durable_upto, "a start finds evidence only up to 0"},
                     PlantedCase{PlantedBug::skip_directory_sync, "was created and acknowledged and is gone"},
                     PlantedCase{PlantedBug::believe_page_cache, "after a power cut right behind a start: ends at"},
                     PlantedCase{PlantedBug::expiry_gives_nothing_back, "debits"},
-                    PlantedCase{PlantedBug::ids_forgotten_by_restart, "had other effects than the log says"},
+                    PlantedCase{PlantedBug::ids_forgotten_by_restart, "had other effects than the log says", "debits"},
                     PlantedCase{PlantedBug::sessions_forgotten_by_restart, "is in the log twice",
                                 "does not come to an end"},
                     PlantedCase{PlantedBug::cancel_changes_nothing, "orders are open instead of"}));

@@ -7,11 +7,14 @@ namespace heptane::net {
 
 namespace {
 
+// What one owes at most, whatever was used meanwhile: a listener that many have run into debt serves again soon after they are gone.
+constexpr int64_t kDebtMaxNs = 4 * Quotas::kWaitMaxNs;
+
 void pay(int64_t& paid_ns, int64_t amount, int64_t per_second, int64_t now_ns) {
   if (amount <= 0 || per_second <= 0) return;
   const auto cost = static_cast<__int128>(amount) * 1'000'000'000 / per_second;
-  const auto bounded = static_cast<int64_t>(std::min<__int128>(cost, Quotas::kWaitMaxNs * 120));
-  paid_ns = std::max(paid_ns, now_ns - Quotas::kBurstNs) + bounded;
+  const auto bounded = static_cast<int64_t>(std::min<__int128>(cost, kDebtMaxNs));
+  paid_ns = std::min(std::max(paid_ns, now_ns - Quotas::kBurstNs) + bounded, now_ns + kDebtMaxNs);
 }
 
 }  // namespace

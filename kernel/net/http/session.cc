@@ -461,7 +461,9 @@ void HttpSession::send(HttpResponse response) {
       "Content-Length: " + std::to_string(response.length.value_or(response.body.size())) + "\r\n";
   std::string out = head_of(response, bodiless ? "" : length);
   if (request_.method != Method::head) out += response.body;
-  use_quota({.bytes_in = 0, .bytes_out = static_cast<int64_t>(out.size()), .requests = 0});
+  // Nobody pays for being turned away: the listener's others would.
+  if (response.status != 401 && response.status != 429)
+    use_quota({.bytes_in = 0, .bytes_out = static_cast<int64_t>(out.size()), .requests = 0});
   context_->write(Buffer::take(std::move(out)));
   finish();
 }

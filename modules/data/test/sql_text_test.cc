@@ -38,7 +38,7 @@ TEST(SqlText, JsonHoldsWhatItCanAndTextsOfTheRest) {
   EXPECT_EQ(json(Type::float8, std::numeric_limits<double>::infinity()), R"(["Infinity"])");
   EXPECT_EQ(json(Type::numeric, static_cast<__int128>(-5), 2), R"(["-0.05"])");
   EXPECT_EQ(json(Type::numeric, static_cast<__int128>(1234), 0), R"(["1234"])");
-  EXPECT_EQ(json(Type::text, std::string("a\"b\n")), R"(["a\"b\n"])");
+  EXPECT_EQ(json(Type::text, std::string("a\"b\n")), R"(["a\"b\u000a"])");
   EXPECT_EQ(json(Type::json, std::string(R"({"a":[1]})")), R"([{"a":[1]}])");
   EXPECT_EQ(json(Type::bytea, std::string("\x00\xff", 2)), R"(["\\x00ff"])");
   EXPECT_EQ(json(Type::text, {}), "[null]");

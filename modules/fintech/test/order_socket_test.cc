@@ -64,6 +64,7 @@ TEST(OrderSocket, ReportsWaitForRoom) {
   talk.say(R"({"op":"reports"})");
   talk.say(
       R"({"op":"place","order":{"account":"main","cl_ord_id":"a","symbol":"BTC/USD","side":"buy","quantity":"9","price":"100"}})");
+  talk.world.pass(fixgate::test::kSecond);  // the stream is there now
   talk.heard.said.clear();
   talk.set_full(true);
   for (int n = 0; n < 30; ++n) talk.order("sell", "0.1", "100.0");

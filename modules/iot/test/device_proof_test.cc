@@ -48,6 +48,7 @@ class DeviceProof : public testing::Test {
   DeviceProof() {
     options_.authenticator = &users_;
     options_.rules = &users_;
+    options_.random = [this](size_t bytes) { return std::string(bytes, static_cast<char>(++chances_)); };
     world_ = std::make_unique<World>(options_);
     world_->create_things({"pump-1", "pump-2"});
   }
@@ -95,6 +96,7 @@ class DeviceProof : public testing::Test {
   }
 
   NoUsers users_;
+  int chances_ = 0;
   mqtt::MqttOptions options_;
   std::unique_ptr<World> world_;
 };

@@ -41,16 +41,16 @@ RuleInput input_of(const RuleDefinition& rule, const std::string& payload, Buffe
   return decode_commit(commit.view())->inputs.at(0);
 }
 
-TEST(OrderRule, NumbersStandAsTheyAreSaid) {
+TEST(OrderRule, NumbersAreExactWithoutZerosBehind) {
   Buffer commit;
   const RuleInput input = input_of(hedge(), R"({"side":"sell","q":1.25,"p":"40100.10","n":7})", commit);
   EXPECT_EQ(input.fault, "");
   ASSERT_TRUE(input.order.has_value());
   EXPECT_EQ(input.order->side, book::Side::sell);
-  EXPECT_EQ(input.order->quantity.digits, 250);
-  EXPECT_EQ(input.order->quantity.decimals, 2);
-  EXPECT_EQ(input.order->price->digits, 4'010'010);
-  EXPECT_EQ(input.order->price->decimals, 2);
+  EXPECT_EQ(input.order->quantity.digits, 25);
+  EXPECT_EQ(input.order->quantity.decimals, 1);
+  EXPECT_EQ(input.order->price->digits, 401'001);
+  EXPECT_EQ(input.order->price->decimals, 1);
   EXPECT_EQ(input.order->symbol, "BTC-USD");
   EXPECT_EQ(input.order->id, "m:7");
   EXPECT_EQ(input.order->until_ms, 35'000);
@@ -78,7 +78,9 @@ TEST(OrderRule, WhatIsNoOrderIsADeadLetter) {
   EXPECT_NE(fault(R"({"q":1,"p":1,"n":1})").find("the order.side is NULL"), std::string::npos);
   EXPECT_NE(fault(R"({"side":"buy","p":1,"n":1})").find("the order.quantity is NULL"), std::string::npos);
   EXPECT_NE(fault(R"({"side":"buy","q":1,"p":true,"n":1})").find("that is no number"), std::string::npos);
-  EXPECT_NE(fault(R"({"side":"buy","q":1,"p":99999999999999999999,"n":1})").find("order.price"), std::string::npos);
+  EXPECT_EQ(fault(R"({"side":"buy","q":1,"p":99999999999999999999,"n":1})"), "at 8: the message is no JSON, and has no field side");
+  EXPECT_NE(fault(R"({"side":"buy","q":1,"p":"99999999999999999999","n":1})").find("order.price"), std::string::npos)
+      << fault(R"({"side":"buy","q":1,"p":"99999999999999999999","n":1})");
   EXPECT_NE(fault(R"({"side":"buy","q":1,"p":1})").find("order.id"), std::string::npos);
   EXPECT_NE(fault(R"({"side":"buy","q":1,"p":1,"n":")" + std::string(64, 'x') + "\"}").find("1 to 64 bytes"),
             std::string::npos);

@@ -34,7 +34,8 @@ uint64_t KeptWalks::add_page(uint64_t walk, std::string_view filter, std::vector
 void KeptWalks::done(const PageMark& mark) {
   const auto page = std::lower_bound(pages_.begin(), pages_.end(), mark.page,
                                      [](const Page& one, uint64_t wanted) { return one.mark < wanted; });
-  if (page == pages_.end() || page->mark != mark.page || page->done[mark.place]) return;
+  if (page == pages_.end() || page->mark != mark.page) return;
+  if (mark.place >= page->done.size() || page->done[mark.place]) return;
   page->done[mark.place] = true;
   --page->open;
 }

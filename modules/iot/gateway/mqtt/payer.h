@@ -45,6 +45,8 @@ class Payer {
     const int64_t wait_ns = counts() ? quotas_->wait_in_ns(listener(), identity_->name) : 0;
     return pause_of(wait_ns);
   }
+  // Not only his listener, for which all of its clients pay.
+  bool owes_himself() { return counts() && quotas_->wait_in_ns({}, identity_->name) > 0; }
   // What there is for him has to wait: the timer comes when it is to be tried again.
   bool waits(net::SessionContext& context) {
     const int64_t wait_ns = counts() ? quotas_->wait_out_ns(listener(), identity_->name) : 0;

@@ -70,16 +70,16 @@ void MqttSession::slow_down(const Frame& frame) {
   if (rates)
     outbox_.numbers().rate.use(messages, options.max_messages_per_second, static_cast<int64_t>(frame.size),
                                options.max_bytes_per_second, heard_ns_);
-  if (!slowed() && pause_while_owing()) broker_.counters().slowed.add();
+  if (!slowed() && pause_while_owing(five() && messages > 0)) broker_.counters().slowed.add();
 }
 
-// MQTT 3 has no word for its user's debts.
-bool MqttSession::pause_while_owing() {
-  const int64_t quota_ns = five() ? 0 : payer_.pause_ns();
+// What MQTT 5 publishes is told of debts (0x97); there is no such word for its other packets, and none in MQTT 3.
+bool MqttSession::pause_while_owing(bool is_told) {
+  const int64_t quota_ns = is_told ? 0 : payer_.pause_ns();
   if (quota_ns == 0 && outbox_.known_numbers() == nullptr) return false;
   ClientNumbers& numbers = outbox_.numbers();
   const int64_t now_ns = context_->monotonic_ns();
-  if (quota_ns == 0)
+  if (quota_ns == 0 || five() || !payer_.owes_himself())
     numbers.owes_since_ns = 0;
   else if (numbers.owes_since_ns == 0)
     numbers.owes_since_ns = now_ns;
@@ -94,7 +94,7 @@ bool MqttSession::pause_while_owing() {
 void MqttSession::read_on() {
   ClientNumbers& numbers = outbox_.numbers();
   numbers.rate.timer = 0;
-  if (!pause_while_owing()) return context_->pause_input(paused_);
+  if (!pause_while_owing(five())) return context_->pause_input(paused_);
   const int64_t most_ns = broker_.options().no_room_timeout_s * kNsPerSecond;
   if (numbers.owes_since_ns != 0 && context_->monotonic_ns() - numbers.owes_since_ns >= most_ns)
     end(net::CloseReason::limit, "its user owed for what he sent, for too long", true);

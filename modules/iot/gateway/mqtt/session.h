@@ -299,14 +299,14 @@ class MqttSession final : public net::Session, public Subscriber {
   void push_retained(const Reply& reply, const RetainedPage& page, Walk& walk);
   bool gives(const Walk& walk, const MessageView& message);
   void push_sys(const Walk& walk);
-  uint64_t mark_page(const RetainedPage& page, const Walk& walk, bool end);
+  uint64_t mark_page(const RetainedPage& page, const std::vector<bool>& given, const Walk& walk, bool end);
   void tell_walked(bool leaves);
   void resume_walks(const OpenedSession& opened);
 
   void give_back(const MessagePtr& message, const Delivery& delivery);
   void pay(const Frame& frame);
   void slow_down(const Frame& frame);
-  bool pause_while_owing();
+  bool pause_while_owing(bool is_told);
   void read_on();
   bool slowed() const { return outbox_.known_numbers() != nullptr && outbox_.known_numbers()->rate.timer != 0; }
   void write(const ByteWriter& out, size_t packets = 1) {

@@ -401,16 +401,20 @@ bool MqttSession::gives(const Walk& walk, const MessageView& message) {
 void MqttSession::push_retained(const Reply& reply, const RetainedPage& page, Walk& walk) {
   const int64_t now = context_->monotonic_ns();
   const int64_t utc = context_->utc_ns();
+  // Rights are asked once: they may change between two questions, and a page counts what is pushed of it.
+  std::vector<bool> given;
+  for (const RetainedPage::Item& item : page.items) given.push_back(gives(walk, item.message));
   PageMark mark;
-  if (walk.kept != 0) mark.page = mark_page(page, walk, reply.numbers[1] == 0);
-  for (const RetainedPage::Item& item : page.items) {
+  if (walk.kept != 0) mark.page = mark_page(page, given, walk, reply.numbers[1] == 0);
+  for (size_t i = 0; i < page.items.size(); ++i) {
+    const RetainedPage::Item& item = page.items[i];
     auto message = std::make_shared<Message>();
     message->bytes = reply.payload;
     message->view = item.message;
     message->received_ns = now - std::max<int64_t>(0, utc - item.stored);
     Delivery delivery{std::min(item.message.qos, walk.qos), true, {}, {}};
     if (walk.subscription_id != 0) delivery.subscription_ids.push_back(walk.subscription_id);
-    if (!gives(walk, item.message)) {
+    if (!given[i]) {
       if (!may_receive(item.message.topic)) outbox_.pass_over();
       continue;
     }
@@ -437,10 +441,10 @@ void MqttSession::push_sys(const Walk& walk) {
   });
 }
 
-uint64_t MqttSession::mark_page(const RetainedPage& page, const Walk& walk, bool end) {
+uint64_t MqttSession::mark_page(const RetainedPage& page, const std::vector<bool>& given, const Walk& walk, bool end) {
   std::vector<std::string> topics;
-  for (const RetainedPage::Item& item : page.items)
-    if (gives(walk, item.message)) topics.emplace_back(item.message.topic);
+  for (size_t i = 0; i < page.items.size(); ++i)
+    if (given[i]) topics.emplace_back(page.items[i].message.topic);
   return kept_walks_->add_page(walk.kept, walk.filter, std::move(topics), page.last, end);
 }
 
