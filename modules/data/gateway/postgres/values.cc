@@ -269,6 +269,7 @@ std::optional<std::string> numeric_from(Bytes binary) {
     append_padded(power >= 0 ? whole : fraction, digit, kGroup);
   }
   for (; power >= 0; --power) whole += "0000";
+  whole.erase(0, whole.find_first_not_of('0'));
   if (whole.empty()) whole = "0";
   fraction.resize(scale, '0');
   return (sign != 0 ? "-" : "") + whole + (scale > 0 ? "." + fraction : "");
