@@ -447,7 +447,7 @@ void MqttSession::take_rate() {
                                  : broker_.rates().take(identity_.name, client_id_, now_ns);
     if (rate) outbox_.numbers().rate = *rate;
   }
-  if (pause_while_owing()) broker_.counters().slowed.add();
+  if (pause_while_owing(five())) broker_.counters().slowed.add();
 }
 
 void MqttSession::take_disconnect(const Frame& frame) {
