@@ -173,7 +173,10 @@ class HttpProtocol(unittest.TestCase):
     def test_names_and_pages_from_elsewhere(self):
         for headers, status in ((("Host: evil.example",), 421), (("Host: 127.0.0.1.evil.example",), 421),
                                 (("Origin: https://evil.example",), 403), (("Origin: null",), 403),
-                                (("Origin: http://localhost:3000",), 200)):
+                                (("Host: localhost:7070", "Origin: http://localhost:7070"), 200),
+                                (("Host: localhost:7070", "Origin: http://localhost:3000"), 403),
+                                (("Sec-Fetch-Site: same-origin",), 200), (("Sec-Fetch-Site: none",), 200),
+                                (("Sec-Fetch-Site: same-site",), 403), (("Sec-Fetch-Site: cross-site",), 403)):
             arguments = [part for header in headers for part in ("-H", header)]
             self.assertEqual(self.status(*arguments), status, headers)
         self.assertEqual(self.status("-X", "OPTIONS", "-H", "Origin: https://evil.example",

@@ -149,7 +149,8 @@ class Tail(unittest.TestCase):
         self.create("door")
         target = "/api/v1/streams/door/tail"
         self.assertEqual(self.handshake(target, HANDSHAKE), 101)
-        self.assertEqual(self.handshake(target, HANDSHAKE + "Origin: http://localhost:3000\r\n"), 101)
+        self.assertEqual(self.handshake(target, HANDSHAKE + "Origin: http://localhost\r\n"), 101)
+        self.assertEqual(self.handshake(target, HANDSHAKE + "Origin: http://localhost:3000\r\n"), 403)
         self.assertEqual(self.handshake(target, HANDSHAKE + "Origin: https://evil.example\r\n"), 403)
         self.assertEqual(self.handshake(target, ""), 426)
         self.assertEqual(self.handshake(target, HANDSHAKE.replace("13", "8")), 426)

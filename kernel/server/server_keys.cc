@@ -213,7 +213,8 @@ void add_http(Keys& keys) {
   keys.push_back(bind<&O::http_hosts>(
       {.name = "http.hosts",
        .type = Type::texts,
-       .help = "Names in Host and Origin that are answered to, besides localhost and loopback addresses"}));
+       .help = "Names that are answered to in Host, besides localhost and loopback addresses, and whose pages may ask, "
+               "besides the listener's own: name, or name:port for pages at that port"}));
   keys.push_back(bind<&O::http, &Http::head_bytes>(
       size_key("http.head_bytes", 1024, 256 << 10, "Request line and headers; above it: 431")));
   keys.push_back(bind<&O::http, &Http::body_bytes>(

@@ -57,6 +57,28 @@ struct World {
 
 std::string basic(std::string_view pair) { return "Basic " + base64_encoded(pair); }
 
+// Another port of this machine is another site: its pages must not use what this listener lets anybody do.
+TEST(Guard, PagesOfOtherPortsMayNotAsk) {
+  World world(false);
+  world.service.router.add(Method::get, "/", World::answer);
+  const auto status = [&world](const std::string& path, const std::string& headers) {
+    HttpSession session(world.service);
+    test::FakeContext context(session);
+    context.send("GET " + path + " HTTP/1.1\r\nHost: localhost:7070\r\n" + headers + "\r\n");
+    return context.output.substr(9, 3);
+  };
+  EXPECT_EQ(status("/open", "Origin: http://localhost:7070\r\nSec-Fetch-Site: same-origin\r\n"), "200");
+  EXPECT_EQ(status("/open", "Origin: http://localhost:8080\r\nSec-Fetch-Site: same-site\r\n"), "403");
+  EXPECT_EQ(status("/open", "Sec-Fetch-Site: same-site\r\n"), "403");
+  EXPECT_EQ(status("/open", "sec-fetch-site: Cross-Site\r\n"), "403");
+  EXPECT_EQ(status("/open", "Sec-Fetch-Site: none\r\n"), "200");
+  EXPECT_EQ(status("/", "Sec-Fetch-Site: cross-site\r\n"), "200");
+  EXPECT_EQ(status("/", "Origin: http://localhost:8080\r\n"), "403");
+  world.service.hosts = HostCheck({"localhost:8080"});
+  EXPECT_EQ(status("/open", "Origin: http://localhost:8080\r\nSec-Fetch-Site: same-site\r\n"), "200");
+  EXPECT_EQ(status("/open", "Origin: http://localhost:8081\r\nSec-Fetch-Site: same-site\r\n"), "403");
+}
+
 TEST(Guard, WhoHasNotProvedItIsNobodysQuota) {
   World world;
   net::Quotas quotas(world.clock);

@@ -446,10 +446,28 @@ TEST(HostCheck, knows_names_with_and_without_ports) {
   for (const char* bad : {"", "localhost.evil.example", "evil.example", "127.0.0.2", "[::1", "[::1]x", "::1",
                           "localhost:x", "localhost@evil.example", "localhost:123456", "xlocalhost", " localhost"})
     EXPECT_FALSE(check.host_allowed(bad)) << bad;
-  EXPECT_TRUE(check.origin_allowed("https://localhost:3000"));
+}
+
+TEST(HostCheck, a_page_is_the_hosts_own_or_listed) {
+  const HostCheck check({"heptane.example", "[fe80::1]", "pages.example:8080", "localhost:3000"});
+  const auto allowed = [&](const char* origin, const char* host) { return check.origin_allowed(origin, host); };
+  EXPECT_TRUE(allowed("http://127.0.0.1:7070", "127.0.0.1:7070"));
+  EXPECT_TRUE(allowed("http://LocalHost:7070", "localhost:7070"));
+  EXPECT_TRUE(allowed("http://[::1]:7070", "[::1]:7070"));
+  EXPECT_TRUE(allowed("https://localhost", "localhost:443"));
+  EXPECT_TRUE(allowed("http://localhost:80", "localhost"));
+  EXPECT_TRUE(allowed("https://heptane.example:9", "localhost:7070")) << "any port of it is listed";
+  EXPECT_TRUE(allowed("https://[fe80::1]", "localhost:7070"));
+  EXPECT_TRUE(allowed("http://pages.example:8080", "localhost:7070"));
+  EXPECT_TRUE(allowed("http://localhost:3000", "localhost:7070"));
   for (const char* bad :
-       {"", "null", "file://localhost", "http://evil.example", "http://localhost/evil", "http://localhost.evil"})
-    EXPECT_FALSE(check.origin_allowed(bad)) << bad;
+       {"", "null", "file://localhost:7070", "http://evil.example", "http://localhost:7070/evil", "http://localhost.evil",
+        "http://localhost:3001", "http://localhost", "https://localhost", "http://127.0.0.1:7070", "http://[::1]:7070",
+        "http://pages.example", "http://pages.example:80800", "http://user@localhost:7070", "http://localhost:7070:80"})
+    EXPECT_FALSE(allowed(bad, "localhost:7070")) << bad;
+  EXPECT_FALSE(allowed("http://evil.example:7070", "evil.example:7070")) << "a name that was rebound";
+  EXPECT_FALSE(allowed("http://localhost", "")) << "HTTP/1.0 without a Host";
+  EXPECT_TRUE(check.host_allowed("pages.example:1")) << "the port of a listed page says nothing of the Host";
 }
 
 TEST(Url, is_taken_apart) {

@@ -33,6 +33,15 @@ bool has_header(const HttpResponse& response, std::string_view name) {
                      [name](const Header& header) { return equals_ignoring_case(header.name, name); });
 }
 
+// Pages that ask without an Origin: pictures, scripts, links. Only the console's page may be led to from elsewhere, and its files.
+std::optional<HttpResponse> site_refusal(const RequestHead& head, std::string_view path) {
+  if (path == "/" || path.starts_with("/assets/") || head.count("Origin") != 0) return std::nullopt;
+  for (const Header& header : head.headers)
+    if (equals_ignoring_case(header.name, "Sec-Fetch-Site") && of_another_site(header.value))
+      return HttpResponse::error(403, "origin", "pages of another site may not ask this server");
+  return std::nullopt;
+}
+
 bool is_text(std::string_view content_type) { return content_type.starts_with("text/") || is_json(content_type); }
 
 }  // namespace
@@ -125,6 +134,7 @@ std::optional<HttpResponse> HttpSession::head_refusal() {
   std::optional<Target> target = parse_target(head.target);
   if (!target) return HttpResponse::error(400, "malformed", "the request's target is not a path with a query");
   if (std::optional<HttpResponse> refusal = names_refusal(head, target->authority)) return refusal;
+  if (std::optional<HttpResponse> refusal = site_refusal(head, target->path)) return refusal;
   request_.path = std::move(target->path);
   request_.query = std::move(target->query);
   if (std::optional<HttpResponse> refusal = route_refusal()) return refusal;
@@ -141,13 +151,17 @@ std::optional<HttpResponse> HttpSession::names_refusal(const RequestHead& head, 
   }
   if (!authority.empty() && !service_.hosts.host_allowed(authority))
     return HttpResponse::error(421, "host", "this server does not answer to that name: add it to the allowed hosts");
+  std::string_view host = authority;  // it is the one that counts (RFC 9112, 3.2.2)
   for (const Header& header : head.headers) {
-    if (equals_ignoring_case(header.name, "Host") && !service_.hosts.host_allowed(header.value))
+    if (!equals_ignoring_case(header.name, "Host")) continue;
+    if (!service_.hosts.host_allowed(header.value))
       return HttpResponse::error(421, "host", "this server does not answer to that name: add it to the allowed hosts");
-    if (equals_ignoring_case(header.name, "Origin") && !service_.hosts.origin_allowed(header.value))
+    if (host.empty()) host = header.value;
+  }
+  for (const Header& header : head.headers)
+    if (equals_ignoring_case(header.name, "Origin") && !service_.hosts.origin_allowed(header.value, host))
       return HttpResponse::error(403, "origin",
                                  "pages of that origin may not ask this server: add it to the allowed hosts");
-  }
   return std::nullopt;
 }
 
