@@ -154,7 +154,7 @@ TEST_F(Reviews, WorkThatGoesOnIsWaitedFor) {
   EXPECT_EQ(decide(id, true).error, Errc::overloaded);
   while (waits(id) && rig.fire_one()) continue;
   EXPECT_TRUE(waits(id)) << "everything that is due was done, and the deadline came first";
-  rig.now += 10'000'000;
+  rig.now += kSecond;
   rig.fire();
   EXPECT_FALSE(waits(id));
   EXPECT_EQ(rig.find(id)->status, OrderStatus::open);
