@@ -80,7 +80,7 @@ class OrderSocket(Market):
     def test_what_is_wrong_is_answered_as_over_http(self):
         trader = self.open()
         same = [(order("x", "buy", "1.00", "100.00", account="none"), 404), (order("x", "buy", "1.005", "100.00"), 409),
-                (order("x", "buy", "1.00", "100.00", side="both"), 400), (order("x", "buy", "9999.00", "100.00"), 409), ({}, 400)]
+                ({**order("x", "buy", "1.00", "100.00"), "side": "both"}, 400), (order("x", "buy", "9999.00", "100.00"), 409), ({}, 400)]
         for number, (body, expect) in enumerate(same):
             status, answer = trader.ask("place", number, order=body)
             self.assertEqual(status, expect, answer)

@@ -92,7 +92,7 @@ class Journey(RuleOrders):
         self.wait_inputs(5)
         why = [letter["why"] for letter in self.told("dead_letter")]
         self.assertEqual(why[0], "the order needs 100200.00 USD, available is 9899.80")
-        self.assertIn("quantity has more than 2 decimals, or is too large".split(",")[0], why[1])
+        self.assertIn("has more than 2 decimals", why[1])
         self.assertIn("order.quantity is text that is no number", why[2])
         self.assertIn("order.quantity is NULL", why[3])
         self.assertEqual((self.rule()["orders"], self.rule()["published"], self.rule()["dead_letters"]), (1, 1, 4))

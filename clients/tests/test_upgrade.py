@@ -134,7 +134,7 @@ class Upgrade(unittest.TestCase):
         status, refused = bust(1)
         self.assertEqual(status, 501, refused)
         self.assertIn("before version 2 of the exchange's logic", refused["error"]["message"])
-        self.assertIn("exchange: logic version 3, was 1", self.good(server, "upgrade", "activate", "exchange"))
+        self.assertIn("exchange: logic version 4, was 1", self.good(server, "upgrade", "activate", "exchange"))
         trade(2)
         server.crash_restart()
         (account,) = http.call(server, "GET", ROOT + "firms/alpha/positions")[1]["accounts"]
