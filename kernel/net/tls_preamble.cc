@@ -102,6 +102,8 @@ class PreambleStream final : public Stream {
       wanted_ = verdict.bytes;
       return true;
     }
+    const bool asks_on = verdict.next == Next::answer && std::exchange(answered_, true);
+    if (asks_on) return refused_ = true;
     if (!say(verdict.answer)) return false;
     if (verdict.next == Next::answer || verdict.next == Next::encrypt) replay_->drop(verdict.bytes);
     if (verdict.next == Next::answer) wanted_ = 1;
@@ -132,6 +134,7 @@ class PreambleStream final : public Stream {
   std::unique_ptr<Stream> top_;
   Replay* replay_ = nullptr;  // top_, or what is below it
   size_t wanted_ = 1;
+  bool answered_ = false;  // a question that did not end it
   bool decided_ = false;
   bool refused_ = false;
 };

@@ -2,7 +2,7 @@
 // answered before (PostgreSQL's SSLRequest). On a listener with TLS alone. Nothing behind the bytes that ask is read before TLS
 // has begun, so that nobody can slip in plain text (CVE-2021-23214).
 //
-// The handshake's deadline covers it: a client that keeps asking is cut off with the others.
+// One question is answered with `answer` in a connection: who asks on is refused. The handshake's deadline covers the rest.
 #pragma once
 
 #include <memory>
@@ -21,7 +21,7 @@ class TlsPreamble {
   struct Verdict {
     enum class Next : uint8_t {
       more,     // `bytes` are needed to tell, at most kBytesMax
-      answer,   // to the `bytes` seen, which are taken off; then again from the beginning
+      answer,   // to the `bytes` seen, which are taken off; then again from the beginning, once
       encrypt,  // TLS begins behind `bytes` of them, after the answer
       plain,    // the session gets everything as it is
       refuse,   // the answer is the last word

@@ -417,6 +417,14 @@ TEST_F(PreambleTest, AnythingElseIsRefusedInItsWords) {
   EXPECT_EQ(link.server->stream().failure(), "TLS was not asked for");
 }
 
+// A flood of questions costs the loop one answer.
+TEST_F(PreambleTest, OneQuestionIsAnsweredAndNoMore) {
+  EXPECT_EQ(ask("??"), "!");
+  for (const char c : std::string_view("????????")) link.to_server->bytes.push_back(static_cast<std::byte>(c));
+  EXPECT_EQ(ask("?"), "");
+  EXPECT_EQ(link.server->end, IoStatus::failed);
+}
+
 // Who sends more behind the question than TLS has slipped it in: TLS does not take it for its own.
 TEST_F(PreambleTest, PlainTextBehindTheQuestionIsNotRead) {
   for (const char c : std::string_view("SSSELECT 1; and then some"))
