@@ -23,6 +23,7 @@ from test_auth import PASSWORD, Guarded
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECONDS = 60
+ENGINE_THREADS = 2
 MEMORY_BOUND_BYTES = 1 << 30
 METERS = [{"meter": "a", "kwh": 12}, {"meter": "b", "kwh": 20}, {"meter": "c", "kwh": 31}]
 STARTUP = 3 << 16
@@ -255,6 +256,8 @@ class Node(PostgresCase):
 
 
 class BadClients(PostgresCase):
+    args = ("--set", "sql.statement_timeout=600s")
+
     def tearDown(self):
         self.assertTrue(self.server.running(), self.server.stderr())
         self.assertLess(self.server.memory_bytes("VmHWM"), MEMORY_BOUND_BYTES)
@@ -293,6 +296,19 @@ class BadClients(PostgresCase):
             for _ in range(10):
                 self.assertEqual(ask(self.server, "SELECT 1"), "1")
             self.assertLess(self.server.memory_bytes() - before, 256 << 20)
+
+    def test_statements_of_clients_that_went_end(self):
+        """They would compute for minutes, one on each of the engine's threads."""
+        with contextlib.ExitStack() as stack:
+            gone = [Raw(self.server) for _ in range(ENGINE_THREADS)]
+            other = stack.enter_context(Raw(self.server))
+            for raw in gone:
+                raw.query("SELECT count(*) FROM range(10000000) a, range(10000000) b")
+            other.query("SELECT 1")
+            self.assertEqual(select.select([other.link], [], [], 1)[0], [])
+            for raw in gone:
+                raw.link.close()
+            self.assertEqual(other.error(), (None, True))
 
     def test_floods_without_authentication(self):
         links = []

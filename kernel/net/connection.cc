@@ -455,7 +455,10 @@ void Connection::need(size_t bytes) {
 
 // What came meanwhile and was left is given to it again.
 void Connection::pause_input(bool paused) {
-  if (paused_ && !paused) hungry_ = false;
+  if (paused_ && !paused) {
+    hungry_ = false;
+    if (!kept_.empty()) core_.queue_ready(*this);
+  }
   paused_ = paused;
   resume_input();
 }

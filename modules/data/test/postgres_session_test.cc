@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -91,16 +92,20 @@ TEST(PostgresSession, SaysHowManyBytesItNeedsAndRefusesMoreAtTheLength) {
   EXPECT_NE(bind.output.find("54000"), std::string::npos);
 }
 
-TEST(PostgresSession, ReadsNothingWhileAStatementIsUnderWay) {
+TEST(PostgresSession, TakesNothingWhileAStatementIsUnderWay) {
   World world;
   world.engine.answers["SELECT 1"] = one_row();
   world.send(started());
   world.output.clear();
   world.hold(true);
   world.send(query_message("SELECT 1") + query_message("SELECT 1"));
-  EXPECT_TRUE(world.paused);
   EXPECT_EQ(world.engine.jobs.size(), 1u);
   EXPECT_EQ(world.pending, query_message("SELECT 1"));
+  EXPECT_FALSE(world.paused);  // so that it would hear the client's end
+  EXPECT_EQ(world.needed, world.pending.size() + 1);
+  world.send(std::string(PostgresSession::kAheadBytes, '\0'));
+  EXPECT_TRUE(world.paused);
+  world.pending.resize(query_message("SELECT 1").size());
   world.hold(false);
   world.deliver();
   EXPECT_FALSE(world.paused);
@@ -118,10 +123,9 @@ TEST(PostgresSession, GoesOnWhenTheClientHasReadWhatWasSent) {
   const size_t ahead = PostgresSession::kOutputHoldBytes + 2 * kStepBytes;
   EXPECT_LE(world.output.size(), ahead);
   EXPECT_TRUE(world.engine.jobs.empty());
-  EXPECT_TRUE(world.paused);
   size_t bytes = 0;
   size_t rounds = 0;
-  while (world.paused) {
+  while (world.engine.cursors > 0) {
     bytes += world.output.size();
     EXPECT_LE(world.output.size(), ahead);
     world.output.clear();
@@ -195,11 +199,70 @@ TEST(PostgresSession, KeepsABoundedNumberOfBytes) {
     world.send(message('P', "s" + std::to_string(kept) + '\0' + text + std::string("\0\0\0", 3)));
     if (world.output[0] == 'E') break;
   }
-  EXPECT_EQ(kept, PostgresSession::kKeptBytesMax / 1'000'010);
+  EXPECT_EQ(kept, PostgresSession::kKeptBytesMax / 2'000'100);  // the text and the engine's own
   world.send(message('S', "") + query_message("DEALLOCATE ALL"));
   world.output.clear();
   world.send(message('P', "again" + std::string(1, '\0') + text + std::string("\0\0\0", 3)));
   EXPECT_EQ(world.output[0], '1');
+}
+
+TEST(PostgresSession, ASimpleQueryEndsOnce) {
+  for (const std::string query : {"SHOW ALL", "SHOW a; SHOW b", "SHOW TimeZone; SELECT 1; SHOW TimeZone", "SELECT 2",
+                                  "SELECT 1; SHOW TimeZone", "BEGIN; SHOW TimeZone; COMMIT", ""}) {
+    World world;
+    world.engine.answers["SELECT 1"] = one_row();
+    world.send(started());
+    world.output.clear();
+    world.send(query_message(query) + query_message("SHOW TimeZone"));
+    const std::vector<std::string> lines = lines_of(world.output);
+    EXPECT_EQ(std::count(lines.begin(), lines.end(), "Z I"), 2) << query;
+  }
+}
+
+// What a statement's calls become counts, not what they were: 40,000 of them fit into a query.
+TEST(PostgresSession, CallsAboutTheSessionMakeNoStatementLong) {
+  World world;
+  world.send(startup_message({{"user", "alice"}, {"application_name", std::string(1024, 'x')}}));
+  world.output.clear();
+  std::string text = "SELECT 1";
+  while (text.size() < 1'000'000) text += ",current_setting('application_name')";
+  world.send(message('P', "s" + std::string(1, '\0') + text + std::string("\0\0\0", 3)) + message('S', ""));
+  EXPECT_EQ(lines_of(world.output)[0].substr(0, 13), "E ERROR 54000");
+  world.output.clear();
+  world.send(query_message(text));
+  EXPECT_EQ(lines_of(world.output)[0].substr(0, 13), "E ERROR 54000");
+  EXPECT_EQ(lines_of(world.output).size(), 2u);
+  World longer;
+  longer.send(startup_message({{"user", "alice"}, {"application_name", std::string(1025, 'x')}}));
+  EXPECT_EQ(lines_of(longer.output)[0].substr(0, 13), "E FATAL 22023");
+}
+
+TEST(PostgresSession, ASavepointHasANameOfPostgresLength) {
+  World world;
+  world.send(started() + query_message("BEGIN; SAVEPOINT " + std::string(63, 's')));
+  world.output.clear();
+  world.send(query_message("SAVEPOINT " + std::string(64, 's')));
+  EXPECT_EQ(lines_of(world.output)[0].substr(0, 13), "E ERROR 42622");
+}
+
+// It holds a connection of the engine no longer than its statement may take.
+TEST(PostgresSession, ASuspendedPortalEndsWhenItsTimeIsUp) {
+  World world;
+  world.options.limits.time_ns_max = 1'000'000'000;
+  world.engine.answers["SELECT many"] = many_rows();
+  const std::string execute = message('E', std::string("p\0\0\0\0\5", 6));
+  world.send(started() + query_message("BEGIN") + message('P', std::string("s\0SELECT many\0\0\0", 16)) +
+             message('B', std::string("p\0s\0\0\0\0\0\0\0", 10)) + execute + message('S', ""));
+  EXPECT_EQ(world.engine.cursors, 1u);
+  world.pass_time(999'999'999);
+  EXPECT_EQ(world.engine.cursors, 1u);
+  world.pass_time(1);
+  EXPECT_EQ(world.engine.cursors, 0u);
+  EXPECT_EQ(world.engine.connections, 0u);
+  world.output.clear();
+  world.send(execute + message('S', ""));
+  EXPECT_EQ(lines_of(world.output),
+            (std::vector<std::string>{"E ERROR 57014 canceling statement due to statement timeout", "Z E"}));
 }
 
 TEST(PostgresSession, SaysTheLastWordWhenTheServerStops) {

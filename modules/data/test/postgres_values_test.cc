@@ -109,6 +109,9 @@ TEST(Values, DatesAndTimes) {
   EXPECT_EQ(whole(Type::date, 2'932'896).text, "9999-12-31");
   EXPECT_EQ(whole(Type::date, INT32_MAX), (Shown{"infinity", "7fffffff"}));
   EXPECT_EQ(whole(Type::date, -INT32_MAX), (Shown{"-infinity", "80000000"}));
+  EXPECT_EQ(whole(Type::date, int64_t{INT32_MIN} + 10'957).binary, "80000000");
+  EXPECT_EQ(whole(Type::date, int64_t{INT32_MIN} + 10'958).binary, "80000001");
+  EXPECT_EQ(whole(Type::date, -INT32_MAX + 1).binary, "80000000");  // before what 32 bits can tell
   EXPECT_EQ(whole(Type::time, 86'399'999'999), (Shown{"23:59:59.999999", "000000141dd75fff"}));
   EXPECT_EQ(whole(Type::timestamp, 946'684'800'000'000), (Shown{"2000-01-01 00:00:00", "0000000000000000"}));
   EXPECT_EQ(whole(Type::timestamptz, 1'700'000'000'120'000).text, "2023-11-14 22:13:20.12+00");

@@ -5,10 +5,13 @@ namespace {
 
 TEST(StatementWords, WhatStandsBeforeAQuery) {
   EXPECT_EQ(words_of(" -- a\n /* b /* c */ */ SELECT 1").query, "SELECT 1");
-  EXPECT_EQ(words_of("EXPLAIN SELECT 1").query, " SELECT 1");
-  EXPECT_EQ(words_of("explain /* x */ analyze SELECT 1").query, " SELECT 1");
-  EXPECT_EQ(words_of("EXPLAIN (ANALYZE, FORMAT json) SELECT 1").query, " SELECT 1");
-  EXPECT_EQ(words_of("EXPLAIN (SELECT 1)").query, " (SELECT 1)");
+  EXPECT_EQ(words_of("-- a\rSELECT 1\n, 2").query, "SELECT 1\n, 2");
+  EXPECT_EQ(words_of("EXPLAIN SELECT 1").text(), "EXPLAIN (FORMAT text) SELECT 1");
+  EXPECT_EQ(words_of("explain /* x */ analyze -- y\n SELECT 1").text(), "EXPLAIN (ANALYZE, FORMAT text) SELECT 1");
+  EXPECT_EQ(words_of("EXPLAIN (ANALYZE, FORMAT Json) SELECT 1").text(), "EXPLAIN (ANALYZE, FORMAT json) SELECT 1");
+  EXPECT_EQ(words_of("EXPLAIN (SELECT 1)").text(), "EXPLAIN (FORMAT text) (SELECT 1)");
+  EXPECT_EQ(words_of("EXPLAIN (ANALYZE /* ) */ ) SELECT 1").query, "(ANALYZE /* ) */ ) SELECT 1");
+  EXPECT_EQ(words_of("EXPLAIN (FORMAT 'json') SELECT 1").query, "(FORMAT 'json') SELECT 1");
   EXPECT_EQ(words_of("Insert INTO x").first, "Insert");
 }
 
@@ -198,6 +201,7 @@ TEST_F(SqlEngineTest, ErrorsHavePostgresCodes) {
   for (const auto& [statement, code] : kCases) EXPECT_EQ(rows(statement).substr(0, 5), code) << statement;
   const auto wrong = std::get<Failure>(run("select  nocol from orders"));
   EXPECT_EQ(wrong.position, 9U);
+  EXPECT_EQ(std::get<Failure>(run("/* a */ explain analyze select nocol from orders")).position, 32U);
 }
 
 TEST_F(SqlEngineTest, WhatOnlyReadsIsExecuted) {
@@ -210,6 +214,9 @@ TEST_F(SqlEngineTest, WhatOnlyReadsIsExecuted) {
         "EXPLAIN SELECT * FROM orders",
         "EXPLAIN ANALYZE SELECT 1",
         "EXPLAIN (FORMAT json) SELECT 1",
+        "EXPLAIN ( FORMAT text , ANALYZE ) (SELECT 1)",
+        "EXPLAIN (SELECT 1)",
+        "/* a */ EXPLAIN -- b\rSELECT 1",
         "DESCRIBE orders",
         "DESCRIBE SELECT 1",
         "SUMMARIZE orders",
@@ -263,6 +270,24 @@ TEST_F(SqlEngineTest, HostileStatementsAreRefused) {
                                 "SHOW DATABASES",
                                 "SHOW VARIABLES",
                                 "DESCRIBE",
+                                "SHOW TABLES FROM fintech",
+                                "SHOW TABLES FROM heptane_storage",
+                                "SELECT * FROM (SHOW TABLES FROM fintech)",
+                                "SELECT * FROM (SHOW ALL TABLES)",
+                                "EXPLAIN (ANALYZE /* ) SELECT 1 -- */ ) SELECT error(value) FROM heptane_storage.s4 WHERE $1='1'",
+                                "EXPLAIN (ANALYZE /* ) SELECT 1 -- */ ) SELECT error(value) FROM heptane_storage.s4",
+                                "EXPLAIN (FORMAT ')') SELECT * FROM secret",
+                                "EXPLAIN (ANALYZE \")\") SELECT * FROM secret",
+                                "-- \rSELECT value FROM heptane_storage.s4 WHERE EXISTS (SELECT * FROM (DESCRIBE secret)) "
+                                "UNION ALL\nSELECT 'x'",
+                                "-- \rSELECT value FROM heptane_storage.s4 UNION ALL\nSELECT $1",
+                                "SELECT value FROM heptane_storage.s4 WHERE $1 = '1'",
+                                "SELECT value FROM heptane_storage.s4 UNION ALL SELECT nofunc(1)",
+                                "SELECT (SELECT error(value) FROM secret) WHERE $1 = '1'",
+                                "SELECT b.* FROM (WITH \"/tmp/*.parquet\" AS (SELECT 1) SELECT 1) a, \"/tmp/*.parquet\" b",
+                                "WITH \"/tmp/*.parquet\" AS (SELECT * FROM \"/tmp/*.parquet\" WHERE $1 = 1) SELECT 1",
+                                "SELECT b.* FROM (WITH s4 AS (SELECT 1) SELECT 1) a, s4 b",
+                                "SELECT b.* FROM (WITH secret AS (SELECT 1) SELECT 1) a, secret b WHERE $1 = 1",
                                 "SELECT * FROM duckdb_tables()",
                                 "SELECT * FROM duckdb_views()",
                                 "SELECT * FROM duckdb_columns()",

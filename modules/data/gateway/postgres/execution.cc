@@ -188,6 +188,14 @@ std::vector<Oid> Stored::parameter_types() const {
   return all;
 }
 
+size_t Stored::footprint() const {
+  size_t bytes = statement.text.size() + statement.name.size() + statement.value.value_or("").size() +
+                 types.size() * sizeof(Oid);
+  if (prepared) bytes += statement.text.size() + prepared->parameters().size() * sizeof(sql::Type);
+  for (const sql::Column& column : result_columns()) bytes += sizeof(column) + column.name.size();
+  return bytes;
+}
+
 void run(Step& step, sql::Connection& connection) {
   if (cancelled(step)) return;
   if (!std::exchange(step.seat->entitled, true)) connection.set_rights(step.seat->may_read);

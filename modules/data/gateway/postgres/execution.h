@@ -53,7 +53,7 @@ struct Stored {
   std::shared_ptr<sql::Prepared> prepared;  // null: not the engine's, or not prepared yet
   std::optional<CatalogQuestion> question;  // about the catalogue: answered from our own list of it
   std::vector<sql::Column> columns;         // of what is not the engine's
-  size_t bytes = 0;                         // what it counts in the session's budget
+  size_t bytes = 0;                         // what it counts in the session's budget: footprint(), and its name
 
   bool is_engines() const {
     return statement.kind == sql::StatementKind::query || statement.kind == sql::StatementKind::copy;
@@ -61,6 +61,8 @@ struct Stored {
   bool is_copy() const { return statement.kind == sql::StatementKind::copy; }
   const std::vector<sql::Column>& result_columns() const { return prepared ? prepared->columns() : columns; }
   std::vector<Oid> parameter_types() const;
+  // What it takes in memory, nearly.
+  size_t footprint() const;
 };
 
 // A statement being executed.
@@ -77,6 +79,8 @@ struct Portal {
   uint64_t rows_told = 0;
   bool begun = false;  // its COPY header went out
   bool ended = false;
+  int64_t late_ns = 0;  // when its time is up, by the session's clock; 0: never
+  bool late = false;    // it was ended for that
   size_t bytes = 0;  // what it counts in the session's budget
 };
 

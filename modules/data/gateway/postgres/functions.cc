@@ -2,6 +2,7 @@
 
 #include "kernel/base/version.h"
 #include "modules/data/domain/sql/lexer.h"
+#include "modules/data/domain/sql/statement.h"
 #include "modules/data/gateway/postgres/variables.h"
 
 namespace heptane::data::postgres {
@@ -58,9 +59,15 @@ std::optional<Replacement> replacement(const Token& name, const Lexer& behind, c
   return std::nullopt;
 }
 
+sql::Failure too_long() {
+  return sql::failure("54000", "a statement is longer than " + std::to_string(sql::kQueryBytesMax) +
+                                   " bytes with what its calls about the session say");
+}
+
 }  // namespace
 
-std::optional<std::string> replace_functions(std::string_view statement, const SessionFacts& facts) {
+std::variant<std::optional<std::string>, sql::Failure> replace_functions(std::string_view statement,
+                                                                         const SessionFacts& facts) {
   std::string text;
   size_t copied = 0;
   const auto put = [&](size_t begin, std::string_view instead, size_t end) {
@@ -87,12 +94,14 @@ std::optional<std::string> replace_functions(std::string_view statement, const S
     if (!instead && prefixed) instead = Replacement{std::string(name.text), name.end};
     if (!instead) continue;
     put(token.begin, instead->text, instead->end);
+    if (text.size() > sql::kQueryBytesMax) return too_long();
     lexer = Lexer(statement, instead->end);
     before = name;
   }
   if (copied == 0) return std::nullopt;
   put(statement.size(), "", statement.size());
-  return text;
+  if (text.size() > sql::kQueryBytesMax) return too_long();
+  return std::optional(std::move(text));
 }
 
 }  // namespace heptane::data::postgres

@@ -9,6 +9,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
+
+#include "modules/data/domain/sql/engine.h"
 
 namespace heptane::data::postgres {
 
@@ -18,7 +21,9 @@ struct SessionFacts {
   std::function<std::optional<std::string>(std::string_view name)> setting;
 };
 
-// The statement with these calls replaced; nullopt: there are none.
-std::optional<std::string> replace_functions(std::string_view statement, const SessionFacts& facts);
+// The statement with these calls replaced; nullopt: there are none. 54000: it would be longer than sql::kQueryBytesMax; no more
+// than that and one replacement is built.
+std::variant<std::optional<std::string>, sql::Failure> replace_functions(std::string_view statement,
+                                                                         const SessionFacts& facts);
 
 }  // namespace heptane::data::postgres

@@ -48,14 +48,23 @@ size_t PostgresSession::on_bytes(Bytes input, net::SessionContext& context) {
   }
   flush();
   if (stage_ == Stage::closed) return input.size();
-  settle_input();
+  if (busy()) hold_input(input.size() - consumed);
   return consumed;
 }
 
-void PostgresSession::settle_input() {
-  if (stage_ == Stage::closed || paused_ == busy()) return;
-  paused_ = busy();
-  context_->pause_input(paused_);
+void PostgresSession::hold_input(size_t left) {
+  held_ = true;
+  if (left <= kAheadBytes) return context_->need(left + 1);
+  paused_ = true;
+  context_->pause_input(true);
+}
+
+// What was left is offered again when a pause ends.
+void PostgresSession::resume_input() {
+  if (stage_ == Stage::closed || busy() || !std::exchange(held_, false)) return;
+  context_->need(kHeaderBytes);
+  if (!std::exchange(paused_, false)) context_->pause_input(true);
+  context_->pause_input(false);
 }
 
 void PostgresSession::flush() {
@@ -312,7 +321,7 @@ void PostgresSession::on_worked(RequestId id, net::SessionContext& context) {
   if (stage_ == Stage::closed || step_ == nullptr || id != request_) return;
   on_step();
   flush();
-  settle_input();
+  resume_input();
 }
 
 void PostgresSession::on_writable(net::SessionContext& context) {
@@ -320,7 +329,7 @@ void PostgresSession::on_writable(net::SessionContext& context) {
   if (stage_ == Stage::closed || !std::exchange(awaits_client_, false)) return;
   resubmit();
   flush();
-  settle_input();
+  resume_input();
 }
 
 void PostgresSession::on_timer(net::SessionTimerId timer, net::SessionContext& context) {
@@ -332,12 +341,15 @@ void PostgresSession::on_timer(net::SessionTimerId timer, net::SessionContext& c
   } else if (timer == seat_timer_) {
     seat_timer_ = 0;
     if (step_ == nullptr) seat_.reset();
+  } else if (timer == portals_timer_) {
+    portals_timer_ = 0;
+    end_late_portals();
   } else if (timer == mute_timer_) {
     mute_timer_ = 0;
     muted_until_ns_ = 0;
   }
   flush();
-  settle_input();
+  resume_input();
 }
 
 void PostgresSession::on_stop(net::SessionContext& context) {

@@ -1,6 +1,7 @@
 // A PostgreSQL connection: startup, authentication, then simple and extended queries until it ends. One message is served at
 // a time; a statement of the engine's is a chain of steps (execution.h), each submitted when the client has taken most of
-// what the one before it gave. While one is under way nothing is read from the client. Owned by one I/O thread.
+// what the one before it gave. While one is under way no message is taken, but kAheadBytes are let in: the end of a client that
+// has gone is among them, and ends its statement at once. Owned by one I/O thread.
 //
 // A connection of the engine is held while a statement runs or a portal is open, and kSeatHoldNs longer. A transaction is a
 // position: what its statements read is of it.
@@ -32,9 +33,11 @@ class PostgresSession final : public net::Session {
   static constexpr size_t kStoredMax = 1'000;
   static constexpr size_t kPortalsMax = 64;
   static constexpr size_t kSavepointsMax = 64;
+  static constexpr size_t kNameBytesMax = 63;  // of a savepoint, as PostgreSQL's names
   static constexpr size_t kKeptBytesMax = size_t{32} << 20;
   static constexpr size_t kOutputHoldBytes = size_t{512} << 10;
   static constexpr int64_t kAuthenticateWithinNs = 10'000'000'000;
+  static constexpr size_t kAheadBytes = size_t{16} << 10;
   static constexpr int64_t kSeatHoldNs = 2'000'000'000;
   static constexpr int64_t kStallNs = 60'000'000'000;
 
@@ -62,7 +65,8 @@ class PostgresSession final : public net::Session {
   bool busy() const { return step_ != nullptr || awaits_client_ || muted(); }
   bool muted() const { return muted_until_ns_ != 0; }
   void flush();  // what was written goes out
-  void settle_input();
+  void hold_input(size_t left);
+  void resume_input();
   void malformed(std::string_view why);
 
   // Startup and authentication.
@@ -97,7 +101,7 @@ class PostgresSession final : public net::Session {
   // Statements.
   void advance_simple();
   void serve_simple(sql::Statement statement);
-  std::shared_ptr<Stored> store(sql::Statement statement);
+  std::shared_ptr<Stored> store(sql::Statement statement);  // null: refused
   bool may_run(const sql::Statement& statement);
   void serve(const std::shared_ptr<Portal>& portal, bool describe, uint64_t rows_max);
   void serve_here(const sql::Statement& statement);
@@ -133,6 +137,9 @@ class PostgresSession final : public net::Session {
   void drop_portals();
   void drop_stored(std::string_view name);
   void leave_seat_later();
+  bool can_be_late(const Portal& portal) const;
+  void watch_portals();
+  void end_late_portals();
 
   // Answers.
   void fail(sql::Failure failure);
@@ -145,7 +152,8 @@ class PostgresSession final : public net::Session {
   net::SessionContext* context_ = nullptr;
   Stage stage_ = Stage::startup;
   MessageWriter out_;
-  bool paused_ = false;
+  bool held_ = false;    // what comes waits for the end of what is under way
+  bool paused_ = false;  // and nothing more is let in
 
   // Who it is.
   std::string user_;
@@ -181,6 +189,7 @@ class PostgresSession final : public net::Session {
   std::string parse_name_;  // of the statement that is being prepared
   std::shared_ptr<Seat> seat_;
   net::SessionTimerId seat_timer_ = 0;
+  net::SessionTimerId portals_timer_ = 0;
   std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   std::shared_ptr<Step> step_;  // null: nothing is under way
   RequestId request_ = 0;       // of the step

@@ -90,10 +90,8 @@ void PostgresSession::on_parse(Bytes body) {
   if (parsed.empty()) parsed.emplace_back().kind = StatementKind::empty;
   if (!may_run(parsed[0])) return;
   const std::shared_ptr<Stored> stored = store(std::move(parsed[0]));
+  if (!stored) return;
   stored->types = message->types;
-  stored->bytes += message->types.size() * sizeof(Oid) + message->statement.size();
-  if (stored_.size() >= kStoredMax || kept_bytes_ + stored->bytes > kKeptBytesMax)
-    return fail(failure("53400", "too many prepared statements", "DEALLOCATE those that are done with."));
   if (!stored->is_engines() || stored->question) return keep(message->statement, stored);
   parse_name_ = message->statement;
   auto step = std::make_shared<Step>();
@@ -103,6 +101,9 @@ void PostgresSession::on_parse(Bytes body) {
 }
 
 void PostgresSession::keep(std::string_view name, std::shared_ptr<Stored> stored) {
+  stored->bytes = stored->footprint() + name.size();
+  if (stored_.size() >= kStoredMax || kept_bytes_ + stored->bytes > kKeptBytesMax)
+    return fail(failure("53400", "too many prepared statements", "DEALLOCATE those that are done with."));
   kept_bytes_ += stored->bytes;
   stored_.insert_or_assign(std::string(name), std::move(stored));
   out_.empty(Answer::parse_complete);
@@ -140,13 +141,16 @@ void PostgresSession::on_bind(Bytes body) {
                                                   " columns"));
   auto parameters = parameters_of(*message, *stored);
   if (!parameters) return;
-  if (portals_.size() >= kPortalsMax || kept_bytes_ + body.size() > kKeptBytesMax)
+  // Its statement is counted again: it stays as long as the portal.
+  size_t bytes = body.size() + stored->bytes;
+  for (const sql::Parameter& parameter : *parameters) bytes += sizeof(parameter) + parameter.value_or("").size();
+  if (portals_.size() >= kPortalsMax || kept_bytes_ + bytes > kKeptBytesMax)
     return fail(failure("53400", "too many open portals", "Sync outside a transaction closes them."));
   auto portal = std::make_shared<Portal>();
   portal->stored = stored;
   portal->parameters = std::move(*parameters);
   portal->formats = message->result_formats;
-  portal->bytes = body.size();
+  portal->bytes = bytes;
   kept_bytes_ += portal->bytes;
   portals_.insert_or_assign(std::string(message->portal), std::move(portal));
   out_.empty(Answer::bind_complete);

@@ -23,12 +23,16 @@ bool ends_transaction(StatementKind kind) {
 
 std::shared_ptr<Stored> PostgresSession::store(Statement statement) {
   auto stored = std::make_shared<Stored>();
-  stored->bytes = statement.text.size();
   if (statement.kind == StatementKind::query) stored->question = recognise(statement.text);
   if (stored->question) stored->columns = stored->question->columns();
   const bool engines = statement.kind == StatementKind::query || statement.kind == StatementKind::copy;
   if (engines && !stored->question) {
-    if (auto text = replace_functions(statement.text, facts())) {
+    auto replaced = replace_functions(statement.text, facts());
+    if (auto* failed = std::get_if<Failure>(&replaced)) {
+      fail(std::move(*failed));
+      return nullptr;
+    }
+    if (auto& text = std::get<0>(replaced)) {
       statement.text = std::move(*text);
       statement.rewritten = true;
     }
@@ -69,6 +73,7 @@ void PostgresSession::serve_simple(Statement statement) {
   if (!may_run(statement)) return;
   auto portal = std::make_shared<Portal>();
   portal->stored = store(std::move(statement));
+  if (!portal->stored) return;
   serve(portal, true, 0);
 }
 
@@ -88,8 +93,12 @@ void PostgresSession::serve(const std::shared_ptr<Portal>& portal, bool describe
   step->rows_left = rows_max;
   portal->rows_told = 0;
   if (!show) {
+    if (portal->late) return fail(failure("57014", "canceling statement due to statement timeout"));
     portal->as_of = position_of(statement);
     portal->limits = limits();
+    const bool first = !portal->cursor && !portal->ended;
+    if (first && portal->limits.time_ns_max > 0)
+      portal->late_ns = context_->monotonic_ns() + portal->limits.time_ns_max;
     return submit(std::move(step));
   }
   if (!statement.name.empty() && Variables::spelling(statement.name).empty())
@@ -159,6 +168,8 @@ void PostgresSession::serve_savepoint(const Statement& statement) {
   if (transaction_ == Transaction::none)
     return fail(failure("25P01", statement.word + " can only be used in transaction blocks"));
   if (set) {
+    if (statement.name.size() > kNameBytesMax)
+      return fail(failure("42622", "the name of a savepoint is longer than " + std::to_string(kNameBytesMax) + " bytes"));
     if (savepoints_.size() >= kSavepointsMax)
       return fail(failure("54000", "more than " + std::to_string(kSavepointsMax) + " savepoints"));
     savepoints_.push_back(statement.name);
@@ -303,7 +314,10 @@ void PostgresSession::resubmit() {
 void PostgresSession::on_step() {
   if (!in_force()) return;
   const std::shared_ptr<Step> step = step_;
-  if (step->portal) return on_rows(*step);
+  if (step->portal) {
+    on_rows(*step);
+    return go_on();
+  }
   end_step();
   on_prepared(*step);
 }
@@ -334,8 +348,7 @@ void PostgresSession::on_rows(Step& step) {
     end_step();
     portal.ended = true;
     bury(step.portal);
-    fail_in(step.stored->statement, std::move(*step.failure));
-    return go_on();
+    return fail_in(step.stored->statement, std::move(*step.failure));
   }
   if (step.end == Step::End::more) {
     if (context_->output_bytes() <= kOutputHoldBytes) return resubmit();
@@ -351,8 +364,9 @@ void PostgresSession::on_rows(Step& step) {
     portal.seat.reset();
     complete(portal);
   }
+  const bool suspended = step.end == Step::End::suspended;
   end_step();
-  go_on();
+  if (suspended) watch_portals();
 }
 
 void PostgresSession::complete(const Portal& portal) {
@@ -413,6 +427,31 @@ void PostgresSession::drop_stored(std::string_view name) {
   if (found == stored_.end()) return;
   kept_bytes_ -= found->second->bytes;
   stored_.erase(found);
+}
+
+// It is suspended, for as long as its statement may take: of one that runs the engine looks at the time.
+bool PostgresSession::can_be_late(const Portal& portal) const {
+  const bool running = step_ != nullptr && step_->portal.get() == &portal;
+  return portal.seat && portal.late_ns != 0 && !running;
+}
+
+// One timer, for the portal that is first out of time.
+void PostgresSession::watch_portals() {
+  int64_t first_ns = 0;
+  for (const auto& [name, portal] : portals_)
+    if (can_be_late(*portal) && (first_ns == 0 || portal->late_ns < first_ns)) first_ns = portal->late_ns;
+  if (portals_timer_ != 0) context_->cancel(portals_timer_);
+  portals_timer_ = first_ns == 0 ? 0 : context_->arm(std::max<int64_t>(first_ns - context_->monotonic_ns(), 0));
+}
+
+// A suspended portal holds a connection of the engine, and what its rows are of.
+void PostgresSession::end_late_portals() {
+  for (const auto& [name, portal] : portals_) {
+    if (!can_be_late(*portal) || portal->late_ns > context_->monotonic_ns()) continue;
+    portal->late = true;
+    bury(portal);
+  }
+  watch_portals();
 }
 
 void PostgresSession::leave_seat_later() {

@@ -372,7 +372,8 @@ std::string text_of_value(const Column& column, const Rows& rows, size_t c, size
 
 int32_t binary_date(int64_t days) {
   if (days >= kDateInfinity) return std::numeric_limits<int32_t>::max();
-  if (days <= -kDateInfinity) return std::numeric_limits<int32_t>::min();
+  // The first dates that the engine has lie before the first that 32 bits can tell.
+  if (days - kDaysTo2000 <= std::numeric_limits<int32_t>::min()) return std::numeric_limits<int32_t>::min();
   return static_cast<int32_t>(days - kDaysTo2000);
 }
 

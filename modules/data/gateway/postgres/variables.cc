@@ -169,6 +169,9 @@ std::optional<Failure> Variables::set(std::string_view name, const std::optional
     values_.erase(lower(known->name));
     return std::nullopt;
   }
+  if (value->size() > Variables::kValueBytesMax)
+    return failure("22023", "a value of parameter \"" + std::string(known->name) + "\" is longer than " +
+                                std::to_string(kValueBytesMax) + " bytes");
   std::optional<std::string> kept = accepted(*known, *get(name), *value);
   if (!kept) return refuse(*known, *value);
   if (known->kind != Kind::fixed) values_.insert_or_assign(lower(known->name), std::move(*kept));

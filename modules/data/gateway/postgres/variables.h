@@ -15,10 +15,13 @@ namespace heptane::data::postgres {
 
 class Variables {
  public:
+  static constexpr size_t kValueBytesMax = 1024;
+
   // What is never SET: the user's name.
   explicit Variables(std::string_view user = {}) : user_(user) {}
 
-  // nullopt: done. `value` nullopt: its default. 42704: there is no such variable; 22023, 0A000: not this value.
+  // nullopt: done. `value` nullopt: its default. 42704: there is no such variable; 22023, 0A000: not this value, or
+  // one above kValueBytesMax.
   std::optional<sql::Failure> set(std::string_view name, const std::optional<std::string>& value);
   // nullopt: there is no such variable. `name` in any case.
   std::optional<std::string> get(std::string_view name) const;
