@@ -102,7 +102,7 @@ bool Lexer::skip_blanks() {
     if (is_blank(text_[at_])) {
       ++at_;
     } else if (text_[at_] == '-' && at(at_ + 1) == '-') {
-      at_ = std::min(text_.find('\n', at_), text_.size());
+      at_ = std::min(text_.find_first_of("\n\r", at_), text_.size());
     } else if (text_[at_] == '/' && at(at_ + 1) == '*') {
       if (!skip_comment()) return false;
     } else {

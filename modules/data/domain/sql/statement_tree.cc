@@ -33,6 +33,7 @@ struct Object {
   std::map<std::string, std::string> texts;  // members that are texts or bare words
   bool table_function = false;               // it is the `function` of one
   bool at_clause = false;
+  bool query = false;  // it has one
 };
 
 class TreeReader {
@@ -64,6 +65,7 @@ class TreeReader {
       Object& parent = stack_.back();
       object.table_function = parent.key == "function" && parent.texts["type"] == "TABLE_FUNCTION";
       if (parent.key == "at_clause") parent.at_clause = true;
+      if (parent.key == "query") parent.query = true;
       if (stack_.size() == 2 && parent.array) ++found_.statements;
     }
     if (!stack_.empty()) stack_.back().key.clear();
@@ -104,7 +106,7 @@ class TreeReader {
   void note(Object& object) {
     const std::string& type = object.texts["type"];
     if (type == "BASE_TABLE") note_table(object);
-    if (type == "SHOW_REF" && !object.texts["table_name"].empty()) found_.shown.insert(object.texts["table_name"]);
+    if (type == "SHOW_REF" && !object.query) found_.shown.insert(object.texts["table_name"]);
     if (object.texts.contains("function_name")) note_function(object);
     for (const char* name : {"key", "cte_name", "ctename"})
       if (object.texts.contains(name)) found_.common.insert(folded(object.texts[name]));

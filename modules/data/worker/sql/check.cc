@@ -39,7 +39,7 @@ size_t skip_blanks(std::string_view text, size_t at) {
   for (;;) {
     at = std::min(text.find_first_not_of(kSpace, at), text.size());
     if (text.substr(at, 2) == "--") {
-      at = std::min(text.find('\n', at), text.size());
+      at = std::min(text.find_first_of("\n\r", at), text.size());
     } else if (text.substr(at, 2) == "/*") {
       int depth = 0;
       do {
@@ -60,10 +60,56 @@ size_t word_end(std::string_view text, size_t at) {
   return at;
 }
 
-// Behind `(...)`, which holds words alone.
-size_t skip_options(std::string_view text, size_t at) {
-  const size_t end = text.find(')', at);
-  return end == std::string_view::npos ? text.size() : end + 1;
+// Words and signs one after another, with blanks alone between them.
+class Words {
+ public:
+  Words(std::string_view text, size_t at) : text_(text), at_(at) { blanks(); }
+  bool take(char sign) {
+    if (at_ >= text_.size() || text_[at_] != sign) return false;
+    ++at_;
+    blanks();
+    return true;
+  }
+  // In small letters; empty: there is none.
+  std::string word() {
+    const size_t begin = at_;
+    at_ = word_end(text_, at_);
+    const std::string word = folded(text_.substr(begin, at_ - begin));
+    blanks();
+    return word;
+  }
+  size_t at() const { return at_; }
+
+ private:
+  void blanks() { at_ = std::min(text_.find_first_not_of(kSpace, at_), text_.size()); }
+  std::string_view text_;
+  size_t at_;
+};
+
+// `(ANALYZE, FORMAT json)`, from its parenthesis on. nullopt: it is something else.
+struct ExplainOptions {
+  bool analyze = false;
+  std::string format = "text";
+  size_t end = 0;
+};
+std::optional<ExplainOptions> explain_options(std::string_view text, size_t at) {
+  ExplainOptions options;
+  Words words(text, at);
+  if (!words.take('(')) return std::nullopt;
+  do {
+    const std::string option = words.word();
+    if (option == "analyze") {
+      options.analyze = true;
+    } else if (option == "format") {
+      options.format = words.word();
+      if (options.format.empty()) return std::nullopt;
+    } else {
+      return std::nullopt;
+    }
+  } while (words.take(','));
+  if (!words.take(')')) return std::nullopt;
+  options.end = words.at();
+  return options;
 }
 
 std::string unknown_table(const NamedTable& table) {
@@ -72,6 +118,8 @@ std::string unknown_table(const NamedTable& table) {
     if (!part.empty()) name += (name.empty() ? "" : ".") + part;
   return "relation \"" + name + "\" does not exist";
 }
+
+bool may_be_path(std::string_view name) { return name.find_first_of("./\\:*?[") != std::string_view::npos; }
 
 // `heptane_storage.s17 AS x`, as DuckDB says what a statement reads; empty: another's.
 std::string storage_of(std::string_view name) {
@@ -86,34 +134,34 @@ std::string storage_of(std::string_view name) {
 StatementWords words_of(std::string_view statement) {
   StatementWords words;
   const size_t begin = skip_blanks(statement, 0);
-  size_t end = word_end(statement, begin);
+  const size_t end = word_end(statement, begin);
   words.first = statement.substr(begin, end - begin);
   words.query = statement.substr(begin);
   if (folded(words.first) != "explain") return words;
-  size_t next = skip_blanks(statement, end);
-  if (next < statement.size() && statement[next] == '(') {
-    // Either options or a query in parentheses.
-    const size_t inner = skip_blanks(statement, next + 1);
-    const std::string word = folded(statement.substr(inner, word_end(statement, inner) - inner));
-    if (word == "analyze" || word == "format" || word == "codegen") end = skip_options(statement, next);
-  } else if (folded(statement.substr(next, word_end(statement, next) - next)) == "analyze") {
-    end = word_end(statement, next);
+  ExplainOptions options;
+  options.end = skip_blanks(statement, end);
+  if (const auto written = explain_options(statement, options.end)) {
+    options = *written;
+  } else if (const size_t word = word_end(statement, options.end);
+             folded(statement.substr(options.end, word - options.end)) == "analyze") {
+    options.analyze = true;
+    options.end = word;
   }
-  words.explain = statement.substr(begin, end - begin);
-  words.query = statement.substr(end);
+  // Options stand in it always: what follows cannot be taken for them.
+  words.prefix = std::string("EXPLAIN (") + (options.analyze ? "ANALYZE, " : "") + "FORMAT " + options.format + ") ";
+  words.query = statement.substr(skip_blanks(statement, options.end));
   return words;
 }
 
-std::optional<Failure> StatementCheck::check(std::string_view statement) {
+std::optional<Failure> StatementCheck::check(std::string_view statement, const StatementWords& words) {
   if (statement.size() > kStatementBytesMax)
     return failure("54000", "a statement has at most " + std::to_string(kStatementBytesMax) + " bytes");
   if (statement.find('\0') != std::string_view::npos) return failure("22021", "a statement holds no NUL");
-  const StatementWords words = words_of(statement);
   if (contains(kWriting, folded(words.first)))
     return failure("25006", "SQL only reads here: " + std::string(words.first) + " is not executed",
                    "records are appended over Kafka, MQTT or HTTP");
   if (auto wrong = check_tree(words.query, static_cast<size_t>(words.query.data() - statement.data()))) return wrong;
-  return check_storage(statement);
+  return check_storage(words.text());
 }
 
 // One text out of DuckDB for one text.
@@ -173,6 +221,8 @@ std::optional<Failure> StatementCheck::check_table(const NamedTable& table, cons
   const std::string schema = folded(table.schema);
   const std::string name = folded(table.table);
   const std::string catalog = folded(table.catalog);
+  if (schema == kStorageSchema || catalog == kStorageSchema)
+    return failure("42P01", unknown_table(table), {}, static_cast<uint32_t>(begins_at + table.position + 1));
   const bool system = catalog_.system_views.contains(name);
   if (catalog.empty() || catalog == "heptane") {
     const auto found = catalog_.by_table.find({schema.empty() ? std::string(kPublicSchema) : schema, name});
@@ -187,15 +237,17 @@ std::optional<Failure> StatementCheck::check_table(const NamedTable& table, cons
   }
   if (system && (schema.empty() || schema == "pg_catalog" || schema == "information_schema" || schema == "main"))
     return system_catalog(table.table);
-  if (catalog.empty() && schema.empty() && things.common.contains(name)) return std::nullopt;
+  // A name that is a path, too, might be one where the expression does not reach.
+  if (catalog.empty() && schema.empty() && things.common.contains(name) && !may_be_path(name)) return std::nullopt;
   return failure("42P01", unknown_table(table), {}, static_cast<uint32_t>(begins_at + table.position + 1));
 }
 
 // What it reads, whichever way it came to it. The binder says nothing of a statement with parameters, or of one that is wrong: then
-// every table that is named counts, also where a common table expression stands before it.
-std::optional<Failure> StatementCheck::check_storage(std::string_view statement) {
+// every table that is named counts, also where a common table expression stands before it. The tree named no others: check_table
+// lets pass views, the catalog's, and names of common table expressions that are nothing else.
+std::optional<Failure> StatementCheck::check_storage(const std::string& statement) {
   OwnedValue names(duckdb_);
-  names.take(duckdb_.get_table_names(connection_, std::string(statement).c_str(), true));
+  names.take(duckdb_.get_table_names(connection_, statement.c_str(), true));
   if (names.get() == nullptr) {
     for (const std::string& storage : named_)
       if (auto wrong = check_stream(catalog_.by_storage.at(storage))) return wrong;
@@ -204,8 +256,10 @@ std::optional<Failure> StatementCheck::check_storage(std::string_view statement)
   for (idx_t i = 0; i < duckdb_.get_list_size(names.get()); ++i) {
     OwnedValue name(duckdb_);
     name.take(duckdb_.get_list_child(names.get(), i));
-    const std::string storage = storage_of(take_text(duckdb_, duckdb_.get_varchar(name.get())));
-    if (storage.empty() || (uses_catalog_ && storage == "streams")) continue;
+    const std::string read = take_text(duckdb_, duckdb_.get_varchar(name.get()));
+    const std::string storage = storage_of(read);
+    if (storage.empty()) return failure("42P01", "relation " + read.substr(0, read.find(" AS ")) + " does not exist");
+    if ((uses_catalog_ && storage == "streams")) continue;
     const auto found = catalog_.by_storage.find(storage);
     if (found == catalog_.by_storage.end()) return failure("42P01", "relation \"" + storage + "\" does not exist");
     if (auto wrong = check_stream(found->second)) return wrong;

@@ -17,11 +17,14 @@ constexpr size_t kStatementBytesMax = 1 << 20;
 
 using MayRead = std::function<bool(std::string_view stream)>;
 
-// A statement without what stands before it.
+// A statement, taken apart: nothing else is given to DuckDB than text(), whose query is what its parser was asked about, behind a
+// prefix that is written here.
 struct StatementWords {
-  std::string_view first;    // its first word, as written
-  std::string_view explain;  // `EXPLAIN`, `EXPLAIN ANALYZE`, `EXPLAIN (...)`; empty: it is not explained
-  std::string_view query;    // behind that
+  std::string_view first;  // its first word, as written
+  std::string prefix;      // `EXPLAIN (FORMAT text) `, `EXPLAIN (ANALYZE, FORMAT json) `; empty: it is not explained
+  std::string_view query;  // without blanks and comments before it; a part of the statement
+
+  std::string text() const { return prefix + std::string(query); }
 };
 StatementWords words_of(std::string_view statement);
 
@@ -31,8 +34,8 @@ class StatementCheck {
                  std::optional<Sequence> as_of)
       : duckdb_(duckdb), connection_(connection), catalog_(catalog), may_read_(may_read), as_of_(as_of) {}
 
-  // nullopt: it may run.
-  std::optional<Failure> check(std::string_view statement);
+  // nullopt: words.text() may run. `words` are words_of(statement).
+  std::optional<Failure> check(std::string_view statement, const StatementWords& words);
   // It reads what heptane_catalog says.
   bool uses_catalog() const { return uses_catalog_; }
 
@@ -42,7 +45,7 @@ class StatementCheck {
   std::optional<Failure> check_table(const struct NamedTable& table, const struct NamedThings& things,
                                      size_t begins_at);
   std::optional<Failure> check_functions(const struct NamedThings& things);
-  std::optional<Failure> check_storage(std::string_view statement);
+  std::optional<Failure> check_storage(const std::string& statement);
   std::optional<Failure> check_stream(const Catalog::Stream& stream);
   std::optional<Failure> system_catalog(std::string_view what);
   bool reads_everything();

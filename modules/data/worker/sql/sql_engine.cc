@@ -152,7 +152,7 @@ class SqlConnection final : public Connection {
     const std::shared_ptr<Store> store = engine_.feed_.store();
     if (store == nullptr) return counted(failure("57P03", "the projection is not open"));
     const std::string path = store->export_directory() + "/" + random_name() + ".parquet";
-    if (auto wrong = run->write_parquet(query, path)) {
+    if (auto wrong = run->write_parquet(path)) {
       ::unlink(path.c_str());
       return counted(std::move(*wrong));
     }

@@ -46,7 +46,10 @@ StatementRun::~StatementRun() { running_->set_handle(nullptr); }
 
 Failure StatementRun::failed(const char* why) const {
   if (std::optional<Failure> stopped = running_->stopped()) return *stopped;
-  return failure_of(why == nullptr ? "INTERNAL Error: no reason was given" : why, statement_);
+  Failure failure = failure_of(why == nullptr ? "INTERNAL Error: no reason was given" : why, statement_);
+  // DuckDB counts in what it was given.
+  failure.position = failure.position > prefix_bytes_ ? failure.position - prefix_bytes_ + query_begins_ : 0;
+  return failure;
 }
 
 std::optional<Failure> StatementRun::run(const std::string& statement) {
@@ -62,8 +65,6 @@ std::optional<Failure> StatementRun::connect() {
   connection_ = std::move(*connection);
   running_->set_handle(connection_.get());
   if (auto wrong = run("SET search_path='public'")) return wrong;
-  if (terms_.as_of)
-    if (auto wrong = run("SET VARIABLE heptane_as_of = " + std::to_string(*terms_.as_of))) return wrong;
   return begin();
 }
 
@@ -80,21 +81,24 @@ std::optional<Failure> StatementRun::begin() {
   const void* data = duckdb_.vector_get_data(duckdb_.data_chunk_get_vector(chunk.get(), 0));
   position_ = static_cast<Sequence>(*static_cast<const int64_t*>(data));
   if (terms_.as_of) position_ = *terms_.as_of;
-  return std::nullopt;
+  // Also where nobody asked for one: of a long archived stretch there may be rows that are beyond it.
+  return run("SET VARIABLE heptane_as_of = " + std::to_string(position_));
 }
 
 std::optional<Failure> StatementRun::prepare(std::string_view statement) {
-  statement_ = statement;
+  const StatementWords words = words_of(statement);
+  statement_ = words.text();
+  prefix_bytes_ = static_cast<uint32_t>(words.prefix.size());
+  query_begins_ = static_cast<uint32_t>(words.query.data() - statement.data());
   if (auto wrong = connect()) return wrong;
   const std::shared_ptr<const Catalog> catalog = terms_.store->catalog();
   StatementCheck check(duckdb_, connection_.get(), *catalog, *terms_.may_read, terms_.as_of);
-  if (auto wrong = check.check(statement)) return wrong;
+  if (auto wrong = check.check(statement, words)) return wrong;
   if (check.uses_catalog())
     if (auto wrong = run("SET VARIABLE heptane_streams = " + readable(*catalog))) return wrong;
-  std::string text(statement);
-  if (auto wrong = prepare_text(text)) return wrong;
+  if (auto wrong = prepare_text(statement_)) return wrong;
   if (columns_.empty()) return failure("0A000", "the statement gives no rows");
-  if (const std::string wrapped = shown_as_text(text); !wrapped.empty()) return prepare_text(wrapped);
+  if (const std::string wrapped = shown_as_text(statement_); !wrapped.empty()) return prepare_text(wrapped);
   return std::nullopt;
 }
 
@@ -170,8 +174,8 @@ std::optional<Failure> StatementRun::execute(const std::vector<Parameter>& param
   return std::nullopt;
 }
 
-std::optional<Failure> StatementRun::write_parquet(std::string_view query, const std::string& path) {
-  std::string limited = "SELECT * FROM (" + std::string(query) + "\n)";
+std::optional<Failure> StatementRun::write_parquet(const std::string& path) {
+  std::string limited = "SELECT * FROM (" + statement_ + "\n)";
   if (terms_.rows_max != 0) limited += " LIMIT " + std::to_string(terms_.rows_max + 1);
   if (auto wrong = prepare_text("COPY (" + limited + ") TO " + quoted_text(path) + " (FORMAT parquet)")) return wrong;
   if (auto wrong = run_pending({})) return wrong;

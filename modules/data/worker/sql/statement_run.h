@@ -50,8 +50,8 @@ class StatementRun {
   // The transaction, the check, the prepared statement: its parameters and columns are known.
   std::optional<Failure> prepare(std::string_view statement);
   std::optional<Failure> execute(const std::vector<Parameter>& parameters);
-  // Writes the rows of the query, which was prepared, to the file.
-  std::optional<Failure> write_parquet(std::string_view query, const std::string& path);
+  // Writes the rows of what was prepared to the file.
+  std::optional<Failure> write_parquet(const std::string& path);
   // nullptr: that was all.
   Outcome<std::unique_ptr<Rows>> next();
 
@@ -73,7 +73,9 @@ class StatementRun {
   const DuckDb& duckdb_;
   const StatementTerms terms_;
   const std::shared_ptr<Running> running_;
-  std::string statement_;
+  std::string statement_;           // as it was checked
+  uint32_t prefix_bytes_ = 0;       // of it, before the query
+  uint32_t query_begins_ = 0;       // in what the client wrote
   OwnedConnection connection_;
   OwnedPrepared prepared_;
   OwnedPending pending_;
