@@ -21,6 +21,7 @@ let link: Link = { state: 'connecting' };
 let socket: WebSocket | undefined;
 let timer: number | undefined;
 let tries = 0;
+let generation = 0; // counts starts and stops: what belongs to an earlier one is forgotten
 const watchers = new Set<() => void>();
 
 function tell(next?: Link): void {
@@ -50,7 +51,9 @@ async function obstacle(): Promise<Link | undefined> {
 
 async function connect(): Promise<void> {
   timer = undefined;
+  const mine = generation;
   const stopped = await obstacle();
+  if (mine !== generation) return;
   if (stopped) {
     if (stopped.state === 'starting') tries = 0;
     tell(stopped);
@@ -60,6 +63,7 @@ async function connect(): Promise<void> {
   const opened = openSocket('/api/v1/metrics/live');
   socket = opened;
   opened.onmessage = (event: MessageEvent<string>) => {
+    if (socket !== opened) return;
     const message = JSON.parse(event.data) as { time_ms: number; metrics: string };
     tries = 0;
     history.add(new Snapshot(message.time_ms, parseMetrics(message.metrics)));
@@ -82,6 +86,7 @@ export function start(): void {
 }
 
 export function stop(): void {
+  generation += 1;
   window.clearTimeout(timer);
   const open = socket;
   socket = undefined;
