@@ -211,6 +211,45 @@ test('streams: find, browse by offset and time, page by page', async t => {
   await page.waitForSelector('text=There is no stream nothing')
 })
 
+// What JavaScript's numbers cannot say; it also has names that are numbers in an order of its own.
+const EXACT = '{"id":9007199254740993,"price":10.00,"a":{"2":1.50e1,"1":-0},"none":[],"text":"\\u0041\\"}]"}'
+
+test('what a record says is shown as it was written', async t => {
+  const server = await startServer(t)
+  await make(server, 'exact')
+  const put = async () => {
+    const answer = await fetch(`http://${server.admin}/api/v1/streams/exact/records`, {
+      method: 'POST', headers: { 'Content-Type': 'application/x-ndjson' },
+      body: `{"value":${EXACT},"timestamp":9007199254740993}\n`,
+    })
+    assert.strictEqual(answer.status, 200, await answer.text())
+  }
+  await put()
+  const page = await openPage(t, server, '#/streams/exact')
+  const shown = offset => page.innerText(`[data-offset="${offset}"] td:nth-child(4)`)
+  await page.waitForSelector('[data-offset="0"]')
+  assert.strictEqual(await shown(0), EXACT)
+  assert.strictEqual(await page.innerText('[data-offset="0"] td:nth-child(2)'), '9007199254740993 ms')
+  await page.click('[data-offset="0"] button')
+  assert.strictEqual((await page.innerText('tr.detail pre')).replace(/\n */g, '').replaceAll('": ', '":'), EXACT)
+  await page.goto(`http://${server.admin}/#/streams/exact?tail=1`)
+  await page.waitForSelector('[data-tail-state=live]')
+  await put()
+  await page.waitForSelector('[data-offset="1"]')
+  assert.strictEqual(await shown(1), EXACT)
+  await page.route('**/api/v1/sql?*', route => route.fulfill({
+    contentType: 'application/json',
+    body: '{"columns":[{"name":"n","type":"bigint"},{"name":"d","type":"numeric"},{"name":"j","type":"json"},{"name":"t","type":"text"}],' +
+      '"rows":[[9007199254740993, 10.00, {"a": 1.50}, "null"], [null,-0,[],""]]}',
+  }))
+  await page.goto(`http://${server.admin}/#/sql`)
+  await page.fill('textarea', 'SELECT 1')
+  await page.keyboard.press('Control+Enter')
+  await page.waitForSelector('[data-sql-state=answer]')
+  assert.deepStrictEqual(await page.locator('table.rows td').allInnerTexts(),
+    ['9007199254740993', '10.00', '{"a": 1.50}', 'null', 'NULL', '-0', '[]', ''])
+})
+
 test('tail: records as they come, and no more of them than the page can hold', async t => {
   const server = await startServer(t)
   await make(server, 'orders')
@@ -255,6 +294,21 @@ test('explain: from a record to the command that made it, and from an effect to 
 })
 
 // A pending transfer arms a timer; what the timer does goes back to the transfer.
+test('explain: waits while the server explains another position', async t => {
+  const server = await startServer(t)
+  await make(server, 'orders')
+  const { position } = await append(server, 'orders', [{ value: 'x' }])
+  const page = await openPage(t, server)
+  let refused = 0
+  await page.route('**/api/v1/explain/*', route => {
+    if (++refused > 2) return route.continue()
+    return route.fulfill({ status: 503, headers: { 'Retry-After': '1' }, json: { error: { code: 'overloaded', message: 'busy' } } })
+  })
+  await page.goto(`http://${server.admin}/#/explain/${position}`)
+  await page.waitForSelector(`.node[data-position="${position}"]`)
+  assert.strictEqual(refused, 3)
+})
+
 test('explain: an effect stands below what caused it', async t => {
   const server = await startServer(t)
   const post = async (target, body) => {
@@ -267,6 +321,8 @@ test('explain: an effect stands below what caused it', async t => {
     id: '1', debit_account_id: 1, credit_account_id: 2, amount: '1.50', asset: 'USD', code: 1, flags: ['pending'], timeout: 1,
   }] })
   const cause = (await call(server, 'GET', '/api/v1/ledger/transfers/1/position')).body.position
+  const told = (await call(server, 'GET', `/api/v1/explain/${cause}`)).body
+  assert.strictEqual(told.what, 'ledger: create transfers')
   const first = Number(cause.slice(2))
   const effect = await waitUntil(async () => {
     for (let sequence = first + 1; ; ++sequence) {

@@ -1,6 +1,8 @@
 // What the page asks of the server it came from: JSON over HTTP, and WebSockets. A token, where authentication is on, is kept for
 // this tab alone and sent as the API wants it.
 
+import { elementsOf, membersOf, shown } from './json';
+
 const TOKEN_KEY = 'heptane.token';
 const DEADLINE_MS = 60_000;
 
@@ -135,11 +137,23 @@ export interface Header {
 export interface StoredRecord {
   offset: number;
   timestamp: number;
+  timestampText: string; // as it was written: it may be longer than a number
   key?: string;
   key_base64?: string;
-  value?: unknown;
+  value?: string | null; // JSON as it was written, where isJson
+  isJson: boolean;
   value_base64?: string;
   headers?: Header[];
+}
+
+// One record as the server writes it.
+export function recordOf(text: string): StoredRecord {
+  const read = JSON.parse(text) as Omit<StoredRecord, 'value'> & { value?: unknown };
+  const texts = membersOf(text);
+  const { value, ...rest } = read;
+  const record: StoredRecord = { ...rest, timestampText: texts.get('timestamp') ?? '', isJson: typeof value === 'object' && value !== null };
+  if (value !== undefined) record.value = value === null ? null : shown(texts.get('value') ?? '');
+  return record;
 }
 
 export interface RecordsPage {
@@ -147,6 +161,12 @@ export interface RecordsPage {
   next_offset: number;
   first_offset: number;
   end_offset: number;
+}
+
+export async function askRecords(path: string, signal: AbortSignal): Promise<RecordsPage> {
+  const text = await (await ask(path, { signal })).text();
+  const page = JSON.parse(text) as Omit<RecordsPage, 'records'>;
+  return { ...page, records: elementsOf(membersOf(text).get('records') ?? '[]').map(recordOf) };
 }
 
 export interface Explanation {
@@ -160,8 +180,21 @@ export interface Explanation {
 
 export interface SqlAnswer {
   columns: { name: string; type: string }[];
-  rows: unknown[][];
+  rows: (string | null)[][]; // strings as what they say, numbers and all else as they were written
+  rowCount: number;
   position?: string;
+}
+
+// With the first `most` rows.
+export function sqlAnswerOf(text: string, most: number): SqlAnswer {
+  const { columns, position } = JSON.parse(text) as Pick<SqlAnswer, 'columns' | 'position'>;
+  const rows = elementsOf(membersOf(text).get('rows') ?? '[]');
+  return {
+    columns,
+    rows: rows.slice(0, most).map((row) => elementsOf(row).map((cell) => (cell === 'null' ? null : shown(cell)))),
+    rowCount: rows.length,
+    ...(position === undefined ? {} : { position }),
+  };
 }
 
 export function streamPath(name: string): string {

@@ -8,12 +8,28 @@ import { go, href } from './route';
 import type { Place } from './route';
 
 const CAUSES_MAX = 32; // steps back
+const RETRY_MS = 1000; // when another position is being explained
+const TRIES_MAX = 30;
 const PROMINENT = new Set(['origin', 'principal', 'trace_id', 'cause', 'blob']);
 
 type Names = Map<number, { stream: string; partition: number }>;
 
 export function factOf(found: Explanation, name: string): string | undefined {
   return found.facts.find((fact) => fact.name === name)?.value;
+}
+
+// The server explains one position at a time, for all who ask.
+async function explanationOf(position: string, signal: AbortSignal): Promise<Explanation> {
+  for (let tries = 1; ; ++tries) {
+    try {
+      return await askJson<Explanation>(`/api/v1/explain/${encodeURIComponent(position)}`, signal);
+    } catch (failed) {
+      const busy = failed instanceof ApiError && failed.status === 503 && failed.code === 'overloaded';
+      if (!busy || tries === TRIES_MAX) throw failed;
+    }
+    await new Promise((resolve) => window.setTimeout(resolve, RETRY_MS));
+    signal.throwIfAborted();
+  }
 }
 
 // `0:17/3` is an event of the command at `0:17`.
@@ -28,7 +44,7 @@ async function loadChain(position: string, signal: AbortSignal): Promise<{ chain
   for (let at: string | undefined = commandOf(position); at !== undefined && !seen.has(at); ) {
     if (chain.length === CAUSES_MAX) return { chain, whole: false };
     seen.add(at);
-    const found: Explanation = await askJson<Explanation>(`/api/v1/explain/${encodeURIComponent(at)}`, signal);
+    const found: Explanation = await explanationOf(at, signal);
     chain.unshift(found);
     const cause = factOf(found, 'cause');
     at = cause === undefined ? undefined : commandOf(cause);

@@ -43,7 +43,7 @@ export function duration(totalSeconds: number): string {
 }
 
 // UTC, to the millisecond; records may have any number as their time.
-export function time(ms: number): string {
+export function time(ms: number, text = String(ms)): string {
   const date = new Date(ms);
-  return Number.isNaN(date.getTime()) ? `${ms} ms` : date.toISOString().replace('T', ' ').replace('Z', '');
+  return Number.isNaN(date.getTime()) ? `${text} ms` : date.toISOString().replace('T', ' ').replace('Z', '');
 }

@@ -1,9 +1,10 @@
 // The records of one partition: a page from an offset or a time on, or the newest as they come.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ApiError, askJson, streamPath } from './api';
+import { ApiError, askJson, askRecords, streamPath } from './api';
 import type { RecordsPage, Stream, StoredRecord } from './api';
 import * as format from './format';
+import { indented } from './json';
 import { go, href } from './route';
 import { Tail } from './tail';
 
@@ -12,15 +13,13 @@ const PAGE = 50;
 export function oneLine(record: StoredRecord, part: 'key' | 'value'): string {
   const base64 = part === 'key' ? record.key_base64 : record.value_base64;
   if (base64 !== undefined) return `base64 ${base64}`;
-  const value = part === 'key' ? record.key : record.value;
-  if (value === undefined || value === null) return '';
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  return (part === 'key' ? record.key : record.value) ?? '';
 }
 
 function wholeValue(record: StoredRecord): string {
   if (record.value_base64 !== undefined) return record.value_base64;
   if (record.value === undefined || record.value === null) return '(no value)';
-  return typeof record.value === 'string' ? record.value : JSON.stringify(record.value, null, 2);
+  return record.isJson ? indented(record.value) : record.value;
 }
 
 interface RowProps {
@@ -64,7 +63,7 @@ export function RecordRow({ record, name, partition, open, onToggle }: RowProps)
             {record.offset}
           </button>
         </td>
-        <td class="mono muted nowrap">{format.time(record.timestamp)}</td>
+        <td class="mono muted nowrap">{format.time(record.timestamp, record.timestampText)}</td>
         <td class="mono cut key">{oneLine(record, 'key')}</td>
         <td class="mono cut">{oneLine(record, 'value')}</td>
       </tr>
@@ -132,11 +131,11 @@ function whereOf(query: URLSearchParams): Where {
 // The newest page begins where the end is now: a page of one record says where that is.
 async function loadPage(name: string, partition: number, where: Where, signal: AbortSignal): Promise<RecordsPage> {
   const base = `${streamPath(name)}/records?partition=${partition}`;
-  if ('offset' in where) return askJson(`${base}&limit=${PAGE}&offset=${where.offset}`, signal);
-  if ('time' in where) return askJson(`${base}&limit=${PAGE}&time=${where.time}`, signal);
-  if ('oldest' in where) return askJson(`${base}&limit=${PAGE}`, signal);
-  const first = await askJson<RecordsPage>(`${base}&limit=1`, signal);
-  return askJson(`${base}&limit=${PAGE}&offset=${Math.max(first.first_offset, first.end_offset - PAGE)}`, signal);
+  if ('offset' in where) return askRecords(`${base}&limit=${PAGE}&offset=${where.offset}`, signal);
+  if ('time' in where) return askRecords(`${base}&limit=${PAGE}&time=${where.time}`, signal);
+  if ('oldest' in where) return askRecords(`${base}&limit=${PAGE}`, signal);
+  const first = await askRecords(`${base}&limit=1`, signal);
+  return askRecords(`${base}&limit=${PAGE}&offset=${Math.max(first.first_offset, first.end_offset - PAGE)}`, signal);
 }
 
 interface BrowserProps {

@@ -2,7 +2,7 @@
 // server lets it be.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ApiError, ask } from './api';
+import { ApiError, ask, sqlAnswerOf } from './api';
 import type { SqlAnswer } from './api';
 import * as format from './format';
 import { href } from './route';
@@ -13,9 +13,8 @@ const DEADLINE_MS = 10 * 60_000; // the server has its own
 const ANSWER_BYTES_MAX = 16 << 20; // that a page takes
 const EXAMPLE = 'SELECT table_schema, table_name FROM information_schema.tables ORDER BY ALL';
 
-function cell(value: unknown): string {
-  if (value === null || value === undefined) return 'NULL';
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+function cell(value: string | null): string {
+  return value ?? 'NULL';
 }
 
 function numeric(type: string): boolean {
@@ -23,12 +22,11 @@ function numeric(type: string): boolean {
 }
 
 function Answer({ answer, tookMs }: { answer: SqlAnswer; tookMs: number }) {
-  const rows = answer.rows.slice(0, SHOWN);
   return (
     <>
       <p class="muted range" data-sql-summary>
-        {format.count(answer.rows.length)} {answer.rows.length === 1 ? 'row' : 'rows'}
-        {answer.rows.length > SHOWN && `, the first ${SHOWN} are shown`}
+        {format.count(answer.rowCount)} {answer.rowCount === 1 ? 'row' : 'rows'}
+        {answer.rowCount > SHOWN && `, the first ${SHOWN} are shown`}
         , {format.seconds(tookMs / 1000)}
         {answer.position && (
           <>
@@ -51,7 +49,7 @@ function Answer({ answer, tookMs }: { answer: SqlAnswer; tookMs: number }) {
             </tr>
           </thead>
           <tbody>
-            {rows.map((row, index) => (
+            {answer.rows.map((row, index) => (
               <tr key={index}>
                 {row.map((value, at) => (
                   <td
@@ -162,7 +160,7 @@ export function Sql() {
     const { statement, query, signal, since } = started;
     try {
       const text = await boundedText(await ask(`/api/v1/sql?${query}`, { signal, deadlineMs: DEADLINE_MS }));
-      setResult({ kind: 'answer', answer: JSON.parse(text) as SqlAnswer, tookMs: performance.now() - since });
+      setResult({ kind: 'answer', answer: sqlAnswerOf(text, SHOWN), tookMs: performance.now() - since });
     } catch (error) {
       failed(error, statement, signal);
     }

@@ -2,7 +2,7 @@
 // paused there is no connection, and it goes on behind the last record that came.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ApiError, ask, openSocket, streamPath } from './api';
+import { ApiError, ask, openSocket, recordOf, streamPath } from './api';
 import type { StoredRecord } from './api';
 import * as format from './format';
 import { RecordTable } from './records';
@@ -90,7 +90,7 @@ class TailLink {
     const socket = openSocket(`${this.stream}/tail?partition=${this.partition}&${from}`);
     this.socket = socket;
     socket.onopen = () => this.change('live');
-    socket.onmessage = (event: MessageEvent<string>) => this.take(JSON.parse(event.data) as StoredRecord);
+    socket.onmessage = (event: MessageEvent<string>) => this.take(recordOf(event.data));
     socket.onclose = (event) => {
       if (this.socket === socket) this.closed(event.code);
     };
