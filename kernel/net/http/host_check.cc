@@ -60,8 +60,10 @@ bool HostCheck::origin_allowed(std::string_view origin, std::string_view host) c
   if (name.empty()) return false;
   const std::string_view page = without_default_port(given, port);
   if (equals_ignoring_case(page, without_default_port(host, port)) && host_allowed(host)) return true;
-  for (const std::string& listed : names_)
-    if (equals_ignoring_case(listed, name) || equals_ignoring_case(without_default_port(listed, port), page)) return true;
+  for (const std::string& listed : names_) {
+    if (equals_ignoring_case(listed, name)) return true;
+    if (equals_ignoring_case(without_default_port(listed, port), page)) return true;
+  }
   return false;
 }
 

@@ -460,10 +460,10 @@ TEST(HostCheck, a_page_is_the_hosts_own_or_listed) {
   EXPECT_TRUE(allowed("https://[fe80::1]", "localhost:7070"));
   EXPECT_TRUE(allowed("http://pages.example:8080", "localhost:7070"));
   EXPECT_TRUE(allowed("http://localhost:3000", "localhost:7070"));
-  for (const char* bad :
-       {"", "null", "file://localhost:7070", "http://evil.example", "http://localhost:7070/evil", "http://localhost.evil",
-        "http://localhost:3001", "http://localhost", "https://localhost", "http://127.0.0.1:7070", "http://[::1]:7070",
-        "http://pages.example", "http://pages.example:80800", "http://user@localhost:7070", "http://localhost:7070:80"})
+  for (const char* bad : {"", "null", "file://localhost:7070", "http://evil.example", "http://localhost:7070/evil",
+                          "http://localhost.evil", "http://localhost:3001", "http://localhost", "https://localhost",
+                          "http://127.0.0.1:7070", "http://[::1]:7070", "http://pages.example",
+                          "http://pages.example:80800", "http://user@localhost:7070", "http://localhost:7070:80"})
     EXPECT_FALSE(allowed(bad, "localhost:7070")) << bad;
   EXPECT_FALSE(allowed("http://evil.example:7070", "evil.example:7070")) << "a name that was rebound";
   EXPECT_FALSE(allowed("http://localhost", "")) << "HTTP/1.0 without a Host";
