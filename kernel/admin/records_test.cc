@@ -256,6 +256,37 @@ TEST(Tail, waits_for_room_in_the_server) {
   EXPECT_EQ(server.said(), "5");
 }
 
+// No room for another that waits for records.
+struct NoRoomToWait : http::test::FakeContext {
+  using FakeContext::FakeContext;
+  net::SubscriptionId subscribe(PartitionId, Offset) override { return 0; }
+};
+
+TEST(TailEvents, looks_now_and_then_where_there_is_no_room_to_wait) {
+  Server server;
+  server.values.assign(2, "v");
+  NoRoomToWait context(*server.session);
+  context.on_query = [&server](const QueryRequest&) { return server.describe(); };
+  context.on_read = [&server](const ReadRequest& request) { return server.read(request); };
+  context.send(
+      "GET /api/v1/streams/a/tail?partition=1&from=start HTTP/1.1\r\nHost: localhost\r\n"
+      "Accept: text/event-stream\r\n\r\n");
+  constexpr int64_t kTickNs = 10'000'000;
+  const auto pass = [&context](int64_t ns) {
+    for (int64_t passed = 0; passed < ns; passed += kTickNs) context.pass_time(kTickNs);
+  };
+  pass(kSecondNs);
+  const int before = server.reads;
+  pass(10 * kSecondNs);
+  EXPECT_LE(server.reads - before, 55) << "a look in 200 ms, and one behind each sign of life";
+  EXPECT_GE(server.reads - before, 40);
+  EXPECT_NE(context.output.find("\r\n:\n\n"), std::string::npos) << "it says that it lives";
+  EXPECT_EQ(context.output.find("id: 2"), std::string::npos);
+  server.values.resize(3, "w");
+  pass(kSecondNs);
+  EXPECT_NE(context.output.find("id: 2\n"), std::string::npos);
+}
+
 TEST(Tail, refuses_before_the_upgrade) {
   Server server;
   server.values.assign(5, "v");

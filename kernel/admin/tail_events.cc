@@ -20,6 +20,7 @@ using http::HttpExchange;
 constexpr uint32_t kReadBytes = 256 << 10;
 constexpr size_t kPieceBytes = size_t{512} << 10;
 constexpr int64_t kAliveNs = 10'000'000'000;
+constexpr int64_t kRetryNs = 200'000'000;  // when the server had no room for another that waits
 
 class EventsTail : public std::enable_shared_from_this<EventsTail> {
  public:
@@ -31,7 +32,8 @@ class EventsTail : public std::enable_shared_from_this<EventsTail> {
         standing_(std::move(standing)) {}
 
   void begin(HttpExchange& exchange) {
-    exchange.start({200, std::string(kEventsType), {}, {{"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}}, {}});
+    exchange.start(
+        {200, std::string(kEventsType), {}, {{"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}}, {}});
     // At once, so that the client knows that it is let in.
     send(exchange, ": from " + std::to_string(next_) + "\n\n");
   }
@@ -65,11 +67,14 @@ class EventsTail : public std::enable_shared_from_this<EventsTail> {
       if (!taken) return fail(exchange, taken.error().message);
     }
     if (left_ == 0) return exchange.end(std::exchange(events_, {}));
-    if (!events_.empty()) return send(exchange, std::exchange(events_, {}));
+    const bool for_nothing = std::exchange(woken_, false) && events_.empty();
+    if (!events_.empty()) {
+      quiet_ns_ = 0;
+      return send(exchange, std::exchange(events_, {}));
+    }
     if (next_ < read.durable_end) return this->read(exchange);
     from_time_ms_.reset();
-    quiet_ns_ = 0;
-    wait(exchange);
+    for_nothing ? rest(exchange) : wait(exchange);
   }
 
   void take(const streams::RecordView& record) {
@@ -87,17 +92,29 @@ class EventsTail : public std::enable_shared_from_this<EventsTail> {
 
   bool full() const { return left_ == 0 || events_.size() >= kPieceBytes; }
 
-  // In steps where somebody may be shut out meanwhile. Woken before a step's end: there is something to read.
+  // In steps where somebody may be shut out meanwhile. Woken before a step's end: there is something to read, or there was no room
+  // to wait.
   void wait(HttpExchange& exchange) {
     const int64_t step_ns = standing_ ? kLookAgainNs : kAliveNs;
     const int64_t until_ns = exchange.context().monotonic_ns() + step_ns;
     exchange.wait(partition_, next_, step_ns, [self = shared_from_this(), step_ns, until_ns](HttpExchange& waited) {
       if (revoked(self->standing_)) return self->fail(waited, std::string(kRevoked));
-      if (waited.context().monotonic_ns() < until_ns) return self->read(waited);
-      self->quiet_ns_ += step_ns;
-      if (self->quiet_ns_ >= kAliveNs) return self->send(waited, ":\n\n");
-      self->wait(waited);
+      if (waited.context().monotonic_ns() >= until_ns) return self->stay(waited, step_ns);
+      self->woken_ = true;
+      self->read(waited);
     });
+  }
+
+  void rest(HttpExchange& exchange) {
+    exchange.pause(kRetryNs, [self = shared_from_this()](HttpExchange& rested) { self->stay(rested, kRetryNs); });
+  }
+
+  // After so long without a record.
+  void stay(HttpExchange& exchange, int64_t quiet_ns) {
+    quiet_ns_ += quiet_ns;
+    if (quiet_ns_ < kAliveNs) return wait(exchange);
+    quiet_ns_ = 0;
+    send(exchange, ":\n\n");
   }
 
   // The client comes back by itself after an end; `error` tells one that listens for it why there is nothing to come back for.
@@ -114,6 +131,7 @@ class EventsTail : public std::enable_shared_from_this<EventsTail> {
   const std::function<bool()> standing_;
   std::string events_;
   int64_t quiet_ns_ = 0;
+  bool woken_ = false;    // before its time: by a record, or because there was no room to wait
   bool located_ = false;  // the place of from_time_ms_ is known: next_
 };
 
