@@ -1,7 +1,9 @@
 // What stands at a position of the log, and which command made a record. Both read files, so a worker does it; nothing is said
 // of what is not synced yet.
+#include <atomic>
 #include <charconv>
 #include <memory>
+#include <utility>
 
 #include "kernel/admin/admin.h"
 #include "kernel/admin/answers.h"
@@ -46,17 +48,45 @@ std::string written(const archive::Explanation& found) {
   return out.take();
 }
 
-void explain(HttpExchange& exchange, const LogLooks& looks) {
+// One explanation at a time: each reads a segment through, and the worker has others to serve. Given back by the job when it has
+// looked, and when the job is dropped.
+using Turns = std::shared_ptr<std::atomic<bool>>;
+class Turn {
+ public:
+  explicit Turn(Turns taken) : taken_(std::move(taken)) {}
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() { give_back(); }
+
+  void give_back() {
+    if (const auto taken = std::exchange(taken_, nullptr)) *taken = false;
+  }
+
+ private:
+  Turns taken_;  // null: given back
+};
+
+HttpResponse busy_response() {
+  HttpResponse response =
+      HttpResponse::error(503, "overloaded", "another position is being explained: Retry-After says when to come back");
+  response.headers.push_back({"Retry-After", "1"});
+  return response;
+}
+
+void explain(HttpExchange& exchange, const LogLooks& looks, const Turns& turns) {
   const std::string text(exchange.request().param("position"));
   const std::optional<Sequence> sequence = parse_position(text);
   if (!sequence) return exchange.respond(error_response(invalid("a position is SHARD:SEQUENCE, for example 0:123")));
   if (*sequence > looks.watermark())
     return exchange.respond(error_response({Errc::not_found, "no command has been synced at " + text + " yet", 0}));
+  if (turns->exchange(true)) return exchange.respond(busy_response());
+  const auto turn = std::make_shared<Turn>(turns);
   const auto answer = std::make_shared<HttpResponse>();
   exchange.work(
-      [command = looks.command, sequence = *sequence, answer] {
+      [command = looks.command, sequence = *sequence, answer, turn] {
         const Result<archive::Explanation> found = command(sequence);
         *answer = found ? HttpResponse::json(200, written(*found)) : error_response(found.error());
+        turn->give_back();
       },
       [answer](HttpExchange& worked) { worked.respond(std::move(*answer)); });
 }
@@ -127,10 +157,14 @@ constexpr std::string_view kPlaceSchema = R"({"type":"object","required":["posit
 
 void add_explain_routes(http::HttpRouter& router, const LogLooks& looks) {
   router.add(
-      http::Method::get, "/api/v1/explain/{position}", [looks](HttpExchange& exchange) { explain(exchange, looks); },
+      http::Method::get, "/api/v1/explain/{position}",
+      [looks, turns = std::make_shared<std::atomic<bool>>(false)](HttpExchange& exchange) {
+        explain(exchange, looks, turns);
+      },
       {.doc = {"The command at a position, where it came from, and the records it made",
                "As `heptane explain` says it. The fact `cause` is the position of what caused the command. The ids of "
-               "partitions are those of /api/v1/streams. One segment of the log is read through.",
+               "partitions are those of /api/v1/streams. One segment of the log is read through, for one who asks at a "
+               "time: 503 with Retry-After to others.",
                {},
                {},
                {{200, "what stands there", {{kExplanationSchema}}}}}});

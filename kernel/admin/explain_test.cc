@@ -74,6 +74,32 @@ TEST(ExplainRoute, NothingIsSaidOfWhatIsNotSynced) {
   EXPECT_TRUE(has(early, "no command has been synced at 0:8 yet"));
 }
 
+TEST(ExplainRoute, OneAtATime) {
+  Listener listener(with_looks());
+  listener.context.hold_answers = true;
+  listener.ask("/api/v1/explain/0:7");
+  const auto second = listener.protocol.open({});
+  http::test::FakeContext other(*second);
+  const std::string request = "GET /api/v1/explain/0:6 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  other.send(request);
+  EXPECT_TRUE(has(other.output, "503")) << other.output;
+  EXPECT_TRUE(has(other.output, "Retry-After: 1\r\n"));
+  listener.context.deliver();
+  EXPECT_TRUE(has(listener.context.output, "200 OK"));
+  other.output.clear();
+  other.send(request);
+  EXPECT_TRUE(has(other.output, "200 OK"));
+  // The job is dropped: the next one is not kept out for ever.
+  other.output.clear();
+  other.queue_full = true;
+  other.send(request);
+  EXPECT_TRUE(has(other.output, "503"));
+  other.output.clear();
+  other.queue_full = false;
+  other.send(request);
+  EXPECT_TRUE(has(other.output, "200 OK"));
+}
+
 TEST(ExplainRoute, RefusesWhatIsNoPosition) {
   Listener listener(with_looks());
   for (const char* wrong : {"7", "0:", "1:7", "0:0", "0:-1", "0:7x", "0:99999999999999999999", "a:7"})

@@ -174,7 +174,7 @@ admin::LogLooks Server::log_looks() {
   admin::LogLooks looks;
   looks.watermark = [this] { return committer_->watermark(); };
   looks.command = [this, shard](Sequence sequence) {
-    return archive::explain(seams_.disk, options_.data_directory, shard, sequence, renderers_);
+    return archive::explain(seams_.disk, options_.data_directory, shard, sequence, renderers_, commands_);
   };
   looks.maker = [this, shard](const archive::RecordPlace& place) {
     return archive::command_of_record(seams_.disk, options_.data_directory, shard, place);
@@ -209,12 +209,18 @@ Result<void> Server::recover() {
   shard_->add_machine(blobs_);
   shard_->set_principals(auth_);
   shard_->set_streams(streams_);
-  for (const std::unique_ptr<Module>& module : modules_)
+  commands_.name_machine(machine_ids::kKernel, "kernel");
+  for (const StateMachine* machine : std::initializer_list<const StateMachine*>{&streams_, &auth_, &blobs_})
+    commands_.name_machine(machine->id(), machine->name());
+  for (const std::unique_ptr<Module>& module : modules_) {
+    commands_.add(module->command_words());
     for (StateMachine* machine : module->machines()) {
       shard_->add_machine(*machine);
       renderers_.add(*machine);
+      commands_.name_machine(machine->id(), machine->name());
       if (const auto* source = dynamic_cast<const PrincipalSource*>(machine)) auth_.know(*source);
     }
+  }
   if (options_.accept_divergence != 0) shard_->accept_divergence(options_.accept_divergence);
   shard_->attach(*link_);
   if (options_.guard_apply) {

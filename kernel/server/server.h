@@ -267,6 +267,7 @@ class Server {
   std::unique_ptr<snapshot::SnapshotTaker> snapshots_;
   std::unique_ptr<SnapshotCheck> snapshot_check_;
   ViewRenderers renderers_;  // filled before recovery
+  CommandTable commands_;    // so, too
   std::unique_ptr<archive::ArchiveStore> archive_;
   std::unique_ptr<archive::Archiver> archiver_;
   // Helper: recovery never begins below this sequence; 0 = it may begin at the log's beginning.
