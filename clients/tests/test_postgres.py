@@ -310,6 +310,18 @@ class BadClients(PostgresCase):
                 raw.link.close()
             self.assertEqual(other.error(), (None, True))
 
+    def test_queries_that_come_while_another_computes(self):
+        """They wait for it, however long they are."""
+        for length in (1, 15_000, 200_000):
+            with self.subTest(length=length), Raw(self.server) as raw:
+                raw.query("SELECT count(*) FROM range(4000) a, range(4000) b WHERE a.range + b.range < 0")
+                select.select([raw.link], [], [], 0.1)  # so that they come apart from it, as a rule
+                for _ in range(3):
+                    raw.query(f"SELECT length('{'x' * length}')")
+                for answer in (b"0", *[str(length).encode()] * 3):
+                    messages = raw.until(b"Z")
+                    self.assertEqual([body[6:] for kind, body in messages if kind == b"D"], [answer])
+
     def test_floods_without_authentication(self):
         links = []
         for payload in (b"", b"\0\0\0\x08\x04\xd2\x16\x2f", b"\0\0", os.urandom(64)) * 50:
