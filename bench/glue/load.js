@@ -14,6 +14,8 @@ const TICK_MS = 1;
 const RECONNECT_MS = 20;
 const IN_FLIGHT_MAX = 1000; // of one meter's connection
 const LOOK_MS = 1; // between two looks of the reader
+const LATE_MS = 10000; // seen so long after it was due: late
+const LIMIT = 'exceeds_credits'; // what both sides call a refusal by the meter's limit
 
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -136,7 +138,8 @@ class Load {
     this.random = random(seed);
     this.made = 0;
     this.seen = 0; // readings whose outcome was seen
-    this.seenLast = now();
+    this.late = 0; // of them
+    this.movedLast = now(); // something was seen or acknowledged, or nobody could look
     this.latencies = [];
     this.warmUntil = 0;
     this.rate = 0;
@@ -161,6 +164,7 @@ class Load {
         const at = now();
         for (const row of rows) this.note(row, at);
       } catch {
+        this.movedLast = now();
         await pause(20); // that side is being started again
       }
       await pause(LOOK_MS);
@@ -172,7 +176,8 @@ class Load {
     if (!reading || reading.outcome) return;
     reading.outcome = outcome;
     this.seen += 1;
-    this.seenLast = at;
+    this.movedLast = at;
+    if (at - reading.due > LATE_MS) this.late += 1;
     if (reading.due >= this.warmUntil) this.latencies.push(at - reading.due);
   }
 
@@ -196,29 +201,37 @@ class Load {
     return { ...this.status(), elapsed_ms: elapsedMs, cpu: (spent.user + spent.system) / 1000 / elapsedMs };
   }
 
-  // Until each reading is acknowledged and seen, or nothing has come for so long: then what is missing is lost.
+  // Until each reading is acknowledged and seen, or nothing has moved for so long: then what is missing is lost. What is still on its way
+  // at the limit is late.
   async drain({ limit_ms: limitMs, quiet_ms: quietMs }) {
     const end = now() + limitMs;
+    let before = 0;
     const done = () => {
       const { made, acknowledged, seen } = this.status();
+      if (acknowledged !== before) this.movedLast = now();
+      before = acknowledged;
       return acknowledged === made && seen === made;
     };
-    while (!done() && now() < end && now() - this.seenLast < quietMs) await pause(5);
+    this.movedLast = now();
+    while (!done() && now() < end && now() - this.movedLast < quietMs) await pause(5);
+    this.moving = !done() && now() - this.movedLast < quietMs;
     const sorted = Float64Array.from(this.latencies).sort();
     const quantile = (p) => (sorted.length > 0 ? sorted[Math.min(sorted.length - 1, Math.floor(p * sorted.length))] : null);
     return { ...this.status(), measured: sorted.length, p50_ms: quantile(0.5), p99_ms: quantile(0.99), max_ms: quantile(1) };
   }
 
   // From the beginning, whatever was seen before: what became of every reading, and whether the money agrees.
-  async count({ funds }) {
+  async count({ funds, poor }) {
     const settled = new Map();
-    const refused = new Set();
-    for (const { meter, seq, outcome } of await this.reader.all()) {
+    const refused = new Map(); // to each reason why
+    const wrong = new Set();
+    for (const { meter, seq, outcome, why } of await this.reader.all()) {
       const key = `${meter}:${seq}`;
-      if (outcome === 'settled') settled.set(key, (settled.get(key) ?? 0) + 1);
-      else refused.add(key);
+      if (!this.byId.get(meter)?.readings[seq - 1]) wrong.add(key); // nobody sent that
+      else if (outcome === 'settled') settled.set(key, (settled.get(key) ?? 0) + 1);
+      else refused.set(key, [...(refused.get(key) ?? []), why]);
     }
-    const counts = { made: this.made, acknowledged: 0, settled: 0, refused: refused.size, lost: 0, doubled: 0, balances_wrong: 0 };
+    const counts = { made: this.made, acknowledged: 0, settled: 0, refused: 0, wrong: 0, late: this.late, lost: 0, doubled: 0, balances_wrong: 0 };
     for (const meter of this.meters) {
       let balance = funds[meter.id];
       for (const reading of meter.readings) {
@@ -227,12 +240,21 @@ class Load {
         counts.acknowledged += reading.acknowledged ? 1 : 0;
         counts.settled += times > 0 ? 1 : 0;
         counts.doubled += times > 1 ? 1 : 0;
-        counts.lost += reading.acknowledged && times === 0 && !refused.has(key) ? 1 : 0;
+        if (reading.acknowledged && times === 0 && !refused.has(key)) counts[this.moving ? 'late' : 'lost'] += 1;
         balance -= times > 0 ? reading.cents : 0;
       }
-      counts.balances_wrong += (await this.reader.balance(meter.id)) === balance ? 0 : 1;
+      counts.balances_wrong += balance >= 0 && (await this.reader.balance(meter.id)) === balance ? 0 : 1;
+      // A refusal is right by the limit alone, of a meter that has one it can reach; and balances only fall, so what was
+      // above one is above the last.
+      for (const reading of meter.readings) {
+        const key = `${meter.id}:${reading.seq}`;
+        if (!refused.has(key)) continue;
+        const right = meter.id === poor && !settled.has(key) && reading.cents > balance && refused.get(key).every((why) => why === LIMIT);
+        if (right) counts.refused += 1;
+        else wrong.add(key);
+      }
     }
-    return counts;
+    return { ...counts, wrong: wrong.size };
   }
 
   async close() {

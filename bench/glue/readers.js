@@ -1,4 +1,4 @@
-// What a side tells of each reading: rows {meter, seq, outcome: 'settled' | 'refused'} in the order in which they became visible, and the
+// What a side tells of each reading: rows {meter, seq, outcome: 'settled' | 'refused', why} in the order in which they became visible, and the
 // balance of an account in cents. next(): what is new since the last call; all(): everything, from the beginning.
 'use strict';
 
@@ -6,6 +6,14 @@ const http = require('node:http');
 const { Pool } = require('pg');
 
 const PAGE = 10000;
+
+function seqOf(payload) {
+  try {
+    return JSON.parse(payload).seq;
+  } catch {
+    return null;
+  }
+}
 
 class PostgresReader {
   constructor({ url }) {
@@ -21,7 +29,7 @@ class PostgresReader {
       values: [n, PAGE],
     });
     return rows.map((row) => ({
-      n: Number(row.n), meter: row.meter, seq: Number(row.seq), outcome: row.refused === null ? 'settled' : 'refused',
+      n: Number(row.n), meter: row.meter, seq: Number(row.seq), outcome: row.refused === null ? 'settled' : 'refused', why: row.refused,
     }));
   }
 
@@ -35,9 +43,11 @@ class PostgresReader {
     const found = [];
     for (;;) {
       const rows = await this.after(found.at(-1)?.n ?? 0);
-      if (rows.length === 0) return found;
+      if (rows.length === 0) break;
       found.push(...rows);
     }
+    const { rows } = await this.pool.query('SELECT meter, payload, why FROM dead_letter');
+    return found.concat(rows.map(({ meter, payload, why }) => ({ meter, seq: seqOf(payload), outcome: 'refused', why })));
   }
 
   async balance(account) {
@@ -54,7 +64,8 @@ class PostgresReader {
 function outcomeOf({ key, value }) {
   if (key !== '$rules/metering/transfer' && key !== '$rules/metering/dead_letter') return [];
   if (value.event === 'repeated') return []; // the same reading again: nothing was moved
-  return [{ meter: value.topic.split('/')[1], seq: value.payload.seq, outcome: key.endsWith('/transfer') ? 'settled' : 'refused' }];
+  const outcome = key.endsWith('/transfer') ? 'settled' : 'refused';
+  return [{ meter: value.topic?.split('/')[1], seq: value.payload?.seq, outcome, why: value.why }];
 }
 
 class StreamReader {

@@ -92,7 +92,8 @@ class Side:
 
 class Glue(Side):
     name = "glue"
-    sources = tuple(sorted(glob.glob(os.path.join(PARTS, "*")))) + (os.path.join(HERE, "package.json"),)
+    # postgresql.conf says only what PostgreSQL does anyhow.
+    sources = tuple(path for path in sorted(glob.glob(os.path.join(PARTS, "*"))) if not path.endswith("postgresql.conf"))
 
     def __init__(self, work, funds, layered):
         super().__init__(work, funds, layered)
