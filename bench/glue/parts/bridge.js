@@ -12,6 +12,7 @@ const SUBJECT = 'readings'; // one for all: a meter's name may hold what a subje
 const CONSUMER = 'settlement';
 const BATCH_READINGS = 256; // of one transaction
 const UNACKNOWLEDGED_MAX = 2048;
+const IN_FLIGHT_MAX = 1024; // from mosquitto: on their way to JetStream
 const RETRY_MS = 250;
 const KWH_MAX = 1e6; // between two readings; more is a broken meter
 
@@ -55,14 +56,19 @@ function readMeters(jetstream) {
     protocolVersion: 5,
     clientId: 'bridge',
     clean: false,
-    properties: { sessionExpiryInterval: 0xffffffff },
+    properties: { sessionExpiryInterval: 0xffffffff, receiveMaximum: IN_FLIGHT_MAX },
     reconnectPeriod: RETRY_MS,
   });
-  // The client sends the PUBACK when `done` is called. On another connection its packet identifier would name another message.
-  client.handleMessage = async (packet, done) => {
+  // The client hands on the next packet when `done` is called, and sends the PUBACK unless that has an error. So that many readings are
+  // on their way at once the PUBACK is sent here, in the order of the packets. On another connection its identifier would name another message.
+  let answered = Promise.resolve();
+  client.handleMessage = (packet, done) => {
     const connection = client.stream;
-    await store(jetstream, packet.topic.split('/')[1], packet.payload);
-    if (client.stream === connection) done();
+    const stored = store(jetstream, packet.topic.split('/')[1], packet.payload);
+    answered = answered.then(() => stored).then(() => {
+      if (client.stream === connection && client.connected) connection.write(Buffer.from([0x40, 2, packet.messageId >> 8, packet.messageId & 255]));
+    });
+    done(new Error('acknowledged later'));
   };
   client.on('connect', async () => {
     client.stream.setNoDelay(true);
