@@ -1,6 +1,9 @@
 #include "kernel/base/hash128.h"
 
 #define XXH_INLINE_ALL
+#if defined(__SANITIZE_ADDRESS__)
+#define XXH_NO_INLINE_HINTS 1  // built with -Og, which does not inline what must be
+#endif
 #include <xxhash.h>
 
 namespace heptane {

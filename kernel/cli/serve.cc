@@ -203,10 +203,6 @@ void complete_options(server::ServerOptions& options) {
   options.guard_apply = true;
   options.read_ahead = true;
   options.process_metrics = true;
-  options.add_routes = [more = std::move(options.add_routes)](http::HttpRouter& router) {
-    server::add_profile_routes(router);
-    if (more) more(router);
-  };
   options.announce_token = announce_token;
   options.snapshot_check.command = {
       "/proc/self/exe", "log", "compare", "--data", options.data_directory, "--child-of", std::to_string(::getpid())};
@@ -273,8 +269,8 @@ int serve(ServeArguments& arguments, const Context& context) {
   if (!take_listen(arguments)) return kUsage;
   server::Modules modules = context.make_modules();
   Loaded loaded = load_config(arguments.source, server::key_table(modules));
+  arguments.options.add_routes = context.add_routes;  // before what configure() adds to them
   if (!configure(arguments, loaded, modules)) return kRefused;
-  arguments.options.add_routes = context.add_routes;
   handle_signals();
   keep_memory();
   return run_server(arguments, loaded.settings, std::move(modules));
