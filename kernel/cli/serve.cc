@@ -269,7 +269,10 @@ int serve(ServeArguments& arguments, const Context& context) {
   if (!take_listen(arguments)) return kUsage;
   server::Modules modules = context.make_modules();
   Loaded loaded = load_config(arguments.source, server::key_table(modules));
-  arguments.options.add_routes = context.add_routes;  // before what configure() adds to them
+  arguments.options.add_routes = [more = context.add_routes](http::HttpRouter& router) {
+    server::add_profile_routes(router);
+    if (more != nullptr) more(router);
+  };
   if (!configure(arguments, loaded, modules)) return kRefused;
   handle_signals();
   keep_memory();
