@@ -265,6 +265,15 @@ TEST(PostgresSession, ASuspendedPortalEndsWhenItsTimeIsUp) {
             (std::vector<std::string>{"E ERROR 57014 canceling statement due to statement timeout", "Z E"}));
 }
 
+TEST(PostgresSession, AnswersWhatCameBeforeTheGoodbye) {
+  World world;
+  world.send(started());
+  world.output.clear();
+  world.send(query_message("SHOW TimeZone") + message('X', ""));
+  EXPECT_EQ(lines_of(world.output), (std::vector<std::string>{"T TimeZone:25", "D UTC", "C SHOW", "Z I"}));
+  EXPECT_TRUE(world.closed);
+}
+
 TEST(PostgresSession, SaysTheLastWordWhenTheServerStops) {
   World world;
   world.send(started());

@@ -154,8 +154,7 @@ void PostgresSession::on_first(uint32_t code, Bytes body) {
   if (code == kCancelRequest) {
     if (body.size() == kCancelBytes)
       protocol_.cancel({load_be<uint32_t>(body.data()), load_be<uint32_t>(body.data() + kLengthBytes)});
-    stage_ = Stage::closed;
-    return context_->close(net::CloseReason::session_closed, "a cancel request");
+    return end("a cancel request");
   }
   if (code == kSslRequest || code == kGssencRequest) {
     if (std::exchange(code == kSslRequest ? asked_for_tls_ : asked_for_gssenc_, true))
@@ -388,6 +387,13 @@ void PostgresSession::fatal(Failure failed, net::CloseReason reason) {
   flush();
   cancellation_->cancel();
   context_->close(reason, failed.message);
+}
+
+// What was answered before goes out.
+void PostgresSession::end(std::string_view why) {
+  stage_ = Stage::closed;
+  flush();
+  context_->close(net::CloseReason::session_closed, why);
 }
 
 void PostgresSession::ready() {

@@ -144,6 +144,7 @@ class PostgresSession final : public net::Session {
   // Answers.
   void fail(sql::Failure failure);
   void fatal(sql::Failure failure, net::CloseReason reason);
+  void end(std::string_view why);
   void ready();
   const PostgresOptions& options() const { return protocol_.options(); }
   PostgresCounters& counters() { return protocol_.counters(); }

@@ -24,10 +24,7 @@ std::string shown_name(std::string_view what, std::string_view name) {
 
 void PostgresSession::on_message(char type, Bytes body) {
   if (stage_ == Stage::authentication && type == 'p') return on_sasl(body);
-  if (type == 'X') {
-    stage_ = Stage::closed;
-    return context_->close(net::CloseReason::session_closed, "the client said goodbye");
-  }
+  if (type == 'X') return end("the client said goodbye");
   if (type == 'S') return on_sync();
   if (skip_until_sync_ || !in_force()) return;
   switch (type) {
