@@ -215,7 +215,7 @@ class OpenApi(unittest.TestCase):
         if media_type == "application/x-ndjson":
             values = [json.loads(line) for line in body.splitlines()]
         else:
-            values = [json.loads(body) if media_type == "application/json" else body.decode()]
+            values = [json.loads(body) if media_type == "application/json" else body.decode(errors="replace")]
         for value in values:
             validator.validate(value)
 

@@ -75,6 +75,20 @@ class Pprof(unittest.TestCase):
         self.assertRegex(report, r"Total: \d+\.\d MB")
         self.assertRegex(report, r"heptane::", report)
 
+    def test_the_heap_says_what_it_lacks(self):
+        status, profile = fetch(self.server, "heap")
+        self.assertEqual(status, 200)
+        self.assertRegex(profile.decode(errors="replace").split("\n")[1], r"^# \d+ more had no room among the samples")
+
+    def test_names_longer_than_an_answer(self):
+        _, profile = fetch(self.server, "heap")
+        addresses = sorted(set(re.findall(rb"0x[0-9a-f]+", profile[: profile.index(b"MAPPED_LIBRARIES")])))
+        _, names = fetch(self.server, "symbol", b"+".join(addresses))
+        address = max(names.split(b"\n"), key=len).split(b"\t")[0]
+        status, answer = fetch(self.server, "symbol", b"+".join([address] * 100_000))
+        self.assertEqual(status, 413, answer[:200])
+        self.assertIn(b"fewer addresses", answer)
+
     def test_one_profile_at_a_time(self):
         first = []
         thread = threading.Thread(target=lambda: first.append(fetch(self.server, "profile?seconds=3")[0]))

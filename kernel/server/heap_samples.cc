@@ -53,6 +53,13 @@ constinit thread_local int64_t bytes_left = 0;
 constinit thread_local uint64_t random_state = 0;
 constinit thread_local bool inside = false;  // what sampling itself asks for is not sampled
 
+struct Inside {
+  Inside() { inside = true; }
+  ~Inside() { inside = false; }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+};
+
 size_t bucket_of(uintptr_t address) {
   return static_cast<size_t>((static_cast<uint64_t>(address) * 0x9E3779B97F4A7C15ULL) >> 50);
 }
@@ -110,13 +117,12 @@ void remember(void* memory, size_t bytes) {
   const bool first = random_state == 0;  // of this thread: nothing is known of what came before
   bytes_left = draw_distance();
   if (first || inside || samples.off.load(std::memory_order_relaxed)) return;
-  inside = true;
+  const Inside here;
   remember(memory, bytes);
-  inside = false;
 }
 
 [[gnu::noinline]] void note_release(void* memory, size_t bucket) {
-  // What is released under the lock was asked for under it, and is no sample.
+  // What sampling itself asked for is no sample.
   if (inside || samples.off.load(std::memory_order_relaxed)) return;
   const auto address = reinterpret_cast<uintptr_t>(memory);
   const std::lock_guard lock(samples.mutex);
@@ -138,29 +144,33 @@ struct Total {
   uint64_t bytes = 0;
 };
 
+// Copied under the lock into memory that is there before: nobody who releases memory waits for more than the copy.
+std::vector<Sample> samples_in_use() {
+  std::vector<Sample> copies;
+  copies.reserve(kSamplesMax);
+  const std::lock_guard lock(samples.mutex);
+  for (const uint32_t head : samples.first)
+    for (uint32_t at = head; at != 0; at = samples.samples[at - 1].next) copies.push_back(samples.samples[at - 1]);
+  return copies;
+}
+
 }  // namespace
 
 std::string heap_profile() {
   std::map<std::vector<void*>, Total> by_stack;
   Total all;
-  inside = true;  // the lock is held while memory is asked for
-  {
-    const std::lock_guard lock(samples.mutex);
-    for (const uint32_t head : samples.first)
-      for (uint32_t at = head; at != 0; at = samples.samples[at - 1].next) {
-        const Sample& sample = samples.samples[at - 1];
-        Total& total = by_stack[{sample.stack.begin(), sample.stack.begin() + sample.depth}];
-        for (Total* sum : {&total, &all}) {
-          ++sum->count;
-          sum->bytes += sample.bytes;
-        }
-      }
+  for (const Sample& sample : samples_in_use()) {
+    Total& total = by_stack[{sample.stack.begin(), sample.stack.begin() + sample.depth}];
+    for (Total* sum : {&total, &all}) {
+      ++sum->count;
+      sum->bytes += sample.bytes;
+    }
   }
-  inside = false;
   const auto line = [](const Total& total) {
     return fmt::format("{}: {} [{}: {}] @", total.count, total.bytes, total.count, total.bytes);
   };
   std::string out = fmt::format("heap profile: {} heap_v2/{}\n", line(all), kHeapSampleBytes);
+  out += fmt::format("# {} more had no room among the samples since the start\n", heap_samples_dropped());
   for (const auto& [stack, total] : by_stack) {
     out += line(total);
     for (void* const frame : stack) out += fmt::format(" {:#x}", reinterpret_cast<uintptr_t>(frame));

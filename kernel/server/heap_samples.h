@@ -15,7 +15,7 @@ namespace heptane::server {
 inline constexpr uint64_t kHeapSampleBytes = 512 << 10;
 
 // The text form that google-pprof and `go tool pprof` read (`heap profile: ... @ heap_v2/524288`), with this process's
-// mappings behind it. Some milliseconds.
+// mappings behind it; a comment says how many samples were dropped. Some milliseconds.
 std::string heap_profile();
 // Allocations that were to be remembered and had no room, since the start.
 uint64_t heap_samples_dropped();

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <memory>
 
@@ -27,19 +28,21 @@ using http::Method;
 constexpr int64_t kSecondsDefault = 30;
 constexpr int64_t kSecondsMax = 60;  // below the listener's idle time-out
 constexpr size_t kAddressesMax = 100'000;
+constexpr size_t kNamesBytesMax = size_t{16} << 20;
 
 // The profiler runs while this lives: it ends also when the client goes. The file has no name.
 class CpuProfile {
  public:
-  // nullptr: another one is under way, or the system has no room for it.
-  static std::shared_ptr<CpuProfile> start() {
+  // Errc::exists: another one is under way; Errc::overloaded: the system has no room for it.
+  static Result<std::shared_ptr<CpuProfile>> start() {
+    if (under_way_.exchange(true))
+      return Error{Errc::exists, "another profile is being taken: try again when it has ended", 0};
     const int file = ::memfd_create("heptane-profile", MFD_CLOEXEC);
-    if (file < 0) return nullptr;
-    if (ProfilerStart(fmt::format("/proc/self/fd/{}", file).c_str()) == 0) {
-      ::close(file);
-      return nullptr;
-    }
-    return std::shared_ptr<CpuProfile>(new CpuProfile(file));
+    if (file >= 0 && ProfilerStart(fmt::format("/proc/self/fd/{}", file).c_str()) != 0)
+      return std::shared_ptr<CpuProfile>(new CpuProfile(file));
+    if (file >= 0) ::close(file);
+    under_way_ = false;
+    return Error{Errc::overloaded, "the system has no room for a profile: a file in memory or a timer", 0};
   }
   CpuProfile(const CpuProfile&) = delete;
   CpuProfile& operator=(const CpuProfile&) = delete;
@@ -48,6 +51,7 @@ class CpuProfile {
     ::close(file_);
   }
 
+  // On a worker: it waits for the profiler's last samples and reads all of them.
   std::string take() {
     stop();
     return read_whole(file_);
@@ -56,9 +60,12 @@ class CpuProfile {
  private:
   explicit CpuProfile(int file) : file_(file) {}
   void stop() {
-    if (std::exchange(runs_, false)) ProfilerStop();
+    if (!std::exchange(runs_, false)) return;
+    ProfilerStop();
+    under_way_ = false;
   }
 
+  static inline std::atomic<bool> under_way_ = false;
   int file_;
   bool runs_ = true;
 };
@@ -66,21 +73,23 @@ class CpuProfile {
 void respond_with_bytes(HttpExchange& exchange, std::string bytes) {
   exchange.respond({200, "application/octet-stream", std::move(bytes), {{"Cache-Control", "no-store"}}, {}});
 }
-void respond_with_text(HttpExchange& exchange, std::string text) {
-  exchange.respond({200, "text/plain; charset=utf-8", std::move(text), {{"Cache-Control", "no-store"}}, {}});
+HttpResponse text_response(std::string text) {
+  return {200, "text/plain; charset=utf-8", std::move(text), {{"Cache-Control", "no-store"}}, {}};
 }
+void respond_with_text(HttpExchange& exchange, std::string text) { exchange.respond(text_response(std::move(text))); }
 
 void profile(HttpExchange& exchange) {
   if (const auto known = admin::check_parameters(exchange.request(), {"seconds"}, {}); !known)
     return exchange.respond(admin::error_response(known.error()));
   const auto seconds = admin::integer_parameter(exchange.request(), "seconds", kSecondsDefault, 1, kSecondsMax);
   if (!seconds) return exchange.respond(admin::error_response(seconds.error()));
-  const std::shared_ptr<CpuProfile> running = CpuProfile::start();
-  if (!running)
-    return exchange.respond(
-        HttpResponse::error(409, "exists", "another profile is being taken: try again when it has ended"));
-  exchange.hold(*seconds * 1'000'000'000,
-                [running](HttpExchange& waited) { respond_with_bytes(waited, running->take()); });
+  Result<std::shared_ptr<CpuProfile>> running = CpuProfile::start();
+  if (!running) return exchange.respond(admin::error_response(running.error()));
+  exchange.hold(*seconds * 1'000'000'000, [profile = std::move(*running)](HttpExchange& waited) {
+    const auto bytes = std::make_shared<std::string>();
+    waited.work([profile, bytes] { *bytes = profile->take(); },
+                [bytes](HttpExchange& worked) { respond_with_bytes(worked, std::move(*bytes)); });
+  });
 }
 
 void heap(HttpExchange& exchange) {
@@ -119,16 +128,21 @@ Result<std::vector<uint64_t>> parse_addresses(std::string_view text) {
   return addresses;
 }
 
+// On a worker.
+HttpResponse names_response(const std::vector<uint64_t>& addresses) {
+  const Result<std::vector<std::string>> names = symbol_names(addresses, kNamesBytesMax);
+  if (!names) return admin::error_response(names.error());
+  std::string text;
+  for (size_t i = 0; i < addresses.size(); ++i) text += fmt::format("{:#x}\t{}\n", addresses[i], (*names)[i]);
+  return text_response(std::move(text));
+}
+
 void name_symbols(HttpExchange& exchange) {
   const auto addresses = parse_addresses(exchange.request().body);
   if (!addresses) return exchange.respond(admin::error_response(addresses.error()));
-  const auto text = std::make_shared<std::string>();
-  exchange.work(
-      [text, wanted = *addresses] {
-        const std::vector<std::string> names = symbol_names(wanted);
-        for (size_t i = 0; i < wanted.size(); ++i) *text += fmt::format("{:#x}\t{}\n", wanted[i], names[i]);
-      },
-      [text](HttpExchange& worked) { respond_with_text(worked, std::move(*text)); });
+  const auto answer = std::make_shared<HttpResponse>();
+  exchange.work([answer, wanted = *addresses] { *answer = names_response(wanted); },
+                [answer](HttpExchange& worked) { worked.respond(std::move(*answer)); });
 }
 
 constexpr std::string_view kText = "text/plain";

@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <unordered_map>
 
 namespace heptane::server {
 
@@ -40,16 +42,29 @@ std::string readable(const char* name) {
   return status == 0 ? text.get() : name;
 }
 
+std::string name_of(Dwfl* session, uint64_t address) {
+  Dwfl_Module* const module = session != nullptr ? dwfl_addrmodule(session, address) : nullptr;
+  const char* const name = module != nullptr ? dwfl_module_addrname(module, address) : nullptr;
+  return name != nullptr ? readable(name) : fmt::format("{:#x}", address);
+}
+
 }  // namespace
 
-std::vector<std::string> symbol_names(const std::vector<uint64_t>& addresses) {
+Result<std::vector<std::string>> symbol_names(const std::vector<uint64_t>& addresses, size_t bytes_max) {
   const auto session = own_symbols();
   std::vector<std::string> names;
   names.reserve(addresses.size());
+  size_t bytes = 0;
+  std::unordered_map<uint64_t, std::string> known;  // a look takes a millisecond: a module's symbols are gone through
+  const auto late = std::chrono::steady_clock::now() + std::chrono::nanoseconds(kSymbolsNs);
   for (const uint64_t address : addresses) {
-    Dwfl_Module* const module = session ? dwfl_addrmodule(session.get(), address) : nullptr;
-    const char* const name = module != nullptr ? dwfl_module_addrname(module, address) : nullptr;
-    names.push_back(name != nullptr ? readable(name) : fmt::format("{:#x}", address));
+    const auto [found, fresh] = known.try_emplace(address);
+    if (fresh) found->second = name_of(session.get(), address);
+    names.push_back(found->second);
+    bytes += names.back().size();
+    if (bytes > bytes_max || (fresh && std::chrono::steady_clock::now() > late))
+      return Error{Errc::too_large,
+                   "the names are longer, or took longer, than an answer may: ask for fewer addresses at once", 0};
   }
   return names;
 }
