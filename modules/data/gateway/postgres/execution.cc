@@ -189,8 +189,8 @@ std::vector<Oid> Stored::parameter_types() const {
 }
 
 size_t Stored::footprint() const {
-  size_t bytes = statement.text.size() + statement.name.size() + statement.value.value_or("").size() +
-                 types.size() * sizeof(Oid);
+  size_t bytes =
+      statement.text.size() + statement.name.size() + statement.value.value_or("").size() + types.size() * sizeof(Oid);
   if (prepared) bytes += statement.text.size() + prepared->parameters().size() * sizeof(sql::Type);
   for (const sql::Column& column : result_columns()) bytes += sizeof(column) + column.name.size();
   return bytes;

@@ -81,7 +81,7 @@ struct Portal {
   bool ended = false;
   int64_t late_ns = 0;  // when its time is up, by the session's clock; 0: never
   bool late = false;    // it was ended for that
-  size_t bytes = 0;  // what it counts in the session's budget
+  size_t bytes = 0;     // what it counts in the session's budget
 };
 
 struct Step {

@@ -169,7 +169,8 @@ void PostgresSession::serve_savepoint(const Statement& statement) {
     return fail(failure("25P01", statement.word + " can only be used in transaction blocks"));
   if (set) {
     if (statement.name.size() > kNameBytesMax)
-      return fail(failure("42622", "the name of a savepoint is longer than " + std::to_string(kNameBytesMax) + " bytes"));
+      return fail(
+          failure("42622", "the name of a savepoint is longer than " + std::to_string(kNameBytesMax) + " bytes"));
     if (savepoints_.size() >= kSavepointsMax)
       return fail(failure("54000", "more than " + std::to_string(kSavepointsMax) + " savepoints"));
     savepoints_.push_back(statement.name);
