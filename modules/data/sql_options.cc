@@ -46,6 +46,11 @@ const std::vector<config::Binding<SqlOptions>>& sql_keys() {
                                    .type = Type::integer,
                                    .help = "An answer with more rows ends with 54000; 0: no limit",
                                    .min = 0}),
+      bind<&SqlOptions::export_bytes_max>({.name = "sql.export_bytes_max",
+                                           .type = Type::size,
+                                           .help = "A parquet export that is larger ends with 53100",
+                                           .min = kMiB,
+                                           .max = int64_t{1} << 40}),
       bind<&SqlOptions::streams>({.name = "sql.streams",
                                   .type = Type::texts,
                                   .help = "The streams that are tables: names, or beginnings that end in *",
@@ -59,6 +64,7 @@ sql::EngineOptions engine_options(const SqlOptions& options) {
   engine.enabled = options.enabled;
   engine.job_threads = static_cast<size_t>(options.threads);
   engine.rows_max = static_cast<uint64_t>(options.rows_max);
+  engine.export_bytes_max = static_cast<uint64_t>(options.export_bytes_max);
   engine.statement_ns_max = options.statement_timeout_ns;
   engine.feed.library = options.library;
   engine.feed.store.memory_bytes = static_cast<uint64_t>(options.memory_bytes);

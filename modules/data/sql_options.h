@@ -18,6 +18,7 @@ struct SqlOptions {
   int64_t threads = 2;
   int64_t statement_timeout_ns = int64_t{30} * 1'000'000'000;
   int64_t rows_max = 1'000'000;
+  int64_t export_bytes_max = int64_t{1} << 30;
   std::vector<std::string> streams = {"*"};
 };
 

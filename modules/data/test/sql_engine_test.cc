@@ -68,6 +68,13 @@ TEST_F(SqlEngineTest, WhatTheLogLetGoOfGoes) {
   history_.append(1, {R"({"price":5})"});
   wait_rows(R"(SELECT count(*) FROM fintech.trades WHERE partition = 0 AND "offset" = 0)", "0\n");
   EXPECT_EQ(rows("SELECT count(*) FROM fintech.trades", {}, 1).substr(0, 5), "22023");
+  // Also where the tables are made again.
+  stop();
+  std::filesystem::remove_all(directory_ + "/sql");
+  start();
+  wait_for(5);
+  EXPECT_EQ(rows("SELECT count(*) FROM fintech.trades", {}, 1).substr(0, 5), "22023");
+  EXPECT_EQ(rows("SELECT count(*) FROM fintech.trades", {}, 2), "2\n");
 }
 
 TEST_F(SqlEngineTest, ParametersAreOfTheirTypes) {
@@ -86,6 +93,13 @@ TEST_F(SqlEngineTest, TypesHaveTheirForms) {
            "'12345678-9abc-def0-1234-56789abcdef0'::UUID"),
       std::string("1|1|2|3|4|5e-0|125e-2|1e-0|2|1000000|2000000|a") + '\0' + "|12345678-9abc-def0-1234-56789abcdef0\n");
   EXPECT_EQ(rows("SELECT [1,2], {'a':1}, INTERVAL 1 DAY, 3 AS n ORDER BY 4"), "[1, 2]|{'a': 1}|1 day|3\n");
+}
+
+TEST_F(SqlEngineTest, WhatIsInfiniteStaysSo) {
+  const std::string most = std::to_string(std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(rows("SELECT 'infinity'::TIMESTAMP_S, '-infinity'::TIMESTAMP_MS, 'infinity'::TIMESTAMP_NS, "
+                 "'infinity'::TIMESTAMPTZ, '-infinity'::DATE"),
+            most + "|-" + most + "|" + most + "|" + most + "|-2147483647\n");
 }
 
 TEST_F(SqlEngineTest, LargeAnswersStream) {
@@ -162,15 +176,25 @@ TEST_F(SqlEngineTest, FunctionsThatMultiplyAreLimited) {
           "regexp_replace('abc', '[ab]', 'z', 'g'), regexp_replace('abc', '[AB]', 'z', 'i'), len(list_resize([1], 3)), "
           "len(range(2)), len(range(1, 4)), len(generate_series(1, 4))"),
       "ababab|--a|a--|axxc|zzc|zbc|3|2|3|4\n");
+  EXPECT_EQ(rows("SELECT levenshtein('abc', 'abd'), damerau_levenshtein('ab', 'ba'), editdist3('a', 'b'), "
+                 "jaro_similarity('a', 'a'), jaro_winkler_similarity('a', 'a', 0.5)"),
+            "1|1|1|1.000000|1.000000\n");
   for (const char* statement :
        {"SELECT repeat('x', 4000000000)", "SELECT lpad('x', 2000000000, 'y')", "SELECT rpad('x', 2000000000, 'y')",
         "SELECT list_resize([1], 1000000000)", "SELECT range(1000000000)", "SELECT generate_series(0, 1000000000)",
         "SELECT length(replace(repeat('x', 1000000), 'x', repeat('y', 1000)))",
         "SELECT length(regexp_replace(repeat('x', 1000000), 'x', repeat('y', 1000), 'g'))",
-        "SELECT bitstring('1', 2000000000)"})
+        "SELECT bitstring('1', 2000000000)",
+        "SELECT levenshtein(repeat('a', 10000), repeat('b', 10000))",
+        "SELECT editdist3(repeat('a', 10000), repeat('b', 10000))",
+        "SELECT damerau_levenshtein(repeat('a', 1000000), repeat('b', 1000000))",
+        "SELECT jaro_similarity(repeat('a', 10000), repeat('b', 10000))",
+        "SELECT jaro_similarity(repeat('a', 10000), repeat('b', 10000), 0.5)",
+        "SELECT jaro_winkler_similarity(repeat('a', 10000), repeat('b', 10000))",
+        "SELECT jaro_winkler_similarity(repeat('a', 10000), repeat('b', 10000), 0.5)"})
     EXPECT_EQ(rows(statement).substr(0, 5), "22023") << statement;
   for (const char* statement : {"SELECT main.repeat('x', 4000000000)", "SELECT system.main.lpad('x', 2000000000, 'y')",
-                                "SELECT main.range(1000000000)"})
+                                "SELECT main.range(1000000000)", "SELECT main.levenshtein('a', 'b')"})
     EXPECT_EQ(rows(statement).substr(0, 5), "0A000") << statement;
 }
 
@@ -183,6 +207,39 @@ TEST_F(SqlEngineTest, ParquetComesOutAsAFile) {
   EXPECT_TRUE(std::filesystem::is_empty(directory_ + "/sql/export"));
   const auto stolen = connection_->export_parquet("SELECT * FROM '/etc/passwd'", std::nullopt, {});
   EXPECT_STREQ(std::get<Failure>(stolen).sqlstate, "42P01");
+}
+
+TEST_F(SqlEngineTest, AnExportLeavesRoomOnTheDisk) {
+  const char* const kLarge = "SELECT i, hash(i), hash(i + 1) FROM range(3000000) r(i)";
+  const auto code_of = [](const auto& outcome) { return std::string(std::get<Failure>(outcome).sqlstate); };
+  stop();
+  export_bytes_max_ = 1 << 20;
+  start();
+  wait_for(4);
+  EXPECT_EQ(code_of(connection_->export_parquet(kLarge, std::nullopt, {})), "53100");
+  EXPECT_TRUE(std::filesystem::is_empty(directory_ + "/sql/export"));
+  stop();
+  export_free_bytes_min_ = UINT64_MAX;
+  start();
+  wait_for(4);
+  EXPECT_EQ(code_of(connection_->export_parquet("SELECT 1", std::nullopt, {})), "53100");
+}
+
+// What a client does not come for in time is let go of, its rows that it has stay whole.
+TEST_F(SqlEngineTest, AnAnswerThatNobodyTakesEnds) {
+  const auto prepared = connection_->prepare("SELECT 'a text of some length ' || i FROM range(100000) r(i)");
+  auto outcome =
+      connection_->execute(std::get<std::shared_ptr<Prepared>>(prepared), {}, std::nullopt, {0, 1'000'000'000});
+  Cursor& cursor = *std::get<std::unique_ptr<Cursor>>(outcome);
+  const auto first = cursor.next();
+  std::weak_ptr<Store> store = feed_->store();
+  ASSERT_GE(store.use_count(), 3);
+  // The statement's own share of the store goes with it; that of the rows stays.
+  while (store.use_count() > 3) feed_->wait(Feed::kChunkNs, [] { return false; });
+  EXPECT_EQ(std::get<std::unique_ptr<Rows>>(first)->text(0, 7), "a text of some length 7");
+  const auto late = cursor.next();
+  ASSERT_TRUE(std::holds_alternative<Failure>(late));
+  EXPECT_STREQ(std::get<Failure>(late).sqlstate, "57014");
 }
 
 TEST_F(SqlEngineTest, ErrorsHavePostgresCodes) {

@@ -61,6 +61,8 @@ class SqlFixture : public ::testing::Test {
     options.feed = feed_options();
     options.rows_max = rows_max_;
     options.statement_ns_max = statement_ns_max_;
+    options.export_bytes_max = export_bytes_max_;
+    options.export_free_bytes_min = export_free_bytes_min_;
     engine_ = std::make_unique<SqlEngine>(history_, workers_, std::move(options));
     feed_ = &engine_->feed();
     connection_ = connect([](std::string_view) { return true; });
@@ -108,6 +110,8 @@ class SqlFixture : public ::testing::Test {
   FakeWorkers workers_;
   std::vector<std::string> reports_;
   uint64_t rows_max_ = 0;
+  uint64_t export_bytes_max_ = uint64_t{1} << 30;
+  uint64_t export_free_bytes_min_ = 0;
   int64_t statement_ns_max_ = int64_t{60} * 1'000'000'000;
   std::unique_ptr<SqlEngine> engine_;
   Feed* feed_ = nullptr;

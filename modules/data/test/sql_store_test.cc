@@ -1,5 +1,6 @@
 // The projection against a model: the rows of a log up to a position, whenever and however often it was killed.
 #include <algorithm>
+#include <limits>
 #include <random>
 
 #include "modules/data/test/sql_fixture.h"
@@ -173,6 +174,70 @@ TEST_F(SqlStoreTest, OnlyTheStreamsThatAreWanted) {
   feed_ = &feed;
   run_all(feed);
   EXPECT_EQ(feed.store()->catalog()->by_storage.size(), 1U);
+}
+
+TEST_F(SqlStoreTest, ATimeBeyondTimestampsIsNull) {
+  Store store(**open_duckdb(""), {directory_ + "/far", "log", uint64_t{64} << 20, 1, {"*"}});
+  ASSERT_TRUE(store.open());
+  history_.create("t", {1});
+  store.learn(history_.streams());
+  Offset offset = 0;
+  for (const int64_t ms : {std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min(), int64_t{1}}) {
+    streams::RecordBatchBuilder builder;
+    builder.begin(ms);
+    builder.add(ms, false, {}, true, as_bytes(std::string_view("x")));
+    ASSERT_TRUE(store.take({1, builder.finish(offset++, 1, true), 1, {}, false}));
+  }
+  ASSERT_TRUE(store.commit(1));
+  const DuckDb& duckdb = **open_duckdb("");
+  Result<OwnedConnection> connection = store.connect();
+  OwnedResult result(duckdb);
+  ASSERT_EQ(duckdb.query(connection->get(), "SELECT count(*), count(timestamp) FROM heptane_storage.s1", result.get()),
+            DuckDBSuccess);
+  OwnedChunk chunk(duckdb);
+  chunk.take(duckdb.fetch_chunk(*result.get()));
+  const auto count = [&](size_t column) {
+    return *static_cast<const int64_t*>(duckdb.vector_get_data(duckdb.data_chunk_get_vector(chunk.get(), column)));
+  };
+  EXPECT_EQ(count(0), 3);
+  EXPECT_EQ(count(1), 1);
+}
+
+// A stream that is made while the streams are asked for is not in the answer.
+TEST_F(SqlStoreTest, AStreamThatComesBetweenQuestionAndAnswer) {
+  history_.create("t", {1});
+  history_.append(1, {"one"});
+  std::vector<streams::StreamInfo> asked;
+  FeedOptions options = feed_options();
+  options.ask_streams = [&] { asked = history_.streams(); };
+  Feed feed(history_, std::move(options));
+  const auto answer = [&] { feed.describe(asked); };
+  feed.run_once();
+  answer();
+  feed.run_once();
+  history_.append(1, {"two"});
+  feed.run_once();
+  // Asks as time goes; then another stream comes, and the answer is as it was before.
+  asked.clear();
+  while (asked.empty()) feed.run_once();
+  history_.create("u", {2});
+  history_.append(2, {"three"});
+  feed.run_once();
+  answer();
+  asked.clear();
+  feed.run_once();
+  ASSERT_EQ(asked.size(), 2U);
+  answer();
+  run_all(feed);
+  ASSERT_EQ(feed.store()->catalog()->by_storage.count("s2"), 1U);
+  const DuckDb& duckdb = **open_duckdb("");
+  Result<OwnedConnection> connection = feed.store()->connect();
+  OwnedResult result(duckdb);
+  ASSERT_EQ(duckdb.query(connection->get(), "SELECT value FROM heptane_storage.s2", result.get()), DuckDBSuccess);
+  OwnedChunk chunk(duckdb);
+  chunk.take(duckdb.fetch_chunk(*result.get()));
+  ASSERT_NE(chunk.get(), nullptr);
+  EXPECT_EQ(duckdb.data_chunk_get_size(chunk.get()), 1U);
 }
 
 TEST_F(SqlStoreTest, NamesThatSqlCannotTellApartGetASuffix) {

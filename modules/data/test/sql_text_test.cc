@@ -36,6 +36,8 @@ TEST(SqlText, JsonHoldsWhatItCanAndTextsOfTheRest) {
   EXPECT_EQ(json(Type::int64, std::numeric_limits<int64_t>::min()), R"(["-9223372036854775808"])");
   EXPECT_EQ(json(Type::float8, 1.5), "[1.5]");
   EXPECT_EQ(json(Type::float8, std::numeric_limits<double>::infinity()), R"(["Infinity"])");
+  EXPECT_EQ(json(Type::float4, std::numeric_limits<double>::quiet_NaN()), R"(["NaN"])");
+  EXPECT_EQ(json(Type::float4, -std::numeric_limits<double>::infinity()), R"(["-Infinity"])");
   EXPECT_EQ(json(Type::numeric, static_cast<__int128>(-5), 2), R"(["-0.05"])");
   EXPECT_EQ(json(Type::numeric, static_cast<__int128>(1234), 0), R"(["1234"])");
   EXPECT_EQ(json(Type::text, std::string("a\"b\n")), R"(["a\"b\u000a"])");
@@ -51,6 +53,10 @@ TEST(SqlText, TimesAreIso) {
   EXPECT_EQ(json(Type::time, int64_t{3'723'000'001}), R"(["01:02:03.000001"])");
   EXPECT_EQ(json(Type::timestamp, int64_t{-1}), R"(["1969-12-31T23:59:59.999999"])");
   EXPECT_EQ(json(Type::timestamptz, int64_t{1'700'000'000'000'000}), R"(["2023-11-14T22:13:20Z"])");
+  EXPECT_EQ(json(Type::date, int64_t{std::numeric_limits<int32_t>::max()}), R"(["infinity"])");
+  EXPECT_EQ(json(Type::date, -int64_t{std::numeric_limits<int32_t>::max()}), R"(["-infinity"])");
+  EXPECT_EQ(json(Type::timestamp, std::numeric_limits<int64_t>::max()), R"(["infinity"])");
+  EXPECT_EQ(json(Type::timestamptz, -std::numeric_limits<int64_t>::max()), R"(["-infinity"])");
 }
 
 TEST(SqlText, CsvQuotesWhatItMust) {

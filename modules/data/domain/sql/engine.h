@@ -105,8 +105,9 @@ class Connection {
   // Called by jobs, so it answers from what it was made with.
   virtual void set_rights(std::function<bool(std::string_view stream)> may_read) = 0;
   virtual Outcome<std::shared_ptr<Prepared>> prepare(std::string_view statement) = 0;
-  // At the position as_of (the sequence of the shard; nullopt: what is applied now). A position that is not there yet is
-  // waited for, a second at most; one that is no longer kept is refused by name (`22023`).
+  // At the position as_of (the sequence of the shard; nullopt: what is applied now). A position that the
+  // log has and the tables do not is waited for, a second at most; one that it has not, or that is no longer kept, is refused by name
+  // (`22023`).
   virtual Outcome<std::unique_ptr<Cursor>> execute(const std::shared_ptr<Prepared>& prepared,
                                                    const std::vector<Parameter>& parameters,
                                                    std::optional<uint64_t> as_of, const Limits& limits) = 0;

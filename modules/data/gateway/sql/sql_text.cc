@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "kernel/net/http/json_writer.h"
 
@@ -17,8 +18,13 @@ constexpr std::array<std::string_view, 15> kNames = {"boolean",     "smallint", 
 constexpr int64_t kExactInteger = int64_t{1} << 53;
 constexpr int64_t kMicroPerDay = int64_t{86'400} * 1'000'000;
 
+constexpr int64_t kDateInfinity = std::numeric_limits<int32_t>::max();
+constexpr int64_t kTimeInfinity = std::numeric_limits<int64_t>::max();
+
 // Days since 1970-01-01 as a date (proleptic Gregorian).
 std::string date_text(int64_t days) {
+  if (days >= kDateInfinity) return "infinity";
+  if (days <= -kDateInfinity) return "-infinity";
   const int64_t shifted = days + 719'468;
   const int64_t era = (shifted >= 0 ? shifted : shifted - 146'096) / 146'097;
   const int64_t day_of_era = shifted - era * 146'097;
@@ -37,10 +43,12 @@ std::string time_of_day(int64_t micro) {
   return text;
 }
 
-std::string timestamp_text(int64_t micro) {
+std::string timestamp_text(int64_t micro, std::string_view zone) {
+  if (micro == kTimeInfinity) return "infinity";
+  if (micro <= -kTimeInfinity) return "-infinity";
   int64_t days = micro / kMicroPerDay;
   if (micro % kMicroPerDay < 0) --days;
-  return date_text(days) + "T" + time_of_day(micro - days * kMicroPerDay);
+  return fmt::format("{}T{}{}", date_text(days), time_of_day(micro - days * kMicroPerDay), zone);
 }
 
 std::string numeric_text(__int128 number, uint8_t scale) {
@@ -50,7 +58,7 @@ std::string numeric_text(__int128 number, uint8_t scale) {
   for (; rest != 0 || digits.size() <= scale; rest /= 10) {
     digits.insert(digits.begin(), static_cast<char>('0' + static_cast<int>(rest % 10)));
   }
-  if (scale != 0) digits.insert(digits.size() - scale, ".");
+  if (scale != 0) digits.insert(digits.size() - scale, 1, '.');
   return negative ? "-" + digits : digits;
 }
 
@@ -60,7 +68,8 @@ std::string bytes_text(std::string_view bytes) {
   return text;
 }
 
-std::string real_text(double number) {
+template <class Real>
+std::string real_text(Real number) {
   if (std::isnan(number)) return "NaN";
   if (std::isinf(number)) return number > 0 ? "Infinity" : "-Infinity";
   return fmt::format("{}", number);
@@ -72,13 +81,13 @@ std::string text_of(const Column& column, const Rows& rows, size_t at, size_t ro
     case Type::int16:
     case Type::int32:
     case Type::int64: return std::to_string(rows.integer(at, row));
-    case Type::float4: return fmt::format("{}", static_cast<float>(rows.real(at, row)));
+    case Type::float4: return real_text(static_cast<float>(rows.real(at, row)));
     case Type::float8: return real_text(rows.real(at, row));
     case Type::numeric: return numeric_text(rows.wide(at, row), column.scale);
     case Type::date: return date_text(rows.integer(at, row));
     case Type::time: return time_of_day(rows.integer(at, row));
-    case Type::timestamp: return timestamp_text(rows.integer(at, row));
-    case Type::timestamptz: return timestamp_text(rows.integer(at, row)) + "Z";
+    case Type::timestamp: return timestamp_text(rows.integer(at, row), "");
+    case Type::timestamptz: return timestamp_text(rows.integer(at, row), "Z");
     case Type::bytea: return bytes_text(rows.text(at, row));
     default: return std::string(rows.text(at, row));
   }

@@ -129,6 +129,7 @@ bool Feed::open() {
   current_ = std::move(store);
   learned_ = false;
   unknown_.clear();
+  asked_unknown_.clear();
   target_ = history_.durable();
   applied_ = current_->applied();
   had_all_ns_ = now_ns();
@@ -150,10 +151,10 @@ bool Feed::learn() {
     asked_ = false;
     learned_ = true;
     current_->learn(*described);
-    // What is still unknown was deleted before anybody asked.
-    for (const PartitionId partition : unknown_)
+    // What was unknown when they were asked for, and is still, was deleted before. What came since is asked for again.
+    for (const PartitionId partition : asked_unknown_)
       if (!current_->knows(partition)) current_->ignore(partition);
-    unknown_.clear();
+    std::erase_if(unknown_, [this](PartitionId partition) { return current_->knows(partition); });
   }
   const bool needed = !learned_ || !unknown_.empty();
   // Nothing changes without a command.
@@ -165,6 +166,7 @@ bool Feed::learn() {
       described_.reset();
     }
     asked_ = true;
+    asked_unknown_ = unknown_;
     asked_ns_ = now_ns();
     options_.ask_streams();
   }

@@ -10,7 +10,8 @@ namespace {
 struct Overload {
   std::string_view function;
   std::string_view arguments;
-  std::string_view count;  // what is limited to kRepeatsMax; empty: the product of two lengths
+  std::string_view count;  // what is limited to kRepeatsMax; empty: the lengths of s and r multiplied
+  int product_max = kProductBytesMax;
 };
 // Those of a name follow each other.
 constexpr std::array kOverloads = {
@@ -21,6 +22,13 @@ constexpr std::array kOverloads = {
     Overload{"range", "n", "n"},           Overload{"range", "a, b", "b - a"},
     Overload{"generate_series", "n", "n"}, Overload{"generate_series", "a, b", "b - a"},
     Overload{"replace", "s, p, r", ""},    Overload{"regexp_replace", "s, p, r", ""},
+    Overload{"levenshtein", "s, r", "", kComparedBytesMax},
+    Overload{"editdist3", "s, r", "", kComparedBytesMax},
+    Overload{"damerau_levenshtein", "s, r", "", kComparedBytesMax},
+    Overload{"jaro_similarity", "s, r", "", kComparedBytesMax},
+    Overload{"jaro_similarity", "s, r, c", "", kComparedBytesMax},
+    Overload{"jaro_winkler_similarity", "s, r", "", kComparedBytesMax},
+    Overload{"jaro_winkler_similarity", "s, r, c", "", kComparedBytesMax},
 };
 // Options are constants.
 constexpr std::array<std::string_view, 6> kOptions = {"g", "i", "gi", "ig", "c", ""};
@@ -28,8 +36,8 @@ constexpr std::array<std::string_view, 6> kOptions = {"g", "i", "gi", "ig", "c",
 std::string refused(const Overload& overload) {
   const std::string function(overload.function);
   if (overload.count.empty())
-    return "strlen(s) * strlen(r) > " + std::to_string(kProductBytesMax) + " THEN error('" + function +
-           ": what may come of it is too large')";
+    return "strlen(s) * strlen(r) > " + std::to_string(overload.product_max) + " THEN error('" + function +
+           ": the texts are too long')";
   return std::string(overload.count) + " > " + std::to_string(kRepeatsMax) + " THEN error('" + function + ": at most " +
          std::to_string(kRepeatsMax) + "')";
 }

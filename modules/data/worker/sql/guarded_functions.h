@@ -1,5 +1,6 @@
-// Functions that make one value as large as an argument says, or as a product of two: nothing ends them within a value, neither time nor
-// memory. Macros of the same names stand before them, which refuse what is beyond kRepeatsMax or kProductBytesMax. Pure; any thread.
+// Functions that make one value as large as an argument says, or as a product of two, or that compare every character of a text with
+// every one of another: nothing ends them within a value, neither time nor memory. Macros of the same names stand before them, which
+// refuse what is beyond kRepeatsMax, kProductBytesMax or kComparedBytesMax. Pure; any thread.
 #pragma once
 
 #include <string>
@@ -10,6 +11,7 @@ namespace heptane::data::sql {
 
 constexpr int kRepeatsMax = 1'000'000;
 constexpr int kProductBytesMax = 256 << 20;
+constexpr int kComparedBytesMax = 1 << 20;  // damerau_levenshtein keeps 8 bytes for each
 
 // In small letters: with a schema before it, such a name would pass the macro by.
 bool is_guarded(std::string_view function);

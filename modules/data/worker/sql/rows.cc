@@ -1,5 +1,7 @@
 #include "modules/data/worker/sql/rows.h"
 
+#include <limits>
+
 namespace heptane::data::sql {
 
 namespace {
@@ -27,6 +29,17 @@ std::string uuid_text(const duckdb_hugeint& number) {
 int64_t floor_divided(int64_t number, int64_t by) {
   const int64_t quotient = number / by;
   return number % by < 0 ? quotient - 1 : quotient;
+}
+
+constexpr int64_t kInfinite = std::numeric_limits<int64_t>::max();
+bool is_infinite(int64_t time) { return time == kInfinite || time == -kInfinite; }
+
+// Microseconds; an infinite time stays so.
+int64_t micro_of(int64_t number, int64_t per_unit) {
+  if (is_infinite(number)) return number;
+  int64_t micro = 0;
+  if (!__builtin_mul_overflow(number, per_unit, &micro)) return micro;
+  return number > 0 ? kInfinite : -kInfinite;
 }
 
 Column plain(Type type, uint8_t precision = 0, uint8_t scale = 0) { return {{}, type, precision, scale}; }
@@ -69,14 +82,19 @@ ColumnForm form_of(const DuckDb& duckdb, duckdb_logical_type type) {
   return form;
 }
 
-ChunkRows::ChunkRows(const DuckDb& duckdb, OwnedChunk chunk, const std::vector<ColumnForm>& forms)
-    : duckdb_(duckdb), chunk_(std::move(chunk)), forms_(forms), size_(duckdb.data_chunk_get_size(chunk_.get())) {
-  for (size_t i = 0; i < forms.size(); ++i) {
+ChunkRows::ChunkRows(const DuckDb& duckdb, OwnedChunk chunk, std::vector<ColumnForm> forms,
+                     std::shared_ptr<const void> keep)
+    : duckdb_(duckdb),
+      keep_(std::move(keep)),
+      chunk_(std::move(chunk)),
+      forms_(std::move(forms)),
+      size_(duckdb.data_chunk_get_size(chunk_.get())) {
+  for (size_t i = 0; i < forms_.size(); ++i) {
     const duckdb_vector vector = duckdb.data_chunk_get_vector(chunk_.get(), i);
     data_.push_back(duckdb.vector_get_data(vector));
     validity_.push_back(duckdb.vector_get_validity(vector));
   }
-  made_.resize(forms.size());
+  made_.resize(forms_.size());
 }
 
 bool ChunkRows::is_null(size_t column, size_t row) const {
@@ -94,9 +112,12 @@ int64_t ChunkRows::integer(size_t column, size_t row) const {
     case DUCKDB_TYPE_INTEGER:
     case DUCKDB_TYPE_DATE: return at<int32_t>(column, row);
     case DUCKDB_TYPE_UINTEGER: return at<uint32_t>(column, row);
-    case DUCKDB_TYPE_TIMESTAMP_S: return at<int64_t>(column, row) * kMicro;
-    case DUCKDB_TYPE_TIMESTAMP_MS: return at<int64_t>(column, row) * 1000;
-    case DUCKDB_TYPE_TIMESTAMP_NS: return floor_divided(at<int64_t>(column, row), 1000);
+    case DUCKDB_TYPE_TIMESTAMP_S: return micro_of(at<int64_t>(column, row), kMicro);
+    case DUCKDB_TYPE_TIMESTAMP_MS: return micro_of(at<int64_t>(column, row), 1000);
+    case DUCKDB_TYPE_TIMESTAMP_NS: {
+      const int64_t nano = at<int64_t>(column, row);
+      return is_infinite(nano) ? nano : floor_divided(nano, 1000);
+    }
     case DUCKDB_TYPE_BIGINT:
     case DUCKDB_TYPE_TIME:
     case DUCKDB_TYPE_TIMESTAMP:

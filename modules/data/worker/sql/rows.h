@@ -18,8 +18,8 @@ ColumnForm form_of(const DuckDb& duckdb, duckdb_logical_type type);
 
 class ChunkRows final : public Rows {
  public:
-  // `forms` outlives this.
-  ChunkRows(const DuckDb& duckdb, OwnedChunk chunk, const std::vector<ColumnForm>& forms);
+  // `keep` holds what the chunk lies in: the statement may have ended meanwhile.
+  ChunkRows(const DuckDb& duckdb, OwnedChunk chunk, std::vector<ColumnForm> forms, std::shared_ptr<const void> keep);
   size_t size() const override { return size_; }
   bool is_null(size_t column, size_t row) const override;
   int64_t integer(size_t column, size_t row) const override;
@@ -34,8 +34,9 @@ class ChunkRows final : public Rows {
   }
 
   const DuckDb& duckdb_;
+  const std::shared_ptr<const void> keep_;
   OwnedChunk chunk_;
-  const std::vector<ColumnForm>& forms_;
+  const std::vector<ColumnForm> forms_;
   size_t size_ = 0;
   std::vector<const void*> data_;
   std::vector<uint64_t*> validity_;

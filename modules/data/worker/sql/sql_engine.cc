@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <mutex>
 #include <random>
 
 namespace heptane::data::sql {
@@ -40,21 +41,44 @@ class SqlPrepared final : public Prepared {
 class SqlCursor final : public Cursor {
  public:
   SqlCursor(std::unique_ptr<StatementRun> run, std::atomic<uint64_t>& failed)
-      : run_(std::move(run)), columns_(run_->columns()), position_(run_->position()), failed_(failed) {}
+      : running_(run->running()), columns_(run->columns()), position_(run->position()), failed_(failed) {
+    held_->run = std::move(run);
+    running_->set_let_go([weak = std::weak_ptr<Held>(held_)] {
+      const std::shared_ptr<Held> held = weak.lock();
+      if (held == nullptr) return;
+      // Who is at it hears by itself.
+      const std::unique_lock lock(held->mutex, std::try_to_lock);
+      if (lock.owns_lock()) held->run.reset();
+    });
+  }
   const std::vector<Column>& columns() const override { return columns_; }
   uint64_t position() const override { return position_; }
   Outcome<std::unique_ptr<Rows>> next() override {
-    if (run_ == nullptr) return std::unique_ptr<Rows>();
-    Outcome<std::unique_ptr<Rows>> rows = run_->next();
+    const std::lock_guard lock(held_->mutex);
+    if (ended_) return std::unique_ptr<Rows>();
+    Outcome<std::unique_ptr<Rows>> rows = next_of(held_->run.get());
     const bool failed = std::holds_alternative<Failure>(rows);
     if (failed) ++failed_;
     // What it holds goes as soon as there is nothing more.
-    if (failed || std::get<std::unique_ptr<Rows>>(rows) == nullptr) run_.reset();
+    ended_ = failed || std::get<std::unique_ptr<Rows>>(rows) == nullptr;
+    if (ended_) held_->run.reset();
     return rows;
   }
 
  private:
-  std::unique_ptr<StatementRun> run_;
+  // A transaction keeps the file from being tidied: the watch ends one whose client does not come for its rows in time.
+  struct Held {
+    std::mutex mutex;
+    std::unique_ptr<StatementRun> run;  // null: it has ended, or was let go of
+  };
+  Outcome<std::unique_ptr<Rows>> next_of(StatementRun* run) const {
+    if (run != nullptr) return run->next();
+    return running_->stopped().value_or(failure("57014", "the statement was cancelled"));
+  }
+
+  const std::shared_ptr<Held> held_ = std::make_shared<Held>();
+  const std::shared_ptr<Running> running_;
+  bool ended_ = false;
   const std::vector<Column> columns_;
   const Sequence position_;
   std::atomic<uint64_t>& failed_;
@@ -151,8 +175,10 @@ class SqlConnection final : public Connection {
     auto& run = std::get<std::unique_ptr<StatementRun>>(begun);
     const std::shared_ptr<Store> store = engine_.feed_.store();
     if (store == nullptr) return counted(failure("57P03", "the projection is not open"));
-    const std::string path = store->export_directory() + "/" + random_name() + ".parquet";
-    if (auto wrong = run->write_parquet(path)) {
+    // Of a name that no statement could take for a table.
+    const std::string path = store->export_directory() + "/" + random_name();
+    if (auto wrong = run->write_parquet(
+            {path, engine_.options_.export_bytes_max, engine_.options_.export_free_bytes_min})) {
       ::unlink(path.c_str());
       return counted(std::move(*wrong));
     }
@@ -211,7 +237,9 @@ class SqlConnection final : public Connection {
   std::optional<Failure> wait_for(std::optional<uint64_t> as_of) {
     Feed& feed = engine_.feed_;
     const auto there = [&] { return feed.applied() >= *as_of; };
-    if (!as_of || there() || feed.wait(SqlEngine::kAsOfWaitNs, there)) return std::nullopt;
+    // What the log does not have is not waited for.
+    const bool comes = as_of && *as_of <= feed.durable();
+    if (!as_of || there() || (comes && feed.wait(SqlEngine::kAsOfWaitNs, there))) return std::nullopt;
     return failure("22023", "position " + position_text(0, *as_of) + " is not there yet",
                    "the last one is " + position_text(0, feed.applied()));
   }
@@ -261,16 +289,18 @@ size_t SqlEngine::jobs() const {
 }
 
 void SqlEngine::run_jobs() {
+  const std::shared_ptr<std::atomic<bool>> left = left_;
   for (;;) {
     Job job;
     {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
-      if (stopping_) return;
+      if (stopping_) return ended();
       job = std::move(jobs_.front());
       jobs_.pop_front();
     }
     job.run(*job.connection);
+    while (*left) ::pause();  // the engine is gone
     const JobOwner owner = job.owner;
     job = Job{};  // what it keeps ends here, before anybody hears that it is done
     workers_.hand_back({owner.session, owner.request});
@@ -297,6 +327,13 @@ void SqlEngine::watch() {
     live.clear();
     lock.lock();
   }
+  ended();
+}
+
+// With the lock.
+void SqlEngine::ended() {
+  ++threads_ended_;
+  wake_.notify_all();
 }
 
 void SqlEngine::stop() {
@@ -310,8 +347,28 @@ void SqlEngine::stop() {
   }
   wake_.notify_all();
   feed_.stop();
-  for (std::thread& thread : threads_) thread.join();
+  end_threads();
+}
+
+void SqlEngine::end_threads() {
+  const int64_t until_ns = now_ns() + kStopNs;
+  const auto all = [this] { return threads_ended_ == threads_.size(); };
+  std::unique_lock lock(mutex_);
+  // Again and again: one that is about to begin may not have heard.
+  while (!wake_.wait_for(lock, std::chrono::nanoseconds(kWatchNs), all) && now_ns() < until_ns)
+    for (const auto& one : watched_)
+      if (const auto running = one.lock()) running->stop(Running::Why::cancelled);
+  if (!all()) {
+    options_.feed.report("SQL: a statement does not end: its thread is left to the end of the process");
+    *left_ = true;
+    for (const auto& one : watched_)
+      if (const auto running = one.lock()) running->abandon();
+  }
+  const bool join = all();
+  lock.unlock();
+  for (std::thread& thread : threads_) join ? thread.join() : thread.detach();
   threads_.clear();
+  threads_ended_ = 0;
 }
 
 }  // namespace heptane::data::sql

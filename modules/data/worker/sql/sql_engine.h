@@ -21,6 +21,8 @@ struct EngineOptions {
   FeedOptions feed;
   size_t job_threads = 2;
   uint64_t rows_max = 0;                                   // of one answer; 0: no limit
+  uint64_t export_bytes_max = uint64_t{1} << 30;           // of one file
+  uint64_t export_free_bytes_min = uint64_t{512} << 20;    // of the disk: the log's, not an export's
   int64_t statement_ns_max = int64_t{60} * 1'000'000'000;  // 0: no limit
   int64_t ready_ns_max =
       int64_t{10} * 1'000'000'000;  // a statement waits so long for a projection that is not there yet
@@ -38,6 +40,7 @@ class SqlEngine final : public Engine {
   static constexpr size_t kConnectionsMax = 256;
   static constexpr int64_t kWatchNs = 20'000'000;
   static constexpr int64_t kAsOfWaitNs = 1'000'000'000;
+  static constexpr int64_t kStopNs = int64_t{5} * 1'000'000'000;
 
   SqlEngine(streams::HistoryReader& history, net::Workers& workers, EngineOptions options);
   ~SqlEngine() override { stop(); }
@@ -45,7 +48,8 @@ class SqlEngine final : public Engine {
   Outcome<std::shared_ptr<Connection>> connect() override;
   bool submit(JobOwner owner, std::shared_ptr<Connection> connection, std::function<void(Connection&)> job) override;
 
-  // Ends every statement and every thread; jobs that wait are dropped. Nothing is answered any more.
+  // Ends every statement and every thread; jobs that wait are dropped. Nothing is answered any more. A thread that DuckDB does not
+  // give back within kStopNs (nothing interrupts a function within one value) is left to the end of the process, and said so.
   void stop();
   Feed& feed() { return feed_; }
   const Feed& feed() const { return feed_; }
@@ -64,6 +68,8 @@ class SqlEngine final : public Engine {
   void start();
   void run_jobs();
   void watch();
+  void end_threads();
+  void ended();
   void watch_over(const std::shared_ptr<Running>& running);
 
   net::Workers& workers_;
@@ -76,6 +82,8 @@ class SqlEngine final : public Engine {
   std::deque<Job> jobs_;
   std::vector<std::weak_ptr<Running>> watched_;
   std::vector<std::thread> threads_;
+  size_t threads_ended_ = 0;
+  const std::shared_ptr<std::atomic<bool>> left_ = std::make_shared<std::atomic<bool>>(false);
   bool stopping_ = false;
 };
 

@@ -1,5 +1,9 @@
 #include "modules/data/worker/sql/statement_run.h"
 
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
 #include <charconv>
 
 #include "modules/data/worker/sql/parameters.h"
@@ -20,14 +24,48 @@ void Running::stop(Why why) {
 
 void Running::look(int64_t now_ns) {
   const int64_t deadline_ns = deadline_ns_.load(std::memory_order_relaxed);
+  if (too_large()) stop(Why::disk);
   if (why() != Why::none || (deadline_ns != 0 && now_ns >= deadline_ns)) stop(Why::timeout);
+  if (why() == Why::none) return;
+  std::function<void()> let_go;
+  {
+    const std::lock_guard lock(mutex_);
+    let_go = let_go_;
+  }
+  if (let_go) let_go();
+}
+
+void Running::set_file(ExportFile file) {
+  const std::lock_guard lock(mutex_);
+  file_ = std::move(file);
+}
+
+void Running::set_let_go(std::function<void()> let_go) {
+  const std::lock_guard lock(mutex_);
+  let_go_ = std::move(let_go);
+}
+
+bool Running::too_large() {
+  ExportFile file;
+  {
+    const std::lock_guard lock(mutex_);
+    file = file_;
+  }
+  struct stat written {};
+  struct statvfs disk {};
+  if (file.path.empty() || ::stat(file.path.c_str(), &written) != 0) return false;
+  if (static_cast<uint64_t>(written.st_size) > file.bytes_max) return true;
+  return ::statvfs(file.path.c_str(), &disk) == 0 && uint64_t{disk.f_bavail} * disk.f_frsize < file.free_bytes_min;
 }
 
 std::optional<Failure> Running::stopped() const {
+  // Nothing of the engine is there any more.
+  while (abandoned_.load(std::memory_order_acquire)) ::pause();
   switch (why()) {
     case Why::none: return std::nullopt;
     case Why::cancelled: return failure("57014", "the statement was cancelled");
     case Why::timeout: return failure("57014", "the statement took longer than it may");
+    case Why::disk: return failure("53100", "the export is larger than it may be, or the disk is almost full");
   }
   return std::nullopt;
 }
@@ -99,7 +137,7 @@ std::optional<Failure> StatementRun::prepare(std::string_view statement) {
   if (auto wrong = prepare_text(statement_)) return wrong;
   if (columns_.empty()) return failure("0A000", "the statement gives no rows");
   if (const std::string wrapped = shown_as_text(statement_); !wrapped.empty()) return prepare_text(wrapped);
-  return std::nullopt;
+  return running_->stopped();
 }
 
 // The streams that may be read, as a list.
@@ -174,16 +212,20 @@ std::optional<Failure> StatementRun::execute(const std::vector<Parameter>& param
   return std::nullopt;
 }
 
-std::optional<Failure> StatementRun::write_parquet(const std::string& path) {
+std::optional<Failure> StatementRun::write_parquet(const ExportFile& file) {
   std::string limited = "SELECT * FROM (" + statement_ + "\n)";
   if (terms_.rows_max != 0) limited += " LIMIT " + std::to_string(terms_.rows_max + 1);
-  if (auto wrong = prepare_text("COPY (" + limited + ") TO " + quoted_text(path) + " (FORMAT parquet)")) return wrong;
+  if (auto wrong = prepare_text("COPY (" + limited + ") TO " + quoted_text(file.path) + " (FORMAT parquet)"))
+    return wrong;
+  running_->set_file(file);
   if (auto wrong = run_pending({})) return wrong;
   OwnedChunk chunk(duckdb_);
   chunk.take(duckdb_.fetch_chunk(*result_.get()));
   if (chunk.get() == nullptr) return failed(duckdb_.result_error(result_.get()));
   const void* data = duckdb_.vector_get_data(duckdb_.data_chunk_get_vector(chunk.get(), 0));
   const auto rows = static_cast<uint64_t>(*static_cast<const int64_t*>(data));
+  if (running_->too_large()) running_->stop(Running::Why::disk);
+  if (std::optional<Failure> stopped = running_->stopped()) return stopped;
   if (terms_.rows_max != 0 && rows > terms_.rows_max)
     return failure("54000", "the answer has more than " + std::to_string(terms_.rows_max) + " rows");
   return std::nullopt;
@@ -204,7 +246,7 @@ Outcome<std::unique_ptr<Rows>> StatementRun::next() {
   if (terms_.rows_max != 0 && rows_ > terms_.rows_max)
     return failure("54000", "the answer has more than " + std::to_string(terms_.rows_max) + " rows",
                    "a LIMIT, or a narrower WHERE");
-  return std::unique_ptr<Rows>(std::make_unique<ChunkRows>(duckdb_, std::move(chunk), forms_));
+  return std::unique_ptr<Rows>(std::make_unique<ChunkRows>(duckdb_, std::move(chunk), forms_, terms_.store));
 }
 
 }  // namespace heptane::data::sql

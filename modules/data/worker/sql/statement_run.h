@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <mutex>
 
 #include "modules/data/worker/sql/check.h"
@@ -11,17 +12,30 @@
 
 namespace heptane::data::sql {
 
+// A file that a statement writes, and when it must stop.
+struct ExportFile {
+  std::string path;
+  uint64_t bytes_max = 0;
+  uint64_t free_bytes_min = 0;  // of the disk
+};
+
 // What others may do to a statement under way.
 class Running {
  public:
-  enum class Why : uint8_t { none, cancelled, timeout };
+  enum class Why : uint8_t { none, cancelled, timeout, disk };
 
   explicit Running(const DuckDb& duckdb) : duckdb_(duckdb) {}
   void set_handle(duckdb_connection handle);
   void set_deadline(int64_t deadline_ns) { deadline_ns_.store(deadline_ns, std::memory_order_relaxed); }
   void stop(Why why);
-  // The watch's: stops it when its time is over; again and again until it has heard.
+  // The watch's: stops it when its time is over or its file too large; again and again until it has heard.
   void look(int64_t now_ns);
+  void set_file(ExportFile file);
+  bool too_large();
+  // Called by the watch when it has been stopped: gives up what is held where nobody is at it.
+  void set_let_go(std::function<void()> let_go);
+  // The engine ends without it: its thread stops for good where DuckDB gives it back.
+  void abandon() { abandoned_.store(true, std::memory_order_release); }
   Why why() const { return why_.load(std::memory_order_acquire); }
   std::optional<Failure> stopped() const;
 
@@ -31,6 +45,9 @@ class Running {
   duckdb_connection handle_ = nullptr;  // null: it has ended
   std::atomic<Why> why_{Why::none};
   std::atomic<int64_t> deadline_ns_{0};  // 0: none
+  std::atomic<bool> abandoned_{false};
+  ExportFile file_;  // without a path: none
+  std::function<void()> let_go_;
 };
 
 struct StatementTerms {
@@ -51,13 +68,14 @@ class StatementRun {
   std::optional<Failure> prepare(std::string_view statement);
   std::optional<Failure> execute(const std::vector<Parameter>& parameters);
   // Writes the rows of what was prepared to the file.
-  std::optional<Failure> write_parquet(const std::string& path);
+  std::optional<Failure> write_parquet(const ExportFile& file);
   // nullptr: that was all.
   Outcome<std::unique_ptr<Rows>> next();
 
   const std::vector<Type>& parameters() const { return parameters_; }
   const std::vector<Column>& columns() const { return columns_; }
   Sequence position() const { return position_; }
+  const std::shared_ptr<Running>& running() const { return running_; }
 
  private:
   std::optional<Failure> connect();
@@ -73,9 +91,9 @@ class StatementRun {
   const DuckDb& duckdb_;
   const StatementTerms terms_;
   const std::shared_ptr<Running> running_;
-  std::string statement_;           // as it was checked
-  uint32_t prefix_bytes_ = 0;       // of it, before the query
-  uint32_t query_begins_ = 0;       // in what the client wrote
+  std::string statement_;      // as it was checked
+  uint32_t prefix_bytes_ = 0;  // of it, before the query
+  uint32_t query_begins_ = 0;  // in what the client wrote
   OwnedConnection connection_;
   OwnedPrepared prepared_;
   OwnedPending pending_;

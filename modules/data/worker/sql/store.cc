@@ -14,9 +14,12 @@ namespace heptane::data::sql {
 
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr uint64_t kBesideBuffersBytes = uint64_t{512} << 20;  // values, plans, and what its allocator keeps
 constexpr size_t kInflatedBytesMax = size_t{32} << 20;
+// Of DuckDB's timestamps: 290309-12-22 BC to 294247-01-10.
+constexpr int64_t kFirstMs = -9'223'372'022'400'000;
+constexpr int64_t kLastMs = 9'223'372'036'854'774;
 constexpr std::string_view kView =
     R"(SELECT partition, "offset", '0:' || seq AS position, timestamp, key, CAST(headers AS JSON) AS headers, value)";
 constexpr std::string_view kAsOf =
@@ -59,7 +62,7 @@ class RowWriter {
     duckdb_.append_int32(appender_, row.partition);
     duckdb_.append_int64(appender_, row.offset);
     duckdb_.append_int64(appender_, static_cast<int64_t>(row.position));
-    duckdb_.append_timestamp(appender_, duckdb_timestamp{row.timestamp_ms * 1000});
+    timestamp(row.timestamp_ms);
     text(row.key);
     text(row.headers);
     text(row.value);
@@ -70,6 +73,13 @@ class RowWriter {
   }
 
  private:
+  // A producer writes what it likes; what DuckDB cannot show is null.
+  void timestamp(int64_t ms) {
+    if (ms >= kFirstMs && ms <= kLastMs)
+      duckdb_.append_timestamp(appender_, duckdb_timestamp{ms * 1000});
+    else
+      duckdb_.append_null(appender_);
+  }
   void text(const std::optional<std::string>& text) {
     if (text)
       duckdb_.append_varchar_length(appender_, text->data(), text->size());
@@ -389,7 +399,10 @@ void Store::take(const streams::RecordView& record, Sequence position, Partition
     if (record.offset > kept) gap_records_ += static_cast<uint64_t>(record.offset - kept);
   }
   next = record.offset + 1;
-  if (record.offset < partition.start) return;
+  if (record.offset < partition.start) {
+    table.gone_upto = std::max(table.gone_upto, position);
+    return;
+  }
   TableRow row = row_of(record, table.columns);
   row.partition = partition.index;
   row.position = position;
@@ -435,15 +448,17 @@ Result<void> Store::write(Sequence applied) {
   for (const std::string& statement : statements_) HEPTANE_TRY(run(statement));
   for (const auto& [first, table] : tables_) HEPTANE_TRY(write_rows(*table));
   HEPTANE_TRY(write_trims());
+  bool news = dirty();
   for (const auto& [first, table] : tables_) {
     if (table->gone_upto == table->gone_written) continue;
     HEPTANE_TRY(run("UPDATE " + in_storage("streams") + " SET gone_upto = " + std::to_string(table->gone_upto) +
                     " WHERE id = " + std::to_string(first)));
     table->gone_written = table->gone_upto;
+    news = true;
   }
   HEPTANE_TRY(run("UPDATE " + in_storage("applied") + " SET position = " + std::to_string(applied)));
   // Before anybody can see what it is about: a statement takes it after its snapshot, so it is never older than that.
-  if (dirty()) publish();
+  if (news) publish();
   return run("COMMIT");
 }
 
