@@ -269,16 +269,16 @@ TEST_P(Planted, IsFound) {
 
 INSTANTIATE_TEST_SUITE_P(
     Bugs, Planted,
-    testing::Values(PlantedCase{PlantedBug::ack_before_sync, "acknowledged and is lost", "a start was refused without a reason"},
-                    PlantedCase{PlantedBug::sync_does_nothing, "after a power cut right behind a start"},
-                    PlantedCase{PlantedBug::drop_durable_upto, "a start finds evidence only up to 0"},
-                    PlantedCase{PlantedBug::skip_directory_sync, "was created and acknowledged and is gone"},
-                    PlantedCase{PlantedBug::believe_page_cache, "after a power cut right behind a start: ends at"},
-                    PlantedCase{PlantedBug::expiry_gives_nothing_back, "debits"},
-                    PlantedCase{PlantedBug::ids_forgotten_by_restart, "had other effects than the log says", "debits"},
-                    PlantedCase{PlantedBug::sessions_forgotten_by_restart, "is in the log twice",
-                                "does not come to an end"},
-                    PlantedCase{PlantedBug::cancel_changes_nothing, "orders are open instead of"}));
+    testing::Values(
+        PlantedCase{PlantedBug::ack_before_sync, "acknowledged and is lost", "a start was refused without a reason"},
+        PlantedCase{PlantedBug::sync_does_nothing, "after a power cut right behind a start"},
+        PlantedCase{PlantedBug::drop_durable_upto, "a start finds evidence only up to 0"},
+        PlantedCase{PlantedBug::skip_directory_sync, "was created and acknowledged and is gone"},
+        PlantedCase{PlantedBug::believe_page_cache, "after a power cut right behind a start: ends at"},
+        PlantedCase{PlantedBug::expiry_gives_nothing_back, "debits"},
+        PlantedCase{PlantedBug::ids_forgotten_by_restart, "had other effects than the log says", "debits"},
+        PlantedCase{PlantedBug::sessions_forgotten_by_restart, "is in the log twice", "does not come to an end"},
+        PlantedCase{PlantedBug::cancel_changes_nothing, "orders are open instead of"}));
 
 }  // namespace
 }  // namespace heptane::sim

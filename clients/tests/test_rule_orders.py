@@ -93,7 +93,7 @@ class Journey(RuleOrders):
         why = [letter["why"] for letter in self.told("dead_letter")]
         self.assertEqual(why[0], "the order needs 100200.00 USD, available is 9899.80")
         self.assertIn("has more than 2 decimals", why[1])
-        self.assertIn("order.quantity is text that is no number", why[2])
+        self.assertIn("order.quantity is a text that is no number", why[2])
         self.assertIn("order.quantity is NULL", why[3])
         self.assertEqual((self.rule()["orders"], self.rule()["published"], self.rule()["dead_letters"]), (1, 1, 4))
         http.call(self.server, "POST", ROOT + "switches", {"whose": "firm", "firm": "alpha", "reason": "runaway"})

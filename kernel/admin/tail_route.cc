@@ -198,7 +198,8 @@ http::RouteDoc doc() {
       "Closed "
       "with 1000 at the limit, 4403 when the client lost the right to read it, 4404 when the stream is deleted, 4410 "
       "when the records to come next are no longer kept, "
-      "1013 when the reader takes nothing for 20 seconds. With Accept: text/event-stream an event is a record: id is its offset, data the "
+      "1013 when the reader takes nothing for 20 seconds. With Accept: text/event-stream an event is a record: id is "
+      "its offset, data the "
       "record; Last-Event-ID goes on behind it; an event named error says why there is nothing more.",
       {kPartitionParameter,
        {"offset", "of the first record; offset, time and from exclude each other", http::kCountSchema},

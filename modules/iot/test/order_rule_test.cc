@@ -78,7 +78,8 @@ TEST(OrderRule, WhatIsNoOrderIsADeadLetter) {
   EXPECT_NE(fault(R"({"q":1,"p":1,"n":1})").find("the order.side is NULL"), std::string::npos);
   EXPECT_NE(fault(R"({"side":"buy","p":1,"n":1})").find("the order.quantity is NULL"), std::string::npos);
   EXPECT_NE(fault(R"({"side":"buy","q":1,"p":true,"n":1})").find("that is no number"), std::string::npos);
-  EXPECT_EQ(fault(R"({"side":"buy","q":1,"p":99999999999999999999,"n":1})"), "at 8: the message is no JSON, and has no field side");
+  EXPECT_EQ(fault(R"({"side":"buy","q":1,"p":99999999999999999999,"n":1})"),
+            "at 8: the message is no JSON, and has no field side");
   EXPECT_NE(fault(R"({"side":"buy","q":1,"p":"99999999999999999999","n":1})").find("order.price"), std::string::npos)
       << fault(R"({"side":"buy","q":1,"p":"99999999999999999999","n":1})");
   EXPECT_NE(fault(R"({"side":"buy","q":1,"p":1})").find("order.id"), std::string::npos);

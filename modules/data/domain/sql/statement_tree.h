@@ -20,7 +20,7 @@ struct NamedTable {
 struct NamedThings {
   size_t statements = 0;
   std::vector<NamedTable> tables;
-  std::set<std::string> shown;            // what SHOW and DESCRIBE show without a query: `"tables"`, or empty (of a schema)
+  std::set<std::string> shown;  // what SHOW and DESCRIBE show without a query: `"tables"`, or empty (of a schema)
   std::set<std::string> table_functions;  // in small letters
   std::set<std::string> functions;        // likewise
   std::set<std::string> qualified;        // those of both that stand with a schema or catalog before them

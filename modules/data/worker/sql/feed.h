@@ -90,8 +90,8 @@ class Feed final : private streams::HistoryVisitor {
   // The thread's.
   std::shared_ptr<Store> current_;
   std::weak_ptr<Store> previous_;  // which statements may still read: its file is not opened a second time meanwhile
-  std::optional<std::string> rebuild_;  // why the file is to be made again
-  std::set<PartitionId> unknown_;       // of streams that nobody has named yet
+  std::optional<std::string> rebuild_;   // why the file is to be made again
+  std::set<PartitionId> unknown_;        // of streams that nobody has named yet
   std::set<PartitionId> asked_unknown_;  // likewise, when they were asked for
   bool asked_ = false;
   bool learned_ = false;

@@ -177,8 +177,8 @@ class SqlConnection final : public Connection {
     if (store == nullptr) return counted(failure("57P03", "the projection is not open"));
     // Of a name that no statement could take for a table.
     const std::string path = store->export_directory() + "/" + random_name();
-    if (auto wrong = run->write_parquet(
-            {path, engine_.options_.export_bytes_max, engine_.options_.export_free_bytes_min})) {
+    if (auto wrong =
+            run->write_parquet({path, engine_.options_.export_bytes_max, engine_.options_.export_free_bytes_min})) {
       ::unlink(path.c_str());
       return counted(std::move(*wrong));
     }

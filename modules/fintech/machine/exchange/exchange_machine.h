@@ -94,8 +94,7 @@ class ExchangeMachine final : public StateMachine, public OrderPort {
   // What ends orders, and what stops them; what operators put right.
   bool relieves(CommandType type) const override {
     return type == kCancelOrder || type == kMassCancel || type == kSwitch || type == kSetPhase || type == kWithdraw ||
-           type == kFixInput || type == kFixEnd || type == kReviewDue ||
-           (type >= kProceed && type < kPutMark);
+           type == kFixInput || type == kFixEnd || type == kReviewDue || (type >= kProceed && type < kPutMark);
   }
   // 2: trades have marks (settled_trade.h); books have sequences and candles are kept (market_state.h); an order that ends in the middle of
   // its replace, as by a trade with oneself, is reported as one that nobody asked to end; an expiry that ends nothing is not done again at

@@ -8,7 +8,8 @@ namespace heptane::fintech::exchange {
 namespace {
 
 constexpr LogTime kSecondNs = 1'000'000'000;
-constexpr LogTime kReviewAgainNs = kSecondNs;  // where the instrument takes no orders at the deadline: each try is an entry of the log
+constexpr LogTime kReviewAgainNs =
+    kSecondNs;  // where the instrument takes no orders at the deadline: each try is an entry of the log
 constexpr size_t kReviewBytesMax = size_t{8} << 10;
 constexpr std::string_view kByDeadline = "the deadline has come";
 

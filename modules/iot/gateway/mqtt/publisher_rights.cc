@@ -35,7 +35,8 @@ bool device_may_publish(Broker& broker, const Publication& what, const std::vect
 // What the server itself keeps under a name of its own, as certificates of Sparkplug's births, is no client's publication.
 bool RetainedSources::checks(const MessageView& message) const {
   const MqttOptions& options = broker_.options();
-  return !broker_.reserves(message.topic) && options.check_retain_source && options.authenticator != nullptr && !message.source.empty();
+  return !broker_.reserves(message.topic) && options.check_retain_source && options.authenticator != nullptr &&
+         !message.source.empty();
 }
 
 Buffer RetainedSources::wanted(const RetainedPage& page) {

@@ -79,7 +79,8 @@ bool Rights::may_meet(std::string_view filter) const {
 // Any other text of a pattern that does not begin with `$` begins none that does. What bridges say of themselves is anybody's: mosquitto's
 // default is a will there.
 bool Rights::Pattern::is_closed_to(std::string_view other) const {
-  return text.empty() && any_rest && !all && other.starts_with('$') && !iot::matches("$SYS/broker/connection/+/state", other);
+  return text.empty() && any_rest && !all && other.starts_with('$') &&
+         !iot::matches("$SYS/broker/connection/+/state", other);
 }
 
 bool Rights::Pattern::matches(std::string_view other) const {
