@@ -16,9 +16,9 @@ using http::JsonFields;
 using http::JsonValue;
 using http::WebSocket;
 
-constexpr uint16_t kCloseRevoked = 4403;
+constexpr uint16_t kCloseForbidden = 4403;
 constexpr uint16_t kCloseFailed = 4500;
-constexpr size_t kIdMax = 64;
+constexpr size_t kAskIdMax = 64;
 constexpr uint32_t kReadBytes = 128 << 10;
 constexpr int64_t kTryAgainNs = 200'000'000;
 
@@ -27,7 +27,7 @@ std::string id_of(JsonFields& fields) {
   const std::optional<JsonValue> said = fields.value("id");
   if (!said) return {};
   const bool known = said->type() == http::JsonType::text || said->type() == http::JsonType::integer;
-  if (known && said->raw().size() <= kIdMax) return std::string(said->raw());
+  if (known && said->raw().size() <= kAskIdMax) return std::string(said->raw());
   fields.fail("id is a text or an integer of at most 64 bytes");
   return {};
 }
@@ -66,7 +66,7 @@ void OrderSocket::on_binary(Bytes, WebSocket& socket) {
 // False: it is over.
 bool OrderSocket::stands(WebSocket& socket) {
   if (!admin::revoked(rights_.read)) return true;
-  socket.close(kCloseRevoked, admin::kRevoked);
+  socket.close(kCloseForbidden, admin::kRevoked);
   return false;
 }
 

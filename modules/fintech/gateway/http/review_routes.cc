@@ -11,7 +11,7 @@ namespace {
 
 using auth::Verb;
 
-constexpr int64_t kNsPerMs = 1'000'000;
+constexpr int64_t kNsOfMs = 1'000'000;
 constexpr std::string_view kReviews =
     R"({"type":"object","required":["reviews"],"additionalProperties":false,"properties":{"reviews":{"type":"array",)"
     R"("items":{"type":"object","required":["order_id","cl_ord_id","firm","account","symbol","rule","why",)"
@@ -30,7 +30,7 @@ void write(JsonWriter& out, const exchange::ReviewRow& row) {
   out.begin_object();
   write_members(out, row.order);
   out.key("rule").text(row.rule).key("why").text(row.why).key("rules_version").unsigned_number(row.version);
-  out.key("deadline_ms").number(row.deadline / kNsPerMs).key("otherwise").text(row.allows ? "allow" : "deny");
+  out.key("deadline_ms").number(row.deadline / kNsOfMs).key("otherwise").text(row.allows ? "allow" : "deny");
   out.end_object();
 }
 

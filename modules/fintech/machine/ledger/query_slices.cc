@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kBatchCost = 64;  // where a search begins
 
 template <class Row>
-void append(std::vector<std::byte>& out, const Row& row) {
+void append_row(std::vector<std::byte>& out, const Row& row) {
   static_assert(std::is_trivially_copyable_v<Row>);
   const auto* bytes = reinterpret_cast<const std::byte*>(&row);
   out.insert(out.end(), bytes, bytes + sizeof row);
@@ -99,9 +99,9 @@ class TransferSlices final : public LedgerSlices {
 
   void add(uint32_t number, const Transfer& body) {
     if (operation_ == Operation::get_account_balances)
-      append(writer_.out(), ledger().transfers().balance(number, body.credit_account_id == account_).balance());
+      append_row(writer_.out(), ledger().transfers().balance(number, body.credit_account_id == account_).balance());
     else
-      append(writer_.out(), body);
+      append_row(writer_.out(), body);
   }
 
   void answer(Reply& reply) override {
@@ -145,7 +145,7 @@ class AccountSlices final : public LedgerSlices {
       scan.append_to(accounts);
       for (Account& account : accounts) {
         if (!owners_) account.reserved = 0;
-        append(writer.out(), account);
+        append_row(writer.out(), account);
       }
       writer.end_batch();
     }
@@ -186,13 +186,13 @@ class StatementSlices final : public LedgerSlices {
     if (more) transfers_.pop_back();
     std::vector<std::byte> out;
     out.reserve(sizeof(Account) + transfers_.size() * sizeof(StatementRow));
-    append(out, account_);
+    append_row(out, account_);
     StatementRow row;
     row.debits_posted = asked_.before == 0 ? account_.debits_posted : asked_.debits_posted;
     row.credits_posted = asked_.before == 0 ? account_.credits_posted : asked_.credits_posted;
     for (const Transfer& transfer : transfers_) {
       row.transfer = transfer;
-      append(out, row);
+      append_row(out, row);
       if (transfer.has(transfer_flags::kPending | transfer_flags::kVoid)) continue;
       (transfer.debit_account_id == asked_.account_id ? row.debits_posted : row.credits_posted) -= transfer.amount;
     }
