@@ -110,11 +110,10 @@ class Credentials(Guarded):
         self.assertEqual(self.admin("GET", "/api/v1/devices/pump-2/shadow")["state"]["reported"]["n"], 1)
         _, _, err = self.run_client("mosquitto_sub", "-V", "mqttv5", "-t", "$aws/things/+/shadow/#", "-W", 5, user=user)
         self.assertIn("denied", err)
-        listener = subprocess.Popen(self.client("mosquitto_sub", "-d", "-i", "pump-1", "-V", "mqttv5", "-q", 1, "-t", "$iothub/methods/POST/#",
-                                                user=user), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        listener = subprocess.Popen(["stdbuf", "-oL"] + self.client("mosquitto_sub", "-d", "-i", "pump-1", "-V", "mqttv5", "-q", 1,
+                                                                    "-t", "$iothub/methods/POST/#", user=user), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
-            while "SUBACK" not in listener.stdout.readline():
-                pass
+            self.assertTrue(any("SUBACK" in line for line in iter(listener.stdout.readline, "")))
             self.admin("POST", "/api/v1/devices/pump-1/methods/open", {}, expect=409)
         finally:
             listener.kill()
