@@ -3,17 +3,11 @@
 #include <cstring>
 
 #include "modules/fintech/machine/ledger/ledger_machine.h"
+#include "modules/fintech/machine/ledger/row_bytes.h"
 
 namespace heptane::fintech {
 
 namespace {
-
-template <class Row>
-void append(std::vector<std::byte>& out, const Row& row) {
-  static_assert(std::is_trivially_copyable_v<Row>);
-  const auto* bytes = reinterpret_cast<const std::byte*>(&row);
-  out.insert(out.end(), bytes, bytes + sizeof row);
-}
 
 void refuse(Reply& reply, Errc code, std::string message) {
   reply.error = code;
@@ -44,7 +38,7 @@ class LedgerMachine::RecountSlices final : public QueryInSlices {
     reply.numbers = {done ? static_cast<int64_t>(row.transfers) : static_cast<int64_t>(machine_.recount_.counted()),
                      done ? 1 : 0};
     std::vector<std::byte> out;
-    append(out, row);
+    append_row(out, row);
     reply.payload = Buffer::take(std::move(out));
     return Step::done;
   }
@@ -145,7 +139,7 @@ void LedgerMachine::lookup_accounts(const MultiBatch& batches, bool owners, Repl
       if (found == nullptr) continue;
       Account account = *found;
       if (!owners) account.reserved = 0;
-      append(writer.out(), account);
+      append_row(writer.out(), account);
     }
     writer.end_batch();
   });
@@ -159,8 +153,8 @@ void LedgerMachine::totals(Reply& reply) const {
   for (const auto& [ledger, totals] : ledger_.totals().rows()) {
     if (totals.accounts == 0) continue;
     const Balances& sums = totals.balances;
-    append(out, LedgerTotalsRow{ledger, 0, totals.accounts, sums.debits_pending, sums.debits_posted,
-                                sums.credits_pending, sums.credits_posted});
+    append_row(out, LedgerTotalsRow{ledger, 0, totals.accounts, sums.debits_pending, sums.debits_posted,
+                                    sums.credits_pending, sums.credits_posted});
   }
   reply.payload = Buffer::take(std::move(out));
 }

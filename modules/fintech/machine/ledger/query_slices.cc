@@ -6,18 +6,13 @@
 #include <optional>
 #include <utility>
 
+#include "modules/fintech/machine/ledger/row_bytes.h"
+
 namespace heptane::fintech {
 
 namespace {
 
 constexpr int64_t kBatchCost = 64;  // where a search begins
-
-template <class Row>
-void append_row(std::vector<std::byte>& out, const Row& row) {
-  static_assert(std::is_trivially_copyable_v<Row>);
-  const auto* bytes = reinterpret_cast<const std::byte*>(&row);
-  out.insert(out.end(), bytes, bytes + sizeof row);
-}
 
 template <class T>
 T load(Bytes bytes) {
