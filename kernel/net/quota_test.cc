@@ -55,6 +55,14 @@ TEST_F(QuotaTest, BytesOfEitherDirectionCount) {
   EXPECT_EQ(wait("carol"), Quotas::kWaitMaxNs);
 }
 
+TEST_F(QuotaTest, ADebtEndsTwoMinutesAfterWhoeverMadeIt) {
+  limit({.bytes_in = 0, .bytes_out = 0, .requests = 1, .connections = 0});
+  for (int i = 0; i < 100'000; ++i) request("alice");
+  EXPECT_EQ(wait("alice"), Quotas::kWaitMaxNs);
+  clock_.advance(4 * Quotas::kWaitMaxNs);
+  EXPECT_EQ(wait("alice"), 0);
+}
+
 TEST_F(QuotaTest, AListenersConnectionsShareItsLimits) {
   QuotaConfig config;
   config.listeners["kafka"].requests = 10;

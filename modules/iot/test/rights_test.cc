@@ -70,6 +70,7 @@ TEST(MqttRights, AStarAloneIsNoneOfTheServersTopics) {
   for (const char* text : {"#", "+/$aws", "a/b", "/$SYS", ""}) EXPECT_TRUE(user.may(Verb::read, text)) << text;
   EXPECT_TRUE(user.may_receive("a/$b"));
   EXPECT_TRUE(user.may_meet("+/b"));
+  EXPECT_TRUE(user.may(Verb::write, "$SYS/broker/connection/edge/state")) << "what bridges say of themselves";
   // Who may everything, and who says so.
   const Rights admin({{"mqtt", "*", auth::kAllVerbs}}, "u", "c");
   const Rights named({{"mqtt", "*", kRead}, {"mqtt", "$SYS/*", kRead}, {"mqtt", "$aws/*", kWrite}}, "u", "c");
