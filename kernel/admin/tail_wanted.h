@@ -1,4 +1,4 @@
-// What a tail is asked for, whatever carries it: a WebSocket (tail_route.cc) or Server-Sent Events (tail_events.cc).
+// What a tail is asked for, whatever carries it: a WebSocket (tail_route.cc) or Server-Sent Events (tail_events.cc). The I/O thread's.
 #pragma once
 
 #include <cstdint>

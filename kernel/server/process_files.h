@@ -1,4 +1,4 @@
-// Files of /proc, whose size nobody knows before they are read.
+// Files of /proc, whose size nobody knows before they are read. Any thread.
 #pragma once
 
 #include <string>

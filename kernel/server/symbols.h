@@ -1,4 +1,5 @@
-// Names of this process's functions by address, from the symbol tables of its program and libraries (elfutils).
+// Names of this process's functions by address, from the symbol tables of its program and libraries (elfutils). Any
+// thread, but not the I/O thread's: it takes a while.
 #pragma once
 
 #include <cstdint>
